@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine lacks.  Raised by whatever needs it; nothing silently does less."""
+
+
+class Unavailable(Exception):
+    """A part that cannot run here: `what` is missing, `why`, and the one command that helps (`hint`)."""
+
+    def __init__(self, what: str, why: str, hint: str) -> None:
+        super().__init__(f"{what}: {why} ({hint})")
+        self.what = what
+        self.why = why
+        self.hint = hint

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The closed union of types.  A type is a value: two types are the same when they compare equal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class IntType:
+    """`int` (64, signed), `u64` (64, unsigned); fewer bits are storage only: loads widen to `int`, stores truncate."""
+
+    bits: int = 64
+    signed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BoolType:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class FloatType:
+    """IEEE 754 binary64."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextType:
+    """Valid UTF-8.  `bound` is in bytes; None: a slice of a message or a constant, of any length."""
+
+    bound: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BytesType:
+    """`bound` is in bytes; None: a slice of a message or a constant, of any length."""
+
+    bound: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstantType:
+    """Nanoseconds since an epoch of the runtime's choice (signed 64 bits)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DurationType:
+    """Nanoseconds (signed 64 bits)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnumType:
+    """An integer with named values.  `open`: other values may come from outside (a `match` then needs `case _`)."""
+
+    name: str
+    members: tuple[tuple[str, int], ...]
+    open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StructField:
+    name: str
+    type: Type
+    default: object = None  # a plain Python value; `required` says whether there is one
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StructType:
+    """A value: reading, binding and passing copy."""
+
+    name: str
+    fields: tuple[StructField, ...]
+
+    def field(self, name: str) -> StructField | None:
+        return next((f for f in self.fields if f.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class TupleType:
+    items: tuple[Type, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionType:
+    """`T | None`; never nested."""
+
+    item: Type
+
+
+@dataclass(frozen=True, slots=True)
+class UnionType:
+    """One of several structs, told apart by their names: a hook's verdict."""
+
+    name: str
+    cases: tuple[StructType, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewType:
+    """A reference to outside data, valid for one call.  The fields are in `Program.views[name]` (views may be recursive)."""
+
+    name: str
+    arguments: tuple[Type, ...] = ()  # Rpc[Ask, Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyType:
+    """A stratum's own identity (`Client`, `Task`): comparable, hashable, usable as a key, otherwise opaque."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitType:
+    """The type of `None` as a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetType:
+    """A local set; at most `bound` members; iterated in order of first insertion."""
+
+    item: Type
+    bound: int | None = None  # None: bounded by the outside data it was made from
+
+
+@dataclass(frozen=True, slots=True)
+class SeqType:
+    """A sequence of outside data: a repeated field of a view, `waiting`."""
+
+    item: Type
+
+
+@dataclass(frozen=True, slots=True)
+class DictType:
+    """A map of outside data: a map field of a view."""
+
+    key: Type
+    value: Type
+
+
+class TableKind(StrEnum):
+    TABLE = "table"
+    TALLY = "tally"  # missing keys read 0
+    LRU = "lru"  # a full one evicts the least recently used
+    ORDERED = "ordered"  # iterated by ascending key
+
+
+@dataclass(frozen=True, slots=True)
+class TableType:
+    kind: TableKind
+    key: Type
+    value: Type
+    capacity: int  # entries
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayType:
+    item: Type
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class CounterType:
+    """Counts up; read by the operator, not by verdicts."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramType:
+    """Observations in powers-of-two buckets; read by the operator, not by verdicts."""
+
+
+Type: TypeAlias = (
+    IntType
+    | BoolType
+    | FloatType
+    | TextType
+    | BytesType
+    | InstantType
+    | DurationType
+    | EnumType
+    | StructType
+    | TupleType
+    | OptionType
+    | UnionType
+    | ViewType
+    | KeyType
+    | UnitType
+    | SetType
+    | SeqType
+    | DictType
+    | TableType
+    | ArrayType
+    | CounterType
+    | HistogramType
+)
+
+INT = IntType()
+U64 = IntType(64, False)
+BOOL = BoolType()
+FLOAT = FloatType()
+TEXT = TextType()
+BYTES = BytesType()
+INSTANT = InstantType()
+DURATION = DurationType()
+UNIT = UnitType()
+
+
+class Sync(StrEnum):
+    NONE = "none"
+    EVENTUAL = "eventual"
+    STRONG = "strong"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a state field lives: where, how copies of it agree, whether it survives.  Part of the schema hash."""
+
+    scope: str = "instance"
+    sync: Sync = Sync.NONE
+    merge: str | None = None  # sum, max, min, last
+    persist: bool = False
+    exclusive: bool = False
+    was: str | None = None
+
+
+DEFAULT_OPTIONS = Options()
+
+STORAGE = {f"{'i' if signed else 'u'}{bits}": IntType(bits, signed) for bits in (8, 16, 32) for signed in (True, False)}
+
+_SPELLED: dict[type, str] = {
+    BoolType: "bool",
+    FloatType: "float",
+    TextType: "str",
+    BytesType: "bytes",
+    InstantType: "Instant",
+    DurationType: "Duration",
+    UnitType: "None",
+    CounterType: "Counter",
+    HistogramType: "Histogram",
+}
+
+
+def spell(t: Type) -> str:
+    """The type as a policy author writes it."""
+    match t:
+        case IntType(bits=64, signed=signed):
+            return "int" if signed else "u64"
+        case IntType(bits=bits, signed=signed):
+            return f"{'i' if signed else 'u'}{bits}"
+        case EnumType(name=name) | StructType(name=name) | UnionType(name=name) | KeyType(name=name):
+            return name
+        case ViewType(name=name, arguments=arguments):
+            return f"{name}[{', '.join(map(spell, arguments))}]" if arguments else name
+        case TupleType(items=items):
+            return f"tuple[{', '.join(map(spell, items))}]"
+        case OptionType(item=item):
+            return f"{spell(item)} | None"
+        case SetType(item=item):
+            return f"set[{spell(item)}]"
+        case SeqType(item=item):
+            return f"Seq[{spell(item)}]"
+        case DictType(key=key, value=value):
+            return f"Mapping[{spell(key)}, {spell(value)}]"
+        case TableType(kind=kind, key=key, value=value):
+            return f"{_TABLE_NAME[kind]}[{spell(key)}, {spell(value)}]"
+        case ArrayType(item=item):
+            return f"Array[{spell(item)}]"
+        case _:
+            return _SPELLED[type(t)]
+
+
+_TABLE_NAME = {TableKind.TABLE: "Map", TableKind.TALLY: "Tally", TableKind.LRU: "Map", TableKind.ORDERED: "Ordered"}
+
+
+def is_integer(t: Type) -> bool:
+    """Whether arithmetic on it is 64-bit integer arithmetic (`int`, `u64`, narrow storage)."""
+    return isinstance(t, IntType)
+
+
+def is_key(t: Type) -> bool:
+    """Whether it may be the key of a table or the member of a set."""
+    match t:
+        case IntType() | BoolType() | TextType() | BytesType() | EnumType() | KeyType() | InstantType() | DurationType():
+            return True
+        case TupleType(items=items):
+            return all(map(is_key, items))
+        case _:
+            return False
+
+
+def is_value(t: Type) -> bool:
+    """Whether it may be stored in state."""
+    match t:
+        case StructType(fields=fields):
+            return all(is_value(f.type) for f in fields)
+        case TupleType(items=items):
+            return all(map(is_value, items))
+        case OptionType(item=item):
+            return is_value(item)
+        case FloatType():
+            return True
+        case _:
+            return is_key(t)
+
+
+def is_text(t: Type) -> bool:
+    return isinstance(t, TextType | BytesType)
+
+
+__all__ = [name for name in globals() if not name.startswith("_") and name not in ("annotations", "dataclass", "field")]

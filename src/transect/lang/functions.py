@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions that a policy may call.  They have meaning inside policies only; a direct call says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class PolicyError(Exception):
+    """A policy that cannot be compiled, or one used outside of a policy's handlers; the text says what to do."""
+
+
+def _only_inside(name: str) -> NoReturn:
+    raise PolicyError(f"`{name}` has a meaning inside a policy's handlers only; build the policy and call its hook")
+
+
+def now() -> int:
+    """The time of this handler call (`Instant`, one value per call)."""
+    _only_inside("now()")
+
+
+def rand() -> float:
+    """A uniform number in [0, 1); each call draws anew."""
+    _only_inside("rand()")
+
+
+def rand_below(n: int, /) -> int:
+    """A random number in [0, n): a 64-bit draw modulo n; 0 when n ≤ 0.  Unlike `rand`, every target has it."""
+    _only_inside("rand_below()")
+
+
+def as_int(value: int | float, /) -> int:
+    """To `int`: from float saturating (NaN → 0), from `u64` the same 64 bits, from bool and enums their number, from times nanoseconds."""
+    _only_inside("as_int()")
+
+
+def as_u64(value: int | float, /) -> int:
+    """To `u64`: from float saturating (NaN and negative → 0), from `int` the same 64 bits."""
+    _only_inside("as_u64()")
+
+
+def as_float(value: int, /) -> float:
+    """To `float`, rounded to the nearest."""
+    _only_inside("as_float()")
+
+
+def ns(value: int, /) -> int:
+    """A `Duration` of that many nanoseconds."""
+    _only_inside("ns()")
+
+
+def us(value: int, /) -> int:
+    """A `Duration` of that many microseconds."""
+    _only_inside("us()")
+
+
+def ms(value: int, /) -> int:
+    """A `Duration` of that many milliseconds."""
+    _only_inside("ms()")
+
+
+def seconds(value: int, /) -> int:
+    """A `Duration` of that many seconds."""
+    _only_inside("seconds()")
+
+
+def mul_div(a: int, b: int, c: int, /) -> int:
+    """`a * b // c` with a product of 128 bits; the quotient is cut to 64; 0 when c is 0."""
+    _only_inside("mul_div()")
+
+
+def fits(value: str | bytes, size: int = 64, /) -> bool:
+    """Whether a text or bytes has at most `size` bytes."""
+    _only_inside("fits()")
+
+
+def trace(message: str, /) -> None:
+    """Say something to the operator (an f-string); never part of a verdict."""
+    _only_inside("trace()")
+
+
+def drop(key: Any, /) -> None:
+    """Delete whatever this policy's tables hold under `key` (a client or task that goes)."""
+    _only_inside("drop()")
+
+
+def helper(function: Callable[P, R], /) -> Callable[P, R]:
+    """Mark a function of the module as part of the policies which call it."""
+
+    def refuse(*args: P.args, **kwargs: P.kwargs) -> R:
+        _only_inside(f"{function.__name__}()")
+
+    refuse.__name__ = function.__name__
+    refuse.__doc__ = function.__doc__
+    return refuse
+
+
+def intrinsic(*, effect: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Mark a stratum's function or view method which its runtime provides (used by strata).
+
+    `effect`: pure, clock, random, outside-read, outside-write, report.
+    """
+
+    def mark(function: Callable[P, R]) -> Callable[P, R]:
+        return function
+
+    return mark
