@@ -27,7 +27,9 @@ html_title = "transect"
 html_show_sourcelink = False
 
 # Pages join the table of contents when they are written; a pattern without pages yet is no warning.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(lambda r: getattr(r, "subtype", None) != "empty_glob")
+logging.getLogger("sphinx.sphinx.directives.other").addFilter(
+    lambda r: getattr(r, "subtype", None) != "empty_glob"
+)
 
 
 def copy_error_pages(app: Sphinx) -> None:

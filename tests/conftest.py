@@ -83,7 +83,7 @@ class Ledger:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         mark = item.get_closest_marker("part")
-        part = mark.args[0] if mark else part_of(item.path.relative_to(ROOT))
+        part = mark.args[0] if mark else part_of(Path(item.nodeid.partition("::")[0]))
         report.user_properties.append(("part", part))
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, Unavailable):
@@ -96,7 +96,7 @@ class Ledger:
         where = item.location
         if required():
             report.outcome = "failed"
-            report.longrepr = f"{where[0]}: unavailable: {reason}   {command}"
+            report.longrepr = f"{where[0]}: unavailable: {reason}" + (f"   →  {command}" if command else "")
         else:
             report.outcome = "skipped"
             report.longrepr = (where[0], (where[1] or 0) + 1, f"unavailable: {reason}")
