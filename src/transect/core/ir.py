@@ -476,7 +476,7 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """`place op= value`: the place is evaluated once, then the value, then the operation.  MIN and MAX are recognised
+    """`place op= value`: the place is evaluated once and read, then the value, then the operation.  MIN and MAX are recognised
     from `m[k] = max(m[k], e)`.  A Tally entry that is absent starts from 0."""
 
     place: Place

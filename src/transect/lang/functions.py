@@ -109,3 +109,12 @@ def intrinsic(*, effect: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return function
 
     return mark
+
+
+def nonempty(given: str, /) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Mark a hook which is called only while the given field (`waiting`) is not empty (used by strata and shapes)."""
+
+    def mark(function: Callable[P, R]) -> Callable[P, R]:
+        return function
+
+    return mark

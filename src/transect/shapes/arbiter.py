@@ -11,7 +11,7 @@
 
 from collections.abc import Sequence
 
-from transect.lang import Key, Policy, drop, given
+from transect.lang import Key, Policy, drop, given, nonempty
 
 
 class Client(Key):
@@ -26,6 +26,7 @@ class Arbiter(Policy):
     def arrive(self, client: Client, /) -> None:
         """The client has just become waiting; it is not yet in `waiting`.  A preempted task put back arrives again."""
 
+    @nonempty("waiting")
     def pick(self) -> Client:
         """Choose a member of `waiting`, which is not empty.  The adapter takes one unit of its work away."""
         ...

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each name of a file stands for.  Imports are followed by reading the imported file; nothing is ever executed.
+
+`transect.lang` is the language itself; `transect.<stratum>` and `transect.shapes` are read from this package's own
+sources like any policy file; other imports are sibling files of the policy.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeAlias
+
+from transect.base.diagnostic import Diagnostics, closest
+from transect.core.frontend.source import Source, parse, read
+from transect.core.frontend.surface import LANG_NAMES, OUTSIDE_NAMES
+
+PACKAGE = Path(__file__).parents[2]  # …/transect
+
+
+@dataclass(frozen=True, eq=False)
+class ClassDef:
+    module: Module
+    node: ast.ClassDef
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionDef:
+    module: Module
+    node: ast.FunctionDef
+
+
+@dataclass(frozen=True, eq=False)
+class ConstantDef:
+    """`NAME: Final = …` of a module."""
+
+    module: Module
+    node: ast.AnnAssign
+
+
+@dataclass(frozen=True, eq=False)
+class AliasDef:
+    """`Name: TypeAlias = …`."""
+
+    module: Module
+    value: ast.expr
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A name of `transect.lang`, or of the few standard modules whose names have a meaning in policies."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleRef:
+    module: Module
+
+
+Binding: TypeAlias = ClassDef | FunctionDef | ConstantDef | AliasDef | Surface | ModuleRef
+
+
+@dataclass(eq=False)
+class Module:
+    name: str  # dotted; "" for the file being compiled
+    source: Source
+    library: bool  # part of transect: its own rules hold (intrinsics, hook bases)
+    names: dict[str, Binding] = field(default_factory=dict)
+
+    @property
+    def stratum(self) -> str:
+        """`rpc` for `transect.rpc…`; "" for shapes and policy files."""
+        parts = self.name.split(".")
+        return parts[1] if self.library and parts[1] != "shapes" else ""
+
+
+class Modules:
+    """All files of one compilation, each read once."""
+
+    def __init__(self, diagnostics: Diagnostics) -> None:
+        self.diagnostics = diagnostics
+        self.loaded: dict[str, Module | None] = {}
+
+    def add(self, source: Source, name: str = "", library: bool = False) -> Module:
+        module = Module(name, source, library)
+        self.loaded[source.path] = module
+        _Binder(self, module).bind(source.tree.body)
+        return module
+
+    def library(self, dotted: str) -> Module | None:
+        """A module of this package, by its dotted name; None when there is none."""
+        base = PACKAGE.joinpath(*dotted.split(".")[1:])
+        for path in (base / "hooks.py", base / "__init__.py", base.with_suffix(".py")):
+            if path.is_file():
+                return self._file(path, dotted, library=True)
+        return None
+
+    def sibling(self, origin: Module, dotted: str) -> Module | None:
+        """A file beside the importing one; None when there is none."""
+        base = Path(origin.source.path).parent.joinpath(*dotted.split("."))
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path.is_file():
+                return self._file(path, f"{origin.name}.{dotted}" if origin.library else dotted, origin.library)
+        return None
+
+    def _file(self, path: Path, name: str, library: bool) -> Module | None:
+        key = str(path)
+        if key not in self.loaded:
+            self.loaded[key] = None  # a cycle of imports ends here
+            source = _library_source(key) if library else self._user_source(path)
+            if source is not None:
+                self.add(source, name, library)
+        return self.loaded[key]
+
+    def _user_source(self, path: Path) -> Source | None:
+        text = read(path, self.diagnostics)
+        return None if text is None else parse(text, str(path), self.diagnostics)
+
+
+@lru_cache(maxsize=64)
+def _library_source(path: str) -> Source | None:
+    diagnostics = Diagnostics()
+    text = read(Path(path), diagnostics)
+    source = None if text is None else parse(text, path, diagnostics)
+    assert source is not None, f"transect's own {path} does not parse: {[d.message for d in diagnostics]}"
+    return source
+
+
+class _Binder:
+    """Binds the names of one module."""
+
+    def __init__(self, modules: Modules, module: Module) -> None:
+        self.modules = modules
+        self.module = module
+        self.diagnostics = modules.diagnostics
+
+    def bind(self, body: list[ast.stmt]) -> None:
+        for index, node in enumerate(body):
+            self._statement(node, first=index == 0)
+
+    def _statement(self, node: ast.stmt, first: bool) -> None:
+        match node:
+            case ast.ImportFrom():
+                self._import_from(node)
+            case ast.Import():
+                self._import(node)
+            case ast.ClassDef():
+                self._define(node.name, ClassDef(self.module, node), node)
+            case ast.FunctionDef():
+                self._define(node.name, FunctionDef(self.module, node), node)
+            case ast.AnnAssign(target=ast.Name(id=name), value=value) if value is not None:
+                alias = isinstance(node.annotation, ast.Name) and node.annotation.id == "TypeAlias"
+                binding = AliasDef(self.module, value) if alias else ConstantDef(self.module, node)
+                self._define(name, binding, node)
+            case ast.Expr(value=ast.Constant(value=str())):
+                pass  # a docstring, or the text under a definition
+            case ast.Pass():
+                pass
+            case ast.If() if self.module.library and _is_type_checking(node.test):
+                pass  # what only type checkers read
+            case ast.Assign(targets=[ast.Name(id="__all__")]):
+                pass
+            case ast.Assign(targets=[ast.Name(id=name)]) if self.module.library:
+                pass  # SCOPES and the like: read by `library_constant`
+            case ast.Assign(targets=[ast.Name(id="chain")]):
+                pass  # a chain file's declaration, read by the rpc stratum
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                self._refuse(node, f"`{name}` is a global variable", f"write `{name}: Final = …` for a constant, or make it state of a policy")
+            case ast.AsyncFunctionDef():
+                self._refuse(node, "`async` has no meaning in a policy", "write an ordinary function", "P015")
+            case _:
+                self._refuse(node, "only imports, constants, classes and helpers may stand in a policy file", "move this into a policy's handler, or into another file")
+
+    def _refuse(self, node: ast.stmt, message: str, help: str, code: str = "P047") -> None:
+        self.diagnostics.error(code, message, self.module.source.header(node), label="not part of the language", help=help)
+
+    def _define(self, name: str, binding: Binding, node: ast.stmt) -> None:
+        earlier = self.module.names.get(name)
+        if isinstance(earlier, ClassDef | FunctionDef | ConstantDef) and earlier.module is self.module:
+            self.diagnostics.error("P042", f"`{name}` is defined twice", self.module.source.header(node), label="the second one", help="give one of them another name")
+        self.module.names[name] = binding
+
+    # ------------------------------------------------------------ imports
+
+    def _import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            known = ", ".join(sorted(OUTSIDE_NAMES))
+            self.diagnostics.error(
+                "P004",
+                f"`import {alias.name}` cannot be used in a policy",
+                self.module.source.span(node),
+                label="nothing of it has a meaning in a policy",
+                help="import names: `from transect.lang import …`, `from transect.rpc import …`, or from a file beside this one",
+                note=f"of the standard library only {known} are known",
+            )
+
+    def _import_from(self, node: ast.ImportFrom) -> None:
+        name = node.module or ""
+        if node.level > 1:
+            self._no_module(node, "." * node.level + name)
+        elif node.level == 1 and not name:
+            for alias in node.names:
+                self._sibling_module(node, alias)
+        elif node.level == 1:
+            self._names_of(node, self.modules.sibling(self.module, name), name)
+        elif name == "transect.lang":
+            self._surface(node, name, LANG_NAMES)
+        elif name in OUTSIDE_NAMES:
+            self._surface(node, name, OUTSIDE_NAMES[name])
+        elif name == "transect" or name.startswith("transect."):
+            self._library(node, name)
+        else:
+            self._names_of(node, self.modules.sibling(self.module, name), name)
+
+    def _sibling_module(self, node: ast.ImportFrom, alias: ast.alias) -> None:
+        module = self.modules.sibling(self.module, alias.name)
+        if module is None:
+            self._no_module(node, f".{alias.name}")
+        else:
+            self.module.names[alias.asname or alias.name] = ModuleRef(module)
+
+    def _surface(self, node: ast.ImportFrom, module: str, known: frozenset[str]) -> None:
+        for alias in node.names:
+            if alias.name in known:
+                self.module.names[alias.asname or alias.name] = Surface(alias.name)
+            elif not self.module.library:
+                self._unknown(node, alias, module, known)
+
+    def _library(self, node: ast.ImportFrom, name: str) -> None:
+        module = self.modules.library(name)
+        if module is None and name != "transect":
+            self._no_module(node, name)
+            return
+        for alias in node.names:
+            inner = None if module and alias.name in module.names else self.modules.library(f"{name}.{alias.name}")
+            if inner is not None:
+                self.module.names[alias.asname or alias.name] = ModuleRef(inner)
+            elif module is not None:
+                self._one(node, alias, module, name)
+            else:
+                self._no_module(node, f"{name}.{alias.name}")
+
+    def _names_of(self, node: ast.ImportFrom, module: Module | None, name: str) -> None:
+        if module is None:
+            self._no_module(node, name)
+            return
+        for alias in node.names:
+            self._one(node, alias, module, name)
+
+    def _one(self, node: ast.ImportFrom, alias: ast.alias, module: Module, name: str) -> None:
+        if alias.name in module.names:
+            self.module.names[alias.asname or alias.name] = module.names[alias.name]
+        else:
+            self._unknown(node, alias, name, module.names)
+
+    def _unknown(self, node: ast.ImportFrom, alias: ast.alias, module: str, known: frozenset[str] | dict[str, Binding]) -> None:
+        close = closest(alias.name, known)
+        self.diagnostics.error(
+            "P005",
+            f"`{module}` has no `{alias.name}`" if alias.name != "*" else "`import *` hides where names come from",
+            self.module.source.span(alias),
+            label="unknown name",
+            help=f"write `{close}`" if close else f"known: {', '.join(sorted(known)) or 'nothing'}",
+        )
+
+    def _no_module(self, node: ast.ImportFrom, name: str) -> None:
+        if self.module.library:
+            return
+        self.diagnostics.error(
+            "P004",
+            f"there is no module `{name}` for a policy to import",
+            self.module.source.span(node),
+            label="not found beside this file, and not part of transect",
+            help="a policy imports from `transect.…`, from files beside it, and `Final`, `IntEnum` and the like",
+        )
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    match test:
+        case ast.Name(id="TYPE_CHECKING") | ast.UnaryOp(op=ast.Not(), operand=ast.Name(id="TYPE_CHECKING")):
+            return True
+        case _:
+            return False
+
+
+def library_constant(module: Module, name: str) -> object:
+    """A literal that a library module assigns (`SCOPES`), or None."""
+    for node in module.source.tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
+                return ast.literal_eval(value)
+            case _:
+                continue
+    return None

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Text to syntax tree.  Whatever the bytes are, the answer is a tree or a diagnostic, never an exception."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from transect.base.diagnostic import Diagnostics
+from transect.base.span import Span
+
+MAX_BYTES = 1 << 20  # a policy is 5 to 500 lines; a megabyte is a mistake
+MAX_DEPTH = 100  # nested nodes; keeps every later walk far from Python's own limit
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One file: where it is and what it says."""
+
+    path: str
+    text: str
+    tree: ast.Module = field(default_factory=lambda: ast.Module([], []))
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+    def _column(self, line: int, offset: int) -> int:
+        """Python counts columns in bytes; people count characters."""
+        text = self.lines[line - 1] if line <= len(self.lines) else ""
+        return offset if text.isascii() else len(text.encode()[:offset].decode(errors="replace"))
+
+    def span(self, node: ast.AST) -> Span:
+        line = getattr(node, "lineno", 1)
+        end = getattr(node, "end_lineno", None) or line
+        start_offset = getattr(node, "col_offset", 0)
+        end_offset = getattr(node, "end_col_offset", None) or start_offset
+        return Span(self.path, line, self._column(line, start_offset), end, self._column(end, end_offset))
+
+    def header(self, node: ast.AST) -> Span:
+        """The first line of a compound statement: where to point when all of it is meant."""
+        whole = self.span(node)
+        if whole.end_line == whole.line:
+            return whole
+        text = self.lines[whole.line - 1].rstrip() if whole.line <= len(self.lines) else ""
+        return Span(self.path, whole.line, whole.column, whole.line, max(len(text), whole.column + 1))
+
+
+def read(path: Path, diagnostics: Diagnostics) -> str | None:
+    """The file's text, or None with a diagnostic."""
+    at = Span(str(path), 1, 0, 1, 0)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        diagnostics.error(
+            "P002", f"cannot read `{path}`: {error.strerror}", at, help="give the path of a Python file"
+        )
+        return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        diagnostics.error(
+            "P002",
+            f"`{path}` is not UTF-8 text",
+            Span(str(path), line, 0, line, 0),
+            help="save the file as UTF-8",
+        )
+        return None
+
+
+def parse(text: str, path: str, diagnostics: Diagnostics) -> Source | None:
+    """The source with its tree, or None with a diagnostic."""
+    at = Span(path, 1, 0, 1, 0)
+    if len(text) > MAX_BYTES:
+        diagnostics.error(
+            "P003", "the file is too large", at, help="a policy file has at most one megabyte; split it"
+        )
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `1 is 2` and the like: ours to say
+            tree = ast.parse(text, path)
+    except SyntaxError as error:
+        _syntax_error(error, text, path, diagnostics)
+        return None
+    except (RecursionError, MemoryError):
+        _too_deep(at, diagnostics)
+        return None
+    except (ValueError, OverflowError) as error:  # NUL bytes; literals of more digits than Python reads
+        diagnostics.error("P001", f"not Python: {error}", at, help="correct the text; it must be a Python file")
+        return None
+    source = Source(path, text, tree)
+    deep = _deepest(tree)
+    if deep is not None:
+        _too_deep(source.span(deep), diagnostics)
+        return None
+    return source
+
+
+def _too_deep(at: Span, diagnostics: Diagnostics) -> None:
+    diagnostics.error(
+        "P003",
+        "the code is nested too deeply",
+        at,
+        label=f"more than {MAX_DEPTH} levels",
+        help="name parts of it, or move parts into helpers",
+    )
+
+
+def _syntax_error(error: SyntaxError, text: str, path: str, diagnostics: Diagnostics) -> None:
+    line = min(max(error.lineno or 1, 1), max(text.count("\n") + 1, 1))
+    column = max((error.offset or 1) - 1, 0)
+    end_line = max(error.end_lineno or line, line)
+    end = max((error.end_offset or 0) - 1, column + 1) if end_line == line else column + 1
+    diagnostics.error(
+        "P001",
+        f"not Python: {error.msg}",
+        Span(path, line, column, line, end),
+        help="correct the syntax; a policy is an ordinary Python file",
+    )
+
+
+def _deepest(tree: ast.Module) -> ast.AST | None:
+    """A node nested deeper than allowed, or None.  Breadth first: the walk itself needs no stack."""
+    level: list[ast.AST] = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return None
+    return next((node for node in level if hasattr(node, "lineno")), None)
