@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Going through a tree without naming every node: for passes which care about a few nodes and copy the rest.
+
+Children come in the order of the node's fields, which is not always the order of evaluation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias, TypeVar, get_args
+
+from transect.core.ir import Case, Expr, Pattern, Place, Source, Stmt
+
+Node: TypeAlias = Expr | Stmt | Source | Place | Pattern | Case
+N = TypeVar("N", bound=Node)
+
+NODES: tuple[type[Any], ...] = get_args(Node)
+_LEAVES = frozenset(
+    {"type", "span", "name", "op", "targets", "path", "part", "index", "bound", "step", "field"}
+)
+
+
+# The fields of a node class which may hold nodes.
+_FIELDS = {cls: tuple(f.name for f in dataclasses.fields(cls) if f.name not in _LEAVES) for cls in NODES}
+
+
+def _within(value: object) -> Iterator[Node]:
+    if isinstance(value, NODES):
+        yield value
+    elif isinstance(value, tuple):  # of nodes, or of (name, pattern)
+        for item in value:
+            yield from _within(item)
+
+
+def children(node: Node) -> Iterator[Node]:
+    """The nodes directly below."""
+    for name in _FIELDS[type(node)]:
+        yield from _within(getattr(node, name))
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node, then everything below it, parents first."""
+    yield node
+    for child in children(node):
+        yield from walk(child)
+
+
+def _mapped(value: Any, f: Callable[[Any], Any]) -> Any:
+    if isinstance(value, NODES):
+        return f(value)
+    if isinstance(value, tuple):
+        items = tuple(_mapped(item, f) for item in value)
+        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
+    return value
+
+
+def map_children(node: N, f: Callable[[Any], Any]) -> N:
+    """The node with `f` of each node directly below in its place; the same object when nothing changed.
+
+    `f` must give a node that may stand where the old one stood.
+    """
+    old = {name: getattr(node, name) for name in _FIELDS[type(node)]}
+    new = {name: _mapped(value, f) for name, value in old.items()}
+    changed = {name: value for name, value in new.items() if value is not old[name]}
+    return dataclasses.replace(node, **changed) if changed else node
