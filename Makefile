@@ -45,7 +45,7 @@ bench: $(READY)  ## measure the claims of benchmarks/ here; ARGS="rpc.scanner" p
 	@$(BIN)/transect bench $(ARGS)
 
 golden: $(READY)  ## write the golden files and inline snapshots anew; read the diff before you commit it
-	@TRANSECT_GOLDEN=update $(BIN)/python -m pytest --inline-snapshot=create,fix $(or $(ARGS),tests/unit tests/golden)
+	@TRANSECT_GOLDEN=update $(BIN)/python -m pytest --inline-snapshot=create,fix $(or $(ARGS),$(wildcard tests/unit tests/golden))
 
 format: $(READY)  ## lay out the code and sort its imports
 	@$(BIN)/ruff check --select I --fix --quiet . ; $(BIN)/ruff format .
