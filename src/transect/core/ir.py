@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import TypeAlias
 
-from transect.base.span import Span
+from transect.base.span import NOWHERE, Span
 from transect.core.types import DEFAULT_OPTIONS, Options, StructType, Type, UnionType
 
 
@@ -609,6 +609,7 @@ class ViewMember:
     type: Type
     writable: bool = False
     doc: str = ""
+    span: Span = field(default=NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
