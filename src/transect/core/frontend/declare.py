@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Classes and annotations to types: structs, enums, views, keys, unions of verdicts."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from transect.base.diagnostic import Diagnostics, closest
+from transect.base.span import Span
+from transect.core import ir
+from transect.core.frontend.constants import literal
+from transect.core.frontend.modules import AliasDef, Binding, ClassDef, Module, ModuleRef, Surface
+from transect.core.frontend.surface import CLASSES, PLAIN_TYPES
+from transect.core.types import (
+    UNIT,
+    BytesType,
+    CounterType,
+    DictType,
+    EnumType,
+    HistogramType,
+    KeyType,
+    OptionType,
+    SeqType,
+    SetType,
+    StructField,
+    StructType,
+    TextType,
+    TupleType,
+    Type,
+    UnionType,
+    UnitType,
+    ViewType,
+    is_value,
+    spell,
+)
+
+BUILTIN_TYPES = ("int", "bool", "float", "str", "bytes", "tuple", "set", "frozenset")
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """An annotation of a state field or local, taken apart: its wrapper and what stands inside."""
+
+    wrapper: str  # "", Param, Local, Final, Map, Tally, Ordered, Array, Counter, Histogram
+    arguments: tuple[Type, ...]
+
+
+@dataclass(eq=False)
+class World:
+    """The types of one compilation; each class is declared once, when first asked for."""
+
+    diagnostics: Diagnostics
+    structs: dict[int, StructType | None] = field(default_factory=dict)
+    enums: dict[int, EnumType] = field(default_factory=dict)
+    views: dict[int, ir.View] = field(default_factory=dict)
+    view_methods: dict[str, dict[str, ast.FunctionDef]] = field(default_factory=dict)
+    view_modules: dict[str, Module] = field(default_factory=dict)
+    unions: dict[str, UnionType] = field(default_factory=dict)
+    named: dict[str, ClassDef] = field(default_factory=dict)
+
+    # ------------------------------------------------------------ names
+
+    def binding(self, module: Module, node: ast.expr) -> Binding | None:
+        """What a name or dotted name stands for."""
+        match node:
+            case ast.Name(id=name):
+                if name in module.names:
+                    return module.names[name]
+                return Surface(name) if name in BUILTIN_TYPES else None
+            case ast.Attribute(value=value, attr=attr):
+                base = self.binding(module, value)
+                return base.module.names.get(attr) if isinstance(base, ModuleRef) else None
+            case _:
+                return None
+
+    def bases(self, cls: ClassDef) -> list[ClassDef | str]:
+        """Base classes: a class of a file, or the language's own by name (`Policy`, `View`, `IntEnum` …)."""
+        found: list[ClassDef | str] = []
+        for base in cls.node.bases:
+            target = base.value if isinstance(base, ast.Subscript) else base
+            match self.binding(cls.module, target):
+                case ClassDef() as other:
+                    found.append(other)
+                case Surface(name=name):
+                    found.append(name)
+                case _:
+                    name = ast.unparse(target)[:40]
+                    close = closest(name, [*CLASSES, *cls.module.names])
+                    self.diagnostics.error(
+                        "P007",
+                        f"unknown base class `{name}`",
+                        cls.module.source.span(base),
+                        label="not defined or imported in this file",
+                        help=f"write `{close}`" if close else "import it, for example `from transect.rpc import Element`",
+                    )
+        return found
+
+    def kind(self, cls: ClassDef, seen: tuple[ClassDef, ...] = ()) -> str:
+        """What a class is at bottom: policy, view, key, old, enum, struct; "" when nothing known."""
+        if cls in seen:
+            return ""
+        if any(_decorator(d) == "struct" for d in cls.node.decorator_list):
+            return "struct"
+        for base in self.bases(cls):
+            if isinstance(base, str):
+                kind = {"Policy": "policy", "View": "view", "Key": "key", "OldState": "old", "IntEnum": "enum"}.get(base, "")
+            else:
+                kind = self.kind(base, (*seen, cls))
+            if kind:
+                return kind
+        return ""
+
+    # ------------------------------------------------------------ annotations
+
+    def type_of(self, module: Module, node: ast.expr) -> Type | None:
+        """The type that an annotation names; None with a diagnostic when it names none."""
+        match node:
+            case ast.Constant(value=None):
+                return UNIT
+            case ast.Constant(value=str(text)):
+                return self._quoted(module, node, text)
+            case ast.BinOp(op=ast.BitOr(), left=left, right=right):
+                return self._either(module, node, left, right)
+            case ast.Subscript(value=value, slice=inner):
+                return self._subscript(module, node, value, inner)
+            case ast.Name() | ast.Attribute():
+                return self._named(module, node)
+            case _:
+                return self._no_type(module, node, "this is not a type")
+
+    def _quoted(self, module: Module, node: ast.expr, text: str) -> Type | None:
+        try:
+            inner = ast.parse(text, mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return self._no_type(module, node, "this is not a type")
+        for part in ast.walk(inner):
+            ast.copy_location(part, node)
+        return self.type_of(module, inner)
+
+    def _named(self, module: Module, node: ast.expr) -> Type | None:
+        match self.binding(module, node):
+            case ClassDef() as cls:
+                return self.class_type(cls, module.source.span(node))
+            case AliasDef(module=owner, value=value):
+                return self._alias(owner, value, node)
+            case Surface(name=name) if name in PLAIN_TYPES:
+                return PLAIN_TYPES[name]
+            case Surface(name="Counter"):
+                return CounterType()
+            case Surface(name="Histogram"):
+                return HistogramType()
+            case Surface(name="Any"):
+                return ViewType("Any")
+            case Surface(name=name):
+                return self._no_type(module, node, f"`{name}` needs its type arguments or is not a type here")
+            case _:
+                if isinstance(node, ast.Name) and node.id in ("M", "R") and module.library:
+                    return ViewType(node.id)
+                name = ast.unparse(node)[:60]
+                close = closest(name, [*module.names, *BUILTIN_TYPES])
+                self.diagnostics.error(
+                    "P007",
+                    f"unknown type `{name}`",
+                    module.source.span(node),
+                    label="not defined or imported in this file",
+                    help=f"write `{close}`" if close else "import or define it",
+                )
+                return None
+
+    def _alias(self, owner: Module, value: ast.expr, node: ast.expr) -> Type | None:
+        t = self.type_of(owner, value)
+        if isinstance(t, UnionType) and t.name == "":
+            name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+            return self.unions.setdefault(name, UnionType(name, t.cases))
+        return t
+
+    def _either(self, module: Module, node: ast.expr, left: ast.expr, right: ast.expr) -> Type | None:
+        a, b = self.type_of(module, left), self.type_of(module, right)
+        if a is None or b is None:
+            return None
+        if isinstance(a, UnitType):
+            a, b = b, a
+        if isinstance(b, UnitType):
+            if isinstance(a, OptionType | UnitType):
+                return self._no_type(module, node, "an option of an option does not exist")
+            return OptionType(a)
+        cases: list[StructType] = []
+        for t in (a, b):
+            match t:
+                case StructType():
+                    cases.append(t)
+                case UnionType(cases=more):
+                    cases.extend(more)
+                case _:
+                    return self._no_type(module, node, f"`{spell(a)} | {spell(b)}` is not a type of the language")
+        for union in self.unions.values():
+            if {c.name for c in cases} <= {c.name for c in union.cases}:
+                return union
+        return UnionType("", tuple(cases))
+
+    def _subscript(self, module: Module, node: ast.expr, value: ast.expr, inner: ast.expr) -> Type | None:
+        parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+        match self.binding(module, value):
+            case Surface(name="tuple"):
+                if parts and isinstance(parts[-1], ast.Constant) and parts[-1].value is Ellipsis:
+                    return self._no_type(module, node, "a tuple has a fixed number of elements")
+                items = [self.type_of(module, p) for p in parts]
+                return None if any(i is None for i in items) else TupleType(tuple(i for i in items if i is not None))
+            case Surface(name="set" | "frozenset"):
+                item = self.type_of(module, parts[0])
+                return None if item is None else SetType(item)
+            case Surface(name="Sequence") if len(parts) == 1:
+                item = self.type_of(module, parts[0])
+                return None if item is None else SeqType(item)
+            case Surface(name="Mapping") if len(parts) == 2:
+                key, item = self.type_of(module, parts[0]), self.type_of(module, parts[1])
+                return None if key is None or item is None else DictType(key, item)
+            case ClassDef() as cls if self.kind(cls) == "view":
+                arguments = [self.type_of(module, p) for p in parts]
+                if any(a is None for a in arguments):
+                    return None
+                view = self.view(cls)
+                return ViewType(view.name, tuple(a for a in arguments if a is not None))
+            case Surface(name="Final" | "Param" | "Local" | "Annotated" | "ClassVar"):
+                return self._no_type(module, node, "this wrapper stands around a whole annotation only")
+            case Surface(name="Map" | "Tally" | "Ordered" | "Array"):
+                return self._no_type(module, node, "a table is a state field of its own", help="use a tuple as the key instead of a table in a table, and declare tables as fields of the policy")
+            case _:
+                return self._no_type(module, node, f"`{ast.unparse(value)[:40]}` does not take type arguments")
+
+    def _no_type(self, module: Module, node: ast.expr, message: str, help: str = "") -> None:
+        self.diagnostics.error(
+            "P030",
+            message,
+            module.source.span(node),
+            label="not a type that can stand here",
+            help=help or "types are `int`, `u64`, `bool`, `float`, `str`, `bytes`, `Instant`, `Duration`, tuples, `T | None`, structs, enums and views",
+        )
+
+    # ------------------------------------------------------------ classes
+
+    def class_type(self, cls: ClassDef, at: Span) -> Type | None:
+        """The type of values of a class."""
+        match self.kind(cls):
+            case "struct":
+                return self.struct(cls)
+            case "enum":
+                return self.enum(cls)
+            case "view":
+                return ViewType(self.view(cls).name)
+            case "old":
+                return ViewType(cls.node.name)
+            case "key":
+                return KeyType(cls.node.name)
+            case "policy":
+                self.diagnostics.error("P030", f"a policy (`{cls.node.name}`) is not a type of values", at, label="a policy", help="name a struct, view or plain type")
+                return None
+            case _:
+                self.diagnostics.error(
+                    "P043",
+                    f"`{cls.node.name}` is not a class of the language",
+                    at,
+                    label="neither a struct nor a view, enum, key or policy",
+                    help=f"put `@struct` above `class {cls.node.name}`",
+                )
+                return None
+
+    def struct(self, cls: ClassDef) -> StructType | None:
+        key = id(cls)
+        if key in self.structs:
+            if self.structs[key] is None:
+                self.diagnostics.error("P018", f"struct `{cls.node.name}` contains itself", cls.module.source.header(cls.node), help="a struct is a value of fixed size; store a key instead")
+            return self.structs[key]
+        self.structs[key] = None
+        self._unique(cls)
+        fields = []
+        for node, annotation, value in self._members(cls):
+            t = self.type_of(cls.module, annotation)
+            if t is None:
+                continue
+            if not is_value(t):
+                self._no_type(cls.module, annotation, f"a struct cannot hold a `{spell(t)}`")
+                continue
+            fields.append(self._struct_field(cls.module, node, t, value))
+        self.structs[key] = StructType(cls.node.name, tuple(fields))
+        return self.structs[key]
+
+    def _struct_field(self, module: Module, name: str, t: Type, value: ast.expr | None) -> StructField:
+        bounded, rest = bounded_text(t, value)
+        t = with_default_bound(bounded)
+        if value is None:
+            return StructField(name, t)
+        if rest is None and value is not None and isinstance(value, ast.Call):
+            return StructField(name, t, "" if isinstance(t, TextType) else b"", required=False)
+        ok, constant = literal(rest, t)
+        if not ok:
+            self.diagnostics.error("P028", f"the default of `{name}` is not a literal of type `{spell(t)}`", module.source.span(value), label="not a plain value", help="write a number, text, True, False or None of the field's type")
+            return StructField(name, t)
+        return StructField(name, t, constant, required=False)
+
+    def _members(self, cls: ClassDef) -> list[tuple[str, ast.expr, ast.expr | None]]:
+        """Annotated fields of a struct, view or old state; anything else is refused (methods of a view are apart)."""
+        found = []
+        for node in cls.node.body:
+            match node:
+                case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
+                    found.append((name, annotation, value))
+                case ast.Expr(value=ast.Constant(value=str())) | ast.Pass() | ast.Expr(value=ast.Constant(value=EllipsisType())):
+                    pass
+                case ast.FunctionDef() | ast.If() if cls.module.library:
+                    pass
+                case _:
+                    self.diagnostics.error("P043", f"`{cls.node.name}` may only name its fields", cls.module.source.header(node), label="not a field", help="write `name: type`, one a line; functions become helpers of the module")
+        return found
+
+    def enum(self, cls: ClassDef) -> EnumType:
+        key = id(cls)
+        if key not in self.enums:
+            self._unique(cls)
+            members = []
+            for node in cls.node.body:
+                match node:
+                    case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int(value))) if not isinstance(value, bool):
+                        members.append((name, value))
+                    case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
+                        pass
+                    case _:
+                        self.diagnostics.error("P043", f"an enum may only name its numbers", cls.module.source.header(node), label="not of the form `NAME = 1`", help="write one `NAME = number` a line")
+            self.enums[key] = EnumType(cls.node.name, tuple(members))
+        return self.enums[key]
+
+    def view(self, cls: ClassDef) -> ir.View:
+        key = id(cls)
+        if key in self.views:
+            return self.views[key]
+        self._unique(cls)
+        base, writable, inherited = "", any(k.arg == "writable" for k in cls.node.keywords), ()
+        for parent in self.bases(cls):
+            if isinstance(parent, ClassDef):
+                above = self.view(parent)
+                base = qualified(parent) if parent.module.library else above.base
+                writable = writable or self._writable(parent)
+                inherited = above.members
+        name = cls.node.name
+        params = tuple(p.id for b in cls.node.bases if isinstance(b, ast.Subscript) for p in ([b.slice] if isinstance(b.slice, ast.Name) else getattr(b.slice, "elts", [])) if isinstance(p, ast.Name))
+        span = cls.module.source.header(cls.node)
+        self.views[key] = ir.View(name, base, params, inherited, span=span)  # a view may name itself
+        self.view_methods[name] = dict(self.view_methods.get(base.rpartition(".")[2], {}))
+        self.view_modules[name] = cls.module
+        members = list(inherited)
+        for field_name, annotation, _ in self._members(cls):
+            t = self.type_of(cls.module, annotation)
+            if t is not None:
+                members.append(ir.ViewMember(field_name, t, writable))
+        for node in cls.node.body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("__"):
+                self.view_methods[name][node.name] = node
+        self.views[key] = ir.View(name, base, params, tuple(members), span=span)
+        return self.views[key]
+
+    def _writable(self, cls: ClassDef) -> bool:
+        return any(k.arg == "writable" for k in cls.node.keywords) or any(
+            self._writable(b) for b in self.bases(cls) if isinstance(b, ClassDef)
+        )
+
+    def _unique(self, cls: ClassDef) -> None:
+        """Types are told apart by name in everything that is emitted."""
+        other = self.named.setdefault(cls.node.name, cls)
+        if other is not cls:
+            self.diagnostics.error("P042", f"two classes are named `{cls.node.name}`", cls.module.source.header(cls.node), label="the second one", help="give one of them another name")
+
+    def find_view(self, name: str) -> ir.View | None:
+        return next((v for v in self.views.values() if v.name == name), None)
+
+
+EllipsisType = type(Ellipsis)
+
+
+def qualified(cls: ClassDef) -> str:
+    """`rpc.Message` for a stratum's class, the bare name for a shape's or the user's."""
+    stratum = cls.module.stratum
+    return f"{stratum}.{cls.node.name}" if stratum else cls.node.name
+
+
+def _decorator(node: ast.expr) -> str:
+    match node:
+        case ast.Name(id=name) | ast.Call(func=ast.Name(id=name)):
+            return name
+        case _:
+            return ""
+
+
+def bounded_text(t: Type, value: ast.expr | None) -> tuple[Type, ast.expr | None]:
+    """The type with the bound that `text(64)` or `blob(64)` gives, and what is left as the default."""
+    match value:
+        case ast.Call(func=ast.Name(id="text" | "blob"), args=[ast.Constant(value=int(size)), *rest]):
+            bounded: Type = TextType(size) if isinstance(t, TextType) else BytesType(size)
+            if isinstance(t, OptionType):
+                bounded = OptionType(TextType(size) if isinstance(t.item, TextType) else BytesType(size))
+            return bounded, rest[0] if rest else None
+        case _:
+            return t, value
+
+
+DEFAULT_BOUND = 64  # bytes, for stored text without a bound of its own
+
+
+def with_default_bound(t: Type) -> Type:
+    """The type as it is stored: every text in it has a bound."""
+    match t:
+        case TextType(bound=None):
+            return TextType(DEFAULT_BOUND)
+        case BytesType(bound=None):
+            return BytesType(DEFAULT_BOUND)
+        case OptionType(item=item):
+            return OptionType(with_default_bound(item))
+        case TupleType(items=items):
+            return TupleType(tuple(map(with_default_bound, items)))
+        case _:
+            return t
+
+

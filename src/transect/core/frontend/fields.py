@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State fields of a policy: `name: annotation = constructor(…)`."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from transect.base.diagnostic import closest
+from transect.core import ir
+from transect.core.frontend.constants import Plain, constant_int, literal
+from transect.core.frontend.declare import World, bounded_text, with_default_bound
+from transect.core.frontend.modules import ConstantDef, Module, Surface
+from transect.core.frontend.surface import CONSTRUCTORS
+from transect.core.ir import FieldKind, StateField
+from transect.core.types import (
+    ArrayType,
+    CounterType,
+    FloatType,
+    HistogramType,
+    IntType,
+    Options,
+    StructType,
+    Sync,
+    TableKind,
+    TableType,
+    TupleType,
+    Type,
+    is_key,
+    is_value,
+    spell,
+)
+
+MERGES = ("sum", "max", "min", "last")
+OPTION_NAMES = ("scope", "sync", "merge", "persist", "exclusive", "was")
+_KINDS = {"table": TableKind.TABLE, "tally": TableKind.TALLY, "lru": TableKind.LRU, "ordered": TableKind.ORDERED}
+_ANNOTATION = {"table": "Map", "tally": "Tally", "lru": "Map", "ordered": "Ordered", "array": "Array"}
+MAX_CAPACITY = 1 << 24
+
+
+@dataclass(eq=False)
+class FieldReader:
+    """Reads the fields of one class; diagnostics instead of exceptions, None instead of a field."""
+
+    world: World
+    module: Module
+    scopes: tuple[str, ...]
+
+    def read(self, node: ast.AnnAssign, name: str) -> StateField | None:
+        wrapper, inner = self._wrapper(node.annotation)
+        constructor, call = self._constructor(node.value)
+        span = self.module.source.span(node)
+        if wrapper in ("Map", "Tally", "Ordered", "Array"):
+            return self._table(node, name, wrapper, inner, constructor, call)
+        if wrapper in ("Counter", "Histogram"):
+            return self._meter(node, name, wrapper, constructor, call)
+        if constructor == "given":
+            t = self.world.type_of(self.module, node.annotation)
+            return None if t is None else StateField(name, t, FieldKind.GIVEN, None, span=span)
+        kind = {"Param": FieldKind.PARAM, "Local": FieldKind.LOCAL}.get(wrapper, FieldKind.STATE)
+        annotation = inner[0] if wrapper in ("Param", "Local") and inner else node.annotation
+        return self._scalar(node, name, kind, annotation, constructor, call)
+
+    # ------------------------------------------------------------ shapes of a field
+
+    def _scalar(self, node: ast.AnnAssign, name: str, kind: FieldKind, annotation: ast.expr, constructor: str, call: ast.Call | None) -> StateField | None:
+        wanted = {FieldKind.PARAM: ("param",), FieldKind.LOCAL: ("local",)}.get(kind, ("", "state", "text", "blob"))
+        if constructor not in wanted:
+            return self._mismatch(node, name, constructor, f"`{wanted[0]}(…)`" if wanted[0] else "a literal")
+        if node.value is None:
+            return self._bad(node, f"`{name}` has no first value", "give one: `= 0`, `= \"\"`, `= None`, or a constructor such as `table(1024)`")
+        t = self.world.type_of(self.module, annotation)
+        if t is None:
+            return None
+        if not is_value(t):
+            return self._bad(node, f"state cannot hold a `{spell(t)}`", "references are valid for one call only; store a key or a copy of the fields")
+        value: ast.expr | None = node.value
+        if call is not None and constructor in ("param", "local", "state"):
+            value = call.args[0] if len(call.args) == 1 else None
+            if value is None:
+                return self._bad(node, f"`{constructor}` takes the first value", f"write `{constructor}(0)`")
+        t, value = bounded_text(t, value)
+        t = with_default_bound(t)
+        default = self._default(node, name, t, value)
+        options = self._options(call, t)
+        if default is None or options is None:
+            return None
+        return StateField(name, t, kind, default, options, span=self.module.source.span(node))
+
+    def _default(self, node: ast.AnnAssign, name: str, t: Type, value: ast.expr | None) -> ir.Expr | None:
+        span = self.module.source.span(node if value is None else value)
+        if value is None:  # `text(64)` alone
+            return ir.Const(b"" if spell(t).startswith("bytes") else "", type=t, span=span)
+        expr = self.constant(value, t)
+        if expr is None:
+            self.world.diagnostics.error(
+                "P028",
+                f"the first value of `{name}` is not a literal of type `{spell(t)}`",
+                span,
+                label="must be a plain value that fits the type",
+                help="write a literal such as `0`, `1.5`, `\"\"`, `True`, `None`, or a struct of literals",
+            )
+        return expr
+
+    def constant(self, node: ast.expr, t: Type) -> ir.Expr | None:
+        """A constant of a value type: a literal, a named constant, a struct or tuple of such."""
+        span = self.module.source.span(node)
+        ok, value = self._plain(node, t)
+        if ok:
+            return ir.Const(value, type=t, span=span)
+        match t, node:
+            case TupleType(items=items), ast.Tuple(elts=elts) if len(items) == len(elts):
+                parts = [self.constant(e, i) for e, i in zip(elts, items, strict=True)]
+                return None if any(p is None for p in parts) else ir.MakeTuple(tuple(p for p in parts if p), type=t, span=span)
+            case StructType(), ast.Call(func=func, args=[], keywords=keywords):
+                if self.world.type_of(self.module, func) != t:
+                    return None
+                return self._struct_constant(t, {k.arg: k.value for k in keywords}, span)
+            case _:
+                return None
+
+    def _struct_constant(self, t: StructType, given: dict[str | None, ast.expr], span: ir.Span) -> ir.Expr | None:
+        values: list[ir.Expr] = []
+        for f in t.fields:
+            if f.name in given:
+                part = self.constant(given.pop(f.name), f.type)
+            else:
+                part = None if f.required else ir.Const(f.default, type=f.type, span=span)  # type: ignore[arg-type]
+            if part is None:
+                return None
+            values.append(part)
+        return None if given else ir.MakeStruct(tuple(values), type=t, span=span)
+
+    def _plain(self, node: ast.expr, t: Type) -> tuple[bool, Plain]:
+        ok, value = literal(node, t)
+        if ok:
+            return ok, value
+        binding = self.world.binding(self.module, node) if isinstance(node, ast.Name) else None
+        if isinstance(binding, ConstantDef):
+            return literal(binding.node.value, t)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("ns", "us", "ms", "seconds"):
+            from transect.core.frontend.surface import DURATION_UNITS
+
+            count = self._int(node.args[0]) if len(node.args) == 1 else None
+            if count is not None and spell(t) == "Duration":
+                return True, count * DURATION_UNITS[node.func.id]
+        if isinstance(node, ast.Attribute):
+            return self._member(node, t)
+        count = self._int(node)
+        return (True, count) if count is not None and isinstance(t, IntType) else (False, None)
+
+    def _member(self, node: ast.Attribute, t: Type) -> tuple[bool, Plain]:
+        """`Code.OK`"""
+        from transect.core.types import EnumType
+
+        if isinstance(t, EnumType) and isinstance(node.value, ast.Name) and node.value.id == t.name:
+            value = dict(t.members).get(node.attr)
+            return value is not None, value
+        return False, None
+
+    def _table(self, node: ast.AnnAssign, name: str, wrapper: str, inner: list[ast.expr], constructor: str, call: ast.Call | None) -> StateField | None:
+        wanted = [c for c, a in _ANNOTATION.items() if a == wrapper]
+        if call is None or constructor not in wanted:
+            return self._mismatch(node, name, constructor, " or ".join(f"`{c}(…)`" for c in wanted))
+        count = 1 if wrapper == "Array" else 2
+        if len(inner) != count:
+            return self._bad(node, f"`{wrapper}` takes {count} type argument{'s' if count > 1 else ''}", "sizes go into the constructor: `Map[str, int] = table(1024)`, `Array[int] = array(64)`")
+        types = [self.world.type_of(self.module, p) for p in inner]
+        capacity = self._int(call.args[0]) if len(call.args) == 1 else None
+        if capacity is None or not 1 <= capacity <= MAX_CAPACITY:
+            return self._bad(node, f"`{constructor}` takes its size: a whole number from 1 to {MAX_CAPACITY:,}", f"write `{constructor}(1024)`", at=call)
+        if any(t is None for t in types):
+            return None
+        item = self._bound(call, "value", types[-1])
+        if item is None or not self._storable(node, item):
+            return None
+        if wrapper == "Array":
+            t: Type = ArrayType(item, capacity)
+        else:
+            key = self._bound(call, "key", types[0])
+            if key is None or not self._keyable(node, key):
+                return None
+            if constructor == "tally" and not isinstance(item, IntType | FloatType) and spell(item) != "Duration":
+                return self._bad(node, f"a tally holds numbers, not `{spell(item)}`", "use `Map[…] = table(…)`")
+            t = TableType(_KINDS[constructor], key, item, capacity)
+        options = self._options(call, t, extra=("key", "value"))
+        return None if options is None else StateField(name, t, FieldKind.STATE, None, options, span=self.module.source.span(node))
+
+    def _storable(self, node: ast.AnnAssign, t: Type) -> bool:
+        if is_value(t):
+            return True
+        self._bad(node, f"a table cannot hold a `{spell(t)}`", "tables hold numbers, text, bytes, enums, tuples, structs and options of these")
+        return False
+
+    def _keyable(self, node: ast.AnnAssign, t: Type) -> bool:
+        if is_key(t):
+            return True
+        self._bad(node, f"a `{spell(t)}` cannot be a key", "keys are integers, bool, text, bytes, enums, times, a stratum's own (`Client`), and tuples of these")
+        return False
+
+    def _bound(self, call: ast.Call, option: str, t: Type | None) -> Type | None:
+        """The type as stored: bounded by `key=text(64)`, `value=blob(4096)`, else by default."""
+        given = next((k.value for k in call.keywords if k.arg == option), None)
+        if t is None or given is None:
+            return None if t is None else with_default_bound(t)
+        bounded, rest = bounded_text(t, given)
+        if bounded == t or rest is not None:
+            self.world.diagnostics.error("P028", f"`{option}=` gives the bound of a text", self.module.source.span(given), label="not a bound for this type", help=f"write `{option}=text(64)` for `str`, `{option}=blob(64)` for `bytes`")
+            return None
+        return bounded
+
+    def _meter(self, node: ast.AnnAssign, name: str, wrapper: str, constructor: str, call: ast.Call | None) -> StateField | None:
+        if call is None or constructor != wrapper.lower() or call.args:
+            return self._mismatch(node, name, constructor, f"`{wrapper.lower()}()`")
+        t: Type = CounterType() if wrapper == "Counter" else HistogramType()
+        options = self._options(call, t)
+        return None if options is None else StateField(name, t, FieldKind.STATE, None, options, span=self.module.source.span(node))
+
+    # ------------------------------------------------------------ options
+
+    def _options(self, call: ast.Call | None, t: Type, extra: tuple[str, ...] = ()) -> Options | None:
+        given: dict[str, object] = {}
+        for keyword in call.keywords if call is not None else ():
+            if keyword.arg in extra:
+                continue
+            if keyword.arg not in OPTION_NAMES:
+                close = closest(keyword.arg or "**", [*OPTION_NAMES, *extra])
+                return self._bad_option(keyword, f"no option `{keyword.arg or '**'}`", f"write `{close}=`" if close else f"options are {', '.join(OPTION_NAMES)}")
+            if not isinstance(keyword.value, ast.Constant):
+                return self._bad_option(keyword, f"`{keyword.arg}=` takes a literal", "write a text in quotes, or True")
+            given[keyword.arg] = keyword.value.value
+            if not self._valid(keyword, keyword.arg, keyword.value.value):
+                return None
+        return self._consistent(call, given, t)
+
+    def _valid(self, keyword: ast.keyword, name: str, value: object) -> bool:
+        choices: tuple[object, ...] | None = {
+            "scope": self.scopes,
+            "sync": tuple(s.value for s in Sync),
+            "merge": MERGES,
+            "persist": (True, False),
+            "exclusive": (True, False),
+        }.get(name)
+        if name == "was":
+            return isinstance(value, str) or self._bad_option(keyword, "`was=` takes the field's old name", "write it in quotes") is not None
+        if choices is not None and value not in choices:
+            self._bad_option(keyword, f"`{name}={value!r}` is not one of this stratum's" if name == "scope" else f"`{name}={value!r}` does not exist", f"choose from {', '.join(map(repr, choices))}")
+            return False
+        return True
+
+    def _consistent(self, call: ast.Call | None, given: dict[str, object], t: Type) -> Options | None:
+        options = Options(
+            scope=str(given.get("scope", "instance")),
+            sync=Sync(str(given.get("sync", "none"))),
+            merge=None if given.get("merge") is None else str(given["merge"]),
+            persist=bool(given.get("persist", False)),
+            exclusive=bool(given.get("exclusive", False)),
+            was=None if given.get("was") is None else str(given["was"]),
+        )
+        assert call is not None or not given
+        value = t.value if isinstance(t, TableType) else t.item if isinstance(t, ArrayType) else t
+        if call is None:
+            return options
+        if options.sync is Sync.EVENTUAL and options.merge is None:
+            return self._bad_option(call, "`sync=\"eventual\"` needs `merge=`", "say how copies agree: `merge=\"sum\"`, `\"max\"`, `\"min\"` or `\"last\"`")
+        if options.merge == "sum" and isinstance(value, FloatType):
+            return self._bad_option(call, "floats cannot be merged by sum", "count in integers (micro-units), so that the order of merging does not matter")
+        if options.merge in ("sum", "max", "min") and not isinstance(value, IntType | FloatType) and spell(value) not in ("Instant", "Duration"):
+            return self._bad_option(call, f"`merge={options.merge!r}` needs numbers", "use `merge=\"last\"`")
+        if options.exclusive and isinstance(t, TableType):
+            return self._bad_option(call, "`exclusive=True` is for scalars, structs and arrays", "leave it out")
+        return options
+
+    # ------------------------------------------------------------ parts
+
+    def _wrapper(self, node: ast.expr) -> tuple[str, list[ast.expr]]:
+        target = node.value if isinstance(node, ast.Subscript) else node
+        binding = self.world.binding(self.module, target)
+        if not isinstance(binding, Surface):
+            return "", []
+        inner = [] if not isinstance(node, ast.Subscript) else node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        return binding.name, list(inner)
+
+    def _constructor(self, node: ast.expr | None) -> tuple[str, ast.Call | None]:
+        match node:
+            case ast.Call(func=ast.Name() as func):
+                binding = self.world.binding(self.module, func)
+                if isinstance(binding, Surface) and binding.name in CONSTRUCTORS:
+                    return binding.name, node
+                return "", None
+            case _:
+                return "", None
+
+    def _int(self, node: ast.expr) -> int | None:
+        def named(name: ast.expr) -> int | None:
+            binding = self.world.binding(self.module, name)
+            if isinstance(binding, ConstantDef) and binding.node.value is not None:
+                return constant_int(binding.node.value, lambda _: None)
+            return None
+
+        return constant_int(node, named)
+
+    def _mismatch(self, node: ast.AnnAssign, name: str, constructor: str, wanted: str) -> None:
+        got = f"`{constructor}(…)`" if constructor else "this value"
+        self._bad(node, f"`{name}` is declared as `{ast.unparse(node.annotation)[:60]}` but made by {got}", f"make it by {wanted}")
+
+    def _bad(self, node: ast.AnnAssign, message: str, help: str, at: ast.expr | None = None) -> None:
+        self.world.diagnostics.error("P028", message, self.module.source.span(at or node), label="not a state field", help=help)
+
+    def _bad_option(self, node: ast.AST, message: str, help: str) -> None:
+        self.world.diagnostics.error("P029", message, self.module.source.span(node), label="cannot be meant", help=help)
+
+
