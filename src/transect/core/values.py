@@ -242,13 +242,13 @@ def less(a: Any, b: Any) -> bool:
 
 
 def smaller(best: Any, new: Any) -> bool:
-    """Whether `new` takes the place of `best` in `min`."""
-    return less(new, best) or (best != best and new == new)
+    """Whether `new` takes the place of `best` in `min`: NaN never does, and gives way to any number."""
+    return less(new, best) or (isinstance(best, float) and best != best and new == new)
 
 
 def larger(best: Any, new: Any) -> bool:
-    """Whether `new` takes the place of `best` in `max`."""
-    return less(best, new) or (best != best and new == new)
+    """Whether `new` takes the place of `best` in `max`: NaN never does, and gives way to any number."""
+    return less(best, new) or (isinstance(best, float) and best != best and new == new)
 
 
 def contains(items: Iterable[Any], item: Any) -> bool:
