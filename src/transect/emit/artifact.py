@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an emitter returns: files, not yet written anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """The files of one emitted policy: relative path → content."""
+
+    files: dict[str, bytes]
+
+    def write(self, folder: Path) -> list[Path]:
+        """Put the files below `folder`, which is made when it is missing; their paths."""
+        paths = [folder / name for name in self.files]
+        for path, content in zip(paths, self.files.values(), strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return paths
