@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, Final, assert_never
 
 from transect.core import ir, tables, values
+from transect.core.codec import Slot, decode_state, encode_state
 from transect.core.ir import Effect, FieldKind, ReduceOp, Stage, TableRead
 from transect.core.operations import binary, cast, compare, unary, widened
 from transect.core.types import (
@@ -108,6 +109,30 @@ class Instance:
             for name, f in self.fields.items()
             if f.kind in (FieldKind.STATE, FieldKind.PARAM)
         }
+
+    def slots(self) -> dict[str, Slot]:
+        """The state by field, as `codec` writes it."""
+        return {name: Slot(self.state[name], count) for name, count in self.overflows().items()}
+
+    def image(self) -> bytes:
+        """The state as bytes."""
+        return encode_state(self.program.state, self.slots())
+
+    def load(self, image: bytes) -> None:
+        """Take the state of an image of this program.  Raises `CodecError`, having changed nothing."""
+        for name, slot in decode_state(self.program.state, image).items():
+            held = self.state[name]
+            match held:
+                case tables.Table() | tables.Array():
+                    held.load(slot.value, slot.overflow)
+                    continue
+                case tables.Counter():
+                    held.value = slot.value
+                case tables.Histogram():
+                    held.buckets = slot.value
+                case _:
+                    self.state[name] = slot.value
+            self.overflow[name] = slot.overflow
 
     def call(
         self,
