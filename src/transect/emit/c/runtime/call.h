@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One handler call: its outside facts, and the memory which its values live in until `ts_call_end`. */
+#ifndef TRANSECT_CALL_H
+#define TRANSECT_CALL_H
+
+#include "codec.h"
+#include "transect.h"
+
+#ifndef TS_ALLOCATE
+#include <stdlib.h>
+#define TS_ALLOCATE(size) malloc(size)
+#define TS_RELEASE(memory) free(memory)
+#endif
+
+/* ---------------------------------------------------------------- memory of a call */
+
+struct ts_block {
+    struct ts_block *older;
+    uint64_t bytes[];
+};
+
+#define TS_FIRST_WORDS 64
+#define TS_BLOCK_BYTES 4096
+
+struct ts_arena {
+    struct ts_block *blocks; /* newest first */
+    uint8_t *at;             /* the next free byte, a multiple of 8 */
+    size_t left;             /* bytes from there */
+    uint64_t first[TS_FIRST_WORDS];
+};
+
+TS_INLINE void ts_arena_begin(struct ts_arena *arena)
+{
+    arena->blocks = NULL;
+    arena->at = (uint8_t *)arena->first;
+    arena->left = sizeof arena->first;
+}
+
+TS_INLINE void ts_arena_end(struct ts_arena *arena)
+{
+    while (arena->blocks != NULL) {
+        struct ts_block *older = arena->blocks->older;
+        TS_RELEASE(arena->blocks);
+        arena->blocks = older;
+    }
+    ts_arena_begin(arena);
+}
+
+static __attribute__((unused, noinline)) void ts_arena_grow(struct ts_arena *arena, size_t size)
+{
+    size_t bytes = size > TS_BLOCK_BYTES ? size : TS_BLOCK_BYTES;
+    struct ts_block *block = TS_ALLOCATE(sizeof *block + bytes);
+    if (block == NULL) {
+        __builtin_trap(); /* a policy has no way to go on, and must not go on wrongly */
+    }
+    block->older = arena->blocks;
+    arena->blocks = block;
+    arena->at = (uint8_t *)block->bytes;
+    arena->left = bytes;
+}
+
+/* Memory until the call ends, aligned to 8. */
+TS_INLINE void *ts_take(struct ts_arena *arena, size_t size)
+{
+    size = (size + 7) & ~(size_t)7;
+    if (size > arena->left) {
+        ts_arena_grow(arena, size);
+    }
+    void *memory = arena->at;
+    arena->at += size;
+    arena->left -= size;
+    return memory;
+}
+
+/* ---------------------------------------------------------------- outside facts */
+
+struct ts_host {
+    int64_t (*now)(void *context);   /* ns */
+    uint64_t (*draw)(void *context); /* 64 random bits */
+    void (*trace)(void *context, ts_slice text);
+    /* An intrinsic of a stratum, where its lowering knows no better way: arguments and answer in the encoding of codec. */
+    void (*ask)(void *context, ts_slice name, ts_slice arguments, struct ts_writer *answer);
+};
+
+struct ts_call {
+    const struct ts_host *host;
+    void *context;
+    struct ts_writer *tape; /* takes the outside answers, for the log; NULL: nobody wants them */
+    int64_t time;           /* of this call, once asked for */
+    bool timed;
+    struct ts_arena arena;
+};
+
+TS_INLINE void ts_call_begin(struct ts_call *call, const struct ts_host *host, void *context)
+{
+    call->host = host;
+    call->context = context;
+    call->tape = NULL;
+    call->time = 0;
+    call->timed = false;
+    ts_arena_begin(&call->arena);
+}
+
+/* What the call handed out (texts of a verdict) ends with it. */
+TS_INLINE void ts_call_end(struct ts_call *call) { ts_arena_end(&call->arena); }
+
+/* One value a call. */
+TS_INLINE int64_t ts_now(struct ts_call *call)
+{
+    if (!call->timed) {
+        call->time = call->host->now(call->context);
+        call->timed = true;
+        if (call->tape != NULL) {
+            ts_write_u8(call->tape, 'n');
+            ts_write_i64(call->tape, call->time);
+        }
+    }
+    return call->time;
+}
+
+TS_INLINE uint64_t ts_draw(struct ts_call *call)
+{
+    uint64_t draw = call->host->draw(call->context);
+    if (call->tape != NULL) {
+        ts_write_u8(call->tape, 'd');
+        ts_write_u64(call->tape, draw);
+    }
+    return draw;
+}
+
+TS_INLINE double ts_rand(struct ts_call *call) { return ts_fraction(ts_draw(call)); }
+TS_INLINE int64_t ts_rand_below(struct ts_call *call, int64_t n) { return ts_below(ts_draw(call), n); }
+TS_INLINE void ts_trace(struct ts_call *call, ts_slice text) { call->host->trace(call->context, text); }
+
+/* ---------------------------------------------------------------- texts which a call makes */
+
+/* A copy which no store can change. */
+TS_INLINE ts_slice ts_copy(struct ts_call *call, ts_slice text)
+{
+    if (text.size == 0) {
+        return TS_EMPTY;
+    }
+    uint8_t *data = ts_take(&call->arena, text.size);
+    memcpy(data, text.data, text.size);
+    return (ts_slice){data, text.size};
+}
+
+TS_INLINE ts_slice ts_decimal_u64(struct ts_call *call, uint64_t x, bool negative)
+{
+    uint8_t digits[24];
+    uint32_t at = sizeof digits;
+    do {
+        digits[--at] = (uint8_t)('0' + x % 10);
+        x /= 10;
+    } while (x != 0);
+    if (negative) {
+        digits[--at] = '-';
+    }
+    return ts_copy(call, (ts_slice){digits + at, (uint32_t)sizeof digits - at});
+}
+
+TS_INLINE ts_slice ts_decimal(struct ts_call *call, int64_t x)
+{
+    return ts_decimal_u64(call, ts_magnitude(x), x < 0);
+}
+
+TS_INLINE ts_slice ts_spell_bool(bool x) { return x ? TS_TEXT("True") : TS_TEXT("False"); }
+
+/* The pieces of an f-string, one after the other. */
+TS_INLINE ts_slice ts_join(struct ts_call *call, const ts_slice *pieces, uint32_t count)
+{
+    uint32_t size = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size += pieces[i].size;
+    }
+    if (size == 0) {
+        return TS_EMPTY;
+    }
+    uint8_t *data = ts_take(&call->arena, size);
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (pieces[i].size > 0) {
+            memcpy(data + at, pieces[i].data, pieces[i].size);
+            at += pieces[i].size;
+        }
+    }
+    return (ts_slice){data, size};
+}
+
+#endif
