@@ -469,7 +469,7 @@ class Run:
                 drawn = self.tape.draw()  # whatever n is: a tape's length does not depend on it
                 return drawn % n if n > 0 else 0
             case "mul_div", [a, b, c]:
-                return values.mul_div(a, b, c)
+                return values.mul_div_u64(a, b, c) if t == U64 else values.mul_div(a, b, c)
             case "fits", [x, size]:
                 return values.size(x) <= size
             case "trace", [text]:

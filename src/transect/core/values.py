@@ -97,6 +97,11 @@ def saturate_u64(x: float) -> int:
     return U64_MAX if x >= 2.0**64 else int(x)
 
 
+def mul_div_u64(a: int, b: int, c: int) -> int:
+    """`mul_div` of `u64`."""
+    return wrap_u64(a * b // c) if c else 0
+
+
 # ---------------------------------------------------------------- floats
 
 

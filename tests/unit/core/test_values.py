@@ -94,6 +94,11 @@ def test_mul_div_has_a_product_of_128_bits(a: int, b: int, c: int) -> None:
     assert values.mul_div(a, b, c) == (values.wrap(a * b // c) if c else 0)
 
 
+def test_mul_div_of_u64() -> None:
+    assert values.mul_div_u64(TOP, TOP, 2) == (TOP * TOP // 2) % 2**64
+    assert values.mul_div_u64(TOP, TOP, 0) == 0
+
+
 @pytest.mark.parametrize(
     ("x", "as_int", "as_u64"),
     [
