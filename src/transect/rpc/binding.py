@@ -1,0 +1,476 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy's views against real messages: every field is there, of that type; every hook fits the methods it runs for.
+
+What does not fit is a diagnostic at the policy's own line, which names the message, its file and what to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from transect.base.diagnostic import Diagnostics, closest
+from transect.base.span import NOWHERE, Span
+from transect.core.ir import Program, View, ViewMember
+from transect.core.types import (
+    BoolType,
+    BytesType,
+    DictType,
+    EnumType,
+    FloatType,
+    IntType,
+    OptionType,
+    SeqType,
+    TextType,
+    Type,
+    ViewType,
+    spell,
+)
+from transect.rpc.needs import Access, Needs, needs, plain, structs_made
+from transect.rpc.wire import BITS, Kind, Presence, ProtoField, ProtoMessage, ProtoMethod, ProtoService
+
+MAX_FIELDS = 64  # of one message that a chain reads: one bit each says which are present
+
+
+@dataclass(frozen=True, slots=True)
+class BoundMember:
+    """One field of a view and the field of the message which it stands for."""
+
+    member: ViewMember
+    field: ProtoField
+    view: str = ""  # the view class of a sub-message, of a sequence's items or a map's values
+
+
+@dataclass(frozen=True, slots=True)
+class BoundView:
+    """One view class over one message."""
+
+    view: str
+    message: str  # full name
+    members: tuple[BoundMember, ...]
+
+    def member(self, name: str) -> BoundMember:
+        return next(m for m in self.members if m.member.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundMethod:
+    """The views of one element for one method; "" where it has none."""
+
+    method: ProtoMethod
+    requests: tuple[str, ...]  # view classes over the request (hooks may name different ones)
+    replies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundElement:
+    needs: Needs
+    views: dict[tuple[str, str], BoundView] = field(repr=False)  # by (view class, message)
+    methods: tuple[BoundMethod, ...]
+
+    @property
+    def program(self) -> Program:
+        return self.needs.program
+
+    @property
+    def name(self) -> str:
+        return self.needs.program.name
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The elements of a chain, bound to the methods of a service that the chain covers."""
+
+    service: ProtoService
+    methods: tuple[ProtoMethod, ...]
+    elements: tuple[BoundElement, ...]
+
+
+def bind(
+    programs: Sequence[Program],
+    service: ProtoService,
+    diagnostics: Diagnostics,
+    *,
+    methods: Iterable[str] | None = None,
+    at: Span = NOWHERE,
+) -> Binding | None:
+    """Bind each program to the methods (all, or those named); None when there are errors, which `diagnostics` holds."""
+    covered = _covered(service, methods, diagnostics, at)
+    elements = tuple(_Binder(needs(program), service, diagnostics).element(covered) for program in programs)
+    return None if diagnostics.failed else Binding(service, covered, elements)
+
+
+def _covered(
+    service: ProtoService, names: Iterable[str] | None, diagnostics: Diagnostics, at: Span
+) -> tuple[ProtoMethod, ...]:
+    if names is None:
+        return service.methods
+    found = []
+    for name in names:
+        method = service.method(name)
+        if method is None:
+            close = closest(name, [m.name for m in service.methods])
+            known = ", ".join(m.name for m in service.methods) or "none"
+            diagnostics.error(
+                "R014",
+                f"service {service.name} ({service.file}) has no method `{name}`",
+                at,
+                label="unknown method",
+                help=f"write `{close}`" if close else f"its methods: {known}",
+            )
+        else:
+            found.append(method)
+    return tuple(found)
+
+
+class _Binder:
+    """Binds one element."""
+
+    def __init__(self, found: Needs, service: ProtoService, diagnostics: Diagnostics) -> None:
+        self.needs = found
+        self.service = service
+        self.diagnostics = diagnostics
+        self.views: dict[tuple[str, str], BoundView | None] = {}
+
+    def element(self, methods: Iterable[ProtoMethod]) -> BoundElement:
+        bound = tuple(map(self._method, methods))
+        self._writes()
+        views = {key: view for key, view in self.views.items() if view is not None}
+        return BoundElement(self.needs, views, bound)
+
+    def _method(self, method: ProtoMethod) -> BoundMethod:
+        requests, replies = dict[str, None](), dict[str, None]()
+        for handler in self.needs.program.handlers:
+            if handler.default or not handler.params:
+                continue
+            t = handler.params[0].type
+            arguments = t.arguments if isinstance(t, ViewType) else ()
+            for argument, message, found in zip(
+                arguments, (method.request, method.reply), (requests, replies), strict=False
+            ):
+                if isinstance(argument, ViewType) and self._is_message(argument.name):
+                    found[argument.name] = None
+                    self._view(argument.name, message, handler.span)
+        self._streams(method)
+        return BoundMethod(method, tuple(requests), tuple(replies))
+
+    def _is_message(self, name: str) -> bool:
+        return any(v.name == name and plain(v.base or v.name) == "Message" for v in self.needs.program.views)
+
+    # ------------------------------------------------------------ fields
+
+    def _view(self, name: str, message: str, at: Span) -> None:
+        if (name, message) in self.views:
+            return
+        self.views[name, message] = None  # a view may name itself
+        view, proto = self.needs.program.view(name), self.service.messages[message]
+        members = [self._member(view, m, proto) for m in view.members]
+        self.views[name, message] = BoundView(name, message, tuple(m for m in members if m is not None))
+        used = self.needs.fields(name)
+        if len(used) > MAX_FIELDS:
+            self._error(
+                "R012",
+                f"`{name}` uses {len(used)} fields of {message}; {MAX_FIELDS} is the most",
+                view.span,
+                help="read fewer fields, or read sub-messages through views of their own",
+            )
+
+    def _member(self, view: View, member: ViewMember, proto: ProtoMessage) -> BoundMember | None:
+        at = self._place(view, member.name)
+        found = proto.field(member.name)
+        if found is None:
+            close = closest(member.name, [f.name for f in proto.fields])
+            known = ", ".join(f.name for f in proto.fields) or "none"
+            self._error(
+                "R001",
+                f"message {proto.name} ({proto.file}) has no field `{member.name}`",
+                at,
+                label=f"read through view `{view.name}`",
+                help=f"write `{close}`"
+                if close
+                else f"its fields: {known}; or narrow the chain to the methods that have it: `methods=[…]`",
+            )
+            return None
+        problem = self._disagreement(member.type, found, view)
+        if problem is not None:
+            self._error(
+                problem.code,
+                f"field `{member.name}` of {proto.name} ({proto.file}) is {_described(found, self.service)}, not `{spell(member.type)}`",
+                at,
+                label=problem.label,
+                help=problem.help,
+            )
+            return None
+        return BoundMember(member, found, self._nested(member.type, found, at))
+
+    def _place(self, view: View, name: str) -> Span:
+        member = view.member(name)
+        if member is not None and member.span != NOWHERE:
+            return member.span
+        return next(
+            (a.span for a in self.needs.accesses if (a.view, a.field) == (view.name, name)), view.span
+        )
+
+    def _nested(self, t: Type, found: ProtoField, at: Span) -> str:
+        """Bind the view of a sub-message, and say its name."""
+        inner = _inner(t)
+        if not isinstance(inner, ViewType):
+            return ""
+        message = found.message
+        if found.presence is Presence.MAP:
+            value = self.service.messages[found.message].field("value")
+            assert value is not None, f"{found.message} is no map entry"
+            message = value.message
+        self._view(inner.name, message, at)
+        return inner.name
+
+    def _disagreement(self, t: Type, f: ProtoField, view: View) -> _Problem | None:
+        want = _written(f, self.service)
+        match t:
+            case SeqType(item=item):
+                if f.presence is not Presence.REPEATED:
+                    return _Problem("R004", "not a repeated field", f"write `{view_line(f.name, want)}`")
+                return self._scalar(item, f, view, want)
+            case DictType(key=key, value=value):
+                if f.presence is not Presence.MAP:
+                    return _Problem("R004", "not a map field", f"write `{view_line(f.name, want)}`")
+                entry = self.service.messages[f.message]
+                pairs = [(key, entry.field("key")), (value, entry.field("value"))]
+                return next(
+                    (p for part, g in pairs if g is not None and (p := self._scalar(part, g, view, want))),
+                    None,
+                )
+            case _ if f.presence in (Presence.REPEATED, Presence.MAP):
+                return _Problem("R004", f"a {f.presence} field", f"write `{view_line(f.name, want)}`")
+            case OptionType(item=item):
+                if f.presence is Presence.IMPLICIT:
+                    return _Problem(
+                        "R003",
+                        "the field has no presence: absent and zero look the same",
+                        f"write `{view_line(f.name, want)}`, or make it `optional {f.kind} {f.name}` in {self.service.file}",
+                    )
+                return self._scalar(item, f, view, want)
+            case _:
+                return self._scalar(t, f, view, want)
+
+    def _scalar(self, t: Type, f: ProtoField, view: View, want: str) -> _Problem | None:
+        wrong = _Problem("R002", "another type", f"write `{view_line(f.name, want)}`")
+        match t:
+            case BoolType():
+                return None if f.kind is Kind.BOOL else wrong
+            case TextType():
+                return None if f.kind is Kind.STRING else wrong
+            case BytesType():
+                return None if f.kind is Kind.BYTES else wrong
+            case FloatType():
+                return None if f.kind in (Kind.FLOAT, Kind.DOUBLE) else wrong
+            case IntType(bits=bits, signed=signed):
+                return (
+                    None
+                    if f.kind in BITS and f.kind is not Kind.ENUM and _holds(bits, signed, *BITS[f.kind])
+                    else wrong
+                )
+            case EnumType():
+                return self._enum(t, f) if f.kind is Kind.ENUM else wrong
+            case ViewType():
+                if not f.kind.nested or not self._is_message(t.name):
+                    return wrong
+                if self._loops(t.name, view.name):
+                    return _Problem("R011", "a message within itself", f"write `{f.name}: {t.name} | None`")
+                return None
+            case _:
+                return wrong
+
+    def _enum(self, t: EnumType, f: ProtoField) -> _Problem | None:
+        assert f.enum is not None
+        known = dict(f.enum.members)
+        for name, number in t.members:
+            if name not in known:
+                close = closest(name, known)
+                return _Problem(
+                    "R005",
+                    f"{f.enum.name} has no `{name}`",
+                    f"write `{close} = {known[close]}` in `{t.name}`"
+                    if close
+                    else f"its names: {', '.join(known)}",
+                )
+            if known[name] != number:
+                return _Problem(
+                    "R005",
+                    f"`{name}` is {known[name]} in {f.enum.name}, {number} here",
+                    f"write `{name} = {known[name]}` in `{t.name}`",
+                )
+        return None
+
+    def _loops(self, inner: str, outer: str) -> bool:
+        """Whether `outer` stands, without `| None`, somewhere within `inner`: then reading it would not end."""
+        seen, waiting = set[str](), [inner]
+        while waiting:
+            name = waiting.pop()
+            if name == outer:
+                return True
+            if name not in seen:
+                seen.add(name)
+                waiting += [
+                    m.type.name for m in self.needs.program.view(name).members if isinstance(m.type, ViewType)
+                ]
+        return False
+
+    # ------------------------------------------------------------ hooks
+
+    def _streams(self, method: ProtoMethod) -> None:
+        if not method.streams:
+            return
+        for hook, fields in (
+            ("response", ("msg", "body")),
+            ("finish", ("msg", "body", "reply", "reply_body")),
+        ):
+            for use in self.needs.uses_of(hook, *fields):
+                what = "request" if use.field in ("msg", "body") else "reply"
+                self._error(
+                    "R006",
+                    f"`{hook}` reads `rpc.{use.field}`, but {method.path} streams: there is no one {what}",
+                    use.span,
+                    label="which message would that be?",
+                    help=f"keep what you need in a `local(…)` field when the {what} passes, or narrow the chain: `methods=[…]`",
+                )
+        for made in structs_made(self.needs.program):
+            if made.name == "Respond" and method.server_streams:
+                self._error(
+                    "R007",
+                    f"`Respond` cannot answer {method.path}: its replies stream",
+                    made.span,
+                    label="one whole reply",
+                    help="narrow the chain to unary methods: `methods=[…]`",
+                )
+            if made.name == "Retry":
+                self._error(
+                    "R007",
+                    f"`Retry` cannot repeat {method.path}: it streams",
+                    made.span,
+                    label="the whole request again",
+                    help="narrow the chain to unary methods: `methods=[…]`",
+                )
+
+    def _writes(self) -> None:
+        for use in self.needs.uses_of("request", "reply", "reply_body"):
+            self._error(
+                "R009",
+                f"`request` reads `rpc.{use.field}`, but there is no reply yet",
+                use.span,
+                label="runs before the reply",
+                help="move this to `response`",
+            )
+        for access in self.needs.accesses:
+            if access.write:
+                self._write(access)
+
+    def _write(self, access: Access) -> None:
+        names = {root.name for root in access.roots}
+        late = ("msg" in names and access.hook != "request") or ("reply" in names and access.hook == "finish")
+        if late:
+            where = "`request`" if "msg" in names else "`response`"
+            self._error(
+                "R008",
+                f"`{access.hook}` writes `{access.field}` of a message that has gone",
+                access.span,
+                label="nobody will see this",
+                help=f"write it in {where}",
+            )
+        if any(root.item for root in access.roots):
+            self._error(
+                "R010",
+                f"`{access.field}` belongs to an item of a repeated or map field, which is read-only",
+                access.span,
+                label="an item",
+                help="change fields outside of repeated and map fields",
+            )
+        member = self.needs.program.view(access.view).member(access.field)
+        assert member is not None, f"{access.view} has no {access.field}"
+        if not isinstance(_unwrapped(member.type), SeqType | DictType | ViewType) or access.clears:
+            return
+        self._error(
+            "R010",
+            f"`{access.field}` is a {'sub-message' if isinstance(_unwrapped(member.type), ViewType) else 'repeated or map field'}, which cannot be assigned",
+            access.span,
+            label="not a plain value",
+            help="assign its fields one by one",
+        )
+
+    def _error(self, code: str, message: str, at: Span, *, label: str = "", help: str = "") -> None:
+        self.diagnostics.error(code, message, at, label=label, help=help)
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    code: str
+    label: str
+    help: str
+
+
+def _holds(bits: int, signed: bool, proto_bits: int, proto_signed: bool) -> bool:
+    """Whether every number of the field is one of the view's type."""
+    if signed == proto_signed:
+        return bits >= proto_bits
+    return signed and bits > proto_bits
+
+
+def _inner(t: Type) -> Type:
+    match t:
+        case OptionType(item=item) | SeqType(item=item) | DictType(value=item):
+            return item
+        case _:
+            return t
+
+
+def _unwrapped(t: Type) -> Type:
+    return t.item if isinstance(t, OptionType) else t
+
+
+def view_line(name: str, want: str) -> str:
+    return f"{name}: {want}"
+
+
+def _described(f: ProtoField, service: ProtoService) -> str:
+    """As the .proto file has it."""
+    if f.presence is Presence.MAP:
+        entry = service.messages[f.message]
+        key, value = entry.field("key"), entry.field("value")
+        assert key is not None and value is not None
+        return f"`map<{_proto_type(key)}, {_proto_type(value)}>`"
+    return f"`{'repeated ' if f.presence is Presence.REPEATED else ''}{_proto_type(f)}`"
+
+
+def _proto_type(f: ProtoField) -> str:
+    return f.message or (f.enum.name if f.enum else str(f.kind))
+
+
+def _written(f: ProtoField, service: ProtoService) -> str:
+    """What to write in the view."""
+    if f.presence is Presence.MAP:
+        entry = service.messages[f.message]
+        key, value = entry.field("key"), entry.field("value")
+        assert key is not None and value is not None
+        return f"Mapping[{_type_for(key)}, {_type_for(value)}]"
+    return f"Sequence[{_type_for(f)}]" if f.presence is Presence.REPEATED else _type_for(f)
+
+
+def _type_for(f: ProtoField) -> str:
+    match f.kind:
+        case Kind.STRING:
+            return "str"
+        case Kind.BYTES:
+            return "bytes"
+        case Kind.BOOL:
+            return "bool"
+        case Kind.FLOAT | Kind.DOUBLE:
+            return "float"
+        case Kind.UINT64 | Kind.FIXED64:
+            return "u64"
+        case Kind.ENUM:
+            assert f.enum is not None
+            return plain("." + f.enum.name)
+        case Kind.MESSAGE | Kind.GROUP:
+            return plain("." + f.message)
+        case _:
+            return "int"
