@@ -167,7 +167,7 @@ BINARY: dict[BinaryOp, tuple[str, ...]] = {
     BinaryOp.MOD: ("iii", "uuu", "did", "ddd"),
     BinaryOp.AND: ("iii", "uuu", "bbb", "sss"),
     BinaryOp.OR: ("iii", "uuu", "bbb", "sss"),
-    BinaryOp.XOR: ("iii", "uuu", "bbb"),
+    BinaryOp.XOR: ("iii", "uuu", "bbb", "sss"),
     BinaryOp.SHL: ("iii", "uuu", "uiu"),
     BinaryOp.SHR: ("iii", "uuu", "uiu"),
     BinaryOp.MIN: ("iii", "uuu", "fff", "ttt", "ddd", "bbb", "xxx", "yyy"),
@@ -428,3 +428,34 @@ def reduce_type(e: ir.Reduce, scope: Scope) -> Type | None:
             return e.value.type
         case _:
             assert_never(e.op)
+
+
+def place_type(place: ir.Place, scope: Scope) -> Type | None:
+    """The type of what is stored at a place; None when there is no such place."""
+    match place:
+        case ir.StatePlace(field=name, path=path):
+            return _along(scope.fields[name].type, path) if name in scope.fields else None
+        case ir.EntryPlace(field=name, path=path):
+            match scope.fields[name].type if name in scope.fields else None:
+                case TableType(value=value):
+                    return _along(value, path)
+                case ArrayType(item=item):
+                    return _along(item, path)
+                case _:
+                    return None
+        case ir.LocalPlace(name=name, path=path):
+            return _along(scope.locals[name], path) if name in scope.locals else None
+        case ir.ViewPlace(base=base, name=name):
+            return scope.member_type(base.type, name) if isinstance(base.type, ViewType) else None
+        case _:
+            assert_never(place)
+
+
+def _along(t: Type, path: tuple[str, ...]) -> Type | None:
+    """The type of the field that a path of names leads to."""
+    for name in path:
+        found = t.field(name) if isinstance(t, StructType) else None
+        if found is None:
+            return None
+        t = found.type
+    return t
