@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line.  `main` starts it; verbs are loaded by name, so that each pays for nothing but itself.
+
+`check` is run by editors and hooks at every save.  Its usual forms are recognised here, before the library that parses
+command lines is imported; everything else, `check --help` included, takes the common way in `app.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from transect.cli.exits import Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("transect: interrupted", file=sys.stderr)
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        return Exit.PIPE
+    except Exception as error:
+        from transect.cli.failure import report
+
+        return report(error, words)
+
+
+def _dispatch(words: list[str]) -> int:
+    if words[:1] == ["check"]:
+        from transect.cli.checking import check, usual_form
+
+        request = usual_form(words[1:])
+        if request is not None:
+            return check(*request)
+    from transect.cli.app import run
+
+    return run(words)

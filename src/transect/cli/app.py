@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of `verbs.py` as a tree of commands, built by need, and one command line run through it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from transect.base.diagnostic import closest
+from transect.cli import help as pages
+from transect.cli.exits import Exit
+from transect.cli.verbs import TRANSECT, Group, Verb
+
+NAME = "transect"
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+Mistake: type[Any] = typer.BadParameter.__bases__[0]
+"""Any wrong command line.  typer has the class, but not its name."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    command = _group(NAME, TRANSECT)
+    if f"_{NAME.upper()}_COMPLETE" in os.environ:  # the shell asks what may follow
+        command.main(list(words), prog_name=NAME)
+    try:
+        with command.make_context(NAME, list(words)) as context:
+            code = command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except Mistake as mistake:
+        return _mistake(mistake)
+    assert isinstance(code, int), f"`{words}` returned {code!r} instead of its exit code"
+    return code
+
+
+def _mistake(mistake: Any) -> int:
+    message = " ".join(mistake.format_message().split()).removesuffix(".").replace(" Value error,", "")
+    print(f"transect: {message[:1].lower()}{message[1:]}", file=sys.stderr)
+    path = mistake.ctx.command_path if mistake.ctx else NAME
+    print(f"  hint: {path} --help", file=sys.stderr)
+    return Exit.USAGE
+
+
+class Verbs(pages.Group):
+    """A group whose commands come from a table."""
+
+    table: Group
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.table.verbs)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        match self.table.verbs.get(cmd_name):
+            case Group() as group:
+                return _group(cmd_name, group)
+            case Verb() as verb:
+                return _verb(cmd_name, verb)
+            case None:
+                return None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.table.verbs and not args[0].startswith("-"):
+            close = closest(args[0], self.table.verbs)
+            ctx.fail(f"no such command `{args[0]}`" + (f"; did you mean `{close}`?" if close else ""))
+        return super().resolve_command(ctx, args)
+
+    def headings(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, entry in self.table.verbs.items():
+            found.setdefault(entry.heading, []).append(name)
+        return found
+
+
+def _verb(name: str, verb: Verb) -> Any:
+    function = getattr(importlib.import_module(f"transect.cli.{verb.module}"), verb.function)
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name, cls=pages.Command, context_settings=SETTINGS | dict(verb.settings))(function)
+    return typer.main.get_command(alone)
+
+
+def _group(name: str, group: Group) -> Any:
+    whole = group is TRANSECT
+    app = typer.Typer(
+        cls=Verbs,
+        add_completion=whole,
+        rich_markup_mode=None,
+        context_settings=SETTINGS,
+        help=group.help,
+        invoke_without_command=True,
+    )
+    app.callback()(_alone_with_version if whole else _alone)
+    command: Any = typer.main.get_command(app)
+    command.name = name
+    command.table = group
+    return command
+
+
+def _alone(context: typer.Context) -> int:
+    """A group's name without a verb."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        return Exit.USAGE
+    return Exit.DONE
+
+
+def _alone_with_version(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show which transect this is.")] = False,
+) -> int:
+    if version:
+        from transect.cli.version import version as installed
+
+        print(f"{NAME} {installed()}")
+        raise typer.Exit(Exit.DONE)
+    return _alone(context)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect bench`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transect.base.diagnostic import closest
+from transect.cli import claims
+from transect.cli.exits import Exit
+from transect.cli.failure import usage
+
+
+def bench(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", show_default=False, help="Claims; without any, all.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: all results as one list.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Only name the claims.")] = False,
+) -> int:
+    """Measure the claims of the checkout's benchmarks on this machine.
+
+    Each claim has a target and a baseline measured beside it. A claim that does not hold ends the run with 1, one that
+    could not be decided (noise, something missing) with 4.
+    """
+    folder = claims.folder()
+    known = claims.known(folder)
+    if listed:
+        print("\n".join(known))
+        return Exit.DONE
+    for name in ids or []:
+        if name not in known:
+            close = closest(name, known)
+            return usage(f"no claim `{name}`", f"did you mean {close}?" if close else "transect bench --list")
+    results = [_measured(folder / name, quiet=as_json) for name in ids or known]
+    if as_json:
+        print(json.dumps(results, indent=2))
+    return claims.verdict(results)
+
+
+def _measured(folder: Path, *, quiet: bool) -> claims.Result:
+    result = claims.measure(folder)
+    if not quiet:
+        print("\n".join(claims.lines(result)), flush=True)
+    return result

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `transect check` does.  Imports nothing but the standard library, and the compiler when there is a policy."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from transect.base.diagnostic import Diagnostics, Severity
+from transect.base.span import Span
+from transect.cli.exits import Exit
+from transect.cli.policies import STDIN, Found, find
+
+STDIN_NAME = "<stdin>"
+
+
+class Format(StrEnum):
+    """How diagnostics are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+    GITHUB = "github"
+
+
+def usual_form(words: Sequence[str]) -> tuple[list[str], Format] | None:
+    """The request, if it has nothing but paths and a whole `--format`; None leaves it to the general parser."""
+    paths: list[str] = []
+    chosen = Format.TEXT
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name == "--format":
+            given = value if equals else next(rest, "")
+            if given not in list(Format):
+                return None
+            chosen = Format(given)
+        elif word.startswith("-") and word != STDIN:
+            return None
+        else:
+            paths.append(word)
+    return (paths, chosen) if paths else None
+
+
+def check(paths: Sequence[str], form: Format) -> int:
+    """Print the diagnostics of all policies that the paths stand for."""
+    found = find(paths)
+    if found.missing:
+        from transect.cli.failure import usage
+
+        return usage(f"no such file or folder: {', '.join(found.missing)}")
+    result = Checked(found)
+    print_result(result, form)
+    return Exit.NO if result.diagnostics.failed else Exit.DONE
+
+
+class Checked:
+    """Diagnostics and counts of one run."""
+
+    def __init__(self, found: Found) -> None:
+        self.diagnostics = Diagnostics()
+        self.sources: dict[str, str] = {}
+        self.files = 0
+        self.policies = 0
+        self.others = found.others
+        for path in found.policies:
+            self._file(path)
+        if found.stdin:
+            self._stdin()
+
+    def _file(self, path: Path) -> None:
+        from transect.core.frontend import compile_file
+
+        self._take(compile_file(path))
+
+    def _stdin(self) -> None:
+        from transect.core.frontend import compile_text
+
+        try:
+            text = sys.stdin.buffer.read().decode("utf-8-sig")
+        except UnicodeDecodeError:
+            nowhere = Span(STDIN_NAME, 0, 0, 0, 0)
+            self.files += 1
+            self.diagnostics.error("P002", "standard input is not UTF-8 text", nowhere, help="send UTF-8")
+            return
+        self._take(compile_text(text, STDIN_NAME))
+
+    def _take(self, compiled: object) -> None:
+        from transect.core.frontend import Compiled
+
+        assert isinstance(compiled, Compiled)
+        self.files += 1
+        self.policies += len(compiled.programs)
+        self.sources |= compiled.sources
+        for diagnostic in compiled.diagnostics:  # of a file that two policies import: once
+            self.diagnostics.add(diagnostic)
+
+
+def print_result(result: Checked, form: Format) -> None:
+    match form:
+        case Format.TEXT:
+            _print_text(result)
+        case Format.JSON:
+            from transect.base.formats import to_json
+
+            print(to_json(result.diagnostics))
+        case Format.SARIF:
+            from transect.base.formats import to_sarif
+            from transect.cli.version import version
+            from transect.errors import titles
+
+            print(to_sarif(result.diagnostics, version=version(), titles=titles()))
+        case Format.GITHUB:
+            from transect.base.formats import to_github
+
+            if text := to_github(result.diagnostics):
+                print(text)
+
+
+def _print_text(result: Checked) -> None:
+    if len(result.diagnostics):
+        from transect.base.render import render_text
+
+        print(render_text(result.diagnostics, result.sources, color=in_color()), end="\n\n")
+    print(summary(result))
+
+
+def in_color() -> bool:
+    """Whether standard output is a terminal that wants colour."""
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def summary(result: Checked) -> str:
+    """The last line of the text form."""
+    errors = sum(d.is_error for d in result.diagnostics)
+    warnings = sum(d.severity is Severity.WARNING for d in result.diagnostics)
+    left_out = f"; {_count(result.others, 'file')} without a policy" if result.others else ""
+    if not result.files:
+        return f"nothing to check: no policy found{left_out}"
+    verdict = "no errors" if not errors else _count(errors, "error")
+    if warnings:
+        verdict += f", {_count(warnings, 'warning')}"
+    more = f", see `transect explain {_first(result)}`" if errors else ""
+    policies = "" if errors else f"{_count(result.policies, 'policy', 'policies')} in "
+    return f"{verdict}: {policies}{_count(result.files, 'file')}{left_out}{more}"
+
+
+def _first(result: Checked) -> str:
+    return next(d.code for d in result.diagnostics if d.is_error)
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a policy's file to the files of a target, for the verbs that show or write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from transect.base.diagnostic import Diagnostics
+from transect.base.render import render_text
+from transect.base.unavailable import Unavailable
+from transect.cli.checking import in_color
+from transect.core.frontend import compile_file
+from transect.core.ir import Program
+from transect.emit.artifact import Artifact
+from transect.emit.registry import UnknownTarget, emitter, targets
+
+Pass = Callable[[Program], Program]
+
+
+class Refused(Exception):
+    """The policy has errors, or the target cannot keep its meaning; the text has been rendered."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A policy file without errors."""
+
+    programs: tuple[Program, ...]
+    sources: dict[str, str]
+
+    def refuse(self, diagnostics: Diagnostics) -> None:
+        """Raises `Refused` if there are errors."""
+        if diagnostics.failed:
+            raise Refused(render_text(diagnostics, self.sources, color=in_color()))
+
+
+def read(path: Path) -> File:
+    """The policies of a file; `Refused` when there are errors, or no policy."""
+    compiled = compile_file(path)
+    file = File(compiled.programs, compiled.sources)
+    file.refuse(compiled.diagnostics)
+    if not file.programs:
+        raise Refused(f"transect: there is no policy in {path}")
+    return file
+
+
+def emit(file: File, target: str) -> Iterator[tuple[Program, Artifact]]:
+    """What the target makes of each policy; `Refused` when it cannot keep the meaning of one."""
+    try:
+        found = emitter(target)
+    except UnknownTarget as unknown:
+        raise Unavailable("compile", str(unknown), f"targets: {', '.join(targets())}") from None
+    diagnostics = Diagnostics()
+    for program in file.programs:
+        for diagnostic in found.refuses(program):
+            diagnostics.add(diagnostic)
+    file.refuse(diagnostics)
+    for program in file.programs:
+        yield program, found.emit(program)

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect demo`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from transect.cli.strata import BUILT, Stratum, need
+
+
+def demo(
+    stratum: Annotated[
+        Stratum | None,
+        typer.Argument(
+            metavar="STRATUM", show_default=False, help="Only this one; without it, all there are."
+        ),
+    ] = None,
+) -> int:
+    """Show the main job of each stratum on real parts: no root, nothing left behind.
+
+    What is real and what is not is said in each headline.
+    """
+    code = 0
+    for name in [stratum] if stratum else BUILT:
+        need(name)
+        code = max(code, _rpc())
+    return code
+
+
+def _rpc() -> int:
+    from transect.rpc.demo import run
+
+    code: int = run()
+    return code

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said when a command cannot do its work: because the machine lacks something, or because we made a mistake."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+
+from transect.base.unavailable import Unavailable
+from transect.cli.exits import Exit
+
+
+def report(error: Exception, words: Sequence[str]) -> int:
+    """Say on stderr what happened, and return the exit code."""
+    if isinstance(error, Unavailable):
+        return unavailable(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        print(f"transect: {error.filename}: {error.strerror}", file=sys.stderr)
+        return Exit.UNAVAILABLE
+    print(ours(error, words), file=sys.stderr)
+    return Exit.OURS
+
+
+def unavailable(lacking: Unavailable) -> int:
+    """What is missing, why, and the one command that helps."""
+    print(f"transect: {lacking.what}: {lacking.why}", file=sys.stderr)
+    if lacking.hint:
+        print(f"  hint: {lacking.hint}", file=sys.stderr)
+    return Exit.UNAVAILABLE
+
+
+def usage(message: str, hint: str = "") -> int:
+    """A mistake in the command itself which only the verb could see."""
+    print(f"transect: {message}", file=sys.stderr)
+    if hint:
+        print(f"  hint: {hint}", file=sys.stderr)
+    return Exit.USAGE
+
+
+def ours(error: Exception, words: Sequence[str]) -> str:
+    """The text to report: versions, command and where it happened."""
+    import platform
+
+    from transect.cli.version import version
+
+    where = "".join(traceback.format_exception(error)).rstrip()
+    return "\n".join(
+        [
+            "transect: this is a mistake of transect, not yours.  Please report it with the text between the lines.",
+            "-" * 72,
+            f"transect {version()}, Python {platform.python_version()}, {platform.platform(terse=True)}",
+            f"command: {shlex.join(['transect', *words])}",
+            where,
+            "-" * 72,
+        ]
+    )

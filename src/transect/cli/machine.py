@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine has of what each stratum needs.  Looks, starts nothing but `envoy --version`, changes nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import shutil
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from transect.base.unavailable import Unavailable
+from transect.cli.strata import BUILT, NOT_BUILT, Stratum
+
+
+class State(StrEnum):
+    """How much of a stratum there is."""
+
+    WORKS = "works"
+    PARTLY = "partly"
+    NOT = "not"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that a stratum uses."""
+
+    name: str
+    found: str  # version and place; "" when it is missing
+    needed: bool = True  # without it nothing of the stratum works
+    why: str = ""  # what is not there, when it is missing
+    hint: str = ""  # the one command that helps
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A stratum on this machine."""
+
+    name: str
+    parts: tuple[Part, ...]
+    absent: str = ""  # why there is nothing to look for
+
+    @property
+    def state(self) -> State:
+        lacking = [part for part in self.parts if not part.found]
+        if self.absent or any(part.needed for part in lacking):
+            return State.NOT
+        return State.PARTLY if lacking else State.WORKS
+
+    @property
+    def reason(self) -> str:
+        """Why it is not whole; empty when it is."""
+        return self.absent or "; ".join(part.why for part in self.parts if not part.found)
+
+    @property
+    def hint(self) -> str:
+        """The one command that helps most."""
+        lacking = sorted((part for part in self.parts if not part.found), key=lambda part: not part.needed)
+        return lacking[0].hint if lacking else ""
+
+
+def reports() -> Iterator[Report]:
+    """The compiler, then each stratum."""
+    yield Report("compiler", (_python(),))
+    for stratum in Stratum:
+        if stratum in BUILT:
+            yield Report(stratum, tuple(probe() for probe in PROBES[stratum]))
+        else:
+            yield Report(stratum, (), NOT_BUILT)
+
+
+def _python() -> Part:
+    return Part("Python", f"{platform.python_version()} ({sys.executable})")
+
+
+def _package(name: str, extra: str) -> Part:
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Part(name, "", why=f"{name} is not installed", hint=f"pip install 'transect[{extra}]'")
+    return Part(name, version)
+
+
+def _native() -> Part:
+    """What compiles the chain for gRPC's library to machine code; without it, emitted Python runs instead."""
+    name, effect = "native chain", "the gRPC chain runs as emitted Python instead of C"
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        return Part(name, "", False, f"no C compiler, so {effect}", "apt-get install gcc python3-dev")
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.is_file():
+        return Part(name, "", False, f"no {header}, so {effect}", "apt-get install python3-dev")
+    return Part(name, f"{compiler}, {header}")
+
+
+def _envoy() -> Part:
+    from transect.rpc.envoy import find
+
+    try:
+        binary = find()
+    except Unavailable as lacking:
+        return Part("Envoy", "", False, f"{lacking.what}: {lacking.why}", lacking.hint)
+    return Part("Envoy", str(binary))
+
+
+PROBES: dict[Stratum, tuple[Callable[[], Part], ...]] = {
+    Stratum.RPC: (lambda: _package("grpcio", "rpc"), lambda: _package("protobuf", "rpc"), _native, _envoy),
+}

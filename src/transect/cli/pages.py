@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An error's page in a terminal, or as plain text where there is none."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from transect.cli.checking import in_color
+from transect.errors import Example, Page, Prose
+
+WIDTH = 88
+HEADING = {"bad": "this is refused:", "good": "this is accepted:"}
+
+
+def print_page(page: Page) -> None:
+    if in_color():
+        _print_rich(page)
+    else:
+        print("\n".join(plain(page)))
+
+
+def plain(page: Page) -> Iterator[str]:
+    """The lines of the page without any decoration."""
+    yield f"{page.code}: {page.title}"
+    for part in page.parts:
+        yield ""
+        match part:
+            case Prose(text):
+                yield from _wrapped(text)
+            case Example(mark, code):
+                yield f"  {HEADING[mark]}"
+                yield ""
+                yield from textwrap.indent(code.rstrip("\n"), "    ").split("\n")
+
+
+def _wrapped(text: str) -> Iterator[str]:
+    """Paragraphs filled; lists and tables as they are."""
+    for number, paragraph in enumerate(text.split("\n\n")):
+        if number:
+            yield ""
+        if paragraph.lstrip().startswith(("-", "|", "*")):
+            yield from paragraph.split("\n")
+        else:
+            yield from textwrap.wrap(" ".join(paragraph.split()), WIDTH)
+
+
+def _print_rich(page: Page) -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+    from rich.padding import Padding
+    from rich.syntax import Syntax
+    from rich.text import Text
+
+    console = Console(width=None, highlight=False)
+    console = Console(width=min(console.width, WIDTH + 4), highlight=False)
+    console.print(Text.assemble((page.code, "bold red"), (f": {page.title}", "bold")))
+    for part in page.parts:
+        console.print()
+        match part:
+            case Prose(text):
+                console.print(Markdown(text))
+            case Example(mark, code):
+                console.print(Text(f"  {HEADING[mark]}", "red" if mark == "bad" else "green"))
+                console.print()
+                syntax = Syntax(code.rstrip("\n"), "python", theme="ansi_dark", background_color="default")
+                console.print(Padding(syntax, (0, 0, 0, 4)))

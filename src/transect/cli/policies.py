@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files `transect check` reads: those named, and in folders those which declare a policy.
+
+A folder of a project holds much that is no policy: services, tests, other people's packages.  Nothing is passed over
+in silence: the summary counts what was left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+STDIN = "-"
+
+_IMPORTS = re.compile(rb"^[ \t]*(from|import)[ \t]+(transect\b|\.)", re.MULTILINE)
+_TEST = re.compile(r"(test_.*|.*_test|conftest)\.py")
+_FOREIGN = {"__pycache__", "node_modules", "build", "dist"}
+
+
+@dataclass
+class Found:
+    """What the paths of a command stand for."""
+
+    policies: list[Path] = field(default_factory=list)
+    stdin: bool = False
+    others: int = 0  # Python files without a policy
+    missing: list[str] = field(default_factory=list)
+
+
+def find(paths: Iterable[str]) -> Found:
+    found = Found()
+    seen: set[Path] = set()
+    for name in paths:
+        path = Path(name)
+        if name == STDIN:
+            found.stdin = True
+        elif path.is_dir():
+            for file in _python_files(path):
+                _sort(file, declares_policy(file), found, seen)
+        elif path.exists():
+            _sort(path, _may_be_policy(path), found, seen)
+        else:
+            found.missing.append(name)
+    return found
+
+
+def _sort(path: Path, policy: bool, found: Found, seen: set[Path]) -> None:
+    if path in seen:
+        return
+    seen.add(path)
+    if policy:
+        found.policies.append(path)
+    else:
+        found.others += 1
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    """Every Python file below, in order; hidden folders, environments and build outputs excepted."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name not in _FOREIGN
+            and not os.path.exists(os.path.join(place, name, "pyvenv.cfg"))
+        )
+        yield from (Path(place, name) for name in sorted(files) if name.endswith(".py"))
+
+
+def _may_be_policy(path: Path) -> bool:
+    """A named file is taken at its word, unless it is a test or has nothing to do with transect."""
+    return not _TEST.fullmatch(path.name) and _mentions(path) is not None
+
+
+def _mentions(path: Path) -> bytes | None:
+    """The bytes of a file that imports transect or a neighbour, or which only the compiler can judge."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return b""  # the compiler says why it cannot be read
+    return data if _IMPORTS.search(data) or b"\0" in data else None
+
+
+def declares_policy(path: Path) -> bool:
+    """Whether a class of the file derives from one of transect's, or of a neighbouring file, or it declares a chain."""
+    if _TEST.fullmatch(path.name):
+        return False
+    data = _mentions(path)
+    if data is None:
+        return False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(data)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True  # it wants to be one: the compiler says what is wrong
+    return _declares(tree, path.parent)
+
+
+def _declares(tree: ast.Module, folder: Path) -> bool:
+    ours = {name for node in tree.body for name in _imported(node, folder)}
+    for node in tree.body:
+        match node:
+            case ast.ClassDef(bases=bases) if any(_root(base) in ours for base in bases):
+                return True
+            case ast.Assign(targets=[ast.Name(id="chain")], value=ast.Call(func=maker)) if (
+                _root(maker) in ours
+            ):
+                return True
+            case _:
+                pass
+    return False
+
+
+def _imported(node: ast.stmt, folder: Path) -> Iterator[str]:
+    """Names that an import takes from transect or from a file beside this one."""
+    if isinstance(node, ast.ImportFrom):
+        module = node.module or ""
+        beside = node.level > 0 or (folder / (module.replace(".", "/") + ".py")).is_file()
+        if beside or module.split(".")[0] == "transect":
+            yield from (alias.asname or alias.name for alias in node.names)
+
+
+def _root(node: ast.expr) -> str:
+    """`rpc` of `rpc.Element`, `Rpc` of `Rpc[Ask]`."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""

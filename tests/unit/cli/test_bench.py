@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect bench`: claims of a checkout, measured by their own programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from inline_snapshot import snapshot
+
+from tests.unit.cli.terminal import Run
+from transect.cli import claims
+
+CLAIMS = {
+    "core.good": {"value": {"p50": 1.03, "cpu": 1.01}, "target": {"p50": 1.06, "cpu": 1.1}, "holds": True},
+    "core.noise": {"value": {"p50": 1.2}, "target": {"p50": 1.1}, "holds": None, "why": "noise"},
+    "rpc.slow": {"value": {"p50": 1.5}, "target": {"p50": 1.06}, "holds": False},
+}
+
+
+@pytest.fixture
+def benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, result in CLAIMS.items():
+        program(tmp_path / name, f"print({json.dumps(json.dumps({'id': name} | result))})")
+    program(tmp_path / "rpc.missing", "raise SystemExit(3)")
+    program(tmp_path / "rpc.broken", "raise ValueError('x')")
+    monkeypatch.setattr(claims, "folder", lambda: tmp_path)
+    return tmp_path
+
+
+def program(folder: Path, text: str) -> None:
+    folder.mkdir()
+    (folder / "run.py").write_text(f"import sys\nassert sys.argv[1:] == ['--json']\n{text}\n")
+
+
+def test_all_claims_and_their_numbers(transect: Run, benchmarks: Path) -> None:
+    ended = transect("bench")
+    assert ended.code == 1
+    assert ended.out.replace(str(benchmarks), "…") == snapshot("""\
+holds     core.good
+          p50                           1.03   target 1.06
+          cpu                           1.01   target 1.1
+undecided core.noise: noise
+          p50                            1.2   target 1.1
+undecided rpc.broken: …/rpc.broken/run.py ended with 1 and gave no result
+undecided rpc.missing: something is missing here; see above
+FAILS     rpc.slow
+          p50                            1.5   target 1.06
+""")
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (["core.good"], 0),
+        (["core.good", "rpc.slow", "core.noise"], 1),
+        (["core.good", "core.noise"], 4),
+        (["rpc.missing"], 4),
+    ],
+)
+def test_the_exit_code_tells_the_worst(names: list[str], code: int, transect: Run, benchmarks: Path) -> None:
+    assert transect("bench", *names).code == code
+
+
+def test_json_is_one_list(transect: Run, benchmarks: Path) -> None:
+    results = json.loads(transect("bench", "core.good", "rpc.slow", "--json").out)
+    assert [result["id"] for result in results] == ["core.good", "rpc.slow"]
+    assert results[0]["value"] == {"p50": 1.03, "cpu": 1.01}
+
+
+def test_a_wrong_name_and_the_list(transect: Run, benchmarks: Path) -> None:
+    assert (
+        transect("bench", "core.god").err
+        == "transect: no claim `core.god`\n  hint: did you mean core.good?\n"
+    )
+    assert transect("bench", "--list").out.split() == sorted([*CLAIMS, "rpc.missing", "rpc.broken"])

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exit codes, and what is said when a command cannot do its work."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import subprocess
+import sys
+
+import pytest
+from inline_snapshot import snapshot
+
+from tests.unit.cli.terminal import Run, in_terminal, process
+from transect.base.unavailable import Unavailable
+from transect.cli.exits import MEANING, Exit
+from transect.cli.verbs import TRANSECT, Group
+
+
+def every_command(group: Group = TRANSECT, *path: str) -> list[tuple[str, ...]]:
+    found = [path]
+    for name, entry in group.verbs.items():
+        found += every_command(entry, *path, name) if isinstance(entry, Group) else [(*path, name)]
+    return found
+
+
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+def test_every_help_text_tells_what_it_is_for_and_the_exit_codes(
+    words: tuple[str, ...], transect: Run
+) -> None:
+    shown = transect(*words, "--help")
+    assert shown.code == 0
+    assert shown.out.splitlines()[0].strip()
+    for code, meaning in MEANING.items():
+        assert f"\n  {code.value:<5}{meaning[:40]}" in shown.out
+    assert max(map(len, shown.out.splitlines())) <= 80
+    assert transect(*words, "-h") == shown
+
+
+def test_help_of_transect(transect: Run) -> None:
+    assert transect("--help").out == snapshot("")
+
+
+def test_transect_alone_shows_its_help_and_is_wrong_usage(transect: Run) -> None:
+    alone = transect()
+    assert (alone.code, alone.out, alone.err) == (2, transect("--help").out, "")
+
+
+def test_a_terminal_gets_bold_headings_unless_it_does_not_want_them() -> None:
+    assert "\n\x1b[1mPolicies:\x1b[0m\n" in in_terminal("--help").out
+    assert "\x1b" not in in_terminal("--help", NO_COLOR="1").out
+    assert "\x1b" not in process("--help").out
+
+
+def test_version(transect: Run) -> None:
+    assert transect("--version").out == f"transect {importlib.metadata.version('transect')}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["chekc"],
+            snapshot("""\
+transect: no such command `chekc`; did you mean `check`?
+  hint: transect --help
+"""),
+        ),
+        (
+            ["conjure"],
+            snapshot("""\
+transect: no such command `conjure`
+  hint: transect --help
+"""),
+        ),
+        (
+            ["check"],
+            snapshot("""\
+transect: missing argument 'PATH'
+  hint: transect check --help
+"""),
+        ),
+        (
+            ["check", "--format", "xml", "."],
+            snapshot("""\
+transect: invalid value for '--format': 'xml' is not one of 'text', 'json', 'sarif', 'github'
+  hint: transect check --help
+"""),
+        ),
+        (
+            ["check", "--fromat", "json", "."],
+            snapshot("""\
+transect: no such option: --fromat (Possible options: --format)
+  hint: transect check --help
+"""),
+        ),
+        (["check", "nowhere.py", "gone"], snapshot("transect: no such file or folder: nowhere.py, gone\n")),
+        (
+            ["new", "acl.py"],
+            snapshot("""\
+transect: missing option '--for'. Choose from: rpc, llm, cpu, memory
+  hint: transect new --help
+"""),
+        ),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_where_to_look(words: list[str], said: str, transect: Run) -> None:
+    ended = transect(*words)
+    assert (ended.code, ended.out) == (Exit.USAGE, "")
+    assert ended.err == said
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """`transect doctor` meets this error."""
+
+    def doctor() -> int:
+        raise error
+
+    monkeypatch.setattr(importlib.import_module("transect.cli.doctor"), "doctor", doctor)
+
+
+def test_what_is_missing_ends_with_3(transect: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(monkeypatch, Unavailable("gcc", "not on PATH", "apt-get install gcc"))
+    ended = transect("doctor")
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err == "transect: gcc: not on PATH\n  hint: apt-get install gcc\n"
+
+
+def test_our_own_mistake_ends_with_70_and_the_text_to_report(
+    transect: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(monkeypatch, AssertionError("emit_c got CHECKED"))
+    ended = transect("doctor")
+    assert (ended.code, ended.out) == (70, "")
+    head, *_, last, ruler = ended.err.splitlines()
+    assert (
+        head
+        == "transect: this is a mistake of transect, not yours.  Please report it with the text between the lines."
+    )
+    assert "command: transect doctor" in ended.err
+    assert f"Python {sys.version.split()[0]}" in ended.err
+    assert last == "AssertionError: emit_c got CHECKED"
+    assert set(ruler) == {"-"}
+
+
+def test_an_interrupt_ends_with_130(transect: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(monkeypatch, KeyboardInterrupt())
+    assert transect("doctor").code == 130
+
+
+def test_a_file_that_cannot_be_written_is_no_mistake_of_ours(
+    transect: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(monkeypatch, PermissionError(13, "Permission denied", "/etc/x"))
+    ended = transect("doctor")
+    assert (ended.code, ended.err) == (3, "transect: /etc/x: Permission denied\n")
+
+
+def test_a_reader_who_goes_away_is_no_error() -> None:
+    command = f"{sys.executable} -m transect.cli explain | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=dict(os.environ))
+    assert done.stderr == ""
+    assert done.stdout.strip() in ("0", "141")

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files `transect check` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from transect.cli.policies import find
+
+POLICY = "from transect.rpc import Element\n\nclass P(Element):\n    pass\n"
+NEIGHBOUR = "from acl import Acl\nfrom transect.lang import ms\n\nclass Strict(Acl):\n    pass\n"
+QUALIFIED = "from transect import rpc\n\nclass P(rpc.Element[int]):\n    pass\n"
+CHAIN = "from transect.rpc import Chain\n\nchain = Chain(service='s', elements=[])\n"
+SERVICE = (
+    "from transect.rpc import attach\nimport base\n\nclass Greeter(base.S):\n    pass\n\nattach(Greeter())\n"
+)
+PLAIN = "import os\n\nclass C(os.PathLike):\n    pass\n"
+BROKEN = "from transect.rpc import Element\n\nclass P(Element:\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    files = {
+        "acl.py": POLICY,
+        "strict.py": NEIGHBOUR,
+        "sub/qualified.py": QUALIFIED,
+        "sub/chain.py": CHAIN,
+        "sub/broken.py": BROKEN,
+        "server.py": SERVICE,
+        "plain.py": PLAIN,
+        "test_acl.py": POLICY,
+        "acl_test.py": POLICY,
+        "conftest.py": POLICY,
+        "notes.txt": POLICY,
+        ".hidden/acl.py": POLICY,
+        "env/pyvenv.cfg": "",
+        "env/lib/acl.py": POLICY,
+        "__pycache__/acl.py": POLICY,
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def names(root: Path, *paths: str) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in find(str(root / p) for p in paths).policies]
+
+
+def test_a_folder_gives_the_files_that_declare_a_policy(project: Path) -> None:
+    assert names(project, "") == ["acl.py", "strict.py", "sub/broken.py", "sub/chain.py", "sub/qualified.py"]
+
+
+def test_what_was_left_out_is_counted(project: Path) -> None:
+    assert find([str(project)]).others == 5  # a service, a plain file, three tests
+
+
+def test_a_named_file_is_taken_at_its_word(project: Path) -> None:
+    assert names(project, "server.py", "acl.py") == ["server.py", "acl.py"]
+
+
+def test_a_named_test_or_a_file_without_transect_is_not_a_policy(project: Path) -> None:
+    found = find([str(project / "test_acl.py"), str(project / "plain.py")])
+    assert (found.policies, found.others, found.missing) == ([], 2, [])
+
+
+def test_a_file_named_twice_is_read_once(project: Path) -> None:
+    assert names(project, "acl.py", "", "sub").count("acl.py") == 1
+
+
+def test_missing_paths_and_standard_input(tmp_path: Path) -> None:
+    found = find(["-", str(tmp_path / "gone.py")])
+    assert found.stdin
+    assert found.missing == [str(tmp_path / "gone.py")]
+
+
+def test_bytes_that_are_no_text_are_left_for_the_compiler(tmp_path: Path) -> None:
+    for name, data in {
+        "nul.py": b"x = 1\0",
+        "latin.py": b"from transect import rpc\nclass P(rpc.E): '\xe9'\n",
+    }.items():
+        (tmp_path / name).write_bytes(data)
+    assert [path.name for path in find([str(tmp_path)]).policies] == ["latin.py", "nul.py"]
