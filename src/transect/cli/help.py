@@ -56,9 +56,8 @@ def _page(command: Any, ctx: Any) -> Iterator[str]:
     options = [_option(p) for p in parameters if p.param_type_name == "option"]
     commands = _commands(command, ctx)
     exits = [(str(code.value), meaning) for code, meaning in MEANING.items()]
-    column = 2 + max(
-        len(written) for written, _ in [*arguments, *options, *itertools.chain(*commands.values())]
-    )
+    column = 2 + max(len(written) for written, _ in [*arguments, *options])
+    names = 2 + max((len(name) for name, _ in itertools.chain(*commands.values())), default=0)
     yield from _section("Arguments", arguments, column, width)
     for heading, entries in commands.items():
         yield from _section(heading, entries, names, width)

@@ -39,7 +39,46 @@ def test_every_help_text_tells_what_it_is_for_and_the_exit_codes(
 
 
 def test_help_of_transect(transect: Run) -> None:
-    assert transect("--help").out == snapshot("")
+    assert transect("--help").out == snapshot("""\
+Write a policy once, in Python; run it in your RPCs, your LLM server, your CPU
+scheduler, and against another machine's memory.
+
+Usage: transect [OPTIONS] COMMAND …
+
+Policies:
+  new      Write a policy and its pytest test, nothing else.
+  check    Say what is wrong with policies, and what to write instead.
+  compile  Write what a policy is compiled to: plain files, which name the
+           policy's lines.
+
+Look closer:
+  explain  Show an error's page, or a policy and what it is compiled to, side by
+           side.
+
+This machine:
+  doctor   Say for each stratum whether it works here, why not, and the one
+           command that helps.
+  demo     Show the main job of each stratum on real parts: no root, nothing
+           left behind.
+  bench    Measure the claims of the checkout's benchmarks on this machine.
+
+Options:
+  --version             Show which transect this is.
+  --install-completion  Install completion for the current shell.
+  --show-completion     Show completion for the current shell, to copy it or
+                        customize the installation.
+  -h, --help            Show this text.
+
+Exit codes:
+  0    as wanted
+  1    the answer is no: diagnostics, findings, a divergence, a difference, not
+       proved
+  2    wrong usage
+  3    something is missing on this machine
+  4    inconclusive: unknown, time-out, not fully read
+  70   an error of transect itself, with the text to report
+  130  interrupted
+""")
 
 
 def test_transect_alone_shows_its_help_and_is_wrong_usage(transect: Run) -> None:
