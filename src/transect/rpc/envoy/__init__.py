@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The carrier in a stock Envoy: a native module made of fixed C and an emitted chain, in the user's own binary.
+
+`find` the binary, `build` the module, `check` one against the other, write the configuration, `start`, `stop`.
+"""
+
+from transect.rpc.envoy.binary import Binary, check, find
+from transect.rpc.envoy.build import build
+from transect.rpc.envoy.config import Endpoint, Module, Settings, bootstrap
+from transect.rpc.envoy.control import Control
+from transect.rpc.envoy.process import Envoy, start
+
+__all__ = [
+    "Binary",
+    "Control",
+    "Endpoint",
+    "Envoy",
+    "Module",
+    "Settings",
+    "bootstrap",
+    "build",
+    "check",
+    "find",
+    "start",
+]

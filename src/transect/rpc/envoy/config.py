@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An Envoy's configuration as data: one listener, one chain of modules, one upstream and named routes besides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+ROUTE_HEADER = "x-transect-route"  # the module sets it, the routing table matches it, no client can
+API = "type.googleapis.com/envoy."
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server listens: host and port (0: any free one), or the path of a Unix socket."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """`host:port`, `:port`, `[::1]:port` or `unix:PATH`; ValueError says what is wrong."""
+        if text.startswith("unix:"):
+            return cls("", 0, text.removeprefix("unix:").removeprefix("//"))
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"`{text}` is no address; write host:port or unix:PATH")
+        return cls(host.strip("[]") or "127.0.0.1", int(port))
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def address(self) -> Json:
+        if self.path:
+            return {"pipe": {"path": self.path}}
+        return {"socket_address": {"address": self.host, "port_value": self.port}}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the module is told when it is loaded."""
+
+    streaming: tuple[str, ...] = ()  # paths of methods whose headers do not wait for a message
+    routes: tuple[str, ...] = ()  # names for Forward(to=…)
+    max_message: int = 4 << 20  # bytes; larger ones are rejected with RESOURCE_EXHAUSTED
+    on_compressed: str = "reject"  # or "pass": the chain then does not see such messages
+    on_other: str = "reject"  # requests that are not gRPC; "pass" lets them walk around the chain
+    control: str = ""  # path of the control socket
+    record: str = ""  # path of a log that is written from the start
+    record_room: int = 4 << 20  # bytes that wait for the disk; beyond, records are dropped and counted
+
+    def text(self) -> str:
+        assert self.on_compressed in ("reject", "pass"), self.on_compressed
+        assert self.on_other in ("reject", "pass"), self.on_other
+        lines = [
+            *(f"streaming {name}" for name in self.streaming),
+            *(f"route {name}" for name in self.routes),
+            f"max_message {self.max_message}",
+            f"on_compressed {self.on_compressed}",
+            f"on_other {self.on_other}",
+            *([f"control {self.control}"] if self.control else []),
+            *([f"record {self.record}", f"record_room {self.record_room}"] if self.record else []),
+        ]
+        assert not any("\n" in line for line in lines), lines
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A compiled chain and how it is to run."""
+
+    library: Path  # libtransect_….so
+    settings: Settings = field(default_factory=Settings)
+
+    @property
+    def name(self) -> str:
+        """How Envoy calls it: lib<NAME>.so."""
+        return self.library.stem.removeprefix("lib")
+
+    def filter(self) -> Json:
+        config = {
+            "@type": API + "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+            # Threads and open streams may still run the code when a configuration goes.
+            "dynamic_module_config": {"name": self.name, "do_not_close": True},
+            "filter_name": "transect",
+            "filter_config": {
+                "@type": "type.googleapis.com/google.protobuf.StringValue",
+                "value": self.settings.text(),
+            },
+        }
+        return {"name": self.name, "typed_config": config}
+
+
+def bootstrap(
+    *,
+    listen: Endpoint,
+    upstream: Endpoint,
+    modules: Sequence[Module] = (),
+    routes: Mapping[str, Endpoint] = {},
+    admin: Path | None = None,
+) -> Json:
+    """The whole configuration; `admin` is the Unix socket of Envoy's own interface."""
+    clusters = {"upstream": upstream} | {f"route_{name}": at for name, at in routes.items()}
+    whole: Json = {
+        "node": {"id": "transect", "cluster": "transect"},
+        "static_resources": {
+            "listeners": [_listener(listen, modules, routes)],
+            "clusters": [_cluster(name, at) for name, at in clusters.items()],
+        },
+    }
+    if admin is not None:
+        whole["admin"] = {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}
+    return whole
+
+
+def to_json(config: Json) -> bytes:
+    return json.dumps(config, indent=1).encode()
+
+
+def _listener(listen: Endpoint, modules: Iterable[Module], routes: Iterable[str]) -> Json:
+    manager = {
+        "@type": API + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "transect",
+        "codec_type": "HTTP2",
+        "stream_idle_timeout": "0s",  # a stream may be silent as long as its client lets it
+        "generate_request_id": False,
+        "use_remote_address": True,
+        "skip_xff_append": True,
+        "server_header_transformation": "PASS_THROUGH",
+        "http_filters": [*(m.filter() for m in modules), _router()],
+        "route_config": {
+            "name": "transect",
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [*map(_named_route, routes), _route({"prefix": "/"}, "upstream")],
+                }
+            ],
+        },
+    }
+    chain = {"filters": [{"name": "http", "typed_config": manager}]}
+    return {"name": "transect", "address": listen.address(), "filter_chains": [chain]}
+
+
+def _router() -> Json:
+    config = {"@type": API + "extensions.filters.http.router.v3.Router", "suppress_envoy_headers": True}
+    return {"name": "router", "typed_config": config}
+
+
+def _named_route(name: str) -> Json:
+    header = {"name": ROUTE_HEADER, "string_match": {"exact": name}}
+    return _route({"prefix": "/", "headers": [header]}, f"route_{name}") | {
+        "request_headers_to_remove": [ROUTE_HEADER]
+    }
+
+
+def _route(match: Json, cluster: str) -> Json:
+    action = {
+        "cluster": cluster,
+        "timeout": "0s",
+        # The client's own deadline counts (grpc-timeout), without an upper limit of ours.
+        "max_stream_duration": {"grpc_timeout_header_max": "0s"},
+    }
+    return {"match": match, "route": action}
+
+
+def _cluster(name: str, at: Endpoint) -> Json:
+    options = {
+        "@type": API + "extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    numeric = bool(at.path) or at.host.replace(".", "").isdigit() or ":" in at.host
+    return {
+        "name": name,
+        "type": "STATIC" if numeric else "STRICT_DNS",
+        "connect_timeout": "5s",
+        "typed_extension_protocol_options": {
+            API.split("/")[1] + "extensions.upstreams.http.v3.HttpProtocolOptions": options
+        },
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": at.address()}}]}],
+        },
+    }

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the chain asks of its carrier: time, randomness, headers, trace.
+ *
+ * A header set before its map exists (a trailer set in `request`) waits in the stream's list and is applied when the
+ * map comes; reading sees it at once.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "envoy_module.h"
+
+int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void note(enum envoy_level level, const char *format, ...) {
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    CALLBACK(log)(level, text_of(text));
+}
+
+static int64_t carrier_now(void *ctx) {
+    (void)ctx;
+    return now_ns();
+}
+
+/* One generator a thread (splitmix64), seeded by the kernel. */
+static uint64_t carrier_draw(void *ctx) {
+    static _Thread_local uint64_t state, seeded;
+    (void)ctx;
+    if (!seeded && getrandom(&state, sizeof state, 0) == (ssize_t)sizeof state) seeded = 1;
+    uint64_t z = state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static void carrier_trace(void *ctx, ts_slice text) {
+    (void)ctx;
+    CALLBACK(log)(LEVEL_INFO, buffer_of(text));
+}
+
+static void carrier_record(void *ctx, const struct ts_record *record) {
+    recorder_add(((struct stream *)ctx)->config->recorder, record);
+}
+
+/* --- headers ---------------------------------------------------------------------------------------------------- */
+
+/* The map of a side, or -1 while it does not exist. */
+static int map_of(const struct stream *s, enum ts_side side) {
+    if (!s->filter) return -1;
+    switch (side) {
+    case TS_REQUEST_HEADERS: return REQUEST_HEADERS;
+    case TS_RESPONSE_HEADERS: return s->headers_here ? RESPONSE_HEADERS : -1;
+    case TS_RESPONSE_TRAILERS:
+        if (s->only_headers) return RESPONSE_HEADERS;
+        return s->trailers_here ? RESPONSE_TRAILERS : -1;
+    }
+    return -1;
+}
+
+static int get(void *filter, enum envoy_headers map, struct envoy_buffer name, struct envoy_buffer *value) {
+    size_t many = 0;
+    if (!CALLBACK(http_get_header)(filter, map, name, value, 0, &many) || many == 0) return 0;
+    if (many > 1) CALLBACK(http_get_header)(filter, map, name, value, many - 1, &many); /* the last one counts */
+    return 1;
+}
+
+int header_of(struct stream *s, enum envoy_headers map, const char *name, struct envoy_buffer *value) {
+    return s->filter && get(s->filter, map, text_of(name), value);
+}
+
+void set_header(struct stream *s, enum envoy_headers map, const char *name, const char *value, size_t size) {
+    if (s->filter) CALLBACK(http_set_header)(s->filter, map, text_of(name), (struct envoy_buffer){value, size});
+}
+
+static struct change *change_of(struct stream *s, enum ts_side side, ts_slice name) {
+    for (struct change *c = s->changes; c; c = c->next)
+        if (c->side == side && c->name_size == name.size && memcmp(c->text, name.data, name.size) == 0) return c;
+    return NULL;
+}
+
+static int header_get(void *ctx, enum ts_side side, ts_slice name, ts_slice *value) {
+    struct stream *s = ctx;
+    int map = map_of(s, side);
+    struct envoy_buffer found;
+    if (map < 0) {
+        struct change *c = change_of(s, side, name);
+        if (!c || c->removed) return 0;
+        *value = slice_of(c->text + c->name_size, c->value_size);
+        return 1;
+    }
+    if (!get(s->filter, (enum envoy_headers)map, buffer_of(name), &found)) return 0;
+    *value = slice_of(found.data, found.size);
+    return 1;
+}
+
+/* Envoy does not check what modules set, and a line break in a header would end the connection. */
+static int sound(ts_slice name, ts_slice value) {
+    if (name.size == 0) return 0;
+    for (uint32_t i = 0; i < name.size; i++) {
+        uint8_t c = name.data[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.')) return 0;
+    }
+    for (uint32_t i = 0; i < value.size; i++)
+        if (value.data[i] < 0x20 || value.data[i] > 0x7e) return 0;
+    return 1;
+}
+
+static void change_header(struct stream *s, enum ts_side side, ts_slice name, ts_slice value, int removed) {
+    int map = map_of(s, side);
+    if (!sound(name, value)) {
+        count(&s->config->totals.bad_headers);
+        return;
+    }
+    if (map >= 0) {
+        struct envoy_buffer to = {removed ? NULL : value.size ? (const char *)value.data : "", value.size};
+        CALLBACK(http_set_header)(s->filter, (enum envoy_headers)map, buffer_of(name), to);
+        return;
+    }
+    struct change *old = change_of(s, side, name);
+    for (struct change **at = &s->changes; old && *at; at = &(*at)->next)
+        if (*at == old) {
+            *at = old->next;
+            free(old);
+            break;
+        }
+    struct change *c = malloc(sizeof *c + name.size + value.size);
+    if (!c) abort();
+    *c = (struct change){s->changes, side, name.size, value.size, (uint8_t)removed};
+    memcpy(c->text, name.data, name.size);
+    if (value.size) memcpy(c->text + name.size, value.data, value.size);
+    s->changes = c;
+}
+
+static void header_set(void *ctx, enum ts_side side, ts_slice name, ts_slice value) {
+    change_header(ctx, side, name, value, 0);
+}
+
+static void header_remove(void *ctx, enum ts_side side, ts_slice name) {
+    change_header(ctx, side, name, (ts_slice){0, 0}, 1);
+}
+
+/* The map of `side` has just come into being. */
+void apply_changes(struct stream *s, enum ts_side side) {
+    int map = map_of(s, side);
+    if (map < 0) return;
+    for (struct change *c = s->changes; c; c = c->next) {
+        if (c->side != side) continue;
+        struct envoy_buffer to = {c->removed ? NULL : c->text + c->name_size, c->value_size};
+        CALLBACK(http_set_header)(s->filter, (enum envoy_headers)map, (struct envoy_buffer){c->text, c->name_size}, to);
+    }
+}
+
+void forget_changes(struct stream *s) {
+    while (s->changes) {
+        struct change *c = s->changes;
+        s->changes = c->next;
+        free(c);
+    }
+}
+
+const struct ts_carrier carrier_plain = {carrier_now, carrier_draw, header_get, header_set, header_remove,
+                                         carrier_trace, NULL};
+const struct ts_carrier carrier_recording = {carrier_now, carrier_draw, header_get, header_set, header_remove,
+                                             carrier_trace, carrier_record};

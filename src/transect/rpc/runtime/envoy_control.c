@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a running module is asked and told: a thread on a Unix socket (mode 0600, peer's user checked), away from the data
+ * port and from Envoy's workers.
+ *
+ * One request: `u32 size; u8 verb; rest`; one answer: `u32 size; u8 ok; rest`; little-endian.  docs/design/envoy-carrier.md
+ * lists the verbs.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "envoy_module.h"
+
+enum { MAX_REQUEST = 64 << 20 };
+
+struct keeper {
+    pthread_t thread;
+    struct config *config;
+    int listener;
+    int stop[2]; /* a pipe */
+};
+
+/* Emitted by newer chains only: sets one `param` under the element's lock. */
+__attribute__((weak)) int ts_chain_set(ts_chain *chain, uint32_t element, uint32_t field, const uint8_t *value,
+                                       size_t size);
+
+/* --- answers ------------------------------------------------------------------------------------------------------ */
+
+static void print(struct bytes *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void print(struct bytes *to, const char *format, ...) {
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n > 0) bytes_add(to, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+}
+
+static void print_list(struct bytes *to, const char *name, _Atomic uint64_t *counters, size_t many) {
+    print(to, ",\"%s\":[", name);
+    for (size_t i = 0; i < many; i++) print(to, "%s%llu", i ? "," : "", (unsigned long long)atomic_load(&counters[i]));
+    print(to, "]");
+}
+
+static int status(struct config *c, struct bytes *to) {
+    struct totals *t = &c->totals;
+    uint64_t records, dropped;
+    struct { const char *name; _Atomic uint64_t *value; } plain[] = {
+        {"rpcs", &t->rpcs}, {"requests", &t->requests}, {"responses", &t->responses}, {"finishes", &t->finishes},
+        {"rewritten", &t->rewritten}, {"delayed", &t->delayed}, {"compressed", &t->compressed},
+        {"malformed", &t->malformed}, {"bad_headers", &t->bad_headers},
+    };
+    recorder_counts(c->recorder, &records, &dropped);
+    print(to, "{\"recording\":%s,\"records\":%llu,\"dropped\":%llu", recording(c->recorder) ? "true" : "false",
+          (unsigned long long)records, (unsigned long long)dropped);
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        print(to, ",\"%s\":%llu", plain[i].name, (unsigned long long)atomic_load(plain[i].value));
+    print_list(to, "causes", t->causes, 5);
+    print_list(to, "rejected", t->rejected, MAX_ELEMENTS);
+    print_list(to, "responded", t->responded, MAX_ELEMENTS);
+    print(to, "}");
+    return 1;
+}
+
+static uint32_t get32(const uint8_t *from) {
+    return from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
+}
+
+/* The image may grow between asking for its size and copying it. */
+static int save(struct config *c, uint32_t element, struct bytes *to) {
+    for (size_t room = 4096;;) {
+        uint8_t *image = malloc(room);
+        if (!image) return 0;
+        size_t size = ts_chain_save(c->chain, element, image, room);
+        if (size <= room) bytes_add(to, image, size);
+        free(image);
+        if (size <= room) return 1;
+        room = size + size / 8;
+    }
+}
+
+static int record_to(struct config *c, const uint8_t *path, size_t size) {
+    char text[4096];
+    if (size >= sizeof text) return 0;
+    memcpy(text, path, size);
+    text[size] = 0;
+    return recorder_start(c->recorder, text);
+}
+
+/* Returns whether it was done; what else there is to say goes to `to`. */
+static int answer(struct config *c, const uint8_t *r, size_t size, struct bytes *to) {
+    switch (size ? r[0] : 0) {
+    case 's': return status(c, to);
+    case 'd': return print(to, "%s", ""), bytes_add(to, ts_chain_description, strlen(ts_chain_description)), 1;
+    case 'g': return size == 5 && save(c, get32(r + 1), to);
+    case 'p': return size >= 5 && ts_chain_load(c->chain, get32(r + 1), r + 5, size - 5) == 0;
+    case 'v': return size >= 9 && ts_chain_set && ts_chain_set(c->chain, get32(r + 1), get32(r + 5), r + 9, size - 9) == 0;
+    case 'r': return record_to(c, r + 1, size - 1);
+    case 'R': return recorder_stop(c->recorder), 1;
+    default: print(to, "no such verb"); return 0;
+    }
+}
+
+/* --- the socket --------------------------------------------------------------------------------------------------- */
+
+static int transfer(int s, void *data, size_t size, int out) {
+    for (size_t at = 0; at < size;) {
+        ssize_t n = out ? send(s, (char *)data + at, size - at, MSG_NOSIGNAL) : recv(s, (char *)data + at, size - at, 0);
+        if (n <= 0) return 0;
+        at += (size_t)n;
+    }
+    return 1;
+}
+
+static int same_user(int s) {
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    return getsockopt(s, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == geteuid() || peer.uid == 0);
+}
+
+static void serve_one(struct keeper *k, int s) {
+    uint8_t head[5];
+    uint8_t *request = NULL;
+    struct timeval patience = {5, 0};
+    struct bytes reply = {0};
+    setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    if (!same_user(s) || !transfer(s, head, 4, 0)) return;
+    size_t size = get32(head);
+    if (size > MAX_REQUEST || !(request = malloc(size + 1))) return;
+    if (transfer(s, request, size, 0)) {
+        int ok = answer(k->config, request, size, &reply);
+        for (int i = 0; i < 4; i++) head[i] = (uint8_t)((reply.size + 1) >> 8 * i);
+        head[4] = (uint8_t)ok;
+        if (transfer(s, head, 5, 1)) transfer(s, reply.data, reply.size, 1);
+    }
+    bytes_free(&reply);
+    free(request);
+}
+
+static void *keep_door(void *arg) {
+    struct keeper *k = arg;
+    struct pollfd fds[2] = {{k->listener, POLLIN, 0}, {k->stop[0], POLLIN, 0}};
+    for (;;) {
+        if (poll(fds, 2, -1) < 0) continue;
+        if (fds[1].revents) return NULL;
+        if (!fds[0].revents) continue;
+        int s = accept4(k->listener, NULL, NULL, SOCK_CLOEXEC);
+        if (s < 0) continue;
+        serve_one(k, s);
+        close(s);
+    }
+}
+
+static int listen_on(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) return -1;
+    strcpy(address.sun_path, path);
+    int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (s < 0) return -1;
+    unlink(path);
+    /* Nobody can connect before `listen`, so the mode is in force in time. */
+    if (bind(s, (struct sockaddr *)&address, sizeof address) == 0 && chmod(path, 0600) == 0 && listen(s, 8) == 0) return s;
+    close(s);
+    return -1;
+}
+
+/* Signals of the process are Envoy's business, not this thread's. */
+static int start_thread(struct keeper *k) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int started = pthread_create(&k->thread, NULL, keep_door, k) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+struct keeper *keeper_new(struct config *config) {
+    struct keeper *k = calloc(1, sizeof *k);
+    if (!k) abort();
+    k->config = config;
+    k->listener = listen_on(config->control);
+    if (k->listener >= 0 && pipe2(k->stop, O_CLOEXEC) == 0) {
+        if (start_thread(k)) return k;
+        close(k->stop[0]);
+        close(k->stop[1]);
+    }
+    if (k->listener >= 0) close(k->listener);
+    free(k);
+    return NULL;
+}
+
+void keeper_free(struct keeper *k) {
+    if (write(k->stop[1], "", 1) == 1) pthread_join(k->thread, NULL);
+    close(k->listener);
+    close(k->stop[0]);
+    close(k->stop[1]);
+    unlink(k->config->control);
+    free(k);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How an RPC ends: `finish` exactly once, rejections, replies of our own.
+ *
+ * A rejection is HTTP 200 with grpc-status and grpc-message as headers; once the reply's headers have gone to the
+ * client, the status can only come in trailers, and those are sent from the scheduler, not from within another hook.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "envoy_module.h"
+
+void finish(struct stream *s, int code, enum ts_cause cause) {
+    if (s->finished) return;
+    s->finished = 1;
+    if (!s->entered) return;
+    struct ts_ending ending = {0};
+    count(&s->config->totals.finishes);
+    count(&s->config->totals.causes[cause]);
+    ts_chain_finish(s->config->chain, s->state, &s->rpc, code, cause, now_ns() - s->began, &ending);
+}
+
+/* --- status ------------------------------------------------------------------------------------------------------- */
+
+char *encode_message(ts_slice text) {
+    static const char digits[] = "0123456789ABCDEF";
+    char *encoded = malloc((size_t)text.size * 3 + 1), *to = encoded;
+    if (!encoded) abort();
+    for (uint32_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        if (c >= 0x20 && c <= 0x7e && c != '%') {
+            *to++ = (char)c;
+        } else {
+            *to++ = '%';
+            *to++ = digits[c >> 4];
+            *to++ = digits[c & 15];
+        }
+    }
+    *to = 0;
+    return encoded;
+}
+
+static void write_code(char text[12], int code) {
+    char reversed[12];
+    int n = 0, at = 0;
+    unsigned rest = code < 0 ? 2 : (unsigned)code; /* a code nobody knows is UNKNOWN */
+    do reversed[n++] = (char)('0' + rest % 10);
+    while (rest /= 10);
+    while (n) text[at++] = reversed[--n];
+    text[at] = 0;
+}
+
+static int code_of_http(struct envoy_buffer status) {
+    int n = 0;
+    for (size_t i = 0; i < status.size && i < 3; i++) n = n * 10 + (status.data[i] - '0');
+    switch (n) {
+    case 400: return 13;
+    case 401: return 16;
+    case 403: return 7;
+    case 404: return 12;
+    case 429: case 502: case 503: case 504: return 14;
+    default: return 2;
+    }
+}
+
+/* The code in grpc-status; without one, what gRPC makes of the HTTP status. */
+int code_of_reply(struct stream *s, enum envoy_headers map) {
+    struct envoy_buffer found;
+    if (header_of(s, map, "grpc-status", &found) && found.size && found.size < 4) {
+        int code = 0;
+        for (size_t i = 0; i < found.size; i++) {
+            if (found.data[i] < '0' || found.data[i] > '9') return 2;
+            code = code * 10 + (found.data[i] - '0');
+        }
+        return code;
+    }
+    return header_of(s, RESPONSE_HEADERS, ":status", &found) ? code_of_http(found) : 2;
+}
+
+/* --- our own replies ---------------------------------------------------------------------------------------------- */
+
+enum { MOST = 24 };
+
+static void add(struct envoy_header *to, size_t *n, const char *name, const char *value) {
+    *to = (struct envoy_header){name, strlen(name), value, strlen(value)};
+    ++*n;
+}
+
+/* What elements set for a map that will never come from the server. */
+static void add_changes(struct stream *s, enum ts_side side, struct envoy_header *to, size_t *n) {
+    for (struct change *c = s->changes; c && *n < MOST; c = c->next)
+        if (c->side == side && !c->removed)
+            to[(*n)++] = (struct envoy_header){c->text, c->name_size, c->text + c->name_size, c->value_size};
+}
+
+static void reply_at_once(struct stream *s) {
+    struct envoy_header headers[MOST];
+    char code[12];
+    size_t n = 0;
+    write_code(code, s->status);
+    add(&headers[n], &n, "grpc-status", code);
+    if (*s->status_text) add(&headers[n], &n, "grpc-message", s->status_text);
+    add_changes(s, TS_RESPONSE_HEADERS, headers, &n);
+    add_changes(s, TS_RESPONSE_TRAILERS, headers, &n);
+    s->replying = 1;
+    CALLBACK(http_send_response)(s->filter, 200, headers, n, (struct envoy_buffer){"", 0},
+                                 text_of("transect_rejected"));
+}
+
+void fail(struct stream *s, int code, ts_slice text) {
+    if (s->closed) return;
+    s->closed = 1;
+    s->status = code;
+    s->status_text = encode_message(text);
+    finish(s, code, TS_REJECTED);
+    if (s->response.open) {
+        s->ending = 1;
+        call_back(s, END);
+    } else {
+        reply_at_once(s);
+    }
+}
+
+void fail_with(struct stream *s, int code, const char *text) {
+    fail(s, code, slice_of(text, strlen(text)));
+}
+
+/* In the trailers, or trailers-only headers, that the server has just sent. */
+void end_in_trailers(struct stream *s, enum envoy_headers map) {
+    char code[12];
+    s->ending = 0;
+    write_code(code, s->status);
+    set_header(s, map, "grpc-status", code, strlen(code));
+    set_header(s, map, "grpc-message", *s->status_text ? s->status_text : NULL, strlen(s->status_text));
+    set_header(s, map, "grpc-status-details-bin", NULL, 0);
+}
+
+/* From the scheduler: the server may go on for long, but for this client it is over. */
+void end_now(struct stream *s) {
+    struct envoy_header trailers[MOST];
+    char code[12];
+    size_t n = 0;
+    if (!s->ending || s->response.paused) return;
+    s->ending = 0;
+    write_code(code, s->status);
+    add(&trailers[n], &n, "grpc-status", code);
+    if (*s->status_text) add(&trailers[n], &n, "grpc-message", s->status_text);
+    add_changes(s, TS_RESPONSE_TRAILERS, trailers, &n);
+    s->replying = 1;
+    CALLBACK(http_send_response_trailers)(s->filter, trailers, n);
+}
+
+void respond(struct stream *s, ts_slice message) {
+    struct envoy_header headers[MOST], trailers[MOST];
+    size_t nh = 0, nt = 0;
+    uint8_t head[FRAME_HEAD] = {0, (uint8_t)(message.size >> 24), (uint8_t)(message.size >> 16),
+                                (uint8_t)(message.size >> 8), (uint8_t)message.size};
+    struct bytes frame = {0};
+    bytes_add(&frame, head, sizeof head); /* before `finish`, which may end the life of `message` */
+    bytes_add(&frame, message.data, message.size);
+    s->closed = 1;
+    finish(s, 0, TS_REPLY);
+    add(&headers[nh], &nh, ":status", "200");
+    add(&headers[nh], &nh, "content-type", "application/grpc");
+    add_changes(s, TS_RESPONSE_HEADERS, headers, &nh);
+    add(&trailers[nt], &nt, "grpc-status", "0");
+    add_changes(s, TS_RESPONSE_TRAILERS, trailers, &nt);
+    s->replying = 1;
+    CALLBACK(http_send_response_headers)(s->filter, headers, nh, false);
+    if (s->filter)
+        CALLBACK(http_send_response_data)(s->filter, (struct envoy_buffer){(char *)frame.data, frame.size}, false);
+    if (s->filter) CALLBACK(http_send_response_trailers)(s->filter, trailers, nt);
+    bytes_free(&frame);
+}
+
+/* A request that is not gRPC has no messages to decide, so it would walk around the chain. */
+void refuse_plain(struct stream *s) {
+    static const char text[] = "this proxy passes gRPC only\n";
+    struct envoy_header type = {"content-type", 12, "text/plain", 10};
+    s->closed = s->replying = 1;
+    CALLBACK(http_send_response)(s->filter, 415, &type, 1, (struct envoy_buffer){text, sizeof text - 1},
+                                 text_of("transect_not_grpc"));
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Message frames in the bytes of one direction: each whole frame is decided and passed on at once.
+ *
+ * Bytes that hold whole frames, and nothing else, are decided where Envoy keeps them and pass untouched: no copy.  Part
+ * of a frame is kept in `way.in` until the rest comes.  Nothing that is not decided ever passes.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "envoy_module.h"
+
+void bytes_add(struct bytes *b, const void *data, size_t size) {
+    if (size == 0) return;
+    if (b->size + size > b->room) {
+        size_t room = b->room ? b->room * 2 : 256;
+        while (room < b->size + size) room *= 2;
+        uint8_t *grown = realloc(b->data, room);
+        if (!grown) abort();
+        b->data = grown;
+        b->room = room;
+    }
+    memcpy(b->data + b->size, data, size);
+    b->size += size;
+}
+
+void bytes_free(struct bytes *b) {
+    free(b->data);
+    *b = (struct bytes){0};
+}
+
+static void bytes_drop(struct bytes *b, size_t size) {
+    b->size -= size;
+    if (b->size == 0) bytes_free(b);
+    else if (size) memmove(b->data, b->data + size, b->size);
+}
+
+int left_over(const struct way *w) {
+    return w->in.size > 0;
+}
+
+static enum envoy_body received(const struct way *w) {
+    return w->reply ? RECEIVED_RESPONSE : RECEIVED_REQUEST;
+}
+
+static enum envoy_body buffered(const struct way *w) {
+    return w->reply ? BUFFERED_RESPONSE : BUFFERED_REQUEST;
+}
+
+/* Appends what Envoy holds, from byte `skip` on. */
+static void gather(struct stream *s, enum envoy_body body, size_t skip, struct bytes *to) {
+    enum { FEW = 32 };
+    struct envoy_buffer few[FEW], *chunks = few;
+    size_t many = CALLBACK(http_get_body_chunks_size)(s->filter, body);
+    if (many == 0) return;
+    if (many > FEW && !(chunks = calloc(many, sizeof *chunks))) abort();
+    if (CALLBACK(http_get_body_chunks)(s->filter, body, chunks))
+        for (size_t i = 0; i < many; i++) {
+            size_t off = chunks[i].size < skip ? chunks[i].size : skip;
+            skip -= off;
+            bytes_add(to, chunks[i].data + off, chunks[i].size - off);
+        }
+    if (chunks != few) free(chunks);
+}
+
+/* --- one pass over some bytes ------------------------------------------------------------------------------------- */
+
+struct pass {
+    struct stream *s;
+    struct way *w;
+    const uint8_t *data;
+    size_t size;
+    size_t at;    /* frames before it are decided */
+    size_t run;   /* bytes [run, at) pass as they are and are not given out yet */
+    size_t given; /* bytes given out */
+    int hold;     /* give out to way.out, not to Envoy */
+};
+
+static void give(struct pass *p, const void *data, size_t size) {
+    if (size == 0) return;
+    p->given += size;
+    if (p->hold) bytes_add(&p->w->out, data, size);
+    else CALLBACK(http_append_body)(p->s->filter, received(p->w), (struct envoy_buffer){data, size});
+}
+
+static void give_run(struct pass *p, size_t end) {
+    give(p, p->data + p->run, end - p->run);
+    p->run = end;
+}
+
+static void give_message(struct pass *p, ts_slice message) {
+    uint8_t head[FRAME_HEAD] = {0, (uint8_t)(message.size >> 24), (uint8_t)(message.size >> 16),
+                                (uint8_t)(message.size >> 8), (uint8_t)message.size};
+    give(p, head, sizeof head);
+    give(p, message.data, message.size);
+}
+
+enum step { PASS, WAIT, OVER }; /* go on; a delay began; the RPC has ended */
+
+static void bad_frame(struct stream *s, const struct way *w, const char *what) {
+    count(&s->config->totals.malformed);
+    fail_with(s, w->reply ? 13 : 3, what); /* INTERNAL, INVALID_ARGUMENT */
+}
+
+static enum step obey(struct pass *p, size_t frame_end, const struct ts_verdict *v) {
+    struct stream *s = p->s;
+    struct totals *t = &s->config->totals;
+    switch (v->action) {
+    case TS_REJECT:
+        count(&t->rejected[v->element % MAX_ELEMENTS]);
+        /* Replies that passed before this one still reach the client; the status then comes in trailers. */
+        if (p->w->reply && (p->at > 0 || p->given || p->w->out.size)) s->response.open = 1;
+        fail(s, v->code, v->text);
+        return OVER;
+    case TS_RESPOND:
+        count(&t->responded[v->element % MAX_ELEMENTS]);
+        if (!p->w->reply) {
+            respond(s, v->text);
+            return OVER;
+        }
+        give_run(p, p->at);
+        give_message(p, v->text);
+        p->run = frame_end;
+        return PASS;
+    case TS_FORWARD: break;
+    }
+    if (v->rewritten) {
+        count(&t->rewritten);
+        give_run(p, p->at);
+        give_message(p, v->message);
+        p->run = frame_end;
+    }
+    if (v->after > 0) {
+        count(&t->delayed);
+        wait_for(s, p->w, v->after);
+        return WAIT;
+    }
+    return PASS;
+}
+
+/* A route is a header that the routing table of `config.py` matches; what a client sends under that name is removed. */
+static int take_route(struct stream *s, ts_slice to) {
+    for (size_t i = 0; i < s->config->routes.count; i++) {
+        const char *name = s->config->routes.texts[i];
+        if (strlen(name) != to.size || memcmp(name, to.data, to.size) != 0) continue;
+        if (s->request.open) break; /* headers are on their way already */
+        set_header(s, REQUEST_HEADERS, "x-transect-route", name, to.size);
+        CALLBACK(http_clear_route_cache)(s->filter);
+        return 1;
+    }
+    fail_with(s, 14, "the policy names a route that this proxy does not have"); /* UNAVAILABLE */
+    return 0;
+}
+
+static enum step decide(struct pass *p, ts_slice message, size_t frame_end) {
+    struct stream *s = p->s;
+    struct ts_verdict v = {0};
+    s->entered = 1;
+    if (p->w->reply) {
+        count(&s->config->totals.responses);
+        ts_chain_response(s->config->chain, s->state, &s->rpc, message, &v);
+    } else {
+        count(&s->config->totals.requests);
+        ts_chain_request(s->config->chain, s->state, &s->rpc, message, &v);
+    }
+    if (v.action == TS_FORWARD && v.to.size && !p->w->reply && !take_route(s, v.to)) return OVER;
+    return obey(p, frame_end, &v);
+}
+
+static enum step compressed(struct stream *s) {
+    count(&s->config->totals.compressed);
+    if (s->config->pass_compressed) return PASS;
+    fail_with(s, 12, "compressed messages are not accepted here"); /* UNIMPLEMENTED */
+    return OVER;
+}
+
+/* Decides all whole frames, up to a delay or the end of the RPC. */
+static enum step decide_all(struct pass *p) {
+    enum step step = PASS;
+    while (step == PASS && p->size - p->at >= FRAME_HEAD) {
+        const uint8_t *f = p->data + p->at;
+        size_t size = (size_t)f[1] << 24 | (size_t)f[2] << 16 | (size_t)f[3] << 8 | f[4];
+        if (f[0] > 1) return bad_frame(p->s, p->w, "malformed gRPC frame: unknown flag"), OVER;
+        if (size > p->s->config->max_message)
+            return fail_with(p->s, 8, "message larger than max_message"), OVER; /* RESOURCE_EXHAUSTED */
+        if (p->size - p->at - FRAME_HEAD < size) break;
+        size_t end = p->at + FRAME_HEAD + size;
+        step = f[0] ? compressed(p->s) : decide(p, slice_of(f + FRAME_HEAD, size), end);
+        if (step != OVER) p->at = end;
+    }
+    return step;
+}
+
+/* --- Envoy brings bytes ------------------------------------------------------------------------------------------- */
+
+static enum envoy_body_status over(struct pass *p, size_t in_place) {
+    struct stream *s = p->s;
+    int passes = p->w->reply && s->ending; /* earlier replies, then trailers */
+    if (passes) give_run(p, p->at);
+    bytes_free(&p->w->in);
+    if (in_place && s->filter) CALLBACK(http_drain_body)(s->filter, received(p->w), in_place);
+    return passes && p->given ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
+}
+
+/* A delay began: all that this call decided waits for its end. */
+static enum envoy_body_status hold(struct pass *p, size_t in_place) {
+    struct stream *s = p->s;
+    if (p->given) gather(s, received(p->w), in_place, &p->w->out);
+    bytes_add(&p->w->out, p->data + p->run, p->at - p->run);
+    p->run = p->at;
+    if (in_place) bytes_add(&p->w->in, p->data + p->at, p->size - p->at);
+    else bytes_drop(&p->w->in, p->at);
+    CALLBACK(http_drain_body)(s->filter, received(p->w), SIZE_MAX);
+    return BODY_STOP_NO_BUFFER;
+}
+
+static enum envoy_body_status cut_short(struct stream *s, struct way *w) {
+    bad_frame(s, w, w->reply ? "the reply ends within a message" : "the request ends within a message");
+    return BODY_STOP_NO_BUFFER;
+}
+
+static enum envoy_body_status in_place(struct stream *s, struct way *w, struct envoy_buffer chunk, bool end) {
+    struct pass p = {.s = s, .w = w, .data = (const uint8_t *)chunk.data, .size = chunk.size};
+    switch (decide_all(&p)) {
+    case OVER: return over(&p, chunk.size);
+    case WAIT: return hold(&p, chunk.size);
+    case PASS: break;
+    }
+    if (p.at == p.size && !p.given && p.run == 0) return BODY_CONTINUE; /* untouched */
+    if (p.at < p.size && end) return cut_short(s, w);
+    give_run(&p, p.at);
+    bytes_add(&w->in, p.data + p.at, p.size - p.at);
+    CALLBACK(http_drain_body)(s->filter, received(w), chunk.size);
+    return p.given || end ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
+}
+
+static enum envoy_body_status gathered(struct stream *s, struct way *w, bool end) {
+    struct pass p = {.s = s, .w = w, .data = w->in.data, .size = w->in.size};
+    switch (decide_all(&p)) {
+    case OVER: return over(&p, 0);
+    case WAIT: return hold(&p, 0);
+    case PASS: break;
+    }
+    give_run(&p, p.at);
+    bytes_drop(&w->in, p.at);
+    if (left_over(w) && end) return cut_short(s, w);
+    return p.given || end ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
+}
+
+enum envoy_body_status pass_body(struct stream *s, struct way *w, bool end) {
+    w->ended |= end;
+    if (w->paused) return BODY_STOP_AND_WATERMARK;
+    enum envoy_body from = received(w);
+    struct envoy_buffer chunk;
+    if (!left_over(w) && CALLBACK(http_get_body_chunks_size)(s->filter, from) == 1 &&
+        CALLBACK(http_get_body_chunks)(s->filter, from, &chunk))
+        return in_place(s, w, chunk, end);
+    /* Envoy moves the last bytes of a stream that once stood still into its buffer before it calls us. */
+    if (end && CALLBACK(http_get_body_size)(s->filter, buffered(w))) {
+        gather(s, buffered(w), 0, &w->in);
+        CALLBACK(http_drain_body)(s->filter, buffered(w), SIZE_MAX);
+    }
+    gather(s, from, 0, &w->in);
+    CALLBACK(http_drain_body)(s->filter, from, SIZE_MAX);
+    return gathered(s, w, end);
+}
+
+/* --- a delay is over ---------------------------------------------------------------------------------------------- */
+
+static void end_of_reply(struct stream *s) {
+    if (s->ending) end_in_trailers(s, RESPONSE_TRAILERS);
+    else finish(s, code_of_reply(s, RESPONSE_TRAILERS), TS_REPLY);
+}
+
+static void go_on(struct stream *s, struct way *w) {
+    struct bytes out = w->out;
+    w->out = (struct bytes){0};
+    w->open = 1;
+    if (out.size)
+        CALLBACK(http_append_body)(s->filter, buffered(w), (struct envoy_buffer){(char *)out.data, out.size});
+    bytes_free(&out);
+    if (w->reply && w->trailers) end_of_reply(s);
+    if (w->reply) CALLBACK(http_filter_continue_encoding)(s->filter);
+    else CALLBACK(http_filter_continue_decoding)(s->filter);
+}
+
+/* The RPC ended while this direction waited: replies decided before still go out, then the status. */
+static void wake_closed(struct stream *s, struct way *w) {
+    bytes_free(&w->in);
+    if (!w->reply || !s->ending) return;
+    go_on(s, w);
+    if (s->ending) call_back(s, END);
+}
+
+void wake(struct stream *s, struct way *w) {
+    w->paused = 0;
+    if (s->closed) {
+        wake_closed(s, w);
+        return;
+    }
+    gather(s, buffered(w), 0, &w->in);
+    CALLBACK(http_drain_body)(s->filter, buffered(w), SIZE_MAX);
+    struct pass p = {.s = s, .w = w, .data = w->in.data, .size = w->in.size, .hold = 1};
+    enum step step = decide_all(&p);
+    if (step == OVER) {
+        if (s->ending) give_run(&p, p.at);
+        wake_closed(s, w);
+        return;
+    }
+    give_run(&p, p.at);
+    bytes_drop(&w->in, p.at);
+    if (step == WAIT) return;
+    if (left_over(w) && w->ended) cut_short(s, w);
+    else go_on(s, w);
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A chain of elements as a filter of a stock Envoy: the hooks that Envoy looks up by name.
+ *
+ * Headers of a request stand still until its first message is decided, so that a server sees nothing of an RPC that the
+ * chain rejects and elements may change headers; methods listed as `streaming` are exempt, because there a server may
+ * speak first.  The reply's headers stand still likewise.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "envoy_module.h"
+
+/* --- configuration: lines of "key value" -------------------------------------------------------------------------- */
+
+static char *copy_of(const char *data, size_t size) {
+    char *text = malloc(size + 1);
+    if (!text) abort();
+    memcpy(text, data, size);
+    text[size] = 0;
+    return text;
+}
+
+static void add_name(struct names *names, const char *data, size_t size) {
+    names->texts = realloc(names->texts, (names->count + 1) * sizeof *names->texts);
+    if (!names->texts) abort();
+    names->texts[names->count++] = copy_of(data, size);
+}
+
+static int has_name(const struct names *names, const char *data, size_t size) {
+    for (size_t i = 0; i < names->count; i++)
+        if (strlen(names->texts[i]) == size && memcmp(names->texts[i], data, size) == 0) return 1;
+    return 0;
+}
+
+static void free_names(struct names *names) {
+    for (size_t i = 0; i < names->count; i++) free(names->texts[i]);
+    free(names->texts);
+}
+
+static int is(const char *data, size_t size, const char *text) {
+    return strlen(text) == size && memcmp(data, text, size) == 0;
+}
+
+static int take_size(const char *data, size_t size, size_t *to) {
+    size_t n = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (data[i] < '0' || data[i] > '9' || n > 1u << 30) return 0;
+        n = n * 10 + (size_t)(data[i] - '0');
+    }
+    *to = n;
+    return size > 0;
+}
+
+static int take_choice(const char *data, size_t size, int *pass) {
+    *pass = is(data, size, "pass");
+    return *pass || is(data, size, "reject");
+}
+
+static int take_line(struct config *c, const char *line, size_t size) {
+    const char *space = memchr(line, ' ', size);
+    size_t key = space ? (size_t)(space - line) : size;
+    const char *value = line + key + (space != NULL);
+    size_t rest = size - key - (space != NULL);
+    if (is(line, key, "streaming")) add_name(&c->streaming, value, rest);
+    else if (is(line, key, "route")) add_name(&c->routes, value, rest);
+    else if (is(line, key, "max_message")) return take_size(value, rest, &c->max_message);
+    else if (is(line, key, "record_room")) return take_size(value, rest, &c->record_room);
+    else if (is(line, key, "on_compressed")) return take_choice(value, rest, &c->pass_compressed);
+    else if (is(line, key, "on_other")) return take_choice(value, rest, &c->pass_other);
+    else if (is(line, key, "control") && !c->control) c->control = copy_of(value, rest);
+    else if (is(line, key, "record") && !c->record) c->record = copy_of(value, rest);
+    else return 0;
+    return 1;
+}
+
+static int take_config(struct config *c, struct envoy_buffer text) {
+    for (size_t at = 0, size; at < text.size; at += size + 1) {
+        const char *end = memchr(text.data + at, '\n', text.size - at);
+        size = end ? (size_t)(end - text.data) - at : text.size - at;
+        if (size && !take_line(c, text.data + at, size)) {
+            note(LEVEL_ERROR, "transect: this module does not understand its configuration: %.*s", (int)size,
+                 text.data + at);
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void free_config(struct config *c) {
+    if (c->keeper) keeper_free(c->keeper);
+    if (c->clock) clock_free(c->clock);
+    if (c->recorder) recorder_free(c->recorder);
+    if (c->chain) ts_chain_free(c->chain);
+    free_names(&c->streaming);
+    free_names(&c->routes);
+    free(c->control);
+    free(c->record);
+    free(c);
+}
+
+/* What a mere validation of the configuration leaves alone: threads, sockets, files. */
+static int start(struct config *c) {
+    if (CALLBACK(is_validation_mode)()) return 1;
+    if (!(c->recorder = recorder_new(c->record_room)) || (c->record && !recorder_start(c->recorder, c->record))) {
+        note(LEVEL_ERROR, "transect: cannot write the log %s", c->record ? c->record : "");
+        return 0;
+    }
+    if (!(c->clock = clock_new())) {
+        note(LEVEL_ERROR, "transect: no thread for delays");
+        return 0;
+    }
+    if (c->control && !(c->keeper = keeper_new(c))) {
+        note(LEVEL_ERROR, "transect: cannot listen on %s", c->control);
+        return 0;
+    }
+    return 1;
+}
+
+EXPORT const char *HOOK(program_init)(void) {
+    return ts_chain_abi == TS_CHAIN_ABI ? ENVOY_ABI_VERSION : NULL;
+}
+
+EXPORT const void *HOOK(http_filter_config_new)(void *envoy, struct envoy_buffer name, struct envoy_buffer text) {
+    (void)envoy, (void)name;
+    struct config *c = calloc(1, sizeof *c);
+    if (!c) abort();
+    c->max_message = 4u << 20;
+    c->record_room = 4u << 20;
+    if (take_config(c, text) && (c->chain = ts_chain_new()) && start(c)) return c;
+    free_config(c);
+    return NULL;
+}
+
+EXPORT void HOOK(http_filter_config_destroy)(const void *config) {
+    free_config((struct config *)config);
+}
+
+/* --- a stream's life ---------------------------------------------------------------------------------------------- */
+
+EXPORT const void *HOOK(http_filter_new)(const void *config, void *filter) {
+    size_t size = sizeof(struct stream) + ts_chain_rpc_size;
+    struct stream *s = aligned_alloc(16, (size + 15) & ~(size_t)15);
+    if (!s) abort();
+    memset(s, 0, size);
+    s->config = (struct config *)config;
+    s->filter = filter;
+    s->response.reply = 1;
+    return s;
+}
+
+static void free_stream(struct stream *s) {
+    bytes_free(&s->request.in);
+    bytes_free(&s->request.out);
+    bytes_free(&s->response.in);
+    bytes_free(&s->response.out);
+    forget_changes(s);
+    free(s->long_names);
+    free(s->status_text);
+    free(s);
+}
+
+/* Envoy may destroy the filter from within a callback that we make; the stream then goes when our hook returns. */
+static struct stream *enter(const void *stream) {
+    struct stream *s = (struct stream *)stream;
+    s->depth++;
+    return s;
+}
+
+static int leave(struct stream *s, int status) {
+    if (--s->depth == 0 && s->gone) free_stream(s);
+    return status;
+}
+
+EXPORT void HOOK(http_filter_destroy)(const void *stream) {
+    struct stream *s = (struct stream *)stream;
+    stop_waiting(s, &s->request);
+    stop_waiting(s, &s->response);
+    s->filter = NULL;
+    s->gone = 1;
+    finish(s, 1, TS_CANCEL); /* has happened already, unless Envoy skipped stream_complete */
+    if (s->depth == 0) free_stream(s);
+}
+
+/* --- the request -------------------------------------------------------------------------------------------------- */
+
+static int starts(struct envoy_buffer text, const char *with) {
+    size_t size = strlen(with);
+    return text.size >= size && memcmp(text.data, with, size) == 0;
+}
+
+static int is_grpc(struct stream *s, enum envoy_headers map) {
+    struct envoy_buffer type;
+    if (!header_of(s, map, "content-type", &type) || !starts(type, "application/grpc")) return 0;
+    return type.size == 16 || type.data[16] == '+' || type.data[16] == ';';
+}
+
+static void name_peer(struct stream *s, struct envoy_buffer *peer) {
+    static const enum envoy_attribute identities[] = {URI_OF_PEER, DNS_NAME_OF_PEER, SUBJECT_OF_PEER};
+    bool mtls = false;
+    *peer = (struct envoy_buffer){"", 0};
+    if (CALLBACK(http_filter_get_attribute_bool)(s->filter, CONNECTION_MTLS, &mtls) && mtls)
+        for (size_t i = 0; i < sizeof identities / sizeof *identities; i++)
+            if (CALLBACK(http_filter_get_attribute_string)(s->filter, identities[i], peer) && peer->size) return;
+    if (!CALLBACK(http_filter_get_attribute_string)(s->filter, SOURCE_ADDRESS, peer)) return;
+    for (size_t i = peer->size; i-- > 0;) /* the port of one connection names nobody */
+        if (peer->data[i] == ':') {
+            peer->size = i;
+            return;
+        }
+}
+
+/* Envoy's bytes do not live as long as the RPC. */
+static void keep_names(struct stream *s, struct envoy_buffer method, struct envoy_buffer peer) {
+    char *to = s->names;
+    if (method.size + peer.size > sizeof s->names && !(to = s->long_names = malloc(method.size + peer.size))) abort();
+    if (method.size) memcpy(to, method.data, method.size);
+    if (peer.size) memcpy(to + method.size, peer.data, peer.size);
+    s->rpc = (struct ts_rpc){recording(s->config->recorder) ? &carrier_recording : &carrier_plain, s,
+                             slice_of(to, method.size), slice_of(to + method.size, peer.size)};
+}
+
+/* "100m": the unit is one of H M S m u n. */
+static int64_t timeout_of(struct envoy_buffer text) {
+    static const char units[] = "HMSmun";
+    static const int64_t ns[] = {3600000000000, 60000000000, 1000000000, 1000000, 1000, 1};
+    int64_t n = 0;
+    if (text.size < 2 || text.size > 9) return 0;
+    for (size_t i = 0; i + 1 < text.size; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') return 0;
+        n = n * 10 + (text.data[i] - '0');
+    }
+    const char *unit = memchr(units, text.data[text.size - 1], 6);
+    return unit ? n * ns[unit - units] : 0;
+}
+
+static void begin(struct stream *s) {
+    struct envoy_buffer path = {"", 0}, peer, timeout;
+    s->grpc = 1;
+    s->began = now_ns();
+    header_of(s, REQUEST_HEADERS, ":path", &path);
+    name_peer(s, &peer);
+    keep_names(s, path, peer);
+    if (header_of(s, REQUEST_HEADERS, "grpc-timeout", &timeout)) {
+        int64_t ns = timeout_of(timeout), slack = ns / 10 < 5000000 ? ns / 10 : 5000000;
+        s->deadline = ns ? s->began + ns - slack : 0; /* the client's clock started before ours */
+    }
+    if (s->config->routes.count) set_header(s, REQUEST_HEADERS, "x-transect-route", NULL, 0);
+    s->streaming = (uint8_t)has_name(&s->config->streaming, (const char *)s->rpc.method.data, s->rpc.method.size);
+    s->request.open = s->streaming;
+    count(&s->config->totals.rpcs);
+}
+
+EXPORT int HOOK(http_filter_request_headers)(void *filter, const void *stream, bool end) {
+    struct stream *s = enter(stream);
+    s->filter = filter;
+    if (is_grpc(s, REQUEST_HEADERS)) begin(s);
+    else if (!s->config->pass_other) refuse_plain(s);
+    return leave(s, s->closed || (s->grpc && !end && !s->request.open) ? HEADERS_STOP : HEADERS_CONTINUE);
+}
+
+static enum envoy_body_status body(struct stream *s, struct way *w, bool end) {
+    if (s->closed) return w->paused ? BODY_STOP_AND_WATERMARK : BODY_STOP_NO_BUFFER;
+    enum envoy_body_status status = pass_body(s, w, end);
+    if (status == BODY_CONTINUE) w->open = 1;
+    return status;
+}
+
+EXPORT int HOOK(http_filter_request_body)(void *filter, const void *stream, bool end) {
+    struct stream *s = enter(stream);
+    (void)filter;
+    return leave(s, s->grpc || s->closed ? body(s, &s->request, end) : BODY_CONTINUE);
+}
+
+EXPORT int HOOK(http_filter_request_trailers)(void *filter, const void *stream) {
+    struct stream *s = enter(stream);
+    (void)filter;
+    s->request.ended = 1;
+    if (s->grpc && !s->closed && !s->request.paused && left_over(&s->request))
+        fail_with(s, 3, "the request ends within a message");
+    return leave(s, s->closed || s->request.paused ? TRAILERS_STOP : TRAILERS_CONTINUE);
+}
+
+/* --- the reply ---------------------------------------------------------------------------------------------------- */
+
+static enum ts_cause cause_of_end(const struct stream *s) {
+    return s->local_cause ? (enum ts_cause)(s->local_cause - 1) : TS_REPLY;
+}
+
+static void only_headers(struct stream *s) {
+    s->only_headers = 1;
+    apply_changes(s, TS_RESPONSE_HEADERS);
+    apply_changes(s, TS_RESPONSE_TRAILERS);
+    finish(s, code_of_reply(s, RESPONSE_HEADERS), cause_of_end(s));
+}
+
+EXPORT int HOOK(http_filter_response_headers)(void *filter, const void *stream, bool end) {
+    struct stream *s = enter(stream);
+    (void)filter;
+    s->headers_here = 1;
+    if (s->replying || s->closed || !s->grpc) return leave(s, HEADERS_CONTINUE);
+    if (end) only_headers(s);
+    else apply_changes(s, TS_RESPONSE_HEADERS);
+    s->plain_reply = !end && !is_grpc(s, RESPONSE_HEADERS);
+    if (end || s->plain_reply || s->streaming) s->response.open = 1;
+    return leave(s, s->response.open ? HEADERS_CONTINUE : HEADERS_STOP);
+}
+
+EXPORT int HOOK(http_filter_response_body)(void *filter, const void *stream, bool end) {
+    struct stream *s = enter(stream);
+    (void)filter;
+    int status = s->replying || !s->grpc || s->plain_reply ? BODY_CONTINUE : (int)body(s, &s->response, end);
+    if (end && s->grpc && !s->response.paused) finish(s, code_of_reply(s, RESPONSE_HEADERS), cause_of_end(s));
+    return leave(s, status);
+}
+
+EXPORT int HOOK(http_filter_response_trailers)(void *filter, const void *stream) {
+    struct stream *s = enter(stream);
+    (void)filter;
+    s->trailers_here = 1;
+    if (s->replying || !s->grpc) return leave(s, TRAILERS_CONTINUE);
+    s->response.ended = 1;
+    if (s->response.paused) {
+        s->response.trailers = 1;
+        return leave(s, TRAILERS_STOP);
+    }
+    if (!s->closed && left_over(&s->response)) {
+        s->response.open = 1; /* the status goes into the trailers that are here */
+        fail_with(s, 13, "the reply ends within a message");
+    }
+    if (!s->closed) {
+        apply_changes(s, TS_RESPONSE_TRAILERS);
+        finish(s, code_of_reply(s, RESPONSE_TRAILERS), cause_of_end(s));
+    } else if (s->ending) {
+        end_in_trailers(s, RESPONSE_TRAILERS);
+    }
+    return leave(s, TRAILERS_CONTINUE);
+}
+
+/* --- ends that are no reply --------------------------------------------------------------------------------------- */
+
+static int contains(struct envoy_buffer text, const char *part) {
+    return text.size && memmem(text.data, text.size, part, strlen(part)) != NULL;
+}
+
+/* Envoy itself replies: the server cannot be reached, was reset, took too long. */
+EXPORT int HOOK(http_filter_local_reply)(void *filter, const void *stream, uint32_t status, struct envoy_buffer details,
+                                  bool reset) {
+    struct stream *s = enter(stream);
+    (void)filter, (void)status, (void)reset;
+    if (!s->closed) s->local_cause = 1 + (contains(details, "timeout") ? TS_DEADLINE : TS_RESET);
+    return leave(s, 0);
+}
+
+/* The last word on an RPC that had no reply: who gave up? */
+EXPORT void HOOK(http_filter_stream_complete)(void *filter, const void *stream) {
+    struct stream *s = enter(stream);
+    struct envoy_buffer details = {"", 0};
+    if (!s->finished && s->entered) {
+        CALLBACK(http_filter_get_attribute_string)(filter, RESPONSE_CODE_DETAILS, &details);
+        if (s->deadline && now_ns() >= s->deadline) finish(s, 4, TS_DEADLINE);
+        else if (contains(details, "timeout")) finish(s, 4, TS_DEADLINE);
+        else if (contains(details, "upstream")) finish(s, 14, TS_RESET);
+        else finish(s, 1, TS_CANCEL);
+    }
+    leave(s, 0);
+}
+
+EXPORT void HOOK(http_filter_scheduled)(void *filter, const void *stream, uint64_t event) {
+    struct stream *s = enter(stream);
+    (void)filter;
+    switch ((enum event)event) {
+    case WAKE_REQUEST: wake(s, &s->request); break;
+    case WAKE_RESPONSE: wake(s, &s->response); break;
+    case END: end_now(s); break;
+    }
+    leave(s, 0);
+}
+
+/* --- hooks that Envoy insists on and we have no use for ----------------------------------------------------------- */
+
+EXPORT void HOOK(http_filter_http_callout_done)(void) {}
+EXPORT void HOOK(http_filter_http_stream_headers)(void) {}
+EXPORT void HOOK(http_filter_http_stream_data)(void) {}
+EXPORT void HOOK(http_filter_http_stream_trailers)(void) {}
+EXPORT void HOOK(http_filter_http_stream_complete)(void) {}
+EXPORT void HOOK(http_filter_http_stream_reset)(void) {}
+EXPORT void HOOK(http_filter_downstream_above_write_buffer_high_watermark)(void) {}
+EXPORT void HOOK(http_filter_downstream_below_write_buffer_low_watermark)(void) {}

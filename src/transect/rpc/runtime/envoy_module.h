@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the Envoy module share: one `config` per loaded chain, one `stream` per RPC.
+ *
+ * Workers run streams; a stream lives on one worker.  The chain locks its own state; everything else that workers
+ * share here is atomic or has a mutex of its own.
+ */
+#ifndef TRANSECT_ENVOY_MODULE_H
+#define TRANSECT_ENVOY_MODULE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "chain.h"
+#include "envoy_abi.h"
+
+enum { MAX_ELEMENTS = 64, FRAME_HEAD = 5 };
+
+struct bytes {
+    uint8_t *data;
+    size_t size, room;
+};
+
+struct names { /* a set of texts from the configuration */
+    char **texts;
+    size_t count;
+};
+
+/* Counters of a running chain.  Calls of element i: `requests` less what elements before it ended. */
+struct totals {
+    _Atomic uint64_t rpcs, requests, responses, finishes;
+    _Atomic uint64_t rewritten, delayed, compressed, malformed, bad_headers;
+    _Atomic uint64_t causes[5];
+    _Atomic uint64_t rejected[MAX_ELEMENTS], responded[MAX_ELEMENTS];
+};
+
+struct recorder; /* envoy_record.c */
+struct keeper;   /* envoy_control.c */
+struct clock;    /* envoy_wait.c */
+
+struct config {
+    ts_chain *chain;
+    struct names streaming; /* methods whose headers pass before the first message */
+    struct names routes;    /* what Forward(to=…) may name */
+    size_t max_message;     /* bytes */
+    int pass_compressed, pass_other;
+    char *control;          /* path of the socket; NULL none */
+    char *record;           /* path; NULL: not recording from the start */
+    size_t record_room;     /* bytes */
+    struct totals totals;
+    struct recorder *recorder;
+    struct keeper *keeper;
+    struct clock *clock;
+};
+
+/* One direction of a stream. */
+struct way {
+    struct bytes in;  /* not yet decided: part of a frame, or what came behind a delayed message */
+    struct bytes out; /* decided, waiting for the delay to end */
+    struct wait *wait;
+    uint8_t reply;    /* 1: from the server to the client */
+    uint8_t paused;
+    uint8_t ended;    /* the peer has sent its last message byte */
+    uint8_t trailers; /* trailers wait for the delay to end */
+    uint8_t open;     /* headers have gone on */
+};
+
+struct change { /* a header that an element set before its map existed */
+    struct change *next;
+    enum ts_side side;
+    uint32_t name_size, value_size;
+    uint8_t removed;
+    char text[]; /* name, value */
+};
+
+struct stream {
+    struct config *config;
+    void *filter;          /* Envoy's; NULL once it is going */
+    struct ts_rpc rpc;
+    struct way request, response;
+    struct change *changes;
+    int64_t began, deadline; /* ns; deadline 0: none */
+    char *long_names;
+    char *status_text;     /* encoded grpc-message of an end that is still to be sent */
+    int status;            /* its code */
+    uint8_t grpc;          /* a gRPC request: messages are decided */
+    uint8_t streaming;     /* headers do not wait for messages */
+    uint8_t entered;       /* the chain holds something in `state` */
+    uint8_t finished;
+    uint8_t closed;        /* we ended it: nothing passes any more */
+    uint8_t ending;        /* trailers with status and status_text are still to be sent */
+    uint8_t replying;      /* what passes now is our own reply */
+    uint8_t plain_reply;   /* the reply is not gRPC */
+    uint8_t headers_here, trailers_here; /* the maps of the reply exist */
+    uint8_t only_headers;  /* the reply has its trailers in the headers */
+    uint8_t local_cause;   /* 1 + cause of a reply that Envoy made itself; 0 none */
+    uint8_t depth, gone;   /* hooks running; Envoy destroyed the filter meanwhile */
+    char names[160];       /* method and peer, when they fit */
+    _Alignas(16) uint8_t state[];
+};
+
+/* envoy_carrier.c */
+extern const struct ts_carrier carrier_plain, carrier_recording;
+int64_t now_ns(void);
+void note(enum envoy_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int header_of(struct stream *s, enum envoy_headers map, const char *name, struct envoy_buffer *value);
+void set_header(struct stream *s, enum envoy_headers map, const char *name, const char *value, size_t size);
+void apply_changes(struct stream *s, enum ts_side side);
+void forget_changes(struct stream *s);
+
+/* envoy_frames.c */
+void bytes_add(struct bytes *b, const void *data, size_t size);
+void bytes_free(struct bytes *b);
+enum envoy_body_status pass_body(struct stream *s, struct way *w, bool end);
+void wake(struct stream *s, struct way *w);
+int left_over(const struct way *w);
+
+/* envoy_end.c */
+char *encode_message(ts_slice text);
+void finish(struct stream *s, int code, enum ts_cause cause);
+void fail(struct stream *s, int code, ts_slice text);
+void fail_with(struct stream *s, int code, const char *text);
+void respond(struct stream *s, ts_slice message);
+void refuse_plain(struct stream *s);
+void end_now(struct stream *s);
+void end_in_trailers(struct stream *s, enum envoy_headers map);
+int code_of_reply(struct stream *s, enum envoy_headers map);
+
+/* envoy_wait.c */
+enum event { WAKE_REQUEST, WAKE_RESPONSE, END };
+struct clock *clock_new(void);
+void clock_free(struct clock *clock);
+void wait_for(struct stream *s, struct way *w, int64_t delay);
+void stop_waiting(struct stream *s, struct way *w);
+void call_back(struct stream *s, enum event event);
+
+/* envoy_record.c */
+struct recorder *recorder_new(size_t room);
+void recorder_free(struct recorder *recorder);
+int recorder_start(struct recorder *recorder, const char *path);
+void recorder_stop(struct recorder *recorder);
+int recording(const struct recorder *recorder);
+void recorder_add(struct recorder *recorder, const struct ts_record *record);
+void recorder_counts(struct recorder *recorder, uint64_t *records, uint64_t *dropped);
+
+/* envoy_control.c */
+struct keeper *keeper_new(struct config *config);
+void keeper_free(struct keeper *keeper);
+
+static inline void count(_Atomic uint64_t *counter) {
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static inline struct envoy_buffer text_of(const char *text) {
+    size_t size = 0;
+    while (text[size]) size++;
+    return (struct envoy_buffer){text, size};
+}
+
+static inline struct envoy_buffer buffer_of(ts_slice slice) {
+    return (struct envoy_buffer){(const char *)slice.data, slice.size};
+}
+
+static inline ts_slice slice_of(const void *data, size_t size) {
+    return (ts_slice){data, (uint32_t)size};
+}
+
+#endif
