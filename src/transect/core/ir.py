@@ -8,7 +8,8 @@ A local name is unique within its function: the front end renames what a compreh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TypeAlias
 
@@ -28,7 +29,7 @@ class Stage(IntEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Typed:
     type: Type
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +335,7 @@ class OverRange:
     stop: Expr
     step: int
     bound: int
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 class Part(StrEnum):
@@ -349,7 +350,7 @@ class OverState:
 
     field: str
     part: Part
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +359,7 @@ class OverValue:
 
     value: Expr
     part: Part
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 Source: TypeAlias = OverRange | OverState | OverValue
@@ -373,7 +374,7 @@ class StatePlace:
     field: str
     path: tuple[str, ...]
     type: Type
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,7 +385,7 @@ class EntryPlace:
     key: Expr
     path: tuple[str, ...]
     type: Type
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,7 +395,7 @@ class LocalPlace:
     name: str
     path: tuple[str, ...]
     type: Type
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +405,7 @@ class ViewPlace:
     base: Expr
     name: str
     type: Type
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 Place: TypeAlias = StatePlace | EntryPlace | LocalPlace | ViewPlace
@@ -462,7 +463,7 @@ class Let:
 
     name: str
     value: Expr
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,7 +472,7 @@ class Store:
 
     place: Place
     value: Expr
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,7 +483,7 @@ class Update:
     place: Place
     op: BinaryOp
     value: Expr
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,7 +492,7 @@ class Remove:
 
     field: str
     key: Expr
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,7 +500,7 @@ class Do:
     """An expression for its effect."""
 
     value: Expr
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -507,7 +508,7 @@ class If:
     cond: Expr
     then: Block
     orelse: Block
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -515,7 +516,7 @@ class Case:
     pattern: Pattern
     guard: Expr | None
     body: Block
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -524,7 +525,7 @@ class Switch:
 
     subject: Expr
     cases: tuple[Case, ...]
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -532,30 +533,30 @@ class For:
     targets: tuple[str, ...]
     source: Source
     body: Block
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Continue:
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Return:
     value: Expr | None
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
     """Nothing; kept so that its line counts as covered."""
 
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 Stmt: TypeAlias = Let | Store | Update | Remove | Do | If | Switch | For | Break | Continue | Return | Pass
@@ -576,17 +577,19 @@ class StateField:
     name: str
     type: Type
     kind: FieldKind
-    default: Expr | None  # Const, MakeStruct or MakeTuple of constants; None for tables, arrays, counters: empty or zero
+    default: (
+        Expr | None
+    )  # Const, MakeStruct or MakeTuple of constants; None for tables, arrays, counters: empty or zero
     options: Options = DEFAULT_OPTIONS
     doc: str = ""
-    span: Span = field(compare=False, kw_only=True)
+    span: Span = dataclasses.field(compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
     name: str
     type: Type
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -600,7 +603,7 @@ class Function:
     locals: tuple[tuple[str, Type], ...]  # every name that Let, For, Reduce, MakeSet, LetIn, patterns bind
     default: bool = False  # a hook's default body, which the policy did not write
     doc: str = ""
-    span: Span = field(compare=False, kw_only=True)
+    span: Span = dataclasses.field(compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -609,7 +612,7 @@ class ViewMember:
     type: Type
     writable: bool = False
     doc: str = ""
-    span: Span = field(default=NOWHERE, compare=False)
+    span: Span = dataclasses.field(default=NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -620,7 +623,7 @@ class View:
     base: str  # the stratum's view class it derives from (`rpc.Message`), or "" for a stratum's own
     params: tuple[str, ...]  # type parameters (`M`, `R` of `Rpc`)
     members: tuple[ViewMember, ...]
-    span: Span = field(compare=False, kw_only=True)
+    span: Span = dataclasses.field(compare=False, kw_only=True)
 
     def member(self, name: str) -> ViewMember | None:
         return next((m for m in self.members if m.name == name), None)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -228,7 +228,11 @@ class Options:
 
 DEFAULT_OPTIONS = Options()
 
-STORAGE = {f"{'i' if signed else 'u'}{bits}": IntType(bits, signed) for bits in (8, 16, 32) for signed in (True, False)}
+STORAGE = {
+    f"{'i' if signed else 'u'}{bits}": IntType(bits, signed)
+    for bits in (8, 16, 32)
+    for signed in (True, False)
+}
 
 _SPELLED: dict[type, str] = {
     BoolType: "bool",
@@ -272,7 +276,12 @@ def spell(t: Type) -> str:
             return _SPELLED[type(t)]
 
 
-_TABLE_NAME = {TableKind.TABLE: "Map", TableKind.TALLY: "Tally", TableKind.LRU: "Map", TableKind.ORDERED: "Ordered"}
+_TABLE_NAME = {
+    TableKind.TABLE: "Map",
+    TableKind.TALLY: "Tally",
+    TableKind.LRU: "Map",
+    TableKind.ORDERED: "Ordered",
+}
 
 
 def is_integer(t: Type) -> bool:
@@ -283,7 +292,16 @@ def is_integer(t: Type) -> bool:
 def is_key(t: Type) -> bool:
     """Whether it may be the key of a table or the member of a set."""
     match t:
-        case IntType() | BoolType() | TextType() | BytesType() | EnumType() | KeyType() | InstantType() | DurationType():
+        case (
+            IntType()
+            | BoolType()
+            | TextType()
+            | BytesType()
+            | EnumType()
+            | KeyType()
+            | InstantType()
+            | DurationType()
+        ):
             return True
         case TupleType(items=items):
             return all(map(is_key, items))
@@ -310,4 +328,8 @@ def is_text(t: Type) -> bool:
     return isinstance(t, TextType | BytesType)
 
 
-__all__ = [name for name in globals() if not name.startswith("_") and name not in ("annotations", "dataclass", "field")]
+__all__ = [
+    name
+    for name in globals()
+    if not name.startswith("_") and name not in ("annotations", "dataclass", "field")
+]

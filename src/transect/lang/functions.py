@@ -15,7 +15,9 @@ class PolicyError(Exception):
 
 
 def _only_inside(name: str) -> NoReturn:
-    raise PolicyError(f"`{name}` has a meaning inside a policy's handlers only; build the policy and call its hook")
+    raise PolicyError(
+        f"`{name}` has a meaning inside a policy's handlers only; build the policy and call its hook"
+    )
 
 
 def now() -> int:

@@ -52,7 +52,9 @@ class View:
         known = {name for cls in type(self).__mro__ for name in cls.__dict__.get("__annotations__", {})}
         for name, value in fields.items():
             if name not in known:
-                raise TypeError(f"{type(self).__name__} has no field {name!r}; it has {', '.join(sorted(known)) or 'none'}")
+                raise TypeError(
+                    f"{type(self).__name__} has no field {name!r}; it has {', '.join(sorted(known)) or 'none'}"
+                )
             setattr(self, name, value)
 
     def __init_subclass__(cls, *, writable: bool = False) -> None:

@@ -27,7 +27,9 @@ def literal(node: ast.expr | None, t: Type) -> tuple[bool, Plain]:
     match node:
         case ast.Constant(value=value):
             return fit(value, t)
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)) if not isinstance(value, bool):
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)) if (
+            not isinstance(value, bool)
+        ):
             return fit(-value, t)
         case _:
             return False, None

@@ -92,7 +92,9 @@ class World:
                         f"unknown base class `{name}`",
                         cls.module.source.span(base),
                         label="not defined or imported in this file",
-                        help=f"write `{close}`" if close else "import it, for example `from transect.rpc import Element`",
+                        help=f"write `{close}`"
+                        if close
+                        else "import it, for example `from transect.rpc import Element`",
                     )
         return found
 
@@ -104,7 +106,13 @@ class World:
             return "struct"
         for base in self.bases(cls):
             if isinstance(base, str):
-                kind = {"Policy": "policy", "View": "view", "Key": "key", "OldState": "old", "IntEnum": "enum"}.get(base, "")
+                kind = {
+                    "Policy": "policy",
+                    "View": "view",
+                    "Key": "key",
+                    "OldState": "old",
+                    "IntEnum": "enum",
+                }.get(base, "")
             else:
                 kind = self.kind(base, (*seen, cls))
             if kind:
@@ -171,7 +179,13 @@ class World:
     def _alias(self, owner: Module, value: ast.expr, node: ast.expr) -> Type | None:
         t = self.type_of(owner, value)
         if isinstance(t, UnionType) and t.name == "":
-            name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+            name = (
+                node.attr
+                if isinstance(node, ast.Attribute)
+                else node.id
+                if isinstance(node, ast.Name)
+                else ""
+            )
             return self.unions.setdefault(name, UnionType(name, t.cases))
         return t
 
@@ -193,7 +207,9 @@ class World:
                 case UnionType(cases=more):
                     cases.extend(more)
                 case _:
-                    return self._no_type(module, node, f"`{spell(a)} | {spell(b)}` is not a type of the language")
+                    return self._no_type(
+                        module, node, f"`{spell(a)} | {spell(b)}` is not a type of the language"
+                    )
         for union in self.unions.values():
             if {c.name for c in cases} <= {c.name for c in union.cases}:
                 return union
@@ -206,7 +222,11 @@ class World:
                 if parts and isinstance(parts[-1], ast.Constant) and parts[-1].value is Ellipsis:
                     return self._no_type(module, node, "a tuple has a fixed number of elements")
                 items = [self.type_of(module, p) for p in parts]
-                return None if any(i is None for i in items) else TupleType(tuple(i for i in items if i is not None))
+                return (
+                    None
+                    if any(i is None for i in items)
+                    else TupleType(tuple(i for i in items if i is not None))
+                )
             case Surface(name="set" | "frozenset"):
                 item = self.type_of(module, parts[0])
                 return None if item is None else SetType(item)
@@ -225,9 +245,16 @@ class World:
             case Surface(name="Final" | "Param" | "Local" | "Annotated" | "ClassVar"):
                 return self._no_type(module, node, "this wrapper stands around a whole annotation only")
             case Surface(name="Map" | "Tally" | "Ordered" | "Array"):
-                return self._no_type(module, node, "a table is a state field of its own", help="use a tuple as the key instead of a table in a table, and declare tables as fields of the policy")
+                return self._no_type(
+                    module,
+                    node,
+                    "a table is a state field of its own",
+                    help="use a tuple as the key instead of a table in a table, and declare tables as fields of the policy",
+                )
             case _:
-                return self._no_type(module, node, f"`{ast.unparse(value)[:40]}` does not take type arguments")
+                return self._no_type(
+                    module, node, f"`{ast.unparse(value)[:40]}` does not take type arguments"
+                )
 
     def _no_type(self, module: Module, node: ast.expr, message: str, help: str = "") -> None:
         self.diagnostics.error(
@@ -235,7 +262,8 @@ class World:
             message,
             module.source.span(node),
             label="not a type that can stand here",
-            help=help or "types are `int`, `u64`, `bool`, `float`, `str`, `bytes`, `Instant`, `Duration`, tuples, `T | None`, structs, enums and views",
+            help=help
+            or "types are `int`, `u64`, `bool`, `float`, `str`, `bytes`, `Instant`, `Duration`, tuples, `T | None`, structs, enums and views",
         )
 
     # ------------------------------------------------------------ classes
@@ -254,7 +282,13 @@ class World:
             case "key":
                 return KeyType(cls.node.name)
             case "policy":
-                self.diagnostics.error("P030", f"a policy (`{cls.node.name}`) is not a type of values", at, label="a policy", help="name a struct, view or plain type")
+                self.diagnostics.error(
+                    "P030",
+                    f"a policy (`{cls.node.name}`) is not a type of values",
+                    at,
+                    label="a policy",
+                    help="name a struct, view or plain type",
+                )
                 return None
             case _:
                 self.diagnostics.error(
@@ -270,7 +304,12 @@ class World:
         key = id(cls)
         if key in self.structs:
             if self.structs[key] is None:
-                self.diagnostics.error("P018", f"struct `{cls.node.name}` contains itself", cls.module.source.header(cls.node), help="a struct is a value of fixed size; store a key instead")
+                self.diagnostics.error(
+                    "P018",
+                    f"struct `{cls.node.name}` contains itself",
+                    cls.module.source.header(cls.node),
+                    help="a struct is a value of fixed size; store a key instead",
+                )
             return self.structs[key]
         self.structs[key] = None
         self._unique(cls)
@@ -295,7 +334,13 @@ class World:
             return StructField(name, t, "" if isinstance(t, TextType) else b"", required=False)
         ok, constant = literal(rest, t)
         if not ok:
-            self.diagnostics.error("P028", f"the default of `{name}` is not a literal of type `{spell(t)}`", module.source.span(value), label="not a plain value", help="write a number, text, True, False or None of the field's type")
+            self.diagnostics.error(
+                "P028",
+                f"the default of `{name}` is not a literal of type `{spell(t)}`",
+                module.source.span(value),
+                label="not a plain value",
+                help="write a number, text, True, False or None of the field's type",
+            )
             return StructField(name, t)
         return StructField(name, t, constant, required=False)
 
@@ -306,12 +351,22 @@ class World:
             match node:
                 case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
                     found.append((name, annotation, value))
-                case ast.Expr(value=ast.Constant(value=str())) | ast.Pass() | ast.Expr(value=ast.Constant(value=EllipsisType())):
+                case (
+                    ast.Expr(value=ast.Constant(value=str()))
+                    | ast.Pass()
+                    | ast.Expr(value=ast.Constant(value=EllipsisType()))
+                ):
                     pass
                 case ast.FunctionDef() | ast.If() if cls.module.library:
                     pass
                 case _:
-                    self.diagnostics.error("P043", f"`{cls.node.name}` may only name its fields", cls.module.source.header(node), label="not a field", help="write `name: type`, one a line; functions become helpers of the module")
+                    self.diagnostics.error(
+                        "P043",
+                        f"`{cls.node.name}` may only name its fields",
+                        cls.module.source.header(node),
+                        label="not a field",
+                        help="write `name: type`, one a line; functions become helpers of the module",
+                    )
         return found
 
     def enum(self, cls: ClassDef) -> EnumType:
@@ -321,12 +376,20 @@ class World:
             members = []
             for node in cls.node.body:
                 match node:
-                    case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int(value))) if not isinstance(value, bool):
+                    case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int(value))) if (
+                        not isinstance(value, bool)
+                    ):
                         members.append((name, value))
                     case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
                         pass
                     case _:
-                        self.diagnostics.error("P043", f"an enum may only name its numbers", cls.module.source.header(node), label="not of the form `NAME = 1`", help="write one `NAME = number` a line")
+                        self.diagnostics.error(
+                            "P043",
+                            "an enum may only name its numbers",
+                            cls.module.source.header(node),
+                            label="not of the form `NAME = 1`",
+                            help="write one `NAME = number` a line",
+                        )
             self.enums[key] = EnumType(cls.node.name, tuple(members))
         return self.enums[key]
 
@@ -335,15 +398,21 @@ class World:
         if key in self.views:
             return self.views[key]
         self._unique(cls)
-        base, writable, inherited = "", any(k.arg == "writable" for k in cls.node.keywords), ()
+        base, writable = "", self._writable(cls)
+        inherited: tuple[ir.ViewMember, ...] = ()
         for parent in self.bases(cls):
             if isinstance(parent, ClassDef):
                 above = self.view(parent)
                 base = qualified(parent) if parent.module.library else above.base
-                writable = writable or self._writable(parent)
                 inherited = above.members
         name = cls.node.name
-        params = tuple(p.id for b in cls.node.bases if isinstance(b, ast.Subscript) for p in ([b.slice] if isinstance(b.slice, ast.Name) else getattr(b.slice, "elts", [])) if isinstance(p, ast.Name))
+        params = tuple(
+            p.id
+            for b in cls.node.bases
+            if isinstance(b, ast.Subscript)
+            for p in ([b.slice] if isinstance(b.slice, ast.Name) else getattr(b.slice, "elts", []))
+            if isinstance(p, ast.Name)
+        )
         span = cls.module.source.header(cls.node)
         self.views[key] = ir.View(name, base, params, inherited, span=span)  # a view may name itself
         self.view_methods[name] = dict(self.view_methods.get(base.rpartition(".")[2], {}))
@@ -368,7 +437,13 @@ class World:
         """Types are told apart by name in everything that is emitted."""
         other = self.named.setdefault(cls.node.name, cls)
         if other is not cls:
-            self.diagnostics.error("P042", f"two classes are named `{cls.node.name}`", cls.module.source.header(cls.node), label="the second one", help="give one of them another name")
+            self.diagnostics.error(
+                "P042",
+                f"two classes are named `{cls.node.name}`",
+                cls.module.source.header(cls.node),
+                label="the second one",
+                help="give one of them another name",
+            )
 
     def find_view(self, name: str) -> ir.View | None:
         return next((v for v in self.views.values() if v.name == name), None)
@@ -419,5 +494,3 @@ def with_default_bound(t: Type) -> Type:
             return TupleType(tuple(map(with_default_bound, items)))
         case _:
             return t
-
-

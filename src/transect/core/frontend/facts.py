@@ -52,7 +52,17 @@ class NonEmpty:
 
 Fact: TypeAlias = Present | Has | AtLeast | AtMost | NonEmpty
 
-_STABLE_READS = frozenset({TableRead.AT, TableRead.GET, TableRead.GET_OR, TableRead.TOTAL, TableRead.HAS, TableRead.LEN, TableRead.FIRST})
+_STABLE_READS = frozenset(
+    {
+        TableRead.AT,
+        TableRead.GET,
+        TableRead.GET_OR,
+        TableRead.TOTAL,
+        TableRead.HAS,
+        TableRead.LEN,
+        TableRead.FIRST,
+    }
+)
 _CHANGING_READS = frozenset({TableRead.POP_FIRST, TableRead.PUT})
 
 
@@ -66,7 +76,10 @@ class Facts:
         return replace(self, known=self.known | frozenset(more))
 
     def assign(self, *names: str) -> Facts:
-        return replace(self._without(lambda e: isinstance(e, ir.Local) and e.name in names), assigned=self.assigned | frozenset(names))
+        return replace(
+            self._without(lambda e: isinstance(e, ir.Local) and e.name in names),
+            assigned=self.assigned | frozenset(names),
+        )
 
     def join(self, other: Facts) -> Facts:
         """What holds whichever way the point was reached."""
@@ -81,8 +94,16 @@ class Facts:
     def write_field(self, field: str, removes: bool) -> Facts:
         """A state field was written; `removes`: keys may have gone."""
         kept = self._without(lambda e: _reads_field(e, field))
-        survivors = {f for f in self.known if isinstance(f, Has | NonEmpty) and f.field == field} if not removes else set()
-        survivors = {f for f in survivors if not isinstance(f, Has) or not any(_reads_field(n, field) for n in walk(f.key))}
+        survivors = (
+            {f for f in self.known if isinstance(f, Has | NonEmpty) and f.field == field}
+            if not removes
+            else set()
+        )
+        survivors = {
+            f
+            for f in survivors
+            if not isinstance(f, Has) or not any(_reads_field(n, field) for n in walk(f.key))
+        }
         gone = {f for f in kept.known if isinstance(f, Has | NonEmpty) and f.field == field}
         return replace(kept, known=(kept.known - gone) | survivors)
 
@@ -127,7 +148,13 @@ def stable(e: Expr) -> bool:
     match e:
         case ir.Const() | ir.Local() | ir.State():
             return True
-        case ir.Attr(base=base) | ir.ViewField(base=base) | ir.Item(base=base) | ir.Cast(value=base) | ir.Unwrap(value=base):
+        case (
+            ir.Attr(base=base)
+            | ir.ViewField(base=base)
+            | ir.Item(base=base)
+            | ir.Cast(value=base)
+            | ir.Unwrap(value=base)
+        ):
             return stable(base)
         case ir.Lookup(op=op, args=args):
             return op in _STABLE_READS and all(map(stable, args))
@@ -143,7 +170,9 @@ def stable(e: Expr) -> bool:
 
 def changes_state(e: Expr) -> bool:
     """Whether evaluating the expression may write state or outside data."""
-    return any(isinstance(n, ir.Call) or (isinstance(n, ir.Lookup) and n.op in _CHANGING_READS) for n in walk(e))
+    return any(
+        isinstance(n, ir.Call) or (isinstance(n, ir.Lookup) and n.op in _CHANGING_READS) for n in walk(e)
+    )
 
 
 def implied(cond: Expr, truth: bool) -> frozenset[Fact]:
@@ -232,7 +261,9 @@ def _not_empty(value: Expr, at_least: int) -> list[Fact]:
     if at_least < 1:
         return []
     match value:
-        case ir.Lookup(op=TableRead.LEN, field=field) | ir.Intrinsic(name="len", args=(ir.State(field=field),)):
+        case (
+            ir.Lookup(op=TableRead.LEN, field=field) | ir.Intrinsic(name="len", args=(ir.State(field=field),))
+        ):
             return [NonEmpty(field)]
         case _:
             return []

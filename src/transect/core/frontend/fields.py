@@ -7,6 +7,7 @@ import ast
 from dataclasses import dataclass
 
 from transect.base.diagnostic import closest
+from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.constants import Plain, constant_int, literal
 from transect.core.frontend.declare import World, bounded_text, with_default_bound
@@ -33,7 +34,12 @@ from transect.core.types import (
 
 MERGES = ("sum", "max", "min", "last")
 OPTION_NAMES = ("scope", "sync", "merge", "persist", "exclusive", "was")
-_KINDS = {"table": TableKind.TABLE, "tally": TableKind.TALLY, "lru": TableKind.LRU, "ordered": TableKind.ORDERED}
+_KINDS = {
+    "table": TableKind.TABLE,
+    "tally": TableKind.TALLY,
+    "lru": TableKind.LRU,
+    "ordered": TableKind.ORDERED,
+}
 _ANNOTATION = {"table": "Map", "tally": "Tally", "lru": "Map", "ordered": "Ordered", "array": "Array"}
 MAX_CAPACITY = 1 << 24
 
@@ -63,17 +69,35 @@ class FieldReader:
 
     # ------------------------------------------------------------ shapes of a field
 
-    def _scalar(self, node: ast.AnnAssign, name: str, kind: FieldKind, annotation: ast.expr, constructor: str, call: ast.Call | None) -> StateField | None:
-        wanted = {FieldKind.PARAM: ("param",), FieldKind.LOCAL: ("local",)}.get(kind, ("", "state", "text", "blob"))
+    def _scalar(
+        self,
+        node: ast.AnnAssign,
+        name: str,
+        kind: FieldKind,
+        annotation: ast.expr,
+        constructor: str,
+        call: ast.Call | None,
+    ) -> StateField | None:
+        wanted = {FieldKind.PARAM: ("param",), FieldKind.LOCAL: ("local",)}.get(
+            kind, ("", "state", "text", "blob")
+        )
         if constructor not in wanted:
             return self._mismatch(node, name, constructor, f"`{wanted[0]}(…)`" if wanted[0] else "a literal")
         if node.value is None:
-            return self._bad(node, f"`{name}` has no first value", "give one: `= 0`, `= \"\"`, `= None`, or a constructor such as `table(1024)`")
+            return self._bad(
+                node,
+                f"`{name}` has no first value",
+                'give one: `= 0`, `= ""`, `= None`, or a constructor such as `table(1024)`',
+            )
         t = self.world.type_of(self.module, annotation)
         if t is None:
             return None
         if not is_value(t):
-            return self._bad(node, f"state cannot hold a `{spell(t)}`", "references are valid for one call only; store a key or a copy of the fields")
+            return self._bad(
+                node,
+                f"state cannot hold a `{spell(t)}`",
+                "references are valid for one call only; store a key or a copy of the fields",
+            )
         value: ast.expr | None = node.value
         if call is not None and constructor in ("param", "local", "state"):
             value = call.args[0] if len(call.args) == 1 else None
@@ -98,7 +122,7 @@ class FieldReader:
                 f"the first value of `{name}` is not a literal of type `{spell(t)}`",
                 span,
                 label="must be a plain value that fits the type",
-                help="write a literal such as `0`, `1.5`, `\"\"`, `True`, `None`, or a struct of literals",
+                help='write a literal such as `0`, `1.5`, `""`, `True`, `None`, or a struct of literals',
             )
         return expr
 
@@ -111,7 +135,11 @@ class FieldReader:
         match t, node:
             case TupleType(items=items), ast.Tuple(elts=elts) if len(items) == len(elts):
                 parts = [self.constant(e, i) for e, i in zip(elts, items, strict=True)]
-                return None if any(p is None for p in parts) else ir.MakeTuple(tuple(p for p in parts if p), type=t, span=span)
+                return (
+                    None
+                    if any(p is None for p in parts)
+                    else ir.MakeTuple(tuple(p for p in parts if p), type=t, span=span)
+                )
             case StructType(), ast.Call(func=func, args=[], keywords=keywords):
                 if self.world.type_of(self.module, func) != t:
                     return None
@@ -119,7 +147,9 @@ class FieldReader:
             case _:
                 return None
 
-    def _struct_constant(self, t: StructType, given: dict[str | None, ast.expr], span: ir.Span) -> ir.Expr | None:
+    def _struct_constant(
+        self, t: StructType, given: dict[str | None, ast.expr], span: Span
+    ) -> ir.Expr | None:
         values: list[ir.Expr] = []
         for f in t.fields:
             if f.name in given:
@@ -138,7 +168,11 @@ class FieldReader:
         binding = self.world.binding(self.module, node) if isinstance(node, ast.Name) else None
         if isinstance(binding, ConstantDef):
             return literal(binding.node.value, t)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("ns", "us", "ms", "seconds"):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("ns", "us", "ms", "seconds")
+        ):
             from transect.core.frontend.surface import DURATION_UNITS
 
             count = self._int(node.args[0]) if len(node.args) == 1 else None
@@ -158,17 +192,34 @@ class FieldReader:
             return value is not None, value
         return False, None
 
-    def _table(self, node: ast.AnnAssign, name: str, wrapper: str, inner: list[ast.expr], constructor: str, call: ast.Call | None) -> StateField | None:
+    def _table(
+        self,
+        node: ast.AnnAssign,
+        name: str,
+        wrapper: str,
+        inner: list[ast.expr],
+        constructor: str,
+        call: ast.Call | None,
+    ) -> StateField | None:
         wanted = [c for c, a in _ANNOTATION.items() if a == wrapper]
         if call is None or constructor not in wanted:
             return self._mismatch(node, name, constructor, " or ".join(f"`{c}(…)`" for c in wanted))
         count = 1 if wrapper == "Array" else 2
         if len(inner) != count:
-            return self._bad(node, f"`{wrapper}` takes {count} type argument{'s' if count > 1 else ''}", "sizes go into the constructor: `Map[str, int] = table(1024)`, `Array[int] = array(64)`")
+            return self._bad(
+                node,
+                f"`{wrapper}` takes {count} type argument{'s' if count > 1 else ''}",
+                "sizes go into the constructor: `Map[str, int] = table(1024)`, `Array[int] = array(64)`",
+            )
         types = [self.world.type_of(self.module, p) for p in inner]
         capacity = self._int(call.args[0]) if len(call.args) == 1 else None
         if capacity is None or not 1 <= capacity <= MAX_CAPACITY:
-            return self._bad(node, f"`{constructor}` takes its size: a whole number from 1 to {MAX_CAPACITY:,}", f"write `{constructor}(1024)`", at=call)
+            return self._bad(
+                node,
+                f"`{constructor}` takes its size: a whole number from 1 to {MAX_CAPACITY:,}",
+                f"write `{constructor}(1024)`",
+                at=call,
+            )
         if any(t is None for t in types):
             return None
         item = self._bound(call, "value", types[-1])
@@ -180,22 +231,40 @@ class FieldReader:
             key = self._bound(call, "key", types[0])
             if key is None or not self._keyable(node, key):
                 return None
-            if constructor == "tally" and not isinstance(item, IntType | FloatType) and spell(item) != "Duration":
-                return self._bad(node, f"a tally holds numbers, not `{spell(item)}`", "use `Map[…] = table(…)`")
+            if (
+                constructor == "tally"
+                and not isinstance(item, IntType | FloatType)
+                and spell(item) != "Duration"
+            ):
+                return self._bad(
+                    node, f"a tally holds numbers, not `{spell(item)}`", "use `Map[…] = table(…)`"
+                )
             t = TableType(_KINDS[constructor], key, item, capacity)
         options = self._options(call, t, extra=("key", "value"))
-        return None if options is None else StateField(name, t, FieldKind.STATE, None, options, span=self.module.source.span(node))
+        return (
+            None
+            if options is None
+            else StateField(name, t, FieldKind.STATE, None, options, span=self.module.source.span(node))
+        )
 
     def _storable(self, node: ast.AnnAssign, t: Type) -> bool:
         if is_value(t):
             return True
-        self._bad(node, f"a table cannot hold a `{spell(t)}`", "tables hold numbers, text, bytes, enums, tuples, structs and options of these")
+        self._bad(
+            node,
+            f"a table cannot hold a `{spell(t)}`",
+            "tables hold numbers, text, bytes, enums, tuples, structs and options of these",
+        )
         return False
 
     def _keyable(self, node: ast.AnnAssign, t: Type) -> bool:
         if is_key(t):
             return True
-        self._bad(node, f"a `{spell(t)}` cannot be a key", "keys are integers, bool, text, bytes, enums, times, a stratum's own (`Client`), and tuples of these")
+        self._bad(
+            node,
+            f"a `{spell(t)}` cannot be a key",
+            "keys are integers, bool, text, bytes, enums, times, a stratum's own (`Client`), and tuples of these",
+        )
         return False
 
     def _bound(self, call: ast.Call, option: str, t: Type | None) -> Type | None:
@@ -205,16 +274,28 @@ class FieldReader:
             return None if t is None else with_default_bound(t)
         bounded, rest = bounded_text(t, given)
         if bounded == t or rest is not None:
-            self.world.diagnostics.error("P028", f"`{option}=` gives the bound of a text", self.module.source.span(given), label="not a bound for this type", help=f"write `{option}=text(64)` for `str`, `{option}=blob(64)` for `bytes`")
+            self.world.diagnostics.error(
+                "P028",
+                f"`{option}=` gives the bound of a text",
+                self.module.source.span(given),
+                label="not a bound for this type",
+                help=f"write `{option}=text(64)` for `str`, `{option}=blob(64)` for `bytes`",
+            )
             return None
         return bounded
 
-    def _meter(self, node: ast.AnnAssign, name: str, wrapper: str, constructor: str, call: ast.Call | None) -> StateField | None:
+    def _meter(
+        self, node: ast.AnnAssign, name: str, wrapper: str, constructor: str, call: ast.Call | None
+    ) -> StateField | None:
         if call is None or constructor != wrapper.lower() or call.args:
             return self._mismatch(node, name, constructor, f"`{wrapper.lower()}()`")
         t: Type = CounterType() if wrapper == "Counter" else HistogramType()
         options = self._options(call, t)
-        return None if options is None else StateField(name, t, FieldKind.STATE, None, options, span=self.module.source.span(node))
+        return (
+            None
+            if options is None
+            else StateField(name, t, FieldKind.STATE, None, options, span=self.module.source.span(node))
+        )
 
     # ------------------------------------------------------------ options
 
@@ -225,9 +306,15 @@ class FieldReader:
                 continue
             if keyword.arg not in OPTION_NAMES:
                 close = closest(keyword.arg or "**", [*OPTION_NAMES, *extra])
-                return self._bad_option(keyword, f"no option `{keyword.arg or '**'}`", f"write `{close}=`" if close else f"options are {', '.join(OPTION_NAMES)}")
+                return self._bad_option(
+                    keyword,
+                    f"no option `{keyword.arg or '**'}`",
+                    f"write `{close}=`" if close else f"options are {', '.join(OPTION_NAMES)}",
+                )
             if not isinstance(keyword.value, ast.Constant):
-                return self._bad_option(keyword, f"`{keyword.arg}=` takes a literal", "write a text in quotes, or True")
+                return self._bad_option(
+                    keyword, f"`{keyword.arg}=` takes a literal", "write a text in quotes, or True"
+                )
             given[keyword.arg] = keyword.value.value
             if not self._valid(keyword, keyword.arg, keyword.value.value):
                 return None
@@ -242,9 +329,19 @@ class FieldReader:
             "exclusive": (True, False),
         }.get(name)
         if name == "was":
-            return isinstance(value, str) or self._bad_option(keyword, "`was=` takes the field's old name", "write it in quotes") is not None
+            return (
+                isinstance(value, str)
+                or self._bad_option(keyword, "`was=` takes the field's old name", "write it in quotes")
+                is not None
+            )
         if choices is not None and value not in choices:
-            self._bad_option(keyword, f"`{name}={value!r}` is not one of this stratum's" if name == "scope" else f"`{name}={value!r}` does not exist", f"choose from {', '.join(map(repr, choices))}")
+            self._bad_option(
+                keyword,
+                f"`{name}={value!r}` is not one of this stratum's"
+                if name == "scope"
+                else f"`{name}={value!r}` does not exist",
+                f"choose from {', '.join(map(repr, choices))}",
+            )
             return False
         return True
 
@@ -262,13 +359,27 @@ class FieldReader:
         if call is None:
             return options
         if options.sync is Sync.EVENTUAL and options.merge is None:
-            return self._bad_option(call, "`sync=\"eventual\"` needs `merge=`", "say how copies agree: `merge=\"sum\"`, `\"max\"`, `\"min\"` or `\"last\"`")
+            return self._bad_option(
+                call,
+                '`sync="eventual"` needs `merge=`',
+                'say how copies agree: `merge="sum"`, `"max"`, `"min"` or `"last"`',
+            )
         if options.merge == "sum" and isinstance(value, FloatType):
-            return self._bad_option(call, "floats cannot be merged by sum", "count in integers (micro-units), so that the order of merging does not matter")
-        if options.merge in ("sum", "max", "min") and not isinstance(value, IntType | FloatType) and spell(value) not in ("Instant", "Duration"):
-            return self._bad_option(call, f"`merge={options.merge!r}` needs numbers", "use `merge=\"last\"`")
+            return self._bad_option(
+                call,
+                "floats cannot be merged by sum",
+                "count in integers (micro-units), so that the order of merging does not matter",
+            )
+        if (
+            options.merge in ("sum", "max", "min")
+            and not isinstance(value, IntType | FloatType)
+            and spell(value) not in ("Instant", "Duration")
+        ):
+            return self._bad_option(call, f"`merge={options.merge!r}` needs numbers", 'use `merge="last"`')
         if options.exclusive and isinstance(t, TableType):
-            return self._bad_option(call, "`exclusive=True` is for scalars, structs and arrays", "leave it out")
+            return self._bad_option(
+                call, "`exclusive=True` is for scalars, structs and arrays", "leave it out"
+            )
         return options
 
     # ------------------------------------------------------------ parts
@@ -278,7 +389,13 @@ class FieldReader:
         binding = self.world.binding(self.module, target)
         if not isinstance(binding, Surface):
             return "", []
-        inner = [] if not isinstance(node, ast.Subscript) else node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        inner = (
+            []
+            if not isinstance(node, ast.Subscript)
+            else node.slice.elts
+            if isinstance(node.slice, ast.Tuple)
+            else [node.slice]
+        )
         return binding.name, list(inner)
 
     def _constructor(self, node: ast.expr | None) -> tuple[str, ast.Call | None]:
@@ -302,12 +419,18 @@ class FieldReader:
 
     def _mismatch(self, node: ast.AnnAssign, name: str, constructor: str, wanted: str) -> None:
         got = f"`{constructor}(…)`" if constructor else "this value"
-        self._bad(node, f"`{name}` is declared as `{ast.unparse(node.annotation)[:60]}` but made by {got}", f"make it by {wanted}")
+        self._bad(
+            node,
+            f"`{name}` is declared as `{ast.unparse(node.annotation)[:60]}` but made by {got}",
+            f"make it by {wanted}",
+        )
 
     def _bad(self, node: ast.AnnAssign, message: str, help: str, at: ast.expr | None = None) -> None:
-        self.world.diagnostics.error("P028", message, self.module.source.span(at or node), label="not a state field", help=help)
+        self.world.diagnostics.error(
+            "P028", message, self.module.source.span(at or node), label="not a state field", help=help
+        )
 
     def _bad_option(self, node: ast.AST, message: str, help: str) -> None:
-        self.world.diagnostics.error("P029", message, self.module.source.span(node), label="cannot be meant", help=help)
-
-
+        self.world.diagnostics.error(
+            "P029", message, self.module.source.span(node), label="cannot be meant", help=help
+        )

@@ -100,14 +100,17 @@ class Modules:
 
     def sibling(self, origin: Module, dotted: str) -> Module | None:
         """A file beside the importing one; None when there is none."""
-        base = Path(origin.source.path).parent.joinpath(*dotted.split("."))
+        folder = PACKAGE.parent if origin.library else Path()
+        base = folder / Path(origin.source.path).parent.joinpath(*dotted.split("."))
         for path in (base.with_suffix(".py"), base / "__init__.py"):
             if path.is_file():
-                return self._file(path, f"{origin.name}.{dotted}" if origin.library else dotted, origin.library)
+                return self._file(
+                    path, f"{origin.name}.{dotted}" if origin.library else dotted, origin.library
+                )
         return None
 
     def _file(self, path: Path, name: str, library: bool) -> Module | None:
-        key = str(path)
+        key = str(path.relative_to(PACKAGE.parent)) if library else str(path)
         if key not in self.loaded:
             self.loaded[key] = None  # a cycle of imports ends here
             source = _library_source(key) if library else self._user_source(path)
@@ -123,7 +126,7 @@ class Modules:
 @lru_cache(maxsize=64)
 def _library_source(path: str) -> Source | None:
     diagnostics = Diagnostics()
-    text = read(Path(path), diagnostics)
+    text = read(PACKAGE.parent / path, diagnostics)
     source = None if text is None else parse(text, path, diagnostics)
     assert source is not None, f"transect's own {path} does not parse: {[d.message for d in diagnostics]}"
     return source
@@ -168,19 +171,35 @@ class _Binder:
             case ast.Assign(targets=[ast.Name(id="chain")]):
                 pass  # a chain file's declaration, read by the rpc stratum
             case ast.Assign(targets=[ast.Name(id=name)]):
-                self._refuse(node, f"`{name}` is a global variable", f"write `{name}: Final = …` for a constant, or make it state of a policy")
+                self._refuse(
+                    node,
+                    f"`{name}` is a global variable",
+                    f"write `{name}: Final = …` for a constant, or make it state of a policy",
+                )
             case ast.AsyncFunctionDef():
                 self._refuse(node, "`async` has no meaning in a policy", "write an ordinary function", "P015")
             case _:
-                self._refuse(node, "only imports, constants, classes and helpers may stand in a policy file", "move this into a policy's handler, or into another file")
+                self._refuse(
+                    node,
+                    "only imports, constants, classes and helpers may stand in a policy file",
+                    "move this into a policy's handler, or into another file",
+                )
 
     def _refuse(self, node: ast.stmt, message: str, help: str, code: str = "P047") -> None:
-        self.diagnostics.error(code, message, self.module.source.header(node), label="not part of the language", help=help)
+        self.diagnostics.error(
+            code, message, self.module.source.header(node), label="not part of the language", help=help
+        )
 
     def _define(self, name: str, binding: Binding, node: ast.stmt) -> None:
         earlier = self.module.names.get(name)
         if isinstance(earlier, ClassDef | FunctionDef | ConstantDef) and earlier.module is self.module:
-            self.diagnostics.error("P042", f"`{name}` is defined twice", self.module.source.header(node), label="the second one", help="give one of them another name")
+            self.diagnostics.error(
+                "P042",
+                f"`{name}` is defined twice",
+                self.module.source.header(node),
+                label="the second one",
+                help="give one of them another name",
+            )
         self.module.names[name] = binding
 
     # ------------------------------------------------------------ imports
@@ -235,7 +254,11 @@ class _Binder:
             self._no_module(node, name)
             return
         for alias in node.names:
-            inner = None if module and alias.name in module.names else self.modules.library(f"{name}.{alias.name}")
+            inner = (
+                None
+                if module and alias.name in module.names
+                else self.modules.library(f"{name}.{alias.name}")
+            )
             if inner is not None:
                 self.module.names[alias.asname or alias.name] = ModuleRef(inner)
             elif module is not None:
@@ -256,11 +279,15 @@ class _Binder:
         else:
             self._unknown(node, alias, name, module.names)
 
-    def _unknown(self, node: ast.ImportFrom, alias: ast.alias, module: str, known: frozenset[str] | dict[str, Binding]) -> None:
+    def _unknown(
+        self, node: ast.ImportFrom, alias: ast.alias, module: str, known: frozenset[str] | dict[str, Binding]
+    ) -> None:
         close = closest(alias.name, known)
         self.diagnostics.error(
             "P005",
-            f"`{module}` has no `{alias.name}`" if alias.name != "*" else "`import *` hides where names come from",
+            f"`{module}` has no `{alias.name}`"
+            if alias.name != "*"
+            else "`import *` hides where names come from",
             self.module.source.span(alias),
             label="unknown name",
             help=f"write `{close}`" if close else f"known: {', '.join(sorted(known)) or 'nothing'}",

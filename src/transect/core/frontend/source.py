@@ -91,7 +91,9 @@ def parse(text: str, path: str, diagnostics: Diagnostics) -> Source | None:
         _too_deep(at, diagnostics)
         return None
     except (ValueError, OverflowError) as error:  # NUL bytes; literals of more digits than Python reads
-        diagnostics.error("P001", f"not Python: {error}", at, help="correct the text; it must be a Python file")
+        diagnostics.error(
+            "P001", f"not Python: {error}", at, help="correct the text; it must be a Python file"
+        )
         return None
     source = Source(path, text, tree)
     deep = _deepest(tree)

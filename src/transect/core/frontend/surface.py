@@ -21,11 +21,29 @@ PLAIN_TYPES: dict[str, Type] = {
 
 TABLES = frozenset({"Map", "Tally", "Ordered", "Array"})
 CONSTRUCTORS = frozenset(
-    {"table", "tally", "lru", "ordered", "array", "param", "local", "state", "counter", "histogram", "text", "blob", "given"}
+    {
+        "table",
+        "tally",
+        "lru",
+        "ordered",
+        "array",
+        "param",
+        "local",
+        "state",
+        "counter",
+        "histogram",
+        "text",
+        "blob",
+        "given",
+    }
 )
 DURATION_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "seconds": 1_000_000_000}
 CASTS: dict[str, Type] = {"as_int": INT, "as_u64": U64, "as_float": FLOAT}
-FUNCTIONS = frozenset({"now", "rand", "rand_below", "mul_div", "fits", "trace", "drop"}) | set(DURATION_UNITS) | set(CASTS)
+FUNCTIONS = (
+    frozenset({"now", "rand", "rand_below", "mul_div", "fits", "trace", "drop"})
+    | set(DURATION_UNITS)
+    | set(CASTS)
+)
 CLASSES = frozenset({"Policy", "View", "Key", "OldState"})
 DECORATORS = frozenset({"struct", "helper", "intrinsic", "nonempty"})
 WRAPPERS = frozenset({"Param", "Local", "Counter", "Histogram", "Sequence", "Mapping"})
@@ -42,12 +60,16 @@ LANG_NAMES = (
 
 OUTSIDE_NAMES: dict[str, frozenset[str]] = {
     "__future__": frozenset({"annotations"}),
-    "typing": frozenset({"Final", "TypeAlias", "TYPE_CHECKING", "Any", "Generic", "TypeVar", "Annotated", "ClassVar"}),
+    "typing": frozenset(
+        {"Final", "TypeAlias", "TYPE_CHECKING", "Any", "Generic", "TypeVar", "Annotated", "ClassVar"}
+    ),
     "collections.abc": frozenset({"Sequence", "Mapping"}),
     "enum": frozenset({"IntEnum"}),
 }
 """Standard modules and the names of them that a policy file may import."""
 
-BUILTIN_FUNCTIONS = frozenset({"len", "min", "max", "sum", "any", "all", "abs", "range", "enumerate", "set", "bool"})
+BUILTIN_FUNCTIONS = frozenset(
+    {"len", "min", "max", "sum", "any", "all", "abs", "range", "enumerate", "set", "bool"}
+)
 
 REDUCTIONS = frozenset({"min", "max", "sum", "any", "all"})

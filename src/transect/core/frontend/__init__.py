@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policy text to checked programs.  The text is parsed, never imported; all errors of a file come in one go."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transect.base.diagnostic import Diagnostics
+from transect.core.frontend.declare import World
+from transect.core.frontend.flow import check_flow
+from transect.core.frontend.modules import ClassDef, FunctionDef, Module, Modules
+from transect.core.frontend.policies import PolicyClass
+from transect.core.frontend.source import parse, read
+from transect.core.ir import Program
+
+__all__ = ["Compiled", "compile_file", "compile_text"]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a file says: its policies (none when there are errors), and what is wrong with it."""
+
+    programs: tuple[Program, ...]
+    diagnostics: Diagnostics
+    sources: dict[str, str] = field(default_factory=dict)  # path -> text, of every file read
+
+    def program(self, name: str) -> Program:
+        return next(p for p in self.programs if p.name == name)
+
+
+def compile_file(path: Path | str) -> Compiled:
+    """The policies of a file."""
+    diagnostics = Diagnostics()
+    text = read(Path(path), diagnostics)
+    if text is None:
+        return Compiled((), diagnostics)
+    return _compile(text, str(path), diagnostics)
+
+
+def compile_text(text: str, path: str = "<text>") -> Compiled:
+    """The policies of a text; sibling files are looked for beside `path`."""
+    return _compile(text, path, Diagnostics())
+
+
+def _compile(text: str, path: str, diagnostics: Diagnostics) -> Compiled:
+    source = parse(text, path, diagnostics)
+    if source is None:
+        return Compiled((), diagnostics, {path: text})
+    modules = Modules(diagnostics)
+    module = modules.add(source)
+    world = World(diagnostics)
+    programs = _programs(world, module)
+    sources = {
+        m.source.path: m.source.text for m in modules.loaded.values() if m is not None and not m.library
+    }
+    return Compiled(() if diagnostics.failed else programs, diagnostics, sources)
+
+
+def _programs(world: World, module: Module) -> tuple[Program, ...]:
+    own = [b for b in module.names.values() if isinstance(b, ClassDef) and b.module is module]
+    programs: list[Program] = []
+    for cls in own:
+        if world.kind(cls) == "policy":
+            program = PolicyClass(world, cls).build()
+            if program is not None:
+                check_flow(program, world.diagnostics)
+                programs.append(program)
+        else:
+            world.class_type(cls, module.source.header(cls.node)) if world.kind(cls) != "old" else None
+    _unused_helpers(world, module)
+    return tuple(programs)
+
+
+def _unused_helpers(world: World, module: Module) -> None:
+    """A module's function that is no helper has no meaning."""
+    for binding in module.names.values():
+        if isinstance(binding, FunctionDef) and binding.module is module:
+            marks = [d.id for d in binding.node.decorator_list if isinstance(d, ast.Name)]
+            if "helper" not in marks:
+                world.diagnostics.error(
+                    "P033",
+                    f"`{binding.node.name}` is not marked as a helper",
+                    module.source.header(binding.node),
+                    label="not part of a policy",
+                    help=f"put `@helper` above `def {binding.node.name}`",
+                )

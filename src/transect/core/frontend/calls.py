@@ -1,0 +1,750 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls to typed tree: functions of the language, methods of tables and texts, helpers, constructors, a stratum's own."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from transect.base.diagnostic import Label, closest
+from transect.core import ir
+from transect.core.frontend.loops import Loops
+from transect.core.frontend.modules import ClassDef, FunctionDef, Surface
+from transect.core.frontend.surface import BUILTIN_FUNCTIONS, CASTS, DURATION_UNITS, FUNCTIONS, REDUCTIONS
+from transect.core.frontend.typing import Signature, short
+from transect.core.ir import BinaryOp, Effect, Expr, FieldKind, TableRead
+from transect.core.types import (
+    BOOL,
+    DURATION,
+    FLOAT,
+    INSTANT,
+    INT,
+    TEXT,
+    UNIT,
+    ArrayType,
+    BoolType,
+    BytesType,
+    CounterType,
+    DictType,
+    DurationType,
+    EnumType,
+    FloatType,
+    HistogramType,
+    InstantType,
+    IntType,
+    OptionType,
+    SeqType,
+    SetType,
+    StructType,
+    TableKind,
+    TableType,
+    TextType,
+    TupleType,
+    Type,
+    ViewType,
+    spell,
+)
+
+_TABLE_METHODS = ("get", "put", "keys", "values", "items", "first", "pop_first")
+
+
+class Calls(Loops):
+    """Typing of calls."""
+
+    def call(self, node: ast.Call, wanted: Type | None) -> Expr | None:
+        if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
+            self.error(
+                "P020",
+                node,
+                "`*` and `**` are not part of the language",
+                "write the arguments out",
+                label="unpacked arguments",
+            )
+            return None
+        match node.func:
+            case ast.Name(id=name) if self.scope.lookup(name) is None:
+                return self._named_call(node, name, wanted)
+            case ast.Attribute(value=value, attr=attr):
+                return self._method_call(node, value, attr, wanted)
+            case _:
+                self.error(
+                    "P033",
+                    node.func,
+                    "this cannot be called",
+                    "call helpers, functions of the language, and methods of tables and texts by name",
+                    label="not a function",
+                )
+                return None
+
+    # ------------------------------------------------------------ functions by name
+
+    def _named_call(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
+        match self.world.binding(self.module, node.func):
+            case Surface(name=original) if original in FUNCTIONS:
+                return self._language(node, original, wanted)
+            case Surface(name="set" | "frozenset"):
+                return self._builtin(node, "set", wanted)
+            case FunctionDef() as function:
+                return self._function(node, function)
+            case ClassDef() as cls:
+                return self._construct(node, cls)
+            case Surface(name="bool" | "int" | "float" | "str" | "bytes" | "tuple" as kind):
+                help = {
+                    "int": "write `as_int(…)`",
+                    "float": "write `as_float(…)`",
+                    "bool": "write a comparison",
+                }.get(kind, "texts and tuples are not converted")
+                self.error(
+                    "P033",
+                    node,
+                    f"`{kind}(…)` is not part of the language",
+                    help,
+                    label="not a conversion of the language",
+                )
+            case None if name in BUILTIN_FUNCTIONS:
+                return self._builtin(node, name, wanted)
+            case None:
+                self._unknown_function(node, name)
+            case _:
+                self.error(
+                    "P033",
+                    node.func,
+                    f"`{name}` cannot be called here",
+                    "call helpers and functions of the language",
+                    label="not a function",
+                )
+        return None
+
+    def _unknown_function(self, node: ast.Call, name: str) -> None:
+        close = closest(name, [*self.module.names, *BUILTIN_FUNCTIONS])
+        if f"_{name}" in self.policy.method_names() or name in self.policy.method_names():
+            close = f"self.{name}" if name in self.policy.method_names() else f"self._{name}"
+        imported = f"import it: `from transect.lang import {name}`" if name in FUNCTIONS else ""
+        self.error(
+            "P033",
+            node.func,
+            f"unknown function `{name}`",
+            imported or (f"write `{close}`" if close else "define a helper, `@helper def …`, or import it"),
+            label="not defined or imported",
+        )
+
+    def arguments(
+        self, node: ast.Call, wanted: Sequence[Type | None], what: str, least: int | None = None
+    ) -> list[Expr] | None:
+        """Positional arguments by type; a None type takes any."""
+        least = len(wanted) if least is None else least
+        if node.keywords or not least <= len(node.args) <= len(wanted):
+            count = str(least) if least == len(wanted) else f"{least} to {len(wanted)}"
+            self.error(
+                "P032",
+                node,
+                f"{what} takes {count} argument{'' if count == '1' else 's'}, by position",
+                "count them",
+                label=f"{len(node.args) + len(node.keywords)} given",
+            )
+            return None
+        found = [
+            self.expression(a) if t is None else self.value(a, t, "the argument")
+            for a, t in zip(node.args, wanted, strict=False)
+        ]
+        good = [f for f in found if f is not None]
+        return good if len(good) == len(found) else None
+
+    def _language(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
+        span = self.span(node)
+        if name in DURATION_UNITS:
+            if len(node.args) != 1 or node.keywords:
+                self.arguments(node, [INT], f"`{name}`")
+                return None
+            return self.duration(node, name, node.args[0])
+        if name in CASTS:
+            return self._cast(node, CASTS[name], name)
+        match name:
+            case "now" | "rand":
+                args = self.arguments(node, [], f"`{name}`")
+                return (
+                    None
+                    if args is None
+                    else ir.Intrinsic(name, (), type=INSTANT if name == "now" else FLOAT, span=span)
+                )
+            case "rand_below":
+                args = self.arguments(node, [INT], "`rand_below`")
+                return None if args is None else ir.Intrinsic(name, tuple(args), type=INT, span=span)
+            case "mul_div":
+                args = self.arguments(node, [INT, INT, INT], "`mul_div`")
+                return None if args is None else ir.Intrinsic(name, tuple(args), type=INT, span=span)
+            case "fits":
+                return self._fits(node)
+            case "trace":
+                args = self.message(node, [TEXT], "`trace`")
+                return None if args is None else ir.Intrinsic(name, tuple(args), type=UNIT, span=span)
+            case _:
+                self.error(
+                    "P033",
+                    node,
+                    f"`{name}` is a statement of its own",
+                    f"write `{name}(…)` on a line of its own",
+                    label="no value",
+                )
+                return None
+
+    def message(self, node: ast.Call, wanted: Sequence[Type | None], what: str) -> list[Expr] | None:
+        """Arguments among which f-strings may stand."""
+        before, self.formats = self.formats, True
+        try:
+            return self.arguments(node, wanted, what)
+        finally:
+            self.formats = before
+
+    def duration(self, node: ast.expr, unit: str, count: ast.expr) -> Expr | None:
+        """`ms(5)`: a number of units as nanoseconds."""
+        factor = DURATION_UNITS[unit]
+        e = self.value(count, INT, "the number")
+        if e is None:
+            return None
+        span = self.span(node)
+        if isinstance(e, ir.Const) and isinstance(e.value, int):
+            total = e.value * factor
+            if -(2**63) <= total < 2**63:
+                return ir.Const(total, type=DURATION, span=span)
+            self.error(
+                "P039",
+                node,
+                "this duration does not fit in 64 bits of nanoseconds",
+                "about 292 years is the longest",
+                label="out of range",
+            )
+            return None
+        product = (
+            e
+            if factor == 1
+            else ir.Binary(BinaryOp.MUL, e, ir.Const(factor, type=INT, span=span), type=INT, span=span)
+        )
+        return ir.Cast(product, type=DURATION, span=span)
+
+    def _cast(self, node: ast.Call, target: Type, name: str) -> Expr | None:
+        args = self.arguments(node, [None], f"`{name}`")
+        if args is None:
+            return None
+        e = args[0]
+        if isinstance(e.type, IntType | FloatType | BoolType | EnumType | InstantType | DurationType):
+            return e if e.type == target else ir.Cast(e, type=target, span=self.span(node))
+        self.error(
+            "P011",
+            node.args[0],
+            f"`{name}` converts numbers, bools, enums and times, not a `{spell(e.type)}`",
+            "give a number",
+            label=f"`{spell(e.type)}`",
+        )
+        return None
+
+    def _fits(self, node: ast.Call) -> Expr | None:
+        args = self.arguments(node, [None, INT], "`fits`", least=1)
+        if args is None:
+            return None
+        if not isinstance(args[0].type, TextType | BytesType):
+            self.error(
+                "P011",
+                node.args[0],
+                "`fits` asks about a text or bytes",
+                "give a `str` or `bytes`",
+                label=f"`{spell(args[0].type)}`",
+            )
+            return None
+        span = self.span(node)
+        size = args[1] if len(args) == 2 else ir.Const(64, type=INT, span=span)
+        return ir.Intrinsic("fits", (args[0], size), type=BOOL, span=span)
+
+    def _builtin(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
+        if name in REDUCTIONS:
+            return (
+                self.reduction(node, name, wanted)
+                if self.is_reduction(node, name)
+                else self._smallest(node, name, wanted)
+            )
+        match name:
+            case "len":
+                return self._len(node)
+            case "abs":
+                args = self.arguments(node, [None], "`abs`")
+                if args is None:
+                    return None
+                if isinstance(args[0].type, IntType | FloatType | DurationType):
+                    return ir.Intrinsic("abs", tuple(args), type=args[0].type, span=self.span(node))
+                self.error(
+                    "P011",
+                    node.args[0],
+                    "`abs` needs a number",
+                    "give a number",
+                    label=f"`{spell(args[0].type)}`",
+                )
+            case "set":
+                return self._set(node)
+            case "range" | "enumerate":
+                self.error(
+                    "P010",
+                    node,
+                    f"`{name}` stands after `in` of a loop only",
+                    f"write `for i in {name}(…):`",
+                    label="not a value",
+                )
+            case _:
+                self.error(
+                    "P033",
+                    node,
+                    f"`{name}(…)` is not part of the language",
+                    "write a comparison",
+                    label="not a function of the language",
+                )
+        return None
+
+    def _set(self, node: ast.Call) -> Expr | None:
+        if len(node.args) != 1 or node.keywords:
+            self.error(
+                "P032",
+                node,
+                "`set` takes one thing to go over",
+                "write `{x for x in …}`",
+                label=f"{len(node.args)} given",
+            )
+            return None
+        match node.args[0]:
+            case ast.GeneratorExp(elt=elt, generators=generators):
+                comp = ast.copy_location(ast.SetComp(elt, generators), node)
+            case other:
+                name = ast.copy_location(ast.Name("member", ast.Load()), node)
+                target = ast.copy_location(ast.Name("member", ast.Store()), node)
+                generator = ast.comprehension(target, other, [], 0)
+                comp = ast.copy_location(ast.SetComp(name, [generator]), node)
+        return self.set_comprehension(comp)
+
+    def _smallest(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
+        """`min(a, b, …)`: the first of equals wins."""
+        if node.keywords or len(node.args) < 2:
+            self.error(
+                "P032",
+                node,
+                f"`{name}` takes two or more values, or something to go over",
+                f"write `{name}(a, b)` or `{name}(… for … in …)`",
+                label=f"{len(node.args)} given",
+            )
+            return None
+        anchor = next((a for a in node.args if not self.flexible(a)), None)
+        kind = wanted
+        if anchor is not None:
+            probe = self.expression(anchor, wanted)
+            if probe is None:
+                return None
+            kind = probe.type
+        op = BinaryOp.MIN if name == "min" else BinaryOp.MAX
+        result: Expr | None = None
+        for a in node.args:
+            e = self.expression(a, kind)
+            if e is None:
+                return None
+            result = e if result is None else self.combine(node, op, result, e)
+            if result is None:
+                return None
+        return result
+
+    def _len(self, node: ast.Call) -> Expr | None:
+        if len(node.args) != 1 or node.keywords:
+            self.arguments(node, [None], "`len`")
+            return None
+        name = self.own(node.args[0])
+        span = self.span(node)
+        if name is not None and isinstance(node.args[0], ast.Attribute):
+            f = self.state_field(node.args[0], name)
+            if f is None:
+                return None
+            if isinstance(f.type, TableType):
+                return ir.Lookup(TableRead.LEN, name, (), type=INT, span=span)
+            if isinstance(f.type, ArrayType):
+                return ir.Const(f.type.length, type=INT, span=span)
+        e = self.expression(node.args[0])
+        if e is None:
+            return None
+        if isinstance(e.type, TextType | BytesType | SetType | SeqType | DictType):
+            return ir.Intrinsic("len", (e,), type=INT, span=span)
+        if isinstance(e.type, TupleType):
+            return ir.Const(len(e.type.items), type=INT, span=span)
+        self.error(
+            "P011",
+            node.args[0],
+            f"a `{spell(e.type)}` has no length",
+            "`len` measures tables, texts (in bytes), sets and sequences",
+            label=f"`{spell(e.type)}`",
+        )
+        return None
+
+    # ------------------------------------------------------------ helpers, constructors, a stratum's functions
+
+    def _function(self, node: ast.Call, function: FunctionDef) -> Expr | None:
+        if function.module.library:
+            decl = self.policy.stratum_function(function)
+            if decl is None:
+                self.error(
+                    "P033",
+                    node.func,
+                    f"`{function.node.name}` is not for policies",
+                    "call functions of the stratum's `hooks.py`",
+                    label="not callable here",
+                )
+                return None
+            return self._intrinsic(node, decl, ())
+        signature = self.policy.helper(function, self.span(node))
+        return None if signature is None else self.invoke(node, signature)
+
+    def invoke(self, node: ast.Call, signature: Signature) -> Expr | None:
+        """A call of a helper: arguments by position or name."""
+        args = self._bind(node, signature.name, signature.params)
+        if args is None:
+            return None
+        self.facts = self.facts.write_anything()
+        return ir.Call(signature.name, args, type=signature.returns, span=self.span(node))
+
+    def _bind(self, node: ast.Call, name: str, params: tuple[ir.Param, ...]) -> tuple[Expr, ...] | None:
+        given: dict[str, ast.expr] = dict(zip((p.name for p in params), node.args, strict=False))
+        extra = [k for k in node.keywords if k.arg in given or k.arg not in {p.name for p in params}]
+        given.update({k.arg: k.value for k in node.keywords if k.arg is not None})
+        missing = [p.name for p in params if p.name not in given]
+        if len(node.args) > len(params) or extra or missing:
+            label = f"no {', '.join(missing)}" if missing else "too many"
+            self.error(
+                "P032",
+                node,
+                f"`{name}` takes {len(params)} argument{'' if len(params) == 1 else 's'}",
+                f"it takes ({', '.join(f'{p.name}: {spell(p.type)}' for p in params)})",
+                label=label,
+            )
+            return None
+        order = list(given)
+        values = {
+            n: self.value(given[n], next(p.type for p in params if p.name == n), f"`{n}`") for n in order
+        }
+        good = [values[p.name] for p in params]
+        found = tuple(g for g in good if g is not None)
+        return found if len(found) == len(good) else None
+
+    def _construct(self, node: ast.Call, cls: ClassDef) -> Expr | None:
+        kind = self.world.kind(cls)
+        t = self.world.class_type(cls, self.span(node.func)) if kind in ("struct", "enum", "") else None
+        if isinstance(t, StructType):
+            return self._struct(node, t)
+        if kind == "enum":
+            self.error(
+                "P033",
+                node,
+                "an enum is not made from a number",
+                f"name a member: `{cls.node.name}.…`",
+                label="not a constructor",
+            )
+        elif kind in ("view", "policy", "key", "old"):
+            self.error(
+                "P033",
+                node,
+                f"a {kind} is not made by a policy",
+                "policies read what the stratum gives them",
+                label="not a constructor here",
+            )
+        return None
+
+    def _struct(self, node: ast.Call, t: StructType) -> Expr | None:
+        """All fields in order; a verdict's message may be an f-string."""
+        given: dict[str, ast.expr] = dict(zip((f.name for f in t.fields), node.args, strict=False))
+        unknown = next((k for k in node.keywords if t.field(k.arg or "") is None), None)
+        twice = next((k for k in node.keywords if k.arg in given), None)
+        if unknown is not None or twice is not None or len(node.args) > len(t.fields):
+            self._bad_struct(node, t, unknown or twice)
+            return None
+        given.update({k.arg: k.value for k in node.keywords if k.arg is not None})
+        values: dict[str, Expr | None] = {}
+        before, self.formats = self.formats, self._is_verdict(t)
+        for name, value in given.items():
+            field = t.field(name)
+            assert field is not None
+            values[name] = self.value(value, field.type, f"`{name}`")
+        self.formats = before
+        return self._filled(node, t, values)
+
+    def _is_verdict(self, t: StructType) -> bool:
+        return any(t in u.cases for u in self.world.unions.values())
+
+    def _bad_struct(self, node: ast.Call, t: StructType, keyword: ast.keyword | None) -> None:
+        close = None if keyword is None else closest(keyword.arg or "", [f.name for f in t.fields])
+        message = (
+            f"`{t.name}` has no field `{keyword.arg}`"
+            if keyword is not None and t.field(keyword.arg or "") is None
+            else f"`{t.name}` has {len(t.fields)} fields"
+        )
+        listed = ", ".join(f"{f.name}: {spell(f.type)}" for f in t.fields)
+        self.error(
+            "P032",
+            node if keyword is None else keyword,
+            message,
+            f"write `{close}=`" if close else f"fields: {listed or 'none'}",
+            label="not a field",
+        )
+
+    def _filled(self, node: ast.Call, t: StructType, values: dict[str, Expr | None]) -> Expr | None:
+        span = self.span(node)
+        parts: list[Expr] = []
+        for f in t.fields:
+            value = values.get(f.name)
+            if f.name in values:
+                if value is None:
+                    return None
+                parts.append(value)
+            elif f.required:
+                self.error(
+                    "P032",
+                    node,
+                    f"`{t.name}` needs `{f.name}`",
+                    f"write `{f.name}=…`",
+                    label=f"no `{f.name}`: `{spell(f.type)}`",
+                )
+                return None
+            else:
+                parts.append(ir.Const(f.default, type=f.type, span=span))  # type: ignore[arg-type]
+        return ir.MakeStruct(tuple(parts), type=t, span=span)
+
+    def _intrinsic(self, node: ast.Call, decl: ir.IntrinsicDecl, first: tuple[Expr, ...]) -> Expr | None:
+        before, self.formats = self.formats, decl.effect is Effect.REPORT
+        args = self._bind(node, decl.name, decl.params[len(first) :])
+        self.formats = before
+        return (
+            None
+            if args is None
+            else ir.Intrinsic(decl.name, (*first, *args), type=decl.returns, span=self.span(node))
+        )
+
+    # ------------------------------------------------------------ methods
+
+    def _method_call(self, node: ast.Call, value: ast.expr, attr: str, wanted: Type | None) -> Expr | None:
+        match value:
+            case ast.Call(func=ast.Name(id="super"), args=[]):
+                return self._super(node, attr)
+            case ast.Name(id="self") if self.scope.lookup("self") is None:
+                return self._own_method(node, attr)
+            case _:
+                pass
+        match self.world.binding(self.module, node.func):
+            case FunctionDef() as function:
+                return self._function(node, function)
+            case ClassDef() as cls:
+                return self._construct(node, cls)
+            case _:
+                pass
+        name = self.own(value)
+        if name is not None and isinstance(value, ast.Attribute):
+            f = self.state_field(value, name)
+            if f is None:
+                return None
+            if isinstance(f.type, TableType):
+                return self.table_method(node, f, f.type, attr)
+            if isinstance(f.type, CounterType | HistogramType):
+                self.error(
+                    "P033",
+                    node,
+                    f"`{attr}` has no value",
+                    f"write `self.{name}.{attr}(…)` on a line of its own",
+                    label="a statement",
+                )
+                return None
+        base = self.expression(value)
+        return None if base is None else self._value_method(node, base, attr)
+
+    def _super(self, node: ast.Call, attr: str) -> Expr | None:
+        if self.owner is None:
+            self.error(
+                "P033",
+                node,
+                "`super()` has a meaning in a policy's methods only",
+                "call a helper",
+                label="no class here",
+            )
+            return None
+        signature = self.policy.parent_hook(attr, self.owner, self.span(node))
+        return None if signature is None else self.invoke(node, signature)
+
+    def _own_method(self, node: ast.Call, attr: str) -> Expr | None:
+        if attr in self.policy.fields:
+            self.error(
+                "P033",
+                node.func,
+                f"`{attr}` is a state field, not a method",
+                f"read it: `self.{attr}`",
+                label="not a method",
+            )
+            return None
+        decl = self.policy.own_method(attr)
+        if decl is not None:
+            return self._intrinsic(node, decl, ())
+        if not attr.startswith("_"):
+            hooks = attr in self.policy.hook_names()
+            close = closest(attr, [m for m in self.policy.method_names() if m.startswith("_")])
+            help = (
+                "move the shared part into a helper, `def _name(self, …)`, and call that from both"
+                if hooks
+                else f"write `self.{close}(…)`"
+                if close
+                else "helper methods begin with `_`"
+            )
+            self.error(
+                "P033",
+                node.func,
+                f"hooks are called by the stratum, not by policies: `{attr}`"
+                if hooks
+                else f"no helper `{attr}`",
+                help,
+                label="not a helper",
+            )
+            return None
+        signature = self.policy.helper_method(attr, self.span(node.func))
+        return None if signature is None else self.invoke(node, signature)
+
+    def table_method(self, node: ast.Call, f: ir.StateField, t: TableType, attr: str) -> Expr | None:
+        span = self.span(node)
+        entry = TupleType((t.key, t.value))
+        match attr:
+            case "get" if t.kind is TableKind.TALLY:
+                args = self.arguments(node, [t.key], "a tally's `get`")
+                return (
+                    None
+                    if args is None
+                    else ir.Lookup(TableRead.TOTAL, f.name, tuple(args), type=t.value, span=span)
+                )
+            case "get":
+                return self._get(node, f, t)
+            case "put":
+                args = self.arguments(node, [t.key, t.value], "`put`")
+                if args is None or not self.writable_field(node, f):
+                    return None
+                self.facts = self.facts.write_field(f.name, removes=t.kind is TableKind.LRU)
+                return ir.Lookup(TableRead.PUT, f.name, tuple(args), type=BOOL, span=span)
+            case "first" | "pop_first" if t.kind is TableKind.ORDERED:
+                args = self.arguments(node, [], f"`{attr}`")
+                if args is None or (attr == "pop_first" and not self.writable_field(node, f)):
+                    return None
+                op = TableRead.FIRST if attr == "first" else TableRead.POP_FIRST
+                if op is TableRead.POP_FIRST:
+                    self.facts = self.facts.write_field(f.name, removes=True)
+                return ir.Lookup(op, f.name, (), type=OptionType(entry), span=span)
+            case "keys" | "values" | "items":
+                self.error(
+                    "P033",
+                    node,
+                    f"`{attr}()` stands after `in` of a loop only",
+                    f"write `for … in self.{f.name}.{attr}():`",
+                    label="not a value",
+                )
+            case _:
+                known = _TABLE_METHODS if t.kind is TableKind.ORDERED else _TABLE_METHODS[:5]
+                close = closest(attr, known)
+                help = (
+                    f"write `del self.{f.name}[key]`"
+                    if attr in ("pop", "clear", "popitem")
+                    else f"write `.{close}(…)`"
+                    if close
+                    else f"it has {', '.join(known)}"
+                )
+                self.error(
+                    "P031", node.func, f"`{spell(t)}` has no method `{attr}`", help, label="unknown method"
+                )
+        return None
+
+    def _get(self, node: ast.Call, f: ir.StateField, t: TableType) -> Expr | None:
+        if len(node.args) == 2:
+            args = self.arguments(node, [t.key, t.value], "`get`")
+            op, result = TableRead.GET_OR, t.value
+        else:
+            args = self.arguments(node, [t.key], "`get`", least=1)
+            op, result = (
+                TableRead.GET,
+                OptionType(t.value) if not isinstance(t.value, OptionType) else t.value,
+            )
+        if t.kind is TableKind.LRU:
+            self.facts = self.facts.write_field(f.name, removes=False)
+        return None if args is None else ir.Lookup(op, f.name, tuple(args), type=result, span=self.span(node))
+
+    def writable_field(self, node: ast.AST, f: ir.StateField) -> bool:
+        """Whether the policy may write the field; else a diagnostic."""
+        if f.name.startswith("old.") or f.kind in (FieldKind.PARAM, FieldKind.GIVEN):
+            why = {
+                FieldKind.PARAM: "a `Param` is set by the operator",
+                FieldKind.GIVEN: "the stratum keeps it",
+            }.get(f.kind, "it belongs to the old version")
+            self.error(
+                "P037",
+                node,
+                f"`{f.name.removeprefix('old.')}` cannot be written by the policy",
+                f"{why}; keep a field of your own",
+                label="read-only",
+                others=(Label(f.span, "declared here"),),
+            )
+            return False
+        looped = self.loop_over(f.name)
+        if looped is not None and not self.touches_current(node, looped):
+            self.error(
+                "P026",
+                node,
+                f"`{f.name}` changes while a loop goes over it",
+                "inside the loop only the entry of the loop's own key may be stored or deleted; collect the keys in a set first",
+                label="not the loop's current key",
+                others=(Label(looped.span, "the loop"),),
+            )
+            return False
+        return True
+
+    def _value_method(self, node: ast.Call, base: Expr, attr: str) -> Expr | None:
+        span = self.span(node)
+        match base.type:
+            case TextType() | BytesType() if attr in ("startswith", "endswith"):
+                args = self.arguments(node, [base.type], f"`{attr}`")
+                return None if args is None else ir.Intrinsic(attr, (base, *args), type=BOOL, span=span)
+            case DictType(value=value) if attr == "get":
+                return self._dict_get(node, base, base.type, value)
+            case ViewType(name=view):
+                decl = self.policy.view_method(view, attr)
+                if decl is not None:
+                    e = self._intrinsic(node, decl, (base,))
+                    return e
+                known = list(self.world.view_methods.get(view, {}))
+            case TextType() | BytesType():
+                known = ["startswith", "endswith"]
+            case OptionType():
+                self.error(
+                    "P022",
+                    node.func,
+                    f"`{short(node.func)}` looks into an option",
+                    "test that the value is there first: `if … is not None:`",
+                    label=f"`{spell(base.type)}`",
+                )
+                return None
+            case _:
+                known = []
+        close = closest(attr, known)
+        self.error(
+            "P031",
+            node.func,
+            f"`{spell(base.type)}` has no method `{attr}`",
+            f"write `.{close}(…)`"
+            if close
+            else f"it has {', '.join(known)}"
+            if known
+            else "plain values have no methods",
+            label="unknown method",
+        )
+        return None
+
+    def _dict_get(self, node: ast.Call, base: Expr, t: DictType, value: Type) -> Expr | None:
+        span = self.span(node)
+        if len(node.args) == 2:
+            args = self.arguments(node, [t.key, value], "`get`")
+            return None if args is None else ir.Intrinsic("dict.get_or", (base, *args), type=value, span=span)
+        args = self.arguments(node, [t.key], "`get`", least=1)
+        return (
+            None
+            if args is None
+            else ir.Intrinsic("dict.get", (base, *args), type=OptionType(value), span=span)
+        )

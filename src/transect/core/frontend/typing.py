@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What typing a function needs at every node: names and their types, facts, conversions, complaints."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from transect.base.diagnostic import Diagnostics, Label
+from transect.base.span import Span
+from transect.core import ir
+from transect.core.frontend.declare import World
+from transect.core.frontend.facts import Facts, Present, stable
+from transect.core.frontend.modules import Module
+from transect.core.ir import Expr
+from transect.core.types import (
+    BYTES,
+    INT,
+    TEXT,
+    BytesType,
+    DurationType,
+    EnumType,
+    FloatType,
+    InstantType,
+    IntType,
+    OptionType,
+    SetType,
+    StructType,
+    TextType,
+    TupleType,
+    Type,
+    UnionType,
+    UnitType,
+    ViewType,
+    spell,
+)
+
+if TYPE_CHECKING:
+    from transect.core.frontend.modules import ClassDef, FunctionDef
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a call of a helper needs."""
+
+    name: str
+    params: tuple[ir.Param, ...]
+    returns: Type
+
+
+class Policy(Protocol):
+    """The policy around a function, as far as typing its body asks about it."""
+
+    fields: dict[str, ir.StateField]
+    old_fields: dict[str, ir.StateField]
+    nonempty: dict[str, str]  # hook -> the given field which is not empty then
+
+    def method(self, name: str) -> tuple[ClassDef, ast.FunctionDef] | None: ...
+    def method_names(self) -> list[str]: ...
+    def hook_names(self) -> list[str]: ...
+    def helper_method(self, name: str, at: Span) -> Signature | None: ...
+    def helper(self, function: FunctionDef, at: Span) -> Signature | None: ...
+    def parent_hook(self, name: str, owner: ClassDef, at: Span) -> Signature | None: ...
+    def stratum_function(self, function: FunctionDef) -> ir.IntrinsicDecl | None: ...
+    def view_method(self, view: str, name: str) -> ir.IntrinsicDecl | None: ...
+    def own_method(self, name: str) -> ir.IntrinsicDecl | None: ...
+
+
+@dataclass(eq=False)
+class Scope:
+    """Locals of one function.  Types survive from round to round, until nothing widens any more."""
+
+    params: dict[str, Type]
+    types: dict[str, Type | None] = field(default_factory=dict)  # None: its value has an error of its own
+    declared: set[str] = field(default_factory=set)  # with an annotation of their own
+    first: dict[str, Span] = field(default_factory=dict)
+    reserved: frozenset[str] = frozenset()  # every name that the function's text mentions
+    hidden: dict[str, list[str]] = field(default_factory=dict)  # comprehension variable -> its unique names
+    fresh: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, Type] = field(default_factory=dict)  # comprehension variables and temporaries
+    changed: bool = False
+
+    def begin_round(self) -> None:
+        self.fresh.clear()
+        self.extra.clear()
+        self.hidden.clear()
+        self.changed = False
+
+    def lookup(self, name: str) -> tuple[str, Type | None] | None:
+        """The unique name and type of a local; None when there is no such local."""
+        if self.hidden.get(name):
+            unique = self.hidden[name][-1]
+            return unique, self.extra[unique]
+        if name in self.types:
+            return name, self.types[name]
+        if name in self.params:
+            return name, self.params[name]
+        return None
+
+    def unique(self, name: str, t: Type) -> str:
+        """A name that nothing else in the function has."""
+        n = self.fresh.get(name, 1)
+        candidate = name if n == 1 and name not in self.params and name not in self.types else f"{name}_{n}"
+        while candidate in self.extra or (candidate != name and candidate in self.reserved):
+            n += 1
+            candidate = f"{name}_{n}"
+        self.fresh[name] = n + 1
+        self.extra[candidate] = t
+        return candidate
+
+    def all_locals(self) -> tuple[tuple[str, Type], ...]:
+        own = [(n, t) for n, t in self.types.items() if t is not None]
+        return tuple(own + list(self.extra.items()))
+
+
+class Typing:
+    """State and conversions shared by the typing of expressions and statements."""
+
+    def __init__(
+        self,
+        world: World,
+        module: Module,
+        policy: Policy,
+        scope: Scope,
+        returns: Type,
+        hook: str,
+        owner: ClassDef | None,
+    ) -> None:
+        self.world = world
+        self.module = module
+        self.policy = policy
+        self.scope = scope
+        self.returns = returns
+        self.hook = hook  # "" in a helper
+        self.owner = owner
+        self.facts = Facts(assigned=frozenset(scope.params))
+        self.diagnostics = Diagnostics()
+        self.formats = False  # whether an f-string may stand here
+
+    # ------------------------------------------------------------ complaints
+
+    def span(self, node: ast.AST) -> Span:
+        return self.module.source.span(node)
+
+    def error(
+        self,
+        code: str,
+        node: ast.AST | Span,
+        message: str,
+        help: str,
+        label: str = "",
+        others: Sequence[Label] = (),
+        note: str = "",
+    ) -> None:
+        at = node if isinstance(node, Span) else self.span(node)
+        self.diagnostics.error(code, message, at, label=label, others=others, help=help, note=note)
+
+    # ------------------------------------------------------------ facts
+
+    @contextmanager
+    def assuming(self, facts: Facts) -> Iterator[None]:
+        before = self.facts
+        self.facts = facts
+        try:
+            yield
+        finally:
+            self.facts = before
+
+    def present(self, e: Expr) -> Expr:
+        """The option's value where it is known to be there."""
+        if isinstance(e.type, OptionType) and stable(e) and Present(e) in self.facts.known:
+            return widen(ir.Unwrap(e, type=e.type.item, span=e.span))
+        return e
+
+    # ------------------------------------------------------------ conversions
+
+    def convert(self, e: Expr, wanted: Type, node: ast.AST, what: str = "") -> Expr | None:
+        """The expression as a value of the wanted type, or None with a diagnostic."""
+        converted = convert(e, wanted)
+        if converted is None:
+            self.mismatch(e, wanted, node, what)
+        return converted
+
+    def mismatch(self, e: Expr, wanted: Type, node: ast.AST, what: str = "") -> None:
+        code, help = "P011", f"give a `{spell(wanted)}`"
+        match wanted, e.type:
+            case _, OptionType():
+                code = "P022"
+                help = f"test it first: `if {short(node)} is not None:`"
+            case (
+                (IntType() | FloatType() | InstantType() | DurationType() | EnumType()),
+                (IntType() | FloatType() | InstantType() | DurationType() | EnumType()),
+            ):
+                code = "P038"
+                help = f"convert it: {_cast_help(wanted, short(node))}"
+            case UnitType(), _:
+                help = "return nothing"
+            case _:
+                pass
+        self.error(
+            code,
+            node,
+            f"{what or 'this'} is `{spell(e.type)}`, not `{spell(wanted)}`",
+            help,
+            label=f"`{spell(e.type)}`",
+        )
+
+
+def _cast_help(wanted: Type, text: str) -> str:
+    match wanted:
+        case IntType(signed=True):
+            return f"`as_int({text})`"
+        case IntType():
+            return f"`as_u64({text})`"
+        case FloatType():
+            return f"`as_float({text})`"
+        case DurationType():
+            return f"`ns({text})`, `ms({text})` or `seconds({text})`"
+        case _:
+            return f"there is no conversion to `{spell(wanted)}`"
+
+
+def short(node: ast.AST) -> str:
+    text = ast.unparse(node)
+    return text if len(text) <= 40 else text[:37] + "…"
+
+
+def widen(e: Expr) -> Expr:
+    """Narrow storage is read as `int`."""
+    if isinstance(e.type, IntType) and e.type.bits < 64:
+        return ir.Cast(e, type=INT, span=e.span)
+    return e
+
+
+def loose(t: Type) -> Type:
+    """A type without the bounds of its texts: what comparison and assignment ask for."""
+    match t:
+        case TextType():
+            return TEXT
+        case BytesType():
+            return BYTES
+        case OptionType(item=item):
+            return OptionType(loose(item))
+        case TupleType(items=items):
+            return TupleType(tuple(map(loose, items)))
+        case SetType(item=item):
+            return SetType(loose(item))
+        case EnumType(name=name):
+            return EnumType(name, ())
+        case IntType(bits=bits) if bits < 64:
+            return INT
+        case _:
+            return t
+
+
+def convert(e: Expr, wanted: Type) -> Expr | None:
+    """The expression as a value of the wanted type, or None when there is no silent conversion."""
+    if e.type == wanted:
+        return e
+    match wanted, e:
+        case OptionType(), ir.Const(value=None):
+            return replace(e, type=wanted)
+        case OptionType(item=item), _ if not isinstance(e.type, OptionType):
+            inner = convert(e, item)
+            return None if inner is None else ir.Some(inner, type=OptionType(inner.type), span=e.span)
+        case UnionType(cases=cases), _ if isinstance(e.type, StructType) and e.type in cases:
+            return ir.Cast(e, type=wanted, span=e.span)
+        case IntType(bits=bits), _ if bits < 64 and e.type == INT:
+            return ir.Cast(e, type=wanted, span=e.span)
+        case TupleType(items=items), ir.MakeTuple(items=parts) if len(items) == len(parts):
+            new = [convert(p, i) for p, i in zip(parts, items, strict=True)]
+            good = tuple(n for n in new if n is not None)
+            return (
+                ir.MakeTuple(good, type=TupleType(tuple(g.type for g in good)), span=e.span)
+                if len(good) == len(items)
+                else None
+            )
+        case ViewType(name="Any"), _ if isinstance(e.type, ViewType):
+            return e
+        case ViewType(name=a), _ if isinstance(e.type, ViewType) and a == e.type.name:
+            return e
+        case _:
+            return e if loose(e.type) == loose(wanted) else None
+
+
+def join(a: Type, b: Type) -> Type | None:
+    """The one type of a local which is assigned values of both; None when there is none."""
+    if a == b:
+        return a
+    match a, b:
+        case UnitType(), OptionType():
+            return b
+        case OptionType(), UnitType():
+            return a
+        case UnitType(), _:
+            return OptionType(b)
+        case _, UnitType():
+            return OptionType(a)
+        case OptionType(item=x), OptionType(item=y):
+            inner = join(x, y)
+        case OptionType(item=x), _:
+            inner = join(x, b)
+        case _, OptionType(item=y):
+            inner = join(a, y)
+        case TextType(), TextType():
+            return TextType(None if a.bound is None or b.bound is None else max(a.bound, b.bound))
+        case BytesType(), BytesType():
+            return BytesType(None if a.bound is None or b.bound is None else max(a.bound, b.bound))
+        case TupleType(items=xs), TupleType(items=ys) if len(xs) == len(ys):
+            joined = [join(x, y) for x, y in zip(xs, ys, strict=True)]
+            return (
+                None
+                if any(j is None for j in joined)
+                else TupleType(tuple(j for j in joined if j is not None))
+            )
+        case SetType(item=x, bound=m), SetType(item=y, bound=n) if join(x, y) is not None:
+            item = join(x, y)
+            return None if item is None else SetType(item, None if m is None or n is None else max(m, n))
+        case IntType(), IntType() if loose(a) == loose(b):
+            return INT
+        case _:
+            return None
+    return None if inner is None else OptionType(inner)
