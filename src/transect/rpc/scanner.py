@@ -24,6 +24,10 @@ class Malformed(Exception):
     """Bytes that are no protobuf message, or text that is not UTF-8."""
 
 
+class NumberZero(Malformed):
+    """A field numbered 0.  Python's protobuf (upb) passes over one in a group which it does not know; C++ and Java do not."""
+
+
 class Node:
     """What a scan found in one message."""
 
@@ -189,8 +193,10 @@ def read_tag(data: bytes, at: int) -> tuple[int, int]:
     """A tag has at most five bytes and 32 bits; field numbers begin with 1."""
     start = at
     tag, at = read_varint(data, at)
-    if at - start > 5 or tag > 0xFFFF_FFFF or tag < 8 or tag & 7 > Wire.FIXED32:
+    if at - start > 5 or tag > 0xFFFF_FFFF or tag & 7 > Wire.FIXED32:
         raise Malformed("no field has such a tag")
+    if tag < 8:
+        raise NumberZero("fields are numbered from 1")
     return tag, at
 
 
