@@ -421,7 +421,7 @@ class World:
         for field_name, annotation, _ in self._members(cls):
             t = self.type_of(cls.module, annotation)
             if t is not None:
-                members.append(ir.ViewMember(field_name, t, writable))
+                members.append(ir.ViewMember(field_name, t, writable, span=cls.module.source.span(annotation)))
         for node in cls.node.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("__"):
                 self.view_methods[name][node.name] = node
