@@ -51,9 +51,11 @@ def _print_rich(page: Page) -> None:
     from rich.padding import Padding
     from rich.syntax import Syntax
     from rich.text import Text
+    from rich.theme import Theme
 
-    console = Console(width=None, highlight=False)
-    console = Console(width=min(console.width, WIDTH + 4), highlight=False)
+    theme = Theme({"markdown.code": "cyan"})
+    console = Console(theme=theme, highlight=False, force_terminal=True)
+    console.width = min(console.width, WIDTH + 4)
     console.print(Text.assemble((page.code, "bold red"), (f": {page.title}", "bold")))
     for part in page.parts:
         console.print()

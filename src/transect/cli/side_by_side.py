@@ -1,12 +1,154 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy and what it is compiled to."""
+"""A policy and what it is compiled to, side by side; where there is no terminal, only what it is compiled to.
+
+Both sides keep step: C says by `#line`, the text form by its spans, Python by its functions which line of the policy an
+output line is for.  Between two such places the shorter side waits.
+"""
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
+from transect.cli.checking import in_color
+from transect.cli.compiling import File, Refused, emit, read
 from transect.cli.exits import Exit
+from transect.core.ir import Program
+from transect.core.text import dump
+
+NARROWEST = 100  # columns; below, two columns would only show beginnings of lines
+
+_LINE = re.compile(r'#line (?P<line>\d+)(?: "(?P<path>.*)")?')
+_SPANS = re.compile(r"  ; (?P<spans>[-=+:!\d ]+)$")
+_FIRST_LINE = re.compile(r"(\d+):")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one policy became: its lines, and for some of them the line of the policy that they are for."""
+
+    program: Program
+    language: str
+    lines: tuple[str, ...]
+    origins: tuple[int | None, ...]
 
 
 def show(path: Path, form: str) -> int:
+    """Print a file's policies in that form: c, py or ir."""
+    try:
+        file = read(path)
+        outputs = list(_outputs(file, form))
+    except Refused as refused:
+        print(refused)
+        return Exit.NO
+    if in_color() and shutil.get_terminal_size().columns >= NARROWEST:
+        _print_columns(file, outputs)
+    else:
+        print("\n\n".join("\n".join(output.lines) for output in outputs))
     return Exit.DONE
+
+
+def _outputs(file: File, form: str) -> Iterator[Output]:
+    if form == "ir":
+        yield from (_ir(program) for program in file.programs)
+        return
+    for program, artifact in emit(file, form):
+        for name, content in artifact.files.items():
+            if name.endswith(f".{form}"):
+                text = content.decode().rstrip("\n").split("\n")
+                yield _c(program, text) if form == "c" else _python(program, text)
+
+
+def _ir(program: Program) -> Output:
+    lines, origins = [], []
+    for line in dump(program).rstrip("\n").split("\n"):
+        spans = _SPANS.search(line)
+        first = _FIRST_LINE.search(spans["spans"]) if spans and "!" not in spans["spans"] else None
+        lines.append(line[: spans.start()] if spans else line)
+        origins.append(int(first[1]) if first else None)
+    return Output(program, "text", tuple(lines), tuple(origins))
+
+
+def _c(program: Program, text: list[str]) -> Output:
+    lines: list[str] = []
+    origins: list[int | None] = []
+    origin: int | None = None
+    ours = False
+    for line in text:
+        found = _LINE.fullmatch(line.strip())
+        if found:
+            ours = Path(found["path"]).name == Path(program.path).name if found["path"] else ours
+            origin = int(found["line"]) if ours else None
+        else:
+            lines.append(line)
+            origins.append(origin)
+            origin = None
+    return Output(program, "c", tuple(lines), tuple(origins))
+
+
+def _python(program: Program, text: list[str]) -> Output:
+    functions = {
+        f.name: f.span.line for f in (*program.functions, *program.handlers) if f.span.path == program.path
+    }
+    origins: list[int | None] = []
+    for line in text:
+        name = re.match(r"\s*def (\w+)\(", line)
+        origins.append(functions.get(name[1]) if name else None)
+    return Output(program, "python", tuple(text), tuple(origins))
+
+
+def pairs(first: int, last: int, output: Output) -> list[tuple[int | None, int | None]]:
+    """Which line of the policy (from `first` to `last`) stands beside which line of the output (from 0)."""
+    stops = [(first, 0)]
+    for at, origin in enumerate(output.origins):
+        if origin is not None and stops[-1][0] < origin <= last:
+            stops.append((origin, at))
+    stops.append((last + 1, len(output.lines)))
+    rows: list[tuple[int | None, int | None]] = []
+    for (line, at), (next_line, next_at) in zip(stops, stops[1:], strict=False):
+        rows += zip_longest(range(line, next_line), range(at, next_at))
+    return rows
+
+
+def _extent(program: Program, source: list[str]) -> tuple[int, int]:
+    """First and last line of the policy's class."""
+    spans = [
+        n.span for n in (*program.state, *program.handlers, *program.functions) if n.span.path == program.path
+    ]
+    head = re.compile(rf"class {re.escape(program.name)}\b")
+    first = next((n for n, line in enumerate(source, start=1) if head.match(line)), 1)
+    return first, max((span.end_line for span in spans), default=len(source))
+
+
+def _print_columns(file: File, outputs: list[Output]) -> None:
+    from rich.console import Console
+    from rich.syntax import Syntax
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, force_terminal=True)
+    for number, output in enumerate(outputs):
+        text = file.sources[output.program.path]
+        source = text.split("\n")
+        left = _colored(Syntax, text, "python", len(source))
+        right = _colored(Syntax, "\n".join(output.lines), output.language, len(output.lines))
+        table = Table.grid(padding=(0, 1))
+        table.add_column(justify="right", style="dim", no_wrap=True)
+        table.add_column(ratio=4, overflow="fold")
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(ratio=5, overflow="fold")
+        table.expand = True
+        for line, at in pairs(*_extent(output.program, source), output):
+            table.add_row(
+                str(line) if line else "",
+                left[line - 1] if line else Text(),
+                "│",
+                right[at] if at is not None else Text(),
+            )
+        if number:
+            console.print()
+        console.print(table)

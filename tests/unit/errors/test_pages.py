@@ -56,4 +56,4 @@ def test_a_code_without_a_page() -> None:
 
 
 def test_titles_come_from_the_pages() -> None:
-    assert titles()["P006"] == "no such field"
+    assert titles()["P006"] == "an unknown state field"
