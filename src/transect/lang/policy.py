@@ -7,28 +7,48 @@ instance of the emitted subclass, so nobody can run the raw class, whose meaning
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+import inspect
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, dataclass_transform
+from functools import wraps
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, dataclass_transform
 
+import transect
 from transect.lang.functions import PolicyError
+from transect.lang.zeros import NoZero, annotation_of, zero
 
 T = TypeVar("T")
-
-compile_class: Callable[[type[Any]], type[Any]] | None = None
-"""Compiles a raw policy class to its emitted subclass.  `transect/__init__.py` puts the compiler here, so that this
-package, which policy authors import, depends on nothing above it."""
 
 
 class Policy:
     """Something which decides what happens next.  Strata and shapes derive their base classes from it."""
 
-    def __new__(cls, *args: object, **kwargs: object) -> Any:
-        if "__transect__" in cls.__dict__:  # an emitted class
-            return super().__new__(cls)
-        if compile_class is None:
-            raise PolicyError("the compiler is not loaded; `import transect` first")
-        return super().__new__(compile_class(cls))
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
+        """Build the emitted policy.  Raises `PolicyError` with the diagnostics when the class has errors."""
+        emitted = cls if "__transect__" in cls.__dict__ else transect.compile_class(cls)
+        return cast(Self, object.__new__(emitted))
+
+    def __init_subclass__(cls) -> None:
+        """Take the meaning that Python would give them away from the handlers."""
+        if "__transect__" not in cls.__dict__:
+            for name, value in list(vars(cls).items()):
+                if isinstance(value, FunctionType):
+                    setattr(cls, name, _raw(value))
+
+
+def _raw(handler: FunctionType) -> Callable[..., Any]:
+    """In place of a handler as it is written: Python would give it another meaning than every other target does."""
+
+    @wraps(handler)
+    def refuse(*args: object, **kwargs: object) -> Any:
+        call = f"policy.{handler.__name__}(…)"
+        raise PolicyError(
+            f"`{handler.__qualname__}` has no meaning by itself; build the policy and call `{call}`"
+        )
+
+    return refuse
 
 
 class OldState:
@@ -38,27 +58,78 @@ class OldState:
 class Key:
     """An identity which a stratum hands out (`Client`, `Task`): comparable, usable as a key, otherwise opaque.
 
-    In tests any hashable value serves.
+    In tests any hashable value serves, and so does `Client("alice")`, which is equal to another of that name.
     """
+
+    def __init__(self, name: Hashable = None, /) -> None:
+        self._name = name
+
+    def __eq__(self, other: object) -> bool:
+        if self is other or not isinstance(other, Key):
+            return self is other
+        return type(self) is type(other) and self._name is not None and self._name == other._name
+
+    def __hash__(self) -> int:
+        return hash((type(self), id(self) if self._name is None else self._name))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self._name is None else repr(self._name)})"
 
 
 class View:
     """Outside data as a policy sees it: a class which names just the fields that the policy reads.
 
     Under CPython a view is built from its fields, for tests: `Ask(user="bob")`; a field not given has its type's zero.
+    A mapping of its fields does as well, also for a view within a view.
     """
 
-    def __init__(self, **fields: object) -> None:
-        known = {name for cls in type(self).__mro__ for name in cls.__dict__.get("__annotations__", {})}
-        for name, value in fields.items():
-            if name not in known:
-                raise TypeError(
-                    f"{type(self).__name__} has no field {name!r}; it has {', '.join(sorted(known)) or 'none'}"
-                )
+    def __init__(self, fields: Mapping[str, object] | None = None, /, **more: object) -> None:
+        for name, value in {**(fields or {}), **more}.items():
             setattr(self, name, value)
 
     def __init_subclass__(cls, *, writable: bool = False) -> None:
         """`writable`: policies may write the fields (used by strata; those derived inherit it)."""
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))
+        return f"{type(self).__name__}({fields})"
+
+    if not TYPE_CHECKING:  # which would take any name for a field
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if not name.startswith("_"):
+                value = _as_view(_annotation(self, name, TypeError), value)
+            object.__setattr__(self, name, value)
+
+        def __getattr__(self, name: str) -> object:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            annotation = _annotation(self, name, AttributeError)
+            try:
+                value = zero(annotation)
+            except NoZero:
+                cls = type(self).__name__
+                raise AttributeError(
+                    f"this {cls} was built without `{name}`; write `{cls}({name}=…)`"
+                ) from None
+            object.__setattr__(self, name, value)
+            return value
+
+
+def _annotation(view: View, name: str, error: type[Exception]) -> object:
+    try:
+        return annotation_of(type(view), name)
+    except KeyError:
+        known = sorted({field for cls in type(view).__mro__ for field in inspect.get_annotations(cls)})
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"it has {', '.join(known) or 'none'}"
+        raise error(f"{type(view).__name__} has no field `{name}`; {hint}") from None
+
+
+def _as_view(annotation: object, value: object) -> object:
+    if isinstance(annotation, type) and issubclass(annotation, View) and isinstance(value, Mapping):
+        return annotation(value)
+    return value
 
 
 @dataclass_transform()

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
@@ -70,22 +71,25 @@ class Message(View, writable=True):
 
 
 class Headers(View):
-    """Metadata of one direction; names in lower case."""
+    """Metadata of one direction; names in lower case.  In tests a dict: `Rpc(headers={"x-user": "bob"})`."""
+
+    def __init__(self, fields: Mapping[str, str] | None = None, /) -> None:
+        self._fields = dict(fields or {})
 
     @intrinsic(effect="outside-read")
     def get(self, name: str, /) -> str | None:
         """The value (of several: the last), or None."""
-        ...
+        return self._fields.get(name)
 
     @intrinsic(effect="outside-write")
     def set(self, name: str, value: str, /) -> None:
         """Replace or add."""
-        ...
+        self._fields[name] = value
 
     @intrinsic(effect="outside-write")
     def remove(self, name: str, /) -> None:
         """Take out; an absent name changes nothing."""
-        ...
+        self._fields.pop(name, None)
 
 
 class Rpc(View, Generic[M, R]):
