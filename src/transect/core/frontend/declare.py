@@ -249,7 +249,7 @@ class World:
                     module,
                     node,
                     "a table is a state field of its own",
-                    help="use a tuple as the key instead of a table in a table, and declare tables as fields of the policy",
+                    help="use a tuple as the key instead of a table in a table; tables are fields of the policy",
                 )
             case _:
                 return self._no_type(
@@ -263,7 +263,7 @@ class World:
             module.source.span(node),
             label="not a type that can stand here",
             help=help
-            or "types are `int`, `u64`, `bool`, `float`, `str`, `bytes`, `Instant`, `Duration`, tuples, `T | None`, structs, enums and views",
+            or "types are numbers, `bool`, `str`, `bytes`, times, tuples, `T | None`, structs, enums and views",
         )
 
     # ------------------------------------------------------------ classes
@@ -421,7 +421,9 @@ class World:
         for field_name, annotation, _ in self._members(cls):
             t = self.type_of(cls.module, annotation)
             if t is not None:
-                members.append(ir.ViewMember(field_name, t, writable, span=cls.module.source.span(annotation)))
+                members.append(
+                    ir.ViewMember(field_name, t, writable, span=cls.module.source.span(annotation))
+                )
         for node in cls.node.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("__"):
                 self.view_methods[name][node.name] = node

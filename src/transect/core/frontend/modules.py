@@ -212,7 +212,7 @@ class _Binder:
                 f"`import {alias.name}` cannot be used in a policy",
                 self.module.source.span(node),
                 label="nothing of it has a meaning in a policy",
-                help="import names: `from transect.lang import …`, `from transect.rpc import …`, or from a file beside this one",
+                help="import names: `from transect.lang import …`, or from a file beside this one",
                 note=f"of the standard library only {known} are known",
             )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls to typed tree: functions of the language, methods of tables and texts, helpers, constructors, a stratum's own."""
+"""Methods of tables, texts, maps and views; helpers and constructors; a stratum's own functions."""
 
 from __future__ import annotations
 
@@ -8,33 +8,17 @@ from collections.abc import Sequence
 
 from transect.base.diagnostic import Label, closest
 from transect.core import ir
-from transect.core.frontend.loops import Loops
-from transect.core.frontend.modules import ClassDef, FunctionDef, Surface
-from transect.core.frontend.surface import BUILTIN_FUNCTIONS, CASTS, DURATION_UNITS, FUNCTIONS, REDUCTIONS
-from transect.core.frontend.typing import Signature, short
-from transect.core.ir import BinaryOp, Effect, Expr, FieldKind, TableRead
+from transect.core.frontend.bodies.context import Signature, short
+from transect.core.frontend.bodies.loops import Loops
+from transect.core.frontend.modules import ClassDef, FunctionDef
+from transect.core.ir import Effect, Expr, FieldKind, TableRead
 from transect.core.types import (
     BOOL,
-    DURATION,
-    FLOAT,
-    INSTANT,
-    INT,
-    TEXT,
-    UNIT,
-    ArrayType,
-    BoolType,
     BytesType,
     CounterType,
     DictType,
-    DurationType,
-    EnumType,
-    FloatType,
     HistogramType,
-    InstantType,
-    IntType,
     OptionType,
-    SeqType,
-    SetType,
     StructType,
     TableKind,
     TableType,
@@ -48,85 +32,8 @@ from transect.core.types import (
 _TABLE_METHODS = ("get", "put", "keys", "values", "items", "first", "pop_first")
 
 
-class Calls(Loops):
-    """Typing of calls."""
-
-    def call(self, node: ast.Call, wanted: Type | None) -> Expr | None:
-        if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
-            self.error(
-                "P020",
-                node,
-                "`*` and `**` are not part of the language",
-                "write the arguments out",
-                label="unpacked arguments",
-            )
-            return None
-        match node.func:
-            case ast.Name(id=name) if self.scope.lookup(name) is None:
-                return self._named_call(node, name, wanted)
-            case ast.Attribute(value=value, attr=attr):
-                return self._method_call(node, value, attr, wanted)
-            case _:
-                self.error(
-                    "P033",
-                    node.func,
-                    "this cannot be called",
-                    "call helpers, functions of the language, and methods of tables and texts by name",
-                    label="not a function",
-                )
-                return None
-
-    # ------------------------------------------------------------ functions by name
-
-    def _named_call(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
-        match self.world.binding(self.module, node.func):
-            case Surface(name=original) if original in FUNCTIONS:
-                return self._language(node, original, wanted)
-            case Surface(name="set" | "frozenset"):
-                return self._builtin(node, "set", wanted)
-            case FunctionDef() as function:
-                return self._function(node, function)
-            case ClassDef() as cls:
-                return self._construct(node, cls)
-            case Surface(name="bool" | "int" | "float" | "str" | "bytes" | "tuple" as kind):
-                help = {
-                    "int": "write `as_int(…)`",
-                    "float": "write `as_float(…)`",
-                    "bool": "write a comparison",
-                }.get(kind, "texts and tuples are not converted")
-                self.error(
-                    "P033",
-                    node,
-                    f"`{kind}(…)` is not part of the language",
-                    help,
-                    label="not a conversion of the language",
-                )
-            case None if name in BUILTIN_FUNCTIONS:
-                return self._builtin(node, name, wanted)
-            case None:
-                self._unknown_function(node, name)
-            case _:
-                self.error(
-                    "P033",
-                    node.func,
-                    f"`{name}` cannot be called here",
-                    "call helpers and functions of the language",
-                    label="not a function",
-                )
-        return None
-
-    def _unknown_function(self, node: ast.Call, name: str) -> None:
-        close = closest(name, [*self.module.names, *BUILTIN_FUNCTIONS])
-        if f"_{name}" in self.policy.method_names() or name in self.policy.method_names():
-            close = f"self.{name}" if name in self.policy.method_names() else f"self._{name}"
-        imported = f"import it: `from transect.lang import {name}`" if name in FUNCTIONS else ""
-        self.error(
-            "P033",
-            node.func,
-            f"unknown function `{name}`",
-            imported or (f"write `{close}`" if close else "define a helper, `@helper def …`, or import it"),
-            label="not defined or imported",
-        )
+class Methods(Loops):
+    """Typing of calls with a receiver, and of what they share with the others."""
 
     def arguments(
         self, node: ast.Call, wanted: Sequence[Type | None], what: str, least: int | None = None
@@ -149,235 +56,6 @@ class Calls(Loops):
         ]
         good = [f for f in found if f is not None]
         return good if len(good) == len(found) else None
-
-    def _language(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
-        span = self.span(node)
-        if name in DURATION_UNITS:
-            if len(node.args) != 1 or node.keywords:
-                self.arguments(node, [INT], f"`{name}`")
-                return None
-            return self.duration(node, name, node.args[0])
-        if name in CASTS:
-            return self._cast(node, CASTS[name], name)
-        match name:
-            case "now" | "rand":
-                args = self.arguments(node, [], f"`{name}`")
-                return (
-                    None
-                    if args is None
-                    else ir.Intrinsic(name, (), type=INSTANT if name == "now" else FLOAT, span=span)
-                )
-            case "rand_below":
-                args = self.arguments(node, [INT], "`rand_below`")
-                return None if args is None else ir.Intrinsic(name, tuple(args), type=INT, span=span)
-            case "mul_div":
-                args = self.arguments(node, [INT, INT, INT], "`mul_div`")
-                return None if args is None else ir.Intrinsic(name, tuple(args), type=INT, span=span)
-            case "fits":
-                return self._fits(node)
-            case "trace":
-                args = self.message(node, [TEXT], "`trace`")
-                return None if args is None else ir.Intrinsic(name, tuple(args), type=UNIT, span=span)
-            case _:
-                self.error(
-                    "P033",
-                    node,
-                    f"`{name}` is a statement of its own",
-                    f"write `{name}(…)` on a line of its own",
-                    label="no value",
-                )
-                return None
-
-    def message(self, node: ast.Call, wanted: Sequence[Type | None], what: str) -> list[Expr] | None:
-        """Arguments among which f-strings may stand."""
-        before, self.formats = self.formats, True
-        try:
-            return self.arguments(node, wanted, what)
-        finally:
-            self.formats = before
-
-    def duration(self, node: ast.expr, unit: str, count: ast.expr) -> Expr | None:
-        """`ms(5)`: a number of units as nanoseconds."""
-        factor = DURATION_UNITS[unit]
-        e = self.value(count, INT, "the number")
-        if e is None:
-            return None
-        span = self.span(node)
-        if isinstance(e, ir.Const) and isinstance(e.value, int):
-            total = e.value * factor
-            if -(2**63) <= total < 2**63:
-                return ir.Const(total, type=DURATION, span=span)
-            self.error(
-                "P039",
-                node,
-                "this duration does not fit in 64 bits of nanoseconds",
-                "about 292 years is the longest",
-                label="out of range",
-            )
-            return None
-        product = (
-            e
-            if factor == 1
-            else ir.Binary(BinaryOp.MUL, e, ir.Const(factor, type=INT, span=span), type=INT, span=span)
-        )
-        return ir.Cast(product, type=DURATION, span=span)
-
-    def _cast(self, node: ast.Call, target: Type, name: str) -> Expr | None:
-        args = self.arguments(node, [None], f"`{name}`")
-        if args is None:
-            return None
-        e = args[0]
-        if isinstance(e.type, IntType | FloatType | BoolType | EnumType | InstantType | DurationType):
-            return e if e.type == target else ir.Cast(e, type=target, span=self.span(node))
-        self.error(
-            "P011",
-            node.args[0],
-            f"`{name}` converts numbers, bools, enums and times, not a `{spell(e.type)}`",
-            "give a number",
-            label=f"`{spell(e.type)}`",
-        )
-        return None
-
-    def _fits(self, node: ast.Call) -> Expr | None:
-        args = self.arguments(node, [None, INT], "`fits`", least=1)
-        if args is None:
-            return None
-        if not isinstance(args[0].type, TextType | BytesType):
-            self.error(
-                "P011",
-                node.args[0],
-                "`fits` asks about a text or bytes",
-                "give a `str` or `bytes`",
-                label=f"`{spell(args[0].type)}`",
-            )
-            return None
-        span = self.span(node)
-        size = args[1] if len(args) == 2 else ir.Const(64, type=INT, span=span)
-        return ir.Intrinsic("fits", (args[0], size), type=BOOL, span=span)
-
-    def _builtin(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
-        if name in REDUCTIONS:
-            return (
-                self.reduction(node, name, wanted)
-                if self.is_reduction(node, name)
-                else self._smallest(node, name, wanted)
-            )
-        match name:
-            case "len":
-                return self._len(node)
-            case "abs":
-                args = self.arguments(node, [None], "`abs`")
-                if args is None:
-                    return None
-                if isinstance(args[0].type, IntType | FloatType | DurationType):
-                    return ir.Intrinsic("abs", tuple(args), type=args[0].type, span=self.span(node))
-                self.error(
-                    "P011",
-                    node.args[0],
-                    "`abs` needs a number",
-                    "give a number",
-                    label=f"`{spell(args[0].type)}`",
-                )
-            case "set":
-                return self._set(node)
-            case "range" | "enumerate":
-                self.error(
-                    "P010",
-                    node,
-                    f"`{name}` stands after `in` of a loop only",
-                    f"write `for i in {name}(…):`",
-                    label="not a value",
-                )
-            case _:
-                self.error(
-                    "P033",
-                    node,
-                    f"`{name}(…)` is not part of the language",
-                    "write a comparison",
-                    label="not a function of the language",
-                )
-        return None
-
-    def _set(self, node: ast.Call) -> Expr | None:
-        if len(node.args) != 1 or node.keywords:
-            self.error(
-                "P032",
-                node,
-                "`set` takes one thing to go over",
-                "write `{x for x in …}`",
-                label=f"{len(node.args)} given",
-            )
-            return None
-        match node.args[0]:
-            case ast.GeneratorExp(elt=elt, generators=generators):
-                comp = ast.copy_location(ast.SetComp(elt, generators), node)
-            case other:
-                name = ast.copy_location(ast.Name("member", ast.Load()), node)
-                target = ast.copy_location(ast.Name("member", ast.Store()), node)
-                generator = ast.comprehension(target, other, [], 0)
-                comp = ast.copy_location(ast.SetComp(name, [generator]), node)
-        return self.set_comprehension(comp)
-
-    def _smallest(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
-        """`min(a, b, …)`: the first of equals wins."""
-        if node.keywords or len(node.args) < 2:
-            self.error(
-                "P032",
-                node,
-                f"`{name}` takes two or more values, or something to go over",
-                f"write `{name}(a, b)` or `{name}(… for … in …)`",
-                label=f"{len(node.args)} given",
-            )
-            return None
-        anchor = next((a for a in node.args if not self.flexible(a)), None)
-        kind = wanted
-        if anchor is not None:
-            probe = self.expression(anchor, wanted)
-            if probe is None:
-                return None
-            kind = probe.type
-        op = BinaryOp.MIN if name == "min" else BinaryOp.MAX
-        result: Expr | None = None
-        for a in node.args:
-            e = self.expression(a, kind)
-            if e is None:
-                return None
-            result = e if result is None else self.combine(node, op, result, e)
-            if result is None:
-                return None
-        return result
-
-    def _len(self, node: ast.Call) -> Expr | None:
-        if len(node.args) != 1 or node.keywords:
-            self.arguments(node, [None], "`len`")
-            return None
-        name = self.own(node.args[0])
-        span = self.span(node)
-        if name is not None and isinstance(node.args[0], ast.Attribute):
-            f = self.state_field(node.args[0], name)
-            if f is None:
-                return None
-            if isinstance(f.type, TableType):
-                return ir.Lookup(TableRead.LEN, name, (), type=INT, span=span)
-            if isinstance(f.type, ArrayType):
-                return ir.Const(f.type.length, type=INT, span=span)
-        e = self.expression(node.args[0])
-        if e is None:
-            return None
-        if isinstance(e.type, TextType | BytesType | SetType | SeqType | DictType):
-            return ir.Intrinsic("len", (e,), type=INT, span=span)
-        if isinstance(e.type, TupleType):
-            return ir.Const(len(e.type.items), type=INT, span=span)
-        self.error(
-            "P011",
-            node.args[0],
-            f"a `{spell(e.type)}` has no length",
-            "`len` measures tables, texts (in bytes), sets and sequences",
-            label=f"`{spell(e.type)}`",
-        )
-        return None
-
-    # ------------------------------------------------------------ helpers, constructors, a stratum's functions
 
     def _function(self, node: ast.Call, function: FunctionDef) -> Expr | None:
         if function.module.library:
@@ -689,7 +367,7 @@ class Calls(Loops):
                 "P026",
                 node,
                 f"`{f.name}` changes while a loop goes over it",
-                "inside the loop only the entry of the loop's own key may be stored or deleted; collect the keys in a set first",
+                "only the entry of the loop's own key may be stored or deleted; collect the keys in a set first",
                 label="not the loop's current key",
                 others=(Label(looped.span, "the loop"),),
             )

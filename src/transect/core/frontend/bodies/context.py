@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from transect.base.diagnostic import Diagnostics, Label
 from transect.base.span import Span
 from transect.core import ir
+from transect.core.frontend.bodies.facts import Facts, Present, stable
 from transect.core.frontend.declare import World
-from transect.core.frontend.facts import Facts, Present, stable
 from transect.core.frontend.modules import Module
 from transect.core.ir import Expr
 from transect.core.types import (

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conditions and comparisons."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+
+from transect.base.span import Span
+from transect.core import ir
+from transect.core.frontend.bodies.context import loose, short
+from transect.core.frontend.bodies.facts import implied
+from transect.core.frontend.bodies.loops import orderable
+from transect.core.frontend.bodies.operators import Operators
+from transect.core.ir import BinaryOp, CompareOp, Expr, TableRead, UnaryOp
+from transect.core.types import (
+    BOOL,
+    INT,
+    BoolType,
+    BytesType,
+    DictType,
+    DurationType,
+    EnumType,
+    FloatType,
+    InstantType,
+    IntType,
+    KeyType,
+    OptionType,
+    SeqType,
+    SetType,
+    TableType,
+    TextType,
+    Type,
+    ViewType,
+    is_value,
+    spell,
+)
+
+_COMPARE: dict[type[ast.cmpop], CompareOp] = {
+    ast.Eq: CompareOp.EQ,
+    ast.NotEq: CompareOp.NE,
+    ast.Lt: CompareOp.LT,
+    ast.LtE: CompareOp.LE,
+    ast.Gt: CompareOp.GT,
+    ast.GtE: CompareOp.GE,
+}
+
+
+class Conditions(Operators):
+    """Typing of what is true or false."""
+
+    def condition(self, node: ast.expr) -> Expr | None:
+        """An expression of type bool; the one test by truth value is `waiting` (empty or not)."""
+        match node:
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                inner = self.condition(operand)
+                return (
+                    None if inner is None else ir.Unary(UnaryOp.NOT, inner, type=BOOL, span=self.span(node))
+                )
+            case ast.BoolOp():
+                return self._logic(node)
+            case _:
+                e = self.expression(node)
+        if e is None or isinstance(e.type, BoolType):
+            return e
+        if isinstance(e, ir.State) and isinstance(e.type, SeqType):
+            span = self.span(node)
+            length = ir.Intrinsic("len", (e,), type=INT, span=span)
+            return ir.Compare(CompareOp.GT, length, ir.Const(0, type=INT, span=span), type=BOOL, span=span)
+        self.error(
+            "P012",
+            node,
+            f"a condition is a `bool`, not a `{spell(e.type)}`",
+            _condition_help(e.type, short(node)),
+            label=f"`{spell(e.type)}`",
+        )
+        return None
+
+    def _logic(self, node: ast.BoolOp) -> Expr | None:
+        conjunction = isinstance(node.op, ast.And)
+        before = self.facts
+        result: Expr | None = None
+        for index, value in enumerate(node.values):
+            e = self.condition(value)
+            if e is None:
+                self.facts = before
+                return None
+            left = result
+            result = e if left is None else ir.Logic(conjunction, left, e, type=BOOL, span=self.span(node))
+            if index < len(node.values) - 1:
+                self.facts = self.facts.having(implied(e, conjunction))
+        self.facts = before
+        return result
+
+    # ------------------------------------------------------------ comparisons
+
+    def _compare(self, node: ast.Compare) -> Expr | None:
+        """`a < b`, and chains: each middle operand is evaluated once."""
+        operands = [node.left, *node.comparators]
+        if len(operands) == 2:
+            return self._one(node, node.ops[0], node.left, node.comparators[0])
+        return self._chain(node, operands)
+
+    def _chain(self, node: ast.Compare, operands: list[ast.expr]) -> Expr | None:
+        if any(isinstance(op, ast.In | ast.NotIn | ast.Is | ast.IsNot) for op in node.ops):
+            self.error("P047", node, "`in` and `is` do not chain", "join two tests by `and`", label="a chain")
+            return None
+        typed = self._alike(operands)
+        if typed is None:
+            return None
+        span = self.span(node)
+        names: list[tuple[str, Expr]] = []
+        values: list[Expr] = [typed[0]]
+        for e in typed[1:-1]:
+            if isinstance(e, ir.Const | ir.Local):
+                values.append(e)
+            else:
+                name = self.scope.unique("middle", e.type)
+                names.append((name, e))
+                values.append(ir.Local(name, type=e.type, span=e.span))
+        values.append(typed[-1])
+        return self._chained(node, values, dict(names), span)
+
+    def _chained(
+        self, node: ast.Compare, values: list[Expr], lets: dict[str, Expr], span: Span
+    ) -> Expr | None:
+        result: Expr | None = None
+        for i in reversed(range(len(node.ops))):
+            test = self._comparison(node, _COMPARE[type(node.ops[i])], values[i], values[i + 1])
+            if test is None:
+                return None
+            result = test if result is None else ir.Logic(True, test, result, type=BOOL, span=span)
+            right = values[i + 1]
+            if isinstance(right, ir.Local) and right.name in lets:
+                # What stands to its left is named by an outer let, so the order of evaluation is kept.
+                result = ir.LetIn(right.name, lets[right.name], result, type=BOOL, span=span)
+        first = values[0]
+        if result is not None and lets and not isinstance(first, ir.Const | ir.Local):
+            name = self.scope.unique("first", first.type)
+            result = _replace_first(result, first, ir.Local(name, type=first.type, span=first.span))
+            result = ir.LetIn(name, first, result, type=BOOL, span=span)
+        return result
+
+    def _alike(self, nodes: list[ast.expr]) -> list[Expr] | None:
+        """Typed operands of a chain: numbers take the type of the first that has one."""
+        anchor = next((n for n in nodes if not self.flexible(n)), None)
+        kind = None
+        if anchor is not None:
+            probe = self.expression(anchor)
+            if probe is None:
+                return None
+            kind = probe.type
+        typed = [self.expression(n, kind if self.flexible(n) else None) for n in nodes]
+        good = [t for t in typed if t is not None]
+        return good if len(good) == len(nodes) else None
+
+    def _one(self, node: ast.Compare, op: ast.cmpop, left: ast.expr, right: ast.expr) -> Expr | None:
+        match op:
+            case ast.Is() | ast.IsNot():
+                return self._is_none(node, isinstance(op, ast.IsNot), left, right)
+            case ast.In() | ast.NotIn():
+                e = self.membership(node, left, right)
+                negate = e is not None and isinstance(op, ast.NotIn)
+                return (
+                    ir.Unary(UnaryOp.NOT, e, type=BOOL, span=self.span(node))
+                    if e is not None and negate
+                    else e
+                )
+            case _:
+                pass
+        if _is_none_literal(left) or _is_none_literal(right):
+            other = short(right if _is_none_literal(left) else left)
+            self.error(
+                "P022",
+                node,
+                "None is tested by `is`",
+                f"write `{other} is {'not ' if isinstance(op, ast.NotEq) else ''}None`",
+                label="compared by value",
+            )
+            return None
+        pair = self._operands(BinaryOp.ADD, left, right, None)
+        return None if pair is None else self._comparison(node, _COMPARE[type(op)], *pair)
+
+    def _comparison(self, node: ast.AST, op: CompareOp, a: Expr, b: Expr) -> Expr | None:
+        ordered = op not in (CompareOp.EQ, CompareOp.NE)
+        same = loose(a.type) == loose(b.type)
+        fine = same and (
+            orderable(a.type) if ordered else is_value(a.type) and not isinstance(a.type, OptionType)
+        )
+        if fine:
+            return ir.Compare(op, a, b, type=BOOL, span=self.span(node))
+        self._uncomparable(node, op, a, b, same)
+        return None
+
+    def _uncomparable(self, node: ast.AST, op: CompareOp, a: Expr, b: Expr, same: bool) -> None:
+        label = f"`{spell(a.type)}` and `{spell(b.type)}`"
+        if isinstance(a.type, OptionType) or isinstance(b.type, OptionType):
+            self.error(
+                "P022",
+                node,
+                "an option cannot be compared",
+                "test that the value is there first: `if … is not None:`",
+                label=label,
+            )
+        elif same:
+            self.error(
+                "P011",
+                node,
+                f"values of type `{spell(a.type)}` have no `{op}`",
+                "compare their parts",
+                label=label,
+            )
+        else:
+            numbers = (IntType, FloatType, InstantType, DurationType, EnumType)
+            both = isinstance(a.type, numbers) and isinstance(b.type, numbers)
+            help = (
+                "convert one side: `as_int(…)`, `as_u64(…)`, `as_float(…)`, `ns(…)`"
+                if both
+                else "compare values of one type"
+            )
+            self.error(
+                "P038" if both else "P011",
+                node,
+                f"`{spell(a.type)}` is not compared with `{spell(b.type)}`",
+                help,
+                label=label,
+            )
+
+    def _is_none(self, node: ast.Compare, negate: bool, left: ast.expr, right: ast.expr) -> Expr | None:
+        if not _is_none_literal(right):
+            self.error(
+                "P047",
+                node,
+                "`is` tests for None only",
+                "compare values by `==`",
+                label="identity has no meaning for values",
+            )
+            return None
+        e = self.raw(left)
+        if e is None:
+            return None
+        if not isinstance(e.type, OptionType):
+            self.error(
+                "P022",
+                node,
+                f"`{short(left)}` is never None",
+                "leave the test out",
+                label=f"`{spell(e.type)}`",
+            )
+            return None
+        span = self.span(node)
+        some = ir.IsSome(e, type=BOOL, span=span)
+        return some if negate else ir.Unary(UnaryOp.NOT, some, type=BOOL, span=span)
+
+    def membership(self, node: ast.Compare, left: ast.expr, right: ast.expr) -> Expr | None:
+        """`item in container`"""
+        span = self.span(node)
+        name = self.own(right)
+        if name is not None and isinstance(right, ast.Attribute):
+            f = self.state_field(right, name)
+            if f is None:
+                return None
+            if isinstance(f.type, TableType):
+                key = self.value(left, f.type.key, "the key")
+                return None if key is None else ir.Lookup(TableRead.HAS, f.name, (key,), type=BOOL, span=span)
+        if isinstance(right, ast.Tuple | ast.Set):
+            return self._one_of(node, left, right.elts)
+        container = self.expression(right)
+        if container is None:
+            return None
+        match container.type:
+            case SetType(item=item) | SeqType(item=item) | DictType(key=item):
+                member = self.value(left, item, "the member")
+                return None if member is None else ir.Contains(member, container, type=BOOL, span=span)
+            case TextType() | BytesType():
+                needle = self.value(left, container.type, "the text searched for")
+                return (
+                    None
+                    if needle is None
+                    else ir.Intrinsic("contains", (container, needle), type=BOOL, span=span)
+                )
+            case _:
+                self.error(
+                    "P031",
+                    right,
+                    f"`in` does not look into a `{spell(container.type)}`",
+                    "it looks into tables, sets, sequences, maps, texts and tuples",
+                    label=f"`{spell(container.type)}`",
+                )
+                return None
+
+    def _one_of(self, node: ast.Compare, left: ast.expr, choices: list[ast.expr]) -> Expr | None:
+        """`x in (1, 2, 3)`: x is evaluated once, then compared from left to right."""
+        if not choices:
+            self.error("P047", node, "nothing is in an empty tuple", "leave the test out", label="empty")
+            return None
+        typed = self._alike([left, *choices])
+        if typed is None:
+            return None
+        span = self.span(node)
+        subject = typed[0]
+        name = (
+            None if isinstance(subject, ir.Local | ir.Const) else self.scope.unique("subject", subject.type)
+        )
+        local: Expr = subject if name is None else ir.Local(name, type=subject.type, span=subject.span)
+        result: Expr | None = None
+        for choice in typed[1:]:
+            test = self._comparison(node, CompareOp.EQ, local, choice)
+            if test is None:
+                return None
+            result = test if result is None else ir.Logic(False, result, test, type=BOOL, span=span)
+        assert result is not None
+        return result if name is None else ir.LetIn(name, subject, result, type=BOOL, span=span)
+
+
+def _replace_first(e: Expr, old: Expr, new: Expr) -> Expr:
+    """The chain with its leftmost operand named."""
+    match e:
+        case ir.LetIn():
+            return replace(e, body=_replace_first(e.body, old, new))
+        case ir.Logic():
+            return replace(e, left=_replace_first(e.left, old, new))
+        case ir.Compare():
+            return replace(e, left=new)
+        case _:
+            raise AssertionError(f"not a comparison: {e}")
+
+
+def _is_none_literal(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _condition_help(t: Type, text: str) -> str:
+    match t:
+        case IntType() | FloatType() | DurationType() | EnumType():
+            return f"compare it: `{text} != 0`"
+        case OptionType():
+            return f"write `{text} is not None`"
+        case TextType() | BytesType() | SetType() | SeqType() | DictType():
+            return f"write `len({text}) > 0`"
+        case KeyType() | ViewType():
+            return "compare it with something"
+        case _:
+            return "compare it with something"

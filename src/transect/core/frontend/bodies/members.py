@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands behind a dot or in brackets: state fields, entries of tables, fields, enum members."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+
+from transect.base.diagnostic import Label, closest
+from transect.base.span import Span
+from transect.core import ir
+from transect.core.frontend.bodies.context import short
+from transect.core.frontend.bodies.facts import Has, interval
+from transect.core.frontend.bodies.names import Names
+from transect.core.frontend.constants import constant_int
+from transect.core.frontend.modules import ClassDef, ConstantDef
+from transect.core.ir import Expr, FieldKind, TableRead
+from transect.core.types import (
+    INT,
+    ArrayType,
+    DictType,
+    OptionType,
+    StructType,
+    TableKind,
+    TableType,
+    TupleType,
+    ViewType,
+    is_value,
+    spell,
+)
+
+
+class Members(Names):
+    """Typing of attributes and subscripts."""
+
+    def own(self, node: ast.expr) -> str | None:
+        """`field` of `self.field`."""
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr=attr) if self.scope.lookup("self") is None:
+                return attr
+            case ast.Attribute(value=ast.Name(id=name), attr=attr) if self._is_old(name):
+                return f"old.{attr}"
+            case _:
+                return None
+
+    def _is_old(self, name: str) -> bool:
+        """The parameter of `migrate` and `migrate_back`: state of another version."""
+        return self.hook in ("migrate", "migrate_back") and name in self.scope.params
+
+    def state_field(self, node: ast.Attribute, name: str) -> ir.StateField | None:
+        """The field, or None with a diagnostic."""
+        fields = self.policy.old_fields if name.startswith("old.") else self.policy.fields
+        if name in fields:
+            return fields[name]
+        bare = name.removeprefix("old.")
+        close = closest(bare, [f.removeprefix("old.") for f in fields])
+        others: tuple[Label, ...] = ()
+        if close is not None:
+            declared = fields.get(close) or fields[f"old.{close}"]
+            others = (Label(declared.span, "a field with a close name is declared here"),)
+        if self.policy.method(bare) is not None:
+            self.error(
+                "P033",
+                node,
+                f"`{bare}` is a method, not a value",
+                f"call it: `self.{bare}(…)`",
+                label="a method",
+            )
+            return None
+        owner = ast.unparse(node.value)
+        at = self.span(node)
+        self.error(
+            "P006",
+            at,
+            f"no state field `{bare}`",
+            f"write `{owner}.{close}`" if close else f"declare it in the class: `{bare}: int = 0`",
+            label="unknown field",
+            others=others,
+        )
+        return None
+
+    def _attribute(self, node: ast.Attribute) -> Expr | None:
+        name = self.own(node)
+        if name is not None:
+            return self._own_field(node, name)
+        constant = self._member(node)
+        if constant is not None:
+            return constant
+        if isinstance(self.world.binding(self.module, node), ConstantDef):
+            binding = self.world.binding(self.module, node)
+            assert isinstance(binding, ConstantDef)
+            return self._named_constant(node, binding, None)
+        if node.attr == "overflow":
+            return self._overflow(node)
+        base = self.expression(node.value)
+        return None if base is None else self.field_of(base, node)
+
+    def _overflow(self, node: ast.Attribute) -> Expr | None:
+        name = self.own(node.value)
+        f = (
+            self.state_field(node.value, name)
+            if name is not None and isinstance(node.value, ast.Attribute)
+            else None
+        )
+        if f is not None and isinstance(f.type, TableType):
+            return ir.Lookup(TableRead.OVERFLOW, f.name, (), type=INT, span=self.span(node))
+        if name is None:
+            base = self.expression(node.value)
+            return None if base is None else self.field_of(base, node)
+        return None
+
+    def _own_field(self, node: ast.Attribute, name: str) -> Expr | None:
+        f = self.state_field(node, name)
+        if f is None:
+            return None
+        if isinstance(f.type, TableType | ArrayType):
+            self.error(
+                "P031",
+                node,
+                f"the table `{name}` as a whole is not a value",
+                f"look up a key: `self.{name}[key]`, ask `key in self.{name}`, or loop over it",
+                label=f"`{spell(f.type)}`",
+            )
+            return None
+        if not is_value(f.type) and f.kind is not FieldKind.GIVEN:
+            self.error(
+                "P031",
+                node,
+                f"`{name}` is for the operator, not for verdicts",
+                "keep a number of your own: `seen: int = 0`",
+                label=f"`{spell(f.type)}`",
+            )
+            return None
+        return ir.State(name, type=f.type, span=self.span(node))
+
+    def _member(self, node: ast.Attribute) -> Expr | None:
+        """`Code.ABORTED`"""
+        if isinstance(node.value, ast.Name) and self.scope.lookup(node.value.id) is not None:
+            return None
+        binding = self.world.binding(self.module, node.value)
+        if not isinstance(binding, ClassDef) or self.world.kind(binding) != "enum":
+            return None
+        enum = self.world.enum(binding)
+        members = dict(enum.members)
+        if node.attr in members:
+            return ir.Const(members[node.attr], type=enum, span=self.span(node))
+        close = closest(node.attr, members)
+        self.error(
+            "P031",
+            node,
+            f"`{enum.name}` has no member `{node.attr}`",
+            f"write `{enum.name}.{close}`" if close else f"members: {', '.join(members)}",
+            label="unknown member",
+        )
+        return ir.Const(0, type=enum, span=self.span(node))
+
+    def field_of(self, base: Expr, node: ast.Attribute) -> Expr | None:
+        """A field of a struct or view."""
+        match base.type:
+            case StructType() as struct:
+                f = struct.field(node.attr)
+                if f is not None:
+                    return ir.Attr(base, node.attr, type=f.type, span=self.span(node))
+                known = [x.name for x in struct.fields]
+            case ViewType() as view:
+                member = self.view_member(view, node.attr)
+                if member is not None:
+                    return ir.ViewField(base, node.attr, type=member.type, span=self.span(node))
+                known = self._view_names(view)
+            case OptionType():
+                self.error(
+                    "P022",
+                    node.value,
+                    f"`{short(node.value)}` may be None",
+                    f"test it first: `if {short(node.value)} is not None:`",
+                    label=f"`{spell(base.type)}`",
+                )
+                return None
+            case _:
+                known = []
+        close = closest(node.attr, known)
+        help = (
+            f"write `.{close}`"
+            if close
+            else f"it has {', '.join(known)}"
+            if known
+            else "plain values have no fields"
+        )
+        if isinstance(base.type, ViewType) and base.type.name in ("Any", "M", "R"):
+            help = "say which view the message is: `rpc: Rpc[Ask]` with `class Ask(Message): …`"
+        self.error(
+            "P031",
+            self._attr_span(node),
+            f"`{spell(base.type)}` has no field `{node.attr}`",
+            help,
+            label="unknown field",
+        )
+        return None
+
+    def _attr_span(self, node: ast.Attribute) -> Span:
+        whole = self.span(node)
+        return replace(whole, line=whole.end_line, column=max(whole.end_column - len(node.attr), 0))
+
+    def view_member(self, view: ViewType, name: str) -> ir.ViewMember | None:
+        """A member with the view's type arguments put in."""
+        declared = self.world.find_view(view.name)
+        member = None if declared is None else declared.member(name)
+        if declared is None or member is None:
+            return None
+        if isinstance(member.type, ViewType) and member.type.name in declared.params:
+            index = declared.params.index(member.type.name)
+            argument = view.arguments[index] if index < len(view.arguments) else ViewType("Any")
+            return replace(member, type=argument)
+        return member
+
+    def _view_names(self, view: ViewType) -> list[str]:
+        declared = self.world.find_view(view.name)
+        return [] if declared is None else [m.name for m in declared.members]
+
+    def _subscript(self, node: ast.Subscript) -> Expr | None:
+        name = self.own(node.value)
+        if name is not None and isinstance(node.value, ast.Attribute):
+            f = self.state_field(node.value, name)
+            if f is None:
+                return None
+            if not isinstance(f.type, TupleType):
+                return self.entry(node, f)
+        base = self.expression(node.value)
+        if base is None:
+            return None
+        match base.type:
+            case TupleType(items=items):
+                index = constant_int(node.slice, self.constant_number)
+                if index is not None and 0 <= index < len(items):
+                    return ir.Item(base, index, type=items[index], span=self.span(node))
+                self.error(
+                    "P027",
+                    node.slice,
+                    "the index of a tuple is a constant in its range",
+                    f"write a number from 0 to {len(items) - 1}",
+                    label="not such a number",
+                )
+            case DictType(key=key):
+                self.error(
+                    "P021",
+                    node,
+                    "the key may be missing",
+                    f"write `{short(node.value)}.get({short(node.slice)}, …)`",
+                    label=f"a map field; keys are `{spell(key)}`",
+                )
+            case _:
+                self.error(
+                    "P031",
+                    node,
+                    f"a `{spell(base.type)}` cannot be indexed",
+                    "only tables, arrays and tuples have `[…]`; loop over a sequence, and compare texts as a whole",
+                    label=f"`{spell(base.type)}`",
+                )
+        return None
+
+    def entry(self, node: ast.Subscript, f: ir.StateField) -> Expr | None:
+        """`self.table[key]`, read: a key known to be there, a tally, an index in range."""
+        span = self.span(node)
+        match f.type:
+            case ArrayType(item=item):
+                index = self.index(node, f)
+                return (
+                    None if index is None else ir.Lookup(TableRead.AT, f.name, (index,), type=item, span=span)
+                )
+            case TableType(kind=TableKind.TALLY, key=key_type, value=value):
+                key = self.value(node.slice, key_type, "the key")
+                return (
+                    None if key is None else ir.Lookup(TableRead.TOTAL, f.name, (key,), type=value, span=span)
+                )
+            case TableType(key=key_type, value=value):
+                key = self.value(node.slice, key_type, "the key")
+                if key is None:
+                    return None
+                if Has(f.name, key) not in self.facts.known:
+                    self.error(
+                        "P021",
+                        node,
+                        f"`{short(node.slice)}` may not be in `{f.name}`",
+                        f"write `self.{f.name}.get({short(node.slice)}, …)`, "
+                        f"or test `if {short(node.slice)} in self.{f.name}:` first",
+                        label="no test shows that the key is there",
+                        others=(Label(f.span, "declared here"),),
+                    )
+                    return None
+                if f.type.kind is TableKind.LRU:
+                    self.facts = self.facts.write_field(f.name, removes=False)
+                return ir.Lookup(TableRead.AT, f.name, (key,), type=value, span=span)
+            case _:
+                self.error(
+                    "P031",
+                    node,
+                    f"`{f.name}` cannot be indexed",
+                    "only tables and arrays have `[…]`",
+                    label=f"`{spell(f.type)}`",
+                )
+                return None
+
+    def index(self, node: ast.Subscript, f: ir.StateField) -> Expr | None:
+        """An array index that is certainly in range."""
+        assert isinstance(f.type, ArrayType)
+        index = self.value(node.slice, INT, "the index")
+        if index is None:
+            return None
+        low, high = interval(index, self.facts)
+        if low < 0 or high >= f.type.length:
+            text = short(node.slice)
+            self.error(
+                "P027",
+                node.slice,
+                f"`{text}` may be outside of `{f.name}`",
+                f"test it first: `if 0 <= {text} < {f.type.length}:`, or write `{text} % {f.type.length}`",
+                label=f"must be from 0 to {f.type.length - 1}",
+                others=(Label(f.span, f"{f.type.length} elements"),),
+            )
+            return None
+        return index

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Literals, locals and named constants."""
+
+from __future__ import annotations
+
+import ast
+
+from transect.base.diagnostic import Label, closest
+from transect.core import ir
+from transect.core.frontend.bodies.calls import Calls
+from transect.core.frontend.bodies.context import short
+from transect.core.frontend.constants import constant_int, fit, int_range, literal
+from transect.core.frontend.modules import ConstantDef, Surface
+from transect.core.ir import Expr
+from transect.core.types import (
+    BOOL,
+    FLOAT,
+    INT,
+    U64,
+    UNIT,
+    BytesType,
+    DurationType,
+    FloatType,
+    InstantType,
+    OptionType,
+    TextType,
+    Type,
+    spell,
+)
+
+
+class Names(Calls):
+    """Typing of literals and names."""
+
+    def _constant(self, node: ast.Constant, wanted: Type | None) -> Expr | None:
+        value = node.value
+        target = wanted.item if isinstance(wanted, OptionType) else wanted
+        match value:
+            case bool():
+                t: Type = BOOL
+            case int():
+                t = (
+                    target
+                    if isinstance(target, FloatType | InstantType | DurationType) or target == U64
+                    else INT
+                )
+            case float():
+                t = FLOAT
+            case str():
+                t = TextType()
+            case bytes():
+                t = BytesType()
+            case None:
+                return ir.Const(None, type=UNIT, span=self.span(node))
+            case _:
+                self.error(
+                    "P047",
+                    node,
+                    f"`{short(node)}` is not a literal of the language",
+                    "literals are integers, floats, text, bytes, True, False and None",
+                    label="not part of the language",
+                )
+                return None
+        return self._fitted(node, value, t)
+
+    def _fitted(self, node: ast.expr, value: object, t: Type) -> Expr | None:
+        ok, plain = fit(value, t)
+        if not ok:
+            low, high = int_range(64, t != U64)
+            why = (
+                f"`{spell(t)}` goes from {low} to {high}"
+                if isinstance(value, int)
+                else "it is not valid UTF-8"
+            )
+            self.error(
+                "P039", node, f"`{short(node)}` does not fit in a `{spell(t)}`", why, label="out of range"
+            )
+            return None
+        return ir.Const(plain, type=t, span=self.span(node))
+
+    def _name(self, node: ast.Name, wanted: Type | None) -> Expr | None:
+        found = self.scope.lookup(node.id)
+        if found is not None:
+            return self._local(node, *found)
+        match self.world.binding(self.module, node):
+            case ConstantDef() as constant:
+                return self._named_constant(node, constant, wanted)
+            case Surface(name=name) if name in ("True", "False", "None"):
+                return None
+            case None:
+                self._unknown_name(node)
+            case _:
+                self.error(
+                    "P033",
+                    node,
+                    f"`{node.id}` is not a value",
+                    "call it, or name a member of it",
+                    label="a class, function or module",
+                )
+        return None
+
+    def _local(self, node: ast.Name, unique: str, t: Type | None) -> Expr | None:
+        if t is None:
+            return None
+        if unique not in self.facts.assigned and unique in self.scope.types:
+            first = self.scope.first.get(node.id)
+            others = () if first is None else (Label(first, "assigned here, but not on every path"),)
+            self.error(
+                "P024",
+                node,
+                f"`{node.id}` may have no value here",
+                f"give `{node.id}` a value before the branch or loop",
+                label="not assigned on every path",
+                others=others,
+            )
+            return None
+        return ir.Local(unique, type=t, span=self.span(node))
+
+    def _unknown_name(self, node: ast.Name) -> None:
+        if node.id == "self":
+            self.error(
+                "P045",
+                node,
+                "`self` is not a value",
+                "name a field of it, `self.field`, or call a helper, `self._helper()`",
+                label="only before a dot",
+            )
+            return
+        known = [*self.scope.types, *self.scope.params, *self.module.names]
+        close = closest(node.id, known)
+        field_help = (
+            f"write `self.{node.id}`"
+            if node.id in self.policy.fields
+            else f"write `{close}`"
+            if close
+            else "assign it first, or import it"
+        )
+        self.error(
+            "P007", node, f"unknown name `{node.id}`", field_help, label="not a local, parameter or import"
+        )
+
+    def _named_constant(self, node: ast.expr, constant: ConstantDef, wanted: Type | None) -> Expr | None:
+        """`NAME: Final = 5`: as if its value stood here; `NAME: Final[u64] = 5` has that type."""
+        declared = constant.node.annotation
+        value = constant.node.value
+        if isinstance(declared, ast.Subscript):
+            t = self.world.type_of(constant.module, declared.slice)
+            if t is None:
+                return None
+            ok, plain = literal(value, t)
+            if ok:
+                return ir.Const(plain, type=t, span=self.span(node))
+        elif isinstance(declared, ast.Name) and declared.id == "Final":
+            return self._folded_constant(node, constant, wanted)
+        self.error(
+            "P028",
+            node,
+            f"`{short(node)}` is not a constant",
+            f"write `{short(node)}: Final = …` with a literal",
+            label="not declared `Final` with a literal",
+        )
+        return None
+
+    def _folded_constant(self, node: ast.expr, constant: ConstantDef, wanted: Type | None) -> Expr | None:
+        value = constant.node.value
+        number = None if value is None else constant_int(value, lambda n: self.constant_number(n, constant))
+        if number is not None:
+            stand_in = ast.copy_location(ast.Constant(number), node)
+            e = self._constant(stand_in, wanted)
+            return e
+        match value:
+            case ast.Constant(value=plain):
+                return self._constant(ast.copy_location(ast.Constant(plain), node), wanted)
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=float(plain))):
+                return ir.Const(-plain, type=FLOAT, span=self.span(node))
+            case ast.Call(func=ast.Name(id=unit), args=[count]) if unit in ("ns", "us", "ms", "seconds"):
+                return self.duration(node, unit, count)
+            case _:
+                self.error(
+                    "P028",
+                    node,
+                    f"`{short(node)}` is not a literal constant",
+                    "a constant is a number, text, duration, True or False",
+                    label="its value is computed",
+                )
+                return None
+
+    def constant_number(self, node: ast.expr, within: ConstantDef | None = None) -> int | None:
+        """The integer that a module's constant stands for, or None."""
+        module = self.module if within is None else within.module
+        binding = self.world.binding(module, node)
+        if isinstance(binding, ConstantDef) and binding is not within and binding.node.value is not None:
+            return constant_int(binding.node.value, lambda n: self.constant_number(n, binding))
+        return None
+
+    def flexible(self, node: ast.expr) -> bool:
+        """Whether the node is a number that takes the type of its context."""
+        match node:
+            case ast.Constant(value=int() | float()):
+                return not isinstance(node.value, bool)
+            case ast.UnaryOp(op=ast.USub() | ast.Invert(), operand=operand):
+                return self.flexible(operand)
+            case ast.BinOp(left=left, right=right):
+                return self.flexible(left) and self.flexible(right)
+            case ast.Name(id=name) if self.scope.lookup(name) is None:
+                binding = self.world.binding(self.module, node)
+                return (
+                    isinstance(binding, ConstantDef)
+                    and isinstance(binding.node.annotation, ast.Name)
+                    and self.constant_number(node) is not None
+                )
+            case _:
+                return False

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hooks of a policy: what the base class declares, and how the policy's own definitions fit."""
+
+from __future__ import annotations
+
+import ast
+
+from transect.core import ir
+from transect.core.frontend.declare import qualified
+from transect.core.frontend.fields import FieldReader
+from transect.core.frontend.helpers import Helpers
+from transect.core.frontend.members import Hook, decorator_name, signature
+from transect.core.frontend.modules import ClassDef
+from transect.core.ir import StateField
+from transect.core.types import (
+    UNIT,
+    ViewType,
+    spell,
+)
+
+
+class Handlers(Helpers):
+    """Reading of hooks, typing of handlers."""
+
+    def _read_hooks(self) -> None:
+        for cls in reversed([c for c in self.lineage if c.module.library]):
+            for node in cls.node.body:
+                if isinstance(node, ast.FunctionDef) and not node.name.startswith("__"):
+                    self.hooks[node.name] = self._hook(cls, node)
+        self.nonempty = {name: h.nonempty for name, h in self.hooks.items() if h.nonempty is not None}
+
+    def _hook(self, cls: ClassDef, node: ast.FunctionDef) -> Hook:
+        module = cls.module
+        params = tuple(self._param(module, a) for a in [*node.args.posonlyargs, *node.args.args][1:])
+        returns = UNIT if node.returns is None else self.world.type_of(module, node.returns)
+        assert returns is not None, f"{module.name}.{node.name} has no legal result type"
+        marks = {decorator_name(d): d for d in node.decorator_list}
+        nonempty = marks.get("nonempty")
+        given = ast.literal_eval(nonempty.args[0]) if isinstance(nonempty, ast.Call) else None
+        return Hook(cls, node, params, returns, _is_stub(node), "intrinsic" in marks, given)
+
+    def _handler(self, name: str, hook: Hook) -> ir.Function | None:
+        found = self.method(name)
+        if found is None:
+            if hook.required:
+                self.diagnostics.error(
+                    "P008",
+                    f"`{self.cls.node.name}` does not define `{name}`",
+                    self.cls.module.source.header(self.cls.node),
+                    label=f"`{qualified(hook.owner)}` needs it",
+                    help=f"write `def {name}({signature(hook)}) -> {spell(hook.returns)}:`",
+                )
+                return None
+            return self._type(
+                hook.owner.module, hook.node, name, hook.params, hook.returns, hook.owner, default=True
+            )
+        owner, node = found
+        params = self._hook_params(owner.module, node, hook)
+        return None if params is None else self._type(owner.module, node, name, params, hook.returns, owner)
+
+    def _migration(self, name: str) -> ir.Function | None:
+        """`migrate(self, old: V1)`: the fields of V1 are readable as `old.field`."""
+        found = self.method(name)
+        if found is None:
+            return None
+        owner, node = found
+        args = [*node.args.posonlyargs, *node.args.args]
+        annotation = args[1].annotation if len(args) == 2 else None
+        binding = None if annotation is None else self.world.binding(owner.module, annotation)
+        if not isinstance(binding, ClassDef) or self.world.kind(binding) != "old":
+            self.diagnostics.error(
+                "P048",
+                f"`{name}` takes the old state",
+                owner.module.source.header(node),
+                label="no class of old state",
+                help=f"write `def {name}(self, old: V1) -> None:` and `class V1(OldState):` with the old fields",
+            )
+            return None
+        reader = FieldReader(self.world, binding.module, self._scopes())
+        self.old_fields = {f"old.{f.name}": _renamed(f) for f in self._class_fields(binding, reader)}
+        params = (ir.Param(args[1].arg, ViewType(binding.node.name), owner.module.source.span(args[1])),)
+        return self._type(owner.module, node, name, params, UNIT, owner)
+
+
+def _is_stub(node: ast.FunctionDef) -> bool:
+    """`...` after the docstring: no default."""
+    last = node.body[-1]
+    return (
+        isinstance(last, ast.Expr) and isinstance(last.value, ast.Constant) and last.value.value is Ellipsis
+    )
+
+
+def _renamed(f: StateField) -> StateField:
+    return ir.StateField(f"old.{f.name}", f.type, f.kind, f.default, f.options, f.doc, span=f.span)
