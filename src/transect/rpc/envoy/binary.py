@@ -137,7 +137,7 @@ def _abi(elf: Elf) -> str:
     constants = _constants(elf)
     versions = sorted(set(ABI.findall(constants)))
     if len(versions) == 1:
-        return versions[0].decode()
+        return str(versions[0], "ascii")
     if not versions and ABI_HASH.search(constants):
         return "before v0.1"
     return ""
@@ -158,7 +158,7 @@ def _version(path: Path) -> str:
             f"{path} --version says {said[0] if said else 'nothing'}",
             "give another one: --envoy PATH",
         )
-    return found[1]
+    return str(found[1])
 
 
 def problems(module: Path, binary: Binary) -> list[str]:

@@ -67,8 +67,8 @@ def _digest(chain: Artifact, command: Sequence[str]) -> str:
 def build(chain: Artifact, folder: Path, *, cc: str | None = None, flags: Sequence[str] = ()) -> Path:
     """Compile the chain's C files together with the module's into `folder`/libtransect_HASH.so.
 
-    Raises Unavailable without a compiler.  A compiler that refuses our own code is our own error: RuntimeError with what
-    it said; the sources stay in `folder` then.
+    Raises Unavailable without a compiler.  A compiler that refuses our own code is our own error: RuntimeError with
+    what it said; the sources stay in `folder` then.
     """
     command = [str(compiler(cc)), *FLAGS, *flags]
     name = f"libtransect_{_digest(chain, command)}"
@@ -78,15 +78,12 @@ def build(chain: Artifact, folder: Path, *, cc: str | None = None, flags: Sequen
     folder.mkdir(parents=True, exist_ok=True)
     sources = folder / name
     chain_files = [p for p in chain.write(sources) if p.suffix == ".c"]
+    folders = [f"-I{p}" for p in (sources, RUNTIME, C_RUNTIME)]
+    inputs = [*folders, *map(str, fixed_sources()), *map(str, chain_files), "-lm"]
     handle, unfinished = tempfile.mkstemp(prefix=f".{name}-", suffix=".so", dir=folder)
     os.close(handle)
     try:
-        run = subprocess.run(
-            [*command, f"-I{sources}", f"-I{RUNTIME}", f"-I{C_RUNTIME}", *map(str, fixed_sources())]
-            + [*map(str, chain_files), "-o", unfinished, "-lm"],
-            capture_output=True,
-            text=True,
-        )
+        run = subprocess.run([*command, *inputs, "-o", unfinished], capture_output=True, text=True)
         if run.returncode:
             raise RuntimeError(f"the C compiler refuses {sources}:\n{run.stderr}")
         Path(unfinished).chmod(0o755)

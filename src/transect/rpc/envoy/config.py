@@ -12,6 +12,7 @@ from typing import Any
 Json = dict[str, Any]
 ROUTE_HEADER = "x-transect-route"  # the module sets it, the routing table matches it, no client can
 API = "type.googleapis.com/envoy."
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def _route(match: Json, cluster: str) -> Json:
 
 def _cluster(name: str, at: Endpoint) -> Json:
     options = {
-        "@type": API + "extensions.upstreams.http.v3.HttpProtocolOptions",
+        "@type": "type.googleapis.com/" + HTTP_OPTIONS,
         "explicit_http_config": {"http2_protocol_options": {}},
     }
     numeric = bool(at.path) or at.host.replace(".", "").isdigit() or ":" in at.host
@@ -182,9 +183,7 @@ def _cluster(name: str, at: Endpoint) -> Json:
         "name": name,
         "type": "STATIC" if numeric else "STRICT_DNS",
         "connect_timeout": "5s",
-        "typed_extension_protocol_options": {
-            API.split("/")[1] + "extensions.upstreams.http.v3.HttpProtocolOptions": options
-        },
+        "typed_extension_protocol_options": {HTTP_OPTIONS: options},
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": at.address()}}]}],

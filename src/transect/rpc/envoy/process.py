@@ -99,8 +99,8 @@ def start(
 ) -> Envoy:
     """Write `config` to `folder`, start, and return when Envoy serves.
 
-    `config` must have its admin socket at `folder`/admin.sock.  Raises EnvoyFailed with Envoy's own reason (a busy port,
-    a module that it refuses); the log is in `folder`.
+    `config` must have its admin socket at `folder`/admin.sock.  Raises EnvoyFailed with Envoy's own reason (a busy
+    port, a module that it refuses); the log is in `folder`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / "envoy.json"

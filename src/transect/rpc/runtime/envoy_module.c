@@ -233,6 +233,14 @@ static int64_t timeout_of(struct envoy_buffer text) {
     return unit ? n * ns[unit - units] : 0;
 }
 
+/* Envoy has chosen a route before any filter runs. */
+static void forbid_route(struct stream *s) {
+    struct envoy_buffer asked;
+    if (!header_of(s, REQUEST_HEADERS, "x-transect-route", &asked)) return;
+    set_header(s, REQUEST_HEADERS, "x-transect-route", NULL, 0);
+    CALLBACK(http_clear_route_cache)(s->filter);
+}
+
 static void begin(struct stream *s) {
     struct envoy_buffer path = {"", 0}, peer, timeout;
     s->grpc = 1;
@@ -244,7 +252,7 @@ static void begin(struct stream *s) {
         int64_t ns = timeout_of(timeout), slack = ns / 10 < 5000000 ? ns / 10 : 5000000;
         s->deadline = ns ? s->began + ns - slack : 0; /* the client's clock started before ours */
     }
-    if (s->config->routes.count) set_header(s, REQUEST_HEADERS, "x-transect-route", NULL, 0);
+    if (s->config->routes.count) forbid_route(s);
     s->streaming = (uint8_t)has_name(&s->config->streaming, (const char *)s->rpc.method.data, s->rpc.method.size);
     s->request.open = s->streaming;
     count(&s->config->totals.rpcs);

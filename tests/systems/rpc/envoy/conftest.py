@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.systems.rpc.envoy.kit import Echo, Proxy, channel, compiled, proxy, serving
+
+
+@pytest.fixture(scope="session")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of compiled modules."""
+    return tmp_path_factory.mktemp("modules")
+
+
+@pytest.fixture(scope="session")
+def probe(modules: Path) -> Path:
+    """A chain that obeys messages and keeps a diary."""
+    return compiled("probe_chain.c", modules)
+
+
+@pytest.fixture(scope="session")
+def echo() -> Iterator[tuple[int, Echo]]:
+    """A real service: its port and what it saw."""
+    handler = Echo()
+    with serving(handler) as port:
+        yield port, handler
+
+
+@pytest.fixture
+def running(probe: Path, echo: tuple[int, Echo], tmp_path: Path) -> Iterator[Proxy]:
+    """A proxy of one's own around the probe chain."""
+    with proxy(probe, tmp_path, echo[0]) as it:
+        yield it
+
+
+@pytest.fixture
+def client(running: Proxy) -> Iterator[grpc.Channel]:
+    with channel(running.port) as it:
+        yield it

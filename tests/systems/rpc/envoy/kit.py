@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the Envoy carrier share: an echo service, a proxy around a chain, the probe chain's diary."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from transect.emit.artifact import Artifact
+from transect.rpc.envoy import (
+    Control,
+    Endpoint,
+    Envoy,
+    Module,
+    Settings,
+    bootstrap,
+    build,
+    check,
+    find,
+    start,
+)
+
+HERE = Path(__file__).parent
+ECHO, STREAM, COLLECT, COUNT = "/t.Echo/Echo", "/t.Echo/Stream", "/t.Echo/Collect", "/t.Echo/Count"
+STREAMING = (STREAM, COLLECT, COUNT)
+REPLY, REJECTED, CANCEL, DEADLINE, RESET = range(5)
+
+
+class Echo(grpc.GenericRpcHandler):
+    """All four kinds of methods over raw bytes; `log` has the metadata of each call."""
+
+    def __init__(self) -> None:
+        self.log: list[dict[str, Any]] = []
+        self.extra: dict[str, Callable[[bytes, Any], bytes]] = {}
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        self.log.append(dict(details.invocation_metadata))
+        kinds: dict[str, grpc.RpcMethodHandler] = {
+            ECHO: grpc.unary_unary_rpc_method_handler(lambda r, c: r),
+            STREAM: grpc.stream_stream_rpc_method_handler(lambda it, c: it),
+            COLLECT: grpc.stream_unary_rpc_method_handler(lambda it, c: b"|".join(it)),
+            COUNT: grpc.unary_stream_rpc_method_handler(lambda r, c: iter([r] * 3)),
+        }
+        if details.method in self.extra:
+            return grpc.unary_unary_rpc_method_handler(self.extra[details.method])
+        return kinds.get(details.method)
+
+
+@contextmanager
+def serving(handler: grpc.GenericRpcHandler) -> Iterator[int]:
+    """A real gRPC server; its port."""
+    server = grpc.server(
+        ThreadPoolExecutor(40),
+        options=[("grpc.max_receive_message_length", 64 << 20), ("grpc.so_reuseport", 0)],
+    )
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(0).wait()
+
+
+def compiled(chain: str, folder: Path, *flags: str) -> Path:
+    """A chain written by hand, as a module."""
+    return build(Artifact({"chain.c": (HERE / chain).read_bytes()}), folder, flags=flags)
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A running Envoy around a chain."""
+
+    envoy: Envoy
+    control: Control
+
+    @property
+    def port(self) -> int:
+        return self.envoy.address.port
+
+    def diary(self) -> list[list[str]]:
+        """What the carrier called so far, a line each."""
+        return [line.split(" ") for line in self.control.save(0).decode().splitlines()]
+
+    def ends(self, expected: int = 0) -> dict[int, tuple[int, int]]:
+        """(code, cause) of each RPC that has ended, by its number; waits for `expected` more than that."""
+        until = time.monotonic() + 5
+        while True:
+            lines = [line for line in self.diary() if line[0] == "end"]
+            found = {int(line[1]): (int(line[2]), int(line[3])) for line in lines}
+            assert len(found) == len(lines), "an RPC was finished twice"
+            if len(found) >= expected or time.monotonic() > until:
+                return found
+            time.sleep(0.01)
+
+    def entered_and_finished(self) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+        """(RPC, element) pairs whose `request` ran, each once, and those whose `finish` ran."""
+        diary = self.diary()
+        entered = {(line[1], line[2]) for line in diary if line[0] == "q"}
+        return Counter(entered), Counter((line[1], line[2]) for line in diary if line[0] == "f")
+
+
+@contextmanager
+def proxy(
+    library: Path,
+    folder: Path,
+    upstream: int | Endpoint,
+    *,
+    workers: int = 1,
+    routes: dict[str, Endpoint] | None = None,
+    **settings: Any,
+) -> Iterator[Proxy]:
+    """Envoy with that module in front of a port on this machine."""
+    binary = find()
+    check(library, binary)
+    folder.mkdir(parents=True, exist_ok=True)
+    given: dict[str, Any] = {"streaming": STREAMING, "control": str(folder / "module.sock")} | settings
+    module = Module(library, Settings(routes=tuple(routes or {}), **given))
+    config = bootstrap(
+        listen=Endpoint(),
+        upstream=upstream if isinstance(upstream, Endpoint) else Endpoint(port=upstream),
+        modules=[module],
+        routes=routes or {},
+        admin=folder / "admin.sock",
+    )
+    with start(binary, config, folder, modules=library.parent, workers=workers) as envoy:
+        yield Proxy(envoy, Control(folder / "module.sock"))
+        assert envoy.alive, envoy.log.read_text()[-2000:]
+
+
+@contextmanager
+def channel(port: int, **options: int) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(
+        f"127.0.0.1:{port}", options=[("grpc.max_receive_message_length", 64 << 20), *options.items()]
+    ) as c:
+        yield c
+
+
+def outcome(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str, Any]:
+    """(status, its text, the reply) of a call."""
+    try:
+        return grpc.StatusCode.OK, "", call()
+    except grpc.RpcError as error:
+        return error.code(), error.details() or "", None

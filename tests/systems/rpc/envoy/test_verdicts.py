@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a chain decides happens to real RPCs through a real Envoy: unary and streaming."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.systems.rpc.envoy.kit import (
+    COLLECT,
+    COUNT,
+    ECHO,
+    REJECTED,
+    REPLY,
+    STREAM,
+    Echo,
+    Proxy,
+    channel,
+    outcome,
+    proxy,
+    serving,
+)
+from transect.rpc.envoy import Endpoint
+
+pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
+
+DENIED = grpc.StatusCode.PERMISSION_DENIED
+
+
+def hooks(running: Proxy) -> list[str]:
+    """The order of hooks: `q0` is `request` of element 0, `p` response, `f` finish."""
+    running.ends(1)
+    return [line[0] + line[2] for line in running.diary() if line[0] in "qpf"]
+
+
+# --- one message --------------------------------------------------------------------------------------------------
+
+
+def test_hooks_run_in_chain_order_and_in_reverse(running: Proxy, client: grpc.Channel) -> None:
+    assert client.unary_unary(ECHO)(b"hello") == b"hello"
+    assert hooks(running) == ["q0", "q1", "p1", "p0", "f1", "f0"]
+    assert running.ends() == {1: (0, REPLY)}
+    assert running.diary()[0][2:] == [ECHO, "127.0.0.1"]
+
+
+def test_a_rejection_is_a_status_and_the_server_never_hears_of_it(
+    running: Proxy, client: grpc.Channel, echo: tuple[int, Echo]
+) -> None:
+    before = len(echo[1].log)
+    assert outcome(lambda: client.unary_unary(ECHO)(b"q1 reject 7 not you")) == (DENIED, "not you", None)
+    assert len(echo[1].log) == before
+    assert hooks(running) == ["q0", "q1", "f1", "f0"]
+    assert running.ends() == {1: (7, REJECTED)}
+
+
+def test_later_elements_are_not_entered(running: Proxy, client: grpc.Channel) -> None:
+    assert outcome(lambda: client.unary_unary(ECHO)(b"q0 reject 7 no"))[0] is DENIED
+    assert hooks(running) == ["q0", "f0"]
+
+
+@pytest.mark.parametrize("text", ["100 % zażółć gęślą", 'a, b; c: "d"', "", "tab\there"])
+def test_the_text_of_a_rejection_arrives_as_written(client: grpc.Channel, text: str) -> None:
+    assert outcome(lambda: client.unary_unary(ECHO)(b"q0 reject 3 " + text.encode()))[1] == text
+
+
+def test_a_reply_may_be_rejected(running: Proxy, client: grpc.Channel) -> None:
+    assert outcome(lambda: client.unary_unary(ECHO)(b"p1 reject 9 bad reply")) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "bad reply",
+        None,
+    )
+    assert hooks(running) == ["q0", "q1", "p1", "f1", "f0"]
+    assert running.ends() == {1: (9, REJECTED)}
+
+
+def test_an_element_may_answer_itself(running: Proxy, client: grpc.Channel, echo: tuple[int, Echo]) -> None:
+    before = len(echo[1].log)
+    reply, call = client.unary_unary(ECHO).with_call(b"q1 respond from the cache")
+    assert (reply, call.code()) == (b"from the cache", grpc.StatusCode.OK)
+    assert len(echo[1].log) == before
+    assert running.ends() == {1: (0, REPLY)}
+
+
+def test_requests_and_replies_may_be_rewritten(client: grpc.Channel) -> None:
+    echo = client.unary_unary(ECHO)
+    assert echo(b"q0 rewrite short") == b"short"
+    assert echo(b"q0 rewrite " + b"long" * 900) == b"long" * 900
+    assert echo(b"p0 rewrite other") == b"other"
+    assert echo(b"q1 rewrite ") == b""
+
+
+@pytest.mark.parametrize("hook", ["q1", "p1"])
+def test_a_delay_is_kept(client: grpc.Channel, hook: str) -> None:
+    began = time.monotonic()
+    assert client.unary_unary(ECHO)(f"{hook} after 60".encode())
+    assert 0.06 <= time.monotonic() - began < 0.5
+
+
+def test_delays_of_elements_add_up(client: grpc.Channel) -> None:
+    began = time.monotonic()
+    assert client.unary_unary(ECHO)(b"q0 after 30\nq1 after 30\np0 after 30")
+    assert 0.09 <= time.monotonic() - began < 0.5
+
+
+def test_a_route_leads_elsewhere_and_no_client_can_choose_it(
+    probe: Path, echo: tuple[int, Echo], tmp_path: Path
+) -> None:
+    other = Echo()
+    with serving(other) as port, proxy(probe, tmp_path, echo[0], routes={"canary": Endpoint(port=port)}) as p:
+        with channel(p.port) as c:
+            assert c.unary_unary(ECHO)(b"q0 to canary")
+            assert len(other.log) == 1
+            assert c.unary_unary(ECHO)(b"plain", metadata=[("x-transect-route", "canary")])
+            assert len(other.log) == 1
+            assert outcome(lambda: c.unary_unary(ECHO)(b"q0 to nowhere"))[0] is grpc.StatusCode.UNAVAILABLE
+
+
+# --- headers ------------------------------------------------------------------------------------------------------
+
+
+def test_elements_read_set_and_remove_headers(
+    running: Proxy, client: grpc.Channel, echo: tuple[int, Echo]
+) -> None:
+    told = b"q0 get q x-in\nq0 set q x-new 1\nq1 remove q x-in\nq1 set p x-early 2\np0 set p x-late 3\np0 set t x-end 4"
+    _, call = client.unary_unary(ECHO).with_call(told, metadata=[("x-in", "a"), ("x-in", "b")])
+    seen = echo[1].log[-1]
+    assert (seen.get("x-new"), seen.get("x-in")) == ("1", None)
+    assert ["get", "1", "x-in=b"] in running.diary(), "of several, the last"
+    initial, final = dict(call.initial_metadata()), dict(call.trailing_metadata())
+    assert (initial["x-early"], initial["x-late"]) == ("2", "3")
+    assert (final["x-end"], final["x-finished"]) == ("4", "yes")
+
+
+def test_a_header_set_for_later_is_read_at_once(running: Proxy, client: grpc.Channel) -> None:
+    client.unary_unary(ECHO)(b"q0 get t x-a\nq0 set t x-a 1\nq1 get t x-a\nq1 remove t x-a\nq1 get t x-a")
+    got = [line[2:] for line in running.diary() if line[0] == "get"]
+    assert got == [["x-a", "absent"], ["x-a=1"], ["x-a", "absent"]]
+
+
+def test_a_header_that_would_break_the_connection_is_not_set(running: Proxy, client: grpc.Channel) -> None:
+    assert client.unary_unary(ECHO)(b"q0 set q X-Upper 1\nq0 set q x-ctl a\rb\nq0 set q :path /other")
+    assert running.control.status()["bad_headers"] == 3
+
+
+def test_our_own_replies_carry_headers_that_elements_set(client: grpc.Channel) -> None:
+    _, call = client.unary_unary(ECHO).with_call(b"q0 set t x-a 1\nq0 set p x-b 2\nq1 respond hi")
+    assert dict(call.trailing_metadata())["x-a"] == "1"
+    assert dict(call.initial_metadata())["x-b"] == "2"
+    with pytest.raises(grpc.RpcError) as caught:
+        client.unary_unary(ECHO)(b"q0 set t x-a 1\nq1 reject 7 no")
+    assert dict(caught.value.trailing_metadata())["x-a"] == "1"
+
+
+# --- many messages ------------------------------------------------------------------------------------------------
+
+
+def talk(client: grpc.Channel, *messages: bytes) -> tuple[list[bytes], grpc.StatusCode, str]:
+    """What came back from the echoing stream, and how it ended."""
+    got: list[bytes] = []
+    call = client.stream_stream(STREAM)(iter(messages), timeout=10)
+    try:
+        got.extend(call)
+    except grpc.RpcError:
+        pass
+    return got, call.code(), call.details()
+
+
+def test_each_message_of_a_stream_is_decided_as_it_comes(running: Proxy, client: grpc.Channel) -> None:
+    """The client sends the next message only after the reply to the last: nothing waits for the end of the stream."""
+    call, sent = None, []
+
+    def speak() -> object:
+        for i in range(3):
+            while len(sent) < i:
+                time.sleep(0.001)
+            yield f"{i}".encode()
+
+    call = client.stream_stream(STREAM)(speak(), timeout=10)
+    for reply in call:
+        sent.append(reply)
+    assert sent == [b"0", b"1", b"2"]
+    running.ends(1)
+    assert [line[0] for line in running.diary() if line[0] in "qp"] == ["q", "q", "p", "p"] * 3
+
+
+def test_a_request_rejected_in_the_middle_ends_the_stream_with_its_status(
+    running: Proxy, client: grpc.Channel
+) -> None:
+    call = client.stream_stream(STREAM)(iter([b"a", b"b", b"q0 reject 7 enough", b"d"]), timeout=10)
+    with pytest.raises(grpc.RpcError):
+        list(call)
+    assert (call.code(), call.details()) == (DENIED, "enough")
+    assert running.ends(1) == {1: (7, REJECTED)}
+
+
+def test_a_reply_rejected_in_the_middle_loses_none_before_it(running: Proxy, client: grpc.Channel) -> None:
+    got, code, text = talk(client, b"a", b"b", b"p0 reject 7 enough", b"d")
+    assert (got, code, text) == ([b"a", b"b"], DENIED, "enough")
+    assert running.ends(1) == {1: (7, REJECTED)}
+
+
+def test_all_kinds_of_methods(running: Proxy, client: grpc.Channel) -> None:
+    assert client.stream_unary(COLLECT)(iter([b"a", b"q0 rewrite b", b"c"])) == b"a|b|c"
+    assert list(client.unary_stream(COUNT)(b"p0 rewrite x")) == [b"x"] * 3
+    assert talk(client, b"a", b"p1 rewrite B", b"c") == ([b"a", b"B", b"c"], grpc.StatusCode.OK, "")
+    rejected = outcome(lambda: client.stream_unary(COLLECT)(iter([b"a", b"q1 reject 8 full"])))
+    assert rejected == (grpc.StatusCode.RESOURCE_EXHAUSTED, "full", None)
+    assert running.ends(4) == {1: (0, REPLY), 2: (0, REPLY), 3: (0, REPLY), 4: (8, REJECTED)}
+
+
+@pytest.mark.parametrize("hook", ["q0", "p0"])
+def test_a_delay_in_a_stream_keeps_the_order(client: grpc.Channel, hook: str) -> None:
+    began = time.monotonic()
+    messages = (b"a", f"{hook} after 40".encode(), b"c", f"{hook} after 40\n".encode(), b"e")
+    assert talk(client, *messages) == (list(messages), grpc.StatusCode.OK, "")
+    assert 0.08 <= time.monotonic() - began < 0.6
+
+
+@pytest.mark.parametrize("hook", ["q0", "p0"])
+def test_a_rejection_behind_a_delay(running: Proxy, client: grpc.Channel, hook: str) -> None:
+    got, code, text = talk(client, b"a", f"{hook} after 40".encode(), f"{hook} reject 7 no".encode(), b"d")
+    assert (code, text) == (DENIED, "no")
+    assert got[:1] in ([b"a"], []) if hook == "q0" else got == [b"a", b"p0 after 40"]
+    assert running.ends(1) == {1: (7, REJECTED)}
+
+
+def test_methods_not_declared_as_streaming_stream_all_the_same(
+    probe: Path, echo: tuple[int, Echo], tmp_path: Path
+) -> None:
+    with proxy(probe, tmp_path, echo[0], streaming=()) as p, channel(p.port) as c:
+        assert talk(c, b"a", b"b") == ([b"a", b"b"], grpc.StatusCode.OK, "")
+        assert talk(c, b"p0 reject 7 first") == ([], DENIED, "first")
+        assert talk(c, b"a", b"p0 reject 7 second") == ([b"a"], DENIED, "second")
