@@ -15,7 +15,7 @@
 | `Reject{…}`, `[a, b]`              | MakeStruct, MakeTuple                                                  |
 | `min{v for x in s if c else d}`    | Reduce; `set{…}` is MakeSet                                            |
 | `e::T`                             | `e` of a type that its operands do not give it                         |
-| `int?`, `&Rpc[Ask]`, `#Client`     | Option, View, Key; `[T]` sequence, `{T}` set, `{K: V}` map, `(T, U)`   |
+| `int?`, `&Rpc[&Ask]`, `#Client`    | Option, View, Key; `[T]` sequence, `{T}` set, `{K: V}` map, `(T, U)`   |
 
 After `;` come the spans of the line's nodes, in the order in which the nodes end: `line:column+length`, without the
 line when it is the one before, `k!` in front for another file, `=` for the same span again, `-` for none.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import assert_never
 
 from transect.base.span import Span
@@ -54,9 +54,9 @@ class _Types:
             case OptionType(item=item):
                 return f"{self.text(item)}?"
             case TextType(bound=int(bound)):
-                return f"str<{bound}>"
+                return f"str[{bound}]"
             case BytesType(bound=int(bound)):
-                return f"bytes<{bound}>"
+                return f"bytes[{bound}]"
             case TupleType(items=items):
                 return f"({', '.join(map(self.text, items))})"
             case SetType(item=item, bound=bound):
@@ -128,6 +128,7 @@ class _Dump:
         self.types = _Types()
         self.files = Files([program.path])
         self.scope = Scope(program)
+        self.nothing = Scope(replace(program, state=(), functions=()))  # what a field's default may use
         self.lines: list[str] = []
         self.spans: list[Span] = []  # of the line under way
 
@@ -147,10 +148,11 @@ class _Dump:
             self.field(f, "")
         for f in p.old_state:
             self.field(f, "old ")
-        for function in p.functions:
-            self.function("helper", function)
+        for i, function in enumerate(p.functions):
+            # As whoever reads knows them: those above.
+            self.function("helper", function, Scope(replace(p, functions=p.functions[:i])))
         for function in p.handlers:
-            self.function("handler", function)
+            self.function("handler", function, self.scope)
         head = [
             "transect-ir 1",
             f"policy {name(p.name)} stratum {literal(p.stratum)} base {literal(p.base)} stage {p.stage.name}",
@@ -186,13 +188,13 @@ class _Dump:
         return ", ".join(parts)
 
     def field(self, f: ir.StateField, prefix: str) -> None:
-        default = f" = {self.expr(f.default, self.scope)}" if f.default is not None else ""
+        default = f" = {self.expr(f.default, self.nothing)}" if f.default is not None else ""
         self.spans.append(f.span)
         head = f"{prefix}{f.kind} {name(f.name)}: {self.types.text(f.type)}"
         self.line(0, f"{head}{default}{_options(f.options)}{_doc(f.doc)}")
 
-    def function(self, kind: str, f: ir.Function) -> None:
-        scope = self.scope.within(f)
+    def function(self, kind: str, f: ir.Function, scope: Scope) -> None:
+        scope = scope.within(f)
         head = f"{kind} {name(f.name)}({self.params(f.params)}) -> {self.types.text(f.returns)}"
         self.spans.append(f.span)
         self.line(0, f"{head}{' default' if f.default else ''}{_doc(f.doc)}")
@@ -300,7 +302,7 @@ class _Dump:
             case ir.MatchTuple(items=items):
                 return f"[{', '.join(self.pattern(p, scope) for p in items)}]"
             case ir.MatchStruct(type=t, fields=inner_fields):
-                inner_text = ", ".join(f"{name(f)}={self.pattern(p, scope)}" for f, p in inner_fields)
+                inner_text = ", ".join(f"{name(f)}: {self.pattern(p, scope)}" for f, p in inner_fields)
                 return f"{self.types.text(t)}{{{inner_text}}}"
             case ir.MatchOr(options=options):
                 return f"({' | '.join(self.pattern(p, scope) for p in options)})"

@@ -254,7 +254,7 @@ class _Expressions(TypeReader):
 
     def _field_pattern(self) -> tuple[str, ir.Pattern]:
         name = self.name()
-        self.expect("=")
+        self.expect(":")
         return name, self.pattern()
 
 
@@ -498,6 +498,7 @@ class _Program(_Statements):
         name = self.name()
         self.expect(":")
         t = self.type()
+        self.scope = Scope(replace(self._built(), state=(), functions=()))
         default = self.expr() if self.skip("=") else None
         options = self._options()
         doc = self._doc()

@@ -249,7 +249,7 @@ class TypeReader(Reader):
                 return KeyType(self.name())
             case "str" | "bytes":
                 self.take()
-                bound = self._angle(self.integer)[0] if self.peek().text == "<" else None
+                bound = self._bound() if self.skip("[") else None
                 return TextType(bound) if token.text == "str" else BytesType(bound)
             case text if text in _SIMPLE:
                 self.take()
@@ -262,6 +262,11 @@ class TypeReader(Reader):
                 return TableType(TableKind(text), *self._angle(self.type, self.type, self.integer))
             case _:
                 return self.label()
+
+    def _bound(self) -> int:
+        bound = self.integer()
+        self.expect("]")
+        return bound
 
     def _braces(self) -> Type:
         first = self.type()

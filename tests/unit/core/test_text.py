@@ -183,7 +183,7 @@ def exactly_equal(a: Any, b: Any) -> bool:
     return repr(a) == repr(b)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(nodes(ir.Program, 7))
 def test_every_tree_comes_back_even_one_without_sense(program: ir.Program) -> None:
     text = dump(program)
