@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiling chains.  What is built is named by the hash of everything it was built from, so a file that is there is the
+right one, and a new version never takes the place of one which is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from transect.base.unavailable import Unavailable
+
+RPC_RUNTIME = Path(__file__).parent / "runtime"
+C_RUNTIME = Path(__file__).parents[1] / "emit" / "c" / "runtime"
+FLAGS = (
+    "-std=gnu11",
+    "-O2",
+    "-g1",
+    "-fPIC",
+    "-shared",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",
+    "-fno-strict-aliasing",
+)
+
+
+class BuildError(Exception):
+    """The compiler refuses what it was given; the text is what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    path: str
+    version: str  # its own words
+
+
+def cache_folder() -> Path:
+    """Where built chains are kept when the caller names no folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transect" / "chains"
+
+
+def compiler() -> Compiler:
+    """The C compiler: CC=…, else `cc`, else `gcc`; Unavailable when there is none."""
+    for name in (os.environ.get("CC"), "cc", "gcc"):
+        if name and (path := shutil.which(name)):
+            return Compiler(path, _version(path))
+    raise Unavailable("a C compiler", "neither cc nor gcc is on PATH", "apt-get install gcc")
+
+
+@cache
+def _version(path: str) -> str:
+    return subprocess.run([path, "--version"], capture_output=True, text=True).stdout.partition("\n")[0]
+
+
+def shared_object(
+    stem: str,
+    sources: Mapping[str, bytes],
+    *,
+    folder: Path,
+    include: Sequence[Path] = (),
+    flags: Sequence[str] = (),
+    suffix: str = ".so",
+) -> Path:
+    """Compile all `.c` files among `sources` (relative path → content) into `folder/STEM_HASH.SUFFIX`.
+
+    Headers are looked for among the sources, then in our runtimes, then in `include`.  `{name}` in a flag stands for
+    `STEM_HASH`.  Raises Unavailable without a compiler, BuildError when it refuses.
+    """
+    tool = compiler()
+    name = f"{stem}_{_key(sources, tool, (*FLAGS, *flags), include)}"
+    target = folder / (name + suffix)
+    if target.exists():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as work:
+        _write(Path(work), sources)
+        units = sorted(path for path in sources if path.endswith(".c"))
+        places = [f"-I{place}" for place in (work, RPC_RUNTIME, C_RUNTIME, *include)]
+        command = [
+            tool.path,
+            *FLAGS,
+            *(f.replace("{name}", name) for f in flags),
+            *places,
+            *units,
+            "-o",
+            "built.so",
+        ]
+        done = subprocess.run(command, cwd=work, capture_output=True, text=True)
+        if done.returncode:
+            raise BuildError(done.stderr.strip())
+        # Whoever builds the same at the same time gets the same; the later one wins, unseen.
+        os.replace(Path(work) / "built.so", target)
+    return target
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _key(sources: Mapping[str, bytes], tool: Compiler, flags: Sequence[str], include: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    headers = {
+        f"{place.name}/{p.name}": p.read_bytes()
+        for place in (RPC_RUNTIME, C_RUNTIME)
+        for p in place.glob("*.h")
+    }
+    for name, content in sorted({**headers, **sources}.items()):
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    digest.update("\0".join([tool.path, tool.version, *flags, *map(str, include)]).encode())
+    return digest.hexdigest()[:20]

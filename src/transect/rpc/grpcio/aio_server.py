@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An asyncio server with a chain.  Handlers may be coroutines, asynchronous generators, use `context.read` and
+`context.write`, or be plain functions, which gRPC runs in threads: the wrapper of each is of the same sort."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from transect.rpc.grpcio.ending import CANCELLED, DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, status
+from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
+from transect.rpc.grpcio.metadata import changed, pairs
+from transect.rpc.grpcio.server import Handlers, Serving, Stop, code_of, identity, kind_of, rebuilt
+from transect.rpc.grpcio.steps import NS
+
+log = logging.getLogger(__name__)
+
+
+class Server(aio.Server):
+    """`inner` with a chain in front of the methods which it covers."""
+
+    def __init__(self, inner: aio.Server, carried: Carried) -> None:
+        self._inner = inner
+        self._carried = carried
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        return wrapped(self._carried, method, handler)
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Any) -> None:
+        self._inner.add_generic_rpc_handlers(tuple(Handlers(h, self._wrap) for h in generic_rpc_handlers))
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Any) -> None:
+        made = {name: self._wrap(f"/{service_name}/{name}", h) for name, h in method_handlers.items()}
+        self._inner.add_registered_method_handlers(service_name, made)  # type: ignore[attr-defined]
+
+    def add_insecure_port(self, address: str) -> int:
+        return self._inner.add_insecure_port(address)
+
+    def add_secure_port(self, address: str, server_credentials: Any) -> int:
+        return self._inner.add_secure_port(address, server_credentials)
+
+    async def start(self) -> None:
+        await self._inner.start()
+
+    async def stop(self, grace: float | None) -> None:
+        await self._inner.stop(grace)
+
+    async def wait_for_termination(self, timeout: float | None = None) -> bool:
+        return await self._inner.wait_for_termination(timeout)
+
+
+def wrapped(carried: Carried, method: str, handler: Any) -> Any:
+    """The handler with the chain in front of it, or itself where the chain does not cover the method."""
+    if not carried.covers(method):
+        return handler
+    kind = kind_of(handler)
+    behavior = getattr(handler, kind)
+    parts = (carried, method, handler.request_deserializer, handler.response_serializer, behavior)
+    if inspect.isasyncgenfunction(behavior):
+        return rebuilt(kind, Awaiting(*parts).generator(handler.request_streaming), behavior)
+    if inspect.iscoroutinefunction(behavior):
+        return rebuilt(kind, Awaiting(*parts).coroutine(handler.request_streaming), behavior)
+    return rebuilt(kind, getattr(InThread(*parts), kind), behavior)
+
+
+class InThread(Serving):
+    """A plain function behind an asyncio server."""
+
+    def _call(self, context: Any) -> Any:
+        return super()._call(Thread(context))
+
+
+class Thread:
+    """The context of a plain function, with what asyncio's lacks."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._code: Any = None
+        self._trailing: Any = ()
+        self._over = False
+        inner.add_callback(self._end)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def _end(self, *_: object) -> None:
+        self._over = True
+
+    def add_callback(self, callback: Any) -> bool:
+        self._inner.add_callback(callback)
+        return not self._over
+
+    def is_active(self) -> bool:
+        return not self._over
+
+    def time_remaining(self) -> float:
+        left = self._inner.time_remaining()
+        return float("inf") if left is None else left
+
+    def code(self) -> Any:
+        return self._code
+
+    def set_code(self, code: Any) -> None:
+        self._code = code
+        self._inner.set_code(code)
+
+    def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> None:
+        self._code = code
+        self._inner.abort(code, details, trailing_metadata)
+
+    def set_trailing_metadata(self, trailing_metadata: Any) -> None:
+        self._trailing = trailing_metadata
+        self._inner.set_trailing_metadata(trailing_metadata)
+
+    def trailing_metadata(self) -> Any:
+        return self._trailing
+
+
+class Awaiting(Serving):
+    """A coroutine or an asynchronous generator."""
+
+    def coroutine(self, streams: bool) -> Any:
+        async def behavior(request: Any, context: Any) -> Any:
+            call = self._served(context)
+            return await call.one(self._behavior, request, streams)
+
+        return behavior
+
+    def generator(self, streams: bool) -> Any:
+        async def behavior(request: Any, context: Any) -> AsyncIterator[bytes]:
+            call = self._served(context)
+            async for reply in call.many(self._behavior, request, streams):
+                yield reply
+
+        return behavior
+
+    def _served(self, context: Any) -> Context:
+        touches = self._touches
+        peer = identity(context) if touches.peer else ""
+        rpc = self._begin(
+            self._method, peer, pairs(context.invocation_metadata()) if touches.headers else None
+        )
+        return Context(context, self, rpc)
+
+
+class Context(aio.ServicerContext):
+    """One RPC on its way through a chain and a handler, and the context which the handler sees."""
+
+    def __init__(self, inner: Any, serving: Serving, rpc: Rpc) -> None:
+        self._inner = inner
+        self._deserialize = serving._deserialize
+        self._serialize = serving._serialize
+        self._touches = serving._touches
+        self._rpc = rpc
+        self._initial: Any = None
+        self._sent = False
+        self._answer: bytes | None = None  # of a `Respond`
+        self._refusal: Decision | None = None
+        inner.add_done_callback(partial(ended, rpc))
+
+    # ------------------------------------------------------------ driving
+
+    async def one(self, behavior: Any, request: Any, streams: bool) -> Any:
+        """A coroutine: one reply, or replies by `write`."""
+        try:
+            argument = self._incoming(request) if streams else await self._request(request)
+            if self._answer is not None:
+                return self._answer
+            reply = await behavior(argument, self)
+            await self._refuse()
+            if self._answer is not None:
+                return self._answer
+            code = code_of(self._inner)
+            if code != OK or reply is None:
+                await self._apply()
+                self._rpc.finish(code, Cause.REPLY)
+                # Where a message is due: the client gets none, so the chain sees none, and nothing unseen leaves.
+                return None if reply is None else b""
+            data = await self._passed(reply)
+        except Exception as error:
+            return await self._raised(error)
+        except BaseException:  # cancelled
+            ended(self._rpc, self._inner)
+            raise
+        self._rpc.finish(OK, Cause.REPLY)
+        return data
+
+    async def many(self, behavior: Any, request: Any, streams: bool) -> AsyncIterator[bytes]:
+        """An asynchronous generator."""
+        try:
+            argument = self._incoming(request) if streams else await self._request(request)
+            async for reply in behavior(argument, self):
+                yield await self._passed(reply)
+            await self._refuse()
+        except Exception as error:
+            await self._raised(error)
+            return
+        except asyncio.CancelledError:
+            ended(self._rpc, self._inner)
+            raise
+        await self._apply()
+        self._rpc.finish(code_of(self._inner), Cause.REPLY)
+
+    async def _refuse(self) -> None:
+        if self._refusal is not None:
+            await self._inner.abort(status(self._refusal[1]), self._refusal[2])
+
+    async def _raised(self, error: Exception) -> bytes:
+        if self._answer is not None:
+            return self._answer
+        await self._refuse()
+        if isinstance(error, Stop):
+            return b""
+        await self._apply()
+        self._rpc.finish(code_of(self._inner) or UNKNOWN, Cause.REPLY)
+        raise error
+
+    # ------------------------------------------------------------ messages
+
+    async def _request(self, data: bytes) -> Any:
+        out: Any = self._rpc.request(data)
+        if out.__class__ is not bytes:
+            out = await self._decided(out)
+            if self._answer is not None:
+                return None
+        if self._deserialize is None:
+            return out
+        try:
+            return self._deserialize(out)
+        except Exception:
+            log.exception("Exception deserializing message!")
+            await self._abort(INTERNAL, "Exception deserializing request!", Cause.REPLY)
+
+    async def _passed(self, reply: Any) -> bytes:
+        try:
+            data = reply if self._serialize is None else self._serialize(reply)
+        except Exception:
+            log.exception("Exception serializing message!")
+            await self._abort(INTERNAL, "Failed to serialize response!", Cause.REPLY)
+        out: Any = self._rpc.response(data)
+        if out.__class__ is not bytes:
+            out = await self._decided(out)
+        elif self._touches.replies:
+            await self._apply()
+        return out  # type: ignore[no-any-return]
+
+    async def _decided(self, out: Decision) -> Any:
+        match out[0]:
+            case Action.REJECT:
+                self._refusal = out
+                await self._abort(out[1], out[2], Cause.REJECT)
+            case Action.RESPOND:
+                self._answer = out[2]
+                await self._apply()
+                self._rpc.finish(OK, Cause.REPLY)
+                return out[2]
+            case Action.OVER:
+                raise Stop
+        if out[3]:
+            await asyncio.sleep(out[3] * NS)
+        await self._apply()
+        return out[2]
+
+    async def _abort(self, code: int, text: str, cause: Cause) -> None:
+        await self._apply()
+        self._rpc.finish(code or UNKNOWN, cause)
+        await self._inner.abort(status(code), text)
+
+    async def _apply(self) -> None:
+        """Send the initial metadata that were held back, with what the chain has set."""
+        if not self._touches.replies:
+            return
+        trailers = self._rpc.changes(Side.TRAILERS)
+        if trailers:
+            self._inner.set_trailing_metadata(changed(self._inner.trailing_metadata(), trailers))
+        changes = self._rpc.changes(Side.RESPONSE)
+        if not self._sent and (changes or self._initial is not None):
+            self._sent = True
+            await self._inner.send_initial_metadata(changed(self._initial, changes))
+
+    async def _incoming(self, requests: Any) -> AsyncIterator[Any]:
+        async for data in requests:
+            request = await self._request(data)
+            if self._answer is not None:
+                return
+            yield request
+
+    # ------------------------------------------------------------ grpc.aio.ServicerContext
+
+    async def read(self) -> Any:
+        data = await self._inner.read()
+        if data is aio.EOF or self._answer is not None:
+            return aio.EOF
+        request = await self._request(data)
+        return aio.EOF if self._answer is not None else request
+
+    async def write(self, message: Any) -> None:
+        await self._inner.write(await self._passed(message))
+
+    async def send_initial_metadata(self, initial_metadata: Any) -> None:
+        if not self._touches.replies:
+            await self._inner.send_initial_metadata(initial_metadata)
+            return
+        if self._sent or self._initial is not None:
+            raise aio.UsageError("Send initial metadata failed: already sent")
+        self._initial = initial_metadata
+        self._rpc.receive(Side.RESPONSE, pairs(initial_metadata))
+
+    def set_trailing_metadata(self, trailing_metadata: Any) -> None:
+        self._inner.set_trailing_metadata(trailing_metadata)
+        if self._touches.replies:
+            self._rpc.receive(Side.TRAILERS, pairs(trailing_metadata))
+
+    async def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> None:  # type: ignore[override]
+        await self._apply()
+        await self._inner.abort(code, details, trailing_metadata)
+
+    async def abort_with_status(self, status: Any) -> None:
+        await self._apply()
+        await self._inner.abort_with_status(status)
+
+    def invocation_metadata(self) -> Any:
+        return self._inner.invocation_metadata()
+
+    def set_code(self, code: Any) -> None:
+        self._inner.set_code(code)
+
+    def set_details(self, details: str) -> None:
+        self._inner.set_details(details)
+
+    def code(self) -> Any:
+        return self._inner.code()
+
+    def details(self) -> Any:
+        return self._inner.details()
+
+    def trailing_metadata(self) -> Any:
+        return self._inner.trailing_metadata()
+
+    def set_compression(self, compression: grpc.Compression) -> None:
+        self._inner.set_compression(compression)
+
+    def disable_next_message_compression(self) -> None:
+        self._inner.disable_next_message_compression()
+
+    def peer(self) -> str:
+        return self._inner.peer()  # type: ignore[no-any-return]
+
+    def peer_identities(self) -> Any:
+        return self._inner.peer_identities()
+
+    def peer_identity_key(self) -> Any:
+        return self._inner.peer_identity_key()
+
+    def auth_context(self) -> Any:
+        return self._inner.auth_context()
+
+    def time_remaining(self) -> Any:
+        return self._inner.time_remaining()
+
+    def add_done_callback(self, callback: Any) -> None:
+        self._inner.add_done_callback(lambda _: callback(self))
+
+    def cancelled(self) -> bool:
+        return self._inner.cancelled()  # type: ignore[no-any-return]
+
+    def done(self) -> bool:
+        return self._inner.done()  # type: ignore[no-any-return]
+
+
+def ended(rpc: Rpc, context: Any) -> None:
+    """The RPC is over; if the handler had not ended it, its client has."""
+    if not rpc.finished:
+        left = context.time_remaining()
+        if left is not None and left <= 0.0:
+            rpc.finish(DEADLINE_EXCEEDED, Cause.DEADLINE)
+        else:
+            rpc.finish(CANCELLED, Cause.CANCEL)

@@ -1,0 +1,624 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A synchronous channel with a chain: generated stubs use it as they use any channel.
+
+The chain stands at the level of serialisers, where messages are bytes: the channel below gets no serialisers, ours run
+here, before and after the hooks.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome
+from transect.rpc.grpcio.future import Future, block, reply_of, shown
+from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
+from transect.rpc.grpcio.metadata import changed, pairs
+from transect.rpc.grpcio.steps import NS, Reply, Send, Unary, Upload, deadline_of, left, show
+
+Transform = Callable[[Any], Any]
+JOIN_SECONDS = 5.0  # gRPC returns the call at once; it may have failed to start
+log = logging.getLogger(__name__)
+
+
+class Channel(grpc.Channel):
+    """`inner` with a chain in front of the methods which it covers."""
+
+    def __init__(self, inner: grpc.Channel, carried: Carried) -> None:
+        self._inner = inner
+        self._carried = carried
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        *more: Any,
+        **named: Any,
+    ) -> Any:
+        return self._wrap(
+            UnaryUnary,
+            self._inner.unary_unary,
+            method,
+            request_serializer,
+            response_deserializer,
+            more,
+            named,
+        )
+
+    def unary_stream(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        *more: Any,
+        **named: Any,
+    ) -> Any:
+        return self._wrap(
+            UnaryStream,
+            self._inner.unary_stream,
+            method,
+            request_serializer,
+            response_deserializer,
+            more,
+            named,
+        )
+
+    def stream_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        *more: Any,
+        **named: Any,
+    ) -> Any:
+        return self._wrap(
+            StreamUnary,
+            self._inner.stream_unary,
+            method,
+            request_serializer,
+            response_deserializer,
+            more,
+            named,
+        )
+
+    def stream_stream(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        *more: Any,
+        **named: Any,
+    ) -> Any:
+        return self._wrap(
+            StreamStream,
+            self._inner.stream_stream,
+            method,
+            request_serializer,
+            response_deserializer,
+            more,
+            named,
+        )
+
+    def _wrap(
+        self, kind: Any, make: Any, method: str, serialize: Any, deserialize: Any, more: Any, named: Any
+    ) -> Any:
+        if not self._carried.covers(method):
+            return make(method, serialize, deserialize, *more, **named)
+        return kind(make(method, None, None, *more, **named), self._carried, method, serialize, deserialize)
+
+    def subscribe(self, callback: Any, try_to_connect: bool | None = False) -> None:
+        self._inner.subscribe(callback, try_to_connect=bool(try_to_connect))
+
+    def unsubscribe(self, callback: Any) -> None:
+        self._inner.unsubscribe(callback)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __enter__(self) -> Channel:
+        return self
+
+    def __exit__(self, *_: object) -> bool | None:
+        self.close()
+        return False
+
+
+def plain(message: Any) -> Any:
+    """In place of a serialiser that is not given."""
+    return message
+
+
+def guarded(transform: Transform | None, text: str) -> Transform:
+    """A (de)serialiser whose exceptions end the RPC the way gRPC's own do: logged, and INTERNAL."""
+    if transform is None:
+        return plain
+
+    def run(message: Any) -> Any:
+        try:
+            return transform(message)
+        except Exception:
+            log.exception(text)
+            raise Ended.internal(text) from None
+
+    return run
+
+
+class _Method:
+    def __init__(
+        self,
+        inner: Any,
+        carried: Carried,
+        method: str,
+        serialize: Transform | None,
+        deserialize: Transform | None,
+    ) -> None:
+        self._inner = inner
+        self._carried = carried
+        self._method = method
+        self._serialize = guarded(serialize, "Exception serializing request!")
+        self._deserialize = guarded(deserialize, "Exception deserializing response!")
+        self._begin = carried.handle.begin
+        self._peer = carried.peer
+
+    def _rpc(self, metadata: Any) -> Rpc:
+        return self._begin(
+            self._method, self._peer, pairs(metadata) if self._carried.touches.headers else None
+        )
+
+
+class UnaryUnary(_Method, grpc.UnaryUnaryMultiCallable):
+    """One request, one reply."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._unary = Unary(self._carried, self._method)
+        touches = self._carried.touches
+        self._bare = not (touches.headers or touches.replies)
+
+    def __call__(
+        self,
+        request: Any,
+        timeout: Any = None,
+        metadata: Any = None,
+        credentials: Any = None,
+        wait_for_ready: Any = None,
+        compression: Any = None,
+    ) -> Any:
+        if not self._bare:
+            return self.with_call(request, timeout, metadata, credentials, wait_for_ready, compression)[0]
+        data = self._serialize(request)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        rpc = self._begin(self._method, self._peer, None)
+        out = rpc.request(data)
+        if out.__class__ is not bytes:
+            return self._slowly(
+                data, deadline, metadata, (rpc, out), 1, credentials, wait_for_ready, compression
+            )[0]
+        try:
+            reply = self._inner(out, timeout, metadata, credentials, wait_for_ready, compression)
+        except grpc.RpcError as error:
+            code, cause = outcome(error)
+            after = rpc.finish(code, cause)
+            if after is None or not self._unary.again(1, cause, after, deadline):
+                raise
+            time.sleep(after * NS)
+            return self._slowly(data, deadline, metadata, None, 2, credentials, wait_for_ready, compression)[
+                0
+            ]
+        except BaseException:
+            rpc.finish(CANCELLED, Cause.CANCEL)
+            raise
+        out = rpc.response(reply)
+        if out.__class__ is not bytes:
+            out = self._late(rpc, out, deadline)
+        after = rpc.finish(OK, 0)
+        if after is not None and self._unary.again(1, Cause.REPLY, after, deadline):
+            time.sleep(after * NS)
+            return self._slowly(data, deadline, metadata, None, 2, credentials, wait_for_ready, compression)[
+                0
+            ]
+        return self._deserialize(out)
+
+    def _late(self, rpc: Rpc, out: Any, deadline: float | None) -> bytes:
+        """A reply that the chain holds back or refuses."""
+        if out[0] in (Action.REJECT, Action.OVER):
+            error = Ended.rejected(out) if out[0] == Action.REJECT else Ended.over()
+            rpc.finish(*outcome(error))
+            raise error
+        remaining = left(deadline)
+        if remaining is not None and out[3] * NS >= remaining:
+            time.sleep(remaining)
+            rpc.finish(*outcome(Ended.deadline()))
+            raise Ended.deadline()
+        time.sleep(out[3] * NS)
+        message: bytes = out[2]
+        return message
+
+    def _slowly(
+        self, data: bytes, deadline: float | None, metadata: Any, begun: Any, attempt: int, *more: Any
+    ) -> tuple[Any, Any]:
+        def send(step: Send) -> Reply:
+            reply, call = self._inner.with_call(step.message, step.timeout, step.metadata, *more)
+            return reply_of(self._carried, reply, call)
+
+        answer = block(self._unary.steps(data, deadline, metadata, begun, attempt), send)
+        return self._deserialize(answer.message), shown(answer)
+
+    def with_call(
+        self,
+        request: Any,
+        timeout: Any = None,
+        metadata: Any = None,
+        credentials: Any = None,
+        wait_for_ready: Any = None,
+        compression: Any = None,
+    ) -> tuple[Any, Any]:
+        data = self._serialize(request)
+        return self._slowly(
+            data, deadline_of(timeout), metadata, None, 1, credentials, wait_for_ready, compression
+        )
+
+    def future(
+        self,
+        request: Any,
+        timeout: Any = None,
+        metadata: Any = None,
+        credentials: Any = None,
+        wait_for_ready: Any = None,
+        compression: Any = None,
+    ) -> Any:
+        data = self._serialize(request)
+
+        def start(step: Send) -> Any:
+            return self._inner.future(
+                step.message, step.timeout, step.metadata, credentials, wait_for_ready, compression
+            )
+
+        return Future(
+            self._carried, self._unary.steps(data, deadline_of(timeout), metadata), start, self._deserialize
+        )
+
+
+class UnaryStream(_Method, grpc.UnaryStreamMultiCallable):
+    """One request, many replies."""
+
+    def __call__(
+        self,
+        request: Any,
+        timeout: Any = None,
+        metadata: Any = None,
+        credentials: Any = None,
+        wait_for_ready: Any = None,
+        compression: Any = None,
+    ) -> Any:
+        try:
+            data = self._serialize(request)
+        except Ended as error:
+            return Replies(self._carried, None, None, self._deserialize, error)
+        rpc = self._rpc(metadata)
+        out = rpc.request(data)
+        if out.__class__ is not bytes:
+            deadline = deadline_of(timeout)
+            refusal = held(out, deadline)
+            if refusal is not None:
+                rpc.finish(*outcome(refusal))
+                return Replies(self._carried, rpc, None, self._deserialize, refusal)
+            if self._carried.touches.headers:
+                metadata = changed(metadata, rpc.changes(Side.REQUEST))
+            out, timeout = out[2], left(deadline)
+        call = self._inner(out, timeout, metadata, credentials, wait_for_ready, compression)
+        return Replies(self._carried, rpc, call, self._deserialize)
+
+
+def held(out: Any, deadline: float | None) -> Ended | None:
+    """Wait as the chain asks; or what to refuse with."""
+    match out[0]:
+        case Action.REJECT:
+            return Ended.rejected(out)
+        case Action.OVER:
+            return Ended.over()
+    remaining = left(deadline)
+    if remaining is not None and out[3] * NS >= remaining:
+        time.sleep(remaining)
+        return Ended.deadline()
+    if out[3]:
+        time.sleep(out[3] * NS)
+    return None
+
+
+class StreamUnary(_Method, grpc.StreamUnaryMultiCallable):
+    """Many requests, one reply."""
+
+    def __call__(
+        self,
+        request_iterator: Any,
+        timeout: Any = None,
+        metadata: Any = None,
+        credentials: Any = None,
+        wait_for_ready: Any = None,
+        compression: Any = None,
+    ) -> Any:
+        return self.with_call(request_iterator, timeout, metadata, credentials, wait_for_ready, compression)[
+            0
+        ]
+
+    def with_call(
+        self,
+        request_iterator: Any,
+        timeout: Any = None,
+        metadata: Any = None,
+        credentials: Any = None,
+        wait_for_ready: Any = None,
+        compression: Any = None,
+    ) -> tuple[Any, Any]:
+        uploading, requests = self._feed(request_iterator, metadata)
+
+        def send(step: Send) -> Reply:
+            # Not the blocking call: only a future can be cancelled when a request is refused.
+            call = requests.join(
+                self._inner.future(
+                    requests, step.timeout, step.metadata, credentials, wait_for_ready, compression
+                )
+            )
+            return reply_of(self._carried, call.result(), call)
+
+        answer = block(uploading.steps(requests, deadline_of(timeout), metadata), send)
+        return self._deserialize(answer.message), shown(answer)
+
+    def future(
+        self,
+        request_iterator: Any,
+        timeout: Any = None,
+        metadata: Any = None,
+        credentials: Any = None,
+        wait_for_ready: Any = None,
+        compression: Any = None,
+    ) -> Any:
+        uploading, requests = self._feed(request_iterator, metadata)
+
+        def start(step: Send) -> Any:
+            return requests.join(
+                self._inner.future(
+                    requests, step.timeout, step.metadata, credentials, wait_for_ready, compression
+                )
+            )
+
+        return Future(
+            self._carried, uploading.steps(requests, deadline_of(timeout), metadata), start, self._deserialize
+        )
+
+    def _feed(self, request_iterator: Any, metadata: Any) -> tuple[Upload, Requests]:
+        uploading = Upload(self._carried, self._rpc(metadata))
+        return uploading, Requests(iter(request_iterator), uploading, self._serialize)
+
+
+class StreamStream(_Method, grpc.StreamStreamMultiCallable):
+    """Many requests, many replies."""
+
+    def __call__(
+        self,
+        request_iterator: Any,
+        timeout: Any = None,
+        metadata: Any = None,
+        credentials: Any = None,
+        wait_for_ready: Any = None,
+        compression: Any = None,
+    ) -> Any:
+        uploading = Upload(self._carried, self._rpc(metadata))
+        requests = Requests(iter(request_iterator), uploading, self._serialize)
+        call = requests.join(
+            self._inner(requests, timeout, metadata, credentials, wait_for_ready, compression)
+        )
+        return Replies(self._carried, uploading.rpc, call, self._deserialize, uploading=uploading)
+
+
+class Requests:
+    """The requests of a stream on their way through the chain; gRPC takes them in a thread of its own."""
+
+    def __init__(self, requests: Iterator[Any], uploading: Upload, serialize: Transform) -> None:
+        self._requests = requests
+        self._uploading = uploading
+        self._serialize = serialize
+        self._request = uploading.rpc.request
+        self._call: Any = None
+        self._joined = threading.Event()
+
+    def join(self, call: Any) -> Any:
+        """The call to cancel when a request is refused."""
+        self._call = call
+        self._joined.set()
+        return call
+
+    def __iter__(self) -> Requests:
+        return self
+
+    def __next__(self) -> bytes:
+        request = next(self._requests)
+        try:
+            out = self._request(self._serialize(request))
+        except Ended as error:
+            self._uploading.refusal = error
+            self._uploading.rpc.finish(*outcome(error))
+            self._end()
+        if out.__class__ is bytes:
+            return out  # type: ignore[return-value]
+        return self._slowly(out)  # type: ignore[arg-type]
+
+    def _slowly(self, out: Decision) -> bytes:
+        seconds = self._uploading.decide(out)
+        if seconds < 0:
+            self._end()
+        if seconds:
+            time.sleep(seconds)
+        message: bytes = out[2]
+        return message
+
+    def _end(self) -> None:
+        # Cancelled first: a stream that just ends would look complete to the server.
+        if self._joined.wait(JOIN_SECONDS):
+            self._call.cancel()
+        raise StopIteration
+
+
+class Replies(grpc.RpcError, grpc.Call, grpc.Future):  # type: ignore[misc]
+    """The replies of a stream, and their call."""
+
+    def __init__(
+        self,
+        carried: Carried,
+        rpc: Rpc | None,
+        call: Any,
+        deserialize: Transform,
+        refusal: Ended | None = None,
+        uploading: Upload | None = None,
+    ) -> None:
+        super().__init__()
+        self._carried = carried
+        self._rpc = rpc
+        self._call = call if call is not None else refusal
+        self._next = call.__next__ if call is not None else self._refuse
+        self._deserialize = deserialize
+        self._refusal = refusal
+        self._uploading = uploading
+        self._fresh = carried.touches.replies  # headers have yet to be shown to the chain
+        self._response = rpc.response if rpc is not None else plain
+        self._changes: list[tuple[str, str | None]] = []
+
+    def __iter__(self) -> Replies:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            reply = self._next()
+        except StopIteration:
+            self._finish(OK, Cause.REPLY)
+            raise
+        except Exception as error:
+            raise self._failed(error) from None
+        except BaseException:
+            self.cancel()
+            raise
+        if self._fresh:
+            self._show()
+        out = self._response(reply)
+        if out.__class__ is bytes:
+            return self._deserialize(out)
+        return self._slowly(out)
+
+    next = __next__
+
+    def _slowly(self, out: Decision) -> Any:
+        if self._carried.touches.replies and self._rpc is not None:
+            self._changes += self._rpc.changes(Side.RESPONSE)
+        refusal = held(out, None)
+        if refusal is None:
+            return self._deserialize(out[2])
+        if out[0] == Action.OVER:
+            refusal = self._ended() or refusal
+        self._refusal = refusal
+        self._finish(*outcome(refusal))
+        self._call.cancel()
+        raise refusal
+
+    def _ended(self) -> Ended | None:
+        return self._refusal or (self._uploading.refusal if self._uploading is not None else None)
+
+    def _failed(self, error: Exception) -> Exception:
+        refusal = self._ended()
+        if (
+            refusal is None
+            and isinstance(error, grpc.RpcError)
+            and self._carried.touches.replies
+            and self._rpc is not None
+        ):
+            show(self._rpc, error.initial_metadata(), error.trailing_metadata())  # type: ignore[attr-defined]
+        self._finish(*outcome(refusal or error))
+        return refusal or error
+
+    def _refuse(self) -> Any:
+        assert self._refusal is not None
+        raise self._refusal
+
+    def _show(self) -> None:
+        self._fresh = False
+        assert self._rpc is not None
+        self._rpc.receive(Side.RESPONSE, pairs(self._call.initial_metadata()))
+
+    def _finish(self, code: int, cause: int) -> None:
+        if self._rpc is not None and not self._rpc.finished:
+            if self._carried.touches.replies and cause == Cause.REPLY and code == OK:
+                self._rpc.receive(Side.TRAILERS, pairs(self._call.trailing_metadata()))
+            self._rpc.finish(code, cause)
+
+    def __del__(self) -> None:
+        if self._rpc is not None and not self._rpc.finished:
+            self.cancel()
+            self._rpc.finish(CANCELLED, Cause.CANCEL)
+
+    # ------------------------------------------------------------ grpc.Call
+
+    def cancel(self) -> bool:
+        done: bool = self._call.cancel()
+        if done:
+            self._finish(CANCELLED, Cause.CANCEL)
+        return done
+
+    def code(self) -> Any:
+        return self._known().code()
+
+    def details(self) -> Any:
+        return self._known().details()
+
+    def _known(self) -> Any:
+        return self._ended() or self._call
+
+    def initial_metadata(self) -> Any:
+        return (
+            changed(self._call.initial_metadata(), self._changes)
+            if self._changes
+            else self._call.initial_metadata()
+        )
+
+    def trailing_metadata(self) -> Any:
+        return self._call.trailing_metadata()
+
+    def debug_error_string(self) -> Any:
+        return self._known().debug_error_string()
+
+    def is_active(self) -> bool:
+        return self._call.is_active()  # type: ignore[no-any-return]
+
+    def time_remaining(self) -> float | None:
+        return self._call.time_remaining()  # type: ignore[no-any-return]
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        return self._call.add_callback(callback)  # type: ignore[no-any-return]
+
+    # ------------------------------------------------------------ grpc.Future
+
+    def cancelled(self) -> bool:
+        return self._call.cancelled()  # type: ignore[no-any-return]
+
+    def running(self) -> bool:
+        return self._call.running()  # type: ignore[no-any-return]
+
+    def done(self) -> bool:
+        return self._call.done()  # type: ignore[no-any-return]
+
+    def result(self, timeout: float | None = None) -> Any:
+        return self._known().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> Any:
+        return self._known().exception(timeout)
+
+    def traceback(self, timeout: float | None = None) -> Any:
+        return self._known().traceback(timeout)
+
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+        self._call.add_done_callback(lambda _: fn(self))

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How an RPC ended: our own error for what a chain refuses, and code and cause of everything else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from transect.rpc.grpcio.handle import Cause, Decision
+
+STATUS = {code.value[0]: code for code in grpc.StatusCode}
+OK, CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE = 0, 1, 2, 4, 13, 14
+
+# gRPC does not say whether a status came from the peer or from its own transport, except in its words.
+TRANSPORT = (
+    "failed to connect",
+    "Socket closed",
+    "Stream removed",
+    "Connection reset",
+    "Connection refused",
+    "Broken pipe",
+    "GOAWAY",
+    "RST_STREAM",
+    "Cancelling all calls",
+    "keepalive",
+    "endpoint closing",
+    "resolution failed",
+)
+DEADLINE = "Deadline Exceeded"  # likewise, of its own clock
+
+
+def status(code: int) -> grpc.StatusCode:
+    """A rejection is no success: OK, like every number without a name, becomes UNKNOWN."""
+    return STATUS.get(code, grpc.StatusCode.UNKNOWN) if code else grpc.StatusCode.UNKNOWN
+
+
+class Ended(grpc.RpcError, grpc.Call, grpc.Future):  # type: ignore[misc]
+    """An RPC that ended on this side, without or before the peer's word; what a synchronous stub raises."""
+
+    def __init__(self, code: grpc.StatusCode, text: str, cause: Cause) -> None:
+        super().__init__(text)
+        self.cause = cause
+        self._code = code
+        self._text = text
+
+    @classmethod
+    def rejected(cls, decision: Decision) -> Ended:
+        return cls(status(decision[1]), decision[2], Cause.REJECT)
+
+    @classmethod
+    def over(cls) -> Ended:
+        return cls(grpc.StatusCode.CANCELLED, "the RPC has ended", Cause.CANCEL)
+
+    @classmethod
+    def answered(cls) -> Ended:
+        """The call of an RPC which the chain answered itself."""
+        return cls(grpc.StatusCode.OK, "", Cause.REPLY)
+
+    @classmethod
+    def cancelled_here(cls) -> Ended:
+        return cls(grpc.StatusCode.CANCELLED, "Locally cancelled by application!", Cause.CANCEL)
+
+    @classmethod
+    def deadline(cls) -> Ended:
+        return cls(grpc.StatusCode.DEADLINE_EXCEEDED, DEADLINE, Cause.DEADLINE)
+
+    @classmethod
+    def internal(cls, text: str) -> Ended:
+        """In gRPC's own words, since our serialising takes the place of its own."""
+        return cls(grpc.StatusCode.INTERNAL, text, Cause.CANCEL)
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self._text
+
+    def debug_error_string(self) -> str:
+        return f"transect:{self._code.name}:{self._text}"
+
+    def initial_metadata(self) -> tuple[Any, ...]:
+        return ()
+
+    def trailing_metadata(self) -> tuple[Any, ...]:
+        return ()
+
+    def is_active(self) -> bool:
+        return False
+
+    def time_remaining(self) -> float | None:
+        return None
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        return False
+
+    def cancel(self) -> bool:
+        return False
+
+    def cancelled(self) -> bool:
+        return False
+
+    def running(self) -> bool:
+        return False
+
+    def done(self) -> bool:
+        return True
+
+    def result(self, timeout: float | None = None) -> Any:
+        raise self
+
+    def exception(self, timeout: float | None = None) -> Exception:
+        return self
+
+    def traceback(self, timeout: float | None = None) -> TracebackType | None:
+        try:
+            raise self
+        except grpc.RpcError:
+            return sys.exc_info()[2]
+
+    def add_done_callback(self, fn: Callable[[Any], None]) -> None:
+        fn(self)
+
+    def __str__(self) -> str:
+        return f"<{type(self).__name__}: {self._code.name}: {self._text}>"
+
+    __repr__ = __str__
+
+
+def outcome(error: BaseException) -> tuple[int, Cause]:
+    """Code and cause, on the client's side, of what an RPC raised."""
+    if isinstance(error, Ended):
+        return error.code().value[0], error.cause
+    if not isinstance(error, grpc.RpcError) or not hasattr(error, "code"):
+        return CANCELLED, Cause.CANCEL
+    code, text = error.code(), error.details() or ""
+    cancelled = getattr(error, "cancelled", None)
+    if cancelled is not None and cancelled():
+        return CANCELLED, Cause.CANCEL
+    number = code.value[0]
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and text.startswith(DEADLINE):
+        return number, Cause.DEADLINE
+    if code is grpc.StatusCode.CANCELLED and text in ("CANCELLED", "Cancelled"):
+        return number, Cause.RESET  # the peer reset the stream, with no status
+    if any(words in text for words in TRANSPORT):
+        return number, Cause.RESET
+    return number, Cause.REPLY

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the carrier asks of a chain, native or emitted Python: hooks which take and give the bytes of messages.
+
+A hook returns `bytes` when the message passes on and nothing else is to be done; a `Decision` otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Protocol, TypeAlias
+
+Pair: TypeAlias = tuple[str, str]
+Pairs: TypeAlias = tuple[Pair, ...]
+
+
+class Side(IntEnum):
+    """Of an RPC's headers; as `ts_side`."""
+
+    REQUEST = 0
+    RESPONSE = 1
+    TRAILERS = 2
+
+
+class Action(IntEnum):
+    """As `ts_action`, and one more."""
+
+    FORWARD = 0
+    REJECT = 1
+    RESPOND = 2
+    OVER = 3  # the RPC has ended: nothing passes any more
+
+
+class Cause(IntEnum):
+    """As `hooks.Cause` and `ts_cause`."""
+
+    REPLY = 0
+    REJECT = 1
+    CANCEL = 2
+    DEADLINE = 3
+    RESET = 4
+
+
+Decision: TypeAlias = tuple[int, int, Any, int, str | None, int]
+"""(action, code, data, after, to, element).  `data`: FORWARD the message, REJECT the text, RESPOND the reply; `after`
+in ns."""
+
+
+class Rpc(Protocol):
+    """One RPC in a chain.  Its hooks are called by one thread at a time."""
+
+    def request(self, message: bytes, /) -> bytes | Decision: ...
+
+    def response(self, message: bytes, /) -> bytes | Decision: ...
+
+    def finish(self, code: int, cause: int, /) -> int | None:
+        """The RPC has ended; again: nothing happens.  ns after which to send the request once more, or None.
+
+        Called with CANCEL when the object goes and nobody has called it."""
+        ...
+
+    def receive(self, side: int, metadata: Pairs, /) -> None:
+        """Headers or trailers which the peer has sent."""
+        ...
+
+    def changes(self, side: int, /) -> list[tuple[str, str | None]]:
+        """Headers set, or removed (None), there since this was last asked."""
+        ...
+
+    @property
+    def entered(self) -> bool:
+        """A request message has been seen."""
+        ...
+
+    @property
+    def finished(self) -> bool: ...
+
+
+Record: TypeAlias = tuple[int, int, int, int, bytes, bytes, bytes]
+"""(sequence, rpc, element, hook, arguments, tape, result); as `ts_record`."""
+
+
+class Handle(Protocol):
+    """One copy of a chain's state, and its code."""
+
+    def begin(self, method: str, peer: str, metadata: Pairs | None, /) -> Rpc: ...
+
+    def save(self, element: int, /) -> bytes:
+        """The element's state as an image of core/codec.py."""
+        ...
+
+    def load(self, element: int, image: bytes, /) -> bool:
+        """Whether the image fits; if not, nothing is changed."""
+        ...
+
+    def replace(self, element: int, old: bytes, new: bytes, /) -> bool:
+        """Load `new` if the state still is `old`, as one step."""
+        ...
+
+    def record(self, sink: Callable[[Record], object] | None, /) -> None: ...
+
+    def trace(self, sink: Callable[[str], object] | None, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Touches:
+    """Which outside data of an RPC the chain reads or writes; what it does not touch costs nothing."""
+
+    headers: bool = True  # of the request
+    replies: bool = True  # headers and trailers of the response
+    peer: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A chain as the channel and server wrappers see it."""
+
+    handle: Handle
+    touches: Touches = field(default_factory=Touches)
+    methods: frozenset[str] | None = None  # paths which it covers; None: all
+    peer: str = ""  # who calls, as the client's own chain sees it
+    attempts: int = 5  # of one unary RPC at most, the first included
+
+    def covers(self, method: str) -> bool:
+        return self.methods is None or method in self.methods

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The native chain: our extension and the emitted chain, compiled into one module of CPython."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from transect.base.unavailable import Unavailable
+from transect.rpc.build import RPC_RUNTIME, cache_folder, compiler, shared_object
+
+STEM = "transect_chain"
+
+
+def headers() -> Path:
+    """The folder of Python.h; Unavailable when it is not installed."""
+    folder = Path(sysconfig.get_path("include"))
+    if not (folder / "Python.h").is_file():
+        raise Unavailable("Python.h", f"not in {folder}", "apt-get install python3-dev")
+    return folder
+
+
+def native_status() -> tuple[bool, str, str]:
+    """Whether chains can be compiled here, the reason, and the command that helps (empty where none is needed)."""
+    try:
+        tool, folder = compiler(), headers()
+    except Unavailable as lacking:
+        return False, f"{lacking.what}: {lacking.why}", lacking.hint
+    return True, f"{tool.version}, {folder / 'Python.h'}", ""
+
+
+def compiled(sources: Mapping[str, bytes], folder: Path | None = None) -> Path:
+    """The extension of an emitted chain, compiled unless it is there; Unavailable, or BuildError."""
+    include = headers()
+    carrier = (RPC_RUNTIME / "grpc_extension.c").read_bytes()
+    return shared_object(
+        STEM,
+        {**sources, "grpc_extension.c": carrier},
+        folder=folder or cache_folder(),
+        include=[include],
+        flags=["-DTS_MODULE={name}"],
+        suffix=importlib.machinery.EXTENSION_SUFFIXES[0],
+    )
+
+
+def load(path: Path) -> ModuleType:
+    """Import a compiled chain; the same file is loaded once."""
+    name = path.name.partition(".")[0]
+    qualified = f"transect.rpc.grpcio.{name}"
+    if qualified in sys.modules:
+        return sys.modules[qualified]
+    loader = importlib.machinery.ExtensionFileLoader(name, str(path))
+    spec = importlib.util.spec_from_loader(name, loader, origin=str(path))
+    assert spec is not None, f"no spec for {path}"
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    sys.modules[qualified] = module
+    return module
+
+
+def chain(sources: Mapping[str, bytes], folder: Path | None = None) -> Any:
+    """A fresh copy of the state of an emitted chain, with its compiled code: a `Handle`."""
+    return load(compiled(sources, folder)).Chain()

@@ -1,0 +1,433 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A synchronous server with a chain: services are added to it as to any server.
+
+Handlers are wrapped when they are added, at the level of their serialisers: the server below passes bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import grpc
+
+from transect.rpc.grpcio.ending import CANCELLED, DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, status
+from transect.rpc.grpcio.handle import Action, Carried, Cause, Rpc, Side
+from transect.rpc.grpcio.metadata import changed, pairs
+from transect.rpc.grpcio.steps import NS
+
+log = logging.getLogger(__name__)
+
+
+class Handlers(grpc.GenericRpcHandler):
+    """Wraps what another finds."""
+
+    def __init__(self, inner: Any, wrap: Callable[[str, Any], Any]) -> None:
+        self._inner = inner
+        self._wrap = wrap
+        self._made: dict[str, tuple[Any, Any]] = {}
+
+    def service(self, handler_call_details: Any) -> Any:
+        found = self._inner.service(handler_call_details)
+        if found is None:
+            return None
+        method = handler_call_details.method
+        known, wrapped = self._made.get(method, (None, None))
+        if known is not found:
+            wrapped = self._wrap(method, found)
+            self._made[method] = found, wrapped
+        return wrapped
+
+
+class Server(grpc.Server):
+    """`inner` with a chain in front of the methods which it covers."""
+
+    def __init__(self, inner: grpc.Server, carried: Carried) -> None:
+        self._inner = inner
+        self._carried = carried
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        return wrapped(self._carried, method, handler)
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Any) -> None:
+        self._inner.add_generic_rpc_handlers(tuple(Handlers(h, self._wrap) for h in generic_rpc_handlers))
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Any) -> None:
+        made = {name: self._wrap(f"/{service_name}/{name}", h) for name, h in method_handlers.items()}
+        self._inner.add_registered_method_handlers(service_name, made)  # type: ignore[attr-defined]
+
+    def add_insecure_port(self, address: str) -> int:
+        return self._inner.add_insecure_port(address)
+
+    def add_secure_port(self, address: str, server_credentials: Any) -> int:
+        return self._inner.add_secure_port(address, server_credentials)
+
+    def start(self) -> None:
+        self._inner.start()
+
+    def stop(self, grace: float | None) -> Any:
+        return self._inner.stop(grace)
+
+    def wait_for_termination(self, timeout: float | None = None) -> bool:
+        return self._inner.wait_for_termination(timeout)
+
+
+KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+
+
+def kind_of(handler: Any) -> str:
+    """Which of the four a handler is."""
+    return KINDS[2 * bool(handler.request_streaming) + bool(handler.response_streaming)]
+
+
+def rebuilt(kind: str, behavior: Any, original: Any) -> Any:
+    """A handler without serialisers, and with what gRPC looks for on the behaviour."""
+    pool = getattr(original, "experimental_thread_pool", None)
+    if pool is not None:
+        behavior.experimental_thread_pool = pool
+    return getattr(grpc, f"{kind}_rpc_method_handler")(behavior)
+
+
+def wrapped(carried: Carried, method: str, handler: Any) -> Any:
+    """The handler with the chain in front of it, or itself where the chain does not cover the method."""
+    if not carried.covers(method):
+        return handler
+    kind = kind_of(handler)
+    behavior = getattr(handler, kind)
+    if getattr(behavior, "experimental_non_blocking", False):
+        raise TypeError(f"{method}: an `experimental_non_blocking` handler cannot be behind a chain")
+    chain = Serving(carried, method, handler.request_deserializer, handler.response_serializer, behavior)
+    return rebuilt(kind, getattr(chain, kind), behavior)
+
+
+class Stop(Exception):
+    """The RPC has ended already: the handler's further work goes nowhere."""
+
+
+def identity(context: Any) -> str:
+    """The authenticated identity of the caller, else its address."""
+    found = context.peer_identities()
+    return next(iter(found)).decode(errors="replace") if found else context.peer()
+
+
+class Serving:
+    """The chain of one method: four behaviours over bytes."""
+
+    def __init__(
+        self, carried: Carried, method: str, deserialize: Any, serialize: Any, behavior: Any
+    ) -> None:
+        self._carried = carried
+        self._touches = carried.touches
+        self._begin = carried.handle.begin
+        self._method = method
+        self._deserialize = deserialize
+        self._serialize = serialize
+        self._behavior = behavior
+        # What is not touched need not be fetched, and no stand-in for the context is needed.
+        self._bare = not (self._touches.headers or self._touches.replies or self._touches.peer)
+
+    # ------------------------------------------------------------ the four kinds
+
+    def unary_unary(self, data: bytes, context: Any) -> bytes | None:
+        call = self._call(context)
+        try:
+            request = call.request(data)
+        except Stop:
+            return b""
+        return call.answer if call.answer is not None else call.reply(self._behavior, request)
+
+    def unary_stream(self, data: bytes, context: Any) -> Iterator[bytes]:
+        call = self._call(context)
+        try:
+            request = call.request(data)
+        except Stop:
+            return iter(())
+        return call.replies(self._behavior, request)
+
+    def stream_unary(self, requests: Iterator[bytes], context: Any) -> bytes | None:
+        call = self._call(context)
+        return call.reply(self._behavior, Incoming(requests, call))
+
+    def stream_stream(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        call = self._call(context)
+        return call.replies(self._behavior, Incoming(requests, call))
+
+    def _call(self, context: Any) -> ServedCall:
+        if self._bare:
+            rpc = self._begin(self._method, "", None)
+        else:
+            peer = identity(context) if self._touches.peer else ""
+            rpc = self._begin(
+                self._method, peer, pairs(context.invocation_metadata()) if self._touches.headers else None
+            )
+            if self._touches.replies:
+                context = Context(context, rpc)
+        return ServedCall(self, rpc, context)
+
+
+class ServedCall:
+    """One RPC on its way through a chain and a handler."""
+
+    def __init__(self, serving: Serving, rpc: Rpc, context: Any) -> None:
+        self._deserialize = serving._deserialize
+        self._serialize = serving._serialize
+        self._replies = serving._touches.replies
+        self.rpc = rpc
+        self.context = context
+        self.answer: bytes | None = None  # of a `Respond`
+        self.refusal: tuple[int, str] | None = None
+        if not context.add_callback(partial(ended, rpc, context)):
+            ended(rpc, context)
+
+    def request(self, data: bytes) -> Any:
+        """The message which the handler gets."""
+        out = self.rpc.request(data)
+        if out.__class__ is not bytes:
+            out = self._decided(out)
+            if self.answer is not None:
+                return None
+        if self._deserialize is None:
+            return out
+        try:
+            return self._deserialize(out)
+        except Exception:
+            log.exception("Exception deserializing message!")
+            self.abort(INTERNAL, "Exception deserializing request!", Cause.REPLY)
+
+    def _decided(self, out: Any) -> Any:
+        match out[0]:
+            case Action.REJECT:
+                self.refusal = out[1], out[2]
+                self.abort(out[1], out[2], Cause.REJECT)
+            case Action.RESPOND:
+                self.answer = out[2]
+                self._headers()
+                self.rpc.finish(OK, Cause.REPLY)
+                return out[2]
+            case Action.OVER:
+                raise Stop
+        if out[3]:
+            self._wait(out[3] * NS)
+        self._headers()
+        return out[2]
+
+    def _wait(self, seconds: float) -> None:
+        time.sleep(min(seconds, self.context.time_remaining()))
+        if not self.context.is_active():
+            ended(self.rpc, self.context)
+            raise Stop
+
+    def _headers(self) -> None:
+        if self._replies:
+            self.context.apply()
+
+    def abort(self, code: int, text: str, cause: Cause) -> None:
+        self._headers()
+        self.rpc.finish(code or UNKNOWN, cause)
+        self.context.abort(status(code), text)
+
+    def passed(self, reply: Any) -> bytes:
+        """The reply which the client gets."""
+        try:
+            data = reply if self._serialize is None else self._serialize(reply)
+        except Exception:
+            log.exception("Exception serializing message!")
+            self.abort(INTERNAL, "Failed to serialize response!", Cause.REPLY)
+        out: Any = self.rpc.response(data)
+        if out.__class__ is not bytes:
+            out = self._decided(out)
+        elif self._replies:
+            self._headers()
+        return out
+
+    # ------------------------------------------------------------ one reply, or many
+
+    def reply(self, behavior: Any, request: Any) -> bytes | None:
+        try:
+            reply = behavior(request, self.context)
+            self._refuse()
+            if self.answer is not None:
+                return self.answer
+            code = code_of(self.context)
+            if code != OK:  # the client gets no message, so the chain sees none, and nothing unseen leaves
+                self._headers()
+                self.rpc.finish(code, Cause.REPLY)
+                return b""
+            if not self.context.is_active():
+                ended(self.rpc, self.context)
+            data = self.passed(reply)
+        except Exception as error:
+            return self._raised(error)
+        self.rpc.finish(OK, Cause.REPLY)
+        return data
+
+    def _refuse(self) -> None:
+        """A request was refused, and the handler took that for the end of its requests."""
+        if self.refusal is not None:
+            self.context.abort(status(self.refusal[0]), self.refusal[1])
+
+    def _raised(self, error: Exception) -> bytes:
+        if self.answer is not None:
+            return self.answer
+        self._refuse()
+        if isinstance(error, Stop):
+            return b""
+        self._fail()
+        raise error
+
+    def _fail(self) -> None:
+        """The handler raised: by `abort`, or an exception of its own."""
+        self._headers()
+        if self.context.is_active():
+            self.rpc.finish(code_of(self.context) or UNKNOWN, Cause.REPLY)
+        else:
+            ended(self.rpc, self.context)
+
+    def replies(self, behavior: Any, request: Any) -> Iterator[bytes]:
+        try:
+            for reply in behavior(request, self.context):
+                yield self.passed(reply)
+        except Exception as error:
+            self._raised(error)
+            return
+        self._refuse()
+        self._headers()
+        self.rpc.finish(code_of(self.context), Cause.REPLY)
+
+
+class Incoming:
+    """The requests of a stream, each through the chain."""
+
+    def __init__(self, requests: Iterator[bytes], call: ServedCall) -> None:
+        self._requests = requests
+        self._call = call
+
+    def __iter__(self) -> Incoming:
+        return self
+
+    def __next__(self) -> Any:
+        if self._call.refusal is not None or self._call.answer is not None:
+            raise StopIteration
+        request = self._call.request(next(self._requests))
+        if self._call.answer is not None:
+            raise StopIteration
+        return request
+
+    next = __next__
+
+    def __getattr__(self, name: str) -> Any:  # gRPC's own iterator has `is_active` and the like
+        return getattr(self._requests, name)
+
+
+def code_of(context: Any) -> int:
+    """What the handler has set, as a number."""
+    code = context.code()
+    if code is None:
+        return OK
+    return code if isinstance(code, int) else code.value[0]  # type: ignore[no-any-return]
+
+
+def ended(rpc: Rpc, context: Any) -> None:
+    """The RPC is over; if the handler had not ended it, its client has."""
+    if not rpc.finished:
+        if (context.time_remaining() or 0.0) <= 0.0:
+            rpc.finish(DEADLINE_EXCEEDED, Cause.DEADLINE)
+        else:
+            rpc.finish(CANCELLED, Cause.CANCEL)
+
+
+class Context(grpc.ServicerContext):
+    """The handler's context where the chain touches the headers or trailers of replies.
+
+    Initial metadata are held back until the first reply, when the chain has seen it; trailers until the end.
+    """
+
+    def __init__(self, inner: Any, rpc: Rpc) -> None:
+        self._inner = inner
+        self._rpc = rpc
+        self._initial: Any = None
+        self._sent = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def send_initial_metadata(self, initial_metadata: Any) -> None:
+        if self._sent or self._initial is not None:
+            raise ValueError("Initial metadata no longer allowed!")
+        self._initial = initial_metadata
+        self._rpc.receive(Side.RESPONSE, pairs(initial_metadata))
+
+    def set_trailing_metadata(self, trailing_metadata: Any) -> None:
+        self._inner.set_trailing_metadata(trailing_metadata)
+        self._rpc.receive(Side.TRAILERS, pairs(trailing_metadata))
+
+    def apply(self) -> None:
+        """Send what is held back, with what the chain has set."""
+        trailers = self._rpc.changes(Side.TRAILERS)
+        if trailers:
+            self._inner.set_trailing_metadata(changed(self._inner.trailing_metadata(), trailers))
+        changes = self._rpc.changes(Side.RESPONSE)
+        if not self._sent and (changes or self._initial is not None):
+            self._sent = True
+            self._inner.send_initial_metadata(
+                changed(self._initial, changes) if changes else tuple(self._initial)
+            )
+
+    # Abstract in the base class, so `__getattr__` does not see them.
+
+    def is_active(self) -> bool:
+        return self._inner.is_active()  # type: ignore[no-any-return]
+
+    def time_remaining(self) -> Any:
+        return self._inner.time_remaining()
+
+    def cancel(self) -> None:
+        self._inner.cancel()
+
+    def add_callback(self, callback: Any) -> bool:
+        return self._inner.add_callback(callback)  # type: ignore[no-any-return]
+
+    def invocation_metadata(self) -> Any:
+        return self._inner.invocation_metadata()
+
+    def peer(self) -> str:
+        return self._inner.peer()  # type: ignore[no-any-return]
+
+    def peer_identities(self) -> Any:
+        return self._inner.peer_identities()
+
+    def peer_identity_key(self) -> Any:
+        return self._inner.peer_identity_key()
+
+    def auth_context(self) -> Any:
+        return self._inner.auth_context()
+
+    def set_compression(self, compression: Any) -> None:
+        self._inner.set_compression(compression)
+
+    def trailing_metadata(self) -> Any:
+        return self._inner.trailing_metadata()
+
+    def abort(self, code: Any, details: str) -> None:
+        self._inner.abort(code, details)
+
+    def abort_with_status(self, status: Any) -> None:
+        self._inner.abort_with_status(status)
+
+    def set_code(self, code: Any) -> None:
+        self._inner.set_code(code)
+
+    def set_details(self, details: str) -> None:
+        self._inner.set_details(details)
+
+    def code(self) -> Any:
+        return self._inner.code()
+
+    def details(self) -> Any:
+        return self._inner.details()
+
+    def disable_next_message_compression(self) -> None:
+        self._inner.disable_next_message_compression()

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One RPC with a single reply, on the client's side, free of I/O: a generator of what to do next.
+
+A blocking call, a future and a coroutine each drive the same generator: `Sleep` is answered with None, `Send` with a
+`Reply` or the error thrown in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+
+from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome
+from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
+from transect.rpc.grpcio.metadata import Changes, changed, pairs
+
+NS = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    message: Any  # bytes, or an iterator of bytes
+    timeout: float | None  # seconds left
+    metadata: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    message: bytes
+    call: Any
+    initial: Any = None  # metadata, where the chain touches replies' headers
+    trailing: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the application gets."""
+
+    message: bytes
+    call: Any
+    initial: Changes = ()
+    trailing: Changes = ()
+
+
+Steps: TypeAlias = Generator[Sleep | Send, Any, Answer]
+Begun: TypeAlias = tuple[Rpc, "bytes | Decision"]
+
+
+def deadline_of(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def left(deadline: float | None) -> float | None:
+    """Seconds."""
+    return None if deadline is None else max(deadline - time.monotonic(), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """A method with one request and one reply."""
+
+    carried: Carried
+    method: str
+
+    def begin(self, data: bytes, metadata: Any) -> Begun:
+        carried = self.carried
+        rpc = carried.handle.begin(
+            self.method, carried.peer, pairs(metadata) if carried.touches.headers else None
+        )
+        return rpc, rpc.request(data)
+
+    def steps(
+        self, data: bytes, deadline: float | None, metadata: Any, begun: Begun | None = None, attempt: int = 1
+    ) -> Steps:
+        """All attempts; `begun`: the first one's request hooks have run already."""
+        while True:
+            rpc, out = begun or self.begin(data, metadata)
+            begun, failure, answer = None, None, None
+            try:
+                answer = yield from self._attempt(rpc, out, deadline, metadata)
+            except Exception as error:
+                failure = error
+            except BaseException:  # GeneratorExit, CancelledError, KeyboardInterrupt: nobody waits any more
+                rpc.finish(CANCELLED, Cause.CANCEL)
+                raise
+            code, cause = (OK, Cause.REPLY) if failure is None else self._failed(rpc, failure)
+            after = rpc.finish(code, cause)
+            if after is None or not self.again(attempt, cause, after, deadline):
+                if answer is None:
+                    assert failure is not None
+                    raise failure
+                return answer
+            attempt += 1
+            yield Sleep(after * NS)
+
+    def again(self, attempt: int, cause: int, after: int, deadline: float | None) -> bool:
+        """Whether an element's wish to send the request once more is granted."""
+        if attempt >= self.carried.attempts or cause in (Cause.CANCEL, Cause.DEADLINE):
+            return False
+        return deadline is None or time.monotonic() + after * NS < deadline
+
+    def _failed(self, rpc: Rpc, error: Exception) -> tuple[int, Cause]:
+        if self.carried.touches.replies and isinstance(error, grpc.RpcError) and not isinstance(error, Ended):
+            show(rpc, error.initial_metadata(), error.trailing_metadata())  # type: ignore[attr-defined]
+        return outcome(error)
+
+    def _attempt(self, rpc: Rpc, out: bytes | Decision, deadline: float | None, metadata: Any) -> Steps:
+        if not isinstance(out, bytes):
+            if out[0] == Action.RESPOND:
+                return Answer(out[2], Ended.answered())
+            yield from admitted(out, deadline)
+            if self.carried.touches.headers:
+                metadata = changed(metadata, rpc.changes(Side.REQUEST))
+            out = out[2]
+        reply = yield Send(out, left(deadline), metadata)
+        return (yield from replied(self.carried, rpc, reply, deadline))
+
+
+@dataclass(slots=True)
+class Upload:
+    """A method with many requests and one reply.  Whoever feeds the requests notes here how the chain ends them."""
+
+    carried: Carried
+    rpc: Rpc
+    refusal: Ended | None = None
+    answer: bytes | None = None  # of a `Respond`
+
+    def steps(self, requests: Any, deadline: float | None, metadata: Any) -> Steps:
+        try:
+            reply = yield Send(requests, left(deadline), metadata)
+            answer = yield from replied(self.carried, self.rpc, reply, deadline)
+        except Exception as error:
+            if self.answer is not None:
+                return Answer(self.answer, Ended.answered())
+            failure = self.refusal or error
+            self.rpc.finish(*outcome(failure))
+            raise failure from None
+        except BaseException:
+            self.rpc.finish(CANCELLED, Cause.CANCEL)
+            raise
+        self.rpc.finish(OK, Cause.REPLY)
+        return answer
+
+    def decide(self, out: Decision) -> float:
+        """Seconds to wait before the request passes on; negative: it does not, and the requests end."""
+        match out[0]:
+            case Action.FORWARD:
+                return out[3] * NS
+            case Action.RESPOND:
+                self.answer = out[2]
+                self.rpc.finish(OK, Cause.REPLY)
+            case Action.REJECT:
+                self.refusal = Ended.rejected(out)
+                self.rpc.finish(*outcome(self.refusal))
+        return -1.0
+
+
+def replied(carried: Carried, rpc: Rpc, reply: Reply, deadline: float | None) -> Steps:
+    """The response hooks of the one reply."""
+    if not carried.touches.replies:
+        out = rpc.response(reply.message)
+        if isinstance(out, bytes):
+            return Answer(out, reply.call)
+        yield from admitted(out, deadline)
+        return Answer(out[2], reply.call)
+    show(rpc, reply.initial, reply.trailing)
+    out = rpc.response(reply.message)
+    if not isinstance(out, bytes):
+        yield from admitted(out, deadline)
+        out = out[2]
+    return Answer(out, reply.call, rpc.changes(Side.RESPONSE), rpc.changes(Side.TRAILERS))
+
+
+def show(rpc: Rpc, initial: Any, trailing: Any) -> None:
+    rpc.receive(Side.RESPONSE, pairs(initial))
+    rpc.receive(Side.TRAILERS, pairs(trailing))
+
+
+def admitted(out: Decision, deadline: float | None) -> Generator[Sleep | Send, Any, None]:
+    """Wait as the chain asks, or raise what it refuses with."""
+    match out[0]:
+        case Action.REJECT:
+            raise Ended.rejected(out)
+        case Action.OVER:
+            raise Ended.over()
+    after, remaining = out[3] * NS, left(deadline)
+    if remaining is not None and after >= remaining:
+        yield Sleep(remaining)
+        raise Ended.deadline()
+    if after:
+        yield Sleep(after)
