@@ -110,7 +110,7 @@ def _covered(
         method = service.method(name)
         if method is None:
             close = closest(name, [m.name for m in service.methods])
-            known = ", ".join(m.name for m in service.methods) or "none"
+            known = listed([m.name for m in service.methods])
             diagnostics.error(
                 "R014",
                 f"service {service.name} ({service.file}) has no method `{name}`",
@@ -180,7 +180,7 @@ class _Binder:
         found = proto.field(member.name)
         if found is None:
             close = closest(member.name, [f.name for f in proto.fields])
-            known = ", ".join(f.name for f in proto.fields) or "none"
+            known = listed([f.name for f in proto.fields])
             self._error(
                 "R001",
                 f"message {proto.name} ({proto.file}) has no field `{member.name}`",
@@ -191,11 +191,12 @@ class _Binder:
                 else f"its fields: {known}; or narrow the chain to the methods that have it: `methods=[…]`",
             )
             return None
-        problem = self._disagreement(member.type, found, view)
+        problem = self._disagreement(member.type, found, view, proto.file)
         if problem is not None:
+            is_not = f"is {_described(found, self.service)}, not `{spelled(member.type)}`"
             self._error(
                 problem.code,
-                f"field `{member.name}` of {proto.name} ({proto.file}) is {_described(found, self.service)}, not `{spell(member.type)}`",
+                f"field `{member.name}` of {proto.name} ({proto.file}) {problem.message or is_not}",
                 at,
                 label=problem.label,
                 help=problem.help,
@@ -224,37 +225,40 @@ class _Binder:
         self._view(inner.name, message, at)
         return inner.name
 
-    def _disagreement(self, t: Type, f: ProtoField, view: View) -> _Problem | None:
-        want = _written(f, self.service)
+    def _disagreement(self, t: Type, f: ProtoField, view: View, file: str) -> _Problem | None:
+        want = f"{f.name}: {_written(f, self.service)}"
         match t:
             case SeqType(item=item):
                 if f.presence is not Presence.REPEATED:
-                    return _Problem("R004", "not a repeated field", f"write `{view_line(f.name, want)}`")
-                return self._scalar(item, f, view, want)
+                    return _Problem("R004", "not a repeated field", f"write `{want}`")
+                return self._scalar(item, f, want)
             case DictType(key=key, value=value):
                 if f.presence is not Presence.MAP:
-                    return _Problem("R004", "not a map field", f"write `{view_line(f.name, want)}`")
+                    return _Problem("R004", "not a map field", f"write `{want}`")
                 entry = self.service.messages[f.message]
                 pairs = [(key, entry.field("key")), (value, entry.field("value"))]
                 return next(
-                    (p for part, g in pairs if g is not None and (p := self._scalar(part, g, view, want))),
+                    (p for part, g in pairs if g is not None and (p := self._scalar(part, g, want))),
                     None,
                 )
             case _ if f.presence in (Presence.REPEATED, Presence.MAP):
-                return _Problem("R004", f"a {f.presence} field", f"write `{view_line(f.name, want)}`")
+                return _Problem("R004", f"a {f.presence} field", f"write `{want}`")
             case OptionType(item=item):
                 if f.presence is Presence.IMPLICIT:
                     return _Problem(
                         "R003",
                         "the field has no presence: absent and zero look the same",
-                        f"write `{view_line(f.name, want)}`, or make it `optional {f.kind} {f.name}` in {self.service.file}",
+                        f"write `{want}`, or make it `optional {f.kind} {f.name}` in {file}",
                     )
-                return self._scalar(item, f, view, want)
+                return self._scalar(item, f, want)
+            case ViewType(name=name) if f.kind.nested and self._loops(name, view.name):
+                wrong = "may contain itself without end"
+                return _Problem("R011", "a message within itself", f"write `{f.name}: {name} | None`", wrong)
             case _:
-                return self._scalar(t, f, view, want)
+                return self._scalar(t, f, want)
 
-    def _scalar(self, t: Type, f: ProtoField, view: View, want: str) -> _Problem | None:
-        wrong = _Problem("R002", "another type", f"write `{view_line(f.name, want)}`")
+    def _scalar(self, t: Type, f: ProtoField, want: str) -> _Problem | None:
+        wrong = _Problem("R002", "another type", f"write `{want}`")
         match t:
             case BoolType():
                 return None if f.kind is Kind.BOOL else wrong
@@ -275,8 +279,6 @@ class _Binder:
             case ViewType():
                 if not f.kind.nested or not self._is_message(t.name):
                     return wrong
-                if self._loops(t.name, view.name):
-                    return _Problem("R011", "a message within itself", f"write `{f.name}: {t.name} | None`")
                 return None
             case _:
                 return wrong
@@ -287,19 +289,17 @@ class _Binder:
         for name, number in t.members:
             if name not in known:
                 close = closest(name, known)
-                return _Problem(
-                    "R005",
-                    f"{f.enum.name} has no `{name}`",
+                help = (
                     f"write `{close} = {known[close]}` in `{t.name}`"
                     if close
-                    else f"its names: {', '.join(known)}",
+                    else f"its names: {listed(list(known))}"
                 )
+                wrong = f"is `{f.enum.name}`, which has no `{name}`"
+                return _Problem("R005", f"see `{t.name}`", help, wrong)
             if known[name] != number:
-                return _Problem(
-                    "R005",
-                    f"`{name}` is {known[name]} in {f.enum.name}, {number} here",
-                    f"write `{name} = {known[name]}` in `{t.name}`",
-                )
+                help = f"write `{name} = {known[name]}` in `{t.name}`"
+                wrong = f"is `{f.enum.name}`, where `{name}` is {known[name]}, not {number}"
+                return _Problem("R005", f"see `{t.name}`", help, wrong)
         return None
 
     def _loops(self, inner: str, outer: str) -> bool:
@@ -406,6 +406,7 @@ class _Problem:
     code: str
     label: str
     help: str
+    message: str = ""  # what is wrong with the field; "": that its type is another
 
 
 def _holds(bits: int, signed: bool, proto_bits: int, proto_signed: bool) -> bool:
@@ -413,6 +414,17 @@ def _holds(bits: int, signed: bool, proto_bits: int, proto_signed: bool) -> bool
     if signed == proto_signed:
         return bits >= proto_bits
     return signed and bits > proto_bits
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Names for a reader: not all of a long list."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more if names else "none"
+
+
+def spelled(t: Type) -> str:
+    """A view field's type as it is written."""
+    return f"Sequence[{spell(t.item)}]" if isinstance(t, SeqType) else spell(t)
 
 
 def _inner(t: Type) -> Type:
@@ -425,10 +437,6 @@ def _inner(t: Type) -> Type:
 
 def _unwrapped(t: Type) -> Type:
     return t.item if isinstance(t, OptionType) else t
-
-
-def view_line(name: str, want: str) -> str:
-    return f"{name}: {want}"
 
 
 def _described(f: ProtoField, service: ProtoService) -> str:

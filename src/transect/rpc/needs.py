@@ -32,7 +32,6 @@ from transect.core.ir import (
     Return,
     Some,
     Source,
-    Stmt,
     Store,
     Switch,
     Unwrap,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor_pool import DescriptorPool
 
 EXTRA = "pip install 'transect[rpc]'"
+LABEL_REPEATED = 3
 REFLECTION_TIMEOUT = 10.0  # seconds
 
 
@@ -265,7 +266,7 @@ def _presence(f: FieldDescriptor) -> Presence:
 
 def _repeated(f: FieldDescriptor) -> bool:
     known = getattr(f, "is_repeated", None)  # `label` is deprecated where this exists
-    return bool(known) if known is not None else f.label == f.LABEL_REPEATED
+    return bool(known) if known is not None else getattr(f, "label", 0) == LABEL_REPEATED
 
 
 def _enum(enum: EnumDescriptor) -> ProtoEnum:

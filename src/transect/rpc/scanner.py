@@ -40,8 +40,20 @@ class Node:
         self.dirty = 0  # bit i: slot i was assigned since
         self.pieces: list[bytes] = []  # the occurrences of this message, in order
 
+    def copy(self) -> Node:
+        """Another node, which later assignments to this one do not change."""
+        made = Node.__new__(Node)
+        made.plan, made.has, made.dirty, made.pieces = self.plan, self.has, self.dirty, list(self.pieces)
+        made.values = [_copied(value) for value in self.values]
+        return made
+
     def present(self, slot: Slot) -> bool:
         return bool(self.has >> slot.index & 1)
+
+
+def _copied(value: Any) -> Any:
+    """Items of repeated fields and maps are never assigned; sub-messages may be."""
+    return value.copy() if isinstance(value, Node | list | dict) else value
 
 
 def _nothing(slot: Slot) -> Any:
@@ -179,13 +191,11 @@ def deeper(depth: int) -> int:
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
     """A varint of at most ten bytes; bits beyond 64 are dropped."""
-    value = shift = 0
-    for at in range(at, min(at + 10, len(data))):
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
+    value = 0
+    for i, byte in enumerate(data[at : at + 10]):
+        value |= (byte & 0x7F) << 7 * i
         if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, at + 1
-        shift += 7
+            return value & 0xFFFF_FFFF_FFFF_FFFF, at + i + 1
     raise Malformed("a varint is cut short, or longer than ten bytes")
 
 

@@ -1,0 +1,429 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chain in Python: the same calls on bytes as `runtime/chain.h`, over emitted Python or over the interpreter.
+
+It serves where no compiler is, for replay, and as the oracle of the native chain.  The rules of a chain:
+
+- A message is walked once before the first element; a malformed one, or one whose text is not UTF-8 in a field that some
+  element reads, is rejected with INVALID_ARGUMENT by nobody (`element` is `NOBODY`).  A message of which no element reads
+  a field is not looked into.
+- Each element sees the message that the one before passed on.  `rpc.body` is the message as it came to the element.
+- In `response` and `finish`, `rpc.msg` is the request as this element passed it on (with its own assignments), and in
+  `finish` `rpc.reply` the last reply likewise; both are empty messages when none passed.
+- `rpc.headers` are the request's in `request`, the reply's afterwards; `rpc.trailers` the reply's.
+- Delays of `Forward(after=…)` add up; a negative one counts as none; the last route named by `to=` wins.
+- `Respond` in `request`: the `response` of the elements before runs, in reverse, on that reply.  In `response` it
+  replaces the reply for the elements before.
+- A method which the binding does not cover is refused with UNIMPLEMENTED, or passed untouched (`pass_unknown`); it
+  enters no element.
+- Several `Retry`: one; it waits for the longest of their delays.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from itertools import count
+from typing import Any, Protocol
+
+from transect.core import values
+from transect.core.interp import Instance
+from transect.core.ir import Program
+from transect.lang.tape import Tape, use
+from transect.rpc.binding import Binding, BoundElement
+from transect.rpc.plan import Plan, Plans, plans
+from transect.rpc.record import Record, Recording, TapeWriter
+from transect.rpc.rewriter import changed, rewrite
+from transect.rpc.scanner import Malformed, Node, scan
+from transect.rpc.views import HeaderStore, MessageView, OutcomeView, RpcView, ViewClasses
+
+NOBODY = 0xFFFF_FFFF  # `element` of a verdict which the chain itself gives
+INVALID_ARGUMENT = 3
+UNIMPLEMENTED = 12
+LONGEST = (1 << 63) - 1  # ns
+
+
+class Action(IntEnum):
+    FORWARD = 0
+    REJECT = 1
+    RESPOND = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ChainVerdict:
+    """As `ts_verdict`."""
+
+    action: Action
+    code: int = 0  # REJECT
+    text: bytes = b""  # REJECT: the message, UTF-8; RESPOND: the serialised reply
+    message: bytes | None = None  # FORWARD: replaces what came in; None: pass it on as it came
+    after: int = 0  # ns; FORWARD
+    to: str = ""  # FORWARD
+    element: int = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEnding:
+    """As `ts_ending`."""
+
+    retry: bool = False
+    after: int = 0  # ns
+
+
+class Engine(Protocol):
+    """What runs the handlers of one element and holds its state."""
+
+    def call(self, hook: str, args: Sequence[object], tape: Tape, locals: dict[str, object]) -> Any:
+        """The hook's verdict."""
+        ...
+
+
+class Interpreted:
+    """An element on the reference interpreter."""
+
+    def __init__(
+        self, instance: Instance, functions: Mapping[str, Callable[..., object]] | None = None
+    ) -> None:
+        self.instance = instance
+        self._functions = functions
+
+    def call(self, hook: str, args: Sequence[object], tape: Tape, locals: dict[str, object]) -> Any:
+        return self.instance.call(hook, args, tape=tape, locals=locals, functions=self._functions)
+
+
+class Emitted:
+    """An element as the object of an emitted policy class, which keeps its locals in the RPC's `__locals__`."""
+
+    def __init__(self, policy: Any) -> None:
+        self.policy = policy
+
+    def call(self, hook: str, args: Sequence[object], tape: Tape, locals: dict[str, object]) -> Any:
+        args[0].__locals__ = locals  # type: ignore[attr-defined]
+        with use(tape):
+            return getattr(self.policy, hook)(*args)
+
+
+# ---------------------------------------------------------------- a message on its way
+
+
+class Passing:
+    """A message between elements: its bytes, and what was found in them."""
+
+    __slots__ = ("_node", "data", "plan", "plans")
+
+    def __init__(self, plans: Plans, plan: Plan, data: bytes) -> None:
+        self.plans = plans
+        self.plan = plan
+        self._node: Node | None = None
+        self.replace(data)
+
+    def replace(self, data: bytes) -> None:
+        """Another message takes its place; raises `Malformed`."""
+        self.data = data
+        self._node = scan(self.plans, self.plan.message, data) if self.plan.visible else None
+
+    @property
+    def node(self) -> Node:
+        return Node(self.plan) if self._node is None else self._node
+
+    def settle(self) -> bytes | None:
+        """Write down what an element assigned; None: nothing."""
+        if self._node is None or not changed(self._node):
+            return None
+        self.replace(rewrite(self._node))
+        return self.data
+
+
+# ---------------------------------------------------------------- one element
+
+
+@dataclass
+class ElementState:
+    """What one element keeps of one RPC."""
+
+    locals: dict[str, object] = field(default_factory=dict)
+    request: Node | None = None  # as this element passed it on
+    reply: Node | None = None
+    body: bytes = b""  # as it came
+    reply_body: bytes = b""
+
+
+class ElementRunner:
+    """Runs the hooks of one element: views, verdicts, what is kept for later hooks."""
+
+    def __init__(self, element: BoundElement, engine: Engine, found: Plans) -> None:
+        self.element = element
+        self.engine = engine
+        self.plans = found
+        self.lock = threading.Lock()
+        self._views = ViewClasses(element, found)
+        self._methods = {m.method.path: m for m in element.methods}
+        needs = element.needs
+        self._later_request = bool(needs.uses_of("response", "msg") + needs.uses_of("finish", "msg"))
+        self._later_reply = bool(needs.uses_of("finish", "reply"))
+
+    @property
+    def program(self) -> Program:
+        return self.element.program
+
+    def defines(self, hook: str) -> bool:
+        return hook in self.element.needs.hooks
+
+    def message(
+        self, hook: str, rpc: RpcFacts, state: ElementState, passing: Passing, tape: Tape
+    ) -> tuple[Any, bytes | None]:
+        """Run `request` or `response` on a message: the verdict, and the message if it was rewritten."""
+        came = passing.data
+        verdict = None
+        if self.defines(hook):
+            view = self._view(hook, rpc, state)
+            method = self._methods[rpc.method]
+            if hook == "request":
+                view.msg, view.body = self._of(method.requests, passing.node, hook), came
+            else:
+                view.reply, view.reply_body = self._of(method.replies, passing.node, hook), came
+            verdict = self.engine.call(hook, [view], tape, state.locals)
+        self._keep(hook, state, passing.node, came)
+        return verdict, passing.settle()
+
+    def _keep(self, hook: str, state: ElementState, node: Node, came: bytes) -> None:
+        if hook == "request":
+            state.body = came
+            state.request = node.copy() if self._later_request else None
+        else:
+            state.reply_body = came
+            state.reply = node.copy() if self._later_reply else None
+
+    def finish(self, rpc: RpcFacts, state: ElementState, outcome: OutcomeView, tape: Tape) -> Any:
+        if not self.defines("finish"):
+            return None
+        view = self._view("finish", rpc, state)
+        method = self._methods[rpc.method]
+        view.reply_body = state.reply_body
+        view.reply = self._of(method.replies, state.reply or Node(self.plans[method.method.reply]), "finish")
+        return self.engine.call("finish", [view, outcome], tape, state.locals)
+
+    def _view(self, hook: str, rpc: RpcFacts, state: ElementState) -> RpcView:
+        view = RpcView(rpc.method, rpc.peer, rpc.headers, hook)
+        if hook != "request":
+            method = self._methods[rpc.method]
+            view.body = state.body
+            view.msg = self._of(
+                method.requests, state.request or Node(self.plans[method.method.request]), hook
+            )
+        return view
+
+    def _of(self, names: tuple[str, ...], node: Node, hook: str) -> MessageView | None:
+        """The message through the view class that the hook names."""
+        handler = self.program.handler(hook)
+        assert handler is not None
+        arguments = getattr(handler.params[0].type, "arguments", ())
+        wanted = [getattr(a, "name", "") for a in arguments]
+        name = next((n for n in names if n in wanted), None)
+        return None if name is None else self._views.of(name, node.plan.message)(node)
+
+
+@dataclass(frozen=True)
+class RpcFacts:
+    """What is the same for all hooks of one RPC."""
+
+    method: str  # /package.Service/Method
+    peer: str
+    headers: HeaderStore
+
+
+# ---------------------------------------------------------------- the chain
+
+
+class PythonChain:
+    """All elements of a chain on one service."""
+
+    def __init__(
+        self,
+        binding: Binding,
+        engines: Sequence[Engine],
+        *,
+        pass_unknown: bool = False,
+        recording: Recording | None = None,
+    ) -> None:
+        assert len(engines) == len(binding.elements), "one engine for each element"
+        self.binding = binding
+        self.plans = plans(binding)
+        self.runners = [
+            ElementRunner(e, engine, self.plans) for e, engine in zip(binding.elements, engines, strict=True)
+        ]
+        self.methods = {m.path: m for m in binding.methods}
+        self.pass_unknown = pass_unknown
+        self.recording = recording
+        self._sequence = count()
+        self._rpcs = count()
+
+    def rpc(self, method: str, peer: str, headers: HeaderStore, tape: Tape) -> PythonRpc:
+        """Begin an RPC."""
+        return PythonRpc(self, RpcFacts(method, peer, headers), tape, next(self._rpcs))
+
+    def next_sequence(self) -> int:
+        return next(self._sequence)
+
+
+class PythonRpc:
+    """One RPC on its way through a chain.  Its hooks are called on one thread at a time."""
+
+    def __init__(self, chain: PythonChain, facts: RpcFacts, tape: Tape, number: int) -> None:
+        self.chain = chain
+        self.facts = facts
+        self.number = number
+        self._tape = tape
+        self._method = chain.methods.get(facts.method)
+        self._states: list[ElementState] = []  # of the entered elements
+
+    # ------------------------------------------------------------ hooks
+
+    def request(self, message: bytes) -> ChainVerdict:
+        if self._method is None:
+            return self._unknown()
+        try:
+            passing = Passing(self.chain.plans, self.chain.plans[self._method.request], message)
+        except Malformed:
+            return malformed(self._method.request)
+        after, to = 0, ""
+        for index in range(len(self.chain.runners)):
+            if index == len(self._states):
+                self._states.append(ElementState())
+            verdict = self._message("request", index, passing)
+            match verdict_name(verdict):
+                case "Reject":
+                    return rejected(verdict, index)
+                case "Respond":
+                    return self._respond(verdict.body, index)
+                case _:
+                    after, to = passed(verdict, after, to)
+        return ChainVerdict(Action.FORWARD, message=replaced(passing, message), after=after, to=to)
+
+    def _respond(self, body: bytes, index: int) -> ChainVerdict:
+        verdict = self._replies(body, index)
+        if verdict.action is Action.REJECT:
+            return verdict
+        return ChainVerdict(
+            Action.RESPOND, text=body if verdict.message is None else verdict.message, element=index
+        )
+
+    def response(self, message: bytes) -> ChainVerdict:
+        if self._method is None:
+            return ChainVerdict(Action.FORWARD)
+        return self._replies(message, len(self._states))
+
+    def _replies(self, message: bytes, end: int) -> ChainVerdict:
+        """The `response` of the elements before `end`, last first."""
+        assert self._method is not None
+        name, after = self._method.reply, 0
+        try:
+            passing = Passing(self.chain.plans, self.chain.plans[name], message)
+            for index in reversed(range(end)):
+                verdict = self._message("response", index, passing)
+                match verdict_name(verdict):
+                    case "Reject":
+                        return rejected(verdict, index)
+                    case "Respond":
+                        passing.replace(verdict.body)
+                    case _:
+                        after, _ = passed(verdict, after, "")
+        except Malformed:
+            return malformed(name)
+        return ChainVerdict(Action.FORWARD, message=replaced(passing, message), after=after)
+
+    def finish(self, code: int, cause: int, elapsed: int) -> ChainEnding:
+        """Once, when the RPC has ended; `elapsed` in ns."""
+        retry, after = False, 0
+        outcome = OutcomeView(code, cause, elapsed)
+        for index in reversed(range(len(self._states))):
+            verdict = self._finish(index, outcome)
+            if verdict is not None:
+                retry, after = True, max(after, verdict.after or 0)
+        self._states = []
+        return ChainEnding(retry, after)
+
+    # ------------------------------------------------------------ one element
+
+    def _message(self, hook: str, index: int, passing: Passing) -> Any:
+        runner = self.chain.runners[index]
+        tape, came = self._taped(runner), passing.data
+        with runner.lock:
+            sequence = self.chain.next_sequence()
+            verdict, rewritten = runner.message(hook, self.facts, self._states[index], passing, tape)
+        if isinstance(tape, TapeWriter) and runner.defines(hook):
+            self._record(sequence, index, hook, tape, verdict, came=came, rewritten=rewritten)
+        return verdict
+
+    def _finish(self, index: int, outcome: OutcomeView) -> Any:
+        runner = self.chain.runners[index]
+        tape = self._taped(runner)
+        with runner.lock:
+            sequence = self.chain.next_sequence()
+            verdict = runner.finish(self.facts, self._states[index], outcome, tape)
+        if isinstance(tape, TapeWriter) and runner.defines("finish"):
+            self._record(sequence, index, "finish", tape, verdict, outcome=outcome)
+        return verdict
+
+    def _taped(self, runner: ElementRunner) -> Tape:
+        return self._tape if self.chain.recording is None else TapeWriter(self._tape, runner.program)
+
+    def _record(
+        self,
+        sequence: int,
+        index: int,
+        hook: str,
+        tape: TapeWriter,
+        verdict: Any,
+        *,
+        came: bytes = b"",
+        rewritten: bytes | None = None,
+        outcome: OutcomeView | None = None,
+    ) -> None:
+        assert self.chain.recording is not None
+        program = self.chain.runners[index].program
+        record = Record.of(
+            program,
+            hook,
+            verdict,
+            method=self.facts.method,
+            peer=self.facts.peer,
+            message=came,
+            rewritten=rewritten,
+            outcome=outcome,
+            tape=bytes(tape.entries),
+        )
+        self.chain.recording(record.placed(sequence, self.number, index))
+
+    def _unknown(self) -> ChainVerdict:
+        if self.chain.pass_unknown:
+            return ChainVerdict(Action.FORWARD)
+        return ChainVerdict(Action.REJECT, UNIMPLEMENTED, f"no policy covers {self.facts.method}".encode())
+
+
+# ---------------------------------------------------------------- verdicts
+
+
+def verdict_name(verdict: Any) -> str:
+    return "Forward" if verdict is None else values.struct_name(verdict)
+
+
+def rejected(verdict: Any, index: int) -> ChainVerdict:
+    return ChainVerdict(Action.REJECT, int(verdict.code), verdict.message.encode(), element=index)
+
+
+def malformed(message: str) -> ChainVerdict:
+    return ChainVerdict(Action.REJECT, INVALID_ARGUMENT, f"malformed {message}".encode())
+
+
+def passed(verdict: Any, after: int, to: str) -> tuple[int, str]:
+    """The delay and route so far, and those of one more `Forward`."""
+    if verdict is None:
+        return after, to
+    more = max(0, verdict.after or 0)
+    return min(after + more, LONGEST), to if verdict.to is None else verdict.to
+
+
+def replaced(passing: Passing, came: bytes) -> bytes | None:
+    return None if passing.data is came else passing.data
