@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -89,8 +89,8 @@ def encode(t: Type, value: object) -> bytes:
     return bytes(out)
 
 
-def write(out: bytearray, t: Type, value: Any) -> None:
-    """Append the value's bytes."""
+def write(out: bytearray, t: Type, value: Any, bounded: bool = False) -> None:
+    """Append the value's bytes.  `bounded`: a text keeps to its bound, as in state; a value under way need not."""
     match t:
         case IntType(bits=bits, signed=signed):
             _write_integer(out, value, bits, signed)
@@ -108,40 +108,42 @@ def write(out: bytearray, t: Type, value: Any) -> None:
             out += struct.pack("<d", value)
         case TextType(bound=bound):
             _expect(isinstance(value, str), "a text", value)
-            _write_sized(out, _utf8(value), bound)
+            _write_sized(out, _utf8(value), bound if bounded else None)
         case BytesType(bound=bound):
             _expect(isinstance(value, bytes), "bytes", value)
-            _write_sized(out, value, bound)
+            _write_sized(out, value, bound if bounded else None)
         case UnitType():
             _expect(value is None, "None", value)
         case OptionType(item=item):
             out.append(value is not None)
             if value is not None:
-                write(out, item, value)
+                write(out, item, value, bounded)
         case TupleType(items=items):
             _expect(isinstance(value, tuple) and len(value) == len(items), f"{len(items)} items", value)
             for item_type, item in zip(items, value, strict=True):
-                write(out, item_type, item)
+                write(out, item_type, item, bounded)
         case StructType(fields=fields):
             for f in fields:
-                write(out, f.type, _attribute(value, f.name))
+                write(out, f.type, _attribute(value, f.name), bounded)
         case UnionType(cases=cases):
             index = _case_of(t, value)
             out.append(index)
-            write(out, cases[index], value)
+            write(out, cases[index], value, bounded)
         case SetType(item=item) | SeqType(item=item):
-            _write_items(out, item, list(value))
+            _write_items(out, item, list(value), bounded)
         case DictType(key=key_type, value=value_type):
-            _write_pairs(out, key_type, value_type, list(value.items()))
+            _write_pairs(out, key_type, value_type, list(value.items()), bounded)
         case TableType():
             pairs = value.entries() if isinstance(value, Table) else list(value)
             _check_entries(t, pairs)
-            _write_pairs(out, t.key, t.value, pairs)
+            _write_pairs(out, t.key, t.value, pairs, bounded)
         case ArrayType(item=item, length=length):
-            _write_fixed(out, item, value, length)
+            _expect_count(value, length)
+            _write_each(out, item, value, bounded)
         case HistogramType():
             buckets = value.buckets if isinstance(value, Histogram) else value
-            _write_fixed(out, U64, buckets, BUCKETS)
+            _expect_count(buckets, BUCKETS)
+            _write_each(out, U64, buckets, bounded)
         case ViewType():
             raise CodecError(f"{spell(t)} is a reference to outside data: it has no encoding")
         case _:
@@ -178,24 +180,22 @@ def _write_sized(out: bytearray, data: bytes, bound: int | None) -> None:
     out += data
 
 
-def _write_items(out: bytearray, item: Type, values: list[Any]) -> None:
+def _write_items(out: bytearray, item: Type, values: Sequence[Any], bounded: bool) -> None:
     out += len(values).to_bytes(4, "little")
+    _write_each(out, item, values, bounded)
+
+
+def _write_pairs(out: bytearray, key: Type, value: Type, pairs: Sequence[Any], bounded: bool) -> None:
+    _write_items(out, TupleType((key, value)), pairs, bounded)
+
+
+def _write_each(out: bytearray, item: Type, values: Iterable[Any], bounded: bool) -> None:
     for value in values:
-        write(out, item, value)
+        write(out, item, value, bounded)
 
 
-def _write_pairs(out: bytearray, key_type: Type, value_type: Type, pairs: list[Any]) -> None:
-    out += len(pairs).to_bytes(4, "little")
-    for key, value in pairs:
-        write(out, key_type, key)
-        write(out, value_type, value)
-
-
-def _write_fixed(out: bytearray, item: Type, values: Iterable[Any], length: int) -> None:
-    items = list(values)
-    _expect(len(items) == length, f"{length} items", items)
-    for value in items:
-        write(out, item, value)
+def _expect_count(values: Sequence[Any], wanted: int) -> None:
+    _expect(len(values) == wanted, f"{wanted} items", values)
 
 
 def _attribute(value: object, name: str) -> object:
@@ -224,10 +224,11 @@ def record(t: StructType, fields: dict[str, object]) -> object:
 class Reader:
     """Takes values off the front of some bytes."""
 
-    def __init__(self, data: bytes, make: Make = record) -> None:
+    def __init__(self, data: bytes, make: Make = record, bounded: bool = False) -> None:
         self.data = data
         self.at = 0  # bytes taken so far
         self._make = make
+        self._bounds = bounded  # whether texts must keep to their bounds
 
     @property
     def left(self) -> int:
@@ -324,7 +325,7 @@ class Reader:
 
     def _bounded(self, bound: int | None) -> bytes:
         data = self.sized()
-        if bound is not None and len(data) > bound:
+        if self._bounds and bound is not None and len(data) > bound:
             raise CodecError(f"{len(data)} bytes, where the bound is {bound}")
         return data
 
@@ -371,14 +372,14 @@ def encode_state(fields: Iterable[StateField], state: Mapping[str, Slot]) -> byt
     """The image of a policy's state: each stored field's value, then its u64 overflow count."""
     out = bytearray()
     for f in stored(fields):
-        write(out, f.type, state[f.name].value)
+        write(out, f.type, state[f.name].value, bounded=True)
         _write_integer(out, state[f.name].overflow, 64, False)
     return bytes(out)
 
 
 def decode_state(fields: Iterable[StateField], image: bytes, make: Make = record) -> dict[str, Slot]:
     """What an image holds, by field.  Raises `CodecError` when it is no image of these fields."""
-    reader = Reader(image, make)
+    reader = Reader(image, make, bounded=True)
     state = {f.name: Slot(reader.value(f.type), reader.integer(8)) for f in stored(fields)}
     reader.end()
     return state

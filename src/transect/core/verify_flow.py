@@ -11,7 +11,7 @@ from transect.base.span import Span
 from transect.core import ir
 from transect.core.ir import Expr, Function
 from transect.core.patterns import exhaustive
-from transect.core.types import UNIT
+from transect.core.types import OptionType, UnitType
 from transect.core.walk import children
 
 Names = frozenset[str]
@@ -26,7 +26,8 @@ class Flow:
 
     def function(self, f: Function, must_return: bool) -> None:
         names = self.block(f.body, frozenset(p.name for p in f.params), loops=0)
-        if must_return and names is not None and f.returns != UNIT:
+        # Falling off the end returns None, as in Python.
+        if must_return and names is not None and not isinstance(f.returns, UnitType | OptionType):
             self.report("I007", f"a path of {f.name} ends without a return", f.span)
 
     def block(self, block: ir.Block, names: Names | None, loops: int) -> Names | None:

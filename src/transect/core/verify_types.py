@@ -29,7 +29,6 @@ from transect.core.types import (
     BOOL,
     DURATION,
     INT,
-    UNIT,
     ArrayType,
     BoolType,
     BytesType,
@@ -348,7 +347,7 @@ def pattern_faults(pattern: ir.Pattern, t: Type, scope: Scope) -> Faults:
 
 def return_faults(value: Expr | None, returns: Type) -> Faults:
     if value is None:
-        if returns != UNIT:
+        if not isinstance(returns, UnitType | OptionType):
             yield f"nothing is returned, where {spell(returns)} is promised"
     elif not agrees(value.type, returns):
         yield f"{spell(value.type)} is returned, where {spell(returns)} is promised"

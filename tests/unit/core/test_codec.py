@@ -124,7 +124,6 @@ def test_whatever_bytes_are_taken_are_the_bytes_that_would_be_written(of: Type, 
         (t.OptionType(BOOL), b"\2\0", "2 is no option tag"),
         (t.IntType(8, True), b"\x80" + bytes(7), "128 is out of range for i8"),
         (TEXT, b"\1\0\0\0\xff", "not valid UTF-8"),
-        (t.TextType(2), b"\3\0\0\0abc", "3 bytes, where the bound is 2"),
         (VERDICT, b"\2", "Verdict has no case 2"),
         (t.EnumType("E", (("A", 1),), open=False), bytes(8), "E has no member 0"),
         (TEXT, b"\xff\xff\xff\xff", "cut short: 4294967295 bytes wanted at 4, 0 are left"),
@@ -152,7 +151,6 @@ def test_what_no_writer_writes_is_refused(of: Type, data: bytes, why: str) -> No
         (BOOL, 1, "expected a bool, found 1"),
         (FLOAT, 1, "expected a float"),
         (TEXT, "\ud800", "not valid UTF-8"),
-        (t.TextType(1), "é", "at most 1 bytes"),
         (t.TupleType((INT,)), (1, 2), "expected 1 items"),
         (FORWARD, Record("Forward", {}), "has no field after"),
         (VERDICT, Record("Other", {}), "Other is no case of Verdict"),
@@ -202,3 +200,12 @@ def test_a_state_image_holds_what_tables_hold() -> None:
     assert encode_state(fields, decode_state(fields, image)) == image
     with pytest.raises(CodecError, match="cut short"):
         decode_state(fields, image[:-1])
+
+
+def test_a_text_keeps_to_its_bound_in_state_alone() -> None:
+    fields = (field("name", t.TextType(1)),)
+    assert decode(t.TextType(1), encode(t.TextType(1), "long")) == "long"
+    with pytest.raises(CodecError, match="at most 1 bytes"):
+        encode_state(fields, {"name": Slot("é")})
+    with pytest.raises(CodecError, match="2 bytes, where the bound is 1"):
+        decode_state(fields, encode_state((field("name", t.TextType(2)),), {"name": Slot("é")}))
