@@ -289,8 +289,8 @@ class P(Element):
 
 
 def test_a_method_that_is_not_there() -> None:
-    assert said(view("user: str"), ["Sai"]) == snapshot(
-        ["R014 line -4: service sample.Sample (sample.proto) has no method `Sai` — write `Say`"]
+    assert said(view("user: str"), ["Wach"]) == snapshot(
+        ["R014 line -4: service sample.Sample (sample.proto) has no method `Wach` — write `Watch`"]
     )
     assert said(view("user: str"), ["Unlike"]) == snapshot(
         [
