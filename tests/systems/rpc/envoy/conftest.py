@@ -4,10 +4,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import pytest
 
-from tests.systems.rpc.envoy.kit import Echo, Proxy, channel, compiled, proxy, serving
+from tests.systems.rpc.envoy.kit import Client, Echo, Proxy, channel, compiled, proxy, serving
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +37,6 @@ def running(probe: Path, echo: tuple[int, Echo], tmp_path: Path) -> Iterator[Pro
 
 
 @pytest.fixture
-def client(running: Proxy) -> Iterator[grpc.Channel]:
+def client(running: Proxy) -> Iterator[Client]:
     with channel(running.port) as it:
         yield it

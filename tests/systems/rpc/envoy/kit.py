@@ -31,6 +31,7 @@ from transect.rpc.envoy import (
 HERE = Path(__file__).parent
 ECHO, STREAM, COLLECT, COUNT = "/t.Echo/Echo", "/t.Echo/Stream", "/t.Echo/Collect", "/t.Echo/Count"
 STREAMING = (STREAM, COLLECT, COUNT)
+Client = Any  # a grpc.Channel; the stubs cannot say that without a serializer messages are bytes
 REPLY, REJECTED, CANCEL, DEADLINE, RESET = range(5)
 
 
@@ -137,16 +138,17 @@ def proxy(
 
 
 @contextmanager
-def channel(port: int, **options: int) -> Iterator[grpc.Channel]:
+def channel(port: int, **options: int) -> Iterator[Client]:
     with grpc.insecure_channel(
         f"127.0.0.1:{port}", options=[("grpc.max_receive_message_length", 64 << 20), *options.items()]
     ) as c:
         yield c
 
 
-def outcome(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str, Any]:
-    """(status, its text, the reply) of a call."""
+def outcome(method: Any, *arguments: Any, **options: Any) -> tuple[grpc.StatusCode, str, Any]:
+    """(status, its text, the reply) of one call of a method."""
     try:
-        return grpc.StatusCode.OK, "", call()
+        return grpc.StatusCode.OK, "", method(*arguments, **options)
     except grpc.RpcError as error:
+        assert isinstance(error, grpc.Call)
         return error.code(), error.details() or "", None

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -16,6 +19,7 @@ from tests.systems.rpc.envoy.kit import (
     REJECTED,
     REPLY,
     STREAM,
+    Client,
     Echo,
     Proxy,
     channel,
@@ -39,7 +43,7 @@ def hooks(running: Proxy) -> list[str]:
 # --- one message --------------------------------------------------------------------------------------------------
 
 
-def test_hooks_run_in_chain_order_and_in_reverse(running: Proxy, client: grpc.Channel) -> None:
+def test_hooks_run_in_chain_order_and_in_reverse(running: Proxy, client: Client) -> None:
     assert client.unary_unary(ECHO)(b"hello") == b"hello"
     assert hooks(running) == ["q0", "q1", "p1", "p0", "f1", "f0"]
     assert running.ends() == {1: (0, REPLY)}
@@ -47,27 +51,27 @@ def test_hooks_run_in_chain_order_and_in_reverse(running: Proxy, client: grpc.Ch
 
 
 def test_a_rejection_is_a_status_and_the_server_never_hears_of_it(
-    running: Proxy, client: grpc.Channel, echo: tuple[int, Echo]
+    running: Proxy, client: Client, echo: tuple[int, Echo]
 ) -> None:
     before = len(echo[1].log)
-    assert outcome(lambda: client.unary_unary(ECHO)(b"q1 reject 7 not you")) == (DENIED, "not you", None)
+    assert outcome(client.unary_unary(ECHO), b"q1 reject 7 not you") == (DENIED, "not you", None)
     assert len(echo[1].log) == before
     assert hooks(running) == ["q0", "q1", "f1", "f0"]
     assert running.ends() == {1: (7, REJECTED)}
 
 
-def test_later_elements_are_not_entered(running: Proxy, client: grpc.Channel) -> None:
-    assert outcome(lambda: client.unary_unary(ECHO)(b"q0 reject 7 no"))[0] is DENIED
+def test_later_elements_are_not_entered(running: Proxy, client: Client) -> None:
+    assert outcome(client.unary_unary(ECHO), b"q0 reject 7 no")[0] is DENIED
     assert hooks(running) == ["q0", "f0"]
 
 
 @pytest.mark.parametrize("text", ["100 % zażółć gęślą", 'a, b; c: "d"', "", "tab\there"])
-def test_the_text_of_a_rejection_arrives_as_written(client: grpc.Channel, text: str) -> None:
-    assert outcome(lambda: client.unary_unary(ECHO)(b"q0 reject 3 " + text.encode()))[1] == text
+def test_the_text_of_a_rejection_arrives_as_written(client: Client, text: str) -> None:
+    assert outcome(client.unary_unary(ECHO), b"q0 reject 3 " + text.encode())[1] == text
 
 
-def test_a_reply_may_be_rejected(running: Proxy, client: grpc.Channel) -> None:
-    assert outcome(lambda: client.unary_unary(ECHO)(b"p1 reject 9 bad reply")) == (
+def test_a_reply_may_be_rejected(running: Proxy, client: Client) -> None:
+    assert outcome(client.unary_unary(ECHO), b"p1 reject 9 bad reply") == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "bad reply",
         None,
@@ -76,7 +80,7 @@ def test_a_reply_may_be_rejected(running: Proxy, client: grpc.Channel) -> None:
     assert running.ends() == {1: (9, REJECTED)}
 
 
-def test_an_element_may_answer_itself(running: Proxy, client: grpc.Channel, echo: tuple[int, Echo]) -> None:
+def test_an_element_may_answer_itself(running: Proxy, client: Client, echo: tuple[int, Echo]) -> None:
     before = len(echo[1].log)
     reply, call = client.unary_unary(ECHO).with_call(b"q1 respond from the cache")
     assert (reply, call.code()) == (b"from the cache", grpc.StatusCode.OK)
@@ -84,7 +88,7 @@ def test_an_element_may_answer_itself(running: Proxy, client: grpc.Channel, echo
     assert running.ends() == {1: (0, REPLY)}
 
 
-def test_requests_and_replies_may_be_rewritten(client: grpc.Channel) -> None:
+def test_requests_and_replies_may_be_rewritten(client: Client) -> None:
     echo = client.unary_unary(ECHO)
     assert echo(b"q0 rewrite short") == b"short"
     assert echo(b"q0 rewrite " + b"long" * 900) == b"long" * 900
@@ -93,13 +97,13 @@ def test_requests_and_replies_may_be_rewritten(client: grpc.Channel) -> None:
 
 
 @pytest.mark.parametrize("hook", ["q1", "p1"])
-def test_a_delay_is_kept(client: grpc.Channel, hook: str) -> None:
+def test_a_delay_is_kept(client: Client, hook: str) -> None:
     began = time.monotonic()
     assert client.unary_unary(ECHO)(f"{hook} after 60".encode())
     assert 0.06 <= time.monotonic() - began < 0.5
 
 
-def test_delays_of_elements_add_up(client: grpc.Channel) -> None:
+def test_delays_of_elements_add_up(client: Client) -> None:
     began = time.monotonic()
     assert client.unary_unary(ECHO)(b"q0 after 30\nq1 after 30\np0 after 30")
     assert 0.09 <= time.monotonic() - began < 0.5
@@ -115,15 +119,13 @@ def test_a_route_leads_elsewhere_and_no_client_can_choose_it(
             assert len(other.log) == 1
             assert c.unary_unary(ECHO)(b"plain", metadata=[("x-transect-route", "canary")])
             assert len(other.log) == 1
-            assert outcome(lambda: c.unary_unary(ECHO)(b"q0 to nowhere"))[0] is grpc.StatusCode.UNAVAILABLE
+            assert outcome(c.unary_unary(ECHO), b"q0 to nowhere")[0] is grpc.StatusCode.UNAVAILABLE
 
 
 # --- headers ------------------------------------------------------------------------------------------------------
 
 
-def test_elements_read_set_and_remove_headers(
-    running: Proxy, client: grpc.Channel, echo: tuple[int, Echo]
-) -> None:
+def test_elements_read_set_and_remove_headers(running: Proxy, client: Client, echo: tuple[int, Echo]) -> None:
     told = b"q0 get q x-in\nq0 set q x-new 1\nq1 remove q x-in\nq1 set p x-early 2\np0 set p x-late 3\np0 set t x-end 4"
     _, call = client.unary_unary(ECHO).with_call(told, metadata=[("x-in", "a"), ("x-in", "b")])
     seen = echo[1].log[-1]
@@ -134,45 +136,44 @@ def test_elements_read_set_and_remove_headers(
     assert (final["x-end"], final["x-finished"]) == ("4", "yes")
 
 
-def test_a_header_set_for_later_is_read_at_once(running: Proxy, client: grpc.Channel) -> None:
+def test_a_header_set_for_later_is_read_at_once(running: Proxy, client: Client) -> None:
     client.unary_unary(ECHO)(b"q0 get t x-a\nq0 set t x-a 1\nq1 get t x-a\nq1 remove t x-a\nq1 get t x-a")
     got = [line[2:] for line in running.diary() if line[0] == "get"]
     assert got == [["x-a", "absent"], ["x-a=1"], ["x-a", "absent"]]
 
 
-def test_a_header_that_would_break_the_connection_is_not_set(running: Proxy, client: grpc.Channel) -> None:
+def test_a_header_that_would_break_the_connection_is_not_set(running: Proxy, client: Client) -> None:
     assert client.unary_unary(ECHO)(b"q0 set q X-Upper 1\nq0 set q x-ctl a\rb\nq0 set q :path /other")
     assert running.control.status()["bad_headers"] == 3
 
 
-def test_our_own_replies_carry_headers_that_elements_set(client: grpc.Channel) -> None:
+def test_our_own_replies_carry_headers_that_elements_set(client: Client) -> None:
     _, call = client.unary_unary(ECHO).with_call(b"q0 set t x-a 1\nq0 set p x-b 2\nq1 respond hi")
     assert dict(call.trailing_metadata())["x-a"] == "1"
     assert dict(call.initial_metadata())["x-b"] == "2"
     with pytest.raises(grpc.RpcError) as caught:
         client.unary_unary(ECHO)(b"q0 set t x-a 1\nq1 reject 7 no")
-    assert dict(caught.value.trailing_metadata())["x-a"] == "1"
+    error: Any = caught.value
+    assert dict(error.trailing_metadata())["x-a"] == "1"
 
 
 # --- many messages ------------------------------------------------------------------------------------------------
 
 
-def talk(client: grpc.Channel, *messages: bytes) -> tuple[list[bytes], grpc.StatusCode, str]:
+def talk(client: Client, *messages: bytes) -> tuple[list[bytes], grpc.StatusCode, str]:
     """What came back from the echoing stream, and how it ended."""
     got: list[bytes] = []
     call = client.stream_stream(STREAM)(iter(messages), timeout=10)
-    try:
+    with contextlib.suppress(grpc.RpcError):
         got.extend(call)
-    except grpc.RpcError:
-        pass
     return got, call.code(), call.details()
 
 
-def test_each_message_of_a_stream_is_decided_as_it_comes(running: Proxy, client: grpc.Channel) -> None:
+def test_each_message_of_a_stream_is_decided_as_it_comes(running: Proxy, client: Client) -> None:
     """The client sends the next message only after the reply to the last: nothing waits for the end of the stream."""
-    call, sent = None, []
+    sent: list[bytes] = []
 
-    def speak() -> object:
+    def speak() -> Iterator[bytes]:
         for i in range(3):
             while len(sent) < i:
                 time.sleep(0.001)
@@ -187,7 +188,7 @@ def test_each_message_of_a_stream_is_decided_as_it_comes(running: Proxy, client:
 
 
 def test_a_request_rejected_in_the_middle_ends_the_stream_with_its_status(
-    running: Proxy, client: grpc.Channel
+    running: Proxy, client: Client
 ) -> None:
     call = client.stream_stream(STREAM)(iter([b"a", b"b", b"q0 reject 7 enough", b"d"]), timeout=10)
     with pytest.raises(grpc.RpcError):
@@ -196,23 +197,23 @@ def test_a_request_rejected_in_the_middle_ends_the_stream_with_its_status(
     assert running.ends(1) == {1: (7, REJECTED)}
 
 
-def test_a_reply_rejected_in_the_middle_loses_none_before_it(running: Proxy, client: grpc.Channel) -> None:
+def test_a_reply_rejected_in_the_middle_loses_none_before_it(running: Proxy, client: Client) -> None:
     got, code, text = talk(client, b"a", b"b", b"p0 reject 7 enough", b"d")
     assert (got, code, text) == ([b"a", b"b"], DENIED, "enough")
     assert running.ends(1) == {1: (7, REJECTED)}
 
 
-def test_all_kinds_of_methods(running: Proxy, client: grpc.Channel) -> None:
+def test_all_kinds_of_methods(running: Proxy, client: Client) -> None:
     assert client.stream_unary(COLLECT)(iter([b"a", b"q0 rewrite b", b"c"])) == b"a|b|c"
     assert list(client.unary_stream(COUNT)(b"p0 rewrite x")) == [b"x"] * 3
     assert talk(client, b"a", b"p1 rewrite B", b"c") == ([b"a", b"B", b"c"], grpc.StatusCode.OK, "")
-    rejected = outcome(lambda: client.stream_unary(COLLECT)(iter([b"a", b"q1 reject 8 full"])))
+    rejected = outcome(client.stream_unary(COLLECT), iter([b"a", b"q1 reject 8 full"]))
     assert rejected == (grpc.StatusCode.RESOURCE_EXHAUSTED, "full", None)
     assert running.ends(4) == {1: (0, REPLY), 2: (0, REPLY), 3: (0, REPLY), 4: (8, REJECTED)}
 
 
 @pytest.mark.parametrize("hook", ["q0", "p0"])
-def test_a_delay_in_a_stream_keeps_the_order(client: grpc.Channel, hook: str) -> None:
+def test_a_delay_in_a_stream_keeps_the_order(client: Client, hook: str) -> None:
     began = time.monotonic()
     messages = (b"a", f"{hook} after 40".encode(), b"c", f"{hook} after 40\n".encode(), b"e")
     assert talk(client, *messages) == (list(messages), grpc.StatusCode.OK, "")
@@ -220,7 +221,7 @@ def test_a_delay_in_a_stream_keeps_the_order(client: grpc.Channel, hook: str) ->
 
 
 @pytest.mark.parametrize("hook", ["q0", "p0"])
-def test_a_rejection_behind_a_delay(running: Proxy, client: grpc.Channel, hook: str) -> None:
+def test_a_rejection_behind_a_delay(running: Proxy, client: Client, hook: str) -> None:
     got, code, text = talk(client, b"a", f"{hook} after 40".encode(), f"{hook} reject 7 no".encode(), b"d")
     assert (code, text) == (DENIED, "no")
     assert got[:1] in ([b"a"], []) if hook == "q0" else got == [b"a", b"p0 after 40"]

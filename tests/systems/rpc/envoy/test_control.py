@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running module is asked and told over its own socket; what it records is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.systems.rpc.envoy.kit import ECHO, STREAM, Client, Echo, Proxy, channel, outcome, proxy
+from transect.rpc.envoy.control import Control, ControlError
+
+pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
+
+
+def test_status_counts_what_happened(running: Proxy, client: Client) -> None:
+    echo = client.unary_unary(ECHO)
+    for text in (b"a", b"q1 rewrite b", b"q0 after 1", b"q0 respond c"):
+        echo(text)
+    for text in (b"q0 reject 7 no", b"q1 reject 7 no", b"p1 reject 7 no"):
+        outcome(echo, text)
+    running.ends(7)
+    status = running.control.status()
+    assert (status["rpcs"], status["requests"], status["responses"], status["finishes"]) == (7, 7, 4, 7)
+    assert (status["rewritten"], status["delayed"]) == (1, 1)
+    assert (status["rejected"][:2], status["responded"][:2]) == ([1, 2], [1, 0])
+    assert status["causes"] == [4, 3, 0, 0, 0]
+
+
+def test_state_is_saved_and_loaded_and_a_parameter_is_set(running: Proxy) -> None:
+    door = running.control
+    assert [e["name"] for e in door.description()["elements"]] == ["First", "Second"]
+    assert door.save(1) == bytes(8)
+    door.set(1, 0, struct.pack("<q", 42))
+    assert door.save(1) == struct.pack("<q", 42)
+    door.load(1, struct.pack("<q", -1))
+    assert door.save(1) == struct.pack("<q", -1)
+    with pytest.raises(ControlError, match="refuses"):
+        door.load(1, b"short")
+    with pytest.raises(ControlError, match="refuses"):
+        door.set(0, 0, b"")
+
+
+def test_the_door_is_for_its_own_user_and_stands_wrong_knocks(running: Proxy) -> None:
+    path = running.control.path
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    for knock in (
+        b"",
+        b"\1",
+        struct.pack("<I", 0),
+        struct.pack("<IB", 1, 0),
+        struct.pack("<I", 0xFFFFFFFF) + b"x",
+    ):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(path))
+            s.sendall(knock)
+            s.shutdown(socket.SHUT_WR)
+            s.settimeout(5)
+            with contextlib.suppress(ConnectionResetError):
+                s.recv(100)
+    with pytest.raises(ControlError, match="no such verb"):
+        running.control.ask("?")
+    assert running.control.status()["rpcs"] == 0
+
+
+def test_nobody_at_the_door(tmp_path: Path) -> None:
+    with pytest.raises(ControlError, match="does not answer"):
+        Control(tmp_path / "none.sock").status()
+
+
+def records(path: Path) -> list[tuple[int, int, int, int, bytes, bytes, bytes]]:
+    data, at, found = path.read_bytes(), 0, []
+    while at < len(data):
+        size, sequence, rpc, element, hook = struct.unpack_from("<IQQII", data, at)
+        body, parts = data[at + 28 : at + 4 + size], []
+        at += 4 + size
+        while body:
+            n = struct.unpack_from("<I", body)[0]
+            parts.append(body[4 : 4 + n])
+            body = body[4 + n :]
+        arguments, tape, result = parts
+        found.append((sequence, rpc, element, hook, arguments, tape, result))
+    return found
+
+
+def test_a_log_from_the_start(probe: Path, echo: tuple[int, Echo], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with proxy(probe, tmp_path, echo[0], workers=2, record=str(log)) as p, channel(p.port) as c:
+        for i in range(50):
+            c.unary_unary(ECHO)(f"{i}".encode())
+        list(c.stream_stream(STREAM)(iter([b"a", b"b"])))
+        p.control.stop_recording()
+        assert p.control.status() | {"recording": False, "dropped": 0} == p.control.status()
+        found = records(log)
+    assert [r[0] for r in found] == list(range(4 * 50 + 8))
+    assert [r[4] for r in found[:4]] == [b"0"] * 4
+    assert [r[2:4] for r in found[:4]] == [(0, 0), (1, 0), (1, 1), (0, 1)]
+
+
+def test_a_log_begun_and_ended_later(running: Proxy, client: Client, tmp_path: Path) -> None:
+    echo, log = client.unary_unary(ECHO), tmp_path / "log"
+    echo(b"before")
+    running.control.record(log)
+    echo(b"during")
+    with pytest.raises(ControlError):
+        running.control.record(tmp_path / "second")
+    running.control.stop_recording()
+    echo(b"after")
+    assert {r[4] for r in records(log)} == {b"during"}
+    running.control.record(log)
+    echo(b"again")
+    running.control.stop_recording()
+    assert {r[4] for r in records(log)} == {b"during", b"again"}
+
+
+def test_what_the_disk_cannot_take_is_counted(probe: Path, echo: tuple[int, Echo], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with proxy(probe, tmp_path, echo[0], record=str(log), record_room=1000) as p, channel(p.port) as c:
+        c.unary_unary(ECHO)(b"x" * 2000)
+        c.unary_unary(ECHO)(b"y")
+        p.control.stop_recording()
+        status = p.control.status()
+        assert status["dropped"] == 4
+        assert status["records"] == len(records(log)) == 4

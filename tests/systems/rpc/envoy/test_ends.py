@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`finish` comes exactly once, for just the elements that were entered, however an RPC ends; and no reply is lost."""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.systems.rpc.envoy import http2
+from tests.systems.rpc.envoy.http2 import connect, message
+from tests.systems.rpc.envoy.kit import (
+    CANCEL,
+    DEADLINE,
+    ECHO,
+    REJECTED,
+    REPLY,
+    RESET,
+    STREAM,
+    Echo,
+    Proxy,
+    channel,
+    outcome,
+    proxy,
+    serving,
+)
+from transect.rpc.envoy import Endpoint
+
+pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
+
+SLOW = "/t.Echo/Slow"
+
+
+@pytest.fixture
+def slow(probe: Path, tmp_path: Path) -> Iterator[Proxy]:
+    """A proxy before a method that never answers until its client is gone."""
+
+    def wait(request: bytes, context: grpc.ServicerContext) -> bytes:
+        while context.is_active():
+            time.sleep(0.005)
+        return request
+
+    handler = Echo()
+    handler.extra[SLOW] = wait
+    with serving(handler) as port, proxy(probe, tmp_path, port) as it:
+        yield it
+
+
+def finished_once(running: Proxy, rpcs: int) -> dict[int, tuple[int, int]]:
+    """All RPCs have ended, and `finish` ran once for just the elements whose `request` ran."""
+    ends = running.ends(rpcs)
+    assert len(ends) == rpcs
+    entered, finished = running.entered_and_finished()
+    assert finished == entered
+    return ends
+
+
+def test_the_server_ends_it_with_an_error(probe: Path, tmp_path: Path) -> None:
+    def fail(request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.abort(grpc.StatusCode.NOT_FOUND, "no such thing")
+        return b""
+
+    handler = Echo()
+    handler.extra["/t.Echo/Fail"] = fail
+    with serving(handler) as port, proxy(probe, tmp_path, port) as p, channel(p.port) as c:
+        assert outcome(c.unary_unary("/t.Echo/Fail"), b"x")[:2] == (
+            grpc.StatusCode.NOT_FOUND,
+            "no such thing",
+        )
+        assert outcome(c.unary_unary("/t.Echo/Missing"), b"x")[0] is grpc.StatusCode.UNIMPLEMENTED
+        assert finished_once(p, 2) == {1: (5, REPLY), 2: (12, REPLY)}
+        assert not [line for line in p.diary() if line[0] == "p"], (
+            "a status without a message runs no `response`"
+        )
+
+
+def test_the_client_cancels(slow: Proxy) -> None:
+    with channel(slow.port) as c:
+        call = c.unary_unary(SLOW).future(b"x")
+        while not slow.diary():
+            time.sleep(0.005)
+        call.cancel()
+        assert finished_once(slow, 1) == {1: (1, CANCEL)}
+
+
+def test_the_deadline_passes(slow: Proxy) -> None:
+    with channel(slow.port) as c:
+        for timeout in (0.1, 0.25):
+            assert outcome(c.unary_unary(SLOW), b"x", timeout=timeout)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert finished_once(slow, 2) == {1: (4, DEADLINE), 2: (4, DEADLINE)}
+
+
+def test_a_deadline_passes_during_a_delay(slow: Proxy) -> None:
+    with channel(slow.port) as c:
+        code, _, _ = outcome(c.unary_unary(ECHO), b"q0 after 60000", timeout=0.1)
+        assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert finished_once(slow, 1) == {1: (4, DEADLINE)}
+        assert c.unary_unary(ECHO)(b"next") == b"next"
+
+
+def test_nobody_serves(probe: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+    with proxy(probe, tmp_path, port) as p, channel(p.port) as c:
+        assert outcome(c.unary_unary(ECHO), b"x")[0] is grpc.StatusCode.UNAVAILABLE
+        assert finished_once(p, 1) == {1: (14, RESET)}
+
+
+@contextmanager
+def breaking(how: str) -> Iterator[int]:
+    """A server that answers headers and a message, then breaks off."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                s, _ = listener.accept()
+            except OSError:
+                return
+            c = http2.Connection(s, client=False)
+            while not (n := c.read()) or not c.streams[n].ended:
+                if c.gone:
+                    break
+            else:
+                if how != "at once":
+                    head = http2.encode_headers([(":status", "200"), ("content-type", "application/grpc")])
+                    c.send(http2.frame(http2.HEADERS, http2.END_HEADERS, n, head))
+                    c.data(n, message(b"first"), end=False)
+                    time.sleep(0.05)
+                if how == "closes":
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                else:
+                    c.send(http2.frame(http2.RST_STREAM, 0, n, struct.pack(">I", 2)))
+                    time.sleep(0.05)
+            s.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.close()
+
+
+@pytest.mark.parametrize("how", ["at once", "resets", "closes"])
+def test_the_server_breaks_off(probe: Path, tmp_path: Path, how: str) -> None:
+    with breaking(how) as port, proxy(probe, tmp_path, port) as p, channel(p.port) as c:
+        got, call = [], c.unary_stream("/t.Echo/Count")(b"x", timeout=5)
+        with pytest.raises(grpc.RpcError):
+            got.extend(call)
+        assert finished_once(p, 1)[1][1] == RESET
+
+
+def test_the_client_resets_in_the_middle(running: Proxy) -> None:
+    """After headers; within a message; between messages; during a delay of a request, of a reply."""
+    c = connect(running.port)
+    cases: list[tuple[bytes, ...]] = [
+        (),
+        (message(b"x" * 50)[:20],),
+        (message(b"a"), message(b"b")[:3]),
+        (message(b"a"), message(b"b")),
+        (message(b"q1 after 50"), message(b"b")),
+        (message(b"p1 after 50"), message(b"b")),
+    ]
+    for i, parts in enumerate(cases):
+        for n, path in ((4 * i + 1, STREAM), (4 * i + 3, ECHO)):
+            if path == ECHO and i > 1:
+                continue  # the server answers a whole message, although the stream goes on
+            c.request(n, path)
+            for part in parts:
+                c.data(n, part, end=False)
+            time.sleep(0.02)
+            c.send(http2.frame(http2.RST_STREAM, 0, n, struct.pack(">I", http2.CANCEL)))
+    time.sleep(0.15)
+    c.close()
+    assert list(finished_once(running, 4).values()) == [(1, CANCEL)] * 4
+    with channel(running.port) as g:
+        assert g.unary_unary(ECHO)(b"x") == b"x"
+
+
+def test_the_connection_breaks_off(running: Proxy) -> None:
+    c = connect(running.port)
+    for n in (1, 3, 5):
+        c.request(n, STREAM)
+        c.data(n, message(b"q0 after 5000" if n == 3 else b"a"), end=False)
+    while len(running.diary()) < 9:
+        time.sleep(0.005)
+    c.close()
+    assert [cause for _, cause in finished_once(running, 3).values()] == [CANCEL] * 3
+
+
+def test_a_server_may_speak_first(running: Proxy, probe: Path, tmp_path: Path) -> None:
+    """Headers of a streaming method pass at once: a client that waits for them before it speaks is not left waiting."""
+    began = threading.Event()
+
+    def greet(requests: Any, context: grpc.ServicerContext) -> Iterator[bytes]:
+        context.send_initial_metadata((("x-hello", "1"),))
+        began.set()
+        yield b"welcome"
+        yield from requests
+
+    class Greeter(grpc.GenericRpcHandler):
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+            return grpc.stream_stream_rpc_method_handler(greet)
+
+    ready = threading.Event()
+
+    def later() -> Iterator[bytes]:
+        assert ready.wait(5)
+        yield b"me too"
+
+    with serving(Greeter()) as port, proxy(probe, tmp_path / "g", port) as p, channel(p.port) as c:
+        call = c.stream_stream(STREAM)(later(), timeout=10)
+        assert dict(call.initial_metadata())["x-hello"] == "1"
+        assert next(call) == b"welcome"
+        ready.set()
+        assert list(call) == [b"me too"]
+        finished_once(p, 1)
+
+
+# --- many at once ---------------------------------------------------------------------------------------------------
+
+
+def test_32_streams_at_once_on_two_workers(probe: Path, echo: tuple[int, Echo], tmp_path: Path) -> None:
+    """Each client does all sorts of things at random and checks every answer; afterwards the books must balance."""
+    wrong: list[str] = []
+    rpcs = threading.Semaphore(0)
+    count = [0]
+
+    def one(number: int, port: int) -> None:
+        r = random.Random(number)
+        with channel(port, **{"grpc.use_local_subchannel_pool": 1}) as c:
+            for i in range(25):
+                text = f"{number}.{i}".encode()
+                kind = r.randrange(8)
+                try:
+                    match kind:
+                        case 0 | 1:
+                            body = text + b"x" * r.choice([0, 100, 40000])
+                            assert c.unary_unary(ECHO)(body, timeout=20) == body
+                        case 2:
+                            got = outcome(c.unary_unary(ECHO), b"q1 reject 7 " + text, timeout=20)
+                            assert got[:2] == (grpc.StatusCode.PERMISSION_DENIED, text.decode()), got
+                        case 3:
+                            assert c.unary_unary(ECHO)(b"q0 respond " + text, timeout=20) == text
+                        case 4:
+                            assert c.unary_unary(ECHO)(b"q0 after 2\np1 rewrite " + text, timeout=20) == text
+                        case 5:
+                            said = [text, b"p0 rewrite z" + text, b"y" * 20000, b"q1 after 1"]
+                            got_all = list(c.stream_stream(STREAM)(iter(said), timeout=20))
+                            assert got_all == [text, b"z" + text, b"y" * 20000, b"q1 after 1"]
+                        case 6:
+                            call = c.stream_stream(STREAM)(iter([text, b"p1 reject 9 no"]), timeout=20)
+                            with suppress(grpc.RpcError):
+                                list(call)
+                            assert (call.code(), call.details()) == (
+                                grpc.StatusCode.FAILED_PRECONDITION,
+                                "no",
+                            )
+                        case _:
+                            assert c.unary_unary(ECHO)(b"p0 after 1\n", timeout=20) == b"p0 after 1\n"
+                    count[0] += 1
+                except Exception as error:
+                    wrong.append(f"{number}.{i} kind {kind}: {error!r}")
+        rpcs.release()
+
+    with proxy(probe, tmp_path, echo[0], workers=2) as p:
+        threads = [threading.Thread(target=one, args=(n, p.port)) for n in range(32)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert wrong == []
+        ends = finished_once(p, 32 * 25)
+        assert {cause for _, cause in ends.values()} == {REPLY, REJECTED}
+        status = p.control.status()
+        assert status["finishes"] == status["rpcs"] == 800
+        assert sum(status["causes"]) == 800
+
+
+def test_unix_sockets_on_both_sides(probe: Path, tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    handler, path = Echo(), tmp_path / "service.sock"
+    server = grpc.server(ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((handler,))
+    server.add_insecure_port(f"unix:{path}")
+    server.start()
+    with proxy(probe, tmp_path / "p", Endpoint.parse(f"unix:{path}")) as p, channel(p.port) as c:
+        assert c.unary_unary(ECHO)(b"x") == b"x"
+    server.stop(0).wait()
