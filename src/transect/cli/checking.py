@@ -142,12 +142,11 @@ def summary(result: Checked) -> str:
     left_out = f"; {_count(result.others, 'file')} without a policy" if result.others else ""
     if not result.files:
         return f"nothing to check: no policy found{left_out}"
-    verdict = "no errors" if not errors else _count(errors, "error")
-    if warnings:
-        verdict += f", {_count(warnings, 'warning')}"
-    more = f", see `transect explain {_first(result)}`" if errors else ""
-    policies = "" if errors else f"{_count(result.policies, 'policy', 'policies')} in "
-    return f"{verdict}: {policies}{_count(result.files, 'file')}{left_out}{more}"
+    also = f", {_count(warnings, 'warning')}" if warnings else ""
+    if errors:
+        return f"{_count(errors, 'error')}{also}; `transect explain {_first(result)}` tells more{left_out}"
+    policies = f"{_count(result.policies, 'policy', 'policies')} in {_count(result.files, 'file')}"
+    return f"{policies}, no errors{also}{left_out}"
 
 
 def _first(result: Checked) -> str:

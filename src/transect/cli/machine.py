@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine has of what each stratum needs.  Looks, starts nothing but `envoy --version`, changes nothing."""
+"""What this machine has of what each stratum needs.  It looks, and changes nothing."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import platform
-import shutil
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -88,24 +86,29 @@ def _package(name: str, extra: str) -> Part:
 
 def _native() -> Part:
     """What compiles the chain for gRPC's library to machine code; without it, emitted Python runs instead."""
-    name, effect = "native chain", "the gRPC chain runs as emitted Python instead of C"
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        return Part(name, "", False, f"no C compiler, so {effect}", "apt-get install gcc python3-dev")
+    from transect.rpc.build import compiler
+
+    name, effect = "native chain", "gRPC's library runs the chain as Python instead of C"
+    try:
+        tool = compiler()
+    except Unavailable as lacking:
+        return Part(name, "", False, f"{lacking.why}: {effect}", "apt-get install gcc python3-dev")
     header = Path(sysconfig.get_path("include"), "Python.h")
     if not header.is_file():
-        return Part(name, "", False, f"no {header}, so {effect}", "apt-get install python3-dev")
-    return Part(name, f"{compiler}, {header}")
+        return Part(name, "", False, f"no {header}: {effect}", "apt-get install python3-dev")
+    return Part(name, f"{tool.version}, {header}")
 
 
 def _envoy() -> Part:
-    from transect.rpc.envoy import find
+    from transect.rpc.envoy.binary import FITTING, INSTALL, find
 
     try:
         binary = find()
     except Unavailable as lacking:
-        return Part("Envoy", "", False, f"{lacking.what}: {lacking.why}", lacking.hint)
-    return Part("Envoy", str(binary))
+        return Part("Envoy", "", False, lacking.why, lacking.hint)
+    if not binary.abi.startswith(FITTING):
+        return Part("Envoy", "", False, f"{binary}: it cannot load our modules", INSTALL)
+    return Part("Envoy", str(binary).removeprefix("Envoy "))
 
 
 PROBES: dict[Stratum, tuple[Callable[[], Part], ...]] = {

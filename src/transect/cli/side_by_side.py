@@ -7,12 +7,14 @@ output line is for.  Between two such places the shorter side waits.
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import zip_longest
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise, zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from transect.cli.checking import in_color
 from transect.cli.compiling import File, Refused, emit, read
@@ -20,10 +22,14 @@ from transect.cli.exits import Exit
 from transect.core.ir import Program
 from transect.core.text import dump
 
+if TYPE_CHECKING:
+    from rich.text import Text
+
 NARROWEST = 100  # columns; below, two columns would only show beginnings of lines
 
 _LINE = re.compile(r'#line (?P<line>\d+)(?: "(?P<path>.*)")?')
 _SPANS = re.compile(r"  ; (?P<spans>[-=+:!\d ]+)$")
+_OWN = re.compile(r"(state|old|function|handler)\b")
 _FIRST_LINE = re.compile(r"(\d+):")
 
 
@@ -73,7 +79,29 @@ def _ir(program: Program) -> Output:
     return Output(program, "text", tuple(lines), tuple(origins))
 
 
+def _shown(output: Output) -> Output:
+    """What stands beside the policy: of the text form only its own parts, not those which its stratum gives."""
+    if output.language != "text":
+        return output
+    kept = []
+    own = False
+    for at, line in enumerate(output.lines):
+        if not line.startswith(" "):
+            own = bool(_OWN.match(line)) and " default" not in line
+        if own:
+            kept.append(at)
+    return replace(
+        output, lines=tuple(output.lines[at] for at in kept), origins=tuple(output.origins[at] for at in kept)
+    )
+
+
 def _c(program: Program, text: list[str]) -> Output:
+    lines, origins = read_c(program.path, text)
+    return Output(program, "c", tuple(lines), tuple(origins))
+
+
+def read_c(policy: str, text: list[str]) -> tuple[list[str], list[int | None]]:
+    """The lines without their `#line`s, and for those right behind one that names the policy's file, its line there."""
     lines: list[str] = []
     origins: list[int | None] = []
     origin: int | None = None
@@ -81,13 +109,13 @@ def _c(program: Program, text: list[str]) -> Output:
     for line in text:
         found = _LINE.fullmatch(line.strip())
         if found:
-            ours = Path(found["path"]).name == Path(program.path).name if found["path"] else ours
+            ours = Path(found["path"]).name == Path(policy).name if found["path"] else ours
             origin = int(found["line"]) if ours else None
         else:
             lines.append(line)
             origins.append(origin)
             origin = None
-    return Output(program, "c", tuple(lines), tuple(origins))
+    return lines, origins
 
 
 def _python(program: Program, text: list[str]) -> Output:
@@ -101,54 +129,57 @@ def _python(program: Program, text: list[str]) -> Output:
     return Output(program, "python", tuple(text), tuple(origins))
 
 
-def pairs(first: int, last: int, output: Output) -> list[tuple[int | None, int | None]]:
+def pairs(first: int, last: int, origins: Sequence[int | None]) -> list[tuple[int | None, int | None]]:
     """Which line of the policy (from `first` to `last`) stands beside which line of the output (from 0)."""
     stops = [(first, 0)]
-    for at, origin in enumerate(output.origins):
+    for at, origin in enumerate(origins):
         if origin is not None and stops[-1][0] < origin <= last:
             stops.append((origin, at))
-    stops.append((last + 1, len(output.lines)))
+    stops.append((last + 1, len(origins)))
     rows: list[tuple[int | None, int | None]] = []
-    for (line, at), (next_line, next_at) in zip(stops, stops[1:], strict=False):
+    for (line, at), (next_line, next_at) in pairwise(stops):
         rows += zip_longest(range(line, next_line), range(at, next_at))
     return rows
 
 
-def _extent(program: Program, source: list[str]) -> tuple[int, int]:
+def _extent(program: Program, source: str) -> tuple[int, int]:
     """First and last line of the policy's class."""
-    spans = [
-        n.span for n in (*program.state, *program.handlers, *program.functions) if n.span.path == program.path
-    ]
-    head = re.compile(rf"class {re.escape(program.name)}\b")
-    first = next((n for n, line in enumerate(source, start=1) if head.match(line)), 1)
-    return first, max((span.end_line for span in spans), default=len(source))
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and node.name == program.name:
+            return node.lineno, node.end_lineno or node.lineno
+    raise AssertionError(f"{program.path} has no class {program.name}")
+
+
+def _colored(text: str, language: str, lines: int) -> list[Text]:
+    """The lines of a text with their colours; never fewer than `lines`."""
+    from rich.syntax import Syntax
+    from rich.text import Text
+
+    syntax = Syntax(text, language, theme="ansi_dark", background_color="default")
+    colored = list(syntax.highlight(text).split("\n", allow_blank=True))
+    return colored + [Text()] * (lines - len(colored))
 
 
 def _print_columns(file: File, outputs: list[Output]) -> None:
     from rich.console import Console
-    from rich.syntax import Syntax
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False, force_terminal=True)
-    for number, output in enumerate(outputs):
-        text = file.sources[output.program.path]
-        source = text.split("\n")
-        left = _colored(Syntax, text, "python", len(source))
-        right = _colored(Syntax, "\n".join(output.lines), output.language, len(output.lines))
-        table = Table.grid(padding=(0, 1))
+    for output in map(_shown, outputs):
+        source = file.sources[output.program.path]
+        left = _colored(source, "python", source.count("\n") + 1)
+        right = _colored("\n".join(output.lines), output.language, len(output.lines))
+        table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(justify="right", style="dim", no_wrap=True)
         table.add_column(ratio=4, overflow="fold")
         table.add_column(style="dim", no_wrap=True)
         table.add_column(ratio=5, overflow="fold")
-        table.expand = True
-        for line, at in pairs(*_extent(output.program, source), output):
+        for line, at in pairs(*_extent(output.program, source), output.origins):
             table.add_row(
                 str(line) if line else "",
                 left[line - 1] if line else Text(),
                 "│",
                 right[at] if at is not None else Text(),
             )
-        if number:
-            console.print()
         console.print(table)

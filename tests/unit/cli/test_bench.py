@@ -12,7 +12,7 @@ from inline_snapshot import snapshot
 from tests.unit.cli.terminal import Run
 from transect.cli import claims
 
-CLAIMS = {
+CLAIMS: dict[str, dict[str, object]] = {
     "core.good": {"value": {"p50": 1.03, "cpu": 1.01}, "target": {"p50": 1.06, "cpu": 1.1}, "holds": True},
     "core.noise": {"value": {"p50": 1.2}, "target": {"p50": 1.1}, "holds": None, "why": "noise"},
     "rpc.slow": {"value": {"p50": 1.5}, "target": {"p50": 1.06}, "holds": False},
@@ -22,7 +22,7 @@ CLAIMS = {
 @pytest.fixture
 def benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, result in CLAIMS.items():
-        program(tmp_path / name, f"print({json.dumps(json.dumps({'id': name} | result))})")
+        program(tmp_path / name, f"print({json.dumps(json.dumps({'id': name, **result}))})")
     program(tmp_path / "rpc.missing", "raise SystemExit(3)")
     program(tmp_path / "rpc.broken", "raise ValueError('x')")
     monkeypatch.setattr(claims, "folder", lambda: tmp_path)
