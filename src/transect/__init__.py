@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -17,3 +18,10 @@ def compile_class(cls: type[Any]) -> type[Any]:
     from transect.emit.py.load import emitted_class
 
     return emitted_class(cls)
+
+
+def load(text: str) -> ModuleType:
+    """The text of a policy file as a module, for documents and tests: `load(text).Acl()` builds its policy `Acl`."""
+    from transect.emit.py.load import load_text
+
+    return load_text(text)

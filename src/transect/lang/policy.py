@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, dataclass_transform
 
 import transect
 from transect.lang.functions import PolicyError
+from transect.lang.state import Declared
 from transect.lang.zeros import NoZero, annotation_of, zero
 
 T = TypeVar("T")
@@ -135,4 +136,7 @@ def _as_view(annotation: object, value: object) -> object:
 @dataclass_transform()
 def struct(cls: type[T], /) -> type[T]:
     """A value with named fields, each with a type and perhaps a default: reading, binding and passing copy."""
+    for name, value in list(vars(cls).items()):
+        if isinstance(value, Declared):  # `text(64)`, `blob(64)`: a bound, and a default
+            setattr(cls, name, value.arguments[1])
     return dataclass(slots=True)(cls)

@@ -110,15 +110,29 @@ def unary(x: Expressions, e: ir.Unary) -> ast.expr:
             assert_never(e.op)
 
 
+NEGATED: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+}
+REVERSED: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Lt: ast.GtE,
+    ast.LtE: ast.Gt,
+    ast.Gt: ast.LtE,
+    ast.GtE: ast.Lt,
+}
+
+
 def _not(x: Expressions, operand: ir.Expr) -> ast.expr:
-    """`not x`, as `is None`, `not in` where Python has a word for it."""
+    """`not x`, as `is None`, `not in`, `<=` where Python has a word for it; with NaN, `not a < b` is not `a >= b`."""
     value = x.plain(operand)
-    if isinstance(value, ast.Compare) and isinstance(value.ops[0], ast.IsNot):
-        value.ops = [ast.Is()]
-        return value
-    if isinstance(value, ast.Compare) and isinstance(value.ops[0], ast.In):
-        value.ops = [ast.NotIn()]
-        return value
+    if isinstance(value, ast.Compare) and len(value.ops) == 1:
+        ordered = isinstance(operand, ir.Compare) and not has_float(operand.left.type)
+        words = {**NEGATED, **REVERSED} if ordered else NEGATED
+        if type(value.ops[0]) in words:
+            value.ops = [words[type(value.ops[0])]()]
+            return value
     return nodes.negate(value)
 
 

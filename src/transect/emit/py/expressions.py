@@ -15,7 +15,7 @@ from transect.core import ir
 from transect.core.types import DictType, OptionType, SetType, StructType, TupleType, Type
 from transect.core.values import is_mutable, storer
 from transect.emit.py import arithmetic, calls, loops, nodes
-from transect.emit.py.literals import has_float, literal
+from transect.emit.py.literals import has_defaults, has_float, literal
 from transect.emit.py.names import Names
 from transect.emit.py.nodes import LOCAL, SELF
 from transect.emit.py.places import Places
@@ -30,6 +30,7 @@ class Expressions:
         self.names = names
         self.places = places
         self._pending: dict[str, ast.expr] = {}  # values of LetIn, to be bound where the name is first used
+        self._constants: dict[str, ir.Const] = {}  # the same, where they are constants
         self._walrus = True  # the source of a comprehension may hold none
 
     # ---------------------------------------------------------------- the ways to ask for one
@@ -121,13 +122,18 @@ class Expressions:
                 assert_never(e)
 
     def _local(self, name: str) -> ast.expr:
+        if name in self._constants:
+            return self.plain(self._constants[name])
         if name in self._pending:
             return ast.NamedExpr(nodes.target(self.names[name]), self._pending.pop(name))
         return nodes.name(self.names[name])
 
     def _let_in(self, e: ir.LetIn) -> ast.expr:
-        """`:=` where the body begins with the name, else a function of one argument."""
-        if self._walrus and begins_with(e.body, e.name):
+        """A constant in place of its name; `:=` where the body begins with it; else a function of one argument."""
+        if isinstance(e.value, ir.Const):
+            self._constants[e.name] = e.value
+            return self.plain(e.body)
+        if self._walrus and e.name in leading(e.body)[0]:
             self._pending[e.name] = self.owned(e.value)
             return self.plain(e.body)
         made = nodes.lambda_of([self.names[e.name]], self.plain(e.body))
@@ -138,9 +144,9 @@ class Expressions:
         assert isinstance(e.type, StructType)
         args: list[ast.expr] = []
         keywords: dict[str, ast.expr] = {}
-        skipped = False
+        skipped, usable = False, has_defaults(e.type)
         for f, value in zip(e.type.fields, e.values, strict=True):
-            if not f.required and value == ir.Const(f.default, type=value.type, span=value.span):  # type: ignore[arg-type]
+            if usable and not f.required and value == ir.Const(f.default, type=value.type, span=value.span):  # type: ignore[arg-type]
                 skipped = True
             elif skipped:
                 keywords[f.name] = self.made(f.type, value)
@@ -171,20 +177,26 @@ def fresh(e: ir.Expr) -> bool:
             return False
 
 
-def begins_with(e: ir.Expr, name: str) -> bool:
-    """Whether evaluating the expression reads that local before anything that could matter."""
+def leading(e: ir.Expr) -> tuple[list[str], bool]:
+    """The locals that evaluating the expression reads before anything else happens, in order; whether that is all."""
     match e:
-        case ir.Local(name=found):
-            return found == name
-        case ir.Unary(operand=first) | ir.Attr(base=first) | ir.ViewField(base=first) | ir.Item(base=first):
-            return begins_with(first, name)
-        case ir.Cast(value=first) | ir.IsSome(value=first) | ir.Unwrap(value=first) | ir.Choose(cond=first):
-            return begins_with(first, name)
-        case ir.Logic(left=first):
-            return begins_with(first, name)
+        case ir.Const():
+            return [], True
+        case ir.Local(name=name):
+            return [name], True
+        case ir.Unary(operand=inner) | ir.Cast(value=inner) | ir.IsSome(value=inner) | ir.Unwrap(value=inner):
+            return leading(inner)
+        case ir.Attr(base=first) | ir.ViewField(base=first) | ir.Item(base=first):
+            return leading(first)[0], False
+        case ir.Logic(left=first) | ir.Choose(cond=first):
+            return leading(first)[0], False
         case ir.Binary(left=left, right=right) | ir.Compare(left=left, right=right):
-            return begins_with(left, name) or (
-                isinstance(left, ir.Const | ir.Local) and begins_with(right, name)
-            )
+            names, all_of_left = leading(left)
+            more, all_of_right = leading(right) if all_of_left else ([], False)
+            return names + more, all_of_right
+        case ir.LetIn(name=name, value=value, body=body):
+            names = leading(body)[0]
+            before = names[: names.index(name)] if name in names else []
+            return before + leading(value)[0], False
         case _:
-            return False
+            return [], False

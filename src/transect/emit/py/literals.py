@@ -127,6 +127,12 @@ def zero_of(t: Type, names: dict[str, str]) -> ast.expr:
             return literal(t, zero(t), names)
 
 
+def has_defaults(t: StructType) -> bool:
+    """Whether the class can have defaults: Python wants those with one after those without."""
+    wants = [f.required for f in t.fields]
+    return wants == sorted(wants, reverse=True)
+
+
 # ---------------------------------------------------------------- types
 
 

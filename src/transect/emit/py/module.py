@@ -16,7 +16,7 @@ from transect.core.types import ArrayType, EnumType, StructType, Type, ViewType,
 from transect.core.values import is_mutable
 from transect.emit.py import nodes
 from transect.emit.py.expressions import Expressions
-from transect.emit.py.literals import Named, literal, type_literal, zero_of
+from transect.emit.py.literals import Named, has_defaults, literal, named_within, type_literal, zero_of
 from transect.emit.py.names import Names
 from transect.emit.py.nodes import LOCAL, OUTSIDE, SELF
 from transect.emit.py.places import Lines, Places, no_lines
@@ -35,6 +35,12 @@ class Module:
     declarations: ast.ClassDef  # the state fields
     helpers: list[ast.FunctionDef]
     code: ast.ClassDef  # the state, with the handlers
+
+    @property
+    def kept_structs(self) -> list[str]:
+        """The names of the structs that the state holds."""
+        held = [named for f in self.scope.program.state for named in named_within(f.type)]
+        return list(dict.fromkeys(named.name for named in held if isinstance(named, StructType)))
 
     @property
     def body(self) -> list[ast.stmt]:
@@ -161,7 +167,8 @@ def class_definition(named: Named, names: dict[str, str]) -> ast.stmt:
             body: list[ast.stmt] = [nodes.assign(nodes.name(m), nodes.constant(v)) for m, v in members]
             return nodes.class_of(names[name], [nodes.name("IntEnum")], body or [ast.Pass()])
         case StructType(name=name, fields=fields):
-            body = [_member(f.name, f.type, f.required, f.default, names) for f in fields]
+            usable = has_defaults(named)
+            body = [_member(f.name, f.type, f.required or not usable, f.default, names) for f in fields]
             return nodes.class_of(names[name], [], body or [ast.Pass()], nodes.name("struct"))
 
 

@@ -30,10 +30,17 @@ class Origin:
     source_hash: str  # sha256, hex
 
 
-def policy(name: str, base: type[Any], state: type[State], fields: type[Any], origin: Origin) -> type[Any]:
+def policy(
+    name: str,
+    base: type[Any],
+    state: type[State],
+    fields: type[Any],
+    origin: Origin,
+    structs: Iterable[type[Any]] = (),
+) -> type[Any]:
     """The class of a policy's objects: a subclass of `base`, which runs the emitted code of `state`.
 
-    `fields`: a class whose attributes are the state fields.
+    `fields`: a class whose attributes are the state fields.  `structs`: the classes of structs kept in them.
     """
     by_name = {key: f for key, f in vars(fields).items() if isinstance(f, Field)}
     local = _local_class(name, {key: f for key, f in by_name.items() if f.kind == "local"})
@@ -71,6 +78,8 @@ def policy(name: str, base: type[Any], state: type[State], fields: type[Any], or
         "__doc__": base.__doc__,
         "__module__": base.__module__,
         "__transect__": origin,
+        "__fields__": by_name,
+        "__structs__": {cls.__name__: cls for cls in structs},
         "__init__": __init__,
         "__setattr__": __setattr__,
         "__getattr__": __getattr__,

@@ -65,6 +65,9 @@ def _made(program: ir.Program, module: Module) -> ast.stmt:
         nodes.name(module.fields),
         origin,
     )
+    if module.kept_structs:
+        structs = nodes.tuple_of(nodes.name(module.scope.classes[s]) for s in module.kept_structs)
+        made.keywords.append(ast.keyword("structs", structs))
     return nodes.assign(nodes.name(program.name), made)
 
 
