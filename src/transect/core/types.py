@@ -276,6 +276,12 @@ def spell(t: Type) -> str:
             return _SPELLED[type(t)]
 
 
+def an(t: Type) -> str:
+    """The type with its article, in backquotes, as a message says it: an `int`, a `str`."""
+    name = spell(t)
+    return f"an `{name}`" if name[0] in "aeioAEIO" else f"a `{name}`"
+
+
 _TABLE_NAME = {
     TableKind.TABLE: "Map",
     TableKind.TALLY: "Tally",

@@ -31,6 +31,7 @@ from transect.core.types import (
     UnionType,
     UnitType,
     ViewType,
+    an,
     is_value,
     spell,
 )
@@ -290,6 +291,8 @@ class World:
                     help="name a struct, view or plain type",
                 )
                 return None
+            case _ if len(self.bases(cls)) < len(cls.node.bases):
+                return None  # an unknown base class has its own diagnostic
             case _:
                 self.diagnostics.error(
                     "P043",
@@ -319,7 +322,7 @@ class World:
             if t is None:
                 continue
             if not is_value(t):
-                self._no_type(cls.module, annotation, f"a struct cannot hold a `{spell(t)}`")
+                self._no_type(cls.module, annotation, f"a struct cannot hold {an(t)}")
                 continue
             fields.append(self._struct_field(cls.module, node, t, value))
         self.structs[key] = StructType(cls.node.name, tuple(fields))

@@ -27,6 +27,7 @@ from transect.core.types import (
     TableType,
     TupleType,
     Type,
+    an,
     is_key,
     is_value,
     spell,
@@ -95,7 +96,7 @@ class FieldReader:
         if not is_value(t):
             return self._bad(
                 node,
-                f"state cannot hold a `{spell(t)}`",
+                f"state cannot hold {an(t)}",
                 "references are valid for one call only; store a key or a copy of the fields",
             )
         value: ast.expr | None = node.value
@@ -252,7 +253,7 @@ class FieldReader:
             return True
         self._bad(
             node,
-            f"a table cannot hold a `{spell(t)}`",
+            f"a table cannot hold {an(t)}",
             "tables hold numbers, text, bytes, enums, tuples, structs and options of these",
         )
         return False
@@ -262,7 +263,7 @@ class FieldReader:
             return True
         self._bad(
             node,
-            f"a `{spell(t)}` cannot be a key",
+            f"{an(t)} cannot be a key",
             "keys are integers, bool, text, bytes, enums, times, a stratum's own (`Client`), and tuples of these",
         )
         return False

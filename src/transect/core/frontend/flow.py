@@ -34,7 +34,7 @@ def check_flow(program: ir.Program, diagnostics: Diagnostics) -> None:
                     "a copy is changed and lost",
                     event.span,
                     label=f"`{event.name}` is a copy, and it is never stored afterwards",
-                    help=f"write `self.…[key] = {event.name}` after the change, or change the entry itself: `self.…[key].field = …`",
+                    help=f"store it: `self.…[key] = {event.name}`, or change the entry itself: `self.…[key].field = …`",
                 )
 
 

@@ -20,6 +20,7 @@ from transect.core.types import (
     Type,
     UnitType,
     ViewType,
+    an,
     spell,
 )
 
@@ -269,6 +270,6 @@ class Helpers(Members):
             f"`{name}` does not return on every path",
             module.source.header(last),
             label="this path returns nothing",
-            help=f"end with `return` and a `{spell(returns)}`",
+            help=f"end with `return` and {an(returns)}",
             others=(Label(module.source.header(node), f"must return `{spell(returns)}`"),),
         )

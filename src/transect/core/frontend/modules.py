@@ -250,7 +250,9 @@ class _Binder:
 
     def _library(self, node: ast.ImportFrom, name: str) -> None:
         module = self.modules.library(name)
-        if module is None and name != "transect":
+        if name == "transect":
+            module = None
+        elif module is None:
             self._no_module(node, name)
             return
         for alias in node.names:
@@ -290,7 +292,7 @@ class _Binder:
             else "`import *` hides where names come from",
             self.module.source.span(alias),
             label="unknown name",
-            help=f"write `{close}`" if close else f"known: {', '.join(sorted(known)) or 'nothing'}",
+            help=_import_help(alias.name, close, known),
         )
 
     def _no_module(self, node: ast.ImportFrom, name: str) -> None:
@@ -303,6 +305,12 @@ class _Binder:
             label="not found beside this file, and not part of transect",
             help="a policy imports from `transect.…`, from files beside it, and `Final`, `IntEnum` and the like",
         )
+
+
+def _import_help(name: str, close: str | None, known: frozenset[str] | dict[str, Binding]) -> str:
+    if name == "*":
+        return "name what is used: `from … import a, b`"
+    return f"write `{close}`" if close else f"known: {', '.join(sorted(known)) or 'nothing'}"
 
 
 def _is_type_checking(test: ast.expr) -> bool:

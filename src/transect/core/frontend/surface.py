@@ -68,8 +68,6 @@ OUTSIDE_NAMES: dict[str, frozenset[str]] = {
 }
 """Standard modules and the names of them that a policy file may import."""
 
-BUILTIN_FUNCTIONS = frozenset(
-    {"len", "min", "max", "sum", "any", "all", "abs", "range", "enumerate", "set", "bool"}
-)
+BUILTIN_FUNCTIONS = frozenset({"len", "min", "max", "sum", "any", "all", "abs", "range", "enumerate", "set"})
 
 REDUCTIONS = frozenset({"min", "max", "sum", "any", "all"})

@@ -2,5 +2,6 @@
 """Bodies of functions to typed tree.
 
 One class in parts, each of which adds to the one before: `context` (names, facts, conversions), `loops`, `methods`,
-`calls`, `names`, `members`, `operators`, `conditions`, `expressions`, `patterns`, `places`, `assignments`, `statements`.
+`calls`, `names`, `members`, `operators`, `conditions`, `expressions`, `patterns`, `places`, `assignments`,
+`statements`.
 """

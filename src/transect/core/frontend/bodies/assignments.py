@@ -23,6 +23,7 @@ from transect.core.types import (
     TableType,
     TupleType,
     Type,
+    an,
     spell,
 )
 
@@ -299,7 +300,7 @@ class Assignments(Places):
             self.error(
                 "P011",
                 key,
-                f"`drop` forgets a client or task, not a `{spell(e.type)}`",
+                f"`drop` forgets a client or task, not {an(e.type)}",
                 "delete entries by `del self.table[key]`",
                 label=f"`{spell(e.type)}`",
             )

@@ -35,6 +35,7 @@ from transect.core.types import (
     TextType,
     TupleType,
     Type,
+    an,
     spell,
 )
 
@@ -201,7 +202,7 @@ class Calls(Methods):
         self.error(
             "P011",
             node.args[0],
-            f"`{name}` converts numbers, bools, enums and times, not a `{spell(e.type)}`",
+            f"`{name}` converts numbers, bools, enums and times, not {an(e.type)}",
             "give a number",
             label=f"`{spell(e.type)}`",
         )
@@ -258,13 +259,7 @@ class Calls(Methods):
                     label="not a value",
                 )
             case _:
-                self.error(
-                    "P033",
-                    node,
-                    f"`{name}(…)` is not part of the language",
-                    "write a comparison",
-                    label="not a function of the language",
-                )
+                raise AssertionError(f"no typing of `{name}`")
         return None
 
     def _set(self, node: ast.Call) -> Expr | None:
@@ -340,7 +335,7 @@ class Calls(Methods):
         self.error(
             "P011",
             node.args[0],
-            f"a `{spell(e.type)}` has no length",
+            f"{an(e.type)} has no length",
             "`len` measures tables, texts (in bytes), sets and sequences",
             label=f"`{spell(e.type)}`",
         )

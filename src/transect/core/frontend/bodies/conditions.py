@@ -32,6 +32,7 @@ from transect.core.types import (
     TextType,
     Type,
     ViewType,
+    an,
     is_value,
     spell,
 )
@@ -70,7 +71,7 @@ class Conditions(Operators):
         self.error(
             "P012",
             node,
-            f"a condition is a `bool`, not a `{spell(e.type)}`",
+            f"a condition is a `bool`, not {an(e.type)}",
             _condition_help(e.type, short(node)),
             label=f"`{spell(e.type)}`",
         )
@@ -283,7 +284,7 @@ class Conditions(Operators):
                 self.error(
                     "P031",
                     right,
-                    f"`in` does not look into a `{spell(container.type)}`",
+                    f"`in` does not look into {an(container.type)}",
                     "it looks into tables, sets, sequences, maps, texts and tuples",
                     label=f"`{spell(container.type)}`",
                 )

@@ -35,6 +35,7 @@ from transect.core.types import (
     UnionType,
     UnitType,
     ViewType,
+    an,
     spell,
 )
 
@@ -185,7 +186,7 @@ class Typing:
         return converted
 
     def mismatch(self, e: Expr, wanted: Type, node: ast.AST, what: str = "") -> None:
-        code, help = "P011", f"give a `{spell(wanted)}`"
+        code, help = "P011", f"give {an(wanted)}"
         match wanted, e.type:
             case _, OptionType():
                 code = "P022"

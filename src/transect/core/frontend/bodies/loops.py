@@ -31,6 +31,7 @@ from transect.core.types import (
     TextType,
     TupleType,
     Type,
+    an,
     is_key,
     spell,
 )
@@ -248,7 +249,7 @@ class Loops(Typing):
                 self.error(
                     "P010",
                     node,
-                    f"a `{spell(e.type)}` cannot be gone over",
+                    f"{an(e.type)} cannot be gone over",
                     "loops go over ranges, tables, arrays, sets, sequences and maps",
                     label=f"`{spell(e.type)}`",
                 )
@@ -399,7 +400,7 @@ class Loops(Typing):
                 self.error(
                     "P034",
                     node.elt,
-                    f"a set cannot hold a `{spell(item.type)}`",
+                    f"a set cannot hold {an(item.type)}",
                     "members are integers, texts, enums, keys, and tuples of these",
                     label=f"`{spell(item.type)}`",
                 )
@@ -556,7 +557,7 @@ class Loops(Typing):
                 "P011",
                 value,
                 f"the default is `{spell(e.type)}`, the values are `{spell(result)}`",
-                f"give a `{spell(result)}`" if t is None else "test for emptiness first",
+                f"give {an(result)}" if t is None else "test for emptiness first",
                 label=f"`{spell(e.type)}`",
             )
         return converted

@@ -25,6 +25,7 @@ from transect.core.types import (
     TableType,
     TupleType,
     ViewType,
+    an,
     is_value,
     spell,
 )
@@ -252,7 +253,7 @@ class Members(Names):
                 self.error(
                     "P031",
                     node,
-                    f"a `{spell(base.type)}` cannot be indexed",
+                    f"{an(base.type)} cannot be indexed",
                     "only tables, arrays and tuples have `[…]`; loop over a sequence, and compare texts as a whole",
                     label=f"`{spell(base.type)}`",
                 )

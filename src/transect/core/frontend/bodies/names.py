@@ -25,6 +25,7 @@ from transect.core.types import (
     OptionType,
     TextType,
     Type,
+    an,
     spell,
 )
 
@@ -72,9 +73,7 @@ class Names(Calls):
                 if isinstance(value, int)
                 else "it is not valid UTF-8"
             )
-            self.error(
-                "P039", node, f"`{short(node)}` does not fit in a `{spell(t)}`", why, label="out of range"
-            )
+            self.error("P039", node, f"`{short(node)}` does not fit in {an(t)}", why, label="out of range")
             return None
         return ir.Const(plain, type=t, span=self.span(node))
 
@@ -126,18 +125,13 @@ class Names(Calls):
                 label="only before a dot",
             )
             return
-        known = [*self.scope.types, *self.scope.params, *self.module.names]
-        close = closest(node.id, known)
-        field_help = (
-            f"write `self.{node.id}`"
-            if node.id in self.policy.fields
-            else f"write `{close}`"
-            if close
-            else "assign it first, or import it"
-        )
-        self.error(
-            "P007", node, f"unknown name `{node.id}`", field_help, label="not a local, parameter or import"
-        )
+        close = closest(node.id, [*self.scope.types, *self.scope.params])
+        field = closest(node.id, self.policy.fields)
+        if close is None and field is not None:
+            close = f"self.{field}"
+        close = close or closest(node.id, self.module.names)
+        help = f"write `{close}`" if close else "assign it first, or import it"
+        self.error("P007", node, f"unknown name `{node.id}`", help, label="not a local, parameter or import")
 
     def _named_constant(self, node: ast.expr, constant: ConstantDef, wanted: Type | None) -> Expr | None:
         """`NAME: Final = 5`: as if its value stood here; `NAME: Final[u64] = 5` has that type."""

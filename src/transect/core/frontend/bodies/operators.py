@@ -27,6 +27,7 @@ from transect.core.types import (
     TextType,
     TupleType,
     Type,
+    an,
     spell,
 )
 
@@ -75,7 +76,7 @@ class Operators(Members):
                 self.error(
                     "P011",
                     node,
-                    f"`{sign}` needs a number, not a `{spell(operand.type)}`",
+                    f"`{sign}` needs a number, not {an(operand.type)}",
                     "give an integer" if sign == "~" else "give a number",
                     label=f"`{spell(operand.type)}`",
                 )
@@ -204,7 +205,7 @@ class Operators(Members):
                 self.error(
                     "P035",
                     inner,
-                    f"a `{spell(e.type)}` cannot be put into a text",
+                    f"{an(e.type)} cannot be put into a text",
                     "parts are int, u64, bool, str and enums; convert with `as_int(…)`",
                     label=f"`{spell(e.type)}`",
                 )

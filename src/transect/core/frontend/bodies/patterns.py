@@ -24,6 +24,7 @@ from transect.core.types import (
     TupleType,
     Type,
     UnionType,
+    an,
     spell,
 )
 
@@ -84,7 +85,7 @@ class Patterns(Loops):
         self.error(
             "P046",
             node.subject,
-            f"`{subject.type.name}` may have values of its future",
+            f"`{subject.type.name}` may have values that no case names",
             "end with `case _:`",
             label="values from outside are open",
         )
@@ -161,7 +162,7 @@ class Patterns(Loops):
                 self.error(
                     "P046",
                     node,
-                    f"this pattern does not match a `{spell(t)}`",
+                    f"this pattern does not match {an(t)}",
                     "patterns are literals, enum members, tuples, structs, `None`, names, `|` and `_`",
                     label="not understood",
                 )
@@ -190,7 +191,7 @@ class Patterns(Loops):
     def _none(self, node: ast.pattern, t: Type) -> Pattern | None:
         if isinstance(t, OptionType):
             return ir.MatchConst(ir.Const(None, type=t, span=self.span(node)))
-        self.error("P046", node, f"a `{spell(t)}` is never None", "leave the case out", label="never matches")
+        self.error("P046", node, f"{an(t)} is never None", "leave the case out", label="never matches")
         return None
 
     def _or(
@@ -243,7 +244,7 @@ class Patterns(Loops):
             self.error(
                 "P046",
                 node,
-                f"this pattern does not match a `{spell(t)}`",
+                f"this pattern does not match {an(t)}",
                 "give one pattern for each element of the tuple",
                 label="another shape",
             )
@@ -264,7 +265,7 @@ class Patterns(Loops):
             self.error(
                 "P046",
                 node,
-                f"this pattern does not match a `{spell(t)}`",
+                f"this pattern does not match {an(t)}",
                 "name a struct of that type",
                 label="another type",
             )

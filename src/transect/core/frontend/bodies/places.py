@@ -24,6 +24,7 @@ from transect.core.types import (
     TupleType,
     Type,
     ViewType,
+    an,
     is_value,
     spell,
 )
@@ -176,6 +177,10 @@ class Places(Patterns, Expressions):
             return None
         if isinstance(base.type, ViewType):
             return self._view_place(node) if isinstance(node, ast.Attribute) else None
+        if isinstance(base.type, OptionType):
+            text = short(inner)
+            self.error("P022", inner, f"`{text}` may be None", f"test it first: `if {text} is not None:`")
+            return None
         if not isinstance(base, ir.Local):
             self.error(
                 "P022",
@@ -214,7 +219,7 @@ class Places(Patterns, Expressions):
                 self.error(
                     "P037",
                     node,
-                    f"a `{spell(base.type)}` has no fields to write",
+                    f"{an(base.type)} has no fields to write",
                     "write state fields, entries, and fields of messages",
                     label=f"`{spell(base.type)}`",
                 )

@@ -13,6 +13,7 @@ from transect.core.ir import Block, Expr
 from transect.core.types import (
     OptionType,
     UnitType,
+    an,
     spell,
 )
 
@@ -187,7 +188,7 @@ class Statements(Assignments):
                     "P011",
                     node,
                     f"`{self.hook or 'this helper'}` returns `{spell(self.returns)}`",
-                    f"return a `{spell(self.returns)}`",
+                    f"return {an(self.returns)}",
                     label="returns nothing",
                 )
                 self.facts = before.dead()

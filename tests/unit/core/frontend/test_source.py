@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever the bytes are, the answer is a tree or a diagnostic."""
+
+from __future__ import annotations
+
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transect.core.frontend import compile_file, compile_text
+
+EXAMPLES = sorted((Path(__file__).parents[4] / "src/transect/examples").glob("*.py"))
+
+
+def codes(text: str) -> list[str]:
+    return [d.code for d in compile_text(text).diagnostics]
+
+
+BOMBS = {
+    "unary minuses": ("x = " + "-" * 100_000 + "1", "P003"),
+    "a long sum": ("x = " + "+".join(["1"] * 20_000), "P003"),
+    "a NUL byte": ("a\0b", "P001"),
+    "parentheses": ("(" * 5000 + ")" * 5000, "P001"),
+    "lists in lists": ("x=" + "[" * 150 + "]" * 150, "P003"),
+    "a huge literal": ("x=" + "9" * 100_000, "P001"),
+    "ifs in ifs": ("".join(" " * i + "if x:\n" for i in range(99)) + " " * 99 + "pass", "P003"),
+    "attributes": ("x" + ".a" * 50_000, "P003"),
+    "nots": ("not " * 50_000 + "1", "P003"),
+    "a large file": ("#" * (1 << 20) + "#", "P003"),
+    "a lone surrogate": ('x = "\\ud800"', "P047"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_ends_in_a_diagnostic(name: str) -> None:
+    text, code = BOMBS[name]
+    assert codes(text) == [code]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    (found,) = compile_file(tmp_path / "acl.py").diagnostics
+    assert found.code == "P002" and "No such file" in found.message
+    assert found.help == "give the path of a Python file"
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "acl.py"
+    path.write_bytes(b"x = 1\n\xff\n")
+    (found,) = compile_file(path).diagnostics
+    assert (found.code, found.span.line, found.help) == ("P002", 2, "save the file as UTF-8")
+
+
+def test_columns_count_characters() -> None:
+    (found,) = [d for d in compile_text('é = "ü"; import os').diagnostics if d.code == "P004"]
+    assert (found.span.column, found.span.end_column) == (9, 18)
+
+
+def test_the_whole_standard_library_ends_in_diagnostics() -> None:
+    root = Path(sysconfig.get_paths()["stdlib"])
+    files = [f for f in root.rglob("*.py") if "site-packages" not in f.parts]
+    start = time.monotonic()
+    found = sum(len(compile_file(f).diagnostics) for f in files)
+    assert len(files) > 500 and found > 5_000
+    assert time.monotonic() - start < 60
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(EXAMPLES), st.data())
+def test_a_mutated_policy_ends_in_diagnostics_or_success(path: Path, data: st.DataObject) -> None:
+    text = path.read_text()
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(text)))
+        length = data.draw(st.integers(0, 12))
+        other = data.draw(st.sampled_from(EXAMPLES)).read_text()
+        start = data.draw(st.integers(0, len(other)))
+        piece = data.draw(
+            st.sampled_from(["", "self.", "None", "[", ")", " in ", "-", ".get", "0", ":", "\n", "if "])
+        )
+        text = text[:at] + piece + other[start : start + length] + text[at + length :]
+    compiled = compile_text(text, str(path))
+    assert compiled.programs or len(compiled.diagnostics) or "Element" not in text
