@@ -22,6 +22,7 @@ from transect.core.types import (
     U64,
     ArrayType,
     CounterType,
+    DictType,
     HistogramType,
     StructType,
     TableType,
@@ -398,7 +399,7 @@ class Run:
                 return of_part(self.many(field), part)
             case ir.OverValue(value=value, part=part):
                 container = self.evaluate(value, frame)
-                return of_part(container, part) if isinstance(container, Mapping) else list(container)
+                return of_part(container, part) if isinstance(value.type, DictType) else list(container)
             case _:
                 assert_never(source)
 

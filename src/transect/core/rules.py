@@ -155,7 +155,16 @@ _LETTERS: dict[type, str] = {
     TextType: "x",
     BytesType: "y",
 }
-_TYPES: dict[str, Type] = {"i": INT, "u": U64, "f": FLOAT, "t": INSTANT, "d": DURATION, "b": BOOL, "x": TEXT, "y": BYTES}
+_TYPES: dict[str, Type] = {
+    "i": INT,
+    "u": U64,
+    "f": FLOAT,
+    "t": INSTANT,
+    "d": DURATION,
+    "b": BOOL,
+    "x": TEXT,
+    "y": BYTES,
+}
 
 # left, right, result; i int, u u64, f float, t Instant, d Duration, b bool, s set (of one item type), x text, y bytes
 BINARY: dict[BinaryOp, tuple[str, ...]] = {
@@ -218,7 +227,7 @@ def is_comparable(t: Type) -> bool:
         case SetType() | KeyType() | EnumType():
             return True
         case _:
-            return letter(t) in "iuftdbxy"
+            return is_narrow(t) or letter(t) in "iuftdbxy"
 
 
 _NUMBERS = IntType | BoolType | FloatType | InstantType | DurationType | EnumType

@@ -122,9 +122,10 @@ class Flow:
         self, targets: tuple[str, ...], source: ir.Source, inner: Iterable[Expr | None], names: Names | None
     ) -> None:
         self.source(source, names)
+        never = isinstance(source, ir.OverRange) and source.bound == 0  # an empty set, spelled
         for e in inner:
             if e is not None:
-                self.expr(e, None if names is None else names | set(targets))
+                self.expr(e, None if names is None or never else names | set(targets))
 
 
 def pattern_names(pattern: ir.Pattern) -> Iterable[str]:

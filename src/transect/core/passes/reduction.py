@@ -14,7 +14,7 @@ from typing import assert_never
 from transect.core import ir
 from transect.core.ir import BinaryOp, CompareOp, Expr, ReduceOp, Stmt
 from transect.core.passes.build import Build
-from transect.core.types import BOOL, FloatType, OptionType, SetType, Type
+from transect.core.types import BOOL, INT, FloatType, OptionType, SetType, Type
 
 Fresh = Callable[[Type], str]
 """Makes a new local of that type."""
@@ -23,7 +23,9 @@ Fresh = Callable[[Type], str]
 @dataclass(frozen=True, slots=True)
 class Folding:
     before: tuple[Stmt, ...]
-    round: Callable[[Expr], tuple[Stmt, ...]]  # what to do with the value of one item that the condition let through
+    round: Callable[
+        [Expr], tuple[Stmt, ...]
+    ]  # what to do with the value of one item that the condition let through
     result: Expr
 
 
@@ -47,21 +49,25 @@ def folding(e: ir.Reduce | ir.MakeSet, default: Expr | None, fresh: Fresh) -> Fo
 
 def _set(t: Type, build: Build, fresh: Fresh) -> Folding:
     assert isinstance(t, SetType), f"not a set: {t}"
-    name, member = fresh(t), fresh(t.item)
+    name, member, index = fresh(t), fresh(t.item), fresh(INT)
     whole, one = build.local(name, t), build.local(member, t.item)
 
     def grow(value: Expr) -> tuple[Stmt, ...]:
-        more = ir.Binary(op=BinaryOp.OR, left=whole, right=build.members(member, one, 1), type=t, span=build.span)
+        more = ir.Binary(
+            op=BinaryOp.OR, left=whole, right=build.members(index, one, 1), type=t, span=build.span
+        )
         return build.let(member, value), build.let(name, more)
 
-    return Folding((build.let(name, build.members(member, one, 0)),), grow, whole)
+    return Folding((build.let(name, build.members(index, one, 0)),), grow, whole)
 
 
 def _sum(e: ir.Reduce, build: Build, fresh: Fresh) -> Folding:
     name = fresh(e.type)
     total = build.local(name, e.type)
     return Folding(
-        (build.let(name, build.zero(e.type)),), lambda value: (build.let(name, build.add(total, value)),), total
+        (build.let(name, build.zero(e.type)),),
+        lambda value: (build.let(name, build.add(total, value)),),
+        total,
     )
 
 
