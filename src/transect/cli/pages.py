@@ -10,7 +10,8 @@ from transect.cli.checking import in_color
 from transect.errors import Example, Page, Prose
 
 WIDTH = 88
-HEADING = {"bad": "this is refused:", "good": "this is accepted:"}
+HEADING = {"proto": "with these messages:", "bad": "this is refused:", "good": "this is accepted:"}
+COLOR = {"proto": "bold", "bad": "red", "good": "green"}
 
 
 def print_page(page: Page) -> None:
@@ -63,7 +64,12 @@ def _print_rich(page: Page) -> None:
             case Prose(text):
                 console.print(Markdown(text))
             case Example(mark, code):
-                console.print(Text(f"  {HEADING[mark]}", "red" if mark == "bad" else "green"))
+                console.print(Text(f"  {HEADING[mark]}", COLOR[mark]))
                 console.print()
-                syntax = Syntax(code.rstrip("\n"), "python", theme="ansi_dark", background_color="default")
+                syntax = Syntax(
+                    code.rstrip("\n"),
+                    "protobuf" if mark == "proto" else "python",
+                    theme="ansi_dark",
+                    background_color="default",
+                )
                 console.print(Padding(syntax, (0, 0, 0, 4)))

@@ -16,6 +16,7 @@
     ```
 
 Examples say in their fence whether they are `bad` (give exactly this code) or `good` (give none); a test runs them.
+Codes which speak of a service's messages have a `proto` fence before them, which both examples are bound to.
 Documentation includes the same files.
 """
 
@@ -29,7 +30,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 
 _TITLE = re.compile(r"# (?P<code>[A-Z]\d{3}): (?P<title>.+)")
-_FENCE = re.compile(r"```python(?: (?P<mark>\w+))?")
+_FENCE = re.compile(r"```(?P<language>python|proto)(?: (?P<mark>\w+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Prose:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Policy code; `mark` is `bad` or `good`."""
+    """Policy code whose `mark` is `bad` or `good`, or messages (`proto`)."""
 
     mark: str
     code: str
@@ -99,8 +100,8 @@ def _parts(lines: list[str]) -> Iterator[Prose | Example]:
         fence = _FENCE.fullmatch(line)
         if mark is None and fence:
             yield from _prose(kept)
-            kept, mark = [], fence["mark"] or ""
-            assert mark in ("bad", "good"), f"an example is marked bad or good: {line!r}"
+            kept, mark = [], "proto" if fence["language"] == "proto" else fence["mark"]
+            assert mark in ("bad", "good", "proto"), f"an example is marked bad or good: {line!r}"
         elif mark is not None and line == "```":
             yield Example(mark, "\n".join(kept) + "\n")
             kept, mark = [], None
