@@ -27,6 +27,7 @@ from transect.core.types import (
     UnionType,
     ViewType,
 )
+from transect.core.verify_flow import Flow
 from transect.core.walk import Node, map_children, walk
 
 Part: TypeAlias = Expr | ir.Stmt | ir.Source | ir.Block | Function
@@ -187,7 +188,9 @@ class Facts:
         """The names of the structs that a function may return; `None` for an empty Option."""
         returned = (node.value for node in nodes(function) if isinstance(node, ir.Return) and node.value)
         bound = bindings(function)
-        return frozenset(name for value in returned for name in self._kinds(value, bound))
+        found = {name for value in returned for name in self._kinds(value, bound)}
+        falls = Flow(lambda code, message, span: None).function(function, must_return=False)
+        return frozenset(found | {"None"} if falls and isinstance(function.returns, OptionType) else found)
 
     def _kinds(self, e: Expr, bound: dict[str, list[Expr | None]]) -> Iterable[str]:
         match e:

@@ -24,11 +24,13 @@ class Flow:
     def __init__(self, report: Report) -> None:
         self.report = report
 
-    def function(self, f: Function, must_return: bool) -> None:
+    def function(self, f: Function, must_return: bool) -> bool:
+        """Whether the end of the function can be reached."""
         names = self.block(f.body, frozenset(p.name for p in f.params), loops=0)
         # Falling off the end returns None, as in Python.
         if must_return and names is not None and not isinstance(f.returns, UnitType | OptionType):
             self.report("I007", f"a path of {f.name} ends without a return", f.span)
+        return names is not None
 
     def block(self, block: ir.Block, names: Names | None, loops: int) -> Names | None:
         for s in block:
