@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rpc stratum: what its policies import."""
+"""The rpc stratum: what its policies import, and, loaded when it is first asked for, what puts them in force."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from transect.rpc.hooks import (
     Cause,
@@ -16,6 +21,10 @@ from transect.rpc.hooks import (
     Verdict,
 )
 
+if TYPE_CHECKING:
+    from transect.rpc.grpcio.attach import attach
+    from transect.rpc.grpcio.native import native_status
+
 __all__ = [
     "Cause",
     "Code",
@@ -29,4 +38,17 @@ __all__ = [
     "Retry",
     "Rpc",
     "Verdict",
+    "attach",
+    "native_status",
 ]
+
+_LATER = {
+    "attach": "transect.rpc.grpcio.attach",
+    "native_status": "transect.rpc.grpcio.native",
+}  # they import grpc
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)

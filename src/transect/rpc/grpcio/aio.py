@@ -5,14 +5,14 @@ the event loop never waits for a chain."""
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator
 from typing import Any
 
 import grpc
 from grpc import aio
 
-from transect.rpc.grpcio.client import guarded, plain
+from transect.rpc.grpcio import bases
+from transect.rpc.grpcio.client import guarded
 from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import changed, pairs
@@ -284,7 +284,7 @@ class _OneReply(_Call):
         )
 
     def _outcome(self) -> BaseException | None:
-        return asyncio.CancelledError() if self._task.cancelled() else self._task.result()[1]  # type: ignore[no-any-return]
+        return asyncio.CancelledError() if self._task.cancelled() else self._task.result()[1]
 
     def done(self) -> bool:
         return self._task.done()
@@ -318,11 +318,11 @@ def _changed(metadata: Any, changes: Any) -> aio.Metadata:
     return aio.Metadata(*changed(metadata, changes))
 
 
-class UnaryUnaryCall(_OneReply, aio.UnaryUnaryCall):
+class UnaryUnaryCall(_OneReply, bases.AioUnaryUnaryCall):
     pass
 
 
-class UnaryUnary(_Method, aio.UnaryUnaryMultiCallable):
+class UnaryUnary(_Method, bases.AioUnaryUnary):
     def __call__(
         self,
         request: Any,
@@ -414,7 +414,7 @@ async def _asynchronous(requests: Any) -> AsyncIterator[Any]:
             yield request
 
 
-class StreamUnaryCall(_Uploading, _OneReply, aio.StreamUnaryCall):
+class StreamUnaryCall(_Uploading, _OneReply, bases.AioStreamUnaryCall):
     def __init__(
         self, method: StreamUnary, request_iterator: Any, timeout: Any, metadata: Any, named: Any
     ) -> None:
@@ -440,7 +440,7 @@ class StreamUnaryCall(_Uploading, _OneReply, aio.StreamUnaryCall):
         return grpc.StatusCode.OK if self._upload.answer is not None else await super().code()
 
 
-class StreamUnary(_Method, aio.StreamUnaryMultiCallable):
+class StreamUnary(_Method, bases.AioStreamUnary):
     def __call__(
         self,
         request_iterator: Any = None,
@@ -560,14 +560,14 @@ class _ManyReplies(_Call):
         return _changed(found, self._changes) if self._changes else found
 
 
-class UnaryStreamCall(_ManyReplies, aio.UnaryStreamCall):
+class UnaryStreamCall(_ManyReplies, bases.AioUnaryStreamCall):
     """The request's hooks run at once; where they ask for a delay, the call below is made by a task."""
 
     def __init__(self, method: UnaryStream, request: Any, timeout: Any, metadata: Any, named: Any) -> None:
         self._starting: asyncio.Task[None] | None = None
         rpc = method._rpc(metadata)
         self._init(method, rpc)
-        self._start = lambda message, seconds, pairs: method._inner(
+        self._start: Any = lambda message, seconds, pairs: method._inner(
             message, timeout=seconds, metadata=pairs, **named
         )
         try:
@@ -611,7 +611,7 @@ class UnaryStreamCall(_ManyReplies, aio.UnaryStreamCall):
         return super().cancel()
 
 
-class UnaryStream(_Method, aio.UnaryStreamMultiCallable):
+class UnaryStream(_Method, bases.AioUnaryStream):
     def __call__(
         self,
         request: Any,
@@ -626,7 +626,7 @@ class UnaryStream(_Method, aio.UnaryStreamMultiCallable):
         return UnaryStreamCall(self, request, timeout, metadata, named)
 
 
-class StreamStreamCall(_Uploading, _ManyReplies, aio.StreamStreamCall):
+class StreamStreamCall(_Uploading, _ManyReplies, bases.AioStreamStreamCall):
     def __init__(
         self, method: StreamStream, request_iterator: Any, timeout: Any, metadata: Any, named: Any
     ) -> None:
@@ -641,7 +641,7 @@ class StreamStreamCall(_Uploading, _ManyReplies, aio.StreamStreamCall):
         return self._over or self._upload.refusal
 
 
-class StreamStream(_Method, aio.StreamStreamMultiCallable):
+class StreamStream(_Method, bases.AioStreamStream):
     def __call__(
         self,
         request_iterator: Any = None,

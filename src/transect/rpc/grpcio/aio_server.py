@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from transect.rpc.grpcio import bases
 from transect.rpc.grpcio.ending import CANCELLED, DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, status
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import changed, pairs
@@ -38,7 +39,7 @@ class Server(aio.Server):
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Any) -> None:
         made = {name: self._wrap(f"/{service_name}/{name}", h) for name, h in method_handlers.items()}
-        self._inner.add_registered_method_handlers(service_name, made)  # type: ignore[attr-defined]
+        self._inner.add_registered_method_handlers(service_name, made)
 
     def add_insecure_port(self, address: str) -> int:
         return self._inner.add_insecure_port(address)
@@ -150,7 +151,7 @@ class Awaiting(Serving):
         return Context(context, self, rpc)
 
 
-class Context(aio.ServicerContext):
+class Context(bases.AioServicerContext):
     """One RPC on its way through a chain and a handler, and the context which the handler sees."""
 
     def __init__(self, inner: Any, serving: Serving, rpc: Rpc) -> None:
@@ -322,7 +323,7 @@ class Context(aio.ServicerContext):
         await self._apply()
         await self._inner.abort(code, details, trailing_metadata)
 
-    async def abort_with_status(self, status: Any) -> None:
+    async def abort_with_status(self, status: Any) -> Any:
         await self._apply()
         await self._inner.abort_with_status(status)
 

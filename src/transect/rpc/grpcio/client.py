@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 
+from transect.rpc.grpcio import bases
 from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome
 from transect.rpc.grpcio.future import Future, block, reply_of, shown
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
@@ -124,9 +125,8 @@ class Channel(grpc.Channel):
     def __enter__(self) -> Channel:
         return self
 
-    def __exit__(self, *_: object) -> bool | None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-        return False
 
 
 def plain(message: Any) -> Any:
@@ -172,7 +172,7 @@ class _Method:
         )
 
 
-class UnaryUnary(_Method, grpc.UnaryUnaryMultiCallable):
+class UnaryUnary(_Method, bases.UnaryUnary):
     """One request, one reply."""
 
     def __init__(self, *args: Any) -> None:
@@ -285,7 +285,7 @@ class UnaryUnary(_Method, grpc.UnaryUnaryMultiCallable):
         )
 
 
-class UnaryStream(_Method, grpc.UnaryStreamMultiCallable):
+class UnaryStream(_Method, bases.UnaryStream):
     """One request, many replies."""
 
     def __call__(
@@ -302,7 +302,7 @@ class UnaryStream(_Method, grpc.UnaryStreamMultiCallable):
         except Ended as error:
             return Replies(self._carried, None, None, self._deserialize, error)
         rpc = self._rpc(metadata)
-        out = rpc.request(data)
+        out: Any = rpc.request(data)
         if out.__class__ is not bytes:
             deadline = deadline_of(timeout)
             refusal = held(out, deadline)
@@ -332,7 +332,7 @@ def held(out: Any, deadline: float | None) -> Ended | None:
     return None
 
 
-class StreamUnary(_Method, grpc.StreamUnaryMultiCallable):
+class StreamUnary(_Method, bases.StreamUnary):
     """Many requests, one reply."""
 
     def __call__(
@@ -398,7 +398,7 @@ class StreamUnary(_Method, grpc.StreamUnaryMultiCallable):
         return uploading, Requests(iter(request_iterator), uploading, self._serialize)
 
 
-class StreamStream(_Method, grpc.StreamStreamMultiCallable):
+class StreamStream(_Method, bases.StreamStream):
     """Many requests, many replies."""
 
     def __call__(
@@ -447,7 +447,7 @@ class Requests:
             self._uploading.rpc.finish(*outcome(error))
             self._end()
         if out.__class__ is bytes:
-            return out  # type: ignore[return-value]
+            return out
         return self._slowly(out)  # type: ignore[arg-type]
 
     def _slowly(self, out: Decision) -> bytes:
@@ -466,7 +466,7 @@ class Requests:
         raise StopIteration
 
 
-class Replies(grpc.RpcError, grpc.Call, grpc.Future):  # type: ignore[misc]
+class Replies(grpc.RpcError, grpc.Call, bases.Future):
     """The replies of a stream, and their call."""
 
     def __init__(
@@ -481,13 +481,13 @@ class Replies(grpc.RpcError, grpc.Call, grpc.Future):  # type: ignore[misc]
         super().__init__()
         self._carried = carried
         self._rpc = rpc
-        self._call = call if call is not None else refusal
+        self._call: Any = call if call is not None else refusal
         self._next = call.__next__ if call is not None else self._refuse
         self._deserialize = deserialize
         self._refusal = refusal
         self._uploading = uploading
         self._fresh = carried.touches.replies  # headers have yet to be shown to the chain
-        self._response = rpc.response if rpc is not None else plain
+        self._response: Any = rpc.response if rpc is not None else plain
         self._changes: list[tuple[str, str | None]] = []
 
     def __iter__(self) -> Replies:
@@ -594,8 +594,8 @@ class Replies(grpc.RpcError, grpc.Call, grpc.Future):  # type: ignore[misc]
     def is_active(self) -> bool:
         return self._call.is_active()  # type: ignore[no-any-return]
 
-    def time_remaining(self) -> float | None:
-        return self._call.time_remaining()  # type: ignore[no-any-return]
+    def time_remaining(self) -> Any:
+        return self._call.time_remaining()
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
         return self._call.add_callback(callback)  # type: ignore[no-any-return]

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from transect.rpc.grpcio import bases
 from transect.rpc.grpcio.handle import Cause, Decision
 
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
@@ -38,7 +39,7 @@ def status(code: int) -> grpc.StatusCode:
     return STATUS.get(code, grpc.StatusCode.UNKNOWN) if code else grpc.StatusCode.UNKNOWN
 
 
-class Ended(grpc.RpcError, grpc.Call, grpc.Future):  # type: ignore[misc]
+class Ended(grpc.RpcError, grpc.Call, bases.Future):
     """An RPC that ended on this side, without or before the peer's word; what a synchronous stub raises."""
 
     def __init__(self, code: grpc.StatusCode, text: str, cause: Cause) -> None:
@@ -91,7 +92,7 @@ class Ended(grpc.RpcError, grpc.Call, grpc.Future):  # type: ignore[misc]
     def is_active(self) -> bool:
         return False
 
-    def time_remaining(self) -> float | None:
+    def time_remaining(self) -> Any:
         return None
 
     def add_callback(self, callback: Callable[[], None]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from transect.rpc.grpcio import bases
 from transect.rpc.grpcio.ending import Ended
 from transect.rpc.grpcio.handle import Carried
 from transect.rpc.grpcio.metadata import changed
@@ -61,7 +62,7 @@ class Shown(grpc.Call):
     def is_active(self) -> bool:
         return False
 
-    def time_remaining(self) -> float | None:
+    def time_remaining(self) -> Any:
         return None
 
     def cancel(self) -> bool:
@@ -75,7 +76,7 @@ def shown(answer: Answer) -> Any:
     return Shown(answer) if answer.initial or answer.trailing else answer.call
 
 
-class Future(grpc.Call, grpc.Future):  # type: ignore[misc]
+class Future(grpc.Call, bases.Future):
     """An RPC under way.  Steps run in the thread that makes it, in gRPC's, and in a timer's; one at a time."""
 
     def __init__(
@@ -235,7 +236,7 @@ class Future(grpc.Call, grpc.Future):  # type: ignore[misc]
     def is_active(self) -> bool:
         return not self._done
 
-    def time_remaining(self) -> float | None:
+    def time_remaining(self) -> Any:
         return None if self._call is None else self._call.time_remaining()
 
     def add_callback(self, callback: Callable[[], object]) -> bool:

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from transect.base.unavailable import Unavailable
+from transect.rpc.binding import Binding
 from transect.rpc.build import RPC_RUNTIME, cache_folder, compiler, shared_object
 
 STEM = "transect_chain"
@@ -33,6 +34,11 @@ def native_status() -> tuple[bool, str, str]:
     except Unavailable as lacking:
         return False, f"{lacking.what}: {lacking.why}", lacking.hint
     return True, f"{tool.version}, {folder / 'Python.h'}", ""
+
+
+def emitted(binding: Binding) -> Mapping[str, bytes]:
+    """The C files of a bound chain."""
+    raise Unavailable("the native chain", "no emitter yet", "")
 
 
 def compiled(sources: Mapping[str, bytes], folder: Path | None = None) -> Path:

@@ -57,7 +57,7 @@ class Server(grpc.Server):
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Any) -> None:
         made = {name: self._wrap(f"/{service_name}/{name}", h) for name, h in method_handlers.items()}
-        self._inner.add_registered_method_handlers(service_name, made)  # type: ignore[attr-defined]
+        self._inner.add_registered_method_handlers(service_name, made)
 
     def add_insecure_port(self, address: str) -> int:
         return self._inner.add_insecure_port(address)
@@ -110,7 +110,8 @@ class Stop(Exception):
 def identity(context: Any) -> str:
     """The authenticated identity of the caller, else its address."""
     found = context.peer_identities()
-    return next(iter(found)).decode(errors="replace") if found else context.peer()
+    who: str = next(iter(found)).decode(errors="replace") if found else context.peer()
+    return who
 
 
 class Serving:
@@ -241,7 +242,8 @@ class ServedCall:
             out = self._decided(out)
         elif self._replies:
             self._headers()
-        return out
+        passed: bytes = out
+        return passed
 
     # ------------------------------------------------------------ one reply, or many
 
@@ -327,7 +329,7 @@ def code_of(context: Any) -> int:
     code = context.code()
     if code is None:
         return OK
-    return code if isinstance(code, int) else code.value[0]  # type: ignore[no-any-return]
+    return code if isinstance(code, int) else code.value[0]
 
 
 def ended(rpc: Rpc, context: Any) -> None:
@@ -384,8 +386,8 @@ class Context(grpc.ServicerContext):
     def time_remaining(self) -> Any:
         return self._inner.time_remaining()
 
-    def cancel(self) -> None:
-        self._inner.cancel()
+    def cancel(self) -> Any:
+        return self._inner.cancel()
 
     def add_callback(self, callback: Any) -> bool:
         return self._inner.add_callback(callback)  # type: ignore[no-any-return]
@@ -411,10 +413,10 @@ class Context(grpc.ServicerContext):
     def trailing_metadata(self) -> Any:
         return self._inner.trailing_metadata()
 
-    def abort(self, code: Any, details: str) -> None:
+    def abort(self, code: Any, details: str) -> Any:
         self._inner.abort(code, details)
 
-    def abort_with_status(self, status: Any) -> None:
+    def abort_with_status(self, status: Any) -> Any:
         self._inner.abort_with_status(status)
 
     def set_code(self, code: Any) -> None:

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Putting a chain of elements in front of a grpcio channel or server.
+
+    channel = transect.rpc.attach(channel, [Acl(), RateLimit(per_second=5)], service=echo_pb2)
+    server = transect.rpc.attach(server, [Acl()], service=echo_pb2)
+
+The result is used in place of what was given: stubs and `add_…Servicer_to_server` do not change.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import grpc
+from grpc import aio
+
+from transect.base.diagnostic import Diagnostics
+from transect.base.render import render_text
+from transect.base.unavailable import Unavailable
+from transect.core.ir import Program
+from transect.lang.functions import PolicyError
+from transect.rpc.binding import Binding, bind
+from transect.rpc.grpcio import can
+from transect.rpc.grpcio.attached import Attached
+from transect.rpc.grpcio.handle import Carried, Handle, Touches
+from transect.rpc.needs import Needs
+from transect.rpc.protos import ProtoError, Protos, from_files, from_module
+from transect.rpc.wire import ProtoService
+
+log = logging.getLogger("transect.rpc")
+Target = TypeVar("Target", grpc.Channel, grpc.Server, aio.Channel, aio.Server)
+
+
+def attach(
+    target: Target,
+    elements: Sequence[Any],
+    *,
+    service: Any,
+    protos: Sequence[str | Path] = (),
+    methods: Iterable[str] | None = None,
+    native: bool | None = None,
+    cache: Path | None = None,
+    peer: str = "",
+    attempts: int = 5,
+    name: str | None = None,
+) -> Target:
+    """`target` (a channel or a server, of `grpc` or `grpc.aio`) with a chain in front of a service's methods.
+
+    `elements`: policy objects, in chain order; their present state is where the chain's own begins.
+    `service`: a generated `…_pb2` module with one service, a service descriptor, or, with `protos` (.proto or .binpb
+    files), a full name.  `methods`: names of the methods to cover, by default all; the others pass untouched.
+    `native`: True insists on the compiled chain, False on emitted Python; by default compiled where that is possible,
+    and the result's `.chain.reason` says why it is not.  `cache`: where compiled chains are kept.
+    `peer`: who a channel's calls come from, as `rpc.peer` shows it.  `attempts`: of one unary RPC at most, where an
+    element asks for a `Retry`.  `name`: under which `status`, `set` and `record` reach the chain.
+
+    Raises PolicyError with the diagnostics when an element does not fit the service or cannot run here, Unavailable
+    when `native=True` and there is no compiler or no Python.h.
+    """
+    policies = list(elements)
+    programs = [program_of(policy) for policy in policies]
+    diagnostics = Diagnostics()
+    found = service_of(service, protos)
+    binding = bind(programs, found, diagnostics, methods=methods)
+    if binding is not None:
+        can.check(binding, can.of(target), diagnostics)
+    if binding is None or diagnostics.failed:
+        raise PolicyError("\n" + render_text(diagnostics, _sources(programs)))
+    chain = attached(binding, policies, native=native, cache=cache)
+    carried = Carried(
+        handle=chain.handle,
+        touches=touches(element.needs for element in binding.elements),
+        methods=frozenset(method.path for method in binding.methods),
+        peer=peer,
+        attempts=attempts,
+    )
+    if name is not None:
+        chain.listen(name)
+    return cast(Target, _wrapped(target, carried, chain))
+
+
+def _wrapped(target: Any, carried: Carried, chain: Attached) -> Any:
+    from transect.rpc.grpcio import aio as aio_client
+    from transect.rpc.grpcio import aio_server, client, server
+
+    made: Any
+    match target:
+        case grpc.Channel():
+            made = client.Channel(target, carried)
+        case grpc.Server():
+            made = server.Server(target, carried)
+        case aio.Channel():
+            made = aio_client.Channel(target, carried)
+        case aio.Server():
+            made = aio_server.Server(target, carried)
+        case _:
+            raise TypeError(f"a channel or server of grpc or grpc.aio is wanted, not {target!r}")
+    made.chain = chain
+    return made
+
+
+# ---------------------------------------------------------------- what is bound
+
+
+def program_of(policy: Any) -> Program:
+    """The checked program behind a policy object."""
+    from transect.emit.py import load
+
+    if not hasattr(type(policy), "__transect__"):
+        raise TypeError(f"a policy object is wanted, such as `Acl()`, not {policy!r}")
+    raw = next(cls for cls in type(policy).__mro__ if "__transect__" not in vars(cls))
+    path, text = load.source_of(raw)
+    return load.program_of(path, text, raw.__name__)
+
+
+def _sources(programs: Iterable[Program]) -> dict[str, str]:
+    return {p.path: Path(p.path).read_text(encoding="utf-8") for p in programs if Path(p.path).is_file()}
+
+
+def service_of(service: Any, protos: Sequence[str | Path] = ()) -> ProtoService:
+    """What `service=` stands for.  Raises ProtoError."""
+    if isinstance(service, ProtoService):
+        return service
+    if isinstance(service, str):
+        if not protos:
+            raise ProtoError(f"`service={service!r}` needs `protos=`", "or give the generated module")
+        return _named(from_files([Path(p) for p in protos]), service)
+    if hasattr(service, "full_name") and hasattr(service, "methods"):
+        return _named(Protos(service.file.pool, [service.file.name]), service.full_name)
+    if hasattr(service, "DESCRIPTOR"):
+        known = from_module(service)
+        if len(known.services) != 1:
+            names = ", ".join(known.services) or "none"
+            raise ProtoError(
+                f"{service.__name__} has {len(known.services)} services: {names}",
+                "give one: `service=x_pb2.DESCRIPTOR.services_by_name['Name']`",
+            )
+        return _named(known, known.services[0])
+    raise TypeError(f"a generated module, a service descriptor or a name is wanted, not {service!r}")
+
+
+def _named(protos: Protos, name: str) -> ProtoService:
+    found = protos.service(name)
+    if found is None:
+        raise ProtoError(f"no service {name}", f"there are: {', '.join(protos.services) or 'none'}")
+    return found
+
+
+def touches(elements: Iterable[Needs]) -> Touches:
+    """Which outside data some element reads or writes."""
+    uses = {(use.hook, use.field) for needs in elements for use in needs.uses}
+    return Touches(
+        headers=("request", "headers") in uses,
+        replies=any(
+            field == "trailers" or (field == "headers" and hook != "request") for hook, field in uses
+        ),
+        peer=any(field == "peer" for _, field in uses),
+    )
+
+
+# ---------------------------------------------------------------- native or Python
+
+
+def attached(
+    binding: Binding, policies: Sequence[Any], *, native: bool | None = None, cache: Path | None = None
+) -> Attached:
+    """A copy of the chain's state, and its code: compiled, or emitted Python with the reason why."""
+    names = [element.name for element in binding.elements]
+    if native is not False:
+        try:
+            return Attached(_compiled(binding, policies, cache), names, policies, True, "")
+        except Unavailable as lacking:
+            if native:
+                raise
+            reason = f"{lacking.what}: {lacking.why} ({lacking.hint})"
+            log.warning("the chain %s runs as emitted Python: %s", ", ".join(names), reason)
+    else:
+        reason = "asked for: native=False"
+    from transect.rpc.grpcio.python_handle import PythonHandle
+
+    return Attached(PythonHandle(binding, policies), names, policies, False, reason)
+
+
+def _compiled(binding: Binding, policies: Sequence[Any], cache: Path | None) -> Handle:
+    from transect.emit.py.image import image
+    from transect.rpc.grpcio import native
+
+    native.headers()
+    handle: Handle = native.chain(native.emitted(binding), cache)
+    for index, policy in enumerate(policies):
+        fits = handle.load(index, image(policy))
+        assert fits, f"{binding.elements[index].name}: emitted C and Python disagree on the state's image"
+    return handle

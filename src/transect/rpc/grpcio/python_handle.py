@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chain of emitted Python as a `Handle`: it serves where no native chain can be compiled."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import astuple
+from typing import Any
+
+from transect.core.codec import CodecError
+from transect.emit.py.image import image, restore
+from transect.lang.tape import LiveTape
+from transect.rpc.binding import Binding
+from transect.rpc.grpcio.handle import Action, Cause, Decision, Pairs, Record
+from transect.rpc.python_chain import ChainVerdict, Emitted, PythonChain, PythonRpc
+from transect.rpc.record import Record as ChainRecord
+
+CANCELLED = 1
+
+
+class PythonHandle:
+    """One copy of a chain's state, in policy objects of its own."""
+
+    def __init__(self, binding: Binding, policies: Sequence[Any]) -> None:
+        self.policies = tuple(map(copied, policies))
+        self._chain = PythonChain(binding, [Emitted(policy) for policy in self.policies])
+        self._tape = LiveTape()
+        self._abandoned: deque[PythonRpcHandle] = deque()
+        self._loading = threading.Lock()
+
+    def begin(self, method: str, peer: str, metadata: Pairs | None, /) -> PythonRpcHandle:
+        self._finish_abandoned()
+        headers = Headers(metadata or ())
+        return PythonRpcHandle(self._chain.rpc(method, peer, headers, self._tape), headers, self._abandoned)
+
+    def _finish_abandoned(self) -> None:
+        """Not where they were dropped: that may have been within a handler, which holds its element's lock."""
+        while self._abandoned:
+            self._abandoned.popleft().finish(CANCELLED, Cause.CANCEL)
+
+    def save(self, element: int, /) -> bytes:
+        self._finish_abandoned()
+        return image(self.policies[element])
+
+    def load(self, element: int, data: bytes, /) -> bool:
+        try:
+            with self._loading:
+                restore(self.policies[element], data)
+        except CodecError:
+            return False
+        return True
+
+    def replace(self, element: int, old: bytes, new: bytes, /) -> bool:
+        return self.save(element) == old and self.load(element, new)
+
+    def record(self, sink: Callable[[Record], object] | None, /) -> None:
+        def pass_on(record: ChainRecord) -> None:
+            assert sink is not None
+            sink(astuple(record))
+
+        self._chain.recording = None if sink is None else pass_on
+
+    def trace(self, sink: Callable[[str], object] | None, /) -> None:
+        for policy in self.policies:
+            if sink is not None:
+                policy.__functions__["trace"] = sink
+
+
+def copied(policy: Any) -> Any:
+    """A policy object with the same state: what an attached chain changes is its own."""
+    fresh = type(policy)()
+    restore(fresh, image(policy))
+    return fresh
+
+
+class PythonRpcHandle:
+    """One RPC."""
+
+    def __init__(self, rpc: PythonRpc, headers: Headers, abandoned: deque[PythonRpcHandle]) -> None:
+        self._rpc = rpc
+        self._headers = headers
+        self._abandoned = abandoned
+        self._started = time.monotonic_ns()
+        self._lock = threading.RLock()  # a stream's requests and replies come on two threads
+        self.entered = False
+        self.finished = False
+
+    def request(self, message: bytes, /) -> bytes | Decision:
+        with self._lock:
+            self.entered = True
+            return OVER if self.finished else self._decided(self._rpc.request(message), message)
+
+    def response(self, message: bytes, /) -> bytes | Decision:
+        with self._lock:
+            return OVER if self.finished else self._decided(self._rpc.response(message), message)
+
+    def _decided(self, verdict: ChainVerdict, message: bytes) -> bytes | Decision:
+        data: Any
+        match verdict.action:
+            case Action.FORWARD:
+                data = message if verdict.message is None else verdict.message
+                if not verdict.after and not verdict.to and not self._headers.fresh:
+                    return data  # type: ignore[no-any-return]
+            case Action.REJECT:
+                data = verdict.text.decode(errors="replace")
+            case _:
+                data = verdict.text
+        return int(verdict.action), verdict.code, data, verdict.after, verdict.to or None, verdict.element
+
+    def finish(self, code: int, cause: int, /) -> int | None:
+        with self._lock:
+            if self.finished:
+                return None
+            self.finished = True
+            if not self.entered:
+                return None
+            ending = self._rpc.finish(code, cause, time.monotonic_ns() - self._started)
+        return ending.after if ending.retry else None
+
+    def receive(self, side: int, metadata: Pairs, /) -> None:
+        self._headers.received[side] = metadata
+
+    def changes(self, side: int, /) -> list[tuple[str, str | None]]:
+        return self._headers.take(side)
+
+    def __del__(self) -> None:
+        if self.entered and not self.finished:
+            self._abandoned.append(self)
+
+
+OVER: Decision = (Action.OVER, CANCELLED, "", 0, None, 0)
+
+
+class Headers:
+    """Metadata as received, with what the chain has set and removed laid over."""
+
+    def __init__(self, request: Pairs) -> None:
+        self.received: list[Pairs] = [request, (), ()]
+        self.fresh: dict[tuple[int, str], None] = {}
+        self._changed: dict[tuple[int, str], str | None] = {}
+
+    def get(self, side: int, name: str) -> str | None:
+        if (side, name) in self._changed:
+            return self._changed[side, name]
+        return next((value for key, value in reversed(self.received[side]) if key == name), None)
+
+    def set(self, side: int, name: str, value: str) -> None:
+        self._change(side, name, value)
+
+    def remove(self, side: int, name: str) -> None:
+        self._change(side, name, None)
+
+    def _change(self, side: int, name: str, value: str | None) -> None:
+        self._changed[side, name] = value
+        self.fresh[side, name] = None
+
+    def take(self, side: int) -> list[tuple[str, str | None]]:
+        found = [(name, self._changed[key, name]) for key, name in self.fresh if key == side]
+        self.fresh = {key: None for key in self.fresh if key[0] != side}
+        return found
