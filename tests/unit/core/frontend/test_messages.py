@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -22,8 +23,8 @@ FRONTEND = Path(sys.modules["transect.core.frontend"].__file__ or "").parent
 HEAD = """\
 from enum import IntEnum
 from typing import Final
-from transect.lang import (Array, Counter, Histogram, Map, Param, Tally, array, counter, drop, fits, helper, histogram, lru,
-    as_int, now, param, rand_below, seconds, state, struct, table, tally, text, trace, u64)
+from transect.lang import (Array, Counter, Histogram, Map, Param, Tally, array, as_int, counter, drop, fits, helper,
+    histogram, lru, now, param, rand_below, seconds, state, struct, table, tally, text, trace, u64)
 from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict
 from transect.shapes import Arbiter
 """
@@ -131,11 +132,11 @@ def test_every_place_that_complains_is_tested(monkeypatch: pytest.MonkeyPatch) -
     original = Diagnostics.error
 
     def spy(self: Diagnostics, *args: object, **kwargs: object) -> None:
-        frame = sys._getframe(1)
+        frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             seen.add((_short(Path(frame.f_code.co_filename)), frame.f_lineno))
             frame = frame.f_back
-        original(self, *args, **kwargs)  # type: ignore[arg-type]
+        original(self, *args, **kwargs)
 
     monkeypatch.setattr(Diagnostics, "error", spy)
     for _, text in cases():
@@ -145,7 +146,7 @@ def test_every_place_that_complains_is_tested(monkeypatch: pytest.MonkeyPatch) -
 
 
 NOT_REACHED_YET = ['f"`{function.node.name}` is not for policies",']
-"""No stratum has a module function yet that is not an intrinsic.  The messages of `source.py` are in `test_source.py`."""
+"""No stratum has a module function yet that is no intrinsic.  The messages of `source.py` are in `test_source.py`."""
 
 
 def _short(path: Path) -> str:
