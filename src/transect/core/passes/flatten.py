@@ -209,9 +209,7 @@ class _Flattener:
             return replace(e, cond=cond, then=then, orelse=orelse)
         build = Build(e.span)
         name = self.fresh(e.type)
-        blocks = [
-            (*done, build.let(name, value)) for done, value in zip(sides, (then, orelse), strict=True)
-        ]
+        blocks = [(*done, build.let(name, value)) for done, value in zip(sides, (then, orelse), strict=True)]
         out.append(build.when(cond, *blocks))
         return build.local(name, e.type)
 

@@ -9,6 +9,7 @@
 #ifndef TS_ALLOCATE
 #include <stdlib.h>
 #define TS_ALLOCATE(size) malloc(size)
+#define TS_ALLOCATE_ZEROED(size) calloc(1, size)
 #define TS_RELEASE(memory) free(memory)
 #endif
 
@@ -78,8 +79,9 @@ struct ts_host {
     int64_t (*now)(void *context);   /* ns */
     uint64_t (*draw)(void *context); /* 64 random bits */
     void (*trace)(void *context, ts_slice text);
-    /* An intrinsic of a stratum, where its lowering knows no better way: arguments and answer in the encoding of codec. */
-    void (*ask)(void *context, ts_slice name, ts_slice arguments, struct ts_writer *answer);
+    /* A stratum's intrinsic, where its lowering knows no better way: arguments and answer as codec.h writes them.  The
+     * answer is valid until the next question. */
+    ts_slice (*ask)(void *context, ts_slice name, ts_slice arguments);
 };
 
 struct ts_call {
@@ -126,6 +128,14 @@ TS_INLINE uint64_t ts_draw(struct ts_call *call)
         ts_write_u64(call->tape, draw);
     }
     return draw;
+}
+
+TS_INLINE void ts_log_answer(struct ts_call *call, ts_slice answer)
+{
+    if (call->tape != NULL) {
+        ts_write_u8(call->tape, 'a');
+        ts_write_bytes(call->tape, answer.data, answer.size);
+    }
 }
 
 TS_INLINE double ts_rand(struct ts_call *call) { return ts_fraction(ts_draw(call)); }

@@ -126,4 +126,22 @@ TS_INLINE ts_slice ts_read_text(struct ts_reader *in)
     return text;
 }
 
+TS_INLINE ts_slice ts_read_bounded(struct ts_reader *in, uint32_t bound, bool utf8)
+{
+    ts_slice text = utf8 ? ts_read_text(in) : ts_read_blob(in);
+    in->bad |= text.size > bound;
+    return text;
+}
+
+/* A count of items of at least one byte each; what cannot be is wrong, and taken for 0. */
+TS_INLINE void ts_read_limit(struct ts_reader *in, uint32_t *count)
+{
+    if (*count > in->left) {
+        in->bad = true;
+    }
+    if (in->bad) {
+        *count = 0;
+    }
+}
+
 #endif

@@ -64,6 +64,16 @@ TS_INLINE int64_t ts_shr(int64_t a, int64_t count) { return a >> ((uint64_t)coun
 TS_INLINE uint64_t ts_shl_u64(uint64_t a, uint64_t count) { return a << (count & 63); }
 TS_INLINE uint64_t ts_shr_u64(uint64_t a, uint64_t count) { return a >> (count & 63); }
 
+/* How many steps `range(start, stop, step)` has; the step is not 0. */
+TS_INLINE uint64_t ts_steps(int64_t start, int64_t stop, int64_t step)
+{
+    if (step > 0 ? start >= stop : start <= stop) {
+        return 0;
+    }
+    uint64_t way = step > 0 ? (uint64_t)stop - (uint64_t)start : (uint64_t)start - (uint64_t)stop;
+    return (way - 1) / (step > 0 ? (uint64_t)step : 0 - (uint64_t)step) + 1;
+}
+
 TS_INLINE int64_t ts_min(int64_t a, int64_t b) { return b < a ? b : a; }
 TS_INLINE int64_t ts_max(int64_t a, int64_t b) { return b > a ? b : a; }
 TS_INLINE uint64_t ts_min_u64(uint64_t a, uint64_t b) { return b < a ? b : a; }
@@ -354,24 +364,40 @@ TS_INLINE bool ts_is_utf8(ts_slice text)
     return true;
 }
 
-/* A text as state holds it. */
-#define TS_BOUNDED(BOUND) \
-    struct { \
+/* ---------------------------------------------------------------- what state holds */
+
+/* A text of at most BOUND bytes as state holds it.  A loaded slice changes when the storage does; what is stored is
+ * known to fit, and may lie in that very storage. */
+#define TS_BOUNDED(NAME, BOUND) \
+    struct NAME { \
         uint32_t size; \
         uint8_t data[(BOUND) > 0 ? (BOUND) : 1]; \
+    }; \
+    TS_INLINE ts_slice NAME##_load(const struct NAME *from) { return (ts_slice){from->data, from->size}; } \
+    TS_INLINE void NAME##_store(struct NAME *to, ts_slice text) \
+    { \
+        if (text.size > 0) { \
+            memmove(to->data, text.data, text.size); \
+        } \
+        to->size = text.size; \
+    } \
+    TS_INLINE bool NAME##_same(const struct NAME *stored, ts_slice text) \
+    { \
+        return ts_text_equal(NAME##_load(stored), text); \
+    } \
+    TS_INLINE int NAME##_order(const struct NAME *stored, ts_slice text) \
+    { \
+        return ts_text_order(NAME##_load(stored), text); \
     }
 
-/* The text that bounded storage holds; it changes when the storage does. */
-#define TS_SLICE(STORED) ((ts_slice){(STORED).data, (STORED).size})
+/* Keys which are stored as they are asked for, for the templates of tables. */
+#define TS_SAME(stored, asked) (*(stored) == (asked))
+#define TS_ORDER(stored, asked) ((*(stored) > (asked)) - (*(stored) < (asked)))
+#define TS_KEEP(stored, asked) (*(stored) = (asked))
+#define TS_RECALL(stored) (*(stored))
+#define TS_EQUAL(a, b) ((a) == (b))
 
-/* The text is known to fit; it may lie in that very storage. */
-TS_INLINE void ts_keep_text(uint32_t *size, uint8_t *data, ts_slice text)
-{
-    if (text.size > 0) {
-        memmove(data, text.data, text.size);
-    }
-    *size = text.size;
-}
+TS_INLINE bool ts_less_bool(bool a, bool b) { return !a && b; }
 
 /* ---------------------------------------------------------------- histograms */
 

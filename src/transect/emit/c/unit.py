@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is emitted for one program: declarations in the order of their needs, each made when it is first asked for.
+
+Every external name begins with the unit's prefix, so that any number of units may share one translation unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from transect.core.effects import Facts
+from transect.core.ir import FieldKind, Program, StateField
+from transect.core.passes.ordered_pick import heaps
+from transect.core.rules import Scope
+from transect.core.types import ArrayType, CounterType, HistogramType, KeyType, TableType
+from transect.emit.c import tree as c
+from transect.emit.c.names import Names, snake
+
+if TYPE_CHECKING:
+    from transect.emit.c.views import ViewLowering
+
+WAITING = "waiting"
+DEFAULT_CLIENTS = 1024
+
+_FUNCTIONS = (
+    "new",
+    "init",
+    "free",
+    "save",
+    "load",
+    "state",
+    "local",
+    "local_init",
+    "waiting_add",
+    "waiting_remove",
+)
+
+
+class Unit:
+    """One program on its way to C."""
+
+    def __init__(
+        self,
+        program: Program,
+        views: ViewLowering,
+        prefix: str | None = None,
+        clients: int | None = None,
+    ) -> None:
+        self.program = program
+        self.views = views
+        self.prefix = prefix or snake(program.name)
+        self.facts = Facts(program)
+        self.scope = Scope(program)
+        self.header: list[c.Decl] = []
+        self.source: list[c.Decl] = []
+        self.clients = clients or _clients(program)
+        self.heaps = heaps(program)
+        self._made: set[str] = set()
+        self._functions = Names(_FUNCTIONS)
+        self._members = Names(("arrivals",))
+        for f in program.state:
+            self._members.of(f.name)
+
+    # ---------------------------------------------------------------- names
+
+    def name(self, suffix: str) -> str:
+        """A name of the unit's own."""
+        return f"{self.prefix}_{suffix}"
+
+    @property
+    def state_type(self) -> c.Pointer:
+        return c.pointer(self.name("state"))
+
+    @property
+    def local_type(self) -> c.Pointer:
+        return c.pointer(self.name("local"))
+
+    def function(self, name: str) -> str:
+        """What a handler or helper is called in C."""
+        return self.name(self._functions.of(name))
+
+    def member(self, field: str) -> str:
+        """The member of the state that holds a field."""
+        return self._members.of(field)
+
+    def overflow_member(self, field: str) -> str:
+        """The member of the state that counts a scalar's overflows."""
+        return self._members.of(f"{field}.overflow", f"{field}_overflow")
+
+    def heap_member(self, field: str) -> str:
+        """The member of the state that orders the waiting clients by a tally."""
+        return self._members.of(f"{field}.heap", f"{field}_heap")
+
+    # ---------------------------------------------------------------- declarations
+
+    def once(self, suffix: str, make: Callable[[str], Iterable[c.Decl]], *, source: bool = False) -> str:
+        """The unit's name with that suffix, declared if it has not been; what `make` needs comes before it."""
+        name = self.name(suffix)
+        if name not in self._made:
+            self._made.add(name)
+            made = list(make(name))
+            (self.source if source else self.header).extend(made)
+        return name
+
+    # ---------------------------------------------------------------- facts
+
+    def fields(self, *kinds: FieldKind) -> tuple[StateField, ...]:
+        return tuple(f for f in self.program.state if f.kind in kinds)
+
+    @property
+    def stored(self) -> tuple[StateField, ...]:
+        """The fields that a state image holds."""
+        return self.fields(FieldKind.STATE, FieldKind.PARAM)
+
+    @property
+    def has_locals(self) -> bool:
+        return bool(self.fields(FieldKind.LOCAL))
+
+    @property
+    def waits(self) -> bool:
+        """Whether the program has `waiting`."""
+        return any(f.name == WAITING for f in self.fields(FieldKind.GIVEN))
+
+    def context(self) -> tuple[c.Var, ...]:
+        """The parameters that every function of a policy begins with."""
+        local = (c.Var("local", self.local_type),) if self.has_locals else ()
+        return (c.Var("self", self.state_type), *local, c.Var("call", c.pointer("ts_call")))
+
+    def context_args(self) -> tuple[c.Expr, ...]:
+        """The same, handed on."""
+        return tuple(c.Name(v.name) for v in self.context())
+
+
+def is_single(f: StateField) -> bool:
+    """Whether the field holds one value: a scalar, struct, parameter."""
+    return not isinstance(f.type, TableType | ArrayType | CounterType | HistogramType)
+
+
+def _clients(program: Program) -> int:
+    """How many clients may wait at once: as many as the largest table that they key holds."""
+    sizes = [
+        f.type.capacity
+        for f in program.state
+        if isinstance(f.type, TableType) and isinstance(f.type.key, KeyType)
+    ]
+    return max(sizes, default=DEFAULT_CLIENTS)
