@@ -42,7 +42,7 @@ char *encode_message(ts_slice text) {
 static void write_code(char text[12], int code) {
     char reversed[12];
     int n = 0, at = 0;
-    unsigned rest = code < 0 ? 2 : (unsigned)code; /* a code nobody knows is UNKNOWN */
+    unsigned rest = (unsigned)code;
     do reversed[n++] = (char)('0' + rest % 10);
     while (rest /= 10);
     while (n) text[at++] = reversed[--n];
@@ -108,6 +108,7 @@ static void reply_at_once(struct stream *s) {
 
 void fail(struct stream *s, int code, ts_slice text) {
     if (s->closed) return;
+    if (code < 1 || code > 16) code = 2; /* a rejection is no success; a code nobody knows is UNKNOWN */
     s->closed = 1;
     s->status = code;
     s->status_text = encode_message(text);

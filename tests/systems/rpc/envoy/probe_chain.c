@@ -2,7 +2,8 @@
 /* A chain of two elements, by hand, that do what the messages tell them, and keep a diary of what the carrier called.
  *
  * A message is lines; `q1 reject 7 no` is for `request` of element 1, `p0 …` for `response` of element 0.  Verbs: reject CODE
- * TEXT, respond TEXT, rewrite TEXT, after MS, to ROUTE, set SIDE NAME VALUE, remove SIDE NAME, get SIDE NAME.
+ * TEXT, respond TEXT, rewrite TEXT, after MS, to ROUTE, set SIDE NAME VALUE, remove SIDE NAME, get SIDE NAME, retry MS (`finish` of an RPC that
+ * failed asks for it).
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -26,6 +27,7 @@ struct rpc {
     uint64_t id;
     uint8_t entered[ELEMENTS];
     char *made; /* the message of the last verdict */
+    int64_t retry; /* ms; 0: do not */
 };
 
 const uint32_t ts_chain_abi = TS_CHAIN_ABI;
@@ -90,6 +92,8 @@ static void obey(ts_chain *c, struct rpc *r, const struct ts_rpc *rpc, uint32_t 
         out->message = text(r->made);
     } else if (!strcmp(verb, "after")) {
         out->after += strtol(rest, NULL, 10) * 1000000;
+    } else if (!strcmp(verb, "retry")) {
+        r->retry = strtol(rest, NULL, 10);
     } else if (!strcmp(verb, "to")) {
         r->made = strdup(rest);
         out->to = text(r->made);
@@ -143,6 +147,7 @@ void ts_chain_finish(ts_chain *c, void *state, const struct ts_rpc *rpc, int cod
     struct rpc *r = state;
     memset(out, 0, sizeof *out);
     if (elapsed < 0) abort();
+    if (code && r->retry) *out = (struct ts_ending){1, r->retry * 1000000};
     for (uint32_t i = ELEMENTS; i-- > 0;)
         if (r->entered[i]) write_down(c, "f %llu %u %d %d\n", (unsigned long long)r->id, i, code, cause);
     write_down(c, "end %llu %d %d\n", (unsigned long long)r->id, code, cause);

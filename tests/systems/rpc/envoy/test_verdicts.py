@@ -70,6 +70,13 @@ def test_the_text_of_a_rejection_arrives_as_written(client: Client, text: str) -
     assert outcome(client.unary_unary(ECHO), b"q0 reject 3 " + text.encode())[1] == text
 
 
+@pytest.mark.parametrize("code", [0, 17, -1])
+def test_a_rejection_is_never_a_success(running: Proxy, client: Client, code: int) -> None:
+    got = outcome(client.unary_unary(ECHO), f"q0 reject {code} odd".encode())
+    assert got == (grpc.StatusCode.UNKNOWN, "odd", None)
+    assert running.ends() == {1: (2, REJECTED)}
+
+
 def test_a_reply_may_be_rejected(running: Proxy, client: Client) -> None:
     assert outcome(client.unary_unary(ECHO), b"p1 reject 9 bad reply") == (
         grpc.StatusCode.FAILED_PRECONDITION,
