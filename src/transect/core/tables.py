@@ -73,6 +73,9 @@ class Table:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({dict(self.entries())!r}, capacity={self.capacity})"
+
     # --- writing
 
     def put(self, key: Any, value: Any) -> bool:

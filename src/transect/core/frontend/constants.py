@@ -6,6 +6,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
+from transect.base.span import Span
+from transect.core import ir
 from transect.core.types import (
     BoolType,
     BytesType,
@@ -59,6 +61,13 @@ def fit(value: object, t: Type) -> tuple[bool, Plain]:
             return bound is None or len(value) <= bound, value
         case _:
             return False, None
+
+
+def constant_of(value: Plain, t: Type, span: Span) -> ir.Expr:
+    """A plain value of the type as a node: a present option is `Some` of a constant."""
+    if isinstance(t, OptionType) and value is not None:
+        return ir.Some(constant_of(value, t.item, span), type=t, span=span)
+    return ir.Const(value, type=t, span=span)
 
 
 def int_range(bits: int, signed: bool) -> tuple[int, int]:

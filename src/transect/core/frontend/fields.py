@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from transect.base.diagnostic import closest
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.frontend.constants import Plain, constant_int, literal
+from transect.core.frontend.constants import Plain, constant_int, constant_of, fit, literal
 from transect.core.frontend.declare import World, bounded_text, with_default_bound
 from transect.core.frontend.modules import ConstantDef, Module, Surface
 from transect.core.frontend.surface import CONSTRUCTORS
@@ -132,7 +132,7 @@ class FieldReader:
         span = self.module.source.span(node)
         ok, value = self._plain(node, t)
         if ok:
-            return ir.Const(value, type=t, span=span)
+            return constant_of(value, t, span)
         match t, node:
             case TupleType(items=items), ast.Tuple(elts=elts) if len(items) == len(elts):
                 parts = [self.constant(e, i) for e, i in zip(elts, items, strict=True)]
@@ -156,7 +156,7 @@ class FieldReader:
             if f.name in given:
                 part = self.constant(given.pop(f.name), f.type)
             else:
-                part = None if f.required else ir.Const(f.default, type=f.type, span=span)  # type: ignore[arg-type]
+                part = None if f.required else constant_of(f.default, f.type, span)  # type: ignore[arg-type]
             if part is None:
                 return None
             values.append(part)
@@ -178,11 +178,11 @@ class FieldReader:
 
             count = self._int(node.args[0]) if len(node.args) == 1 else None
             if count is not None and spell(t) == "Duration":
-                return True, count * DURATION_UNITS[node.func.id]
+                return fit(count * DURATION_UNITS[node.func.id], t)
         if isinstance(node, ast.Attribute):
             return self._member(node, t)
         count = self._int(node)
-        return (True, count) if count is not None and isinstance(t, IntType) else (False, None)
+        return fit(count, t) if count is not None and isinstance(t, IntType) else (False, None)
 
     def _member(self, node: ast.Attribute, t: Type) -> tuple[bool, Plain]:
         """`Code.OK`"""

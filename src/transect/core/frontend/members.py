@@ -48,6 +48,7 @@ class Members:
     hooks: dict[str, Hook] = field(default_factory=dict)
     fields: dict[str, StateField] = field(default_factory=dict)
     old_fields: dict[str, StateField] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)  # fields that have a diagnostic of their own
     nonempty: dict[str, str] = field(default_factory=dict)
     functions: dict[str, ir.Function] = field(
         default_factory=dict
@@ -106,7 +107,9 @@ class Members:
                 )
                 continue
             f = reader.read(node, name)
-            if f is not None:
+            if f is None:
+                self.broken.add(name)
+            else:
                 found[name] = f
         return list(found.values())
 

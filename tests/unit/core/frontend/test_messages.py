@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -131,7 +132,7 @@ def test_every_place_that_complains_is_tested(monkeypatch: pytest.MonkeyPatch) -
     seen: set[tuple[str, int]] = set()
     original = Diagnostics.error
 
-    def spy(self: Diagnostics, *args: object, **kwargs: object) -> None:
+    def spy(self: Diagnostics, *args: Any, **kwargs: Any) -> None:
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             seen.add((_short(Path(frame.f_code.co_filename)), frame.f_lineno))

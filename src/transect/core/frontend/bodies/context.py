@@ -57,6 +57,7 @@ class Policy(Protocol):
 
     fields: dict[str, ir.StateField]
     old_fields: dict[str, ir.StateField]
+    broken: set[str]  # fields that have a diagnostic of their own
     nonempty: dict[str, str]  # hook -> the given field which is not empty then
 
     def method(self, name: str) -> tuple[ClassDef, ast.FunctionDef] | None: ...

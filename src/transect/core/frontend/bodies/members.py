@@ -54,6 +54,8 @@ class Members(Names):
         if name in fields:
             return fields[name]
         bare = name.removeprefix("old.")
+        if bare in self.policy.broken:
+            return None
         close = closest(bare, [f.removeprefix("old.") for f in fields])
         others: tuple[Label, ...] = ()
         if close is not None:

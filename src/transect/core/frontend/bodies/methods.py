@@ -10,6 +10,7 @@ from transect.base.diagnostic import Label, closest
 from transect.core import ir
 from transect.core.frontend.bodies.context import Signature, short
 from transect.core.frontend.bodies.loops import Loops
+from transect.core.frontend.constants import constant_of
 from transect.core.frontend.modules import ClassDef, FunctionDef
 from transect.core.ir import Effect, Expr, FieldKind, TableRead
 from transect.core.types import (
@@ -183,7 +184,7 @@ class Methods(Loops):
                 )
                 return None
             else:
-                parts.append(ir.Const(f.default, type=f.type, span=span))  # type: ignore[arg-type]
+                parts.append(constant_of(f.default, f.type, span))  # type: ignore[arg-type]
         return ir.MakeStruct(tuple(parts), type=t, span=span)
 
     def _intrinsic(self, node: ast.Call, decl: ir.IntrinsicDecl, first: tuple[Expr, ...]) -> Expr | None:
