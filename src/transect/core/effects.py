@@ -176,13 +176,17 @@ class Facts:
 
     def effectful(self, e: Expr) -> bool:
         """Whether this node itself, operands apart, does more than compute and read: what the flat form makes a Let."""
-        return not self._own(e, _Names(None, ())).pure
+        return not self.own(e).pure
 
     def helper(self, name: str) -> Effects:
         """The effects of a helper, in terms of its own parameters."""
         if name not in self._helpers:
             self._helpers[name] = self.of(self._scope.functions[name])
         return self._helpers[name]
+
+    def own(self, node: Node) -> Effects:
+        """The effects of a node itself, operands apart (through a helper, for a call); keys and paths are not known."""
+        return self._own(node, _Names(None, ()))
 
     def verdicts(self, function: Function) -> frozenset[str]:
         """The names of the structs that a function may return; `None` for an empty Option."""
@@ -445,6 +449,11 @@ def _moved(touch: Touch, paths: dict[str, tuple[str, ...] | None]) -> Touch:
 
 
 # ---------------------------------------------------------------- facts drawn from effects
+
+
+def data_path(e: Expr, within: Function) -> tuple[str, ...] | None:
+    """The way from a parameter of the function to a piece of outside data; None when it is not followed."""
+    return _Names(within, within).path(e)
 
 
 def effects(program: Program, part: Part, within: Function | None = None) -> Effects:

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Worst-case bounds of a handler: steps, outside answers, bytes of stack.
+
+Every loop of a policy goes over something whose size is known, or over outside data: then the bound has a term for each
+element of that data.  There is no recursion, so this always terminates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import assert_never
+
+from transect.core import ir
+from transect.core.effects import Facts, bindings, data_path, nodes
+from transect.core.ir import Expr, Function, Program
+from transect.core.types import (
+    ArrayType,
+    BoolType,
+    BytesType,
+    DictType,
+    OptionType,
+    SeqType,
+    SetType,
+    StructType,
+    TableType,
+    TextType,
+    TupleType,
+    Type,
+    UnionType,
+    UnitType,
+)
+from transect.core.walk import Node, children, walk
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """At most this many: a sum of terms, each a number for every combination of elements of the data that it names."""
+
+    terms: Mapping[tuple[str, ...], int] = field(
+        default_factory=dict
+    )  # () is the constant; ("rpc.msg.parts",) …
+
+    @staticmethod
+    def of(number: int) -> Bound:
+        return Bound({(): number} if number else {})
+
+    @staticmethod
+    def elements(of: str) -> Bound:
+        """One for each element of outside data."""
+        return Bound({(of,): 1})
+
+    def __add__(self, other: Bound) -> Bound:
+        return self._merged(other, lambda a, b: a + b)
+
+    def __or__(self, other: Bound) -> Bound:
+        """At least as large as both."""
+        return self._merged(other, max)
+
+    def __mul__(self, other: Bound) -> Bound:
+        products = [
+            Bound({tuple(sorted((*a, *b))): m * n})
+            for a, m in self.terms.items()
+            for b, n in other.terms.items()
+        ]
+        return total(products)
+
+    def _merged(self, other: Bound, join: Callable[[int, int], int]) -> Bound:
+        return Bound(
+            {k: join(self.terms.get(k, 0), other.terms.get(k, 0)) for k in {**self.terms, **other.terms}}
+        )
+
+    @property
+    def known(self) -> int | None:
+        """The number; None when it depends on outside data."""
+        return self.terms.get((), 0) if not set(self.terms) - {()} else None
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """The outside data that it depends on."""
+        return tuple(sorted({name for names in self.terms for name in names}))
+
+    def __str__(self) -> str:
+        terms = sorted(self.terms.items(), key=lambda term: (len(term[0]), term[0])) or [((), 0)]
+        return " + ".join(
+            f"{n} per element of {' × '.join(names)}" if names else str(n) for names, n in terms
+        )
+
+
+def total(bounds: Iterable[Bound]) -> Bound:
+    return reduce(Bound.__add__, bounds, Bound())
+
+
+ONE = Bound.of(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one call of a handler takes at most."""
+
+    steps: Bound  # nodes of the tree that are evaluated or executed
+    tape: Bound  # outside answers that are recorded: one `now`, every draw, every answer
+    stack: int  # bytes of locals, helpers included, with texts as slices (pointer and size)
+    open_sets: tuple[
+        str, ...
+    ] = ()  # local sets whose size outside data decides: their bytes are not in `stack`
+
+
+class Bounds:
+    """Budgets of one program's functions; those of helpers are found once."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._facts = Facts(program)
+        self._fields = {f.name: f for f in program.state}
+        self._helpers: dict[str, Budget] = {}
+
+    def handler(self, f: Function) -> Budget:
+        """The worst case of one call."""
+        found = self._function(f)
+        clock = Bound.of(1 if self._facts.of(f).clock else 0)
+        return Budget(found.steps, found.tape + clock, found.stack, found.open_sets)
+
+    def helper(self, name: str) -> Budget:
+        if name not in self._helpers:
+            self._helpers[name] = self._function(self.program.function(name))
+        return self._helpers[name]
+
+    def _function(self, f: Function) -> Budget:
+        steps = _Count(self, f, lambda node: ONE, lambda b: b.steps).block(f.body)
+        tape = _Count(self, f, self._asks, lambda b: b.tape).block(f.body)
+        own = [*((p.name, p.type) for p in f.params), *f.locals]
+        below = [self.helper(name) for name in _called(f)]
+        open_sets = [name for name, t in own if size(t) is None]
+        return Budget(
+            steps,
+            tape,
+            sum(size(t) or 0 for _, t in own) + max((b.stack for b in below), default=0),
+            tuple(dict.fromkeys([*open_sets, *(name for b in below for name in b.open_sets)])),
+        )
+
+    def _asks(self, node: Node) -> Bound:
+        """Entries that a node adds to the tape itself.  The time is asked once a call, so it is not counted here."""
+        if isinstance(node, ir.Intrinsic):
+            own = self._facts.own(node)
+            return Bound.of(1 if own.random or own.outside_reads else 0)
+        return Bound()
+
+    def rounds(self, source: ir.Source, within: Function) -> Bound:
+        """How often a loop goes round at most."""
+        match source:
+            case ir.OverRange(bound=bound):
+                return Bound.of(bound)
+            case ir.OverState(field=name):
+                match self._fields[name].type:
+                    case TableType(capacity=n) | ArrayType(length=n):
+                        return Bound.of(n)
+                    case t:
+                        raise AssertionError(f"a loop over state of type {t}")
+            case ir.OverValue(value=value):
+                return self._elements(value, within)
+            case _:
+                assert_never(source)
+
+    def _elements(self, e: Expr, within: Function) -> Bound:
+        """How many elements a set, a sequence or a map of outside data has at most."""
+        if isinstance(e.type, SetType) and e.type.bound is not None:
+            return Bound.of(e.type.bound)
+        match e:
+            case ir.State(field=name):
+                return Bound.elements(name)
+            case ir.Intrinsic(name=name):
+                return Bound.elements(name)
+            case ir.MakeSet(source=source):
+                return self.rounds(source, within)
+            case ir.Binary(op=ir.BinaryOp.OR | ir.BinaryOp.XOR, left=left, right=right):
+                return self._elements(left, within) + self._elements(right, within)
+            case ir.Binary(left=left):
+                return self._elements(left, within)
+            case ir.Choose(then=then, orelse=orelse):
+                return self._elements(then, within) | self._elements(orelse, within)
+            case ir.Local(name=name) if isinstance(e.type, SetType):
+                made = [v for v in bindings(within).get(name, []) if v is not None]
+                if len(made) == 1 and not _mentions(made[0], name):
+                    return self._elements(made[0], within)
+                return Bound.elements(name)
+            case _:
+                path = data_path(e, within)
+                return Bound.elements(".".join(path) if path else "outside data")
+
+
+class _Count:
+    """Adds up what the nodes of a function cost, loops and helpers multiplied out."""
+
+    def __init__(
+        self,
+        bounds: Bounds,
+        within: Function,
+        own: Callable[[Node], Bound],
+        called: Callable[[Budget], Bound],
+    ) -> None:
+        self.bounds = bounds
+        self.within = within
+        self.own = own
+        self.called = called
+
+    def block(self, block: ir.Block) -> Bound:
+        return total(map(self.node, block))
+
+    def node(self, node: Node) -> Bound:
+        own = self.own(node)
+        match node:
+            case ir.If(cond=cond, then=then, orelse=orelse):
+                return own + self.node(cond) + (self.block(then) | self.block(orelse))
+            case ir.Choose(cond=cond, then=then, orelse=orelse):
+                return own + self.node(cond) + (self.node(then) | self.node(orelse))
+            case ir.Switch(subject=subject, cases=cases):
+                guards = [self.node(case.guard) for case in cases if case.guard is not None]
+                bodies: Bound = reduce(Bound.__or__, (self.block(case.body) for case in cases), Bound())
+                tests = total(self.own(case) for case in cases)
+                return own + self.node(subject) + tests + total(guards) + bodies
+            case ir.For(source=source, body=body):
+                return own + self.node(source) + self.rounds(source) * (self.own(node) + self.block(body))
+            case ir.Reduce(source=source, cond=cond, value=value, default=default):
+                inner = self.optional(cond) + self.node(value)
+                return own + self.node(source) + self.rounds(source) * inner + self.optional(default)
+            case ir.MakeSet(source=source, cond=cond, item=item):
+                return own + self.node(source) + self.rounds(source) * (self.optional(cond) + self.node(item))
+            case ir.Call(function=name, args=args):
+                return own + total(map(self.node, args)) + self.called(self.bounds.helper(name))
+            case _:
+                return own + total(map(self.node, children(node)))
+
+    def optional(self, e: Expr | None) -> Bound:
+        return Bound() if e is None else self.node(e)
+
+    def rounds(self, source: ir.Source) -> Bound:
+        return self.bounds.rounds(source, self.within)
+
+
+def _called(f: Function) -> list[str]:
+    return list(dict.fromkeys(n.function for n in nodes(f) if isinstance(n, ir.Call)))
+
+
+def _mentions(e: Expr, name: str) -> bool:
+    return any(isinstance(n, ir.Local) and n.name == name for n in walk(e))
+
+
+def size(t: Type) -> int | None:
+    """Bytes that a local of the type takes on the stack of emitted C, about; None when outside data decides it."""
+    match t:
+        case BoolType():
+            return 1
+        case UnitType():
+            return 0
+        case TextType() | BytesType() | SeqType() | DictType():
+            return 16
+        case OptionType(item=item):
+            return _sum([item], 8)
+        case TupleType(items=items):
+            return _sum(items, 0)
+        case StructType(fields=fields):
+            return _sum([f.type for f in fields], 0)
+        case UnionType(cases=cases):
+            sizes = [size(case) for case in cases]
+            return 8 + max(s for s in sizes if s is not None)
+        case SetType(item=item, bound=bound):
+            one = size(item)
+            return None if bound is None or one is None else 8 + bound * one
+        case _:
+            return 8
+
+
+def _sum(types: Iterable[Type], start: int) -> int | None:
+    found = start
+    for t in types:
+        one = size(t)
+        if one is None:
+            return None
+        found += one
+    return found
+
+
+def bounds(program: Program) -> dict[str, Budget]:
+    """The budget of each handler, by its name."""
+    found = Bounds(program)
+    return {h.name: found.handler(h) for h in program.handlers}

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.core.sink import sink
+from tests.unit.core.test_effects import element
+from transect.core.bounds import Bound, bounds
+from transect.core.interp import Instance, Run
+from transect.core.values import Record
+
+
+def steps(fields: str, body: str, helpers: str = "") -> str:
+    return str(bounds(element(fields, body + "\nreturn Forward()", helpers))["request"].steps)
+
+
+BASE = 5  # `return Forward()`: Return, Cast, MakeStruct, two constants
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        ("self.n = 1", f"{BASE + 3}"),
+        ("if self.n > 3:\n    self.n = 1\nelse:\n    self.n += self.n", f"{BASE + 7}"),
+        ("for i in range(8):\n    self.a[i] += 1", f"{BASE + 4 + 8 * 5}"),
+        (
+            "for i in range(8):\n    for j in range(3):\n        self.n += j",
+            f"{BASE + 4 + 8 * (1 + 4 + 3 * 4)}",
+        ),
+        ("for k in self.words:\n    self.n += 1", f"{BASE + 2 + 16 * 4}"),
+        ("for p in rpc.msg.parts:\n    self.n += 1", f"{BASE + 5} + 4 per element of rpc.msg.parts"),
+        (
+            "for p in rpc.msg.parts:\n    for q in rpc.msg.parts:\n        self.n += 1",
+            f"{BASE + 5} + 6 per element of rpc.msg.parts + 4 per element of rpc.msg.parts × rpc.msg.parts",
+        ),
+        ("self.n = sum(1 for p in rpc.msg.parts)", f"{BASE + 7} + 1 per element of rpc.msg.parts"),
+        (
+            "seen = {p.size for p in rpc.msg.parts}\nfor s in seen:\n    self.n += 1",
+            f"{BASE + 5 + 4} + 7 per element of rpc.msg.parts",
+        ),
+        ("x = self._twice(3)", f"{BASE + 3 + 4}"),
+    ],
+)
+def test_steps(body: str, wanted: str) -> None:
+    fields = "n: int = 0\na: Array[int] = array(8)\nwords: Map[str, int] = table(16)"
+    assert steps(fields, body, "def _twice(self, x: int) -> int:\n    return x * 2") == wanted
+
+
+def test_no_run_takes_more_steps_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = element(
+        "n: int = 0\nt: Tally[int, int] = tally(5)",
+        """
+        for i in range(20):
+            self.t[i % 7] += i
+        for k, v in self.t.items():
+            if v > 3 and k != 2:
+                self.n += self._sum(v)
+        return Reject(Code.ABORTED, f"{self.n}") if self.n > 9 else Forward()
+        """,
+        "def _sum(self, x: int) -> int:\n    return sum(i * x for i in range(4))",
+    )
+    taken = 0
+    evaluate, execute = Run.evaluate, Run.execute
+
+    def counting(original: object) -> object:
+        def counted(self: Run, node: object, frame: object) -> object:
+            nonlocal taken
+            taken += 1
+            return original(self, node, frame)  # type: ignore[operator]
+
+        return counted
+
+    monkeypatch.setattr(Run, "evaluate", counting(evaluate))
+    monkeypatch.setattr(Run, "execute", counting(execute))
+    verdict = Instance(program).call("request", [None])
+    known = bounds(program)["request"].steps.known
+    assert isinstance(verdict, Record) and known is not None
+    assert known / 2 < taken <= known
+
+
+def test_the_tape_holds_one_time_and_every_draw_and_answer() -> None:
+    program = element(
+        "n: int = 0",
+        """
+        if now() > now():
+            self.n = rand_below(3)
+        for i in range(4):
+            self.n += rand_below(3) + rand_below(2)
+        for p in rpc.msg.parts:
+            token = rpc.headers.get("x")
+        return Forward()
+        """,
+    )
+    assert str(bounds(program)["request"].tape) == "10 + 1 per element of rpc.msg.parts"
+    assert bounds(program)["finish"].tape.known == 0
+
+
+def test_stack_and_what_outside_data_decides() -> None:
+    found = bounds(sink())
+    assert found["request"].open_sets == ("s",)
+    assert found["finish"].stack == 8 + (8 + 8) + 8  # rpc, p: (int, float), q
+    assert found["request"].steps.data == ("rpc.msg.labels", "rpc.msg.tags", "waiting")
+    assert found["request"].steps.known is None
+
+
+def test_waiting_is_outside_data() -> None:
+    assert bounds(sink())["request"].steps.terms[("waiting", "waiting")] > 0
+
+
+def test_arithmetic_of_bounds() -> None:
+    x, two = Bound.elements("x"), Bound.of(2)
+    assert str(Bound()) == "0" and Bound().known == 0
+    assert str((x + two) * (x + two)) == "4 + 4 per element of x + 1 per element of x × x"
+    assert str((x + two) | Bound.of(5)) == "5 + 1 per element of x"
