@@ -102,8 +102,11 @@ def _substitute(t: Type, arguments: Mapping[str, Type]) -> Type:
 
 
 def loose(t: Type) -> Type:
-    """The type without bounds: texts of any bound compare, and stores check what they store."""
+    """The type without bounds and widths: texts of any bound compare, narrow integers are `int` once loaded, and stores
+    check and truncate what they store."""
     match t:
+        case IntType(bits=bits) if bits < 64:
+            return INT
         case TextType() | BytesType():
             return replace(t, bound=None)
         case SetType(item=item):
