@@ -43,7 +43,13 @@ class Elf:
         return self.data[section.offset : section.offset + section.size]
 
     def symbols(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Names of the dynamic symbols which the file (defines, lacks)."""
+        """Names of the dynamic symbols which the file (defines, lacks); raises NotElf."""
+        try:
+            return self._symbols()
+        except (struct.error, IndexError, ValueError) as broken:
+            raise NotElf(f"its symbols are damaged: {broken}") from broken
+
+    def _symbols(self) -> tuple[frozenset[str], frozenset[str]]:
         defined, lacking = set[str](), set[str]()
         for table in self.sections:
             if table.kind != DYNAMIC_SYMBOLS:
