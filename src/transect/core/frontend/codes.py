@@ -48,4 +48,5 @@ CODES: dict[str, str] = {
     "P046": "a pattern that is not understood, or a `match` with a gap",
     "P047": "anything else that is not part of the language",
     "P048": "a `migrate` without old state",
+    "P049": "something slow under the lock of an exclusive field",
 }

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules about whole functions which need the typed tree: a copy that is changed and lost."""
+"""Rules about whole functions which need the typed tree: copies that are changed and lost, stretches under a lock."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from transect.base.diagnostic import Diagnostics
+from transect.base.diagnostic import Diagnostics, Label
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.types import StructType
@@ -24,7 +25,10 @@ class _Event:
 
 def check_flow(program: ir.Program, diagnostics: Diagnostics) -> None:
     """Add what is wrong with the flow of the program's functions."""
+    exclusive = {f.name: f for f in program.state if f.options.exclusive}
     for function in [*program.functions, *program.handlers]:
+        for field in exclusive.values():
+            _check_locked(function, field, diagnostics)
         events: list[_Event] = []
         _collect(function.body, (), events)
         for index, event in enumerate(events):
@@ -70,3 +74,52 @@ def _collect(node: object, loops: tuple[int, ...], events: list[_Event]) -> None
         case _:
             for child in children(node):  # type: ignore[arg-type]
                 _collect(child, loops, events)
+
+
+# ---------------------------------------------------------------- exclusive fields
+
+_SLOW = (ir.Lookup, ir.Intrinsic, ir.Call, ir.Reduce, ir.MakeSet, ir.For)
+
+
+def _check_locked(function: ir.Function, field: ir.StateField, diagnostics: Diagnostics) -> None:
+    """From first to last use of an exclusive field nothing may take long or call out: it runs under a lock."""
+    events = list(_locked_events(function.body, field.name))
+    uses = [i for i, e in enumerate(events) if e is None]
+    if not uses:
+        return
+    for event in events[uses[0] : uses[-1]]:
+        if event is not None:
+            diagnostics.error(
+                "P049",
+                f"`{field.name}` is locked here, and this may take long",
+                event,
+                label="a look-up, loop, intrinsic or call under the lock",
+                others=(Label(field.span, "declared exclusive here"),),
+                help=f"move it before the first or after the last use of `self.{field.name}`",
+            )
+
+
+def _locked_events(node: object, field: str) -> Iterator[Span | None]:
+    """In order: None for a use of the field, the place of whatever must not stand between two uses."""
+    match node:
+        case tuple():
+            for item in node:
+                yield from _locked_events(item, field)
+        case ir.State(field=name) | ir.StatePlace(field=name):
+            if name == field:
+                yield None
+        case ir.Update(place=place, value=value) | ir.Store(place=place, value=value):
+            yield from _locked_events(value, field)
+            yield from _locked_events(place, field)
+        case ir.For(body=body) if any(e is None for e in _locked_events(body, field)):
+            yield None
+            yield node.span
+            yield None
+        case _:
+            for child in children(node):  # type: ignore[arg-type]
+                yield from _locked_events(child, field)
+            array = isinstance(node, ir.Lookup | ir.EntryPlace) and node.field == field
+            if array:
+                yield None
+            elif isinstance(node, _SLOW):
+                yield node.span
