@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NARROWEST = 100  # columns; below, two columns would only show beginnings of lines
 
-_LINE = re.compile(r'#line (?P<line>\d+)(?: "(?P<path>.*)")?')
+_LINE = re.compile(r'#line (?P<line>\d+) "(?P<path>.*)"')
 _SPANS = re.compile(r"  ; (?P<spans>[-=+:!\d ]+)$")
 _OWN = re.compile(r"(state|old|function|handler)\b")
 _FIRST_LINE = re.compile(r"(\d+):")
@@ -41,6 +41,7 @@ class Output:
     language: str
     lines: tuple[str, ...]
     origins: tuple[int | None, ...]
+    own: tuple[bool, ...]  # lines that are the policy's, not its stratum's or the target's
 
 
 def show(path: Path, form: str) -> int:
@@ -70,52 +71,56 @@ def _outputs(file: File, form: str) -> Iterator[Output]:
 
 
 def _ir(program: Program) -> Output:
-    lines, origins = [], []
+    lines: list[str] = []
+    origins: list[int | None] = []
+    own: list[bool] = []
     for line in dump(program).rstrip("\n").split("\n"):
         spans = _SPANS.search(line)
         first = _FIRST_LINE.search(spans["spans"]) if spans and "!" not in spans["spans"] else None
         lines.append(line[: spans.start()] if spans else line)
         origins.append(int(first[1]) if first else None)
-    return Output(program, "text", tuple(lines), tuple(origins))
+        own.append(own[-1] if line.startswith(" ") else bool(_OWN.match(line)) and " default" not in line)
+    return Output(program, "text", tuple(lines), tuple(origins), tuple(own))
 
 
 def _shown(output: Output) -> Output:
-    """What stands beside the policy: of the text form only its own parts, not those which its stratum gives."""
-    if output.language != "text":
-        return output
-    kept = []
-    own = False
-    for at, line in enumerate(output.lines):
-        if not line.startswith(" "):
-            own = bool(_OWN.match(line)) and " default" not in line
-        if own:
-            kept.append(at)
-    return replace(
-        output, lines=tuple(output.lines[at] for at in kept), origins=tuple(output.origins[at] for at in kept)
-    )
+    """What stands beside the policy: only what is its own."""
+    kept = [at for at, own in enumerate(output.own) if own]
+    lines = tuple(output.lines[at] for at in kept)
+    return replace(output, lines=lines, origins=tuple(output.origins[at] for at in kept))
 
 
 def _c(program: Program, text: list[str]) -> Output:
-    lines, origins = read_c(program.path, text)
-    return Output(program, "c", tuple(lines), tuple(origins))
+    lines, origins, own = read_c(program.path, text)
+    return Output(program, "c", tuple(lines), tuple(origins), tuple(own))
 
 
-def read_c(policy: str, text: list[str]) -> tuple[list[str], list[int | None]]:
-    """The lines without their `#line`s, and for those right behind one that names the policy's file, its line there."""
+def read_c(policy: str, text: list[str]) -> tuple[list[str], list[int | None], list[bool]]:
+    """The lines without their `#line`s; for each the policy's line, if any, and whether it is for the policy at all.
+
+    A compiler counts on from a `#line`, and the emitter relies on it.  A line reached by counting is meant only if it
+    is a statement, no `#line` names it elsewhere, and the line before it was meant.
+    """
+    marks = [_LINE.fullmatch(line.strip()) for line in text]
+    ours = {int(m["line"]) for m in marks if m and Path(m["path"]).name == Path(policy).name}
     lines: list[str] = []
     origins: list[int | None] = []
+    own: list[bool] = []
     origin: int | None = None
-    ours = False
-    for line in text:
-        found = _LINE.fullmatch(line.strip())
-        if found:
-            ours = Path(found["path"]).name == Path(policy).name if found["path"] else ours
-            origin = int(found["line"]) if ours else None
-        else:
-            lines.append(line)
-            origins.append(origin)
-            origin = None
-    return lines, origins
+    exact = False
+    for line, mark in zip(text, marks, strict=True):
+        if mark:
+            origin = int(mark["line"]) if Path(mark["path"]).name == Path(policy).name else None
+            exact = True
+            continue
+        statement = not line.lstrip().startswith("}")
+        counted = statement and bool(origins) and origins[-1] is not None and origin not in ours
+        lines.append(line)
+        own.append(origin is not None)
+        origins.append(origin if exact or counted else None)
+        origin = None if origin is None else origin + 1
+        exact = False
+    return lines, origins, own
 
 
 def _python(program: Program, text: list[str]) -> Output:
@@ -126,7 +131,7 @@ def _python(program: Program, text: list[str]) -> Output:
     for line in text:
         name = re.match(r"\s*def (\w+)\(", line)
         origins.append(functions.get(name[1]) if name else None)
-    return Output(program, "python", tuple(text), tuple(origins))
+    return Output(program, "python", tuple(text), tuple(origins), (True,) * len(text))
 
 
 def pairs(first: int, last: int, origins: Sequence[int | None]) -> list[tuple[int | None, int | None]]:

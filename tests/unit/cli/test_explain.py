@@ -153,5 +153,18 @@ def test_pairs_wait_for_the_longer_side() -> None:
 
 
 def test_line_directives_of_c_become_origins() -> None:
-    text = ['#line 7 "gate.py"', "int a;", "int b;", '#line 3 "other.py"', "int c;", "#line 9", "int d;"]
-    assert read_c("dir/gate.py", text) == (["int a;", "int b;", "int c;", "int d;"], [7, None, None, None])
+    text = [
+        "int head;",
+        '#line 7 "gate.py"',
+        "int request(void) {",
+        "    (void)0;",  # counted as line 8, but the next one says that it is line 8
+        '#line 8 "gate.py"',
+        "    int a;",
+        "    int b;",  # counted, and meant
+        '#line 9 "gate.c"',
+        "int tail;",
+    ]
+    lines, origins, own = read_c("dir/gate.py", text)
+    assert lines == [line for line in text if not line.startswith("#line")]
+    assert origins == [None, 7, None, 8, 9, None]
+    assert own == [False, True, True, True, True, False]

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect compile`: the files of each target."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.parts import ROOT
+from tests.unit.cli.terminal import Run
+from transect.emit.registry import targets
+
+EXAMPLES = ROOT / "src" / "transect" / "examples"
+
+
+@pytest.mark.parametrize("target", targets())
+def test_every_target_writes_its_files_and_names_them(target: str, transect: Run, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    ended = transect("compile", EXAMPLES / "acl.py", "--to", target, "-o", out)
+    assert (ended.code, ended.err) == (0, "")
+    assert sorted(ended.out.split()) == sorted(str(path) for path in out.rglob("*") if path.is_file())
+    assert (out / f"acl.{target}").read_text()
+
+
+@pytest.mark.needs("gcc")
+def test_emitted_c_compiles(transect: Run, tmp_path: Path) -> None:
+    transect("compile", EXAMPLES / "acl.py", "--to", "c", "-o", tmp_path)
+    subprocess.run(["gcc", "-std=gnu11", "-Wall", "-Werror", "-c", "acl.c"], cwd=tmp_path, check=True)
+
+
+def test_emitted_python_runs(transect: Run, tmp_path: Path) -> None:
+    transect("compile", EXAMPLES / "rate_limit.py", "--to", "py", "-o", tmp_path)
+    (emitted,) = tmp_path.glob("*.py")
+    subprocess.run([sys.executable, emitted], check=True)
+
+
+def test_a_target_that_is_not_there(transect: Run, tmp_path: Path) -> None:
+    ended = transect("compile", EXAMPLES / "acl.py", "--to", "cobol", "-o", tmp_path)
+    assert (ended.code, ended.err) == (2, "transect: no target `cobol`\n  hint: there are: py, c\n")
+
+
+def test_a_policy_with_errors_writes_nothing(transect: Run, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text((EXAMPLES / "acl.py").read_text().replace("self.allowed", "self.alowed"))
+    ended = transect("compile", bad, "--to", "py", "-o", tmp_path / "out")
+    assert ended.code == 1
+    assert ended.out.startswith("error[P006]: no state field `alowed`\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made(transect: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    ended = transect("compile", EXAMPLES / "acl.py", "--to", "py", "-o", tmp_path / "out")
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err == f"transect: {tmp_path / 'out'}: File exists\n"
