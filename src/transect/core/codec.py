@@ -8,7 +8,7 @@ cut short, left over, out of range or in another order than the writer's is a `C
 |------------------------------------------|--------------------------------------------------------------------|
 | int of any width, times, enum, key       | 8 (unsigned for unsigned integers and keys)                        |
 | bool                                     | 1: 0 or 1                                                          |
-| float                                    | 8 (IEEE 754 binary64)                                              |
+| float                                    | 8 (IEEE 754 binary64; every NaN as 0x7ff8000000000000)             |
 | text, bytes                              | u32 size, then the bytes                                           |
 | tuple, struct                            | the items in order                                                 |
 | option                                   | u8 tag, then the value if 1                                        |
@@ -58,6 +58,8 @@ from transect.core.types import (
 )
 from transect.core.values import Record, struct_name
 
+_NAN = struct.pack("<Q", 0x7FF8 << 48)  # one for all: which one arithmetic gives depends on the machine
+
 Make = Callable[[StructType, dict[str, object]], object]
 """Builds the value of a struct from its fields."""
 
@@ -105,7 +107,7 @@ def write(out: bytearray, t: Type, value: Any, bounded: bool = False) -> None:
             out.append(value)
         case FloatType():
             _expect(isinstance(value, float), "a float", value)
-            out += struct.pack("<d", value)
+            out += _NAN if value != value else struct.pack("<d", value)
         case TextType(bound=bound):
             _expect(isinstance(value, str), "a text", value)
             _write_sized(out, _utf8(value), bound if bounded else None)

@@ -40,7 +40,8 @@ TS_INLINE void ts_write_float(struct ts_writer *out, double x)
 {
     uint64_t bits;
     memcpy(&bits, &x, 8);
-    ts_write_u64(out, bits);
+    /* Which NaN arithmetic gives depends on the machine: one for all. */
+    ts_write_u64(out, x != x ? UINT64_C(0x7ff8000000000000) : bits);
 }
 
 TS_INLINE void ts_write_text(struct ts_writer *out, ts_slice text)
