@@ -8,7 +8,7 @@ them, so that `cc -c NAME.c` works in the folder.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -44,12 +44,23 @@ def legal(program: Program) -> Program:
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A program in C, not yet printed."""
+    """A program in C, not yet printed.  Whoever builds on it may ask the unit for more (a reader of a type): what is
+    asked for before printing is declared, too."""
 
     unit: Unit
-    header: tuple[c.Decl, ...]  # types and prototypes
-    source: tuple[c.Decl, ...]  # everything else
-    prototypes: dict[str, c.Function] = field(default_factory=dict)  # of the handlers, by hook
+    interface: tuple[c.Decl, ...]  # the state's structs, and the prototypes of what others call
+    functions: tuple[c.Decl, ...]
+    prototypes: dict[str, c.Function]  # of the handlers, by hook
+
+    @property
+    def header(self) -> tuple[c.Decl, ...]:
+        """Types and prototypes."""
+        return (*self.unit.header, *self.interface)
+
+    @property
+    def source(self) -> tuple[c.Decl, ...]:
+        """Everything else."""
+        return (*self.unit.source, *self.functions)
 
 
 def lower(
@@ -59,8 +70,8 @@ def lower(
     prefix: str | None = None,
     clients: int | None = None,
 ) -> Lowered:
-    """The program's declarations.  `prefix` begins all its names (default: the policy's name), `clients` is how many may
-    wait at once."""
+    """The program's declarations.  `prefix` begins all its names (default: the policy's name); at most `clients` may
+    wait at once (default: as many as its tables of clients hold)."""
     unit = Unit(legal(program), views or PlainViews(), prefix, clients)
     handlers = {h.name: functions.prototype(unit, h) for h in unit.program.handlers}
     structs = state.declare(unit)
@@ -71,9 +82,8 @@ def lower(
     ]
     bodies = [d for h in unit.program.handlers for d in functions.definition(unit, h, static=False)]
     public = [f for f in (*begin, *set_, *image, *adapter) if not f.prefix]
-    header = (*unit.header, *structs, *map(_declared, public), *handlers.values())
-    source = (*unit.source, *begin, *set_, *adapter, *helpers, *bodies, *image)
-    return Lowered(unit, header, source, handlers)
+    interface = (*structs, *map(_declared, public), *handlers.values())
+    return Lowered(unit, interface, (*begin, *set_, *adapter, *helpers, *bodies, *image), handlers)
 
 
 def _declared(f: c.Function) -> c.Function:

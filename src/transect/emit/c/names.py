@@ -6,8 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_KEYWORDS = ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "alignas", "alignof", "asm", "bool", "constexpr", "false", "noreturn", "nullptr", "true", "typeof", "thread_local", "catch", "class", "delete", "friend", "namespace", "new", "operator", "private", "protected", "public", "template", "this", "throw", "try", "typename", "using", "virtual", "linux", "unix", "i386", "errno", "stdin", "stdout", "stderr", "main", "memcpy", "memmove", "memset", "memcmp", "malloc", "calloc", "free", "exit", "abort", "abs"]
-RESERVED = frozenset(_KEYWORDS)
+_WORDS = (  # of C, of C++ (whose programs include the header), and of what every C program has
+    "auto break case char const continue default do double else enum extern float for goto if inline int long",
+    "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while",
+    "alignas alignof asm bool constexpr false noreturn nullptr true typeof thread_local",
+    "catch class delete friend namespace new operator private protected public template this throw try typename",
+    "using virtual linux unix i386 errno stdin stdout stderr main",
+    "memcpy memmove memset memcmp malloc calloc free exit abort abs",
+)
+RESERVED = frozenset(" ".join(_WORDS).split())
 
 
 def snake(name: str) -> str:

@@ -183,7 +183,7 @@ class Printer:
         self.lines: list[str] = []
         self._marks = marks
         self._path, self._line = file, 1  # what the compiler takes the next line for
-        self._wanted: tuple[str, int] | None = None  # what it should take it for; None: for what it is
+        self._wanted: tuple[str, int] | None = None  # what it should take it for; None: just that
         self._depth = 0
 
     @property
@@ -202,21 +202,26 @@ class Printer:
             self.write("")
 
     def mark(self, path: str, line: int) -> None:
-        """The next line comes from that line of that file."""
+        """The next line comes from that line of that file; those after it follow."""
         self._wanted = (path, line)
 
     def here(self) -> None:
         """The next line is the emitted file's own."""
-        self._wanted = None
+        self._wanted = (self.file, 0)
 
     def _settle(self) -> None:
-        """Make the compiler take the next line for what it is."""
-        own = self._path == self.file
-        if not self._marks or self._wanted == (self._path, self._line) or (own and not self._wanted):
+        """Make the compiler take the next line for what was asked."""
+        if self._wanted is None or not self._marks:
             return
-        path, line = self._wanted or (self.file, len(self.lines) + 2)
-        self.lines.append(f"#line {line} {_string(path.encode())}")
-        self._path, self._line = path, line
+        path, line = self._wanted
+        self._wanted = None
+        if path == self.file:
+            if self._path == self.file:
+                return
+            line = len(self.lines) + 2  # after the mark
+        if (path, line) != (self._path, self._line):
+            self.lines.append(f"#line {line} {_string(path.encode())}")
+            self._path, self._line = path, line
 
     # --- statements
 

@@ -13,6 +13,7 @@ from transect.core.types import (
     DictType,
     HistogramType,
     IntType,
+    OptionType,
     SeqType,
     SetType,
     TableKind,
@@ -57,11 +58,25 @@ class Statements(Expressions):
         """The whole function."""
         early = [self.declared(name) for name in self.homes.early if not self.is_unit(name)]
         inside = self.block(self.function.body)
-        open_end = not isinstance(self.function.returns, UnitType) and not (
-            inside and isinstance(inside[-1], c.Return)
-        )
-        # The front end has shown that every path returns; a C compiler has not.
-        return (*early, *inside, *((c.Do(c.call("__builtin_trap")),) if open_end else ()))
+        return (*early, *inside, *self.end(inside))
+
+    def end(self, inside: tuple[c.Stmt, ...]) -> tuple[c.Stmt, ...]:
+        """What follows the last statement."""
+        if inside and isinstance(inside[-1], c.Return):
+            return ()
+        match self.function.returns:
+            case UnitType():
+                return ()
+            case OptionType():
+                return (self.nothing(),)
+            case _:  # the front end has shown that every path returns; a C compiler has not
+                return (c.Do(c.call("__builtin_trap")),)
+
+    def nothing(self) -> c.Return:
+        """The return of a function that gives None."""
+        if isinstance(self.function.returns, OptionType):
+            return c.Return(c.Compound(value_type(self.unit, self.function.returns), c.braces(c.ZERO)))
+        return c.Return()
 
     def is_unit(self, name: str) -> bool:
         return isinstance(self.types[name], UnitType)
@@ -114,7 +129,7 @@ class Statements(Expressions):
             case ir.Continue():
                 return [c.Continue()]
             case ir.Return(value=value):
-                return [c.Return(None if value is None else self.stable(value))]
+                return [self.nothing() if value is None else c.Return(self.stable(value))]
             case ir.Pass():
                 return []
             case _:
@@ -197,7 +212,7 @@ class Statements(Expressions):
         return [c.If(test, c.Block((done,)), c.Block((self.overflow(field),)))]
 
     def to_store(self, value: Expr) -> c.Expr:
-        """A value on its way into state.  One text may lie where it goes; of several, one store could spoil the next."""
+        """A value on its way into state.  A text may lie where it goes; of several, one store could spoil the next."""
         return self.expr(value) if layout.is_text(value.type) else self.stable(value)
 
     def at_path(self, base: c.Expr, field: str, path: tuple[str, ...]) -> c.Expr:
