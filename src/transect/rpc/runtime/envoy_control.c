@@ -29,9 +29,7 @@ struct keeper {
     int stop[2]; /* a pipe */
 };
 
-/* Emitted by newer chains only: sets one `param` under the element's lock. */
-__attribute__((weak)) int ts_chain_set(ts_chain *chain, uint32_t element, uint32_t field, const uint8_t *value,
-                                       size_t size);
+#pragma weak ts_chain_set
 
 /* --- answers ------------------------------------------------------------------------------------------------------ */
 
