@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from transect.base.diagnostic import Diagnostics, Label
 from transect.base.span import Span
 from transect.core import ir
+from transect.core.effects import Facts
 from transect.core.types import StructType
-from transect.core.walk import children
+from transect.core.walk import children, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class _Event:
 
 def check_flow(program: ir.Program, diagnostics: Diagnostics) -> None:
     """Add what is wrong with the flow of the program's functions."""
+    facts = Facts(program)
+    for function in [*program.functions, *program.handlers]:
+        for node in walk_block(function.body):
+            _check_loop(node, facts, diagnostics)
     exclusive = {f.name: f for f in program.state if f.options.exclusive}
     for function in [*program.functions, *program.handlers]:
         for field in exclusive.values():
@@ -74,6 +79,31 @@ def _collect(node: object, loops: tuple[int, ...], events: list[_Event]) -> None
         case _:
             for child in children(node):  # type: ignore[arg-type]
                 _collect(child, loops, events)
+
+
+# ---------------------------------------------------------------- loops over tables
+
+
+def _check_loop(node: object, facts: Facts, diagnostics: Diagnostics) -> None:
+    """A helper called in a loop over a table may not write that table."""
+    if not isinstance(node, ir.For | ir.Reduce | ir.MakeSet) or not isinstance(node.source, ir.OverState):
+        return
+    field = node.source.field
+    for inner in walk(node):
+        if isinstance(inner, ir.Call) and field in facts.helper(inner.function).written_fields:
+            diagnostics.error(
+                "P026",
+                f"`{inner.function}` changes `{field}` while a loop goes over it",
+                inner.span,
+                label=f"writes `{field}`",
+                others=(Label(node.span, "the loop"),),
+                help="only the entry of the loop's own key may be stored or deleted, in the loop itself",
+            )
+
+
+def walk_block(body: ir.Block) -> Iterator[object]:
+    for statement in body:
+        yield from walk(statement)
 
 
 # ---------------------------------------------------------------- exclusive fields

@@ -7,7 +7,7 @@ import ast
 
 from transect.base.diagnostic import Label
 from transect.core import ir
-from transect.core.frontend.bodies.context import convert, join, short
+from transect.core.frontend.bodies.context import convert, join, loose, short
 from transect.core.frontend.bodies.facts import Present
 from transect.core.frontend.bodies.operators import BINARY, literal_kind
 from transect.core.frontend.bodies.places import Places
@@ -105,6 +105,19 @@ class Assignments(Places):
             self.scope.types[name] = joined
             self.scope.changed = True
         return joined
+
+    def bind_exactly(self, node: ast.AST, name: str, t: Type) -> None:
+        """A loop or pattern gives a local its value: the local has just that type."""
+        self.scope.first.setdefault(name, self.span(node))
+        joined = self._local_type(node, name, t)
+        if joined is not None and loose(joined) != loose(t):
+            self.error(
+                "P011",
+                node,
+                f"`{name}` is `{spell(joined)}` elsewhere and `{spell(t)}` here",
+                "use another name; a local has one type",
+                label=f"`{spell(t)}`",
+            )
 
     def _declare(self, node: ast.AnnAssign) -> Block:
         """`x: u64 = 5`: a local with a type of its own."""

@@ -84,13 +84,13 @@ class Conditions(Operators):
         for index, value in enumerate(node.values):
             e = self.condition(value)
             if e is None:
-                self.facts = before
+                self.facts = before.surviving(self.facts)
                 return None
             left = result
             result = e if left is None else ir.Logic(conjunction, left, e, type=BOOL, span=self.span(node))
             if index < len(node.values) - 1:
                 self.facts = self.facts.having(implied(e, conjunction))
-        self.facts = before
+        self.facts = before.surviving(self.facts)
         return result
 
     # ------------------------------------------------------------ comparisons

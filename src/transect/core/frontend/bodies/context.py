@@ -169,7 +169,7 @@ class Typing:
         try:
             yield
         finally:
-            self.facts = before
+            self.facts = before.surviving(self.facts)
 
     def present(self, e: Expr) -> Expr:
         """The option's value where it is known to be there."""

@@ -88,6 +88,10 @@ class Facts:
         ranges = [w for f in self.known for g in other.known if (w := _weaker(f, g)) is not None]
         return Facts((self.known & other.known) | frozenset(ranges), self.assigned & other.assigned)
 
+    def surviving(self, after: Facts) -> Facts:
+        """These facts, less those that something evaluated since has ended."""
+        return replace(self, known=self.known & after.known)
+
     def dead(self) -> Facts:
         return replace(self, live=False)
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.bodies.context import Typing, convert, join, short, widen
-from transect.core.frontend.bodies.facts import AtLeast, AtMost, Fact, Has, NonEmpty, implied, interval
+from transect.core.frontend.bodies.facts import AtLeast, AtMost, Fact, Facts, Has, NonEmpty, implied, interval
 from transect.core.ir import Expr, OverRange, OverState, OverValue, Part, ReduceOp, Source
 from transect.core.types import (
     BOOL,
@@ -340,6 +340,43 @@ class Loops(Typing):
             case _:
                 return False
 
+    # ------------------------------------------------------------ what a body may write
+
+    def without_spoilt(self, body: ast.AST) -> Facts:
+        """What holds whenever the body begins, however often it has run: nothing about what it may write."""
+        facts = self.facts
+        for node in ast.walk(body):
+            facts = self._spoilt(facts, node)
+        return replace(facts, assigned=self.facts.assigned)
+
+    def _spoilt(self, facts: Facts, node: ast.AST) -> Facts:
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()):
+                return facts.assign(name)
+            case ast.Attribute(attr=attr, ctx=ast.Store() | ast.Del()):
+                return self._spoilt_attribute(facts, node, attr)
+            case ast.Subscript(value=value, ctx=ast.Store() | ast.Del()):
+                field = self.own(value)
+                return facts if field is None else facts.write_field(field, removes=True)
+            case ast.Call(func=ast.Attribute(value=value, attr="put" | "pop_first" | "get")):
+                field = self.own(value)
+                return facts if field is None else facts.write_field(field, removes=True)
+            case ast.Call(func=ast.Attribute(value=ast.Name() | ast.Call())) | ast.Call(func=ast.Name()):
+                return facts.write_anything()
+            case _:
+                return facts
+
+    def _spoilt_attribute(self, facts: Facts, node: ast.Attribute, attr: str) -> Facts:
+        inner: ast.expr = node
+        while isinstance(inner, ast.Attribute | ast.Subscript):
+            field = self.own(inner)
+            if field is not None:
+                return facts.write_field(field, removes=True)
+            inner = inner.value
+        if isinstance(inner, ast.Name):
+            facts = facts.assign(inner.id)
+        return facts.write_view(attr)
+
     # ------------------------------------------------------------ comprehensions
 
     @contextmanager
@@ -352,6 +389,8 @@ class Loops(Typing):
             yield None
             return
         names, unique, walked = opened
+        for part in [node, *generators[0].ifs]:  # every round may see what an earlier one did
+            self.facts = self.without_spoilt(part)
         before = self.facts
         for name, u in zip(names, unique, strict=True):
             self.scope.hidden.setdefault(name, []).append(u)
@@ -367,7 +406,7 @@ class Loops(Typing):
         finally:
             for name in names:
                 self.scope.hidden[name].pop()
-            self.facts = before
+            self.facts = before.surviving(self.facts)
 
     def _open(
         self, node: ast.expr, generators: list[ast.comprehension]

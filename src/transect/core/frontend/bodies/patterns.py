@@ -32,13 +32,17 @@ from transect.core.types import (
 class Patterns(Loops):
     """Typing of `match`."""
 
+    tested = (
+        Facts()
+    )  # what holds after the pattern and guard of the case typed last, whether they matched or not
+
     def block(self, body: list[ast.stmt]) -> Block:
         raise NotImplementedError
 
     def take(self, node: ast.AST, name: str, e: Expr | None) -> Block:
         raise NotImplementedError
 
-    def _local_type(self, node: ast.AST, name: str, t: Type) -> Type | None:
+    def bind_exactly(self, node: ast.AST, name: str, t: Type) -> None:
         raise NotImplementedError
 
     def _match(self, node: ast.Match) -> Block:
@@ -53,6 +57,7 @@ class Patterns(Loops):
         for case in node.cases:
             self.facts = before if not total else before.dead()
             built = self._case(case, subject, [c.pattern for c in cases if c.guard is None])
+            before = before.surviving(self.tested)
             after = after.join(self.facts)
             if built is None:
                 continue
@@ -94,19 +99,20 @@ class Patterns(Loops):
         t = subject.type
         some = isinstance(t, OptionType) and any(_is_none(p) for p in earlier)
         names: dict[str, Type] = {}
+        self.tested = self.facts
         pattern = self.pattern(case.pattern, t, names, some)
         if pattern is None:
             self._case_body(case, self.facts)
             return None
         for name, bound in names.items():
-            self.scope.first.setdefault(name, self.span(case.pattern))
-            self._local_type(case.pattern, name, bound)
+            self.bind_exactly(case.pattern, name, bound)
         self.facts = self.facts.assign(*names)
         if isinstance(t, OptionType) and stable(subject) and not _matches_none(pattern):
             self.facts = self.facts.having([Present(subject)])
         guard = None
         if case.guard is not None:
             guard = self.condition(case.guard)
+            self.tested = self.tested.surviving(self.facts)
             if guard is None:
                 return None
             self.facts = self.facts.having(implied(guard, True))

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 
 from transect.core import ir
 from transect.core.frontend.bodies.assignments import Assignments
-from transect.core.frontend.bodies.facts import Facts, implied
+from transect.core.frontend.bodies.facts import implied
 from transect.core.ir import Block, Expr
 from transect.core.types import (
     OptionType,
@@ -119,11 +118,11 @@ class Statements(Assignments):
                     label="a parameter",
                 )
                 return ()
-        self.facts = self._loop_entry(node.body)
+        for statement in node.body:  # every round may see what an earlier one did
+            self.facts = self.without_spoilt(statement)
         before = self.facts
         for name, t in zip(names, walked.items, strict=True):
-            self.scope.first.setdefault(name, self.span(node.target))
-            self._local_type(node.target, name, t)
+            self.bind_exactly(node.target, name, t)
         unique = tuple(names)
         self.facts = self.facts.assign(*unique).having(self.entry_facts(walked, unique))
         with self.within(walked, unique):
@@ -139,42 +138,6 @@ class Statements(Assignments):
         before = self.facts
         self.block(node.body)
         self.facts = before
-
-    def _loop_entry(self, body: list[ast.stmt]) -> Facts:
-        """What still holds at the start of every iteration: nothing about what the body may write."""
-        facts = self.facts
-        for statement in body:
-            for n in ast.walk(statement):
-                facts = self._spoilt(facts, n)
-        return replace(facts, assigned=self.facts.assigned)
-
-    def _spoilt(self, facts: Facts, node: ast.AST) -> Facts:
-        match node:
-            case ast.Name(id=name, ctx=ast.Store()):
-                return facts.assign(name)
-            case ast.Attribute(attr=attr, ctx=ast.Store() | ast.Del()):
-                return self._spoilt_attribute(facts, node, attr)
-            case ast.Subscript(value=value, ctx=ast.Store() | ast.Del()):
-                field = self.own(value)
-                return facts if field is None else facts.write_field(field, removes=True)
-            case ast.Call(func=ast.Attribute(value=value, attr="put" | "pop_first" | "get")):
-                field = self.own(value)
-                return facts if field is None else facts.write_field(field, removes=True)
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="self"))) | ast.Call(func=ast.Name()):
-                return facts.write_anything()
-            case _:
-                return facts
-
-    def _spoilt_attribute(self, facts: Facts, node: ast.Attribute, attr: str) -> Facts:
-        inner: ast.expr = node
-        while isinstance(inner, ast.Attribute | ast.Subscript):
-            field = self.own(inner)
-            if field is not None:
-                return facts.write_field(field, removes=True)
-            inner = inner.value
-        if isinstance(inner, ast.Name):
-            facts = facts.assign(inner.id)
-        return facts.write_view(attr)
 
     def _return(self, node: ast.Return) -> Block:
         span = self.span(node)
