@@ -17,7 +17,8 @@ from pathlib import Path
 
 STDIN = "-"
 
-_IMPORTS = re.compile(rb"^[ \t]*(from|import)[ \t]+(transect\b|\.)", re.MULTILINE)
+_IMPORTS = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]+)", re.MULTILINE | re.ASCII)
+_MADE_OF = re.compile(r"transect\.(lang|shapes|(rpc|llm|cpu|memory)(\.\w+)?)")
 _TEST = re.compile(r"(test_.*|.*_test|conftest)\.py")
 _FOREIGN = {"__pycache__", "node_modules", "build", "dist"}
 
@@ -83,47 +84,62 @@ def _mentions(path: Path) -> bytes | None:
         data = path.read_bytes()
     except OSError:
         return b""  # the compiler says why it cannot be read
-    return data if _IMPORTS.search(data) or b"\0" in data else None
+    if b"\0" in data:
+        return data
+    modules = {found[1].decode() for found in _IMPORTS.finditer(data)}
+    return data if any(_near(module, path.parent) for module in modules) else None
+
+
+def _near(module: str, folder: Path) -> bool:
+    first = module.partition(".")[0]
+    return first in ("", "transect") or (folder / f"{first}.py").is_file() or (folder / first).is_dir()
 
 
 def declares_policy(path: Path) -> bool:
-    """Whether a class of the file derives from one of transect's, or of a neighbouring file, or it declares a chain."""
-    if _TEST.fullmatch(path.name):
-        return False
-    data = _mentions(path)
+    """Whether a class of the file derives from a base for policies, or the file declares a chain of them."""
+    return not _TEST.fullmatch(path.name) and bool(_declared(path, frozenset()))
+
+
+def _declared(path: Path, asking: frozenset[Path]) -> set[str]:
+    """Names of the file which are policies, views or the like; those of neighbouring files that it builds on count."""
+    data = _mentions(path) if path not in asking else None
     if data is None:
-        return False
+        return set()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(data)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return True  # it wants to be one: the compiler says what is wrong
-    return _declares(tree, path.parent)
-
-
-def _declares(tree: ast.Module, folder: Path) -> bool:
-    ours = {name for node in tree.body for name in _imported(node, folder)}
+        return {"?"}  # it wants to be one: the compiler says what is wrong
+    known = {name for node in tree.body for name in _imported(node, path, asking | {path})}
+    found: set[str] = set()
     for node in tree.body:
         match node:
-            case ast.ClassDef(bases=bases) if any(_root(base) in ours for base in bases):
-                return True
+            case ast.ClassDef(name=name, bases=bases) if any(_root(base) in known | found for base in bases):
+                found.add(name)
             case ast.Assign(targets=[ast.Name(id="chain")], value=ast.Call(func=maker)) if (
-                _root(maker) in ours
+                _root(maker) in known
             ):
-                return True
+                found.add("chain")
             case _:
                 pass
-    return False
+    return found
 
 
-def _imported(node: ast.stmt, folder: Path) -> Iterator[str]:
-    """Names that an import takes from transect or from a file beside this one."""
-    if isinstance(node, ast.ImportFrom):
-        module = node.module or ""
-        beside = node.level > 0 or (folder / (module.replace(".", "/") + ".py")).is_file()
-        if beside or module.split(".")[0] == "transect":
-            yield from (alias.asname or alias.name for alias in node.names)
+def _imported(node: ast.stmt, path: Path, asking: frozenset[Path]) -> Iterator[str]:
+    """Names that an import takes from what policies are made of, or of policies in a file beside this one."""
+    if not isinstance(node, ast.ImportFrom):
+        return
+    module = node.module or ""
+    if _MADE_OF.fullmatch(module) and not node.level:
+        yield from (alias.asname or alias.name for alias in node.names)
+    elif module == "transect" and not node.level:
+        yield from (a.asname or a.name for a in node.names if _MADE_OF.fullmatch(f"transect.{a.name}"))
+    elif node.level < 2 and module:
+        neighbour = path.parent / (module.replace(".", "/") + ".py")
+        if neighbour.is_file():
+            theirs = _declared(neighbour, asking)
+            yield from (a.asname or a.name for a in node.names if a.name in theirs)
 
 
 def _root(node: ast.expr) -> str:

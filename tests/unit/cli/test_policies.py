@@ -10,12 +10,15 @@ import pytest
 from transect.cli.policies import find
 
 POLICY = "from transect.rpc import Element\n\nclass P(Element):\n    pass\n"
-NEIGHBOUR = "from acl import Acl\nfrom transect.lang import ms\n\nclass Strict(Acl):\n    pass\n"
+NEIGHBOUR = "from acl import P\n\nclass Strict(P):\n    pass\n"
 QUALIFIED = "from transect import rpc\n\nclass P(rpc.Element[int]):\n    pass\n"
 CHAIN = "from transect.rpc import Chain\n\nchain = Chain(service='s', elements=[])\n"
 SERVICE = (
     "from transect.rpc import attach\nimport base\n\nclass Greeter(base.S):\n    pass\n\nattach(Greeter())\n"
 )
+EMITTED = "from transect.emit.py import runtime\nfrom transect.rpc.hooks import R\n\nclass S(runtime.S):\n    pass\n"
+NO_POLICY = "from transect.rpc import attach\nfrom plain import C\n\nclass D(C):\n    pass\n"
+IN_A_RING = "from strict import Strict\nfrom ring import Other\n\nclass Ring(Strict):\n    pass\n"
 PLAIN = "import os\n\nclass C(os.PathLike):\n    pass\n"
 BROKEN = "from transect.rpc import Element\n\nclass P(Element:\n"
 
@@ -28,7 +31,10 @@ def project(tmp_path: Path) -> Path:
         "sub/qualified.py": QUALIFIED,
         "sub/chain.py": CHAIN,
         "sub/broken.py": BROKEN,
+        "ring.py": IN_A_RING,
         "server.py": SERVICE,
+        "out/acl.py": EMITTED,
+        "no_policy.py": NO_POLICY,
         "plain.py": PLAIN,
         "test_acl.py": POLICY,
         "acl_test.py": POLICY,
@@ -51,11 +57,18 @@ def names(root: Path, *paths: str) -> list[str]:
 
 
 def test_a_folder_gives_the_files_that_declare_a_policy(project: Path) -> None:
-    assert names(project, "") == ["acl.py", "strict.py", "sub/broken.py", "sub/chain.py", "sub/qualified.py"]
+    assert names(project, "") == [
+        "acl.py",
+        "ring.py",
+        "strict.py",
+        "sub/broken.py",
+        "sub/chain.py",
+        "sub/qualified.py",
+    ]
 
 
 def test_what_was_left_out_is_counted(project: Path) -> None:
-    assert find([str(project)]).others == 5  # a service, a plain file, three tests
+    assert find([str(project)]).others == 7  # a service, emitted code, two plain files, three tests
 
 
 def test_a_named_file_is_taken_at_its_word(project: Path) -> None:
