@@ -507,24 +507,31 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         if self._fresh:
             self._show()
         out = self._response(reply)
-        if out.__class__ is bytes:
+        if out.__class__ is not bytes:
+            out = self._held(out)
+        try:
             return self._deserialize(out)
-        return self._slowly(out)
+        except Ended as error:
+            raise self._stopped(error) from None
 
     next = __next__
 
-    def _slowly(self, out: Decision) -> Any:
+    def _held(self, out: Decision) -> bytes:
+        """A reply that the chain delays, refuses, or passes with other headers."""
         if self._carried.touches.replies and self._rpc is not None:
             self._changes += self._rpc.changes(Side.RESPONSE)
         refusal = held(out, None)
-        if refusal is None:
-            return self._deserialize(out[2])
-        if out[0] == Action.OVER:
-            refusal = self._ended() or refusal
-        self._refusal = refusal
-        self._finish(*outcome(refusal))
+        if refusal is not None:
+            raise self._stopped((self._ended() if out[0] == Action.OVER else None) or refusal)
+        message: bytes = out[2]
+        return message
+
+    def _stopped(self, error: Ended) -> Ended:
+        """The RPC has ended on this side."""
+        self._refusal = error
+        self._finish(*outcome(error))
         self._call.cancel()
-        raise refusal
+        return error
 
     def _ended(self) -> Ended | None:
         return self._refusal or (self._uploading.refusal if self._uploading is not None else None)

@@ -144,6 +144,8 @@ def outcome(error: BaseException) -> tuple[int, Cause]:
     number = code.value[0]
     if code is grpc.StatusCode.DEADLINE_EXCEEDED and text.startswith(DEADLINE):
         return number, Cause.DEADLINE
+    if code is grpc.StatusCode.CANCELLED and text == "Channel closed!":
+        return number, Cause.CANCEL
     if code is grpc.StatusCode.CANCELLED and text in ("CANCELLED", "Cancelled"):
         return number, Cause.RESET  # the peer reset the stream, with no status
     if any(words in text for words in TRANSPORT):

@@ -2,8 +2,8 @@
 /* A chain of two elements, by hand, that do what the messages tell them, and keep a diary of what the carrier called.
  *
  * A message is lines; `q1 reject 7 no` is for `request` of element 1, `p0 …` for `response` of element 0.  Verbs: reject CODE
- * TEXT, respond TEXT, rewrite TEXT, after MS, to ROUTE, set SIDE NAME VALUE, remove SIDE NAME, get SIDE NAME, retry MS (`finish` of an RPC that
- * failed asks for it).
+ * TEXT, respond TEXT, rewrite TEXT, after MS, to ROUTE, set SIDE NAME VALUE, remove SIDE NAME, get SIDE NAME,
+ * retry MS (`finish` asks for it when the RPC failed).
  */
 #include <pthread.h>
 #include <stdarg.h>
