@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics
 from transect.core.frontend.declare import World
 from transect.core.frontend.flow import check_flow
+from transect.core.frontend.members import is_helper
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module, Modules
 from transect.core.frontend.policies import PolicyClass
 from transect.core.frontend.source import parse, read
@@ -69,20 +69,18 @@ def _programs(world: World, module: Module) -> tuple[Program, ...]:
                 programs.append(program)
         else:
             world.class_type(cls, module.source.header(cls.node)) if world.kind(cls) != "old" else None
-    _unused_helpers(world, module)
+    _unmarked_functions(world, module)
     return tuple(programs)
 
 
-def _unused_helpers(world: World, module: Module) -> None:
+def _unmarked_functions(world: World, module: Module) -> None:
     """A module's function that is no helper has no meaning."""
     for binding in module.names.values():
-        if isinstance(binding, FunctionDef) and binding.module is module:
-            marks = [d.id for d in binding.node.decorator_list if isinstance(d, ast.Name)]
-            if "helper" not in marks:
-                world.diagnostics.error(
-                    "P033",
-                    f"`{binding.node.name}` is not marked as a helper",
-                    module.source.header(binding.node),
-                    label="not part of a policy",
-                    help=f"put `@helper` above `def {binding.node.name}`",
-                )
+        if isinstance(binding, FunctionDef) and binding.module is module and not is_helper(binding):
+            world.diagnostics.error(
+                "P033",
+                f"`{binding.node.name}` is not marked as a helper",
+                module.source.header(binding.node),
+                label="not part of a policy",
+                help=f"put `@helper` above `def {binding.node.name}`",
+            )

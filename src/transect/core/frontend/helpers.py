@@ -11,7 +11,7 @@ from transect.core import ir
 from transect.core.frontend.bodies.context import Scope, Signature
 from transect.core.frontend.bodies.statements import Statements
 from transect.core.frontend.declare import qualified
-from transect.core.frontend.members import MIGRATIONS, Members, decorator_name
+from transect.core.frontend.members import MIGRATIONS, Members, decorator_name, is_helper
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module
 from transect.core.ir import Effect
 from transect.core.types import (
@@ -47,7 +47,7 @@ class Helpers(Members):
 
     def helper(self, function: FunctionDef, at: Span) -> Signature | None:
         node = function.node
-        if "helper" not in map(decorator_name, node.decorator_list):
+        if not is_helper(function):
             self.diagnostics.error(
                 "P033",
                 f"`{node.name}` is not marked as a helper",

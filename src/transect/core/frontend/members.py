@@ -11,7 +11,7 @@ from transect.core import ir
 from transect.core.frontend.bodies.context import Signature
 from transect.core.frontend.declare import World, qualified
 from transect.core.frontend.fields import FieldReader
-from transect.core.frontend.modules import ClassDef, Module, library_constant
+from transect.core.frontend.modules import ClassDef, FunctionDef, Module, library_constant
 from transect.core.ir import StateField
 from transect.core.types import (
     UNIT,
@@ -316,6 +316,11 @@ class Members:
 
 def signature(hook: Hook) -> str:
     return ", ".join(["self", *(f"{p.name}: {spell(p.type)}" for p in hook.params)])
+
+
+def is_helper(function: FunctionDef) -> bool:
+    """Whether a module's function is marked `@helper`."""
+    return "helper" in map(decorator_name, function.node.decorator_list)
 
 
 def decorator_name(node: ast.expr) -> str:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from transect.core import ir
 from transect.core.frontend.declare import World, qualified
 from transect.core.frontend.handlers import Handlers
-from transect.core.frontend.members import MIGRATIONS
-from transect.core.frontend.modules import ClassDef
+from transect.core.frontend.members import MIGRATIONS, is_helper
+from transect.core.frontend.modules import ClassDef, FunctionDef
 from transect.core.ir import Program, Stage
 from transect.core.types import (
     KeyType,
@@ -22,6 +22,7 @@ from transect.core.types import (
     UnionType,
     ViewType,
 )
+from transect.core.walk import walk
 
 
 class PolicyClass(Handlers):
@@ -42,9 +43,22 @@ class PolicyClass(Handlers):
             if not hook.intrinsic and (h := self._handler(name, hook)) is not None
         ]
         handlers += [m for name in MIGRATIONS if (m := self._migration(name)) is not None]
+        self._check_unused()
         if sum(d.is_error for d in self.world.diagnostics) > before:
             return None
         return self._program(base, handlers)
+
+    def _check_unused(self) -> None:
+        """Helpers that nobody calls are checked like the others; they are not part of the program."""
+        used = dict(self.functions)
+        for cls in self.lineage:
+            for node in cls.node.body if not cls.module.library else ():
+                if isinstance(node, ast.FunctionDef) and node.name.startswith("_") and node.name[:2] != "__":
+                    self.helper_method(node.name, cls.module.source.header(node))
+        for binding in self.cls.module.names.values():
+            if isinstance(binding, FunctionDef) and binding.module is self.cls.module and is_helper(binding):
+                self.helper(binding, binding.module.source.header(binding.node))
+        self.functions = used
 
     def _lineage(self) -> None:
         current: ClassDef | None = self.cls
@@ -72,6 +86,9 @@ class PolicyClass(Handlers):
         for function in [*self.functions.values(), *handlers]:
             for t in [function.returns, *(p.type for p in function.params), *(t for _, t in function.locals)]:
                 collector.add(t)
+            for node in (n for statement in function.body for n in walk(statement)):
+                if (made := getattr(node, "type", None)) is not None:
+                    collector.add(made)
         for decl in self.intrinsics.values():
             for t in [decl.returns, *(p.type for p in decl.params)]:
                 collector.add(t)
