@@ -243,7 +243,8 @@ class Scanners:
         arms = [arm for slot in plan.slots for arm in self._arms(plan, slot)]
         arms.append(c.Arm(None, (c.Do(c.call("ts_skip", c.name("c"))), c.Break())))
         walk = c.While(c.call("ts_next", c.name("c")), c.Block((c.Switch(c.arrow("c", "tag"), tuple(arms)),)))
-        return c.Block((walk, c.Return(c.negated(c.arrow("c", "malformed")))))
+        unused = () if plan.slots else (c.Do(c.Cast(c.VOID, c.name("m"))),)
+        return c.Block((*unused, walk, c.Return(c.negated(c.arrow("c", "malformed")))))
 
     def _arms(self, plan: Plan, slot: Slot) -> Iterator[c.Arm]:
         f = slot.field

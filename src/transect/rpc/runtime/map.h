@@ -178,24 +178,25 @@ TS_INLINE void ts_map_put(struct ts_arena *arena, struct ts_map *map, bool text,
     map->items[map->index[at] - 1] = *entry;
 }
 
-TS_INLINE const struct ts_datum *ts_map_get(const struct ts_map *map, bool text, struct ts_datum key)
+/* Which entry has the key; count: none. */
+TS_INLINE uint32_t ts_map_index(const struct ts_map *map, bool text, struct ts_datum key)
 {
     if (map->count == 0) {
-        return NULL;
+        return 0;
     }
     uint32_t at = ts_map_word(map, text, &key, ts_key_hash(text, &key, ts_map_seed()));
-    return map->index[at] == 0 ? NULL : &map->items[map->index[at] - 1].value;
+    return map->index[at] == 0 ? map->count : map->index[at] - 1;
 }
 
-TS_INLINE const struct ts_datum *ts_map_get_text(const struct ts_map *map, ts_slice key)
+TS_INLINE uint32_t ts_map_index_text(const struct ts_map *map, ts_slice key)
 {
-    return ts_map_get(map, true, (struct ts_datum){0, key});
+    return ts_map_index(map, true, (struct ts_datum){0, key});
 }
 
 /* The key widened to 64 bits. */
-TS_INLINE const struct ts_datum *ts_map_get_number(const struct ts_map *map, uint64_t key)
+TS_INLINE uint32_t ts_map_index_number(const struct ts_map *map, uint64_t key)
 {
-    return ts_map_get(map, false, (struct ts_datum){key, TS_EMPTY});
+    return ts_map_index(map, false, (struct ts_datum){key, TS_EMPTY});
 }
 
 /* The occurrences of a message value, which protobuf merges: their bytes joined. */

@@ -1,0 +1,584 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages as emitted handlers see them: structs of the fields that the element uses, whatever message they come from.
+
+A view struct is filled from what the scanner found, once per hook call, and what the hook assigned is carried back.  So a
+handler is emitted once, also where its view stands for several messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from transect.core.ir import IntrinsicDecl
+from transect.core.types import (
+    BytesType,
+    DictType,
+    OptionType,
+    SeqType,
+    TextType,
+    Type,
+    ViewType,
+)
+from transect.emit.c import tree as c
+from transect.emit.c.layout import inline, member_names, tag, value_type
+from transect.emit.c.unit import Unit
+from transect.emit.c.views import PlainViews
+from transect.rpc.binding import BoundElement, BoundMember, BoundView
+from transect.rpc.native_scan import (
+    FREE_SPACE,
+    Scanners,
+    bit,
+    literal,
+    pieces_name,
+    value_name,
+    widened,
+    wire_name,
+)
+from transect.rpc.needs import plain
+from transect.rpc.plan import Plan, Slot
+from transect.rpc.scanner import default_of
+from transect.rpc.wire import BITS, Kind, Presence, ProtoField
+
+DIRTY = "ts_dirty"  # bit i: the i-th field of the view class was assigned
+V, M, ARENA = c.name("v"), c.name("m"), c.name("arena")
+
+
+@dataclass(frozen=True)
+class RpcViews(PlainViews):
+    """The views of one element."""
+
+    element: BoundElement
+    scanners: Scanners
+
+    # ------------------------------------------------------------ types
+
+    def type(self, unit: Unit, t: ViewType | SeqType | DictType) -> c.CType:
+        if isinstance(t, ViewType) and plain("." + t.name) == "Headers":
+            return c.pointer("ts_headers")
+        return super().type(unit, t)
+
+    def is_message(self, name: str) -> bool:
+        return any(view == name for view, _ in self.element.views)
+
+    def _view(self, unit: Unit, t: ViewType) -> str:
+        if not self.is_message(t.name):
+            return super()._view(unit, t)
+
+        def make(name: str) -> list[c.Decl]:
+            members = [c.Var(DIRTY, c.U64)]
+            for field in self.used(t.name):
+                kind = unit.scope.member_type(t, field)
+                assert kind is not None, f"{t.name} has no {field}"
+                members.append(c.Var(self._member(unit, t, field), value_type(unit, kind)))
+            return [c.Struct(name, tuple(members))]
+
+        return unit.once(tag(t), make)
+
+    def used(self, view: str) -> tuple[str, ...]:
+        """Fields of a view class that the element touches, in the order of the class."""
+        touched = self.element.needs.fields(view)
+        return tuple(m.name for m in self.element.program.view(view).members if m.name in touched)
+
+    def reached(self) -> dict[tuple[str, str], BoundView]:
+        """The views over messages that hooks can come across."""
+        needs, found = self.element.needs, dict[tuple[str, str], BoundView]()
+        roots = [(m.method.request, m.requests) for m in self.element.methods]
+        roots += [(m.method.reply, m.replies) for m in self.element.methods]
+        waiting = [(view, message) for message, views in roots for view in views]
+        while waiting:
+            key = waiting.pop(0)
+            if key in found or key[1] not in self.scanners.plans:
+                continue
+            found[key] = self.element.views[key]
+            slots = self.scanners.plans[key[1]].by_name
+            touched = needs.fields(key[0])
+            members = (m for m in found[key].members if m.view and m.member.name in touched)
+            waiting += [(m.view, slots[m.field.name].inner) for m in members]
+        return found
+
+    def _pairs(self, unit: Unit, name: str, t: DictType) -> list[c.Decl]:
+        pair, whole = super()._pairs(unit, name, t)
+        assert isinstance(whole, c.Struct)
+        return [pair, c.Struct(name, (*whole.members, c.Var("map", c.pointer("ts_map", True))))]
+
+    # ------------------------------------------------------------ maps
+
+    def has(self, unit: Unit, base: c.Expr, t: SeqType | DictType, item: c.Expr) -> c.Expr:
+        if isinstance(t, SeqType):
+            return super().has(unit, base, t, item)
+        return c.Binary("<", self._index(t, base, item), c.dot(base, "count"))
+
+    def _index(self, t: DictType, base: c.Expr, key: c.Expr) -> c.Expr:
+        if isinstance(t.key, TextType | BytesType):
+            return c.call("ts_map_index_text", c.dot(base, "map"), key)
+        return c.call("ts_map_index_number", c.dot(base, "map"), c.Cast(c.U64, key))
+
+    def _get(self, unit: Unit, name: str, t: DictType) -> c.Decl:
+        option = value_type(unit, OptionType(t.value))
+        among, at = c.name("among"), c.name("at")
+        found = c.dot(c.Index(c.dot(among, "items"), at), "value")
+        return inline(
+            name,
+            option,
+            self._asked(unit, t),
+            c.Var("at", c.U32, self._index(t, among, c.name("asked"))),
+            c.If(
+                c.Binary("<", at, c.dot(among, "count")),
+                c.Block((c.Return(c.Compound(option, c.braces(c.TRUE, found))),)),
+            ),
+            c.Return(c.Compound(option, c.braces(c.ZERO))),
+        )
+
+    # ------------------------------------------------------------ assignments
+
+    def store(self, unit: Unit, base: c.Expr, t: ViewType, name: str, value: c.Expr) -> Sequence[c.Stmt]:
+        setter = unit.once(f"set_{tag(t)}_{name}", lambda made: [self._setter(unit, made, t, name)])
+        return (c.Do(c.call(setter, base, value)),)
+
+    def _setter(self, unit: Unit, made: str, t: ViewType, name: str) -> c.Decl:
+        kind = unit.scope.member_type(t, name)
+        assert kind is not None
+        value, place = c.name("value"), c.arrow(V, self._member(unit, t, name))
+        marked: c.Stmt = c.Do(c.Assign("|=", c.arrow(V, DIRTY), self._bit(t.name, name)))
+        rivals = [
+            c.assign(c.Member(c.arrow(V, self._member(unit, t, rival)), "some"), c.FALSE)
+            for rival in self.rivals(t.name, name)
+        ]
+        if isinstance(kind, OptionType):
+            inner = c.dot(value, "value")
+            present = c.dot(value, "some")
+            either = c.Binary("||", present, c.Member(place, "some"))
+            cut = c.assign(inner, self._cut(t.name, name, inner))
+            body: list[c.Stmt] = [c.If(either, c.Block((marked,))), c.If(present, c.Block((cut, *rivals)))]
+            body.append(c.assign(place, value))
+        else:
+            body = [marked, *rivals, c.assign(place, self._cut(t.name, name, value))]
+        params = (c.Var("v", self.type(unit, t)), c.Var("value", value_type(unit, kind)))
+        return c.Function(made, c.VOID, params, c.Block(tuple(body)), "TS_INLINE")
+
+    def _bit(self, view: str, name: str) -> c.Expr:
+        return c.Integer(1 << self.used(view).index(name), "ull")
+
+    def _bound(self, view: str) -> list[BoundView]:
+        return [bound for (name, _), bound in self.element.views.items() if name == view]
+
+    def rivals(self, view: str, name: str) -> tuple[str, ...]:
+        """Used fields of the view in the same oneof (binding has made sure that all its messages agree)."""
+        bound = self._bound(view)[0]
+        group = bound.member(name).field.oneof
+        members = {m.member.name for m in bound.members if group and m.field.oneof == group}
+        return tuple(field for field in self.used(view) if field in members and field != name)
+
+    def _cut(self, view: str, name: str, value: c.Expr) -> c.Expr:
+        """What the field reads after it was assigned."""
+        kind = self._bound(view)[0].member(name).field.kind
+        if kind is Kind.FLOAT:
+            return c.Cast(c.DOUBLE, c.Cast(c.Named("float"), value))
+        if kind in BITS and BITS[kind][0] == 32:
+            narrow = c.Named("int32_t" if BITS[kind][1] else "uint32_t")
+            return c.Cast(c.I64, c.Cast(narrow, value))
+        return value
+
+    # ------------------------------------------------------------ headers
+
+    def intrinsic(self, unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr]) -> c.Expr:
+        call = c.name("call")
+        match declared.name:
+            case "rpc.Headers.get":
+                return c.call(
+                    unit.once("header_get", lambda name: [_header_get(unit, name, declared)]), call, *args
+                )
+            case "rpc.Headers.set":
+                return c.call("ts_header_set", call, *args)
+            case "rpc.Headers.remove":
+                return c.call("ts_header_remove", call, *args)
+            case _:
+                return super().intrinsic(unit, declared, args)
+
+
+def _header_get(unit: Unit, name: str, declared: IntrinsicDecl) -> c.Decl:
+    option = value_type(unit, declared.returns)
+    params = (
+        c.Var("call", c.pointer("ts_call")),
+        c.Var("headers", c.pointer("ts_headers")),
+        c.Var("asked", c.SLICE),
+    )
+    answer = c.name("answer")
+    found = c.call(
+        "ts_header_get", c.name("call"), c.name("headers"), c.name("asked"), c.address(c.dot(answer, "value"))
+    )
+    return inline(
+        name,
+        option,
+        params,
+        c.Var("answer", option, c.braces(c.ZERO)),
+        c.assign(c.dot(answer, "some"), found),
+        c.Return(answer),
+    )
+
+
+# ---------------------------------------------------------------- between scanner and view
+
+
+@dataclass(frozen=True)
+class ViewCode:
+    """Functions that fill view structs, carry assignments back, and keep copies for later hooks."""
+
+    unit: Unit
+    views: RpcViews
+
+    @property
+    def scanners(self) -> Scanners:
+        return self.views.scanners
+
+    def struct(self, view: str) -> c.StructType:
+        made = self.views.type(self.unit, ViewType(view))
+        assert isinstance(made, c.Pointer) and isinstance(made.to, c.StructType)
+        return made.to
+
+    def member(self, view: str, name: str) -> c.Expr:
+        return c.arrow(V, self.views._member(self.unit, ViewType(view), name))
+
+    def fill_name(self, view: str, message: str) -> str:
+        return self.unit.name(f"fill_{tag(ViewType(view))}_{self.scanners.names[message]}")
+
+    def drain_name(self, view: str, message: str) -> str:
+        return self.unit.name(f"drain_{tag(ViewType(view))}_{self.scanners.names[message]}")
+
+    def changed_name(self, view: str) -> str:
+        return self.unit.name(f"changed_{tag(ViewType(view))}")
+
+    def keep_name(self, view: str) -> str:
+        return self.unit.name(f"keep_{tag(ViewType(view))}")
+
+    def declarations(self) -> list[c.Decl]:
+        """Prototypes, then bodies: views may contain each other."""
+        made: list[c.Function] = []
+        reached = self.views.reached()
+        for (view, message), bound in reached.items():
+            made.append(self._fill(view, message, bound))
+            if self.changes(view):
+                made.append(self._drain(view, message, bound))
+        for view in dict.fromkeys(view for view, _ in reached):
+            made.append(self._keep(view))
+            if self.changes(view):
+                made.append(self._changed(view))
+        return [*(c.Function(f.name, f.returns, f.params, None, f.prefix) for f in made), *made]
+
+    def changes(self, view: str, seen: tuple[str, ...] = ()) -> bool:
+        """Whether a field of the view, or of a sub-message's view, is assigned."""
+        if self.views.element.needs.written(view):
+            return True
+        inner = (self._inner(view, name) for name in self.views.used(view))
+        return any(self.changes(i, (*seen, view)) for i in inner if i and i not in seen and i != view)
+
+    def _type(self, view: str, name: str) -> Type:
+        member = self.views.element.program.view(view).member(name)
+        assert member is not None
+        return member.type
+
+    def _inner(self, view: str, name: str) -> str:
+        """The view class of a sub-message field."""
+        t = self._type(view, name)
+        t = t.item if isinstance(t, OptionType) else t
+        return t.name if isinstance(t, ViewType) else ""
+
+    def _used(self, bound: BoundView) -> Iterator[tuple[BoundMember, Slot]]:
+        slots = self.scanners.plans[bound.message].by_name
+        for name in self.views.used(bound.view):
+            member = bound.member(name)
+            yield member, slots[member.field.name]
+
+    # ------------------------------------------------------------ filling
+
+    def _fill(self, view: str, message: str, bound: BoundView) -> c.Function:
+        plan = self.scanners.plans[message]
+        body = [s for member, slot in self._used(bound) for s in self._fill_member(view, plan, member, slot)]
+        params = (
+            c.Var("v", c.Pointer(self.struct(view))),
+            c.Var("m", c.Pointer(c.StructType(self.scanners.names[message], True))),
+            c.Var("arena", c.pointer("ts_arena")),
+        )
+        return c.Function(
+            self.fill_name(view, message), c.VOID, params, c.Block(_voided(params, body)), "TS_INLINE"
+        )
+
+    def _fill_member(self, view: str, plan: Plan, member: BoundMember, slot: Slot) -> list[c.Stmt]:
+        t, place = member.member.type, self.member(view, member.member.name)
+        held, has = c.arrow(M, value_name(slot)), _has(slot)
+        match t:
+            case SeqType(item=item):
+                return [c.Block(tuple(self._fill_items(plan, slot, item, place, held, member.view)))]
+            case DictType():
+                return [c.Block(tuple(self._fill_pairs(slot, t, place, held, member.view)))]
+            case ViewType() | OptionType(item=ViewType()):
+                return self._fill_inner(plan, slot, member, place, has)
+            case OptionType(item=item):
+                return [
+                    c.assign(c.Member(place, "some"), has),
+                    c.assign(c.Member(place, "value"), self._as(item, held)),
+                ]
+            case _ if slot.field.presence is Presence.EXPLICIT:
+                default = literal(slot.field, default_of(slot.field))
+                return [c.assign(place, c.Ternary(has, self._as(t, held), default))]
+            case _:
+                return [c.assign(place, self._as(t, held))]
+
+    def _as(self, t: Type, value: c.Expr) -> c.Expr:
+        wanted = value_type(self.unit, t)
+        return c.Cast(wanted, value) if wanted in (c.I64, c.U64) else value
+
+    def _fill_inner(
+        self, plan: Plan, slot: Slot, member: BoundMember, place: c.Expr, has: c.Expr
+    ) -> list[c.Stmt]:
+        option = isinstance(member.member.type, OptionType)
+        at = c.Member(place, "value") if option else place
+        made = c.assign(at, c.call("ts_zeroed", ARENA, c.SizeOf(self.struct(member.view))))
+        fill = self.fill_name(member.view, slot.inner)
+        filled = c.Do(c.call(fill, at, self.scanners.inner(plan, slot), ARENA))
+        if option:
+            return [c.assign(c.Member(place, "some"), has), c.If(has, c.Block((made, filled)))]
+        empty = c.Do(c.call(fill, at, c.address(c.name(empty_name(self.scanners, slot.inner))), ARENA))
+        return [made, c.If(has, c.Block((filled,)), c.Block((empty,)))]
+
+    def _fill_items(
+        self, plan: Plan, slot: Slot, item: Type, place: c.Expr, held: c.Expr, view: str
+    ) -> Iterator[c.Stmt]:
+        items, count, i = c.Member(place, "items"), c.Member(place, "count"), c.name("i")
+        f = slot.field
+        if f.kind in FREE_SPACE:
+            yield c.assign(items, c.Member(held, "items"))
+            yield c.assign(count, c.Member(held, "count"))
+            return
+        yield c.assign(count, c.Cast(c.U32, c.Member(held, "length")))
+        yield c.assign(items, _taken(count, value_type(self.unit, item)))
+        if f.kind.nested:
+            body = self._whole(view, slot.inner, c.Index(c.Member(held, "items"), i), c.Index(items, i))
+            yield _counted(count, c.TRUE, body)
+            return
+        numbers, known = self.scanners.closed(plan, slot)
+        yield c.Var("each", c.StructType("ts_numbers"), c.call("ts_numbers", c.address(held)))
+        yield c.Var("raw", c.U64, c.ZERO)
+        each, raw = c.address(c.name("each")), c.address(c.name("raw"))
+        if numbers == c.NULL:
+            following = c.call("ts_next_number", each, wire_name(f.kind), raw)
+        else:
+            following = c.call("ts_next_named", each, wire_name(f.kind), numbers, known, raw)
+        yield _counted(
+            count, following, [c.assign(c.Index(items, i), self._as(item, widened(f.kind, c.name("raw"))))]
+        )
+
+    def _whole(self, view: str, message: str, content: c.Expr, target: c.Expr) -> list[c.Stmt]:
+        """Walk one item or map value, and fill a view of it."""
+        struct = self.scanners.struct(message)
+        one = c.name("one")
+        return [
+            c.Var("one", c.Pointer(struct), c.call("ts_zeroed", ARENA, c.SizeOf(struct))),
+            c.Var("w", c.StructType("ts_cursor"), c.call("ts_cursor", content, ARENA)),
+            c.Do(c.call(f"scan_{self.scanners.names[message]}", one, c.address(c.name("w")))),
+            c.assign(target, c.call("ts_zeroed", ARENA, c.SizeOf(self.struct(view)))),
+            c.Do(c.call(self.fill_name(view, message), target, one, ARENA)),
+        ]
+
+    def _fill_pairs(
+        self, slot: Slot, t: DictType, place: c.Expr, held: c.Expr, view: str
+    ) -> Iterator[c.Stmt]:
+        assert slot.key is not None and slot.value is not None
+        items, count, i = c.Member(place, "items"), c.Member(place, "count"), c.name("i")
+        pair = c.StructType(f"{self.unit.name(tag(t))}_pair")
+        entry = c.Index(c.Member(held, "items"), i)
+        target = c.Index(items, i)
+        yield c.assign(c.Member(place, "map"), c.address(held))
+        yield c.assign(count, c.Member(held, "count"))
+        yield c.assign(items, _taken(count, pair))
+        body: list[c.Stmt] = [
+            c.assign(c.dot(target, "key"), self._datum(t.key, slot.key, c.dot(entry, "key")))
+        ]
+        value = c.dot(entry, "value")
+        if slot.inner:
+            body += self._whole(view, slot.inner, c.dot(value, "content"), c.dot(target, "value"))
+        else:
+            body.append(c.assign(c.dot(target, "value"), self._datum(t.value, slot.value, value)))
+        yield _counted(count, c.TRUE, body)
+
+    def _datum(self, t: Type, f: ProtoField, datum: c.Expr) -> c.Expr:
+        number = c.dot(datum, "number")
+        match f.kind:
+            case Kind.STRING | Kind.BYTES:
+                return c.dot(datum, "content")
+            case Kind.FLOAT:
+                return c.call("ts_float", number)
+            case Kind.DOUBLE:
+                return c.call("ts_double", number)
+            case Kind.BOOL:
+                return c.Binary("!=", number, c.ZERO)
+            case _:
+                return self._as(t, number)
+
+    # ------------------------------------------------------------ carrying back
+
+    def _changed(self, view: str) -> c.Function:
+        found: c.Expr = c.Binary("!=", c.arrow(V, DIRTY), c.ZERO)
+        for name in self.views.used(view):
+            inner = self._inner(view, name)
+            if inner and self.changes(inner):
+                found = c.Binary("||", found, self._inner_changed(view, name, inner))
+        params = (c.Var("v", c.Pointer(c.StructType(self.struct(view).tag, True))),)
+        return c.Function(self.changed_name(view), c.BOOL, params, c.Block((c.Return(found),)), "TS_INLINE")
+
+    def _inner_changed(self, view: str, name: str, inner: str) -> c.Expr:
+        place = self.member(view, name)
+        if not isinstance(self._type(view, name), OptionType):
+            return c.call(self.changed_name(inner), place)
+        return c.Binary(
+            "&&", c.Member(place, "some"), c.call(self.changed_name(inner), c.Member(place, "value"))
+        )
+
+    def _drain(self, view: str, message: str, bound: BoundView) -> c.Function:
+        plan = self.scanners.plans[message]
+        written = self.views.element.needs.written(view)
+        body: list[c.Stmt] = []
+        for member, slot in self._used(bound):
+            name = member.member.name
+            inner = self._inner(view, name)
+            if inner and self.changes(inner):
+                body += self._drain_inner(view, plan, member, slot, inner)
+            elif name in written:
+                dirty = c.Binary("&", c.arrow(V, DIRTY), self.views._bit(view, name))
+                body.append(c.If(dirty, c.Block(tuple(self._drain_member(view, plan, member, slot)))))
+        params = (
+            c.Var("v", c.Pointer(c.StructType(self.struct(view).tag, True))),
+            c.Var("m", c.Pointer(self.scanners.struct(message))),
+            c.Var("arena", c.pointer("ts_arena")),
+        )
+        return c.Function(
+            self.drain_name(view, message), c.VOID, params, c.Block(_voided(params, body)), "TS_INLINE"
+        )
+
+    def _drain_member(self, view: str, plan: Plan, member: BoundMember, slot: Slot) -> Iterator[c.Stmt]:
+        place, held = self.member(view, member.member.name), c.arrow(M, value_name(slot))
+        has, dirty = c.arrow(M, "has"), c.arrow(M, "dirty")
+        yield c.Do(c.Assign("|=", dirty, bit(slot)))
+        if isinstance(member.member.type, OptionType):
+            present = tuple(_present(plan, slot, c.assign(held, c.Member(place, "value"))))
+            absent = c.Do(c.Assign("&=", has, c.Unary("~", bit(slot))))
+            yield c.If(c.Member(place, "some"), c.Block(present), c.Block((absent,)))
+        else:
+            yield from _present(plan, slot, c.assign(held, place))
+
+    def _drain_inner(
+        self, view: str, plan: Plan, member: BoundMember, slot: Slot, inner: str
+    ) -> Iterator[c.Stmt]:
+        place = self.member(view, member.member.name)
+        option = isinstance(member.member.type, OptionType)
+        source = c.Member(place, "value") if option else place
+        body: list[c.Stmt] = []
+        if not option:  # an absent sub-message comes into being
+            absent = c.negated(c.Binary("&", c.arrow(M, "has"), bit(slot)))
+            body.append(c.If(absent, c.Block(tuple(self._appear(plan, slot)))))
+        body.append(
+            c.Do(c.call(self.drain_name(inner, slot.inner), source, self.scanners.inner(plan, slot), ARENA))
+        )
+        yield c.If(self._inner_changed(view, member.member.name, inner), c.Block(tuple(body)))
+
+    def _appear(self, plan: Plan, slot: Slot) -> Iterator[c.Stmt]:
+        struct, held = self.scanners.struct(slot.inner), c.arrow(M, value_name(slot))
+        if self.scanners.boxed(plan, slot):
+            yield c.assign(held, c.call("ts_zeroed", ARENA, c.SizeOf(struct)))
+        else:
+            yield c.assign(held, c.Compound(struct, c.braces(c.ZERO)))
+        yield c.assign(c.arrow(M, pieces_name(slot)), c.Compound(c.StructType("ts_pieces"), c.braces(c.NULL)))
+        yield c.Do(c.Assign("|=", c.arrow(M, "has"), bit(slot)))
+        yield c.Do(c.Assign("|=", c.arrow(M, "dirty"), bit(slot)))
+
+    # ------------------------------------------------------------ keeping
+
+    def _keep(self, view: str) -> c.Function:
+        """A copy in memory of the RPC's own."""
+        struct = self.struct(view)
+        params = (
+            c.Var("from", c.Pointer(c.StructType(struct.tag, True))),
+            c.Var("arena", c.pointer("ts_arena")),
+        )
+        body: list[c.Stmt] = [
+            c.Var("v", c.Pointer(struct), c.call("ts_take", ARENA, c.SizeOf(struct))),
+            c.assign(c.deref(V), c.deref(c.name("from"))),
+        ]
+        for name in self.views.used(view):
+            body += self._keep_value(self._type(view, name), self.member(view, name))
+        body.append(c.Return(V))
+        return c.Function(self.keep_name(view), c.Pointer(struct), params, c.Block(tuple(body)), "TS_INLINE")
+
+    def _keep_value(self, t: Type, place: c.Expr) -> list[c.Stmt]:
+        match t:
+            case TextType() | BytesType():
+                return [c.assign(place, c.call("ts_kept", ARENA, place))]
+            case ViewType(name=name):
+                return [c.assign(place, c.call(self.keep_name(name), place, ARENA))]
+            case OptionType(item=item):
+                inside = self._keep_value(item, c.Member(place, "value"))
+                return [c.If(c.Member(place, "some"), c.Block(tuple(inside)))] if inside else []
+            case SeqType(item=item):
+                inside = self._keep_value(item, c.Index(c.Member(place, "items"), c.name("i")))
+                return self._keep_array(place, value_type(self.unit, item), inside)
+            case DictType(key=key, value=value):
+                one = c.Index(c.Member(place, "items"), c.name("i"))
+                inside = [
+                    *self._keep_value(key, c.dot(one, "key")),
+                    *self._keep_value(value, c.dot(one, "value")),
+                ]
+                pair = c.StructType(f"{self.unit.name(tag(t))}_pair")
+                index = c.assign(c.Member(place, "map"), c.call("ts_map_kept", ARENA, c.Member(place, "map")))
+                return [*self._keep_array(place, pair, inside), index]
+            case _:
+                return []
+
+    def _keep_array(self, place: c.Expr, item: c.CType, inside: list[c.Stmt]) -> list[c.Stmt]:
+        items, count = c.Member(place, "items"), c.Member(place, "count")
+        size = c.Binary("*", count, c.SizeOf(item))
+        copied = c.assign(items, c.call("ts_copied", ARENA, items, size))
+        return [copied, *([_counted(count, c.TRUE, inside)] if inside else [])]
+
+
+def _has(slot: Slot) -> c.Expr:
+    return c.Binary("!=", c.Binary("&", c.arrow(M, "has"), bit(slot)), c.ZERO)
+
+
+def _present(plan: Plan, slot: Slot, put: c.Stmt) -> Iterator[c.Stmt]:
+    """The field takes a value: of its oneof it is then the only one."""
+    has = c.arrow(M, "has")
+    gone = sum(1 << rival.index for rival in plan.rivals(slot))
+    if gone:
+        yield c.Do(c.Assign("&=", has, c.Unary("~", c.Integer(gone, "ull"))))
+    yield c.Do(c.Assign("|=", has, bit(slot)))
+    yield put
+
+
+def _taken(count: c.Expr, item: c.CType) -> c.Expr:
+    return c.call("ts_take", ARENA, c.Binary("*", count, c.SizeOf(item)))
+
+
+def _counted(count: c.Expr, further: c.Expr, body: list[c.Stmt]) -> c.Stmt:
+    i = c.name("i")
+    more: c.Expr = c.Binary("<", i, count)
+    cond = more if further == c.TRUE else c.Binary("&&", more, further)
+    return c.For(c.Var("i", c.U32, c.ZERO), cond, c.Postfix("++", i), c.Block(tuple(body)))
+
+
+def _voided(params: Sequence[c.Var], body: list[c.Stmt]) -> tuple[c.Stmt, ...]:
+    """The body, after a `(void)x;` for each parameter that it does not use."""
+    read = {n.name for s in body for n in c.walk(s) if isinstance(n, c.Name)}
+    return (*(c.Do(c.Cast(c.VOID, c.name(p.name))) for p in params if p.name not in read), *body)
+
+
+def empty_name(scanners: Scanners, message: str) -> str:
+    """A message in which nothing is present."""
+    return f"empty_{scanners.names[message]}"
+
+
+def empties(scanners: Scanners) -> list[c.Decl]:
+    names = scanners.names
+    return [
+        c.Macro("TS_NOTHING", (c.name(names[m]), c.name(empty_name(scanners, m)))) for m in scanners.plans
+    ]

@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rules of a chain, once for all chains: order, entering, verdicts, delays, replies of `Respond`, locks, the log.
+ * The emitted unit gives tables of elements, methods and messages, and includes this file.  `python_chain.py` says the
+ * same rules in Python.
+ */
+#ifndef TRANSECT_ELEMENTS_H
+#define TRANSECT_ELEMENTS_H
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "call.h"
+#include "chain.h"
+#include "rewrite.h"
+#include "scan.h"
+
+#define TS_NOBODY UINT32_MAX /* `element` of a verdict which the chain itself gives */
+#define TS_INVALID_ARGUMENT 3
+#define TS_UNIMPLEMENTED 12
+#define TS_TAPE_ROOM 65536 /* bytes of outside answers that one handler call can record */
+
+/* A message in which nothing is present. */
+#define TS_NOTHING(STRUCT, NAME) static const struct STRUCT NAME __attribute__((unused)) = {0};
+
+enum ts_hook { TS_HOOK_REQUEST, TS_HOOK_RESPONSE, TS_HOOK_FINISH };
+
+/* One hook call of one element: what its emitted wrapper gets and gives. */
+struct ts_step {
+    void *state;
+    void *kept; /* the element's part of the RPC's memory: locals, and what later hooks read */
+    struct ts_call *call;
+    const struct ts_rpc *rpc;
+    struct ts_arena *keep; /* memory until the RPC ends */
+    uint32_t method;
+    pthread_mutex_t *lock; /* NULL: the element has no state */
+    uint64_t *clock;       /* counts the calls of a chain; the wrapper takes its number inside the lock */
+    uint64_t sequence;
+    const void *scanned; /* what the walk found in the message; NULL: nobody looks into it */
+    void *changing;      /* the same, for assignments */
+    ts_slice body;
+    int64_t code, cause, elapsed; /* finish */
+
+    enum ts_action action;
+    int64_t status;
+    ts_slice text;
+    int64_t after;
+    ts_slice to; /* data NULL: none */
+    bool retry;
+    ts_slice verdict; /* encoded, where `call->tape` is there */
+};
+
+/* A message type that is the request or reply of some method. */
+struct ts_root {
+    const char *name;
+    size_t size; /* bytes of what a walk finds; 0: nobody looks into it */
+    bool (*scan)(void *found, struct ts_cursor *c);
+    bool (*changed)(const void *found); /* NULL: nobody assigns */
+    void (*rewrite)(const void *found, const struct ts_pieces *pieces, struct ts_buffer *out);
+};
+
+struct ts_method {
+    const char *path;
+    uint32_t size; /* bytes of the path */
+    uint32_t request, reply; /* roots */
+};
+
+struct ts_element {
+    const char *name;
+    bool locks;
+    void (*hooks[3])(struct ts_step *step); /* NULL: the policy does not define it, and keeps nothing there */
+    bool defines[3];
+    size_t kept; /* bytes of its part of the RPC's memory */
+    void (*begin)(void *kept);
+    void *(*make)(void);
+    void (*release)(void *state);
+    size_t (*save)(void *state, uint8_t *image, size_t room);
+    int (*load)(void *state, const uint8_t *image, size_t size);
+};
+
+struct ts_tables {
+    const struct ts_element *elements;
+    uint32_t element_count;
+    const struct ts_method *methods;
+    uint32_t method_count;
+    const struct ts_root *roots;
+    bool pass_unknown;
+};
+
+#define TS_ALIGNED(SIZE) (((SIZE) + 15) & ~(size_t)15)
+
+struct ts_part {
+    void *state;
+    size_t kept; /* where its part of an RPC's memory lies */
+    pthread_mutex_t lock;
+};
+
+struct ts_chain {
+    uint64_t clock, rpcs;
+    struct ts_part parts[];
+};
+
+/* At the start of an RPC's memory; zeroed by the carrier. */
+struct ts_rpc_head {
+    bool begun;
+    uint32_t entered; /* elements 0 … entered - 1 */
+    uint32_t method;  /* UINT32_MAX: not covered */
+    uint64_t number;
+    struct ts_call call;
+    struct ts_arena keep;
+};
+
+/* ---------------------------------------------------------------- outside facts */
+
+static int64_t ts_rpc_now(void *context)
+{
+    const struct ts_rpc *rpc = context;
+    return rpc->carrier->now(rpc->ctx);
+}
+
+static uint64_t ts_rpc_draw(void *context)
+{
+    const struct ts_rpc *rpc = context;
+    return rpc->carrier->draw(rpc->ctx);
+}
+
+static void ts_rpc_trace(void *context, ts_slice text)
+{
+    const struct ts_rpc *rpc = context;
+    if (rpc->carrier->trace != NULL) {
+        rpc->carrier->trace(rpc->ctx, text);
+    }
+}
+
+static const struct ts_host ts_rpc_host = {ts_rpc_now, ts_rpc_draw, ts_rpc_trace, NULL};
+
+/* `rpc.headers` or `rpc.trailers`. */
+struct ts_headers {
+    enum ts_side side;
+};
+
+/* What is not UTF-8 counts as absent. */
+TS_INLINE bool ts_header_get(struct ts_call *call, const struct ts_headers *headers, ts_slice name, ts_slice *value)
+{
+    const struct ts_rpc *rpc = call->context;
+    *value = TS_EMPTY;
+    bool found = rpc->carrier->header_get(rpc->ctx, headers->side, name, value) != 0 && ts_is_utf8(*value);
+    *value = found ? ts_copy(call, *value) : TS_EMPTY;
+    if (call->tape != NULL) {
+        ts_write_u8(call->tape, 'a');
+        ts_write_u8(call->tape, found);
+        if (found) {
+            ts_write_text(call->tape, *value);
+        }
+    }
+    return found;
+}
+
+TS_INLINE void ts_header_set(struct ts_call *call, const struct ts_headers *headers, ts_slice name, ts_slice value)
+{
+    const struct ts_rpc *rpc = call->context;
+    rpc->carrier->header_set(rpc->ctx, headers->side, name, value);
+}
+
+TS_INLINE void ts_header_remove(struct ts_call *call, const struct ts_headers *headers, ts_slice name)
+{
+    const struct ts_rpc *rpc = call->context;
+    rpc->carrier->header_remove(rpc->ctx, headers->side, name);
+}
+
+/* ---------------------------------------------------------------- texts and messages */
+
+TS_INLINE ts_slice ts_kept(struct ts_arena *arena, ts_slice text)
+{
+    if (text.size == 0) {
+        return TS_EMPTY;
+    }
+    uint8_t *data = ts_take(arena, text.size);
+    memcpy(data, text.data, text.size);
+    return (ts_slice){data, text.size};
+}
+
+TS_INLINE void *ts_copied(struct ts_arena *arena, const void *data, size_t size)
+{
+    return size == 0 ? NULL : memcpy(ts_take(arena, size), data, size);
+}
+
+/* What look-ups need of a map, in memory that lasts. */
+static __attribute__((unused)) const struct ts_map *ts_map_kept(struct ts_arena *arena, const struct ts_map *map)
+{
+    struct ts_map *made = ts_copied(arena, map, sizeof *map);
+    made->items = ts_copied(arena, map->items, map->count * sizeof *map->items);
+    made->index = ts_copied(arena, map->index, map->words * sizeof *map->index);
+    for (uint32_t i = 0; i < map->count; i++) {
+        made->items[i].key.content = ts_kept(arena, map->items[i].key.content);
+        made->items[i].value.content = TS_EMPTY;
+    }
+    return made;
+}
+
+TS_INLINE ts_slice ts_both(struct ts_arena *arena, const char *first, ts_slice second)
+{
+    uint32_t size = (uint32_t)strlen(first);
+    uint8_t *data = ts_take(arena, (size_t)size + second.size);
+    memcpy(data, first, size);
+    if (second.size > 0) {
+        memcpy(data + size, second.data, second.size);
+    }
+    return (ts_slice){data, size + second.size};
+}
+
+/* A message between elements. */
+struct ts_passing {
+    const struct ts_root *root;
+    ts_slice data;
+    void *found;
+    bool replaced;
+};
+
+/* Another message takes its place; false: it is malformed. */
+static bool ts_take_message(struct ts_call *call, struct ts_passing *passing, ts_slice data)
+{
+    passing->data = data;
+    passing->found = NULL;
+    if (passing->root->size == 0) {
+        return true;
+    }
+    passing->found = ts_zeroed(&call->arena, passing->root->size);
+    struct ts_cursor c = ts_cursor(data, &call->arena);
+    return passing->root->scan(passing->found, &c);
+}
+
+/* Write down what an element assigned. */
+static bool ts_settle(struct ts_call *call, struct ts_passing *passing)
+{
+    const struct ts_root *root = passing->root;
+    if (passing->found == NULL || root->changed == NULL || !root->changed(passing->found)) {
+        return false;
+    }
+    struct ts_pieces whole = {&passing->data, 1, 1, 1};
+    struct ts_buffer made = ts_buffer(&call->arena);
+    root->rewrite(passing->found, &whole, &made);
+    passing->replaced = true;
+    ts_take_message(call, passing, ts_written(&made)); /* what we wrote is well formed */
+    return true;
+}
+
+/* A text that is there, even when it is empty. */
+TS_INLINE ts_slice ts_there(ts_slice text)
+{
+    return text.data == NULL ? TS_TEXT("") : text;
+}
+
+/* ---------------------------------------------------------------- verdicts */
+
+TS_INLINE void ts_forwarding(struct ts_verdict *out)
+{
+    *out = (struct ts_verdict){.action = TS_FORWARD, .element = TS_NOBODY};
+}
+
+TS_INLINE void ts_refusing(struct ts_verdict *out, int code, ts_slice text, uint32_t element)
+{
+    *out = (struct ts_verdict){.action = TS_REJECT, .code = code, .text = text, .element = element};
+}
+
+static void ts_refuse_malformed(struct ts_call *call, struct ts_verdict *out, const struct ts_root *root)
+{
+    ts_slice name = {(const uint8_t *)root->name, (uint32_t)strlen(root->name)};
+    ts_refusing(out, TS_INVALID_ARGUMENT, ts_both(&call->arena, "malformed ", name), TS_NOBODY);
+}
+
+TS_INLINE int64_t ts_longer(int64_t after, int64_t more)
+{
+    return more <= 0 ? after : after > INT64_MAX - more ? INT64_MAX : after + more;
+}
+
+/* ---------------------------------------------------------------- one element */
+
+static void ts_log_call(const struct ts_step *step, enum ts_hook hook, uint32_t element, uint64_t number, ts_slice came, const ts_slice *rewritten)
+{
+    const struct ts_rpc *rpc = step->rpc;
+    struct ts_arena *arena = &step->call->arena;
+    struct ts_writer arguments = {NULL, 0, 0}, result = {NULL, 0, 0};
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1) {
+            arguments = (struct ts_writer){ts_take(arena, arguments.size), arguments.size, 0};
+            result = (struct ts_writer){ts_take(arena, result.size), result.size, 0};
+        }
+        ts_write_text(&arguments, rpc->method);
+        ts_write_text(&arguments, rpc->peer);
+        ts_write_bytes(&result, step->verdict.data, step->verdict.size);
+        if (hook == TS_HOOK_FINISH) {
+            ts_write_i64(&arguments, step->code);
+            ts_write_i64(&arguments, step->cause);
+            ts_write_i64(&arguments, step->elapsed);
+        } else {
+            ts_write_text(&arguments, came);
+            ts_write_u8(&result, rewritten != NULL);
+            ts_write_text(&result, rewritten == NULL ? TS_EMPTY : *rewritten);
+        }
+    }
+    const struct ts_writer *tape = step->call->tape;
+    struct ts_record record = {
+        .sequence = step->sequence,
+        .rpc = number,
+        .element = element,
+        .hook = hook,
+        .arguments = {arguments.data, (uint32_t)arguments.size},
+        .tape = {tape->data, (uint32_t)(tape->size < tape->room ? tape->size : tape->room)},
+        .result = {result.data, (uint32_t)result.size},
+    };
+    rpc->carrier->record(rpc->ctx, &record);
+}
+
+static struct ts_step ts_step_of(const struct ts_tables *tables, ts_chain *chain, struct ts_rpc_head *head, const struct ts_rpc *rpc, uint32_t element)
+{
+    return (struct ts_step){
+        .state = chain->parts[element].state,
+        .kept = (uint8_t *)head + chain->parts[element].kept,
+        .call = &head->call,
+        .rpc = rpc,
+        .keep = &head->keep,
+        .method = head->method,
+        .lock = tables->elements[element].locks ? &chain->parts[element].lock : NULL,
+        .clock = &chain->clock,
+        .action = TS_FORWARD,
+    };
+}
+
+/* Run one hook of one element; what it says is in the step. */
+static void ts_run(const struct ts_tables *tables, struct ts_rpc_head *head, struct ts_step *step, enum ts_hook hook, uint32_t element, struct ts_passing *passing)
+{
+    const struct ts_element *code = &tables->elements[element];
+    if (code->hooks[hook] == NULL) {
+        return;
+    }
+    struct ts_writer tape = {NULL, 0, 0};
+    bool logging = step->rpc->carrier->record != NULL && code->defines[hook];
+    ts_slice came = passing == NULL ? TS_EMPTY : passing->data;
+    head->call.context = (void *)(uintptr_t)step->rpc;
+    head->call.timed = false;
+    if (logging) {
+        tape = (struct ts_writer){ts_take(&head->call.arena, TS_TAPE_ROOM), TS_TAPE_ROOM, 0};
+        head->call.tape = &tape;
+    }
+    if (passing != NULL) {
+        step->scanned = step->changing = passing->found;
+        step->body = came;
+    }
+    code->hooks[hook](step);
+    bool rewritten = passing != NULL && ts_settle(&head->call, passing);
+    if (logging) {
+        ts_log_call(step, hook, element, head->number, came, rewritten ? &passing->data : NULL);
+    }
+    head->call.tape = NULL;
+}
+
+/* ---------------------------------------------------------------- the chain */
+
+static uint32_t ts_method_of(const struct ts_tables *tables, ts_slice path)
+{
+    for (uint32_t i = 0; i < tables->method_count; i++) {
+        const struct ts_method *method = &tables->methods[i];
+        if (method->size == path.size && memcmp(method->path, path.data, path.size) == 0) {
+            return i;
+        }
+    }
+    return UINT32_MAX;
+}
+
+static void ts_begin(const struct ts_tables *tables, ts_chain *chain, struct ts_rpc_head *head, const struct ts_rpc *rpc)
+{
+    if (!head->begun) {
+        head->begun = true;
+        head->method = ts_method_of(tables, rpc->method);
+        head->number = __atomic_fetch_add(&chain->rpcs, 1, __ATOMIC_RELAXED);
+        ts_call_begin(&head->call, &ts_rpc_host, NULL);
+        ts_arena_begin(&head->keep);
+    } else {
+        ts_arena_end(&head->call.arena); /* what the last call handed out */
+    }
+}
+
+/* The `response` of the elements before `end`, last first. */
+static void ts_replies(const struct ts_tables *tables, ts_chain *chain, struct ts_rpc_head *head, const struct ts_rpc *rpc, uint32_t end, ts_slice message, struct ts_verdict *out)
+{
+    struct ts_passing passing = {.root = &tables->roots[tables->methods[head->method].reply]};
+    int64_t after = 0;
+    bool good = ts_take_message(&head->call, &passing, message);
+    for (uint32_t i = end; good && i-- > 0;) {
+        struct ts_step step = ts_step_of(tables, chain, head, rpc, i);
+        ts_run(tables, head, &step, TS_HOOK_RESPONSE, i, &passing);
+        if (step.action == TS_REJECT) {
+            ts_refusing(out, (int)step.status, step.text, i);
+            return;
+        }
+        if (step.action == TS_RESPOND) {
+            passing.replaced = true;
+            good = ts_take_message(&head->call, &passing, step.text);
+        }
+        after = ts_longer(after, step.after);
+    }
+    if (!good) {
+        ts_refuse_malformed(&head->call, out, passing.root);
+        return;
+    }
+    ts_forwarding(out);
+    out->rewritten = passing.replaced;
+    out->message = passing.replaced ? passing.data : TS_EMPTY;
+    out->after = after;
+}
+
+static void ts_requests(const struct ts_tables *tables, ts_chain *chain, struct ts_rpc_head *head, const struct ts_rpc *rpc, ts_slice message, struct ts_verdict *out)
+{
+    struct ts_passing passing = {.root = &tables->roots[tables->methods[head->method].request]};
+    int64_t after = 0;
+    ts_slice to = TS_EMPTY;
+    if (!ts_take_message(&head->call, &passing, message)) {
+        ts_refuse_malformed(&head->call, out, passing.root);
+        return;
+    }
+    for (uint32_t i = 0; i < tables->element_count; i++) {
+        struct ts_step step = ts_step_of(tables, chain, head, rpc, i);
+        if (i == head->entered) {
+            head->entered++;
+            if (tables->elements[i].begin != NULL) {
+                tables->elements[i].begin(step.kept);
+            }
+        }
+        ts_run(tables, head, &step, TS_HOOK_REQUEST, i, &passing);
+        if (step.action == TS_REJECT) {
+            ts_refusing(out, (int)step.status, step.text, i);
+            return;
+        }
+        if (step.action == TS_RESPOND) {
+            ts_replies(tables, chain, head, rpc, i, step.text, out);
+            if (out->action == TS_FORWARD) {
+                ts_slice body = out->rewritten ? out->message : step.text;
+                *out = (struct ts_verdict){.action = TS_RESPOND, .text = body, .element = i};
+            }
+            return;
+        }
+        after = ts_longer(after, step.after);
+        to = step.to.data == NULL ? to : step.to;
+    }
+    ts_forwarding(out);
+    out->rewritten = passing.replaced;
+    out->message = passing.replaced ? passing.data : TS_EMPTY;
+    out->after = after;
+    out->to = to;
+}
+
+static void ts_elements_request(const struct ts_tables *tables, ts_chain *chain, void *rpc_state, const struct ts_rpc *rpc, ts_slice message, struct ts_verdict *out)
+{
+    struct ts_rpc_head *head = rpc_state;
+    ts_begin(tables, chain, head, rpc);
+    if (head->method != UINT32_MAX) {
+        ts_requests(tables, chain, head, rpc, message, out);
+    } else if (tables->pass_unknown) {
+        ts_forwarding(out);
+    } else {
+        ts_refusing(out, TS_UNIMPLEMENTED, ts_both(&head->call.arena, "no policy covers ", rpc->method), TS_NOBODY);
+    }
+}
+
+static void ts_elements_response(const struct ts_tables *tables, ts_chain *chain, void *rpc_state, const struct ts_rpc *rpc, ts_slice message, struct ts_verdict *out)
+{
+    struct ts_rpc_head *head = rpc_state;
+    ts_begin(tables, chain, head, rpc);
+    if (head->method == UINT32_MAX) {
+        ts_forwarding(out);
+    } else {
+        ts_replies(tables, chain, head, rpc, head->entered, message, out);
+    }
+}
+
+static void ts_elements_finish(const struct ts_tables *tables, ts_chain *chain, void *rpc_state, const struct ts_rpc *rpc, int code, enum ts_cause cause, int64_t elapsed, struct ts_ending *out)
+{
+    struct ts_rpc_head *head = rpc_state;
+    *out = (struct ts_ending){0, 0};
+    if (!head->begun) {
+        return;
+    }
+    ts_arena_end(&head->call.arena);
+    for (uint32_t i = head->entered; i-- > 0;) {
+        struct ts_step step = ts_step_of(tables, chain, head, rpc, i);
+        step.code = code;
+        step.cause = cause;
+        step.elapsed = elapsed;
+        ts_run(tables, head, &step, TS_HOOK_FINISH, i, NULL);
+        if (step.retry) {
+            out->after = out->after < step.after ? step.after : out->after;
+            out->retry = 1;
+        }
+    }
+    ts_call_end(&head->call);
+    ts_arena_end(&head->keep);
+    head->begun = false;
+    head->entered = 0;
+}
+
+static ts_chain *ts_elements_new(const struct ts_tables *tables)
+{
+    ts_chain *chain = calloc(1, sizeof *chain + tables->element_count * sizeof chain->parts[0]);
+    if (chain == NULL) {
+        return NULL;
+    }
+    size_t kept = TS_ALIGNED(sizeof(struct ts_rpc_head));
+    for (uint32_t i = 0; i < tables->element_count; i++) {
+        struct ts_part *part = &chain->parts[i];
+        part->kept = kept;
+        kept += TS_ALIGNED(tables->elements[i].kept);
+        part->state = tables->elements[i].make();
+        if (part->state == NULL) {
+            while (i-- > 0) {
+                tables->elements[i].release(chain->parts[i].state);
+                pthread_mutex_destroy(&chain->parts[i].lock);
+            }
+            free(chain);
+            return NULL;
+        }
+        pthread_mutex_init(&part->lock, NULL);
+    }
+    return chain;
+}
+
+static void ts_elements_free(const struct ts_tables *tables, ts_chain *chain)
+{
+    for (uint32_t i = 0; chain != NULL && i < tables->element_count; i++) {
+        tables->elements[i].release(chain->parts[i].state);
+        pthread_mutex_destroy(&chain->parts[i].lock);
+    }
+    free(chain);
+}
+
+static size_t ts_elements_save(const struct ts_tables *tables, ts_chain *chain, uint32_t element, uint8_t *image, size_t room)
+{
+    if (element >= tables->element_count) {
+        return 0;
+    }
+    pthread_mutex_lock(&chain->parts[element].lock);
+    size_t size = tables->elements[element].save(chain->parts[element].state, image, room);
+    pthread_mutex_unlock(&chain->parts[element].lock);
+    return size;
+}
+
+static int ts_elements_load(const struct ts_tables *tables, ts_chain *chain, uint32_t element, const uint8_t *image, size_t size)
+{
+    if (element >= tables->element_count) {
+        return -1;
+    }
+    pthread_mutex_lock(&chain->parts[element].lock);
+    int result = tables->elements[element].load(chain->parts[element].state, image, size);
+    pthread_mutex_unlock(&chain->parts[element].lock);
+    return result;
+}
+
+/* Take the element's lock and a number in the order of calls. */
+TS_INLINE void ts_lock(struct ts_step *step)
+{
+    if (step->lock != NULL) {
+        pthread_mutex_lock(step->lock);
+    }
+    step->sequence = __atomic_fetch_add(step->clock, 1, __ATOMIC_RELAXED);
+}
+
+TS_INLINE void ts_unlock(struct ts_step *step)
+{
+    if (step->lock != NULL) {
+        pthread_mutex_unlock(step->lock);
+    }
+}
+
+#endif
