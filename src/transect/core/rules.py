@@ -56,7 +56,8 @@ class Scope:
 
     @cached_property
     def fields(self) -> dict[str, StateField]:
-        return {f.name: f for f in self.program.state}
+        """State; what `migrate` reads of the old one too, under names that begin with `old.`."""
+        return {f.name: f for f in (*self.program.state, *self.program.old_state)}
 
     @cached_property
     def functions(self) -> dict[str, ir.Function]:

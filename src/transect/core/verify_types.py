@@ -256,7 +256,8 @@ def place_faults(place: ir.Place, scope: Scope) -> Faults:
         yield f"the place is {spell(found)}, not {spell(place.type)}"
     match place:
         case ir.StatePlace(field=name) | ir.EntryPlace(field=name):
-            if scope.fields[name].kind in (FieldKind.PARAM, FieldKind.GIVEN):
+            old = scope.fields[name] in scope.program.old_state
+            if old or scope.fields[name].kind in (FieldKind.PARAM, FieldKind.GIVEN):
                 yield f".{name} is read-only"
             if isinstance(place, ir.EntryPlace):
                 yield from key_faults(name, place.key, scope)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types of state as plain JSON values and back, for schemas that are stored and sent.
+
+`"int"`, `"u8"`, `"bool"` …; everything else is an object with one key that names it: `{"text": 64}`,
+`{"option": T}`, `{"tuple": [T, …]}`, `{"key": "Client"}`, `{"enum": …}`, `{"struct": …}`, `{"array": [T, n]}`,
+`{"tally": [K, V, capacity]}` and likewise the other tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transect.core.codec import CodecError, decode, encode
+from transect.core.types import (
+    BOOL,
+    DURATION,
+    FLOAT,
+    INSTANT,
+    INT,
+    STORAGE,
+    U64,
+    ArrayType,
+    BytesType,
+    CounterType,
+    EnumType,
+    HistogramType,
+    KeyType,
+    OptionType,
+    StructField,
+    StructType,
+    TableKind,
+    TableType,
+    TextType,
+    TupleType,
+    Type,
+    spell,
+)
+
+_PLAIN: dict[str, Type] = {
+    "int": INT,
+    "u64": U64,
+    **STORAGE,
+    "bool": BOOL,
+    "float": FLOAT,
+    "instant": INSTANT,
+    "duration": DURATION,
+    "counter": CounterType(),
+    "histogram": HistogramType(),
+}
+_NAMES = {t: name for name, t in _PLAIN.items()}
+
+
+class SchemaError(ValueError):
+    """What is no schema, or of a version that is not known."""
+
+
+def type_json(t: Type) -> Any:
+    """The type as a JSON value."""
+    if t in _NAMES:
+        return _NAMES[t]
+    match t:
+        case TextType(bound=bound):
+            return {"text": bound}
+        case BytesType(bound=bound):
+            return {"bytes": bound}
+        case KeyType(name=name):
+            return {"key": name}
+        case OptionType(item=item):
+            return {"option": type_json(item)}
+        case TupleType(items=items):
+            return {"tuple": [type_json(item) for item in items]}
+        case EnumType(name=name, members=members, open=is_open):
+            return {"enum": {"name": name, "open": is_open, "members": dict(members)}}
+        case StructType(name=name, fields=fields):
+            return {"struct": {"name": name, "fields": [_field_json(f) for f in fields]}}
+        case TableType(kind=kind, key=key, value=value, capacity=capacity):
+            return {str(kind): [type_json(key), type_json(value), capacity]}
+        case ArrayType(item=item, length=length):
+            return {"array": [type_json(item), length]}
+        case _:
+            raise AssertionError(f"{spell(t)} is no type of state")
+
+
+def _field_json(f: StructField) -> dict[str, Any]:
+    made: dict[str, Any] = {"name": f.name, "type": type_json(f.type)}
+    if not f.required:
+        made["default"] = encode(f.type, f.default).hex()
+    return made
+
+
+def type_from_json(data: Any) -> Type:
+    """The type that a JSON value describes.  Raises `SchemaError`."""
+    try:
+        return _type(data)
+    except (KeyError, TypeError, ValueError, AttributeError, CodecError) as error:
+        raise SchemaError(f"no type of state: {data!r}") from error
+
+
+def _type(data: Any) -> Type:
+    if isinstance(data, str):
+        return _PLAIN[data]
+    ((what, inner),) = data.items()
+    match what:
+        case "text":
+            return TextType(inner)
+        case "bytes":
+            return BytesType(inner)
+        case "key":
+            return KeyType(inner)
+        case "option":
+            return OptionType(_type(inner))
+        case "tuple":
+            return TupleType(tuple(map(_type, inner)))
+        case "enum":
+            return EnumType(inner["name"], tuple(inner["members"].items()), inner["open"])
+        case "struct":
+            return StructType(inner["name"], tuple(map(_field, inner["fields"])))
+        case "array":
+            item, length = inner
+            return ArrayType(_type(item), length)
+        case _:
+            key, value, capacity = inner
+            return TableType(TableKind(what), _type(key), _type(value), capacity)
+
+
+def _field(data: Any) -> StructField:
+    t = _type(data["type"])
+    if "default" not in data:
+        return StructField(data["name"], t)
+    return StructField(data["name"], t, decode(t, bytes.fromhex(data["default"])), False)
