@@ -12,6 +12,7 @@ from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.bodies.context import Typing, convert, join, short, widen
 from transect.core.frontend.bodies.facts import AtLeast, AtMost, Fact, Facts, Has, NonEmpty, implied, interval
+from transect.core.frontend.surface import BUILTIN_FUNCTIONS, CASTS, DURATION_UNITS, FUNCTIONS
 from transect.core.ir import Expr, OverRange, OverState, OverValue, Part, ReduceOp, Source
 from transect.core.types import (
     BOOL,
@@ -37,6 +38,10 @@ from transect.core.types import (
 )
 
 MAX_STEPS = 1 << 24
+
+
+_HARMLESS = BUILTIN_FUNCTIONS | set(CASTS) | set(DURATION_UNITS) | (FUNCTIONS - {"drop"})
+"""Functions of the language which write nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +366,10 @@ class Loops(Typing):
             case ast.Call(func=ast.Attribute(value=value, attr="put" | "pop_first" | "get")):
                 field = self.own(value)
                 return facts if field is None else facts.write_field(field, removes=True)
+            case ast.Call(func=ast.Name(id=name)) if name in _HARMLESS and self.scope.lookup(name) is None:
+                return facts
+            case ast.Call(func=ast.Attribute(attr="startswith" | "endswith")):
+                return facts
             case ast.Call(func=ast.Attribute(value=ast.Name() | ast.Call())) | ast.Call(func=ast.Name()):
                 return facts.write_anything()
             case _:
