@@ -15,10 +15,10 @@ import grpc
 from grpc import aio
 
 from transect.rpc.grpcio import bases
-from transect.rpc.grpcio.ending import CANCELLED, DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, status
+from transect.rpc.grpcio.ending import DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, status
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import changed, pairs
-from transect.rpc.grpcio.server import Handlers, Serving, Stop, code_of, identity, kind_of, rebuilt
+from transect.rpc.grpcio.server import Handlers, Serving, Stop, code_of, ended, identity, kind_of, rebuilt
 from transect.rpc.grpcio.steps import NS
 
 log = logging.getLogger(__name__)
@@ -162,6 +162,8 @@ class Context(bases.AioServicerContext):
         self._rpc = rpc
         self._initial: Any = None
         self._sent = False
+        self._trailing: Any = ()  # the handler's
+        self._trailers: dict[str, str | None] = {}  # the chain's changes
         self._answer: bytes | None = None  # of a `Respond`
         self._refusal: Decision | None = None
         inner.add_done_callback(partial(ended, rpc))
@@ -265,9 +267,15 @@ class Context(bases.AioServicerContext):
             case Action.OVER:
                 raise Stop
         if out[3]:
-            await asyncio.sleep(out[3] * NS)
+            await self._wait(out[3] * NS)
         await self._apply()
         return out[2]
+
+    async def _wait(self, seconds: float) -> None:
+        left = self._inner.time_remaining()
+        await asyncio.sleep(seconds if left is None else min(seconds, left))
+        if left is not None and seconds >= left:
+            await self._abort(DEADLINE_EXCEEDED, "Deadline Exceeded", Cause.DEADLINE)
 
     async def _abort(self, code: int, text: str, cause: Cause) -> None:
         await self._apply()
@@ -280,7 +288,8 @@ class Context(bases.AioServicerContext):
             return
         trailers = self._rpc.changes(Side.TRAILERS)
         if trailers:
-            self._inner.set_trailing_metadata(changed(self._inner.trailing_metadata(), trailers))
+            self._trailers.update(trailers)
+            self._inner.set_trailing_metadata(changed(self._trailing, tuple(self._trailers.items())))
         changes = self._rpc.changes(Side.RESPONSE)
         if not self._sent and (changes or self._initial is not None):
             self._sent = True
@@ -315,7 +324,8 @@ class Context(bases.AioServicerContext):
         self._rpc.receive(Side.RESPONSE, pairs(initial_metadata))
 
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
-        self._inner.set_trailing_metadata(trailing_metadata)
+        self._trailing = trailing_metadata
+        self._inner.set_trailing_metadata(changed(trailing_metadata, tuple(self._trailers.items())))
         if self._touches.replies:
             self._rpc.receive(Side.TRAILERS, pairs(trailing_metadata))
 
@@ -374,13 +384,3 @@ class Context(bases.AioServicerContext):
 
     def done(self) -> bool:
         return self._inner.done()  # type: ignore[no-any-return]
-
-
-def ended(rpc: Rpc, context: Any) -> None:
-    """The RPC is over; if the handler had not ended it, its client has."""
-    if not rpc.finished:
-        left = context.time_remaining()
-        if left is not None and left <= 0.0:
-            rpc.finish(DEADLINE_EXCEEDED, Cause.DEADLINE)
-        else:
-            rpc.finish(CANCELLED, Cause.CANCEL)

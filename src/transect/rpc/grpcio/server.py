@@ -21,6 +21,10 @@ from transect.rpc.grpcio.steps import NS
 
 log = logging.getLogger(__name__)
 
+NEAR = (
+    0.01  # seconds before its deadline in which a cancelled RPC counts as late: the client's clock decided so
+)
+
 
 class Handlers(grpc.GenericRpcHandler):
     """Wraps what another finds."""
@@ -216,7 +220,10 @@ class ServedCall:
         return out[2]
 
     def _wait(self, seconds: float) -> None:
-        time.sleep(min(seconds, self.context.time_remaining()))
+        left = self.context.time_remaining()
+        time.sleep(min(seconds, left))
+        if seconds >= left:
+            self.abort(DEADLINE_EXCEEDED, "Deadline Exceeded", Cause.DEADLINE)
         if not self.context.is_active():
             ended(self.rpc, self.context)
             raise Stop
@@ -335,7 +342,8 @@ def code_of(context: Any) -> int:
 def ended(rpc: Rpc, context: Any) -> None:
     """The RPC is over; if the handler had not ended it, its client has."""
     if not rpc.finished:
-        if (context.time_remaining() or 0.0) <= 0.0:
+        left = context.time_remaining()
+        if left is not None and left <= NEAR:
             rpc.finish(DEADLINE_EXCEEDED, Cause.DEADLINE)
         else:
             rpc.finish(CANCELLED, Cause.CANCEL)
@@ -352,6 +360,8 @@ class Context(grpc.ServicerContext):
         self._rpc = rpc
         self._initial: Any = None
         self._sent = False
+        self._trailing: Any = ()  # the handler's
+        self._trailers: dict[str, str | None] = {}  # the chain's changes
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -363,14 +373,16 @@ class Context(grpc.ServicerContext):
         self._rpc.receive(Side.RESPONSE, pairs(initial_metadata))
 
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
-        self._inner.set_trailing_metadata(trailing_metadata)
+        self._trailing = trailing_metadata
+        self._inner.set_trailing_metadata(changed(trailing_metadata, tuple(self._trailers.items())))
         self._rpc.receive(Side.TRAILERS, pairs(trailing_metadata))
 
     def apply(self) -> None:
         """Send what is held back, with what the chain has set."""
         trailers = self._rpc.changes(Side.TRAILERS)
         if trailers:
-            self._inner.set_trailing_metadata(changed(self._inner.trailing_metadata(), trailers))
+            self._trailers.update(trailers)
+            self._inner.set_trailing_metadata(changed(self._trailing, tuple(self._trailers.items())))
         changes = self._rpc.changes(Side.RESPONSE)
         if not self._sent and (changes or self._initial is not None):
             self._sent = True
