@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real gRPC service to try policies on, and a caller for it.
+
+python -m transect.rpc.echo serve --port 50051
+python -m transect.rpc.echo say --to 127.0.0.1:50051 --user bob hello
+
+package echo;
+message Ask    { string user = 1; string key = 2; string text = 3; }
+message Answer { string text = 1; }
+service Echo   { rpc Say(Ask) returns (Answer); rpc Chat(stream Ask) returns (stream Answer); }
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+SERVICE = "echo.Echo"
+
+
+def _file() -> descriptor_pb2.FileDescriptorProto:
+    file = descriptor_pb2.FileDescriptorProto(name="transect/echo.proto", package="echo", syntax="proto3")
+    for name, fields in {"Ask": ("user", "key", "text"), "Answer": ("text",)}.items():
+        message = file.message_type.add(name=name)
+        for number, field in enumerate(fields, 1):
+            kind = descriptor_pb2.FieldDescriptorProto
+            message.field.add(name=field, number=number, type=kind.TYPE_STRING, label=kind.LABEL_OPTIONAL)
+    service = file.service.add(name="Echo")
+    for name, streams in (("Say", False), ("Chat", True)):
+        service.method.add(
+            name=name,
+            input_type=".echo.Ask",
+            output_type=".echo.Answer",
+            client_streaming=streams,
+            server_streaming=streams,
+        )
+    return file
+
+
+POOL = descriptor_pool.Default()
+POOL.Add(_file())
+Ask: Any = message_factory.GetMessageClass(POOL.FindMessageTypeByName("echo.Ask"))
+Answer: Any = message_factory.GetMessageClass(POOL.FindMessageTypeByName("echo.Answer"))
+DESCRIPTOR = POOL.FindServiceByName(SERVICE)
+
+
+class Stub:
+    """What a generated stub would be."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        coding = {
+            "request_serializer": Ask.SerializeToString,
+            "response_deserializer": Answer.FromString,
+        }
+        self.Say = channel.unary_unary(f"/{SERVICE}/Say", **coding)
+        self.Chat = channel.stream_stream(f"/{SERVICE}/Chat", **coding)
+
+
+def _say(request: Any, context: grpc.ServicerContext) -> Any:
+    return Answer(text=request.text)
+
+
+def _chat(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+    for request in requests:
+        yield Answer(text=request.text)
+
+
+def serve(port: int = 0, workers: int = 8) -> tuple[grpc.Server, int]:
+    """A running server on loopback and its port (0: any free one); `stop` ends it.  Raises RuntimeError: port taken."""
+    server = grpc.server(futures.ThreadPoolExecutor(workers), options=(("grpc.so_reuseport", 0),))
+    coding = {"request_deserializer": Ask.FromString, "response_serializer": Answer.SerializeToString}
+    handlers = {
+        "Say": grpc.unary_unary_rpc_method_handler(_say, **coding),
+        "Chat": grpc.stream_stream_rpc_method_handler(_chat, **coding),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    _reflect(server)
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    return server, bound
+
+
+def _reflect(server: grpc.Server) -> None:
+    """Say what the service is to who asks (a chain file without `protos=` does)."""
+    from grpc_reflection.v1alpha import reflection
+
+    reflection.enable_server_reflection((SERVICE, reflection.SERVICE_NAME), server)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m transect.rpc.echo", description="A service to try policies on."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    serving = verbs.add_parser("serve", help="answer each call with its own text, until Ctrl-C")
+    serving.add_argument("--port", type=int, default=50051)
+    saying = verbs.add_parser("say", help="call it once and print the answer; ends with 1 when refused")
+    saying.add_argument("--to", default="127.0.0.1:50051", metavar="HOST:PORT")
+    saying.add_argument("--user", default="")
+    saying.add_argument("text")
+    chosen = parser.parse_args(arguments)
+    return _serve(chosen.port) if chosen.verb == "serve" else _call(chosen.to, chosen.user, chosen.text)
+
+
+def _serve(port: int) -> int:
+    try:
+        server, bound = serve(port)
+    except RuntimeError:
+        print(f"port {port} is taken; give another: --port 0 takes any", file=sys.stderr)
+        return 2
+    print(f"{SERVICE} on 127.0.0.1:{bound}; Ctrl-C stops it", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: server.stop(0))
+    try:
+        server.wait_for_termination()
+    except KeyboardInterrupt:
+        server.stop(0)
+    return 0
+
+
+def _call(to: str, user: str, text: str) -> int:
+    metadata = (("user", user),) if user else ()
+    with grpc.insecure_channel(to) as channel:
+        try:
+            answer = Stub(channel).Say(Ask(user=user, text=text), metadata=metadata, timeout=10)
+        except grpc.RpcError as error:
+            print(f"{error.code().name}: {error.details()}")
+            return 1
+    print(answer.text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
