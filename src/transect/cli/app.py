@@ -114,8 +114,8 @@ def _alone_with_version(
     version: Annotated[bool, typer.Option("--version", help="Show which transect this is.")] = False,
 ) -> int:
     if version:
-        from transect.cli.version import version as installed
+        from transect import __version__
 
-        print(f"{NAME} {installed()}")
+        print(f"{NAME} {__version__}")
         raise typer.Exit(Exit.DONE)
     return _alone(context)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,8 +26,7 @@ def bench(
     Each claim has a target and a baseline measured beside it. A claim that does not hold ends the run with 1, one that
     could not be decided (noise, something missing) with 4.
     """
-    folder = claims.folder()
-    known = claims.known(folder)
+    known = claims.known(claims.folder())
     if listed:
         print("\n".join(known))
         return Exit.DONE
@@ -36,14 +34,14 @@ def bench(
         if name not in known:
             close = closest(name, known)
             return usage(f"no claim `{name}`", f"did you mean {close}?" if close else "transect bench --list")
-    results = [_measured(folder / name, quiet=as_json) for name in ids or known]
+    results = [_measured(known[name], quiet=as_json) for name in ids or known]
     if as_json:
         print(json.dumps(results, indent=2))
     return claims.verdict(results)
 
 
-def _measured(folder: Path, *, quiet: bool) -> claims.Result:
-    result = claims.measure(folder)
+def _measured(claim: claims.Claim, *, quiet: bool) -> claims.Result:
+    result = claims.measure(claim)
     if not quiet:
-        print("\n".join(claims.lines(result)), flush=True)
+        print("\n".join(claims.lines(claim, result)), flush=True)
     return result

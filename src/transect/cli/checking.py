@@ -108,11 +108,11 @@ def print_result(result: Checked, form: Format) -> None:
 
             print(to_json(result.diagnostics))
         case Format.SARIF:
+            from transect import __version__
             from transect.base.formats import to_sarif
-            from transect.cli.version import version
             from transect.errors import titles
 
-            print(to_sarif(result.diagnostics, version=version(), titles=titles()))
+            print(to_sarif(result.diagnostics, version=__version__, titles=titles()))
         case Format.GITHUB:
             from transect.base.formats import to_github
 

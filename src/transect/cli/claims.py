@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The claims of a checkout: `benchmarks/ID/run.py --json` measures one and prints its result as a JSON object.
+"""The claims of a checkout: `benchmarks/FOLDER/expected.toml` states one, `run.py` beside it measures it.
 
-What it says on stderr passes through.  A run that ends with exit code 3 could not run here; its claim stays undecided.
+`run.py` prints its result as a JSON object; what it says on stderr passes through.  A run that ends with exit code 3 could not run here; its claim stays undecided.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,37 +31,44 @@ def folder() -> Path:
     )
 
 
-def known(benchmarks: Path) -> list[str]:
-    """The claims there are."""
-    return sorted(path.parent.name for path in benchmarks.glob("*/run.py"))
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim and where it is measured."""
+
+    id: str
+    folder: Path
+    at_most: Mapping[str, bool]  # by key: whether the target is an upper limit
 
 
-def measure(claim: Path) -> Result:
+def known(benchmarks: Path) -> dict[str, Claim]:
+    """The claims there are, by id."""
+    found = [_claim(path.parent) for path in sorted(benchmarks.glob("*/run.py"))]
+    return {claim.id: claim for claim in found}
+
+
+def _claim(folder: Path) -> Claim:
+    stated = tomllib.loads((folder / "expected.toml").read_text(encoding="utf-8"))
+    targets = stated.get("target", {})
+    return Claim(stated["id"], folder, {key: target.get("at_most", True) for key, target in targets.items()})
+
+
+def measure(claim: Claim) -> Result:
     """Run one benchmark."""
-    done = subprocess.run(
-        [sys.executable, str(claim / "run.py"), "--json"], stdout=subprocess.PIPE, text=True
-    )
+    script = claim.folder / "run.py"
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
     if done.returncode == Exit.UNAVAILABLE:
-        return {
-            "id": claim.name,
-            "value": {},
-            "target": {},
-            "holds": None,
-            "why": "something is missing here; see above",
-        }
+        return _undecided(claim, "something is missing here; see above")
     try:
         result = json.loads(done.stdout)
     except json.JSONDecodeError:
         result = None
     if not isinstance(result, dict) or "holds" not in result:
-        return {
-            "id": claim.name,
-            "value": {},
-            "target": {},
-            "holds": None,
-            "why": f"{claim / 'run.py'} ended with {done.returncode} and gave no result",
-        }
+        return _undecided(claim, f"{script} ended with {done.returncode} and gave no result")
     return result
+
+
+def _undecided(claim: Claim, why: str) -> Result:
+    return {"id": claim.id, "value": {}, "target": {}, "holds": None, "why": why}
 
 
 def verdict(results: Iterable[Result]) -> int:
@@ -73,13 +82,15 @@ def verdict(results: Iterable[Result]) -> int:
 WORD = {True: "holds", False: "FAILS", None: "undecided"}
 
 
-def lines(result: Result) -> Iterator[str]:
+def lines(claim: Claim, result: Result) -> Iterator[str]:
     """A result for people: the claim, then a line for each number."""
     why = f": {result['why']}" if result.get("why") else ""
     yield f"{WORD[result['holds']]:10}{result['id']}{why}"
     for key, value in result["value"].items():
         target = result["target"].get(key)
-        yield f"          {key:24}{_number(value):>10}   target {_number(target)}"
+        sign = "≤" if claim.at_most.get(key, True) else "≥"
+        wanted = "" if target is None else f"   wanted {sign} {_number(target)}"
+        yield f"          {key:24}{_number(value):>10}{wanted}"
 
 
 def _number(value: object) -> str:

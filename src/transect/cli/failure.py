@@ -43,14 +43,14 @@ def ours(error: Exception, words: Sequence[str]) -> str:
     """The text to report: versions, command and where it happened."""
     import platform
 
-    from transect.cli.version import version
+    from transect import __version__
 
     where = "".join(traceback.format_exception(error)).rstrip()
     return "\n".join(
         [
             "transect: this is a mistake of transect, not yours.  Please report it with the text between the lines.",
             "-" * 72,
-            f"transect {version()}, Python {platform.python_version()}, {platform.platform(terse=True)}",
+            f"transect {__version__}, Python {platform.python_version()}, {platform.platform(terse=True)}",
             f"command: {shlex.join(['transect', *words])}",
             where,
             "-" * 72,

@@ -22,16 +22,20 @@ CLAIMS: dict[str, dict[str, object]] = {
 @pytest.fixture
 def benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, result in CLAIMS.items():
-        program(tmp_path / name, f"print({json.dumps(json.dumps({'id': name, **result}))})")
-    program(tmp_path / "rpc.missing", "raise SystemExit(3)")
-    program(tmp_path / "rpc.broken", "raise ValueError('x')")
+        program(tmp_path, name, f"print({json.dumps(json.dumps({'id': name, **result}))})")
+    program(tmp_path, "rpc.missing", "raise SystemExit(3)")
+    program(tmp_path, "rpc.broken", "raise ValueError('x')")
     monkeypatch.setattr(claims, "folder", lambda: tmp_path)
     return tmp_path
 
 
-def program(folder: Path, text: str) -> None:
+def program(benchmarks: Path, name: str, text: str) -> None:
+    folder = benchmarks / name.replace(".", "_")
     folder.mkdir()
-    (folder / "run.py").write_text(f"import sys\nassert sys.argv[1:] == ['--json']\n{text}\n")
+    (folder / "run.py").write_text(f"{text}\n")
+    (folder / "expected.toml").write_text(
+        f'id = "{name}"\n[target.p50]\nlimit = 1\n[target.cpu]\nlimit = 1\nat_most = false\n'
+    )
 
 
 def test_all_claims_and_their_numbers(transect: Run, benchmarks: Path) -> None:
@@ -39,14 +43,14 @@ def test_all_claims_and_their_numbers(transect: Run, benchmarks: Path) -> None:
     assert ended.code == 1
     assert ended.out.replace(str(benchmarks), "…") == snapshot("""\
 holds     core.good
-          p50                           1.03   target 1.06
-          cpu                           1.01   target 1.1
+          p50                           1.03   wanted ≤ 1.06
+          cpu                           1.01   wanted ≥ 1.1
 undecided core.noise: noise
-          p50                            1.2   target 1.1
-undecided rpc.broken: …/rpc.broken/run.py ended with 1 and gave no result
+          p50                            1.2   wanted ≤ 1.1
+undecided rpc.broken: …/rpc_broken/run.py ended with 1 and gave no result
 undecided rpc.missing: something is missing here; see above
 FAILS     rpc.slow
-          p50                            1.5   target 1.06
+          p50                            1.5   wanted ≤ 1.06
 """)
 
 
