@@ -156,6 +156,10 @@ void respond(struct stream *s, ts_slice message) {
     uint8_t head[FRAME_HEAD] = {0, (uint8_t)(message.size >> 24), (uint8_t)(message.size >> 16),
                                 (uint8_t)(message.size >> 8), (uint8_t)message.size};
     struct bytes frame = {0};
+    if (s->headers_here) {
+        fail_with(s, 13, "the chain answers an RPC whose server has begun to reply");
+        return;
+    }
     bytes_add(&frame, head, sizeof head); /* before `finish`, which may end the life of `message` */
     bytes_add(&frame, message.data, message.size);
     s->closed = 1;

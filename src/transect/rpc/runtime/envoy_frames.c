@@ -46,19 +46,15 @@ static enum envoy_body buffered(const struct way *w) {
     return w->reply ? BUFFERED_RESPONSE : BUFFERED_REQUEST;
 }
 
-/* Appends what Envoy holds, from byte `skip` on. */
-static void gather(struct stream *s, enum envoy_body body, size_t skip, struct bytes *to) {
+/* Appends what Envoy holds. */
+static void gather(struct stream *s, enum envoy_body body, struct bytes *to) {
     enum { FEW = 32 };
     struct envoy_buffer few[FEW], *chunks = few;
     size_t many = CALLBACK(http_get_body_chunks_size)(s->filter, body);
     if (many == 0) return;
     if (many > FEW && !(chunks = calloc(many, sizeof *chunks))) abort();
     if (CALLBACK(http_get_body_chunks)(s->filter, body, chunks))
-        for (size_t i = 0; i < many; i++) {
-            size_t off = chunks[i].size < skip ? chunks[i].size : skip;
-            skip -= off;
-            bytes_add(to, chunks[i].data + off, chunks[i].size - off);
-        }
+        for (size_t i = 0; i < many; i++) bytes_add(to, chunks[i].data, chunks[i].size);
     if (chunks != few) free(chunks);
 }
 
@@ -72,13 +68,13 @@ struct pass {
     size_t at;    /* frames before it are decided */
     size_t run;   /* bytes [run, at) pass as they are and are not given out yet */
     size_t given; /* bytes given out */
-    int hold;     /* give out to way.out, not to Envoy */
+    int aside;    /* give out to way.out, not to Envoy: appending there ends the life of bytes that are read in place */
 };
 
 static void give(struct pass *p, const void *data, size_t size) {
     if (size == 0) return;
     p->given += size;
-    if (p->hold) bytes_add(&p->w->out, data, size);
+    if (p->aside) bytes_add(&p->w->out, data, size);
     else CALLBACK(http_append_body)(p->s->filter, received(p->w), (struct envoy_buffer){data, size});
 }
 
@@ -192,23 +188,31 @@ static enum step decide_all(struct pass *p) {
 
 /* --- Envoy brings bytes ------------------------------------------------------------------------------------------- */
 
-static enum envoy_body_status over(struct pass *p, size_t in_place) {
-    struct stream *s = p->s;
-    int passes = p->w->reply && s->ending; /* earlier replies, then trailers */
+/* What was given out aside goes to Envoy, in place of what it had. */
+static void put_back(struct pass *p) {
+    struct way *w = p->w;
+    CALLBACK(http_drain_body)(p->s->filter, received(w), SIZE_MAX);
+    if (w->out.size)
+        CALLBACK(http_append_body)(p->s->filter, received(w), (struct envoy_buffer){(char *)w->out.data, w->out.size});
+    bytes_free(&w->out);
+}
+
+static enum envoy_body_status over(struct pass *p) {
+    int passes = p->w->reply && p->s->ending; /* earlier replies, then trailers */
     if (passes) give_run(p, p->at);
+    if (passes && p->aside) put_back(p);
     bytes_free(&p->w->in);
-    if (in_place && s->filter) CALLBACK(http_drain_body)(s->filter, received(p->w), in_place);
     return passes && p->given ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
 }
 
 /* A delay began: all that this call decided waits for its end. */
-static enum envoy_body_status hold(struct pass *p, size_t in_place) {
+static enum envoy_body_status hold(struct pass *p) {
     struct stream *s = p->s;
-    if (p->given) gather(s, received(p->w), in_place, &p->w->out);
-    bytes_add(&p->w->out, p->data + p->run, p->at - p->run);
-    p->run = p->at;
-    if (in_place) bytes_add(&p->w->in, p->data + p->at, p->size - p->at);
-    else bytes_drop(&p->w->in, p->at);
+    if (p->given && !p->aside) gather(s, received(p->w), &p->w->out);
+    p->aside = 1;
+    give_run(p, p->at);
+    if (p->data == p->w->in.data) bytes_drop(&p->w->in, p->at);
+    else bytes_add(&p->w->in, p->data + p->at, p->size - p->at);
     CALLBACK(http_drain_body)(s->filter, received(p->w), SIZE_MAX);
     return BODY_STOP_NO_BUFFER;
 }
@@ -219,25 +223,25 @@ static enum envoy_body_status cut_short(struct stream *s, struct way *w) {
 }
 
 static enum envoy_body_status in_place(struct stream *s, struct way *w, struct envoy_buffer chunk, bool end) {
-    struct pass p = {.s = s, .w = w, .data = (const uint8_t *)chunk.data, .size = chunk.size};
+    struct pass p = {.s = s, .w = w, .data = (const uint8_t *)chunk.data, .size = chunk.size, .aside = 1};
     switch (decide_all(&p)) {
-    case OVER: return over(&p, chunk.size);
-    case WAIT: return hold(&p, chunk.size);
+    case OVER: return over(&p);
+    case WAIT: return hold(&p);
     case PASS: break;
     }
-    if (p.at == p.size && !p.given && p.run == 0) return BODY_CONTINUE; /* untouched */
+    if (p.at == p.size && p.run == 0) return BODY_CONTINUE; /* untouched */
     if (p.at < p.size && end) return cut_short(s, w);
     give_run(&p, p.at);
     bytes_add(&w->in, p.data + p.at, p.size - p.at);
-    CALLBACK(http_drain_body)(s->filter, received(w), chunk.size);
+    put_back(&p);
     return p.given || end ? BODY_CONTINUE : BODY_STOP_NO_BUFFER;
 }
 
 static enum envoy_body_status gathered(struct stream *s, struct way *w, bool end) {
     struct pass p = {.s = s, .w = w, .data = w->in.data, .size = w->in.size};
     switch (decide_all(&p)) {
-    case OVER: return over(&p, 0);
-    case WAIT: return hold(&p, 0);
+    case OVER: return over(&p);
+    case WAIT: return hold(&p);
     case PASS: break;
     }
     give_run(&p, p.at);
@@ -256,10 +260,10 @@ enum envoy_body_status pass_body(struct stream *s, struct way *w, bool end) {
         return in_place(s, w, chunk, end);
     /* Envoy moves the last bytes of a stream that once stood still into its buffer before it calls us. */
     if (end && CALLBACK(http_get_body_size)(s->filter, buffered(w))) {
-        gather(s, buffered(w), 0, &w->in);
+        gather(s, buffered(w), &w->in);
         CALLBACK(http_drain_body)(s->filter, buffered(w), SIZE_MAX);
     }
-    gather(s, from, 0, &w->in);
+    gather(s, from, &w->in);
     CALLBACK(http_drain_body)(s->filter, from, SIZE_MAX);
     return gathered(s, w, end);
 }
@@ -286,6 +290,7 @@ static void go_on(struct stream *s, struct way *w) {
 /* The RPC ended while this direction waited: replies decided before still go out, then the status. */
 static void wake_closed(struct stream *s, struct way *w) {
     bytes_free(&w->in);
+    CALLBACK(http_drain_body)(s->filter, buffered(w), SIZE_MAX); /* came meanwhile, was never decided */
     if (!w->reply || !s->ending) return;
     go_on(s, w);
     if (s->ending) call_back(s, END);
@@ -297,13 +302,13 @@ void wake(struct stream *s, struct way *w) {
         wake_closed(s, w);
         return;
     }
-    gather(s, buffered(w), 0, &w->in);
+    gather(s, buffered(w), &w->in);
     CALLBACK(http_drain_body)(s->filter, buffered(w), SIZE_MAX);
-    struct pass p = {.s = s, .w = w, .data = w->in.data, .size = w->in.size, .hold = 1};
+    struct pass p = {.s = s, .w = w, .data = w->in.data, .size = w->in.size, .aside = 1};
     enum step step = decide_all(&p);
     if (step == OVER) {
         if (s->ending) give_run(&p, p.at);
-        wake_closed(s, w);
+        if (s->filter) wake_closed(s, w);
         return;
     }
     give_run(&p, p.at);
