@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The claims of a checkout: `benchmarks/FOLDER/expected.toml` states one, `run.py` beside it measures it.
 
-`run.py` prints its result as a JSON object; what it says on stderr passes through.  A run that ends with exit code 3 could not run here; its claim stays undecided.
+`run.py` prints its result as a JSON object; what it says on stderr passes through.  A run that ends with exit code 3
+could not run here; its claim stays undecided.
 """
 
 from __future__ import annotations
