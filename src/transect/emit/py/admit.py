@@ -77,4 +77,4 @@ def _text(value: str | bytes, bound: int | None, what: str) -> str | bytes:
 
 
 def _refuse(t: Type, value: object, what: str) -> NoReturn:
-    raise TypeError(f"{what}: a `{spell(t)}` is wanted, not {value!r}")
+    raise TypeError(f"{what}: `{spell(t)}` is wanted, not {value!r}")

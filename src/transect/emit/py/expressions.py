@@ -14,6 +14,7 @@ from typing import assert_never
 from transect.core import ir
 from transect.core.types import DictType, OptionType, SetType, StructType, TupleType, Type
 from transect.core.values import is_mutable, storer
+from transect.core.walk import walk
 from transect.emit.py import arithmetic, calls, loops, nodes
 from transect.emit.py.literals import has_defaults, has_float, literal
 from transect.emit.py.names import Names
@@ -31,6 +32,7 @@ class Expressions:
         self.places = places
         self._pending: dict[str, ast.expr] = {}  # values of LetIn, to be bound where the name is first used
         self._constants: dict[str, ir.Const] = {}  # the same, where they are constants
+        self._twice: set[str] = set()  # names of LetIn which occur just twice
         self._walrus = True  # the source of a comprehension may hold none
 
     # ---------------------------------------------------------------- the ways to ask for one
@@ -88,7 +90,8 @@ class Expressions:
             case ir.Compare():
                 return arithmetic.compare(self, e)
             case ir.Logic(conjunction=conjunction, left=left, right=right):
-                return nodes.both(self.plain(left), ast.And() if conjunction else ast.Or(), self.plain(right))
+                both = nodes.both(self.plain(left), ast.And() if conjunction else ast.Or(), self.plain(right))
+                return self._chained(both)
             case ir.Choose(cond=cond, then=then, orelse=orelse):
                 return ast.IfExp(self.plain(cond), self.plain(then), self.plain(orelse))
             case ir.LetIn():
@@ -133,11 +136,28 @@ class Expressions:
         if isinstance(e.value, ir.Const):
             self._constants[e.name] = e.value
             return self.plain(e.body)
+        uses = sum(isinstance(node, ir.Local) and node.name == e.name for node in walk(e.body))
         if self._walrus and e.name in leading(e.body)[0]:
+            self._twice |= {self.names[e.name]} if uses == 2 else set()
             self._pending[e.name] = self.owned(e.value)
             return self.plain(e.body)
         made = nodes.lambda_of([self.names[e.name]], self.plain(e.body))
         return nodes.call(made, self.owned(e.value))
+
+    def _chained(self, both: ast.BoolOp) -> ast.expr:
+        """`a < b < c` for `a < (x := b) and x < c`, where x occurs nowhere else."""
+        values: list[ast.expr] = []
+        for value in both.values:
+            match values[-1:], value:
+                case (
+                    [ast.Compare(comparators=[*middle, ast.NamedExpr(ast.Name(x), shared)]) as first],
+                    ast.Compare(left=ast.Name(y)),
+                ) if x == y and x in self._twice and isinstance(both.op, ast.And):
+                    first.comparators = [*middle, shared, *value.comparators]
+                    first.ops += value.ops
+                case _:
+                    values.append(value)
+        return values[0] if len(values) == 1 else ast.BoolOp(both.op, values)
 
     def _struct(self, e: ir.MakeStruct) -> ast.expr:
         """A call of the struct's class; fields that keep their default are left out."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from transect.core import ir
 from transect.core.types import (
@@ -136,15 +136,20 @@ def has_defaults(t: StructType) -> bool:
 # ---------------------------------------------------------------- types
 
 
-def type_literal(t: object) -> ast.expr:
-    """A type, or a part of one, as the call which makes it: `types.IntType(8, False)`."""
+def type_literal(t: object, known: Mapping[str, str]) -> ast.expr:
+    """A type, or a part of one, as the call which makes it: `types.IntType(8, False)`.
+
+    `known`: structs and enums that have been made already, and under which name.
+    """
+    if isinstance(t, StructType | EnumType) and t.name in known:
+        return nodes.name(known[t.name])
     if isinstance(t, enum.Enum):
         return nodes.attribute(nodes.member("types", type(t).__name__), t.name)
     if isinstance(t, tuple):
-        return nodes.tuple_of(map(type_literal, t))
+        return nodes.tuple_of(type_literal(part, known) for part in t)
     if not dataclasses.is_dataclass(t):
         return nodes.constant(t)
     values = [(f, getattr(t, f.name)) for f in dataclasses.fields(t)]
     while values and values[-1][1] == values[-1][0].default:
         values.pop()
-    return nodes.call(nodes.member("types", type(t).__name__), *(type_literal(v) for _, v in values))
+    return nodes.call(nodes.member("types", type(t).__name__), *(type_literal(v, known) for _, v in values))

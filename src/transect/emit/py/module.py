@@ -31,6 +31,7 @@ class Module:
     state: str  # the names of the two classes
     fields: str
     scope: Scope
+    types: list[ast.stmt]  # of structs and enums
     makers: list[ast.stmt]  # functions which store or make values of a type
     declarations: ast.ClassDef  # the state fields
     helpers: list[ast.FunctionDef]
@@ -44,7 +45,7 @@ class Module:
 
     @property
     def body(self) -> list[ast.stmt]:
-        return [*self.makers, self.declarations, *self.helpers, self.code]
+        return [*self.types, *self.makers, self.declarations, *self.helpers, self.code]
 
 
 def module_of(program: ir.Program, lines: Lines = no_lines) -> Module:
@@ -57,9 +58,10 @@ def module_of(program: ir.Program, lines: Lines = no_lines) -> Module:
     helpers = [_helper(scope, f, lines) for f in program.functions if not scope.needs[f.name].state]
     methods = [_helper(scope, f, lines) for f in program.functions if scope.needs[f.name].state]
     handlers = [_handler(scope, h, lines) for h in program.handlers]
+    types = _types(scope)
     declarations = _declarations(scope, fields)
     code = _state_class(program, state, [*methods, *handlers])
-    made = Module(state, fields, scope, _makers(scope), declarations, helpers, code)
+    made = Module(state, fields, scope, types, _makers(scope), declarations, helpers, code)
     for node in made.body:
         if not hasattr(node, "lineno"):
             ast.copy_location(node, ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0))
@@ -128,7 +130,7 @@ def _field(scope: Scope, f: ir.StateField) -> ast.expr:
     if default is not None:
         keywords["default"] = default
     field = nodes.member("runtime", "Field")
-    return nodes.call(field, type_literal(f.type), **keywords)
+    return nodes.call(field, type_literal(f.type, scope.types), **keywords)
 
 
 def _default(scope: Scope, f: ir.StateField) -> ast.expr | None:
@@ -140,12 +142,26 @@ def _default(scope: Scope, f: ir.StateField) -> ast.expr | None:
     return zero_of(inner, scope.classes) if is_mutable(inner) else None
 
 
+def _types(scope: Scope) -> list[ast.stmt]:
+    """`BucketType = types.StructType(…)`, for those that the fields or the makers name; inner ones first."""
+    held = [*(f.type for f in scope.program.state), *(t for t, _ in scope.makers)]
+    wanted = {named.name: named for t in held for named in named_within(t)}
+    made: list[ast.stmt] = []
+    for name, named in wanted.items():
+        constant = scope.names.fresh(f"{name}Type")
+        made.append(nodes.assign(nodes.name(constant), type_literal(named, scope.types)))
+        scope.types[name] = constant
+    return made
+
+
 def _makers(scope: Scope) -> list[ast.stmt]:
     """`stored = storer(…)`, for types whose storing is more than one expression."""
     made: list[ast.stmt] = []
     for (t, check), name in scope.makers.items():
         options = {} if check else {"check": nodes.constant(False)}
-        made.append(nodes.assign(nodes.name(name), nodes.call("storer", type_literal(t), **options)))
+        made.append(
+            nodes.assign(nodes.name(name), nodes.call("storer", type_literal(t, scope.types), **options))
+        )
     return made
 
 

@@ -69,10 +69,11 @@ def negate(operand: ast.expr) -> ast.expr:
 
 
 def both(left: ast.expr, operator: ast.boolop, right: ast.expr) -> ast.BoolOp:
-    """`left and right`, as one node when the left side is of the same operator already."""
-    if isinstance(left, ast.BoolOp) and type(left.op) is type(operator):
-        return ast.BoolOp(operator, [*left.values, right])
-    return ast.BoolOp(operator, [left, right])
+    """`left and right`, as one node with the sides that are of the same operator."""
+    sides = [
+        s.values if isinstance(s, ast.BoolOp) and type(s.op) is type(operator) else [s] for s in (left, right)
+    ]
+    return ast.BoolOp(operator, [*sides[0], *sides[1]])
 
 
 def assign(to: ast.expr, value: ast.expr) -> ast.Assign:

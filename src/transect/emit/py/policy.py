@@ -61,9 +61,10 @@ def policy(
     def __getattr__(self: Any, attribute: str) -> Any:
         if attribute.startswith("__"):
             raise AttributeError(attribute, name=attribute, obj=self)
-        raise AttributeError(
-            _unknown(name, "attribute", attribute, (*by_name, *hooks)), name=attribute, obj=self
-        )
+        text = _unknown(name, "attribute", attribute, (*by_name, *hooks))
+        if attribute in by_name:
+            text = f"{name}.{attribute} is one value per RPC: a handler has it, not the policy"
+        raise AttributeError(text, name=attribute, obj=self)
 
     def __repr__(self: Any) -> str:
         shown = [key for key, f in by_name.items() if f.kind != "local"]
@@ -142,7 +143,7 @@ _QUICK = {1: _one, 2: _two}
 def _general(function: Callable[..., Any], how: Hook, local: type[Any], arguments: int) -> Callable[..., Any]:
     def call(self: Any, /, *args: Any) -> Any:
         if len(args) != arguments:
-            raise TypeError(f"{function.__name__}() takes {arguments} arguments, {len(args)} were given")
+            raise TypeError(f"{function.__name__}() wants {arguments} arguments, not {len(args)}")
         state = self.__state__
         with state.__lock__:
             if how.outside:
@@ -193,7 +194,7 @@ class _Attribute:
         if policy is None:
             return self
         if self.field.kind == "local":
-            raise AttributeError(f"{self.what} is one value per RPC: a handler has it, the policy has not")
+            raise AttributeError  # which `__getattr__` explains
         return getattr(policy.__state__, self.name)
 
     def __set__(self, policy: Any, value: Any) -> None:
@@ -209,7 +210,7 @@ class _Attribute:
             case SeqType():
                 setattr(state, self.name, Waiting(value))
             case t if self.field.kind == "local":
-                raise AttributeError(f"{self.what} is one value per RPC; it cannot be set here")
+                raise AttributeError(f"{self.what} is one value per RPC: only a handler sets it")
             case t:
                 setattr(state, self.name, admit(t, value, self.what))
 

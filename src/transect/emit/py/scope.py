@@ -43,6 +43,7 @@ class Scope:
         for f in program.functions:  # each after those that it calls
             self.needs[f.name] = self._needs(f)
         self.hook_needs = {h.name: self._needs(h) for h in program.handlers}
+        self.types: dict[str, str] = {}  # structs and enums, and the names of their types
         self.makers: dict[tuple[Type, bool], str] = {}
 
     def function_names(self, function: ir.Function) -> Names:

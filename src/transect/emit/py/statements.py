@@ -131,7 +131,7 @@ class Statements:
         if not has_bound(t) or fits(t, value):
             return [assign(to, self.x.made(t, value))]
         simple = isinstance(value, ir.Local | ir.Const | ir.ViewField) and isinstance(t, TextType | BytesType)
-        name = nodes.name(self.x.names.fresh("new"))
+        name = nodes.name("" if simple else self.x.names.fresh("new"))
         new = self.x.plain(value) if simple else name
         before: list[ast.stmt] = []
         if isinstance(t, TextType | BytesType):
