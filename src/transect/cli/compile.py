@@ -16,23 +16,57 @@ def compile(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy's file.")],
     target: Annotated[str, typer.Option("--to", metavar="TARGET", help="What to compile to: py or c.")],
     folder: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go; made if missing.")
-    ],
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Where the files go; made if missing.", show_default=False
+        ),
+    ] = None,
+    print_after: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--print-after", metavar="PASS", help="Show the tree after this pass.", show_default=False
+        ),
+    ] = None,
+    stop_after: Annotated[
+        str,
+        typer.Option(
+            "--stop-after", metavar="PASS", help="Show the tree after this pass, and write nothing."
+        ),
+    ] = "",
 ) -> int:
     """Write what a policy is compiled to: plain files, which name the policy's lines.
 
     A target which cannot keep a policy's meaning refuses it and says where; it never approximates.
     """
-    from transect.cli.compiling import Refused, emit, read
+    from transect.cli.compiling import Refused
     from transect.emit.registry import targets
 
     if target not in targets():
         return usage(f"no target `{target}`", f"there are: {', '.join(targets())}")
     try:
-        written = [path for _, artifact in emit(read(file), target) for path in artifact.write(folder)]
+        return _compile(file, target, folder, print_after or [], stop_after)
     except Refused as refused:
         print(refused)
         return Exit.NO
-    for path in written:
-        print(path)
+
+
+def _compile(file: Path, target: str, folder: Path | None, print_after: list[str], stop_after: str) -> int:
+    from transect.cli.compiling import after, emit, passes, read
+
+    steps = passes(target)
+    known = [step.__name__ for step in steps]
+    unknown = [name for name in (*print_after, stop_after) if name and name not in known]
+    if unknown:
+        listed = ", ".join(known) or "none"
+        return usage(f"the target {target} has no pass `{unknown[0]}`", f"its passes: {listed}")
+    if folder is None and not stop_after:
+        return usage("where shall the files go?", "give a folder: -o DIR")
+    policies = read(file)
+    for program in policies.programs:
+        print("".join(after(program, steps, print_after, stop_after)), end="")
+    if folder is None or stop_after:
+        return Exit.DONE
+    for _, artifact in emit(policies, target):
+        for path in artifact.write(folder):
+            print(path)
     return Exit.DONE

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from transect.base.unavailable import Unavailable
 from transect.cli.checking import in_color
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
+from transect.core.text import dump
 from transect.emit.artifact import Artifact
 from transect.emit.registry import UnknownTarget, emitter, targets
 
-Pass = Callable[[Program], Program]
+Pass = Callable[[Program], Program]  # its `__name__` is what the user calls it
 
 
 class Refused(Exception):
@@ -59,3 +60,18 @@ def emit(file: File, target: str) -> Iterator[tuple[Program, Artifact]]:
     file.refuse(diagnostics)
     for program in file.programs:
         yield program, found.emit(program)
+
+
+def passes(target: str) -> tuple[Pass, ...]:
+    """What the target does to a checked program before it writes it, in order."""
+    return tuple(getattr(emitter(target), "passes", ()))
+
+
+def after(program: Program, steps: Iterable[Pass], wanted: Collection[str], last: str) -> Iterator[str]:
+    """The text form after each wanted pass; nothing is done after `last`."""
+    for step in steps:
+        program = step(program)
+        if step.__name__ in wanted or step.__name__ == last:
+            yield f"; {program.name} after {step.__name__}\n{dump(program)}"
+        if step.__name__ == last:
+            return

@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.parts import ROOT
 from tests.unit.cli.terminal import Run
+from transect.base.diagnostic import Diagnostic
+from transect.cli import compiling
+from transect.core.ir import Program
+from transect.emit.artifact import Artifact
 from transect.emit.registry import targets
 
 EXAMPLES = ROOT / "src" / "transect" / "examples"
@@ -56,3 +61,61 @@ def test_a_folder_that_cannot_be_made(transect: Run, tmp_path: Path) -> None:
     ended = transect("compile", EXAMPLES / "acl.py", "--to", "py", "-o", tmp_path / "out")
     assert (ended.code, ended.out) == (3, "")
     assert ended.err == f"transect: {tmp_path / 'out'}: File exists\n"
+
+
+class Steps:
+    """A target with two passes."""
+
+    @staticmethod
+    def renamed(program: Program) -> Program:
+        return replace(program, doc="renamed")
+
+    @staticmethod
+    def marked(program: Program) -> Program:
+        return replace(program, doc="marked")
+
+    passes = (renamed, marked)
+
+    def refuses(self, program: Program) -> list[Diagnostic]:
+        return []
+
+    def emit(self, program: Program) -> Artifact:
+        return Artifact({"out": b""})
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "emitter", lambda name: Steps())
+
+
+@pytest.mark.usefixtures("steps")
+def test_the_tree_is_shown_after_a_pass(transect: Run, tmp_path: Path) -> None:
+    ended = transect("compile", EXAMPLES / "acl.py", "--to", "c", "-o", tmp_path, "--print-after", "marked")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("; Acl after marked\ntransect-ir")
+    assert "doc 'marked'" in ended.out and "doc 'renamed'" not in ended.out
+    assert ended.out.endswith(f"\n{tmp_path / 'out'}\n")
+
+
+@pytest.mark.usefixtures("steps")
+def test_it_stops_after_a_pass_and_writes_nothing(transect: Run, tmp_path: Path) -> None:
+    ended = transect("compile", EXAMPLES / "acl.py", "--to", "c", "-o", tmp_path, "--stop-after", "renamed")
+    assert "doc 'renamed'" in ended.out and "marked" not in ended.out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("steps")
+def test_a_pass_that_is_not_there(transect: Run, tmp_path: Path) -> None:
+    ended = transect("compile", EXAMPLES / "acl.py", "--to", "c", "--stop-after", "inline")
+    assert (ended.code, ended.err) == (
+        2,
+        "transect: the target c has no pass `inline`\n  hint: its passes: renamed, marked\n",
+    )
+
+
+def test_a_folder_is_wanted(transect: Run) -> None:
+    ended = transect("compile", EXAMPLES / "acl.py", "--to", "py")
+    assert (ended.code, ended.err) == (
+        2,
+        "transect: where shall the files go?\n  hint: give a folder: -o DIR\n",
+    )
