@@ -20,7 +20,7 @@ from transect.emit.artifact import Artifact
 from transect.emit.c import lower
 from transect.emit.c import tree as c
 from transect.emit.c.codec import write
-from transect.emit.c.emitter import LICENCE, RUNTIME, Lowered, runtime
+from transect.emit.c.emitter import RUNTIME, Lowered, runtime
 from transect.emit.c.layout import case_member, keep, member_of, value_type
 from transect.emit.c.names import snake
 from transect.emit.c.printer import render
@@ -31,6 +31,7 @@ from transect.rpc.native_views import RpcViews, ViewCode, empties
 from transect.rpc.needs import HOOKS, is_rpc
 from transect.rpc.plan import plans
 
+LICENCE = "SPDX-License-Identifier: Apache-2.0"
 RPC_RUNTIME = ("chain.h", "scan.h", "map.h", "rewrite.h", "elements.h")
 STEP, CALL, VERDICT = c.name("step"), c.name("call"), c.name("verdict")
 SIDES = {"request": "TS_REQUEST_HEADERS", "response": "TS_RESPONSE_HEADERS", "finish": "TS_RESPONSE_HEADERS"}
@@ -208,10 +209,10 @@ class _Chain:
         yield _forward(
             "ts_chain_finish", c.VOID, (chain, *message[:2], *ended, c.Var("out", c.pointer("ts_ending")))
         )
-        element = c.Var("element", c.U32)
-        save = (chain, element, c.Var("image", c.Pointer(c.U8)), c.Var("room", c.SIZE))
+        position = c.Var("element", c.U32)
+        save = (chain, position, c.Var("image", c.Pointer(c.U8)), c.Var("room", c.SIZE))
         yield _forward("ts_chain_save", c.SIZE, save)
-        load = (chain, element, c.Var("image", c.Pointer(c.Named("uint8_t", True))), c.Var("size", c.SIZE))
+        load = (chain, position, c.Var("image", c.Pointer(c.Named("uint8_t", True))), c.Var("size", c.SIZE))
         yield _forward("ts_chain_load", c.INT, load)
 
 

@@ -67,8 +67,14 @@ class RpcViews(PlainViews):
 
         def make(name: str) -> list[c.Decl]:
             members = [c.Var(DIRTY, c.U64)]
-            for field in self.used(t.name):
-                kind = unit.scope.member_type(t, field)
+            fields = [(field, unit.scope.member_type(t, field)) for field in self.used(t.name)]
+            for (
+                _,
+                kind,
+            ) in fields:  # an option of a view holds a pointer: the view must have begun before the option
+                if isinstance(kind, OptionType) and isinstance(kind.item, ViewType):
+                    self.type(unit, kind.item)
+            for field, kind in fields:
                 assert kind is not None, f"{t.name} has no {field}"
                 members.append(c.Var(self._member(unit, t, field), value_type(unit, kind)))
             return [c.Struct(name, tuple(members))]

@@ -78,6 +78,14 @@ class Engine(Protocol):
         """The hook's verdict."""
         ...
 
+    def image(self) -> bytes:
+        """The state, as `core/codec.py` writes it."""
+        ...
+
+    def load(self, image: bytes) -> None:
+        """Take the state of an image; raises `CodecError`, having changed nothing."""
+        ...
+
 
 class Interpreted:
     """An element on the reference interpreter."""
@@ -91,6 +99,12 @@ class Interpreted:
     def call(self, hook: str, args: Sequence[object], tape: Tape, locals: dict[str, object]) -> Any:
         return self.instance.call(hook, args, tape=tape, locals=locals, functions=self._functions)
 
+    def image(self) -> bytes:
+        return self.instance.image()
+
+    def load(self, image: bytes) -> None:
+        self.instance.load(image)
+
 
 class Emitted:
     """An element as the object of an emitted policy class, which keeps its locals in the RPC's `__locals__`."""
@@ -102,6 +116,16 @@ class Emitted:
         args[0].__locals__ = locals  # type: ignore[attr-defined]
         with use(tape):
             return getattr(self.policy, hook)(*args)
+
+    def image(self) -> bytes:
+        from transect.emit.py.image import image
+
+        return image(self.policy)
+
+    def load(self, image: bytes) -> None:
+        from transect.emit.py.image import restore
+
+        restore(self.policy, image)
 
 
 # ---------------------------------------------------------------- a message on its way
@@ -261,26 +285,44 @@ class PythonChain:
 
     def rpc(self, method: str, peer: str, headers: HeaderStore, tape: Tape) -> PythonRpc:
         """Begin an RPC."""
-        return PythonRpc(self, RpcFacts(method, peer, headers), tape, next(self._rpcs))
+        return PythonRpc(self, RpcFacts(method, peer, headers), tape)
 
     def next_sequence(self) -> int:
         return next(self._sequence)
+
+    def next_rpc(self) -> int:
+        return next(self._rpcs)
+
+    def save(self, element: int) -> bytes:
+        """The state of one element as an image."""
+        with self.runners[element].lock:
+            return self.runners[element].engine.image()
+
+    def load(self, element: int, image: bytes) -> None:
+        """Take the state of an image; raises `CodecError`, having changed nothing."""
+        with self.runners[element].lock:
+            self.runners[element].engine.load(image)
 
 
 class PythonRpc:
     """One RPC on its way through a chain.  Its hooks are called on one thread at a time."""
 
-    def __init__(self, chain: PythonChain, facts: RpcFacts, tape: Tape, number: int) -> None:
+    def __init__(self, chain: PythonChain, facts: RpcFacts, tape: Tape) -> None:
         self.chain = chain
         self.facts = facts
-        self.number = number
+        self.number = -1  # given at the first message
         self._tape = tape
         self._method = chain.methods.get(facts.method)
         self._states: list[ElementState] = []  # of the entered elements
 
     # ------------------------------------------------------------ hooks
 
+    def _begin(self) -> None:
+        if self.number < 0:
+            self.number = self.chain.next_rpc()
+
     def request(self, message: bytes) -> ChainVerdict:
+        self._begin()
         if self._method is None:
             return self._unknown()
         try:
@@ -310,6 +352,7 @@ class PythonRpc:
         )
 
     def response(self, message: bytes) -> ChainVerdict:
+        self._begin()
         if self._method is None:
             return ChainVerdict(Action.FORWARD)
         return self._replies(message, len(self._states))
@@ -350,7 +393,7 @@ class PythonRpc:
         runner = self.chain.runners[index]
         tape, came = self._taped(runner), passing.data
         with runner.lock:
-            sequence = self.chain.next_sequence()
+            sequence = self.chain.next_sequence() if runner.defines(hook) else 0
             verdict, rewritten = runner.message(hook, self.facts, self._states[index], passing, tape)
         if isinstance(tape, TapeWriter) and runner.defines(hook):
             self._record(sequence, index, hook, tape, verdict, came=came, rewritten=rewritten)
@@ -360,7 +403,7 @@ class PythonRpc:
         runner = self.chain.runners[index]
         tape = self._taped(runner)
         with runner.lock:
-            sequence = self.chain.next_sequence()
+            sequence = self.chain.next_sequence() if runner.defines("finish") else 0
             verdict = runner.finish(self.facts, self._states[index], outcome, tape)
         if isinstance(tape, TapeWriter) and runner.defines("finish"):
             self._record(sequence, index, "finish", tape, verdict, outcome=outcome)

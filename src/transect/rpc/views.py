@@ -104,7 +104,8 @@ class ViewClasses:
 
 def _setter(slot: Slot) -> Callable[[MessageView, Any], None]:
     def write(view: MessageView, value: Any) -> None:
-        view._appear()
+        if value is not None:
+            view._appear()
         assign(view._node, slot, value)
 
     return write
