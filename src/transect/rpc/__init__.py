@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from transect.rpc.hooks import (
     Cause,
+    Chain,
     Code,
     Element,
     Forward,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cause",
+    "Chain",
     "Code",
     "Element",
     "Forward",

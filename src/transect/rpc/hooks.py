@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
 from transect.lang import Duration, Policy, View, intrinsic, struct
+from transect.rpc.chain_spec import Chain  # noqa: F401 - part of the interface
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar

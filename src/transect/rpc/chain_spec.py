@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a chain file says.  `transect rpc run FILE` parses the file and never imports it; this class is for editors and
+type checkers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """Elements in front of one service."""
+
+    service: str
+    """Full name, `package.Service`."""
+    upstream: str
+    """Where the service listens: `host:port` or `unix:PATH`."""
+    elements: Sequence[object]
+    """In the order in which a request passes them; keywords give parameters and first state."""
+    listen: str = "127.0.0.1:0"
+    """Where callers go; port 0: any free one."""
+    protos: Sequence[str] = ()
+    """Files beside this one, .proto or .binpb; without them the upstream is asked by reflection."""
+    methods: Sequence[str] = ()
+    """The methods that the chain covers; without any, all."""
+    routes: Mapping[str, str] = field(default_factory=dict)
+    """Where `Forward(to=name)` goes."""
+    on_compressed: str = "reject"
+    """Compressed messages cannot be looked into: "reject" (UNIMPLEMENTED) or "pass" them unseen."""
+    max_message: int = 4 << 20
+    """Bytes of a message at most; a larger one is rejected with RESOURCE_EXHAUSTED."""
