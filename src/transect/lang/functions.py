@@ -39,7 +39,10 @@ def rand_below(n: int, /) -> int:
 
 
 def as_int(value: int | float, /) -> int:
-    """To `int`: from float saturating (NaN → 0), from `u64` the same 64 bits, from bool and enums their number, from times nanoseconds."""
+    """To `int`: from float saturating (NaN → 0), from `u64` the same 64 bits, from bool and enums their number.
+
+    Times give nanoseconds.
+    """
     _only_inside("as_int()")
 
 

@@ -129,7 +129,7 @@ def _annotation(view: View, name: str, error: type[Exception]) -> object:
 
 def _as_view(annotation: object, value: object) -> object:
     if isinstance(annotation, type) and issubclass(annotation, View) and isinstance(value, Mapping):
-        return annotation(value)
+        return annotation(cast("Mapping[str, object]", value))
     return value
 
 

@@ -3,7 +3,7 @@
 
 Options of every constructor: `scope` (which copies there are; a stratum's `hooks.py` lists its scopes), `sync`
 (`none`, `eventual`, `strong`), `merge` (`sum`, `max`, `min`, `last`; how `eventual` copies agree), `persist` (kept in
-the file given to `run --state`), `exclusive` (a lock from first to last use in a handler), `was` (the field's old name).
+(`none`, `eventual`, `strong`), `merge` (`sum`, `max`, `min`, `last`: how `eventual` copies agree), `persist` (kept in
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Declared:
 
     constructor: str
     arguments: tuple[object, ...] = ()
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Map(Protocol[K, V]):
@@ -54,9 +54,18 @@ class Map(Protocol[K, V]):
         """Store; False when a new key finds the map full, or a text does not fit."""
         ...
 
-    def keys(self) -> KeysView[K]: ...
-    def values(self) -> ValuesView[V]: ...
-    def items(self) -> ItemsView[K, V]: ...
+    def keys(self) -> KeysView[K]:
+        """The keys of the entries that are there when the loop begins."""
+        ...
+
+    def values(self) -> ValuesView[V]:
+        """The values of the entries that are there when the loop begins."""
+        ...
+
+    def items(self) -> ItemsView[K, V]:
+        """The entries that are there when the loop begins, as (key, value)."""
+        ...
+
     @property
     def overflow(self) -> int:
         """How many stores found no room."""
@@ -87,14 +96,26 @@ class Tally(Protocol[K, V]):
     def __contains__(self, key: object, /) -> bool: ...
     def __iter__(self) -> Iterator[K]: ...
     def __len__(self) -> int: ...
-    def get(self, key: K, /) -> V: ...
+    def get(self, key: K, /) -> V:
+        """The number; 0 when the key is absent."""
+        ...
+
     def put(self, key: K, value: V, /) -> bool:
         """Store; False when a new key finds the tally full."""
         ...
 
-    def keys(self) -> KeysView[K]: ...
-    def values(self) -> ValuesView[V]: ...
-    def items(self) -> ItemsView[K, V]: ...
+    def keys(self) -> KeysView[K]:
+        """The keys of the entries that are there when the loop begins."""
+        ...
+
+    def values(self) -> ValuesView[V]:
+        """The values of the entries that are there when the loop begins."""
+        ...
+
+    def items(self) -> ItemsView[K, V]:
+        """The entries that are there when the loop begins, as (key, value)."""
+        ...
+
     @property
     def overflow(self) -> int:
         """How many stores found no room."""

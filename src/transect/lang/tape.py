@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
@@ -32,12 +32,15 @@ class LiveTape:
     """The real clock (monotonic) and the system's randomness."""
 
     def now(self) -> int:
+        """Nanoseconds of the monotonic clock."""
         return time.monotonic_ns()
 
     def draw(self) -> int:
+        """64 bits from the system."""
         return secrets.randbits(64)
 
     def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
+        """Ask."""
         return ask()
 
 
@@ -51,12 +54,13 @@ class GivenTape:
     `now` in nanoseconds, one for all calls or one each; `rand` as fractions in [0, 1) or 64-bit draws (int).
     """
 
-    def __init__(self, now: int | Iterable[int] = 0, rand: float | Iterable[float | int] = ()) -> None:
+    def __init__(self, now: int | Iterable[int] = 0, rand: float | int | Iterable[float | int] = ()) -> None:
         self._fixed = now if isinstance(now, int) else None
         self._times: Iterator[int] = iter(()) if isinstance(now, int) else iter(now)
-        self._draws: Iterator[float | int] = iter((rand,)) if isinstance(rand, float) else iter(rand)
+        self._draws: Iterator[float | int] = iter((rand,)) if isinstance(rand, float | int) else iter(rand)
 
     def now(self) -> int:
+        """The next of the given times."""
         if self._fixed is not None:
             return self._fixed
         for value in self._times:
@@ -64,11 +68,13 @@ class GivenTape:
         raise TapeExhausted("the handler asked for the time more often than `now=` has values")
 
     def draw(self) -> int:
+        """The next of the given numbers."""
         for value in self._draws:
             return int(value * 2.0**53) << 11 if isinstance(value, float) else value
         raise TapeExhausted("the handler drew more random numbers than `rand=` has values")
 
     def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
+        """Ask."""
         return ask()
 
 
@@ -81,7 +87,7 @@ def current() -> Tape:
 
 
 @contextmanager
-def use(tape: Tape) -> Iterator[Tape]:
+def use(tape: Tape) -> Generator[Tape]:
     """Take outside facts from `tape` within the block."""
     token = _current.set(tape)
     try:
@@ -91,7 +97,7 @@ def use(tape: Tape) -> Iterator[Tape]:
 
 
 @contextmanager
-def tape(now: int | Iterable[int] = 0, rand: float | Iterable[float | int] = ()) -> Iterator[Tape]:
+def tape(now: int | Iterable[int] = 0, rand: float | int | Iterable[float | int] = ()) -> Generator[Tape]:
     """For tests: fix time and randomness within the block.
 
     >>> with tape(now=1_000_000_000, rand=0.25):
