@@ -50,8 +50,10 @@ class Settings:
 
     streaming: tuple[str, ...] = ()  # paths of methods whose headers do not wait for a message
     routes: tuple[str, ...] = ()  # names for Forward(to=…)
+    states: tuple[str, ...] = ()  # files with the elements' first states (images), in chain order; none: as declared
     max_message: int = 4 << 20  # bytes; larger ones are rejected with RESOURCE_EXHAUSTED
     on_compressed: str = "reject"  # or "pass": the chain then does not see such messages
+    replies: bool = True  # False: no element looks at replies, they pass as they come
     on_other: str = "reject"  # requests that are not gRPC; "pass" lets them walk around the chain
     control: str = ""  # path of the control socket
     record: str = ""  # path of a log that is written from the start
@@ -63,9 +65,11 @@ class Settings:
         lines = [
             *(f"streaming {name}" for name in self.streaming),
             *(f"route {name}" for name in self.routes),
+            *(f"state {path}" for path in self.states),
             f"max_message {self.max_message}",
             f"on_compressed {self.on_compressed}",
             f"on_other {self.on_other}",
+            *([] if self.replies else ["replies skip"]),
             *([f"control {self.control}"] if self.control else []),
             *([f"record {self.record}", f"record_room {self.record_room}"] if self.record else []),
         ]

@@ -23,6 +23,7 @@ from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 from transect.lang.functions import PolicyError
 from transect.rpc.binding import Binding, bind
+from transect.rpc.can import check
 from transect.rpc.grpcio import can
 from transect.rpc.grpcio.attached import Attached
 from transect.rpc.grpcio.handle import Carried, Handle, Touches
@@ -66,7 +67,7 @@ def attach(
     found = service_of(service, protos)
     binding = bind(programs, found, diagnostics, methods=methods)
     if binding is not None:
-        can.check(binding, can.of(target), diagnostics)
+        check(binding, can.of(target), diagnostics)
     if binding is None or diagnostics.failed:
         raise PolicyError("\n" + render_text(diagnostics, _sources(programs)))
     chain = attached(binding, policies, native=native, cache=cache)

@@ -5,6 +5,7 @@
  * chain rejects and elements may change headers; methods listed as `streaming` are exempt, because there a server may
  * speak first.  The reply's headers stand still likewise.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,9 +52,9 @@ static int take_size(const char *data, size_t size, size_t *to) {
     return size > 0;
 }
 
-static int take_choice(const char *data, size_t size, int *pass) {
-    *pass = is(data, size, "pass");
-    return *pass || is(data, size, "reject");
+static int take_choice(const char *data, size_t size, int *chosen, const char *yes, const char *no) {
+    *chosen = is(data, size, yes);
+    return *chosen || is(data, size, no);
 }
 
 static int take_line(struct config *c, const char *line, size_t size) {
@@ -63,10 +64,12 @@ static int take_line(struct config *c, const char *line, size_t size) {
     size_t rest = size - key - (space != NULL);
     if (is(line, key, "streaming")) add_name(&c->streaming, value, rest);
     else if (is(line, key, "route")) add_name(&c->routes, value, rest);
+    else if (is(line, key, "state")) add_name(&c->states, value, rest);
     else if (is(line, key, "max_message")) return take_size(value, rest, &c->max_message);
     else if (is(line, key, "record_room")) return take_size(value, rest, &c->record_room);
-    else if (is(line, key, "on_compressed")) return take_choice(value, rest, &c->pass_compressed);
-    else if (is(line, key, "on_other")) return take_choice(value, rest, &c->pass_other);
+    else if (is(line, key, "on_compressed")) return take_choice(value, rest, &c->pass_compressed, "pass", "reject");
+    else if (is(line, key, "replies")) return take_choice(value, rest, &c->skip_replies, "skip", "decide");
+    else if (is(line, key, "on_other")) return take_choice(value, rest, &c->pass_other, "pass", "reject");
     else if (is(line, key, "control") && !c->control) c->control = copy_of(value, rest);
     else if (is(line, key, "record") && !c->record) c->record = copy_of(value, rest);
     else return 0;
@@ -91,11 +94,47 @@ static void free_config(struct config *c) {
     if (c->clock) clock_free(c->clock);
     if (c->recorder) recorder_free(c->recorder);
     if (c->chain) ts_chain_free(c->chain);
+    pthread_rwlock_destroy(&c->gate);
     free_names(&c->streaming);
     free_names(&c->routes);
+    free_names(&c->states);
     free(c->control);
     free(c->record);
     free(c);
+}
+
+/* The whole file in memory of the caller's; NULL when it cannot be read. */
+static uint8_t *read_file(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    uint8_t *data = NULL;
+    if (!file) return NULL;
+    if (fseek(file, 0, SEEK_END) == 0) {
+        long length = ftell(file);
+        rewind(file);
+        if (length >= 0 && (data = malloc((size_t)length + 1)) && fread(data, 1, (size_t)length, file) == (size_t)length) {
+            *size = (size_t)length;
+            fclose(file);
+            return data;
+        }
+    }
+    free(data);
+    fclose(file);
+    return NULL;
+}
+
+/* The elements begin with the state that they are given. */
+static int load_states(struct config *c) {
+    for (size_t i = 0; i < c->states.count; i++) {
+        size_t size = 0;
+        uint8_t *image = read_file(c->states.texts[i], &size);
+        int fits = image && ts_chain_load(c->chain, (uint32_t)i, image, size) == 0;
+        free(image);
+        if (!fits) {
+            note(LEVEL_ERROR, "transect: no first state for this chain in %s", c->states.texts[i]);
+            return 0;
+        }
+    }
+    return 1;
 }
 
 /* What a mere validation of the configuration leaves alone: threads, sockets, files. */
@@ -120,13 +159,23 @@ EXPORT const char *HOOK(program_init)(void) {
     return ts_chain_abi == TS_CHAIN_ABI ? ENVOY_ABI_VERSION : NULL;
 }
 
+/* Whoever wants to write is let in soon, however many readers there are. */
+static void make_gate(pthread_rwlock_t *gate) {
+    pthread_rwlockattr_t fair;
+    pthread_rwlockattr_init(&fair);
+    pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(gate, &fair);
+    pthread_rwlockattr_destroy(&fair);
+}
+
 EXPORT const void *HOOK(http_filter_config_new)(void *envoy, struct envoy_buffer name, struct envoy_buffer text) {
     (void)envoy, (void)name;
     struct config *c = calloc(1, sizeof *c);
     if (!c) abort();
+    make_gate(&c->gate);
     c->max_message = 4u << 20;
     c->record_room = 4u << 20;
-    if (take_config(c, text) && (c->chain = ts_chain_new()) && start(c)) return c;
+    if (take_config(c, text) && (c->chain = ts_chain_new()) && load_states(c) && start(c)) return c;
     free_config(c);
     return NULL;
 }
@@ -215,8 +264,8 @@ static void keep_names(struct stream *s, struct envoy_buffer method, struct envo
     if (method.size + peer.size > sizeof s->names && !(to = s->long_names = malloc(method.size + peer.size))) abort();
     if (method.size) memcpy(to, method.data, method.size);
     if (peer.size) memcpy(to + method.size, peer.data, peer.size);
-    s->rpc = (struct ts_rpc){recording(s->config->recorder) ? &carrier_recording : &carrier_plain, s,
-                             slice_of(to, method.size), slice_of(to + method.size, peer.size)};
+    s->rpc.method = slice_of(to, method.size);
+    s->rpc.peer = slice_of(to + method.size, peer.size);
 }
 
 /* "100m": the unit is one of H M S m u n. */
@@ -290,15 +339,11 @@ EXPORT int HOOK(http_filter_request_trailers)(void *filter, const void *stream) 
 
 /* --- the reply ---------------------------------------------------------------------------------------------------- */
 
-static enum ts_cause cause_of_end(const struct stream *s) {
-    return s->local_cause ? (enum ts_cause)(s->local_cause - 1) : TS_REPLY;
-}
-
 static void only_headers(struct stream *s) {
     s->only_headers = 1;
     apply_changes(s, TS_RESPONSE_HEADERS);
     apply_changes(s, TS_RESPONSE_TRAILERS);
-    finish(s, code_of_reply(s, RESPONSE_HEADERS), cause_of_end(s));
+    finish_by(s, RESPONSE_HEADERS);
 }
 
 EXPORT int HOOK(http_filter_response_headers)(void *filter, const void *stream, bool end) {
@@ -308,7 +353,7 @@ EXPORT int HOOK(http_filter_response_headers)(void *filter, const void *stream, 
     if (s->replying || s->closed || !s->grpc) return leave(s, HEADERS_CONTINUE);
     if (end) only_headers(s);
     else apply_changes(s, TS_RESPONSE_HEADERS);
-    s->plain_reply = !end && !is_grpc(s, RESPONSE_HEADERS);
+    s->plain_reply = !end && (s->config->skip_replies || !is_grpc(s, RESPONSE_HEADERS));
     if (end || s->plain_reply || s->streaming) s->response.open = 1;
     return leave(s, s->response.open ? HEADERS_CONTINUE : HEADERS_STOP);
 }
@@ -316,8 +361,8 @@ EXPORT int HOOK(http_filter_response_headers)(void *filter, const void *stream, 
 EXPORT int HOOK(http_filter_response_body)(void *filter, const void *stream, bool end) {
     struct stream *s = enter(stream);
     (void)filter;
-    int status = s->replying || !s->grpc || s->plain_reply ? BODY_CONTINUE : (int)body(s, &s->response, end);
-    if (end && s->grpc && !s->response.paused) finish(s, code_of_reply(s, RESPONSE_HEADERS), cause_of_end(s));
+    int status = s->replying || !s->grpc || (s->plain_reply && !s->closed) ? BODY_CONTINUE : (int)body(s, &s->response, end);
+    if (end && s->grpc && !s->response.paused) finish_by(s, RESPONSE_HEADERS);
     return leave(s, status);
 }
 
@@ -337,7 +382,7 @@ EXPORT int HOOK(http_filter_response_trailers)(void *filter, const void *stream)
     }
     if (!s->closed) {
         apply_changes(s, TS_RESPONSE_TRAILERS);
-        finish(s, code_of_reply(s, RESPONSE_TRAILERS), cause_of_end(s));
+        finish_by(s, RESPONSE_TRAILERS);
     } else if (s->ending) {
         end_in_trailers(s, RESPONSE_TRAILERS);
     }
@@ -365,7 +410,7 @@ EXPORT void HOOK(http_filter_stream_complete)(void *filter, const void *stream) 
     struct envoy_buffer details = {"", 0};
     if (!s->finished && s->entered) {
         CALLBACK(http_filter_get_attribute_string)(filter, RESPONSE_CODE_DETAILS, &details);
-        if (s->deadline && now_ns() >= s->deadline) finish(s, 4, TS_DEADLINE);
+        if (late(s)) finish(s, 4, TS_DEADLINE);
         else if (contains(details, "timeout")) finish(s, 4, TS_DEADLINE);
         else if (contains(details, "upstream")) finish(s, 14, TS_RESET);
         else finish(s, 1, TS_CANCEL);

@@ -30,6 +30,7 @@ struct totals {
     _Atomic uint64_t rpcs, requests, responses, finishes;
     _Atomic uint64_t rewritten, delayed, compressed, malformed, bad_headers;
     _Atomic uint64_t causes[5];
+    _Atomic uint64_t refused; /* by the chain itself: a malformed message, a method without a policy */
     _Atomic uint64_t rejected[MAX_ELEMENTS], responded[MAX_ELEMENTS];
 };
 
@@ -39,10 +40,13 @@ struct clock;    /* envoy_wait.c */
 
 struct config {
     ts_chain *chain;
+    pthread_rwlock_t gate;  /* read: a call of the chain; write: whoever wants to see or change it as a whole */
     struct names streaming; /* methods whose headers pass before the first message */
     struct names routes;    /* what Forward(to=…) may name */
+    struct names states;    /* files with the first state of the elements, in chain order; none: as declared */
     size_t max_message;     /* bytes */
     int pass_compressed, pass_other;
+    int skip_replies;       /* no element looks at them */
     char *control;          /* path of the socket; NULL none */
     char *record;           /* path; NULL: not recording from the start */
     size_t record_room;     /* bytes */
@@ -89,7 +93,7 @@ struct stream {
     uint8_t closed;        /* we ended it: nothing passes any more */
     uint8_t ending;        /* trailers with status and status_text are still to be sent */
     uint8_t replying;      /* what passes now is our own reply */
-    uint8_t plain_reply;   /* the reply is not gRPC */
+    uint8_t plain_reply;   /* the reply is not gRPC, or nobody looks at it */
     uint8_t headers_here, trailers_here; /* the maps of the reply exist */
     uint8_t only_headers;  /* the reply has its trailers in the headers */
     uint8_t local_cause;   /* 1 + cause of a reply that Envoy made itself; 0 none */
@@ -99,7 +103,8 @@ struct stream {
 };
 
 /* envoy_carrier.c */
-extern const struct ts_carrier carrier_plain, carrier_recording;
+void ask_chain(struct stream *s, int reply, ts_slice message, struct ts_verdict *out);
+void tell_chain(struct stream *s, int code, enum ts_cause cause);
 int64_t now_ns(void);
 void note(enum envoy_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int header_of(struct stream *s, enum envoy_headers map, const char *name, struct envoy_buffer *value);
@@ -123,7 +128,8 @@ void respond(struct stream *s, ts_slice message);
 void refuse_plain(struct stream *s);
 void end_now(struct stream *s);
 void end_in_trailers(struct stream *s, enum envoy_headers map);
-int code_of_reply(struct stream *s, enum envoy_headers map);
+int late(const struct stream *s);
+void finish_by(struct stream *s, enum envoy_headers map);
 
 /* envoy_wait.c */
 enum event { WAKE_REQUEST, WAKE_RESPONSE, END };
@@ -145,6 +151,10 @@ void recorder_counts(struct recorder *recorder, uint64_t *records, uint64_t *dro
 /* envoy_control.c */
 struct keeper *keeper_new(struct config *config);
 void keeper_free(struct keeper *keeper);
+
+static inline void count_for(struct totals *totals, _Atomic uint64_t *elements, uint32_t element) {
+    atomic_fetch_add_explicit(element < MAX_ELEMENTS ? &elements[element] : &totals->refused, 1, memory_order_relaxed);
+}
 
 static inline void count(_Atomic uint64_t *counter) {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);

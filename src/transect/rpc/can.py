@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a carrier can do, as data.  What a chain asks beyond that is a diagnostic which names a carrier that can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transect.base.diagnostic import Diagnostics
+from transect.rpc.binding import Binding, BoundElement
+from transect.rpc.needs import structs_made
+
+
+@dataclass(frozen=True, slots=True)
+class Can:
+    name: str
+    delay: bool = True  # Forward(after=…)
+    route: bool = False  # Forward(to=…)
+    retry: bool = False  # Retry in finish, of unary methods
+    client: bool = False
+
+
+ENVOY = Can("Envoy", route=True)
+
+
+def check(binding: Binding, carrier: Can, diagnostics: Diagnostics) -> None:
+    """Report what the chain asks and the carrier cannot do."""
+    for element in binding.elements:
+        _verdicts(element, carrier, diagnostics)
+
+
+def _verdicts(element: BoundElement, carrier: Can, diagnostics: Diagnostics) -> None:
+    for made in structs_made(element.program):
+        if made.name == "Forward" and "to" in made.given and not carrier.route:
+            diagnostics.error(
+                "R020",
+                f"{carrier.name} cannot route: `Forward(to=…)`",
+                made.span,
+                label="names a route",
+                help="run this element in Envoy: `transect rpc run`",
+            )
+        if made.name == "Retry" and not carrier.retry:
+            diagnostics.error(
+                "R020",
+                f"{carrier.name} cannot send a request again: `Retry`",
+                made.span,
+                label="asks for another attempt",
+                help="attach this element to the client's channel",
+            )
