@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,19 +25,19 @@ class Control:
     path: Path
     timeout_s: float = 5.0
 
-    def ask(self, verb: str, rest: bytes = b"") -> bytes:
-        """One request, one answer; raises ControlError."""
+    def ask(self, verb: str, rest: bytes = b"", then: Callable[[bytes], bytes] | None = None) -> bytes:
+        """One request, one answer; with `then`, its value as a second request and the answer to that.
+
+        Raises ControlError.
+        """
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
                 s.settimeout(self.timeout_s)
                 s.connect(str(self.path))
-                s.sendall(HEAD.pack(len(rest) + 1) + verb.encode() + rest)
-                answer = _exactly(s, HEAD.unpack(_exactly(s, HEAD.size))[0])
+                answer = _asked(s, verb, verb.encode() + rest)
+                return answer if then is None else _asked(s, verb, then(answer))
         except OSError as wrong:
             raise ControlError(f"the module at {self.path} does not answer: {wrong}") from wrong
-        if not answer or answer[0] != 1:
-            raise ControlError(answer[1:].decode() or f"the module refuses `{verb}`")
-        return answer[1:]
 
     def status(self) -> dict[str, Any]:
         """Counters since the start: rpcs, requests, rejected and responded per element, causes of ends, records …"""
@@ -56,17 +57,37 @@ class Control:
         """Replace an element's state; an image of another schema is refused and changes nothing."""
         self.ask("p", HEAD.pack(element) + image)
 
+    def change(self, element: int, change: Callable[[bytes], bytes]) -> None:
+        """Replace an element's state by what `change` makes of its image, between two handler calls.
+
+        RPCs stand still meanwhile: ControlError, and nothing is changed, when `change` takes more than 250 ms.
+        """
+        self.ask("x", HEAD.pack(element), change)
+
     def set(self, element: int, field: int, value: bytes) -> None:
-        """Set one `param`, encoded by its type, between two handler calls."""
+        """Set one field, encoded by its type, between two handler calls; not all chains have that."""
         self.ask("v", HEAD.pack(element) + HEAD.pack(field) + value)
 
-    def record(self, path: Path) -> None:
-        """Append all handler calls of RPCs that begin from now on to a file."""
-        self.ask("r", str(path).encode())
+    def record(self, path: Path, elements: int) -> list[bytes]:
+        """Append all handler calls from now on to a file; the state of each element at that moment."""
+        rest, images = self.ask("r", HEAD.pack(elements) + str(path).encode()), []
+        while rest:
+            size = HEAD.unpack_from(rest)[0]
+            images.append(rest[HEAD.size : HEAD.size + size])
+            rest = rest[HEAD.size + size :]
+        return images
 
     def stop_recording(self) -> None:
         """When this returns, the file is complete."""
         self.ask("R")
+
+
+def _asked(s: socket.socket, verb: str, request: bytes) -> bytes:
+    s.sendall(HEAD.pack(len(request)) + request)
+    answer = _exactly(s, HEAD.unpack(_exactly(s, HEAD.size))[0])
+    if not answer or answer[0] != 1:
+        raise ControlError(answer[1:].decode() or f"the module refuses `{verb}`")
+    return answer[1:]
 
 
 def _exactly(s: socket.socket, size: int) -> bytes:

@@ -169,7 +169,30 @@ void forget_changes(struct stream *s) {
     }
 }
 
-const struct ts_carrier carrier_plain = {carrier_now, carrier_draw, header_get, header_set, header_remove,
-                                         carrier_trace, NULL};
-const struct ts_carrier carrier_recording = {carrier_now, carrier_draw, header_get, header_set, header_remove,
-                                             carrier_trace, carrier_record};
+static const struct ts_carrier plain = {carrier_now, carrier_draw, header_get, header_set, header_remove,
+                                        carrier_trace, NULL};
+static const struct ts_carrier recorded = {carrier_now, carrier_draw, header_get, header_set, header_remove,
+                                           carrier_trace, carrier_record};
+
+/* --- calls of the chain ------------------------------------------------------------------------------------------- */
+
+/* Many at once; none while somebody holds the gate. */
+static void open_gate(struct stream *s) {
+    pthread_rwlock_rdlock(&s->config->gate);
+    s->rpc.carrier = recording(s->config->recorder) ? &recorded : &plain;
+    s->rpc.ctx = s;
+}
+
+void ask_chain(struct stream *s, int reply, ts_slice message, struct ts_verdict *out) {
+    s->entered = 1;
+    open_gate(s);
+    (reply ? ts_chain_response : ts_chain_request)(s->config->chain, s->state, &s->rpc, message, out);
+    pthread_rwlock_unlock(&s->config->gate);
+}
+
+void tell_chain(struct stream *s, int code, enum ts_cause cause) {
+    struct ts_ending ending = {0};
+    open_gate(s);
+    ts_chain_finish(s->config->chain, s->state, &s->rpc, code, cause, now_ns() - s->began, &ending);
+    pthread_rwlock_unlock(&s->config->gate);
+}

@@ -55,7 +55,7 @@ static int status(struct config *c, struct bytes *to) {
     struct { const char *name; _Atomic uint64_t *value; } plain[] = {
         {"rpcs", &t->rpcs}, {"requests", &t->requests}, {"responses", &t->responses}, {"finishes", &t->finishes},
         {"rewritten", &t->rewritten}, {"delayed", &t->delayed}, {"compressed", &t->compressed},
-        {"malformed", &t->malformed}, {"bad_headers", &t->bad_headers},
+        {"malformed", &t->malformed}, {"bad_headers", &t->bad_headers}, {"refused", &t->refused},
     };
     recorder_counts(c->recorder, &records, &dropped);
     print(to, "{\"recording\":%s,\"records\":%llu,\"dropped\":%llu", recording(c->recorder) ? "true" : "false",
@@ -67,6 +67,10 @@ static int status(struct config *c, struct bytes *to) {
     print_list(to, "responded", t->responded, MAX_ELEMENTS);
     print(to, "}");
     return 1;
+}
+
+static void put32(uint8_t *to, uint32_t n) {
+    for (int i = 0; i < 4; i++) to[i] = (uint8_t)(n >> 8 * i);
 }
 
 static uint32_t get32(const uint8_t *from) {
@@ -86,12 +90,27 @@ static int save(struct config *c, uint32_t element, struct bytes *to) {
     }
 }
 
-static int record_to(struct config *c, const uint8_t *path, size_t size) {
-    char text[4096];
-    if (size >= sizeof text) return 0;
-    memcpy(text, path, size);
-    text[size] = 0;
-    return recorder_start(c->recorder, text);
+static void add_image(struct config *c, uint32_t element, struct bytes *to) {
+    struct bytes image = {0};
+    uint8_t size[4];
+    save(c, element, &image);
+    put32(size, (uint32_t)image.size);
+    bytes_add(to, size, sizeof size);
+    bytes_add(to, image.data, image.size);
+    bytes_free(&image);
+}
+
+/* Starts between two calls of the chain, and says what the state of each element was then. */
+static int record_to(struct config *c, const uint8_t *r, size_t size, struct bytes *to) {
+    char path[4096];
+    if (size < 4 || size - 4 >= sizeof path) return 0;
+    memcpy(path, r + 4, size - 4);
+    path[size - 4] = 0;
+    pthread_rwlock_wrlock(&c->gate);
+    int started = recorder_start(c->recorder, path);
+    for (uint32_t i = 0; started && i < get32(r) && i < MAX_ELEMENTS; i++) add_image(c, i, to);
+    pthread_rwlock_unlock(&c->gate);
+    return started;
 }
 
 /* Returns whether it was done; what else there is to say goes to `to`. */
@@ -102,7 +121,7 @@ static int answer(struct config *c, const uint8_t *r, size_t size, struct bytes 
     case 'g': return size == 5 && save(c, get32(r + 1), to);
     case 'p': return size >= 5 && ts_chain_load(c->chain, get32(r + 1), r + 5, size - 5) == 0;
     case 'v': return size >= 9 && ts_chain_set && ts_chain_set(c->chain, get32(r + 1), get32(r + 5), r + 9, size - 9) == 0;
-    case 'r': return record_to(c, r + 1, size - 1);
+    case 'r': return record_to(c, r + 1, size - 1, to);
     case 'R': return recorder_stop(c->recorder), 1;
     default: print(to, "no such verb"); return 0;
     }
@@ -125,23 +144,59 @@ static int same_user(int s) {
     return getsockopt(s, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == geteuid() || peer.uid == 0);
 }
 
-static void serve_one(struct keeper *k, int s) {
-    uint8_t head[5];
-    uint8_t *request = NULL;
-    struct timeval patience = {5, 0};
-    struct bytes reply = {0};
+static void patient(int s, int ms) {
+    struct timeval patience = {ms / 1000, ms % 1000 * 1000};
     setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    if (!same_user(s) || !transfer(s, head, 4, 0)) return;
-    size_t size = get32(head);
-    if (size > MAX_REQUEST || !(request = malloc(size + 1))) return;
-    if (transfer(s, request, size, 0)) {
-        int ok = answer(k->config, request, size, &reply);
-        for (int i = 0; i < 4; i++) head[i] = (uint8_t)((reply.size + 1) >> 8 * i);
-        head[4] = (uint8_t)ok;
-        if (transfer(s, head, 5, 1)) transfer(s, reply.data, reply.size, 1);
+}
+
+/* A request of its size, in memory of malloc; NULL when there is none. */
+static uint8_t *receive(int s, size_t *size) {
+    uint8_t head[4];
+    if (!transfer(s, head, sizeof head, 0)) return NULL;
+    *size = get32(head);
+    uint8_t *request = *size <= MAX_REQUEST ? malloc(*size + 1) : NULL;
+    if (request && transfer(s, request, *size, 0)) return request;
+    free(request);
+    return NULL;
+}
+
+static int reply(int s, int ok, struct bytes *text) {
+    uint8_t head[5];
+    put32(head, (uint32_t)text->size + 1);
+    head[4] = (uint8_t)ok;
+    int sent = transfer(s, head, sizeof head, 1) && transfer(s, text->data, text->size, 1);
+    bytes_free(text);
+    return sent;
+}
+
+/* The peer sees an element's state and says what takes its place, while the chain stands still: not for long. */
+static void change(struct config *c, int s, uint32_t element) {
+    struct bytes image = {0}, nothing = {0};
+    size_t size;
+    int done = 0;
+    patient(s, 250);
+    pthread_rwlock_wrlock(&c->gate);
+    uint8_t *new = save(c, element, &image) && reply(s, 1, &image) ? receive(s, &size) : NULL;
+    if (new) done = ts_chain_load(c->chain, element, new, size) == 0;
+    pthread_rwlock_unlock(&c->gate);
+    bytes_free(&image);
+    free(new);
+    reply(s, done, &nothing);
+}
+
+static void serve_one(struct keeper *k, int s) {
+    struct bytes text = {0};
+    size_t size;
+    patient(s, 5000);
+    uint8_t *request = same_user(s) ? receive(s, &size) : NULL;
+    if (!request) return;
+    if (size == 5 && request[0] == 'x') {
+        change(k->config, s, get32(request + 1));
+    } else {
+        int ok = answer(k->config, request, size, &text);
+        reply(s, ok, &text);
     }
-    bytes_free(&reply);
     free(request);
 }
 

@@ -13,10 +13,9 @@ void finish(struct stream *s, int code, enum ts_cause cause) {
     if (s->finished) return;
     s->finished = 1;
     if (!s->entered) return;
-    struct ts_ending ending = {0};
     count(&s->config->totals.finishes);
     count(&s->config->totals.causes[cause]);
-    ts_chain_finish(s->config->chain, s->state, &s->rpc, code, cause, now_ns() - s->began, &ending);
+    tell_chain(s, code, cause);
 }
 
 /* --- status ------------------------------------------------------------------------------------------------------- */
@@ -63,7 +62,7 @@ static int code_of_http(struct envoy_buffer status) {
 }
 
 /* The code in grpc-status; without one, what gRPC makes of the HTTP status. */
-int code_of_reply(struct stream *s, enum envoy_headers map) {
+static int code_of_reply(struct stream *s, enum envoy_headers map) {
     struct envoy_buffer found;
     if (header_of(s, map, "grpc-status", &found) && found.size && found.size < 4) {
         int code = 0;
@@ -74,6 +73,17 @@ int code_of_reply(struct stream *s, enum envoy_headers map) {
         return code;
     }
     return header_of(s, RESPONSE_HEADERS, ":status", &found) ? code_of_http(found) : 2;
+}
+
+int late(const struct stream *s) {
+    return s->deadline && now_ns() >= s->deadline;
+}
+
+/* The server may notice the deadline before the client does, and say so. */
+void finish_by(struct stream *s, enum envoy_headers map) {
+    int code = code_of_reply(s, map);
+    enum ts_cause cause = s->local_cause ? (enum ts_cause)(s->local_cause - 1) : TS_REPLY;
+    finish(s, code, code == 4 && late(s) ? TS_DEADLINE : cause);
 }
 
 /* --- our own replies ---------------------------------------------------------------------------------------------- */

@@ -102,13 +102,13 @@ static enum step obey(struct pass *p, size_t frame_end, const struct ts_verdict 
     struct totals *t = &s->config->totals;
     switch (v->action) {
     case TS_REJECT:
-        count(&t->rejected[v->element % MAX_ELEMENTS]);
+        count_for(t, t->rejected, v->element);
         /* Replies that passed before this one still reach the client; the status then comes in trailers. */
         if (p->w->reply && (p->at > 0 || p->given || p->w->out.size)) s->response.open = 1;
         fail(s, v->code, v->text);
         return OVER;
     case TS_RESPOND:
-        count(&t->responded[v->element % MAX_ELEMENTS]);
+        count_for(t, t->responded, v->element);
         if (!p->w->reply) {
             respond(s, v->text);
             return OVER;
@@ -150,14 +150,8 @@ static int take_route(struct stream *s, ts_slice to) {
 static enum step decide(struct pass *p, ts_slice message, size_t frame_end) {
     struct stream *s = p->s;
     struct ts_verdict v = {0};
-    s->entered = 1;
-    if (p->w->reply) {
-        count(&s->config->totals.responses);
-        ts_chain_response(s->config->chain, s->state, &s->rpc, message, &v);
-    } else {
-        count(&s->config->totals.requests);
-        ts_chain_request(s->config->chain, s->state, &s->rpc, message, &v);
-    }
+    count(p->w->reply ? &s->config->totals.responses : &s->config->totals.requests);
+    ask_chain(s, p->w->reply, message, &v);
     if (v.action == TS_FORWARD && v.to.size && !p->w->reply && !take_route(s, v.to)) return OVER;
     return obey(p, frame_end, &v);
 }
@@ -272,7 +266,7 @@ enum envoy_body_status pass_body(struct stream *s, struct way *w, bool end) {
 
 static void end_of_reply(struct stream *s) {
     if (s->ending) end_in_trailers(s, RESPONSE_TRAILERS);
-    else finish(s, code_of_reply(s, RESPONSE_TRAILERS), TS_REPLY);
+    else finish_by(s, RESPONSE_TRAILERS);
 }
 
 static void go_on(struct stream *s, struct way *w) {

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,27 @@ def test_state_is_saved_and_loaded_and_a_parameter_is_set(running: Proxy) -> Non
         door.load(1, b"short")
     with pytest.raises(ControlError, match="refuses"):
         door.set(0, 0, b"")
+
+
+def test_a_change_is_one_step_under_load(probe: Path, echo: tuple[int, Echo], tmp_path: Path) -> None:
+    """RPCs stand still while an image is changed, and go on when whoever changes it does not come back."""
+    with proxy(probe, tmp_path, echo[0], workers=2) as p, channel(p.port) as c:
+        calls = [c.unary_unary(ECHO).future(b"x") for _ in range(200)]
+        for _ in range(20):
+            p.control.change(1, lambda image: struct.pack("<q", struct.unpack("<q", image)[0] + 1))
+        assert [call.result(10) for call in calls] == [b"x"] * 200
+        assert p.control.save(1) == struct.pack("<q", 20)
+        with pytest.raises(ControlError, match="refuses"):
+            p.control.change(1, lambda image: b"short")
+
+        def forget(image: bytes) -> bytes:
+            time.sleep(0.4)
+            return image
+
+        with pytest.raises(ControlError):
+            p.control.change(1, forget)
+        assert c.unary_unary(ECHO)(b"y", timeout=5) == b"y"
+        assert p.control.save(1) == struct.pack("<q", 20)
 
 
 def test_the_door_is_for_its_own_user_and_stands_wrong_knocks(running: Proxy) -> None:
@@ -105,14 +127,15 @@ def test_a_log_from_the_start(probe: Path, echo: tuple[int, Echo], tmp_path: Pat
 def test_a_log_begun_and_ended_later(running: Proxy, client: Client, tmp_path: Path) -> None:
     echo, log = client.unary_unary(ECHO), tmp_path / "log"
     echo(b"before")
-    running.control.record(log)
+    diary, parameter = running.control.record(log, 2)
+    assert (diary, parameter) == (running.control.save(0), bytes(8))
     echo(b"during")
     with pytest.raises(ControlError):
-        running.control.record(tmp_path / "second")
+        running.control.record(tmp_path / "second", 2)
     running.control.stop_recording()
     echo(b"after")
     assert {r[4] for r in records(log)} == {b"during"}
-    running.control.record(log)
+    running.control.record(log, 2)
     echo(b"again")
     running.control.stop_recording()
     assert {r[4] for r in records(log)} == {b"during", b"again"}
