@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Re-running a log, call by call, and finding the first one that comes out differently.
+
+Calls of one policy are run in the order of their sequence numbers, from the state at the start, with recorded outside
+answers.  What differs is shown at the policy's line: the `return` that gave the other result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from transect.base.diagnostic import Diagnostic, Label, Severity
+from transect.base.span import NOWHERE, Span
+from transect.core import ir
+from transect.core.codec import CodecError, decode_state
+from transect.core.interp import Instance, Run
+from transect.core.ir import Program
+from transect.core.upgrade import Refused, upgrade
+from transect.lang.tape import Tape, current
+from transect.replay.log import Log, Policy, Record
+from transect.replay.tape import ReplayingTape, TapeMismatch, answer_types
+
+Functions = Mapping[str, Callable[..., object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A recorded call as a policy can run it."""
+
+    args: Sequence[object]
+    result: Callable[[object], bytes]  # what the record holds when the hook returns this value
+    functions: Functions = field(
+        default_factory=dict
+    )  # of the stratum, by full name; they ask the tape themselves
+    ends: bool = False  # the instance (RPC, request, task) ends with this call: its locals go
+    waiting: Sequence[object] | None = None  # who waits at the time, oldest first, for an Arbiter
+
+
+class Decoder(Protocol):
+    """What a stratum knows of its records."""
+
+    def call(self, program: Program, hook: str, record: Record) -> Call:
+        """The call that a record describes.  Raises `CodecError`."""
+        ...
+
+    def words(self, program: Program, hook: str, result: bytes) -> str:
+        """A result as a person reads it: `Reject(PERMISSION_DENIED, "acl")`."""
+        ...
+
+
+class Runner(Protocol):
+    """One state instance of a policy, on the interpreter or as emitted Python."""
+
+    def load(self, image: bytes, /) -> None: ...
+    def image(self) -> bytes: ...
+    def call(
+        self,
+        hook: str,
+        args: Sequence[object],
+        *,
+        tape: Tape | None = None,
+        locals: MutableMapping[str, object] | None = None,
+        functions: Functions | None = None,
+    ) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What came of it."""
+
+    calls: int  # that came out as recorded
+    divergence: Diagnostic | None  # the first call that did not
+    record: Record | None  # that call; None when it is the state in the end
+    open: tuple[
+        str, ...
+    ]  # why part of the log could not be compared; with any, "no divergence" proves nothing
+
+    @property
+    def same(self) -> bool:
+        """Whether everything was compared, and came out as recorded."""
+        return self.divergence is None and not self.open
+
+
+def compare(
+    log: Log,
+    decoder: Decoder,
+    *,
+    program: Program | None = None,
+    runner: Callable[[Program], Runner] | None = None,
+) -> Comparison:
+    """Re-run a log.
+
+    `program`: another policy in the place of the recorded one of that name (or of the only one); its state begins as an
+    upgrade's would.  `runner`: what runs the policies; the interpreter when None.
+    """
+    comparing = _Comparing(log, decoder, runner or TracedInstance)
+    return comparing.compare(program)
+
+
+class _TracedRun(Run):
+    """Remembers the last `return` of the handler."""
+
+    returned: Span = NOWHERE
+
+    def execute(self, s: ir.Stmt, frame: dict[str, Any]) -> Any:
+        ended = super().execute(s, frame)
+        # Those of helpers are overwritten by the handler's own, which ends last.
+        if isinstance(s, ir.Return):
+            self.returned = s.span
+        return ended
+
+
+class TracedInstance(Instance):
+    """The interpreter, saying which line gave the result."""
+
+    returned: Span = NOWHERE  # the `return` that ended the last call; NOWHERE: it fell off the end
+
+    def call(
+        self,
+        hook: str,
+        args: Sequence[object],
+        *,
+        tape: Tape | None = None,
+        locals: MutableMapping[str, object] | None = None,
+        functions: Functions | None = None,
+    ) -> Any:
+        run = _TracedRun(self, tape or current(), {} if locals is None else locals, functions or {})
+        self.returned = NOWHERE
+        try:
+            return run.call(self.handlers[hook], args)
+        finally:
+            self.returned = run.returned
+
+
+@dataclass(slots=True)
+class _Played:
+    """One policy under way."""
+
+    policy: Policy
+    program: Program  # that runs: the recorded one or the other
+    runner: Runner
+    locals: dict[int, dict[str, object]] = field(default_factory=dict)
+    next: int | None = None  # sequence number that comes next, when known
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    result: bytes
+    span: Span  # of the `return`
+
+
+class _Differs(Exception):
+    def __init__(self, diagnostic: Diagnostic, record: Record | None) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+        self.record = record
+
+
+class _Comparing:
+    def __init__(self, log: Log, decoder: Decoder, make: Callable[[Program], Runner]) -> None:
+        self.log = log
+        self.decoder = decoder
+        self.make = make
+        self.calls = 0
+        self.open: list[str] = [log.shortcomings] if log.shortcomings else []
+
+    def compare(self, other: Program | None) -> Comparison:
+        try:
+            for number, policy in enumerate(self.log.policies):
+                self.policy(number, policy, self.stands_for(other, policy))
+        except _Differs as found:
+            return Comparison(self.calls, found.diagnostic, found.record, tuple(self.open))
+        return Comparison(self.calls, None, None, tuple(self.open))
+
+    def stands_for(self, other: Program | None, policy: Policy) -> Program | None:
+        """The other program, if it takes the place of this policy."""
+        names = {p.name for p in self.log.policies}
+        return other if other is not None and (other.name == policy.name or len(names) == 1) else None
+
+    def policy(self, number: int, policy: Policy, other: Program | None) -> None:
+        records = sorted((r for r in self.log.records if r.policy == number), key=lambda r: r.sequence)
+        played = self.begin(policy, other)
+        if played is None:
+            return
+        # With another policy, the recorded one runs too: it shows which line gave the recorded result.
+        recorded = self.begin(policy, None) if other is not None else None
+        keeps_state = bool(policy.schema.fields)
+        for record in records:
+            if played.next is not None and record.sequence != played.next and keeps_state:
+                self.open.append(f"calls of {policy.name} are missing before number {record.sequence}")
+                return
+            self.step(played, recorded, record)
+            played.next = record.sequence + 1
+            self.calls += 1
+        self.end(number, played)
+
+    def begin(self, policy: Policy, other: Program | None) -> _Played | None:
+        program = policy.program if other is None else other
+        runner = self.make(program)
+        try:
+            runner.load(self.start(policy, other))
+        except (Refused, CodecError) as error:
+            self.open.append(f"the state of {policy.name} at the start cannot be taken over: {error}")
+            return None
+        return _Played(policy, program, runner, next=policy.first)
+
+    def start(self, policy: Policy, other: Program | None) -> bytes:
+        return policy.start if other is None else upgrade(policy.start, policy.schema, other)
+
+    # ---------------------------------------------------------------- one call
+
+    def step(self, played: _Played, recorded: _Played | None, record: Record) -> None:
+        hook = played.policy.hooks[record.hook]
+        handler = played.program.handler(hook)
+        if handler is None:
+            raise _Differs(self.missing(played, hook), record)
+        before = self.run(recorded, hook, record) if recorded else None
+        try:
+            outcome = self.run(played, hook, record)
+        except (TapeMismatch, CodecError) as error:
+            text = f"`{hook}` leaves the recording: {error}"
+            raise _Differs(self.diagnostic(text, handler.span, record, hook), record) from error
+        if outcome.result != record.result:
+            raise _Differs(self.difference(played, hook, record, outcome, before), record)
+
+    def run(self, played: _Played, hook: str, record: Record) -> _Outcome:
+        call = self.decoder.call(played.program, hook, record)
+        tape = ReplayingTape(record.tape, answer_types(played.program))
+        rpc_locals = played.locals.setdefault(record.instance, {})
+        if call.waiting is not None and isinstance(played.runner, Instance):
+            played.runner.waiting[:] = call.waiting
+        value = played.runner.call(hook, call.args, tape=tape, locals=rpc_locals, functions=call.functions)
+        if call.ends:
+            del played.locals[record.instance]
+        if tape.left and played.program is played.policy.program:
+            raise TapeMismatch(f"{tape.left} bytes of outside answers were recorded and not asked for")
+        handler = played.program.handler(hook)
+        assert handler is not None, f"{played.program.name} has run {hook}, which it does not have"
+        span = getattr(played.runner, "returned", NOWHERE)
+        return _Outcome(call.result(value), handler.span if span == NOWHERE else span)
+
+    # ---------------------------------------------------------------- what is said
+
+    def diagnostic(self, text: str, span: Span, record: Record, hook: str, **more: Any) -> Diagnostic:
+        note = f"call number {record.sequence}, hook `{hook}`, instance {record.instance}"
+        return Diagnostic(Severity.ERROR, "R001", text, span, note=note, **more)
+
+    def missing(self, played: _Played, hook: str) -> Diagnostic:
+        return Diagnostic(
+            Severity.ERROR, "R001", f"{played.program.name} has no hook `{hook}`, which was recorded", NOWHERE
+        )
+
+    def difference(
+        self, played: _Played, hook: str, record: Record, outcome: _Outcome, before: _Outcome | None
+    ) -> Diagnostic:
+        was = self.decoder.words(played.policy.program, hook, record.result)
+        now = self.decoder.words(played.program, hook, outcome.result)
+        others = () if before is None else (Label(before.span, f"the recorded policy gives {was}"),)
+        text = f"{now} comes out, where {was} was recorded"
+        return self.diagnostic(text, outcome.span, record, hook, label=f"gives {now}", others=others)
+
+    # ---------------------------------------------------------------- the end
+
+    def end(self, number: int, played: _Played) -> None:
+        """The state must be the recorded one, when the recorded policy was run on every call."""
+        trailer = self.log.trailer
+        final = trailer.finals.get(number) if trailer else None
+        if final is None or self.open or played.program is not played.policy.program:
+            return
+        image = played.runner.image()
+        if image != final:
+            fields = self.fields(played, image, final)
+            text = f"the state of {played.policy.name} is another in the end: {fields}"
+            raise _Differs(Diagnostic(Severity.ERROR, "R002", text, NOWHERE), None)
+
+    def fields(self, played: _Played, image: bytes, final: bytes) -> str:
+        try:
+            ours, theirs = (decode_state(played.program.state, i) for i in (image, final))
+        except CodecError as error:
+            return f"the recorded one cannot be read ({error})"
+        different = [n for n in ours if repr(ours[n]) != repr(theirs[n])]
+        return ", ".join(f"`{n}` is {ours[n].value!r}, and was {theirs[n].value!r}" for n in different)

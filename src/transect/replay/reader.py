@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a log, strictly.  What comes before the first damage is read; what the damage is, is said."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from transect.core.type_json import SchemaError
+from transect.replay.log import CHECK, FRAME, MAGIC, VERSION, Header, Log, LogError, Policy, Record, Trailer
+
+
+def read(source: Path | bytes) -> Log:
+    """The log in a file or in memory.
+
+    Raises `LogError` when it is no log, or one of a version that is not known; a log that is cut short or damaged later
+    on is read up to there and says so (`Log.damage`).
+    """
+    data = source.read_bytes() if isinstance(source, Path) else source
+    if data[: len(MAGIC)] != MAGIC:
+        raise LogError("this is no log of transect")
+    version = int.from_bytes(data[len(MAGIC) : len(MAGIC) + 4], "little")
+    if version != VERSION:
+        raise LogError(f"log version {version} is not known; this is version {VERSION}")
+    return _Reading(data).log()
+
+
+class _Reading:
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.header: Header | None = None
+        self.policies: list[Policy] = []
+        self.records: list[Record] = []
+        self.trailer: Trailer | None = None
+
+    def log(self) -> Log:
+        damage = ""
+        try:
+            for kind, payload in self.frames():
+                self.take(kind, payload)
+        except LogError as error:
+            damage = str(error)
+        if self.header is None:
+            raise LogError(damage or "the log ends before its header")
+        if not damage and self.trailer is not None and self.trailer.records != len(self.records):
+            damage = f"the log has {len(self.records)} records, and says {self.trailer.records}"
+        return Log(self.header, tuple(self.policies), tuple(self.records), self.trailer, damage)
+
+    def frames(self) -> Iterator[tuple[bytes, bytes]]:
+        at = len(MAGIC) + 4
+        while at < len(self.data):
+            if len(self.data) - at < FRAME.size:
+                raise LogError(f"the log is cut short after {at} bytes")
+            kind, size = FRAME.unpack_from(self.data, at)
+            end = at + FRAME.size + size
+            if end + CHECK.size > len(self.data):
+                raise LogError(f"the log is cut short after {at} bytes")
+            (check,) = CHECK.unpack_from(self.data, end)
+            if zlib.crc32(self.data[at:end]) != check:
+                raise LogError(f"the log is damaged after {at} bytes")
+            yield kind, self.data[at + FRAME.size : end]
+            at = end + CHECK.size
+
+    def take(self, kind: bytes, payload: bytes) -> None:
+        if self.trailer is not None:
+            raise LogError("the log goes on after its end")
+        if (self.header is None) != (kind == b"H"):
+            raise LogError("the header is not where it belongs")
+        match kind:
+            case b"H":
+                self.header = self.value(payload, Header)
+            case b"P":
+                self.policies.append(self.value(payload, Policy))
+            case b"R":
+                self.records.append(self.record(payload))
+            case b"T":
+                self.trailer = self.value(payload, Trailer)
+            case _:
+                raise LogError(f"a frame of an unknown kind: {kind!r}")
+
+    def value(self, payload: bytes, of: Any) -> Any:
+        try:
+            return of.from_json(json.loads(payload))
+        except (ValueError, KeyError, TypeError, AttributeError, SchemaError) as error:
+            raise LogError(f"the {of.__name__.lower()} cannot be read: {error}") from error
+
+    def record(self, payload: bytes) -> Record:
+        found = Record.unpack(payload)
+        if found.policy >= len(self.policies):
+            raise LogError(
+                f"record {found.sequence} is of policy {found.policy}, which the log does not have"
+            )
+        if found.hook >= len(self.policies[found.policy].hooks):
+            raise LogError(f"record {found.sequence} is of hook {found.hook}, which its policy does not have")
+        return found

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing a log while a policy runs.  The policy never waits for the disk: a call that finds the buffer full is
+counted as dropped, and the log says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from transect.replay.log import MAGIC, VERSION, Header, Policy, Record, Trailer, frame, json_frame
+
+BUFFER = 16 << 20  # bytes that wait for the disk at most
+
+
+class Writer:
+    """A log under way.  Any thread may add records; one thread of its own writes them."""
+
+    def __init__(self, path: Path, header: Header, *, buffer: int = BUFFER, limit: int | None = None) -> None:
+        """`buffer`: bytes that wait for the disk at most; `limit`: bytes of the whole log (None: no limit)."""
+        self._file = path.open("xb")
+        self._buffer = buffer
+        self._room = limit
+        self._waiting: list[bytes] = []
+        self._size = 0  # bytes that wait
+        self._changed = threading.Condition()
+        self._closing = False
+        self._failure: OSError | None = None
+        self._policies = 0
+        self.records = 0
+        self.dropped = 0
+        with self._changed:
+            self._put(MAGIC + VERSION.to_bytes(4, "little") + json_frame(b"H", header.to_json()))
+        self._thread = threading.Thread(target=self._drain, name="transect-log", daemon=True)
+        self._thread.start()
+
+    # ---------------------------------------------------------------- from the policy's side
+
+    def policy(self, policy: Policy) -> int:
+        """A policy, or a new version of one, comes into force; its number, for records."""
+        with self._changed:
+            self._put(json_frame(b"P", policy.to_json()))
+            self._policies += 1
+            return self._policies - 1
+
+    def add(self, record: Record) -> bool:
+        """One handler call; False when it was dropped."""
+        data = frame(b"R", record.pack())
+        with self._changed:
+            assert record.policy < self._policies, (
+                f"a record of policy {record.policy}, which is not in the log"
+            )
+            if (
+                self._closing
+                or self._failure
+                or self._size + len(data) > self._buffer
+                or not self._fits(data)
+            ):
+                self.dropped += 1
+                return False
+            self._put(data)
+            self.records += 1
+            return True
+
+    def drop(self) -> None:
+        """A call could not be recorded: its tape exceeded its bound."""
+        with self._changed:
+            self.dropped += 1
+
+    def close(self, finals: Mapping[int, bytes]) -> Trailer:
+        """Write what waits and the trailer; `finals` are the images of the state, by policy number.
+
+        Raises OSError when the disk did not take everything.
+        """
+        with self._changed:
+            trailer = Trailer(self.records, self.dropped, finals)
+            if not self._closing:
+                self._put(json_frame(b"T", trailer.to_json()))
+                self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        self._file.close()
+        if self._failure is not None:
+            raise self._failure
+        return trailer
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._closing:
+            self.close({})
+
+    # ---------------------------------------------------------------- towards the disk
+
+    def _fits(self, data: bytes) -> bool:
+        """Whether the log's limit has room."""
+        if self._room is None:
+            return True
+        if len(data) > self._room:
+            return False
+        self._room -= len(data)
+        return True
+
+    def _put(self, data: bytes) -> None:
+        """Hand over to the disk's thread; the caller holds the lock."""
+        self._waiting.append(data)
+        self._size += len(data)
+        self._changed.notify()
+
+    def _drain(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closing:
+                    self._changed.wait()
+                pieces, self._waiting = self._waiting, []
+                self._size = 0
+                done = self._closing
+            try:
+                self._file.write(b"".join(pieces))
+                self._file.flush()
+            except OSError as error:
+                with self._changed:
+                    self._failure = error
+                return
+            if done:
+                return

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.core.test_effects import compiled
+from transect.core.interp import Instance
+from transect.core.ir import Program
+from transect.core.schema import schema
+from transect.lang.tape import GivenTape
+from transect.replay import (
+    LogError,
+    Policy,
+    Record,
+    RecordingTape,
+    ReplayingTape,
+    TapeMismatch,
+    Writer,
+    read,
+)
+from transect.replay.log import Header
+from transect.replay.tape import answer_types
+
+HEADER = Header("rpc", "echo", real=True, notes={"method": "/e.Echo/Say"})
+
+
+def program() -> Program:
+    return compiled("class P(Element):\n    n: int = 4")
+
+
+def policy() -> Policy:
+    return Policy.of(
+        program(), schema(program()), Instance(program()).image(), sources={"p.py": "text"}, first=0
+    )
+
+
+def record(number: int) -> Record:
+    return Record(number, 0, number % 3, 1 << 40, b"arguments", b"tape" * number, b"result")
+
+
+def written(path: Path, records: int = 3) -> bytes:
+    with Writer(path, HEADER) as writer:
+        assert writer.policy(policy()) == 0
+        for number in range(records):
+            assert writer.add(record(number))
+        writer.close({0: b"final"})
+    return path.read_bytes()
+
+
+def test_a_log_says_everything_that_was_written(tmp_path: Path) -> None:
+    found = read(tmp_path / "log") if written(tmp_path / "log") else None
+    assert found is not None and found.complete and not found.shortcomings
+    assert found.header == HEADER
+    assert found.policies == (policy(),)
+    assert found.policies[0].program == program()
+    assert found.policies[0].hooks == ("request", "response", "finish")
+    assert found.records == tuple(map(record, range(3)))
+    assert found.trailer is not None and (found.trailer.records, found.trailer.dropped) == (3, 0)
+    assert found.trailer.finals == {0: b"final"}
+
+
+def test_a_head_has_36_bytes_and_fixed_places() -> None:
+    packed = Record(1, 2, 3, 4, b"a", b"bc", b"").pack()
+    head = packed.hex()[:72]
+    assert head == "01" + "00" * 7 + "0200" + "0300" + "04" + "00" * 7 + "01000000" + "02000000" + "00" * 8
+    assert packed[36:] == b"abc"
+    assert Record.unpack(packed) == Record(1, 2, 3, 4, b"a", b"bc", b"")
+    with pytest.raises(LogError, match="record 1 does not have the size that its head says"):
+        Record.unpack(packed + b"x")
+    with pytest.raises(LogError, match="shorter than its head"):
+        Record.unpack(packed[:35])
+
+
+def test_a_log_that_is_cut_short_is_read_up_to_there_and_says_so(tmp_path: Path) -> None:
+    data = written(tmp_path / "log")
+    whole = read(data)
+    seen = set()
+    for size in range(len(data)):
+        try:
+            found = read(data[:size])
+        except LogError as error:
+            assert (
+                str(error) in ("this is no log of transect", "the log ends before its header")
+                or "cut short" in str(error)
+                or "version" in str(error)
+            )
+            continue
+        assert not found.complete and found.shortcomings
+        assert found.records == whole.records[: len(found.records)]
+        seen.add((len(found.policies), len(found.records)))
+    assert {(0, 0), (1, 0), (1, 1), (1, 2), (1, 3)} == seen
+
+
+@given(st.data())
+def test_no_changed_bit_goes_unnoticed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    good = bytearray(written(tmp_path_factory.mktemp("log") / "log"))
+    whole = read(bytes(good))
+    at = data.draw(st.integers(0, len(good) * 8 - 1))
+    good[at // 8] ^= 1 << (at % 8)
+    try:
+        found = read(bytes(good))
+    except LogError:
+        return
+    assert not found.complete
+    assert found.records == whole.records[: len(found.records)]
+
+
+def test_a_log_of_another_kind_or_version() -> None:
+    with pytest.raises(LogError, match="this is no log of transect"):
+        read(b"\x7fELF" + bytes(100))
+    with pytest.raises(LogError, match="log version 9 is not known; this is version 1"):
+        read(b"TRANSECT\x09\0\0\0")
+
+
+def test_what_finds_no_room_is_counted(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "log", HEADER, limit=200)
+    writer.policy(policy())
+    taken = [writer.add(record(3)) for _ in range(5)]
+    assert taken == [True, True, False, False, False]
+    writer.drop()
+    writer.close({})
+    found = read(tmp_path / "log")
+    assert len(found.records) == 2
+    assert found.shortcomings == "4 calls were dropped" and not found.complete
+    assert not writer.add(record(1)), "a closed log takes nothing more"
+
+
+def test_the_buffer_is_bounded(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "log", HEADER, buffer=0)
+    writer.policy(policy())
+    assert not writer.add(record(0)) and writer.dropped == 1
+    writer.close({})
+
+
+def test_threads_write_into_one_log(tmp_path: Path) -> None:
+    with Writer(tmp_path / "log", HEADER) as writer:
+        writer.policy(policy())
+
+        def add(start: int) -> None:
+            for number in range(start, start + 500):
+                assert writer.add(record(number % 50))
+
+        threads = [threading.Thread(target=add, args=(i * 500,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        writer.close({})
+    assert len(read(tmp_path / "log").records) == 2000
+
+
+def test_a_log_is_never_written_over(tmp_path: Path) -> None:
+    written(tmp_path / "log")
+    with pytest.raises(FileExistsError):
+        Writer(tmp_path / "log", HEADER)
+
+
+def test_a_recording_that_was_not_closed_says_so(tmp_path: Path) -> None:
+    data = written(tmp_path / "log")
+    found = read(data[: data.rindex(b'{"records"') - 5])
+    assert found.trailer is None and found.shortcomings == "the recording was not closed"
+
+
+# ---------------------------------------------------------------- tapes
+
+ASKING = """
+class P(Element):
+    def request(self, rpc: Rpc) -> Verdict:
+        token = rpc.headers.get("token")
+        if token is not None and token == "x" and rand_below(4) > 1 and now() > now():
+            return Reject(Code.ABORTED, "x")
+        return Forward()
+"""
+
+
+def test_what_was_recorded_is_given_back() -> None:
+    types = answer_types(compiled(ASKING))
+    tape = RecordingTape(GivenTape(now=-5, rand=[2**64 - 1]), types)
+    assert (tape.now(), tape.draw()) == (-5, 2**64 - 1)
+    assert tape.answer("rpc.Headers.get", lambda: "token") == "token"
+    assert tape.answer("rpc.Headers.get", lambda: None) is None
+    entries = bytes(tape.entries)
+    assert entries[:9] == b"n" + (-5).to_bytes(8, "little", signed=True)
+    again = ReplayingTape(entries, types)
+    asked = (again.now(), again.draw(), again.answer("rpc.Headers.get", lambda: 1 / 0))
+    assert asked == (-5, 2**64 - 1, "token") and again.left == 2
+    assert again.answer("rpc.Headers.get", lambda: 1 / 0) is None and again.left == 0
+    with pytest.raises(TapeMismatch, match="asks for the time, where nothing more was recorded"):
+        again.now()
+
+
+def test_a_handler_that_asks_for_something_else_is_told() -> None:
+    types = answer_types(compiled(ASKING))
+    with pytest.raises(TapeMismatch, match="asks for a random number, where the time was recorded"):
+        ReplayingTape(b"n" + bytes(8), types).draw()
+    with pytest.raises(TapeMismatch, match="the recorded tape is cut short"):
+        ReplayingTape(b"n" + bytes(7), types).now()
+    with pytest.raises(TapeMismatch, match=r"the recorded answer is none of `rpc\.Headers\.get`"):
+        ReplayingTape(b"a\x07", types).answer("rpc.Headers.get", lambda: None)
+
+
+def test_a_tape_has_a_bound() -> None:
+    tape = RecordingTape(GivenTape(rand=[1, 2, 3]), {}, limit=10)
+    tape.draw()
+    assert not tape.overflowed
+    tape.draw()
+    assert tape.overflowed
+    tape.draw()
+    assert len(tape.entries) == 18
