@@ -36,7 +36,6 @@ def driver(programs: Sequence[Program], *, prefixes: Sequence[str] | None = None
     # Reading and writing arguments may need declarations that the policy did not.
     wrapped = [_wrappers(each) for each in lowered]
     declarations = [
-        c.Comment("SPDX-License-Identifier: Apache-2.0"),
         *includes("driver.h"),
         *one_unit(lowered),
         *(d for each in wrapped for d in each),
@@ -174,9 +173,10 @@ def _wait(lowered: Lowered) -> c.Function:
         return _function(unit.name("d_wait"), c.VOID, params, *unused)
     self = c.Name("self")
     table = c.arrow(self, unit.member("waiting"))
-    oldest = c.dot(c.Index(c.dot(table, "entries"), c.Binary("-", c.dot(table, "first"), c.ONE)), "key")
+    order = c.dot(table, "order")
+    oldest = c.dot(c.Index(c.dot(table, "entries"), c.Binary("-", c.dot(order, "first"), c.ONE)), "key")
     leave = c.While(
-        c.Binary(">", c.dot(table, "count"), c.ZERO),
+        c.Binary(">", c.dot(order, "count"), c.ZERO),
         c.Block((c.Do(c.call(unit.name("waiting_remove"), self, oldest)),)),
     )
     enter = c.Do(c.call(unit.name("waiting_add"), self, c.Index(clients, i)))

@@ -27,7 +27,8 @@ from transect.emit.c.unit import Unit
 from transect.emit.c.views import PlainViews, ViewLowering
 
 RUNTIME = ("transect.h", "codec.h", "call.h", "table.h", "ordered.h", "heap.h", "set.h")
-LICENCE = "SPDX-License-Identifier: Apache-2.0"
+# A policy may say what is always true.
+QUIET = (c.Ignore("tautological-compare"), c.Ignore("type-limits"))
 
 
 def legal(program: Program) -> Program:
@@ -104,7 +105,6 @@ def about(program: Program) -> list[c.Decl]:
     """What the head of an emitted file says."""
     where = f"{program.path}:{program.handlers[0].span.line}" if program.handlers else program.path
     return [
-        c.Comment(LICENCE),
         c.Comment(f"{program.name}, emitted by transect from {where}\nsource sha256 {program.source_hash}"),
     ]
 
@@ -122,7 +122,7 @@ def header_file(lowered: Lowered, *, marks: bool = True) -> str:
 
 def source_file(lowered: Lowered, *, marks: bool = True) -> str:
     unit = lowered.unit
-    declarations = [*about(unit.program), *includes(f"{unit.prefix}.h"), *lowered.source]
+    declarations = [*about(unit.program), *includes(f"{unit.prefix}.h"), *QUIET, *lowered.source]
     return render(f"{unit.prefix}.c", declarations, marks)
 
 
@@ -136,7 +136,7 @@ def emit(program: Program, **options: Any) -> Artifact:
 
 def one_unit(lowered: Iterable[Lowered], *, marks: bool = False) -> list[c.Decl]:
     """Many programs, whose prefixes differ, as one list of declarations, for one file."""
-    result: list[c.Decl] = includes(*RUNTIME)
+    result: list[c.Decl] = [*includes(*RUNTIME), *QUIET]
     for each in lowered:
         result += [c.Comment(each.unit.program.name), *each.header, *each.source]
     return result

@@ -296,14 +296,16 @@ def case_member(t: UnionType, index: int) -> str:
 
 
 def set_name(unit: Unit, t: SetType) -> str:
+    """The tag of a set's struct."""
+    item_type = plain(t.item)
     from transect.emit.c.comparing import equal_function, hash_function
 
     def make(name: str) -> list[c.Decl]:
-        item = value_type(unit, t.item)
-        functions = (c.Name(hash_function(unit, t.item)), c.Name(equal_function(unit, t.item)))
+        item = value_type(unit, item_type)
+        functions = (c.Name(hash_function(unit, item_type)), c.Name(equal_function(unit, item_type)))
         return [c.Macro("TS_SET", (c.Name(name), item, *functions))]
 
-    return unit.once(tag(t), make)
+    return unit.once(tag(SetType(item_type)), make)
 
 
 # ---------------------------------------------------------------- storage form

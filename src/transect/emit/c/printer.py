@@ -299,6 +299,8 @@ class Printer:
         match d:
             case c.Include(path=path, system=system):
                 self.write(f"#include <{path}>" if system else f'#include "{path}"')
+            case c.Ignore(warning=warning):
+                self.write(f'#pragma GCC diagnostic ignored "-W{warning}"')
             case c.Struct(tag=tag, members=members, union=union):
                 self._struct(f"{'union' if union else 'struct'} {tag}", members)
             case c.Function():

@@ -200,7 +200,7 @@ def _save_table(unit: Unit, f: StateField, t: TableType, place: c.Expr) -> list[
         *write(unit, t.value, OUT, load(unit, t.value, c.arrow(entry, "value"))),
     ]
     access = Access(unit, f, c.Unary("&", place))
-    count = c.Do(c.call("ts_write_u32", OUT, c.Member(place, "count")))
+    count = c.Do(c.call("ts_write_u32", OUT, access.count()))
     if t.kind is TableKind.ORDERED:
         walk = access.ascend(access.table, "entry", load(unit, t.key, c.arrow(entry, "key")))
         return [count, *walk.before, c.For(walk.init, walk.cond, walk.step, c.Block(tuple(parts)))]

@@ -490,7 +490,7 @@ class Statements(Expressions):
         step = c.call(f"{struct}_step", table, c.Unary("&", walk))
         head = Walk(
             (
-                c.Var(walk.name, c.StructType("ts_walk"), c.call(f"{struct}_walk", table)),
+                c.Var(walk.name, c.StructType("ts_walk"), waiting.walk()),
                 c.Var(entry.name, c.pointer(f"{struct}_entry")),
             ),
             None,

@@ -51,7 +51,7 @@ def _declare(unit: Unit, name: str, t: TableType) -> list[c.Decl]:
     if t.kind is not TableKind.LRU:
         return [table]
     recall = c.Name(recall_function(unit, t.key))
-    return [table, c.Macro("TS_LRU", (c.Name(name), value, capacity, asked, hash_key, recall))]
+    return [table, c.Macro("TS_LRU", (c.Name(name), value, capacity, words, asked, hash_key, recall))]
 
 
 def index_words(capacity: int) -> int:
@@ -125,7 +125,7 @@ class Access:
             case TableRead.LEN if self.type.kind is TableKind.TALLY:
                 return c.call(self._function("length", self._length), self.table)
             case TableRead.LEN:
-                return c.Cast(c.I64, c.field_of(self.table, "count"))
+                return c.Cast(c.I64, self.count())
             case TableRead.OVERFLOW:
                 return c.Cast(c.I64, c.field_of(self.table, "overflow"))
             case TableRead.GET:
@@ -142,6 +142,12 @@ class Access:
                 return c.call(self._function("pop_first", self._pop_first), c.Name("call"), self.table)
             case TableRead.PUT:
                 return self.put(args[0], args[1])
+
+    def count(self) -> c.Expr:
+        """How many entries there are, zeros included."""
+        if self.type.kind is TableKind.ORDERED:
+            return c.field_of(self.table, "count")
+        return c.dot(c.field_of(self.table, "order"), "count")
 
     def _found(self) -> c.Var:
         function = "use" if self.is_lru else "find"
@@ -260,7 +266,8 @@ class Access:
 
     def walk(self, table: c.Expr, walk: str, entry: str) -> Walk:
         """A loop over the entries; in its body, `entry` points to one.  Not for ordered maps."""
-        walking = c.Var(walk, c.StructType("ts_walk"), self._raw("walk", table))
+        start = c.call("ts_walk_over", c.address(c.field_of(table, "order")))
+        walking = c.Var(walk, c.StructType("ts_walk"), start)
         step = self._raw("step", table, c.Unary("&", c.Name(walk)))
         here = c.Var(entry, c.pointer(f"{self.struct}_entry"))
         return Walk((walking, here), None, c.Binary("!=", c.Assign("=", c.Name(entry), step), c.NULL), None)

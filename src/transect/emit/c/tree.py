@@ -314,6 +314,13 @@ class Include:
 
 
 @dataclass(frozen=True, slots=True)
+class Ignore:
+    """Compilers do not warn of it in this file: `tautological-compare`."""
+
+    warning: str
+
+
+@dataclass(frozen=True, slots=True)
 class Struct:
     """`struct TAG { … };`"""
 
@@ -347,7 +354,7 @@ class Guard:
     body: tuple[Decl, ...]
 
 
-Decl: TypeAlias = Include | Struct | Function | Var | Macro | Guard | Comment | At | Here
+Decl: TypeAlias = Include | Ignore | Struct | Function | Var | Macro | Guard | Comment | At | Here
 
 Node: TypeAlias = CType | Expr | Braces | Stmt | Arm | Decl
 

@@ -66,7 +66,16 @@ def has(unit: Unit, client: c.Expr) -> c.Expr:
 
 
 def count() -> c.Expr:
-    return c.Cast(c.I64, c.dot(waiting(), "count"))
+    return c.Cast(c.I64, _count())
+
+
+def _count() -> c.Expr:
+    return c.dot(c.dot(waiting(), "order"), "count")
+
+
+def walk() -> c.Expr:
+    """The beginning of a loop over them."""
+    return c.call("ts_walk_over", c.Unary("&", c.dot(waiting(), "order")))
 
 
 def _heap(unit: Unit, field: str) -> c.Expr:
@@ -132,7 +141,7 @@ def _add(unit: Unit) -> tuple[c.Stmt, ...]:
     arrival, entry = c.Name("arrival"), c.Name("entry")
     table = c.Unary("&", waiting())
     present = c.Binary(
-        "||", has(unit, CLIENT), c.Binary("==", c.dot(waiting(), "count"), c.Integer(unit.clients))
+        "||", has(unit, CLIENT), c.Binary("==", _count(), c.Integer(unit.clients))
     )
     refuse = c.If(present, c.Block((c.Return(c.FALSE),)))
     place = c.call(f"{waiting_struct(unit)}_place", table, CLIENT)
@@ -183,7 +192,7 @@ def settle(unit: Unit) -> list[c.Stmt]:
         for s in moved(unit, f, c.arrow("entry", "key"), total(unit, f, c.arrow("entry", "key")))
     ]
     return [
-        c.Var("walk", c.StructType("ts_walk"), c.call(f"{struct}_walk", c.Unary("&", waiting()))),
+        c.Var("walk", c.StructType("ts_walk"), walk()),
         c.Var("entry", c.pointer(f"{struct}_entry")),
         c.While(c.Binary("!=", c.Assign("=", c.Name("entry"), step), c.NULL), c.Block(tuple(moves))),
     ]

@@ -10,11 +10,6 @@
 
 #include "transect.h"
 
-/* A loop over the entries present at its start.  The body may store to and remove the current one only. */
-struct ts_walk {
-    uint32_t next, left;
-};
-
 /* Keys which an adapter hands out: small numbers, never chosen by a stranger, so neighbours make the best hash. */
 TS_INLINE uint64_t ts_hash_handle(uint64_t key, uint64_t seed)
 {
@@ -22,21 +17,122 @@ TS_INLINE uint64_t ts_hash_handle(uint64_t key, uint64_t seed)
     return key;
 }
 
+/* ---------------------------------------------------------------- what tables of all types share */
+
+struct ts_link {
+    uint32_t older, newer;
+};
+
+struct ts_order {
+    uint32_t count;
+    uint32_t used;        /* entries that ever held something */
+    uint32_t spare;       /* the first of those that hold nothing any more, linked by `newer` */
+    uint32_t first, last; /* in order of insertion */
+};
+
+TS_INLINE void ts_append(struct ts_order *order, struct ts_link *links, uint32_t entry)
+{
+    links[entry - 1] = (struct ts_link){order->last, 0};
+    if (order->last == 0) {
+        order->first = entry;
+    } else {
+        links[order->last - 1].newer = entry;
+    }
+    order->last = entry;
+}
+
+TS_INLINE void ts_unlink(struct ts_order *order, struct ts_link *links, uint32_t entry)
+{
+    struct ts_link link = links[entry - 1];
+    if (link.older == 0) {
+        order->first = link.newer;
+    } else {
+        links[link.older - 1].newer = link.newer;
+    }
+    if (link.newer == 0) {
+        order->last = link.older;
+    } else {
+        links[link.newer - 1].older = link.older;
+    }
+}
+
+/* A new entry at the end, found by that hash from now on; there is room for one. */
+TS_INLINE uint32_t ts_insert(struct ts_order *order, struct ts_link *links, uint64_t *index, uint32_t mask, uint32_t hash)
+{
+    uint32_t entry = order->spare;
+    if (entry != 0) {
+        order->spare = links[entry - 1].newer;
+    } else {
+        entry = ++order->used;
+    }
+    uint32_t at = hash & mask;
+    while (index[at] != 0) {
+        at = (at + 1) & mask;
+    }
+    index[at] = (uint64_t)hash << 32 | entry;
+    ts_append(order, links, entry);
+    order->count++;
+    return entry;
+}
+
+/* Takes out an entry of that hash: empties its index word, and shifts back what had to make way for it. */
+TS_INLINE void ts_release(
+    struct ts_order *order, struct ts_link *links, uint64_t *index, uint32_t mask, uint32_t hash, uint32_t entry)
+{
+    uint32_t hole = hash & mask;
+    while ((uint32_t)index[hole] != entry) {
+        hole = (hole + 1) & mask;
+    }
+    for (uint32_t at = (hole + 1) & mask; index[at] != 0; at = (at + 1) & mask) {
+        uint32_t home = (uint32_t)(index[at] >> 32) & mask;
+        if (((at - home) & mask) >= ((at - hole) & mask)) {
+            index[hole] = index[at];
+            hole = at;
+        }
+    }
+    index[hole] = 0;
+    ts_unlink(order, links, entry);
+    links[entry - 1].newer = order->spare;
+    order->spare = entry;
+    order->count--;
+}
+
+/* A loop over the entries present at its start.  The body may store to and remove the current one only. */
+struct ts_walk {
+    uint32_t next, left;
+};
+
+TS_INLINE struct ts_walk ts_walk_over(const struct ts_order *order)
+{
+    return (struct ts_walk){order->first, order->count};
+}
+
+/* The next entry; 0 at the end. */
+TS_INLINE uint32_t ts_step(const struct ts_link *links, struct ts_walk *walk)
+{
+    if (walk->left == 0) {
+        return 0;
+    }
+    uint32_t entry = walk->next;
+    walk->left--;
+    walk->next = links[entry - 1].newer;
+    return entry;
+}
+
+/* ---------------------------------------------------------------- tables of one type */
+
 /* KEY is a key as stored, ASK as asked for; HASH(ask, seed) is 64 bits, SAME(const KEY *, ask) whether they are equal,
  * KEEP(KEY *, ask) stores one.  WORDS is a power of two, at least 2 * CAPACITY. */
 #define TS_TABLE(NAME, KEY, VALUE, CAPACITY, WORDS, ASK, HASH, SAME, KEEP) \
     struct NAME##_entry { \
         KEY key; \
-        uint32_t older, newer; \
         VALUE value; \
     }; \
     struct NAME { \
         uint64_t seed, overflow; \
-        uint32_t count; \
-        uint32_t used;         /* entries that ever held something */ \
-        uint32_t spare;        /* the first of those that hold nothing any more, linked by `newer` */ \
-        uint32_t first, last;  /* in order of insertion */ \
+        struct ts_order order; \
         uint64_t index[WORDS]; /* hash << 32 | entry; 0: nothing */ \
+        struct ts_link links[CAPACITY]; \
         struct NAME##_entry entries[CAPACITY]; \
     }; \
     \
@@ -55,31 +151,6 @@ TS_INLINE uint64_t ts_hash_handle(uint64_t key, uint64_t seed)
         uint32_t entry = NAME##_lookup(table, key, (uint32_t)HASH(key, table->seed)); \
         return entry == 0 ? NULL : &table->entries[entry - 1].value; \
     } \
-    TS_INLINE void NAME##_append(struct NAME *table, uint32_t entry) \
-    { \
-        table->entries[entry - 1].older = table->last; \
-        table->entries[entry - 1].newer = 0; \
-        if (table->last == 0) { \
-            table->first = entry; \
-        } else { \
-            table->entries[table->last - 1].newer = entry; \
-        } \
-        table->last = entry; \
-    } \
-    TS_INLINE void NAME##_unlink(struct NAME *table, uint32_t entry) \
-    { \
-        uint32_t older = table->entries[entry - 1].older, newer = table->entries[entry - 1].newer; \
-        if (older == 0) { \
-            table->first = newer; \
-        } else { \
-            table->entries[older - 1].newer = newer; \
-        } \
-        if (newer == 0) { \
-            table->last = older; \
-        } else { \
-            table->entries[newer - 1].older = older; \
-        } \
-    } \
     /* The entry of the key, a new one with a zero value if need be; NULL when the table is full. */ \
     TS_INLINE VALUE *NAME##_place(struct NAME *table, ASK key) \
     { \
@@ -87,79 +158,32 @@ TS_INLINE uint64_t ts_hash_handle(uint64_t key, uint64_t seed)
         if (entry != 0) { \
             return &table->entries[entry - 1].value; \
         } \
-        if (table->count == (CAPACITY)) { \
+        if (table->order.count == (CAPACITY)) { \
             return NULL; \
         } \
-        entry = table->spare; \
-        if (entry != 0) { \
-            table->spare = table->entries[entry - 1].newer; \
-        } else { \
-            entry = ++table->used; \
-        } \
+        entry = ts_insert(&table->order, table->links, table->index, (WORDS) - 1, hash); \
         struct NAME##_entry *made = &table->entries[entry - 1]; \
         KEEP(&made->key, key); \
         memset(&made->value, 0, sizeof made->value); \
-        uint32_t at = hash & ((WORDS) - 1); \
-        while (table->index[at] != 0) { \
-            at = (at + 1) & ((WORDS) - 1); \
-        } \
-        table->index[at] = (uint64_t)hash << 32 | entry; \
-        NAME##_append(table, entry); \
-        table->count++; \
         return &made->value; \
-    } \
-    /* Empty the index word, and shift back what had to make way for it. */ \
-    TS_INLINE void NAME##_release(struct NAME *table, uint32_t hole) \
-    { \
-        uint32_t entry = (uint32_t)table->index[hole]; \
-        for (uint32_t at = (hole + 1) & ((WORDS) - 1); table->index[at] != 0; at = (at + 1) & ((WORDS) - 1)) { \
-            uint32_t home = (uint32_t)(table->index[at] >> 32) & ((WORDS) - 1); \
-            if (((at - home) & ((WORDS) - 1)) >= ((at - hole) & ((WORDS) - 1))) { \
-                table->index[hole] = table->index[at]; \
-                hole = at; \
-            } \
-        } \
-        table->index[hole] = 0; \
-        NAME##_unlink(table, entry); \
-        table->entries[entry - 1].newer = table->spare; \
-        table->spare = entry; \
-        table->count--; \
-    } \
-    TS_INLINE uint32_t NAME##_word(const struct NAME *table, uint32_t hash, uint32_t entry) \
-    { \
-        uint32_t at = hash & ((WORDS) - 1); \
-        while ((uint32_t)table->index[at] != entry) { \
-            at = (at + 1) & ((WORDS) - 1); \
-        } \
-        return at; \
     } \
     TS_INLINE bool NAME##_remove(struct NAME *table, ASK key) \
     { \
         uint32_t hash = (uint32_t)HASH(key, table->seed), entry = NAME##_lookup(table, key, hash); \
-        if (entry == 0) { \
-            return false; \
+        if (entry != 0) { \
+            ts_release(&table->order, table->links, table->index, (WORDS) - 1, hash, entry); \
         } \
-        NAME##_release(table, NAME##_word(table, hash, entry)); \
-        return true; \
+        return entry != 0; \
     } \
-    TS_INLINE struct ts_walk NAME##_walk(const struct NAME *table) \
-    { \
-        return (struct ts_walk){table->first, table->count}; \
-    } \
-    /* The next entry; NULL at the end. */ \
+    /* The next entry of a walk; NULL at the end. */ \
     TS_INLINE struct NAME##_entry *NAME##_step(struct NAME *table, struct ts_walk *walk) \
     { \
-        if (walk->left == 0) { \
-            return NULL; \
-        } \
-        struct NAME##_entry *entry = &table->entries[walk->next - 1]; \
-        walk->left--; \
-        walk->next = entry->newer; \
-        return entry; \
+        uint32_t entry = ts_step(table->links, walk); \
+        return entry == 0 ? NULL : &table->entries[entry - 1]; \
     }
 
 /* What an lru adds to TS_TABLE; RECALL(const KEY *) is a stored key as asked for. */
-#define TS_LRU(NAME, VALUE, CAPACITY, ASK, HASH, RECALL) \
+#define TS_LRU(NAME, VALUE, CAPACITY, WORDS, ASK, HASH, RECALL) \
     /* The entry of the key, which becomes the one used last. */ \
     TS_INLINE VALUE *NAME##_use(struct NAME *table, ASK key) \
     { \
@@ -167,18 +191,18 @@ TS_INLINE uint64_t ts_hash_handle(uint64_t key, uint64_t seed)
         if (entry == 0) { \
             return NULL; \
         } \
-        NAME##_unlink(table, entry); \
-        NAME##_append(table, entry); \
+        ts_unlink(&table->order, table->links, entry); \
+        ts_append(&table->order, table->links, entry); \
         return &table->entries[entry - 1].value; \
     } \
     /* As `use`; a new key in a full table takes the place of the one used least recently. */ \
     TS_INLINE VALUE *NAME##_renew(struct NAME *table, ASK key) \
     { \
         VALUE *found = NAME##_use(table, key); \
-        if (found == NULL && table->count == (CAPACITY)) { \
-            uint32_t oldest = table->first; \
+        if (found == NULL && table->order.count == (CAPACITY)) { \
+            uint32_t oldest = table->order.first; \
             uint32_t hash = (uint32_t)HASH(RECALL(&table->entries[oldest - 1].key), table->seed); \
-            NAME##_release(table, NAME##_word(table, hash, oldest)); \
+            ts_release(&table->order, table->links, table->index, (WORDS) - 1, hash, oldest); \
         } \
         return found != NULL ? found : NAME##_place(table, key); \
     }
