@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chain file into a running Envoy: bind, compile, check the module against the binary, start, wait until it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from transect.base.diagnostic import Diagnostics, closest
+from transect.core.interp import Instance
+from transect.core.ir import Program
+from transect.rpc.binding import Binding, bind
+from transect.rpc.can import ENVOY, check
+from transect.rpc.chain import emit_chain, needs_of
+from transect.rpc.chain_file import ChainFile
+from transect.rpc.envoy import binary
+from transect.rpc.envoy.build import build
+from transect.rpc.envoy.config import Module, Settings, bootstrap
+from transect.rpc.envoy.control import Control
+from transect.rpc.envoy.process import Envoy, start
+from transect.rpc.protos import ProtoError, from_files, from_reflection
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A chain in force; a context manager which takes it out again."""
+
+    binding: Binding
+    binary: binary.Binary
+    envoy: Envoy
+    control: Control
+
+    def stop(self) -> None:
+        self.envoy.stop()
+
+    def __enter__(self) -> Deployed:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def bound(chain: ChainFile, diagnostics: Diagnostics) -> Binding | None:
+    """The chain's elements on the service's descriptors; None when `diagnostics` has errors."""
+    try:
+        protos = from_files(chain.protos) if chain.protos else from_reflection(str(chain.upstream))
+    except ProtoError as error:
+        diagnostics.error("R033", str(error), chain.span, label="its descriptors are needed", help=error.help)
+        return None
+    service = protos.service(chain.service)
+    if service is None:
+        close = closest(chain.service, protos.services)
+        known = ", ".join(protos.services)
+        diagnostics.error(
+            "R033",
+            f"there is no service `{chain.service}`",
+            chain.span,
+            label="unknown service",
+            help=f"write `{close}`" if close else f"there are {known}" if known else "give `protos=[…]`",
+        )
+        return None
+    programs = [use.program for use in chain.elements]
+    binding = bind(programs, service, diagnostics, methods=chain.methods or None, at=chain.span)
+    if binding is not None:
+        check(binding, ENVOY, diagnostics)
+    return None if diagnostics.failed else binding
+
+
+def first_state(program: Program, values: Mapping[str, object]) -> bytes:
+    """The image of an element's state as it begins: what the policy declares, and what the chain file gives."""
+    instance = Instance(program)
+    for name, value in values.items():
+        match value:
+            case dict():
+                for key, item in value.items():
+                    stored = instance.state[name].put(key, item)
+                    assert stored, f"{program.name}.{name} has no room for {key!r}"
+            case list():
+                for index, item in enumerate(value):
+                    instance.state[name][index] = item
+            case _:
+                instance.state[name] = value
+    return instance.image()
+
+
+def deploy(
+    chain: ChainFile,
+    binding: Binding,
+    folder: Path,
+    *,
+    envoy: str | Path | None = None,
+    workers: int | None = None,
+) -> Deployed:
+    """Put the chain in force; `folder` (the caller's, to be removed by it) holds all that is written.
+
+    Raises Unavailable (no compiler, no Envoy, a module that this Envoy cannot load), BuildError, EnvoyFailed.
+    """
+    found = binary.find(envoy)
+    folder.mkdir(parents=True, exist_ok=True)
+    modules = folder / "modules"
+    library = build(emit_chain(binding), modules)
+    binary.check(library, found)
+    control = folder / "module.sock"
+    states = _states(chain, folder)
+    settings = Settings(
+        streaming=tuple(m.path for m in binding.methods if m.client_streams or m.server_streams),
+        routes=tuple(chain.routes),
+        states=states,
+        max_message=chain.max_message,
+        on_compressed=chain.on_compressed,
+        replies=needs_of(binding)["reply"],
+        control=str(control),
+    )
+    config = bootstrap(
+        listen=chain.listen,
+        upstream=chain.upstream,
+        modules=[Module(library, settings)],
+        routes=chain.routes,
+        admin=folder / "admin.sock",
+    )
+    running = start(found, config, folder, modules=modules, workers=workers)
+    return Deployed(binding, found, running, Control(control))
+
+
+def _states(chain: ChainFile, folder: Path) -> tuple[str, ...]:
+    """A file with the first state of every element."""
+    paths = []
+    for index, use in enumerate(chain.elements):
+        path = folder / f"state-{index}.bin"
+        path.write_bytes(first_state(use.program, use.values))
+        path.chmod(0o600)
+        paths.append(str(path))
+    return tuple(paths)
