@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import wraps
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, dataclass_transform
@@ -139,4 +139,15 @@ def struct(cls: type[T], /) -> type[T]:
     for name, value in list(vars(cls).items()):
         if isinstance(value, Declared):  # `text(64)`, `blob(64)`: a bound, and a default
             setattr(cls, name, value.arguments[1])
-    return dataclass(slots=True)(cls)
+    made = dataclass(slots=True)(cls)
+    made.__copy__ = _copier(made)  # type: ignore[attr-defined]  # Python's own takes ten times as long
+    return made
+
+
+def _copier(cls: type[T]) -> Callable[[T], T]:
+    names = [f.name for f in fields(cast(Any, cls))]
+
+    def copy(value: T) -> T:
+        return cls(*[getattr(value, name) for name in names])
+
+    return copy

@@ -67,7 +67,7 @@ def _integer(t: Type, value: int, what: str) -> int:
     low, high = of_type(t)
     if not low <= value <= high:
         raise ValueError(f"{what}: {value} is outside of {spell(t)} ({low} … {high})")
-    return value
+    return value if isinstance(t, EnumType) else int(value)
 
 
 def _text(value: str | bytes, bound: int | None, what: str) -> str | bytes:

@@ -11,6 +11,7 @@ import inspect
 import itertools
 import linecache
 import sys
+import threading
 import types
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,18 @@ from transect.core.frontend import Compiled, compile_file, compile_text
 from transect.emit.py.build import build
 from transect.lang.functions import PolicyError
 
+_lock = threading.RLock()
 _classes: WeakKeyDictionary[type[Any], type[Any]] = WeakKeyDictionary()
 _compiled: dict[tuple[str, str], Compiled] = {}  # by file and hash of its text
 
 
 def emitted_class(cls: type[Any]) -> type[Any]:
     """The class, a subclass of `cls`, whose objects run the policy.  Raises `PolicyError` with the diagnostics."""
-    if cls not in _classes:
-        path, text = source_of(cls)
-        _classes[cls] = build(program_of(path, text, cls.__name__), cls)
-    return _classes[cls]
+    with _lock:
+        if cls not in _classes:
+            path, text = source_of(cls)
+            _classes[cls] = build(program_of(path, text, cls.__name__), cls)
+        return _classes[cls]
 
 
 def source_of(cls: type[Any]) -> tuple[str, str]:

@@ -50,7 +50,7 @@ class Module:
 
 def module_of(program: ir.Program, lines: Lines = no_lines) -> Module:
     """The parts of the module; `lines` gives the text that columns are counted in."""
-    assert program.stage is Stage.CHECKED, f"emitted Python wants a checked program, got {program.stage.name}"
+    assert program.stage in (Stage.CHECKED, Stage.FLAT), f"emitted Python got {program.stage.name}"
     scope = Scope(program)
     state, fields = (scope.names.fresh(f"{program.name}{part}") for part in ("State", "Fields"))
     for function in program.functions:

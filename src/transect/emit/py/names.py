@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from transect.emit.py.nodes import LOCAL, OUTSIDE, SELF
 from transect.emit.py.support import BUILTINS, IMPORTED
 
-RESERVED = frozenset({SELF, OUTSIDE, LOCAL, *BUILTINS, *IMPORTED})
+RESERVED = frozenset({SELF, OUTSIDE, LOCAL, "runtime", "types", *BUILTINS, *IMPORTED})
 
 
 class Names:
