@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from transect.cli.checking import in_color
 from transect.cli.strata import BUILT, Stratum, need
 
 
@@ -32,5 +33,5 @@ def demo(
 def _rpc() -> int:
     from transect.rpc.demo import run
 
-    code: int = run()
+    code: int = run(color=in_color())
     return code
