@@ -50,12 +50,15 @@ class Settings:
 
     streaming: tuple[str, ...] = ()  # paths of methods whose headers do not wait for a message
     routes: tuple[str, ...] = ()  # names for Forward(to=…)
-    states: tuple[str, ...] = ()  # files with the elements' first states (images), in chain order; none: as declared
+    states: tuple[
+        str, ...
+    ] = ()  # files with the elements' first states (images), in chain order; none: as declared
     max_message: int = 4 << 20  # bytes; larger ones are rejected with RESOURCE_EXHAUSTED
     on_compressed: str = "reject"  # or "pass": the chain then does not see such messages
     replies: bool = True  # False: no element looks at replies, they pass as they come
     on_other: str = "reject"  # requests that are not gRPC; "pass" lets them walk around the chain
     control: str = ""  # path of the control socket
+    hooks: tuple[tuple[int, int, int], ...] = ()  # of each element, for the log: recording.hook_numbers
     record: str = ""  # path of a log that is written from the start
     record_room: int = 4 << 20  # bytes that wait for the disk; beyond, records are dropped and counted
 
@@ -66,6 +69,7 @@ class Settings:
             *(f"streaming {name}" for name in self.streaming),
             *(f"route {name}" for name in self.routes),
             *(f"state {path}" for path in self.states),
+            *(f"hooks {a} {b} {c}" for a, b, c in self.hooks),
             f"max_message {self.max_message}",
             f"on_compressed {self.on_compressed}",
             f"on_other {self.on_other}",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,27 @@ class Control:
 
         Raises ControlError.
         """
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
-                s.settimeout(self.timeout_s)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            s.settimeout(self.timeout_s)
+            try:
                 s.connect(str(self.path))
-                answer = _asked(s, verb, verb.encode() + rest)
-                return answer if then is None else _asked(s, verb, then(answer))
+            except OSError as wrong:
+                raise self._silent(wrong) from wrong
+            answer = self._asked(s, verb, verb.encode() + rest)
+            return answer if then is None else self._asked(s, verb, then(answer))
+
+    def _asked(self, s: socket.socket, verb: str, request: bytes) -> bytes:
+        try:
+            s.sendall(HEAD.pack(len(request)) + request)
+            answer = _exactly(s, HEAD.unpack(_exactly(s, HEAD.size))[0])
         except OSError as wrong:
-            raise ControlError(f"the module at {self.path} does not answer: {wrong}") from wrong
+            raise self._silent(wrong) from wrong
+        if not answer or answer[0] != 1:
+            raise ControlError(answer[1:].decode() or f"the module refuses `{verb}`")
+        return answer[1:]
+
+    def _silent(self, wrong: OSError) -> ControlError:
+        return ControlError(f"the module at {self.path} does not answer: {wrong}")
 
     def status(self) -> dict[str, Any]:
         """Counters since the start: rpcs, requests, rejected and responded per element, causes of ends, records …"""
@@ -68,26 +81,32 @@ class Control:
         """Set one field, encoded by its type, between two handler calls; not all chains have that."""
         self.ask("v", HEAD.pack(element) + HEAD.pack(field) + value)
 
-    def record(self, path: Path, elements: int) -> list[bytes]:
-        """Append all handler calls from now on to a file; the state of each element at that moment."""
-        rest, images = self.ask("r", HEAD.pack(elements) + str(path).encode()), []
-        while rest:
-            size = HEAD.unpack_from(rest)[0]
-            images.append(rest[HEAD.size : HEAD.size + size])
-            rest = rest[HEAD.size + size :]
-        return images
+    def record(self, head: Callable[[Sequence[bytes], int], Path]) -> None:
+        """Append all handler calls from now on to a log.
 
-    def stop_recording(self) -> None:
-        """When this returns, the file is complete."""
-        self.ask("R")
+        `head` gets the state of each element and how many RPCs are under way, writes the log's head within 250 ms, and
+        gives its path; RPCs stand still meanwhile.
+        """
+
+        def then(answer: bytes) -> bytes:
+            return str(head(_images(answer[HEAD.size :]), HEAD.unpack_from(answer)[0])).encode()
+
+        self.ask("r", HEAD.pack(0), then)
+
+    def stop_recording(self) -> tuple[int, int, list[bytes]]:
+        """Records, dropped records, and each element's state in the end.  When this returns, all are in the file."""
+        answer = self.ask("R")
+        records, dropped = struct.unpack_from("<II", answer)
+        return records, dropped, _images(answer[8:])
 
 
-def _asked(s: socket.socket, verb: str, request: bytes) -> bytes:
-    s.sendall(HEAD.pack(len(request)) + request)
-    answer = _exactly(s, HEAD.unpack(_exactly(s, HEAD.size))[0])
-    if not answer or answer[0] != 1:
-        raise ControlError(answer[1:].decode() or f"the module refuses `{verb}`")
-    return answer[1:]
+def _images(rest: bytes) -> list[bytes]:
+    images = []
+    while rest:
+        size = HEAD.unpack_from(rest)[0]
+        images.append(rest[HEAD.size : HEAD.size + size])
+        rest = rest[HEAD.size + size :]
+    return images
 
 
 def _exactly(s: socket.socket, size: int) -> bytes:

@@ -184,6 +184,7 @@ static void open_gate(struct stream *s) {
 }
 
 void ask_chain(struct stream *s, int reply, ts_slice message, struct ts_verdict *out) {
+    if (!s->entered) count(&s->config->totals.entered);
     s->entered = 1;
     open_gate(s);
     (reply ? ts_chain_response : ts_chain_request)(s->config->chain, s->state, &s->rpc, message, out);

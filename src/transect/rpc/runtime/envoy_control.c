@@ -53,7 +53,7 @@ static int status(struct config *c, struct bytes *to) {
     struct totals *t = &c->totals;
     uint64_t records, dropped;
     struct { const char *name; _Atomic uint64_t *value; } plain[] = {
-        {"rpcs", &t->rpcs}, {"requests", &t->requests}, {"responses", &t->responses}, {"finishes", &t->finishes},
+        {"rpcs", &t->rpcs}, {"entered", &t->entered}, {"requests", &t->requests}, {"responses", &t->responses}, {"finishes", &t->finishes},
         {"rewritten", &t->rewritten}, {"delayed", &t->delayed}, {"compressed", &t->compressed},
         {"malformed", &t->malformed}, {"bad_headers", &t->bad_headers}, {"refused", &t->refused},
     };
@@ -90,27 +90,33 @@ static int save(struct config *c, uint32_t element, struct bytes *to) {
     }
 }
 
-static void add_image(struct config *c, uint32_t element, struct bytes *to) {
-    struct bytes image = {0};
-    uint8_t size[4];
-    save(c, element, &image);
-    put32(size, (uint32_t)image.size);
-    bytes_add(to, size, sizeof size);
-    bytes_add(to, image.data, image.size);
-    bytes_free(&image);
+static void add32(struct bytes *to, uint32_t n) {
+    uint8_t bytes[4];
+    put32(bytes, n);
+    bytes_add(to, bytes, sizeof bytes);
 }
 
-/* Starts between two calls of the chain, and says what the state of each element was then. */
-static int record_to(struct config *c, const uint8_t *r, size_t size, struct bytes *to) {
-    char path[4096];
-    if (size < 4 || size - 4 >= sizeof path) return 0;
-    memcpy(path, r + 4, size - 4);
-    path[size - 4] = 0;
+/* The state of every element, each with its size before it. */
+static void add_images(struct config *c, struct bytes *to) {
+    for (uint32_t i = 0; i < c->elements; i++) {
+        struct bytes image = {0};
+        save(c, i, &image);
+        add32(to, (uint32_t)image.size);
+        bytes_add(to, image.data, image.size);
+        bytes_free(&image);
+    }
+}
+
+/* Records, drops, and the state that the recording ended with. */
+static void end_recording(struct config *c, struct bytes *to) {
+    uint64_t records, dropped;
     pthread_rwlock_wrlock(&c->gate);
-    int started = recorder_start(c->recorder, path);
-    for (uint32_t i = 0; started && i < get32(r) && i < MAX_ELEMENTS; i++) add_image(c, i, to);
+    recorder_stop(c->recorder);
+    recorder_counts(c->recorder, &records, &dropped);
+    add32(to, (uint32_t)records);
+    add32(to, (uint32_t)dropped);
+    add_images(c, to);
     pthread_rwlock_unlock(&c->gate);
-    return started;
 }
 
 /* Returns whether it was done; what else there is to say goes to `to`. */
@@ -121,8 +127,7 @@ static int answer(struct config *c, const uint8_t *r, size_t size, struct bytes 
     case 'g': return size == 5 && save(c, get32(r + 1), to);
     case 'p': return size >= 5 && ts_chain_load(c->chain, get32(r + 1), r + 5, size - 5) == 0;
     case 'v': return size >= 9 && ts_chain_set && ts_chain_set(c->chain, get32(r + 1), get32(r + 5), r + 9, size - 9) == 0;
-    case 'r': return record_to(c, r + 1, size - 1, to);
-    case 'R': return recorder_stop(c->recorder), 1;
+    case 'R': return end_recording(c, to), 1;
     default: print(to, "no such verb"); return 0;
     }
 }
@@ -170,18 +175,39 @@ static int reply(int s, int ok, struct bytes *text) {
     return sent;
 }
 
-/* The peer sees an element's state and says what takes its place, while the chain stands still: not for long. */
-static void change(struct config *c, int s, uint32_t element) {
-    struct bytes image = {0}, nothing = {0};
+static uint32_t in_flight(struct config *c) {
+    return (uint32_t)(atomic_load(&c->totals.entered) - atomic_load(&c->totals.finishes));
+}
+
+static int start_recording(struct config *c, const uint8_t *path, size_t size) {
+    char text[4096];
+    if (size == 0 || size >= sizeof text) return 0;
+    memcpy(text, path, size);
+    text[size] = 0;
+    return recorder_start(c->recorder, text);
+}
+
+/* While the chain stands still, for a quarter of a second at most, the peer sees state and says what is to become of it.
+ * 'x': an element's image, and the one that takes its place.  'r': how many RPCs are under way and all images, and the path
+ * of a log whose head the peer has written meanwhile. */
+static void change(struct config *c, int s, const uint8_t *request) {
+    struct bytes seen = {0}, nothing = {0};
+    uint32_t element = get32(request + 1);
     size_t size;
     int done = 0;
     patient(s, 250);
     pthread_rwlock_wrlock(&c->gate);
-    uint8_t *new = save(c, element, &image) && reply(s, 1, &image) ? receive(s, &size) : NULL;
-    if (new) done = ts_chain_load(c->chain, element, new, size) == 0;
+    if (request[0] == 'x') {
+        save(c, element, &seen);
+    } else {
+        add32(&seen, in_flight(c));
+        add_images(c, &seen);
+    }
+    uint8_t *next = reply(s, 1, &seen) ? receive(s, &size) : NULL;
+    if (next && request[0] == 'x') done = ts_chain_load(c->chain, element, next, size) == 0;
+    else if (next) done = start_recording(c, next, size);
     pthread_rwlock_unlock(&c->gate);
-    bytes_free(&image);
-    free(new);
+    free(next);
     reply(s, done, &nothing);
 }
 
@@ -191,8 +217,8 @@ static void serve_one(struct keeper *k, int s) {
     patient(s, 5000);
     uint8_t *request = same_user(s) ? receive(s, &size) : NULL;
     if (!request) return;
-    if (size == 5 && request[0] == 'x') {
-        change(k->config, s, get32(request + 1));
+    if (size == 5 && (request[0] == 'x' || request[0] == 'r')) {
+        change(k->config, s, request);
     } else {
         int ok = answer(k->config, request, size, &text);
         reply(s, ok, &text);

@@ -57,6 +57,22 @@ static int take_choice(const char *data, size_t size, int *chosen, const char *y
     return *chosen || is(data, size, no);
 }
 
+/* "2 0 1": where the policy of the next element has request, response, finish. */
+static int take_hooks(struct config *c, const char *data, size_t size) {
+    if (c->elements == MAX_ELEMENTS) return 0;
+    for (int hook = 0; hook < 3; hook++) {
+        size_t digits = 0, n;
+        while (digits < size && data[digits] != ' ') digits++;
+        if (!take_size(data, digits, &n) || n > UINT16_MAX) return 0;
+        c->hooks[c->elements][hook] = (uint16_t)n;
+        digits += digits < size;
+        data += digits;
+        size -= digits;
+    }
+    c->elements++;
+    return size == 0;
+}
+
 static int take_line(struct config *c, const char *line, size_t size) {
     const char *space = memchr(line, ' ', size);
     size_t key = space ? (size_t)(space - line) : size;
@@ -67,6 +83,7 @@ static int take_line(struct config *c, const char *line, size_t size) {
     else if (is(line, key, "state")) add_name(&c->states, value, rest);
     else if (is(line, key, "max_message")) return take_size(value, rest, &c->max_message);
     else if (is(line, key, "record_room")) return take_size(value, rest, &c->record_room);
+    else if (is(line, key, "hooks")) return take_hooks(c, value, rest);
     else if (is(line, key, "on_compressed")) return take_choice(value, rest, &c->pass_compressed, "pass", "reject");
     else if (is(line, key, "replies")) return take_choice(value, rest, &c->skip_replies, "skip", "decide");
     else if (is(line, key, "on_other")) return take_choice(value, rest, &c->pass_other, "pass", "reject");
@@ -140,7 +157,7 @@ static int load_states(struct config *c) {
 /* What a mere validation of the configuration leaves alone: threads, sockets, files. */
 static int start(struct config *c) {
     if (CALLBACK(is_validation_mode)()) return 1;
-    if (!(c->recorder = recorder_new(c->record_room)) || (c->record && !recorder_start(c->recorder, c->record))) {
+    if (!(c->recorder = recorder_new(c)) || (c->record && !recorder_start(c->recorder, c->record))) {
         note(LEVEL_ERROR, "transect: cannot write the log %s", c->record ? c->record : "");
         return 0;
     }

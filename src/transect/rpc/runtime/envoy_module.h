@@ -27,7 +27,7 @@ struct names { /* a set of texts from the configuration */
 
 /* Counters of a running chain.  Calls of element i: `requests` less what elements before it ended. */
 struct totals {
-    _Atomic uint64_t rpcs, requests, responses, finishes;
+    _Atomic uint64_t rpcs, entered, requests, responses, finishes;
     _Atomic uint64_t rewritten, delayed, compressed, malformed, bad_headers;
     _Atomic uint64_t causes[5];
     _Atomic uint64_t refused; /* by the chain itself: a malformed message, a method without a policy */
@@ -50,6 +50,8 @@ struct config {
     char *control;          /* path of the socket; NULL none */
     char *record;           /* path; NULL: not recording from the start */
     size_t record_room;     /* bytes */
+    uint32_t elements;      /* with a line `hooks` in the configuration */
+    uint16_t hooks[MAX_ELEMENTS][3]; /* number of request, response, finish among the hooks of the policy, for the log */
     struct totals totals;
     struct recorder *recorder;
     struct keeper *keeper;
@@ -140,7 +142,7 @@ void stop_waiting(struct stream *s, struct way *w);
 void call_back(struct stream *s, enum event event);
 
 /* envoy_record.c */
-struct recorder *recorder_new(size_t room);
+struct recorder *recorder_new(const struct config *config);
 void recorder_free(struct recorder *recorder);
 int recorder_start(struct recorder *recorder, const char *path);
 void recorder_stop(struct recorder *recorder);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The log of handler calls: workers copy records into one of two buffers, a thread of ours writes the other to a file.
  *
- * A record is `u32 size of the rest; u64 sequence, rpc; u32 element, hook; arguments, tape, result`, each of the last
- * three a u32 size and bytes; all little-endian.  What does not fit is dropped and counted: a slow disk never holds up an RPC.
+ * A record is a frame `R` of a log, as src/transect/replay/log.py says; whoever starts a recording has written the frames
+ * before it.  What does not fit is dropped and counted: a slow disk never holds up an RPC.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +20,7 @@ struct recorder {
     size_t room;
     struct bytes filling, writing;
     uint64_t records, dropped;
+    const struct config *config;
     int file;      /* -1: not recording */
     int busy, stop;
     _Atomic int active;
@@ -75,10 +76,11 @@ static void *keep_log(void *arg) {
     return NULL;
 }
 
-struct recorder *recorder_new(size_t room) {
+struct recorder *recorder_new(const struct config *config) {
     struct recorder *r = calloc(1, sizeof *r);
     if (!r) abort();
-    r->room = room;
+    r->config = config;
+    r->room = config->record_room;
     r->file = -1;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->filled, NULL);
@@ -133,35 +135,71 @@ int recording(const struct recorder *r) {
     return r && atomic_load_explicit(&r->active, memory_order_relaxed);
 }
 
-static void put_slice(struct bytes *to, ts_slice slice) {
-    uint8_t size[4];
-    put32(size, slice.size);
-    bytes_add(to, size, sizeof size);
+/* CRC-32 as in zlib, a byte a step. */
+static uint32_t crc_table[256];
+static pthread_once_t crc_made = PTHREAD_ONCE_INIT;
+
+static void make_crc(void) {
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t c = i;
+        for (int k = 0; k < 8; k++) c = c & 1 ? 0xedb88320u ^ c >> 1 : c >> 1;
+        crc_table[i] = c;
+    }
+}
+
+static uint32_t crc_of(const struct bytes *b) {
+    uint32_t c = 0xffffffffu;
+    for (size_t i = 0; i < b->size; i++) c = crc_table[(c ^ b->data[i]) & 255] ^ c >> 8;
+    return ~c;
+}
+
+static void put16(uint8_t *to, unsigned n) {
+    to[0] = (uint8_t)n;
+    to[1] = (uint8_t)(n >> 8);
+}
+
+static void add_slice(struct bytes *to, ts_slice slice) {
     bytes_add(to, slice.data, slice.size);
 }
 
+static struct bytes frame_of(const struct recorder *r, const struct ts_record *record) {
+    enum { HEAD = 5, RECORD = 36 };
+    uint8_t head[HEAD + RECORD] = {'R'}, check[4];
+    struct bytes frame = {0};
+    size_t size = RECORD + (size_t)record->arguments.size + record->tape.size + record->result.size;
+    put32(head + 1, (uint32_t)size);
+    put64(head + 5, record->sequence);
+    put16(head + 13, record->element);
+    put16(head + 15, r->config->hooks[record->element][record->hook]);
+    put64(head + 17, record->rpc);
+    put32(head + 25, record->arguments.size);
+    put32(head + 29, record->tape.size);
+    put32(head + 33, record->result.size);
+    bytes_add(&frame, head, sizeof head);
+    add_slice(&frame, record->arguments);
+    add_slice(&frame, record->tape);
+    add_slice(&frame, record->result);
+    pthread_once(&crc_made, make_crc);
+    put32(check, crc_of(&frame));
+    bytes_add(&frame, check, sizeof check);
+    return frame;
+}
+
 void recorder_add(struct recorder *r, const struct ts_record *record) {
-    uint8_t head[28];
-    size_t size = sizeof head - 4 + 12 + (size_t)record->arguments.size + record->tape.size + record->result.size;
-    put32(head, (uint32_t)size);
-    put64(head + 4, record->sequence);
-    put64(head + 12, record->rpc);
-    put32(head + 20, record->element);
-    put32(head + 24, record->hook);
+    if (record->element >= MAX_ELEMENTS || record->hook > 2) return;
+    struct bytes frame = frame_of(r, record);
     pthread_mutex_lock(&r->lock);
     if (r->file >= 0 && recording(r)) {
-        if (r->filling.size + size + 4 > r->room) {
+        if (r->filling.size + frame.size > r->room) {
             r->dropped++;
         } else {
-            bytes_add(&r->filling, head, sizeof head);
-            put_slice(&r->filling, record->arguments);
-            put_slice(&r->filling, record->tape);
-            put_slice(&r->filling, record->result);
+            bytes_add(&r->filling, frame.data, frame.size);
             r->records++;
             if (!r->busy) pthread_cond_signal(&r->filled);
         }
     }
     pthread_mutex_unlock(&r->lock);
+    bytes_free(&frame);
 }
 
 void recorder_counts(struct recorder *r, uint64_t *records, uint64_t *dropped) {

@@ -123,7 +123,8 @@ def proxy(
     binary = find()
     check(library, binary)
     folder.mkdir(parents=True, exist_ok=True)
-    given: dict[str, Any] = {"streaming": STREAMING, "control": str(folder / "module.sock")} | settings
+    given: dict[str, Any] = {"streaming": STREAMING, "control": str(folder / "module.sock")}
+    given |= {"hooks": ((0, 1, 2), (0, 1, 2))} | settings
     module = Module(library, Settings(routes=tuple(routes or {}), **given))
     config = bootstrap(
         listen=Endpoint(),

@@ -9,11 +9,15 @@ import socket
 import stat
 import struct
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.systems.rpc.envoy.kit import ECHO, STREAM, Client, Echo, Proxy, channel, outcome, proxy
+from transect.core.schema import Schema
+from transect.replay.log import MAGIC, VERSION, Header, Record, json_frame
+from transect.replay.reader import read
 from transect.rpc.envoy.control import Control, ControlError
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
@@ -95,19 +99,20 @@ def test_nobody_at_the_door(tmp_path: Path) -> None:
         Control(tmp_path / "none.sock").status()
 
 
-def records(path: Path) -> list[tuple[int, int, int, int, bytes, bytes, bytes]]:
-    data, at, found = path.read_bytes(), 0, []
-    while at < len(data):
-        size, sequence, rpc, element, hook = struct.unpack_from("<IQQII", data, at)
-        body, parts = data[at + 28 : at + 4 + size], []
-        at += 4 + size
-        while body:
-            n = struct.unpack_from("<I", body)[0]
-            parts.append(body[4 : 4 + n])
-            body = body[4 + n :]
-        arguments, tape, result = parts
-        found.append((sequence, rpc, element, hook, arguments, tape, result))
-    return found
+def records(path: Path) -> list[Record]:
+    """What a log without head and end holds."""
+    head = MAGIC + VERSION.to_bytes(4, "little") + json_frame(b"H", Header("rpc", "probe", True).to_json())
+    nothing = {
+        "name": "",
+        "version": 1,
+        "hooks": ["request", "response", "finish"],
+        "program": "",
+        "sources": {},
+    }
+    nothing |= {"source_hash": "", "schema": Schema("", ()).to_json(), "start": "", "first": None}
+    log = read(head + json_frame(b"P", nothing) * 2 + path.read_bytes())
+    assert not log.damage
+    return list(log.records)
 
 
 def test_a_log_from_the_start(probe: Path, echo: tuple[int, Echo], tmp_path: Path) -> None:
@@ -116,29 +121,46 @@ def test_a_log_from_the_start(probe: Path, echo: tuple[int, Echo], tmp_path: Pat
         for i in range(50):
             c.unary_unary(ECHO)(f"{i}".encode())
         list(c.stream_stream(STREAM)(iter([b"a", b"b"])))
-        p.control.stop_recording()
-        assert p.control.status() | {"recording": False, "dropped": 0} == p.control.status()
+        written, dropped, images = p.control.stop_recording()
+        assert (written, dropped, images[1]) == (208, 0, bytes(8))
         found = records(log)
-    assert [r[0] for r in found] == list(range(4 * 50 + 8))
-    assert [r[4] for r in found[:4]] == [b"0"] * 4
-    assert [r[2:4] for r in found[:4]] == [(0, 0), (1, 0), (1, 1), (0, 1)]
+    assert sorted(r.sequence for r in found) == list(range(4 * 50 + 8))
+    assert [r.arguments for r in found[:4]] == [b"0"] * 4
+    assert [(r.policy, r.hook) for r in found[:4]] == [(0, 0), (1, 0), (1, 1), (0, 1)]
 
 
 def test_a_log_begun_and_ended_later(running: Proxy, client: Client, tmp_path: Path) -> None:
     echo, log = client.unary_unary(ECHO), tmp_path / "log"
+    seen: list[tuple[list[bytes], int]] = []
+
+    def head(images: Sequence[bytes], under_way: int) -> Path:
+        seen.append((list(images), under_way))
+        return log
+
     echo(b"before")
-    diary, parameter = running.control.record(log, 2)
-    assert (diary, parameter) == (running.control.save(0), bytes(8))
+    running.ends(1)
+    running.control.record(head)
+    assert seen == [([running.control.save(0), bytes(8)], 0)]
     echo(b"during")
     with pytest.raises(ControlError):
-        running.control.record(tmp_path / "second", 2)
+        running.control.record(head)
     running.control.stop_recording()
     echo(b"after")
-    assert {r[4] for r in records(log)} == {b"during"}
-    running.control.record(log, 2)
+    assert {r.arguments for r in records(log)} == {b"during"}
+    running.control.record(head)
     echo(b"again")
     running.control.stop_recording()
-    assert {r[4] for r in records(log)} == {b"during", b"again"}
+    assert {r.arguments for r in records(log)} == {b"during", b"again"}
+
+
+def test_a_log_that_nobody_heads_is_not_begun(running: Proxy, client: Client) -> None:
+    def fail(images: Sequence[bytes], under_way: int) -> Path:
+        raise FileExistsError("log")
+
+    with pytest.raises(FileExistsError):
+        running.control.record(fail)
+    assert client.unary_unary(ECHO)(b"x", timeout=5) == b"x"
+    assert running.control.status()["recording"] is False
 
 
 def test_what_the_disk_cannot_take_is_counted(probe: Path, echo: tuple[int, Echo], tmp_path: Path) -> None:
@@ -146,7 +168,6 @@ def test_what_the_disk_cannot_take_is_counted(probe: Path, echo: tuple[int, Echo
     with proxy(probe, tmp_path, echo[0], record=str(log), record_room=1000) as p, channel(p.port) as c:
         c.unary_unary(ECHO)(b"x" * 2000)
         c.unary_unary(ECHO)(b"y")
-        p.control.stop_recording()
-        status = p.control.status()
-        assert status["dropped"] == 4
-        assert status["records"] == len(records(log)) == 4
+        written, dropped, _ = p.control.stop_recording()
+        assert (dropped, written) == (4, len(records(log)))
+        assert written == 4
