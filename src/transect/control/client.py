@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's side: one question to a running policy, one answer, and clear words when there is none."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transect.base.unavailable import Unavailable
+from transect.control.places import found, socket_path
+from transect.control.protocol import Answer, Broken, Kind, Refused, Request, receive, send
+
+
+class ControlError(Exception):
+    """The instance is there, and does not answer as it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Asks one instance."""
+
+    stratum: str
+    name: str
+    patience_s: float = 30.0  # an upgrade compiles
+
+    @staticmethod
+    def only(stratum: str, name: str | None = None) -> Client:
+        """The instance of that name; without one, the only one that runs.
+
+        Raises `Unavailable` when there is none, or more than one to choose from.
+        """
+        if name is not None:
+            return Client(stratum, name)
+        names = [n for _, n in found(stratum)]
+        if len(names) == 1:
+            return Client(stratum, names[0])
+        if names:
+            hint = f"say which: {', '.join(names)}"
+            raise Unavailable(f"one {stratum} instance", f"{len(names)} are running", hint)
+        raise _absent(stratum, None)
+
+    def status(self) -> dict[str, Any]:
+        return self._table("status")
+
+    def set(self, param: str, value: str) -> dict[str, Any]:
+        return self._table("set", param=param, value=value)
+
+    def record_start(self, path: Path) -> dict[str, Any]:
+        return self._table("record-start", path=str(path.absolute()))
+
+    def record_stop(self) -> dict[str, Any]:
+        return self._table("record-stop")
+
+    def upgrade(self, path: Path, automatic_return: bool = True) -> dict[str, Any]:
+        return self._table("upgrade", path=str(path.absolute()), automatic_return=automatic_return)
+
+    def ask(self, verb: str, **arguments: Any) -> Any:
+        """The answer to a verb.
+
+        Raises `Refused` for a no, `Unavailable` when no such instance runs or it lacks something, `ControlError` when
+        it does not answer as it should.
+        """
+        answer = self._exchange(Request(verb, arguments))
+        match answer.kind:
+            case Kind.DONE:
+                return answer.value
+            case Kind.REFUSED:
+                raise Refused(answer.why, answer.hint)
+            case Kind.UNAVAILABLE:
+                raise Unavailable(answer.what, answer.why, answer.hint)
+            case Kind.WRONG | Kind.BROKEN:
+                hint = f" ({answer.hint})" if answer.hint else ""
+                raise ControlError(f"{self.stratum} instance `{self.name}`: {answer.why}{hint}")
+
+    def _table(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        value = self.ask(verb, **arguments)
+        if not isinstance(value, dict):
+            raise ControlError(f"{self.stratum} instance `{self.name}` answers `{verb}` with {value!r}")
+        return value
+
+    def _exchange(self, request: Request) -> Answer:
+        try:
+            path = socket_path(self.stratum, self.name)
+        except ValueError as error:
+            raise Unavailable(
+                f"{self.stratum} instance `{self.name}`", str(error), _hint(self.stratum)
+            ) from error
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(self.patience_s)
+            try:
+                connection.connect(str(path))
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                raise _absent(self.stratum, self.name) from error
+            except PermissionError as error:
+                what = f"{self.stratum} instance `{self.name}`"
+                raise Unavailable(
+                    what, "it belongs to another user", "ask as that user, or as root"
+                ) from error
+            try:
+                send(connection, request)
+                return receive(connection, Answer)
+            except TimeoutError as error:
+                text = f"does not answer within {self.patience_s:g} s"
+                raise ControlError(f"{self.stratum} instance `{self.name}` {text}") from error
+            except Broken as error:
+                raise ControlError(f"{self.stratum} instance `{self.name}`: {error}") from error
+
+
+def _absent(stratum: str, name: str | None) -> Unavailable:
+    others = [f"{kind} `{n}`" for kind, n in found()]
+    running = f"running: {', '.join(others)}" if others else "nothing is running"
+    what = f"{stratum} instance `{name}`" if name is not None else f"a {stratum} instance"
+    return Unavailable(what, running, _hint(stratum))
+
+
+def _hint(stratum: str) -> str:
+    return f"transect {stratum} run …"

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes over the socket: a u32 size (little-endian) and a JSON text, one request and one answer a connection."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+VERSION = 1
+LARGEST = 64 << 20  # bytes of one message
+
+T = TypeVar("T")
+
+
+class Kind(StrEnum):
+    """How a request ended."""
+
+    DONE = "done"
+    REFUSED = "refused"  # the answer is no; says why and what to do
+    UNAVAILABLE = "unavailable"
+    WRONG = "wrong"  # a verb, argument or version that the instance does not know
+    BROKEN = "broken"  # our own error
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    verb: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    kind: Kind
+    value: Any = None
+    what: str = ""  # is missing, or was refused
+    why: str = ""
+    hint: str = ""
+
+
+class Refused(Exception):
+    """The running policy says no: `why`, and what to do (`hint`)."""
+
+    def __init__(self, why: str, hint: str = "") -> None:
+        super().__init__(f"{why} ({hint})" if hint else why)
+        self.why = why
+        self.hint = hint
+
+
+class Broken(ConnectionError):
+    """The other side does not keep to the protocol, or is gone in the middle of it."""
+
+
+def send(connection: socket.socket, message: Request | Answer) -> None:
+    """Send one message."""
+    import msgspec
+
+    data = msgspec.json.encode(message)
+    if len(data) > LARGEST:
+        raise Broken(f"a message of {len(data)} bytes is too large")
+    connection.sendall(len(data).to_bytes(4, "little") + data)
+
+
+def receive(connection: socket.socket, of: type[T]) -> T:
+    """Receive one message.  Raises `Broken`, `TimeoutError`."""
+    import msgspec
+
+    size = int.from_bytes(_exactly(connection, 4), "little")
+    if size > LARGEST:
+        raise Broken(f"a message of {size} bytes is too large")
+    try:
+        return msgspec.json.decode(_exactly(connection, size), type=of)
+    except msgspec.MsgspecError as error:
+        raise Broken(f"no message of this protocol: {error}") from error
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    pieces = bytearray()
+    while len(pieces) < size:
+        piece = connection.recv(min(size - len(pieces), 1 << 16))
+        if not piece:
+            raise Broken("the connection ended in the middle of a message")
+        pieces += piece
+    return bytes(pieces)

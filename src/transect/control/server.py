@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The running policy's side: a Unix socket which only the same user, or root, may use, served by threads of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import inspect
+import logging
+import os
+import socket
+import stat
+import struct
+import threading
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from transect.base.unavailable import Unavailable
+from transect.control.host import Verb
+from transect.control.places import is_live, make_folder, socket_path
+from transect.control.protocol import VERSION, Answer, Broken, Kind, Refused, Request, receive, send
+
+logger = logging.getLogger("transect.control")
+
+PATIENCE_S = 5.0  # for a request to arrive
+UNLOCKED = frozenset({"status"})  # verbs which may run beside others
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+
+_open: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+class Taken(Exception):
+    """Another instance of this name is running."""
+
+
+class Server:
+    """Listens until it is closed; the socket's file goes with it."""
+
+    def __init__(self, stratum: str, name: str, verbs: Mapping[str, Verb], *, numbered: bool = False) -> None:
+        """`numbered`: when the name is taken, `NAME-2`, `NAME-3` … will do.
+
+        Raises `Taken`, `ValueError` for a name that cannot be one, `places.Unsafe`.
+        """
+        self.stratum = stratum
+        self._verbs = dict(verbs)
+        self._lock = threading.Lock()
+        make_folder()
+        self.name, self.path, self._socket = _bound(stratum, name, numbered)
+        self._closed = False
+        self._owner = os.getpid()
+        self._thread = threading.Thread(
+            target=self._accept, name=f"transect-control-{self.name}", daemon=True
+        )
+        self._thread.start()
+        _open.add(self)
+
+    def close(self) -> None:
+        """Stop listening and take the socket away; a verb under way ends by itself."""
+        if self._closed:
+            return
+        self._closed = True
+        if os.getpid() == self._owner:
+            self.path.unlink(missing_ok=True)
+            # Wakes the thread, which waits in accept().
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------- serving
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                if not self._closed:
+                    logger.exception("the control socket %s stopped", self.path)
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(PATIENCE_S)
+            try:
+                if not _allowed(connection):
+                    send(connection, Answer(Kind.REFUSED, why="only the user who runs it may ask"))
+                    return
+                answer = self._answer(receive(connection, Request))
+                connection.settimeout(PATIENCE_S)
+                send(connection, answer)
+            except (Broken, TypeError) as error:  # TypeError: an answer that JSON cannot say
+                with contextlib.suppress(OSError):  # who only looks whether somebody listens is gone by now
+                    send(connection, Answer(Kind.BROKEN, why=str(error)))
+            except OSError as error:
+                logger.warning("a control request to %s failed: %s", self.name, error)
+
+    def _answer(self, request: Request) -> Answer:
+        if request.version != VERSION:
+            why = f"it speaks version {VERSION} of the control protocol, not {request.version}"
+            return Answer(Kind.WRONG, why=why, hint="use the same version of transect on both sides")
+        verb = self._verbs.get(request.verb)
+        if verb is None:
+            return Answer(
+                Kind.WRONG, why=f"it has no `{request.verb}`; it has {', '.join(sorted(self._verbs))}"
+            )
+        try:
+            inspect.signature(verb).bind(**request.arguments)
+        except TypeError as error:
+            return Answer(Kind.WRONG, why=f"`{request.verb}`: {error}")
+        lock = contextlib.nullcontext() if request.verb in UNLOCKED else self._lock
+        with lock:
+            return _run(verb, request.arguments)
+
+
+def _run(verb: Verb, arguments: Mapping[str, Any]) -> Answer:
+    try:
+        return Answer(Kind.DONE, verb(**arguments))
+    except Refused as no:
+        return Answer(Kind.REFUSED, why=no.why, hint=no.hint)
+    except Unavailable as lacking:
+        return Answer(Kind.UNAVAILABLE, what=lacking.what, why=lacking.why, hint=lacking.hint)
+    except Exception as error:  # whatever it is, the policy goes on
+        logger.exception("a control request failed")
+        return Answer(Kind.BROKEN, why=f"{type(error).__name__}: {error}")
+
+
+def _allowed(connection: socket.socket) -> bool:
+    """Whether the peer is the same user, or root."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, _ = _CREDENTIALS.unpack(data)
+    return uid in (0, os.geteuid())
+
+
+def _bound(stratum: str, name: str, numbered: bool) -> tuple[str, Path, socket.socket]:
+    """A socket that listens under the name, or under the first free one after it."""
+    for number in range(1, 1000 if numbered else 2):
+        candidate = name if number == 1 else f"{name}-{number}"
+        path = socket_path(stratum, candidate)
+        if _free(path):
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            made.bind(
+                str(path)
+            )  # others cannot reach it before the mode is set: the folder is closed to them
+            path.chmod(0o600)
+            made.listen(16)
+            return candidate, path, made
+    raise Taken(f"`{name}` runs already ({socket_path(stratum, name)}); choose another `--name`")
+
+
+def _listening(path: Path) -> socket.socket | None:
+    """A socket at the path; None when another process was faster."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        made.bind(str(path))  # others cannot reach it before the mode is set: the folder is closed to them
+    except OSError as error:
+        made.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise
+    path.chmod(0o600)
+    made.listen(16)
+    return made
+
+
+def _free(path: Path) -> bool:
+    """Whether the path can be bound; what a dead process left there is taken away."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return True
+    if not stat.S_ISSOCK(mode) or is_live(path):
+        return False
+    path.unlink(missing_ok=True)
+    return True
+
+
+def _after_fork() -> None:
+    """A child does not answer for its parent."""
+    for server in list(_open):
+        server.close()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transect.base.unavailable import Unavailable
+from transect.control import (
+    Client,
+    ControlError,
+    Refused,
+    Server,
+    Taken,
+    found,
+    places,
+    protocol,
+    server,
+    verbs_of,
+)
+
+
+class Policy:
+    """A host without a policy behind it."""
+
+    def __init__(self) -> None:
+        self.limit = 3
+        self.log: str | None = None
+
+    def status(self) -> dict[str, Any]:
+        return {"policies": [{"name": "Acl", "version": 1}], "recording": self.log, "limit": self.limit}
+
+    def set(self, param: str, value: str) -> dict[str, Any]:
+        if param != "limit":
+            raise Refused(f"no parameter `{param}`", "parameters: limit")
+        before, self.limit = self.limit, int(value)
+        return {"before": before, "after": self.limit}
+
+    def record_start(self, path: str) -> dict[str, Any]:
+        self.log = path
+        return {"path": path}
+
+    def record_stop(self) -> dict[str, Any]:
+        path, self.log = self.log, None
+        return {"path": path, "records": 7, "dropped": 0}
+
+    def upgrade(self, path: str, automatic_return: bool = True) -> dict[str, Any]:
+        raise Unavailable("gcc", "not on PATH", "apt-get install gcc")
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for sockets of our own, for root too."""
+    place = tmp_path / "transect"
+    monkeypatch.setattr(places, "folder", lambda: place)
+    return place
+
+
+@pytest.fixture
+def running() -> Iterator[Server]:
+    with Server("rpc", "acl", verbs_of(Policy())) as made:
+        yield made
+
+
+CLIENT = Client("rpc", "acl", patience_s=5)
+
+
+def test_every_verb_reaches_the_host(running: Server) -> None:
+    assert CLIENT.status() == {"policies": [{"name": "Acl", "version": 1}], "recording": None, "limit": 3}
+    assert CLIENT.set("limit", "9") == {"before": 3, "after": 9}
+    assert CLIENT.record_start(Path("/x/y.log")) == {"path": "/x/y.log"}
+    assert CLIENT.status()["recording"] == "/x/y.log"
+    assert CLIENT.record_stop() == {"path": "/x/y.log", "records": 7, "dropped": 0}
+
+
+def test_a_no_and_a_lack_come_back_as_such(running: Server) -> None:
+    with pytest.raises(Refused, match=r"^no parameter `size` \(parameters: limit\)$"):
+        CLIENT.set("size", "1")
+    with pytest.raises(Unavailable) as lacking:
+        CLIENT.upgrade(Path("acl.py"))
+    assert (lacking.value.what, lacking.value.why) == ("gcc", "not on PATH")
+
+
+def test_an_error_of_the_host_is_told_and_it_goes_on(running: Server) -> None:
+    with pytest.raises(ControlError, match="rpc instance `acl`: ValueError: invalid literal for int"):
+        CLIENT.set("limit", "many")
+    assert CLIENT.status()["limit"] == 3
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "message"),
+    [
+        ("stop", {}, "it has no `stop`; it has record-start, record-stop, set, status, upgrade"),
+        ("set", {"param": "x"}, "`set`: missing a required argument: 'value'"),
+        ("status", {"deep": True}, "`status`: got an unexpected keyword argument 'deep'"),
+    ],
+)
+def test_what_it_does_not_know(running: Server, verb: str, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ControlError, match=f"rpc instance `acl`: {message}"):
+        CLIENT.ask(verb, **arguments)
+
+
+def test_nobody_there(running: Server) -> None:
+    with pytest.raises(Unavailable) as absent:
+        Client("llm", "vtc").status()
+    assert str(absent.value) == "llm instance `vtc`: running: rpc `acl` (transect llm run …)"
+    running.close()
+    with pytest.raises(Unavailable, match=r"^rpc instance `acl`: nothing is running"):
+        CLIENT.status()
+    with pytest.raises(Unavailable, match=r"`a b` is no name of an instance"):
+        Client("rpc", "a b").status()
+
+
+def test_the_only_one_need_not_be_named(running: Server) -> None:
+    assert Client.only("rpc") == Client("rpc", "acl")
+    assert Client.only("rpc", "other") == Client("rpc", "other")
+    with Server("rpc", "limit", {}):
+        with pytest.raises(Unavailable, match=r"2 are running .say which: acl, limit."):
+            Client.only("rpc")
+    with pytest.raises(Unavailable, match=r"^a cpu instance: running: rpc `acl`"):
+        Client.only("cpu")
+
+
+def test_the_socket_is_for_its_user_alone(running: Server, runtime: Path) -> None:
+    assert running.path == runtime / "rpc-acl.sock"
+    assert running.path.stat().st_mode & 0o777 == 0o600
+    assert runtime.stat().st_mode & 0o777 == 0o700
+
+
+def test_another_user_is_turned_away(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_allowed", lambda connection: False)
+    with pytest.raises(Refused, match=r"^only the user who runs it may ask$"):
+        CLIENT.status()
+
+
+def test_the_peer_is_known_by_the_kernel() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    with ours, theirs:
+        assert server._allowed(ours)
+
+
+@pytest.mark.needs("root")
+def test_a_real_other_user_cannot_even_connect(running: Server) -> None:
+    code = (
+        f"import os, socket; os.setuid(65534); socket.socket(socket.AF_UNIX).connect({str(running.path)!r})"
+    )
+    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "PermissionError" in failed.stderr
+
+
+def test_a_folder_that_others_may_enter_is_refused(runtime: Path) -> None:
+    runtime.mkdir()
+    runtime.chmod(0o755)
+    with pytest.raises(places.Unsafe, match=r"is open to other users .mode 755."):
+        Server("rpc", "acl", {})
+
+
+def test_two_of_one_name(running: Server) -> None:
+    with pytest.raises(Taken, match=r"^`acl` runs already .*; choose another `--name`$"):
+        Server("rpc", "acl", {})
+    with Server("rpc", "acl", {}, numbered=True) as second:
+        assert second.name == "acl-2"
+        assert found("rpc") == [("rpc", "acl"), ("rpc", "acl-2")]
+
+
+def test_two_at_once_do_not_share_a_socket(runtime: Path) -> None:
+    places.make_folder()
+    first = server._listening(runtime / "rpc-acl.sock")
+    assert first is not None and server._listening(runtime / "rpc-acl.sock") is None
+    first.close()
+
+
+def test_what_a_dead_process_left_is_taken_away(runtime: Path) -> None:
+    places.make_folder()
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(runtime / "rpc-acl.sock"))
+    left.close()
+    assert found() == []
+    with Server("rpc", "acl", verbs_of(Policy())):
+        assert CLIENT.status()["limit"] == 3
+
+
+def test_a_file_in_the_way_stays(runtime: Path) -> None:
+    places.make_folder()
+    (runtime / "rpc-acl.sock").write_text("mine")
+    with pytest.raises(Taken):
+        Server("rpc", "acl", {})
+    assert (runtime / "rpc-acl.sock").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\xff\xff\xff\xff", b"\3\0\0\0{}x", b"\2\0\0\0{}", b"\7\0\0\0garbage", b"\x0d\0\0\0{\"verb\": 1   }"],
+)  # fmt: skip
+def test_noise_does_not_stop_it(running: Server, data: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(str(running.path))
+        raw.sendall(data)
+    assert CLIENT.status()["limit"] == 3
+
+
+def test_an_older_or_newer_side_is_told(running: Server) -> None:
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(str(running.path))
+        protocol.send(raw, protocol.Request("status", version=2))
+        answer = protocol.receive(raw, protocol.Answer)
+    assert answer.kind is protocol.Kind.WRONG
+    assert answer.why == "it speaks version 1 of the control protocol, not 2"
+
+
+def test_status_is_answered_while_something_slow_goes_on() -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def upgrade(path: str, automatic_return: bool) -> dict[str, Any]:
+        begun.set()
+        assert end.wait(10)
+        return {}
+
+    with Server("rpc", "acl", {"upgrade": upgrade, "status": lambda: {"up": True}}):
+        slow = threading.Thread(target=CLIENT.upgrade, args=(Path("x.py"),))
+        slow.start()
+        assert begun.wait(10)
+        assert CLIENT.status() == {"up": True}
+        end.set()
+        slow.join()
+
+
+def test_one_that_hangs_is_not_waited_for_for_ever() -> None:
+    with Server("rpc", "acl", {"status": lambda: time.sleep(1)}):
+        with pytest.raises(ControlError, match=r"`acl` does not answer within 0\.1 s"):
+            Client("rpc", "acl", patience_s=0.1).status()
+
+
+def test_an_answer_that_json_cannot_say() -> None:
+    with Server("rpc", "acl", {"status": lambda: {1j}}):
+        with pytest.raises(ControlError, match=r"unsupported"):
+            CLIENT.status()
+
+
+def test_a_child_does_not_answer_for_its_parent(running: Server) -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if running._socket.fileno() == -1 and running.path.exists() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert CLIENT.status()["limit"] == 3
+
+
+def test_a_name_that_no_socket_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"longer than 107 bytes"):
+        places.socket_path("rpc", "a" * 100)
+    for name in ("", "..", "a/b", "-x"):
+        with pytest.raises(ValueError, match=r"no name of an instance"):
+            places.socket_path("rpc", name)
+
+
+def test_where_sockets_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
+    monkeypatch.setattr(os, "geteuid", lambda: 7)
+    assert places.folder() == Path("/run/user/7/transect")
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert places.folder().name == "transect-7"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert places.folder() == Path("/run/transect")
