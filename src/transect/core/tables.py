@@ -124,11 +124,12 @@ class Tally(Table):
         super().__init__(key, value, capacity)
         self._zero = zero(value)
 
+    # Both spelt out, without a call of our own: a pick asks once for each who waits.
     def __getitem__(self, key: Any) -> Any:
-        return self._entries.get(self._at(key), self._zero)
+        return self._entries.get(self._key(key) if self._key else key, self._zero)
 
     def get(self, key: Any, default: Any = None) -> Any:
-        return self[key]
+        return self._entries.get(self._key(key) if self._key else key, self._zero)
 
     def __len__(self) -> int:
         return sum(1 for value in self._entries.values() if value != 0)
