@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One meaning: random programs on random calls, through every implementation of the language."""

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C implementation: many programs a compilation, with sanitizers, in one process that never forks.
+
+When a sanitizer stops the process, the program at fault is known by what has been written, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tests.fuzz.calls import Call
+from tests.fuzz.machines import Observed, Step
+from transect.core.codec import CodecError, Reader
+from transect.core.ir import Program
+from transect.core.values import normal
+from transect.emit.c.driver import MAIN, Requests, answer, driver
+
+FLAGS = (
+    "-std=c11",
+    "-O0",
+    "-w",
+    "-ffp-contract=off",
+    "-fsanitize=undefined,address",
+    "-fno-sanitize-recover=all",
+)
+QUICK = ("-fsanitize-undefined-trap-on-error", "--param", "asan-instrumentation-with-call-threshold=0")
+"""The same checks, compiled in half the time: what stops a program is told by a signal, and by compiling it again."""
+
+Work = tuple[Program, Sequence[Call]]
+
+
+def in_c(work: Sequence[Work]) -> list[Observed]:
+    """What emitted C shows of each program."""
+    found = _in_c(work, (*FLAGS, *QUICK))
+    return [_in_c([one], FLAGS)[0] if seen.error else seen for one, seen in zip(work, found, strict=True)]
+
+
+def _in_c(work: Sequence[Work], flags: Iterable[str]) -> list[Observed]:
+    programs = [program for program, _ in work]
+    with tempfile.TemporaryDirectory(prefix="transect-fuzz-") as folder:
+        binary = compiled(programs, Path(folder), flags)
+        found: list[Observed] = []
+        while len(found) < len(work):
+            found += _run(binary, work, len(found))
+        return found
+
+
+def compiled(programs: Sequence[Program], folder: Path, flags: Iterable[str] = FLAGS) -> Path:
+    """A driver of the programs."""
+    driver(programs).write(folder)
+    asked = ["gcc", *flags, "-o", "batch", MAIN]
+    done = subprocess.run(asked, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, f"gcc refuses emitted C:\n{done.stderr[:4000]}"
+    return folder / "batch"
+
+
+def _run(binary: Path, work: Sequence[Work], start: int) -> list[Observed]:
+    """Of the programs from that one on: up to the end, or to the first that fails."""
+    requests = Requests([program for program, _ in work])
+    for index in range(start, len(work)):
+        _ask(requests, index, work[index][1])
+    done = subprocess.run([binary], input=bytes(requests.data), capture_output=True, timeout=600)
+    error = f"exit {done.returncode}: {done.stderr.decode(errors='replace')[:3000]}" if done.returncode else ""
+    reader = Reader(done.stdout)
+    found: list[Observed] = []
+    for program, calls in work[start:]:
+        try:
+            found.append(_observed(reader, program, calls))
+        except CodecError:  # cut short
+            return [*found, Observed((), "", error)]
+    if error:  # a leak, found at the end
+        found[-1] = found[-1]._replace(error=error)
+    return found
+
+
+def _ask(requests: Requests, index: int, calls: Sequence[Call]) -> None:
+    requests.start(index)
+    for call in calls:
+        requests.waiting(call.waiting)
+        requests.call(call.hook, call.args, now=call.now, seed=call.seed)
+    requests.show()
+
+
+def _observed(reader: Reader, program: Program, calls: Sequence[Call]) -> Observed:
+    steps = []
+    for call in calls:
+        shown = answer(reader, program, call.hook)
+        steps.append(Step(repr(normal(shown.result)), shown.checksum, shown.traces))
+    return Observed(tuple(steps), reader.sized().hex())
