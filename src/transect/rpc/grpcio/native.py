@@ -15,6 +15,7 @@ from typing import Any
 from transect.base.unavailable import Unavailable
 from transect.rpc.binding import Binding
 from transect.rpc.build import RPC_RUNTIME, cache_folder, compiler, shared_object
+from transect.rpc.chain import emit_chain
 
 STEM = "transect_chain"
 
@@ -38,7 +39,7 @@ def native_status() -> tuple[bool, str, str]:
 
 def emitted(binding: Binding) -> Mapping[str, bytes]:
     """The C files of a bound chain."""
-    raise Unavailable("the native chain", "no emitter yet", "")
+    return emit_chain(binding, pass_unknown=True).files
 
 
 def compiled(sources: Mapping[str, bytes], folder: Path | None = None) -> Path:
