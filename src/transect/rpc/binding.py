@@ -135,6 +135,8 @@ class _Binder:
     def element(self, methods: Iterable[ProtoMethod]) -> BoundElement:
         bound = tuple(map(self._method, methods))
         self._writes()
+        for view in dict.fromkeys(name for name, _ in self.views):
+            self._assigned(view)
         views = {key: view for key, view in self.views.items() if view is not None}
         return BoundElement(self.needs, views, bound)
 
@@ -396,6 +398,55 @@ class _Binder:
             label="not a plain value",
             help="assign its fields one by one",
         )
+
+    def _assigned(self, view: str) -> None:
+        """What assigning needs: messages that agree on the fields, and options where one member ends the others."""
+        bound = [b for (name, _), b in self.views.items() if name == view and b is not None]
+        used, written = self.needs.fields(view), self.needs.written(view)
+        if written and len({self._form(b, used) for b in bound}) > 1:
+            names = " and ".join(b.message for b in bound)
+            self._error(
+                "R016",
+                f"`{view}` is assigned, and stands for {names}, whose fields differ",
+                self.needs.program.view(view).span,
+                label="assigned",
+                help="write a view class for each of them, in elements of their own",
+            )
+        for one in bound[:1]:
+            self._options(one, used, written)
+
+    def _form(self, bound: BoundView, used: Iterable[str]) -> tuple[object, ...]:
+        known = {m.member.name: m.field for m in bound.members}
+        return tuple(
+            (known[name].kind, known[name].oneof != "", known[name].presence)
+            for name in used
+            if name in known
+        )
+
+    def _options(self, bound: BoundView, used: Iterable[str], written: frozenset[str]) -> None:
+        touched = [m for m in bound.members if m.member.name in used and m.field.oneof]
+        ended = {m.field.oneof for m in touched if m.member.name in written}
+        entered = {m.field.oneof for m in touched if m.view and self._changes(m.view, ())}
+        for m in touched:
+            plain_member = not isinstance(m.member.type, OptionType)
+            if plain_member and (m.field.oneof in ended or (m.view and m.field.oneof in entered)):
+                at = self._place(self.needs.program.view(bound.view), m.member.name)
+                want = f"write `{m.member.name}: {spelled(m.member.type)} | None`"
+                self._error(
+                    "R015",
+                    f"`{m.member.name}` is one of the oneof `{m.field.oneof}` of {bound.message}, which this policy assigns",
+                    at,
+                    label="may be absent",
+                    help=want,
+                )
+
+    def _changes(self, view: str, seen: tuple[str, ...]) -> bool:
+        """Whether a field of the view, or of a sub-message's view, is assigned."""
+        inner = (
+            _inner(m.type) for m in self.needs.program.view(view).members if m.name in self.needs.fields(view)
+        )
+        names = (t.name for t in inner if isinstance(t, ViewType) and t.name not in seen and t.name != view)
+        return bool(self.needs.written(view)) or any(self._changes(name, (*seen, view)) for name in names)
 
     def _error(self, code: str, message: str, at: Span, *, label: str = "", help: str = "") -> None:
         self.diagnostics.error(code, message, at, label=label, help=help)

@@ -332,3 +332,50 @@ class P(Element):
     assert needs.fields("User") == ("name",)
     assert needs.written("User") == {"name"}
     assert needs.fields("Ask") == ("deputy", "who")
+
+
+def test_members_of_an_assigned_oneof_are_options() -> None:
+    text = """
+class User(Message):
+    name: str
+
+class Ask(Message):
+    word: str
+    count: int | None
+    person: User
+
+class P(Element):
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        if rpc.msg.count is None:
+            rpc.msg.count = len(rpc.msg.word)
+        rpc.msg.person.name = "x"
+        return Forward()
+"""
+    assert said(text) == snapshot(
+        [
+            "R015 line 6: `word` is one of the oneof `choice` of sample.Ask, which this policy assigns — write `word: str | None`",
+            "R015 line 8: `person` is one of the oneof `choice` of sample.Ask, which this policy assigns — write `person: User | None`",
+        ]
+    )
+
+
+def test_an_assigned_view_stands_for_messages_which_agree() -> None:
+    text = """
+class Both(Message):
+    i32: int
+
+class P(Element):
+    n: int = 0
+    def request(self, rpc: Rpc[Both, Both]) -> Verdict:
+        {}
+        return Forward()
+    def response(self, rpc: Rpc[Both, Both]) -> Verdict:
+        self.n += rpc.reply.i32
+        return Forward()
+"""
+    assert said(text.format("self.n += rpc.msg.i32")) == []
+    assert said(text.format("rpc.msg.i32 = 5")) == snapshot(
+        [
+            "R016 line 2: `Both` is assigned, and stands for sample.Ask and sample.Answer, whose fields differ — write a view class for each of them, in elements of their own"
+        ]
+    )
