@@ -6,9 +6,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from transect.rpc.chain_spec import Chain
 from transect.rpc.hooks import (
     Cause,
-    Chain,
     Code,
     Element,
     Forward,

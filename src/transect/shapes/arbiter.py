@@ -29,7 +29,7 @@ class Arbiter(Policy):
     @nonempty("waiting")
     def pick(self) -> Client:
         """Choose a member of `waiting`, which is not empty.  The adapter takes one unit of its work away."""
-        ...
+        raise NotImplementedError
 
     def charge(self, client: Client, cost: int, /) -> None:
         """The client used `cost` units, already divided by its weight; it may be waiting, served, or both."""

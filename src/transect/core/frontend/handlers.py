@@ -83,11 +83,8 @@ class Handlers(Helpers):
 
 
 def _is_stub(node: ast.FunctionDef) -> bool:
-    """`...` after the docstring: no default."""
-    last = node.body[-1]
-    return (
-        isinstance(last, ast.Expr) and isinstance(last.value, ast.Constant) and last.value.value is Ellipsis
-    )
+    """`raise NotImplementedError`: no default; every policy defines the hook."""
+    return isinstance(node.body[-1], ast.Raise)
 
 
 def _renamed(f: StateField) -> StateField:
