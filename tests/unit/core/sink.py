@@ -3,8 +3,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import transect
 from transect.core.ir import Program
 from transect.core.text import parse
+
+EXAMPLES = sorted(
+    path for path in (Path(transect.__file__).parent / "examples").rglob("*.py") if path.name != "__init__.py"
+)
 
 SINK = """\
 transect-ir 1

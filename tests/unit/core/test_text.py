@@ -5,15 +5,19 @@ import dataclasses
 import types as python_types
 import typing
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.core.sink import EXAMPLES
 from transect.base.span import NOWHERE, Span
 from transect.core import ir
 from transect.core import types as t
+from transect.core.frontend import compile_file
+from transect.core.passes.flatten import flatten
 from transect.core.text import TextError, dump, parse
 
 FAIR_SHARE = """\
@@ -212,3 +216,11 @@ def test_a_text_that_is_no_program_is_refused_with_its_line(line: int, wrong: st
     lines[line - 1] = wrong
     with pytest.raises(TextError, match="^" + message.replace("(", r"\(").replace("?", r"\?") + "$"):
         parse("\n".join(lines))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_comes_back(path: Path) -> None:
+    for program in compile_file(path).programs:
+        assert exactly_equal(parse(dump(program)), program)
+        flat = flatten(program)
+        assert exactly_equal(parse(dump(flat)), flat)

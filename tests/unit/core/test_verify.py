@@ -2,15 +2,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.unit.core.sink import changed, sink
+from tests.unit.core.sink import EXAMPLES, changed, sink
 from transect.core import ir
 from transect.core import types as t
+from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Stage
+from transect.core.passes.flatten import flatten
 from transect.core.patterns import exhaustive
+from transect.core.text import dump, parse
 from transect.core.verify import require, verify
 from transect.core.walk import Node, map_children, walk
 
@@ -204,3 +209,35 @@ YES, NO, NOTHING = const(True, t.BOOL), const(False, t.BOOL), const(None, t.Opti
 )  # fmt: skip
 def test_cases_that_leave_nothing_out(patterns: list[ir.Pattern], of: t.Type, whole: bool) -> None:
     assert exhaustive(patterns, of) is whole
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_is_well_formed_at_every_stage(path: Path) -> None:
+    for program in compile_file(path).programs:
+        require(program, Stage.CHECKED)
+        require(flatten(program), Stage.FLAT)
+        require(flatten(program, lambda e: not isinstance(e, ir.Const | ir.Local), loops=True), Stage.FLAT)
+
+
+def test_what_migrate_reads_of_the_old_state_is_there_and_read_only() -> None:
+    text = """
+from transect.lang import OldState, Tally, tally
+from transect.rpc import Element
+
+class V1(OldState):
+    served: Tally[str, int] = tally(8)
+
+class P(Element):
+    total: int = 0
+
+    def migrate(self, old: V1) -> None:
+        for who in old.served:
+            self.total += old.served[who]
+"""
+    (program,) = compile_text(text).programs
+    require(program, Stage.CHECKED)
+    assert parse(dump(program)) == program
+    writing = parse(
+        re.sub(r"  ; .*", "", dump(program)).replace("update .total + ", "update .`old.served`[who] + ")
+    )
+    assert found(writing) == ["I005 .old.served is read-only"]
