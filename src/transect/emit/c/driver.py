@@ -41,7 +41,9 @@ def driver(programs: Sequence[Program], *, prefixes: Sequence[str] | None = None
         *(d for each in wrapped for d in each),
         _main(lowered),
     ]
-    return Artifact({MAIN: render(MAIN, declarations, marks=False).encode()} | runtime() | runtime("driver.h"))
+    return Artifact(
+        {MAIN: render(MAIN, declarations, marks=False).encode()} | runtime() | runtime("driver.h")
+    )
 
 
 # ---------------------------------------------------------------- the emitted ends
@@ -115,7 +117,9 @@ def _call(lowered: Lowered) -> c.Function:
         params,
         *unused,
         c.Var("in", c.StructType("ts_reader"), c.deref(c.Name("from"))),
-        c.Switch(c.Name("hook"), (*arms, c.Arm(None, (c.assign(c.dot(c.Name("in"), "bad"), c.TRUE), c.Break())))),
+        c.Switch(
+            c.Name("hook"), (*arms, c.Arm(None, (c.assign(c.dot(c.Name("in"), "bad"), c.TRUE), c.Break())))
+        ),
         c.assign(c.deref(c.Name("from")), c.Name("in")),
     )
 
@@ -181,9 +185,7 @@ def _wait(lowered: Lowered) -> c.Function:
     )
     enter = c.Do(c.call(unit.name("waiting_add"), self, c.Index(clients, i)))
     loop = c.For(c.Var("i", c.U32, c.ZERO), c.Binary("<", i, count), c.Postfix("++", i), c.Block((enter,)))
-    return _function(
-        unit.name("d_wait"), c.VOID, params, c.Var("self", unit.state_type, STATE), leave, loop
-    )
+    return _function(unit.name("d_wait"), c.VOID, params, c.Var("self", unit.state_type, STATE), leave, loop)
 
 
 def _main(lowered: Sequence[Lowered]) -> c.Function:
@@ -245,9 +247,7 @@ class Requests:
 
     def _call(self, hook: str, args: Sequence[object], tape: bytes) -> None:
         assert self._program is not None, "start a policy first"
-        index, handler = next(
-            (i, h) for i, h in enumerate(self._program.handlers) if h.name == hook
-        )
+        index, handler = next((i, h) for i, h in enumerate(self._program.handlers) if h.name == hook)
         given = b"".join(
             argument(self._program, p.type, a) for p, a in zip(handler.params, args, strict=True)
         )

@@ -57,6 +57,8 @@ def precedence(e: c.Expr) -> int:
 
 def _confusing(parent: str, child: c.Expr) -> bool:
     """Whether compilers ask for parentheses that the grammar does not need."""
+    if isinstance(child, c.Unary) and child.op == "!":
+        return _BINARY[parent] not in (3, 4)
     if not isinstance(child, c.Binary):
         return False
     if parent == "||":

@@ -136,9 +136,9 @@ class Statements(Expressions):
                 assert_never(s)
 
     def orelse(self, block: Block) -> c.Block | c.If | None:
-        if not block:
-            return None
         inside = self.block(block)
+        if not inside:
+            return None
         marks, last = inside[:-1], inside[-1]
         if isinstance(last, c.If) and all(isinstance(m, c.At) for m in marks):
             return last

@@ -138,10 +138,10 @@ def is_single(f: StateField) -> bool:
 
 
 def _clients(program: Program) -> int:
-    """How many clients may wait at once: as many as the largest table that they key holds."""
+    """How many clients may wait at once: as many as the largest table that they key holds, and not few."""
     sizes = [
         f.type.capacity
         for f in program.state
         if isinstance(f.type, TableType) and isinstance(f.type.key, KeyType)
     ]
-    return max(sizes, default=DEFAULT_CLIENTS)
+    return max([DEFAULT_CLIENTS, *sizes])

@@ -140,9 +140,7 @@ def adapter(unit: Unit) -> list[c.Function]:
 def _add(unit: Unit) -> tuple[c.Stmt, ...]:
     arrival, entry = c.Name("arrival"), c.Name("entry")
     table = c.Unary("&", waiting())
-    present = c.Binary(
-        "||", has(unit, CLIENT), c.Binary("==", _count(), c.Integer(unit.clients))
-    )
+    present = c.Binary("||", has(unit, CLIENT), c.Binary("==", _count(), c.Integer(unit.clients)))
     refuse = c.If(present, c.Block((c.Return(c.FALSE),)))
     place = c.call(f"{waiting_struct(unit)}_place", table, CLIENT)
     enter = [
