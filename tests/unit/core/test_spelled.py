@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values on a command line."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transect.core.spelled import parse_value, show_value
+from transect.core.types import (
+    BOOL,
+    BYTES,
+    DURATION,
+    FLOAT,
+    INT,
+    U64,
+    EnumType,
+    IntType,
+    OptionType,
+    TextType,
+    Type,
+)
+
+PHASE = EnumType("Phase", (("CLOSED", 0), ("OPEN", 1)))
+
+
+@pytest.mark.parametrize(
+    ("text", "t", "value"),
+    [
+        ("5", INT, 5),
+        ("0.25", FLOAT, 0.25),
+        ("true", BOOL, True),
+        ("100ms", DURATION, 100_000_000),
+        ("1.5s", DURATION, 1_500_000_000),
+        ("OPEN", PHASE, 1),
+        ("none", OptionType(INT), None),
+        ("7", OptionType(INT), 7),
+        ("bob", TextType(8), "bob"),
+    ],
+)
+def test_a_text_is_read_by_its_type(text: str, t: Type, value: object) -> None:
+    assert parse_value(text, t) == value
+    assert parse_value(show_value(value, t), t) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "t", "says"),
+    [
+        ("five", INT, "`five` is not a whole number"),
+        ("-1", U64, "`-1` does not fit in `u64`"),
+        ("300", IntType(8, False), "`300` does not fit in `u8`"),
+        ("yes", BOOL, "`yes` is none of true, false"),
+        ("100", DURATION, "`100` is not a duration; write a number with ns, us, ms, s, min: `100ms`"),
+        ("SHUT", PHASE, "`SHUT` is none of CLOSED, OPEN"),
+        ("too long for it", TextType(4), "`too long for it` does not fit in `str`"),
+    ],
+)
+def test_what_is_no_value_says_what_to_write(text: str, t: Type, says: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        parse_value(text, t)
+    assert str(refused.value) == says
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_every_duration_is_shown_as_it_is_read(ns: int) -> None:
+    assert parse_value(show_value(ns, DURATION), DURATION) == ns
+
