@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
 
@@ -75,7 +75,19 @@ class InThread(Serving):
     """A plain function behind an asyncio server."""
 
     def _call(self, context: Any) -> Any:
-        return super()._call(Thread(context))
+        return super()._call(context if isinstance(context, Thread) else Thread(context))
+
+    def unary_stream(self, data: bytes, context: Any) -> Iterator[bytes]:
+        return self._until_aborted(super().unary_stream, data, context)
+
+    def stream_stream(self, requests: Any, context: Any) -> Iterator[bytes]:
+        return self._until_aborted(super().stream_stream, requests, context)
+
+    def _until_aborted(self, behavior: Any, argument: Any, context: Any) -> Iterator[bytes]:
+        try:
+            yield from behavior(argument, Generating(context))
+        except Aborted:
+            return
 
 
 class Thread:
@@ -122,6 +134,21 @@ class Thread:
 
     def trailing_metadata(self) -> Any:
         return self._trailing
+
+
+class Aborted(Exception):
+    """The status is set; the generator ends."""
+
+
+class Generating(Thread):
+    """The context of a plain generator: in gRPC 1.85 one that aborts hangs, one that returns ends."""
+
+    def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> None:
+        self.set_code(code)
+        self.set_details(details)
+        if trailing_metadata:
+            self.set_trailing_metadata(trailing_metadata)
+        raise Aborted
 
 
 class Awaiting(Serving):

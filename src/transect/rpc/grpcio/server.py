@@ -425,7 +425,10 @@ class Context(grpc.ServicerContext):
     def trailing_metadata(self) -> Any:
         return self._inner.trailing_metadata()
 
-    def abort(self, code: Any, details: str) -> Any:
+    def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> Any:
+        if trailing_metadata:  # asyncio's has this parameter
+            self.set_trailing_metadata(trailing_metadata)
+        self.apply()
         self._inner.abort(code, details)
 
     def abort_with_status(self, status: Any) -> Any:

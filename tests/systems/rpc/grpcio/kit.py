@@ -185,5 +185,5 @@ def refused(call: Callable[[], Any]) -> tuple[str, str]:
     try:
         result = call()
     except grpc.RpcError as error:
-        return error.code().name, error.details()  # type: ignore[attr-defined]
+        return error.code().name, error.details() or ""
     raise AssertionError(f"no error: {result!r}")

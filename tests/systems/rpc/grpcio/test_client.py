@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import grpc
@@ -332,6 +333,11 @@ def test_interrupted_by_an_exception_of_the_request_iterator(stub: Stub, probe: 
 # ---------------------------------------------------------------- serialisers
 
 
+def called(kind: str, method: Any) -> Any:
+    result = method(iter([b"x"]) if kind.startswith("stream") else b"x")
+    return list(result) if kind.endswith("stream") else result
+
+
 def test_serialisers_that_fail_end_the_rpc_in_grpcs_own_words(probe: Any, echo: Echo, caplog: Any) -> None:
     def broken(_: Any) -> Any:
         raise ValueError("no")
@@ -344,15 +350,10 @@ def test_serialisers_that_fail_end_the_rpc_in_grpcs_own_words(probe: Any, echo: 
             ("stream_unary", COLLECT),
             ("stream_stream", CHAT),
         ):
-
-            def call(method: Any, kind: str = kind) -> Any:
-                result = method(iter([b"x"]) if kind.startswith("stream") else b"x")
-                return list(result) if kind.endswith("stream") else result
-
             sending = getattr(channel, kind)(path, request_serializer=broken)
-            assert refused(lambda: call(sending)) == ("INTERNAL", "Exception serializing request!")
+            assert refused(partial(called, kind, sending)) == ("INTERNAL", "Exception serializing request!")
             taking = getattr(channel, kind)(path, response_deserializer=broken)
-            assert refused(lambda: call(taking)) == ("INTERNAL", "Exception deserializing response!")
+            assert refused(partial(called, kind, taking)) == ("INTERNAL", "Exception deserializing response!")
     assert "ValueError: no" in caplog.text
     assert all(t.ends for t in diary(probe))
 
@@ -439,7 +440,7 @@ def test_32_streams_at_once_end_once_each(stub: Stub, probe: Any) -> None:
         try:
             results[number] = list(stub.chat(iter(requests))) == requests
         except grpc.RpcError as error:
-            results[number] = error.code()  # type: ignore[attr-defined]
+            results[number] = error.code()
 
     threads = [threading.Thread(target=chat, args=(n,)) for n in range(32)]
     for thread in threads:
