@@ -20,6 +20,7 @@ from transect.rpc.envoy.build import build
 from transect.rpc.envoy.config import Module, Settings, bootstrap
 from transect.rpc.envoy.control import Control
 from transect.rpc.envoy.process import Envoy, start
+from transect.rpc.envoy.recording import hook_numbers
 from transect.rpc.protos import ProtoError, from_files, from_reflection
 
 
@@ -106,13 +107,15 @@ def deploy(
     binary.check(library, found)
     control = folder / "module.sock"
     states = _states(chain, folder)
+    needs = needs_of(binding)
     settings = Settings(
         streaming=tuple(m.path for m in binding.methods if m.client_streams or m.server_streams),
         routes=tuple(chain.routes),
         states=states,
         max_message=chain.max_message,
         on_compressed=chain.on_compressed,
-        replies=needs_of(binding)["reply"],
+        replies=needs["response"] or needs["reply"],
+        hooks=hook_numbers([element.program for element in binding.elements]),
         control=str(control),
     )
     config = bootstrap(

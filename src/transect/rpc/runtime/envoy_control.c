@@ -65,6 +65,7 @@ static int status(struct config *c, struct bytes *to) {
     print_list(to, "causes", t->causes, 5);
     print_list(to, "rejected", t->rejected, MAX_ELEMENTS);
     print_list(to, "responded", t->responded, MAX_ELEMENTS);
+    print_list(to, "withheld", t->withheld, MAX_ELEMENTS);
     print(to, "}");
     return 1;
 }

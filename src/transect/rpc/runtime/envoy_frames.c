@@ -102,14 +102,14 @@ static enum step obey(struct pass *p, size_t frame_end, const struct ts_verdict 
     struct totals *t = &s->config->totals;
     switch (v->action) {
     case TS_REJECT:
-        count_for(t, t->rejected, v->element);
+        count_for(t, p->w->reply ? t->withheld : t->rejected, v->element);
         /* Replies that passed before this one still reach the client; the status then comes in trailers. */
         if (p->w->reply && (p->at > 0 || p->given || p->w->out.size)) s->response.open = 1;
         fail(s, v->code, v->text);
         return OVER;
     case TS_RESPOND:
-        count_for(t, t->responded, v->element);
         if (!p->w->reply) {
+            count_for(t, t->responded, v->element);
             respond(s, v->text);
             return OVER;
         }

@@ -31,7 +31,8 @@ struct totals {
     _Atomic uint64_t rewritten, delayed, compressed, malformed, bad_headers;
     _Atomic uint64_t causes[5];
     _Atomic uint64_t refused; /* by the chain itself: a malformed message, a method without a policy */
-    _Atomic uint64_t rejected[MAX_ELEMENTS], responded[MAX_ELEMENTS];
+    _Atomic uint64_t rejected[MAX_ELEMENTS], responded[MAX_ELEMENTS]; /* requests */
+    _Atomic uint64_t withheld[MAX_ELEMENTS];                           /* replies that were rejected */
 };
 
 struct recorder; /* envoy_record.c */
