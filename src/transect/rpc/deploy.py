@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chain file into a running Envoy: bind, compile, check the module against the binary, start, wait until it serves."""
+"""A chain file into a running Envoy: bind, compile, check against the binary, start, wait until it serves."""
 
 from __future__ import annotations
 

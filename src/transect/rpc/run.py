@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect rpc run`: a chain in force in the foreground, reachable by `status`, `set` and `record`, until it is told
+to stop or Envoy goes."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from transect.base.render import render_text
+from transect.base.unavailable import Unavailable
+from transect.control.host import verbs_of
+from transect.control.server import Server, Taken
+from transect.rpc.chain_file import ChainFile, read_chain
+from transect.rpc.deploy import Deployed, bound, deploy
+from transect.rpc.envoy.host import EnvoyHost
+from transect.rpc.envoy.process import EnvoyFailed
+
+Say = Callable[[str], None]
+LOOK_S = 0.2  # how often we see whether Envoy lives
+
+
+class Invalid(Exception):
+    """The chain cannot be put in force; the text is the rendered diagnostics."""
+
+
+def run(
+    path: Path,
+    *,
+    envoy: str | None = None,
+    name: str | None = None,
+    workers: int | None = None,
+    say: Say = print,
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises Invalid, Unavailable, BuildError, Taken (the name), EnvoyFailed (did not start, or has gone; its log stays).
+    """
+    with _stopping() as stop, tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder:
+        read = read_chain(path)
+        binding = None if read.chain is None else bound(read.chain, read.diagnostics)
+        if read.chain is None or binding is None:
+            raise Invalid(render_text(read.diagnostics, read.sources))
+        try:
+            with deploy(read.chain, binding, Path(folder), envoy=envoy, workers=workers) as running:
+                host = _host(name or path.stem, running, read.chain, read.sources)
+                with Server("rpc", host.name, verbs_of(host), numbered=name is None) as server:
+                    host.name = server.name
+                    _told(say, running, read.chain, server.name)
+                    _serve(running, stop)
+                    if host.recording is not None:
+                        host.record_stop()
+        except EnvoyFailed as failed:
+            kept = Path.cwd() / "envoy.log"
+            with suppress(OSError):
+                shutil.copyfile(failed.log, kept)
+            raise EnvoyFailed(failed.why, kept) from failed
+
+
+def _host(name: str, running: Deployed, chain: ChainFile, sources: dict[str, str]) -> EnvoyHost:
+    about = {
+        "carrier": f"Envoy {running.binary.version}",
+        "listen": str(running.envoy.address),
+        "upstream": str(chain.upstream),
+        "service": chain.service,
+    }
+    programs = [use.program for use in chain.elements]
+    return EnvoyHost(name, running.control, programs, sources, about)
+
+
+def _told(say: Say, running: Deployed, chain: ChainFile, name: str) -> None:
+    elements = " → ".join(use.program.name for use in chain.elements)
+    say(
+        f"{chain.service}: {running.envoy.address} → {elements} → {chain.upstream}   (Envoy {running.binary.version})"
+    )
+    say(f"transect rpc status {name} shows it; Ctrl-C stops it")
+
+
+def _serve(running: Deployed, stop: threading.Event) -> None:
+    while not stop.wait(LOOK_S):
+        if not running.envoy.alive:
+            code = running.envoy.stop()
+            raise EnvoyFailed(f"Envoy ended with status {code}", running.envoy.log)
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event which SIGINT and SIGTERM set; their former handlers come back in the end."""
+    stop = threading.Event()
+    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+__all__ = ["Invalid", "Taken", "Unavailable", "run"]
