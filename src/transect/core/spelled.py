@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from transect.core.frontend.constants import fit
 from transect.core.types import (
@@ -37,7 +38,7 @@ def _parsed(text: str, t: Type) -> object:
         case OptionType(item=item):
             return None if text == "none" else _parsed(text, item)
         case BoolType():
-            return _one_of(text, {"true": True, "false": False})
+            return _one_of(text.lower(), {"true": True, "false": False})
         case EnumType(members=members):
             return _one_of(text, dict(members))
         case DurationType():
@@ -47,7 +48,7 @@ def _parsed(text: str, t: Type) -> object:
         case BytesType():
             return text.encode()
         case IntType() | InstantType():
-            return _number(text, int, "a whole number")
+            return _number(text, lambda t: int(t, 0), "a whole number")
         case FloatType():
             return _number(text, float, "a number")
         case _:
@@ -60,7 +61,7 @@ def _one_of(text: str, known: dict[str, object] | dict[str, bool] | dict[str, in
     return known[text]
 
 
-def _number(text: str, kind: type[int] | type[float], what: str) -> int | float:
+def _number(text: str, kind: Callable[[str], int | float], what: str) -> int | float:
     try:
         return kind(text)
     except ValueError:
