@@ -35,6 +35,19 @@ class Group:
 
 POLICIES, UNDERSTAND, STRATA, MACHINE = "Policies", "Look closer", "Strata", "This machine"
 
+FORCE, LIVE = "In force", "While it runs"
+
+RPC = Group(
+    STRATA,
+    "Application networks: policies which process RPCs, in gRPC libraries and in Envoy.",
+    {
+        "run": Verb(LIVE, "rpc.run"),
+        "status": Verb(LIVE, "rpc.status"),
+        "set": Verb(LIVE, "rpc.set"),
+        "record": Verb(LIVE, "rpc.record"),
+    },
+)
+
 TRANSECT = Group(
     "",
     "Write a policy once, in Python; run it in your RPCs, your LLM server, your CPU scheduler, and against another"
@@ -44,6 +57,7 @@ TRANSECT = Group(
         "check": Verb(POLICIES, "check"),
         "compile": Verb(POLICIES, "compile"),
         "explain": Verb(UNDERSTAND, "explain"),
+        "rpc": RPC,
         "doctor": Verb(MACHINE, "doctor"),
         "demo": Verb(MACHINE, "demo"),
         "bench": Verb(MACHINE, "bench"),
