@@ -3,25 +3,26 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
 
+_LOADER = "transect.emit.py.load"
+"""By name, since the language below asks for the compiler above it; and only when a policy is built."""
+
 
 def compile_class(cls: type[Any]) -> type[Any]:
-    """The class whose objects run what the policy class `cls` means.  Building a policy calls this; so `import
-    transect` costs nothing, and the compiler is loaded by who builds a policy.
+    """The class whose objects run what the policy class `cls` means; building a policy calls this.
 
     Raises `PolicyError` with the rendered diagnostics.
     """
-    from transect.emit.py.load import emitted_class
-
-    return emitted_class(cls)
+    emitted: type[Any] = import_module(_LOADER).emitted_class(cls)
+    return emitted
 
 
 def load(text: str) -> ModuleType:
     """The text of a policy file as a module, for documents and tests: `load(text).Acl()` builds its policy `Acl`."""
-    from transect.emit.py.load import load_text
-
-    return load_text(text)
+    module: ModuleType = import_module(_LOADER).load_text(text)
+    return module

@@ -46,10 +46,6 @@ class Scope:
         self.types: dict[str, str] = {}  # structs and enums, and the names of their types
         self.makers: dict[tuple[Type, bool], str] = {}
 
-    def function_names(self, function: ir.Function) -> Names:
-        """The name space of one function's locals."""
-        return Names(self.names.taken)
-
     def is_local(self, field: str) -> bool:
         """Whether each RPC has its own value of the field."""
         return field in self.fields and self.fields[field].kind is FieldKind.LOCAL
@@ -60,10 +56,6 @@ class Scope:
         if key not in self.makers:
             self.makers[key] = self.names.fresh("stored" if check else "made")
         return self.makers[key]
-
-    def is_method(self, function: str) -> bool:
-        """Whether a helper works on the state; the others are functions of the module."""
-        return self.needs[function].state
 
     def _needs(self, function: ir.Function) -> Needs:
         found = Needs(False, False, False)

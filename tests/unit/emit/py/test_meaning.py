@@ -290,6 +290,99 @@ return Forward(after=seconds(1))
     both.request(now=MAX, rand=[0.75], headers={"x-user": "bob"}, seen=100)
 
 
+def test_operators_of_every_kind() -> None:
+    both = request(
+        """
+n, x, word = rpc.msg.n, rpc.msg.x, as_u64(rpc.msg.n)
+self.a = -n * 3 + -(n + 1) - ~n + abs(n)
+self.word = ~word + abs(word) // (self.word | 1) + as_u64(x)
+self.x = -x + max(x, 1.5, self.x) + abs(x) / 4.0
+self.small = n * 5
+self.signed = n * -5
+self.signed = as_int(self.signed) + mul_div(n, 3, 2)
+self.flag = self.flag & (n > 0) | (n % 2 == 0) ^ rpc.msg.user.endswith("b")
+self.pair = (x, n) if n > 0 else self.pair
+self.texts = min(self.texts, rpc.msg.user)
+if (x, n) < self.pair or (x, 1) != (1.5, 1) and not x < 2.0:
+    self.a += min(max(n, -5), 5) // 3 + n // -7 + n % -7 + (2 if n > 3 else -4) * 5
+if "o" in rpc.msg.user and "b" in self._named(rpc.msg.user):
+    self.a += as_int(self.flag) + as_int(rpc.msg.level)
+if not (rpc.msg.user in self.known or n == 3 or rpc.msg.note is None):
+    self.known[rpc.msg.user] = n // 2
+here = {u for u in self.known.keys()}
+there = {t for t in rpc.msg.tags}
+self.a += len(here & there) * 100 + len(here | there) * 10 + len(there - here)
+self.gap = self.gap * 3 + ms(n % 50) - (ms(7) % ms(3))
+self.a += self.gap // ms(2) + (n >> 3) + (n << 2) + (n >> self.a)
+return Reject(Code.ABORTED, f"{self.a} {self.word} {self.flag} {'{'}")
+""",
+        """
+a: int = 0
+word: u64 = 5
+x: float = 0.5
+small: u8 = 0
+signed: i16 = 0
+flag: bool = False
+gap: Duration = 0
+pair: tuple[float, int] = (0.0, 0)
+texts: str = "m"
+known: Map[str, int] = table(4)
+def _named(self, user: str) -> str:
+    return user if len(user) < 9 else "none"
+""",
+    )
+    for n, user in itertools.product((0, 3, -8, 1000, MAX, MIN), ("bob", "o", "a" * 10)):
+        for x in (1.5, math.nan, -3.25):
+            both.request(n=n, user=user, x=x, level=1, tags=["o", "x"], note="n" if n else None)
+
+
+def test_places_that_are_evaluated_once() -> None:
+    both = policy(
+        """
+n: int = 0
+boxes: Map[int, Box] = table(4)
+best: Box | None = None
+first: tuple[Box, int] = (Box(k=0), 0)
+def _next(self) -> int:
+    self.n += 1
+    return self.n
+def _made(self, k: int) -> Box:
+    return Box(k, n=self.n)
+def request(self, rpc: Rpc[Ask]) -> Verdict:
+    rpc.msg.n += self._next()
+    rpc.msg.n *= 3
+    self.boxes[1] = self._made(250)
+    if 1 in self.boxes:
+        self.boxes[1].n += rpc.msg.n * 10
+        self.boxes[1].k = rand_below(9) + rpc.msg.n
+    box = self._made(3)
+    box.n -= rpc.msg.n
+    self.best = box if rpc.msg.n > 5 else self.best
+    self.first = (box, self._next())
+    match self.best:
+        case Box(k=3 | 4, n=n) if n < 0:
+            self.n += 100
+        case None:
+            self.n += 7
+        case other:
+            self.n += other.n
+    match (rpc.msg.note, rpc.msg.n % 3):
+        case ("a" | None, 0) | ("b", 1):
+            self.n += 1
+        case (note, _) if note is None or len(note) > 4:
+            self.n += 2
+        case _:
+            self.n += 3
+    total = sum(b.n for b in self.boxes.values() if 0 < rand_below(2000) < 1000)
+    worst = max((k for k in self.boxes.keys() if k > 0), key=lambda k: -k, default=9)
+    return Reject(Code.ABORTED, f"{total} {worst} {self.first[1]} {rpc.msg.n in (1, self.n, 12)}")
+""",
+        "\n@struct\nclass Box:\n    k: u8\n    n: int = 9\n",
+    )
+    for n, note in itertools.product((0, 1, 5, -9, MAX), (None, "a", "b", "longer", "xx")):
+        both.request(n=n, note=note, rand=[5, 999, 1000, 3])
+
+
 def test_order_of_evaluation() -> None:
     both = policy(
         """

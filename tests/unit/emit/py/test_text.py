@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -112,10 +113,15 @@ def test_every_example_has_a_text_that_python_reads(path: Path) -> None:
 
 
 def test_targets_are_found_by_name() -> None:
-    assert set(targets()) >= {"py", "c"}
+    (program,) = compile_text(ACL).programs
+    assert {name: bool(emitter(name).emit(program).files) for name in targets()} == {"py": True, "c": True}
     with pytest.raises(UnknownTarget) as raised:
         emitter("pyy")
     assert str(raised.value) == "no target `pyy`; did you mean `py`?"
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert __version__ == metadata.version("transect")
 
 
 def test_an_artifact_is_written_below_the_folder(tmp_path: Path) -> None:
