@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from transect.cli.checking import in_color
-from transect.cli.strata import BUILT, Stratum, need
+from transect.cli.strata import BUILT, Stratum, need, need_packages
 
 
 def demo(
@@ -21,7 +21,7 @@ def demo(
 ) -> int:
     """Show the main job of each stratum on real parts: no root, nothing left behind.
 
-    What is real and what is not is said in each headline.
+    What is real is said in each headline, what is not in yellow.
     """
     code = 0
     for name in [stratum] if stratum else BUILT:
@@ -31,7 +31,7 @@ def demo(
 
 
 def _rpc() -> int:
+    need_packages(Stratum.RPC)
     from transect.rpc.demo import run
 
-    code: int = run(color=in_color())
-    return code
+    return run(color=in_color())

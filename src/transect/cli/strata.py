@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from enum import StrEnum
 
 from transect.base.unavailable import Unavailable
@@ -30,3 +31,19 @@ def need(stratum: Stratum) -> None:
     """Raises `Unavailable` for a stratum that this version does not have."""
     if stratum not in BUILT:
         raise Unavailable(f"the {stratum} stratum", NOT_BUILT, f"there is: {', '.join(BUILT)}")
+
+
+PACKAGES = {Stratum.RPC: ("grpc", "google.protobuf")}
+
+
+def need_packages(stratum: Stratum) -> None:
+    """Raises `Unavailable` when the packages of the stratum's extra are not installed."""
+    for name in PACKAGES[stratum]:
+        try:
+            found = importlib.util.find_spec(name) is not None
+        except ModuleNotFoundError:  # not even the package around it
+            found = False
+        if not found:
+            raise Unavailable(
+                f"the {stratum} stratum", f"{name} is not installed", f"pip install 'transect[{stratum}]'"
+            )

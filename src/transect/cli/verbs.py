@@ -41,7 +41,7 @@ RPC = Group(
     STRATA,
     "Application networks: policies which process RPCs, in gRPC libraries and in Envoy.",
     {
-        "run": Verb(LIVE, "rpc.run"),
+        "run": Verb(FORCE, "rpc.run"),
         "status": Verb(LIVE, "rpc.status"),
         "set": Verb(LIVE, "rpc.set"),
         "record": Verb(LIVE, "rpc.record"),

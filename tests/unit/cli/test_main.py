@@ -55,6 +55,10 @@ Look closer:
   explain  Show an error's page, or a policy and what it is compiled to, side by
            side.
 
+Strata:
+  rpc      Application networks: policies which process RPCs, in gRPC libraries
+           and in Envoy.
+
 This machine:
   doctor   Say for each stratum whether it works here, why not, and the one
            command that helps.
