@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.ir import BinaryOp, CompareOp, Expr, UnaryOp
-from transect.core.types import BOOL, INT, BoolType, FloatType, OptionType, SetType, Type
+from transect.core.types import BOOL, INT, FloatType, OptionType, SetType, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,7 @@ class Build:
 
     def zero(self, t: Type) -> Expr:
         """The number 0 of a kind."""
-        match t:
-            case FloatType():
-                return self.const(0.0, t)
-            case BoolType():
-                return self.const(False, t)
-            case _:
-                return self.const(0, t)
+        return self.const(0.0 if isinstance(t, FloatType) else 0, t)
 
     def members(self, target: str, member: Expr, count: int) -> Expr:
         """The set which holds `member` if count is 1, and nothing if it is 0."""

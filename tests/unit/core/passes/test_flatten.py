@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import textwrap
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,8 @@ from tests.fuzz.calls import Facts as Outside
 from tests.fuzz.calls import calls
 from tests.fuzz.choices import Choices
 from tests.fuzz.generator import program as random_program
-from tests.unit.core.sink import EXAMPLES, sink
+from tests.unit.core.sink import EXAMPLES, changed, sink
+from transect.base.span import NOWHERE
 from transect.core import ir
 from transect.core.effects import Facts
 from transect.core.frontend import compile_file, compile_text
@@ -20,6 +22,7 @@ from transect.core.interp import Instance
 from transect.core.ir import Program, Stage
 from transect.core.passes.flatten import flatten
 from transect.core.text import dump
+from transect.core.types import UNIT
 from transect.core.values import normal
 from transect.core.verify import verify
 from transect.core.walk import walk
@@ -269,6 +272,30 @@ def test_a_pure_reduction_stays_one_unless_loops_are_wanted() -> None:
         """,
         loops=True,
     )
+
+
+def test_new_names_are_new() -> None:
+    check(
+        "t1 = cost\nself.level = as_int(sum(as_float(v) for v in self.seen.values())) + t1",
+        """
+        let t1 = cost
+        let t2 = 0.0
+        for v in values@.seen:
+          let t2 = (t2 + cast(v)::float)
+        store .level = (cast(t2)::int + t1)
+        """,
+        loops=True,
+    )
+
+
+def test_the_return_of_a_helper_that_gives_nothing_is_a_statement() -> None:
+    program = changed("do %rand()", "return @_none()::None")
+    program = replace(program, functions=(*program.functions, nothing()))
+    assert body(flatten(program), "finish").splitlines()[-2:] == ["do @_none()", "return"]
+
+
+def nothing() -> ir.Function:
+    return ir.Function("_none", (), UNIT, (), (), span=NOWHERE)
 
 
 def test_all_stops_at_the_first_that_fails() -> None:
