@@ -236,7 +236,7 @@ class Scanners:
     # ------------------------------------------------------------ scanning
 
     def _scan(self, plan: Plan, body: c.Block | None) -> c.Function:
-        params = (c.Var("m", c.Pointer(self.struct(plan.message))), c.Var("c", CURSOR))
+        params = (c.Var("m", c.Pointer(self.struct(plan.message))), c.Var("from", CURSOR))
         return c.Function(f"scan_{self.names[plan.message]}", c.BOOL, params, body, INLINE)
 
     def _scan_body(self, plan: Plan) -> c.Block:
@@ -244,7 +244,16 @@ class Scanners:
         arms.append(c.Arm(None, (c.Do(c.call("ts_skip", c.name("c"))), c.Break())))
         walk = c.While(c.call("ts_next", c.name("c")), c.Block((c.Switch(c.arrow("c", "tag"), tuple(arms)),)))
         unused = () if plan.slots else (c.Do(c.Cast(c.VOID, c.name("m"))),)
-        return c.Block((*unused, walk, c.Return(c.negated(c.arrow("c", "malformed")))))
+        # A cursor of its own, which nothing in the message can be an alias of, stays in registers.
+        own = (
+            c.Var("at", c.StructType("ts_cursor"), c.deref(c.name("from"))),
+            c.Var("c", CURSOR, c.address(c.name("at"))),
+        )
+        done = (
+            c.assign(c.deref(c.name("from")), c.name("at")),
+            c.Return(c.negated(c.dot(c.name("at"), "malformed"))),
+        )
+        return c.Block((*unused, *own, walk, *done))
 
     def _arms(self, plan: Plan, slot: Slot) -> Iterator[c.Arm]:
         f = slot.field

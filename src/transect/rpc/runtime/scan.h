@@ -44,40 +44,44 @@ TS_INLINE void *ts_zeroed(struct ts_arena *arena, size_t size)
 
 /* ---------------------------------------------------------------- numbers */
 
-/* At most `most` bytes; bits beyond 64 are dropped. */
-static __attribute__((unused, noinline)) bool ts_long_varint(struct ts_cursor *c, uint64_t *value, unsigned most)
+struct ts_long {
+    uint64_t value;
+    const uint8_t *at; /* behind it; NULL: malformed */
+};
+
+/* At most `most` bytes; bits beyond 64 are dropped.  By value: a cursor whose address nobody takes stays in registers. */
+static __attribute__((unused, noinline)) struct ts_long ts_long_varint(const uint8_t *at, const uint8_t *end, unsigned most)
 {
     uint64_t sum = 0;
-    for (unsigned i = 0; i < most && c->at + i < c->end; i++) {
-        uint64_t byte = c->at[i];
+    for (unsigned i = 0; i < most && at + i < end; i++) {
+        uint64_t byte = at[i];
         sum |= (byte & 0x7f) << (7 * i);
         if (byte < 0x80) {
-            c->at += i + 1;
-            *value = sum;
-            return true;
+            return (struct ts_long){sum, at + i + 1};
         }
     }
-    return ts_malformed(c);
+    return (struct ts_long){0, NULL};
 }
 
-TS_INLINE bool ts_varint(struct ts_cursor *c, uint64_t *value)
+TS_INLINE bool ts_varint_of(struct ts_cursor *c, uint64_t *value, unsigned most)
 {
-    if (c->at < c->end && *c->at < 0x80) {
+    if (__builtin_expect(c->at < c->end && *c->at < 0x80, 1)) {
         *value = *c->at++;
         return true;
     }
-    return ts_long_varint(c, value, 10);
+    struct ts_long found = ts_long_varint(c->at, c->end, most);
+    if (found.at == NULL) {
+        return ts_malformed(c);
+    }
+    *value = found.value;
+    c->at = found.at;
+    return true;
 }
+
+TS_INLINE bool ts_varint(struct ts_cursor *c, uint64_t *value) { return ts_varint_of(c, value, 10); }
 
 /* Tags and sizes have at most five bytes. */
-TS_INLINE bool ts_short_varint(struct ts_cursor *c, uint64_t *value)
-{
-    if (c->at < c->end && *c->at < 0x80) {
-        *value = *c->at++;
-        return true;
-    }
-    return ts_long_varint(c, value, 5);
-}
+TS_INLINE bool ts_short_varint(struct ts_cursor *c, uint64_t *value) { return ts_varint_of(c, value, 5); }
 
 TS_INLINE bool ts_fixed64(struct ts_cursor *c, uint64_t *value)
 {
@@ -156,50 +160,79 @@ TS_INLINE bool ts_sized(struct ts_cursor *c, ts_slice *content)
     return true;
 }
 
+static __attribute__((unused, noinline)) bool ts_is_long_utf8(ts_slice text) { return ts_is_utf8(text); }
+
+#define TS_HIGH_BITS UINT64_C(0x8080808080808080)
+
+/* Whether a text of at most 16 bytes is ASCII. */
+TS_INLINE bool ts_is_short_ascii(ts_slice text)
+{
+    const uint8_t *p = text.data;
+    uint32_t size = text.size;
+    if (size >= 8) {
+        return size <= 16 && ((ts_load64(p) | ts_load64(p + size - 8)) & TS_HIGH_BITS) == 0;
+    }
+    if (size >= 4) {
+        return ((ts_load32(p) | ts_load32(p + size - 4)) & TS_HIGH_BITS) == 0;
+    }
+    return size == 0 || ((p[0] | p[size / 2] | p[size - 1]) & 0x80) == 0;
+}
+
 /* A text that some element reads. */
 TS_INLINE bool ts_text(struct ts_cursor *c, ts_slice *content)
 {
-    return ts_sized(c, content) && (ts_is_utf8(*content) || ts_malformed(c));
+    return ts_sized(c, content) && (ts_is_short_ascii(*content) || ts_is_long_utf8(*content) || ts_malformed(c));
 }
 
-/* What stands between a group's two tags, groups within it included. */
-static __attribute__((unused, noinline)) bool ts_group(struct ts_cursor *c, ts_slice *content)
+/* Where a group's content ends, groups within it included; what follows the group begins at `*after`.  NULL: malformed. */
+static __attribute__((unused, noinline)) const uint8_t *ts_group_end(struct ts_cursor c, const uint8_t **after)
 {
     uint32_t open[TS_MAX_DEPTH]; /* field numbers */
     int level = 0;
-    const uint8_t *start = c->at;
-    if (c->depth == 0) {
-        return ts_malformed(c);
+    if (c.depth == 0) {
+        return NULL;
     }
-    open[level++] = c->tag >> 3;
-    for (const uint8_t *before = c->at; ts_next(c); before = c->at) {
+    open[level++] = c.tag >> 3;
+    for (const uint8_t *before = c.at; ts_next(&c); before = c.at) {
         uint64_t number;
         ts_slice within;
-        switch (c->tag & 7) {
+        switch (c.tag & 7) {
         case TS_START_GROUP:
-            if (level == c->depth) {
-                return ts_malformed(c);
+            if (level == c.depth) {
+                return NULL;
             }
-            open[level++] = c->tag >> 3;
+            open[level++] = c.tag >> 3;
             break;
         case TS_END_GROUP:
-            if (c->tag >> 3 != open[--level]) {
-                return ts_malformed(c);
+            if (c.tag >> 3 != open[--level]) {
+                return NULL;
             }
             if (level == 0) {
-                *content = (ts_slice){start, (uint32_t)(before - start)};
-                return true;
+                *after = c.at;
+                return before;
             }
             break;
         case TS_SIZED:
-            ts_sized(c, &within);
+            ts_sized(&c, &within);
             break;
         default:
-            ts_number(c, (enum ts_wire)(c->tag & 7), &number);
+            ts_number(&c, (enum ts_wire)(c.tag & 7), &number);
             break;
         }
     }
-    return ts_malformed(c); /* cut short */
+    return NULL; /* cut short */
+}
+
+/* What stands between a group's two tags. */
+TS_INLINE bool ts_group(struct ts_cursor *c, ts_slice *content)
+{
+    const uint8_t *after, *end = ts_group_end(*c, &after);
+    if (end == NULL) {
+        return ts_malformed(c);
+    }
+    *content = (ts_slice){c->at, (uint32_t)(end - c->at)};
+    c->at = after;
+    return true;
 }
 
 /* Pass over a field which nobody needs, or which came under another wire type. */
