@@ -33,7 +33,11 @@ def test_status_counts_what_happened(running: Proxy, client: Client) -> None:
     status = running.control.status()
     assert (status["rpcs"], status["requests"], status["responses"], status["finishes"]) == (7, 7, 4, 7)
     assert (status["rewritten"], status["delayed"]) == (1, 1)
-    assert (status["rejected"][:2], status["responded"][:2], status["withheld"][:2]) == ([1, 1], [1, 0], [0, 1])
+    assert (status["rejected"][:2], status["responded"][:2], status["withheld"][:2]) == (
+        [1, 1],
+        [1, 0],
+        [0, 1],
+    )
     assert status["causes"] == [4, 3, 0, 0, 0]
 
 
