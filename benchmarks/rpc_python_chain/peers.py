@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C++ server, the generated stubs, the measured chain, and timing of several clients in turn."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import queue
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parents[0]), str(HERE)]
+
+import grpc
+
+from transect.base.unavailable import Unavailable
+from transect.rpc import attach
+
+PAYLOAD = "the quick brown fox jumps over the lazy dog, sixty-four bytes...."
+WITHHELD = "withheld: this answer has another text than the server gave......"
+
+
+def generated() -> tuple[Any, Any]:
+    """`echo_pb2` and `echo_pb2_grpc`."""
+    from grpc_tools import protoc
+
+    folder = tempfile.mkdtemp(prefix="transect-bench-")
+    places = [f"-I{HERE}", f"--python_out={folder}", f"--grpc_python_out={folder}"]
+    assert protoc.main(["protoc", *places, str(HERE / "echo.proto")]) == 0
+    sys.path.insert(0, folder)
+    return importlib.import_module("echo_pb2"), importlib.import_module("echo_pb2_grpc")
+
+
+def built_server() -> Path:
+    """The C++ server, compiled unless it is there.  Unavailable when its libraries or tools are missing."""
+    for tool in ("g++", "protoc", "grpc_cpp_plugin", "pkg-config"):
+        if shutil.which(tool) is None:
+            raise Unavailable(tool, "not on PATH", "as root: make system")
+    asked = subprocess.run(["pkg-config", "--cflags", "--libs", "grpc++", "protobuf"], capture_output=True, text=True)
+    if asked.returncode:
+        raise Unavailable("libgrpc++", asked.stderr.strip(), "as root: make system")
+    sources = [HERE / "echo.proto", HERE / "server.cc"]
+    name = hashlib.sha256(b"".join(s.read_bytes() for s in sources) + asked.stdout.encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transect" / "bench"
+    target = cache / f"echo_server_{name}"
+    if not target.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as work:
+            plugin = shutil.which("grpc_cpp_plugin")
+            compile_proto = ["protoc", f"-I{HERE}", f"--cpp_out={work}", f"--grpc_out={work}"]
+            subprocess.run([*compile_proto, f"--plugin=protoc-gen-grpc={plugin}", "echo.proto"], cwd=HERE, check=True)
+            units = [str(HERE / "server.cc"), "echo.pb.cc", "echo.grpc.pb.cc"]
+            command = ["g++", "-O2", "-std=c++17", f"-I{work}", *units, *asked.stdout.split(), "-o", "server"]
+            subprocess.run(command, cwd=work, check=True)
+            os.replace(Path(work) / "server", target)
+    return target
+
+
+@contextmanager
+def serving() -> Iterator[int]:
+    """The server, on the machine's last processor while this process has the others; its port."""
+    binary = built_server()
+    processors = sorted(os.sched_getaffinity(0))
+    server = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        if len(processors) > 1:
+            os.sched_setaffinity(server.pid, processors[-1:])
+            os.sched_setaffinity(0, processors[:-1])
+        assert server.stdout is not None
+        yield int(server.stdout.readline())
+    finally:
+        os.sched_setaffinity(0, processors)
+        assert server.stdin is not None
+        server.stdin.close()
+        server.wait(10)
+
+
+def chained(channel: grpc.Channel, service: Any, *, native: bool) -> grpc.Channel:
+    """The channel with the measured chain."""
+    from policies import Acl, Mutation, RateLimit
+
+    elements = [
+        Acl(allowed={"carol": True, "dave": True}, secret={"secret": True}),
+        RateLimit(),
+        Mutation(alias={"carol": "user-carol-0001"}, withheld={PAYLOAD: WITHHELD}),
+    ]
+    return attach(channel, elements, service=service, native=native)
+
+
+Call = Callable[[], Any]
+
+
+def unary(stub: Any, echo: Any) -> Call:
+    """One call, whose reply the chain, where there is one, has rewritten."""
+    ask = echo.Ask(user="carol", text=PAYLOAD, number=7)
+    return lambda: stub.Say(ask)
+
+
+@contextmanager
+def chat(stub: Any, echo: Any) -> Iterator[Call]:
+    """One message there and back on a stream that stays open."""
+    asks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    replies = stub.Chat(iter(asks.get, None))
+    ask = echo.Ask(user="carol", text=PAYLOAD, number=7)
+
+    def call() -> Any:
+        asks.put(ask)
+        return next(replies)
+
+    try:
+        yield call
+    finally:
+        asks.put(None)
+        assert list(replies) == []
+
+
+def round_of(calls: Mapping[str, Call], blocks: int, size: int) -> dict[str, dict[str, float]]:
+    """Median latency and processor time a call, in seconds, of several clients that take turns block by block."""
+    took: dict[str, list[float]] = {name: [] for name in calls}
+    cpu = dict.fromkeys(calls, 0.0)
+    clock = time.perf_counter
+    names = list(calls)
+    for block in range(blocks):
+        turn = block % len(names)
+        for name in names[turn:] + names[:turn]:
+            call, times = calls[name], took[name]
+            before = time.process_time()
+            for _ in range(size):
+                start = clock()
+                call()
+                times.append(clock() - start)
+            cpu[name] += time.process_time() - before
+    return {
+        name: {"p50": statistics.median(took[name]), "cpu": cpu[name] / (blocks * size)} for name in calls
+    }
