@@ -15,8 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from measuring import Control, Samples, claim, interleaved, report, result
 
@@ -36,6 +35,7 @@ from transect.rpc.native_scan import Scanners
 from transect.rpc.plan import plans
 from transect.rpc.scanner import scan
 
+HERE = Path(__file__).parent
 ROUNDS = 21
 FLAGS = ["-O2", "-g0"]
 INCLUDE = Path(native.__file__).parents[1] / "runtime"

@@ -334,7 +334,8 @@ class _Binder:
                     f"`{hook}` reads `rpc.{use.field}`, but {method.path} streams: there is no one {what}",
                     use.span,
                     label="which message would that be?",
-                    help=f"keep what you need in a `local(…)` field when the {what} passes, or narrow the chain: `methods=[…]`",
+                    help=f"keep what you need in a `local(…)` field when the {what} passes, "
+                    "or narrow the chain: `methods=[…]`",
                 )
         for made in structs_made(self.needs.program):
             if made.name == "Respond" and method.server_streams:
@@ -389,11 +390,13 @@ class _Binder:
             )
         member = self.needs.program.view(access.view).member(access.field)
         assert member is not None, f"{access.view} has no {access.field}"
-        if not isinstance(_unwrapped(member.type), SeqType | DictType | ViewType) or access.clears:
+        inner = _unwrapped(member.type)
+        if not isinstance(inner, SeqType | DictType | ViewType) or access.clears:
             return
+        what = "sub-message" if isinstance(inner, ViewType) else "repeated or map field"
         self._error(
             "R010",
-            f"`{access.field}` is a {'sub-message' if isinstance(_unwrapped(member.type), ViewType) else 'repeated or map field'}, which cannot be assigned",
+            f"`{access.field}` is a {what}, which cannot be assigned",
             access.span,
             label="not a plain value",
             help="assign its fields one by one",
@@ -434,7 +437,8 @@ class _Binder:
                 want = f"write `{m.member.name}: {spelled(m.member.type)} | None`"
                 self._error(
                     "R015",
-                    f"`{m.member.name}` is one of the oneof `{m.field.oneof}` of {bound.message}, which this policy assigns",
+                    f"`{m.member.name}` is one of the oneof `{m.field.oneof}` of {bound.message}, "
+                    "which this policy assigns",
                     at,
                     label="may be absent",
                     help=want,

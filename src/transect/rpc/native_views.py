@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages as emitted handlers see them: structs of the fields that the element uses, whatever message they come from.
 
-A view struct is filled from what the scanner found, once per hook call, and what the hook assigned is carried back.  So a
-handler is emitted once, also where its view stands for several messages.
+A view struct is filled from what the scanner found, once per hook call, and what the hook assigned is carried back.  So
+a handler is emitted once, also where its view stands for several messages.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from transect.core.types import (
     ViewType,
 )
 from transect.emit.c import tree as c
-from transect.emit.c.layout import inline, member_names, tag, value_type
+from transect.emit.c.layout import inline, tag, value_type
 from transect.emit.c.unit import Unit
 from transect.emit.c.views import PlainViews
 from transect.rpc.binding import BoundElement, BoundMember, BoundView

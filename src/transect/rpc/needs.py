@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which outside data an element touches: every field of a message that a handler reads or writes, and through which root
-(`rpc.msg`, `rpc.reply`, or an item of a repeated or map field).  Facts from the tree alone; flow-insensitive."""
+"""Which outside data an element touches: every field of a message that a handler reads or writes, and through which
+root (`rpc.msg`, `rpc.reply`, or an item of a repeated or map field).  Facts from the tree alone; flow-insensitive."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From descriptors to plain data.  Descriptors come from a compiled FileDescriptorSet, from .proto files (compiled
-here by a protobuf compiler), from a generated module, or from a server's reflection; never from a reading of our own."""
+"""From descriptors to plain data.  Descriptors come from a compiled FileDescriptorSet, from .proto files (compiled here
+by a protobuf compiler), from a generated module, or from a server's reflection; never from a reading of our own."""
 
 from __future__ import annotations
 

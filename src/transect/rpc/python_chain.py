@@ -3,9 +3,9 @@
 
 It serves where no compiler is, for replay, and as the oracle of the native chain.  The rules of a chain:
 
-- A message is walked once before the first element; a malformed one, or one whose text is not UTF-8 in a field that some
-  element reads, is rejected with INVALID_ARGUMENT by nobody (`element` is `NOBODY`).  A message of which no element reads
-  a field is not looked into.
+- A message is walked once before the first element; a malformed one, or one whose text is not UTF-8 in a field that
+  some element reads, is rejected with INVALID_ARGUMENT by nobody (`element` is `NOBODY`).  A message of which no element
+  reads a field is not looked into.
 - Each element sees the message that the one before passed on.  `rpc.body` is the message as it came to the element.
 - In `response` and `finish`, `rpc.msg` is the request as this element passed it on (with its own assignments), and in
   `finish` `rpc.reply` the last reply likewise; both are empty messages when none passed.
@@ -201,15 +201,24 @@ class ElementRunner:
         came = passing.data
         verdict = None
         if self.defines(hook):
-            view = self._view(hook, rpc, state)
-            method = self._methods[rpc.method]
-            if hook == "request":
-                view.msg, view.body = self._of(method.requests, passing.node, hook), came
-            else:
-                view.reply, view.reply_body = self._of(method.replies, passing.node, hook), came
+            view = self.view_of_message(hook, rpc, state, passing)
             verdict = self.engine.call(hook, [view], tape, state.locals)
+        return verdict, self.passed(hook, state, passing, came)
+
+    def view_of_message(self, hook: str, rpc: RpcFacts, state: ElementState, passing: Passing) -> RpcView:
+        """What `request` or `response` is given."""
+        view = self._view(hook, rpc, state)
+        method = self._methods[rpc.method]
+        if hook == "request":
+            view.msg, view.body = self._of(method.requests, passing.node, hook), passing.data
+        else:
+            view.reply, view.reply_body = self._of(method.replies, passing.node, hook), passing.data
+        return view
+
+    def passed(self, hook: str, state: ElementState, passing: Passing, came: bytes) -> bytes | None:
+        """The hook has run: keep what later hooks read; the message if it was rewritten."""
         self._keep(hook, state, passing.node, came)
-        return verdict, passing.settle()
+        return passing.settle()
 
     def _keep(self, hook: str, state: ElementState, node: Node, came: bytes) -> None:
         if hook == "request":
@@ -222,11 +231,15 @@ class ElementRunner:
     def finish(self, rpc: RpcFacts, state: ElementState, outcome: OutcomeView, tape: Tape) -> Any:
         if not self.defines("finish"):
             return None
+        return self.engine.call("finish", [self.view_of_end(rpc, state), outcome], tape, state.locals)
+
+    def view_of_end(self, rpc: RpcFacts, state: ElementState) -> RpcView:
+        """What `finish` is given."""
         view = self._view("finish", rpc, state)
         method = self._methods[rpc.method]
         view.reply_body = state.reply_body
         view.reply = self._of(method.replies, state.reply or Node(self.plans[method.method.reply]), "finish")
-        return self.engine.call("finish", [view, outcome], tape, state.locals)
+        return view
 
     def _view(self, hook: str, rpc: RpcFacts, state: ElementState) -> RpcView:
         view = RpcView(rpc.method, rpc.peer, rpc.headers, hook)

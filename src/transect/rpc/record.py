@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the log says of one handler call: as `ts_record`, encoded as `core/codec.py` says.
 
-arguments   request, response: method, peer (text each), message (bytes); finish: method, peer, i64 code, i64 cause, i64 elapsed
+arguments   request, response: method, peer (text each), message (bytes)
+            finish: method, peer, i64 code, i64 cause, i64 elapsed
 tape        entries `n` i64, `d` u64, `a` and the answer by the intrinsic's type
-result      request, response: the verdict (union), u8 rewritten, bytes of the rewritten message; finish: option of Retry
+result      request, response: the verdict (union), u8 rewritten, bytes of the rewritten message
+            finish: option of Retry
 """
 
 from __future__ import annotations

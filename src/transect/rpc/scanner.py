@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a serialised message in pure Python, by a plan: the same walk as the emitted C, for carriers without a compiler,
-for replay and as the oracle.
+"""Reading a serialised message in pure Python, by a plan: the same walk as the emitted C, for carriers without a
+compiler, for replay and as the oracle.
 
 One full walk; the last occurrence of a field wins; occurrences of a sub-message are merged; a known field under another
 wire type is an unknown field; so is a number that a closed enum does not name.  All of it as protobuf does, but for one
-thing: only fields of the plan are checked as UTF-8.  Map fields keep the order in which their keys first appeared; unknown
-fields within an entry are passed over, as C++, Java and Go do (Python's upb sets the whole entry aside).
+thing: only fields of the plan are checked as UTF-8.  Map fields keep the order in which their keys first appeared;
+unknown fields within an entry are passed over, as C++, Java and Go do (Python's upb sets the whole entry aside).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Malformed(Exception):
 
 
 class NumberZero(Malformed):
-    """A field numbered 0.  Python's protobuf (upb) passes over one in a group which it does not know; C++ and Java do not."""
+    """A field numbered 0.  Python's protobuf (upb) passes over one in a group which it does not know; others do not."""
 
 
 class Node:

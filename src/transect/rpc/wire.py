@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of protobuf: kinds of fields, messages, services, as plain data.  `protos.py` makes it from descriptors."""
+"""What is known of protobuf: kinds of fields, messages, services, as plain data; `protos.py` reads descriptors."""
 
 from __future__ import annotations
 

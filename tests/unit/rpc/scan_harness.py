@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - lines of C
 """A program around the emitted scanner: it reads messages and edits from a file, and writes what it found and made."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - whole diagnostics
 """Views against descriptors: what fits binds; what does not says which field of which message, and what to write."""
 
 from __future__ import annotations

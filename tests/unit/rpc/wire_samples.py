@@ -255,7 +255,7 @@ def samples(seed: int, name: str, messages: dict[str, ProtoMessage], count: int)
 
 
 def tidy(data: bytes, message: ProtoMessage, messages: dict[str, ProtoMessage]) -> bytes:
-    """The message without unknown fields in its map entries: for them alone Python's protobuf (upb) sets an entry aside."""
+    """The message without unknown fields in its map entries: for them Python's protobuf (upb) sets an entry aside."""
     out = bytearray()
     at = 0
     try:
