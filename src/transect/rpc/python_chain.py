@@ -4,8 +4,8 @@
 It serves where no compiler is, for replay, and as the oracle of the native chain.  The rules of a chain:
 
 - A message is walked once before the first element; a malformed one, or one whose text is not UTF-8 in a field that
-  some element reads, is rejected with INVALID_ARGUMENT by nobody (`element` is `NOBODY`).  A message of which no element
-  reads a field is not looked into.
+  some element reads, is rejected with INVALID_ARGUMENT by nobody (`element` is `NOBODY`).  A message of which no
+  element reads a field is not looked into.
 - Each element sees the message that the one before passed on.  `rpc.body` is the message as it came to the element.
 - In `response` and `finish`, `rpc.msg` is the request as this element passed it on (with its own assignments), and in
   `finish` `rpc.reply` the last reply likewise; both are empty messages when none passed.
