@@ -245,11 +245,11 @@ class _Comparing:
 
     def diagnostic(self, text: str, span: Span, record: Record, hook: str, **more: Any) -> Diagnostic:
         note = f"call number {record.sequence}, hook `{hook}`, instance {record.instance}"
-        return Diagnostic(Severity.ERROR, "R001", text, span, note=note, **more)
+        return Diagnostic(Severity.ERROR, "L001", text, span, note=note, **more)
 
     def missing(self, played: _Played, hook: str) -> Diagnostic:
         return Diagnostic(
-            Severity.ERROR, "R001", f"{played.program.name} has no hook `{hook}`, which was recorded", NOWHERE
+            Severity.ERROR, "L001", f"{played.program.name} has no hook `{hook}`, which was recorded", NOWHERE
         )
 
     def difference(
@@ -273,7 +273,7 @@ class _Comparing:
         if image != final:
             fields = self.fields(played, image, final)
             text = f"the state of {played.policy.name} is another in the end: {fields}"
-            raise _Differs(Diagnostic(Severity.ERROR, "R002", text, NOWHERE), None)
+            raise _Differs(Diagnostic(Severity.ERROR, "L002", text, NOWHERE), None)
 
     def fields(self, played: _Played, image: bytes, final: bytes) -> str:
         try:

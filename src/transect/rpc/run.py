@@ -69,8 +69,7 @@ def _host(name: str, running: Deployed, chain: ChainFile, sources: dict[str, str
         "upstream": str(chain.upstream),
         "service": chain.service,
     }
-    programs = [use.program for use in chain.elements]
-    return EnvoyHost(name, running.control, programs, sources, about)
+    return EnvoyHost(name, running.control, running.binding, sources, about)
 
 
 def _told(say: Say, running: Deployed, chain: ChainFile, name: str) -> None:

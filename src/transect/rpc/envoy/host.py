@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from transect.base.unavailable import Unavailable
 from transect.control.protocol import Refused
-from transect.core.ir import Program
 from transect.core.schema import schema
 from transect.rpc import params
+from transect.rpc.binding import Binding
 from transect.rpc.envoy.control import Control, ControlError
 from transect.rpc.envoy.recording import Recording
 
@@ -27,13 +27,14 @@ class EnvoyHost:
         self,
         name: str,
         control: Control,
-        programs: Sequence[Program],
+        binding: Binding,
         sources: Mapping[str, str],
         about: Mapping[str, str],
     ) -> None:
         self.name = name
         self.control = control
-        self.programs = programs
+        self.binding = binding
+        self.programs = [element.program for element in binding.elements]
         self.sources = sources
         self.about = about  # carrier, address, upstream: for `status`
         self.since = time.time()
@@ -70,7 +71,7 @@ class EnvoyHost:
     def record_start(self, path: str) -> Mapping[str, Any]:
         if self.recording is not None:
             raise Refused(f"it records already, into {self.recording.path}", "stop that first")
-        recording = Recording(Path(path), self.name, self.programs, self.sources)
+        recording = Recording(Path(path), self.name, self.binding, self.sources)
         try:
             under_way = self._asked(lambda: recording.join(self.control))
         except FileExistsError:

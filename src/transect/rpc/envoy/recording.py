@@ -14,8 +14,10 @@ from pathlib import Path
 from transect.core.ir import Program
 from transect.core.schema import schema
 from transect.replay.log import MAGIC, VERSION, Header, Policy, Trailer, json_frame
+from transect.rpc.binding import Binding
 from transect.rpc.envoy.control import Control
 from transect.rpc.record import HOOKS
+from transect.rpc.replay import about
 
 NO_HOOK = 0xFFFF
 
@@ -33,7 +35,7 @@ class Recording:
 
     path: Path
     name: str  # of the chain
-    programs: Sequence[Program]
+    binding: Binding
     sources: Mapping[str, str]  # path -> text of the policies
 
     def begin(self, starts: Sequence[bytes]) -> None:
@@ -62,9 +64,12 @@ class Recording:
         return trailer
 
     def _head(self, starts: Sequence[bytes], under_way: int) -> None:
-        header = Header("rpc", self.name, True, {"carrier": "Envoy", "under_way": under_way})
+        header = Header(
+            "rpc", self.name, True, about(self.binding) | {"carrier": "Envoy", "under_way": under_way}
+        )
         with self.path.open("xb") as file:
             file.write(MAGIC + VERSION.to_bytes(4, "little") + json_frame(b"H", header.to_json()))
-            for program, start in zip(self.programs, starts, strict=True):
+            for element, start in zip(self.binding.elements, starts, strict=True):
+                program = element.program
                 policy = Policy.of(program, schema(program), start, sources=self.sources)
                 file.write(json_frame(b"P", policy.to_json()))

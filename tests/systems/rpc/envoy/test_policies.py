@@ -68,8 +68,7 @@ def running(text: str, folder: Path, *, workers: int = 1) -> Iterator[Running]:
     assert binding is not None, [d.message for d in diagnostics]
     try:
         with deploy(found.chain, binding, folder / "envoy", workers=workers) as it:
-            programs = [e.program for e in binding.elements]
-            host = EnvoyHost("chain", it.control, programs, found.sources, {"carrier": "Envoy"})
+            host = EnvoyHost("chain", it.control, binding, found.sources, {"carrier": "Envoy"})
             with grpc.insecure_channel(str(it.envoy.address)) as channel:
                 yield Running(it, host, caller(channel))
     finally:
