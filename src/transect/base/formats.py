@@ -18,10 +18,11 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 
 def to_json(diagnostics: Iterable[Diagnostic]) -> str:
     """An array with one object for each diagnostic."""
-    return json.dumps([_plain(d) for d in diagnostics], ensure_ascii=False, indent=2)
+    return json.dumps([plain(d) for d in diagnostics], ensure_ascii=False, indent=2)
 
 
-def _plain(diagnostic: Diagnostic) -> dict[str, object]:
+def plain(diagnostic: Diagnostic) -> dict[str, object]:
+    """A diagnostic as JSON can say it."""
     return {
         "severity": str(diagnostic.severity),
         "code": diagnostic.code,

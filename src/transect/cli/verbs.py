@@ -57,6 +57,7 @@ TRANSECT = Group(
         "check": Verb(POLICIES, "check"),
         "compile": Verb(POLICIES, "compile"),
         "explain": Verb(UNDERSTAND, "explain"),
+        "replay": Verb(UNDERSTAND, "replay"),
         "rpc": RPC,
         "doctor": Verb(MACHINE, "doctor"),
         "demo": Verb(MACHINE, "demo"),

@@ -13,6 +13,7 @@ from transect.base.render import render_text
 from transect.core.frontend import compile_text
 from transect.errors import codes
 from transect.rpc.binding import bind
+from transect.rpc.chain_file import read_chain
 from transect.rpc.protos import from_files
 
 PAGES = [code for code in codes() if written(code).examples("proto")]
@@ -48,4 +49,18 @@ def test_a_good_example_gives_no_diagnostic(code: str, tmp_path: Path) -> None:
 
 
 def test_every_page_about_messages_has_some() -> None:
-    assert len(PAGES) >= 12
+    assert len(PAGES) >= 14
+
+
+CHAINS = ["R030", "R031", "R032"]
+
+
+@pytest.mark.parametrize("code", CHAINS)
+def test_pages_about_chain_files(code: str, tmp_path: Path) -> None:
+    path = tmp_path / "chain.py"
+    for mark, wanted in (("bad", [code]), ("good", [])):
+        (example,) = written(code).examples(mark)
+        path.write_text(example)
+        read = read_chain(path)
+        shown = render_text(read.diagnostics, read.sources)
+        assert sorted({d.code for d in read.diagnostics}) == wanted, shown

@@ -205,7 +205,7 @@ def test_the_order_of_calls_is_that_of_their_numbers() -> None:
 def test_another_state_in_the_end_is_a_divergence() -> None:
     log = recorded(policy(), CALLS)
     found = compare(replace(log, trailer=Trailer(6, 0, {0: policy_at(policy(), total=3)})), Plain())
-    assert found.divergence is not None and found.divergence.code == "R002"
+    assert found.divergence is not None and found.divergence.code == "L002"
     assert found.divergence.message == "the state of P is another in the end: `total` is 12, and was 3"
 
 

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect replay`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transect.cli.failure import usage
+
+
+def replay(
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="What `record` wrote.")],
+    policy: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="POLICY", show_default=False, help="Another policy to compare with the recorded one."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> int:
+    """Run recorded calls again on the interpreter, and show the first that comes out differently.
+
+    A log holds its policies and every outside answer, so the recorded policy must give what was recorded. With POLICY,
+    the question is what that one would have done. The exit code is 4 when part of the log could not be compared.
+    """
+    for path in (log, policy):
+        if path is not None and not path.is_file():
+            return usage(f"no such file: {path}")
+    from transect.cli.replaying import replay as run
+
+    return run(log, policy, as_json)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `transect replay` does."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+from transect.base.formats import plain
+from transect.base.render import render_text
+from transect.base.unavailable import Unavailable
+from transect.cli.checking import in_color
+from transect.cli.compiling import File, Refused, read
+from transect.cli.exits import Exit
+from transect.core.ir import Program
+from transect.replay import Comparison, Decoder, Log, LogError, compare
+from transect.replay import read as read_log
+
+
+def replay(path: Path, policy: Path | None, as_json: bool) -> int:
+    """Compare, and say what came of it."""
+    try:
+        log = read_log(path)
+        other = None if policy is None else read(policy)
+        found = compare(log, decoder(log), program=None if other is None else _standing_for(log, other))
+    except LogError as wrong:
+        print(f"transect: {path}: {wrong}", file=sys.stderr)
+        return Exit.USAGE
+    except Refused as refused:
+        print(refused)
+        return Exit.NO
+    if as_json:
+        print(json.dumps(_plain(log, found), indent=2))
+    else:
+        _print(log, found, other)
+    if found.divergence is not None:
+        return Exit.NO
+    return Exit.DONE if found.same else Exit.UNKNOWN
+
+
+def decoder(log: Log) -> Decoder:
+    """What the log's stratum knows of its records: `decoder(log)` of its module `replay`."""
+    module = f"transect.{log.header.stratum}.replay"
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # not even the stratum
+        found = None
+    if found is None:
+        raise Unavailable(f"replay of {log.header.stratum} logs", "not part of this version yet", "")
+    made: Decoder = importlib.import_module(module).decoder(log)
+    return made
+
+
+def _standing_for(log: Log, file: File) -> Program:
+    """The policy of the file that takes the place of a recorded one: that of the same name, else the only one."""
+    recorded = {policy.name for policy in log.policies}
+    same = [program for program in file.programs if program.name in recorded] or list(file.programs)
+    if len(same) == 1:
+        return same[0]
+    names = ", ".join(program.name for program in same)
+    raise Refused(
+        f"transect: which policy of the file is meant? It has {names}; the log has {', '.join(recorded)}"
+    )
+
+
+def _print(log: Log, found: Comparison, other: File | None) -> None:
+    if found.divergence is not None:
+        sources = {path: text for policy in log.policies for path, text in policy.sources.items()}
+        sources |= other.sources if other else {}
+        print(render_text([found.divergence], sources, color=in_color()))
+        print(f"\n{_calls(found)} before it came out as recorded")
+        return
+    names = ", ".join(dict.fromkeys(policy.name for policy in log.policies))
+    print(f"{_calls(found)} of {names} came out as recorded")
+    for why in found.open:
+        print(f"not compared: {why}")
+
+
+def _plain(log: Log, found: Comparison) -> dict[str, object]:
+    return {
+        "stratum": log.header.stratum,
+        "name": log.header.name,
+        "real": log.header.real,
+        "calls": found.calls,
+        "same": found.same,
+        "complete": not found.open,
+        "open": list(found.open),
+        "divergence": None if found.divergence is None else plain(found.divergence),
+    }
+
+
+def _calls(found: Comparison) -> str:
+    return f"{found.calls} call{'' if found.calls == 1 else 's'}"
