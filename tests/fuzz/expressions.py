@@ -149,13 +149,16 @@ class Expressions:
 
     def compounds(self, t: Type, s: Scope, fuel: int) -> list[Maker]:
         e = self.expr
+        if isinstance(t, OptionType) and not self.can(t.item, s):
+            return self.leaves(t, s)
         makers: list[Maker] = [
             lambda: f"({self.present(t, s, fuel)} if {self.cond(s, fuel)} else {e(t, s, fuel)})",
         ]
         if t == CLIENT and not self.leaves(t, s):
             return []
-        makers += [m for h in self.helpers if h.returns == t for m in self._calls(h, s, fuel)]
+        makers += [m for h in self.helpers if loose(h.returns) == t for m in self._calls(h, s, fuel)]
         makers += self.reads(t, s, fuel)
+        makers += [partial(self.best_item, source, t, s, fuel) for source in self.giving(t, s)]
         makers += each(
             s.of_type(OptionType(t)), lambda v: f"({v.name} if {v.name} is not None else {e(t, s, fuel)})"
         )
@@ -540,6 +543,30 @@ class Expressions:
         if op in ("sum", "any", "all"):
             return f"{op}({value} {clause})"
         return f"{op}(({value} {clause}), default={self.expr(t, s, fuel)})"
+
+    def giving(self, t: Type, s: Scope) -> list[str]:
+        """What gives items of the type when it is gone over."""
+        if isinstance(t, OptionType):
+            return []  # a default would have to be more than `None`
+        found = ["range(3)", "range(4, -2, -3)"] if t == INT else []
+        found += [v.name for v in s.of_type(SetType(t))]
+        for f in self.fields if not s.pure else []:
+            if f.name in s.locked or f.kind == "lru" or not f.has_keys:
+                continue
+            if f.kind == "array":
+                found += [f"self.{f.name}"] if f.reads == t else []
+                continue
+            found += [f"self.{f.name}"] if f.asks == t else []
+            found += [f"self.{f.name}.values()"] if f.reads == t else []
+        return found
+
+    def best_item(self, source: str, t: Type, s: Scope, fuel: int) -> str:
+        """The item whose key is best."""
+        name = self.fresh("c")
+        table = source.removeprefix("self.").split(".")[0] if source.startswith("self.") else None
+        inner = replace(s.having(Local(name, t, fixed=True)).locking(table), quiet=True)
+        key = self.expr(self.c.of(SORTABLE), inner, fuel)
+        return f"{self.c.of(('min', 'max'))}({source}, key=lambda {name}: {key}, default={self.expr(t, s, fuel)})"
 
     def chosen_client(self, s: Scope, fuel: int) -> str:
         """An arg-min over those who wait, of whom there are some."""

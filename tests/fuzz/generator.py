@@ -17,6 +17,7 @@ from tests.fuzz.pools import (
     CLIENT,
     COLOUR,
     ITEMS,
+    NARROW,
     PRELUDE,
     TEXT,
     TUPLES,
@@ -57,6 +58,8 @@ AUGMENTED: dict[Type, tuple[str, ...]] = {
 }
 
 
+HELD: tuple[Type, ...] = (NARROW[0], NARROW[1], CLIENT)
+"""Types that a helper may give besides: narrow integers, which are cut, and a client."""
 SINKS: tuple[tuple[str, Type, str], ...] = (
     ("seen", INT, "0"),
     ("real", FLOAT, "0.0"),
@@ -118,8 +121,10 @@ class Generator(Expressions):
 
     def helper(self, name: str, outside: Lines, inside: Lines) -> None:
         pure = self.c.chance(50)
-        params = tuple(self.c.of(VALUES) for _ in range(self.c.of((0, 1, 2, 3))))
-        returns = self.kind(INT, *VALUES) if pure or self.c.chance(80) else UNIT
+        params = tuple(self.kind(*VALUES, CLIENT) for _ in range(self.c.of((0, 1, 2, 3))))
+        returns = self.kind(INT, *VALUES, *HELD) if pure or self.c.chance(80) else UNIT
+        if returns == CLIENT and CLIENT not in params:
+            returns = INT
         locals_ = tuple(Local(f"p{i}", t, fixed=True) for i, t in enumerate(params))
         scope = Scope(locals_, pure=pure, returns=returns)
         body = self.function(scope, self.c.of((0, 1, 2)))
@@ -138,7 +143,7 @@ class Generator(Expressions):
         return [f"    {line}" for line in lines or ["pass"]]
 
     def returning(self, s: Scope, fuel: int) -> str:
-        return "return" if s.returns in (UNIT, None) else f"return {self.expr(s.returns, s, fuel)}"
+        return "return" if s.returns in (UNIT, None) else f"return {self.expr(loose(s.returns), s, fuel)}"
 
     # ---------------------------------------------------------------- statements
 
@@ -397,14 +402,32 @@ class Generator(Expressions):
 
     def match(self, s: Scope, fuel: int) -> Lines:
         t = self.c.of(
-            (INT, COLOUR, TEXT, BOOL, U64, BYTES, DURATION, *(v for v in VALUES if parts_of(v)), *OPTIONS)
+            (
+                INT,
+                COLOUR,
+                TEXT,
+                BOOL,
+                U64,
+                BYTES,
+                DURATION,
+                INSTANT,
+                *(v for v in VALUES if parts_of(v)),
+                *OPTIONS,
+            )
         )
+        narrow = [] if s.pure else [f for f in self.fields if f.kind == "scalar" and f.type in NARROW]
+        if narrow and self.c.chance(30):
+            f = self.c.of(narrow)
+            return self.cases(f"self.{f.name}", f.type, s, fuel)
         subject, lines = self.expr(t, s, fuel), list[str]()
         if isinstance(t, OptionType) or t == INT:  # which may come from narrow storage
             name = self.fresh()
             lines.append(f"{name}: {spell(t)} = {subject}")
             subject = name
-        lines.append(f"match {subject}:")
+        return lines + self.cases(subject, t, s, fuel)
+
+    def cases(self, subject: str, t: Type, s: Scope, fuel: int) -> Lines:
+        lines = [f"match {subject}:"]
         none = False  # whether a case before has dealt with None
         for _ in range(self.c.of((1, 2, 3))):
             pattern, bound = self.pattern(t, 2, none)
@@ -453,7 +476,7 @@ OPTIONS = tuple(v for v in VALUES if isinstance(v, OptionType))
 
 def pattern_constant(c: Choices, t: Type, depth: int) -> str:
     """A constant as a pattern; within something else an `int` may come from narrow storage."""
-    if t == DURATION or (t == INT and depth == 2):
+    if t in (DURATION, INSTANT) or (t == INT and depth == 2):
         return literal(c, INT)
     if t == INT:
         return str(c.of((0, 1, 3, 7)))

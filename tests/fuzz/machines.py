@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Python implementations of the language, each as: a program and calls in, what could be observed out.
 
-Also runs as a script, for a Python of another version: emitted texts and calls in on stdin, what was observed out.
+`main` serves a Python of another version: emitted texts and calls in on stdin, what was observed out.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).parents[2]
-if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-
 from tests.fuzz.calls import Call, Facts
 from transect.core.interp import Instance
 from transect.core.ir import Program
 from transect.core.values import normal
 from transect.emit.py.image import image
 from transect.lang.tape import use
+
+ROOT = Path(__file__).parents[2]
+START = f"import sys; sys.path[:0] = {[str(ROOT), str(ROOT / 'src')]}; from tests.fuzz.machines import main; main()"
 
 
 class Step(NamedTuple):
@@ -82,7 +81,7 @@ def of_text(text: str, name: str, calls: Sequence[Call]) -> Observed:
 def in_other_python(python: Path, texts: Sequence[tuple[str, str, Sequence[Call]]]) -> list[Observed]:
     """By the texts of emitted modules (text, policy, calls), in another Python."""
     asked = json.dumps([(text, name, [dataclasses.astuple(c) for c in calls]) for text, name, calls in texts])
-    done = subprocess.run([python, __file__], input=asked, capture_output=True, text=True, timeout=600)
+    done = subprocess.run([python, "-c", START], input=asked, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return [_observed(*one) for one in json.loads(done.stdout)]
 
@@ -100,7 +99,3 @@ def main() -> None:
         except Exception as error:  # reported with the program, by whoever compares
             found.append(Observed((), "", f"{type(error).__name__}: {error}"))
     json.dump(found, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

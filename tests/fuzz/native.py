@@ -63,7 +63,9 @@ def _run(binary: Path, work: Sequence[Work], start: int) -> list[Observed]:
     for index in range(start, len(work)):
         _ask(requests, index, work[index][1])
     done = subprocess.run([binary], input=bytes(requests.data), capture_output=True, timeout=600)
-    error = f"exit {done.returncode}: {done.stderr.decode(errors='replace')[:3000]}" if done.returncode else ""
+    error = (
+        f"exit {done.returncode}: {done.stderr.decode(errors='replace')[:3000]}" if done.returncode else ""
+    )
     reader = Reader(done.stdout)
     found: list[Observed] = []
     for program, calls in work[start:]:

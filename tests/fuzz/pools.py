@@ -296,7 +296,7 @@ _KEYS: tuple[Type, ...] = (
     *KEY_TUPLES,
 )  # fmt: skip
 _NUMBERS: tuple[Type, ...] = (INT, U64, FLOAT, DURATION, *NARROW)
-_PARAMS: tuple[Type, ...] = (INT, U64, BOOL, FLOAT, TextType(5), DURATION, COLOUR, STORAGE["u8"])
+_PARAMS: tuple[Type, ...] = (INT, U64, BOOL, FLOAT, TEXT, BYTES, INSTANT, DURATION, COLOUR, STORAGE["u8"])
 _KINDS = ("scalar", "scalar", "table", "tally", "lru", "ordered", "array", "param", "counter", "histogram")
 
 
@@ -315,7 +315,9 @@ def field(c: Choices, name: str) -> tuple[Field, str]:
             return Field(name, kind, t), f"{name}: {spell(t)} = {_scalar_value(c, t)}"
         case "param":
             t = c.of(_PARAMS)
-            return Field(name, kind, t), f"{name}: Param[{spell(t)}] = param({literal(c, bounded(t))})"
+            return Field(
+                name, kind, bounded(t)
+            ), f"{name}: Param[{spell(t)}] = param({literal(c, bounded(t))})"
         case "counter" | "histogram":
             return Field(name, kind, INT), f"{name}: {kind.capitalize()} = {kind}()"
         case "array":
@@ -337,7 +339,7 @@ def _scalar_value(c: Choices, t: Type) -> str:
 
 
 def _table(c: Choices, name: str, kind: str) -> tuple[Field, str]:
-    key = c.of([k for k in _KEYS if kind != "ordered" or k != CLIENT])
+    key = c.of(_KEYS)
     value = c.of(_NUMBERS if kind == "tally" else _SCALARS)
     size = c.of((1, 2, 3, 4))
     options = "".join(_bound(option, t) for option, t in (("key", key), ("value", value)))

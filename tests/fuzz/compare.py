@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs through every implementation: who disagrees with the definition, and on what, made as small as can be."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.fuzz import machines, native
+from tests.fuzz.calls import Call, calls
+from tests.fuzz.choices import Choices, shrink
+from tests.fuzz.coverage import pairs
+from tests.fuzz.generator import program as program_text
+from tests.fuzz.machines import Observed, interpreted
+from tests.fuzz.pools import PRELUDE
+from transect.core.frontend import compile_text
+from transect.core.ir import Program
+from transect.core.passes.flatten import flatten
+from transect.core.verify import verify
+from transect.emit.py.build import build
+from transect.emit.py.text import text_of
+
+CALLS = 50  # of each program
+VERSIONS = ("3.11", "3.13")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A random program, its calls, and what they show by the definition."""
+
+    seed: int  # of the calls
+    numbers: tuple[int, ...]  # the choices that make the text
+    text: str
+    program: Program
+    calls: list[Call]
+    expected: Observed
+
+
+class Refused(Exception):
+    """The front end did not take a generated program."""
+
+
+def case(seed: int, numbers: Sequence[int] | None = None) -> Case:
+    """The program of a seed, or of given choices."""
+    choices = Choices.of_seed(seed) if numbers is None else Choices.of_sequence(numbers)
+    text = program_text(choices)
+    compiled = compile_text(text)
+    if not compiled.programs:
+        raise Refused(
+            "\n".join(f"{d.span.line}: {d.code} {d.message}" for d in compiled.diagnostics) + f"\n{text}"
+        )
+    made = compiled.programs[0]
+    sequence = calls(made, seed, CALLS)
+    return Case(seed, tuple(choices.made), text, made, sequence, interpreted(made, sequence))
+
+
+# ---------------------------------------------------------------- implementations
+
+Machine = Callable[[Sequence[Case]], list[Observed]]
+
+
+def _each(run: Callable[[Case], Observed]) -> Machine:
+    def machine(cases: Sequence[Case]) -> list[Observed]:
+        return [_guarded(run, one) for one in cases]
+
+    return machine
+
+
+def _guarded(run: Callable[[Case], Observed], one: Case) -> Observed:
+    try:
+        return run(one)
+    except Exception as error:  # a finding, as much as another result
+        return Observed((), "", f"{type(error).__name__}: {error}")
+
+
+def _flat(one: Case) -> Observed:
+    flat = flatten(one.program)
+    faults = [d.message for form in (one.program, flat) for d in verify(form, form.stage)]
+    assert not faults, faults
+    return interpreted(flat, one.calls)
+
+
+def _python(one: Case) -> Observed:
+    return machines.emitted(build(one.program), one.calls)
+
+
+def _c(cases: Sequence[Case]) -> list[Observed]:
+    return native.in_c([(one.program, one.calls) for one in cases])
+
+
+def in_python(python: Path) -> Machine:
+    """Emitted text, in the Python of that path."""
+
+    def machine(cases: Sequence[Case]) -> list[Observed]:
+        texts = [(text_of(one.program, "0"), one.program.name, one.calls) for one in cases]
+        return machines.in_other_python(python, texts)
+
+    return machine
+
+
+def implementations(needs: Callable[[str], Path]) -> dict[str, Machine]:
+    """Every implementation that is compared with the definition."""
+    found: dict[str, Machine] = {"flat": _each(_flat), "python": _each(_python), "c": _c}
+    for version in VERSIONS:
+        if version != f"{sys.version_info[0]}.{sys.version_info[1]}":
+            found[f"python{version}"] = in_python(needs(f"python{version}"))
+    needs("gcc")
+    return found
+
+
+# ---------------------------------------------------------------- comparing
+
+
+@dataclass
+class Report:
+    """What came of a number of programs."""
+
+    programs: int = 0
+    refused: list[str] = field(default_factory=list)
+    different: list[tuple[int, str]] = field(default_factory=list)  # seed, implementation
+    pairs: set[str] = field(default_factory=set)
+
+    def add(self, other: Report) -> None:
+        self.programs += other.programs
+        self.refused += other.refused
+        self.different += other.different
+        self.pairs |= other.pairs
+
+
+def compare(seeds: Sequence[int], implementations: dict[str, Machine]) -> Report:
+    """The programs of some seeds, through everything."""
+    report = Report()
+    cases = []
+    for seed in seeds:
+        try:
+            cases.append(case(seed))
+        except Refused as refused:
+            report.refused.append(f"seed {seed}: {refused}")
+    for one in cases:
+        report.programs += 1
+        report.pairs |= pairs(one.program)
+    for name, machine in implementations.items():
+        found = machine(cases)
+        report.different += [
+            (one.seed, name) for one, seen in zip(cases, found, strict=True) if seen != one.expected
+        ]
+    return report
+
+
+# ---------------------------------------------------------------- explaining
+
+
+def explain(seed: int, name: str, machine: Machine) -> str:
+    """The smallest program found on which the implementation still disagrees, and where."""
+    kept: list[Case] = []
+
+    def fails(pack: list[list[int]]) -> int | None:
+        tried = [
+            (index, one) for index, numbers in enumerate(pack) if (one := _tried(seed, numbers)) is not None
+        ]
+        seen = machine([one for _, one in tried])
+        for (index, one), got in zip(tried, seen, strict=True):
+            if got != one.expected:
+                kept.append(one)
+                return index
+        return None
+
+    first = case(seed)
+    shrink(first.numbers, fails)
+    smallest = kept[-1] if kept else first
+    return f"{name}, seed {seed}:\n{own_text(smallest)}\n{difference(smallest, machine([smallest])[0])}"
+
+
+def _tried(seed: int, numbers: list[int]) -> Case | None:
+    try:
+        return case(seed, numbers)
+    except Refused:
+        return None
+
+
+def own_text(one: Case) -> str:
+    """The text without what all programs begin with."""
+    return one.text.removeprefix(PRELUDE).strip()
+
+
+def difference(one: Case, seen: Observed) -> str:
+    """The first call that shows another thing, or the error."""
+    if seen.error:
+        return seen.error
+    for index, (call, expected, got) in enumerate(
+        zip(one.calls, one.expected.steps, seen.steps, strict=False)
+    ):
+        if expected != got:
+            return f"call {index}, {call}:\n  by the definition {expected}\n  but {got}"
+    return f"images: by the definition {one.expected.image}\n  but {seen.image}"

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One meaning: random programs on random calls show the same in the interpreter, in emitted Python of two versions and
+in emitted C under sanitizers; and together they reach every (node, type) pair that the front end can produce.
+
+FUZZ_SECONDS=600 goes on that long with programs never seen before, and makes what it finds small.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.compare import Refused, Report, case, compare, difference, explain, implementations, own_text
+from tests.fuzz.machines import emitted
+from tests.fuzz.probes import producible
+from tests.parts import need
+from transect.emit.py.build import build
+
+PROGRAMS = 5000
+BATCH = 100  # programs a compilation
+EXPLAINED = 3  # differences that are made small and shown
+
+
+def _compared(start: int) -> Report:
+    """One batch, in a process of its own."""
+    return compare(range(start, start + BATCH), implementations(_path))
+
+
+def _path(name: str) -> Path:
+    found = need(name)
+    assert isinstance(found, Path)
+    return found
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    """What came of all programs."""
+    found = Report()
+    implementations(_path)  # what is lacking here is said before the work begins
+    workers = os.cpu_count() or 1
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for part in pool.map(_compared, range(0, PROGRAMS, BATCH)):
+            found.add(part)
+        over = time.monotonic() + float(os.environ.get("FUZZ_SECONDS", "0"))
+        fresh = random.randrange(10**6, 10**12)
+        while time.monotonic() < over and not found.different:
+            for part in pool.map(_compared, [fresh + i * BATCH for i in range(workers)]):
+                found.add(part)
+            fresh += workers * BATCH
+    return found
+
+
+@pytest.mark.needs("gcc", "python3.11", "python3.13")
+@pytest.mark.timeout(0)
+def test_no_program_means_two_things(report: Report) -> None:
+    machines = implementations(_path)
+    shown = [explain(seed, name, machines[name]) for seed, name in report.different[:EXPLAINED]]
+    assert not report.different, f"{len(report.different)} of {report.programs} programs:\n\n" + "\n\n".join(
+        shown
+    )
+    assert report.programs >= PROGRAMS
+
+
+@pytest.mark.needs("gcc", "python3.11", "python3.13")
+def test_the_front_end_takes_every_generated_program(report: Report) -> None:
+    assert not report.refused, "\n\n".join(report.refused[:3])
+
+
+@pytest.mark.needs("gcc", "python3.11", "python3.13")
+def test_the_programs_reach_every_pair_of_node_and_type(
+    report: Report, record_property: Callable[[str, Any], None]
+) -> None:
+    wanted = producible()
+    missing = sorted(wanted - report.pairs)
+    record_property("pairs", f"{len(wanted) - len(missing)} of {len(wanted)}")
+    print(f"(node, type) pairs reached: {len(wanted) - len(missing)} of {len(wanted)}")
+    assert not missing, missing
+
+
+@settings(suppress_health_check=list(HealthCheck))
+@given(st.lists(st.integers(0, 2**16), max_size=400), st.integers(0, 2**32))
+def test_hypothesis_finds_no_program_that_python_reads_otherwise(numbers: list[int], seed: int) -> None:
+    try:
+        one = case(seed, numbers)
+    except Refused as refused:
+        pytest.fail(str(refused))
+    seen = emitted(build(one.program), one.calls)
+    assert seen == one.expected, f"{own_text(one)}\n{difference(one, seen)}"
