@@ -28,6 +28,7 @@ else:
     M = TypeVar("M")
     R = TypeVar("R")
 
+LOCALS = "RPC"  # what a `Local` belongs to
 SCOPES = ("instance", "worker", "edge", "server", "client", "global")
 
 

@@ -316,7 +316,7 @@ class World:
             return self.structs[key]
         self.structs[key] = None
         self._unique(cls)
-        fields = []
+        fields: list[StructField] = []
         for node, annotation, value in self._members(cls):
             t = self.type_of(cls.module, annotation)
             if t is None:
@@ -324,6 +324,14 @@ class World:
             if not is_value(t):
                 self._no_type(cls.module, annotation, f"a struct cannot hold {an(t)}")
                 continue
+            if value is None and fields and not fields[-1].required:
+                self.diagnostics.error(
+                    "P028",
+                    f"`{node}` has no default, but the field before it has one",
+                    cls.module.source.span(annotation),
+                    label="comes after a default",
+                    help=f"give `{node}` a default, or move it up",
+                )
             fields.append(self._struct_field(cls.module, node, t, value))
         self.structs[key] = StructType(cls.node.name, tuple(fields))
         return self.structs[key]

@@ -21,6 +21,7 @@ from transect.core.types import (
     HistogramType,
     IntType,
     Options,
+    OptionType,
     StructType,
     Sync,
     TableKind,
@@ -52,6 +53,10 @@ class FieldReader:
     world: World
     module: Module
     scopes: tuple[str, ...]
+    locals: bool = True  # whether the stratum has RPCs, requests, tasks that fields may belong to
+    old: bool = (
+        False  # fields of another version: they have names and types, first values and sizes do not matter
+    )
 
     def read(self, node: ast.AnnAssign, name: str) -> StateField | None:
         wrapper, inner = self._wrapper(node.annotation)
@@ -79,12 +84,15 @@ class FieldReader:
         constructor: str,
         call: ast.Call | None,
     ) -> StateField | None:
+        if kind is FieldKind.LOCAL and not self.locals:
+            help = "keep it in a table: `Map[Client, …] = table(…)`"
+            return self._bad(node, "this kind of policy has no RPC for a `Local` to belong to", help)
         wanted = {FieldKind.PARAM: ("param",), FieldKind.LOCAL: ("local",)}.get(
             kind, ("", "state", "text", "blob")
         )
         if constructor not in wanted:
             return self._mismatch(node, name, constructor, f"`{wanted[0]}(…)`" if wanted[0] else "a literal")
-        if node.value is None:
+        if node.value is None and not self.old:
             return self._bad(
                 node,
                 f"`{name}` has no first value",
@@ -106,11 +114,17 @@ class FieldReader:
                 return self._bad(node, f"`{constructor}` takes the first value", f"write `{constructor}(0)`")
         t, value = bounded_text(t, value)
         t = with_default_bound(t)
-        default = self._default(node, name, t, value)
+        default = (
+            self._default(node, name, t, value) if value is not None or not self.old else self._zero(node, t)
+        )
         options = self._options(call, t)
         if default is None or options is None:
             return None
         return StateField(name, t, kind, default, options, span=self.module.source.span(node))
+
+    def _zero(self, node: ast.AnnAssign, t: Type) -> ir.Expr:
+        """The first value of an old field, which nobody reads."""
+        return ir.Const(None if isinstance(t, OptionType) else 0, type=t, span=self.module.source.span(node))
 
     def _default(self, node: ast.AnnAssign, name: str, t: Type, value: ast.expr | None) -> ir.Expr | None:
         span = self.module.source.span(node if value is None else value)
@@ -141,10 +155,11 @@ class FieldReader:
                     if any(p is None for p in parts)
                     else ir.MakeTuple(tuple(p for p in parts if p), type=t, span=span)
                 )
-            case StructType(), ast.Call(func=func, args=[], keywords=keywords):
-                if self.world.type_of(self.module, func) != t:
+            case StructType(), ast.Call(func=func, args=args, keywords=keywords):
+                if self.world.type_of(self.module, func) != t or len(args) > len(t.fields):
                     return None
-                return self._struct_constant(t, {k.arg: k.value for k in keywords}, span)
+                given: dict[str | None, ast.expr] = {f.name: a for f, a in zip(t.fields, args, strict=False)}
+                return self._struct_constant(t, given | {k.arg: k.value for k in keywords}, span)
             case _:
                 return None
 
@@ -203,6 +218,11 @@ class FieldReader:
         call: ast.Call | None,
     ) -> StateField | None:
         wanted = [c for c, a in _ANNOTATION.items() if a == wrapper]
+        if self.old and node.value is None:
+            constructor = wanted[0]
+            call = ast.Call(ast.Name(constructor, ast.Load()), [ast.Constant(MAX_CAPACITY)], [])
+            ast.copy_location(call, node)
+            ast.fix_missing_locations(call)
         if call is None or constructor not in wanted:
             return self._mismatch(node, name, constructor, " or ".join(f"`{c}(…)`" for c in wanted))
         count = 1 if wrapper == "Array" else 2

@@ -76,7 +76,7 @@ class Handlers(Helpers):
                 help=f"write `def {name}(self, old: V1) -> None:` and `class V1(OldState):` with the old fields",
             )
             return None
-        reader = FieldReader(self.world, binding.module, self._scopes())
+        reader = FieldReader(self.world, binding.module, self._scopes(), old=True)
         self.old_fields = {f"old.{f.name}": _renamed(f) for f in self._class_fields(binding, reader)}
         params = (ir.Param(args[1].arg, ViewType(binding.node.name), owner.module.source.span(args[1])),)
         return self._type(owner.module, node, name, params, UNIT, owner)

@@ -75,9 +75,13 @@ class Members:
             else ("instance", "worker", "edge", "server", "client", "global", "cpu", "task")
         )
 
+    def _locals(self) -> bool:
+        base = self.base
+        return base is not None and library_constant(base.module, "LOCALS") is not None
+
     def _read_fields(self) -> None:
         for cls in reversed(self.lineage):
-            reader = FieldReader(self.world, cls.module, self._scopes())
+            reader = FieldReader(self.world, cls.module, self._scopes(), locals=self._locals())
             for f in self._class_fields(cls, reader):
                 self.fields[f.name] = f
 

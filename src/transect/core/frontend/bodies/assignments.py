@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from transect.base.diagnostic import Label
 from transect.core import ir
-from transect.core.frontend.bodies.context import convert, join, loose, short
-from transect.core.frontend.bodies.facts import Present
+from transect.core.frontend.bodies.context import convert, join, loose, short, widen
+from transect.core.frontend.bodies.facts import Present, changes_state
 from transect.core.frontend.bodies.operators import BINARY, literal_kind
 from transect.core.frontend.bodies.places import Places
-from transect.core.ir import BinaryOp, Block, Expr, Stmt
+from transect.core.ir import BinaryOp, Block, Expr, Place, Stmt
 from transect.core.types import (
     INT,
     CounterType,
@@ -216,14 +217,25 @@ class Assignments(Places):
         if convert(result, place.type) is None:
             self.mismatch(result, place.type, node)
             return ()
-        if isinstance(place, ir.ViewPlace):
-            read = ir.ViewField(place.base, place.name, type=place.type, span=place.span)
-            new = self.combine(node, op, read, value)
-            e = None if new is None else convert(new, place.type)
-            self._written(place, None)
-            return (ir.Store(place, e, self.span(node)),) if e is not None else ()
         self._written(place, None)
+        if isinstance(place, ir.ViewPlace) or changes_state(value):
+            return self._read_then_store(node, op, place, value)
         return (ir.Update(place, op, value, self.span(node)),)
+
+    def _read_then_store(self, node: ast.AugAssign, op: BinaryOp, place: Place, value: Expr) -> Block:
+        """Evaluating the value may change the place, which is read before: no single step does that."""
+        span = self.span(node)
+        lets: list[Stmt] = []
+        if isinstance(place, ir.EntryPlace) and not isinstance(place.key, ir.Const | ir.Local):
+            name = self.scope.unique("key", place.key.type)
+            lets.append(ir.Let(name, place.key, span))
+            place = replace(place, key=ir.Local(name, type=place.key.type, span=span))
+        before = widen(self.reading(place))
+        name = self.scope.unique("before", before.type)
+        lets.append(ir.Let(name, before, span))
+        new = self.combine(node, op, ir.Local(name, type=before.type, span=span), value)
+        e = None if new is None else convert(new, place.type)
+        return () if e is None else (*lets, ir.Store(place, e, span))
 
     def _place_type_read(self, target: ast.expr) -> Type | None:
         """The type of the place as it reads now."""

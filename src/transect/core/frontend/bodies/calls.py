@@ -19,6 +19,7 @@ from transect.core.types import (
     INSTANT,
     INT,
     TEXT,
+    U64,
     UNIT,
     ArrayType,
     BoolType,
@@ -141,8 +142,7 @@ class Calls(Methods):
                 args = self.arguments(node, [INT], "`rand_below`")
                 return None if args is None else ir.Intrinsic(name, tuple(args), type=INT, span=span)
             case "mul_div":
-                args = self.arguments(node, [INT, INT, INT], "`mul_div`")
-                return None if args is None else ir.Intrinsic(name, tuple(args), type=INT, span=span)
+                return self._mul_div(node)
             case "fits":
                 return self._fits(node)
             case "trace":
@@ -207,6 +207,14 @@ class Calls(Methods):
             label=f"`{spell(e.type)}`",
         )
         return None
+
+    def _mul_div(self, node: ast.Call) -> Expr | None:
+        """Of three `int`, or three `u64`."""
+        anchor = next((a for a in node.args if not self.flexible(a)), None)
+        probe = None if anchor is None else self.expression(anchor)
+        t = U64 if probe is not None and probe.type == U64 else INT
+        args = self.arguments(node, [t, t, t], "`mul_div`")
+        return None if args is None else ir.Intrinsic("mul_div", tuple(args), type=t, span=self.span(node))
 
     def _fits(self, node: ast.Call) -> Expr | None:
         args = self.arguments(node, [None, INT], "`fits`", least=1)

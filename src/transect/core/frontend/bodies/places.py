@@ -240,6 +240,33 @@ class Places(Patterns, Expressions):
             return None
         return ir.ViewPlace(base, node.attr, member.type, self.span(node))
 
+    def reading(self, place: Place) -> Expr:
+        """What the place holds now."""
+        e: Expr
+        path: tuple[str, ...] = ()
+        match place:
+            case ir.StatePlace(field=name, path=path):
+                e = ir.State(name, type=self.policy.fields[name].type, span=place.span)
+            case ir.EntryPlace(field=name, key=key, path=path):
+                t = self.policy.fields[name].type
+                assert isinstance(t, TableType | ArrayType)
+                tally = isinstance(t, TableType) and t.kind is TableKind.TALLY
+                item = t.value if isinstance(t, TableType) else t.item
+                read = ir.TableRead.TOTAL if tally else ir.TableRead.AT
+                e = ir.Lookup(read, name, (key,), type=item, span=place.span)
+            case ir.LocalPlace(name=name, path=path):
+                local = self.scope.lookup(name)
+                assert local is not None and local[1] is not None
+                e = ir.Local(name, type=local[1], span=place.span)
+            case ir.ViewPlace(base=base, name=name):
+                e = ir.ViewField(base, name, type=place.type, span=place.span)
+        for part in path:
+            assert isinstance(e.type, StructType)
+            field = e.type.field(part)
+            assert field is not None
+            e = ir.Attr(e, part, type=field.type, span=place.span)
+        return e
+
     def _within(self, node: ast.expr, t: Type, path: tuple[str, ...]) -> Type | None:
         """The type of a field within a struct."""
         for name in path:
