@@ -262,3 +262,23 @@ def test_any_runner_may_run_it() -> None:
 
     assert compare(recorded(policy(), CALLS), Plain(), runner=runner).same
     assert made[0].state["total"] == 12
+
+
+def test_the_policies_of_a_chain_share_one_clock() -> None:
+    first = recorded(policy(), CALLS)
+    trailer = first.trailer
+    assert trailer is not None
+    evens = [replace(r, sequence=2 * r.sequence) for r in first.records]
+    odds = [replace(r, sequence=2 * r.sequence + 1, policy=1) for r in first.records]
+    both = replace(
+        first,
+        policies=(*first.policies, replace(first.policies[0], first=1)),
+        records=tuple(evens + odds),
+        trailer=Trailer(2 * trailer.records, 0, {0: trailer.finals[0], 1: trailer.finals[0]}),
+    )
+    assert compare(both, Plain()) == Comparison(12, None, None, ())
+    torn = replace(both, records=tuple(evens + odds[:2] + odds[3:]))
+    assert compare(torn, Plain()).open == (
+        "calls of P are missing before number 6",
+        "calls of P are missing before number 7",
+    )
