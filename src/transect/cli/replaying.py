@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -41,16 +40,17 @@ def replay(path: Path, policy: Path | None, as_json: bool) -> int:
     return Exit.DONE if found.same else Exit.UNKNOWN
 
 
+DECODERS = {"rpc": ("transect.rpc.replay", "RpcDecoder")}
+"""By stratum, what reads its records: a module, imported when a log asks for it, and a class made from the log."""
+
+
 def decoder(log: Log) -> Decoder:
-    """What the log's stratum knows of its records: `decoder(log)` of its module `replay`."""
-    module = f"transect.{log.header.stratum}.replay"
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # not even the stratum
-        found = None
-    if found is None:
-        raise Unavailable(f"replay of {log.header.stratum} logs", "not part of this version yet", "")
-    made: Decoder = importlib.import_module(module).decoder(log)
+    """What the log's stratum knows of its records."""
+    stratum = log.header.stratum
+    if stratum not in DECODERS:
+        raise Unavailable(f"replay of {stratum} logs", "not part of this version yet", "")
+    module, name = DECODERS[stratum]
+    made: Decoder = getattr(importlib.import_module(module), name)(log)
     return made
 
 
