@@ -31,9 +31,10 @@ from transect.core import values
 from transect.core.interp import Instance
 from transect.core.ir import Program
 from transect.lang.tape import Tape, use
+from transect.replay.tape import RecordingTape, answer_types
 from transect.rpc.binding import Binding, BoundElement
 from transect.rpc.plan import Plan, Plans, plans
-from transect.rpc.record import Record, Recording, TapeWriter
+from transect.rpc.record import Record, Recording
 from transect.rpc.rewriter import changed, rewrite
 from transect.rpc.scanner import Malformed, Node, scan
 from transect.rpc.views import HeaderStore, MessageView, OutcomeView, RpcView, ViewClasses
@@ -181,6 +182,7 @@ class ElementRunner:
         self.engine = engine
         self.plans = found
         self.lock = threading.Lock()
+        self.sequence = count()  # of calls, taken inside the lock
         self._views = ViewClasses(element, found)
         self._methods = {m.method.path: m for m in element.methods}
         needs = element.needs
@@ -293,15 +295,11 @@ class PythonChain:
         self.methods = {m.path: m for m in binding.methods}
         self.pass_unknown = pass_unknown
         self.recording = recording
-        self._sequence = count()
         self._rpcs = count()
 
     def rpc(self, method: str, peer: str, headers: HeaderStore, tape: Tape) -> PythonRpc:
         """Begin an RPC."""
         return PythonRpc(self, RpcFacts(method, peer, headers), tape)
-
-    def next_sequence(self) -> int:
-        return next(self._sequence)
 
     def next_rpc(self) -> int:
         return next(self._rpcs)
@@ -406,9 +404,9 @@ class PythonRpc:
         runner = self.chain.runners[index]
         tape, came = self._taped(runner), passing.data
         with runner.lock:
-            sequence = self.chain.next_sequence() if runner.defines(hook) else 0
+            sequence = next(runner.sequence) if runner.defines(hook) else 0
             verdict, rewritten = runner.message(hook, self.facts, self._states[index], passing, tape)
-        if isinstance(tape, TapeWriter) and runner.defines(hook):
+        if isinstance(tape, RecordingTape) and runner.defines(hook):
             self._record(sequence, index, hook, tape, verdict, came=came, rewritten=rewritten)
         return verdict
 
@@ -416,21 +414,25 @@ class PythonRpc:
         runner = self.chain.runners[index]
         tape = self._taped(runner)
         with runner.lock:
-            sequence = self.chain.next_sequence() if runner.defines("finish") else 0
+            sequence = next(runner.sequence) if runner.defines("finish") else 0
             verdict = runner.finish(self.facts, self._states[index], outcome, tape)
-        if isinstance(tape, TapeWriter) and runner.defines("finish"):
+        if isinstance(tape, RecordingTape) and runner.defines("finish"):
             self._record(sequence, index, "finish", tape, verdict, outcome=outcome)
         return verdict
 
     def _taped(self, runner: ElementRunner) -> Tape:
-        return self._tape if self.chain.recording is None else TapeWriter(self._tape, runner.program)
+        return (
+            self._tape
+            if self.chain.recording is None
+            else RecordingTape(self._tape, answer_types(runner.program))
+        )
 
     def _record(
         self,
         sequence: int,
         index: int,
         hook: str,
-        tape: TapeWriter,
+        tape: RecordingTape,
         verdict: Any,
         *,
         came: bytes = b"",

@@ -20,15 +20,8 @@ from transect.core.types import (
     BYTES,
     INT,
     TEXT,
-    BytesType,
-    OptionType,
-    StructType,
-    TextType,
-    TupleType,
     Type,
-    UnionType,
 )
-from transect.lang.tape import Tape
 from transect.rpc.views import OutcomeView
 
 HOOKS = ("request", "response", "finish")
@@ -77,91 +70,10 @@ Recording: TypeAlias = Callable[[Record], None]
 
 
 def verdict_type(program: Program, hook: str) -> Type:
-    """What the hook returns; texts of verdicts have no bound."""
+    """What the hook returns."""
     handler = program.handler(hook)
     assert handler is not None, f"{program.name} has no {hook}"
-    return unbounded(handler.returns)
-
-
-def unbounded(t: Type) -> Type:
-    match t:
-        case TextType():
-            return TEXT
-        case BytesType():
-            return BYTES
-        case OptionType(item=item):
-            return OptionType(unbounded(item))
-        case TupleType(items=items):
-            return TupleType(tuple(map(unbounded, items)))
-        case StructType(fields=fields):
-            return replace(t, fields=tuple(replace(f, type=unbounded(f.type)) for f in fields))
-        case UnionType(cases=cases):
-            found = (unbounded(case) for case in cases)
-            return replace(t, cases=tuple(case for case in found if isinstance(case, StructType)))
-        case _:
-            return t
-
-
-# ---------------------------------------------------------------- tapes
-
-
-class TapeWriter:
-    """A tape that keeps what it hands out, encoded."""
-
-    def __init__(self, live: Tape, program: Program) -> None:
-        self.entries = bytearray()
-        self._live = live
-        self._returns = {d.name: unbounded(d.returns) for d in program.intrinsics}
-
-    def now(self) -> int:
-        value = self._live.now()
-        self.entries += b"n" + value.to_bytes(8, "little", signed=True)
-        return value
-
-    def draw(self) -> int:
-        value = self._live.draw()
-        self.entries += b"d" + value.to_bytes(8, "little")
-        return value
-
-    def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
-        value = self._live.answer(intrinsic, ask)
-        self.entries += b"a" + encode(self._returns[intrinsic], value)
-        return value
-
-
-class TapeMismatch(Exception):
-    """A replayed handler asked for something else than the recorded one did."""
-
-
-class TapeReader:
-    """A recorded tape, read back."""
-
-    def __init__(self, entries: bytes, program: Program) -> None:
-        self._reader = Reader(entries)
-        self._returns = {d.name: unbounded(d.returns) for d in program.intrinsics}
-
-    def _expect(self, kind: bytes) -> None:
-        found = self._reader.take(1) if self._reader.left else b"end"
-        if found != kind:
-            raise TapeMismatch(f"asked for `{kind.decode()}`, recorded `{found.decode(errors='replace')}`")
-
-    def now(self) -> int:
-        self._expect(b"n")
-        return self._reader.integer(8, signed=True)
-
-    def draw(self) -> int:
-        self._expect(b"d")
-        return self._reader.integer(8)
-
-    def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
-        self._expect(b"a")
-        found: object = self._reader.value(self._returns[intrinsic])
-        return found
-
-    @property
-    def left(self) -> int:
-        """Bytes that the replayed handler did not ask for."""
-        return self._reader.left
+    return handler.returns
 
 
 def arguments_of(record: Record) -> tuple[str, str, bytes | OutcomeView]:
