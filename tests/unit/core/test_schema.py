@@ -9,10 +9,12 @@ import pytest
 
 from tests.unit.core.test_effects import compiled
 from transect.core import ir
+from transect.core import types as t
 from transect.core.codec import Slot, decode_state
+from transect.core.conversion import Change, NotFitting, converted, relation
 from transect.core.interp import Instance
 from transect.core.schema import Schema, schema
-from transect.core.type_json import SchemaError
+from transect.core.type_json import SchemaError, type_from_json, type_json
 from transect.core.upgrade import (
     Refused,
     compare,
@@ -335,3 +337,90 @@ def test_migrate_back_says_what_the_old_version_gets() -> None:
         lambda state, kept: {"n": Slot(int(state["m"].value) + kept["n"].value)},
     )
     assert content(old, back) == {"n": 3}
+
+
+# ---------------------------------------------------------------- types that change, one by one
+
+BLOB = t.BytesType(4)
+PAIR = t.StructType("Pair", (t.StructField("a", t.INT), t.StructField("b", t.BOOL, True, False)))
+MORE = t.StructType("Pair", (*PAIR.fields, t.StructField("c", t.OptionType(t.INT), None, False)))
+COLOR = t.EnumType("Color", (("RED", 1),), open=False)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        *(
+            t.INT,
+            t.U64,
+            t.BOOL,
+            t.FLOAT,
+            t.INSTANT,
+            t.DURATION,
+            t.CounterType(),
+            t.HistogramType(),
+            BLOB,
+            PAIR,
+            COLOR,
+        ),
+        *t.STORAGE.values(),
+        t.KeyType("Client"),
+        t.OptionType(t.TupleType((t.TextType(3), t.BOOL))),
+        t.TableType(t.TableKind.ORDERED, t.TupleType((t.INT, t.KeyType("Task"))), MORE, 7),
+        t.ArrayType(t.OptionType(COLOR), 3),
+    ],
+)
+def test_types_come_back_from_json(of: t.Type) -> None:
+    assert type_from_json(json.loads(json.dumps(type_json(of)))) == of
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value", "wanted"),
+    [
+        (t.OptionType(t.IntType(8)), t.OptionType(t.INT), None, None),
+        (t.OptionType(t.IntType(8)), t.OptionType(t.INT), -3, -3),
+        (
+            t.TupleType((BLOB, t.BOOL)),
+            t.TupleType((t.BytesType(9), t.BOOL)),
+            (b"abcd", True),
+            (b"abcd", True),
+        ),
+        (PAIR, MORE, Record("Pair", {"a": 1, "b": False}), Record("Pair", {"a": 1, "b": False, "c": None})),
+        (MORE, PAIR, Record("Pair", {"a": 1, "b": False, "c": None}), Record("Pair", {"a": 1, "b": False})),
+        (COLOR, t.EnumType("Color", (("RED", 1), ("BLUE", 2))), 1, 1),
+        (t.EnumType("Color", (("RED", 1), ("BLUE", 2))), COLOR, 1, 1),
+    ],
+)
+def test_values_go_over(old: t.Type, new: t.Type, value: object, wanted: object) -> None:
+    assert relation(old, new).change is not Change.OTHER
+    assert converted(value, old, new) == wanted
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value", "why"),
+    [
+        (BLOB, t.BytesType(2), b"abc", "b'abc' is longer than 2 bytes"),
+        (MORE, PAIR, Record("Pair", {"a": 1, "b": False, "c": 4}), "`Pair` has no `c`, which is 4"),
+        (t.EnumType("Color", (("RED", 1), ("BLUE", 2))), COLOR, 2, "`Color` has no 2"),
+        (t.INT, t.IntType(8), 200, "200 does not fit `i8`"),
+    ],
+)
+def test_values_that_do_not(old: t.Type, new: t.Type, value: object, why: str) -> None:
+    with pytest.raises(NotFitting, match=f"^{why}$"):
+        converted(value, old, new)
+
+
+def test_unrelated_types() -> None:
+    renamed = t.EnumType("Color", (("GREEN", 1),))
+    assert relation(COLOR, renamed).reason == "members of `Color` have changed"
+    assert relation(PAIR, t.StructType("Two", PAIR.fields)).reason == "`Pair` is called `Two`"
+    assert relation(t.TupleType((t.INT,)), t.TupleType((t.INT, t.INT))).change is Change.OTHER
+
+
+def test_a_migration_back_of_the_policy_itself() -> None:
+    text = "class V2(OldState):\n    m: int = 0\n"
+    old = policy("n: int = 1\ndef migrate_back(self, new: V2) -> None:\n    self.n = new.m + 1", text)
+    new = policy("m: int = 5")
+    back = migration(old, "migrate_back")
+    assert back is not None
+    assert content(old, transfer_back(state_of(new), schema(old), schema(new), back)) == {"n": 6}
