@@ -155,18 +155,19 @@ def plan_of(message: ProtoMessage, messages: dict[str, ProtoMessage], names: set
     waiting = [message.name]
     while waiting:
         name = waiting.pop(0)
-        if name in found:
-            continue
-        chosen = [
-            f for f in messages[name].fields if name != message.name or names is None or f.name in names
-        ]
-        found[name] = Plan(
-            name,
-            tuple(_whole(f, messages, i) for i, f in enumerate(sorted(chosen, key=lambda f: f.number))),
-            True,
-        )
-        waiting += [slot.inner for slot in found[name].slots if slot.inner]
+        if name not in found:
+            wanted = names if name == message.name else None
+            found[name] = _plan_whole(messages[name], messages, wanted)
+            waiting += [slot.inner for slot in found[name].visible if slot.inner]
     return found
+
+
+def _plan_whole(message: ProtoMessage, messages: dict[str, ProtoMessage], names: set[str] | None) -> Plan:
+    chosen = [f for f in message.fields if names is None or f.name in names]
+    groups = {f.oneof for f in chosen if f.oneof}
+    hidden = [Slot(f, -1) for f in message.fields if f not in chosen and f.oneof in groups]
+    numbered = enumerate(sorted(chosen, key=lambda f: f.number))
+    return Plan(message.name, (*(_whole(f, messages, i) for i, f in numbered), *hidden), True)
 
 
 def _whole(f: ProtoField, messages: dict[str, ProtoMessage], index: int) -> Slot:

@@ -160,7 +160,10 @@ def _reflected(database: Any) -> list[Any]:
                     take(database.FindFileByName(imported))
 
     for service in database.get_services():
-        take(database.FindFileContainingSymbol(service))
+        try:
+            take(database.FindFileContainingSymbol(service))
+        except KeyError:  # listed, but not described; whoever needs it learns that there is no such service
+            continue
     return list(files.values())
 
 
