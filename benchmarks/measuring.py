@@ -100,7 +100,9 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     return medians[int(0.025 * RESAMPLES)], medians[int(0.975 * RESAMPLES) - 1]
 
 
-def result(of: Claim, samples: Samples, controls: Sequence[Control] = (), **conditions: Any) -> dict[str, Any]:
+def result(
+    of: Claim, samples: Samples, controls: Sequence[Control] = (), **conditions: Any
+) -> dict[str, Any]:
     """The claim's result; `holds` is None when the machine is too noisy to tell."""
     medians = {key: statistics.median(values) for key, values in samples.values.items()}
     why = _why(of, samples, medians, controls)
@@ -114,7 +116,11 @@ def result(of: Claim, samples: Samples, controls: Sequence[Control] = (), **cond
         "aa": {key: _interval(values) for key, values in samples.aa.items()},
         "rounds": max(map(len, samples.values.values()), default=0),
         "spread": {key: _interval(values) for key, values in samples.values.items()},
-        "machine": {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()},
+        "machine": {
+            "cpus": os.cpu_count(),
+            "kernel": platform.release(),
+            "python": platform.python_version(),
+        },
         "controls": [{"name": c.name, "failed": c.failed} for c in controls],
         "source": of.source,
         **conditions,

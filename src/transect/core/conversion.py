@@ -58,8 +58,10 @@ def relation(old: Type, new: Type) -> Relation:
     match old, new:
         case IntType(), IntType() if old.signed == new.signed and _kind(old) == _kind(new):
             return _sized(old.bits, new.bits, "bits", Change.NARROWER)
-        case (TextType(), TextType()) | (BytesType(), BytesType()):
-            return _sized(old.bound or 0, new.bound or 0, "bytes", Change.SMALLER)
+        case TextType(bound=a), TextType(bound=b):
+            return _sized(a or 0, b or 0, "bytes", Change.SMALLER)
+        case BytesType(bound=a), BytesType(bound=b):
+            return _sized(a or 0, b or 0, "bytes", Change.SMALLER)
         case EnumType(), EnumType():
             return _members(old, new)
         case StructType(), StructType():

@@ -408,7 +408,7 @@ class _Names:
 
 def _operands(e: Expr) -> Iterator[Expr]:
     collected: list[Expr] = []
-    map_children(e, lambda child: collected.append(child) or child)  # type: ignore[func-returns-value]
+    map_children(e, lambda child: collected.append(child) or child)
     return iter(collected)
 
 

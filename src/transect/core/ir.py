@@ -468,7 +468,10 @@ class Let:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A place takes a value.  A new key in a full table, or a text beyond its bound, changes nothing and counts as overflow."""
+    """A place takes a value.
+
+    A new key in a full table, or a text beyond its bound, changes nothing and counts as overflow.
+    """
 
     place: Place
     value: Expr
@@ -477,8 +480,10 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """`place op= value`: the place is evaluated once and read, then the value, then the operation.  MIN and MAX are recognised
-    from `m[k] = max(m[k], e)`.  A Tally entry that is absent starts from 0."""
+    """`place op= value`: the place is evaluated once and read, then the value, then the operation.
+
+    MIN and MAX are recognised from `m[k] = max(m[k], e)`.  A Tally entry that is absent starts from 0.
+    """
 
     place: Place
     op: BinaryOp

@@ -100,7 +100,7 @@ class UnionType:
 
 @dataclass(frozen=True, slots=True)
 class ViewType:
-    """A reference to outside data, valid for one call.  The fields are in `Program.views[name]` (views may be recursive)."""
+    """A reference to outside data, valid for one call.  The fields are in `Program.views[name]`; views may recur."""
 
     name: str
     arguments: tuple[Type, ...] = ()  # Rpc[Ask, Answer]

@@ -97,7 +97,7 @@ class Flow:
 
     def source(self, source: ir.Source, names: Names | None) -> None:
         for child in children(source):
-            self.expr(child, names)  # type: ignore[arg-type] - a source holds expressions only
+            self.expr(child, names)  # type: ignore[arg-type]  # a source holds expressions only
 
     def read(self, name: str, names: Names | None, span: Span) -> None:
         if names is not None and name not in names:
@@ -118,7 +118,7 @@ class Flow:
                 self.generator(targets, source, (cond, item), names)
             case _:
                 for child in children(e):
-                    self.expr(child, names)  # type: ignore[arg-type] - the others hold expressions only
+                    self.expr(child, names)  # type: ignore[arg-type]  # the others hold expressions only
 
     def generator(
         self, targets: tuple[str, ...], source: ir.Source, inner: Iterable[Expr | None], names: Names | None

@@ -1,7 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cache that answers: a reply seen before is given again, without asking the service."""
 
-from transect.lang import Duration, Instant, Local, Map, Param, blob, local, lru, now, param, seconds, struct, text
+from transect.lang import (
+    Duration,
+    Instant,
+    Local,
+    Map,
+    Param,
+    blob,
+    local,
+    lru,
+    now,
+    param,
+    seconds,
+    struct,
+    text,
+)
 from transect.rpc import Element, Forward, Message, Respond, Rpc, Verdict
 
 

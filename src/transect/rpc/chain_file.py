@@ -386,7 +386,8 @@ class _Reader:
 def _value_help(field: ir.StateField) -> str:
     match field.type:
         case TableType(key=key, value=value):
-            return f"write `{field.name}={{…: …}}` with at most {field.type.capacity} of `{spell(key)}`: `{spell(value)}`"
+            entries = f"at most {field.type.capacity} of `{spell(key)}`: `{spell(value)}`"
+            return f"write `{field.name}={{…: …}}` with {entries}"
         case ArrayType(length=length):
             return f"write `{field.name}=[…]` with {length} values"
         case t if is_value(t):
