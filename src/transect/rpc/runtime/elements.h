@@ -33,7 +33,7 @@ struct ts_step {
     struct ts_arena *keep; /* memory until the RPC ends */
     uint32_t method;
     pthread_mutex_t *lock; /* NULL: the element has no state */
-    uint64_t *clock;       /* counts the calls of a chain; the wrapper takes its number inside the lock */
+    uint64_t *clock;       /* counts the element's calls; the wrapper takes its number inside the lock */
     uint64_t sequence;
     const void *scanned; /* what the walk found in the message; NULL: nobody looks into it */
     void *changing;      /* the same, for assignments */
@@ -91,11 +91,12 @@ struct ts_tables {
 struct ts_part {
     void *state;
     size_t kept; /* where its part of an RPC's memory lies */
+    uint64_t clock;
     pthread_mutex_t lock;
 };
 
 struct ts_chain {
-    uint64_t clock, rpcs;
+    uint64_t rpcs;
     struct ts_part parts[];
 };
 
@@ -105,6 +106,7 @@ struct ts_rpc_head {
     uint32_t entered; /* elements 0 … entered - 1 */
     uint32_t method;  /* UINT32_MAX: not covered */
     uint64_t number;
+    uint64_t unlogged; /* calls of hooks which the policies do not define */
     struct ts_call call;
     struct ts_arena keep;
 };
@@ -321,7 +323,7 @@ static struct ts_step ts_step_of(const struct ts_tables *tables, ts_chain *chain
         .keep = &head->keep,
         .method = head->method,
         .lock = tables->elements[element].locks ? &chain->parts[element].lock : NULL,
-        .clock = &chain->clock,
+        .clock = &chain->parts[element].clock,
         .action = TS_FORWARD,
     };
 }
@@ -335,6 +337,9 @@ static void ts_run(const struct ts_tables *tables, struct ts_rpc_head *head, str
     }
     struct ts_writer tape = {NULL, 0, 0};
     bool logging = step->rpc->carrier->record != NULL && code->defines[hook];
+    if (!code->defines[hook]) {
+        step->clock = &head->unlogged;
+    }
     ts_slice came = passing == NULL ? TS_EMPTY : passing->data;
     head->call.context = (void *)(uintptr_t)step->rpc;
     head->call.timed = false;

@@ -14,11 +14,13 @@ import pytest
 
 from transect.base.diagnostic import Diagnostics
 from transect.control.protocol import Refused
+from transect.replay import compare
 from transect.replay.reader import read
 from transect.rpc import echo
 from transect.rpc.chain_file import read_chain
 from transect.rpc.deploy import Deployed, bound, deploy
 from transect.rpc.envoy.host import EnvoyHost
+from transect.rpc.replay import RpcDecoder
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
 
@@ -130,6 +132,9 @@ def test_six_examples_in_one_chain(chain: Running, tmp_path: Path) -> None:
         and ("Metrics", "finish") in counted
     )
     assert found.trailer is not None and set(found.trailer.finals) == set(range(6))
+    again = compare(found, RpcDecoder(found))
+    assert again.divergence is None, again.divergence
+    assert (again.same, again.calls, again.open) == (True, len(found.records), ())
     assert "/echo.Echo/Say 0 sent=1 received=1" in chain.deployed.envoy.log.read_text()
 
 
