@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from transect.replay import (
     Writer,
     read,
 )
-from transect.replay.log import Header
+from transect.replay.log import MAGIC, VERSION, Header, Trailer, frame, json_frame
 from transect.replay.tape import answer_types
 
 HEADER = Header("rpc", "echo", real=True, notes={"method": "/e.Echo/Say"})
@@ -212,3 +213,66 @@ def test_a_tape_has_a_bound() -> None:
     assert tape.overflowed
     tape.draw()
     assert len(tape.entries) == 18
+
+
+# ---------------------------------------------------------------- frames that no writer writes
+
+START = MAGIC + VERSION.to_bytes(4, "little")
+HEAD = json_frame(b"H", HEADER.to_json())
+POLICY = json_frame(b"P", policy().to_json())
+
+
+@pytest.mark.parametrize(
+    ("data", "damage"),
+    [
+        (HEAD + HEAD, "the header is not where it belongs"),
+        (HEAD + frame(b"X", b""), "a frame of an unknown kind: b'X'"),
+        (HEAD + frame(b"R", record(3).pack()), "record 3 is of policy 0, which the log does not have"),
+        (
+            HEAD + POLICY + frame(b"R", replace(record(3), hook=9).pack()),
+            "record 3 is of hook 9, which its policy does not have",
+        ),
+        (HEAD + json_frame(b"T", Trailer(0, 0, {}).to_json()) + POLICY, "the log goes on after its end"),
+        (HEAD + json_frame(b"T", Trailer(4, 0, {}).to_json()), "the log has 0 records, and says 4"),
+        (HEAD + frame(b"P", b"{"), "the policy cannot be read: Expecting property name"),
+        (HEAD + json_frame(b"T", {"records": 0}), "the trailer cannot be read: 'finals'"),
+    ],
+)
+def test_a_wrong_frame_ends_the_reading(data: bytes, damage: str) -> None:
+    found = read(START + data)
+    assert found.damage.startswith(damage) and not found.complete
+
+
+def test_a_log_begins_with_its_header() -> None:
+    with pytest.raises(LogError, match="the header is not where it belongs"):
+        read(START + POLICY)
+    with pytest.raises(LogError, match="the log ends before its header"):
+        read(START)
+
+
+def test_a_program_of_another_version_of_the_text_form() -> None:
+    other = replace(policy(), program_text="transect-ir 9")
+    with pytest.raises(LogError, match="the program of P cannot be read: line 1: this version"):
+        _ = other.program
+
+
+def test_a_full_disk_is_told_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def write(self, data: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+        def flush(self) -> None: ...
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(Path, "open", lambda self, mode: Full())
+    writer = Writer(Path("log"), HEADER)
+    writer.policy(policy())
+    with pytest.raises(OSError, match="No space left"):
+        writer.close({})
+
+
+def test_a_recording_that_an_error_ends_is_closed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), Writer(tmp_path / "log", HEADER) as writer:
+        writer.policy(policy())
+        raise RuntimeError
+    assert read(tmp_path / "log").complete
