@@ -134,6 +134,14 @@ class TracedInstance(Instance):
             self.returned = run.returned
 
 
+def _wait(runner: Runner, waiting: Sequence[object]) -> None:
+    """Tell a policy who waits."""
+    if isinstance(runner, Instance):
+        runner.waiting[:] = waiting
+    else:  # an emitted policy takes it as an attribute
+        setattr(runner, "waiting", list(waiting))  # noqa: B010
+
+
 @dataclass(slots=True)
 class _Played:
     """One policy under way."""
@@ -237,8 +245,8 @@ class _Comparing:
         call = self.decoder.call(played.program, hook, record)
         tape = ReplayingTape(record.tape, answer_types(played.program))
         rpc_locals = played.locals.setdefault(record.instance, {})
-        if call.waiting is not None and isinstance(played.runner, Instance):
-            played.runner.waiting[:] = call.waiting
+        if call.waiting is not None:
+            _wait(played.runner, call.waiting)
         value = played.runner.call(hook, call.args, tape=tape, locals=rpc_locals, functions=call.functions)
         if call.ends:
             del played.locals[record.instance]

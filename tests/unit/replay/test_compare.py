@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.unit.core.test_effects import HEAD, compiled
-from transect.core.codec import Reader, encode
+from transect.core.codec import Reader, decode, encode
 from transect.core.interp import Instance
 from transect.core.ir import Program
 from transect.core.schema import schema
-from transect.core.types import INT
+from transect.core.types import INT, SeqType
 from transect.lang.tape import GivenTape, Tape
 from transect.replay import Call, Comparison, Log, Policy, Record, RecordingTape, Trailer, compare
 from transect.replay.log import Header
@@ -282,3 +282,68 @@ def test_the_policies_of_a_chain_share_one_clock() -> None:
         "calls of P are missing before number 6",
         "calls of P are missing before number 7",
     )
+
+
+# ---------------------------------------------------------------- an Arbiter: who waits is part of a call
+
+ARBITER = """
+class P(Arbiter):
+    served: Tally[Client, int] = tally(8)
+
+    def pick(self) -> Client:
+        chosen = min(self.waiting, key=self.served.get)
+        self.served[chosen] += 1
+        return chosen
+"""
+
+
+class Picks:
+    """Records of `pick` hold who waits."""
+
+    def call(self, program: Program, hook: str, record: Record) -> Call:
+        waiting = decode(SeqType(INT), record.arguments)
+        return Call([], lambda value: encode(INT, value), waiting=waiting)
+
+    def words(self, program: Program, hook: str, result: bytes) -> str:
+        return f"client {decode(INT, result)}"
+
+
+class Plainly:
+    """A runner that is not the interpreter, but behaves like an emitted policy."""
+
+    def __init__(self, program: Program) -> None:
+        self._instance = Instance(program)
+        self.waiting: list[object] = []
+
+    def load(self, image: bytes) -> None:
+        self._instance.load(image)
+
+    def image(self) -> bytes:
+        return self._instance.image()
+
+    def call(self, hook: str, args: Sequence[object], **rest: Any) -> Any:
+        self._instance.waiting[:] = self.waiting
+        return self._instance.call(hook, args, **rest)
+
+
+@pytest.mark.parametrize("runner", [None, Plainly])
+def test_who_waits_comes_from_the_record(runner: Any) -> None:
+    program = compiled(IMPORTS + ARBITER)
+    hook = [h.name for h in program.handlers].index("pick")
+    start = Instance(program).image()
+    waits = [((3, 1), 3), ((3, 1), 1), ((1, 3), 1), ((2, 1, 3), 2)]
+    records = tuple(
+        Record(i, 0, hook, 0, encode(SeqType(INT), waiting), b"", encode(INT, picked))
+        for i, (waiting, picked) in enumerate(waits)
+    )
+    log = Log(
+        Header("llm", "x", False),
+        (Policy.of(program, schema(program), start, sources={}),),
+        records,
+        Trailer(4, 0, {}),
+    )
+    assert compare(log, Picks(), runner=runner).same
+    wrong = replace(log, records=(*records[:3], replace(records[3], result=encode(INT, 3))))
+    found = compare(wrong, Picks(), runner=runner)
+    assert found.divergence is not None
+    assert found.divergence.message == "client 2 comes out, where client 3 was recorded"
