@@ -48,6 +48,9 @@ class Members:
     hooks: dict[str, Hook] = field(default_factory=dict)
     fields: dict[str, StateField] = field(default_factory=dict)
     old_fields: dict[str, StateField] = field(default_factory=dict)
+    misspelt: list[tuple[ClassDef, ast.FunctionDef, str]] = field(
+        default_factory=list
+    )  # and the hook that is meant
     broken: set[str] = field(default_factory=set)  # fields that have a diagnostic of their own
     nonempty: dict[str, str] = field(default_factory=dict)
     functions: dict[str, ir.Function] = field(
@@ -207,6 +210,8 @@ class Members:
         elif name not in self.hooks or self.hooks[name].intrinsic:
             known = self.hook_names()
             close = closest(name, known)
+            if close is not None:
+                self.misspelt.append((cls, node, close))
             base = self.base
             self.diagnostics.error(
                 "P008",

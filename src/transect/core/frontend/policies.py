@@ -43,10 +43,19 @@ class PolicyClass(Handlers):
             if not hook.intrinsic and (h := self._handler(name, hook)) is not None
         ]
         handlers += [m for name in MIGRATIONS if (m := self._migration(name)) is not None]
+        self._check_misspelt()
         self._check_unused()
         if sum(d.is_error for d in self.world.diagnostics) > before:
             return None
         return self._program(base, handlers)
+
+    def _check_misspelt(self) -> None:
+        """The body of a misspelt hook is checked as that of the hook which is meant."""
+        for owner, node, name in self.misspelt:
+            hook = self.hooks[name]
+            params = self._hook_params(owner.module, node, hook)
+            if params is not None:
+                self._type(owner.module, node, name, params, hook.returns, owner)
 
     def _check_unused(self) -> None:
         """Helpers that nobody calls are checked like the others; they are not part of the program."""
