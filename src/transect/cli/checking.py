@@ -8,11 +8,15 @@ import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from transect.base.diagnostic import Diagnostics, Severity
 from transect.base.span import Span
 from transect.cli.exits import Exit
-from transect.cli.policies import STDIN, Found, find
+from transect.cli.policies import STDIN, Found, declares_chain, find
+
+if TYPE_CHECKING:
+    from transect.core.frontend import Compiled
 
 STDIN_NAME = "<stdin>"
 
@@ -65,6 +69,7 @@ class Checked:
         self.sources: dict[str, str] = {}
         self.files = 0
         self.policies = 0
+        self.chains = 0
         self.others = found.others
         for path in found.policies:
             self._file(path)
@@ -74,7 +79,18 @@ class Checked:
     def _file(self, path: Path) -> None:
         from transect.core.frontend import compile_file
 
-        self._take(compile_file(path))
+        compiled = compile_file(path)
+        self._take(compiled)
+        if declares_chain(compiled.sources.get(str(path), "")):
+            self._chain(path)
+
+    def _chain(self, path: Path) -> None:
+        """A chain with its elements; its service is asked for only when it is run."""
+        from transect.rpc.chain_file import read_chain
+
+        read = read_chain(path)
+        self.chains += 1
+        self._report(read.diagnostics, read.sources)
 
     def _stdin(self) -> None:
         from transect.core.frontend import compile_text
@@ -88,14 +104,14 @@ class Checked:
             return
         self._take(compile_text(text, STDIN_NAME))
 
-    def _take(self, compiled: object) -> None:
-        from transect.core.frontend import Compiled
-
-        assert isinstance(compiled, Compiled)
+    def _take(self, compiled: Compiled) -> None:
         self.files += 1
         self.policies += len(compiled.programs)
-        self.sources |= compiled.sources
-        for diagnostic in compiled.diagnostics:  # of a file that two policies import: once
+        self._report(compiled.diagnostics, compiled.sources)
+
+    def _report(self, diagnostics: Diagnostics, sources: dict[str, str]) -> None:
+        self.sources |= sources
+        for diagnostic in diagnostics:  # of a file that two policies import: once
             self.diagnostics.add(diagnostic)
 
 
@@ -145,8 +161,9 @@ def summary(result: Checked) -> str:
     also = f", {_count(warnings, 'warning')}" if warnings else ""
     if errors:
         return f"{_count(errors, 'error')}{also}; `transect explain {_first(result)}` tells more{left_out}"
-    policies = f"{_count(result.policies, 'policy', 'policies')} in {_count(result.files, 'file')}"
-    return f"{policies}, no errors{also}{left_out}"
+    found = [_count(result.policies, "policy", "policies")] if result.policies or not result.chains else []
+    found += [_count(result.chains, "chain")] if result.chains else []
+    return f"{', '.join(found)} in {_count(result.files, 'file')}, no errors{also}{left_out}"
 
 
 def _first(result: Checked) -> str:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from transect.cli.exits import Exit
@@ -37,19 +38,29 @@ def show(ask: Callable[[], int]) -> int:
 
 
 def lines(value: Mapping[str, object], indent: str = "") -> Iterator[str]:
-    """A table of plain values as text: a line each, what is inside a value indented below it."""
+    """Plain values as text: a line each; what is inside a value is indented below it, rows become a table."""
     width = max(map(len, value), default=0)
     for name, item in value.items():
         match item:
             case dict() if item:
                 yield f"{indent}{name}"
                 yield from lines(item, indent + "  ")
-            case list() if item and all(isinstance(entry, dict) for entry in item):
-                for entry in item:
-                    yield f"{indent}{name}"
-                    yield from lines(entry, indent + "  ")
+            case list() if item and all(isinstance(row, dict) for row in item):
+                yield f"{indent}{name}"
+                yield from (indent + "  " + row for row in _table(item))
+            case float() | int() if name == "since":
+                yield f"{indent}{name:{width}}  {datetime.fromtimestamp(item).isoformat(' ', 'seconds')}"
             case _:
                 yield f"{indent}{name:{width}}  {_plain(item)}"
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """Rows under their names."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [names, *([_plain(row.get(name)) for name in names] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        yield "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
 def _plain(item: object) -> str:
@@ -58,9 +69,11 @@ def _plain(item: object) -> str:
             return "-"
         case bool():
             return "yes" if item else "no"
-        case dict():
+        case list() | dict() if not item:
             return "-"
         case list():
-            return ", ".join(map(_plain, item)) or "-"
+            return ", ".join(map(_plain, item))
+        case dict():
+            return ", ".join(f"{name} {_plain(inner)}" for name, inner in item.items())
         case _:
             return str(item)

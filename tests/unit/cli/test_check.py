@@ -230,3 +230,38 @@ def test_a_missing_path_is_wrong_usage_before_anything_is_checked(check: Run, fo
     ended = check("bad.py", "gone.py")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == "transect: no such file or folder: gone.py\n"
+
+
+CHAIN = """\
+from good import Count
+from transect.rpc import Chain
+
+chain = Chain(service="echo.Echo", upstream="127.0.0.1:1", elements=[Count(seen=5)])
+"""
+
+
+def test_a_chain_file_is_checked_with_its_elements(check: Run, folder: Path) -> None:
+    Path("chain.py").write_text(CHAIN)
+    assert check("chain.py").out == "1 chain in 1 file, no errors\n"
+    assert check("chain.py", "good.py").out == "1 policy, 1 chain in 2 files, no errors\n"
+    Path("chain.py").write_text(CHAIN.replace("seen=5", "sen=5"))
+    ended = check("chain.py")
+    assert ended.code == 1
+    assert ended.out.startswith("error[R032]: `Count` has no field `sen`\n --> chain.py:4:76\n")
+
+
+def test_a_chain_file_may_define_its_elements(check: Run, folder: Path) -> None:
+    Path("chain.py").write_text(
+        BAD + CHAIN.replace("Count(seen=5)", "Bad()").replace("from good import Count\n", "")
+    )
+    ended = check("chain.py")
+    assert (ended.code, ended.out.count("error[P006]")) == (1, 1)
+
+
+def test_checking_a_chain_needs_no_grpc(folder: Path) -> None:
+    Path("chain.py").write_text(CHAIN)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, "check", "chain.py"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert {"rich", "typer", "msgspec", "z3", "grpc", "google"} & set(done.stderr.split()) == set()

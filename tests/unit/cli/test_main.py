@@ -54,6 +54,8 @@ Policies:
 Look closer:
   explain  Show an error's page, or a policy and what it is compiled to, side by
            side.
+  replay   Run recorded calls again on the interpreter, and show the first that
+           comes out differently.
 
 Strata:
   rpc      Application networks: policies which process RPCs, in gRPC libraries
