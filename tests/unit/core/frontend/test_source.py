@@ -62,10 +62,10 @@ def test_columns_count_characters() -> None:
 def test_the_whole_standard_library_ends_in_diagnostics() -> None:
     root = Path(sysconfig.get_paths()["stdlib"])
     files = [f for f in root.rglob("*.py") if "site-packages" not in f.parts]
-    start = time.monotonic()
+    start = time.process_time()  # what the compiler takes, whoever else is on the machine
     found = sum(len(compile_file(f).diagnostics) for f in files)
     assert len(files) > 500 and found > 5_000
-    assert time.monotonic() - start < 60
+    assert time.process_time() - start < 60
 
 
 @settings(max_examples=300)
