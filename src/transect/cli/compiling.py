@@ -64,7 +64,7 @@ def emit(file: File, target: str) -> Iterator[tuple[Program, Artifact]]:
 
 def passes(target: str) -> tuple[Pass, ...]:
     """What the target does to a checked program before it writes it, in order."""
-    return tuple(getattr(emitter(target), "passes", ()))
+    return tuple(emitter(target).passes)
 
 
 def after(program: Program, steps: Iterable[Pass], wanted: Collection[str], last: str) -> Iterator[str]:

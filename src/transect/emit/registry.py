@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from transect.base.diagnostic import Diagnostic, closest
@@ -14,6 +14,11 @@ from transect.emit.artifact import Artifact
 
 class Emitter(Protocol):
     """One target: what it cannot mean, and the files of what it can."""
+
+    @property
+    def passes(self) -> Sequence[Callable[[Program], Program]]:
+        """What it does to a checked program before lowering, in order; each is known by its name."""
+        ...
 
     def refuses(self, program: Program) -> list[Diagnostic]:
         """Why the target cannot keep this program's meaning; empty: it can."""

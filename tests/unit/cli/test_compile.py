@@ -119,3 +119,20 @@ def test_a_folder_is_wanted(transect: Run) -> None:
         2,
         "transect: where shall the files go?\n  hint: give a folder: -o DIR\n",
     )
+
+
+def test_the_passes_of_c(transect: Run) -> None:
+    ended = transect(
+        "compile",
+        EXAMPLES / "fair_share.py",
+        "--to",
+        "c",
+        "--print-after",
+        "ordered_pick",
+        "--stop-after",
+        "statements",
+    )
+    assert (ended.code, ended.err) == (0, "")
+    picked, flat = ended.out.split("; FairShare after statements\n")
+    assert "%waiting.argmin" in picked and " stage CHECKED\n" in picked
+    assert " stage FLAT\n" in flat

@@ -31,16 +31,24 @@ RUNTIME = ("transect.h", "codec.h", "call.h", "table.h", "ordered.h", "heap.h", 
 QUIET = (c.Ignore("tautological-compare"), c.Ignore("type-limits"))
 
 
-def legal(program: Program) -> Program:
-    """The program in the form that lowering takes: ordered picks are questions to heaps; what C has no expression for
-    is a `Let` or a loop."""
-    picked = ordered_pick(program)
-    facts = Facts(picked)
+def statements(program: Program) -> Program:
+    """Flat, with what C has no expression for as a `Let` or a loop."""
+    facts = Facts(program)
 
     def hoist(e: Expr) -> bool:
         return isinstance(e, ir.LetIn) or heap_asked(e) is not None or facts.effectful(e)
 
-    return flatten(picked, hoist, loops=True)
+    return flatten(program, hoist, loops=True)
+
+
+PASSES = (ordered_pick, statements)
+
+
+def legal(program: Program) -> Program:
+    """The program in the form that lowering takes."""
+    for step in PASSES:
+        program = step(program)
+    return program
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +152,8 @@ def one_unit(lowered: Iterable[Lowered], *, marks: bool = False) -> list[c.Decl]
 
 class CEmitter:
     """The target `c`."""
+
+    passes = PASSES
 
     def refuses(self, program: Program) -> list[Diagnostic]:
         """C keeps every meaning of the language."""

@@ -12,6 +12,8 @@ from transect.emit.artifact import Artifact
 class PythonEmitter:
     """The target `py`."""
 
+    passes = ()  # Python has an expression or statement for every node
+
     def refuses(self, program: Program) -> list[Diagnostic]:
         """Nothing: Python can mean whatever the interpreter does."""
         return []
