@@ -31,6 +31,7 @@ UNARY_CHAINS = (
     ("Acl", "Limit", "Mutate", "Cache", "Log"),
     ("Tags", "Prices", "Fault", "Remember"),
     ("Oneof", "Cache", "Mutate", "Remember", "Header"),
+    ("Odd", "Mutate", "Log"),
 )
 STREAMS = ("Chat", "Collect", "Watch")
 

@@ -135,17 +135,19 @@ class Emitted:
 class Passing:
     """A message between elements: its bytes, and what was found in them."""
 
-    __slots__ = ("_node", "data", "plan", "plans")
+    __slots__ = ("_node", "data", "plan", "plans", "replaced")
 
     def __init__(self, plans: Plans, plan: Plan, data: bytes) -> None:
         self.plans = plans
         self.plan = plan
         self._node: Node | None = None
         self.replace(data)
+        self.replaced = False  # it is no longer the message that came in
 
     def replace(self, data: bytes) -> None:
         """Another message takes its place; raises `Malformed`."""
         self.data = data
+        self.replaced = True
         self._node = scan(self.plans, self.plan.message, data) if self.plan.visible else None
 
     @property
@@ -352,7 +354,9 @@ class PythonRpc:
                     return self._respond(verdict.body, index)
                 case _:
                     after, to = passed(verdict, after, to)
-        return ChainVerdict(Action.FORWARD, message=replaced(passing, message), after=after, to=to)
+        return ChainVerdict(
+            Action.FORWARD, message=passing.data if passing.replaced else None, after=after, to=to
+        )
 
     def _respond(self, body: bytes, index: int) -> ChainVerdict:
         verdict = self._replies(body, index)
@@ -385,7 +389,7 @@ class PythonRpc:
                         after, _ = passed(verdict, after, "")
         except Malformed:
             return malformed(name)
-        return ChainVerdict(Action.FORWARD, message=replaced(passing, message), after=after)
+        return ChainVerdict(Action.FORWARD, message=passing.data if passing.replaced else None, after=after)
 
     def finish(self, code: int, cause: int, elapsed: int) -> ChainEnding:
         """Once, when the RPC has ended; `elapsed` in ns."""
@@ -481,7 +485,3 @@ def passed(verdict: Any, after: int, to: str) -> tuple[int, str]:
         return after, to
     more = max(0, verdict.after or 0)
     return min(after + more, LONGEST), to if verdict.to is None else verdict.to
-
-
-def replaced(passing: Passing, came: bytes) -> bytes | None:
-    return None if passing.data is came else passing.data

@@ -4,7 +4,7 @@
 HEAD = """
 from enum import IntEnum
 from transect.lang import (
-    Counter, Duration, Instant, Local, Map, Mapping, Param, Sequence, Tally, blob, counter, local, lru, ms, now, param,
+    as_float, Counter, Duration, Instant, Local, Map, Mapping, Param, Sequence, Tally, blob, counter, local, lru, ms, now, param,
     rand, rand_below, table, tally, text, trace, u64,
 )
 from transect.rpc import Cause, Code, Element, Forward, Message, Outcome, Reject, Respond, Retry, Rpc, Verdict
@@ -313,6 +313,63 @@ class Ends(Element):
         self.most = max(self.most, self.messages * 100 + self.replies)
         self.ends[outcome.code] += 1
         return None
+''',
+    "Odd": '''
+class Odd(Element):
+    """What the others leave out."""
+    last: bytes = blob(32)
+    best: str = text(16)
+    pairs: Map[tuple[str, int], float] = table(6)
+    kinds: Tally[Colour, int] = tally(4)
+    stamp: u64 = 0
+    mean: float = 0.0
+
+    def _priced(self, item: Item, least: int) -> bool:
+        return item.price >= least and not item.sku.startswith("x")
+
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        ask = rpc.msg
+        lowest = min((item.price for item in ask.items), default=0)
+        for item in ask.items:
+            if item.price == lowest:
+                self.best = item.sku
+                break
+        for key in ask.prices:
+            self.pairs[(key, len(key))] = 0.5
+        for price in ask.prices.values():
+            self.mean = (self.mean + as_float(price)) / 2.0
+        for item in ask.stock.values():
+            if self._priced(item, 10):
+                self.mean += 1.0
+        short = {tag for tag in ask.tags if len(tag) < 3}
+        if "a" in short and ask.user in ask.prices:
+            self.kinds[Colour.RED] += len(short)
+        match ask.colour:
+            case Colour.RED:
+                self.kinds[ask.colour] += 1
+            case Colour.GREEN:
+                ask.colour = Colour.RED
+            case _:
+                self.kinds[Colour.COLOUR_NONE] += 1
+        self.stamp = self.stamp + ask.u64
+        ask.u64 = self.stamp
+        kept = self.last
+        self.last = ask.blob
+        ask.blob = kept
+        ask.dbl = self.mean
+        ask.flt = ask.flt * 1.5
+        deputy = ask.deputy
+        if deputy is not None:
+            deputy.age = deputy.age + 1
+            boss = deputy.boss
+            if boss is not None and boss.mail is not None:
+                boss.name = "boss"
+        if any(number < 0 for number in ask.numbers):
+            ask.i64 = sum(1 for number in ask.numbers if number < 0)
+        tint = ask.tint
+        if tint is not None and tint != Colour.RED and ask.names.get(3) is not None:
+            return Reject(Code.OUT_OF_RANGE, f"{ask.i64} {ask.flag} {ask.colour}")
+        return Forward()
 ''',
     "Header": '''
 class Header(Element):
