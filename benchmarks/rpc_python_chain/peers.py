@@ -18,14 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parents[0]), str(HERE)]
-
 import grpc
 
 from transect.base.unavailable import Unavailable
 from transect.rpc import attach
 
+HERE = Path(__file__).parent
 PAYLOAD = "the quick brown fox jumps over the lazy dog, sixty-four bytes...."
 WITHHELD = "withheld: this answer has another text than the server gave......"
 
@@ -46,7 +44,9 @@ def built_server() -> Path:
     for tool in ("g++", "protoc", "grpc_cpp_plugin", "pkg-config"):
         if shutil.which(tool) is None:
             raise Unavailable(tool, "not on PATH", "as root: make system")
-    asked = subprocess.run(["pkg-config", "--cflags", "--libs", "grpc++", "protobuf"], capture_output=True, text=True)
+    asked = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "grpc++", "protobuf"], capture_output=True, text=True
+    )
     if asked.returncode:
         raise Unavailable("libgrpc++", asked.stderr.strip(), "as root: make system")
     sources = [HERE / "echo.proto", HERE / "server.cc"]
@@ -58,7 +58,9 @@ def built_server() -> Path:
         with tempfile.TemporaryDirectory(dir=cache) as work:
             plugin = shutil.which("grpc_cpp_plugin")
             compile_proto = ["protoc", f"-I{HERE}", f"--cpp_out={work}", f"--grpc_out={work}"]
-            subprocess.run([*compile_proto, f"--plugin=protoc-gen-grpc={plugin}", "echo.proto"], cwd=HERE, check=True)
+            subprocess.run(
+                [*compile_proto, f"--plugin=protoc-gen-grpc={plugin}", "echo.proto"], cwd=HERE, check=True
+            )
             units = [str(HERE / "server.cc"), "echo.pb.cc", "echo.grpc.pb.cc"]
             command = ["g++", "-O2", "-std=c++17", f"-I{work}", *units, *asked.stdout.split(), "-o", "server"]
             subprocess.run(command, cwd=work, check=True)

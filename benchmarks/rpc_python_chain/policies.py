@@ -1,7 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measured chain: each element reads or rewrites body fields, and has all three hooks."""
 
-from transect.lang import Counter, Duration, Instant, Map, Param, counter, now, param, seconds, struct, table, text
+from transect.lang import (
+    Counter,
+    Duration,
+    Instant,
+    Map,
+    Param,
+    counter,
+    now,
+    param,
+    seconds,
+    struct,
+    table,
+    text,
+)
 from transect.rpc import Cause, Code, Element, Forward, Message, Outcome, Reject, Rpc, Verdict
 
 

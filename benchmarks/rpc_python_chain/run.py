@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A grpcio client of a C++ server: with the native chain of three elements / unmodified, unary and streaming.
 
-`p50`: latency of a unary call; `cpu`: the client's processor time a call; `stream_p50`: one message there and back on an
-open stream.  Clients take turns block by block within a round; the baseline is there twice, for the A/A control.
+`p50`: latency of a unary call; `cpu`: the client's processor time a call; `stream_p50`: one message there and back on
+an open stream.  Clients take turns block by block within a round; the baseline is there twice, for the A/A control.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import grpc
+from measuring import Control, Samples, claim, report, result
 from peers import PAYLOAD, WITHHELD, chained, chat, generated, round_of, serving, unary
 
-from measuring import Control, Samples, claim, report, result
 from transect.base.unavailable import Unavailable
 
 ROUNDS, BLOCKS, SIZE = 21, 12, 100

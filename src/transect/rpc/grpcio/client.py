@@ -20,7 +20,7 @@ from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome
 from transect.rpc.grpcio.future import Future, block, reply_of, shown
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import changed, pairs
-from transect.rpc.grpcio.steps import NS, Reply, Send, Unary, Upload, deadline_of, left, show
+from transect.rpc.grpcio.steps import NS, Reply, Send, Stage, Steps, Unary, Upload, deadline_of, left, show
 
 Transform = Callable[[Any], Any]
 JOIN_SECONDS = 5.0  # gRPC returns the call at once; it may have failed to start
@@ -111,7 +111,8 @@ class Channel(grpc.Channel):
     ) -> Any:
         if not self._carried.covers(method):
             return make(method, serialize, deserialize, *more, **named)
-        return kind(make(method, None, None, *more, **named), self._carried, method, serialize, deserialize)
+        made = kind(make(method, None, None, *more, **named), self._carried, method, serialize, deserialize)
+        return made.quick(serialize, deserialize) if kind is UnaryUnary else made
 
     def subscribe(self, callback: Any, try_to_connect: bool | None = False) -> None:
         self._inner.subscribe(callback, try_to_connect=bool(try_to_connect))
@@ -178,77 +179,17 @@ class UnaryUnary(_Method, bases.UnaryUnary):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._unary = Unary(self._carried, self._method)
-        touches = self._carried.touches
-        self._bare = not (touches.headers or touches.replies)
 
-    def __call__(
-        self,
-        request: Any,
-        timeout: Any = None,
-        metadata: Any = None,
-        credentials: Any = None,
-        wait_for_ready: Any = None,
-        compression: Any = None,
-    ) -> Any:
-        if not self._bare:
-            return self.with_call(request, timeout, metadata, credentials, wait_for_ready, compression)[0]
-        data = self._serialize(request)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        rpc = self._begin(self._method, self._peer, None)
-        out = rpc.request(data)
-        if out.__class__ is not bytes:
-            return self._slowly(
-                data, deadline, metadata, (rpc, out), 1, credentials, wait_for_ready, compression
-            )[0]
-        try:
-            reply = self._inner(out, timeout, metadata, credentials, wait_for_ready, compression)
-        except grpc.RpcError as error:
-            code, cause = outcome(error)
-            after = rpc.finish(code, cause)
-            if after is None or not self._unary.again(1, cause, after, deadline):
-                raise
-            time.sleep(after * NS)
-            return self._slowly(data, deadline, metadata, None, 2, credentials, wait_for_ready, compression)[
-                0
-            ]
-        except BaseException:
-            rpc.finish(CANCELLED, Cause.CANCEL)
-            raise
-        out = rpc.response(reply)
-        if out.__class__ is not bytes:
-            out = self._late(rpc, out, deadline)
-        after = rpc.finish(OK, 0)
-        if after is not None and self._unary.again(1, Cause.REPLY, after, deadline):
-            time.sleep(after * NS)
-            return self._slowly(data, deadline, metadata, None, 2, credentials, wait_for_ready, compression)[
-                0
-            ]
-        return self._deserialize(out)
+    def quick(self, serialize: Any, deserialize: Any) -> Any:
+        """The same in C, where the chain is native and touches nothing but messages."""
+        touches, make = self._carried.touches, getattr(self._carried.handle, "unary", None)
+        if make is None or touches.headers or touches.replies:
+            return self
+        others = (self._otherwise, self.with_call, self.future)
+        return make(self._inner, serialize, deserialize, self._method, self._peer, *others)
 
-    def _late(self, rpc: Rpc, out: Any, deadline: float | None) -> bytes:
-        """A reply that the chain holds back or refuses."""
-        if out[0] in (Action.REJECT, Action.OVER):
-            error = Ended.rejected(out) if out[0] == Action.REJECT else Ended.over()
-            rpc.finish(*outcome(error))
-            raise error
-        remaining = left(deadline)
-        if remaining is not None and out[3] * NS >= remaining:
-            time.sleep(remaining)
-            rpc.finish(*outcome(Ended.deadline()))
-            raise Ended.deadline()
-        time.sleep(out[3] * NS)
-        message: bytes = out[2]
-        return message
-
-    def _slowly(
-        self, data: bytes, deadline: float | None, metadata: Any, begun: Any, attempt: int, *more: Any
-    ) -> tuple[Any, Any]:
-        def send(step: Send) -> Reply:
-            reply, call = self._inner.with_call(step.message, step.timeout, step.metadata, *more)
-            return reply_of(self._carried, reply, call)
-
-        answer = block(self._unary.steps(data, deadline, metadata, begun, attempt), send)
-        return self._deserialize(answer.message), shown(answer)
+    def __call__(self, request: Any, *args: Any, **named: Any) -> Any:
+        return self.with_call(request, *args, **named)[0]
 
     def with_call(
         self,
@@ -260,9 +201,40 @@ class UnaryUnary(_Method, bases.UnaryUnary):
         compression: Any = None,
     ) -> tuple[Any, Any]:
         data = self._serialize(request)
-        return self._slowly(
-            data, deadline_of(timeout), metadata, None, 1, credentials, wait_for_ready, compression
-        )
+        steps = self._unary.steps(data, deadline_of(timeout), metadata)
+        return self._blocking(steps, credentials, wait_for_ready, compression)
+
+    def _blocking(self, steps: Steps, *more: Any) -> tuple[Any, Any]:
+        def send(step: Send) -> Reply:
+            reply, call = self._inner.with_call(step.message, step.timeout, step.metadata, *more)
+            return reply_of(self._carried, reply, call)
+
+        answer = block(steps, send)
+        return self._deserialize(answer.message), shown(answer)
+
+    def _otherwise(self, stage: int, rpc: Any, data: Any, value: Any, args: Any, named: Any) -> Any:
+        """What the quick path leaves to this one; its stages are those of `grpc_unary.c`."""
+        if stage == Stage.BEGIN:
+            return self(*args, **named)
+        return self._resumed(stage, rpc, data, value, *args[1:], **named)
+
+    def _resumed(
+        self,
+        stage: int,
+        rpc: Rpc,
+        data: bytes,
+        value: Any,
+        timeout: Any = None,
+        metadata: Any = None,
+        credentials: Any = None,
+        wait_for_ready: Any = None,
+        compression: Any = None,
+    ) -> Any:
+        if stage == Stage.DECODE:
+            return self._deserialize(value)
+        deadline = None if timeout is None else time.monotonic() + timeout - rpc.elapsed * NS
+        steps = self._unary.resumed(stage, rpc, data, value, deadline, metadata)
+        return self._blocking(steps, credentials, wait_for_ready, compression)[0]
 
     def future(
         self,
@@ -274,15 +246,13 @@ class UnaryUnary(_Method, bases.UnaryUnary):
         compression: Any = None,
     ) -> Any:
         data = self._serialize(request)
+        more = (credentials, wait_for_ready, compression)
 
         def start(step: Send) -> Any:
-            return self._inner.future(
-                step.message, step.timeout, step.metadata, credentials, wait_for_ready, compression
-            )
+            return self._inner.future(step.message, step.timeout, step.metadata, *more)
 
-        return Future(
-            self._carried, self._unary.steps(data, deadline_of(timeout), metadata), start, self._deserialize
-        )
+        steps = self._unary.steps(data, deadline_of(timeout), metadata)
+        return Future(self._carried, steps, start, self._deserialize)
 
 
 class UnaryStream(_Method, bases.UnaryStream):

@@ -76,6 +76,11 @@ class Rpc(Protocol):
     @property
     def finished(self) -> bool: ...
 
+    @property
+    def elapsed(self) -> int:
+        """ns since it began."""
+        ...
+
 
 Record: TypeAlias = tuple[int, int, int, int, bytes, bytes, bytes]
 """(sequence, rpc, element, hook, arguments, tape, result); as `ts_record`."""

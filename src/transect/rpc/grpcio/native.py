@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import grpc
+
 from transect.base.unavailable import Unavailable
 from transect.rpc.binding import Binding
 from transect.rpc.build import RPC_RUNTIME, cache_folder, compiler, shared_object
@@ -45,10 +47,10 @@ def emitted(binding: Binding) -> Mapping[str, bytes]:
 def compiled(sources: Mapping[str, bytes], folder: Path | None = None) -> Path:
     """The extension of an emitted chain, compiled unless it is there; Unavailable, or BuildError."""
     include = headers()
-    carrier = (RPC_RUNTIME / "grpc_extension.c").read_bytes()
+    carrier = {path.name: path.read_bytes() for path in RPC_RUNTIME.glob("grpc_*.c")}
     return shared_object(
         STEM,
-        {**sources, "grpc_extension.c": carrier},
+        {**sources, **carrier},
         folder=folder or cache_folder(),
         include=[include],
         flags=["-DTS_MODULE={name}"],
@@ -67,6 +69,7 @@ def load(path: Path) -> ModuleType:
     assert spec is not None, f"no spec for {path}"
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
+    grpc.UnaryUnaryMultiCallable.register(module.Unary)
     sys.modules[qualified] = module
     return module
 

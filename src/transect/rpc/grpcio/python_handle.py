@@ -117,8 +117,12 @@ class PythonRpcHandle:
             self.finished = True
             if not self.entered:
                 return None
-            ending = self._rpc.finish(code, cause, time.monotonic_ns() - self._started)
+            ending = self._rpc.finish(code, cause, self.elapsed)
         return ending.after if ending.retry else None
+
+    @property
+    def elapsed(self) -> int:
+        return time.monotonic_ns() - self._started
 
     def receive(self, side: int, metadata: Pairs, /) -> None:
         self._headers.received[side] = metadata

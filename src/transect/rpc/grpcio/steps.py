@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, TypeAlias
 
 import grpc
@@ -52,7 +53,6 @@ class Answer:
 
 
 Steps: TypeAlias = Generator[Sleep | Send, Any, Answer]
-Begun: TypeAlias = tuple[Rpc, "bytes | Decision"]
 
 
 def deadline_of(timeout: float | None) -> float | None:
@@ -64,6 +64,27 @@ def left(deadline: float | None) -> float | None:
     return None if deadline is None else max(deadline - time.monotonic(), 0.0)
 
 
+class Stage(IntEnum):
+    """Where the quick path of `grpc_unary.c` stopped."""
+
+    BEGIN = 0
+    REQUEST = 1
+    FAILED = 2
+    REPLY = 3
+    RETRY = 4
+    DECODE = 5
+
+
+def _raising(error: Exception) -> Steps:
+    raise error
+    yield
+
+
+def _held(out: Decision, deadline: float | None) -> Steps:
+    yield from admitted(out, deadline)
+    return Answer(out[2], None)
+
+
 @dataclass(frozen=True, slots=True)
 class Unary:
     """A method with one request and one reply."""
@@ -71,38 +92,65 @@ class Unary:
     carried: Carried
     method: str
 
-    def begin(self, data: bytes, metadata: Any) -> Begun:
+    def begin(self, data: bytes, metadata: Any) -> tuple[Rpc, bytes | Decision]:
         carried = self.carried
         rpc = carried.handle.begin(
             self.method, carried.peer, pairs(metadata) if carried.touches.headers else None
         )
         return rpc, rpc.request(data)
 
-    def steps(
-        self, data: bytes, deadline: float | None, metadata: Any, begun: Begun | None = None, attempt: int = 1
-    ) -> Steps:
-        """All attempts; `begun`: the first one's request hooks have run already."""
-        while True:
-            rpc, out = begun or self.begin(data, metadata)
-            begun, failure, answer = None, None, None
-            try:
-                answer = yield from self._attempt(rpc, out, deadline, metadata)
-            except Exception as error:
-                failure = error
-            except BaseException:  # GeneratorExit, CancelledError, KeyboardInterrupt: nobody waits any more
-                rpc.finish(CANCELLED, Cause.CANCEL)
-                raise
-            code, cause = (OK, Cause.REPLY) if failure is None else self._failed(rpc, failure)
-            after = rpc.finish(code, cause)
-            if after is None or not self.again(attempt, cause, after, deadline):
-                if answer is None:
-                    assert failure is not None
-                    raise failure
-                return answer
-            attempt += 1
-            yield Sleep(after * NS)
+    def steps(self, data: bytes, deadline: float | None, metadata: Any) -> Steps:
+        """All attempts."""
+        return (yield from self._from(1, data, deadline, metadata))
 
-    def again(self, attempt: int, cause: int, after: int, deadline: float | None) -> bool:
+    def resumed(
+        self, stage: int, rpc: Rpc, data: bytes, value: Any, deadline: float | None, metadata: Any
+    ) -> Steps:
+        """What is left when the first attempt got as far as `stage`; `value` as `grpc_unary.c` says."""
+        match stage:
+            case Stage.REQUEST:
+                trying = self._attempt(rpc, value, deadline, metadata)
+            case Stage.FAILED:
+                trying = _raising(value)
+            case Stage.REPLY:
+                trying = _held(value, deadline)
+            case _:
+                assert stage == Stage.RETRY, f"stage {stage}"
+                after, message = value
+                if not self._again(1, Cause.REPLY, after, deadline):
+                    return Answer(message, None)
+                yield Sleep(after * NS)
+                return (yield from self._from(2, data, deadline, metadata))
+        return (yield from self._tried(1, rpc, trying, data, deadline, metadata))
+
+    def _from(self, attempt: int, data: bytes, deadline: float | None, metadata: Any) -> Steps:
+        rpc, out = self.begin(data, metadata)
+        trying = self._attempt(rpc, out, deadline, metadata)
+        return (yield from self._tried(attempt, rpc, trying, data, deadline, metadata))
+
+    def _tried(
+        self, attempt: int, rpc: Rpc, trying: Steps, data: bytes, deadline: float | None, metadata: Any
+    ) -> Steps:
+        """This attempt, and those which elements wish for when it has ended."""
+        failure, answer = None, None
+        try:
+            answer = yield from trying
+        except Exception as error:
+            failure = error
+        except BaseException:  # GeneratorExit, CancelledError, KeyboardInterrupt: nobody waits any more
+            rpc.finish(CANCELLED, Cause.CANCEL)
+            raise
+        code, cause = (OK, Cause.REPLY) if failure is None else self._failed(rpc, failure)
+        after = rpc.finish(code, cause)
+        if after is not None and self._again(attempt, cause, after, deadline):
+            yield Sleep(after * NS)
+            return (yield from self._from(attempt + 1, data, deadline, metadata))
+        if answer is None:
+            assert failure is not None
+            raise failure
+        return answer
+
+    def _again(self, attempt: int, cause: int, after: int, deadline: float | None) -> bool:
         """Whether an element's wish to send the request once more is granted."""
         if attempt >= self.carried.attempts or cause in (Cause.CANCEL, Cause.DEADLINE):
             return False

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `Chain`, one copy of a chain's state, and the module. */
+#include <pthread.h>
+#include <string.h>
+
+#include "grpc_extension.h"
+
+static PyObject *chain_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    if (PyTuple_GET_SIZE(args) || (keywords && PyDict_GET_SIZE(keywords))) {
+        PyErr_SetString(PyExc_TypeError, "Chain()");
+        return NULL;
+    }
+    struct chain_object *self = (struct chain_object *)type->tp_alloc(type, 0);
+    if (!self) return NULL;
+    self->carrier = carrier_functions;
+    self->chain = ts_chain_new();
+    if (!self->chain) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)self;
+}
+
+static void chain_dealloc(PyObject *object) {
+    struct chain_object *self = (struct chain_object *)object;
+    while (self->spares) PyObject_Free(self->spare[--self->spares]);
+    if (self->chain) ts_chain_free(self->chain);
+    Py_XDECREF(self->recorder);
+    Py_XDECREF(self->tracer);
+    PyMem_RawFree(self->records.data);
+    PyMem_RawFree(self->traces.data);
+    Py_TYPE(object)->tp_free(object);
+}
+
+/* The state's image, in memory of PyMem_Malloc; NULL with an exception. */
+static uint8_t *image_of(struct chain_object *self, uint32_t element, size_t *size) {
+    uint8_t *image = NULL;
+    size_t room = 0;
+    while ((*size = ts_chain_save(self->chain, element, image, room)) > room) {
+        room = *size;
+        uint8_t *grown = PyMem_Realloc(image, room);
+        if (!grown) {
+            PyMem_Free(image);
+            PyErr_NoMemory();
+            return NULL;
+        }
+        image = grown;
+    }
+    return image ? image : PyMem_Malloc(1);
+}
+
+static PyObject *chain_save(PyObject *object, PyObject *number) {
+    unsigned long element = PyLong_AsUnsignedLong(number);
+    if (PyErr_Occurred()) return NULL;
+    size_t size;
+    uint8_t *image = image_of((struct chain_object *)object, (uint32_t)element, &size);
+    PyObject *bytes = image ? PyBytes_FromStringAndSize((char *)image, (Py_ssize_t)size) : NULL;
+    PyMem_Free(image);
+    return bytes;
+}
+
+/* load(element, image): whether it fits; nothing is changed if not */
+static PyObject *chain_load(PyObject *object, PyObject *args) {
+    unsigned element;
+    Py_buffer image;
+    if (!PyArg_ParseTuple(args, "Iy*", &element, &image)) return NULL;
+    int wrong = ts_chain_load(((struct chain_object *)object)->chain, element, image.buf, (size_t)image.len);
+    PyBuffer_Release(&image);
+    return PyBool_FromLong(!wrong);
+}
+
+/* replace(element, old, new): load `new` if the state still is `old`, as one step */
+static PyObject *chain_replace(PyObject *object, PyObject *args) {
+    struct chain_object *self = (struct chain_object *)object;
+    unsigned element;
+    Py_buffer old, new;
+    if (!PyArg_ParseTuple(args, "Iy*y*", &element, &old, &new)) return NULL;
+    size_t size;
+    uint8_t *now = image_of(self, element, &size);
+    int same = now && size == (size_t)old.len && memcmp(now, old.buf, size) == 0;
+    int done = same && ts_chain_load(self->chain, element, new.buf, (size_t)new.len) == 0;
+    PyMem_Free(now);
+    PyBuffer_Release(&old);
+    PyBuffer_Release(&new);
+    return PyErr_Occurred() ? NULL : PyBool_FromLong(done);
+}
+
+static PyObject *set_sink(PyObject **sink, PyObject *value) {
+    if (value != Py_None && !PyCallable_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "a callable, or None");
+        return NULL;
+    }
+    Py_XSETREF(*sink, value == Py_None ? NULL : Py_NewRef(value));
+    Py_RETURN_NONE;
+}
+
+static PyObject *chain_record(PyObject *object, PyObject *sink) {
+    struct chain_object *self = (struct chain_object *)object;
+    PyObject *done = set_sink(&self->recorder, sink);
+    if (done) self->carrier.record = self->recorder ? carrier_record : NULL;
+    return done;
+}
+
+static PyObject *chain_trace(PyObject *object, PyObject *sink) {
+    return set_sink(&((struct chain_object *)object)->tracer, sink);
+}
+
+/* begin(method, peer, metadata: tuple or None) */
+static PyObject *chain_begin(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    if (count != 3 || !(args[2] == Py_None || PyTuple_CheckExact(args[2]))) {
+        PyErr_SetString(PyExc_TypeError, "begin(method, peer, metadata: tuple or None)");
+        return NULL;
+    }
+    return (PyObject *)begin_rpc((struct chain_object *)object, args[0], args[1], args[2]);
+}
+
+static PyObject *chain_unary(PyObject *object, PyObject *args) {
+    return make_unary((struct chain_object *)object, args);
+}
+
+static PyMethodDef chain_methods[] = {
+    {"begin", (PyCFunction)(void (*)(void))chain_begin, METH_FASTCALL, NULL},
+    {"unary", chain_unary, METH_VARARGS, NULL},
+    {"save", chain_save, METH_O, NULL},
+    {"load", chain_load, METH_VARARGS, NULL},
+    {"replace", chain_replace, METH_VARARGS, NULL},
+    {"record", chain_record, METH_O, NULL},
+    {"trace", chain_trace, METH_O, NULL},
+    {0},
+};
+
+PyTypeObject chain_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = TEXT(TS_MODULE) ".Chain",
+    .tp_basicsize = sizeof(struct chain_object),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = chain_new,
+    .tp_dealloc = chain_dealloc,
+    .tp_methods = chain_methods,
+};
+
+/* --- the module -------------------------------------------------------------------------------------------------- */
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = TEXT(TS_MODULE), .m_size = -1};
+
+PyMODINIT_FUNC JOIN(PyInit_, TS_MODULE)(void) {
+    if (ts_chain_abi != TS_CHAIN_ABI) {
+        PyErr_Format(PyExc_ImportError, "the chain speaks ABI %u, its carrier %u", (unsigned)ts_chain_abi, (unsigned)TS_CHAIN_ABI);
+        return NULL;
+    }
+    if (PyType_Ready(&chain_type) || PyType_Ready(&rpc_type) || PyType_Ready(&unary_type)) return NULL;
+    PyObject *self = PyModule_Create(&module);
+    if (!self) return NULL;
+    if (PyModule_AddObjectRef(self, "Chain", (PyObject *)&chain_type) || PyModule_AddObjectRef(self, "Unary", (PyObject *)&unary_type) ||
+        PyModule_AddStringConstant(self, "description", ts_chain_description) ||
+        pthread_atfork(NULL, NULL, forget_draws)) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return self;
+}
