@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from transect.base.unavailable import Unavailable
 from transect.control.places import found, socket_path
-from transect.control.protocol import Answer, Broken, Kind, Refused, Request, receive, send
+from transect.control.protocol import Answer, Kind, Refused, Request, receive, send
 
 
 class ControlError(Exception):
@@ -99,12 +100,14 @@ class Client:
                     what, "it belongs to another user", "ask as that user, or as root"
                 ) from error
             try:
-                send(connection, request)
+                # Who does not want to hear the request may have answered before it was sent.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    send(connection, request)
                 return receive(connection, Answer)
             except TimeoutError as error:
                 text = f"does not answer within {self.patience_s:g} s"
                 raise ControlError(f"{self.stratum} instance `{self.name}` {text}") from error
-            except Broken as error:
+            except ConnectionError as error:
                 raise ControlError(f"{self.stratum} instance `{self.name}`: {error}") from error
 
 

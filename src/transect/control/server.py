@@ -102,6 +102,8 @@ class Server:
             except (Broken, TypeError) as error:  # TypeError: an answer that JSON cannot say
                 with contextlib.suppress(OSError):  # who only looks whether somebody listens is gone by now
                     send(connection, Answer(Kind.BROKEN, why=str(error)))
+            except ConnectionError as error:
+                logger.debug("who asked %s did not wait for the answer: %s", self.name, error)
             except OSError as error:
                 logger.warning("a control request to %s failed: %s", self.name, error)
 

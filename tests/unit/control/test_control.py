@@ -141,6 +141,15 @@ def test_another_user_is_turned_away(running: Server, monkeypatch: pytest.Monkey
         CLIENT.status()
 
 
+def test_who_is_turned_away_hears_why_whatever_he_was_about_to_say(
+    running: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_allowed", lambda connection: False)
+    for _ in range(20):  # the answer is there before the request is sent, or the other way round
+        with pytest.raises(Refused, match="only the user"):
+            CLIENT.set("limit", "9" * 1_000_000)
+
+
 def test_the_peer_is_known_by_the_kernel() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     with ours, theirs:
@@ -270,3 +279,42 @@ def test_where_sockets_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert places.folder().name == "transect-7"
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert places.folder() == Path("/run/transect")
+
+
+def test_what_is_no_folder_of_ours(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: runtime.stat().st_uid + 1)
+    with pytest.raises(places.Unsafe, match=f"belongs to user {runtime.stat().st_uid}"):
+        places.make_folder()
+
+
+def test_a_link_in_the_place_of_the_folder(runtime: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    runtime.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(places.Unsafe, match="is no folder"):
+        places.make_folder()
+
+
+def test_a_message_that_is_too_large(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "LARGEST", 100)
+    with pytest.raises(ControlError, match=r"a message of .* bytes is too large"):
+        CLIENT.set("limit", "9" * 100)
+
+
+def test_an_answer_of_another_shape() -> None:
+    with Server("rpc", "acl", {"status": lambda: [1]}):
+        with pytest.raises(ControlError, match=r"rpc instance `acl` answers `status` with \[1\]"):
+            CLIENT.status()
+
+
+def test_one_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, address: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    with pytest.raises(Unavailable) as lacking:
+        CLIENT.status()
+    assert (lacking.value.why, lacking.value.hint) == (
+        "it belongs to another user",
+        "ask as that user, or as root",
+    )

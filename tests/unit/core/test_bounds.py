@@ -5,7 +5,8 @@ import pytest
 
 from tests.unit.core.sink import sink
 from tests.unit.core.test_effects import element
-from transect.core.bounds import Bound, bounds
+from transect.core import types as t
+from transect.core.bounds import Bound, bounds, size
 from transect.core.interp import Instance, Run
 from transect.core.values import Record
 
@@ -37,6 +38,10 @@ BASE = 5  # `return Forward()`: Return, Cast, MakeStruct, two constants
         (
             "seen = {p.size for p in rpc.msg.parts}\nfor s in seen:\n    self.n += 1",
             f"{BASE + 5 + 4} + 7 per element of rpc.msg.parts",
+        ),
+        (
+            "a = {p.size for p in rpc.msg.parts}\nb = {1 for i in range(3)}\nfor s in a | b:\n    self.n += 1",
+            f"{BASE + 6 + 8 + 5 + 3 * 4} + 7 per element of rpc.msg.parts",
         ),
         ("x = self._twice(3)", f"{BASE + 3 + 4}"),
     ],
@@ -112,3 +117,22 @@ def test_arithmetic_of_bounds() -> None:
     assert str(Bound()) == "0" and Bound().known == 0
     assert str((x + two) * (x + two)) == "4 + 4 per element of x + 1 per element of x × x"
     assert str((x + two) | Bound.of(5)) == "5 + 1 per element of x"
+
+
+@pytest.mark.parametrize(
+    ("of", "wanted"),
+    [
+        (t.INT, 8),
+        (t.BOOL, 1),
+        (t.UNIT, 0),
+        (t.TEXT, 16),
+        (t.OptionType(t.INT), 16),
+        (t.TupleType((t.INT, t.TEXT)), 24),
+        (t.UnionType("U", (t.StructType("S", (t.StructField("a", t.INT),)), t.StructType("T", ()))), 16),
+        (t.SetType(t.INT, 4), 40),
+        (t.SetType(t.INT), None),
+        (t.TupleType((t.SetType(t.INT), t.INT)), None),
+    ],
+)
+def test_bytes_of_a_local(of: t.Type, wanted: int | None) -> None:
+    assert size(of) == wanted

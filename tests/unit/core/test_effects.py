@@ -266,6 +266,7 @@ def reason(fields: str, body: str) -> str:
         "def pick(self) -> Client:",
         "    return min(self.waiting, key=lambda c: 0)",
     ]
+    lines += ["def _note(self, c: Client) -> None:", "    self.m[c] = self.m.get(c, 0) + 1"]
     lines += ["def arrive(self, client: Client) -> None:"]
     lines += textwrap.indent(textwrap.dedent(body).strip(), "    ").splitlines()
     program = compiled("class P(Arbiter):\n" + "\n".join("    " + line for line in lines))
@@ -313,6 +314,17 @@ a: Array[int] = array(8)
         ("for c in self.waiting:\n    trace('x')", "it reports (`trace`)"),
         ("for c in self.waiting:\n    if self.t[c] > 3:\n        break\n    self.n += 1", "it is left early, with"),
         ("self.f = sum(self.f * 1.0 for c in self.waiting)", "floats are rounded in the order in which they come"),
+        ("self.n = sum(rand_below(3) for c in self.waiting)", "it draws random numbers (`rand_below`)"),
+        ("self.n = sum(1 for c in self.waiting if self.m.put(c, 1))", "it changes state while it goes on"),
+        ("s = {self.t[c] for c in self.waiting}\nself.n = len(s)", ""),
+        ("if any(self.t[c] > 3 for c in self.waiting):\n    self.n = 1", ""),
+        ("for c in self.waiting:\n    self._note(c)", "`m` is read and written"),  # not seen through
+        ("for c in self.waiting:\n    self._note(client)", "`m` is read and written"),
+        ("for c in self.waiting:\n    self.m[client] = self.m.get(c, 0)", "`m` is read and written"),
+        ("for c in self.waiting:\n    match self.t[c]:\n        case 0:\n            break\n        case _:\n"
+         "            pass", ""),
+        ("for c in self.waiting:\n    if self.t[c] > 3:\n        return\n    if self.t[c] > 2:\n        break",
+         "it is left early in two ways"),
         ("c = min(self.waiting, key=self.t.get, default=client)\nself.t[c] = 0", "of equal keys the first one wins"),
     ],
 )  # fmt: skip
