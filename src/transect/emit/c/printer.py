@@ -33,7 +33,7 @@ _BINARY = {
     "/": 12,
     "%": 12,
 }
-_ASSIGN, _TERNARY, _UNARY, _POSTFIX, _PRIMARY = 1, 2, 13, 14, 15
+_ASSIGN, _TERNARY, _CAST, _UNARY, _POSTFIX, _PRIMARY = 1, 2, 13, 14, 15, 16
 
 
 def precedence(e: c.Expr) -> int:
@@ -45,7 +45,9 @@ def precedence(e: c.Expr) -> int:
             return _TERNARY
         case c.Binary(op=op):
             return _BINARY[op]
-        case c.Unary() | c.Cast() | c.SizeOf() | c.SizeOfValue():
+        case c.Cast():
+            return _CAST
+        case c.Unary() | c.SizeOf() | c.SizeOfValue():
             return _UNARY
         case c.Postfix() | c.Call() | c.Member() | c.Index() | c.Compound():
             return _POSTFIX
@@ -85,7 +87,7 @@ def expression(e: c.Expr) -> str:
         case c.String(value=value):
             return _string(value)
         case c.Unary(op=op, operand=operand):
-            inner = _at_least(operand, _UNARY)
+            inner = _at_least(operand, _UNARY if op in ("++", "--") else _CAST)
             return f"{op} {inner}" if inner[0] in "+-&" and inner[0] == op[0] else f"{op}{inner}"
         case c.Postfix(op=op, operand=operand):
             return f"{_at_least(operand, _POSTFIX)}{op}"
@@ -101,11 +103,13 @@ def expression(e: c.Expr) -> str:
         case c.Call(function=function, args=args):
             return f"{_at_least(function, _POSTFIX)}({', '.join(_at_least(a, _ASSIGN) for a in args)})"
         case c.Member(base=base, name=name, arrow=arrow):
-            return f"{_at_least(base, _POSTFIX)}{'->' if arrow else '.'}{name}"
+            # `0.m` would be a number.
+            first = _wrapped(base) if isinstance(base, c.Integer | c.Real) else _at_least(base, _POSTFIX)
+            return f"{first}{'->' if arrow else '.'}{name}"
         case c.Index(base=base, index=index):
             return f"{_at_least(base, _POSTFIX)}[{expression(index)}]"
         case c.Cast(type=t, operand=operand):
-            return f"({declaration(t, '')}){_at_least(operand, _UNARY)}"
+            return f"({declaration(t, '')}){_at_least(operand, _CAST)}"
         case c.SizeOf(type=t):
             return f"sizeof({declaration(t, '')})"
         case c.SizeOfValue(operand=operand):
@@ -257,7 +261,7 @@ class Printer:
             case c.Switch(subject=subject, arms=arms):
                 self.write(f"switch ({expression(subject)}) {{")
                 for arm in arms:
-                    self.write("default:" if arm.value is None else f"case {expression(arm.value)}:")
+                    self.write("default:" if arm.value is None else f"case {_at_least(arm.value, _TERNARY)}:")
                     self._inside(arm.body)
                 self.write("}")
             case c.Return(value=value):
