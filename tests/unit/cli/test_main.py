@@ -15,7 +15,9 @@ from inline_snapshot import snapshot
 from tests.unit.cli.terminal import Run, in_terminal, process
 from transect.base.unavailable import Unavailable
 from transect.cli.exits import MEANING, Exit
+from transect.cli.progress import working
 from transect.cli.verbs import TRANSECT, Group
+from transect.emit.registry import targets
 
 
 def every_command(group: Group = TRANSECT, *path: str) -> list[tuple[str, ...]]:
@@ -85,6 +87,74 @@ Exit codes:
   70   an error of transect itself, with the text to report
   130  interrupted
 """)
+
+
+def test_help_of_check(transect: Run) -> None:
+    assert transect("check", "--help").out == snapshot("""\
+Say what is wrong with policies, and what to write instead.
+
+Usage: transect check [OPTIONS] PATH…
+
+A file is checked as it stands: nothing of it is executed, and no stratum needs
+to be installed. In a folder, every Python file that declares a policy is
+checked; tests, hidden folders and environments are left alone.
+
+Arguments:
+  PATH…            Files, folders, or - for standard input.
+
+Options:
+  --format FORMAT  text, json, sarif or github. [default: text]
+  -h, --help       Show this text.
+
+Exit codes:
+  0    as wanted
+  1    the answer is no: diagnostics, findings, a divergence, a difference, not
+       proved
+  2    wrong usage
+  3    something is missing on this machine
+  4    inconclusive: unknown, time-out, not fully read
+  70   an error of transect itself, with the text to report
+  130  interrupted
+""")
+
+
+def test_help_of_rpc(transect: Run) -> None:
+    assert transect("rpc", "--help").out == snapshot("""\
+Application networks: policies which process RPCs, in gRPC libraries and in
+Envoy.
+
+Usage: transect rpc [OPTIONS] COMMAND …
+
+In force:
+  run     Put a chain of elements in front of a service, in a stock Envoy, until
+          Ctrl-C.
+
+While it runs:
+  status  Show what a running chain does: its elements, parameters, counters,
+          and whether it records.
+  set     Give parameters of a running chain other values, for instance
+          `rate=100` or `Acl.open=false`.
+  record  Write every handler call of a running chain into a log, for `transect
+          replay`.
+
+Options:
+  -h, --help  Show this text.
+
+Exit codes:
+  0    as wanted
+  1    the answer is no: diagnostics, findings, a divergence, a difference, not
+       proved
+  2    wrong usage
+  3    something is missing on this machine
+  4    inconclusive: unknown, time-out, not fully read
+  70   an error of transect itself, with the text to report
+  130  interrupted
+""")
+
+
+def test_every_target_is_named_by_the_help_of_compile(transect: Run) -> None:
+    shown = transect("compile", "--help").out
+    assert f"compile to: {' or '.join(targets())}." in shown
 
 
 def test_transect_alone_shows_its_help_and_is_wrong_usage(transect: Run) -> None:
@@ -207,3 +277,11 @@ def test_a_reader_who_goes_away_is_no_error() -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=dict(os.environ))
     assert done.stderr == ""
     assert done.stdout.strip() in ("0", "141")
+
+
+def test_what_takes_a_while_is_said_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with working("measuring") as ready:
+        ready()
+        print("done")
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("done\n", "measuring …\n")

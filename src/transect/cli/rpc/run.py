@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from transect.cli.exits import Exit
+from transect.cli.progress import working
 
 
 def run(
@@ -49,9 +49,15 @@ def run(
     from transect.rpc.run import run as serve
 
     try:
-        serve(chain, envoy=envoy, name=name, workers=workers, say=partial(print, flush=True))
+        with working("compiling the chain and starting Envoy") as ready:
+
+            def say(text: str) -> None:
+                ready()
+                print(text, flush=True)
+
+            serve(chain, envoy=envoy, name=name, workers=workers, say=say)
     except Invalid as wrong:
-        print(wrong, file=sys.stderr)
+        print(wrong)
         return Exit.NO
     except (EnvoyFailed, BuildError, Taken) as wrong:
         print(f"transect: {wrong}", file=sys.stderr)

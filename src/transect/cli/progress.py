@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Saying that something takes a while: a spinner in a terminal, a line elsewhere; on stderr, beside the output."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def working(on: str) -> Iterator[Callable[[], None]]:
+    """Shows what is being done until the block ends, or until the function that it gives is called."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        print(f"{on} …", file=sys.stderr, flush=True)
+        yield lambda: None
+        return
+    from rich.console import Console
+
+    status = Console(stderr=True, highlight=False).status(f"{on} …")
+    status.start()
+    try:
+        yield status.stop
+    finally:
+        status.stop()
