@@ -77,7 +77,15 @@ class Handlers(Helpers):
             )
             return None
         reader = FieldReader(self.world, binding.module, self._scopes(), old=True)
-        self.old_fields = {f"old.{f.name}": _renamed(f) for f in self._class_fields(binding, reader)}
+        for f in map(_renamed, self._class_fields(binding, reader)):
+            if self.old_fields.setdefault(f.name, f).type != f.type:
+                self.diagnostics.error(
+                    "P048",
+                    f"`{f.name.removeprefix('old.')}` has two types in the old states",
+                    f.span,
+                    label=f"`{spell(f.type)}`",
+                    help="name a field alike in the classes of `migrate` and `migrate_back`, or leave it out of one",
+                )
         params = (ir.Param(args[1].arg, ViewType(binding.node.name), owner.module.source.span(args[1])),)
         return self._type(owner.module, node, name, params, UNIT, owner)
 
