@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Saying that something takes a while: a spinner in a terminal, a line elsewhere; on stderr, beside the output."""
+"""Saying in a terminal that something takes a few seconds; on stderr, beside the output."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def working(on: str) -> Iterator[Callable[[], None]]:
-    """Shows what is being done until the block ends, or until the function that it gives is called."""
+    """A spinner and what is being done, until the block ends, or until the function that it gives is called."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        print(f"{on} …", file=sys.stderr, flush=True)
         yield lambda: None
         return
     from rich.console import Console

@@ -50,11 +50,13 @@ def process(*words: str | Path, cwd: Path | None = None, stdin: bytes = b"", **e
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def in_terminal(*words: str | Path, cwd: Path | None = None, columns: int = 80, **env: str) -> Ended:
-    """In a real terminal of that width: what it shows, both streams together."""
+def in_terminal(
+    *words: str | Path, cwd: Path | None = None, columns: int = 80, code: str = "", **env: str
+) -> Ended:
+    """In a real terminal of that width, a command line, or Python code: what it shows, both streams together."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    command = [sys.executable, "-m", "transect.cli", *map(str, words)]
+    command = [sys.executable, *(["-c", code] if code else ["-m", "transect.cli", *map(str, words)])]
     env = {"PATH": "/usr/bin:/bin", "TERM": "xterm-256color"} | env
     with subprocess.Popen(command, cwd=cwd, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as child:
         os.close(theirs)

@@ -279,9 +279,13 @@ def test_a_reader_who_goes_away_is_no_error() -> None:
     assert done.stdout.strip() in ("0", "141")
 
 
-def test_what_takes_a_while_is_said_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_takes_a_while_is_said_in_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> None:
     with working("measuring") as ready:
         ready()
         print("done")
     said = capsys.readouterr()
-    assert (said.out, said.err) == ("done\n", "measuring …\n")
+    assert (said.out, said.err) == ("done\n", "")
+    code = "from transect.cli.progress import working\nwith working('measuring') as ready: ready(); print('done')"
+    shown = in_terminal(code=code)
+    assert "measuring …" in shown.out
+    assert shown.out.rstrip().endswith("done")
