@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from transect.base.diagnostic import Diagnostics, Label
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.effects import Facts
 from transect.core.types import StructType
 from transect.core.walk import children, walk
 
@@ -26,10 +25,9 @@ class _Event:
 
 def check_flow(program: ir.Program, diagnostics: Diagnostics) -> None:
     """Add what is wrong with the flow of the program's functions."""
-    facts = Facts(program)
     for function in [*program.functions, *program.handlers]:
         for node in walk_block(function.body):
-            _check_loop(node, facts, diagnostics)
+            _check_loop(node, program, diagnostics)
     exclusive = {f.name: f for f in program.state if f.options.exclusive}
     for function in [*program.functions, *program.handlers]:
         for field in exclusive.values():
@@ -84,13 +82,19 @@ def _collect(node: object, loops: tuple[int, ...], events: list[_Event]) -> None
 # ---------------------------------------------------------------- loops over tables
 
 
-def _check_loop(node: object, facts: Facts, diagnostics: Diagnostics) -> None:
+def _check_loop(node: object, program: ir.Program, diagnostics: Diagnostics) -> None:
     """A helper called in a loop over a table may not write that table."""
     if not isinstance(node, ir.For | ir.Reduce | ir.MakeSet) or not isinstance(node.source, ir.OverState):
         return
+    calls = [inner for inner in walk(node) if isinstance(inner, ir.Call)]
+    if not calls:
+        return
+    from transect.core.effects import Facts  # most policies have no such call, and need none of it
+
+    facts = Facts(program)
     field = node.source.field
-    for inner in walk(node):
-        if isinstance(inner, ir.Call) and field in facts.helper(inner.function).written_fields:
+    for inner in calls:
+        if field in facts.helper(inner.function).written_fields:
             diagnostics.error(
                 "P026",
                 f"`{inner.function}` changes `{field}` while a loop goes over it",

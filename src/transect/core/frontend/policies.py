@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 from dataclasses import dataclass
 
 from transect.core import ir
 from transect.core.frontend.declare import World, qualified
 from transect.core.frontend.handlers import Handlers
+from transect.core.frontend.hashing import sha256_of
 from transect.core.frontend.members import MIGRATIONS, is_helper
 from transect.core.frontend.modules import ClassDef, FunctionDef
 from transect.core.ir import Program, Stage
@@ -124,7 +124,7 @@ class PolicyClass(Handlers):
             {c.module.source.text for c in self.lineage if not c.module.library}
             | {self.cls.module.source.text}
         )
-        return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+        return sha256_of("\0".join(texts).encode())
 
 
 @dataclass(eq=False)
