@@ -25,25 +25,29 @@ _LEAVES = frozenset(
 _FIELDS = {cls: tuple(f.name for f in dataclasses.fields(cls) if f.name not in _LEAVES) for cls in NODES}
 
 
-def _within(value: object) -> Iterator[Node]:
-    if isinstance(value, NODES):
-        yield value
-    elif isinstance(value, tuple):  # of nodes, or of (name, pattern)
+def _collect(value: Any, found: list[Node]) -> None:
+    if type(value) in _FIELDS:
+        found.append(value)
+    elif type(value) is tuple:  # of nodes, or of (name, pattern)
         for item in value:
-            yield from _within(item)
+            _collect(item, found)
 
 
-def children(node: Node) -> Iterator[Node]:
+def children(node: Node) -> list[Node]:
     """The nodes directly below."""
+    found: list[Node] = []
     for name in _FIELDS[type(node)]:
-        yield from _within(getattr(node, name))
+        _collect(getattr(node, name), found)
+    return found
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """The node, then everything below it, parents first."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    """The node, then everything below it, parents first, in the order of fields."""
+    rest = [node]  # a stack: trees may be deeper than Python's own
+    while rest:
+        here = rest.pop()
+        yield here
+        rest.extend(reversed(children(here)))
 
 
 def _mapped(value: Any, f: Callable[[Any], Any]) -> Any:

@@ -62,8 +62,9 @@ class Homes:
     def __init__(self, function: ir.Function) -> None:
         self._at: dict[str, int] = {}  # local → id of the Let or For that declares it
         self._rewritten: set[int] = set()  # ids of the loops whose body assigns to a target
+        self._known: dict[int, frozenset[str]] = {}  # id of a statement → the locals in it
         params = {p.name for p in function.params}
-        names = {n for s in function.body for n in occurring(s)} - params
+        names = frozenset[str]().union(*map(self._in, function.body)) - params
         for name in names:
             self._settle(name, function.body)
         # In the order of declaration, so that the text does not depend on hashing.
@@ -80,8 +81,14 @@ class Homes:
             for node in walk(s)
         )
 
+    def _in(self, s: Stmt) -> frozenset[str]:
+        """The locals that a statement of the function reads or binds."""
+        if id(s) not in self._known:
+            self._known[id(s)] = frozenset(occurring(s))
+        return self._known[id(s)]
+
     def _settle(self, name: str, block: Block) -> None:
-        holding = [s for s in block if name in set(occurring(s))]
+        holding = [s for s in block if name in self._in(s)]
         first = holding[0]
         if isinstance(first, ir.Let) and first.name == name and name not in set(occurring(first.value)):
             self._at[name] = id(first)
@@ -91,7 +98,7 @@ class Homes:
         if isinstance(first, ir.For) and name in first.targets:
             self._at[name] = id(first)
             return
-        inner = [b for b in _blocks(first) if any(name in set(occurring(s)) for s in b)]
+        inner = [b for b in _blocks(first) if any(name in self._in(s) for s in b)]
         if len(inner) == 1:
             self._settle(name, inner[0])
 
