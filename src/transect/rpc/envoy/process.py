@@ -69,15 +69,28 @@ class Envoy:
         """Ask Envoy's own interface, over its Unix socket; raises OSError."""
         return _admin(self.folder, path, method, timeout_s)
 
-    def stop(self, *, patience_s: float = 5.0) -> int:
-        """End it (SIGTERM, SIGKILL when it does not listen) and return its exit status."""
+    def stop(self, *, drain_s: float = 1.0, patience_s: float = 5.0) -> int:
+        """End it and return its exit status: at the first moment without an RPC under way, after `drain_s` at the
+        latest; with SIGTERM, and SIGKILL when it does not listen."""
         if self.alive:
+            self._drain(time.monotonic() + drain_s)
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(patience_s)
             except subprocess.TimeoutExpired:
                 self.process.kill()
         return self.process.wait()
+
+    def _drain(self, until: float) -> None:
+        """Let nobody in any more, and wait for those who are in."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            self.admin("/drain_listeners", method="POST", timeout_s=1.0)
+            while b"rq_active: 0" not in self.admin(
+                "/stats?filter=transect.downstream_rq_active", timeout_s=1.0
+            ):
+                if time.monotonic() >= until:
+                    return
+                time.sleep(0.02)
 
     def __enter__(self) -> Envoy:
         return self

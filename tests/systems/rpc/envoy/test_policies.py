@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,6 +137,35 @@ def test_six_examples_in_one_chain(chain: Running, tmp_path: Path) -> None:
     assert again.divergence is None, again.divergence
     assert (again.same, again.calls, again.open) == (True, len(found.records), ())
     assert "/echo.Echo/Say 0 sent=1 received=1" in chain.deployed.envoy.log.read_text()
+
+
+def test_a_log_of_many_clients_on_two_workers_replays_to_the_same_state(tmp_path: Path) -> None:
+    """Everything that happened, from the first call on, in an order that gives the same verdicts and the same state."""
+    log = tmp_path / "log"
+    with running(CHAIN.replace("burst=5", "burst=40"), tmp_path, workers=2) as it:
+        it.host.record_start(str(log))
+
+        def one(number: int) -> None:
+            with grpc.insecure_channel(
+                str(it.deployed.envoy.address), options=[("grpc.use_local_subchannel_pool", 1)]
+            ) as channel:
+                call = caller(channel)
+                for i in range(25):
+                    user = ("alice", "bob", "ali", "mallory")[(number + i) % 4]
+                    call(user=user, text="secret" if i % 5 else "x", key=f"{i % 3}")
+
+        threads = [threading.Thread(target=one, args=(n,)) for n in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        ended = it.host.record_stop()
+    found = read(log)
+    assert (ended["dropped"], found.complete) == (0, True)
+    again = compare(found, RpcDecoder(found))
+    assert again.divergence is None, again.divergence
+    assert (again.same, again.calls) == (True, len(found.records))
+    assert again.calls > 800
 
 
 def test_parameters_are_set_while_it_runs(chain: Running) -> None:

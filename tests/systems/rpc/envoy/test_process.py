@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from pathlib import Path
 
+import grpc
 import pytest
 
 from tests.systems.rpc.envoy.kit import ECHO, Echo, channel, compiled, proxy
@@ -31,6 +33,30 @@ def test_it_serves_when_start_returns_and_leaves_nothing_running(
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert not (tmp_path / "module.sock").exists()
+
+
+def test_it_stops_after_the_last_reply(probe: Path, echo: tuple[int, Echo], tmp_path: Path) -> None:
+    with proxy(probe, tmp_path, echo[0]) as p, channel(p.port) as c:
+        slow = c.unary_unary(ECHO).future(b"q0 after 300", timeout=10)
+        while not p.diary():
+            time.sleep(0.01)
+        began = time.monotonic()
+        assert p.envoy.stop(drain_s=5) == 0
+        assert slow.result() == b"q0 after 300"
+        assert time.monotonic() - began < 4
+
+
+def test_an_rpc_that_does_not_end_does_not_hold_it_for_long(
+    probe: Path, echo: tuple[int, Echo], tmp_path: Path
+) -> None:
+    with proxy(probe, tmp_path, echo[0]) as p, channel(p.port) as c:
+        endless = c.unary_unary(ECHO).future(b"q0 after 60000", timeout=60)
+        while not p.diary():
+            time.sleep(0.01)
+        began = time.monotonic()
+        assert p.envoy.stop(drain_s=0.3) == 0
+        assert 0.3 <= time.monotonic() - began < 3
+        assert endless.code() is grpc.StatusCode.UNAVAILABLE
 
 
 def test_two_at_once_do_not_meet(probe: Path, echo: tuple[int, Echo], tmp_path: Path) -> None:
