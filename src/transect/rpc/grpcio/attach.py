@@ -61,16 +61,18 @@ def attach(
     Raises PolicyError with the diagnostics when an element does not fit the service or cannot run here, Unavailable
     when `native=True` and there is no compiler or no Python.h.
     """
+    carrier = can.of(target)
     policies = list(elements)
     programs = [program_of(policy) for policy in policies]
     diagnostics = Diagnostics()
     found = service_of(service, protos)
     binding = bind(programs, found, diagnostics, methods=methods)
     if binding is not None:
-        check(binding, can.of(target), diagnostics)
+        check(binding, carrier, diagnostics)
+        can.check_headers(binding, carrier, diagnostics)
     if binding is None or diagnostics.failed:
         raise PolicyError("\n" + render_text(diagnostics, _sources(programs)))
-    chain = attached(binding, policies, native=native, cache=cache)
+    chain = attached(binding, policies, carrier.name.removeprefix("a "), native=native, cache=cache)
     carried = Carried(
         handle=chain.handle,
         touches=touches(element.needs for element in binding.elements),
@@ -91,14 +93,12 @@ def _wrapped(target: Any, carried: Carried, chain: Attached) -> Any:
     match target:
         case grpc.Channel():
             made = client.Channel(target, carried)
-        case grpc.Server():
-            made = server.Server(target, carried)
         case aio.Channel():
             made = aio_client.Channel(target, carried)
-        case aio.Server():
-            made = aio_server.Server(target, carried)
+        case grpc.Server():
+            made = server.Server(target, carried)
         case _:
-            raise TypeError(f"a channel or server of grpc or grpc.aio is wanted, not {target!r}")
+            made = aio_server.Server(target, carried)
     made.chain = chain
     return made
 
@@ -166,23 +166,27 @@ def touches(elements: Iterable[Needs]) -> Touches:
 
 
 def attached(
-    binding: Binding, policies: Sequence[Any], *, native: bool | None = None, cache: Path | None = None
+    binding: Binding,
+    policies: Sequence[Any],
+    carrier: str,
+    *,
+    native: bool | None = None,
+    cache: Path | None = None,
 ) -> Attached:
     """A copy of the chain's state, and its code: compiled, or emitted Python with the reason why."""
-    names = [element.name for element in binding.elements]
+    reason = "asked for: native=False"
     if native is not False:
         try:
-            return Attached(_compiled(binding, policies, cache), names, policies, True, "")
+            return Attached(binding, _compiled(binding, policies, cache), policies, carrier, "")
         except Unavailable as lacking:
             if native:
                 raise
             reason = f"{lacking.what}: {lacking.why} ({lacking.hint})"
-            log.warning("the chain %s runs as emitted Python: %s", ", ".join(names), reason)
-    else:
-        reason = "asked for: native=False"
+            names = ", ".join(element.name for element in binding.elements)
+            log.warning("the chain %s runs as emitted Python: %s", names, reason)
     from transect.rpc.grpcio.python_handle import PythonHandle
 
-    return Attached(PythonHandle(binding, policies), names, policies, False, reason)
+    return Attached(binding, PythonHandle(binding, policies), policies, carrier, reason)
 
 
 def _compiled(binding: Binding, policies: Sequence[Any], cache: Path | None) -> Handle:

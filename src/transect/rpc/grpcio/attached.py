@@ -4,29 +4,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from transect.core.ir import Program
 from transect.emit.py.image import image, restore
-from transect.rpc.grpcio.handle import Handle, Record
+from transect.rpc.binding import Binding
+from transect.rpc.grpcio.handle import Handle
+
+if TYPE_CHECKING:
+    from transect.control.server import Server
+    from transect.replay.log import Trailer
+    from transect.rpc.grpcio.recording import Recording
 
 TRIES = 1000  # of a change against a chain under load
 
 
 class Attached:
-    """One chain in front of one channel or server: `channel.chain`."""
+    """One chain in front of one channel or server: its `.chain`."""
 
     def __init__(
-        self, handle: Handle, names: Sequence[str], policies: Sequence[Any], native: bool, reason: str
+        self, binding: Binding, handle: Handle, policies: Sequence[Any], carrier: str, reason: str
     ) -> None:
+        self.binding = binding
         self.handle = handle
-        self.elements = tuple(names)
-        self.native = native
+        self.carrier = carrier  # such as `grpcio client`
+        self.native = not reason
         self.reason = reason  # why the chain is not native; empty: it is
+        self.name = "+".join(element.name for element in binding.elements)
+        self.recording: Recording | None = None
+        self._server: Server | None = None
         self._classes = [type(policy) for policy in policies]
 
     def __repr__(self) -> str:
         how = "native" if self.native else f"emitted Python ({self.reason})"
         return f"<chain {', '.join(self.elements)}: {how}>"
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        return tuple(element.name for element in self.binding.elements)
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        return tuple(element.program for element in self.binding.elements)
+
+    # ------------------------------------------------------------ state
 
     def index(self, element: str | int) -> int:
         """Position of an element; KeyError when there is none of that name."""
@@ -51,33 +73,59 @@ class Attached:
 
         Raises AttributeError, TypeError or ValueError as assigning to the policy object would.
         """
-        self.change(element, lambda policy: [setattr(policy, name, value) for name, value in fields.items()])
-
-    def change(self, element: str | int, change: Callable[[Any], object]) -> None:
-        """Let `change` alter a copy of the element's state, and put it in force unless RPCs altered it meanwhile; then
-        again.  RuntimeError when that does not succeed in 1,000 tries."""
         index = self.index(element)
+
+        def change(data: bytes) -> bytes:
+            policy = self._object(index, data)
+            for name, value in fields.items():
+                setattr(policy, name, value)
+            return image(policy)
+
+        self.swap(index, change)
+
+    def swap(self, index: int, change: Callable[[bytes], bytes]) -> None:
+        """Put what `change` makes of the state's image in force, unless RPCs changed the state meanwhile; then again.
+
+        RuntimeError when that does not succeed in 1,000 tries.
+        """
         for _ in range(TRIES):
             old = self.handle.save(index)
-            policy = self._object(index, old)
-            change(policy)
-            if self.handle.replace(index, old, image(policy)):
+            if self.handle.replace(index, old, change(old)):
                 return
         raise RuntimeError(f"{self.elements[index]}: its state changes too fast")
 
-    def record(self, sink: Callable[[Record], object] | None) -> None:
-        """Give every handler call to `sink`, as `handle.Record`; None ends it."""
-        self.handle.record(sink)
+    # ------------------------------------------------------------ recording, control
 
-    def status(self) -> dict[str, Any]:
-        """What `transect rpc status` shows."""
-        return {
-            "elements": list(self.elements),
-            "native": self.native,
-            "reason": self.reason,
-            "state": {name: repr(self.state(i)) for i, name in enumerate(self.elements)},
-        }
+    def record(self, path: Path) -> Recording:
+        """Write every handler call into a new log, for `transect replay`.  Raises FileExistsError, OSError."""
+        from transect.rpc.grpcio.recording import Recording
+
+        assert self.recording is None, "one recording at a time"
+        self.recording = Recording(path, self.name, self.binding, self.handle, self.carrier)
+        return self.recording
+
+    def end_record(self) -> Trailer:
+        """Close the log."""
+        assert self.recording is not None, "nothing is recorded"
+        recording, self.recording = self.recording, None
+        return recording.end()
 
     def listen(self, name: str) -> None:
-        """Be reachable by `status`, `set` and `record` under a name."""
-        raise NotImplementedError
+        """Be reachable by `transect rpc status`, `set` and `record` under a name, until `close`.
+
+        Raises `control.server.Taken` when another instance has that name.
+        """
+        from transect.control.host import verbs_of
+        from transect.control.server import Server
+        from transect.rpc.grpcio.host import GrpcioHost
+
+        self.name = name
+        self._server = Server("rpc", name, verbs_of(GrpcioHost(self)))
+
+    def close(self) -> None:
+        """End the recording, and be reachable no longer; the chain itself goes on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self.recording is not None:
+            self.end_record()

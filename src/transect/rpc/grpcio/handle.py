@@ -103,7 +103,19 @@ class Handle(Protocol):
         """Load `new` if the state still is `old`, as one step."""
         ...
 
-    def record(self, sink: Callable[[Record], object] | None, /) -> None: ...
+    def record(self, sink: Callable[[Record], object] | None, elements: int, /) -> tuple[bytes, ...]:
+        """Begin or end recording; the elements' states at that very moment."""
+        ...
+
+    @property
+    def busy(self) -> int:
+        """Threads which are handing records to the sink."""
+        ...
+
+    @property
+    def open(self) -> int:
+        """RPCs under way: entered, not finished."""
+        ...
 
     def trace(self, sink: Callable[[str], object] | None, /) -> None: ...
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chain of emitted Python as a `Handle`: it serves where no native chain can be compiled."""
+"""A chain of emitted Python as a `Handle`: it serves where no native chain can be compiled.
+
+One lock for the whole chain: the interpreter runs one thread at a time anyway, and the state of all elements can be
+taken between two calls.
+"""
 
 from __future__ import annotations
 
@@ -24,49 +28,56 @@ CANCELLED = 1
 class PythonHandle:
     """One copy of a chain's state, in policy objects of its own."""
 
+    busy = 0  # records are handed over within the lock
+
     def __init__(self, binding: Binding, policies: Sequence[Any]) -> None:
-        self.policies = tuple(map(copied, policies))
-        self._chain = PythonChain(binding, [Emitted(policy) for policy in self.policies])
+        self.lock = threading.RLock()
+        self.abandoned: deque[PythonRpcHandle] = deque()
+        self.open = 0
+        self._policies = tuple(map(copied, policies))
+        engines = [Emitted(policy) for policy in self._policies]
+        self._chain = PythonChain(binding, engines, pass_unknown=True)
         self._tape = LiveTape()
-        self._abandoned: deque[PythonRpcHandle] = deque()
-        self._loading = threading.Lock()
 
     def begin(self, method: str, peer: str, metadata: Pairs | None, /) -> PythonRpcHandle:
         self._finish_abandoned()
         headers = Headers(metadata or ())
-        return PythonRpcHandle(self._chain.rpc(method, peer, headers, self._tape), headers, self._abandoned)
+        return PythonRpcHandle(self, self._chain.rpc(method, peer, headers, self._tape), headers)
 
     def _finish_abandoned(self) -> None:
         """Not where they were dropped: that may have been within a handler, which holds its element's lock."""
-        while self._abandoned:
-            self._abandoned.popleft().finish(CANCELLED, Cause.CANCEL)
+        while self.abandoned:
+            self.abandoned.popleft().finish(CANCELLED, Cause.CANCEL)
 
     def save(self, element: int, /) -> bytes:
         self._finish_abandoned()
-        return image(self.policies[element])
+        with self.lock:
+            return self._chain.save(element)
 
     def load(self, element: int, data: bytes, /) -> bool:
         try:
-            with self._loading:
-                restore(self.policies[element], data)
+            with self.lock:
+                self._chain.load(element, data)
         except CodecError:
             return False
         return True
 
     def replace(self, element: int, old: bytes, new: bytes, /) -> bool:
-        return self.save(element) == old and self.load(element, new)
+        with self.lock:
+            return self.save(element) == old and self.load(element, new)
 
-    def record(self, sink: Callable[[Record], object] | None, /) -> None:
+    def record(self, sink: Callable[[Record], object] | None, elements: int, /) -> tuple[bytes, ...]:
         def pass_on(record: ChainRecord) -> None:
             assert sink is not None
             sink(astuple(record))
 
-        self._chain.recording = None if sink is None else pass_on
+        with self.lock:
+            self._chain.recording = None if sink is None else pass_on
+            return tuple(self._chain.save(element) for element in range(elements))
 
     def trace(self, sink: Callable[[str], object] | None, /) -> None:
-        for policy in self.policies:
-            if sink is not None:
-                policy.__functions__["trace"] = sink
+        for policy in self._policies:
+            policy.__functions__["trace"] = sink if sink is not None else lambda text: None
 
 
 def copied(policy: Any) -> Any:
@@ -79,22 +90,24 @@ def copied(policy: Any) -> Any:
 class PythonRpcHandle:
     """One RPC."""
 
-    def __init__(self, rpc: PythonRpc, headers: Headers, abandoned: deque[PythonRpcHandle]) -> None:
+    def __init__(self, handle: PythonHandle, rpc: PythonRpc, headers: Headers) -> None:
+        self._handle = handle
         self._rpc = rpc
         self._headers = headers
-        self._abandoned = abandoned
         self._started = time.monotonic_ns()
-        self._lock = threading.RLock()  # a stream's requests and replies come on two threads
         self.entered = False
         self.finished = False
 
     def request(self, message: bytes, /) -> bytes | Decision:
-        with self._lock:
+        with self._handle.lock:
+            if self.finished:
+                return OVER
+            self._handle.open += not self.entered
             self.entered = True
-            return OVER if self.finished else self._decided(self._rpc.request(message), message)
+            return self._decided(self._rpc.request(message), message)
 
     def response(self, message: bytes, /) -> bytes | Decision:
-        with self._lock:
+        with self._handle.lock:
             return OVER if self.finished else self._decided(self._rpc.response(message), message)
 
     def _decided(self, verdict: ChainVerdict, message: bytes) -> bytes | Decision:
@@ -111,12 +124,13 @@ class PythonRpcHandle:
         return int(verdict.action), verdict.code, data, verdict.after, verdict.to or None, verdict.element
 
     def finish(self, code: int, cause: int, /) -> int | None:
-        with self._lock:
+        with self._handle.lock:
             if self.finished:
                 return None
             self.finished = True
             if not self.entered:
                 return None
+            self._handle.open -= 1
             ending = self._rpc.finish(code, cause, self.elapsed)
         return ending.after if ending.retry else None
 
@@ -132,7 +146,7 @@ class PythonRpcHandle:
 
     def __del__(self) -> None:
         if self.entered and not self.finished:
-            self._abandoned.append(self)
+            self._handle.abandoned.append(self)
 
 
 OVER: Decision = (Action.OVER, CANCELLED, "", 0, None, 0)

@@ -83,8 +83,4 @@ void ts_chain_finish(ts_chain *chain, void *rpc_state, const struct ts_rpc *rpc,
 size_t ts_chain_save(ts_chain *chain, uint32_t element, uint8_t *image, size_t room);
 int ts_chain_load(ts_chain *chain, uint32_t element, const uint8_t *image, size_t size);
 
-/* Sets one field, a parameter mostly, between two handler calls: `field` is its position in the image, `value` encoded by its
- * type.  0, or -1 when there is no such field or the value does not fit.  A chain need not have it. */
-int ts_chain_set(ts_chain *chain, uint32_t element, uint32_t field, const uint8_t *value, size_t size);
-
 #endif

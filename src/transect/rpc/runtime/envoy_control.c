@@ -7,6 +7,7 @@
  */
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,6 @@ struct keeper {
     int stop[2]; /* a pipe */
 };
 
-#pragma weak ts_chain_set
 
 /* --- answers ------------------------------------------------------------------------------------------------------ */
 
@@ -127,7 +127,6 @@ static int answer(struct config *c, const uint8_t *r, size_t size, struct bytes 
     case 'd': return print(to, "%s", ""), bytes_add(to, ts_chain_description, strlen(ts_chain_description)), 1;
     case 'g': return size == 5 && save(c, get32(r + 1), to);
     case 'p': return size >= 5 && ts_chain_load(c->chain, get32(r + 1), r + 5, size - 5) == 0;
-    case 'v': return size >= 9 && ts_chain_set && ts_chain_set(c->chain, get32(r + 1), get32(r + 5), r + 9, size - 9) == 0;
     case 'R': return end_recording(c, to), 1;
     default: print(to, "no such verb"); return 0;
     }
@@ -231,8 +230,10 @@ static void *keep_door(void *arg) {
     struct keeper *k = arg;
     struct pollfd fds[2] = {{k->listener, POLLIN, 0}, {k->stop[0], POLLIN, 0}};
     for (;;) {
-        if (poll(fds, 2, -1) < 0) continue;
+        if (poll(fds, 2, 1000) < 0) continue;
         if (fds[1].revents) return NULL;
+        /* Whoever started this Envoy has died without stopping it: nobody else would. */
+        if (k->config->parent && (size_t)getppid() != k->config->parent) kill(getpid(), SIGTERM);
         if (!fds[0].revents) continue;
         int s = accept4(k->listener, NULL, NULL, SOCK_CLOEXEC);
         if (s < 0) continue;

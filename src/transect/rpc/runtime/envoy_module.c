@@ -82,6 +82,7 @@ static int take_line(struct config *c, const char *line, size_t size) {
     else if (is(line, key, "route")) add_name(&c->routes, value, rest);
     else if (is(line, key, "state")) add_name(&c->states, value, rest);
     else if (is(line, key, "max_message")) return take_size(value, rest, &c->max_message);
+    else if (is(line, key, "parent")) return take_size(value, rest, &c->parent);
     else if (is(line, key, "record_room")) return take_size(value, rest, &c->record_room);
     else if (is(line, key, "hooks")) return take_hooks(c, value, rest);
     else if (is(line, key, "on_compressed")) return take_choice(value, rest, &c->pass_compressed, "pass", "reject");

@@ -49,6 +49,7 @@ struct config {
     int pass_compressed, pass_other;
     int skip_replies;       /* no element looks at them */
     char *control;          /* path of the socket; NULL none */
+    size_t parent;          /* process that stops this Envoy; 0: it runs for itself */
     char *record;           /* path; NULL: not recording from the start */
     size_t record_room;     /* bytes */
     uint32_t elements;      /* with a line `hooks` in the configuration */

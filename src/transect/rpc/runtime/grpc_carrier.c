@@ -193,6 +193,8 @@ static void hand_over(struct memory *m, PyObject *sink, PyObject *(*read)(const 
 }
 
 void hand_over_all(struct chain_object *owner) {
+    owner->busy++;
     if (owner->records.size) hand_over(&owner->records, owner->recorder, read_record);
     if (owner->traces.size) hand_over(&owner->traces, owner->tracer, read_trace);
+    owner->busy--;
 }

@@ -47,6 +47,8 @@ struct chain_object {
     struct ts_carrier carrier;
     PyObject *recorder, *tracer; /* callables or NULL */
     struct memory records, traces;
+    int busy;                    /* threads which hand records or traces to Python */
+    int open;                    /* RPCs that have entered and not finished */
     struct rpc_object *spare[SPARES];
     int spares;
 };

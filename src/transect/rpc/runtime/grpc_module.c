@@ -49,14 +49,17 @@ static uint8_t *image_of(struct chain_object *self, uint32_t element, size_t *si
     return image ? image : PyMem_Malloc(1);
 }
 
-static PyObject *chain_save(PyObject *object, PyObject *number) {
-    unsigned long element = PyLong_AsUnsignedLong(number);
-    if (PyErr_Occurred()) return NULL;
+static PyObject *image_bytes(struct chain_object *self, uint32_t element) {
     size_t size;
-    uint8_t *image = image_of((struct chain_object *)object, (uint32_t)element, &size);
+    uint8_t *image = image_of(self, element, &size);
     PyObject *bytes = image ? PyBytes_FromStringAndSize((char *)image, (Py_ssize_t)size) : NULL;
     PyMem_Free(image);
     return bytes;
+}
+
+static PyObject *chain_save(PyObject *object, PyObject *number) {
+    unsigned long element = PyLong_AsUnsignedLong(number);
+    return PyErr_Occurred() ? NULL : image_bytes((struct chain_object *)object, (uint32_t)element);
 }
 
 /* load(element, image): whether it fits; nothing is changed if not */
@@ -94,11 +97,34 @@ static PyObject *set_sink(PyObject **sink, PyObject *value) {
     Py_RETURN_NONE;
 }
 
-static PyObject *chain_record(PyObject *object, PyObject *sink) {
+/* record(sink or None, elements): begin or end recording; the images of the elements' states at that very moment */
+static PyObject *chain_record(PyObject *object, PyObject *args) {
     struct chain_object *self = (struct chain_object *)object;
+    PyObject *sink;
+    unsigned elements;
+    if (!PyArg_ParseTuple(args, "OI", &sink, &elements)) return NULL;
+    PyObject *images = PyTuple_New(elements);
+    if (!images) return NULL;
+    /* Allocating bytes runs no Python code, so no other thread comes in between. */
+    for (unsigned i = 0; i < elements; i++) {
+        PyObject *image = image_bytes(self, i);
+        if (!image) {
+            Py_DECREF(images);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(images, i, image);
+    }
+    PyObject *old = self->recorder;
+    Py_XINCREF(old); /* what goes with it may run Python code; later */
     PyObject *done = set_sink(&self->recorder, sink);
     if (done) self->carrier.record = self->recorder ? carrier_record : NULL;
-    return done;
+    Py_XDECREF(old);
+    if (!done) {
+        Py_DECREF(images);
+        return NULL;
+    }
+    Py_DECREF(done);
+    return images;
 }
 
 static PyObject *chain_trace(PyObject *object, PyObject *sink) {
@@ -124,8 +150,24 @@ static PyMethodDef chain_methods[] = {
     {"save", chain_save, METH_O, NULL},
     {"load", chain_load, METH_VARARGS, NULL},
     {"replace", chain_replace, METH_VARARGS, NULL},
-    {"record", chain_record, METH_O, NULL},
+    {"record", chain_record, METH_VARARGS, NULL},
     {"trace", chain_trace, METH_O, NULL},
+    {0},
+};
+
+static PyObject *chain_busy(PyObject *object, void *unused) {
+    (void)unused;
+    return PyLong_FromLong(((struct chain_object *)object)->busy);
+}
+
+static PyObject *chain_open(PyObject *object, void *unused) {
+    (void)unused;
+    return PyLong_FromLong(((struct chain_object *)object)->open);
+}
+
+static PyGetSetDef chain_fields[] = {
+    {"busy", chain_busy, NULL, NULL, NULL}, /* threads which hand records over */
+    {"open", chain_open, NULL, NULL, NULL}, /* RPCs under way */
     {0},
 };
 
@@ -136,6 +178,7 @@ PyTypeObject chain_type = {
     .tp_new = chain_new,
     .tp_dealloc = chain_dealloc,
     .tp_methods = chain_methods,
+    .tp_getset = chain_fields,
 };
 
 /* --- the module -------------------------------------------------------------------------------------------------- */

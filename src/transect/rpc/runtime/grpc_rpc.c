@@ -49,7 +49,9 @@ void end_rpc(struct rpc_object *self, int code, enum ts_cause cause, struct ts_e
     *out = (struct ts_ending){0, 0};
     if (self->finished) return;
     self->finished = 1;
-    if (self->entered) ts_chain_finish(self->owner->chain, self->state, &self->rpc, code, cause, now_ns() - self->started, out);
+    if (!self->entered) return;
+    self->owner->open--;
+    ts_chain_finish(self->owner->chain, self->state, &self->rpc, code, cause, now_ns() - self->started, out);
 }
 
 /* An exception may be on its way while objects go. */
@@ -144,6 +146,7 @@ static PyObject *pass(struct rpc_object *self, PyObject *message, hook *run) {
 }
 
 PyObject *pass_request(struct rpc_object *self, PyObject *message) {
+    self->owner->open += !self->entered && !self->finished;
     self->entered = 1;
     return pass(self, message, ts_chain_request);
 }

@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policies from their text to real RPCs, as a native chain and as emitted Python: the same in every respect."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+
+from tests.parts import need
+from tests.systems.rpc.grpcio.generated import modules, server, servicer
+from tests.systems.rpc.grpcio.kit import eventually, refused
+from tests.systems.rpc.grpcio.policies import Again, Cache, Chance, Guard, Rename, Slow, Tags
+from transect import rpc
+from transect.base.unavailable import Unavailable
+from transect.control.client import Client
+from transect.control.protocol import Refused
+from transect.control.server import Taken
+from transect.lang.functions import PolicyError
+from transect.replay import compare
+from transect.replay.reader import read
+from transect.rpc import Cause, Code
+from transect.rpc.grpcio.attached import Attached
+from transect.rpc.protos import ProtoError
+from transect.rpc.replay import RpcDecoder
+
+pytestmark = pytest.mark.needs("grpcio")
+
+
+@pytest.fixture(params=[True, False], ids=["native", "python"])
+def native(request: pytest.FixtureRequest) -> bool:
+    if request.param:
+        need("gcc")
+        need("python-headers")
+    return bool(request.param)
+
+
+@pytest.fixture
+def seen() -> list[Any]:
+    """Requests as the servicer gets them."""
+    return []
+
+
+@pytest.fixture
+def port(seen: list[Any]) -> Iterator[int]:
+    with server(servicer(seen)) as (_, port):
+        yield port
+
+
+def attached(port: int, elements: list[Any], native: bool, **more: Any) -> tuple[Any, Attached]:
+    """A generated stub behind a chain, and the chain."""
+    pb2, pb2_grpc = modules()
+    channel: Any = rpc.attach(
+        grpc.insecure_channel(f"127.0.0.1:{port}"), elements, service=pb2, native=native, **more
+    )
+    assert channel.chain.native is native
+    return pb2_grpc.EchoStub(channel), channel.chain
+
+
+def ask(user: str = "alice", text: str = "hi", number: int = 1) -> Any:
+    return modules()[0].Ask(user=user, text=text, number=number)
+
+
+def some(enum: Any, table: Any) -> dict[str, int]:
+    return {enum(key).name: count for key, count in table.items()}
+
+
+# ---------------------------------------------------------------- a client
+
+
+def test_policies_decide_rewrite_and_count(port: int, native: bool, seen: list[Any]) -> None:
+    stub, chain = attached(port, [Guard(allowed={"alice": True}, limit=3), Rename(suffix=10)], native)
+    reply = stub.Say(ask(text="secret"))
+    assert (reply.text, reply.number) == ("withheld", 22)
+    assert (seen[0].text, seen[0].number) == ("withheld", 11)
+    assert refused(lambda: stub.Say(ask("mallory"))) == ("PERMISSION_DENIED", "mallory may not")
+    assert [r.number for r in stub.Many(ask())] == [22] * 3
+    assert stub.Collect(iter([ask(number=5)])).number == 30
+    assert refused(lambda: stub.Say(ask())) == ("RESOURCE_EXHAUSTED", "enough")
+    guard = chain.state("Guard")
+    assert dict(guard.calls.items()) == {"alice": 3}
+    assert some(Cause, guard.ends) == {"REPLY": 3, "REJECT": 2}
+    assert some(Code, guard.codes) == {"OK": 3, "PERMISSION_DENIED": 1, "RESOURCE_EXHAUSTED": 1}
+    assert chain.state("Rename").last == "hi"
+
+
+def test_a_rejection_in_midstream_and_locals_of_an_rpc(port: int, native: bool) -> None:
+    stub, chain = attached(port, [Rename(), Guard(allowed={"alice": True})], native)
+    asks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    replies = stub.Chat(iter(asks.get, None))
+    for number in range(5):
+        asks.put(ask(text=str(number)))
+        assert next(replies).text == str(number)
+    for user in ("mallory", "alice"):
+        asks.put(ask(user))
+    assert refused(lambda: next(replies)) == ("PERMISSION_DENIED", "mallory may not")
+    rename, guard = chain.state("Rename"), chain.state("Guard")
+    assert (rename.longest, rename.last) == (6, "hi")
+    assert some(Cause, guard.ends) == {"REJECT": 1}
+
+
+def test_parameters_and_state_change_while_it_runs(port: int, native: bool) -> None:
+    stub, chain = attached(port, [Guard(allowed={"alice": True}, limit=1)], native)
+    stub.Say(ask())
+    assert refused(lambda: stub.Say(ask()))[0] == "RESOURCE_EXHAUSTED"
+    chain.set("Guard", limit=2, allowed={"alice": True, "bob": True})
+    stub.Say(ask())
+    stub.Say(ask("bob"))
+    assert dict(chain.state(0).calls.items()) == {"alice": 2, "bob": 1}
+    with pytest.raises(AttributeError, match="limits"):
+        chain.set("Guard", limits=2)
+    with pytest.raises(KeyError, match="there are Guard"):
+        chain.state("Gard")
+
+
+def test_the_objects_given_are_where_the_chain_begins_and_stay_as_they_are(port: int, native: bool) -> None:
+    guard = Guard(allowed={"alice": True})
+    stub, chain = attached(port, [guard], native)
+    other, _ = attached(port, [guard], native)
+    stub.Say(ask())
+    assert dict(guard.calls.items()) == {}
+    assert dict(chain.state(0).calls.items()) == {"alice": 1}
+    guard.limit = 0
+    stub.Say(ask())
+    other.Say(ask())
+
+
+def test_answers_without_the_server(port: int, native: bool, seen: list[Any]) -> None:
+    stub, _ = attached(port, [Cache()], native, methods=["Say"])
+    assert [stub.Say(ask(text="x", number=n)).number for n in (7, 8)] == [7, 7]
+    assert len(seen) == 1
+    assert stub.Say.future(ask(text="x")).result(5).number == 7
+    assert stub.Say.with_call(ask(text="x"))[1].code() is grpc.StatusCode.OK
+
+
+def test_delays(port: int, native: bool) -> None:
+    stub, _ = attached(port, [Slow(), Slow()], native)
+    began = time.monotonic()
+    stub.Say(ask())
+    assert 0.06 <= time.monotonic() - began < 1
+    assert refused(lambda: stub.Say(ask(), timeout=0.04))[0] == "DEADLINE_EXCEEDED"
+
+
+def test_retries(native: bool) -> None:
+    tried: list[int] = []
+
+    class Flaky:
+        def Say(self, request: Any, context: Any) -> Any:
+            tried.append(request.number)
+            if len(tried) < 3:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "later")
+            return modules()[0].Answer(number=request.number)
+
+        Many = Collect = Chat = Say
+
+    with server(Flaky()) as (_, port):
+        stub, chain = attached(port, [Guard(allowed={"alice": True}), Again()], native, methods=["Say"])
+        assert stub.Say(ask(number=4)).number == 4
+        assert tried == [4, 4, 4]
+        assert some(Code, chain.state("Guard").codes) == {"UNAVAILABLE": 2, "OK": 1}
+
+
+def test_headers_of_a_client(native: bool) -> None:
+    class Telling:
+        def Say(self, request: Any, context: Any) -> Any:
+            context.set_trailing_metadata((("x-early", "t"),))
+            return modules()[0].Answer(text=dict(context.invocation_metadata())["x-who"])
+
+        Many = Collect = Chat = Say
+
+    with server(Telling()) as (_, port):
+        stub, chain = attached(port, [Tags()], native, methods=["Say"], peer="frontend")
+        assert refused(lambda: stub.Say(ask())) == ("UNAUTHENTICATED", "who?")
+        reply, call = stub.Say.with_call(ask(), metadata=(("x-who", "me"),))
+        assert reply.text == "checked"
+        assert dict(call.initial_metadata())["x-seen"] == "yes"
+        trailing = dict(call.trailing_metadata())
+        assert (trailing["x-early"], trailing["x-late"]) == ("t", "too")
+        assert chain.state("Tags").peer == "frontend"
+
+
+def test_a_damaged_message_is_refused(port: int, native: bool) -> None:
+    pb2, _ = modules()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as inner:
+        channel = rpc.attach(inner, [Guard()], service=pb2, native=native)
+        say: Any = channel.unary_unary("/demo.Echo/Say")
+        assert refused(lambda: say(b"\x0a\xff"))[0] == "INVALID_ARGUMENT"
+        assert refused(lambda: say(b"\x0a\x02\xff\xfe"))[0] == "INVALID_ARGUMENT"
+
+
+# ---------------------------------------------------------------- a server
+
+
+def test_a_server(native: bool, seen: list[Any]) -> None:
+    pb2, pb2_grpc = modules()
+    elements = [Guard(allowed={"alice": True}), Rename(suffix=10)]
+    with server(servicer(seen), lambda s: rpc.attach(s, elements, service=pb2, native=native)) as (
+        made,
+        port,
+    ):
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = pb2_grpc.EchoStub(channel)
+            assert stub.Say(ask(text="secret")).text == "withheld"
+            assert refused(lambda: stub.Say(ask("mallory"))) == ("PERMISSION_DENIED", "mallory may not")
+            replies = stub.Chat(iter([ask(), ask(), ask("mallory"), ask()]))
+            assert refused(lambda: list(replies)) == ("PERMISSION_DENIED", "mallory may not")
+            assert [r.number for r in stub.Many(ask())] == [22] * 3
+
+        def counted() -> None:
+            assert some(Cause, made.chain.state("Guard").ends) == {"REPLY": 2, "REJECT": 2}
+
+        eventually(counted)
+        assert {s.user for s in seen} == {"alice"}
+
+
+def test_an_asyncio_server_and_an_asyncio_channel(native: bool) -> None:
+    pb2, pb2_grpc = modules()
+
+    class Echo(pb2_grpc.EchoServicer):  # type: ignore[misc,name-defined]
+        async def Say(self, request: Any, context: Any) -> Any:
+            return pb2.Answer(text=request.text, number=request.number)
+
+        async def Chat(self, request_iterator: Any, context: Any) -> Any:
+            async for request in request_iterator:
+                yield pb2.Answer(text=request.text, number=request.number)
+
+    async def main() -> None:
+        made: Any = rpc.attach(aio.server(), [Guard(allowed={"alice": True})], service=pb2, native=native)
+        pb2_grpc.add_EchoServicer_to_server(Echo(), made)
+        port = made.add_insecure_port("127.0.0.1:0")
+        await made.start()
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as inner:
+            channel: Any = rpc.attach(inner, [Rename(suffix=10)], service=pb2, native=native)
+            stub = pb2_grpc.EchoStub(channel)
+            assert (await stub.Say(ask())).number == 22
+            with pytest.raises(aio.AioRpcError) as caught:
+                await stub.Say(ask("mallory"))
+            assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+            assert [r.number async for r in stub.Chat(iter([ask(), ask(number=2)]))] == [22, 24]
+            assert channel.chain.state("Rename").longest == 2
+        await made.stop(None)
+        assert some(Cause, made.chain.state("Guard").ends) == {"REPLY": 2, "REJECT": 1}
+
+    asyncio.run(main())
+
+
+# ---------------------------------------------------------------- what does not fit
+
+
+def test_a_chain_that_does_not_fit_is_told_at_the_policys_line(port: int) -> None:
+    pb2, _ = modules()
+
+    def told(target: Any, elements: list[Any], **more: Any) -> str:
+        with pytest.raises(PolicyError) as caught:
+            rpc.attach(target, elements, service=pb2, **more)
+        return str(caught.value)
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, ThreadPoolExecutor(1) as pool:
+        text = told(channel, [Cache()])
+        assert "error[R007]: `Respond` cannot answer /demo.Echo/Many: its replies stream" in text
+        assert "policies.py:" in text
+        text = told(channel, [Tags()])
+        assert (
+            "error[R021]: a grpcio client sends the headers of /demo.Echo/Collect before its first request"
+            in text
+        )
+        assert 'rpc.headers.get("x-who")' in text
+        text = told(grpc.server(pool), [Again()], methods=["Say"])
+        assert "error[R020]: a grpcio server cannot send a request again: `Retry`" in text
+        text = told(channel, [Guard()], methods=["Sing"])
+        assert "no method `Sing`" in text
+        with pytest.raises(TypeError, match="a policy object is wanted"):
+            rpc.attach(channel, [Guard], service=pb2)
+        with pytest.raises(TypeError, match="channel or server"):
+            rpc.attach(object(), [Guard()], service=pb2)  # type: ignore[type-var]
+
+
+def test_services_are_named_in_several_ways(port: int, tmp_path: Path) -> None:
+    pb2, _ = modules()
+    proto = Path(__file__).with_name("echo.proto")
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for service, protos in (
+            (pb2, ()),
+            (pb2.DESCRIPTOR.services_by_name["Echo"], ()),
+            ("demo.Echo", [proto]),
+        ):
+            made: Any = rpc.attach(channel, [Guard()], service=service, protos=protos, native=False)
+            assert made.chain.binding.service.name == "demo.Echo"
+        for service, protos, words in (
+            ("demo.Echo", (), "protos="),
+            ("demo.Ecko", [proto], "no service demo.Ecko"),
+        ):
+            with pytest.raises(ProtoError, match=words):
+                rpc.attach(channel, [Guard()], service=service, protos=protos, native=False)
+        with pytest.raises(TypeError, match="generated module"):
+            rpc.attach(channel, [Guard()], service=7, native=False)
+
+
+# ---------------------------------------------------------------- recording and control
+
+
+def drive(stub: Any, calls: int) -> None:
+    """Calls of several kinds, some refused, on several threads."""
+
+    def one(number: int) -> None:
+        user = "mallory" if number % 5 == 0 else "alice"
+        try:
+            match number % 3:
+                case 0:
+                    stub.Say(ask(user, "secret" if number % 4 else "open", number))
+                case 1:
+                    list(stub.Many(ask(user, number=number)))
+                case _:
+                    list(stub.Chat(iter([ask(user, number=n) for n in range(number % 7)])))
+        except grpc.RpcError:
+            pass
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, range(calls)))
+
+
+def test_a_recorded_run_replays_on_the_interpreter(port: int, native: bool, tmp_path: Path) -> None:
+    stub, chain = attached(
+        port, [Chance(), Guard(allowed={"alice": True}, limit=60), Rename(suffix=3)], native
+    )
+    stub.Say(ask())
+    path = tmp_path / "run.log"
+    assert chain.record(path).under_way == 0
+    drive(stub, 90)
+    trailer = chain.end_record()
+    log = read(path)
+    assert log.complete, log.shortcomings
+    assert trailer.records == len(log.records) > 250
+    found = compare(log, RpcDecoder(log))
+    assert found.same, found
+    assert {p.name for p in log.policies} == {"Chance", "Guard", "Rename"}
+
+
+def test_recording_begins_and_ends_under_load(port: int, native: bool, tmp_path: Path) -> None:
+    stub, chain = attached(port, [Guard(allowed={"alice": True}), Chance()], native)
+    stopping = threading.Event()
+
+    def load() -> None:
+        while not stopping.is_set():
+            stub.Say(ask())
+
+    with ThreadPoolExecutor(4) as pool:
+        loads = [pool.submit(load) for _ in range(4)]
+        time.sleep(0.05)
+        chain.record(tmp_path / "run.log")
+        time.sleep(0.2)
+        chain.end_record()
+        stopping.set()
+    assert all(f.exception() is None for f in loads)
+    log = read(tmp_path / "run.log")
+    assert log.complete, log.shortcomings
+    guard = next(i for i, p in enumerate(log.policies) if p.name == "Guard")
+    assert sum(r.policy == guard for r in log.records) > 10
+
+
+def test_status_set_and_record_by_name(port: int, native: bool, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("transect.control.places.folder", lambda: tmp_path / "run")
+    stub, chain = attached(port, [Guard(allowed={"alice": True}), Rename()], native, name="shop")
+    try:
+        client = Client("rpc", "shop")
+        status = client.status()
+        assert (status["carrier"], status["native"], status["recording"]) == ("grpcio client", native, None)
+        assert [p["name"] for p in status["policies"]] == ["Guard", "Rename"]
+        assert client.set("limit", "1") == {"param": "Guard.limit", "before": "1000", "after": "1"}
+        log = tmp_path / "run.log"
+        client.record_start(log)
+        stub.Say(ask())
+        assert refused(lambda: stub.Say(ask()))[0] == "RESOURCE_EXHAUSTED"
+        with pytest.raises(Refused, match="records already"):
+            client.record_start(tmp_path / "other.log")
+        stopped = client.record_stop()
+        assert (stopped["records"], stopped["dropped"]) == (7, 0)
+        assert compare(read(log), RpcDecoder(read(log))).same
+        with pytest.raises(Refused, match="is there already"):
+            client.record_start(log)
+        with pytest.raises(Refused, match="no parameter `limits`"):
+            client.set("limits", "1")
+        with pytest.raises(Taken):
+            chain.listen("shop")
+    finally:
+        chain.close()
+    with pytest.raises(Unavailable, match="shop"):
+        Client("rpc", "shop").status()
