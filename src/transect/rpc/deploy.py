@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,7 @@ def deploy(
         replies=needs["response"] or needs["reply"],
         hooks=hook_numbers([element.program for element in binding.elements]),
         control=str(control),
+        parent=os.getpid(),
     )
     config = bootstrap(
         listen=chain.listen,

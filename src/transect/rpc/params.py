@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from transect.base.diagnostic import closest
 from transect.control.protocol import Refused
-from transect.core.codec import decode_state, encode_state
+from transect.core.codec import Reader, encode, stored
 from transect.core.ir import FieldKind, Program, StateField
 from transect.core.spelled import parse_value, show_value
 
@@ -39,10 +39,17 @@ class Param:
         """What makes of a state image the one with the value; `seen` gets the value before."""
 
         def change(image: bytes) -> bytes:
-            slots = decode_state(self.program.state, image)
-            seen(slots[self.field.name].value)
-            slots[self.field.name] = replace(slots[self.field.name], value=value)
-            return encode_state(self.program.state, slots)
+            # RPCs stand still meanwhile.  Only what comes before the field is read, which is little where parameters
+            # come first.
+            reader = Reader(image)
+            for f in stored(self.program.state):
+                start = reader.at
+                before = reader.value(f.type)
+                if f.name == self.field.name:
+                    seen(before)
+                    return image[:start] + encode(f.type, value) + image[reader.at :]
+                reader.integer(8)  # overflow
+            raise AssertionError(f"{self.program.name} keeps no field {self.field.name}")
 
         return change
 

@@ -186,5 +186,12 @@ def check(module: Path, binary: Binary) -> None:
         raise Unavailable(
             f"Envoy {binary.version}",
             f"{binary.path} does not fit the module: {'; '.join(found[:3])}{more}",
-            f"take the tested one: {INSTALL}, without --envoy",
+            _another(binary),
         )
+
+
+def _another(binary: Binary) -> str:
+    in_wheel = wheel_binary()
+    if in_wheel is not None and in_wheel != binary.path:
+        return f"take the one which was tested: --envoy {in_wheel}"
+    return f"take the one which was tested: {INSTALL}"

@@ -58,6 +58,7 @@ class Settings:
     replies: bool = True  # False: no element looks at replies, they pass as they come
     on_other: str = "reject"  # requests that are not gRPC; "pass" lets them walk around the chain
     control: str = ""  # path of the control socket
+    parent: int = 0  # process with which this Envoy ends, should it die without stopping it; needs `control`
     hooks: tuple[tuple[int, int, int], ...] = ()  # of each element, for the log: recording.hook_numbers
     record: str = ""  # path of a log that is written from the start
     record_room: int = 4 << 20  # bytes that wait for the disk; beyond, records are dropped and counted
@@ -75,6 +76,7 @@ class Settings:
             f"on_other {self.on_other}",
             *([] if self.replies else ["replies skip"]),
             *([f"control {self.control}"] if self.control else []),
+            *([f"parent {self.parent}"] if self.parent else []),
             *([f"record {self.record}", f"record_room {self.record_room}"] if self.record else []),
         ]
         assert not any("\n" in line for line in lines), lines

@@ -77,10 +77,6 @@ class Control:
         """
         self.ask("x", HEAD.pack(element), change)
 
-    def set(self, element: int, field: int, value: bytes) -> None:
-        """Set one field, encoded by its type, between two handler calls; not all chains have that."""
-        self.ask("v", HEAD.pack(element) + HEAD.pack(field) + value)
-
     def record(self, head: Callable[[Sequence[bytes], int], Path]) -> None:
         """Append all handler calls from now on to a log.
 

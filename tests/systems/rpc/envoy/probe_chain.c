@@ -169,9 +169,3 @@ int ts_chain_load(ts_chain *c, uint32_t element, const uint8_t *image, size_t si
     memcpy(&c->param, image, size);
     return 0;
 }
-
-int ts_chain_set(ts_chain *c, uint32_t element, uint32_t field, const uint8_t *value, size_t size) {
-    if (element != 1 || field != 0 || size != sizeof c->param) return -1;
-    memcpy(&c->param, value, size);
-    return 0;
-}

@@ -41,18 +41,14 @@ def test_status_counts_what_happened(running: Proxy, client: Client) -> None:
     assert status["causes"] == [4, 3, 0, 0, 0]
 
 
-def test_state_is_saved_and_loaded_and_a_parameter_is_set(running: Proxy) -> None:
+def test_state_is_saved_and_loaded(running: Proxy) -> None:
     door = running.control
     assert [e["name"] for e in door.description()["elements"]] == ["First", "Second"]
     assert door.save(1) == bytes(8)
-    door.set(1, 0, struct.pack("<q", 42))
-    assert door.save(1) == struct.pack("<q", 42)
     door.load(1, struct.pack("<q", -1))
     assert door.save(1) == struct.pack("<q", -1)
     with pytest.raises(ControlError, match="refuses"):
         door.load(1, b"short")
-    with pytest.raises(ControlError, match="refuses"):
-        door.set(0, 0, b"")
 
 
 def test_a_change_is_one_step_under_load(probe: Path, echo: tuple[int, Echo], tmp_path: Path) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import grpc
 import pytest
 
+from tests.parts import ROOT
 from tests.systems.rpc.envoy.kit import ECHO, Echo, channel, compiled, proxy
 from transect.base.unavailable import Unavailable
 from transect.emit.artifact import Artifact
 from transect.rpc.envoy import Endpoint, Module, Settings, bootstrap, build, check, find, start
 from transect.rpc.envoy.binary import problems, wheel_binary
-from transect.rpc.envoy.process import EnvoyFailed
+from transect.rpc.envoy.config import to_json
+from transect.rpc.envoy.process import SEARCH_PATH, EnvoyFailed
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
 
@@ -101,6 +105,41 @@ def test_a_module_of_another_chain_interface_is_not_loaded(modules: Path, tmp_pa
     )
     library = build(Artifact({"chain.c": source.encode()}), modules)
     assert "dynamic module" in failing(tmp_path, library).why.lower()
+
+
+ORPHAN = """
+import os, sys, time
+from pathlib import Path
+from tests.systems.rpc.envoy.kit import proxy
+with proxy(Path(sys.argv[1]), Path(sys.argv[2]), 1, parent=os.getpid()) as p:
+    print(p.envoy.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_it_does_not_outlive_whoever_started_it(probe: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ORPHAN, str(probe), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as starter:
+        assert starter.stdout is not None
+        pid = int(starter.stdout.readline())
+        starter.kill()
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+            return
+        time.sleep(0.05)
+    os.kill(pid, 9)
+    pytest.fail("Envoy runs on after its parent was killed")
+
+
+def test_a_configuration_is_validated_without_opening_anything(probe: Path, tmp_path: Path) -> None:
+    told = Settings(control=str(tmp_path / "door"), record=str(tmp_path / "log"))
+    config = bootstrap(listen=Endpoint(), upstream=Endpoint(port=1), modules=[Module(probe, told)])
+    path = tmp_path / "envoy.json"
+    path.write_bytes(to_json(config))
+    command = [str(find().path), "--mode", "validate", "--config-path", str(path)]
+    ran = subprocess.run(command, env={SEARCH_PATH: str(probe.parent)}, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["envoy.json"]
 
 
 # --- the module against the binary ----------------------------------------------------------------------------------
