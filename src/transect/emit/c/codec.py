@@ -86,8 +86,7 @@ def _writing(unit: Unit, t: Type, out: c.Expr, value: c.Expr) -> list[c.Stmt]:
             )
             return [c.Do(c.call("ts_write_bool", out, c.dot(value, "some"))), present]
         case TupleType() | StructType():
-            parts = [s for m, item in members(t) for s in write(unit, item, out, c.dot(value, m))]
-            return parts or [c.Do(c.Cast(c.VOID, out)), c.Do(c.Cast(c.VOID, value))]
+            return [s for m, item in members(t) for s in write(unit, item, out, c.dot(value, m))]
         case UnionType(cases=cases):
             kind = c.dot(value, "kind")
             result: list[c.Stmt] = [c.Do(c.call("ts_write_u8", out, c.Cast(c.U8, kind)))]
@@ -209,7 +208,7 @@ def _reader(unit: Unit, name: str, t: Type) -> c.Decl:
         c.assign(c.deref(c.Name("from")), c.Name("in")),
         c.Return(c.Name("value")),
     ]
-    return c.Function(name, value_type(unit, t), params, c.Block(tuple(body)), prefix="TS_INLINE")
+    return inline(name, value_type(unit, t), params, *body)
 
 
 def _is_scalar(t: Type) -> bool:

@@ -13,7 +13,8 @@ from typing import Any
 
 from transect.core.codec import Make, Reader, encode, record
 from transect.core.ir import FieldKind, Function, Program
-from transect.core.types import UnitType, ViewType
+from transect.core.rules import Scope
+from transect.core.types import DictType, OptionType, SeqType, Type, UnitType, ViewType
 from transect.emit.artifact import Artifact
 from transect.emit.c import tree as c
 from transect.emit.c.codec import read, write
@@ -232,6 +233,10 @@ class Requests:
     def load(self, image: bytes) -> None:
         self.data += b"i" + _sized(image)
 
+    def set(self, parameter: int, value: bytes) -> None:
+        """Set a parameter, by its place among the program's, to an encoded value."""
+        self.data += b"s" + _u32(parameter) + _sized(value)
+
     def show(self) -> None:
         """Ask for the state's image."""
         self.data += b"g"
@@ -266,19 +271,28 @@ def answered(data: bytes) -> bytes:
     return b"a" + _sized(data)
 
 
-def argument(program: Program, t: Any, value: Any) -> bytes:
+def argument(program: Program, t: Type, value: Any) -> bytes:
     """An argument's bytes; of a view, its fields in order."""
-    from transect.core.rules import Scope
 
-    if not isinstance(t, ViewType):
-        return encode(t, value)
+    def each(item: Type, values: Iterable[Any]) -> bytes:
+        return b"".join(argument(program, item, x) for x in values)
+
     scope = Scope(program)
-    if t.name not in scope.views:
-        return b""
-    out = b""
-    for member in scope.views[t.name].members:
-        out += argument(program, scope.member_type(t, member.name), getattr(value, member.name))
-    return out
+    match t:
+        case ViewType(name=name) if name not in scope.views:
+            return b""
+        case ViewType(name=name):
+            fields = [(scope.member_type(t, m.name), m.name) for m in scope.views[name].members]
+            return b"".join(argument(program, f, getattr(value, m)) for f, m in fields if f is not None)
+        case OptionType(item=item):
+            return b"\0" if value is None else b"\1" + argument(program, item, value)
+        case SeqType(item=item):
+            return _u32(len(value)) + each(item, value)
+        case DictType(key=key, value=held):
+            pairs = [each(key, (k,)) + each(held, (v,)) for k, v in value.items()]
+            return _u32(len(pairs)) + b"".join(pairs)
+        case _:
+            return encode(t, value)
 
 
 def _u32(x: int) -> bytes:

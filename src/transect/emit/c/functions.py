@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from transect.core import ir
@@ -12,6 +11,7 @@ from transect.emit.c.layout import value_type
 from transect.emit.c.names import Names
 from transect.emit.c.statements import Statements
 from transect.emit.c.unit import Unit
+from transect.emit.c.unused import used
 
 _TAKEN = ("self", "local", "call")
 
@@ -60,64 +60,3 @@ def reachable(program: ir.Program) -> tuple[ir.Function, ...]:
         if function in program.handlers or function.name in wanted:
             wanted |= {node.function for node in nodes(function) if isinstance(node, ir.Call)}
     return tuple(f for f in program.functions if f.name in wanted)
-
-
-# ---------------------------------------------------------------- what is not used
-
-
-def used(params: Iterable[c.Var], body: tuple[c.Stmt, ...]) -> tuple[c.Stmt, ...]:
-    """The body, with a `(void)x;` for each parameter and variable that nothing reads."""
-    read = {name for s in body for name in _read(s)}
-    unused = [_void(p.name) for p in params if p.name not in read]
-    return (*unused, *_noted(body, read))
-
-
-def _void(name: str) -> c.Stmt:
-    return c.Do(c.Cast(c.VOID, c.Name(name)))
-
-
-def _read(node: object) -> Iterator[str]:
-    match node:
-        case c.Name(name=name):
-            yield name
-        case c.Assign(op="=", target=target, value=value):
-            yield from _read(value)
-            if not _own(target):
-                yield from _read(target)
-        case _:
-            for child in c.children(node):
-                yield from _read(child)
-
-
-def _own(target: c.Expr) -> bool:
-    """Whether an assignment changes a variable itself, or a part of it."""
-    match target:
-        case c.Name():
-            return True
-        case c.Member(base=base, arrow=False):
-            return _own(base)
-        case _:
-            return False
-
-
-def _noted(body: tuple[c.Stmt, ...], read: set[str]) -> tuple[c.Stmt, ...]:
-    out: list[c.Stmt] = []
-    for s in body:
-        out.append(_within(s, read))
-        if isinstance(s, c.Var) and s.name not in read:
-            out.append(_void(s.name))
-    return tuple(out)
-
-
-def _within(s: c.Stmt, read: set[str]) -> c.Stmt:
-    match s:
-        case c.Block(body=body):
-            return c.Block(_noted(body, read))
-        case c.If(then=then, orelse=orelse):
-            last = _within(orelse, read) if orelse is not None else None
-            assert last is None or isinstance(last, c.Block | c.If), "of the same kind"
-            return replace(s, then=c.Block(_noted(then.body, read)), orelse=last)
-        case c.For(body=body) | c.While(body=body):
-            return replace(s, body=c.Block(_noted(body.body, read)))
-        case _:
-            return s

@@ -45,6 +45,7 @@ from transect.core.types import (
 from transect.emit.c import tree as c
 from transect.emit.c.names import Names, snake
 from transect.emit.c.unit import Unit
+from transect.emit.c.unused import used
 
 MAX_NAME = 60  # characters; longer names of types are cut and numbered
 
@@ -477,4 +478,4 @@ def pointer_to_const(t: c.CType) -> c.CType:
 
 
 def inline(name: str, returns: c.CType, params: tuple[c.Var, ...], *body: c.Stmt) -> c.Function:
-    return c.Function(name, returns, params, c.Block(body), prefix="TS_INLINE")
+    return c.Function(name, returns, params, c.Block(used(params, body)), prefix="TS_INLINE")

@@ -88,7 +88,7 @@ class Statements(Expressions):
     def block(self, block: Block) -> tuple[c.Stmt, ...]:
         out: list[c.Stmt] = []
         for s in block:
-            if not isinstance(s, ir.Pass):
+            if s.span.line and not isinstance(s, ir.Pass):
                 out.append(c.At(s.span.path, s.span.line))
             out.extend(self.statement(s))
         return tuple(out)

@@ -215,8 +215,7 @@ class Access:
         remove = c.Do(self._raw("remove", TABLE, key))
         body = (self._found_first(), self._no_entry(), result, remove, c.Return(c.Name("result")))
         params = (c.Var("call", c.pointer("ts_call")), *self._params())
-        unused = c.Do(c.Cast(c.VOID, c.Name("call")))
-        return inline(name, self._entry_option(), params, unused, *body)
+        return inline(name, self._entry_option(), params, *body)
 
     # --- changing
 

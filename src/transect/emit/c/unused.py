@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What compilers warn of when nobody reads it: parameters and variables, each told so by a `(void)x;`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from transect.emit.c import tree as c
+
+
+def used(params: Iterable[c.Var], body: tuple[c.Stmt, ...]) -> tuple[c.Stmt, ...]:
+    """The body, with a `(void)x;` for each parameter and variable that nothing reads."""
+    read = {name for s in body for name in _read(s)}
+    unused = [_void(p.name) for p in params if p.name not in read]
+    return (*unused, *_noted(body, read))
+
+
+def _void(name: str) -> c.Stmt:
+    return c.Do(c.Cast(c.VOID, c.Name(name)))
+
+
+def _read(node: object) -> Iterator[str]:
+    match node:
+        case c.Name(name=name):
+            yield name
+        case c.Assign(op="=", target=target, value=value):
+            yield from _read(value)
+            if not _own(target):
+                yield from _read(target)
+        case _:
+            for child in c.children(node):
+                yield from _read(child)
+
+
+def _own(target: c.Expr) -> bool:
+    """Whether an assignment changes a variable itself, or a part of it."""
+    match target:
+        case c.Name():
+            return True
+        case c.Member(base=base, arrow=False):
+            return _own(base)
+        case _:
+            return False
+
+
+def _noted(body: tuple[c.Stmt, ...], read: set[str]) -> tuple[c.Stmt, ...]:
+    out: list[c.Stmt] = []
+    for s in body:
+        out.append(_within(s, read))
+        if isinstance(s, c.Var) and s.name not in read:
+            out.append(_void(s.name))
+    return tuple(out)
+
+
+def _within(s: c.Stmt, read: set[str]) -> c.Stmt:
+    match s:
+        case c.Block(body=body):
+            return c.Block(_noted(body, read))
+        case c.If(then=then, orelse=orelse):
+            last = _within(orelse, read) if orelse is not None else None
+            assert last is None or isinstance(last, c.Block | c.If), "of the same kind"
+            return replace(s, then=c.Block(_noted(then.body, read)), orelse=last)
+        case c.For(body=body) | c.While(body=body):
+            return replace(s, body=c.Block(_noted(body.body, read)))
+        case _:
+            return s
