@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.rpc.elements import ELEMENTS, STREAMING, source
+from tests.unit.rpc.elements import ELEMENTS, HEAD, STREAMING, source
 from tests.unit.rpc.native_driver import NativeChain, build
+from tests.unit.rpc.random_elements import element
 from tests.unit.rpc.wire_samples import Maker, service
 from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_text
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.part("rpc"), pytest.mark.needs("grpcio")]
 
 UNARY_CHAINS = (
     ("Acl", "Limit", "Mutate", "Cache", "Log"),
-    ("Tags", "Prices", "Fault", "Remember"),
+    ("Tags", "Prices", "Fault", "Route", "Remember"),
     ("Oneof", "Cache", "Mutate", "Remember", "Header"),
     ("Odd", "Mutate", "Log"),
 )
@@ -76,8 +77,8 @@ class Run:
     images: list[bytes] = field(default_factory=list)
 
 
-def bound(names: tuple[str, ...], methods: tuple[str, ...]) -> Binding:
-    compiled = compile_text(source(names))
+def bound(names: tuple[str, ...], methods: tuple[str, ...], text: str = "") -> Binding:
+    compiled = compile_text(text or source(names))
     assert not compiled.diagnostics.failed, [str(d) for d in compiled.diagnostics]
     programs = {p.name: p for p in compiled.programs}
     diagnostics = Diagnostics()
@@ -196,6 +197,15 @@ def test_three_ways_of_running_a_chain_agree(
     assert any(said[2].message is not None for said in run.said if said[1] == "request") == (
         "Mutate" in names or "Oneof" in names
     )
+
+
+@pytest.mark.needs("gcc")
+def test_random_elements_mean_the_same_in_three_ways(tmp_path: Path, fuzz_seconds: float) -> None:
+    seed, until, names = 0, time.monotonic() + fuzz_seconds, ("R0", "R1", "R2", "R3", "R4", "R5")
+    while seed < 2 or time.monotonic() < until:
+        text = HEAD + "".join(element(100 * seed + i, name) for i, name in enumerate(names))
+        compare(bound(names, ("Say",), text), tmp_path / str(seed), list(script(seed, ("Say",), 250)))
+        seed += 1
 
 
 @pytest.mark.needs("gcc")

@@ -4,8 +4,8 @@
 HEAD = """
 from enum import IntEnum
 from transect.lang import (
-    as_float, Counter, Duration, Instant, Local, Map, Mapping, Param, Sequence, Tally, blob, counter, local, lru, ms, now, param,
-    rand, rand_below, table, tally, text, trace, u64,
+    Counter, Duration, Instant, Local, Map, Mapping, Param, Sequence, Tally, as_float, as_int, blob, counter, local,
+    lru, ms, now, ns, param, rand, rand_below, table, tally, text, trace, u64,
 )
 from transect.rpc import Cause, Code, Element, Forward, Message, Outcome, Reject, Respond, Retry, Rpc, Verdict
 
@@ -166,6 +166,14 @@ class Fault(Element):
     def response(self, rpc: Rpc[Ask, Answer]) -> Verdict:
         if rand() < 0.1:
             return Reject(Code.INTERNAL, "bad luck")
+        return Forward()
+''',
+    "Route": '''
+class Route(Element):
+    """Names a route now and then."""
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        if rpc.msg.i64 > 2:
+            return Forward(to=rpc.msg.user, after=ms(-5))
         return Forward()
 ''',
     "Tags": '''

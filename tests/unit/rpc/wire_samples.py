@@ -79,8 +79,9 @@ class Maker:
         return bytes(out)
 
     def broken(self, name: str) -> bytes:
-        """A message, mutated in half of the cases."""
-        data = bytearray(self.message(name))
+        """A message, now and then a large one, mutated in half of the cases."""
+        pieces = 60 if self.random.random() < 0.02 else 1
+        data = bytearray(b"".join(self.message(name) for _ in range(pieces)))
         if data and self.random.random() < 0.5:
             for _ in range(self.random.randrange(1, 4)):
                 self._mutate(data)
