@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An access list on field 1 of the request (a text), as one would write it in C for this Envoy: a filter of its own, without
- * chain, streams or carrier.  It waits for the end of the request, reads the field, rejects or lets pass.  -DSLOW spins for
- * 60 µs besides: what the benchmark must not let pass.
+/* An access list on field 1 of the request (a text), as one would write it in C for this Envoy: a filter of its own,
+ * without chain, streams or carrier.  It waits for the end of the request, reads the field, rejects or lets pass.  -DSLOW
+ * spins for 60 µs besides: what the benchmark must not let pass.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -159,7 +159,8 @@ EXPORT int HOOK(http_filter_request_body)(void *envoy, const void *filter, bool 
         data = (const uint8_t *)chunk.data;
         size = chunk.size;
     } else {
-        if (before + CALLBACK(http_get_body_size)(envoy, RECEIVED_REQUEST) > sizeof whole) return reject(envoy, "8", "large");
+        size_t more = CALLBACK(http_get_body_size)(envoy, RECEIVED_REQUEST);
+        if (before + more > sizeof whole) return reject(envoy, "8", "large");
         size = copy(envoy, BUFFERED_REQUEST, whole);
         size += copy(envoy, RECEIVED_REQUEST, whole + size);
     }

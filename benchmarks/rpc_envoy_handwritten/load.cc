@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // An echo server and a client over raw bytes:
 //   load PORT                  serves until it is killed
-//   load METHOD BODY PORT…     reads lines `WHICH CALLS`, makes so many calls, one after the other, of that port, and says the
-//                              median latency in microseconds, or the status of the first call that failed
+//   load METHOD BODY PORT…     reads lines `WHICH CALLS`, makes so many calls of that port, one after the other, and says
+//                              the median latency in microseconds, or the status of the last call that failed
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>

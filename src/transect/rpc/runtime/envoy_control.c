@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "envoy_module.h"
@@ -53,8 +52,9 @@ static int status(struct config *c, struct bytes *to) {
     struct totals *t = &c->totals;
     uint64_t records, dropped;
     struct { const char *name; _Atomic uint64_t *value; } plain[] = {
-        {"rpcs", &t->rpcs}, {"entered", &t->entered}, {"requests", &t->requests}, {"responses", &t->responses}, {"finishes", &t->finishes},
-        {"rewritten", &t->rewritten}, {"delayed", &t->delayed}, {"compressed", &t->compressed},
+        {"rpcs", &t->rpcs}, {"entered", &t->entered}, {"requests", &t->requests},
+        {"responses", &t->responses}, {"finishes", &t->finishes}, {"rewritten", &t->rewritten},
+        {"delayed", &t->delayed}, {"compressed", &t->compressed},
         {"malformed", &t->malformed}, {"bad_headers", &t->bad_headers}, {"refused", &t->refused},
     };
     recorder_counts(c->recorder, &records, &dropped);
@@ -124,7 +124,7 @@ static void end_recording(struct config *c, struct bytes *to) {
 static int answer(struct config *c, const uint8_t *r, size_t size, struct bytes *to) {
     switch (size ? r[0] : 0) {
     case 's': return status(c, to);
-    case 'd': return print(to, "%s", ""), bytes_add(to, ts_chain_description, strlen(ts_chain_description)), 1;
+    case 'd': return bytes_add(to, ts_chain_description, strlen(ts_chain_description)), 1;
     case 'g': return size == 5 && save(c, get32(r + 1), to);
     case 'p': return size >= 5 && ts_chain_load(c->chain, get32(r + 1), r + 5, size - 5) == 0;
     case 'R': return end_recording(c, to), 1;
@@ -255,23 +255,13 @@ static int listen_on(const char *path) {
     return -1;
 }
 
-/* Signals of the process are Envoy's business, not this thread's. */
-static int start_thread(struct keeper *k) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int started = pthread_create(&k->thread, NULL, keep_door, k) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
-}
-
 struct keeper *keeper_new(struct config *config) {
     struct keeper *k = calloc(1, sizeof *k);
     if (!k) abort();
     k->config = config;
     k->listener = listen_on(config->control);
     if (k->listener >= 0 && pipe2(k->stop, O_CLOEXEC) == 0) {
-        if (start_thread(k)) return k;
+        if (start_thread(&k->thread, keep_door, k)) return k;
         close(k->stop[0]);
         close(k->stop[1]);
     }

@@ -106,6 +106,12 @@ struct stream {
     _Alignas(16) uint8_t state[];
 };
 
+/* envoy_config.c */
+struct config *config_new(struct envoy_buffer text);
+void config_free(struct config *config);
+int has_name(const struct names *names, const char *data, size_t size);
+int start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
+
 /* envoy_carrier.c */
 void ask_chain(struct stream *s, int reply, ts_slice message, struct ts_verdict *out);
 void tell_chain(struct stream *s, int code, enum ts_cause cause);

@@ -85,7 +85,7 @@ struct recorder *recorder_new(const struct config *config) {
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->filled, NULL);
     pthread_cond_init(&r->written, NULL);
-    if (pthread_create(&r->thread, NULL, keep_log, r) == 0) return r;
+    if (start_thread(&r->thread, keep_log, r)) return r;
     free(r);
     return NULL;
 }

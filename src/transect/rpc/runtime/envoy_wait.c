@@ -101,7 +101,7 @@ struct clock *clock_new(void) {
     pthread_cond_init(&c->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&c->lock, NULL);
-    if (pthread_create(&c->thread, NULL, keep_time, c) == 0) return c;
+    if (start_thread(&c->thread, keep_time, c)) return c;
     free(c);
     return NULL;
 }

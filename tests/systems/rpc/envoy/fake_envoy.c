@@ -322,6 +322,14 @@ static void run_events(void) {
     }
 }
 
+static struct envoy_buffer text(const char *from) {
+    return (struct envoy_buffer){from, strlen(from)};
+}
+
+static void set(struct filter *f, enum envoy_headers map, const char *name, const char *value) {
+    CALLBACK(http_set_header)(f, map, text(name), text(value));
+}
+
 /* --- the filter manager ------------------------------------------------------------------------------------------- */
 
 static void flush(struct direction *d) {
@@ -357,7 +365,8 @@ static void deliver(struct filter *f, int reply, const char *data, size_t size, 
         cut(&chunk, size);
     }
     d->received = chunk;
-    int status = reply ? HOOK(http_filter_response_body)(f, f->module, end) : HOOK(http_filter_request_body)(f, f->module, end);
+    int status = reply ? HOOK(http_filter_response_body)(f, f->module, end)
+                       : HOOK(http_filter_request_body)(f, f->module, end);
     chunk = d->received;
     d->received = (struct body){0};
     if (!f->over) {
@@ -380,8 +389,9 @@ static void trailers(struct filter *f, int reply) {
     struct direction *d = reply ? &f->response : &f->request;
     d->ended = d->trailers = 1;
     f->maps[reply ? RESPONSE_TRAILERS : REQUEST_TRAILERS].there = 1;
-    if (reply) CALLBACK(http_set_header)(f, RESPONSE_TRAILERS, (struct envoy_buffer){"grpc-status", 11}, (struct envoy_buffer){"0", 1});
-    int status = reply ? HOOK(http_filter_response_trailers)(f, f->module) : HOOK(http_filter_request_trailers)(f, f->module);
+    if (reply) set(f, RESPONSE_TRAILERS, "grpc-status", "0");
+    int status = reply ? HOOK(http_filter_response_trailers)(f, f->module)
+                       : HOOK(http_filter_request_trailers)(f, f->module);
     if (f->over) return;
     d->moving = status == TRAILERS_CONTINUE;
     if (status == TRAILERS_CONTINUE) flush(d);
@@ -456,8 +466,8 @@ static struct filter *begin(const void *config) {
     f->module = HOOK(http_filter_new)(config, f);
     f->maps[REQUEST_HEADERS].there = 1;
     const char *path = f->declared ? "/t.Echo/Stream" : "/t.Echo/Echo";
-    CALLBACK(http_set_header)(f, REQUEST_HEADERS, (struct envoy_buffer){":path", 5}, (struct envoy_buffer){path, strlen(path)});
-    CALLBACK(http_set_header)(f, REQUEST_HEADERS, (struct envoy_buffer){"content-type", 12}, (struct envoy_buffer){"application/grpc", 16});
+    set(f, REQUEST_HEADERS, ":path", path);
+    set(f, REQUEST_HEADERS, "content-type", "application/grpc");
     int status = HOOK(http_filter_request_headers)(f, f->module, false);
     CHECK((status == HEADERS_CONTINUE) == f->declared);
     f->request.headers_gone = f->request.moving = status == HEADERS_CONTINUE;
@@ -483,7 +493,7 @@ static void server_step(struct filter *f) {
     if (!f->server_began) {
         f->server_began = 1;
         f->maps[RESPONSE_HEADERS].there = 1;
-        CALLBACK(http_set_header)(f, RESPONSE_HEADERS, (struct envoy_buffer){"content-type", 12}, (struct envoy_buffer){"application/grpc", 16});
+        set(f, RESPONSE_HEADERS, "content-type", "application/grpc");
         int status = HOOK(http_filter_response_headers)(f, f->module, false);
         CHECK((status == HEADERS_CONTINUE) == f->declared);
         f->response.headers_gone = f->response.moving = status == HEADERS_CONTINUE;
@@ -510,14 +520,15 @@ static void judge(const struct filter *f) {
         return;
     }
     int code = f->status;
-    if (code < 0 && CALLBACK(http_get_header)((void *)f, RESPONSE_TRAILERS, (struct envoy_buffer){"grpc-status", 11}, &status, 0, &count))
+    if (code < 0 && CALLBACK(http_get_header)((void *)f, RESPONSE_TRAILERS, text("grpc-status"), &status, 0, &count))
         code = number(status.data, status.size);
-    if (code != f->expected_code || out->size > f->expected.size || (out->size && memcmp(out->data, f->expected.data, out->size)) ||
-        (f->expected_code != 7 && f->expected_code != 3 && out->size != f->expected.size)) {
+    int cut = f->expected_code == 7 || f->expected_code == 3; /* replies to earlier requests may be under way */
+    if (code != f->expected_code || out->size > f->expected.size || (!cut && out->size != f->expected.size) ||
+        (out->size && memcmp(out->data, f->expected.data, out->size))) {
         size_t same = 0;
         while (same < out->size && same < f->expected.size && out->data[same] == f->expected.data[same]) same++;
-        fprintf(stderr, "status %d instead of %d; %zu bytes instead of %zu, of which %zu are right\n", code, f->expected_code,
-                out->size, f->expected.size, same);
+        fprintf(stderr, "status %d instead of %d; %zu bytes instead of %zu, of which %zu are right\n", code,
+                f->expected_code, out->size, f->expected.size, same);
         abort();
     }
 }
@@ -531,7 +542,8 @@ static void end(struct filter *f) {
             free(f->maps[m].names[i]);
             free(f->maps[m].values[i]);
         }
-    struct body all[] = {f->request.buffered, f->request.out, f->response.buffered, f->response.out, f->script, f->expected};
+    struct body all[] = {f->request.buffered,  f->request.out, f->response.buffered,
+                         f->response.out, f->script, f->expected};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i].data);
     free(f);
 }
@@ -555,7 +567,7 @@ int main(int argc, char **argv) {
     CHECK(argc == 3 && strcmp(HOOK(program_init)(), ENVOY_ABI_VERSION) == 0);
     state = (uint64_t)atoi(argv[1]) * 977 + 1;
     int left = atoi(argv[2]), running = 0;
-    const void *config = HOOK(http_filter_config_new)(NULL, (struct envoy_buffer){"", 0}, (struct envoy_buffer){settings, sizeof settings - 1});
+    const void *config = HOOK(http_filter_config_new)(NULL, text(""), text(settings));
     CHECK(config);
     struct filter *filters[AT_ONCE] = {0};
     do {
