@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -168,16 +167,6 @@ def test_every_folder_of_the_package_has_its_place_among_the_layers() -> None:
 )
 def test_a_file_says_its_licence(name: str, head: str, expected: str | None) -> None:
     assert complaint(name, head) == expected
-
-
-@pytest.mark.part("wheel")
-def test_the_wheel_ships_every_file_of_the_package(tmp_path: Path) -> None:
-    done = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    tracked = run("git", "ls-files", "src/transect").stdout.splitlines()
-    expected = {name.removeprefix("src/") for name in tracked if (ROOT / name).is_file()}
-    assert expected - set(zipfile.ZipFile(wheel).namelist()) == set()
 
 
 @pytest.mark.part("docs")
