@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from transect.core.node import node
 
-@dataclass(frozen=True, slots=True)
+
+@node
 class IntType:
     """`int` (64, signed), `u64` (64, unsigned); fewer bits are storage only: loads widen to `int`, stores truncate."""
 
@@ -16,41 +17,41 @@ class IntType:
     signed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class BoolType:
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class FloatType:
     """IEEE 754 binary64."""
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class TextType:
     """Valid UTF-8.  `bound` is in bytes; None: a slice of a message or a constant, of any length."""
 
     bound: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class BytesType:
     """`bound` is in bytes; None: a slice of a message or a constant, of any length."""
 
     bound: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class InstantType:
     """Nanoseconds since an epoch of the runtime's choice (signed 64 bits)."""
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class DurationType:
     """Nanoseconds (signed 64 bits)."""
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class EnumType:
     """An integer with named values.  `open`: other values may come from outside (a `match` then needs `case _`)."""
 
@@ -59,7 +60,7 @@ class EnumType:
     open: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class StructField:
     name: str
     type: Type
@@ -67,7 +68,7 @@ class StructField:
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class StructType:
     """A value: reading, binding and passing copy."""
 
@@ -78,19 +79,19 @@ class StructType:
         return next((f for f in self.fields if f.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class TupleType:
     items: tuple[Type, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class OptionType:
     """`T | None`; never nested."""
 
     item: Type
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class UnionType:
     """One of several structs, told apart by their names: a hook's verdict."""
 
@@ -98,7 +99,7 @@ class UnionType:
     cases: tuple[StructType, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class ViewType:
     """A reference to outside data, valid for one call.  The fields are in `Program.views[name]`; views may recur."""
 
@@ -106,19 +107,19 @@ class ViewType:
     arguments: tuple[Type, ...] = ()  # Rpc[Ask, Answer]
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class KeyType:
     """A stratum's own identity (`Client`, `Task`): comparable, hashable, usable as a key, otherwise opaque."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class UnitType:
     """The type of `None` as a result."""
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class SetType:
     """A local set; at most `bound` members; iterated in order of first insertion."""
 
@@ -126,14 +127,14 @@ class SetType:
     bound: int | None = None  # None: bounded by the outside data it was made from
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class SeqType:
     """A sequence of outside data: a repeated field of a view, `waiting`."""
 
     item: Type
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class DictType:
     """A map of outside data: a map field of a view."""
 
@@ -148,7 +149,7 @@ class TableKind(StrEnum):
     ORDERED = "ordered"  # iterated by ascending key
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class TableType:
     kind: TableKind
     key: Type
@@ -156,18 +157,18 @@ class TableType:
     capacity: int  # entries
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class ArrayType:
     item: Type
     length: int
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class CounterType:
     """Counts up; read by the operator, not by verdicts."""
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class HistogramType:
     """Observations in powers-of-two buckets; read by the operator, not by verdicts."""
 
@@ -214,7 +215,7 @@ class Sync(StrEnum):
     STRONG = "strong"
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Options:
     """How a state field lives: where, how copies of it agree, whether it survives.  Part of the schema hash."""
 

@@ -70,8 +70,8 @@ class PState(runtime.State):
         if outside.rand() < self.rate and (not rpc.msg.user.startswith('x')):
             return Reject(Code.UNAVAILABLE, '{} {:d} {{{}}}'.format(rpc.msg.user, rpc.msg.level, self.total))
         self.calls.add(1)
-        value = wrap(middle(rpc.msg.n, 3) * 2 - 1)
-        local.mine = wrap(local.mine + value)
+        before = local.mine
+        local.mine = wrap(before + (middle(rpc.msg.n, 3) * 2 - 1))
         self.word = shift_left_u64(self.word, 3) ^ wrap_u64(local.mine)
         if size(rpc.msg.user) <= 4:
             self.last = rpc.msg.user

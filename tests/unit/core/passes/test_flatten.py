@@ -120,7 +120,7 @@ def test_an_operand_that_nothing_changes_stays_in_place() -> None:
     )
 
 
-def test_a_value_comes_before_its_place_and_a_key_before_what_is_added() -> None:
+def test_a_value_comes_before_its_place_and_what_was_there_before_what_is_added() -> None:
     check(
         """
         self.seen[self._bump(1)] = self._bump(2)
@@ -131,8 +131,9 @@ def test_a_value_comes_before_its_place_and_a_key_before_what_is_added() -> None
         let t1 = @_bump(2)
         let t2 = @_bump(1)
         store .seen[t2] = t1
+        let before = .served.total(client)
         let t3 = @_bump(3)
-        update .served[client] + t3
+        store .served[client] = (before + t3)
         let t4 = @_bump(4)
         remove .seen[t4]
         """,
