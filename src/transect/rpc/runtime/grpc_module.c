@@ -34,19 +34,15 @@ static void chain_dealloc(PyObject *object) {
 
 /* The state's image, in memory of PyMem_Malloc; NULL with an exception. */
 static uint8_t *image_of(struct chain_object *self, uint32_t element, size_t *size) {
-    uint8_t *image = NULL;
-    size_t room = 0;
-    while ((*size = ts_chain_save(self->chain, element, image, room)) > room) {
+    size_t room = 256;
+    uint8_t *image = PyMem_Malloc(room);
+    while (image && (*size = ts_chain_save(self->chain, element, image, room)) > room) {
+        PyMem_Free(image);
         room = *size;
-        uint8_t *grown = PyMem_Realloc(image, room);
-        if (!grown) {
-            PyMem_Free(image);
-            PyErr_NoMemory();
-            return NULL;
-        }
-        image = grown;
+        image = PyMem_Malloc(room);
     }
-    return image ? image : PyMem_Malloc(1);
+    if (!image) PyErr_NoMemory();
+    return image;
 }
 
 static PyObject *image_bytes(struct chain_object *self, uint32_t element) {
