@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The native chain under the sanitizers, and its fixed C under every warning."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.test_chain import bound, user
+from tests.unit.rpc.native_driver import NativeChain, build
+from tests.unit.rpc.wire_samples import Maker, service
+from transect.lang.tape import GivenTape
+from transect.rpc.build import C_RUNTIME, RPC_RUNTIME
+from transect.rpc.chain import emit_chain
+from transect.rpc.python_chain import Action
+from transect.rpc.views import PlainHeaders
+
+pytestmark = [pytest.mark.needs("grpcio"), pytest.mark.needs("gcc")]
+
+ALL = ("Acl", "Limit", "Mutate", "Tags", "Prices", "Cache", "Log", "Remember")
+
+
+@pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
+def test_threads_share_a_chain_without_a_race_or_a_leak(sanitizer: str, tmp_path: Path) -> None:
+    emit_chain(bound(ALL, ("Say",))).write(tmp_path)
+    rng, maker = random.Random(1), Maker(1, service("sample.Sample").messages)
+    some = [user(rng) for _ in range(100)] + [maker.broken("sample.Ask") for _ in range(100)]
+    (tmp_path / "messages").write_bytes(b"".join(bytes((len(m),)) + m for m in some if len(m) < 256))
+    flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={sanitizer}", f"-I{tmp_path}", "-pthread"]
+    sources = [str(tmp_path / "chain.c"), str(Path(__file__).with_name("threads.c"))]
+    subprocess.run(["gcc", *flags, *sources, "-o", tmp_path / "threads"], check=True)
+    done = subprocess.run(
+        [tmp_path / "threads", tmp_path / "messages"], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) > 4 * 4000, "each RPC calls some hook"
+
+
+@pytest.mark.parametrize("header", ["scan.h", "map.h", "rewrite.h", "elements.h"])
+def test_the_fixed_code_compiles_without_a_warning(header: str, tmp_path: Path) -> None:
+    (tmp_path / "unit.c").write_text(f'#include "{header}"\nint nothing;\n')
+    flags = [
+        "-std=c11",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Wconversion",
+        "-Wshadow",
+        "-Werror",
+        "-Wno-unused-function",
+    ]
+    include = [f"-I{RPC_RUNTIME}", f"-I{C_RUNTIME}"]
+    subprocess.run(["gcc", *flags, *include, "-c", "unit.c"], cwd=tmp_path, check=True)
+
+
+def test_the_description_says_what_runs(tmp_path: Path) -> None:
+    binding = bound(("Acl", "Log"), ("Say",))
+    chain = NativeChain(build(binding, tmp_path))
+    found = json.loads(chain.description)
+    assert found["service"] == "sample.Sample"
+    assert [(e["name"], e["hash"]) for e in found["elements"]] == [
+        (e.name, e.program.source_hash) for e in binding.elements
+    ]
+    assert found["elements"][0]["fields"] == [{"name": "allowed", "type": "Map[str, bool]", "kind": "state"}]
+    assert found["methods"] == [
+        {"path": "/sample.Sample/Say", "client_streams": False, "server_streams": False}
+    ]
+    assert found["needs"] == {
+        "request": True,
+        "reply": True,
+        "headers": True,
+        "trailers": True,
+        "response": True,
+        "finish": True,
+    }
+    chain.close()
+
+
+def test_a_chain_of_no_elements_passes_everything(tmp_path: Path) -> None:
+    chain = NativeChain(build(bound((), ("Say",)), tmp_path))
+    rpc = chain.rpc("/sample.Sample/Say", "", PlainHeaders(), GivenTape())
+    assert rpc.request(b"\x07").action is Action.FORWARD
+    assert rpc.response(b"\x07").message is None
+    rpc.finish(0, 0, 1)
+    chain.close()
+
+
+def test_what_a_chain_does_not_cover_is_as_asked(tmp_path: Path) -> None:
+    for pass_unknown, action in ((False, Action.REJECT), (True, Action.FORWARD)):
+        folder = tmp_path / str(pass_unknown)
+        chain = NativeChain(build(bound(("Acl",), ("Say",)), folder, pass_unknown=pass_unknown))
+        rpc = chain.rpc("/sample.Sample/Chat", "", PlainHeaders(), GivenTape())
+        assert rpc.request(b"").action is action
+        rpc.finish(0, 0, 1)
+        chain.close()
+
+
+def test_a_large_map_with_repeated_keys_is_read_whole(tmp_path: Path) -> None:
+    """100,000 entries, half of the keys twice: time and memory stay linear."""
+    binding = bound(("Prices",), ("Say",))
+    chain = NativeChain(build(binding, tmp_path))
+    entry = lambda key, value: b"\xc2\x01" + bytes((len(key) + 4, 10, len(key))) + key + bytes((16, value))  # noqa: E731
+    keys = [str(n % 50_000).encode() for n in range(100_000)]
+    data = b"".join(entry(key, n % 100) for n, key in enumerate(keys)) + b"\x0a\x01" + b"7"
+    rpc = chain.rpc("/sample.Sample/Say", "", PlainHeaders(), GivenTape())
+    assert rpc.request(data).action is Action.FORWARD
+    rpc.finish(0, 0, 1)
+    chain.close()
