@@ -100,13 +100,15 @@ def test_what_a_chain_does_not_cover_is_as_asked(tmp_path: Path) -> None:
         chain.close()
 
 
+def price(key: bytes, value: int) -> bytes:
+    """An entry of `prices`."""
+    return b"\xc2\x01" + bytes((len(key) + 4, 10, len(key))) + key + bytes((16, value))
+
+
 def test_a_large_map_with_repeated_keys_is_read_whole(tmp_path: Path) -> None:
     """100,000 entries, half of the keys twice: time and memory stay linear."""
-    binding = bound(("Prices",), ("Say",))
-    chain = NativeChain(build(binding, tmp_path))
-    entry = lambda key, value: b"\xc2\x01" + bytes((len(key) + 4, 10, len(key))) + key + bytes((16, value))  # noqa: E731
-    keys = [str(n % 50_000).encode() for n in range(100_000)]
-    data = b"".join(entry(key, n % 100) for n, key in enumerate(keys)) + b"\x0a\x01" + b"7"
+    chain = NativeChain(build(bound(("Prices",), ("Say",)), tmp_path))
+    data = b"".join(price(str(n % 50_000).encode(), n % 100) for n in range(100_000))
     rpc = chain.rpc("/sample.Sample/Say", "", PlainHeaders(), GivenTape())
     assert rpc.request(data).action is Action.FORWARD
     rpc.finish(0, 0, 1)
