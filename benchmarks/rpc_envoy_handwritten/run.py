@@ -164,12 +164,18 @@ def main() -> None:
             samples = interleaved(it.side(0), it.side(1), ROUNDS)
             toy = interleaved(it.side(2), it.side(1), ROUNDS // 2)
             alone = interleaved(it.side(1), it.side(3), ROUNDS // 2)
-            version = str(find())
+            binary = find()
     fails = not all(
         the_claim.targets[key].met(sorted(values)[len(values) // 2]) for key, values in toy.values.items()
     )
     controls = [Control("the hand-written list with 60 µs more", fails)]
-    found = result(the_claim, samples, controls, envoy=version, filter_to_none=_shown(alone))
+    found = result(
+        the_claim,
+        samples,
+        controls,
+        envoy=f"{binary.version}, module ABI {binary.abi}",
+        filter_to_none=_shown(alone),
+    )
     report(found, __file__)
 
 
