@@ -21,6 +21,7 @@ from transect.core.types import (
     IntType,
     OptionType,
     SeqType,
+    Sync,
     TextType,
     Type,
     ViewType,
@@ -135,6 +136,7 @@ class _Binder:
     def element(self, methods: Iterable[ProtoMethod]) -> BoundElement:
         bound = tuple(map(self._method, methods))
         self._writes()
+        self._copies()
         for view in dict.fromkeys(name for name, _ in self.views):
             self._assigned(view)
         views = {key: view for key, view in self.views.items() if view is not None}
@@ -355,6 +357,20 @@ class _Binder:
                     help="narrow the chain to unary methods: `methods=[…]`",
                 )
 
+    def _copies(self) -> None:
+        """Carriers keep one copy of an element's state for each chain; what asks for another number is refused."""
+        for f in self.needs.program.state:
+            wish = f"scope={f.options.scope!r}" if f.options.scope != "instance" else ""
+            wish = f"sync={str(f.options.sync)!r}" if f.options.sync is not Sync.NONE else wish
+            if wish:
+                self._error(
+                    "R017",
+                    f"`{f.name}` asks for `{wish}`, which no carrier gives",
+                    f.span,
+                    label="there is one copy for each chain",
+                    help=f"leave `{wish.partition('=')[0]}` out, and let one proxy or channel carry the chain",
+                )
+
     def _writes(self) -> None:
         for use in self.needs.uses_of("request", "reply", "reply_body"):
             self._error(
@@ -413,7 +429,7 @@ class _Binder:
                 f"`{view}` is assigned, and stands for {names}, whose fields differ",
                 self.needs.program.view(view).span,
                 label="assigned",
-                help="write a view class for each of them, in elements of their own",
+                help="write a view class for each of them; where one hook meets both, an element each",
             )
         for one in bound[:1]:
             self._options(one, used, written)

@@ -15,7 +15,7 @@ from transect.rpc.binding import Binding, bind
 
 HEAD = """
 from enum import IntEnum
-from transect.lang import Local, Map, Mapping, Sequence, i32, local, table, u32, u64
+from transect.lang import Local, Map, Mapping, Sequence, i32, local, state, table, u32, u64
 from transect.rpc import Code, Element, Forward, Message, Outcome, Reject, Respond, Retry, Rpc, Verdict
 """
 
@@ -377,6 +377,22 @@ class P(Element):
     assert said(text.format("self.n += rpc.msg.i32")) == []
     assert said(text.format("rpc.msg.i32 = 5")) == snapshot(
         [
-            "R016 line 2: `Both` is assigned, and stands for sample.Ask and sample.Answer, whose fields differ — write a view class for each of them, in elements of their own"
+            "R016 line 2: `Both` is assigned, and stands for sample.Ask and sample.Answer, whose fields differ — write a view class for each of them; where one hook meets both, an element each"
+        ]
+    )
+
+
+def test_copies_of_state_that_no_carrier_keeps_are_refused() -> None:
+    text = """
+class P(Element):
+    mine: int = state(0, scope="worker")
+    ours: int = state(0, sync="eventual", merge="sum")
+    def request(self, rpc: Rpc) -> Verdict:
+        return Forward()
+"""
+    assert said(text) == snapshot(
+        [
+            "R017 line 3: `mine` asks for `scope='worker'`, which no carrier gives — leave `scope` out, and let one proxy or channel carry the chain",
+            "R017 line 4: `ours` asks for `sync='eventual'`, which no carrier gives — leave `sync` out, and let one proxy or channel carry the chain",
         ]
     )
