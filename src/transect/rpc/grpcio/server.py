@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 
@@ -112,10 +113,17 @@ class Stop(Exception):
 
 
 def identity(context: Any) -> str:
-    """The authenticated identity of the caller, else its address."""
+    """The authenticated identity of the caller, else its address without the port, which changes with each connection."""
     found = context.peer_identities()
-    who: str = next(iter(found)).decode(errors="replace") if found else context.peer()
-    return who
+    return next(iter(found)).decode(errors="replace") if found else address(context.peer())
+
+
+def address(peer: str) -> str:
+    """`127.0.0.1` of `ipv4:127.0.0.1:4711`, `::1` of `ipv6:[::1]:4711` (also percent-encoded), `unix` of `unix:…`."""
+    kind, _, rest = unquote(peer).partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return kind
+    return rest.rpartition(":")[0].strip("[]")
 
 
 class Serving:
