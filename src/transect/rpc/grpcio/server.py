@@ -113,7 +113,7 @@ class Stop(Exception):
 
 
 def identity(context: Any) -> str:
-    """The authenticated identity of the caller, else its address without the port, which changes with each connection."""
+    """The authenticated identity of the caller, else its address (the port changes with each connection)."""
     found = context.peer_identities()
     return next(iter(found)).decode(errors="replace") if found else address(context.peer())
 
