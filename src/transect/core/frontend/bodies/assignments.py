@@ -208,6 +208,8 @@ class Assignments(Places):
         value = self.expression(node.value, literal_kind(op, current, on_left=False))
         if value is None:
             return ()
+        if isinstance(place, ir.EntryPlace) and place.path and self.place(node.target, stores=False) is None:
+            return ()  # evaluating the value may remove the entry whose field takes the result
         stand_in = ir.Const(
             0, type=INT if isinstance(current, IntType) and current.bits < 64 else current, span=place.span
         )
@@ -333,6 +335,9 @@ class Assignments(Places):
         fields = [
             f for f in self.policy.fields.values() if isinstance(f.type, TableType) and f.type.key == e.type
         ]
+        entry = ast.copy_location(ast.Subscript(key, key, ast.Del()), node)
+        if not all([self.writable_field(entry, f) for f in fields]):
+            return ()
         for f in fields:
             self.facts = self.facts.write_field(f.name, removes=True)
         return tuple(ir.Remove(f.name, e, self.span(node)) for f in fields)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from transect.base.diagnostic import closest
 from transect.core import ir
+from transect.core.frontend.bodies.context import short
 from transect.core.frontend.bodies.methods import Methods
 from transect.core.frontend.modules import ClassDef, FunctionDef, Surface
 from transect.core.frontend.surface import BUILTIN_FUNCTIONS, CASTS, DURATION_UNITS, FUNCTIONS, REDUCTIONS
@@ -30,6 +31,7 @@ from transect.core.types import (
     FloatType,
     InstantType,
     IntType,
+    OptionType,
     SeqType,
     SetType,
     TableType,
@@ -340,6 +342,15 @@ class Calls(Methods):
             return ir.Intrinsic("len", (e,), type=INT, span=span)
         if isinstance(e.type, TupleType):
             return ir.Const(len(e.type.items), type=INT, span=span)
+        if isinstance(e.type, OptionType):
+            self.error(
+                "P022",
+                node.args[0],
+                f"`{short(node.args[0])}` may be None",
+                f"test it first: `if {short(node.args[0])} is not None:`",
+                label=f"`{spell(e.type)}`",
+            )
+            return None
         self.error(
             "P011",
             node.args[0],

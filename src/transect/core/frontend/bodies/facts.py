@@ -181,8 +181,10 @@ def changes_state(e: Expr) -> bool:
 
 def implied(cond: Expr, truth: bool) -> frozenset[Fact]:
     """Facts which follow from a condition being true (or false)."""
-    if isinstance(cond, ir.Lookup) and cond.op is TableRead.PUT and truth and stable(cond.args[0]):
-        return frozenset({Has(cond.field, cond.args[0])})
+    if isinstance(cond, ir.Lookup) and cond.op is TableRead.PUT and truth:
+        key, stored = cond.args
+        same_after = stable(key) and not any(_reads_field(n, cond.field) for n in walk(key))
+        return frozenset({Has(cond.field, key)} if same_after and not changes_state(stored) else ())
     return frozenset() if changes_state(cond) else frozenset(_implied(cond, truth))
 
 

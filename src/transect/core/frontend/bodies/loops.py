@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -321,23 +321,24 @@ class Loops(Typing):
         return facts
 
     @contextmanager
-    def within(self, walked: Walked, names: tuple[str, ...]) -> Iterator[None]:
+    def within(self, walked: Walked, names: tuple[str, ...], body: Sequence[ast.stmt] = ()) -> Iterator[None]:
         """Remember that a table is being gone over."""
         before = self.open_loops
         source = walked.source
         if isinstance(source, OverState):
-            key = None if walked.key is None else names[walked.key]
+            key = None if walked.key is None or _binds(body, names[walked.key]) else names[walked.key]
             self.open_loops = (*before, OpenLoop(source.field, key, source.span))
         try:
             yield
         finally:
             self.open_loops = before
 
-    def loop_over(self, field: str) -> OpenLoop | None:
-        return next((loop for loop in self.open_loops if loop.field == field), None)
+    def disturbed(self, node: ast.AST, field: str) -> OpenLoop | None:
+        """The loop over the field whose current key is not what the subscript names."""
+        loops = (loop for loop in self.open_loops if loop.field == field)
+        return next((loop for loop in loops if not self._touches_current(node, loop)), None)
 
-    def touches_current(self, node: ast.AST, loop: OpenLoop) -> bool:
-        """Whether a subscript's key is the loop's own current key."""
+    def _touches_current(self, node: ast.AST, loop: OpenLoop) -> bool:
         match node:
             case ast.Subscript(slice=ast.Name(id=name)):
                 found = self.scope.lookup(name)
@@ -356,8 +357,10 @@ class Loops(Typing):
 
     def _spoilt(self, facts: Facts, node: ast.AST) -> Facts:
         match node:
-            case ast.Name(id=name, ctx=ast.Store()):
+            case ast.Name(id=name, ctx=ast.Store()) | ast.MatchAs(name=str(name)):
                 return facts.assign(name)
+            case ast.keyword(arg="key", value=ast.Attribute() | ast.Name() as called):
+                return self._spoilt(facts, ast.Call(called, [], []))
             case ast.Attribute(attr=attr, ctx=ast.Store() | ast.Del()):
                 return self._spoilt_attribute(facts, node, attr)
             case ast.Subscript(value=value, ctx=ast.Store() | ast.Del()):
@@ -390,15 +393,18 @@ class Loops(Typing):
 
     @contextmanager
     def comprehension(
-        self, node: ast.expr, generators: list[ast.comprehension]
+        self, node: ast.expr, generators: list[ast.comprehension], options: Sequence[ast.keyword] = ()
     ) -> Iterator[tuple[tuple[str, ...], Walked, Expr | None] | None]:
-        """Targets, source and condition of `for x in s if c`, with the targets in scope; None with a diagnostic."""
+        """Targets, source and condition of `for x in s if c`, with the targets in scope; None with a diagnostic.
+
+        `options`: those of the reduction around it, whose `key=` runs for each item.
+        """
         opened = self._open(node, generators)
         if opened is None:
             yield None
             return
         names, unique, walked = opened
-        for part in [node, *generators[0].ifs]:  # every round may see what an earlier one did
+        for part in [node, *generators[0].ifs, *options]:  # every round may see what an earlier one did
             self.facts = self.without_spoilt(part)
         before = self.facts
         for name, u in zip(names, unique, strict=True):
@@ -477,7 +483,7 @@ class Loops(Typing):
             )
             return None
         elt, generators = self._generator(node.args[0])
-        with self.comprehension(node.args[0], generators) as opened:
+        with self.comprehension(node.args[0], generators, node.keywords) as opened:
             if opened is None:
                 return None
             names, walked, cond = opened
@@ -627,6 +633,16 @@ class Loops(Typing):
                 return NonEmpty(field) in self.facts.known or self.policy.nonempty.get(self.hook) == field
             case _:
                 return False
+
+
+def _binds(body: Sequence[ast.stmt], name: str) -> bool:
+    """Whether statements give the name another value."""
+    nodes = (n for statement in body for n in ast.walk(statement))
+    return any(
+        isinstance(n, ast.Name | ast.MatchAs) and name == (n.id if isinstance(n, ast.Name) else n.name)
+        for n in nodes
+        if not isinstance(getattr(n, "ctx", None), ast.Load)
+    )
 
 
 def orderable(t: Type) -> bool:

@@ -243,6 +243,15 @@ class Methods(Loops):
                 label="no class here",
             )
             return None
+        if attr in self.policy.hook_names() and attr != self.hook:
+            self.error(
+                "P033",
+                node.func,
+                f"hooks are called by the stratum, not by policies: `{attr}`",
+                "call the parent's code from the hook of that name, or move it into a helper, `def _name(self, …)`",
+                label="another hook",
+            )
+            return None
         signature = self.policy.parent_hook(attr, self.owner, self.span(node))
         return None if signature is None else self.invoke(node, signature)
 
@@ -362,8 +371,8 @@ class Methods(Loops):
                 others=(Label(f.span, "declared here"),),
             )
             return False
-        looped = self.loop_over(f.name)
-        if looped is not None and not self.touches_current(node, looped):
+        looped = self.disturbed(node, f.name)
+        if looped is not None:
             self.error(
                 "P026",
                 node,

@@ -107,6 +107,8 @@ class Patterns(Loops):
         for name, bound in names.items():
             self.bind_exactly(case.pattern, name, bound)
         self.facts = self.facts.assign(*names)
+        if case.guard is not None:  # which may fail after the names are bound
+            self.tested = self.tested.assign(*names)
         if isinstance(t, OptionType) and stable(subject) and not _matches_none(pattern):
             self.facts = self.facts.having([Present(subject)])
         guard = None

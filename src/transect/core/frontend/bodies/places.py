@@ -55,7 +55,7 @@ class Places(Patterns, Expressions):
         match place:
             case ir.StatePlace(field=field, path=path):
                 self.facts = self.facts.write_field(field, removes=True)
-                if isinstance(value, ir.Some) and not path:
+                if isinstance(value, ir.Some) and not path and _surely_stored(value.value, place.type):
                     self.facts = self.facts.having(
                         [Present(ir.State(field, type=place.type, span=place.span))]
                     )
@@ -284,6 +284,31 @@ class Places(Patterns, Expressions):
                 return None
             t = f.type
         return t
+
+
+def _surely_stored(value: Expr, t: Type) -> bool:
+    """Whether the option's value fits its place; a text beyond its bound leaves what was there, perhaps None."""
+    match t.item if isinstance(t, OptionType) else t, value:
+        case TextType(bound=int(bound)), ir.Const(value=str(text)):
+            return len(text.encode()) <= bound
+        case BytesType(bound=int(bound)), ir.Const(value=bytes(data)):
+            return len(data) <= bound
+        case item, _:
+            return not _has_text(item)
+
+
+def _has_text(t: Type) -> bool:
+    match t:
+        case TextType() | BytesType():
+            return True
+        case TupleType(items=items):
+            return any(map(_has_text, items))
+        case StructType(fields=fields):
+            return any(_has_text(f.type) for f in fields)
+        case OptionType(item=item):
+            return _has_text(item)
+        case _:
+            return False
 
 
 def _as_load(node: ast.expr) -> ast.expr:

@@ -118,14 +118,14 @@ class Statements(Assignments):
                     label="a parameter",
                 )
                 return ()
-        for statement in node.body:  # every round may see what an earlier one did
-            self.facts = self.without_spoilt(statement)
+        for part in [node.target, *node.body]:  # every round may see what an earlier one did
+            self.facts = self.without_spoilt(part)
         before = self.facts
         for name, t in zip(names, walked.items, strict=True):
             self.bind_exactly(node.target, name, t)
         unique = tuple(names)
         self.facts = self.facts.assign(*unique).having(self.entry_facts(walked, unique))
-        with self.within(walked, unique):
+        with self.within(walked, unique, node.body):
             body = self.block(node.body)
         self.facts = before
         return (ir.For(unique, walked.source, body, self.module.source.header(node)),)
