@@ -77,12 +77,14 @@ class Run:
     images: list[bytes] = field(default_factory=list)
 
 
-def bound(names: tuple[str, ...], methods: tuple[str, ...], text: str = "") -> Binding:
+def bound(
+    names: tuple[str, ...], methods: tuple[str, ...], text: str = "", of: str = "sample.Sample"
+) -> Binding:
     compiled = compile_text(text or source(names))
     assert not compiled.diagnostics.failed, [str(d) for d in compiled.diagnostics]
     programs = {p.name: p for p in compiled.programs}
     diagnostics = Diagnostics()
-    binding = bind([programs[name] for name in names], service("sample.Sample"), diagnostics, methods=methods)
+    binding = bind([programs[name] for name in names], service(of), diagnostics, methods=methods)
     assert binding is not None, [str(d) for d in diagnostics]
     return binding
 
@@ -212,6 +214,45 @@ def test_random_elements_mean_the_same_in_three_ways(tmp_path: Path, fuzz_second
 def test_three_ways_of_running_streams_agree(tmp_path: Path, fuzz_seconds: float) -> None:
     binding = bound(STREAMING, STREAMS)
     compare(binding, tmp_path, list(script(7, STREAMS, 400)))
+
+
+MIXED = """
+class Named(Message):
+    user: str
+    i64: int
+
+
+class Mixed(Element):
+    n: int = 0
+    last: str = text(20)
+
+    def request(self, rpc: Rpc[Named]) -> Verdict:
+        self.n += rpc.msg.i64
+        rpc.msg.user = self.last
+        self.last = rpc.msg.user if self.n > 9 else "few"
+        return Forward()
+
+    def finish(self, rpc: Rpc[Named], outcome: Outcome) -> Retry | None:
+        self.n += len(rpc.msg.user)
+        return None
+"""
+
+
+@pytest.mark.needs("gcc")
+def test_a_view_stands_for_the_messages_of_several_methods(tmp_path: Path) -> None:
+    methods = {"First": "sample.Ask", "Second": "sample.Item", "Third": "sample.Ask"}
+    binding = bound(("Mixed",), tuple(methods), HEAD + MIXED, "sample.Mixed")
+    rng, maker, steps = random.Random(5), Maker(5, service("sample.Mixed").messages), list[Step]()
+    for number in range(200):
+        method = rng.choice(list(methods))
+        steps += [
+            Step(number, "open", method=f"/sample.Mixed/{method}"),
+            Step(number, "request", data=maker.broken(methods[method])),
+            Step(number, "finish"),
+        ]
+    run = compare(binding, tmp_path, steps)
+    passed = [said for said in run.said if said[1] == "request" and said[2].action is Action.FORWARD]
+    assert 40 < len(passed) < 190
 
 
 def test_every_element_takes_part() -> None:

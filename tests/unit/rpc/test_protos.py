@@ -20,7 +20,7 @@ pytestmark = pytest.mark.needs("grpcio")
 
 def test_compiled_files_give_services_with_all_that_they_reach() -> None:
     found = protos.from_files([FOLDER / "sample.proto"])
-    assert found.services == ("sample.Sample",)
+    assert found.services == ("sample.Sample", "sample.Mixed")
     sample = found.service("sample.Sample")
     assert sample is not None
     assert [(m.path, m.client_streams, m.server_streams) for m in sample.methods] == [
@@ -60,7 +60,7 @@ def test_kinds_are_numbered_as_descriptors_number_them() -> None:
 def test_a_set_on_disk_serves_as_well(tmp_path: Path) -> None:
     path = tmp_path / "sample.binpb"
     path.write_bytes(protos.compile_protos([FOLDER / "sample.proto"]))
-    assert protos.from_files([path]).services == ("sample.Sample",)
+    assert protos.from_files([path]).services == ("sample.Sample", "sample.Mixed")
 
 
 def test_what_is_no_set_says_how_to_make_one() -> None:
