@@ -14,6 +14,7 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
+from transect.core.schema import schema
 from transect.core.types import OptionType, Type, UnionType, spell
 from transect.core.types import StructType as StructValue
 from transect.emit.artifact import Artifact
@@ -69,6 +70,7 @@ def _element(element: BoundElement) -> dict[str, Any]:
     return {
         "name": element.name,
         "hash": element.program.source_hash,
+        "schema": schema(element.program).hash,
         "hooks": sorted(element.needs.hooks),
         "fields": fields,
     }

@@ -13,6 +13,7 @@ import pytest
 from tests.fuzz.test_chain import bound, user
 from tests.unit.rpc.native_driver import NativeChain, build
 from tests.unit.rpc.wire_samples import Maker, service
+from transect.core.schema import schema
 from transect.lang.tape import GivenTape
 from transect.rpc.build import C_RUNTIME, RPC_RUNTIME
 from transect.rpc.chain import emit_chain
@@ -66,6 +67,7 @@ def test_the_description_says_what_runs(tmp_path: Path) -> None:
     assert [(e["name"], e["hash"]) for e in found["elements"]] == [
         (e.name, e.program.source_hash) for e in binding.elements
     ]
+    assert found["elements"][0]["schema"] == schema(binding.elements[0].program).hash
     assert found["elements"][0]["fields"] == [{"name": "allowed", "type": "Map[str, bool]", "kind": "state"}]
     assert found["methods"] == [
         {"path": "/sample.Sample/Say", "client_streams": False, "server_streams": False}
