@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""README and tutorial do what they say."""
+"""README, tutorial and the page on testing do what they say."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.systems.docs.documents import Block, matches, run_section, sections
 
 ROOT = Path(__file__).parents[3]
-DOCUMENTS = ("README.md", "docs/tutorial.md")
+DOCUMENTS = ("README.md", "docs/tutorial.md", "docs/testing.md")
 SECTIONS = [(name, i, blocks) for name in DOCUMENTS for i, blocks in enumerate(sections(ROOT / name))]
 
 
