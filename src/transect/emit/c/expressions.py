@@ -76,6 +76,7 @@ class Expressions:
     def __init__(self, unit: Unit, names: Names) -> None:
         self.unit = unit
         self.names = names
+        self.borrowed: set[str] = set()  # targets of loops whose texts are slices of the state gone over
 
     def expr(self, e: Expr) -> c.Expr:
         """The value, in the value form of its type."""
@@ -172,7 +173,11 @@ class Expressions:
                 return True
             case ir.Lookup(op=op):
                 return op is not TableRead.POP_FIRST
-            case ir.Const() | ir.Local() | ir.ViewField() | ir.Call() | ir.Intrinsic() | ir.Format():
+            case ir.Local(name=name):
+                return name in self.borrowed
+            case ir.Call(function=function, args=args):  # may give back what it was given
+                return not self.may_store(function) and any(map(self.unstable, args))
+            case ir.Const() | ir.ViewField() | ir.Intrinsic() | ir.Format():
                 return False
             case ir.Attr(base=inner) | ir.Item(base=inner):
                 return self.unstable(inner)

@@ -390,6 +390,10 @@ class Statements(Expressions):
     def over_state(self, s: ir.For, field: str, part: Part) -> list[c.Stmt]:
         t = self.unit.scope.fields[field].type
         changes = field in self.unit.facts.of(s.body).written_fields
+        # A target with text that is used after the loop outlives what it was taken from.
+        changes = changes or any(has_text(self.types[n]) and not self.homes.declares(n, s) for n in s.targets)
+        if not changes:
+            self.borrowed.update(s.targets)
         match t:
             case ArrayType():
                 return self.over_array(s, field, t, part, changes)
