@@ -252,6 +252,8 @@ class World:
                     "a table is a state field of its own",
                     help="use a tuple as the key instead of a table in a table; tables are fields of the policy",
                 )
+            case None:
+                return self._no_type(module, node, f"`{ast.unparse(node)[:40]}` is not a type of the language")
             case _:
                 return self._no_type(
                     module, node, f"`{ast.unparse(value)[:40]}` does not take type arguments"

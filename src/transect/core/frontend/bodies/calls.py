@@ -115,6 +115,8 @@ class Calls(Methods):
         if f"_{name}" in self.policy.method_names() or name in self.policy.method_names():
             close = f"self.{name}" if name in self.policy.method_names() else f"self._{name}"
         imported = f"import it: `from transect.lang import {name}`" if name in FUNCTIONS else ""
+        if name == "print":
+            imported = "write `trace(…)`, with one text"
         self.error(
             "P033",
             node.func,

@@ -197,7 +197,7 @@ class Typing:
                 (IntType() | FloatType() | InstantType() | DurationType() | EnumType()),
             ):
                 code = "P038"
-                help = f"convert it: {_cast_help(wanted, short(node))}"
+                help = _cast_help(wanted, short(node))
             case UnitType(), _:
                 help = "return nothing"
             case _:
@@ -214,13 +214,15 @@ class Typing:
 def _cast_help(wanted: Type, text: str) -> str:
     match wanted:
         case IntType(signed=True):
-            return f"`as_int({text})`"
+            return f"convert it: `as_int({text})`"
         case IntType():
-            return f"`as_u64({text})`"
+            return f"convert it: `as_u64({text})`"
         case FloatType():
-            return f"`as_float({text})`"
+            return f"convert it: `as_float({text})`"
         case DurationType():
-            return f"`ns({text})`, `ms({text})` or `seconds({text})`"
+            return f"convert it: `ns({text})`, `ms({text})` or `seconds({text})`"
+        case EnumType(name=name):
+            return f"name a member: `{name}.…`; there is no conversion to it"
         case _:
             return f"there is no conversion to `{spell(wanted)}`"
 
