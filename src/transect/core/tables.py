@@ -223,6 +223,9 @@ class Array:
         first = zero(item) if initial is None else initial
         self._items = [copied(first) for _ in range(length)]
 
+    def __repr__(self) -> str:
+        return f"Array({self._items!r})"
+
     def _at(self, index: int) -> int:
         assert 0 <= index < len(self._items), (
             f"index {index} of an array of {len(self._items)} was not checked"
@@ -272,6 +275,9 @@ class Counter:
     def __init__(self, value: int = 0) -> None:
         self.value = value
 
+    def __repr__(self) -> str:
+        return f"Counter({self.value})"
+
     def add(self, n: int = 1) -> None:
         self.value = wrap_u64(self.value + n)
 
@@ -281,6 +287,10 @@ class Histogram:
 
     def __init__(self) -> None:
         self.buckets = [0] * BUCKETS
+
+    def __repr__(self) -> str:
+        seen = {i: n for i, n in enumerate(self.buckets) if n}
+        return f"Histogram({seen})"
 
     def observe(self, value: int) -> None:
         bucket = min(value.bit_length(), BUCKETS - 1) if value > 0 else 0

@@ -209,3 +209,10 @@ def test_counters_and_histograms_only_count() -> None:
 
 def test_arrays_of_a_type() -> None:
     assert list(empty(ArrayType(INT, 2))) == [0, 0]  # type: ignore[arg-type]
+
+
+def test_state_shows_what_it_holds() -> None:
+    took = Histogram()
+    took.observe(5)
+    shown = [repr(Counter(3)), repr(took), repr(Array(INT, 2))]
+    assert shown == ["Counter(3)", "Histogram({3: 1})", "Array([0, 0])"]
