@@ -114,7 +114,7 @@ class Client:
 def _absent(stratum: str, name: str | None) -> Unavailable:
     others = [f"{kind} `{n}`" for kind, n in found()]
     running = f"running: {', '.join(others)}" if others else "nothing is running"
-    what = f"{stratum} instance `{name}`" if name is not None else f"a {stratum} instance"
+    what = f"{stratum} instance `{name}`" if name is not None else f"{stratum} instance"
     return Unavailable(what, running, _hint(stratum))
 
 

@@ -128,7 +128,7 @@ def test_nothing_runs(
     monkeypatch.chdir(tmp_path)
     ended = transect("rpc", *words)
     assert (ended.code, ended.out) == (3, "")
-    assert ended.err == "transect: a rpc instance: nothing is running\n  hint: transect rpc run …\n"
+    assert ended.err == "transect: rpc instance: nothing is running\n  hint: transect rpc run …\n"
 
 
 def test_a_wrong_name_lists_those_found(start: Callable[[str], Host], transect: Run) -> None:

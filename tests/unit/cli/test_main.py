@@ -172,6 +172,13 @@ def test_version(transect: Run) -> None:
     assert transect("--version").out == f"transect {importlib.metadata.version('transect')}\n"
 
 
+@pytest.mark.parametrize("words", [["llm"], ["llm", "run", "x.py"]], ids=" ".join)
+def test_a_stratum_that_this_version_does_not_have(words: list[str], transect: Run) -> None:
+    ended = transect(*words)
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err == "transect: the llm stratum: not part of this version yet\n  hint: there is: rpc\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -125,7 +125,7 @@ def test_the_only_one_need_not_be_named(running: Server) -> None:
     with Server("rpc", "limit", {}):
         with pytest.raises(Unavailable, match=r"2 are running .say which: acl, limit."):
             Client.only("rpc")
-    with pytest.raises(Unavailable, match=r"^a cpu instance: running: rpc `acl`"):
+    with pytest.raises(Unavailable, match=r"^cpu instance: running: rpc `acl`"):
         Client.only("cpu")
 
 
