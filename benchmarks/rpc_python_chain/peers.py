@@ -70,14 +70,14 @@ def built_server() -> Path:
 
 @contextmanager
 def serving() -> Iterator[int]:
-    """The server, on the machine's last processor while this process has the others; its port."""
+    """The server, on one processor with this process: a wake-up across processors costs more, and varies more, than
+    what is measured.  Its port."""
     binary = built_server()
     processors = sorted(os.sched_getaffinity(0))
     server = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     try:
-        if len(processors) > 1:
-            os.sched_setaffinity(server.pid, processors[-1:])
-            os.sched_setaffinity(0, processors[:-1])
+        for process in (server.pid, 0):
+            os.sched_setaffinity(process, processors[-1:])
         assert server.stdout is not None
         yield int(server.stdout.readline())
     finally:

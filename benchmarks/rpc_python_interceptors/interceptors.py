@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measured chain as people write it by hand: three interceptors for unary calls, with the same decisions, state and
-hooks as `../rpc_python_chain/policies.py`."""
+hooks as `../rpc_python_chain/policies.py`.  A refusal is a call that failed, so that interceptors before see it end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import grpc
 
 
 class Refused(grpc.RpcError):
+    """What an interceptor returns in place of a call."""
+
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
         super().__init__(details)
         self._code, self._details = code, details
@@ -22,6 +24,12 @@ class Refused(grpc.RpcError):
     def details(self) -> str:
         return self._details
 
+    def exception(self) -> Exception:
+        return self
+
+    def result(self) -> Any:
+        raise self
+
 
 class Acl(grpc.UnaryUnaryClientInterceptor):
     def __init__(self, allowed: dict[str, bool], secret: dict[str, bool]) -> None:
@@ -30,17 +38,16 @@ class Acl(grpc.UnaryUnaryClientInterceptor):
         self.lock = threading.Lock()
 
     def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        if not self.allowed.get(request.user, False):
-            self.reject(f"{request.user} may not call")
-        call = continuation(client_call_details, request)
+        if self.allowed.get(request.user, False):
+            call = continuation(client_call_details, request)
+        else:
+            call = Refused(grpc.StatusCode.PERMISSION_DENIED, f"{request.user} may not call")
         if call.exception() is None and self.secret.get(call.result().text, False):
-            self.reject("not for you")
+            call = Refused(grpc.StatusCode.PERMISSION_DENIED, "not for you")
+        if isinstance(call, Refused):
+            with self.lock:
+                self.refused += 1
         return call
-
-    def reject(self, why: str) -> None:
-        with self.lock:
-            self.refused += 1
-        raise Refused(grpc.StatusCode.PERMISSION_DENIED, why)
 
 
 class RateLimit(grpc.UnaryUnaryClientInterceptor):
@@ -52,23 +59,31 @@ class RateLimit(grpc.UnaryUnaryClientInterceptor):
         self.lock = threading.Lock()
 
     def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        start = now = time.monotonic_ns()
-        with self.lock:
-            tokens, filled = self.buckets.get(request.user, (self.burst, now))
-            earned = (now - filled) * self.per_second // 1_000_000_000
-            if earned > 0:
-                tokens, filled = min(tokens + earned, self.burst), now
-            if tokens <= 0:
-                raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls")
-            if request.user not in self.buckets and len(self.buckets) >= 1024:
-                raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many users at once")
-            self.buckets[request.user] = tokens - 1, filled
-        call = continuation(client_call_details, request)
+        start = time.monotonic_ns()
+        refusal = self.take(request.user, start)
+        if refusal is not None:
+            call = Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
+        else:
+            call = continuation(client_call_details, request)
         replied = len(call.result().text.encode()) if call.exception() is None else 0
         with self.lock:
             self.replied += replied
             self.busy += time.monotonic_ns() - start
         return call
+
+    def take(self, user: str, now: int) -> str | None:
+        """One token; why not."""
+        with self.lock:
+            tokens, filled = self.buckets.get(user, (self.burst, now))
+            earned = (now - filled) * self.per_second // 1_000_000_000
+            if earned > 0:
+                tokens, filled = min(tokens + earned, self.burst), now
+            if tokens <= 0:
+                return "too many calls"
+            if user not in self.buckets and len(self.buckets) >= 1024:
+                return "too many users at once"
+            self.buckets[user] = tokens - 1, filled
+            return None
 
 
 class Mutation(grpc.UnaryUnaryClientInterceptor):

@@ -39,6 +39,15 @@ def by_hand() -> list[Any]:
     return [Acl(allowed, secret), RateLimit(), Mutation({"carol": "user-carol-0001"}, {PAYLOAD: WITHHELD})]
 
 
+def refused(stub: Any, echo: Any) -> bool:
+    """Whether a stranger is refused by the first element: then the two sides do the same work."""
+    try:
+        stub.Say(echo.Ask(user="mallory", text=PAYLOAD))
+    except grpc.RpcError as error:
+        return bool(error.code() is grpc.StatusCode.PERMISSION_DENIED)
+    return False
+
+
 def measured(port: int, stack: ExitStack) -> dict[str, Any]:
     echo, echo_grpc = generated()
 
@@ -52,8 +61,9 @@ def measured(port: int, stack: ExitStack) -> dict[str, Any]:
         "toy": chained(channel(), echo, native=False),
     }
     calls = {name: unary(echo_grpc.EchoStub(c), echo) for name, c in channels.items()}
-    for call in calls.values():
+    for name, call in calls.items():
         assert call().text == WITHHELD
+        assert refused(echo_grpc.EchoStub(channels[name]), echo), f"{name} lets a stranger through"
     toy = {name: calls.pop(name) if name == "toy" else calls[name] for name in ("toy", "by hand")}
     round_of(calls, 3, SIZE)
 

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import MethodType
 from typing import Any
 
 import grpc
@@ -186,7 +187,9 @@ class UnaryUnary(_Method, bases.UnaryUnary):
         if make is None or touches.headers or touches.replies:
             return self
         others = (self._otherwise, self.with_call, self.future)
-        return make(self._inner, serialize, deserialize, self._method, self._peer, *others)
+        bound = self._inner.__call__  # found once: Python looks a class's `__call__` up at every call
+        inner = bound if isinstance(bound, MethodType) else self._inner
+        return make(inner, serialize, deserialize, self._method, self._peer, *others)
 
     def __call__(self, request: Any, *args: Any, **named: Any) -> Any:
         return self.with_call(request, *args, **named)[0]
