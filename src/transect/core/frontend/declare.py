@@ -253,7 +253,9 @@ class World:
                     help="use a tuple as the key instead of a table in a table; tables are fields of the policy",
                 )
             case None:
-                return self._no_type(module, node, f"`{ast.unparse(node)[:40]}` is not a type of the language")
+                return self._no_type(
+                    module, node, f"`{ast.unparse(node)[:40]}` is not a type of the language"
+                )
             case _:
                 return self._no_type(
                     module, node, f"`{ast.unparse(value)[:40]}` does not take type arguments"
@@ -484,13 +486,25 @@ def _decorator(node: ast.expr) -> str:
 def bounded_text(t: Type, value: ast.expr | None) -> tuple[Type, ast.expr | None]:
     """The type with the bound that `text(64)` or `blob(64)` gives, and what is left as the default."""
     match value:
-        case ast.Call(func=ast.Name(id="text" | "blob"), args=[ast.Constant(value=int(size)), *rest]):
-            bounded: Type = TextType(size) if isinstance(t, TextType) else BytesType(size)
-            if isinstance(t, OptionType):
-                bounded = OptionType(TextType(size) if isinstance(t.item, TextType) else BytesType(size))
-            return bounded, rest[0] if rest else None
+        case ast.Call(func=ast.Name(id="text" | "blob" as kind), args=[ast.Constant(value=int(size)), *rest]):
+            return _with_bound(t, kind, size), rest[0] if rest else None
         case _:
             return t, value
+
+
+def _with_bound(t: Type, kind: str, size: int) -> Type:
+    """The type with that bound on every text (or bytes) in it."""
+    match t:
+        case TextType() if kind == "text":
+            return TextType(size)
+        case BytesType() if kind == "blob":
+            return BytesType(size)
+        case OptionType(item=item):
+            return OptionType(_with_bound(item, kind, size))
+        case TupleType(items=items):
+            return TupleType(tuple(_with_bound(item, kind, size) for item in items))
+        case _:
+            return t
 
 
 DEFAULT_BOUND = 64  # bytes, for stored text without a bound of its own

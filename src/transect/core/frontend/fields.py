@@ -112,8 +112,11 @@ class FieldReader:
             value = call.args[0] if len(call.args) == 1 else None
             if value is None:
                 return self._bad(node, f"`{constructor}` takes the first value", f"write `{constructor}(0)`")
-        t, value = bounded_text(t, value)
-        t = with_default_bound(t)
+        bounded, rest = bounded_text(t, value)
+        if rest is not value and bounded == t:
+            help = "write `text(64)` for `str`, `blob(64)` for `bytes`"
+            return self._bad(node, f"this bounds a text, and `{name}` is {an(t)}", help, at=value)
+        t, value = with_default_bound(bounded), rest
         default = (
             self._default(node, name, t, value) if value is not None or not self.old else self._zero(node, t)
         )
@@ -129,7 +132,8 @@ class FieldReader:
     def _default(self, node: ast.AnnAssign, name: str, t: Type, value: ast.expr | None) -> ir.Expr | None:
         span = self.module.source.span(node if value is None else value)
         if value is None:  # `text(64)` alone
-            return ir.Const(b"" if spell(t).startswith("bytes") else "", type=t, span=span)
+            empty = None if isinstance(t, OptionType) else b"" if spell(t).startswith("bytes") else ""
+            return ir.Const(empty, type=t, span=span)
         expr = self.constant(value, t)
         if expr is None:
             self.world.diagnostics.error(

@@ -185,7 +185,14 @@ def implied(cond: Expr, truth: bool) -> frozenset[Fact]:
         key, stored = cond.args
         same_after = stable(key) and not any(_reads_field(n, cond.field) for n in walk(key))
         return frozenset({Has(cond.field, key)} if same_after and not changes_state(stored) else ())
-    return frozenset() if changes_state(cond) else frozenset(_implied(cond, truth))
+    found = frozenset(_implied(cond, truth))
+    return frozenset(filter(_only_locals, found)) if changes_state(cond) else found
+
+
+def _only_locals(fact: Fact) -> bool:
+    """Whether no write of state or outside data can end the fact."""
+    outside = ir.State | ir.Lookup | ir.ViewField
+    return not isinstance(fact, Has | NonEmpty) and not any(isinstance(n, outside) for n in _parts(fact))
 
 
 def _implied(cond: Expr, truth: bool) -> Iterable[Fact]:
