@@ -141,7 +141,7 @@ class Trailer:
 
     records: int
     dropped: int  # calls that found no room in the recorder's buffer, or exceeded a bound
-    finals: Mapping[int, bytes] = field(repr=False)  # by policy number: image of the state at the end of the recording
+    finals: Mapping[int, bytes] = field(repr=False)  # by policy number: image of the state at the end
 
     def to_json(self) -> dict[str, Any]:
         finals = {str(number): packed(image) for number, image in self.finals.items()}

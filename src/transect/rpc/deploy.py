@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from transect.base.diagnostic import Diagnostics, closest
+from transect.base.unavailable import Unavailable
 from transect.core.interp import Instance
 from transect.core.ir import Program
 from transect.rpc.binding import Binding, bind
@@ -18,7 +21,7 @@ from transect.rpc.chain import emit_chain, needs_of
 from transect.rpc.chain_file import ChainFile
 from transect.rpc.envoy import binary
 from transect.rpc.envoy.build import build
-from transect.rpc.envoy.config import Module, Settings, bootstrap
+from transect.rpc.envoy.config import Endpoint, Module, Settings, bootstrap
 from transect.rpc.envoy.control import Control
 from transect.rpc.envoy.process import Envoy, start
 from transect.rpc.envoy.recording import hook_numbers
@@ -99,8 +102,10 @@ def deploy(
 ) -> Deployed:
     """Put the chain in force; `folder` (the caller's, to be removed by it) holds all that is written.
 
-    Raises Unavailable (no compiler, no Envoy, a module that this Envoy cannot load), BuildError, EnvoyFailed.
+    Raises Unavailable (no compiler, no Envoy, a module that this Envoy cannot load, a busy port), BuildError,
+    EnvoyFailed.
     """
+    must_be_free(chain.listen)
     found = binary.find(envoy)
     folder.mkdir(parents=True, exist_ok=True)
     modules = folder / "modules"
@@ -129,6 +134,24 @@ def deploy(
     )
     running = start(found, config, folder, modules=modules, workers=workers)
     return Deployed(binding, found, running, Control(control))
+
+
+def must_be_free(listen: Endpoint) -> None:
+    """Raises Unavailable when somebody listens there.
+
+    Envoy shares a port with other Envoys, and each would then get some of the calls.
+    """
+    if listen.path or not listen.port:
+        return
+    with socket.socket(socket.AF_INET6 if ":" in listen.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listen.host, listen.port))
+        except OSError as wrong:
+            if wrong.errno == errno.EADDRINUSE:  # what else is wrong, Envoy says
+                raise Unavailable(
+                    f"the address {listen}", "somebody listens there", "stop that, or give another `listen=`"
+                ) from wrong
 
 
 def _states(chain: ChainFile, folder: Path) -> tuple[str, ...]:

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from transect.base.unavailable import Unavailable
+from transect.rpc.deploy import must_be_free
+from transect.rpc.envoy.config import Endpoint
+
+
+def test_a_port_is_not_shared_with_another_proxy() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as Envoy opens its own
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        listen = Endpoint("127.0.0.1", other.getsockname()[1])
+        with pytest.raises(Unavailable, match=f"the address {listen}: somebody listens there"):
+            must_be_free(listen)
+    must_be_free(listen)
+
+
+def test_any_port_and_a_unix_socket_are_left_to_envoy() -> None:
+    must_be_free(Endpoint())
+    must_be_free(Endpoint("", 0, "/run/x.sock"))
