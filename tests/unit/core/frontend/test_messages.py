@@ -24,8 +24,8 @@ FRONTEND = Path(sys.modules["transect.core.frontend"].__file__ or "").parent
 HEAD = """\
 from enum import IntEnum
 from typing import Final
-from transect.lang import (Array, Counter, Histogram, Map, Param, Tally, array, as_int, blob, counter, drop, fits, helper,
-    histogram, lru, now, param, rand_below, seconds, state, struct, table, tally, text, trace, u64)
+from transect.lang import (Array, Counter, Histogram, Map, Param, Tally, array, as_int, blob, counter, drop, fits,
+    helper, histogram, lru, now, param, rand_below, seconds, state, struct, table, tally, text, trace, u64)
 from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict
 from transect.shapes import Arbiter
 """
