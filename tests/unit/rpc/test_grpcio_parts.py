@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,20 @@ def test_state_is_replaced_only_as_it_was_seen(module: Any) -> None:
     assert chain.replace(1, old, new)
     assert chain.save(1) == new
     assert not chain.load(1, b"short")
+
+
+def test_hooks_of_other_threads_wait_while_the_chain_is_held(module: Any) -> None:
+    chain = module.Chain()
+    rpc = chain.begin("/t.Echo/Say", "", None)
+    other = threading.Thread(target=rpc.request, args=(b"x",))
+    chain.hold()
+    other.start()
+    time.sleep(0.02)
+    assert not rpc.entered
+    chain.begin("/t.Echo/Say", "", None).request(b"mine goes on")
+    chain.release()
+    other.join(5)
+    assert rpc.entered
 
 
 def test_records_and_traces_go_to_python_and_its_errors_stop_nothing(module: Any, recwarn: Any) -> None:

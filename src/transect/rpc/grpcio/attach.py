@@ -4,7 +4,11 @@
     channel = transect.rpc.attach(channel, [Acl(), RateLimit(per_second=5)], service=echo_pb2)
     server = transect.rpc.attach(server, [Acl()], service=echo_pb2)
 
-The result is used in place of what was given: stubs and `add_…Servicer_to_server` do not change.
+The result is used in place of what was given: stubs and `add_…Servicer_to_server` do not change.  Services are added
+after the chain is attached, to the result: what is added elsewhere is not behind the chain.
+
+The chain stands where messages are bytes.  Interceptors go around it (`grpc.intercept_channel(attach(…), mine)`); those
+below it, which asyncio channels and all servers take when they are made, see serialised messages.
 """
 
 from __future__ import annotations

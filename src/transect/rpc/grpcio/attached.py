@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transect.replay.log import Trailer
     from transect.rpc.grpcio.recording import Recording
 
-TRIES = 1000  # of a change against a chain under load
+TRIES = 3  # of a change without holding RPCs back
 
 
 class Attached:
@@ -84,15 +84,23 @@ class Attached:
         self.swap(index, change)
 
     def swap(self, index: int, change: Callable[[bytes], bytes]) -> None:
-        """Put what `change` makes of the state's image in force, unless RPCs changed the state meanwhile; then again.
+        """Put what `change` makes of the state's image in force, as one step.
 
-        RuntimeError when that does not succeed in 1,000 tries.
+        RPCs go on meanwhile; only where they change the state faster than `change` works, they wait for it.
         """
         for _ in range(TRIES):
-            old = self.handle.save(index)
-            if self.handle.replace(index, old, change(old)):
+            if self._swapped(index, change):
                 return
-        raise RuntimeError(f"{self.elements[index]}: its state changes too fast")
+        self.handle.hold()
+        try:
+            done = self._swapped(index, change)
+        finally:
+            self.handle.release()
+        assert done, f"{self.elements[index]} takes no image of its own state"
+
+    def _swapped(self, index: int, change: Callable[[bytes], bytes]) -> bool:
+        old = self.handle.save(index)
+        return self.handle.replace(index, old, change(old))
 
     # ------------------------------------------------------------ recording, control
 

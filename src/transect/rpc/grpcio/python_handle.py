@@ -66,6 +66,12 @@ class PythonHandle:
         with self.lock:
             return self.save(element) == old and self.load(element, new)
 
+    def hold(self) -> None:
+        self.lock.acquire()
+
+    def release(self) -> None:
+        self.lock.release()
+
     def record(self, sink: Callable[[Record], object] | None, elements: int, /) -> tuple[bytes, ...]:
         def pass_on(record: ChainRecord) -> None:
             assert sink is not None

@@ -51,6 +51,11 @@ class Server(grpc.Server):
     """`inner` with a chain in front of the methods which it covers."""
 
     def __init__(self, inner: grpc.Server, carried: Carried) -> None:
+        """Raises ValueError when services were added before: they would stand beside the chain, not behind it."""
+        state = getattr(inner, "_state", None)
+        for known in ("generic_handlers", "registered_method_handlers"):
+            if getattr(state, known, None):
+                raise ValueError("attach the chain first, then add services to what `attach` returns")
         self._inner = inner
         self._carried = carried
 

@@ -198,3 +198,11 @@ void hand_over_all(struct chain_object *owner) {
     if (owner->traces.size) hand_over(&owner->traces, owner->tracer, read_trace);
     owner->busy--;
 }
+
+void wait_for_holder(struct chain_object *owner) {
+    while (owner->holder && owner->holder != PyThread_get_thread_ident()) {
+        Py_BEGIN_ALLOW_THREADS
+        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+        Py_END_ALLOW_THREADS
+    }
+}

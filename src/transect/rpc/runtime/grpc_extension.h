@@ -49,6 +49,7 @@ struct chain_object {
     struct memory records, traces;
     int busy;                    /* threads which hand records or traces to Python */
     int open;                    /* RPCs that have entered and not finished */
+    unsigned long holder;        /* the thread which holds all hooks back; 0: none */
     struct rpc_object *spare[SPARES];
     int spares;
 };
@@ -77,6 +78,13 @@ void hand_over_all(struct chain_object *owner); /* records and traces, to Python
 
 static inline void drain(struct chain_object *owner) {
     if (owner->records.size || owner->traces.size) hand_over_all(owner);
+}
+
+void wait_for_holder(struct chain_object *owner);
+
+/* At the start of every hook: while another thread changes the state, hooks wait, without the interpreter lock. */
+static inline void let_pass(struct chain_object *owner) {
+    if (owner->holder) wait_for_holder(owner);
 }
 
 /* grpc_rpc.c */

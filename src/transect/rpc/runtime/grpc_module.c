@@ -140,12 +140,29 @@ static PyObject *chain_unary(PyObject *object, PyObject *args) {
     return make_unary((struct chain_object *)object, args);
 }
 
+/* hold(): until release(), hooks of other threads wait; so that a change of state meets no other */
+static PyObject *chain_hold(PyObject *object, PyObject *unused) {
+    struct chain_object *self = (struct chain_object *)object;
+    (void)unused;
+    wait_for_holder(self);
+    self->holder = PyThread_get_thread_ident();
+    Py_RETURN_NONE;
+}
+
+static PyObject *chain_release(PyObject *object, PyObject *unused) {
+    (void)unused;
+    ((struct chain_object *)object)->holder = 0;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef chain_methods[] = {
     {"begin", (PyCFunction)(void (*)(void))chain_begin, METH_FASTCALL, NULL},
     {"unary", chain_unary, METH_VARARGS, NULL},
     {"save", chain_save, METH_O, NULL},
     {"load", chain_load, METH_VARARGS, NULL},
     {"replace", chain_replace, METH_VARARGS, NULL},
+    {"hold", chain_hold, METH_NOARGS, NULL},
+    {"release", chain_release, METH_NOARGS, NULL},
     {"record", chain_record, METH_VARARGS, NULL},
     {"trace", chain_trace, METH_O, NULL},
     {0},

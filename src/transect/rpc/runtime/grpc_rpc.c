@@ -47,6 +47,7 @@ struct rpc_object *begin_rpc(struct chain_object *owner, PyObject *text, PyObjec
 
 void end_rpc(struct rpc_object *self, int code, enum ts_cause cause, struct ts_ending *out) {
     *out = (struct ts_ending){0, 0};
+    let_pass(self->owner);
     if (self->finished) return;
     self->finished = 1;
     if (!self->entered) return;
@@ -132,6 +133,7 @@ static PyObject *pass(struct rpc_object *self, PyObject *message, hook *run) {
         PyErr_SetString(PyExc_OverflowError, "a message has less than 4 GiB");
         return NULL;
     }
+    let_pass(self->owner);
     if (self->finished) return over();
     struct ts_verdict v = {0};
     run(self->owner->chain, self->state, &self->rpc, (ts_slice){(const uint8_t *)PyBytes_AS_STRING(message), (uint32_t)PyBytes_GET_SIZE(message)}, &v);
@@ -146,6 +148,7 @@ static PyObject *pass(struct rpc_object *self, PyObject *message, hook *run) {
 }
 
 PyObject *pass_request(struct rpc_object *self, PyObject *message) {
+    let_pass(self->owner);
     self->owner->open += !self->entered && !self->finished;
     self->entered = 1;
     return pass(self, message, ts_chain_request);

@@ -9,6 +9,7 @@ from transect.lang import (
     Map,
     Param,
     Tally,
+    blob,
     counter,
     local,
     ms,
@@ -114,7 +115,7 @@ class Again(Element):
 class Cache(Element):
     """Answers what it has seen."""
 
-    kept: Map[str, bytes] = table(64, value=text(256))
+    kept: Map[str, bytes] = table(64, value=blob(256))
     key: Local[str] = local(text(256))
 
     def request(self, rpc: Rpc[Ask, Answer]) -> Verdict:

@@ -122,6 +122,55 @@ def test_parameters_and_state_change_while_it_runs(port: int, native: bool) -> N
         chain.state("Gard")
 
 
+def test_parameters_change_under_load_and_no_call_is_lost(port: int, native: bool) -> None:
+    stub, chain = attached(port, [Guard(allowed={"alice": True}, limit=1_000_000)], native)
+
+    def load(_: int) -> None:
+        for _ in range(100):
+            stub.Say(ask())
+
+    with ThreadPoolExecutor(4) as pool:
+        loads = pool.map(load, range(4))
+        for number in range(60):
+            chain.set("Guard", limit=2_000_000 + number)
+        list(loads)
+    guard = chain.state("Guard")
+    assert (dict(guard.calls.items()), guard.limit) == ({"alice": 400}, 2_000_059)
+    assert some(Cause, guard.ends) == {"REPLY": 400}
+
+
+def test_two_chains_one_around_the_other_and_interceptors_around_both(port: int, native: bool) -> None:
+    pb2, pb2_grpc = modules()
+
+    class Counting(grpc.UnaryUnaryClientInterceptor):
+        seen: tuple[str, ...] = ()
+
+        def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+            self.seen += (request.user,)
+            return continuation(client_call_details, request)
+
+    counting = Counting()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as inner:
+        below: Any = rpc.attach(inner, [Guard(allowed={"alice": True})], service=pb2, native=native)
+        above: Any = rpc.attach(below, [Rename(suffix=10)], service=pb2, native=native)
+        stub = pb2_grpc.EchoStub(grpc.intercept_channel(above, counting))
+        assert stub.Say(ask()).number == 22
+        assert refused(lambda: stub.Say(ask("mallory"))) == ("PERMISSION_DENIED", "mallory may not")
+        assert [r.number for r in stub.Many(ask())] == [22] * 3
+        assert counting.seen == ("alice", "mallory")
+        assert isinstance(above.unary_unary("/demo.Echo/Say"), grpc.UnaryUnaryMultiCallable)
+        assert some(Cause, below.chain.state("Guard").ends) == {"REPLY": 2, "REJECT": 1}
+
+
+def test_services_added_before_the_chain_are_not_left_beside_it(native: bool) -> None:
+    pb2, pb2_grpc = modules()
+    with ThreadPoolExecutor(1) as pool:
+        made = grpc.server(pool)
+        pb2_grpc.add_EchoServicer_to_server(servicer(), made)
+        with pytest.raises(ValueError, match="attach the chain first"):
+            rpc.attach(made, [Guard()], service=pb2, native=native)
+
+
 def test_the_objects_given_are_where_the_chain_begins_and_stay_as_they_are(port: int, native: bool) -> None:
     guard = Guard(allowed={"alice": True})
     stub, chain = attached(port, [guard], native)
