@@ -18,7 +18,7 @@ from transect.base.unavailable import Unavailable
 
 RPC_RUNTIME = Path(__file__).parent / "runtime"
 C_RUNTIME = Path(__file__).parents[1] / "emit" / "c" / "runtime"
-FLAGS = (
+FLAGS: tuple[str, ...] = (
     "-std=gnu11",
     "-O2",
     "-g1",
