@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.frontend.constants import literal
 from transect.core.frontend.modules import AliasDef, Binding, ClassDef, Module, ModuleRef, Surface
+from transect.core.frontend.plain import plain
 from transect.core.frontend.surface import CLASSES, PLAIN_TYPES
 from transect.core.types import (
     UNIT,
@@ -347,16 +347,16 @@ class World:
             return StructField(name, t)
         if rest is None and value is not None and isinstance(value, ast.Call):
             return StructField(name, t, "" if isinstance(t, TextType) else b"", required=False)
-        ok, constant = literal(rest, t)
+        ok, constant = (False, None) if rest is None else plain(self, module, rest, t)
         if not ok:
             self.diagnostics.error(
                 "P028",
                 f"the default of `{name}` is not a literal of type `{spell(t)}`",
                 module.source.span(value),
                 label="not a plain value",
-                help="write a number, text, True, False or None of the field's type",
+                help="write a number, text, True, False, None, a member of an enum or a constant of the field's type",
             )
-            return StructField(name, t)
+            return StructField(name, t, None, required=False)  # it has a diagnostic: ask nobody to fill it in
         return StructField(name, t, constant, required=False)
 
     def _members(self, cls: ClassDef) -> list[tuple[str, ast.expr, ast.expr | None]]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from transect.base.diagnostic import closest
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.frontend.constants import Plain, constant_int, constant_of, fit, literal
+from transect.core.frontend.constants import constant_of
 from transect.core.frontend.declare import World, bounded_text, with_default_bound
-from transect.core.frontend.modules import ConstantDef, Module, Surface
+from transect.core.frontend.modules import Module, Surface
+from transect.core.frontend.plain import number, plain
 from transect.core.frontend.surface import CONSTRUCTORS
 from transect.core.ir import FieldKind, StateField
 from transect.core.types import (
@@ -148,7 +149,7 @@ class FieldReader:
     def constant(self, node: ast.expr, t: Type) -> ir.Expr | None:
         """A constant of a value type: a literal, a named constant, a struct or tuple of such."""
         span = self.module.source.span(node)
-        ok, value = self._plain(node, t)
+        ok, value = plain(self.world, self.module, node, t)
         if ok:
             return constant_of(value, t, span)
         match t, node:
@@ -180,37 +181,6 @@ class FieldReader:
                 return None
             values.append(part)
         return None if given else ir.MakeStruct(tuple(values), type=t, span=span)
-
-    def _plain(self, node: ast.expr, t: Type) -> tuple[bool, Plain]:
-        ok, value = literal(node, t)
-        if ok:
-            return ok, value
-        binding = self.world.binding(self.module, node) if isinstance(node, ast.Name) else None
-        if isinstance(binding, ConstantDef):
-            return literal(binding.node.value, t)
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in ("ns", "us", "ms", "seconds")
-        ):
-            from transect.core.frontend.surface import DURATION_UNITS
-
-            count = self._int(node.args[0]) if len(node.args) == 1 else None
-            if count is not None and spell(t) == "Duration":
-                return fit(count * DURATION_UNITS[node.func.id], t)
-        if isinstance(node, ast.Attribute):
-            return self._member(node, t)
-        count = self._int(node)
-        return fit(count, t) if count is not None and isinstance(t, IntType) else (False, None)
-
-    def _member(self, node: ast.Attribute, t: Type) -> tuple[bool, Plain]:
-        """`Code.OK`"""
-        from transect.core.types import EnumType
-
-        if isinstance(t, EnumType) and isinstance(node.value, ast.Name) and node.value.id == t.name:
-            value = dict(t.members).get(node.attr)
-            return value is not None, value
-        return False, None
 
     def _table(
         self,
@@ -434,13 +404,7 @@ class FieldReader:
                 return "", None
 
     def _int(self, node: ast.expr) -> int | None:
-        def named(name: ast.expr) -> int | None:
-            binding = self.world.binding(self.module, name)
-            if isinstance(binding, ConstantDef) and binding.node.value is not None:
-                return constant_int(binding.node.value, lambda _: None)
-            return None
-
-        return constant_int(node, named)
+        return number(self.world, self.module, node)
 
     def _mismatch(self, node: ast.AnnAssign, name: str, constructor: str, wanted: str) -> None:
         got = f"`{constructor}(…)`" if constructor else "this value"

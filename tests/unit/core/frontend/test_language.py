@@ -7,8 +7,10 @@ from textwrap import dedent, indent
 
 import pytest
 
-from tests.unit.core.running import IMPORTS
+from tests.unit.core.running import IMPORTS, compiled
 from transect.core.frontend import compile_text
+from transect.core.interp import Instance
+from transect.core.values import Record, normal
 
 FIELDS = """\
 slots: Array[int] = array(8)
@@ -179,3 +181,64 @@ def test_what_may_have_changed_is_not_taken_for_known(name: str) -> None:
 @pytest.mark.parametrize("name", TAKEN)
 def test_what_cannot_have_changed_is_known(name: str) -> None:
     assert codes(TAKEN[name]) == []
+
+
+def test_the_first_value_of_a_field_may_be_a_constant_or_a_member() -> None:
+    text = """
+        BURST: Final = 10
+        TWICE: Final = BURST * 2
+        WAIT: Final = seconds(BURST)
+        class Light(IntEnum):
+            RED = 4
+        @struct
+        class Box:
+            tokens: int = TWICE
+            light: Light = Light.RED
+            wait: Duration = ms(BURST)
+            left: float | None = None
+        class P(Arbiter):
+            box: Box = Box()
+            other: Box = Box(light=Light.RED, wait=WAIT)
+            wait: Param[Duration] = param(WAIT)
+            lights: Map[int, Light] = table(TWICE)
+            burst: int = TWICE
+            def pick(self) -> Client:
+                return min(self.waiting, key=lambda c: 0)
+    """
+    state = Instance(compiled(text)).state
+    assert normal(state["box"]) == normal(
+        Record("Box", {"tokens": 20, "light": 4, "wait": 10**7, "left": None})
+    )
+    assert normal(state["other"]) == normal(
+        Record("Box", {"tokens": 20, "light": 4, "wait": 10**10, "left": None})
+    )
+    assert (state["wait"], state["burst"]) == (10**10, 20)
+
+
+def test_constants_that_name_each_other_have_no_value() -> None:
+    text = "A: Final = B\nB: Final = A\nclass P(Least):\n    level: int = A\n"
+    found = compile_text(IMPORTS + BEFORE + text).diagnostics
+    assert [d.code for d in found] == ["P028"]
+
+
+def test_a_broken_default_is_told_once() -> None:
+    text = "@struct\nclass S:\n    a: int = 'x'\nclass P(Least):\n    def _f(self) -> S:\n        return S()\n"
+    found = compile_text(IMPORTS + BEFORE + text).diagnostics
+    assert [d.code for d in found] == ["P028"]
+
+
+def test_a_match_that_lacks_the_rest_is_told_once() -> None:
+    text = """
+class Light(IntEnum):
+    RED = 4
+class P(Least):
+    light: Light = Light.RED
+    def _number(self) -> int:
+        match self.light:
+            case Light.RED:
+                return 1
+    def arrive(self, client: Client) -> None:
+        x = self._number()
+"""
+    found = compile_text(IMPORTS + BEFORE + text).diagnostics
+    assert [d.code for d in found] == ["P046"]

@@ -66,7 +66,7 @@ class Patterns(Loops):
                 built.guard is None
                 and self._covers([c.pattern for c in cases if c.guard is None], subject.type)
             )
-        self._missing(node, subject, total)
+        total = self._missing(node, subject, total) or total
         self.facts = after if total else after.join(before)
         return (ir.Switch(subject, tuple(cases), self.module.source.header(node)),)
 
@@ -83,10 +83,10 @@ class Patterns(Loops):
             return None
         return e
 
-    def _missing(self, node: ast.Match, subject: Expr, total: bool) -> None:
-        """A match over an enum that may have other values says what then."""
+    def _missing(self, node: ast.Match, subject: Expr, total: bool) -> bool:
+        """A match over an enum that may have other values says what then; whether a diagnostic asks for it."""
         if total or not isinstance(subject.type, EnumType) or not subject.type.open:
-            return
+            return False
         self.error(
             "P046",
             node.subject,
@@ -94,6 +94,7 @@ class Patterns(Loops):
             "end with `case _:`",
             label="values from outside are open",
         )
+        return True
 
     def _case(self, case: ast.match_case, subject: Expr, earlier: list[Pattern]) -> ir.Case | None:
         t = subject.type

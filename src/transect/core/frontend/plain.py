@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain values written in a class: literals, named constants, durations, enum members, and numbers made of these."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from transect.core.frontend.constants import Plain, constant_int, fit, literal
+from transect.core.frontend.modules import ClassDef, ConstantDef, Module
+from transect.core.frontend.surface import DURATION_UNITS
+from transect.core.types import DurationType, EnumType, IntType, OptionType, Type
+
+if TYPE_CHECKING:
+    from transect.core.frontend.declare import World
+
+_NONE: tuple[bool, Plain] = (False, None)
+Seen = tuple[ConstantDef, ...]  # constants that are being read, against those that name each other
+
+
+def plain(world: World, module: Module, node: ast.expr, t: Type, seen: Seen = ()) -> tuple[bool, Plain]:
+    """Whether the node stands for a plain value of the type, and the value."""
+    ok, value = literal(node, t)
+    if ok:
+        return ok, value
+    inner = t.item if isinstance(t, OptionType) else t
+    binding = world.binding(module, node) if isinstance(node, ast.Name | ast.Attribute) else None
+    match node:
+        case _ if isinstance(binding, ConstantDef) and binding not in seen:
+            named = binding.node.value
+            return _NONE if named is None else plain(world, binding.module, named, t, (*seen, binding))
+        case ast.Attribute(value=owner, attr=member) if isinstance(inner, EnumType):
+            return _member(world, module, owner, member, inner)
+        case ast.Call(func=ast.Name(id=unit), args=[count]) if unit in DURATION_UNITS:
+            units = number(world, module, count, seen)
+            fits = units is not None and isinstance(inner, DurationType)
+            return fit(units * DURATION_UNITS[unit], t) if fits and units is not None else _NONE
+        case _:
+            whole = number(world, module, node, seen)
+            return _NONE if whole is None or not isinstance(inner, IntType) else fit(whole, t)
+
+
+def _member(world: World, module: Module, owner: ast.expr, member: str, t: EnumType) -> tuple[bool, Plain]:
+    """`Code.OK`"""
+    binding = world.binding(module, owner)
+    if not isinstance(binding, ClassDef) or world.kind(binding) != "enum" or world.enum(binding) != t:
+        return _NONE
+    value = dict(t.members).get(member)
+    return value is not None, value
+
+
+def number(world: World, module: Module, node: ast.expr, seen: Seen = ()) -> int | None:
+    """The value of an integer expression of literals and named constants, or None."""
+
+    def named(name: ast.expr) -> int | None:
+        binding = world.binding(module, name)
+        if not isinstance(binding, ConstantDef) or binding in seen or binding.node.value is None:
+            return None
+        return number(world, binding.module, binding.node.value, (*seen, binding))
+
+    return constant_int(node, named)
