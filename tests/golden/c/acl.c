@@ -52,7 +52,17 @@ struct acl_verdict acl_request(struct acl_state *self, struct ts_call *call, str
         return (struct acl_verdict){0, {.forward = (struct acl_forward){(struct acl_option_int){0}, (struct acl_option_text){0}}}};
     }
 #line 20 "acl.py"
-    return (struct acl_verdict){1, {.reject = (struct acl_reject){7, ts_join(call, (const ts_slice []){rpc->msg->user, TS_TEXT(" may not call "), rpc->method}, 3)}}};
+    ts_slice piece = rpc->msg->user;
+    ts_slice piece_2 = rpc->method;
+    uint32_t size = piece.size + 14u + piece_2.size;
+    uint8_t *text = ts_take(&call->arena, size);
+    uint8_t *end = text;
+    end = ts_lay(end, piece);
+    end = ts_lay(end, TS_TEXT(" may not call "));
+    end = ts_lay(end, piece_2);
+    ts_slice t1 = (ts_slice){text, size};
+#line 20 "acl.py"
+    return (struct acl_verdict){1, {.reject = (struct acl_reject){7, t1}}};
 }
 
 #line 167 "transect/rpc/hooks.py"
@@ -74,7 +84,7 @@ struct acl_option_retry acl_finish(struct acl_state *self, struct ts_call *call,
     return (struct acl_option_retry){0};
 }
 
-#line 78 "acl.c"
+#line 88 "acl.c"
 static void acl_fill(struct acl_state *self, struct ts_reader *from) {
     struct ts_reader in = *from;
     {

@@ -20,16 +20,31 @@ TS_INLINE bool fair_share_served_put(struct fair_share_served_table *table, uint
     return found != NULL;
 }
 
-TS_INLINE int64_t fair_share_served_total(struct fair_share_served_table *table, uint64_t key) {
-    int64_t *found = fair_share_served_table_find(table, key);
-    return found == NULL ? 0 : *found;
+TS_INLINE void fair_share_served_moved(struct fair_share_state *self, uint64_t client, int64_t *entry) {
+    uint32_t slot = TS_SLOT(&self->served, entry);
+    if (self->served_heap.place[slot] != 0) {
+        fair_share_served_heap_change(&self->served_heap, slot, *entry);
+    } else {
+        uint32_t number = fair_share_waiting_table_lookup(&self->waiting, client, (uint32_t)client);
+        if (number != 0) {
+            fair_share_served_heap_rename(&self->served_heap, 4095 + number, slot);
+            fair_share_served_heap_change(&self->served_heap, slot, *entry);
+        }
+    }
 }
 
-TS_INLINE void fair_share_served_moved(struct fair_share_state *self, uint64_t client, int64_t value) {
-    uint32_t entry = fair_share_waiting_table_lookup(&self->waiting, client, (uint32_t)client);
-    if (entry != 0) {
-        fair_share_served_heap_change(&self->served_heap, entry - 1, value);
+TS_INLINE void fair_share_served_remove(struct fair_share_state *self, uint64_t client) {
+    int64_t *entry = fair_share_served_table_find(&self->served, client);
+    if (entry == NULL) {
+        return;
     }
+    uint32_t slot = TS_SLOT(&self->served, entry);
+    if (self->served_heap.place[slot] != 0) {
+        uint32_t other = 4095 + fair_share_waiting_table_lookup(&self->waiting, client, (uint32_t)client);
+        fair_share_served_heap_rename(&self->served_heap, slot, other);
+        fair_share_served_heap_change(&self->served_heap, other, 0);
+    }
+    fair_share_served_table_remove(&self->served, client);
 }
 
 static void fair_share_start(struct fair_share_state *self, uint64_t seed) {
@@ -58,18 +73,27 @@ bool fair_share_waiting_add(struct fair_share_state *self, uint64_t client) {
         return false;
     }
     uint64_t arrival = self->arrivals++;
-    *fair_share_waiting_table_place(&self->waiting, client) = arrival;
-    uint32_t entry = fair_share_waiting_table_lookup(&self->waiting, client, (uint32_t)client);
-    fair_share_served_heap_add(&self->served_heap, entry - 1, arrival, fair_share_served_total(&self->served, client));
+    uint64_t *held = fair_share_waiting_table_place(&self->waiting, client);
+    *held = arrival;
+    uint32_t number = TS_SLOT(&self->waiting, held) + 1;
+    {
+        int64_t *entry = fair_share_served_table_find(&self->served, client);
+        uint32_t slot = entry != NULL ? TS_SLOT(&self->served, entry) : 4095 + number;
+        fair_share_served_heap_add(&self->served_heap, slot, arrival, entry != NULL ? *entry : 0);
+    }
     return true;
 }
 
 bool fair_share_waiting_remove(struct fair_share_state *self, uint64_t client) {
-    uint32_t entry = fair_share_waiting_table_lookup(&self->waiting, client, (uint32_t)client);
-    if (entry == 0) {
+    uint32_t number = fair_share_waiting_table_lookup(&self->waiting, client, (uint32_t)client);
+    if (number == 0) {
         return false;
     }
-    fair_share_served_heap_remove(&self->served_heap, entry - 1);
+    {
+        int64_t *entry = fair_share_served_table_find(&self->served, client);
+        uint32_t slot = entry != NULL ? TS_SLOT(&self->served, entry) : 4095 + number;
+        fair_share_served_heap_remove(&self->served_heap, slot);
+    }
     return fair_share_waiting_table_remove(&self->waiting, client);
 }
 
@@ -92,7 +116,7 @@ void fair_share_arrive(struct fair_share_state *self, struct ts_call *call, uint
     int64_t *entry = fair_share_served_entry(&self->served, client);
     if (entry != NULL) {
         *entry = ts_max(*entry, floor);
-        fair_share_served_moved(self, client, *entry);
+        fair_share_served_moved(self, client, entry);
     }
 }
 
@@ -100,8 +124,11 @@ void fair_share_arrive(struct fair_share_state *self, struct ts_call *call, uint
 uint64_t fair_share_pick(struct fair_share_state *self, struct ts_call *call) {
     (void)call;
 #line 19 "fair_share.py"
-    uint64_t chosen = self->waiting.entries[self->served_heap.items[0].slot].key;
-    self->level = ts_max(self->level, fair_share_served_total(&self->served, chosen));
+    uint32_t slot = self->served_heap.items[0].slot;
+    uint64_t chosen = slot < 4096 ? self->served.entries[slot].key : self->waiting.entries[slot - 4096].key;
+    int64_t *found = slot < 4096 ? &self->served.entries[slot].value : NULL;
+#line 20 "fair_share.py"
+    self->level = ts_max(self->level, found == NULL ? 0 : *found);
     return chosen;
 }
 
@@ -112,7 +139,7 @@ void fair_share_charge(struct fair_share_state *self, struct ts_call *call, uint
     int64_t *entry = fair_share_served_entry(&self->served, client);
     if (entry != NULL) {
         *entry = ts_add(*entry, cost);
-        fair_share_served_moved(self, client, *entry);
+        fair_share_served_moved(self, client, entry);
     }
 }
 
@@ -126,11 +153,10 @@ void fair_share_leave(struct fair_share_state *self, struct ts_call *call, uint6
 #line 40 "transect/shapes/arbiter.py"
 void fair_share_forget(struct fair_share_state *self, struct ts_call *call, uint64_t client) {
     (void)call;
-    fair_share_served_table_remove(&self->served, client);
-    fair_share_served_moved(self, client, 0);
+    fair_share_served_remove(self, client);
 }
 
-#line 134 "fair_share.c"
+#line 160 "fair_share.c"
 static void fair_share_fill(struct fair_share_state *self, struct ts_reader *from) {
     struct ts_reader in = *from;
     {
@@ -188,12 +214,17 @@ int fair_share_load(struct fair_share_state *self, const uint8_t *image, size_t 
     if (good) {
         fresh->waiting = self->waiting;
         fresh->arrivals = self->arrivals;
-        fresh->served_heap = self->served_heap;
         *self = *fresh;
         struct ts_walk walk = ts_walk_over(&self->waiting.order);
-        struct fair_share_waiting_table_entry *entry;
-        while ((entry = fair_share_waiting_table_step(&self->waiting, &walk)) != NULL) {
-            fair_share_served_moved(self, entry->key, fair_share_served_total(&self->served, entry->key));
+        struct fair_share_waiting_table_entry *waits;
+        while ((waits = fair_share_waiting_table_step(&self->waiting, &walk)) != NULL) {
+            uint64_t client = waits->key;
+            uint32_t number = TS_SLOT(&self->waiting, &waits->value) + 1;
+            {
+                int64_t *entry = fair_share_served_table_find(&self->served, client);
+                uint32_t slot = entry != NULL ? TS_SLOT(&self->served, entry) : 4095 + number;
+                fair_share_served_heap_add(&self->served_heap, slot, waits->value, entry != NULL ? *entry : 0);
+            }
         }
     }
     fair_share_free(fresh);

@@ -11,7 +11,7 @@
 #include "heap.h"
 #include "set.h"
 TS_TABLE(fair_share_served_table, uint64_t, int64_t, 4096, 8192, uint64_t, ts_hash_handle, TS_SAME, TS_KEEP)
-TS_HEAP(fair_share_served_heap, int64_t, TS_SMALLER, 4096)
+TS_HEAP(fair_share_served_heap, int64_t, TS_SMALLER, 4096, 8192)
 TS_TABLE(fair_share_waiting_table, uint64_t, uint64_t, 4096, 8192, uint64_t, ts_hash_handle, TS_SAME, TS_KEEP)
 
 struct fair_share_state {

@@ -34,9 +34,12 @@ TS_INLINE void rate_limit_write_bucket(struct ts_writer *out, struct rate_limit_
     ts_write_i64(out, value.filled);
 }
 
-TS_INLINE struct rate_limit_bucket rate_limit_buckets_get_or(struct rate_limit_buckets_table *table, ts_slice key, struct rate_limit_bucket value) {
-    struct rate_limit_bucket *found = rate_limit_buckets_table_find(table, key);
-    return found == NULL ? value : *found;
+TS_INLINE struct rate_limit_bucket *rate_limit_buckets_added(struct rate_limit_buckets_table *table, ts_slice key) {
+    struct rate_limit_bucket *found = key.size <= 64u ? rate_limit_buckets_table_insert(table, key) : NULL;
+    if (found == NULL) {
+        table->overflow++;
+    }
+    return found;
 }
 
 static void rate_limit_start(struct rate_limit_state *self, uint64_t seed) {
@@ -76,24 +79,41 @@ bool rate_limit_set_burst(struct rate_limit_state *self, int64_t value) {
 struct rate_limit_verdict rate_limit_request(struct rate_limit_state *self, struct ts_call *call, struct rate_limit_rpc_ask *rpc) {
     int64_t t1 = ts_now(call);
 #line 26 "rate_limit.py"
-    struct rate_limit_bucket bucket = rate_limit_buckets_get_or(&self->buckets, rpc->msg->user, (struct rate_limit_bucket){self->burst, t1});
-    int64_t t2 = ts_now(call);
+    struct rate_limit_bucket *found = rate_limit_buckets_table_find(&self->buckets, rpc->msg->user);
+    struct rate_limit_bucket bucket = found == NULL ? (struct rate_limit_bucket){self->burst, t1} : *found;
+#line 27 "rate_limit.py"
+    int64_t t2 = t1;
 #line 27 "rate_limit.py"
     int64_t earned = ts_floordiv(ts_mul(ts_sub(t2, bucket.filled), self->per_second), 1000000000);
     if (earned > 0) {
-        int64_t t3 = ts_now(call);
+        int64_t t3 = t1;
 #line 29 "rate_limit.py"
         bucket = (struct rate_limit_bucket){ts_min(ts_add(bucket.tokens, earned), self->burst), t3};
     }
 #line 30 "rate_limit.py"
     if (bucket.tokens <= 0) {
-        return (struct rate_limit_verdict){1, {.reject = (struct rate_limit_reject){8, ts_join(call, (const ts_slice []){TS_TEXT("more than "), ts_decimal(call, self->per_second), TS_TEXT(" calls a second")}, 3)}}};
+        ts_slice piece = ts_decimal(call, self->per_second);
+        uint32_t size = 10u + piece.size + 15u;
+        uint8_t *text = ts_take(&call->arena, size);
+        uint8_t *end = text;
+        end = ts_lay(end, TS_TEXT("more than "));
+        end = ts_lay(end, piece);
+        end = ts_lay(end, TS_TEXT(" calls a second"));
+        ts_slice t4 = (ts_slice){text, size};
+#line 31 "rate_limit.py"
+        return (struct rate_limit_verdict){1, {.reject = (struct rate_limit_reject){8, t4}}};
     }
 #line 32 "rate_limit.py"
     bucket.tokens = ts_sub(bucket.tokens, 1);
-    bool t4 = rate_limit_buckets_put(&self->buckets, rpc->msg->user, bucket);
+    if (found == NULL) {
+        found = rate_limit_buckets_added(&self->buckets, rpc->msg->user);
+    }
+    bool t5 = found != NULL;
+    if (found != NULL) {
+        *found = bucket;
+    }
 #line 33 "rate_limit.py"
-    if (!t4) {
+    if (!t5) {
         return (struct rate_limit_verdict){1, {.reject = (struct rate_limit_reject){8, TS_TEXT("too many users at once")}}};
     }
 #line 35 "rate_limit.py"
@@ -119,7 +139,7 @@ struct rate_limit_option_retry rate_limit_finish(struct rate_limit_state *self, 
     return (struct rate_limit_option_retry){0};
 }
 
-#line 123 "rate_limit.c"
+#line 143 "rate_limit.c"
 static void rate_limit_fill(struct rate_limit_state *self, struct ts_reader *from) {
     struct ts_reader in = *from;
     {

@@ -35,7 +35,7 @@ def driver(programs: Sequence[Program], *, prefixes: Sequence[str] | None = None
     names = prefixes or [f"p{i}" for i in range(len(programs))]
     lowered = [lower(p, prefix=name) for p, name in zip(programs, names, strict=True)]
     # Reading and writing arguments may need declarations that the policy did not.
-    wrapped = [_wrappers(each) for each in lowered]
+    wrapped = [wrappers(each) for each in lowered]
     declarations = [
         *includes("driver.h"),
         *one_unit(lowered),
@@ -50,7 +50,7 @@ def driver(programs: Sequence[Program], *, prefixes: Sequence[str] | None = None
 # ---------------------------------------------------------------- the emitted ends
 
 
-def _wrappers(lowered: Lowered) -> list[c.Decl]:
+def wrappers(lowered: Lowered) -> list[c.Decl]:
     unit = lowered.unit
     made = {
         "make": _function(unit.name("d_make"), _ANY, (), c.Return(c.call(unit.name("new"), c.ZERO))),

@@ -36,7 +36,7 @@ def statements(program: Program) -> Program:
     facts = Facts(program)
 
     def hoist(e: Expr) -> bool:
-        return isinstance(e, ir.LetIn) or heap_asked(e) is not None or facts.effectful(e)
+        return isinstance(e, ir.LetIn | ir.Format) or heap_asked(e) is not None or facts.effectful(e)
 
     return flatten(program, hoist, loops=True)
 

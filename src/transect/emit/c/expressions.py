@@ -39,6 +39,7 @@ from transect.emit.c import tree as c
 from transect.emit.c.comparing import best, equal, less
 from transect.emit.c.layout import has_text, load, narrowed, value_type
 from transect.emit.c.names import Names
+from transect.emit.c.remembered import Remembered
 from transect.emit.c.tables import Access
 from transect.emit.c.unit import WAITING, Unit
 
@@ -77,6 +78,7 @@ class Expressions:
         self.unit = unit
         self.names = names
         self.borrowed: set[str] = set()  # targets of loops whose texts are slices of the state gone over
+        self.memory: Remembered | None = None  # entries that have been found already
 
     def expr(self, e: Expr) -> c.Expr:
         """The value, in the value form of its type."""
@@ -129,9 +131,7 @@ class Expressions:
                 return c.call(self.unit.function(function), *self.unit.context_args(), *given)
             case ir.Intrinsic(name=name, args=args):
                 return self.intrinsic(e, name, args)
-            case ir.Format(parts=parts):
-                return self.format(parts)
-            case ir.LetIn() | ir.Reduce() | ir.MakeSet():
+            case ir.LetIn() | ir.Reduce() | ir.MakeSet() | ir.Format():
                 raise AssertionError(f"{type(e).__name__} is a statement in this flat form")
             case _:
                 assert_never(e)
@@ -160,9 +160,13 @@ class Expressions:
             case ir.Lookup(op=TableRead.AT, field=field, args=(key,)):
                 if isinstance(self.unit.scope.fields[field].type, ArrayType):
                     return c.Index(state_place(self.unit, field), self.expr(key))
-                return c.deref(access(self.unit, field).find(self.expr(key)))
+                return c.deref(self.found(field, key) or access(self.unit, field).find(self.expr(key)))
             case _:
                 return None
+
+    def found(self, field: str, key: Expr) -> c.Name | None:
+        """A pointer to an entry's value, NULL if there is none, that is known from before."""
+        return self.memory.find(field, key) if self.memory else None
 
     def unstable(self, e: Expr) -> bool:
         """Whether the value may hold slices of state."""
@@ -203,6 +207,8 @@ class Expressions:
             return c.Cast(c.I64, c.arrow("self", self.unit.overflow_member(field)))
         if not isinstance(t, TableType):
             return c.Cast(c.I64, c.arrow("self", self.unit.overflow_member(field)))
+        if args and op is not TableRead.PUT and (found := self.found(field, args[0])):
+            return access(self.unit, field).read_found(op, found, [self.expr(a) for a in args[1:]])
         # What is put may come from the very storage that it goes to.
         given = [self.stable(a) if op is TableRead.PUT else self.expr(a) for a in args]
         return access(self.unit, field).read(op, given)
@@ -302,8 +308,8 @@ class Expressions:
     def intrinsic(self, e: ir.Intrinsic, name: str, args: tuple[Expr, ...]) -> c.Expr:
         asked = heap_asked(e)
         if asked is not None:
-            question = waiting.first if name == ARGMIN else waiting.smallest
-            return question(self.unit, asked)
+            assert name != ARGMIN, "an arg-min is a statement in this flat form"
+            return waiting.smallest(self.unit, asked)
         match name, args:
             case "len", (x,):
                 return self.length(x)
@@ -353,11 +359,6 @@ class Expressions:
         if isinstance(t, FloatType):
             return c.call("ts_abs_float", x)
         return x if is_unsigned(t) else c.call("ts_abs", x)
-
-    def format(self, parts: tuple[Expr, ...]) -> c.Expr:
-        pieces = [self.piece(p) for p in parts]
-        array = c.Compound(c.ArrayOf(c.Named("ts_slice", const=True), None), c.braces(*pieces))
-        return c.call("ts_join", CALL, array, c.Integer(len(pieces))) if pieces else c.Name("TS_EMPTY")
 
     def piece(self, part: Expr) -> c.Expr:
         value = self.expr(part)

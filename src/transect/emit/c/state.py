@@ -220,7 +220,7 @@ def _load(unit: Unit) -> c.Function:
     seed = _any_seed(unit)
     adopt = [
         c.assign(c.arrow(fresh, m.name), c.arrow("self", m.name))
-        for m in (waiting.members(unit) if unit.waits else [])
+        for m in (waiting.kept(unit) if unit.waits else [])
     ]
     body: list[c.Stmt] = [
         c.Var("fresh", unit.state_type, c.call(unit.name("new"), seed)),

@@ -7,7 +7,9 @@ from typing import assert_never
 
 from transect.core import ir
 from transect.core.ir import BinaryOp, Block, Expr, Part, Stmt, TableRead
+from transect.core.passes.ordered_pick import heap_asked
 from transect.core.types import (
+    TEXT,
     ArrayType,
     CounterType,
     DictType,
@@ -36,8 +38,9 @@ from transect.emit.c.expressions import (
 from transect.emit.c.layout import fits, has_text, keep, load, narrowed, store, stored_type, value_type
 from transect.emit.c.matching import Matched, matched
 from transect.emit.c.names import Names
+from transect.emit.c.remembered import Entry, Remembered, Repeated, asked_in
 from transect.emit.c.scopes import Homes
-from transect.emit.c.tables import Walk, zero
+from transect.emit.c.tables import Walk
 from transect.emit.c.unit import Unit
 
 MAX_SAFE = 2**62  # loop counters below it cannot overflow by one step
@@ -51,6 +54,10 @@ class Statements(Expressions):
         self.function = function
         self.types = {p.name: p.type for p in function.params} | dict(function.locals)
         self.homes = Homes(function)
+        self.memory = Remembered(Repeated(function, unit.scope, unit.facts))
+        self.entry_kept: Entry | None = (
+            None  # which the statement has changed, and whose pointer it has kept up
+        )
 
     # ---------------------------------------------------------------- blocks
 
@@ -90,11 +97,47 @@ class Statements(Expressions):
         for s in block:
             if s.span.line and not isinstance(s, ir.Pass):
                 out.append(c.At(s.span.path, s.span.line))
+            out.extend(self.remember(s))
+            self.entry_kept = None
             out.extend(self.statement(s))
+            own = None if isinstance(s, ir.If | ir.Switch | ir.For) else self.entry_kept
+            self.recall.after(self.unit.facts.of(s), own)
         return tuple(out)
 
+    @property
+    def recall(self) -> Remembered:
+        assert self.memory is not None, "statements remember"
+        return self.memory
+
+    def inner(self, block: Block, loop: bool = False) -> tuple[c.Stmt, ...]:
+        """A block within: what it finds is forgotten at its end, what a round of a loop spoils, at its start."""
+        outer = self.recall
+        self.memory = outer.inner()
+        if loop:
+            self.memory.after(self.unit.facts.of(block))
+        inside = self.block(block)
+        self.memory = outer
+        return inside
+
+    def remember(self, s: Stmt) -> list[c.Stmt]:
+        """Find the entries that a statement asks for, and others after it."""
+        out: list[c.Stmt] = []
+        for entry in (e for part in own_expressions(s) for e in asked_in(part)):
+            if self.recall.wanted(entry):
+                out.append(self.finding(entry, None))
+        return out
+
+    def finding(self, entry: Entry, pointer: c.Expr | None) -> c.Stmt:
+        """A pointer to an entry gets a name."""
+        field, key = entry
+        table = access(self.unit, field)
+        name = c.Name(self.names.fresh("found"))
+        made = c.Var(name.name, table.entry_pointer, pointer or table.find(self.expr(key)))
+        self.recall.known[entry] = name
+        return made
+
     def braced(self, block: Block) -> c.Block:
-        return c.Block(self.block(block))
+        return c.Block(self.inner(block))
 
     def assigned(self, name: str, value: c.Expr, s: object) -> c.Stmt:
         """A local takes a value; its declaration, where this is its home."""
@@ -136,7 +179,7 @@ class Statements(Expressions):
                 assert_never(s)
 
     def orelse(self, block: Block) -> c.Block | c.If | None:
-        inside = self.block(block)
+        inside = self.inner(block)
         if not inside:
             return None
         marks, last = inside[:-1], inside[-1]
@@ -163,15 +206,90 @@ class Statements(Expressions):
                     self.stable(item),
                 )
                 return [c.Do(add)]
+            case ir.Format(parts=parts):
+                return self.format(name, parts, s)
+            case ir.Intrinsic(name="now"):
+                return [self.time(name, value, s)]
+            case ir.Intrinsic(name="waiting.argmin") if (field := heap_asked(value)) is not None:
+                return self.pick(name, value, field, s)
+            case ir.Lookup(op=TableRead.PUT, field=field, args=(key, new)) if self.can_reuse(field, key):
+                return self.put_again(name, field, key, new, s)
             case _:
                 return [self.assigned(name, self.stable(value), s), *self.after_put(value)]
+
+    def format(self, name: str, parts: tuple[Expr, ...], s: Stmt) -> list[c.Stmt]:
+        """An f-string: room for all its pieces, then one after the other."""
+        out: list[c.Stmt] = []
+        pieces: list[c.Expr] = []
+        size: c.Expr | None = None
+        for part in parts:
+            piece = self.piece(part)
+            length: c.Expr = (
+                c.Integer(len(str(part.value).encode()), "u") if isinstance(part, ir.Const) else c.ZERO
+            )
+            if not (isinstance(part, ir.Const) and isinstance(part.value, str)):
+                named, piece = self.named("piece", TEXT, piece)
+                out += named
+                length = c.dot(piece, "size")
+            pieces.append(piece)
+            size = length if size is None else c.Binary("+", size, length)
+        if size is None:
+            return [self.assigned(name, c.Name("TS_EMPTY"), s)]
+        whole, text = self.names.fresh("size"), c.Name(self.names.fresh("text"))
+        room = c.call("ts_take", c.Unary("&", c.arrow(CALL, "arena")), c.Name(whole))
+        out += [c.Var(whole, c.U32, size), c.Var(text.name, c.Pointer(c.U8), room)]
+        end = c.Name(self.names.fresh("end"))
+        out.append(c.Var(end.name, c.Pointer(c.U8), text))
+        out += [c.assign(end, c.call("ts_lay", end, piece)) for piece in pieces]
+        return [*out, self.assigned(name, c.Compound(c.SLICE, c.braces(text, c.Name(whole))), s)]
+
+    def time(self, name: str, value: Expr, s: Stmt) -> c.Stmt:
+        """The time of the call, asked for once."""
+        known = self.recall.now
+        if known is None and self.recall.repeated.is_bound_once(name):
+            self.recall.now = c.Name(self.names.of(name))
+        return self.assigned(name, known or self.expr(value), s)
+
+    def pick(self, name: str, value: Expr, field: str, s: Stmt) -> list[c.Stmt]:
+        """The first of a heap; where its entry is, is known with it."""
+        slot = c.Name(self.names.fresh("slot"))
+        out: list[c.Stmt] = [
+            c.Var(slot.name, c.U32, waiting.top_slot(self.unit, field)),
+            self.assigned(name, waiting.client_at(self.unit, field, slot), s),
+        ]
+        entry = (field, ir.Local(name=name, type=value.type, span=value.span))
+        if self.recall.wanted(entry):
+            out.append(self.finding(entry, waiting.entry_at(self.unit, field, slot)))
+        return out
+
+    def can_reuse(self, field: str, key: Expr) -> bool:
+        """Whether the entry has been looked for, and its values always fit."""
+        t = self.unit.scope.fields[field].type
+        return isinstance(t, TableType) and not has_text(t.value) and self.found(field, key) is not None
+
+    def put_again(self, name: str, field: str, key: Expr, value: Expr, s: Stmt) -> list[c.Stmt]:
+        """`put` of an entry that has been looked for."""
+        t = self.unit.scope.fields[field].type
+        assert isinstance(t, TableType), "a table"
+        before, new = self.value_first(field, t, value)
+        entry, made = self.entry(field, key)
+        done = [
+            store(self.unit, t.value, c.deref(entry), new),
+            *waiting.moved(self.unit, field, self.expr(key), entry),
+        ]
+        there = c.Binary("!=", entry, c.NULL)
+        return [*before, *made, self.assigned(name, there, s), c.If(there, c.Block(tuple(done)))]
 
     def after_put(self, value: Expr) -> list[c.Stmt]:
         """A `put` may have moved a client in a heap."""
         match value:
             case ir.Lookup(op=TableRead.PUT, field=field, args=(key, _)) if field in self.unit.heaps:
                 client = self.expr(key)
-                return waiting.moved(self.unit, field, client, waiting.total(self.unit, field, client))
+                entry = c.Name(self.names.fresh("entry"))
+                table = access(self.unit, field)
+                found = c.Var(entry.name, table.entry_pointer, table.find(client))
+                moves = c.Block(tuple(waiting.moved(self.unit, field, client, entry)))
+                return [found, c.If(c.Binary("!=", entry, c.NULL), moves)]
             case _:
                 return []
 
@@ -231,15 +349,23 @@ class Statements(Expressions):
         if isinstance(t, ArrayType):
             return self.within(c.Index(state_place(self.unit, place.field), key), t.item, place.path)
         assert isinstance(t, TableType), "a table"
-        return self.within(c.deref(access(self.unit, place.field).find(key)), t.value, place.path)
+        found = self.found(place.field, place.key) or access(self.unit, place.field).find(key)
+        return self.within(c.deref(found), t.value, place.path)
 
     def store_entry(self, place: ir.EntryPlace, value: Expr) -> list[c.Stmt]:
         field = place.field
         if place.path or isinstance(self.unit.scope.fields[field].type, ArrayType):
             return self.put(field, place.type, self.entry_target(place), value)
-        if field in self.unit.heaps:
+        t = self.unit.scope.fields[field].type
+        assert isinstance(t, TableType), "a table"
+        known = self.found(field, place.key) is not None
+        if known or (not has_text(t.value) and self.worth(field, place.key)):
             return self.update_entry(place, None, value)
         return [c.Do(access(self.unit, field).put(self.expr(place.key), self.to_store(value)))]
+
+    def worth(self, field: str, key: Expr) -> bool:
+        """Whether a pointer to the entry is of use beyond one store."""
+        return field in self.unit.heaps or self.recall.wanted((field, key))
 
     def update(self, place: ir.Place, op: BinaryOp, value: Expr) -> list[c.Stmt]:
         match place:
@@ -281,30 +407,57 @@ class Statements(Expressions):
         field = place.field
         t = self.unit.scope.fields[field].type
         assert isinstance(t, TableType), "a table"
-        before: list[c.Stmt] = []
-        key, new = self.expr(place.key), self.to_store(value)
-        if field in self.unit.facts.of(value).read_fields:
-            # The entry is made before the operation, and the value may ask whether it was there.
+        before, new = self.value_first(field, t, value)
+        if op is None and has_text(t.value) and not before:
             before, new = self.named("value", t.value, new)
-        entry = c.Name(self.names.fresh("entry"))
+        entry, made = self.entry(field, place.key)
         target = c.deref(entry)
         if op is not None:
             new = binary(self.unit, op, widened(t.value), load(self.unit, t.value, target), new)
-        after = waiting.moved(self.unit, field, key, load(self.unit, t.value, target))
-        done = [store(self.unit, t.value, target, new), *after]
+        moves = waiting.moved(self.unit, field, self.expr(place.key), entry)
+        done = (store(self.unit, t.value, target, new), *moves)
+        there = c.If(c.Binary("!=", entry, c.NULL), c.Block(done))
         test = fits(self.unit, t.value, new)
-        if test is not None:
-            done = [c.If(test, c.Block(tuple(done)), c.Block((self.overflow(field),)))]
+        if test is None:
+            return [*before, *made, there]
+        lost = c.Block((self.overflow(field),))
+        if op is None:  # nothing is made for what does not fit
+            return [*before, c.If(test, c.Block((*made, there)), lost)]
+        return [
+            *before,
+            *made,
+            c.If(c.Binary("!=", entry, c.NULL), c.Block((c.If(test, c.Block(done), lost),))),
+        ]
+
+    def value_first(self, field: str, t: TableType, value: Expr) -> tuple[list[c.Stmt], c.Expr]:
+        """What goes into an entry, which is made before: a value that asks the table is evaluated before that."""
+        new = self.to_store(value)
+        if field in self.unit.facts.of(value).read_fields:
+            return self.named("value", t.value, new)
+        return [], new
+
+    def entry(self, field: str, key: Expr) -> tuple[c.Name, list[c.Stmt]]:
+        """A pointer to an entry that is made if need be, NULL when there is no room, and how to get it."""
         table = access(self.unit, field)
-        there = c.Var(entry.name, table.entry_pointer, table.entry(key))
-        return [*before, there, c.If(c.Binary("!=", entry, c.NULL), c.Block(tuple(done)))]
+        known = self.found(field, key)
+        self.entry_kept = (field, key)
+        if known is not None:
+            again = c.If(
+                c.Binary("==", known, c.NULL), c.Block((c.assign(known, table.added(self.expr(key))),))
+            )
+            return known, [again]
+        name = c.Name(self.names.fresh("entry"))
+        if self.recall.wanted((field, key)):
+            self.recall.known[field, key] = name
+        return name, [c.Var(name.name, table.entry_pointer, table.entry(self.expr(key)))]
 
     def remove(self, field: str, key: Expr) -> list[c.Stmt]:
         asked = self.expr(key)
         t = self.unit.scope.fields[field].type
         assert isinstance(t, TableType), "a table"
-        moves = waiting.moved(self.unit, field, asked, zero(t.value))
-        return [c.Do(access(self.unit, field).remove(asked)), *moves]
+        if field in self.unit.heaps:
+            return [waiting.remove(self.unit, field, asked)]
+        return [c.Do(access(self.unit, field).remove(asked))]
 
     def named(self, wish: str, t: Type, value: c.Expr) -> tuple[list[c.Stmt], c.Expr]:
         """The value in a variable."""
@@ -327,7 +480,7 @@ class Statements(Expressions):
             if case.guard is not None:
                 guard = self.expr(case.guard)
                 cond = guard if cond is None else c.Binary("&&", cond, guard)
-            body = c.Block((*self.bind(m), *self.block(case.body)))
+            body = c.Block((*self.bind(m), *self.inner(case.body)))
             chain = body if cond is None else c.If(cond, body, chain)
         return before if chain is None else [*before, chain]
 
@@ -339,7 +492,7 @@ class Statements(Expressions):
         done = c.Name(self.names.fresh("done"))
         out: list[c.Stmt] = [c.Var(done.name, c.BOOL, c.FALSE)]
         for case, m in cases:
-            body: list[c.Stmt] = [c.assign(done, c.TRUE), *self.block(case.body)]
+            body: list[c.Stmt] = [c.assign(done, c.TRUE), *self.inner(case.body)]
             if case.guard is not None:
                 body = [c.If(self.expr(case.guard), c.Block(tuple(body)))]
             cond: c.Expr = c.negated(done)
@@ -377,13 +530,13 @@ class Statements(Expressions):
             at = c.Name(self.names.of(s.targets[0]) if own else self.names.fresh("at"))
             onward = c.Postfix("++", at) if step == 1 else c.Assign("+=", at, _signed(step))
             more = c.Binary("<" if step > 0 else ">", at, stop)
-            body = (*(() if own else self.targets(s, [at])), *self.block(s.body))
+            body = (*(() if own else self.targets(s, [at])), *self.inner(s.body, loop=True))
             return [*before, c.For(c.Var(at.name, c.I64, start), more, onward, c.Block(body))]
         begin, start = self.named("start", source.start.type, start)
         steps, i = c.Name(self.names.fresh("steps")), c.Name(self.names.fresh("i"))
         count = c.Var(steps.name, c.U64, c.call("ts_steps", start, stop, _signed(step)))
         here = c.call("ts_add", start, c.call("ts_mul", c.Cast(c.I64, i), _signed(step)))
-        body = (*self.targets(s, [here]), *self.block(s.body))
+        body = (*self.targets(s, [here]), *self.inner(s.body, loop=True))
         loop = c.For(c.Var(i.name, c.U64, c.ZERO), c.Binary("<", i, steps), c.Postfix("++", i), c.Block(body))
         return [*before, *begin, count, loop]
 
@@ -418,7 +571,7 @@ class Statements(Expressions):
             items = kept
         value = load(self.unit, t.item, c.Index(items, i))
         picked = _of_part((c.Cast(c.I64, i), value), part)
-        body = (*self.targets(s, list(picked)), *self.block(s.body))
+        body = (*self.targets(s, list(picked)), *self.inner(s.body, loop=True))
         more = c.Binary("<", i, c.Integer(t.length))
         return [*before, c.For(c.Var(i.name, c.U32, c.ZERO), more, c.Postfix("++", i), c.Block(body))]
 
@@ -453,7 +606,7 @@ class Statements(Expressions):
         entry = c.Name(self.names.fresh("entry"))
         walk = table.walk(table.table, self.names.fresh("walk"), entry.name)
         first = [*self.skip_zero(t, entry), *self.targets(s, self.picked(t, part, entry, changes))]
-        return _for(walk, (*first, *self.block(s.body)))
+        return _for(walk, (*first, *self.inner(s.body, loop=True)))
 
     def over_ordered(self, s: ir.For, field: str, t: TableType, part: Part, changes: bool) -> list[c.Stmt]:
         table = access(self.unit, field)
@@ -463,7 +616,7 @@ class Statements(Expressions):
         holds = c.Var(key.name, value_type(self.unit, t.key), zero_init(t.key))
         first = [c.assign(key, here), *self.targets(s, self.picked(t, part, entry, changes, key))]
         walk = table.ascend(table.table, entry.name, key)
-        return [holds, *_for(walk, (*first, *self.block(s.body)))]
+        return [holds, *_for(walk, (*first, *self.inner(s.body, loop=True)))]
 
     def over_value(self, s: ir.For, value: Expr, part: Part) -> list[c.Stmt]:
         if is_waiting(value):
@@ -473,7 +626,7 @@ class Statements(Expressions):
             case SetType():
                 i = c.Name(self.names.fresh("i"))
                 item = c.Index(c.arrow(held, "items"), i)
-                body = (*self.targets(s, [item]), *self.block(s.body))
+                body = (*self.targets(s, [item]), *self.inner(s.body, loop=True))
                 more = c.Binary("<", i, c.arrow(held, "count"))
                 return [
                     *before,
@@ -482,7 +635,7 @@ class Statements(Expressions):
             case SeqType() | DictType() as t:
                 loop = self.unit.views.loop(self.unit, held, t, self.names.fresh("at"))
                 items = loop.items if isinstance(t, SeqType) else _of_part(loop.items, part)
-                body = (*loop.first, *self.targets(s, list(items)), *self.block(s.body))
+                body = (*loop.first, *self.targets(s, list(items)), *self.inner(s.body, loop=True))
                 return [*before, *loop.before, c.For(loop.init, loop.cond, loop.step, c.Block(body))]
             case _:
                 raise AssertionError(f"no loop over {value.type}")
@@ -501,7 +654,39 @@ class Statements(Expressions):
             c.Binary("!=", c.Assign("=", entry, step), c.NULL),
             None,
         )
-        return _for(head, (*self.targets(s, [c.arrow(entry, "key")]), *self.block(s.body)))
+        return _for(head, (*self.targets(s, [c.arrow(entry, "key")]), *self.inner(s.body, loop=True)))
+
+
+def own_expressions(s: Stmt) -> list[Expr | ir.Source]:
+    """What a statement evaluates before anything in it happens; not the guards of a match, which come later."""
+    match s:
+        case (
+            ir.Let(value=ir.Lookup(op=TableRead.PUT, args=args))
+            | ir.Do(value=ir.Lookup(op=TableRead.PUT, args=args))
+        ):
+            return list(args)
+        case ir.Let(value=value) | ir.Do(value=value) | ir.Return(value=value) if value is not None:
+            return [value]
+        case ir.Store(place=place, value=value) | ir.Update(place=place, value=value):
+            inside = [place.key] if isinstance(place, ir.EntryPlace) else []
+            if isinstance(place, ir.EntryPlace) and place.path:
+                return [_entry_of(place), value]
+            return [*inside, value]
+        case ir.Remove(key=key):
+            return [key]
+        case ir.If(cond=cond):
+            return [cond]
+        case ir.Switch(subject=subject):
+            return [subject]
+        case ir.For(source=source):
+            return [source]
+        case _:
+            return []
+
+
+def _entry_of(place: ir.EntryPlace) -> Expr:
+    """The entry that a field is stored in, as if it were read."""
+    return ir.Lookup(op=TableRead.AT, field=place.field, args=(place.key,), type=place.type, span=place.span)
 
 
 def _for(walk: Walk, body: tuple[c.Stmt, ...]) -> list[c.Stmt]:

@@ -143,6 +143,31 @@ class Access:
             case TableRead.PUT:
                 return self.put(args[0], args[1])
 
+    def read_found(self, op: TableRead, found: c.Expr, rest: list[c.Expr]) -> c.Expr:
+        """The answer to a question about an entry which `found` points to; NULL: there is none."""
+        missing = c.Binary("==", found, c.NULL)
+        match op:
+            case TableRead.HAS:
+                return c.Binary("!=", found, c.NULL)
+            case TableRead.GET:
+                return c.call(self._function("option", self._option), found)
+            case TableRead.GET_OR:
+                return c.Ternary(missing, rest[0], self.loaded(found))
+            case TableRead.TOTAL:
+                return c.Ternary(missing, zero(self.type.value), self.loaded(found))
+            case _:
+                raise AssertionError(f"not a question about an entry: {op}")
+
+    def loaded(self, found: c.Expr) -> c.Expr:
+        """The value that a pointer leads to."""
+        return load(self.unit, self.type.value, c.deref(found))
+
+    def _option(self, name: str) -> c.Decl:
+        option = value_type(self.unit, OptionType(self.type.value))
+        none, some = (c.Compound(option, i) for i in (c.braces(c.ZERO), c.braces(c.TRUE, self._loaded())))
+        params = (c.Var("found", self.entry_pointer),)
+        return inline(name, option, params, c.Return(c.Ternary(self._missing(), none, some)))
+
     def count(self) -> c.Expr:
         """How many entries there are, zeros included."""
         if self.type.kind is TableKind.ORDERED:
@@ -224,8 +249,19 @@ class Access:
         is no room for it."""
         return c.call(self._function("entry", self._entry), self.table, self.asked(key))
 
+    def added(self, key: c.Expr) -> c.Expr:
+        """The same, for a key that the table is known to lack."""
+        if self.type.kind is TableKind.ORDERED:
+            return self.entry(key)
+        return c.call(self._function("added", self._added), self.table, self.asked(key))
+
     def _entry(self, name: str) -> c.Decl:
-        place: c.Expr = self._raw("renew" if self.is_lru else "place", TABLE, KEY)
+        return self._with_room(name, self._raw("renew" if self.is_lru else "place", TABLE, KEY))
+
+    def _added(self, name: str) -> c.Decl:
+        return self._with_room(name, self._raw("insert", TABLE, KEY))
+
+    def _with_room(self, name: str, place: c.Expr) -> c.Decl:
         test = fits(self.unit, self.type.key, KEY)
         if test is not None:
             place = c.Ternary(test, place, c.NULL)

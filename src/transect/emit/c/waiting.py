@@ -7,11 +7,10 @@ its entry of that heap's tally.
 
 from __future__ import annotations
 
-from transect.core.ir import TableRead
 from transect.core.types import FloatType
 from transect.emit.c import tree as c
-from transect.emit.c.layout import inline, value_type
-from transect.emit.c.tables import Access, index_words, table_type
+from transect.emit.c.layout import inline, load, value_type
+from transect.emit.c.tables import Access, index_words, table_type, zero
 from transect.emit.c.unit import WAITING, Unit
 
 SELF, CLIENT = c.Name("self"), c.Name("client")
@@ -30,13 +29,17 @@ def waiting_struct(unit: Unit) -> str:
 
 
 def heap_struct(unit: Unit, field: str) -> str:
-    """The tag of the heap that orders the waiting clients by a tally."""
-    value = table_type(unit.program.field(field)).value
-    smaller = c.Name("TS_SMALLER_FLOAT" if isinstance(value, FloatType) else "TS_SMALLER")
+    """The tag of the heap that orders the waiting clients by a tally.
+
+    A client's slot is the number of its entry in the tally; of one that the tally lacks, the number of its entry among
+    the waiting, behind all of those.
+    """
+    t = table_type(unit.program.field(field))
+    smaller = c.Name("TS_SMALLER_FLOAT" if isinstance(t.value, FloatType) else "TS_SMALLER")
 
     def make(name: str) -> list[c.Decl]:
-        args = (c.Name(name), value_type(unit, value), smaller, c.Integer(unit.clients))
-        return [c.Macro("TS_HEAP", args)]
+        sizes = (c.Integer(unit.clients), c.Integer(t.capacity + unit.clients))
+        return [c.Macro("TS_HEAP", (c.Name(name), value_type(unit, t.value), smaller, *sizes))]
 
     return unit.once(f"{field}_heap", make)
 
@@ -46,14 +49,15 @@ def waiting() -> c.Expr:
     return c.arrow(SELF, WAITING)
 
 
+def kept(unit: Unit) -> list[c.Var]:
+    """What a state holds of them that a load leaves as it is."""
+    return [c.Var(WAITING, c.StructType(waiting_struct(unit))), c.Var("arrivals", c.U64)]
+
+
 def members(unit: Unit) -> list[c.Var]:
     """What a state holds for them."""
     heaps = [c.Var(unit.heap_member(f), c.StructType(heap_struct(unit, f))) for f in unit.heaps]
-    return [
-        c.Var(WAITING, c.StructType(waiting_struct(unit))),
-        c.Var("arrivals", c.U64),
-        *heaps,
-    ]
+    return [*kept(unit), *heaps]
 
 
 def lookup(unit: Unit, client: c.Expr) -> c.Expr:
@@ -87,45 +91,121 @@ def smallest(unit: Unit, field: str) -> c.Expr:
     return c.dot(c.Index(c.dot(_heap(unit, field), "items"), c.ZERO), "value")
 
 
-def first(unit: Unit, field: str) -> c.Expr:
-    """The waiting client with the smallest value of a tally, who has waited longest among equals."""
-    slot = c.dot(c.Index(c.dot(_heap(unit, field), "items"), c.ZERO), "slot")
-    return c.dot(c.Index(c.dot(waiting(), "entries"), slot), "key")
+def top_slot(unit: Unit, field: str) -> c.Expr:
+    """The slot of the waiting client with the smallest value, who has waited longest among equals."""
+    return c.dot(c.Index(c.dot(_heap(unit, field), "items"), c.ZERO), "slot")
 
 
-def moved(unit: Unit, field: str, client: c.Expr, value: c.Expr) -> list[c.Stmt]:
-    """What follows a change of a client's entry of a tally to that value; nothing without a heap."""
+def client_at(unit: Unit, field: str, slot: c.Expr) -> c.Expr:
+    """The client of a slot."""
+    capacity = c.Integer(table_type(unit.program.field(field)).capacity)
+    listed = c.dot(c.Index(c.dot(_tally(unit, field), "entries"), slot), "key")
+    waits = c.dot(c.Index(c.dot(waiting(), "entries"), c.Binary("-", slot, capacity)), "key")
+    return c.Ternary(c.Binary("<", slot, capacity), listed, waits)
+
+
+def entry_at(unit: Unit, field: str, slot: c.Expr) -> c.Expr:
+    """A pointer to the tally's value at a slot; NULL when the tally lacks the client."""
+    capacity = c.Integer(table_type(unit.program.field(field)).capacity)
+    value = c.dot(c.Index(c.dot(_tally(unit, field), "entries"), slot), "value")
+    return c.Ternary(c.Binary("<", slot, capacity), c.Unary("&", value), c.NULL)
+
+
+def _tally(unit: Unit, field: str) -> c.Expr:
+    return c.arrow(SELF, unit.member(field))
+
+
+def access(unit: Unit, field: str) -> Access:
+    return Access(unit, unit.program.field(field), c.Unary("&", _tally(unit, field)))
+
+
+def _call_heap(unit: Unit, field: str, function: str, *args: c.Expr) -> c.Expr:
+    return c.call(f"{heap_struct(unit, field)}_{function}", c.Unary("&", _heap(unit, field)), *args)
+
+
+def moved(unit: Unit, field: str, client: c.Expr, entry: c.Expr) -> list[c.Stmt]:
+    """What follows a change of a client's value of a tally, which `entry` points to; nothing without a heap."""
     if field not in unit.heaps:
         return []
-    return [c.Do(c.call(_moved_function(unit, field), SELF, client, value))]
-
-
-def _moved_function(unit: Unit, field: str) -> str:
-    value = c.Var("value", value_type(unit, table_type(unit.program.field(field)).value))
-
-    def make(name: str) -> list[c.Decl]:
-        entry = c.Name("entry")
-        slot = c.Binary("-", entry, c.Integer(1))
-        change = c.call(
-            f"{heap_struct(unit, field)}_change", c.Unary("&", _heap(unit, field)), slot, c.Name("value")
+    return [
+        c.Do(
+            c.call(
+                unit.once(f"{field}_moved", lambda n: [_moved(unit, n, field)], source=True),
+                SELF,
+                client,
+                entry,
+            )
         )
-        body = (
-            c.Var("entry", c.U32, lookup(unit, CLIENT)),
-            c.If(c.Binary("!=", entry, c.ZERO), c.Block((c.Do(change),))),
-        )
-        return [inline(name, c.VOID, (c.Var("self", unit.state_type), _CLIENT, value), *body)]
+    ]
 
-    return unit.once(f"{field}_moved", make, source=True)
+
+def _moved(unit: Unit, name: str, field: str) -> c.Decl:
+    """An entry which is new may be that of one who waits already."""
+    slot, number, entry = c.Name("slot"), c.Name("number"), c.Name("entry")
+    here = c.Binary("!=", c.Index(c.dot(_heap(unit, field), "place"), slot), c.ZERO)
+    change = c.Do(_call_heap(unit, field, "change", slot, c.deref(entry)))
+    rename = c.Do(_call_heap(unit, field, "rename", _waiting_slot(unit, field, number), slot))
+    newly = (
+        c.Var("number", c.U32, lookup(unit, CLIENT)),
+        c.If(c.Binary("!=", number, c.ZERO), c.Block((rename, change))),
+    )
+    body = (
+        c.Var("slot", c.U32, c.call("TS_SLOT", access(unit, field).table, entry)),
+        c.If(here, c.Block((change,)), c.Block(newly)),
+    )
+    params = (c.Var("self", unit.state_type), _CLIENT, c.Var("entry", access(unit, field).entry_pointer))
+    return inline(name, c.VOID, params, *body)
+
+
+def _waiting_slot(unit: Unit, field: str, number: c.Expr) -> c.Expr:
+    """The slot of a client that the tally lacks, by the number of its entry among the waiting."""
+    capacity = table_type(unit.program.field(field)).capacity
+    return c.Binary("+", c.Integer(capacity - 1), number)
+
+
+def remove(unit: Unit, field: str, client: c.Expr) -> c.Stmt:
+    """Take a client out of a tally that has a heap."""
+    name = unit.once(f"{field}_remove", lambda n: [_remove_entry(unit, n, field)], source=True)
+    return c.Do(c.call(name, SELF, client))
+
+
+def _remove_entry(unit: Unit, name: str, field: str) -> c.Decl:
+    """One who waits goes on with the value 0."""
+    table, entry, slot = access(unit, field), c.Name("entry"), c.Name("slot")
+    other = _waiting_slot(unit, field, lookup(unit, CLIENT))
+    keep = (
+        c.Var("other", c.U32, other),
+        c.Do(_call_heap(unit, field, "rename", slot, c.Name("other"))),
+        c.Do(_call_heap(unit, field, "change", c.Name("other"), zero(table.type.value))),
+    )
+    body = (
+        c.Var("entry", table.entry_pointer, table.find(CLIENT)),
+        c.If(c.Binary("==", entry, c.NULL), c.Block((c.Return(),))),
+        c.Var("slot", c.U32, c.call("TS_SLOT", table.table, entry)),
+        c.If(c.Binary("!=", c.Index(c.dot(_heap(unit, field), "place"), slot), c.ZERO), c.Block(keep)),
+        c.Do(table.remove(CLIENT)),
+    )
+    return inline(name, c.VOID, (c.Var("self", unit.state_type), _CLIENT), *body)
 
 
 # ---------------------------------------------------------------- what the adapter calls
 
 
-def total(unit: Unit, field: str, client: c.Expr) -> c.Expr:
-    """A client's value of a tally."""
-    f = unit.program.field(field)
-    table = c.Unary("&", c.arrow(SELF, unit.member(field)))
-    return Access(unit, f, table).read(TableRead.TOTAL, [client])
+def _slot(unit: Unit, field: str, number: c.Expr) -> list[c.Stmt]:
+    """`entry` and `slot` of the client whose number among the waiting is given."""
+    table = access(unit, field)
+    known = c.call("TS_SLOT", table.table, c.Name("entry"))
+    slot = c.Ternary(c.Binary("!=", c.Name("entry"), c.NULL), known, _waiting_slot(unit, field, number))
+    return [c.Var("entry", table.entry_pointer, table.find(CLIENT)), c.Var("slot", c.U32, slot)]
+
+
+def _enter(unit: Unit, field: str, number: c.Expr, arrival: c.Expr) -> c.Stmt:
+    """A client becomes a member of a heap."""
+    entry = c.Name("entry")
+    t = table_type(unit.program.field(field))
+    value = c.Ternary(c.Binary("!=", entry, c.NULL), load(unit, t.value, c.deref(entry)), zero(t.value))
+    add = c.Do(_call_heap(unit, field, "add", c.Name("slot"), arrival, value))
+    return c.Block((*_slot(unit, field, number), add))
 
 
 def adapter(unit: Unit) -> list[c.Function]:
@@ -138,59 +218,54 @@ def adapter(unit: Unit) -> list[c.Function]:
 
 
 def _add(unit: Unit) -> tuple[c.Stmt, ...]:
-    arrival, entry = c.Name("arrival"), c.Name("entry")
-    table = c.Unary("&", waiting())
+    arrival, number = c.Name("arrival"), c.Name("number")
     present = c.Binary("||", has(unit, CLIENT), c.Binary("==", _count(), c.Integer(unit.clients)))
     refuse = c.If(present, c.Block((c.Return(c.FALSE),)))
-    place = c.call(f"{waiting_struct(unit)}_place", table, CLIENT)
-    enter = [
-        c.Do(
-            c.call(
-                f"{heap_struct(unit, f)}_add",
-                c.Unary("&", _heap(unit, f)),
-                c.Binary("-", entry, c.Integer(1)),
-                arrival,
-                total(unit, f, CLIENT),
-            )
-        )
-        for f in unit.heaps
-    ]
-    numbered = c.assign(c.deref(place), arrival)
-    named = [c.Var("entry", c.U32, lookup(unit, CLIENT))] if enter else []
-    next_arrival = c.Var("arrival", c.U64, c.Postfix("++", c.arrow(SELF, "arrivals")))
-    return (refuse, next_arrival, numbered, *named, *enter, c.Return(c.TRUE))
+    place = c.call(f"{waiting_struct(unit)}_place", c.Unary("&", waiting()), CLIENT)
+    next_arrival = c.Postfix("++", c.arrow(SELF, "arrivals"))
+    held = c.Var("held", c.Pointer(c.U64), place)
+    numbered = c.Var(
+        "number", c.U32, c.Binary("+", c.call("TS_SLOT", c.Unary("&", waiting()), c.Name("held")), c.ONE)
+    )
+    enter = [_enter(unit, f, number, arrival) for f in unit.heaps]
+    return (
+        refuse,
+        c.Var("arrival", c.U64, next_arrival),
+        held,
+        c.assign(c.deref(c.Name("held")), arrival),
+        *((numbered,) if enter else ()),
+        *enter,
+        c.Return(c.TRUE),
+    )
 
 
 def _remove(unit: Unit) -> tuple[c.Stmt, ...]:
-    entry = c.Name("entry")
-    absent = c.If(c.Binary("==", entry, c.ZERO), c.Block((c.Return(c.FALSE),)))
+    number = c.Name("number")
+    absent = c.If(c.Binary("==", number, c.ZERO), c.Block((c.Return(c.FALSE),)))
     leave = [
-        c.Do(
-            c.call(
-                f"{heap_struct(unit, f)}_remove",
-                c.Unary("&", _heap(unit, f)),
-                c.Binary("-", entry, c.Integer(1)),
-            )
-        )
+        c.Block((*_slot(unit, f, number), c.Do(_call_heap(unit, f, "remove", c.Name("slot")))))
         for f in unit.heaps
     ]
-    remove = c.call(f"{waiting_struct(unit)}_remove", c.Unary("&", waiting()), CLIENT)
-    return (c.Var("entry", c.U32, lookup(unit, CLIENT)), absent, *leave, c.Return(remove))
+    gone = c.call(f"{waiting_struct(unit)}_remove", c.Unary("&", waiting()), CLIENT)
+    return (c.Var("number", c.U32, lookup(unit, CLIENT)), absent, *leave, c.Return(gone))
 
 
 def settle(unit: Unit) -> list[c.Stmt]:
-    """After all entries of the tallies have changed: every waiting client moves to where it belongs."""
+    """After the tallies have been loaded: the heaps are made anew of those who wait, by their arrivals."""
     if not unit.heaps:
         return []
     struct = waiting_struct(unit)
     step = c.call(f"{struct}_step", c.Unary("&", waiting()), c.Unary("&", c.Name("walk")))
-    moves = [
-        s
-        for f in unit.heaps
-        for s in moved(unit, f, c.arrow("entry", "key"), total(unit, f, c.arrow("entry", "key")))
-    ]
+    number = c.Binary(
+        "+", c.call("TS_SLOT", c.Unary("&", waiting()), c.Unary("&", c.arrow("waits", "value"))), c.ONE
+    )
+    body = (
+        c.Var("client", c.U64, c.arrow("waits", "key")),
+        c.Var("number", c.U32, number),
+        *(_enter(unit, f, c.Name("number"), c.arrow("waits", "value")) for f in unit.heaps),
+    )
     return [
         c.Var("walk", c.StructType("ts_walk"), walk()),
-        c.Var("entry", c.pointer(f"{struct}_entry")),
-        c.While(c.Binary("!=", c.Assign("=", c.Name("entry"), step), c.NULL), c.Block(tuple(moves))),
+        c.Var("waits", c.pointer(f"{struct}_entry")),
+        c.While(c.Binary("!=", c.Assign("=", c.Name("waits"), step), c.NULL), c.Block(body)),
     ]

@@ -30,6 +30,7 @@ struct ts_arena {
     uint64_t first[TS_FIRST_WORDS];
 };
 
+/* Memory from outside comes when the first words are used up. */
 TS_INLINE void ts_arena_begin(struct ts_arena *arena)
 {
     arena->blocks = NULL;
@@ -37,13 +38,19 @@ TS_INLINE void ts_arena_begin(struct ts_arena *arena)
     arena->left = sizeof arena->first;
 }
 
-TS_INLINE void ts_arena_end(struct ts_arena *arena)
+TS_INLINE void ts_arena_free(struct ts_arena *arena)
 {
     while (arena->blocks != NULL) {
         struct ts_block *older = arena->blocks->older;
         TS_RELEASE(arena->blocks);
         arena->blocks = older;
     }
+}
+
+/* What was taken is gone; the next may begin. */
+TS_INLINE void ts_arena_end(struct ts_arena *arena)
+{
+    ts_arena_free(arena);
     ts_arena_begin(arena);
 }
 
@@ -98,13 +105,18 @@ TS_INLINE void ts_call_begin(struct ts_call *call, const struct ts_host *host, v
     call->host = host;
     call->context = context;
     call->tape = NULL;
-    call->time = 0;
     call->timed = false;
     ts_arena_begin(&call->arena);
 }
 
 /* What the call handed out (texts of a verdict) ends with it. */
-TS_INLINE void ts_call_end(struct ts_call *call) { ts_arena_end(&call->arena); }
+TS_INLINE void ts_call_end(struct ts_call *call) { ts_arena_free(&call->arena); }
+
+static __attribute__((unused, noinline)) void ts_log_time(struct ts_call *call)
+{
+    ts_write_u8(call->tape, 'n');
+    ts_write_i64(call->tape, call->time);
+}
 
 /* One value a call. */
 TS_INLINE int64_t ts_now(struct ts_call *call)
@@ -113,8 +125,7 @@ TS_INLINE int64_t ts_now(struct ts_call *call)
         call->time = call->host->now(call->context);
         call->timed = true;
         if (call->tape != NULL) {
-            ts_write_u8(call->tape, 'n');
-            ts_write_i64(call->tape, call->time);
+            ts_log_time(call);
         }
     }
     return call->time;
@@ -157,8 +168,8 @@ TS_INLINE ts_slice ts_copy(struct ts_call *call, ts_slice text)
 
 TS_INLINE ts_slice ts_decimal_u64(struct ts_call *call, uint64_t x, bool negative)
 {
-    uint8_t digits[24];
-    uint32_t at = sizeof digits;
+    uint8_t *digits = ts_take(&call->arena, 24);
+    uint32_t at = 24;
     do {
         digits[--at] = (uint8_t)('0' + x % 10);
         x /= 10;
@@ -166,7 +177,7 @@ TS_INLINE ts_slice ts_decimal_u64(struct ts_call *call, uint64_t x, bool negativ
     if (negative) {
         digits[--at] = '-';
     }
-    return ts_copy(call, (ts_slice){digits + at, (uint32_t)sizeof digits - at});
+    return (ts_slice){digits + at, 24 - at};
 }
 
 TS_INLINE ts_slice ts_decimal(struct ts_call *call, int64_t x)
@@ -176,25 +187,13 @@ TS_INLINE ts_slice ts_decimal(struct ts_call *call, int64_t x)
 
 TS_INLINE ts_slice ts_spell_bool(bool x) { return x ? TS_TEXT("True") : TS_TEXT("False"); }
 
-/* The pieces of an f-string, one after the other. */
-TS_INLINE ts_slice ts_join(struct ts_call *call, const ts_slice *pieces, uint32_t count)
+/* Adds a piece to a text that has room for it; where the next one goes. */
+TS_INLINE uint8_t *ts_lay(uint8_t *to, ts_slice piece)
 {
-    uint32_t size = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        size += pieces[i].size;
+    if (piece.size > 0) {
+        memcpy(to, piece.data, piece.size);
     }
-    if (size == 0) {
-        return TS_EMPTY;
-    }
-    uint8_t *data = ts_take(&call->arena, size);
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (pieces[i].size > 0) {
-            memcpy(data + at, pieces[i].data, pieces[i].size);
-            at += pieces[i].size;
-        }
-    }
-    return (ts_slice){data, size};
+    return to + piece.size;
 }
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The indexed heap of the waiting clients: smallest (value, arrival) first, so ties go to whoever waits longest.
  *
- * All zero is an empty one.  A member is named by its slot, a number below CAPACITY; the heap knows where each slot
- * stands, so that a value which grows or shrinks moves its member in O(log n) and nobody is entered twice.
+ * All zero is an empty one.  A member is named by its slot, a number below SLOTS; the heap knows where each slot stands,
+ * so that a value which grows or shrinks moves its member in O(log n) and nobody is entered twice.
  */
 #ifndef TRANSECT_HEAP_H
 #define TRANSECT_HEAP_H
@@ -13,7 +13,7 @@
 #define TS_SMALLER(a, b) ((a) < (b))
 #define TS_SMALLER_FLOAT(a, b) ((a) < (b) || ((a) == (a) && (b) != (b)))
 
-#define TS_HEAP(NAME, VALUE, SMALLER, CAPACITY) \
+#define TS_HEAP(NAME, VALUE, SMALLER, CAPACITY, SLOTS) \
     struct NAME##_item { \
         VALUE value; \
         uint64_t arrival; \
@@ -21,7 +21,7 @@
     }; \
     struct NAME { \
         uint32_t count; \
-        uint32_t place[CAPACITY]; /* of a slot: its item's number, from 1; 0: not a member */ \
+        uint32_t place[SLOTS]; /* of a slot: its item's number, from 1; 0: not a member */ \
         struct NAME##_item items[CAPACITY]; \
     }; \
     \
@@ -75,6 +75,14 @@
         if (last.slot != slot) { \
             NAME##_settle(heap, at, last); \
         } \
+    } \
+    /* The member of one slot is another slot's from now on. */ \
+    TS_INLINE void NAME##_rename(struct NAME *heap, uint32_t slot, uint32_t other) \
+    { \
+        uint32_t at = heap->place[slot]; \
+        heap->place[slot] = 0; \
+        heap->place[other] = at; \
+        heap->items[at - 1].slot = other; \
     } \
     TS_INLINE void NAME##_change(struct NAME *heap, uint32_t slot, VALUE value) \
     { \

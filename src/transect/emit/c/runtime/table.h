@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bounded hash tables whose loops go in order of insertion: table, tally and lru.
  *
- * All zero is an empty table.  The index is open addressing with linear probing and backward shift; an index word holds
- * 32 bits of the key's hash and an entry's number, so that a probe reads no other entry.  Entries are linked in order of
- * insertion (lru: of last use).  Numbers of entries count from 1; 0 is none.
+ * All zero is an empty table.  The index is open addressing with linear probing, ordered by home (Robin Hood): a search
+ * ends at the first word that is nearer to its home, a removal at the first that is at home, so that even keys in a row
+ * cost no more than they must.  A word holds 32 bits of the key's hash and an entry's number, so that a probe reads no
+ * other entry.  Entries are linked in order of insertion (lru: of last use).  Numbers count from 1; 0 is none.
  */
 #ifndef TRANSECT_TABLE_H
 #define TRANSECT_TABLE_H
@@ -56,6 +57,9 @@ TS_INLINE void ts_unlink(struct ts_order *order, struct ts_link *links, uint32_t
     }
 }
 
+/* How far from its home an index word stands. */
+TS_INLINE uint32_t ts_distance(uint64_t word, uint32_t at, uint32_t mask) { return (at - (uint32_t)(word >> 32)) & mask; }
+
 /* A new entry at the end, found by that hash from now on; there is room for one. */
 TS_INLINE uint32_t ts_insert(struct ts_order *order, struct ts_link *links, uint64_t *index, uint32_t mask, uint32_t hash)
 {
@@ -65,17 +69,24 @@ TS_INLINE uint32_t ts_insert(struct ts_order *order, struct ts_link *links, uint
     } else {
         entry = ++order->used;
     }
-    uint32_t at = hash & mask;
-    while (index[at] != 0) {
-        at = (at + 1) & mask;
+    uint64_t word = (uint64_t)hash << 32 | entry;
+    uint32_t at = hash & mask, distance = 0;
+    for (; index[at] != 0; at = (at + 1) & mask, distance++) {
+        uint32_t other = ts_distance(index[at], at, mask);
+        if (other < distance) { /* who is nearer to its home makes room */
+            uint64_t moved = index[at];
+            index[at] = word;
+            word = moved;
+            distance = other;
+        }
     }
-    index[at] = (uint64_t)hash << 32 | entry;
+    index[at] = word;
     ts_append(order, links, entry);
     order->count++;
     return entry;
 }
 
-/* Takes out an entry of that hash: empties its index word, and shifts back what had to make way for it. */
+/* Takes out an entry of that hash: empties its index word, and shifts back those behind it that are not at home. */
 TS_INLINE void ts_release(
     struct ts_order *order, struct ts_link *links, uint64_t *index, uint32_t mask, uint32_t hash, uint32_t entry)
 {
@@ -83,12 +94,9 @@ TS_INLINE void ts_release(
     while ((uint32_t)index[hole] != entry) {
         hole = (hole + 1) & mask;
     }
-    for (uint32_t at = (hole + 1) & mask; index[at] != 0; at = (at + 1) & mask) {
-        uint32_t home = (uint32_t)(index[at] >> 32) & mask;
-        if (((at - home) & mask) >= ((at - hole) & mask)) {
-            index[hole] = index[at];
-            hole = at;
-        }
+    for (uint32_t at = (hole + 1) & mask; index[at] != 0 && ts_distance(index[at], at, mask) != 0; at = (at + 1) & mask) {
+        index[hole] = index[at];
+        hole = at;
     }
     index[hole] = 0;
     ts_unlink(order, links, entry);
@@ -138,10 +146,14 @@ TS_INLINE uint32_t ts_step(const struct ts_link *links, struct ts_walk *walk)
     \
     TS_INLINE uint32_t NAME##_lookup(const struct NAME *table, ASK key, uint32_t hash) \
     { \
-        for (uint32_t at = hash & ((WORDS) - 1); table->index[at] != 0; at = (at + 1) & ((WORDS) - 1)) { \
-            uint32_t entry = (uint32_t)table->index[at]; \
-            if ((uint32_t)(table->index[at] >> 32) == hash && SAME(&table->entries[entry - 1].key, key)) { \
-                return entry; \
+        uint32_t at = hash & ((WORDS) - 1); \
+        uint64_t word; \
+        for (uint32_t distance = 0; (word = table->index[at]) != 0; at = (at + 1) & ((WORDS) - 1), distance++) { \
+            if ((uint32_t)(word >> 32) == hash && SAME(&table->entries[(uint32_t)word - 1].key, key)) { \
+                return (uint32_t)word; \
+            } \
+            if (ts_distance(word, at, (WORDS) - 1) < distance) { \
+                break; \
             } \
         } \
         return 0; \
@@ -151,21 +163,24 @@ TS_INLINE uint32_t ts_step(const struct ts_link *links, struct ts_walk *walk)
         uint32_t entry = NAME##_lookup(table, key, (uint32_t)HASH(key, table->seed)); \
         return entry == 0 ? NULL : &table->entries[entry - 1].value; \
     } \
-    /* The entry of the key, a new one with a zero value if need be; NULL when the table is full. */ \
-    TS_INLINE VALUE *NAME##_place(struct NAME *table, ASK key) \
+    /* A new entry with a zero value for a key that has none; NULL when the table is full. */ \
+    static __attribute__((unused, noinline)) VALUE *NAME##_insert(struct NAME *table, ASK key) \
     { \
-        uint32_t hash = (uint32_t)HASH(key, table->seed), entry = NAME##_lookup(table, key, hash); \
-        if (entry != 0) { \
-            return &table->entries[entry - 1].value; \
-        } \
         if (table->order.count == (CAPACITY)) { \
             return NULL; \
         } \
-        entry = ts_insert(&table->order, table->links, table->index, (WORDS) - 1, hash); \
+        uint32_t hash = (uint32_t)HASH(key, table->seed); \
+        uint32_t entry = ts_insert(&table->order, table->links, table->index, (WORDS) - 1, hash); \
         struct NAME##_entry *made = &table->entries[entry - 1]; \
         KEEP(&made->key, key); \
         memset(&made->value, 0, sizeof made->value); \
         return &made->value; \
+    } \
+    /* The entry of the key, a new one if need be; NULL when the table is full. */ \
+    TS_INLINE VALUE *NAME##_place(struct NAME *table, ASK key) \
+    { \
+        VALUE *found = NAME##_find(table, key); \
+        return found != NULL ? found : NAME##_insert(table, key); \
     } \
     TS_INLINE bool NAME##_remove(struct NAME *table, ASK key) \
     { \
@@ -181,6 +196,10 @@ TS_INLINE uint32_t ts_step(const struct ts_link *links, struct ts_walk *walk)
         uint32_t entry = ts_step(table->links, walk); \
         return entry == 0 ? NULL : &table->entries[entry - 1]; \
     }
+
+/* The number, from 0, of the entry that a pointer to its value leads to. */
+#define TS_SLOT(table, value) \
+    ((uint32_t)((size_t)((const uint8_t *)(value) - (const uint8_t *)(table)->entries) / sizeof (table)->entries[0]))
 
 /* What an lru adds to TS_TABLE; RECALL(const KEY *) is a stored key as asked for. */
 #define TS_LRU(NAME, VALUE, CAPACITY, WORDS, ASK, HASH, RECALL) \
@@ -204,7 +223,7 @@ TS_INLINE uint32_t ts_step(const struct ts_link *links, struct ts_walk *walk)
             uint32_t hash = (uint32_t)HASH(RECALL(&table->entries[oldest - 1].key), table->seed); \
             ts_release(&table->order, table->links, table->index, (WORDS) - 1, hash, oldest); \
         } \
-        return found != NULL ? found : NAME##_place(table, key); \
+        return found != NULL ? found : NAME##_insert(table, key); \
     }
 
 #endif

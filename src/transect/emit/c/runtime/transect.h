@@ -33,13 +33,17 @@ TS_INLINE int64_t ts_abs(int64_t a) { return a < 0 ? ts_neg(a) : a; }
 /* x // 0 == 0; -2**63 // -1 wraps. */
 TS_INLINE int64_t ts_floordiv(int64_t a, int64_t b)
 {
+    if (b > 0) { /* ~a is -a - 1: what a negative one is above a multiple of b turns into what it is below */
+        int64_t sign = a >> 63;
+        return (int64_t)((uint64_t)(a ^ sign) / (uint64_t)b) ^ sign;
+    }
     if (b == 0) {
         return 0;
     }
     if (b == -1) {
         return ts_neg(a);
     }
-    return a / b - (a % b != 0 && (a < 0) != (b < 0));
+    return a / b - (a % b != 0 && a > 0);
 }
 
 /* x % 0 == x; the sign is the divisor's. */
@@ -232,9 +236,34 @@ TS_INLINE uint64_t ts_hash_text(ts_slice text, uint64_t seed)
 
 /* ---------------------------------------------------------------- texts: compared and measured in bytes */
 
+/* Keys are short: comparing them word by word is cheaper than a call. */
+TS_INLINE bool ts_same_bytes(const uint8_t *a, const uint8_t *b, uint32_t size)
+{
+    if (size > 64) {
+        return memcmp(a, b, size) == 0;
+    }
+    if (size >= 8) {
+        for (uint32_t i = 0; i + 8 < size; i += 8) {
+            if (ts_load64(a + i) != ts_load64(b + i)) {
+                return false;
+            }
+        }
+        return ts_load64(a + size - 8) == ts_load64(b + size - 8);
+    }
+    if (size >= 4) {
+        return ts_load32(a) == ts_load32(b) && ts_load32(a + size - 4) == ts_load32(b + size - 4);
+    }
+    for (uint32_t i = 0; i < size; i++) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 TS_INLINE bool ts_text_equal(ts_slice a, ts_slice b)
 {
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+    return a.size == b.size && ts_same_bytes(a.data, b.data, a.size);
 }
 
 /* Negative, 0, positive: the order of the bytes. */
