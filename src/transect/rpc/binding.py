@@ -358,7 +358,7 @@ class _Binder:
                 )
 
     def _copies(self) -> None:
-        """Carriers keep one copy of an element's state for each chain; what asks for another number is refused."""
+        """Carriers keep one copy of an element's state for each chain, in memory; what asks for another is refused."""
         for f in self.needs.program.state:
             wish = f"scope={f.options.scope!r}" if f.options.scope != "instance" else ""
             wish = f"sync={str(f.options.sync)!r}" if f.options.sync is not Sync.NONE else wish
@@ -369,6 +369,14 @@ class _Binder:
                     f.span,
                     label="there is one copy for each chain",
                     help=f"leave `{wish.partition('=')[0]}` out, and let one proxy or channel carry the chain",
+                )
+            elif f.options.persist:
+                self._error(
+                    "R017",
+                    f"`{f.name}` asks for `persist=True`, which no carrier gives",
+                    f.span,
+                    label="it lives as long as its chain",
+                    help="leave `persist` out; the state begins anew with the chain",
                 )
 
     def _writes(self) -> None:

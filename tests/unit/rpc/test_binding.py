@@ -387,6 +387,7 @@ def test_copies_of_state_that_no_carrier_keeps_are_refused() -> None:
 class P(Element):
     mine: int = state(0, scope="worker")
     ours: int = state(0, sync="eventual", merge="sum")
+    kept: int = state(0, persist=True)
     def request(self, rpc: Rpc) -> Verdict:
         return Forward()
 """
@@ -394,5 +395,6 @@ class P(Element):
         [
             "R017 line 3: `mine` asks for `scope='worker'`, which no carrier gives — leave `scope` out, and let one proxy or channel carry the chain",
             "R017 line 4: `ours` asks for `sync='eventual'`, which no carrier gives — leave `sync` out, and let one proxy or channel carry the chain",
+            "R017 line 5: `kept` asks for `persist=True`, which no carrier gives — leave `persist` out; the state begins anew with the chain",
         ]
     )
