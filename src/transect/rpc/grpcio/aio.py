@@ -5,7 +5,7 @@ the event loop never waits for a chain."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator
 from typing import Any
 
 import grpc
@@ -22,11 +22,13 @@ from transect.rpc.grpcio.steps import (
     Reply,
     Send,
     Sleep,
+    Stage,
     Steps,
     Unary,
     Upload,
     deadline_of,
     left,
+    raising,
     show,
 )
 
@@ -213,6 +215,22 @@ class _Call:
             await self._call.wait_for_connection()
 
 
+async def driven(steps: Steps, send: Callable[[Send], Awaitable[Reply]]) -> Answer:
+    """Do all of it."""
+    try:
+        step = next(steps)
+        while True:
+            try:
+                done = await (asyncio.sleep(step.seconds) if isinstance(step, Sleep) else send(step))
+            except BaseException as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(done)
+    except StopIteration as end:
+        answer: Answer = end.value
+        return answer
+
+
 class _OneReply(_Call):
     """A call with one reply, driven by a task of its own, like gRPC's."""
 
@@ -228,31 +246,13 @@ class _OneReply(_Call):
     async def _drive(self, steps: Steps) -> Any:
         """The reply, or the exception to raise: raised in the task it would be logged when nobody asks."""
         try:
-            self._answer = await self._run(steps)
+            self._answer = await driven(steps, self._send)
             return self._deserialize(self._answer.message), None
         except Ended as ended:
             self._over = ended
             return None, error_of(ended)
         except (grpc.RpcError, asyncio.CancelledError) as error:
             return None, error
-
-    async def _run(self, steps: Steps) -> Answer:
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    done = (
-                        await asyncio.sleep(step.seconds)
-                        if isinstance(step, Sleep)
-                        else await self._send(step)
-                    )
-                except BaseException as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(done)
-        except StopIteration as end:
-            answer: Answer = end.value
-            return answer
 
     async def _send(self, step: Send) -> Reply:
         self._call = call = self._start(step)
@@ -322,7 +322,91 @@ class UnaryUnaryCall(_OneReply, bases.AioUnaryUnaryCall):
     pass
 
 
+class QuickCall(_Call, bases.AioUnaryUnaryCall):
+    """A call whose request has passed as it is, of a chain that touches only messages.
+
+    It needs no task of its own: whoever asks first drives it, and the others wait for him.
+    """
+
+    def __init__(
+        self, method: UnaryUnary, rpc: Rpc, data: bytes, start: Callable[[Send], Any], send: Send
+    ) -> None:
+        self._method = method
+        self._rpc = rpc
+        self._data = data
+        self._start = start
+        self._sent = send
+        self._deadline = deadline_of(send.timeout)
+        self._call = start(send)
+        self._result: tuple[Any, BaseException | None] | None = None
+        self._waiting: list[asyncio.Future[None]] | None = None  # None: nobody drives yet
+
+    async def _drive(self) -> None:
+        try:
+            self._result = self._method._deserialize(await self._message()), None
+        except Ended as ended:
+            self._over = ended
+            self._result = None, error_of(ended)
+        except (grpc.RpcError, asyncio.CancelledError) as error:
+            self._result = None, error
+
+    async def _message(self) -> bytes:
+        """The reply as it leaves the chain."""
+        rpc, stage = self._rpc, Stage.FAILED
+        value: Any
+        try:
+            out = rpc.response(await self._call)
+        except (grpc.RpcError, asyncio.CancelledError) as error:
+            value = error
+        else:
+            if not isinstance(out, bytes):
+                stage, value = Stage.REPLY, out
+            else:
+                after = rpc.finish(OK, Cause.REPLY)
+                if after is None:
+                    return out
+                stage, value = Stage.RETRY, (after, out)
+        unary = self._method.unary
+        steps = unary.resumed(stage, rpc, self._data, value, self._deadline, self._sent.metadata)
+        return (await driven(steps, self._again)).message
+
+    async def _again(self, step: Send) -> Reply:
+        self._call = call = self._start(step)
+        return Reply(await call, call)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        yield from self._settled().__await__()
+        assert self._result is not None, "driven, and nothing came of it"
+        reply, error = self._result
+        if error is not None:
+            raise error
+        return reply
+
+    async def _settled(self) -> None:
+        if self._result is not None:
+            return
+        if self._waiting is not None:
+            mine = asyncio.get_running_loop().create_future()
+            self._waiting.append(mine)
+            await mine
+            return
+        self._waiting = []
+        await self._drive()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def cancel(self) -> bool:
+        return self._result is None and self._call.cancel()
+
+
 class UnaryUnary(_Method, bases.AioUnaryUnary):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.unary = Unary(self._carried, self._method)
+        touches = self._carried.touches
+        self._bare = not (touches.headers or touches.replies)
+
     def __call__(
         self,
         request: Any,
@@ -343,14 +427,15 @@ class UnaryUnary(_Method, bases.AioUnaryUnary):
                 compression=compression,
             )
 
-        steps = _serialized(
-            Unary(self._carried, self._method), self._serialize, request, deadline_of(timeout), metadata
-        )
+        try:
+            data = self._serialize(request)
+        except Ended as ended:
+            return UnaryUnaryCall(self._carried, raising(ended), start, self._deserialize)
+        rpc, out = self.unary.begin(data, metadata)
+        if self._bare and isinstance(out, bytes):
+            return QuickCall(self, rpc, data, start, Send(out, timeout, metadata))
+        steps = self.unary.resumed(Stage.REQUEST, rpc, data, out, deadline_of(timeout), metadata)
         return UnaryUnaryCall(self._carried, steps, start, self._deserialize)
-
-
-def _serialized(unary: Unary, serialize: Any, request: Any, deadline: float | None, metadata: Any) -> Steps:
-    return (yield from unary.steps(serialize(request), deadline, metadata))
 
 
 class _Uploading(_Call):

@@ -75,7 +75,8 @@ class Stage(IntEnum):
     DECODE = 5
 
 
-def _raising(error: Exception) -> Steps:
+def raising(error: Exception) -> Steps:
+    """Nothing but this error."""
     raise error
     yield
 
@@ -111,7 +112,7 @@ class Unary:
             case Stage.REQUEST:
                 trying = self._attempt(rpc, value, deadline, metadata)
             case Stage.FAILED:
-                trying = _raising(value)
+                trying = raising(value)
             case Stage.REPLY:
                 trying = _held(value, deadline)
             case _:

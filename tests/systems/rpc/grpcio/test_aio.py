@@ -328,6 +328,37 @@ def test_asynchronous_request_iterators(run: Any, probe: Any) -> None:
     assert ends(probe) == [OK] * 2
 
 
+def test_several_may_wait_for_one_call(run: Any, probe: Any) -> None:
+    async def case(stub: Stub) -> None:
+        call = stub.say(b"p0 rewrite x")
+        found = await asyncio.gather(call, call, call.code(), call.details())
+        assert list(found) == [b"x", b"x", grpc.StatusCode.OK, ""]
+        call = stub.say(b"p0 reject 9 no")
+        assert await call.code() is grpc.StatusCode.FAILED_PRECONDITION, "asked before the reply is"
+        assert await refused(call) == await refused(call) == ("FAILED_PRECONDITION", "no")
+        done: list[Any] = []
+        call = stub.say(b"y")
+        call.add_done_callback(done.append)
+        await call.wait_for_connection()
+        await call
+        await asyncio.sleep(0)
+        assert done == [call]
+
+    run(case)
+    assert ends(probe) == [OK, (9, REJECT), OK]
+
+
+def test_a_call_that_nobody_awaits_is_finished(run: Any, probe: Any) -> None:
+    async def case(stub: Stub) -> None:
+        call = stub.say(b"x")
+        await asyncio.sleep(0.02)
+        del call
+        await asyncio.sleep(0.02)
+
+    run(case)
+    assert len(ends(probe)) == 1
+
+
 def test_headers(probe: Any, echo: Echo) -> None:
     def say(request: bytes, context: Any) -> bytes:
         context.send_initial_metadata((("x-early", "e"),))
