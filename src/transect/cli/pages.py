@@ -71,5 +71,6 @@ def _print_rich(page: Page) -> None:
                     "protobuf" if mark == "proto" else "python",
                     theme="ansi_dark",
                     background_color="default",
+                    word_wrap=True,  # else the end of a long line is not shown
                 )
                 console.print(Padding(syntax, (0, 0, 0, 4)))

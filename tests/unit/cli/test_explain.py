@@ -168,3 +168,8 @@ def test_line_directives_of_c_become_origins() -> None:
     assert lines == [line for line in text if not line.startswith("#line")]
     assert origins == [None, 7, None, 8, 9, None]
     assert own == [False, True, True, True, True, False]
+
+
+def test_a_page_in_a_narrow_terminal_loses_nothing() -> None:
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", in_terminal("explain", "P021", columns=80).out)
+    assert shown.count("Code.PERMISSION_DENIED") == 2
