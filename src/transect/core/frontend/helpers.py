@@ -9,6 +9,7 @@ from transect.base.diagnostic import Label, closest
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.bodies.context import Scope, Signature
+from transect.core.frontend.bodies.facts import Changes, changes_of
 from transect.core.frontend.bodies.statements import Statements
 from transect.core.frontend.declare import qualified
 from transect.core.frontend.members import MIGRATIONS, Members, decorator_name, is_helper
@@ -71,7 +72,7 @@ class Helpers(Members):
                 None
                 if params is None
                 else self._finish(
-                    f"{parent.node.name}.{name}",
+                    self._key(f"{parent.node.name}.{name}", node),
                     parent.module,
                     node,
                     params,
@@ -86,7 +87,7 @@ class Helpers(Members):
             return self._helper(name, parent.module, node, at, parent, label=f"{parent.node.name}.{name}")
         if hook is not None and not hook.required and not hook.intrinsic:
             return self._finish(
-                f"{hook.owner.node.name}.{name}",
+                self._key(f"{hook.owner.node.name}.{name}", hook.node),
                 hook.owner.module,
                 hook.node,
                 hook.params,
@@ -109,7 +110,7 @@ class Helpers(Members):
         owner: ClassDef | None,
         label: str = "",
     ) -> Signature | None:
-        key = label or name
+        key = self._key(label or name, node)
         if key in self.signatures and key not in self.open:
             return self.signatures[key]
         if node.args.vararg or node.args.kwarg or node.args.kwonlyargs or node.args.defaults:
@@ -149,6 +150,14 @@ class Helpers(Members):
         returns = UNIT if node.returns is None else self.world.type_of(module, node.returns)
         return None if returns is None else self._finish(key, module, node, tuple(params), returns, at, owner)
 
+    def _key(self, name: str, node: ast.FunctionDef) -> str:
+        """The function's name in the program: its own, with a number if another file's function has that one."""
+        key, n = name, 1
+        while self.defined.setdefault(key, node) is not node:
+            n += 1
+            key = f"{name}_{n}"
+        return key
+
     def _finish(
         self,
         key: str,
@@ -179,6 +188,14 @@ class Helpers(Members):
             if function is not None:
                 self.functions[key] = function
         return self.signatures[key]
+
+    def changes(self, name: str) -> Changes | None:
+        """What the helper may write; None when its body has a diagnostic, or is being typed."""
+        if name not in self.changed and name not in self.open and name in self.functions:
+            found = changes_of(self.functions[name].body, self.changes)
+            if found is not None:
+                self.changed[name] = found
+        return self.changed.get(name)
 
     def stratum_function(self, function: FunctionDef) -> ir.IntrinsicDecl | None:
         name = (

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from transect.base.diagnostic import Diagnostics, Label, closest
 from transect.core import ir
 from transect.core.frontend.bodies.context import Signature
+from transect.core.frontend.bodies.facts import Changes
 from transect.core.frontend.declare import World, qualified
 from transect.core.frontend.fields import FieldReader
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module, library_constant
@@ -56,7 +57,9 @@ class Members:
     functions: dict[str, ir.Function] = field(
         default_factory=dict
     )  # in the order in which they were finished
+    defined: dict[str, ast.FunctionDef] = field(default_factory=dict)  # name in the program -> its definition
     signatures: dict[str, Signature] = field(default_factory=dict)
+    changed: dict[str, Changes] = field(default_factory=dict)  # what each helper may write, once it is known
     open: list[str] = field(default_factory=list)  # helpers being typed, to find recursion
     intrinsics: dict[str, ir.IntrinsicDecl] = field(default_factory=dict)
 

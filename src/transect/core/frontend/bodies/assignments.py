@@ -9,7 +9,7 @@ from dataclasses import replace
 from transect.base.diagnostic import Label
 from transect.core import ir
 from transect.core.frontend.bodies.context import convert, join, loose, short, widen
-from transect.core.frontend.bodies.facts import Present, changes_state
+from transect.core.frontend.bodies.facts import Present, bounds, changes_state
 from transect.core.frontend.bodies.operators import BINARY, literal_kind
 from transect.core.frontend.bodies.places import Places
 from transect.core.ir import BinaryOp, Block, Expr, Place, Stmt
@@ -78,7 +78,9 @@ class Assignments(Places):
         if t is None or converted is None:
             self.facts = self.facts.assign(name)
             return ()
-        self.facts = self.facts.assign(name)
+        local = ir.Local(name, type=t, span=span)
+        known = bounds(local, converted, self.facts) if t == INT else []
+        self.facts = self.facts.assign(name).having(known)
         if isinstance(t, OptionType) and isinstance(converted, ir.Some):
             self.facts = self.facts.having([Present(ir.Local(name, type=t, span=span))])
         return (ir.Let(name, converted, span),)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from transect.base.diagnostic import Diagnostics, Label
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.frontend.bodies.facts import Facts, Present, stable
+from transect.core.frontend.bodies.facts import Changes, Facts, Present, stable
 from transect.core.frontend.declare import World
 from transect.core.frontend.modules import Module
 from transect.core.ir import Expr
@@ -69,6 +69,7 @@ class Policy(Protocol):
     def stratum_function(self, function: FunctionDef) -> ir.IntrinsicDecl | None: ...
     def view_method(self, view: str, name: str) -> ir.IntrinsicDecl | None: ...
     def own_method(self, name: str) -> ir.IntrinsicDecl | None: ...
+    def changes(self, name: str) -> Changes | None: ...
 
 
 @dataclass(eq=False)

@@ -85,7 +85,12 @@ class Facts:
         """What holds whichever way the point was reached."""
         if not self.live or not other.live:
             return other if not self.live else self
-        ranges = [w for f in self.known for g in other.known if (w := _weaker(f, g)) is not None]
+        bounds = {(type(g), g.value): g.bound for g in other.known if isinstance(g, AtLeast | AtMost)}
+        ranges = [
+            type(f)(f.value, (min if isinstance(f, AtLeast) else max)(f.bound, bounds[key]))
+            for f in self.known
+            if isinstance(f, AtLeast | AtMost) and (key := (type(f), f.value)) in bounds
+        ]
         return Facts((self.known & other.known) | frozenset(ranges), self.assigned & other.assigned)
 
     def surviving(self, after: Facts) -> Facts:
@@ -119,6 +124,15 @@ class Facts:
         kept = self._without(lambda e: isinstance(e, ir.State | ir.Lookup | ir.ViewField))
         return replace(kept, known=frozenset(f for f in kept.known if not isinstance(f, Has | NonEmpty)))
 
+    def after(self, changes: Changes) -> Facts:
+        """A helper ran which changes no more than these."""
+        facts = self
+        for field in changes.fields:
+            facts = facts.write_field(field, removes=True)
+        for name in changes.views:
+            facts = facts.write_view(name)
+        return facts
+
     def _without(self, spoilt: Callable[[object], bool]) -> Facts:
         return replace(self, known=frozenset(f for f in self.known if not any(spoilt(n) for n in _parts(f))))
 
@@ -135,16 +149,6 @@ def _parts(fact: Fact) -> Iterable[object]:
 
 def _reads_field(node: object, field: str) -> bool:
     return isinstance(node, ir.State | ir.Lookup) and node.field == field
-
-
-def _weaker(f: Fact, g: Fact) -> Fact | None:
-    match f, g:
-        case AtLeast(a, m), AtLeast(b, n) if a == b:
-            return AtLeast(a, min(m, n))
-        case AtMost(a, m), AtMost(b, n) if a == b:
-            return AtMost(a, max(m, n))
-        case _:
-            return None
 
 
 def stable(e: Expr) -> bool:
@@ -172,6 +176,37 @@ def stable(e: Expr) -> bool:
             return False
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a helper may write: state fields, and fields of views by name."""
+
+    fields: frozenset[str] = frozenset()
+    views: frozenset[str] = frozenset()
+
+
+def changes_of(body: ir.Block, helper: Callable[[str], Changes | None]) -> Changes | None:
+    """What statements may write, with the helpers that they call; None when that is not known."""
+    fields: set[str] = set()
+    views: set[str] = set()
+    for node in (n for s in body for n in walk(s)):
+        match node:
+            case ir.StatePlace(field=field) | ir.EntryPlace(field=field) | ir.Remove(field=field):
+                fields.add(field)
+            case ir.Lookup(op=op, field=field) if op in _CHANGING_READS:
+                fields.add(field)
+            case ir.ViewPlace(name=name):
+                views.add(name)
+            case ir.Call(function=name):
+                inner = helper(name)
+                if inner is None:
+                    return None
+                fields |= inner.fields
+                views |= inner.views
+            case _:
+                pass
+    return Changes(frozenset(fields), frozenset(views))
+
+
 def changes_state(e: Expr) -> bool:
     """Whether evaluating the expression may write state or outside data."""
     return any(
@@ -180,13 +215,8 @@ def changes_state(e: Expr) -> bool:
 
 
 def implied(cond: Expr, truth: bool) -> frozenset[Fact]:
-    """Facts which follow from a condition being true (or false)."""
-    if isinstance(cond, ir.Lookup) and cond.op is TableRead.PUT and truth:
-        key, stored = cond.args
-        same_after = stable(key) and not any(_reads_field(n, cond.field) for n in walk(key))
-        return frozenset({Has(cond.field, key)} if same_after and not changes_state(stored) else ())
-    found = frozenset(_implied(cond, truth))
-    return frozenset(filter(_only_locals, found)) if changes_state(cond) else found
+    """Facts which follow from a condition being true (or false), once it has been evaluated."""
+    return frozenset(_implied(cond, truth))
 
 
 def _only_locals(fact: Fact) -> bool:
@@ -201,14 +231,20 @@ def _implied(cond: Expr, truth: bool) -> Iterable[Fact]:
             return _implied(operand, not truth)
         case ir.Logic(conjunction=conjunction, left=left, right=right):
             a, b = set(_implied(left, truth)), set(_implied(right, truth))
-            return a | b if conjunction == truth else a & b
+            if conjunction != truth:
+                return a & b
+            return b | (set(filter(_only_locals, a)) if changes_state(right) else a)
+        case ir.Lookup(op=TableRead.PUT, field=field, args=(key, stored)) if truth:
+            same_after = stable(key) and not any(_reads_field(n, field) for n in walk(key))
+            return (Has(field, key),) if same_after and not changes_state(stored) else ()
         case ir.IsSome(value=value) if truth and stable(value):
             return (Present(value),)
         case ir.Lookup(op=TableRead.HAS, field=field, args=(key,)) if truth and stable(key):
             return (Has(field, key), NonEmpty(field))
         case ir.LetIn(name=name, value=value, body=body):
             inner = [_renamed(f, name, value) for f in _implied(body, truth)]
-            return [f for f in inner if f is not None]
+            found = [f for f in inner if f is not None]
+            return filter(_only_locals, found) if changes_state(body) else found
         case ir.Compare(op=op, left=left, right=right):
             return _from_comparison(op if truth else _NEGATED[op], left, right)
         case _:
@@ -299,6 +335,13 @@ def interval(e: Expr, facts: Facts) -> tuple[int, int]:
     return low, high
 
 
+def bounds(local: ir.Local, value: Expr, facts: Facts) -> list[Fact]:
+    """What is known of a local that takes an `int`: its range."""
+    low, high = interval(value, facts)
+    found: list[Fact] = [] if low == _LOWEST else [AtLeast(local, low)]
+    return found if high == _HIGHEST else [*found, AtMost(local, high)]
+
+
 def _shape_interval(e: Expr, facts: Facts) -> tuple[int, int]:
     match e:
         case ir.Const(value=int(value)):
@@ -322,6 +365,12 @@ def _shape_interval(e: Expr, facts: Facts) -> tuple[int, int]:
         case ir.Binary(op=BinaryOp.MIN, left=left, right=right):
             (a, b), (c, d) = interval(left, facts), interval(right, facts)
             return min(a, c), min(b, d)
+        case ir.Reduce(
+            op=ir.ReduceOp.ARGMIN | ir.ReduceOp.ARGMAX,
+            source=ir.OverRange(start=start, stop=stop, step=step),
+            default=None,
+        ) if step > 0:
+            return interval(start, facts)[0], interval(stop, facts)[1] - 1
         case ir.Binary(op=BinaryOp.MAX, left=left, right=right):
             (a, b), (c, d) = interval(left, facts), interval(right, facts)
             return max(a, c), max(b, d)

@@ -79,7 +79,8 @@ class Methods(Loops):
         args = self._bind(node, signature.name, signature.params)
         if args is None:
             return None
-        self.facts = self.facts.write_anything()
+        changes = self.policy.changes(signature.name)
+        self.facts = self.facts.write_anything() if changes is None else self.facts.after(changes)
         return ir.Call(signature.name, args, type=signature.returns, span=self.span(node))
 
     def _bind(self, node: ast.Call, name: str, params: tuple[ir.Param, ...]) -> tuple[Expr, ...] | None:
