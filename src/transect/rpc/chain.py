@@ -570,7 +570,7 @@ class _Element:
     def _adapters(self) -> Iterator[c.Decl]:
         """The unit's own functions, through pointers of one type."""
         state = c.Cast(self.unit.state_type, c.name("state"))
-        made = c.Return(c.call(self.unit.name("new"), c.call("ts_map_seed")))
+        made = c.Return(c.call(self.unit.name("new"), c.call("ts_secret")))
         yield _static(self.name("make"), _void("x").type, (), made)
         yield _static(
             self.name("release"), c.VOID, (_void("state"),), c.Do(c.call(self.unit.name("free"), state))

@@ -133,21 +133,6 @@ TS_INLINE uint32_t ts_map_word(const struct ts_map *map, bool text, const struct
     return at;
 }
 
-/* Differs from process to process: whoever sends a message must not know where its keys go. */
-TS_INLINE uint64_t ts_map_seed(void)
-{
-    static uint64_t seed;
-    uint64_t found = __atomic_load_n(&seed, __ATOMIC_RELAXED);
-    if (found == 0) {
-        uint64_t here = (uint64_t)(uintptr_t)__builtin_frame_address(0);
-        uint64_t made = ts_fold((uint64_t)(uintptr_t)&seed ^ TS_ODD_1, here ^ TS_ODD_2) | 1;
-        if (__atomic_compare_exchange_n(&seed, &found, made, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-            found = made;
-        }
-    }
-    return found;
-}
-
 static __attribute__((unused, noinline)) void ts_map_grow(struct ts_arena *arena, struct ts_map *map, bool text)
 {
     uint32_t room = map->room == 0 ? 4 : map->room * 2;
@@ -162,7 +147,7 @@ static __attribute__((unused, noinline)) void ts_map_grow(struct ts_arena *arena
     memset(map->index, 0, map->words * sizeof *map->index);
     for (uint32_t i = 0; i < map->count; i++) {
         const struct ts_datum *key = &items[i].key;
-        map->index[ts_map_word(map, text, key, ts_key_hash(text, key, ts_map_seed()))] = i + 1;
+        map->index[ts_map_word(map, text, key, ts_key_hash(text, key, ts_secret()))] = i + 1;
     }
 }
 
@@ -171,7 +156,7 @@ TS_INLINE void ts_map_put(struct ts_arena *arena, struct ts_map *map, bool text,
     if (map->count == map->room) {
         ts_map_grow(arena, map, text);
     }
-    uint32_t at = ts_map_word(map, text, &entry->key, ts_key_hash(text, &entry->key, ts_map_seed()));
+    uint32_t at = ts_map_word(map, text, &entry->key, ts_key_hash(text, &entry->key, ts_secret()));
     if (map->index[at] == 0) {
         map->index[at] = ++map->count;
     }
@@ -184,7 +169,7 @@ TS_INLINE uint32_t ts_map_index(const struct ts_map *map, bool text, struct ts_d
     if (map->count == 0) {
         return 0;
     }
-    uint32_t at = ts_map_word(map, text, &key, ts_key_hash(text, &key, ts_map_seed()));
+    uint32_t at = ts_map_word(map, text, &key, ts_key_hash(text, &key, ts_secret()));
     return map->index[at] == 0 ? map->count : map->index[at] - 1;
 }
 

@@ -13,6 +13,43 @@
 #define TS_RELEASE(memory) free(memory)
 #endif
 
+/* Fills with random bytes; false where there are none (yet). */
+#ifndef TS_RANDOM
+#if defined(__linux__)
+#include <sys/random.h>
+#define TS_RANDOM(to, size) (getrandom(to, size, GRND_NONBLOCK) == (ssize_t)(size))
+#else
+#define TS_RANDOM(to, size) ((void)(to), false)
+#endif
+#endif
+
+/* ---------------------------------------------------------------- a secret of the process */
+
+/* Not 0.  Addresses, which differ from process to process, where nothing random is to be had. */
+static __attribute__((unused, noinline)) uint64_t ts_new_secret(const void *there)
+{
+    uint64_t made;
+    if (!TS_RANDOM(&made, sizeof made)) {
+        uint64_t here = (uint64_t)(uintptr_t)__builtin_frame_address(0);
+        made = ts_fold((uint64_t)(uintptr_t)there ^ TS_ODD_1, here ^ TS_ODD_2);
+    }
+    return made | 1;
+}
+
+/* The seed of hashes: whoever sends a message must not know where its keys go. */
+TS_INLINE uint64_t ts_secret(void)
+{
+    static uint64_t secret;
+    uint64_t found = __atomic_load_n(&secret, __ATOMIC_RELAXED);
+    if (found == 0) {
+        uint64_t made = ts_new_secret(&secret);
+        if (__atomic_compare_exchange_n(&secret, &found, made, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+            found = made;
+        }
+    }
+    return found;
+}
+
 /* ---------------------------------------------------------------- memory of a call */
 
 struct ts_block {

@@ -5,7 +5,7 @@
 
 #include "call.h"
 
-/* HASH(item, seed) is 64 bits, SAME(a, b) whether two items are equal. */
+/* Items come out of messages, so that sets have a secret seed too.  HASH(item, seed) is 64 bits, SAME(a, b) whether two items are equal. */
 #define TS_SET(NAME, ITEM, HASH, SAME) \
     struct NAME { \
         uint32_t count, words; /* words is a power of two, at least 2 * count */ \
@@ -30,7 +30,7 @@
     /* The index word of the item, or the empty one where it would go. */ \
     TS_INLINE uint32_t NAME##_word(const struct NAME *set, ITEM item) \
     { \
-        uint32_t at = (uint32_t)HASH(item, 0) & (set->words - 1); \
+        uint32_t at = (uint32_t)HASH(item, ts_secret()) & (set->words - 1); \
         while (set->index[at] != 0 && !SAME(set->items[set->index[at] - 1], item)) { \
             at = (at + 1) & (set->words - 1); \
         } \

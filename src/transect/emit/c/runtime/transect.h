@@ -211,16 +211,20 @@ TS_INLINE uint64_t ts_fold(uint64_t a, uint64_t b)
 #define TS_ODD_1 UINT64_C(0x9e3779b97f4a7c15)
 #define TS_ODD_2 UINT64_C(0xd1342543de82ef95)
 
-TS_INLINE uint64_t ts_hash_u64(uint64_t x, uint64_t seed) { return ts_fold(x ^ TS_ODD_2, seed ^ TS_ODD_1); }
+/* The seed in another place: both factors of a product depend on it, for a factor that a stranger can make zero takes the
+ * other one with it, and the same seed in both lets him swap them. */
+TS_INLINE uint64_t ts_turned(uint64_t seed) { return (seed << 32 | seed >> 32) ^ TS_ODD_2; }
 
 /* Whoever may choose keys must not know the seed. */
+TS_INLINE uint64_t ts_hash_u64(uint64_t x, uint64_t seed) { return ts_fold(x ^ ts_turned(seed), seed ^ TS_ODD_1); }
+
 TS_INLINE uint64_t ts_hash_text(ts_slice text, uint64_t seed)
 {
     const uint8_t *p = text.data;
-    uint64_t hash = seed ^ TS_ODD_1, a = 0, b = 0;
+    uint64_t hash = seed ^ TS_ODD_1, other = ts_turned(seed), a = 0, b = 0;
     uint32_t left = text.size;
     for (; left > 16; left -= 16, p += 16) {
-        hash = ts_fold(ts_load64(p) ^ hash, ts_load64(p + 8) ^ TS_ODD_2);
+        hash = ts_fold(ts_load64(p) ^ hash, ts_load64(p + 8) ^ other);
     }
     if (left >= 8) {
         a = ts_load64(p);
@@ -231,7 +235,7 @@ TS_INLINE uint64_t ts_hash_text(ts_slice text, uint64_t seed)
     } else if (left > 0) {
         a = (uint64_t)p[0] << 16 | (uint64_t)p[left / 2] << 8 | p[left - 1];
     }
-    return ts_fold(ts_fold(a ^ hash, b ^ TS_ODD_2), text.size ^ TS_ODD_1);
+    return ts_fold(ts_fold(a ^ hash, b ^ other), text.size ^ TS_ODD_1);
 }
 
 /* ---------------------------------------------------------------- texts: compared and measured in bytes */
