@@ -18,7 +18,17 @@ from transect.rpc.grpcio import bases
 from transect.rpc.grpcio.ending import DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, status
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import changed, pairs
-from transect.rpc.grpcio.server import Handlers, Serving, Stop, code_of, ended, identity, kind_of, rebuilt
+from transect.rpc.grpcio.server import (
+    Handlers,
+    Serving,
+    Stop,
+    code_of,
+    ended,
+    identity,
+    kind_of,
+    rebuilt,
+    received,
+)
 from transect.rpc.grpcio.steps import NS
 
 log = logging.getLogger(__name__)
@@ -187,6 +197,7 @@ class Context(bases.AioServicerContext):
         self._serialize = serving._serialize
         self._touches = serving._touches
         self._rpc = rpc
+        self._invocation: Any = None  # the request's metadata, once the chain has changed them
         self._initial: Any = None
         self._sent = False
         self._trailing: Any = ()  # the handler's
@@ -310,7 +321,9 @@ class Context(bases.AioServicerContext):
         await self._inner.abort(status(code), text)
 
     async def _apply(self) -> None:
-        """Send the initial metadata that were held back, with what the chain has set."""
+        """Show the handler, and send the client, what the chain has set."""
+        if self._touches.headers:
+            self._invocation = received(self, self._rpc.changes(Side.REQUEST)) or self._invocation
         if not self._touches.replies:
             return
         trailers = self._rpc.changes(Side.TRAILERS)
@@ -365,7 +378,7 @@ class Context(bases.AioServicerContext):
         await self._inner.abort_with_status(status)
 
     def invocation_metadata(self) -> Any:
-        return self._inner.invocation_metadata()
+        return self._inner.invocation_metadata() if self._invocation is None else self._invocation
 
     def set_code(self, code: Any) -> None:
         self._inner.set_code(code)

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import grpc
 
 from transect.rpc.grpcio.ending import CANCELLED, DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, status
-from transect.rpc.grpcio.handle import Action, Carried, Cause, Rpc, Side
+from transect.rpc.grpcio.handle import Action, Carried, Cause, Rpc, Side, Touches
 from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.steps import NS
 
@@ -181,8 +181,8 @@ class Serving:
             rpc = self._begin(
                 self._method, peer, pairs(context.invocation_metadata()) if self._touches.headers else None
             )
-            if self._touches.replies:
-                context = Context(context, rpc)
+            if self._touches.headers or self._touches.replies:
+                context = Context(context, rpc, self._touches)
         return ServedCall(self, rpc, context)
 
 
@@ -192,7 +192,7 @@ class ServedCall:
     def __init__(self, serving: Serving, rpc: Rpc, context: Any) -> None:
         self._deserialize = serving._deserialize
         self._serialize = serving._serialize
-        self._replies = serving._touches.replies
+        self._touching = serving._touches.headers or serving._touches.replies
         self.rpc = rpc
         self.context = context
         self.answer: bytes | None = None  # of a `Respond`
@@ -242,7 +242,7 @@ class ServedCall:
             raise Stop
 
     def _headers(self) -> None:
-        if self._replies:
+        if self._touching:
             self.context.apply()
 
     def abort(self, code: int, text: str, cause: Cause) -> None:
@@ -260,7 +260,7 @@ class ServedCall:
         out: Any = self.rpc.response(data)
         if out.__class__ is not bytes:
             out = self._decided(out)
-        elif self._replies:
+        elif self._touching:
             self._headers()
         passed: bytes = out
         return passed
@@ -362,15 +362,26 @@ def ended(rpc: Rpc, context: Any) -> None:
             rpc.finish(CANCELLED, Cause.CANCEL)
 
 
+def received(context: Any, changes: Any) -> Any:
+    """The request's metadata as the handler sees them after these changes; None where there are none."""
+    if not changes:
+        return None
+    known = context.invocation_metadata()
+    kind: Any = type(known[0]) if known else tuple
+    return tuple(kind(*pair) if hasattr(kind, "_fields") else pair for pair in changed(known, changes))
+
+
 class Context(grpc.ServicerContext):
-    """The handler's context where the chain touches the headers or trailers of replies.
+    """The handler's context where the chain touches headers or trailers.
 
     Initial metadata are held back until the first reply, when the chain has seen it; trailers until the end.
     """
 
-    def __init__(self, inner: Any, rpc: Rpc) -> None:
+    def __init__(self, inner: Any, rpc: Rpc, touches: Touches) -> None:
         self._inner = inner
         self._rpc = rpc
+        self._touches = touches
+        self._invocation: Any = None  # the request's metadata, once the chain has changed them
         self._initial: Any = None
         self._sent = False
         self._trailing: Any = ()  # the handler's
@@ -380,6 +391,9 @@ class Context(grpc.ServicerContext):
         return getattr(self._inner, name)
 
     def send_initial_metadata(self, initial_metadata: Any) -> None:
+        if not self._touches.replies:
+            self._inner.send_initial_metadata(initial_metadata)
+            return
         if self._sent or self._initial is not None:
             raise ValueError("Initial metadata no longer allowed!")
         self._initial = initial_metadata
@@ -391,7 +405,10 @@ class Context(grpc.ServicerContext):
         self._rpc.receive(Side.TRAILERS, pairs(trailing_metadata))
 
     def apply(self) -> None:
-        """Send what is held back, with what the chain has set."""
+        """Show the handler, and send the client, what the chain has set."""
+        self._invocation = received(self, self._rpc.changes(Side.REQUEST)) or self._invocation
+        if not self._touches.replies:
+            return
         trailers = self._rpc.changes(Side.TRAILERS)
         if trailers:
             self._trailers.update(trailers)
@@ -418,7 +435,7 @@ class Context(grpc.ServicerContext):
         return self._inner.add_callback(callback)  # type: ignore[no-any-return]
 
     def invocation_metadata(self) -> Any:
-        return self._inner.invocation_metadata()
+        return self._inner.invocation_metadata() if self._invocation is None else self._invocation
 
     def peer(self) -> str:
         return self._inner.peer()  # type: ignore[no-any-return]

@@ -277,6 +277,17 @@ def test_the_chain_changes_headers_and_trailers_of_the_reply(probe: Any) -> None
     assert told.peer == "127.0.0.1"
 
 
+def test_the_handler_sees_the_headers_that_the_chain_has_set(probe: Any) -> None:
+    class Says(Coroutines):
+        async def say(self, request: bytes, context: Any) -> bytes:
+            return dict(context.invocation_metadata())["x-a"].encode()
+
+    async def case(stub: Stub) -> None:
+        assert await stub.say(b"q0 set q x-a new", metadata=(("x-a", "old"),)) == b"new"
+
+    asyncio.run(served(Says(), Carried(probe, Touches(headers=True, replies=False, peer=False)), case))
+
+
 def test_registered_handlers_are_wrapped_like_generic_ones(probe: Any) -> None:
     async def main() -> None:
         server = Server(aio.server(options=[("grpc.so_reuseport", 0)]), Carried(probe))

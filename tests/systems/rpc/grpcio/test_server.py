@@ -221,6 +221,25 @@ def test_the_chain_sees_who_calls_and_with_which_headers(touching: Stub, probe: 
     assert told.peer == "127.0.0.1"
 
 
+def test_the_handler_sees_the_headers_that_the_chain_has_set(touching: Stub, echo: Echo) -> None:
+    seen: list[Any] = []
+
+    def say(request: bytes, context: Any) -> bytes:
+        seen.append({pair.key: pair.value for pair in context.invocation_metadata()})
+        return request
+
+    def chat(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        for request in requests:
+            seen.append({pair.key: pair.value for pair in context.invocation_metadata()})
+            yield request
+
+    echo.do = {SAY: say, CHAT: chat}
+    touching.say(b"q0 set q x-a new\nq1 remove q x-b", metadata=(("x-a", "old"), ("x-b", "b")))
+    list(touching.chat(iter([b"x", b"q0 set q x-a 1", b"q0 set q x-c 2"]), metadata=(("x-a", "old"),)))
+    ours = [{k: v for k, v in metadata.items() if k.startswith("x-")} for metadata in seen]
+    assert ours == [{"x-a": "new"}, {"x-a": "old"}, {"x-a": "1"}, {"x-a": "1", "x-c": "2"}]
+
+
 def test_the_chain_changes_headers_and_trailers_of_the_reply(touching: Stub, probe: Any, echo: Echo) -> None:
     def say(request: bytes, context: Any) -> bytes:
         context.send_initial_metadata((("x-early", "e"), ("x-gone", "g")))
