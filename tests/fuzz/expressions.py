@@ -178,6 +178,8 @@ class Expressions:
                 lambda: f"{self.c.of(('min', 'max'))}({e(t, s, fuel)}, {e(t, s, fuel)}, {e(t, s, fuel)})"
             )
             makers.append(lambda: self.reduction(self.c.of(("min", "max")), t, s, fuel))
+        if t in TUPLES[1:3]:
+            makers.append(lambda: self.reduction(self.c.of(("min", "max")), t, s, fuel))
         if t in (INT, U64, FLOAT, DURATION):
             makers.append(lambda: self.reduction("sum", t, s, fuel))
         makers += self.special(t, s, fuel)
@@ -342,8 +344,11 @@ class Expressions:
         return f"({text})"
 
     def one_of(self, s: Scope, fuel: int) -> str:
-        t = self.kind(INT, TEXT, COLOUR, BYTES, DURATION)
-        choices = ", ".join(constant(self.c, t) for _ in range(self.c.of((1, 2, 3))))
+        t = self.kind(INT, TEXT, COLOUR, BYTES, DURATION, BOOL, PAIR, TUPLES[0], U64, FLOAT, INSTANT)
+        leaf = t in (PAIR, TUPLES[0], INSTANT)
+        choices = ", ".join(
+            self.expr(t, s, 0) if leaf else constant(self.c, t) for _ in range(self.c.of((1, 2, 3)))
+        )
         return f"({self.named(t, s, fuel)} {self.c.of(('in', 'not in'))} ({choices},))"
 
     def text_question(self, s: Scope, fuel: int) -> str:
@@ -386,13 +391,13 @@ class Expressions:
             if f.reads == t:
                 makers += self._entry(f, s, fuel)
             if OptionType(f.reads) == t and f.is_map:
-                makers += each([f], lambda f: f"self.{f.name}.get({self.expr(f.asks, s, fuel)})")
+                makers += each([f, f], lambda f: f"self.{f.name}.get({self.expr(f.asks, s, fuel)})")
             if (
                 f.kind == "ordered"
                 and f.name not in s.locked
                 and t == OptionType(TupleType((f.asks, f.reads)))
             ):
-                makers += each([f], lambda f: f"self.{f.name}.first()")
+                makers += each([f, f], lambda f: f"self.{f.name}.first()")
             if f.name not in s.locked and self.nameable(f, s):
                 makers += [
                     self._part_of_entry(f, part, s, fuel) for part, inner in parts_of(f.type) if inner == t
@@ -565,7 +570,7 @@ class Expressions:
         name = self.fresh("c")
         table = source.removeprefix("self.").split(".")[0] if source.startswith("self.") else None
         inner = replace(s.having(Local(name, t, fixed=True)).locking(table), quiet=True)
-        key = self.expr(self.c.of(SORTABLE), inner, fuel)
+        key = self.expr(self.kind(*SORTABLE, TUPLES[1], TUPLES[2]), inner, fuel)
         return f"{self.c.of(('min', 'max'))}({source}, key=lambda {name}: {key}, default={self.expr(t, s, fuel)})"
 
     def chosen_client(self, s: Scope, fuel: int) -> str:

@@ -97,16 +97,16 @@ class Generator(Expressions):
         for name_, t, first in SINKS:
             self.fields.append(Field(name_, "scalar", t))
             declared.append(f"{name_}: {spell(t)} = {first}")
-        for index in range(self.c.of((1, 2, 3, 4, 5))):
+        for index in range(self.c.of((1, 2, 2, 3))):
             f, text = field(self.c, f"f{index}")
             self.fields.append(f)
             declared.append(text)
         outside: Lines = []
         inside: Lines = []
-        for index in range(self.c.of((0, 0, 1, 2))):
+        for index in range(self.c.of((0, 0, 1, 1))):
             self.helper(f"g{index}", outside, inside)
         for hook in HOOKS:
-            if hook.name in ("charge", "pick") or self.c.chance(50 if hook.name == "arrive" else 15):
+            if hook.name in ("charge", "pick") or self.c.chance(30 if hook.name == "arrive" else 8):
                 inside += ["", *self.hook(hook)]
         body = "\n".join(f"    {line}" if line else "" for line in [*declared, *inside])
         return "\n".join([PRELUDE, *outside, "", f"class {name}(Arbiter):", body, ""])
@@ -116,7 +116,10 @@ class Generator(Expressions):
         locals_ = tuple(Local(names[t], t, fixed=True) for t in hook.params)
         scope = Scope(locals_, returns=hook.returns, nonempty=hook.nonempty)
         params = "".join(f", {v.name}: {spell(v.type)}" for v in locals_)
-        body = self.function(scope, self.c.of((1, 2, 2, 3)))
+        if hook.name == "pick" and not self.c.chance(40):
+            body = [f"    {self.returning(scope, 1)}"]
+        else:
+            body = self.function(scope, self.c.of((1, 2, 2, 3)))
         return [f"def {hook.name}(self{params}) -> {spell(hook.returns)}:", *body]
 
     def helper(self, name: str, outside: Lines, inside: Lines) -> None:
@@ -206,7 +209,7 @@ class Generator(Expressions):
             simple.append(lambda: (self.again(s, fuel), s))
         if not s.pure:
             simple += [partial(self.stored, f, s, fuel) for f in self.fields if f.kind != "param"] * 2
-            simple.append(lambda: self.pop(s, fuel))
+            simple += [lambda: self.asked(s, fuel)] * 2
             simple.append(lambda: ([self.effect(s, fuel)], s))
         simple.append(lambda: ([f"trace({self.message(s, fuel)})"], s))
         if fuel > 0 and c.chance(35):
@@ -284,12 +287,12 @@ class Generator(Expressions):
     def change(self, place: str, t: Type, s: Scope, fuel: int) -> Lines:
         """A place that is there takes a value, or changes the one it has."""
         c, reads = self.c, loose(t)
-        if isinstance(t, StructType) and c.chance(60):
+        if isinstance(t, StructType) and c.chance(55):
             part, inner = c.of(parts_of(t))
             if isinstance(inner, StructType) or "[" in part:
                 return [f"{place}{part} = {self.expr(inner, s, fuel)}"]
             return self.change(place + part, next_type(t, part), s, fuel)
-        if isinstance(t, StructType) and c.chance(30):
+        if isinstance(t, StructType) and c.chance(60):
             return self.copied(place, t, s, fuel)
         if reads in AUGMENTED and c.chance(50):
             return [f"{place} {c.of(AUGMENTED[reads])}= {self.expr(reads, s, fuel)}"]
@@ -335,14 +338,26 @@ class Generator(Expressions):
             return [f"del self.{f.name}[{key}]"]
         return [f"self.{f.name}[{key}] = {self.expr(f.reads, s, fuel)}"]
 
-    def pop(self, s: Scope, fuel: int) -> tuple[Lines, Scope]:
-        popped = [f for f in self.fields if f.kind == "ordered" and s.may_write(f)]
-        if not popped:
+    def asked(self, s: Scope, fuel: int) -> tuple[Lines, Scope]:
+        """What a table answers, which may be nothing."""
+        makers: list[Callable[[], tuple[str, Type]]] = []
+        for f in self.tables():
+            if f.is_map and not isinstance(f.type, OptionType) and self.can(f.asks, s):
+                makers.append(partial(self._got, f, s, fuel))
+            if f.kind == "ordered" and f.name not in s.locked:
+                makers.append(partial(self._first, f, s))
+        if not makers:
             return self.assign(s, fuel)
-        f = self.c.of(popped)
         name = self.fresh()
-        entry = OptionType(TupleType((f.asks, f.reads)))
-        return [f"{name} = self.{f.name}.pop_first()"], s.having(Local(name, entry, fixed=True))
+        text, t = self.c.of(makers)()
+        return [f"{name} = {text}"], s.having(Local(name, OptionType(t), fixed=True))
+
+    def _got(self, f: Field, s: Scope, fuel: int) -> tuple[str, Type]:
+        return f"self.{f.name}.get({self.expr(f.asks, s, fuel)})", f.reads
+
+    def _first(self, f: Field, s: Scope) -> tuple[str, Type]:
+        method = "pop_first" if s.may_write(f) and self.c.chance(50) else "first"
+        return f"self.{f.name}.{method}()", TupleType((f.asks, f.reads))
 
     def effect(self, s: Scope, fuel: int) -> str:
         """An expression for its effect."""

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from tests.fuzz.calls import Call
 from tests.fuzz.machines import Observed, Step
+from tests.fuzz.sharing import shared_driver
 from transect.core.codec import CodecError, Reader
 from transect.core.ir import Program
 from transect.core.values import normal
-from transect.emit.c.driver import MAIN, Requests, answer, driver
+from transect.emit.c.driver import MAIN, Requests, answer
 
 FLAGS = (
     "-std=c11",
@@ -32,33 +33,60 @@ QUICK = ("-fsanitize-undefined-trap-on-error", "--param", "asan-instrumentation-
 Work = tuple[Program, Sequence[Call]]
 
 
-def in_c(work: Sequence[Work]) -> list[Observed]:
-    """What emitted C shows of each program."""
-    found = _in_c(work, (*FLAGS, *QUICK))
-    return [_in_c([one], FLAGS)[0] if seen.error else seen for one, seen in zip(work, found, strict=True)]
+def in_c(work: Sequence[Work], *, loads: bool = True) -> list[Observed]:
+    """What emitted C shows of each program; `loads`: a second state takes the last image, and gives it back."""
+    found = _in_c(work, (*FLAGS, *QUICK), loads)
+    return [
+        _in_c([one], FLAGS, loads)[0] if seen.error else seen for one, seen in zip(work, found, strict=True)
+    ]
 
 
-def _in_c(work: Sequence[Work], flags: Iterable[str]) -> list[Observed]:
+def _in_c(work: Sequence[Work], flags: Iterable[str], loads: bool) -> list[Observed]:
     programs = [program for program, _ in work]
     with tempfile.TemporaryDirectory(prefix="transect-fuzz-") as folder:
-        binary = compiled(programs, Path(folder), flags)
+        binary = compiled(programs, Path(folder), flags, loads)
         found: list[Observed] = []
         while len(found) < len(work):
-            found += _run(binary, work, len(found))
+            found += _run(binary, work, len(found), loads)
         return found
 
 
-def compiled(programs: Sequence[Program], folder: Path, flags: Iterable[str] = FLAGS) -> Path:
+def compiled(
+    programs: Sequence[Program], folder: Path, flags: Iterable[str] = FLAGS, loads: bool = True
+) -> Path:
     """A driver of the programs."""
-    driver(programs).write(folder)
+    shared_driver(programs, loads=loads).write(folder)
     asked = ["gcc", *flags, "-o", "batch", MAIN]
     done = subprocess.run(asked, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, f"gcc refuses emitted C:\n{done.stderr[:4000]}"
     return folder / "batch"
 
 
-def _run(binary: Path, work: Sequence[Work], start: int) -> list[Observed]:
+def _run(binary: Path, work: Sequence[Work], start: int, loads: bool) -> list[Observed]:
     """Of the programs from that one on: up to the end, or to the first that fails."""
+    seen = _once(binary, work, start)
+    if not loads:
+        return seen
+    requests = Requests([program for program, _ in work])
+    good = [(start + i, bytes.fromhex(one.image)) for i, one in enumerate(seen) if not one.error]
+    for index, image in good:
+        requests.start(index)
+        requests.load(image)
+        requests.show()
+    done = subprocess.run([binary], input=bytes(requests.data), capture_output=True, timeout=600)
+    reader = Reader(done.stdout)
+    for index, image in good:
+        took = reader.left >= 5 and reader.integer(1) == 1
+        if not took or reader.sized() != image:
+            said = done.stderr.decode(errors="replace")[:3000]
+            seen[index - start] = Observed(
+                (), "", f"its own image is {'changed' if took else 'refused'}: {said}"
+            )
+            break
+    return seen
+
+
+def _once(binary: Path, work: Sequence[Work], start: int) -> list[Observed]:
     requests = Requests([program for program, _ in work])
     for index in range(start, len(work)):
         _ask(requests, index, work[index][1])

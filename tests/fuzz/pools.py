@@ -43,8 +43,8 @@ NEST = StructType(
     (
         StructField("p", PAIR),
         StructField("o", OptionType(INT)),
-        StructField("n", STORAGE["i16"]),
         StructField("c", COLOUR),
+        StructField("n", STORAGE["i16"]),
         StructField("d", DURATION),
         StructField("y", BytesType(3)),
     ),
@@ -80,8 +80,8 @@ class Pair:
 class Nest:
     p: Pair
     o: int | None
-    n: i16 = -2
     c: Colour
+    n: i16 = -2
     d: Duration = 5
     y: bytes = blob(3)
 
@@ -321,7 +321,7 @@ def field(c: Choices, name: str) -> tuple[Field, str]:
         case "counter" | "histogram":
             return Field(name, kind, INT), f"{name}: {kind.capitalize()} = {kind}()"
         case "array":
-            t, size = c.of(_SCALARS), c.of((1, 2, 4, 5))
+            t, size = c.of((PAIR, NEST) if c.chance(30) else _SCALARS), c.of((1, 2, 4, 5))
             return Field(name, kind, t, INT, size), f"{name}: Array[{spell(t)}] = array({size})"
         case _:
             return _table(c, name, kind)
@@ -340,7 +340,7 @@ def _scalar_value(c: Choices, t: Type) -> str:
 
 def _table(c: Choices, name: str, kind: str) -> tuple[Field, str]:
     key = c.of(_KEYS)
-    value = c.of(_NUMBERS if kind == "tally" else _SCALARS)
+    value = c.of(_NUMBERS if kind == "tally" else (PAIR, NEST) if c.chance(35) else _SCALARS)
     size = c.of((1, 2, 3, 4))
     options = "".join(_bound(option, t) for option, t in (("key", key), ("value", value)))
     wrapper = {"table": "Map", "lru": "Map", "tally": "Tally", "ordered": "Ordered"}[kind]

@@ -97,6 +97,8 @@ class Effects:
     reports: frozenset[str] = frozenset()
 
     def __or__(self, other: Effects) -> Effects:
+        if other is NONE or self is NONE:  # most nodes have none
+            return self if other is NONE else other
         return Effects(*(getattr(self, f.name) | getattr(other, f.name) for f in fields(self)))
 
     @property

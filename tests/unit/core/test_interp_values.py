@@ -146,6 +146,11 @@ def test_times() -> None:
     assert p.state["age"] == 100 + 10_000 and p.state["at"] == 100 + 10_100 // 2
 
 
+def test_a_number_beside_a_duration_stays_a_number() -> None:
+    assert value("max(3, 4) * us(2)", "Duration", "ns(0)") == 8_000
+    assert value("us(8) // max(3, 4)", "Duration", "ns(0)") == 2_000
+
+
 def test_now_is_one_value_a_call_and_draws_are_numbered() -> None:
     p = arbiter(
         "a: Instant = 0\nb: Instant = 0\nf: float = 0.0\nd: int = 0\ne: int = 0",

@@ -101,6 +101,8 @@ class Operators(Members):
     ) -> tuple[Expr, Expr] | None:
         """Both sides; a bare number takes the other side's type."""
         context = wanted if isinstance(wanted, IntType | FloatType | DurationType | InstantType) else None
+        if isinstance(context, DurationType) and op in (BinaryOp.MUL, BinaryOp.FLOORDIV):
+            context = None  # one side is a number
         if self.flexible(left) and not self.flexible(right):
             b = self.expression(right, context)
             a = None if b is None else self.expression(left, literal_kind(op, b.type, on_left=True))
