@@ -394,6 +394,21 @@ def test_a_recorded_run_replays_on_the_interpreter(port: int, native: bool, tmp_
     assert {p.name for p in log.policies} == {"Chance", "Guard", "Rename"}
 
 
+def test_a_recorded_run_with_headers_and_answers_replays(port: int, native: bool, tmp_path: Path) -> None:
+    stub, chain = attached(port, [Tags(), Cache(), Again()], native, methods=["Say"])
+    chain.record(tmp_path / "run.log")
+    for number in range(20):
+        metadata = (("x-who", str(number)),) if number % 3 else ()
+        try:
+            stub.Say(ask(text=str(number % 4), number=number), metadata=metadata)
+        except grpc.RpcError as error:
+            assert error.code() is grpc.StatusCode.UNAUTHENTICATED, error
+    chain.end_record()
+    log = read(tmp_path / "run.log")
+    found = compare(log, RpcDecoder(log))
+    assert log.complete and found.same, found
+
+
 def test_recording_begins_and_ends_under_load(port: int, native: bool, tmp_path: Path) -> None:
     stub, chain = attached(port, [Guard(allowed={"alice": True}), Chance()], native)
     stopping = threading.Event()
