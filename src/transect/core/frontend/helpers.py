@@ -151,9 +151,9 @@ class Helpers(Members):
         return None if returns is None else self._finish(key, module, node, tuple(params), returns, at, owner)
 
     def _key(self, name: str, node: ast.FunctionDef) -> str:
-        """The function's name in the program: its own, with a number if another file's function has that one."""
+        """The function's name in the program: its own, with a number if a hook or another file's function has it."""
         key, n = name, 1
-        while self.defined.setdefault(key, node) is not node:
+        while key in self.hooks or self.defined.setdefault(key, node) is not node:
             n += 1
             key = f"{name}_{n}"
         return key

@@ -328,3 +328,22 @@ def test_functions_of_one_name_in_two_files_stay_apart(tmp_path: Path) -> None:
         policy = build(program)()
         policy.charge(1, 2)
         assert (policy.m, policy.n) == (2028, 20)
+
+
+def test_a_helper_may_have_the_name_of_a_hook() -> None:
+    text = """
+        @helper
+        def charge(x: int) -> int:
+            return x + 1
+        class P(Arbiter):
+            n: int = 0
+            def charge(self, client: Client, cost: int) -> None:
+                self.n = charge(cost)
+            def pick(self) -> Client:
+                return min(self.waiting, key=lambda c: 0)
+    """
+    program = compiled(text)
+    instance = Instance(program)
+    instance.call("charge", (1, 5))
+    assert instance.state["n"] == 6
+    assert not {f.name for f in program.functions} & {h.name for h in program.handlers}
