@@ -17,6 +17,7 @@ from transect.core.passes.ordered_pick import heap_asked
 from transect.core.rules import Scope
 from transect.core.types import TableKind, TableType
 from transect.emit.c import tree as c
+from transect.emit.c.scopes import binds
 
 Entry = tuple[str, Expr]  # field, key
 
@@ -33,7 +34,7 @@ class Repeated:
         self._bound: Counter[str] = Counter()
         asked: Counter[Entry] = Counter()
         for node in nodes(function):
-            for name in _binds(node):
+            for name in binds(node):
                 self._bound[name] += 1
             if (entry := _asked(node)) is not None and self._is_linked(entry[0]):
                 asked[entry] += 1
@@ -64,18 +65,6 @@ class Repeated:
                 return all(map(self.steady, items))
             case _:
                 return False
-
-
-def _binds(node: object) -> tuple[str, ...]:
-    match node:
-        case ir.Let(name=name) | ir.LetIn(name=name) | ir.LocalPlace(name=name):
-            return (name,)
-        case ir.For(targets=targets):
-            return targets
-        case ir.MatchAny(name=str(name)):
-            return (name,)
-        case _:
-            return ()
 
 
 def _asked(node: object) -> Entry | None:

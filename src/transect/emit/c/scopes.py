@@ -26,6 +26,19 @@ def occurring(node: Node) -> Iterator[str]:
                 pass
 
 
+def binds(node: object) -> tuple[str, ...]:
+    """The locals that a node itself gives a value."""
+    match node:
+        case ir.Let(name=name) | ir.LetIn(name=name) | ir.LocalPlace(name=name):
+            return (name,)
+        case ir.For(targets=targets):
+            return targets
+        case ir.MatchAny(name=str(name)):
+            return (name,)
+        case _:
+            return ()
+
+
 def _blocks(s: Stmt) -> list[Block]:
     match s:
         case ir.If(then=then, orelse=orelse):
@@ -75,11 +88,9 @@ class Homes:
                     self._rewritten.add(id(node))
 
     def _assigns(self, loop: ir.For) -> bool:
-        return any(
-            isinstance(node, ir.Let | ir.LocalPlace) and node.name in loop.targets
-            for s in loop.body
-            for node in walk(s)
-        )
+        """Whether anything in the loop's body binds one of its targets, an inner loop or a pattern too."""
+        bound = {name for s in loop.body for node in walk(s) for name in binds(node)}
+        return not bound.isdisjoint(loop.targets)
 
     def _in(self, s: Stmt) -> frozenset[str]:
         """The locals that a statement of the function reads or binds."""
