@@ -17,7 +17,7 @@ from transect.rpc.plan import Plan, Plans, Slot
 from transect.rpc.wire import Kind, Presence, ProtoField, Wire
 
 MAX_DEPTH = 100  # nested messages and groups, as protobuf's own readers have it
-MAX_SIZE = (1 << 31) - 1  # bytes of one sized field
+MAX_SIZE = (1 << 31) - 1  # bytes of a message, and of one sized field
 
 
 class Malformed(Exception):
@@ -87,6 +87,8 @@ def default_of(f: ProtoField) -> Any:
 
 def scan(plans: Plans, message: str, data: bytes) -> Node:
     """The fields of a serialised message; raises `Malformed`."""
+    if len(data) > MAX_SIZE:
+        raise Malformed("a message is longer than 2 GiB")
     node = Node(plans[message])
     _Scan(plans).message(node, data, MAX_DEPTH)
     return node

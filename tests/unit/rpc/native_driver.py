@@ -178,12 +178,17 @@ class NativeRpc:
         return self._message("ts_chain_response", message)
 
     def _message(self, name: str, message: bytes) -> ChainVerdict:
-        out = _Verdict()
         given, keep = slice_of(message)
+        found = self.message_at(name, given)
+        del keep
+        return found
+
+    def message_at(self, name: str, given: Slice) -> ChainVerdict:
+        """The same for bytes which are in memory already."""
+        out = _Verdict()
         getattr(self.chain.library, name)(
             self.chain.chain, self._state, ct.byref(self._rpc), given, ct.byref(out)
         )
-        del keep
         return ChainVerdict(
             Action(out.action),
             out.code,

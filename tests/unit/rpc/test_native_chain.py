@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import ctypes as ct
 import json
+import mmap
 import random
 import subprocess
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.test_chain import bound, user
-from tests.unit.rpc.native_driver import NativeChain, build
+from tests.unit.rpc.native_driver import NativeChain, Slice, build
 from tests.unit.rpc.wire_samples import Maker, service
 from transect.core.schema import schema
 from transect.lang.tape import GivenTape
@@ -113,5 +115,66 @@ def test_a_large_map_with_repeated_keys_is_read_whole(tmp_path: Path) -> None:
     data = b"".join(price(str(n % 50_000).encode(), n % 100) for n in range(100_000))
     rpc = chain.rpc("/sample.Sample/Say", "", PlainHeaders(), GivenTape())
     assert rpc.request(data).action is Action.FORWARD
+    rpc.finish(0, 0, 1)
+    chain.close()
+
+
+def in_use() -> int:
+    """Bytes that this process has from malloc."""
+
+    class Info(ct.Structure):
+        _fields_ = [
+            (name, ct.c_size_t)
+            for name in (
+                "arena",
+                "ordblks",
+                "smblks",
+                "hblks",
+                "hblkhd",
+                "usmblks",
+                "fsmblks",
+                "uordblks",
+                "fordblks",
+                "keepcost",
+            )
+        ]
+
+    libc = ct.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):
+        pytest.skip("this libc does not tell what is in use")
+    libc.mallinfo2.restype = Info
+    info = libc.mallinfo2()
+    return int(info.uordblks + info.hblkhd)
+
+
+def test_what_looking_at_a_message_took_does_not_wait_with_the_rpc(tmp_path: Path) -> None:
+    """A stranger's RPCs that stand open cost what their messages do, not a hundred times that."""
+    chain = NativeChain(build(bound(("Tags", "Log"), ("Say",)), tmp_path))
+    rpc = chain.rpc("/sample.Sample/Say", "", PlainHeaders(), GivenTape())
+    items = b"\xba\x01\x00" * 50_000
+    assert rpc.request(b"").action is Action.FORWARD
+    before = in_use()
+    assert rpc.request(items).action is Action.FORWARD
+    assert in_use() - before < 2 * len(items)
+    rpc.finish(0, 0, 1)
+    chain.close()
+
+
+def test_a_message_that_no_protobuf_reader_takes_for_its_size_is_malformed(tmp_path: Path) -> None:
+    """A field that nobody knows, of almost 2 GiB, and behind it one that the element reads."""
+    chain = NativeChain(build(bound(("Acl",), ("Say",)), tmp_path))
+    rpc = chain.rpc("/sample.Sample/Say", "", PlainHeaders(), GivenTape())
+    unknown = b"\xa2\x3f\xf0\xff\xff\xff\x07"  # 1012: 0x7ffffff0 bytes
+    user = b"\x0a\x02me"
+    whole = mmap.mmap(
+        -1, len(unknown) + 0x7FFF_FFF0 + 8 * len(user)
+    )  # pages that nobody touches do not exist
+    whole[: len(unknown)] = unknown
+    whole[-8 * len(user) :] = 8 * user
+    kept = ct.c_char.from_buffer(whole)
+    found = rpc.message_at("ts_chain_request", Slice(ct.addressof(kept), len(whole)))
+    assert (found.action, found.code) == (Action.REJECT, 3)
+    del kept
+    whole.close()
     rpc.finish(0, 0, 1)
     chain.close()

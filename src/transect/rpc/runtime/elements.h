@@ -226,6 +226,9 @@ static bool ts_take_message(struct ts_call *call, struct ts_passing *passing, ts
     if (passing->root->size == 0) {
         return true;
     }
+    if (data.size > TS_MAX_FIELD) { /* protobuf has no larger ones, and what counts bytes here counts to 4 GiB */
+        return false;
+    }
     passing->found = ts_zeroed(&call->arena, passing->root->size);
     struct ts_cursor c = ts_cursor(data, &call->arena);
     return passing->root->scan(passing->found, &c);
@@ -454,12 +457,22 @@ static void ts_requests(const struct ts_tables *tables, ts_chain *chain, struct 
     out->to = to;
 }
 
+/* Who passes a message on as it came is handed nothing: the memory that looking into it took, which may be many times its
+ * size, does not wait with the RPC for its next call. */
+TS_INLINE void ts_let_go(struct ts_call *call, const struct ts_verdict *out)
+{
+    if (out->action == TS_FORWARD && !out->rewritten && out->to.size == 0) {
+        ts_arena_end(&call->arena);
+    }
+}
+
 static void ts_elements_request(const struct ts_tables *tables, ts_chain *chain, void *rpc_state, const struct ts_rpc *rpc, ts_slice message, struct ts_verdict *out)
 {
     struct ts_rpc_head *head = rpc_state;
     ts_begin(tables, chain, head, rpc);
     if (head->method != UINT32_MAX) {
         ts_requests(tables, chain, head, rpc, message, out);
+        ts_let_go(&head->call, out);
     } else if (tables->pass_unknown) {
         ts_forwarding(out);
     } else {
@@ -475,6 +488,7 @@ static void ts_elements_response(const struct ts_tables *tables, ts_chain *chain
         ts_forwarding(out);
     } else {
         ts_replies(tables, chain, head, rpc, head->entered, message, out);
+        ts_let_go(&head->call, out);
     }
 }
 

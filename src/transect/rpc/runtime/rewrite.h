@@ -20,13 +20,17 @@ TS_INLINE ts_slice ts_written(const struct ts_buffer *out) { return (ts_slice){o
 TS_INLINE uint8_t *ts_room(struct ts_buffer *out, uint32_t size)
 {
     if (size > out->room - out->size) {
-        uint32_t room = (out->room < 32 ? 64 : out->room * 2) + size;
+        uint64_t most = UINT32_MAX, room = (out->room < 32 ? 64 : (uint64_t)out->room * 2) + size;
+        if ((uint64_t)out->size + size > most) {
+            __builtin_trap(); /* no message has 4 GiB; as when there is no memory */
+        }
+        room = room < most ? room : most;
         uint8_t *data = ts_take(out->arena, room);
         if (out->size > 0) {
             memcpy(data, out->data, out->size);
         }
         out->data = data;
-        out->room = room;
+        out->room = (uint32_t)room;
     }
     out->size += size;
     return out->data + out->size - size;
