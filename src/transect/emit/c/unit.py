@@ -78,7 +78,9 @@ class Unit:
 
     def function(self, name: str) -> str:
         """What a handler or helper is called in C."""
-        return self.name(self._functions.of(name))
+        # A module's helper may have any name; those of methods begin with `_`, which none of the unit's own names do.
+        helper = not name.startswith("_") and all(h.name != name for h in self.program.handlers)
+        return self.name(self._functions.of(name, f"helper_{name}" if helper else name))
 
     def member(self, field: str) -> str:
         """The member of the state that holds a field."""
