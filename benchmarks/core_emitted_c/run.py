@@ -36,7 +36,9 @@ def build(folder: Path) -> Path:
     for source in (str(HERE / f"{n}.c") for n in ("emitted", "hand", "bench")):  # each by itself
         objects.append(f"{Path(source).stem}.o")
         subprocess.run(
-            ["gcc", *FLAGS, f"-I{folder}", f"-I{HERE}", "-c", source, "-o", objects[-1]], cwd=folder, check=True
+            ["gcc", *FLAGS, f"-I{folder}", f"-I{HERE}", "-c", source, "-o", objects[-1]],
+            cwd=folder,
+            check=True,
         )
     subprocess.run(["gcc", *objects, "-o", "bench"], cwd=folder, check=True)
     return folder / "bench"

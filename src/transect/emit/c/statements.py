@@ -232,16 +232,17 @@ class Statements(Expressions):
                 out += named
                 length = c.dot(piece, "size")
             pieces.append(piece)
-            size = length if size is None else c.Binary("+", size, length)
+            # Slices of one message may come to more than 32 bits tell.
+            size = c.Cast(c.SIZE, length) if size is None else c.Binary("+", size, length)
         if size is None:
             return [self.assigned(name, c.Name("TS_EMPTY"), s)]
         whole, text = self.names.fresh("size"), c.Name(self.names.fresh("text"))
-        room = c.call("ts_take", c.Unary("&", c.arrow(CALL, "arena")), c.Name(whole))
-        out += [c.Var(whole, c.U32, size), c.Var(text.name, c.Pointer(c.U8), room)]
+        room = c.call("ts_take_text", CALL, c.Name(whole))
+        out += [c.Var(whole, c.SIZE, size), c.Var(text.name, c.Pointer(c.U8), room)]
         end = c.Name(self.names.fresh("end"))
         out.append(c.Var(end.name, c.Pointer(c.U8), text))
         out += [c.assign(end, c.call("ts_lay", end, piece)) for piece in pieces]
-        return [*out, self.assigned(name, c.Compound(c.SLICE, c.braces(text, c.Name(whole))), s)]
+        return [*out, self.assigned(name, c.Compound(c.SLICE, c.braces(text, c.Cast(c.U32, c.Name(whole)))), s)]
 
     def time(self, name: str, value: Expr, s: Stmt) -> c.Stmt:
         """The time of the call, asked for once."""

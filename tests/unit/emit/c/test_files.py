@@ -98,6 +98,43 @@ def test_emitted_code_needs_little_of_libc(tmp_path: Path) -> None:
         assert wanted <= {"memcpy", "memmove", "memset", "memcmp", "malloc", "calloc", "free"}, path.stem
 
 
+ALLOCATORS = (
+    "-DTS_FREESTANDING",
+    "-DTS_ALLOCATE(size)=host_take(size)",
+    "-DTS_ALLOCATE_ZEROED(size)=host_take(size)",
+    "-DTS_RELEASE(memory)=host_give(memory)",
+    "-include",
+    "host.h",
+)
+TARGETS = [("gcc", ("-ffreestanding",))]
+TARGETS += [
+    (name, ("--target=wasm32", "-ffreestanding", "-nostdlib"))
+    for name in COMPILERS
+    if name.startswith("clang")
+]
+
+
+@pytest.mark.parametrize(("compiler", "target"), TARGETS, ids=lambda x: x if isinstance(x, str) else None)
+def test_emitted_code_needs_no_libc_at_all(compiler: str, target: tuple[str, ...], tmp_path: Path) -> None:
+    """As a module for wasm32 is built."""
+    (tmp_path / "host.h").write_text(
+        "#include <stddef.h>\nvoid *host_take(size_t size);\nvoid host_give(void *memory);\n"
+    )
+    for path in EXAMPLES:
+        program = example(path)
+        emit(program).write(tmp_path)
+        source = f"{lower(program).unit.prefix}.c"
+        compile_c(
+            tmp_path,
+            "-c",
+            source,
+            "-o",
+            "x.o",
+            flags=(*STRICT, "-O2", *target, *ALLOCATORS),
+            compiler=compiler,
+        )
+
+
 def test_errors_and_debuggers_see_the_policys_lines(tmp_path: Path) -> None:
     path = next(p for p in EXAMPLES if p.stem == "acl")
     lines = path.read_text().splitlines()

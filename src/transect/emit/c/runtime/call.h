@@ -203,6 +203,15 @@ TS_INLINE ts_slice ts_copy(struct ts_call *call, ts_slice text)
     return (ts_slice){data, text.size};
 }
 
+/* Room for a text that is about to be written. */
+TS_INLINE uint8_t *ts_take_text(struct ts_call *call, size_t size)
+{
+    if (size > UINT32_MAX) {
+        __builtin_trap(); /* no text has 4 GiB; as when there is no memory */
+    }
+    return ts_take(&call->arena, size);
+}
+
 TS_INLINE ts_slice ts_decimal_u64(struct ts_call *call, uint64_t x, bool negative)
 {
     uint8_t *digits = ts_take(&call->arena, 24);

@@ -10,7 +10,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef TS_FREESTANDING /* no libc: whoever links gives these four, and TS_ALLOCATE and its like before call.h */
+void *memcpy(void *restrict to, const void *restrict from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
+void *memset(void *to, int byte, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+#else
 #include <string.h>
+#endif
 
 #define TS_INLINE static inline __attribute__((unused))
 
