@@ -54,13 +54,13 @@ struct acl_verdict acl_request(struct acl_state *self, struct ts_call *call, str
 #line 20 "acl.py"
     ts_slice piece = rpc->msg->user;
     ts_slice piece_2 = rpc->method;
-    uint32_t size = piece.size + 14u + piece_2.size;
-    uint8_t *text = ts_take(&call->arena, size);
+    size_t size = (size_t)piece.size + 14u + piece_2.size;
+    uint8_t *text = ts_take_text(call, size);
     uint8_t *end = text;
     end = ts_lay(end, piece);
     end = ts_lay(end, TS_TEXT(" may not call "));
     end = ts_lay(end, piece_2);
-    ts_slice t1 = (ts_slice){text, size};
+    ts_slice t1 = (ts_slice){text, (uint32_t)size};
 #line 20 "acl.py"
     return (struct acl_verdict){1, {.reject = (struct acl_reject){7, t1}}};
 }

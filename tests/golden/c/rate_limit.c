@@ -93,13 +93,13 @@ struct rate_limit_verdict rate_limit_request(struct rate_limit_state *self, stru
 #line 30 "rate_limit.py"
     if (bucket.tokens <= 0) {
         ts_slice piece = ts_decimal(call, self->per_second);
-        uint32_t size = 10u + piece.size + 15u;
-        uint8_t *text = ts_take(&call->arena, size);
+        size_t size = (size_t)10u + piece.size + 15u;
+        uint8_t *text = ts_take_text(call, size);
         uint8_t *end = text;
         end = ts_lay(end, TS_TEXT("more than "));
         end = ts_lay(end, piece);
         end = ts_lay(end, TS_TEXT(" calls a second"));
-        ts_slice t4 = (ts_slice){text, size};
+        ts_slice t4 = (ts_slice){text, (uint32_t)size};
 #line 31 "rate_limit.py"
         return (struct rate_limit_verdict){1, {.reject = (struct rate_limit_reject){8, t4}}};
     }

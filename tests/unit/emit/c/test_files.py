@@ -106,7 +106,7 @@ ALLOCATORS = (
     "-include",
     "host.h",
 )
-TARGETS = [("gcc", ("-ffreestanding",))]
+TARGETS: list[tuple[str, tuple[str, ...]]] = [("gcc", ("-ffreestanding",))]
 TARGETS += [
     (name, ("--target=wasm32", "-ffreestanding", "-nostdlib"))
     for name in COMPILERS
