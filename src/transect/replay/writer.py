@@ -4,14 +4,21 @@ counted as dropped, and the log says so."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from transect.replay.log import MAGIC, VERSION, Header, Policy, Record, Trailer, frame, json_frame
 
 BUFFER = 16 << 20  # bytes that wait for the disk at most
+
+
+def create(path: Path) -> BinaryIO:
+    """A new file that only its owner reads: a log holds what others said.  Raises FileExistsError, OSError."""
+    return open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 class Writer:
@@ -19,7 +26,7 @@ class Writer:
 
     def __init__(self, path: Path, header: Header, *, buffer: int = BUFFER, limit: int | None = None) -> None:
         """`buffer`: bytes that wait for the disk at most; `limit`: bytes of the whole log (None: no limit)."""
-        self._file = path.open("xb")
+        self._file = create(path)
         self._buffer = buffer
         self._room = limit
         self._waiting: list[bytes] = []

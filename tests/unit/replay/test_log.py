@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +53,16 @@ def written(path: Path, records: int = 3) -> bytes:
             assert writer.add(record(number))
         writer.close({0: b"final"})
     return path.read_bytes()
+
+
+def test_only_its_owner_reads_a_log(tmp_path: Path) -> None:
+    """Whatever the umask: it holds the messages of others."""
+    before = os.umask(0)
+    try:
+        written(tmp_path / "log")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o600
 
 
 def test_a_log_says_everything_that_was_written(tmp_path: Path) -> None:
@@ -264,7 +276,7 @@ def test_a_full_disk_is_told_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None
         def flush(self) -> None: ...
         def close(self) -> None: ...
 
-    monkeypatch.setattr(Path, "open", lambda self, mode: Full())
+    monkeypatch.setattr("transect.replay.writer.create", lambda path: Full())
     writer = Writer(Path("log"), HEADER)
     writer.policy(policy())
     with pytest.raises(OSError, match="No space left"):

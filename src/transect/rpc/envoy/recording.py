@@ -14,6 +14,7 @@ from pathlib import Path
 from transect.core.ir import Program
 from transect.core.schema import schema
 from transect.replay.log import MAGIC, VERSION, Header, Policy, Trailer, json_frame
+from transect.replay.writer import create
 from transect.rpc.binding import Binding
 from transect.rpc.envoy.control import Control
 from transect.rpc.record import HOOKS
@@ -67,7 +68,7 @@ class Recording:
         header = Header(
             "rpc", self.name, True, about(self.binding) | {"carrier": "Envoy", "under_way": under_way}
         )
-        with self.path.open("xb") as file:
+        with create(self.path) as file:
             file.write(MAGIC + VERSION.to_bytes(4, "little") + json_frame(b"H", header.to_json()))
             for element, start in zip(self.binding.elements, starts, strict=True):
                 program = element.program
