@@ -91,6 +91,9 @@ class FieldReader:
         wanted = {FieldKind.PARAM: ("param",), FieldKind.LOCAL: ("local",)}.get(
             kind, ("", "state", "text", "blob")
         )
+        if constructor in ("param", "local") and kind is FieldKind.STATE:
+            help = f"annotate it: `{name}: {constructor.title()}[…] = {constructor}(…)`"
+            return self._bad(node, f"`{constructor}(…)` makes a `{constructor.title()}`", help)
         if constructor not in wanted:
             return self._mismatch(node, name, constructor, f"`{wanted[0]}(…)`" if wanted[0] else "a literal")
         if node.value is None and not self.old:
