@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -70,14 +71,16 @@ def shared_object(
     """Compile all `.c` files among `sources` (relative path → content) into `folder/STEM_HASH.SUFFIX`.
 
     Headers are looked for among the sources, then in our runtimes, then in `include`.  `{name}` in a flag stands for
-    `STEM_HASH`.  Raises Unavailable without a compiler, BuildError when it refuses.
+    `STEM_HASH`.  Raises Unavailable without a compiler, or when others may write into `folder`; BuildError when the
+    compiler refuses.
     """
     tool = compiler()
     name = f"{stem}_{_key(sources, tool, (*FLAGS, *flags), include)}"
     target = folder / (name + suffix)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _must_be_ours(folder)
     if target.exists():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as work:
         _write(Path(work), sources)
         units = sorted(path for path in sources if path.endswith(".c"))
@@ -97,6 +100,19 @@ def shared_object(
         # Whoever builds the same at the same time gets the same; the later one wins, unseen.
         os.replace(Path(work) / "built.so", target)
     return target
+
+
+def _must_be_ours(folder: Path) -> None:
+    """Names in it can be foretold, and what has the right name is loaded: nobody else may put anything there."""
+    found = folder.stat()
+    what = f"{folder}, for compiled chains"
+    if found.st_uid not in (os.geteuid(), 0):
+        raise Unavailable(
+            what, f"it belongs to user {found.st_uid}", "give another one: `cache=`, XDG_CACHE_HOME"
+        )
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        mode = f"mode {stat.S_IMODE(found.st_mode):o}"
+        raise Unavailable(what, f"others may write there ({mode})", f"rm -r {folder}, or chmod go-w it")
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

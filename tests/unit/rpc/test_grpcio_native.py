@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,38 @@ def test_a_chain_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     build.compiler()
     monkeypatch.setattr(subprocess, "run", never)
     assert build.shared_object("unit", UNIT, folder=tmp_path) == first
+
+
+def test_what_others_could_have_put_there_is_not_loaded(tmp_path: Path) -> None:
+    """Whoever knows a policy knows its file's name."""
+    need("gcc")
+    before = os.umask(0)
+    try:
+        made = build.shared_object("unit", UNIT, folder=tmp_path / "deep" / "chains")
+    finally:
+        os.umask(before)
+    assert made.parent.stat().st_mode & 0o777 == 0o700
+    for mode in (0o720, 0o702):
+        made.parent.chmod(mode)
+        with pytest.raises(Unavailable, match="others may write there"):
+            build.shared_object("unit", UNIT, folder=made.parent)
+    made.parent.chmod(0o755)
+    assert build.shared_object("unit", UNIT, folder=made.parent) == made
+
+
+def test_a_chain_of_another_users_folder_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("gcc")
+    owner = tmp_path.stat().st_uid
+    if owner == 0:
+        if os.geteuid() != 0:
+            pytest.skip("the folder is root's, whom everybody trusts")
+        os.chown(tmp_path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(Unavailable, match="belongs to user"):
+        build.shared_object("unit", UNIT, folder=tmp_path)
 
 
 def test_another_source_or_flag_has_another_name(tmp_path: Path) -> None:
