@@ -85,13 +85,16 @@ class Facts:
         """What holds whichever way the point was reached."""
         if not self.live or not other.live:
             return other if not self.live else self
-        bounds = {(type(g), g.value): g.bound for g in other.known if isinstance(g, AtLeast | AtMost)}
+        bounds = {
+            (type(g), g.value): g.bound for g in other.known - self.known if isinstance(g, AtLeast | AtMost)
+        }
+        common = self.known & other.known
         ranges = [
             type(f)(f.value, (min if isinstance(f, AtLeast) else max)(f.bound, bounds[key]))
-            for f in self.known
+            for f in self.known - common
             if isinstance(f, AtLeast | AtMost) and (key := (type(f), f.value)) in bounds
         ]
-        return Facts((self.known & other.known) | frozenset(ranges), self.assigned & other.assigned)
+        return Facts(common | frozenset(ranges), self.assigned & other.assigned)
 
     def surviving(self, after: Facts) -> Facts:
         """These facts, less those that something evaluated since has ended."""
@@ -335,8 +338,13 @@ def interval(e: Expr, facts: Facts) -> tuple[int, int]:
     return low, high
 
 
+MANY = 64  # facts; a function that knows more learns no ranges of its locals, so that typing stays fast
+
+
 def bounds(local: ir.Local, value: Expr, facts: Facts) -> list[Fact]:
     """What is known of a local that takes an `int`: its range."""
+    if len(facts.known) >= MANY:
+        return []
     low, high = interval(value, facts)
     found: list[Fact] = [] if low == _LOWEST else [AtLeast(local, low)]
     return found if high == _HIGHEST else [*found, AtMost(local, high)]
