@@ -175,6 +175,7 @@ def spell(t: Type) -> str:
 _TAKEN = re.compile(
     r"(state|local|text\d*)$"
     r"|(option|tuple\d+|set|seq|dict|stored|load|store|fits|keep|narrow|equal|less|min|max|hash|same|order)_"
+    r"|.*_(table|heap|entry)$"
 )
 
 

@@ -242,7 +242,10 @@ class Statements(Expressions):
         end = c.Name(self.names.fresh("end"))
         out.append(c.Var(end.name, c.Pointer(c.U8), text))
         out += [c.assign(end, c.call("ts_lay", end, piece)) for piece in pieces]
-        return [*out, self.assigned(name, c.Compound(c.SLICE, c.braces(text, c.Cast(c.U32, c.Name(whole)))), s)]
+        return [
+            *out,
+            self.assigned(name, c.Compound(c.SLICE, c.braces(text, c.Cast(c.U32, c.Name(whole)))), s),
+        ]
 
     def time(self, name: str, value: Expr, s: Stmt) -> c.Stmt:
         """The time of the call, asked for once."""
@@ -323,12 +326,20 @@ class Statements(Expressions):
 
     def put(self, field: str, t: Type, target: c.Expr, value: Expr) -> list[c.Stmt]:
         """Storage takes a value, if it fits."""
-        new = self.to_store(value)
-        test = fits(self.unit, t, new)
-        done = store(self.unit, t, target, new)
-        if test is None:
-            return [done]
-        return [c.If(test, c.Block((done,)), c.Block((self.overflow(field),)))]
+        before, new = self.once(t, self.to_store(value))
+        return [*before, self.if_fits(field, t, target, new)]
+
+    def once(self, t: Type, value: c.Expr) -> tuple[list[c.Stmt], c.Expr]:
+        """A value which is to be measured before it is stored, under a name."""
+        if fits(self.unit, t, value) is None or isinstance(value, c.Name):
+            return [], value
+        return self.named("value", t, value)
+
+    def if_fits(self, field: str, t: Type, target: c.Expr, value: c.Expr) -> c.Stmt:
+        """Storage takes a value, or the field counts one overflow more."""
+        test = fits(self.unit, t, value)
+        done = store(self.unit, t, target, value)
+        return done if test is None else c.If(test, c.Block((done,)), c.Block((self.overflow(field),)))
 
     def to_store(self, value: Expr) -> c.Expr:
         """A value on its way into state.  A text may lie where it goes; of several, one store could spoil the next."""
@@ -399,9 +410,8 @@ class Statements(Expressions):
     def changed(self, field: str, t: Type, target: c.Expr, op: BinaryOp, value: Expr) -> list[c.Stmt]:
         """`target op= value` of storage that is there."""
         new = binary(self.unit, op, widened(t), load(self.unit, t, target), self.expr(value))
-        test = fits(self.unit, t, new)
-        done = store(self.unit, t, target, new)
-        return [c.If(test, c.Block((done,)), c.Block((self.overflow(field),)))] if test else [done]
+        before, new = self.once(t, new)
+        return [*before, self.if_fits(field, t, target, new)]
 
     def update_entry(self, place: ir.EntryPlace, op: BinaryOp | None, value: Expr) -> list[c.Stmt]:
         """A whole entry of a table changes, and with it the place of its client in a heap.  `op` None: it is stored."""

@@ -58,6 +58,8 @@ class Unit:
         self.heaps = heaps(program)
         self._made: set[str] = set()
         self._functions = Names(_FUNCTIONS)
+        for helper in program.functions:  # a helper may be called `served_put`
+            self._functions.of(helper.name, f"_{helper.name.lstrip('_')}")
         self._members = Names(("arrivals",))
         for f in program.state:
             self._members.of(f.name)
