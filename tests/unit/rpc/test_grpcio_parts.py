@@ -135,6 +135,22 @@ def test_an_rpc_that_nobody_keeps_is_cancelled(module: Any) -> None:
     assert chain.save(0).count(b"end") == 1, "one that saw no message enters nobody"
 
 
+def test_names_that_strangers_make_up_are_not_kept() -> None:
+    """A handler for whatever path there is, as proxies have it, in front of one covered method."""
+    from types import SimpleNamespace
+
+    from transect.rpc.grpcio.server import Handlers
+
+    anything, covered = object(), object()
+    handlers = Handlers(
+        SimpleNamespace(service=lambda _: anything), lambda name, found: covered if name == "/a/B" else found
+    )
+    for name in ("/a/B", *(f"/a/{n}" for n in range(100)), "/a/B"):
+        expected = covered if name == "/a/B" else anything
+        assert handlers.service(SimpleNamespace(method=name)) is expected
+    assert list(handlers._made) == ["/a/B"]
+
+
 def test_headers(module: Any) -> None:
     rpc = module.Chain().begin("/t.Echo/Say", "", (("x-a", "1"),))
     out = rpc.request(b"q0 set q x-a 2\nq0 set p x-b 3\nq0 remove q x-c")

@@ -43,7 +43,8 @@ class Handlers(grpc.GenericRpcHandler):
         known, wrapped = self._made.get(method, (None, None))
         if known is not found:
             wrapped = self._wrap(method, found)
-            self._made[method] = found, wrapped
+            if wrapped is not found:  # a handler for any path leaves its names to strangers: no end of them
+                self._made[method] = found, wrapped
         return wrapped
 
 

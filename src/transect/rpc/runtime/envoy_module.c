@@ -120,7 +120,9 @@ static int64_t timeout_of(struct envoy_buffer text) {
         n = n * 10 + (text.data[i] - '0');
     }
     const char *unit = memchr(units, text.data[text.size - 1], 6);
-    return unit ? n * ns[unit - units] : 0;
+    if (!unit) return 0;
+    const int64_t most = INT64_MAX / 2; /* leaves room for the time it is added to */
+    return n > most / ns[unit - units] ? most : n * ns[unit - units];
 }
 
 /* Envoy has chosen a route before any filter runs. */

@@ -468,6 +468,7 @@ static struct filter *begin(const void *config) {
     const char *path = f->declared ? "/t.Echo/Stream" : "/t.Echo/Echo";
     set(f, REQUEST_HEADERS, ":path", path);
     set(f, REQUEST_HEADERS, "content-type", "application/grpc");
+    if (draw(4) == 0) set(f, REQUEST_HEADERS, "grpc-timeout", draw(2) ? "99999999H" : "99999999M"); /* 11,000 years */
     int status = HOOK(http_filter_request_headers)(f, f->module, false);
     CHECK((status == HEADERS_CONTINUE) == f->declared);
     f->request.headers_gone = f->request.moving = status == HEADERS_CONTINUE;
