@@ -137,6 +137,15 @@ class Assignments(Places):
         t = self.world.type_of(self.module, node.annotation)
         if t is None:
             return ()
+        if isinstance(t, IntType) and t.bits < 64:
+            self.error(
+                "P030",
+                node.annotation,
+                f"`{spell(t)}` is storage, for state and views; a local has 64 bits",
+                f"write `{name}: int`",
+                label="not the type of a local",
+            )
+            return ()
         if name in self.scope.params:
             self.error(
                 "P037",
