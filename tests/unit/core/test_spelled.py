@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from transect.core.spelled import parse_value, show_value
 from transect.core.types import (
     BOOL,
-    BYTES,
     DURATION,
     FLOAT,
     INT,
@@ -65,4 +64,3 @@ def test_what_is_no_value_says_what_to_write(text: str, t: Type, says: str) -> N
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_every_duration_is_shown_as_it_is_read(ns: int) -> None:
     assert parse_value(show_value(ns, DURATION), DURATION) == ns
-

@@ -341,7 +341,6 @@ def test_a_record_holds_what_a_replay_needs() -> None:
     assert record.result.endswith(b"\x01" + len(ask(user="new")).to_bytes(4, "little") + ask(user="new"))
 
 
-
 def test_the_state_of_an_element_goes_out_and_in() -> None:
     rig = Rig(element("A", "self.n += 1\n        return Forward()"))
     rig.rpc().request(ask())
