@@ -294,6 +294,15 @@ def structs_made(program: Program) -> Iterator[Made]:
                     yield Made(node.type.name, handler.name, given, node.span)
 
 
+def headers_named(program: Program) -> Iterator[Const]:
+    """The names of headers and trailers that the policy's own handlers, or helpers which they call, spell out."""
+    for handler in program.handlers:
+        for function in () if handler.default else _reached(program, handler):
+            for node in _nodes(function):
+                if isinstance(node, IntrinsicNode) and node.name.startswith("rpc.Headers."):
+                    yield from (a for a in node.args[1:2] if isinstance(a, Const))
+
+
 def intrinsics_used(program: Program, hook: str) -> frozenset[str]:
     """Full names of the intrinsics that a hook may call."""
     handler = program.handler(hook)
