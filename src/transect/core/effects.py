@@ -339,6 +339,7 @@ class _Names:
         self._params = frozenset(p.name for p in owner.params) if owner else frozenset()
         self._bound = bindings(whole)
         self._sources = _loop_sources(whole)
+        self._open: set[str] = set()  # names whose value is being followed
         self._written = frozenset(
             (node.place.base.type.name, node.place.name)
             for node in nodes(whole)
@@ -354,9 +355,12 @@ class _Names:
                 values = self._bound.get(name, [])
                 if not values:
                     return e if name in self._params else None
-                if name in self._params or len(values) > 1 or values[0] is None:
-                    return None
-                return self.stable(values[0])
+                if name in self._params or len(values) > 1 or values[0] is None or name in self._open:
+                    return None  # in a piece of a function, `x = x + 1` may be all that binds x
+                self._open.add(name)
+                found = self.stable(values[0])
+                self._open.discard(name)
+                return found
             case ir.ViewField(base=base, name=name) if isinstance(base.type, ViewType) and (
                 (base.type.name, name) in self._written
             ):

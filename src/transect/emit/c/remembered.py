@@ -8,10 +8,11 @@ something is inserted.  What is remembered within a block is forgotten at its en
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from transect.core import ir
-from transect.core.effects import Effects, Facts, Operation, nodes
+from transect.core.effects import Facts, Operation, nodes
 from transect.core.ir import Expr, TableRead
 from transect.core.passes.ordered_pick import heap_asked
 from transect.core.rules import Scope
@@ -23,6 +24,27 @@ Entry = tuple[str, Expr]  # field, key
 
 _OF_A_KEY = (TableRead.AT, TableRead.GET, TableRead.GET_OR, TableRead.TOTAL, TableRead.HAS, TableRead.PUT)
 _MOVES = (Operation.INSERT, Operation.REMOVE, Operation.TOUCH)
+
+
+def moving(part: ir.Stmt | ir.Block, facts: Facts) -> frozenset[str]:
+    """The fields where a statement or block may make entries, or take some out."""
+    return frozenset(name for node in nodes(part) for name in _moving(node, facts))
+
+
+def _moving(node: object, facts: Facts) -> Iterable[str]:
+    match node:
+        case (
+            ir.Store(place=ir.EntryPlace(field=name, path=()))
+            | ir.Update(place=ir.EntryPlace(field=name, path=()))
+        ):
+            return (name,)
+        case ir.Remove(field=name) | ir.Lookup(op=TableRead.PUT | TableRead.POP_FIRST, field=name):
+            return (name,)
+        case ir.Call(function=function):
+            writes = facts.helper(function).writes
+            return (w.field for w in writes if w.inserts or w.operation in _MOVES)
+        case _:
+            return ()
 
 
 class Repeated:
@@ -103,7 +125,7 @@ class Remembered:
         """The same for a block within."""
         return Remembered(self.repeated, dict(self.known), self.now)
 
-    def after(self, done: Effects, own: Entry | None = None) -> None:
-        """Forget what a statement may have made untrue; its own entry it has kept up."""
-        moved = {w.field for w in done.writes if w.inserts or w.operation in _MOVES}
+    def after(self, moved: frozenset[str], own: Entry | None = None) -> None:
+        """Forget what a statement may have made untrue: entries of fields where something has come or gone.  Its own
+        entry it has kept up."""
         self.known = {e: at for e, at in self.known.items() if e[0] not in moved or e == own}

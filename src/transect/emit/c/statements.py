@@ -38,7 +38,7 @@ from transect.emit.c.expressions import (
 from transect.emit.c.layout import fits, has_text, keep, load, narrowed, store, stored_type, value_type
 from transect.emit.c.matching import Matched, matched
 from transect.emit.c.names import Names
-from transect.emit.c.remembered import Entry, Remembered, Repeated, asked_in
+from transect.emit.c.remembered import Entry, Remembered, Repeated, asked_in, moving
 from transect.emit.c.scopes import Homes
 from transect.emit.c.tables import Walk
 from transect.emit.c.unit import Unit
@@ -101,7 +101,7 @@ class Statements(Expressions):
             self.entry_kept = None
             out.extend(self.statement(s))
             own = None if isinstance(s, ir.If | ir.Switch | ir.For) else self.entry_kept
-            self.recall.after(self.unit.facts.of(s), own)
+            self.recall.after(moving(s, self.unit.facts), own)
         return tuple(out)
 
     @property
@@ -114,7 +114,7 @@ class Statements(Expressions):
         outer = self.recall
         self.memory = outer.inner()
         if loop:
-            self.memory.after(self.unit.facts.of(block))
+            self.memory.after(moving(block, self.unit.facts))
         inside = self.block(block)
         self.memory = outer
         return inside

@@ -179,3 +179,19 @@ def test_what_is_remembered_is_true(tmp_path: Path) -> None:
             wanted.append((index, interpreted(instance, "pick")))
     for number, (found, (index, want)) in enumerate(zip(session.run(), wanted, strict=True)):
         assert shown(found) == want, f"program {index}, call {number % 120}"
+
+
+def test_a_local_that_grows_in_a_loop_is_followed_once(tmp_path: Path) -> None:
+    """Within the loop alone, `total = total + 1` is all that binds it."""
+    body = """
+        total = 0
+        for i in range(3):
+            total = total + cost
+            self.t[total] += 1
+            if self.t[total] > 1:
+                self.m[total] = self.t[total]
+        for e in self.o:
+            total = total + e
+            self.m[total] = total
+"""
+    assert emit(policy(HEAD + body)).files["p.c"]
