@@ -21,7 +21,7 @@ from transect.base.unavailable import Unavailable
 grpc = pytest.importorskip("grpc")
 
 from transect.rpc.grpcio import native  # noqa: E402
-from transect.rpc.grpcio.ending import Ended, outcome, status  # noqa: E402
+from transect.rpc.grpcio.ending import Ended, outcome, shortened, status  # noqa: E402
 from transect.rpc.grpcio.handle import Cause, Side  # noqa: E402
 from transect.rpc.grpcio.metadata import changed, legal, pairs  # noqa: E402
 
@@ -67,6 +67,14 @@ def test_causes_of_what_we_raise() -> None:
 
 def test_numbers_without_a_name_are_unknown() -> None:
     assert [status(code).name for code in (7, 0, 17, -1)] == ["PERMISSION_DENIED"] + ["UNKNOWN"] * 3
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "字", "🂡"])
+def test_a_long_text_is_cut_between_two_letters(letter: str) -> None:
+    assert shortened(letter * 200) == letter * 200
+    cut = shortened(letter * 20_000)
+    assert set(cut) == {letter}
+    assert 1020 <= len(cut.encode()) <= 1024
 
 
 def test_metadata_as_a_chain_reads_it() -> None:

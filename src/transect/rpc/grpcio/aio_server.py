@@ -15,7 +15,7 @@ import grpc
 from grpc import aio
 
 from transect.rpc.grpcio import bases
-from transect.rpc.grpcio.ending import DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, status
+from transect.rpc.grpcio.ending import DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, shortened, status
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.server import (
@@ -203,7 +203,7 @@ class Context(bases.AioServicerContext):
         self._trailing: Any = ()  # the handler's
         self._trailers: dict[str, str | None] = {}  # the chain's changes
         self._answer: bytes | None = None  # of a `Respond`
-        self._refusal: Decision | None = None
+        self._refusal: tuple[int, str] | None = None
         inner.add_done_callback(partial(ended, rpc))
 
     # ------------------------------------------------------------ driving
@@ -251,7 +251,7 @@ class Context(bases.AioServicerContext):
 
     async def _refuse(self) -> None:
         if self._refusal is not None:
-            await self._inner.abort(status(self._refusal[1]), self._refusal[2])
+            await self._inner.abort(status(self._refusal[0]), self._refusal[1])
 
     async def _raised(self, error: Exception) -> bytes:
         if self._answer is not None:
@@ -295,8 +295,8 @@ class Context(bases.AioServicerContext):
     async def _decided(self, out: Decision) -> Any:
         match out[0]:
             case Action.REJECT:
-                self._refusal = out
-                await self._abort(out[1], out[2], Cause.REJECT)
+                self._refusal = out[1], shortened(out[2])
+                await self._abort(*self._refusal, Cause.REJECT)
             case Action.RESPOND:
                 self._answer = out[2]
                 await self._apply()

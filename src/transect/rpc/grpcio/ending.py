@@ -39,6 +39,16 @@ def status(code: int) -> grpc.StatusCode:
     return STATUS.get(code, grpc.StatusCode.UNKNOWN) if code else grpc.StatusCode.UNKNOWN
 
 
+LONGEST_TEXT = 1024  # bytes of a status that a server sends; peers refuse headers of 8 or 16 KiB in all
+
+
+def shortened(text: str) -> str:
+    """A text that may be made of a message, as headers can take it: cut where a letter begins."""
+    if len(text) <= LONGEST_TEXT // 4:
+        return text
+    return text.encode(errors="replace")[:LONGEST_TEXT].decode(errors="ignore")
+
+
 class Ended(grpc.RpcError, grpc.Call, bases.Future):
     """An RPC that ended on this side, without or before the peer's word; what a synchronous stub raises."""
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import grpc
 
-from transect.rpc.grpcio.ending import CANCELLED, DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, status
+from transect.rpc.grpcio.ending import CANCELLED, DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, shortened, status
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Rpc, Side, Touches
 from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.steps import NS
@@ -219,8 +219,8 @@ class ServedCall:
     def _decided(self, out: Any) -> Any:
         match out[0]:
             case Action.REJECT:
-                self.refusal = out[1], out[2]
-                self.abort(out[1], out[2], Cause.REJECT)
+                self.refusal = out[1], shortened(out[2])
+                self.abort(*self.refusal, Cause.REJECT)
             case Action.RESPOND:
                 self.answer = out[2]
                 self._headers()

@@ -20,6 +20,18 @@ void finish(struct stream *s, int code, enum ts_cause cause) {
 
 /* --- status ------------------------------------------------------------------------------------------------------- */
 
+/* Bytes.  A text may be made of a message, and peers refuse headers of 8 or 16 KiB in all, or end the connection that others
+ * share. */
+enum { LONGEST_TEXT = 1024 };
+
+/* Cut where a letter begins. */
+static ts_slice shortened(ts_slice text) {
+    if (text.size <= LONGEST_TEXT) return text;
+    text.size = LONGEST_TEXT;
+    while (text.size && (text.data[text.size] & 0xc0) == 0x80) text.size--;
+    return text;
+}
+
 char *encode_message(ts_slice text) {
     static const char digits[] = "0123456789ABCDEF";
     char *encoded = malloc((size_t)text.size * 3 + 1), *to = encoded;
@@ -121,7 +133,7 @@ void fail(struct stream *s, int code, ts_slice text) {
     if (code < 1 || code > 16) code = 2; /* a rejection is no success; a code nobody knows is UNKNOWN */
     s->closed = 1;
     s->status = code;
-    s->status_text = encode_message(text);
+    s->status_text = encode_message(shortened(text));
     finish(s, code, TS_REJECTED);
     if (s->response.open) {
         s->ending = 1;

@@ -13,7 +13,7 @@
 
 #include "chain.h"
 
-enum { ELEMENTS = 2, ROOM = 1 << 22 };
+enum { ELEMENTS = 2, ROOM = 1 << 22, LONGEST = 1 << 16 };
 
 struct ts_chain {
     pthread_mutex_t lock;
@@ -108,7 +108,7 @@ static void run(ts_chain *c, struct rpc *r, const struct ts_rpc *rpc, char hook,
                                    .arguments = message};
         rpc->carrier->record(rpc->ctx, &record);
     }
-    if (message.size == 0 || message.size > 4096 || (*message.data != 'q' && *message.data != 'p')) return;
+    if (message.size == 0 || message.size > LONGEST || (*message.data != 'q' && *message.data != 'p')) return;
     char *copy = strndup((const char *)message.data, message.size), *next = copy, *line;
     while (out->action == TS_FORWARD && (line = strsep(&next, "\n")))
         if (line[0] == hook && line[1] == (char)('0' + element) && line[2] == ' ') obey(c, r, rpc, element, line + 3, out);

@@ -70,6 +70,17 @@ def test_the_text_of_a_rejection_arrives_as_written(client: Client, text: str) -
     assert outcome(client.unary_unary(ECHO), b"q0 reject 3 " + text.encode())[1] == text
 
 
+@pytest.mark.parametrize("letter", ["x", "%", "é", "字"])
+def test_a_text_made_of_a_message_is_cut_before_it_is_too_large_for_a_header(
+    client: Client, letter: str
+) -> None:
+    """A client, or a proxy before it that others share, would refuse the headers, or end the whole connection."""
+    code, text, _ = outcome(client.unary_unary(ECHO), b"q0 reject 7 " + (letter * 20_000).encode())
+    assert code is DENIED
+    assert set(text) == {letter}, "no letter is cut in two"
+    assert 1000 < len(text.encode()) <= 1024
+
+
 @pytest.mark.parametrize("code", [0, 17, -1])
 def test_a_rejection_is_never_a_success(running: Proxy, client: Client, code: int) -> None:
     got = outcome(client.unary_unary(ECHO), f"q0 reject {code} odd".encode())

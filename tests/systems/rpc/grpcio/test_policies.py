@@ -260,12 +260,15 @@ def test_a_server(native: bool, seen: list[Any]) -> None:
             stub = pb2_grpc.EchoStub(channel)
             assert stub.Say(ask(text="secret")).text == "withheld"
             assert refused(lambda: stub.Say(ask("mallory"))) == ("PERMISSION_DENIED", "mallory may not")
+            long = ask("m" * 50_000)  # a text of that length is no header that a client takes
+            assert refused(lambda: stub.Say(long)) == ("PERMISSION_DENIED", "m" * 1024)
+            assert refused(lambda: list(stub.Chat(iter([long])))) == ("PERMISSION_DENIED", "m" * 1024)
             replies = stub.Chat(iter([ask(), ask(), ask("mallory"), ask()]))
             assert refused(lambda: list(replies)) == ("PERMISSION_DENIED", "mallory may not")
             assert [r.number for r in stub.Many(ask())] == [22] * 3
 
         def counted() -> None:
-            assert some(Cause, made.chain.state("Guard").ends) == {"REPLY": 2, "REJECT": 2}
+            assert some(Cause, made.chain.state("Guard").ends) == {"REPLY": 2, "REJECT": 4}
 
         eventually(counted)
         assert {s.user for s in seen} == {"alice"}
@@ -294,10 +297,16 @@ def test_an_asyncio_server_and_an_asyncio_channel(native: bool) -> None:
             with pytest.raises(aio.AioRpcError) as caught:
                 await stub.Say(ask("mallory"))
             assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+            with pytest.raises(aio.AioRpcError) as caught:
+                await stub.Say(ask("m" * 50_000))
+            assert (caught.value.code(), caught.value.details()) == (
+                grpc.StatusCode.PERMISSION_DENIED,
+                "m" * 1024,
+            )
             assert [r.number async for r in stub.Chat(iter([ask(), ask(number=2)]))] == [22, 24]
             assert channel.chain.state("Rename").longest == 2
         await made.stop(None)
-        assert some(Cause, made.chain.state("Guard").ends) == {"REPLY": 2, "REJECT": 1}
+        assert some(Cause, made.chain.state("Guard").ends) == {"REPLY": 2, "REJECT": 2}
 
     asyncio.run(main())
 
