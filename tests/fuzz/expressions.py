@@ -547,7 +547,7 @@ class Expressions:
         clause = self.clause(source, targets, inner, fuel)
         if op in ("sum", "any", "all"):
             return f"{op}({value} {clause})"
-        return f"{op}(({value} {clause}), default={self.expr(t, s, fuel)})"
+        return f"{op}(({value} {clause}), default={self.expr(t, s.locking(source.table), fuel)})"
 
     def giving(self, t: Type, s: Scope) -> list[str]:
         """What gives items of the type when it is gone over."""
@@ -571,7 +571,8 @@ class Expressions:
         table = source.removeprefix("self.").split(".")[0] if source.startswith("self.") else None
         inner = replace(s.having(Local(name, t, fixed=True)).locking(table), quiet=True)
         key = self.expr(self.kind(*SORTABLE, TUPLES[1], TUPLES[2]), inner, fuel)
-        return f"{self.c.of(('min', 'max'))}({source}, key=lambda {name}: {key}, default={self.expr(t, s, fuel)})"
+        default = self.expr(t, s.locking(table), fuel)
+        return f"{self.c.of(('min', 'max'))}({source}, key=lambda {name}: {key}, default={default})"
 
     def chosen_client(self, s: Scope, fuel: int) -> str:
         """An arg-min over those who wait, of whom there are some."""

@@ -70,6 +70,10 @@ SINKS: tuple[tuple[str, Type, str], ...] = (
 SINK_OF: dict[Type, str] = {FLOAT: "real", TEXT: "word", BYTES: "data"}
 
 
+PLAIN = "Whoever has waited longest."
+"""What a hook says that is there because it must be."""
+
+
 @dataclass(frozen=True)
 class Hook:
     name: str
@@ -117,7 +121,7 @@ class Generator(Expressions):
         scope = Scope(locals_, returns=hook.returns, nonempty=hook.nonempty)
         params = "".join(f", {v.name}: {spell(v.type)}" for v in locals_)
         if hook.name == "pick" and not self.c.chance(40):
-            body = [f"    {self.returning(scope, 1)}"]
+            body = [f'    """{PLAIN}"""', "    return min(self.waiting, key=lambda c: 0)"]
         else:
             body = self.function(scope, self.c.of((1, 2, 2, 3)))
         return [f"def {hook.name}(self{params}) -> {spell(hook.returns)}:", *body]

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from tests.fuzz.calls import Call
 from tests.fuzz.machines import Observed, Step
-from tests.fuzz.sharing import shared_driver
+from tests.fuzz.sharing import lowered_all, shared_driver
 from transect.core.codec import CodecError, Reader
 from transect.core.ir import Program
 from transect.core.values import normal
+from transect.emit.c import Lowered
 from transect.emit.c.driver import MAIN, Requests, answer
 
 FLAGS = (
@@ -42,17 +43,20 @@ def in_c(work: Sequence[Work], *, loads: bool = True) -> list[Observed]:
 
 
 def _in_c(work: Sequence[Work], flags: Iterable[str], loads: bool) -> list[Observed]:
-    programs = [program for program, _ in work]
-    with tempfile.TemporaryDirectory(prefix="transect-fuzz-") as folder:
-        binary = compiled(programs, Path(folder), flags, loads)
-        found: list[Observed] = []
-        while len(found) < len(work):
-            found += _run(binary, work, len(found), loads)
-        return found
+    lowered = lowered_all([program for program, _ in work])
+    good = [(one, done) for one, done in zip(work, lowered, strict=True) if not isinstance(done, str)]
+    found: list[Observed] = []
+    if good:
+        with tempfile.TemporaryDirectory(prefix="transect-fuzz-") as folder:
+            binary = compiled([done for _, done in good], Path(folder), flags, loads)
+            while len(found) < len(good):
+                found += _run(binary, [one for one, _ in good], len(found), loads)
+    rest = iter(found)
+    return [Observed((), "", done) if isinstance(done, str) else next(rest) for done in lowered]
 
 
 def compiled(
-    programs: Sequence[Program], folder: Path, flags: Iterable[str] = FLAGS, loads: bool = True
+    programs: Sequence[Lowered], folder: Path, flags: Iterable[str] = FLAGS, loads: bool = True
 ) -> Path:
     """A driver of the programs."""
     shared_driver(programs, loads=loads).write(folder)

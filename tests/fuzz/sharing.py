@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from transect.core.ir import Program
 from transect.emit.artifact import Artifact
-from transect.emit.c import lower, one_unit
+from transect.emit.c import Lowered, lower, one_unit
 from transect.emit.c import tree as c
 from transect.emit.c.driver import MAIN, wrappers
 from transect.emit.c.emitter import includes, runtime
@@ -98,12 +98,23 @@ def _without_loading(declarations: Iterable[c.Decl]) -> Iterable[c.Decl]:
                 yield d
 
 
-def shared_driver(programs: Sequence[Program], *, loads: bool = True) -> Artifact:
+def lowered_all(programs: Sequence[Program]) -> list[Lowered | str]:
+    """Each program in C, or what its lowering raised."""
+    return [_lowered(program) for program in programs]
+
+
+def _lowered(program: Program) -> Lowered | str:
+    try:
+        return lower(program, prefix=PREFIX, clients=CLIENTS)
+    except Exception as error:  # a finding, as much as another result
+        return f"lowering: {type(error).__name__}: {error}"
+
+
+def shared_driver(programs: Sequence[Lowered], *, loads: bool = True) -> Artifact:
     """As `driver`, for many programs at once; without `loads`, loading an image is left out."""
     sharing = Sharing()
     policies = []
-    for program in programs:
-        lowered = lower(program, prefix=PREFIX, clients=CLIENTS)
+    for lowered in programs:
         declared = [*wrappers(lowered)]  # first: it asks the unit for more
         declared = [*lowered.header, *lowered.source, *declared]
         policies.append(sharing.add(declared if loads else _without_loading(declared), f"{PREFIX}_policy"))
