@@ -50,7 +50,7 @@ def _compile(text: str, path: str, diagnostics: Diagnostics) -> Compiled:
         return Compiled((), diagnostics, {path: text})
     modules = Modules(diagnostics)
     module = modules.add(source)
-    world = World(diagnostics)
+    world = World(diagnostics, modules)
     programs = _programs(world, module)
     sources = {
         m.source.path: m.source.text for m in modules.loaded.values() if m is not None and not m.library

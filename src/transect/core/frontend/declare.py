@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.frontend.modules import AliasDef, Binding, ClassDef, Module, ModuleRef, Surface
+from transect.core.frontend.modules import AliasDef, Binding, ClassDef, Module, ModuleRef, Modules, Surface
 from transect.core.frontend.plain import plain
 from transect.core.frontend.surface import CLASSES, PLAIN_TYPES
 from transect.core.types import (
@@ -52,6 +52,7 @@ class World:
     """The types of one compilation; each class is declared once, when first asked for."""
 
     diagnostics: Diagnostics
+    modules: Modules
     structs: dict[int, StructType | None] = field(default_factory=dict)
     enums: dict[int, EnumType] = field(default_factory=dict)
     views: dict[int, ir.View] = field(default_factory=dict)
@@ -405,8 +406,22 @@ class World:
                             label="not of the form `NAME = 1`",
                             help="write one `NAME = number` a line",
                         )
-            self.enums[key] = EnumType(cls.node.name, tuple(members))
+            outside = cls.module.library or self._seen_in_views(cls.node.name)
+            self.enums[key] = EnumType(cls.node.name, tuple(members), open=outside)
         return self.enums[key]
+
+    def _seen_in_views(self, name: str) -> bool:
+        """Whether a view of the policy's files has a field of that type: then other numbers may come from outside."""
+        return any(
+            isinstance(n, ast.Name | ast.Attribute) and name in (getattr(n, "id", ""), getattr(n, "attr", ""))
+            for module in self.modules.loaded.values()
+            if module is not None and not module.library
+            for cls in module.names.values()
+            if isinstance(cls, ClassDef) and self.kind(cls) == "view"
+            for field in cls.node.body
+            if isinstance(field, ast.AnnAssign)
+            for n in ast.walk(field.annotation)
+        )
 
     def view(self, cls: ClassDef) -> ir.View:
         key = id(cls)
