@@ -101,7 +101,8 @@ class Statements(Expressions):
             self.entry_kept = None
             out.extend(self.statement(s))
             own = None if isinstance(s, ir.If | ir.Switch | ir.For) else self.entry_kept
-            self.recall.after(moving(s, self.unit.facts), own)
+            if self.recall.known:
+                self.recall.after(moving(s, self.unit.facts), own)
         return tuple(out)
 
     @property
@@ -113,7 +114,7 @@ class Statements(Expressions):
         """A block within: what it finds is forgotten at its end, what a round of a loop spoils, at its start."""
         outer = self.recall
         self.memory = outer.inner()
-        if loop:
+        if loop and outer.known:
             self.memory.after(moving(block, self.unit.facts))
         inside = self.block(block)
         self.memory = outer
