@@ -93,10 +93,15 @@ def test_the_client_cancels(slow: Proxy) -> None:
 
 
 def test_the_deadline_passes(slow: Proxy) -> None:
+    """The client gives up by its own clock.  Where that started over 5 ms earlier, on a busy machine, it cancels."""
+    seen: list[tuple[int, int]] = []
     with channel(slow.port) as c:
-        for timeout in (0.1, 0.25):
-            assert outcome(c.unary_unary(SLOW), b"x", timeout=timeout)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert finished_once(slow, 2) == {1: (4, DEADLINE), 2: (4, DEADLINE)}
+        while seen.count((4, DEADLINE)) < 2 and len(seen) < 8:
+            code = outcome(c.unary_unary(SLOW), b"x", timeout=0.1 + len(seen) / 20)[0]
+            assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+            seen = list(finished_once(slow, len(seen) + 1).values())
+    assert set(seen) <= {(4, DEADLINE), (1, CANCEL)}
+    assert seen.count((4, DEADLINE)) == 2
 
 
 def test_a_deadline_passes_during_a_delay(slow: Proxy) -> None:
