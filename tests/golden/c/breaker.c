@@ -4,6 +4,15 @@
 #pragma GCC diagnostic ignored "-Wtautological-compare"
 #pragma GCC diagnostic ignored "-Wtype-limits"
 
+TS_INLINE int64_t breaker_read_enum_Phase(struct ts_reader *from) {
+    struct ts_reader in = *from;
+    int64_t value;
+    value = ts_read_i64(&in);
+    in.bad |= value != 0 && value != 1 && value != 2;
+    *from = in;
+    return value;
+}
+
 static void breaker_start(struct breaker_state *self, uint64_t seed) {
     (void)seed;
     self->limit = 5;
@@ -103,7 +112,7 @@ struct breaker_option_retry breaker_finish(struct breaker_state *self, struct br
     return (struct breaker_option_retry){0};
 }
 
-#line 107 "breaker.c"
+#line 116 "breaker.c"
 static void breaker_fill(struct breaker_state *self, struct ts_reader *from) {
     struct ts_reader in = *from;
     {
@@ -117,7 +126,7 @@ static void breaker_fill(struct breaker_state *self, struct ts_reader *from) {
     }
     self->pause_overflow = ts_read_u64(&in);
     {
-        int64_t value = ts_read_i64(&in);
+        int64_t value = breaker_read_enum_Phase(&in);
         self->phase = value;
     }
     self->phase_overflow = ts_read_u64(&in);
