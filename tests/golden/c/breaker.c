@@ -4,7 +4,7 @@
 #pragma GCC diagnostic ignored "-Wtautological-compare"
 #pragma GCC diagnostic ignored "-Wtype-limits"
 
-TS_INLINE int64_t breaker_read_enum_Phase(struct ts_reader *from) {
+TS_INLINE int64_t breaker_read_enum_phase(struct ts_reader *from) {
     struct ts_reader in = *from;
     int64_t value;
     value = ts_read_i64(&in);
@@ -126,7 +126,7 @@ static void breaker_fill(struct breaker_state *self, struct ts_reader *from) {
     }
     self->pause_overflow = ts_read_u64(&in);
     {
-        int64_t value = breaker_read_enum_Phase(&in);
+        int64_t value = breaker_read_enum_phase(&in);
         self->phase = value;
     }
     self->phase_overflow = ts_read_u64(&in);

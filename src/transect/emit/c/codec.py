@@ -46,6 +46,7 @@ from transect.emit.c.layout import (
     tag,
     value_type,
 )
+from transect.emit.c.names import snake
 from transect.emit.c.unit import Unit
 
 IN = c.Unary("&", c.Name("in"))
@@ -151,7 +152,7 @@ def read(unit: Unit, t: Type) -> c.Expr:
         case EnumType(open=True):
             return c.call("ts_read_i64", IN)
         case EnumType(name=name):
-            return _reading(unit, t, f"enum_{name}")
+            return _reading(unit, t, f"enum_{snake(name)}")
         case BoolType():
             return c.call("ts_read_bool", IN)
         case FloatType():
