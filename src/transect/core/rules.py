@@ -400,6 +400,11 @@ def result_type(e: Expr, scope: Scope) -> Type | None:
             return TupleType(tuple(p.type for p in parts))
         case ir.Call(function=name):
             return scope.functions[name].returns if name in scope.functions else None
+        case ir.Intrinsic(name="waiting.argmin" | "waiting.min", args=(ir.Const(value=str(name)),)):
+            tally = scope.fields[name].type if name in scope.fields else None  # passes/ordered_pick.py
+            if not isinstance(tally, TableType):
+                return None
+            return tally.key if e.name == "waiting.argmin" else widened(tally.value)
         case ir.Intrinsic(name=name, args=args):
             if name in scope.intrinsics:
                 return scope.intrinsics[name].returns

@@ -7,8 +7,10 @@ import pytest
 
 from tests.unit.core.passes.test_flatten import body
 from transect.core.frontend import compile_text
-from transect.core.ir import Program
+from transect.core.ir import Program, Stage
 from transect.core.passes.ordered_pick import heaps, ordered_pick
+from transect.core.text import dump, parse
+from transect.core.verify import verify
 
 TEXT = """
 from transect.lang import Duration, Map, Tally, as_float, rand_below, table, tally, u8
@@ -49,8 +51,9 @@ def policy(pick: str = "min(self.waiting, key=self.served.get)", charge: str = "
 )
 def test_an_arg_min_of_one_tally_asks_its_heap(pick: str, field: str) -> None:
     program = policy(pick)
-    assert body(program, "pick") == f"return %waiting.argmin('{field}')::#Client"
+    assert body(program, "pick") == f"return %waiting.argmin('{field}')"
     assert heaps(program) == (field,)
+    assert verify(program, Stage.CHECKED) == []
 
 
 @pytest.mark.parametrize(
@@ -70,9 +73,7 @@ def test_other_picks_stay_loops(pick: str) -> None:
 
 def test_a_minimum_with_a_default_asks_when_somebody_waits() -> None:
     program = policy(charge="self.level = min((self.served[c] for c in self.waiting), default=self.level)")
-    assert body(program) == (
-        "store .level = (%waiting.min('served')::int if (%len(.waiting) > 0) else .level)"
-    )
+    assert body(program) == ("store .level = (%waiting.min('served') if (%len(.waiting) > 0) else .level)")
 
 
 def test_a_default_that_does_something_is_not_skipped() -> None:
@@ -88,3 +89,12 @@ def test_heaps_come_in_the_order_of_the_state() -> None:
         "self.level = min((self.served[c] for c in self.waiting), default=0)",
     )
     assert heaps(program) == ("served", "took")
+
+
+def test_a_question_names_a_tally_of_the_program() -> None:
+    """And its text form comes back."""
+    program = policy()
+    assert parse(dump(program)) == program
+    for wrong in ("nobody", "level"):
+        text = dump(program).replace("%waiting.argmin('served')", f"%waiting.argmin('{wrong}')::#Client")
+        assert [d.code for d in verify(parse(text), Stage.CHECKED)] == ["I001"], wrong
