@@ -12,6 +12,7 @@ from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.bodies.context import Typing, convert, join, short, widen
 from transect.core.frontend.bodies.facts import AtLeast, AtMost, Fact, Facts, Has, NonEmpty, implied, interval
+from transect.core.frontend.modules import ClassDef
 from transect.core.frontend.surface import BUILTIN_FUNCTIONS, CASTS, DURATION_UNITS, FUNCTIONS
 from transect.core.ir import Expr, OverRange, OverState, OverValue, Part, ReduceOp, Source
 from transect.core.types import (
@@ -366,17 +367,25 @@ class Loops(Typing):
             case ast.Subscript(value=value, ctx=ast.Store() | ast.Del()):
                 field = self.own(value)
                 return facts if field is None else facts.write_field(field, removes=True)
-            case ast.Call(func=ast.Attribute(value=value, attr="put" | "pop_first" | "get")):
+            case ast.Call(func=ast.Attribute(value=value, attr="put" | "pop_first")):
                 field = self.own(value)
                 return facts if field is None else facts.write_field(field, removes=True)
-            case ast.Call(func=ast.Name(id=name)) if name in _HARMLESS and self.scope.lookup(name) is None:
+            case ast.Call(func=ast.Name() as function) if self._writes_nothing(function):
                 return facts
             case ast.Call(func=ast.Attribute(attr="startswith" | "endswith")):
                 return facts
+            case ast.Call(func=ast.Attribute(value=value, attr="get")) if self.own(value) is not None:
+                return facts  # an lru's order is no fact
             case ast.Call(func=ast.Attribute(value=ast.Name() | ast.Call())) | ast.Call(func=ast.Name()):
                 return facts.write_anything()
             case _:
                 return facts
+
+    def _writes_nothing(self, function: ast.Name) -> bool:
+        """Whether it is a function of the language, or makes a struct."""
+        if self.scope.lookup(function.id) is not None:
+            return False
+        return function.id in _HARMLESS or isinstance(self.world.binding(self.module, function), ClassDef)
 
     def _spoilt_attribute(self, facts: Facts, node: ast.Attribute, attr: str) -> Facts:
         inner: ast.expr = node
