@@ -23,8 +23,10 @@ class Choices:
 
     @classmethod
     def of_seed(cls, seed: int) -> Choices:
+        """Random ones, but for the first: it goes through all that there is to choose from as seeds go on."""
         rng = random.Random(seed)
-        return cls(rng.randrange)
+        first = [seed]
+        return cls(lambda n: first.pop() % n if first else rng.randrange(n))
 
     @classmethod
     def of_sequence(cls, numbers: Sequence[int]) -> Choices:

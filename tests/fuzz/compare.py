@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,13 +13,16 @@ from pathlib import Path
 from tests.fuzz import machines, native
 from tests.fuzz.calls import Call, calls
 from tests.fuzz.choices import Choices, shrink
-from tests.fuzz.coverage import pairs
+from tests.fuzz.coverage import kind, pairs
 from tests.fuzz.generator import program as program_text
 from tests.fuzz.machines import Observed, interpreted
 from tests.fuzz.pools import PRELUDE
+from transect.core.codec import decode_state, stored
 from transect.core.frontend import compile_text
 from transect.core.ir import Program
 from transect.core.passes.flatten import flatten
+from transect.core.types import ArrayType, TableType
+from transect.core.values import is_struct, struct_fields
 from transect.core.verify import verify
 from transect.emit.py.build import build
 from transect.emit.py.text import text_of
@@ -47,7 +51,7 @@ class Refused(Exception):
     """The front end did not take a generated program."""
 
 
-def case(seed: int, numbers: Sequence[int] | None = None) -> Case:
+def case(seed: int, numbers: Sequence[int] | None = None, count: int = CALLS) -> Case:
     """The program of a seed, or of given choices."""
     choices = Choices.of_seed(seed) if numbers is None else Choices.of_sequence(numbers)
     text = program_text(choices)
@@ -60,7 +64,7 @@ def case(seed: int, numbers: Sequence[int] | None = None) -> Case:
     made = replace(
         made, handlers=tuple(h for h in made.handlers if not h.default)
     )  # they cost more than they show
-    sequence = calls(made, seed, CALLS)
+    sequence = calls(made, seed, count)
     return Case(seed, tuple(choices.made), text, made, sequence, interpreted(made, sequence))
 
 
@@ -129,6 +133,56 @@ def implementations(needs: Callable[[str], Path]) -> dict[str, Machine]:
 # ---------------------------------------------------------------- comparing
 
 
+SITUATIONS = frozenset(
+    {f"{kind} overflows" for kind in ("table", "tally", "ordered", "lru", "array", "scalar")}
+    | {
+        "a full lru",
+        "a tally's zero",
+        "nan",
+        "inf",
+        "-inf",
+        "-0.0",
+        "least int",
+        "greatest int",
+        "greatest u64",
+    }
+)
+"""What the programs must have met."""
+
+
+def situations(one: Case) -> set[str]:
+    """What a program met, by the state that it ended in."""
+    found: set[str] = set()
+    state = decode_state(one.program.state, bytes.fromhex(one.expected.image))
+    for f in stored(one.program.state):
+        slot = state[f.name]
+        name = kind(f.type) if isinstance(f.type, TableType | ArrayType) else "scalar"
+        found |= {f"{name} overflows"} if slot.overflow else set()
+        values = _leaves(slot.value)
+        found |= {
+            repr(v)
+            for v in values
+            if isinstance(v, float) and (v != v or v in (math.inf, -math.inf) or repr(v) == "-0.0")
+        }
+        found |= {_EDGES[v] for v in values if isinstance(v, int) and v in _EDGES}
+        if name == "lru" and isinstance(f.type, TableType) and len(slot.value) == f.type.capacity:
+            found.add("a full lru")
+        if name == "tally" and any(v == 0 for _, v in slot.value):
+            found.add("a tally's zero")
+    return found
+
+
+_EDGES = {-(2**63): "least int", 2**63 - 1: "greatest int", 2**64 - 1: "greatest u64"}
+
+
+def _leaves(value: object) -> list[object]:
+    if isinstance(value, list | tuple):
+        return [leaf for item in value for leaf in _leaves(item)]
+    if is_struct(value):
+        return _leaves(list(struct_fields(value).values()))
+    return [value]
+
+
 @dataclass
 class Report:
     """What came of a number of programs."""
@@ -137,12 +191,14 @@ class Report:
     refused: list[str] = field(default_factory=list)
     different: list[tuple[int, str]] = field(default_factory=list)  # seed, implementation
     pairs: set[str] = field(default_factory=set)
+    situations: set[str] = field(default_factory=set)
 
     def add(self, other: Report) -> None:
         self.programs += other.programs
         self.refused += other.refused
         self.different += other.different
         self.pairs |= other.pairs
+        self.situations |= other.situations
 
 
 def compare(seeds: Sequence[int], implementations: dict[str, Machine]) -> Report:
@@ -157,6 +213,7 @@ def compare(seeds: Sequence[int], implementations: dict[str, Machine]) -> Report
     for one in cases:
         report.programs += 1
         report.pairs |= pairs(one.program)
+        report.situations |= situations(one)
     for name, machine in implementations.items():
         found = machine(cases)
         report.different += [

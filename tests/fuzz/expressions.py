@@ -62,6 +62,7 @@ ORDERED_TYPES: tuple[Type, ...] = (
 )
 SORTABLE: tuple[Type, ...] = (INT, U64, FLOAT, TEXT, BYTES, INSTANT, DURATION)
 COMPARABLE: tuple[Type, ...] = (*ORDERED_TYPES, BOOL, COLOUR, CLIENT, PAIR, NEST, TUPLES[0], TUPLES[3])
+DEFAULTED = frozenset("btfndy")  # fields of structs which may be left out
 ARITHMETIC: dict[Type, tuple[str, ...]] = {
     INT: ("+", "-", "*", "//", "%", "&", "|", "^", "<<", ">>"),
     U64: ("+", "-", "*", "//", "%", "&", "|", "^", "<<", ">>"),
@@ -159,9 +160,13 @@ class Expressions:
         makers += [m for h in self.helpers if loose(h.returns) == t for m in self._calls(h, s, fuel)]
         makers += self.reads(t, s, fuel)
         makers += [partial(self.best_item, source, t, s, fuel) for source in self.giving(t, s)]
+        if t in ITEMS[:-1]:
+            makers.append(lambda: self.best_item(self.expr(SetType(t), s, fuel), t, s, fuel))
         makers += each(
             s.of_type(OptionType(t)), lambda v: f"({v.name} if {v.name} is not None else {e(t, s, fuel)})"
         )
+        kept = [f for f in self.fields if f.kind == "scalar" and f.type == OptionType(t) and not s.pure]
+        makers += each(kept, lambda f: f"(self.{f.name} if self.{f.name} is not None else {e(t, s, fuel)})")
         makers += each(ARITHMETIC.get(t, ()), lambda op: f"({e(t, s, fuel)} {op} {e(t, s, fuel)})")
         if t in (INT, U64, FLOAT, DURATION):
             makers.append(lambda: f"(-{e(t, s, fuel)})")
@@ -169,6 +174,7 @@ class Expressions:
             makers.append(lambda: f"abs({e(t, s, fuel)})")
         if t in (INT, U64):
             makers.append(lambda: f"(~{e(t, s, fuel)})")
+            makers.append(lambda: f"mul_div({self.named(t, s, fuel)}, {e(t, s, fuel)}, {e(t, s, fuel)})")
             makers.append(
                 lambda: f"({self.named(t, s, fuel)} {self.c.of(('+', '<<', '%'))} {literal(self.c, t)})"
             )
@@ -237,7 +243,8 @@ class Expressions:
             case TupleType(items=items):
                 return f"({', '.join(self.expr(i, s, fuel) for i in items)})"
             case StructType(name=name, fields=fields):
-                values = [f"{f.name}={self.expr(loose(f.type), s, fuel)}" for f in fields]
+                given = [f for f in fields if f.name not in DEFAULTED or not self.c.chance(20)]
+                values = [f"{f.name}={self.expr(loose(f.type), s, fuel)}" for f in given]
                 return f"{name}({', '.join(values)})"
             case _:
                 raise AssertionError(t)
@@ -258,7 +265,6 @@ class Expressions:
             lambda: f"as_int({e(self.kind(FLOAT, U64, BOOL, COLOUR, DURATION, INSTANT), s, fuel)})",
             lambda: f"({e(DURATION, s, fuel)} // {e(DURATION, s, fuel)})",
             lambda: f"rand_below({e(INT, s, fuel)})",
-            lambda: f"mul_div({e(INT, s, fuel)}, {e(INT, s, fuel)}, {e(INT, s, fuel)})",
         ]
         if not s.pure:
             open_ = [f for f in self.tables() if f.name not in s.locked]
@@ -309,7 +315,9 @@ class Expressions:
         asked = [f for f in self.tables() if f.name not in s.locked and self.can(f.asks, s)]
         makers.append(lambda: "(not self.waiting)")
         makers += each(scalars, lambda f: f"(self.{f.name} {c.of(('is', 'is not'))} None)")
-        makers += each(asked, lambda f: f"({e(f.asks, s, fuel)} {c.of(('in', 'not in'))} self.{f.name})")
+        makers += each(
+            asked, lambda f: f"({self.asked_key(f, s, fuel)} {c.of(('in', 'not in'))} self.{f.name})"
+        )
         makers += each(self.puttable(s), lambda f: self.put(f, s, fuel))
         return makers
 
@@ -321,7 +329,7 @@ class Expressions:
         return [f for f in self.tables() if s.may_write(f) and self.can(f.asks, s) and self.can(f.reads, s)]
 
     def put(self, f: Field, s: Scope, fuel: int) -> str:
-        return f"self.{f.name}.put({self.expr(f.asks, s, fuel)}, {self.expr(f.reads, s, fuel)})"
+        return f"self.{f.name}.put({self.asked_key(f, s, fuel)}, {self.expr(f.reads, s, fuel)})"
 
     def can(self, t: Type, s: Scope) -> bool:
         """Whether there is any expression of the type here (not, for instance, of a client)."""
@@ -391,7 +399,7 @@ class Expressions:
             if f.reads == t:
                 makers += self._entry(f, s, fuel)
             if OptionType(f.reads) == t and f.is_map:
-                makers += each([f, f], lambda f: f"self.{f.name}.get({self.expr(f.asks, s, fuel)})")
+                makers += each([f, f], lambda f: f"self.{f.name}.get({self.asked_key(f, s, fuel)})")
             if (
                 f.kind == "ordered"
                 and f.name not in s.locked
@@ -411,13 +419,13 @@ class Expressions:
                 return [lambda: f"self.{f.name}[{self.index(f, s, fuel)}]"]
             case "tally" if f.name not in s.locked:
                 return [
-                    lambda: f"self.{f.name}[{e(f.asks, s, fuel)}]",
-                    lambda: f"self.{f.name}.get({e(f.asks, s, fuel)})",
+                    lambda: f"self.{f.name}[{self.asked_key(f, s, fuel)}]",
+                    lambda: f"self.{f.name}.get({self.asked_key(f, s, fuel)})",
                 ]
             case "tally":
-                return [lambda: f"self.{f.name}.get({e(f.asks, s, fuel)})"]
+                return [lambda: f"self.{f.name}.get({self.asked_key(f, s, fuel)})"]
             case _:
-                default = lambda: f"self.{f.name}.get({e(f.asks, s, fuel)}, {e(f.reads, s, fuel)})"  # noqa: E731
+                default = lambda: f"self.{f.name}.get({self.asked_key(f, s, fuel)}, {e(f.reads, s, fuel)})"  # noqa: E731
                 return (
                     [default]
                     if f.name in s.locked or isinstance(f.type, OptionType) or not self.nameable(f, s)
@@ -445,15 +453,15 @@ class Expressions:
     def key(self, f: Field, s: Scope) -> str:
         """A key that is the same whenever it is evaluated."""
         names = [v.name for v in s.of_type(f.asks)]
-        if (names and self.c.chance(60)) or f.asks == CLIENT:
-            return self.c.of(names) if names else self.c.of(self.leaves(f.asks, s))()
-        match f.asks:
-            case TupleType(items=items):
-                return f"({', '.join(literal(self.c, i) for i in items)})"
-            case _ if f.asks == INSTANT:
-                return "0"
-            case _:
-                return constant(self.c, f.asks)
+        if f.asks == CLIENT or (names and self.c.chance(40)):
+            return self.c.of(names)
+        return pools.near(self.c, f.asks)
+
+    def asked_key(self, f: Field, s: Scope, fuel: int) -> str:
+        """A key, mostly one of a few, so that entries are met again."""
+        if self.nameable(f, s) and self.c.chance(70):
+            return self.key(f, s)
+        return self.expr(f.asks, s, fuel)
 
     def index(self, f: Field, s: Scope, fuel: int) -> str:
         """An index that is certainly in range."""

@@ -58,7 +58,7 @@ AUGMENTED: dict[Type, tuple[str, ...]] = {
 }
 
 
-HELD: tuple[Type, ...] = (NARROW[0], NARROW[1], CLIENT)
+HELD: tuple[Type, ...] = (NARROW[0], NARROW[1], CLIENT, CLIENT, CLIENT)
 """Types that a helper may give besides: narrow integers, which are cut, and a client."""
 SINKS: tuple[tuple[str, Type, str], ...] = (
     ("seen", INT, "0"),
@@ -101,10 +101,9 @@ class Generator(Expressions):
         for name_, t, first in SINKS:
             self.fields.append(Field(name_, "scalar", t))
             declared.append(f"{name_}: {spell(t)} = {first}")
-        for index in range(self.c.of((1, 2, 2, 3))):
-            f, text = field(self.c, f"f{index}")
-            self.fields.append(f)
-            declared.append(text)
+        self.field(declared)  # the first choice of all: seeds in a row have every kind and type of field
+        for _ in range(self.c.of((0, 1, 1, 2))):
+            self.field(declared)
         outside: Lines = []
         inside: Lines = []
         for index in range(self.c.of((0, 0, 1, 1))):
@@ -115,6 +114,11 @@ class Generator(Expressions):
         body = "\n".join(f"    {line}" if line else "" for line in [*declared, *inside])
         return "\n".join([PRELUDE, *outside, "", f"class {name}(Arbiter):", body, ""])
 
+    def field(self, declared: Lines) -> None:
+        f, text = field(self.c, f"f{len(self.fields) - len(SINKS)}")
+        self.fields.append(f)
+        declared.append(text)
+
     def hook(self, hook: Hook) -> Lines:
         names = {CLIENT: "client", INT: "cost"}
         locals_ = tuple(Local(names[t], t, fixed=True) for t in hook.params)
@@ -123,7 +127,11 @@ class Generator(Expressions):
         if hook.name == "pick" and not self.c.chance(40):
             body = [f'    """{PLAIN}"""', "    return min(self.waiting, key=lambda c: 0)"]
         else:
-            body = self.function(scope, self.c.of((1, 2, 2, 3)))
+            body = self.function(scope, self.c.of((1, 1, 2, 3)))
+        if hook.name == "charge":
+            first = self.fields[len(SINKS)]
+            lines = [line for _ in range(2) if first.kind != "param" for line in self.store(first, scope, 2)]
+            body = [*(f"    {line}" for line in lines), *body]
         return [f"def {hook.name}(self{params}) -> {spell(hook.returns)}:", *body]
 
     def helper(self, name: str, outside: Lines, inside: Lines) -> None:
@@ -212,7 +220,8 @@ class Generator(Expressions):
             simple.append(lambda: (self.again(s, fuel), s))
             simple.append(lambda: (self.again(s, fuel), s))
         if not s.pure:
-            simple += [partial(self.stored, f, s, fuel) for f in self.fields if f.kind != "param"] * 2
+            own = [f for f in self.fields[len(SINKS) :] if f.kind != "param"]
+            simple += [partial(self.stored, f, s, fuel) for f in (*self.fields[: len(SINKS)], *own * 5)]
             simple += [lambda: self.asked(s, fuel)] * 2
             simple.append(lambda: ([self.effect(s, fuel)], s))
         simple.append(lambda: ([f"trace({self.message(s, fuel)})"], s))
@@ -258,7 +267,7 @@ class Generator(Expressions):
         parts = []
         for _ in range(self.c.of((0, 1, 2, 3))):
             t = self.kind(INT, U64, BOOL, TEXT, COLOUR)
-            names = [v.name for v in s.of_type(t)] or ["LIMIT"]
+            names = [v.name for v in s.of_type(t)] or ["LIMIT" if t in (INT, TEXT) else self.expr(t, s, 0)]
             parts.append(
                 "{" + self.c.of(names) + "}" if self.c.chance(60) else self.c.of(("é ", "x=", "{{}}", "%d"))
             )
@@ -291,7 +300,7 @@ class Generator(Expressions):
     def change(self, place: str, t: Type, s: Scope, fuel: int) -> Lines:
         """A place that is there takes a value, or changes the one it has."""
         c, reads = self.c, loose(t)
-        if isinstance(t, StructType) and c.chance(55):
+        if isinstance(t, StructType) and c.chance(75):
             part, inner = c.of(parts_of(t))
             if isinstance(inner, StructType) or "[" in part:
                 return [f"{place}{part} = {self.expr(inner, s, fuel)}"]
@@ -300,7 +309,7 @@ class Generator(Expressions):
             return self.copied(place, t, s, fuel)
         if reads in AUGMENTED and c.chance(50):
             return [f"{place} {c.of(AUGMENTED[reads])}= {self.expr(reads, s, fuel)}"]
-        if reads in SORTABLE and c.chance(15):
+        if reads in SORTABLE and c.chance(30):
             return [f"{place} = {c.of(('min', 'max'))}({place}, {self.expr(reads, s, fuel)})"]
         if not self.can(reads.item if isinstance(reads, OptionType) else reads, s):
             return [f"{place} = None"] if isinstance(reads, OptionType) else []
@@ -315,9 +324,9 @@ class Generator(Expressions):
 
     def tally(self, f: Field, s: Scope, fuel: int) -> Lines:
         if self.c.chance(15):
-            return [f"del self.{f.name}[{self.expr(f.asks, s, fuel)}]"]
+            return [f"del self.{f.name}[{self.asked_key(f, s, fuel)}]"]
         nameable = self.nameable(f, s)
-        key = self.key(f, s) if nameable and self.c.chance(60) else self.expr(f.asks, s, fuel)
+        key = self.asked_key(f, s, fuel)
         place = f"self.{f.name}[{key}]"
         if f.reads in AUGMENTED and self.c.chance(60):
             return [f"{place} {self.c.of(AUGMENTED[f.reads])}= {self.expr(f.reads, s, fuel)}"]
@@ -325,12 +334,13 @@ class Generator(Expressions):
 
     def entry(self, f: Field, s: Scope, fuel: int) -> Lines:
         if self.c.chance(15):
-            return [f"del self.{f.name}[{self.expr(f.asks, s, fuel)}]"]
-        if self.nameable(f, s) and self.c.chance(35):
+            return [f"del self.{f.name}[{self.asked_key(f, s, fuel)}]"]
+        if self.nameable(f, s) and self.c.chance(75 if isinstance(f.type, StructType) else 50):
             key = self.key(f, s)
-            changes = self.change(f"self.{f.name}[{key}]", f.type, s, fuel)
+            # An effect within the value would end what the test has shown.
+            changes = self.change(f"self.{f.name}[{key}]", f.type, replace(s, quiet=True), fuel)
             return [f"if {key} in self.{f.name}:", *(f"    {line}" for line in changes or ["pass"])]
-        key = self.expr(f.asks, s, fuel)
+        key = self.asked_key(f, s, fuel)
         return [f"self.{f.name}[{key}] = {self.expr(f.reads, s, fuel)}"]
 
     def current(self, f: Field, s: Scope, fuel: int) -> Lines:
@@ -357,7 +367,7 @@ class Generator(Expressions):
         return [f"{name} = {text}"], s.having(Local(name, OptionType(t), fixed=True))
 
     def _got(self, f: Field, s: Scope, fuel: int) -> tuple[str, Type]:
-        return f"self.{f.name}.get({self.expr(f.asks, s, fuel)})", f.reads
+        return f"self.{f.name}.get({self.asked_key(f, s, fuel)})", f.reads
 
     def _first(self, f: Field, s: Scope) -> tuple[str, Type]:
         method = "pop_first" if s.may_write(f) and self.c.chance(50) else "first"
@@ -434,7 +444,7 @@ class Generator(Expressions):
                 *OPTIONS,
             )
         )
-        narrow = [] if s.pure else [f for f in self.fields if f.kind == "scalar" and f.type in NARROW]
+        narrow = [] if s.pure else [f for f in self.fields if f.kind == "scalar" and is_narrow(f.type)]
         if narrow and self.c.chance(30):
             f = self.c.of(narrow)
             return self.cases(f"self.{f.name}", f.type, s, fuel)
@@ -491,6 +501,10 @@ class Generator(Expressions):
 
 
 OPTIONS = tuple(v for v in VALUES if isinstance(v, OptionType))
+
+
+def is_narrow(t: Type) -> bool:
+    return t in NARROW or (isinstance(t, OptionType) and t.item in NARROW)
 
 
 def pattern_constant(c: Choices, t: Type, depth: int) -> str:

@@ -236,6 +236,24 @@ def bounded(t: Type) -> Type:
     return TextType(64) if t == TEXT else BytesType(64) if t == BYTES else t
 
 
+_NEAR: dict[Type, tuple[str, ...]] = {
+    INT: ("0", "1", "2", "3", "7", "(-1)"),
+    U64: ("as_u64(0)", "as_u64(1)", "as_u64(2)", "as_u64(3)", "BIG"),
+    TEXT: ("''", "'a'", "'ab'", "'b'", "'é'", "'abcd'"),
+    BYTES: ("b''", "b'a'", "b'b'", "b'ab'", "b'\\xff'", "b'abc'"),
+    INSTANT: ("0", "1", "2", "3", "(-1)"),
+    DURATION: ("ns(0)", "ns(1)", "ns(2)", "us(1)", "ns(-1)"),
+    BOOL: ("False", "True"),
+}
+
+
+def near(c: Choices, t: Type) -> str:
+    """One of a few constants, more of them than a table holds; some do not fit its bound."""
+    if isinstance(t, TupleType):
+        return f"({', '.join(near(c, loose(i)) for i in t.items)})"
+    return c.of(_MEMBERS if t == COLOUR else _NEAR[t])
+
+
 def first_value(c: Choices, t: Type) -> str:
     """The first value of a state field."""
     match t:
@@ -297,7 +315,6 @@ _KEYS: tuple[Type, ...] = (
 )  # fmt: skip
 _NUMBERS: tuple[Type, ...] = (INT, U64, FLOAT, DURATION, *NARROW)
 _PARAMS: tuple[Type, ...] = (INT, U64, BOOL, FLOAT, TEXT, BYTES, INSTANT, DURATION, COLOUR, STORAGE["u8"])
-_KINDS = ("scalar", "scalar", "table", "tally", "lru", "ordered", "array", "param", "counter", "histogram")
 
 
 def spell(t: Type) -> str:
@@ -306,25 +323,33 @@ def spell(t: Type) -> str:
     return spelled(t)
 
 
+def _combinations() -> list[tuple[str, Type]]:
+    """What fields there are, by kind and type; structs, which have many places in them, four times."""
+    stored = (*_SCALARS, *(PAIR, NEST) * 3)
+    found = [("scalar", t) for t in stored] + [("param", t) for t in _PARAMS]
+    found += [(kind, t) for kind in ("table", "lru", "ordered", "array") for t in stored]
+    return found + [("tally", t) for t in _NUMBERS] * 2 + [("counter", INT), ("histogram", INT)]
+
+
+COMBINATIONS = _combinations()
+
+
 def field(c: Choices, name: str) -> tuple[Field, str]:
     """A state field and its declaration."""
-    kind = c.of(_KINDS)
+    kind, t = c.of(COMBINATIONS)
     match kind:
         case "scalar":
-            t = c.of(_SCALARS)
             return Field(name, kind, t), f"{name}: {spell(t)} = {_scalar_value(c, t)}"
         case "param":
-            t = c.of(_PARAMS)
-            return Field(
-                name, kind, bounded(t)
-            ), f"{name}: Param[{spell(t)}] = param({literal(c, bounded(t))})"
+            declared = f"{name}: Param[{spell(t)}] = param({literal(c, bounded(t))})"
+            return Field(name, kind, bounded(t)), declared
         case "counter" | "histogram":
             return Field(name, kind, INT), f"{name}: {kind.capitalize()} = {kind}()"
         case "array":
-            t, size = c.of((PAIR, NEST) if c.chance(30) else _SCALARS), c.of((1, 2, 4, 5))
+            size = c.of((1, 2, 4, 5))
             return Field(name, kind, t, INT, size), f"{name}: Array[{spell(t)}] = array({size})"
         case _:
-            return _table(c, name, kind)
+            return _table(c, name, kind, t)
 
 
 def _scalar_value(c: Choices, t: Type) -> str:
@@ -338,9 +363,8 @@ def _scalar_value(c: Choices, t: Type) -> str:
             return value if c.chance(80) else f"state({value})"
 
 
-def _table(c: Choices, name: str, kind: str) -> tuple[Field, str]:
+def _table(c: Choices, name: str, kind: str, value: Type) -> tuple[Field, str]:
     key = c.of(_KEYS)
-    value = c.of(_NUMBERS if kind == "tally" else (PAIR, NEST) if c.chance(35) else _SCALARS)
     size = c.of((1, 2, 3, 4))
     options = "".join(_bound(option, t) for option, t in (("key", key), ("value", value)))
     wrapper = {"table": "Map", "lru": "Map", "tally": "Tally", "ordered": "Ordered"}[kind]

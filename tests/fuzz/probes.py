@@ -90,6 +90,15 @@ def fields() -> Iterator[str]:
     for kind, wrapper in KINDS.items():
         yield f"{kind}_kc: {wrapper}[Client, int] = {kind}(2)"
     yield "o_c: Client | None = None"
+    yield "a_o: Array[int | None] = array(2)"
+    yield from (
+        f"{kind}_vo: {wrapper}[int, int | None] = {kind}(2)"
+        for kind, wrapper in KINDS.items()
+        if kind != "tally"
+    )
+    yield from (
+        f"{kind}_kv: {wrapper}[int, Client] = {kind}(2)" for kind, wrapper in KINDS.items() if kind != "tally"
+    )
     yield "counts: Counter = counter()"
     yield "sizes: Histogram = histogram()"
 
@@ -150,6 +159,12 @@ def expressions(letters: list[str]) -> Iterator[str]:
     yield "x = rand()"
     yield "x = self.s_b and self.s_b or self.s_b"
     yield "x = client in self.waiting"
+    yield "x = max(self.waiting, key=lambda k: self.s_i, default=client)"
+    yield "if 3 in self.table_kv:\n    x = self.table_kv[3]"
+    yield "x = self.table_kv.get(3, client)"
+    yield "x = {v for v in range(3)}\ny = x"
+    yield "x = Pair(a=self.s_i)\ny = Nest(p=x, o=None, c=self.s_e)"
+    yield "x = (self.s_w, self.s_w)\ny = x[0]"
     yield "x = len(self.waiting)"
     yield "x = not self.waiting"
     for part in ("p.a", "p.b", "p.t", "p.f", "n.o", "n.c", "n.d", "n.y", "n.p", "n.n"):
@@ -205,6 +220,9 @@ def places() -> Iterator[str]:
             yield from augmented(a, place, v)
         yield f"self.o_{a} = {v}"
         yield f"self.o_{a} = None"
+        for kind in ("table", "lru", "ordered"):
+            yield f"self.{kind}_vo[3] = None"
+        yield "self.a_o[1] = None"
     yield "self.o_c = client"
     paths = {"a": "i", "b": "w", "t": "x", "f": "f"}
     nested = {f"p.{k}": v for k, v in paths.items()} | {
@@ -311,6 +329,9 @@ def loops(letters: list[str]) -> Iterator[str]:
                 yield f"x = {op}(({v} for k in self.waiting), default={DEFAULTS[a]})"
         for op in ("min", "max"):
             yield f"x = {op}(range(2), key=lambda k: {v})"
+            yield f"x = {op}({{{v} for k in range(2)}}, key=lambda k: self.s_i, default={v})"
+            yield f"x = {op}(self.a_{a}, key=lambda k: self.s_i, default={v})"
+            yield f"x = {op}(({v} for k in self.waiting), default={v})"
         yield f"x = {{{v} for k in range(2)}}"
 
 
