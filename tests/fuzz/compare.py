@@ -110,6 +110,9 @@ def _c(cases: Sequence[Case]) -> list[Observed]:
     return native.in_c([(one.program, one.calls) for one in cases], loads=loads)
 
 
+FLAT, PYTHON, C = _each(_flat), _each(_python), _c
+
+
 def in_python(python: Path) -> Machine:
     """Emitted text, in the Python of that path."""
 
@@ -122,7 +125,7 @@ def in_python(python: Path) -> Machine:
 
 def implementations(needs: Callable[[str], Path]) -> dict[str, Machine]:
     """Every implementation that is compared with the definition."""
-    found: dict[str, Machine] = {"flat": _each(_flat), "python": _each(_python), "c": _c}
+    found: dict[str, Machine] = {"flat": FLAT, "python": PYTHON, "c": C}
     for version in VERSIONS:
         if version != f"{sys.version_info[0]}.{sys.version_info[1]}":
             found[f"python{version}"] = in_python(needs(f"python{version}"))

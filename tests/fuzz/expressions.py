@@ -168,6 +168,8 @@ class Expressions:
         kept = [f for f in self.fields if f.kind == "scalar" and f.type == OptionType(t) and not s.pure]
         makers += each(kept, lambda f: f"(self.{f.name} if self.{f.name} is not None else {e(t, s, fuel)})")
         makers += each(ARITHMETIC.get(t, ()), lambda op: f"({e(t, s, fuel)} {op} {e(t, s, fuel)})")
+        if t in ARITHMETIC:
+            makers += [partial(self.nested, t, s)] * 3
         if t in (INT, U64, FLOAT, DURATION):
             makers.append(lambda: f"(-{e(t, s, fuel)})")
         if t in (INT, U64, FLOAT, DURATION):
@@ -190,6 +192,12 @@ class Expressions:
             makers.append(lambda: self.reduction("sum", t, s, fuel))
         makers += self.special(t, s, fuel)
         return makers
+
+    def nested(self, t: Type, s: Scope) -> str:
+        """Two operators, of which either may come first."""
+        a, b, c = (self.expr(t, s, 0) for _ in range(3))
+        first, second = self.c.of(ARITHMETIC[t]), self.c.of(ARITHMETIC[t])
+        return self.c.of((f"(({a} {first} {b}) {second} {c})", f"({a} {first} ({b} {second} {c}))"))
 
     def present(self, t: Type, s: Scope, fuel: int) -> str:
         """A value that is not just `None`: one side of a conditional has a type of its own."""
@@ -271,7 +279,24 @@ class Expressions:
             makers.append(lambda: "len(self.waiting)")
             makers += each(open_, lambda f: f"len(self.{f.name})")
             makers += each(open_, lambda f: f"self.{f.name}.overflow")
+            makers += each(self.puttable(s), lambda f: self.before_and_after(f, s, fuel))
+            makers += [
+                partial(self.around, h, s, fuel) for h in self.helpers if not h.pure and h.returns == INT
+            ]
         return makers
+
+    def before_and_after(self, f: Field, s: Scope, fuel: int) -> str:
+        """Operands of which a later one changes what an earlier one has read."""
+        key = self.asked_key(f, s, 0)
+        read = self.c.of(
+            (f"len(self.{f.name})", f"self.{f.name}.overflow", f"as_int({key} in self.{f.name})")
+        )
+        return f"({read} * 5 + as_int({self.put(f, s, fuel)}))"
+
+    def around(self, h: Helper, s: Scope, fuel: int) -> str:
+        """The same, by a helper."""
+        calls = self._calls(h, s, fuel)
+        return f"(self.seen * 3 + {calls[0]()})" if calls else "self.seen"
 
     def computed(self, s: Scope, fuel: int) -> str:
         """An integer that is no constant, where there can be one: a duration out of range is refused."""
@@ -298,6 +323,7 @@ class Expressions:
             lambda: self.chain(s, fuel),
             lambda: f"({e(BOOL, s, fuel)} {c.of(('and', 'or'))} {e(BOOL, s, fuel)})",
             lambda: f"(not {e(BOOL, s, fuel)})",
+            lambda: f"(not ({e(FLOAT, s, fuel)} {c.of(('<', '<=', '>', '>='))} {e(FLOAT, s, fuel)}))",
             lambda: self.text_question(s, fuel),
             lambda: self.one_of(s, fuel),
             lambda: self.membership(s, fuel),
@@ -376,7 +402,7 @@ class Expressions:
     # ---------------------------------------------------------------- state and helpers
 
     def _calls(self, h: Helper, s: Scope, fuel: int) -> list[Maker]:
-        if (s.pure or s.quiet or s.locked) and not h.pure:
+        if not s.calls or ((s.pure or s.quiet or s.locked) and not h.pure):
             return []
         if not all(self.can(p, s) for p in h.params):
             return []

@@ -49,6 +49,8 @@ from transect.core.types import (
 )
 
 Lines = list[str]
+HOLDING = TextType | BytesType | StructType | TupleType
+"""Types whose values might be held by reference where they should be copied."""
 AUGMENTED: dict[Type, tuple[str, ...]] = {
     INT: ("+", "-", "*", "//", "%", "&", "|", "^", "<<", ">>"),
     U64: ("+", "-", "*", "//", "%", "&", "|", "^", "<<", ">>"),
@@ -300,6 +302,8 @@ class Generator(Expressions):
     def change(self, place: str, t: Type, s: Scope, fuel: int) -> Lines:
         """A place that is there takes a value, or changes the one it has."""
         c, reads = self.c, loose(t)
+        if isinstance(t, HOLDING) and place.startswith("self.") and c.chance(20):
+            return self.remembered(place, t, s, fuel)
         if isinstance(t, StructType) and c.chance(75):
             part, inner = c.of(parts_of(t))
             if isinstance(inner, StructType) or "[" in part:
@@ -315,11 +319,18 @@ class Generator(Expressions):
             return [f"{place} = None"] if isinstance(reads, OptionType) else []
         return [f"{place} = {self.expr(reads, s, fuel)}"]
 
+    def remembered(self, place: str, t: Type, s: Scope, fuel: int) -> Lines:
+        """What a place held is still known when it holds something else."""
+        name = self.fresh()
+        return [f"{name} = {place}", *self.change(place, t, s, fuel), *self.shown(name, loose(t))]
+
     def copied(self, place: str, t: StructType, s: Scope, fuel: int) -> Lines:
         """A copy is changed, then stored."""
         name = self.fresh()
         part, _ = self.c.of(parts_of(t))
         changes = self.change(f"{name}{part}", next_type(t, part), s, fuel)
+        if self.c.chance(30):
+            return [f"{name} = {place}", *changes, f"if {self.cond(s, fuel)}:", f"    {place} = {name}"]
         return [f"{name} = {place}", *changes, f"{place} = {name}"]
 
     def tally(self, f: Field, s: Scope, fuel: int) -> Lines:
@@ -338,7 +349,7 @@ class Generator(Expressions):
         if self.nameable(f, s) and self.c.chance(75 if isinstance(f.type, StructType) else 50):
             key = self.key(f, s)
             # An effect within the value would end what the test has shown.
-            changes = self.change(f"self.{f.name}[{key}]", f.type, replace(s, quiet=True), fuel)
+            changes = self.change(f"self.{f.name}[{key}]", f.type, replace(s, quiet=True, calls=False), fuel)
             return [f"if {key} in self.{f.name}:", *(f"    {line}" for line in changes or ["pass"])]
         key = self.asked_key(f, s, fuel)
         return [f"self.{f.name}[{key}] = {self.expr(f.reads, s, fuel)}"]

@@ -203,6 +203,8 @@ def constant(c: Choices, t: Type) -> str:
         case IntType():
             n = c.of(_INTS)
             return f"({n})" if n < 0 else c.of((str(n), str(n), str(n), "LIMIT"))
+        case _ if t == FLOAT and c.chance(12):
+            return "(1e309 - 1e309)"
         case _:
             return literal(c, t)
 
