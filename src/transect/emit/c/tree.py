@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 # ---------------------------------------------------------------- types
 
@@ -361,18 +361,26 @@ Node: TypeAlias = CType | Expr | Braces | Stmt | Arm | Decl
 # ---------------------------------------------------------------- going through a tree
 
 
-def children(node: object) -> Iterator[object]:
+_NAMES: dict[type[Any], tuple[str, ...]] = {}  # of the fields of a class of nodes, once they were asked for
+
+
+def children(node: object) -> list[object]:
     """The nodes directly below."""
-    for f in fields(node):  # type: ignore[arg-type]
-        yield from _within(getattr(node, f.name))
+    cls = type(node)
+    if cls not in _NAMES:
+        _NAMES[cls] = tuple(f.name for f in fields(node))  # type: ignore[arg-type]
+    found: list[object] = []
+    for name in _NAMES[cls]:
+        _collect(getattr(node, name), found)
+    return found
 
 
-def _within(value: object) -> Iterator[object]:
+def _collect(value: object, found: list[object]) -> None:
     if isinstance(value, tuple):
         for item in value:
-            yield from _within(item)
+            _collect(item, found)
     elif hasattr(value, "__dataclass_fields__"):
-        yield value
+        found.append(value)
 
 
 def walk(node: object) -> Iterator[object]:

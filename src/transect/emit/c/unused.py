@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
 from transect.emit.c import tree as c
@@ -11,7 +11,9 @@ from transect.emit.c import tree as c
 
 def used(params: Iterable[c.Var], body: tuple[c.Stmt, ...]) -> tuple[c.Stmt, ...]:
     """The body, with a `(void)x;` for each parameter and variable that nothing reads."""
-    read = {name for s in body for name in _read(s)}
+    read: set[str] = set()
+    for s in body:
+        _read(s, read)
     unused = [_void(p.name) for p in params if p.name not in read]
     return (*unused, *_noted(body, read))
 
@@ -20,17 +22,18 @@ def _void(name: str) -> c.Stmt:
     return c.Do(c.Cast(c.VOID, c.Name(name)))
 
 
-def _read(node: object) -> Iterator[str]:
+def _read(node: object, read: set[str]) -> None:
+    """Adds the names that are read in it."""
     match node:
         case c.Name(name=name):
-            yield name
+            read.add(name)
         case c.Assign(op="=", target=target, value=value):
-            yield from _read(value)
+            _read(value, read)
             if not _own(target):
-                yield from _read(target)
+                _read(target, read)
         case _:
             for child in c.children(node):
-                yield from _read(child)
+                _read(child, read)
 
 
 def _own(target: c.Expr) -> bool:
