@@ -104,7 +104,7 @@ class Generator(Expressions):
             self.fields.append(Field(name_, "scalar", t))
             declared.append(f"{name_}: {spell(t)} = {first}")
         self.field(declared)  # the first choice of all: seeds in a row have every kind and type of field
-        for _ in range(self.c.of((0, 1, 1, 2))):
+        for _ in range(self.c.of((0, 0, 1, 1))):
             self.field(declared)
         outside: Lines = []
         inside: Lines = []
@@ -129,7 +129,7 @@ class Generator(Expressions):
         if hook.name == "pick" and not self.c.chance(40):
             body = [f'    """{PLAIN}"""', "    return min(self.waiting, key=lambda c: 0)"]
         else:
-            body = self.function(scope, self.c.of((1, 1, 2, 3)))
+            body = self.function(scope, self.c.of((1, 1, 1, 2)))
         if hook.name == "charge":
             first = self.fields[len(SINKS)]
             lines = [line for _ in range(2) if first.kind != "param" for line in self.store(first, scope, 2)]
@@ -154,7 +154,7 @@ class Generator(Expressions):
         self.helpers.append(Helper(name, params, returns, pure))
 
     def function(self, scope: Scope, size: int) -> Lines:
-        lines, scope, open_ = self.block(scope, size, 2 + self.c.chance(40))
+        lines, scope, open_ = self.block(scope, size, 2 + self.c.chance(25))
         if open_ and scope.returns != UNIT:
             lines.append(self.returning(scope, 3))
         return [f"    {line}" for line in lines or ["pass"]]
