@@ -30,7 +30,8 @@ class Scope:
     locked: dict[str, str | None] = field(default_factory=dict)  # table gone over -> its current key
     pure: bool = False  # no state at all: a helper of the module
     quiet: bool = False  # nothing that changes state: within an expression that is repeated
-    calls: bool = True  # whether helpers may be called: the front end takes any for one that ends what is known
+    # Whether helpers may be called: the front end takes any for one that ends what is known.
+    calls: bool = True
     loops: int = 0
     returns: Type | None = None
     nonempty: bool = False  # somebody waits, certainly
