@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policies that this stratum can run, from files, names of examples and objects."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transect.base.diagnostic import closest
+from transect.base.render import render_text
+from transect.core import ir
+from transect.core.frontend import compile_file
+from transect.lang.functions import PolicyError
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A compiled policy, of which any number of objects can be made."""
+
+    program: ir.Program
+    params: Mapping[str, Any]  # values of state fields to begin with
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+    def make(self, **state: Any) -> Any:
+        """A fresh policy object: emitted Python."""
+        return _class_of(self.program)(**{**self.params, **state})
+
+
+def runs_here(program: ir.Program) -> bool:
+    """Whether the stratum has an adapter for it."""
+    return program.stratum == "llm" or (program.stratum == "" and program.base == "Arbiter")
+
+
+def load(what: str, **params: Any) -> Loaded:
+    """The policy of a file, `file.py:Name` where it has several, or of an example by its file's name (`vtc`).
+
+    Raises `PolicyError` with the diagnostics, or saying what there is.
+    """
+    place, _, name = what.partition(":")
+    path = _path(place)
+    compiled = compile_file(path)
+    if compiled.diagnostics.failed:
+        raise PolicyError("\n" + render_text(compiled.diagnostics, compiled.sources))
+    found = [p for p in compiled.programs if runs_here(p) and name in ("", p.name)]
+    if len(found) != 1:
+        known = ", ".join(p.name for p in compiled.programs if runs_here(p)) or "none"
+        problem = f"no policy `{name}` for this stratum" if name else "not one policy for this stratum"
+        raise PolicyError(f"{path}: {problem}; it has: {known}")
+    return Loaded(found[0], params)
+
+
+def _path(place: str) -> Path:
+    if place.endswith(".py") or "/" in place:
+        return Path(place)
+    example = EXAMPLES / f"{place}.py"
+    if not example.is_file():
+        near = closest(place, examples())
+        hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(examples())}"
+        raise PolicyError(f"no example policy `{place}`; {hint}")
+    return example
+
+
+def examples() -> list[str]:
+    """The names of the example policies that run here."""
+    return [p.stem for p in sorted(EXAMPLES.glob("[a-z]*.py")) if _ours(p.read_text())]
+
+
+def _ours(text: str) -> bool:
+    return "transect.llm import" in text or "shapes import Arbiter" in text
+
+
+def program_behind(policy: Any) -> ir.Program:
+    """The program of a policy object that was made from its class."""
+    from transect.emit.py.load import program_of
+
+    cls = type(policy)
+    path = cls.__transect__.path
+    return program_of(path, "".join(linecache.getlines(path)), cls.__name__)
+
+
+_classes: dict[tuple[str, str, str], type[Any]] = {}
+
+
+def _class_of(program: ir.Program) -> type[Any]:
+    from transect.emit.py.build import build
+
+    key = (program.path, program.source_hash, program.name)
+    if key not in _classes:
+        _classes[key] = build(program)
+    return _classes[key]
+
+
+__all__ = ["EXAMPLES", "Loaded", "examples", "load", "program_behind", "runs_here"]
