@@ -17,6 +17,7 @@ from transect.cli.policies import STDIN, Found, declares_chain, find
 
 if TYPE_CHECKING:
     from transect.core.frontend import Compiled
+    from transect.core.ir import Program
 
 STDIN_NAME = "<stdin>"
 
@@ -108,6 +109,16 @@ class Checked:
         self.files += 1
         self.policies += len(compiled.programs)
         self._report(compiled.diagnostics, compiled.sources)
+        for program in compiled.programs:
+            if program.base == "rpc.Element":
+                self._element(program)
+
+    def _element(self, program: Program) -> None:
+        from transect.rpc.rules import check_element
+
+        found = Diagnostics()
+        check_element(program, found)
+        self._report(found, {})
 
     def _report(self, diagnostics: Diagnostics, sources: dict[str, str]) -> None:
         self.sources |= sources

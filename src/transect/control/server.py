@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import fcntl
 import inspect
 import logging
 import os
@@ -13,7 +13,7 @@ import stat
 import struct
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -148,31 +148,38 @@ def _bound(stratum: str, name: str, numbered: bool) -> tuple[str, Path, socket.s
     """A socket that listens under the name, or under the first free one after it."""
     for number in range(1, 1000 if numbered else 2):
         candidate = name if number == 1 else f"{name}-{number}"
-        path = socket_path(stratum, candidate)
-        if _free(path):
-            made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-            made.bind(
-                str(path)
-            )  # others cannot reach it before the mode is set: the folder is closed to them
-            path.chmod(0o600)
-            made.listen(16)
-            return candidate, path, made
+        made = _listening(socket_path(stratum, candidate))
+        if made is not None:
+            return candidate, socket_path(stratum, candidate), made
     raise Taken(f"`{name}` runs already ({socket_path(stratum, name)}); choose another `--name`")
 
 
 def _listening(path: Path) -> socket.socket | None:
-    """A socket at the path; None when another process was faster."""
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        made.bind(str(path))  # others cannot reach it before the mode is set: the folder is closed to them
-    except OSError as error:
-        made.close()
-        if error.errno == errno.EADDRINUSE:
+    """A socket that listens at the path; None when another one does."""
+    with _alone(path.parent):
+        if not _free(path):
             return None
-        raise
-    path.chmod(0o600)
-    made.listen(16)
-    return made
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            made.bind(str(path))  # nobody reaches it before the mode is set: the folder is closed to others
+            path.chmod(0o600)
+            made.listen(16)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time: a socket that is bound and does not listen yet looks like one that a dead process
+    left, and what is taken away must not be another's that came in between."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def _free(path: Path) -> bool:

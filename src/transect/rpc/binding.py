@@ -27,7 +27,8 @@ from transect.core.types import (
     ViewType,
     spell,
 )
-from transect.rpc.needs import Access, Needs, needs, plain, structs_made
+from transect.rpc.needs import Needs, needs, plain, structs_made
+from transect.rpc.rules import check_element
 from transect.rpc.wire import BITS, Kind, Presence, ProtoField, ProtoMessage, ProtoMethod, ProtoService
 
 MAX_FIELDS = 64  # of one message that a chain reads: one bit each says which are present
@@ -135,7 +136,7 @@ class _Binder:
 
     def element(self, methods: Iterable[ProtoMethod]) -> BoundElement:
         bound = tuple(map(self._method, methods))
-        self._writes()
+        check_element(self.needs.program, self.diagnostics)
         self._copies()
         for view in dict.fromkeys(name for name, _ in self.views):
             self._assigned(view)
@@ -379,58 +380,12 @@ class _Binder:
                     help="leave `persist` out; the state begins anew with the chain",
                 )
 
-    def _writes(self) -> None:
-        for use in self.needs.uses_of("request", "reply", "reply_body"):
-            self._error(
-                "R009",
-                f"`request` reads `rpc.{use.field}`, but there is no reply yet",
-                use.span,
-                label="runs before the reply",
-                help="move this to `response`",
-            )
-        for access in self.needs.accesses:
-            if access.write:
-                self._write(access)
-
-    def _write(self, access: Access) -> None:
-        names = {root.name for root in access.roots}
-        late = ("msg" in names and access.hook != "request") or ("reply" in names and access.hook == "finish")
-        if late:
-            where = "`request`" if "msg" in names else "`response`"
-            self._error(
-                "R008",
-                f"`{access.hook}` writes `{access.field}` of a message that has gone",
-                access.span,
-                label="nobody will see this",
-                help=f"write it in {where}",
-            )
-        if any(root.item for root in access.roots):
-            self._error(
-                "R010",
-                f"`{access.field}` belongs to an item of a repeated or map field, which is read-only",
-                access.span,
-                label="an item",
-                help="change fields outside of repeated and map fields",
-            )
-        member = self.needs.program.view(access.view).member(access.field)
-        assert member is not None, f"{access.view} has no {access.field}"
-        inner = _unwrapped(member.type)
-        if not isinstance(inner, SeqType | DictType | ViewType) or access.clears:
-            return
-        what = "sub-message" if isinstance(inner, ViewType) else "repeated or map field"
-        self._error(
-            "R010",
-            f"`{access.field}` is a {what}, which cannot be assigned",
-            access.span,
-            label="not a plain value",
-            help="assign its fields one by one",
-        )
-
     def _assigned(self, view: str) -> None:
         """What assigning needs: messages that agree on the fields, and options where one member ends the others."""
         bound = [b for (name, _), b in self.views.items() if name == view and b is not None]
         used, written = self.needs.fields(view), self.needs.written(view)
-        if written and len({self._form(b, used) for b in bound}) > 1:
+        whole = all({m.member.name for m in b.members} >= set(used) for b in bound)  # else that is told
+        if written and whole and len({self._form(b, used) for b in bound}) > 1:
             names = " and ".join(b.message for b in bound)
             self._error(
                 "R016",
@@ -444,11 +399,7 @@ class _Binder:
 
     def _form(self, bound: BoundView, used: Iterable[str]) -> tuple[object, ...]:
         known = {m.member.name: m.field for m in bound.members}
-        return tuple(
-            (known[name].kind, known[name].oneof != "", known[name].presence)
-            for name in used
-            if name in known
-        )
+        return tuple((known[name].kind, known[name].oneof != "", known[name].presence) for name in used)
 
     def _options(self, bound: BoundView, used: Iterable[str], written: frozenset[str]) -> None:
         touched = [m for m in bound.members if m.member.name in used and m.field.oneof]
@@ -512,10 +463,6 @@ def _inner(t: Type) -> Type:
             return item
         case _:
             return t
-
-
-def _unwrapped(t: Type) -> Type:
-    return t.item if isinstance(t, OptionType) else t
 
 
 def _described(f: ProtoField, service: ProtoService) -> str:

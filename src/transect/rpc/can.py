@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from transect.base.diagnostic import Diagnostics
 from transect.rpc.binding import Binding, BoundElement
-from transect.rpc.needs import headers_named, structs_made
+from transect.rpc.needs import structs_made
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +26,6 @@ def check(binding: Binding, carrier: Can, diagnostics: Diagnostics) -> None:
     """Report what the chain asks and the carrier cannot do."""
     for element in binding.elements:
         _verdicts(element, carrier, diagnostics)
-        _names(element, diagnostics)
-
-
-def _names(element: BoundElement, diagnostics: Diagnostics) -> None:
-    """HTTP/2 has lower case only, so that another name is never found, and what it guards is open."""
-    for name in headers_named(element.program):
-        assert isinstance(name.value, str), "a header's name is text"
-        if name.value != name.value.lower():
-            diagnostics.error(
-                "R022",
-                f'no header has the name "{name.value}"',
-                name.span,
-                label="not in lower case",
-                help=f'write "{name.value.lower()}"',
-            )
 
 
 def _verdicts(element: BoundElement, carrier: Can, diagnostics: Diagnostics) -> None:

@@ -9,7 +9,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from transect.base.render import render_text
@@ -56,10 +56,25 @@ def run(
                     if host.recording is not None:
                         host.record_stop()
         except EnvoyFailed as failed:
-            kept = Path.cwd() / "envoy.log"
-            with suppress(OSError):
-                shutil.copyfile(failed.log, kept)
-            raise EnvoyFailed(failed.why, kept) from failed
+            raise EnvoyFailed(failed.why, kept_log(failed.log, Path.cwd())) from failed
+
+
+def kept_log(log: Path, folder: Path) -> Path:
+    """Where Envoy's log can be read when its own folder is gone: `envoy.log`, or a new file where that is taken.
+
+    A name that is there is never written through: it may be a link to something else.
+    """
+    for number in range(1, 100):
+        kept = folder / (f"envoy-{number}.log" if number > 1 else "envoy.log")
+        try:
+            with log.open("rb") as source, kept.open("xb") as target:
+                shutil.copyfileobj(source, target)
+        except FileExistsError:
+            continue
+        except OSError:
+            break
+        return kept
+    return log
 
 
 def _host(name: str, running: Deployed, chain: ChainFile, sources: dict[str, str]) -> EnvoyHost:

@@ -265,3 +265,26 @@ def test_checking_a_chain_needs_no_grpc(folder: Path) -> None:
     )
     assert done.returncode == 0
     assert {"rich", "typer", "msgspec", "z3", "grpc", "google"} & set(done.stderr.split()) == set()
+
+
+LATE = """\
+from transect.rpc import Element, Forward, Message, Rpc, Verdict
+
+
+class Ask(Message):
+    user: str
+
+
+class Late(Element):
+    def response(self, rpc: Rpc[Ask]) -> Verdict:
+        if rpc.headers.get("X-User") is None:
+            rpc.msg.user = "nobody"
+        return Forward()
+"""
+
+
+def test_what_no_service_could_make_right_is_told_without_one(check: Run, folder: Path) -> None:
+    Path("late.py").write_text(LATE)
+    done = check("late.py", "--format", "json")
+    assert done.code == 1
+    assert [d["code"] for d in json.loads(done.out)] == ["R022", "R008"]

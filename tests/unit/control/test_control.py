@@ -187,6 +187,29 @@ def test_two_at_once_do_not_share_a_socket(runtime: Path) -> None:
     first.close()
 
 
+def test_of_many_at_once_one_gets_the_name_of_a_dead_one(runtime: Path) -> None:
+    places.make_folder()
+    path = runtime / "rpc-acl.sock"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+    for _ in range(20):  # each leaves what the next one finds
+        start, got = threading.Barrier(8), list[socket.socket | None]()
+
+        def one(start: threading.Barrier = start, got: list[socket.socket | None] = got) -> None:
+            start.wait(10)
+            got.append(server._listening(path))
+
+        threads = [threading.Thread(target=one) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        (winner,) = [made for made in got if made is not None]
+        assert places.is_live(path)
+        winner.close()
+
+
 def test_what_a_dead_process_left_is_taken_away(runtime: Path) -> None:
     places.make_folder()
     left = socket.socket(socket.AF_UNIX)

@@ -382,6 +382,19 @@ class P(Element):
     )
 
 
+def test_a_field_that_one_message_lacks_is_told_once() -> None:
+    text = """
+class Both(Message):
+    user: str
+
+class P(Element):
+    def request(self, rpc: Rpc[Both, Both]) -> Verdict:
+        rpc.msg.user = "x"
+        return Forward()
+"""
+    assert [line[:4] for line in said(text, ["Say"])] == ["R001"]
+
+
 def test_copies_of_state_that_no_carrier_keeps_are_refused() -> None:
     text = """
 class P(Element):

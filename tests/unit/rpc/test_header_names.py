@@ -10,7 +10,6 @@ from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.core.frontend import compile_text
 from transect.rpc.binding import bind
-from transect.rpc.can import ENVOY, check
 
 pytestmark = pytest.mark.needs("grpcio")
 
@@ -29,9 +28,7 @@ def told(name: str) -> str:
     compiled = compile_text(POLICY.format(name=name), "guard.py")
     assert compiled.programs, render_text(compiled.diagnostics, compiled.sources)
     diagnostics = Diagnostics()
-    binding = bind(compiled.programs, service("sample.Sample"), diagnostics)
-    assert binding is not None, render_text(diagnostics, compiled.sources)
-    check(binding, ENVOY, diagnostics)
+    bind(compiled.programs, service("sample.Sample"), diagnostics)
     return render_text(diagnostics, compiled.sources)
 
 
