@@ -169,7 +169,8 @@ class Headers:
     def get(self, side: int, name: str) -> str | None:
         if (side, name) in self._changed:
             return self._changed[side, name]
-        return next((value for key, value in reversed(self.received[side]) if key == name), None)
+        found = [value for key, value in self.received[side] if key == name]
+        return ",".join(found) if found else None  # gRPC's own rule
 
     def set(self, side: int, name: str, value: str) -> None:
         self._change(side, name, value)

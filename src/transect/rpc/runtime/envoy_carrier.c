@@ -89,6 +89,18 @@ static struct change *change_of(struct stream *s, enum ts_side side, ts_slice na
     return NULL;
 }
 
+/* By gRPC's own rule: who sends two values means what he means who sends "a,b".  Until the next question. */
+static ts_slice join(struct stream *s, enum envoy_headers map, struct envoy_buffer name, size_t many) {
+    struct envoy_buffer one;
+    s->joined.size = 0;
+    for (size_t i = 0; i < many; i++) {
+        if (!CALLBACK(http_get_header)(s->filter, map, name, &one, i, &many)) break;
+        if (i) bytes_add(&s->joined, ",", 1);
+        bytes_add(&s->joined, one.data, one.size);
+    }
+    return slice_of(s->joined.data, s->joined.size);
+}
+
 static int header_get(void *ctx, enum ts_side side, ts_slice name, ts_slice *value) {
     struct stream *s = ctx;
     int map = map_of(s, side);
@@ -99,8 +111,10 @@ static int header_get(void *ctx, enum ts_side side, ts_slice name, ts_slice *val
         *value = slice_of(c->text + c->name_size, c->value_size);
         return 1;
     }
-    if (!get(s->filter, (enum envoy_headers)map, buffer_of(name), &found)) return 0;
+    size_t many = 0;
+    if (!CALLBACK(http_get_header)(s->filter, (enum envoy_headers)map, buffer_of(name), &found, 0, &many) || !many) return 0;
     *value = slice_of(found.data, found.size);
+    if (many > 1) *value = join(s, (enum envoy_headers)map, buffer_of(name), many);
     return 1;
 }
 

@@ -43,6 +43,7 @@ static void free_stream(struct stream *s) {
     bytes_free(&s->request.out);
     bytes_free(&s->response.in);
     bytes_free(&s->response.out);
+    bytes_free(&s->joined);
     forget_changes(s);
     free(s->long_names);
     free(s->status_text);

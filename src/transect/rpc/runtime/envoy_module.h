@@ -86,6 +86,7 @@ struct stream {
     struct ts_rpc rpc;
     struct way request, response;
     struct change *changes;
+    struct bytes joined;   /* the answer about a header that came several times */
     int64_t began, deadline; /* ns; deadline 0: none */
     char *long_names;
     char *status_text;     /* encoded grpc-message of an end that is still to be sent */

@@ -82,6 +82,8 @@ static struct change **change_at(struct rpc_object *self, int side, ts_slice nam
     return at;
 }
 
+/* Values of one name are one text with commas between, by gRPC's own rule: who sends two means what he means who sends
+ * "a,b".  The answer is copied before anything else happens (ts_header_get), so all RPCs share the room for it. */
 static int carrier_header_get(void *ctx, enum ts_side side, ts_slice name, ts_slice *value) {
     struct rpc_object *self = ctx;
     struct change *changed = *change_at(self, (int)side, name);
@@ -90,7 +92,9 @@ static int carrier_header_get(void *ctx, enum ts_side side, ts_slice name, ts_sl
         return !changed->removed;
     }
     PyObject *all = self->metadata[side];
-    for (Py_ssize_t i = all ? PyTuple_GET_SIZE(all) : 0; i-- > 0;) { /* of several, the last */
+    struct memory *joined = &self->owner->joined;
+    int found = 0;
+    for (Py_ssize_t i = 0; i < (all ? PyTuple_GET_SIZE(all) : 0); i++) {
         PyObject *pair = PyTuple_GET_ITEM(all, i);
         if (!equals(PyTuple_GET_ITEM(pair, 0), name)) continue;
         Py_ssize_t size;
@@ -99,10 +103,18 @@ static int carrier_header_get(void *ctx, enum ts_side side, ts_slice name, ts_sl
             PyErr_Clear();
             return 0;
         }
-        *value = (ts_slice){(const uint8_t *)data, (uint32_t)size};
-        return 1;
+        if (found == 1) {
+            joined->size = 0;
+            append(joined, value->data, value->size);
+        }
+        if (found) {
+            append(joined, ",", 1);
+            append(joined, data, (size_t)size);
+        }
+        *value = found ? (ts_slice){joined->data, (uint32_t)joined->size} : (ts_slice){(const uint8_t *)data, (uint32_t)size};
+        found += found < 2;
     }
-    return 0;
+    return found > 0;
 }
 
 static void change_header(struct rpc_object *self, int side, ts_slice name, ts_slice value, int removed) {

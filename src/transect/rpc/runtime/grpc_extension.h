@@ -47,6 +47,7 @@ struct chain_object {
     struct ts_carrier carrier;
     PyObject *recorder, *tracer; /* callables or NULL */
     struct memory records, traces;
+    struct memory joined;        /* the answer to a question about a header that came several times */
     int busy;                    /* threads which hand records or traces to Python */
     int open;                    /* RPCs that have entered and not finished */
     unsigned long holder;        /* the thread which holds all hooks back; 0: none */

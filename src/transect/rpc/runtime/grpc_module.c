@@ -29,6 +29,7 @@ static void chain_dealloc(PyObject *object) {
     Py_XDECREF(self->tracer);
     PyMem_RawFree(self->records.data);
     PyMem_RawFree(self->traces.data);
+    PyMem_RawFree(self->joined.data);
     Py_TYPE(object)->tp_free(object);
 }
 
