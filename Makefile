@@ -2,6 +2,7 @@
 # One target per need; `make` lists them.  Everything lives in ./.venv and ~/.cache/transect, nothing else is touched.
 
 PYTHON       ?= python3
+PYTHON311    ?= python3.11
 FUZZ_SECONDS ?= 60
 ARGS         ?=
 
@@ -33,6 +34,7 @@ demo: $(READY)  ## the main jobs on real parts, no root needed
 	@$(BIN)/transect demo $(ARGS)
 
 test: $(READY) system  ## every test this machine allows; ARGS="tests/unit -k name" narrows it
+	@$(if $(filter all,$(REQUIRE)),sh tools/setup-vllm "$(PYTHON311)" || true)
 	@$(BIN)/python -m pytest $(ARGS); status=$$?; echo $$status > .venv/pytest-status; exit $$status
 
 lint: $(READY)  ## style, types, import arrows, documentation, licences
@@ -59,8 +61,8 @@ lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml
 system:  ## as root on Debian: install what packages.txt lists (SYSTEM=0 refrains)
 	@SYSTEM="$(SYSTEM)" sh tools/system
 
-setup-vllm:  ## the heavy engine of the llm stratum
-	@echo "transect: the vLLM engine belongs to the llm stratum, which is not part of this version yet" >&2; exit 3
+setup-vllm:  ## a CPU build of vLLM for the tests of the llm stratum (3.3 GB, Python 3.11)
+	@sh tools/setup-vllm "$(PYTHON311)"
 
 clean:  ## remove ./.venv and what tools left in the checkout; ~/.cache/transect stays
 	@rm -rf .venv .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache .benchmarks .coverage htmlcov build dist
