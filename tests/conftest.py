@@ -8,6 +8,7 @@ part that takes half as long again as its share of the CI budget.
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -143,6 +144,9 @@ class Ledger:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts its background jobs with SIGINT ignored, and so would be all that tests start and then interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "part(name): the part a test belongs to, where its path does not say")
     config.addinivalue_line("markers", "needs(name, …): what the test needs from the machine; tests/parts.py")
     config.pluginmanager.register(Ledger(), "ledger")

@@ -78,6 +78,7 @@ def running() -> Iterator[list[subprocess.Popen[str]]]:
                     process.wait(15)
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
 
 
 def run_section(blocks: list[Block], folder: Path) -> int:
