@@ -368,7 +368,7 @@ class _Element:
         struct = self.code.struct(view)
         params = (c.Var("step", c.pointer("ts_step", True)), _void("found", const=True))
         arena = c.address(c.arrow(c.arrow(STEP, "call"), "arena"))
-        made = c.Var("v", c.Pointer(struct), c.call("ts_zeroed", arena, c.SizeOf(struct)))
+        made = c.Var("v", c.Pointer(struct), c.call("ts_take_zeroed", arena, c.SizeOf(struct)))
 
         def fill(message: str) -> c.Stmt:
             empty = c.address(c.name(f"empty_{self.chain.scanners.names[message]}"))

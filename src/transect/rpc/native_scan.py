@@ -350,7 +350,7 @@ class Scanners:
         struct = self.struct(slot.inner)
         held = c.arrow("m", value_name(slot))
         if self.boxed(plan, slot):
-            begun = c.assign(held, c.call("ts_zeroed", c.arrow("c", "arena"), c.SizeOf(struct)))
+            begun = c.assign(held, c.call("ts_take_zeroed", c.arrow("c", "arena"), c.SizeOf(struct)))
         elif slot.field.oneof:
             begun = c.assign(held, c.Compound(struct, c.braces(c.ZERO)))
         else:

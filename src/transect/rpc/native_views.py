@@ -340,7 +340,7 @@ class ViewCode:
     ) -> list[c.Stmt]:
         option = isinstance(member.member.type, OptionType)
         at = c.Member(place, "value") if option else place
-        made = c.assign(at, c.call("ts_zeroed", ARENA, c.SizeOf(self.struct(member.view))))
+        made = c.assign(at, c.call("ts_take_zeroed", ARENA, c.SizeOf(self.struct(member.view))))
         fill = self.fill_name(member.view, slot.inner)
         filled = c.Do(c.call(fill, at, self.scanners.inner(plan, slot), ARENA))
         if option:
@@ -380,10 +380,10 @@ class ViewCode:
         struct = self.scanners.struct(message)
         one = c.name("one")
         return [
-            c.Var("one", c.Pointer(struct), c.call("ts_zeroed", ARENA, c.SizeOf(struct))),
+            c.Var("one", c.Pointer(struct), c.call("ts_take_zeroed", ARENA, c.SizeOf(struct))),
             c.Var("w", c.StructType("ts_cursor"), c.call("ts_cursor", content, ARENA)),
             c.Do(c.call(f"scan_{self.scanners.names[message]}", one, c.address(c.name("w")))),
-            c.assign(target, c.call("ts_zeroed", ARENA, c.SizeOf(self.struct(view)))),
+            c.assign(target, c.call("ts_take_zeroed", ARENA, c.SizeOf(self.struct(view)))),
             c.Do(c.call(self.fill_name(view, message), target, one, ARENA)),
         ]
 
@@ -491,7 +491,7 @@ class ViewCode:
     def _appear(self, plan: Plan, slot: Slot) -> Iterator[c.Stmt]:
         struct, held = self.scanners.struct(slot.inner), c.arrow(M, value_name(slot))
         if self.scanners.boxed(plan, slot):
-            yield c.assign(held, c.call("ts_zeroed", ARENA, c.SizeOf(struct)))
+            yield c.assign(held, c.call("ts_take_zeroed", ARENA, c.SizeOf(struct)))
         else:
             yield c.assign(held, c.Compound(struct, c.braces(c.ZERO)))
         yield c.assign(c.arrow(M, pieces_name(slot)), c.Compound(c.StructType("ts_pieces"), c.braces(c.NULL)))

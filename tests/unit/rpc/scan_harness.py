@@ -120,7 +120,7 @@ def _edit_case(s: Scanners, plan: Plan, slot: Slot) -> str:
     held = f"m->{value_name(slot)}"
     if slot.nested:
         fresh = (
-            f"{held} = ts_zeroed(arena, sizeof *{held});"
+            f"{held} = ts_take_zeroed(arena, sizeof *{held});"
             if s.boxed(plan, slot)
             else f"{held} = (struct {s.names[slot.inner]}){{0}};"
         )

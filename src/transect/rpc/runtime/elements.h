@@ -229,7 +229,7 @@ static bool ts_take_message(struct ts_call *call, struct ts_passing *passing, ts
     if (data.size > TS_MAX_FIELD) { /* protobuf has no larger ones, and what counts bytes here counts to 4 GiB */
         return false;
     }
-    passing->found = ts_zeroed(&call->arena, passing->root->size);
+    passing->found = ts_take_zeroed(&call->arena, passing->root->size);
     struct ts_cursor c = ts_cursor(data, &call->arena);
     return passing->root->scan(passing->found, &c);
 }

@@ -37,7 +37,7 @@ TS_INLINE bool ts_malformed(struct ts_cursor *c)
     return false;
 }
 
-TS_INLINE void *ts_zeroed(struct ts_arena *arena, size_t size)
+TS_INLINE void *ts_take_zeroed(struct ts_arena *arena, size_t size)
 {
     return memset(ts_take(arena, size), 0, size);
 }
