@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +20,7 @@ from transect.rpc.grpcio.ending import DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN,
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.server import (
+    ATTACH_FIRST,
     Handlers,
     Serving,
     Stop,
@@ -34,10 +36,25 @@ from transect.rpc.grpcio.steps import NS
 log = logging.getLogger(__name__)
 
 
+def _serves(server: Any) -> bool:
+    """Whether services have been added.  Python's side does not keep them, and Cython's has no way to ask; but it holds
+    them where the collector looks."""
+    held = gc.get_referents(getattr(server, "_server", None))
+    found = [item for known in held if isinstance(known, list | dict) for item in _items(known)]
+    return any(isinstance(item, grpc.GenericRpcHandler | grpc.RpcMethodHandler) for item in found)
+
+
+def _items(known: list[Any] | dict[Any, Any]) -> list[Any]:
+    return list(known.values()) if isinstance(known, dict) else known
+
+
 class Server(aio.Server):
     """`inner` with a chain in front of the methods which it covers."""
 
     def __init__(self, inner: aio.Server, carried: Carried) -> None:
+        """Raises ValueError when services were added before: they would stand beside the chain, not behind it."""
+        if _serves(inner):
+            raise ValueError(ATTACH_FIRST)
         self._inner = inner
         self._carried = carried
 

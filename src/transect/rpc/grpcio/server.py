@@ -27,6 +27,9 @@ NEAR = (
 )
 
 
+ATTACH_FIRST = "attach the chain first, then add services to what `attach` returns"
+
+
 class Handlers(grpc.GenericRpcHandler):
     """Wraps what another finds."""
 
@@ -56,7 +59,7 @@ class Server(grpc.Server):
         state = getattr(inner, "_state", None)
         for known in ("generic_handlers", "registered_method_handlers"):
             if getattr(state, known, None):
-                raise ValueError("attach the chain first, then add services to what `attach` returns")
+                raise ValueError(ATTACH_FIRST)
         self._inner = inner
         self._carried = carried
 

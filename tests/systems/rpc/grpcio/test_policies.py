@@ -171,6 +171,28 @@ def test_services_added_before_the_chain_are_not_left_beside_it(native: bool) ->
             rpc.attach(made, [Guard()], service=pb2, native=native)
 
 
+def test_nor_on_an_asyncio_server(native: bool) -> None:
+    pb2, pb2_grpc = modules()
+
+    async def attach_late(add: Any) -> None:
+        made = aio.server()
+        rpc.attach(made, [Guard()], service=pb2, native=native)  # nothing is added yet
+        add(made)
+        with pytest.raises(ValueError, match="attach the chain first"):
+            rpc.attach(made, [Guard()], service=pb2, native=native)
+
+    def generic(made: Any) -> None:
+        handler: Any = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+        made.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("demo.Echo", {"Say": handler}),))
+
+    def registered(made: Any) -> None:
+        handler: Any = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+        made.add_registered_method_handlers("demo.Echo", {"Say": handler})
+
+    for add in (lambda made: pb2_grpc.add_EchoServicer_to_server(servicer(), made), generic, registered):
+        asyncio.run(attach_late(add))
+
+
 def test_the_objects_given_are_where_the_chain_begins_and_stay_as_they_are(port: int, native: bool) -> None:
     guard = Guard(allowed={"alice": True})
     stub, chain = attached(port, [guard], native)
