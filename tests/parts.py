@@ -49,6 +49,8 @@ def part_of(path: Path) -> str:
     for word in (*path.parent.parts, *path.stem.split("_")):
         if word in PARTS:
             return word
+        if word == "vm":  # the machines of the cpu and memory strata
+            return "cpu"
     return "core"
 
 
@@ -139,6 +141,15 @@ def root() -> int:
     return 0
 
 
+def vm() -> object:
+    """The kernel that throw-away machines boot: fetched once, then from the cache."""
+    from transect.vm import find
+    from transect.vm.machine import qemu, virtiofsd
+
+    qemu(), virtiofsd()
+    return find()
+
+
 NEEDS: dict[str, Callable[[], object]] = {
     "gcc": program("gcc", "apt-get install gcc"),
     "g++": program("g++"),
@@ -153,6 +164,7 @@ NEEDS: dict[str, Callable[[], object]] = {
     "python-headers": python_headers,
     "envoy": envoy,
     "root": root,
+    "vm": vm,
 }
 
 

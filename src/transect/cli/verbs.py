@@ -2,7 +2,8 @@
 """The verbs: which there are, in which order and under which heading the help lists them, and where each one is.
 
 A verb is a function in a file of its own: its signature is its options, its docstring its help, and it returns its exit
-code.  A file is imported when its verb is wanted (and for the list in `--help`), so it must be cheap to import.
+code.  A file is imported when its verb is wanted (and for the list in `--help`), so it must be cheap to import.  Verbs
+that are the same in every stratum are made for each by `live/`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ class Verb:
 
     heading: str
     module: str
+    stratum: str = ""  # the module's function makes the verb for this one; empty: it is the verb
     settings: Mapping[str, object] = field(default_factory=dict)  # of the parser of command lines
 
     @property
@@ -37,14 +39,18 @@ POLICIES, UNDERSTAND, STRATA, MACHINE = "Policies", "Look closer", "Strata", "Th
 
 FORCE, LIVE = "In force", "While it runs"
 
+
+def _live(stratum: str, *names: str) -> dict[str, Verb | Group]:
+    """Verbs that reach what runs."""
+    return {name: Verb(LIVE, f"live.{name}", stratum) for name in names}
+
+
 RPC = Group(
     STRATA,
     "Application networks: policies which process RPCs, in gRPC libraries and in Envoy.",
     {
         "run": Verb(FORCE, "rpc.run"),
-        "status": Verb(LIVE, "rpc.status"),
-        "set": Verb(LIVE, "rpc.set"),
-        "record": Verb(LIVE, "rpc.record"),
+        **_live("rpc", "status", "set", "record", "upgrade"),
     },
 )
 
@@ -62,5 +68,6 @@ TRANSECT = Group(
         "doctor": Verb(MACHINE, "doctor"),
         "demo": Verb(MACHINE, "demo"),
         "bench": Verb(MACHINE, "bench"),
+        "vm": Verb(MACHINE, "vm"),
     },
 )

@@ -69,6 +69,8 @@ This machine:
   demo     Show the main job of each stratum on real parts: no root, nothing
            left behind.
   bench    Measure the claims of the checkout's benchmarks on this machine.
+  vm       Run a command in a throw-away machine with a recent kernel; its exit
+           code is the command's.
 
 Options:
   --version             Show which transect this is.

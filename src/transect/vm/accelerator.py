@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hardware virtualisation where it works.  A /dev/kvm that opens proves little: nested, it may not boot a stock kernel.
+
+So the first boot tries, and what came of it is remembered until the host itself boots again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from transect.vm.kernel import default_cache
+from transect.vm.machine import Accelerator, Setup
+
+KVM = Path("/dev/kvm")
+KVM_READY_S = 8.0  # a kernel under KVM answers within one
+Boot = Callable[[Accelerator, float], None]
+
+
+def choose(setup: Setup, boot: Boot, ready_s: float, say: Callable[[str], None]) -> Accelerator:
+    """Boot with the best accelerator that works, and return which.  Raises what the last `boot` raised."""
+    from transect.vm.vm import VmError
+
+    if setup.accelerator != "auto":
+        boot(setup.accelerator, ready_s)
+        return setup.accelerator
+    if os.access(KVM, os.R_OK | os.W_OK) and not _failed_before(setup):
+        try:
+            boot("kvm", min(KVM_READY_S, ready_s))
+            return "kvm"
+        except VmError:
+            _remember_failure(setup)
+            say("KVM does not boot this kernel here; the machine is emulated")
+    boot("tcg", ready_s)
+    return "tcg"
+
+
+def _note(setup: Setup) -> Path:
+    return default_cache() / "no-kvm" / setup.kernel.release
+
+
+def _host_boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _failed_before(setup: Setup) -> bool:
+    note = _note(setup)
+    return note.is_file() and note.read_text().strip() == _host_boot()
+
+
+def _remember_failure(setup: Setup) -> None:
+    note = _note(setup)
+    note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    note.write_text(_host_boot() + "\n")

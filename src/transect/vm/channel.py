@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames between the host and the agent in a machine:
+length, job, kind, payload; `runtime/agent.py` has the other end.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+HEAD = struct.Struct("<IIB")
+
+
+class Kind(IntEnum):
+    """Below 16 from the host, the others from the machine."""
+
+    START = 1  # JSON: argv, cwd, env, input
+    INPUT = 2  # bytes for stdin; none: it ends
+    SIGNAL = 3  # one byte, to the job's process group
+    OFF = 4
+    READY = 16  # JSON: release, python, cpus
+    OUT = 17
+    ERR = 18
+    EXIT = 19  # i32: the exit code, or minus the signal
+    REFUSED = 20  # JSON: code, reason: the command could not be started
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    job: int  # 0: the machine itself
+    kind: Kind
+    payload: bytes
+
+
+def send(channel: socket.socket, job: int, kind: Kind, payload: bytes = b"") -> None:
+    channel.sendall(HEAD.pack(len(payload), job, kind) + payload)
+
+
+def frames(channel: socket.socket) -> Iterator[Frame]:
+    """What arrives, until the machine is off."""
+    while head := _exactly(channel, HEAD.size):
+        length, job, kind = HEAD.unpack(head)
+        payload = _exactly(channel, length)
+        if len(payload) < length:
+            return
+        yield Frame(job, Kind(kind), payload)
+
+
+def _exactly(channel: socket.socket, length: int) -> bytes:
+    got = bytearray()
+    while len(got) < length:
+        try:
+            data = channel.recv(length - len(got))
+        except ConnectionError:
+            data = b""
+        if not data:
+            return b""
+        got += data
+    return bytes(got)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which kernel a machine boots: the newest of Debian's that fits, kept in the cache, or the user's own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from transect.base.unavailable import Unavailable
+from transect.vm import image
+from transect.vm.packages import OWN_KERNEL, Archive, Package
+
+CLOUD = re.compile(r"(?P<version>\d+(?:\.\d+)+)\+deb\d+-cloud-amd64")
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel that machines boot."""
+
+    release: str  # 7.3.4+deb13-cloud-amd64; of a user's own, the name of its file
+    elf: Path  # starts at once, at the addresses it was linked for
+    compressed: Path | None  # the same as it is shipped: unpacks itself, and shuffles where it lies
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        match = re.match(r"\d+(?:\.\d+)+", self.release)
+        return tuple(int(number) for number in match[0].split(".")) if match else ()
+
+
+def default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transect" / "vm"
+
+
+def find(
+    version: str = "", *, cache: Path | None = None, say: Callable[[str], None] = lambda _: None
+) -> Kernel:
+    """The newest kernel of the cache whose version begins with `version`; without one, the archive's newest that does.
+
+    `7.3`, `7.3.4` and a whole release are versions.  Nothing is asked of the network while the cache has an answer.
+    Raises `Unavailable`: no such kernel, no network, not a Debian system.
+    """
+    cache = cache or default_cache()
+    if known := [kernel for kernel in cached(cache) if fits(kernel.release, version)]:
+        return known[-1]
+    with _locked(cache):
+        if known := [kernel for kernel in cached(cache) if fits(kernel.release, version)]:
+            return known[-1]  # another of us was faster
+        return fetch(version, cache, say)
+
+
+def own(path: Path, cache: Path | None = None) -> Kernel:
+    """A kernel of the user's: an ELF file, or a compressed image, whose content is unpacked into the cache."""
+    data = path.read_bytes()
+    if image.is_elf(data):
+        return Kernel(path.name, path, None)
+    try:
+        unpacked = image.unpack(data)
+    except image.NotAKernel as reason:
+        raise Unavailable(str(path), str(reason), "give the vmlinuz or vmlinux of an x86-64 kernel") from None
+    import hashlib
+
+    folder = (cache or default_cache()) / "own" / hashlib.sha256(data).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write(folder / "vmlinux", unpacked)
+    return Kernel(path.name.removeprefix("vmlinuz-"), folder / "vmlinux", path)
+
+
+def cached(cache: Path) -> list[Kernel]:
+    """The kernels that are there already, oldest first."""
+    kernels = [
+        Kernel(file.parent.name, file, file.with_name("vmlinuz")) for file in cache.glob("kernels/*/vmlinux")
+    ]
+    return sorted(kernels, key=lambda kernel: kernel.version)
+
+
+def fits(release: str, version: str) -> bool:
+    """Whole numbers are compared: 7.1 is not the beginning of 7.13."""
+    return not version or release == version or re.match(re.escape(version) + r"[.+-]", release) is not None
+
+
+def fetch(version: str, cache: Path, say: Callable[[str], None]) -> Kernel:
+    """The newest fitting kernel of Debian's archive, into the cache."""
+    archive = Archive(_folder(cache / "apt"))
+    say("looking for a kernel in Debian's archive")
+    fitting = [package for package in archive.packages() if fits(package.release, version)]
+    if not fitting:
+        raise Unavailable(f"kernel {version}", "Debian's archive has none of that version", OWN_KERNEL)
+    package: Package = fitting[-1]
+    say(f"fetching {package.name} (some 14 MB, once)")
+    compressed = archive.image(package)
+    folder = _folder(cache / "kernels" / package.release)
+    _write(folder / "vmlinuz", compressed)
+    _write(folder / "vmlinux", image.unpack(compressed))
+    return Kernel(package.release, folder / "vmlinux", folder / "vmlinuz")
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all: a machine never boots half a kernel."""
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    part.replace(path)
+
+
+@contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    with open(_folder(cache) / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
