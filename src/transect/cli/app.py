@@ -82,6 +82,8 @@ class Verbs(pages.Group):
 
 def _verb(name: str, verb: Verb) -> Any:
     function = getattr(importlib.import_module(f"transect.cli.{verb.module}"), verb.function)
+    if verb.stratum:
+        function = function(verb.stratum)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     alone.command(name, cls=pages.Command, context_settings=SETTINGS | dict(verb.settings))(function)
     return typer.main.get_command(alone)

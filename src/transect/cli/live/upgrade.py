@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect STRATUM upgrade`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transect.cli.control import instance, lines, show
+from transect.cli.exits import Exit
+from transect.cli.failure import usage
+
+
+def upgrade(stratum: str) -> Callable[..., int]:
+    """The verb of a stratum."""
+
+    def upgrade(
+        policy: Annotated[Path, typer.Argument(metavar="FILE", help="The new version.")],
+        name: Annotated[
+            str | None,
+            typer.Argument(metavar="NAME", show_default=False, help="The instance; needed when several run."),
+        ] = None,
+        no_return: Annotated[
+            bool,
+            typer.Option(
+                "--no-return", help="Also when the old version could not take the state back by itself."
+            ),
+        ] = False,
+    ) -> int:
+        """Put a new version in the place of the one that runs, its state kept.
+
+        State goes over by name and type, or as the new version's `migrate` says; what cannot is refused, and the old
+        version goes on. It also goes on when the new one does not load.
+        """
+        if not policy.exists():
+            return usage(f"no such file: {policy}")
+
+        def ask() -> int:
+            answer = instance(stratum, name).upgrade(policy, automatic_return=not no_return)
+            print("\n".join(lines(answer)))
+            return Exit.DONE
+
+        return show(ask)
+
+    return upgrade
