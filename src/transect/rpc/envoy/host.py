@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from transect.base.unavailable import Unavailable
+from transect.control import params
 from transect.control.protocol import Refused
 from transect.core.schema import schema
-from transect.rpc import params
 from transect.rpc.binding import Binding
 from transect.rpc.envoy.control import Control, ControlError
 from transect.rpc.envoy.recording import Recording

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transect.base.unavailable import Unavailable
+from transect.control import params
 from transect.control.protocol import Refused
 from transect.core.schema import schema
-from transect.rpc import params
 
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attached import Attached

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Setting parameters of a running chain: which one is meant, and the state with the new value."""
+"""Setting parameters of what runs: which one is meant, and the state with the new value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transect.core.spelled import parse_value, show_value
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter of one element of a chain."""
+    """A parameter of one of the policies that run."""
 
     element: int
     program: Program
@@ -39,7 +39,7 @@ class Param:
         """What makes of a state image the one with the value; `seen` gets the value before."""
 
         def change(image: bytes) -> bytes:
-            # RPCs stand still meanwhile.  Only what comes before the field is read, which is little where parameters
+            # Handlers stand still meanwhile.  Only what comes before the field is read, which is little where parameters
             # come first.
             reader = Reader(image)
             for f in stored(self.program.state):
@@ -64,7 +64,7 @@ class Param:
 
 
 def find(programs: Sequence[Program], name: str) -> Param:
-    """The parameter `limit`, or `Acl.limit` where several elements have one.  Raises `Refused`."""
+    """The parameter `limit`, or `Acl.limit` where several policies have one.  Raises `Refused`."""
     owner, _, field = name.rpartition(".")
     params = [Param(i, p, f) for i, p in enumerate(programs) for f in p.state if f.kind is FieldKind.PARAM]
     found = [p for p in params if p.field.name == field and owner in ("", p.program.name)]
@@ -73,7 +73,7 @@ def find(programs: Sequence[Program], name: str) -> Param:
         return found[0]
     if found:
         raise Refused(
-            f"several elements have `{field}`",
+            f"several policies have `{field}`",
             f"say which: {', '.join(n for n in names if n.endswith('.' + field))}",
         )
     close = closest(name, [*names, *(p.field.name for p in params)])

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import pytest
 
+from transect.control.params import find
 from transect.control.protocol import Refused
 from transect.core.frontend import compile_text
 from transect.core.interp import Instance
 from transect.core.ir import Program
-from transect.rpc.params import find
 
 POLICY = """
 from enum import IntEnum
@@ -56,7 +56,7 @@ def test_a_parameter_is_found_by_its_name_or_with_its_policys(programs: tuple[Pr
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("limit", "several elements have `limit`"),
+        ("limit", "several policies have `limit`"),
         ("First.limits", "no parameter `First.limits`"),
         ("count", "no parameter `count`"),
         ("First.seen", "no parameter `First.seen`"),
