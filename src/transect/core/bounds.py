@@ -154,8 +154,10 @@ class Bounds:
                 return Bound.of(bound)
             case ir.OverState(field=name):
                 match self._fields[name].type:
-                    case TableType(capacity=n) | ArrayType(length=n):
+                    case TableType(most=int(n)) | ArrayType(length=n):
                         return Bound.of(n)
+                    case TableType():
+                        return Bound.elements(name)
                     case t:
                         raise AssertionError(f"a loop over state of type {t}")
             case ir.OverValue(value=value):

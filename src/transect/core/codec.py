@@ -346,8 +346,8 @@ class Reader:
 
 def _check_entries(t: TableType, pairs: list[tuple[Any, Any]]) -> None:
     keys = [key for key, _ in pairs]
-    if len(keys) > t.capacity:
-        raise CodecError(f"{len(keys)} entries, where the capacity is {t.capacity}")
+    if t.most is not None and len(keys) > t.most:
+        raise CodecError(f"{len(keys)} entries, where the capacity is {t.most}")
     if len(set(keys)) < len(keys):
         raise CodecError("a key occurs twice")
     if t.kind is TableKind.ORDERED and any(a > b for a, b in itertools.pairwise(keys)):

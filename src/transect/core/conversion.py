@@ -73,7 +73,7 @@ def relation(old: Type, new: Type) -> Relation:
         case TableType(), TableType() if old.kind is new.kind:
             return _all(
                 [
-                    _sized(old.capacity, new.capacity, "entries", Change.SMALLER),
+                    _room(old, new),
                     relation(old.key, new.key),
                     relation(old.value, new.value),
                 ]
@@ -100,6 +100,11 @@ def _sized(old: int, new: int, unit: str, smaller: Change) -> Relation:
     if old == new:
         return SAME
     return Relation(Change.WIDER if new > old else smaller, f"{old} {unit} became {new}")
+
+
+def _room(old: TableType, new: TableType) -> Relation:
+    """One kept by client cannot fill: its number is a hint."""
+    return SAME if new.most is None else _sized(old.capacity, new.capacity, "entries", Change.SMALLER)
 
 
 def _members(old: EnumType, new: EnumType) -> Relation:
@@ -151,9 +156,8 @@ def converted(value: Any, old: Type, new: Type) -> Any:
         case OptionType(item=a), OptionType(item=b):
             return None if value is None else converted(value, a, b)
         case TableType(), TableType():
-            _fitting(
-                len(value) <= new.capacity, value, f"{len(value)} entries do not fit into {new.capacity}"
-            )
+            fits = new.most is None or len(value) <= new.most
+            _fitting(fits, value, f"{len(value)} entries do not fit into {new.most}")
             return [(converted(k, old.key, new.key), converted(v, old.value, new.value)) for k, v in value]
         case ArrayType(), ArrayType():
             return _array(value, old, new)

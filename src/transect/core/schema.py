@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from transect.core.codec import Slot, decode, encode, stored
 from transect.core.interp import Instance
 from transect.core.ir import FieldKind, Program, StateField
 from transect.core.type_json import SchemaError, type_from_json, type_json
-from transect.core.types import DEFAULT_OPTIONS, Options, Sync, Type
+from transect.core.types import DEFAULT_OPTIONS, Options, Sync, TableType, Type
 
 VERSION = 1
 
@@ -54,7 +54,7 @@ class Schema:
     @cached_property
     def hash(self) -> str:
         """Of everything that decides the layout and the meaning of an image: 32 hexadecimal digits."""
-        layout = [{k: v for k, v in _field_json(f).items() if k != "start"} for f in self.fields]
+        layout = [{k: v for k, v in _field_json(_laid_out(f)).items() if k != "start"} for f in self.fields]
         return hashlib.sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()[:32]
 
     def field(self, name: str) -> SchemaField | None:
@@ -102,6 +102,13 @@ def schema(program: Program) -> Schema:
             for f in stored(program.state)
         ),
     )
+
+
+def _laid_out(f: SchemaField) -> SchemaField:
+    """The field without what says nothing of its layout: the hint of a table that is kept by client."""
+    if isinstance(f.type, TableType) and f.type.most is None:
+        return replace(f, type=replace(f.type, capacity=0))
+    return f
 
 
 def _field_json(f: SchemaField) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 """State that holds more than one value, in Python: what the interpreter and emitted Python keep it in.
 
 A store changes everything it should or nothing: a new key in a full table, or a text beyond its bound (in the key or
-anywhere in the value), leaves all as it was and adds one to `overflow`.  A key takes its storage type wherever it
-meets a table, so a `u8` key 300 is 44 everywhere.  Structs go in and come out as copies.
+anywhere in the value), leaves all as it was and adds one to `overflow`.  A table kept by client is never full.  A key
+takes its storage type wherever it meets a table, so a `u8` key 300 is 44 everywhere.  Structs go in and come out as
+copies.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ BUCKETS = 64  # of a histogram
 class Table:
     """`table(n)`: iterated in order of insertion."""
 
-    def __init__(self, key: Type, value: Type, capacity: int) -> None:
-        self.capacity = capacity  # entries
+    def __init__(self, key: Type, value: Type, capacity: int | None) -> None:
+        self.capacity = capacity  # entries; None: one for each client, as many as there are
         self.overflow = 0  # stores that found no room
         self._entries: dict[Any, Any] = {}
         self._key = storer(key)
@@ -74,7 +75,8 @@ class Table:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({dict(self.entries())!r}, capacity={self.capacity})"
+        room = "" if self.capacity is None else f", capacity={self.capacity}"
+        return f"{type(self).__name__}({dict(self.entries())!r}{room})"
 
     # --- writing
 
@@ -89,7 +91,7 @@ class Table:
         return True
 
     def _room(self, key: Any) -> bool:
-        return key in self._entries or len(self._entries) < self.capacity
+        return self.capacity is None or key in self._entries or len(self._entries) < self.capacity
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.put(key, value)
@@ -120,7 +122,7 @@ class Tally(Table):
     """`tally(n)`: an absent key reads 0.  A stored 0 keeps its place and counts as present for `in`; iteration, `len`
     and equality skip it."""
 
-    def __init__(self, key: Type, value: Type, capacity: int) -> None:
+    def __init__(self, key: Type, value: Type, capacity: int | None) -> None:
         super().__init__(key, value, capacity)
         self._zero = zero(value)
 
@@ -163,7 +165,7 @@ class Lru(Table):
         stored = super().put(key, value)
         if stored:
             self._touch(self._at(key))
-        if len(self._entries) > self.capacity:
+        if self.capacity is not None and len(self._entries) > self.capacity:
             del self._entries[next(iter(self._entries))]
         return stored
 
@@ -174,7 +176,7 @@ class Lru(Table):
 class Ordered(Table):
     """`ordered(n)`: iterated by ascending key."""
 
-    def __init__(self, key: Type, value: Type, capacity: int) -> None:
+    def __init__(self, key: Type, value: Type, capacity: int | None) -> None:
         super().__init__(key, value, capacity)
         self._sorted: list[Any] = []
 
@@ -297,7 +299,7 @@ class Histogram:
         self.buckets[bucket] = wrap_u64(self.buckets[bucket] + 1)
 
 
-KINDS: dict[TableKind, Callable[[Type, Type, int], Table]] = {
+KINDS: dict[TableKind, Callable[[Type, Type, int | None], Table]] = {
     TableKind.TABLE: Table,
     TableKind.TALLY: Tally,
     TableKind.LRU: Lru,
@@ -310,8 +312,8 @@ Many = Table | Array | Counter | Histogram
 def empty(t: TableType | ArrayType | CounterType | HistogramType) -> Many:
     """State of that type as it is at first."""
     match t:
-        case TableType(kind=kind, key=key, value=value, capacity=capacity):
-            return KINDS[kind](key, value, capacity)
+        case TableType(kind=kind, key=key, value=value, most=most):
+            return KINDS[kind](key, value, most)
         case ArrayType(item=item, length=length):
             return Array(item, length)
         case CounterType():

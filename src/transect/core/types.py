@@ -154,7 +154,16 @@ class TableType:
     kind: TableKind
     key: Type
     value: Type
-    capacity: int  # entries
+    capacity: int  # entries; a hint, where clients are the keys
+
+    @property
+    def most(self) -> int | None:
+        """How many entries there may be; None: one for each client, and it cannot fill.
+
+        What is kept by a stratum's own identity lives with whoever that is.  An `lru` evicts, whatever its keys are.
+        """
+        grows = isinstance(self.key, KeyType) and self.kind is not TableKind.LRU
+        return None if grows else self.capacity
 
 
 @node

@@ -237,9 +237,8 @@ def old_state_faults(program: Program, old: Schema) -> tuple[str, ...]:
         found = old.field(name)
         if found is None:
             faults.append(f"the stored state has no `{name}`")
-        elif found.type != f.type:
-            reason = relation(found.type, f.type).reason
-            faults.append(f"the stored `{name}` is another: {reason}")
+        elif (is_now := relation(found.type, f.type)).change is not Change.SAME:
+            faults.append(f"the stored `{name}` is another: {is_now.reason}")
     return tuple(faults)
 
 

@@ -119,6 +119,16 @@ def intrinsic(*, effect: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return mark
 
 
+def ends(parameter: str, /) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Mark a hook after which a client or task is no more (used by strata and shapes): whatever tables hold under that
+    parameter is dropped when the hook returns, also when a policy has its own."""
+
+    def mark(function: Callable[P, R]) -> Callable[P, R]:
+        return function
+
+    return mark
+
+
 def nonempty(given: str, /) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Mark a hook which is called only while the given field (`waiting`) is not empty (used by strata and shapes)."""
 

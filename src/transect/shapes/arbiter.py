@@ -11,7 +11,7 @@
 
 from collections.abc import Sequence
 
-from transect.lang import Key, Policy, drop, given, nonempty
+from transect.lang import Key, Policy, drop, ends, given, nonempty
 
 
 class Client(Key):
@@ -37,6 +37,7 @@ class Arbiter(Policy):
     def leave(self, client: Client, /) -> None:
         """The client has no work waiting any more."""
 
+    @ends("client")
     def forget(self, client: Client, /) -> None:
-        """The client goes: it has no work, and nothing is lost by forgetting it."""
+        """The client goes: it has no work, and nothing is lost.  What tables hold under it is dropped afterwards."""
         drop(client)

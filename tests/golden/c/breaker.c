@@ -76,13 +76,13 @@ struct breaker_verdict breaker_request(struct breaker_state *self, struct breake
     return (struct breaker_verdict){0, {.forward = (struct breaker_forward){(struct breaker_option_int){0}, (struct breaker_option_text){0}}}};
 }
 
-#line 167 "transect/rpc/hooks.py"
+#line 177 "transect/rpc/hooks.py"
 struct breaker_verdict breaker_response(struct breaker_state *self, struct breaker_local *local, struct ts_call *call, struct breaker_rpc_any_any *rpc) {
     (void)self;
     (void)local;
     (void)call;
     (void)rpc;
-#line 169 "transect/rpc/hooks.py"
+#line 179 "transect/rpc/hooks.py"
     return (struct breaker_verdict){0, {.forward = (struct breaker_forward){(struct breaker_option_int){0}, (struct breaker_option_text){0}}}};
 }
 
@@ -182,10 +182,12 @@ int breaker_load(struct breaker_state *self, const uint8_t *image, size_t size) 
     struct ts_reader in = {image, size, false};
     breaker_fill(fresh, &in);
     bool good = !in.bad && in.left == 0;
-    if (good) {
-        *self = *fresh;
+    if (!good) {
+        breaker_free(fresh);
+        return -1;
     }
-    breaker_free(fresh);
-    return good ? 0 : -1;
+    *self = *fresh;
+    TS_RELEASE(fresh);
+    return 0;
 }
 

@@ -21,13 +21,13 @@ TS_INLINE bool fair_share_served_put(struct fair_share_served_table *table, uint
 }
 
 TS_INLINE void fair_share_served_moved(struct fair_share_state *self, uint64_t client, int64_t *entry) {
-    uint32_t slot = TS_SLOT(&self->served, entry);
-    if (self->served_heap.place[slot] != 0) {
+    uint32_t slot = fair_share_served_table_number(entry) * 2;
+    if (fair_share_served_heap_has(&self->served_heap, slot)) {
         fair_share_served_heap_change(&self->served_heap, slot, *entry);
     } else {
         uint32_t number = fair_share_waiting_table_lookup(&self->waiting, client, (uint32_t)client);
         if (number != 0) {
-            fair_share_served_heap_rename(&self->served_heap, 4095 + number, slot);
+            fair_share_served_heap_rename(&self->served_heap, number * 2 - 1, slot);
             fair_share_served_heap_change(&self->served_heap, slot, *entry);
         }
     }
@@ -38,9 +38,9 @@ TS_INLINE void fair_share_served_remove(struct fair_share_state *self, uint64_t 
     if (entry == NULL) {
         return;
     }
-    uint32_t slot = TS_SLOT(&self->served, entry);
-    if (self->served_heap.place[slot] != 0) {
-        uint32_t other = 4095 + fair_share_waiting_table_lookup(&self->waiting, client, (uint32_t)client);
+    uint32_t slot = fair_share_served_table_number(entry) * 2;
+    if (fair_share_served_heap_has(&self->served_heap, slot)) {
+        uint32_t other = fair_share_waiting_table_lookup(&self->waiting, client, (uint32_t)client) * 2 - 1;
         fair_share_served_heap_rename(&self->served_heap, slot, other);
         fair_share_served_heap_change(&self->served_heap, other, 0);
     }
@@ -64,21 +64,30 @@ struct fair_share_state *fair_share_new(uint64_t seed) {
     return self;
 }
 
+void fair_share_clear(struct fair_share_state *self) {
+    fair_share_served_table_give_back(&self->served);
+    fair_share_served_heap_give_back(&self->served_heap);
+    fair_share_waiting_table_give_back(&self->waiting);
+}
+
 void fair_share_free(struct fair_share_state *self) {
+    if (self != NULL) {
+        fair_share_clear(self);
+    }
     TS_RELEASE(self);
 }
 
 bool fair_share_waiting_add(struct fair_share_state *self, uint64_t client) {
-    if (fair_share_waiting_table_lookup(&self->waiting, client, (uint32_t)client) != 0 || self->waiting.order.count == 4096) {
+    if (fair_share_waiting_table_lookup(&self->waiting, client, (uint32_t)client) != 0) {
         return false;
     }
     uint64_t arrival = self->arrivals++;
     uint64_t *held = fair_share_waiting_table_place(&self->waiting, client);
     *held = arrival;
-    uint32_t number = TS_SLOT(&self->waiting, held) + 1;
+    uint32_t number = fair_share_waiting_table_number(held) + 1;
     {
         int64_t *entry = fair_share_served_table_find(&self->served, client);
-        uint32_t slot = entry != NULL ? TS_SLOT(&self->served, entry) : 4095 + number;
+        uint32_t slot = entry != NULL ? fair_share_served_table_number(entry) * 2 : number * 2 - 1;
         fair_share_served_heap_add(&self->served_heap, slot, arrival, entry != NULL ? *entry : 0);
     }
     return true;
@@ -91,7 +100,7 @@ bool fair_share_waiting_remove(struct fair_share_state *self, uint64_t client) {
     }
     {
         int64_t *entry = fair_share_served_table_find(&self->served, client);
-        uint32_t slot = entry != NULL ? TS_SLOT(&self->served, entry) : 4095 + number;
+        uint32_t slot = entry != NULL ? fair_share_served_table_number(entry) * 2 : number * 2 - 1;
         fair_share_served_heap_remove(&self->served_heap, slot);
     }
     return fair_share_waiting_table_remove(&self->waiting, client);
@@ -125,8 +134,8 @@ uint64_t fair_share_pick(struct fair_share_state *self, struct ts_call *call) {
     (void)call;
 #line 19 "fair_share.py"
     uint32_t slot = self->served_heap.items[0].slot;
-    uint64_t chosen = slot < 4096 ? self->served.entries[slot].key : self->waiting.entries[slot - 4096].key;
-    int64_t *found = slot < 4096 ? &self->served.entries[slot].value : NULL;
+    uint64_t chosen = (slot & 1) != 0 ? fair_share_waiting_table_at(&self->waiting, slot / 2)->key : fair_share_served_table_at(&self->served, slot / 2)->key;
+    int64_t *found = (slot & 1) != 0 ? NULL : &fair_share_served_table_at(&self->served, slot / 2)->value;
 #line 20 "fair_share.py"
     self->level = ts_max(self->level, found == NULL ? 0 : *found);
     return chosen;
@@ -150,18 +159,18 @@ void fair_share_leave(struct fair_share_state *self, struct ts_call *call, uint6
     (void)client;
 }
 
-#line 40 "transect/shapes/arbiter.py"
+#line 41 "transect/shapes/arbiter.py"
 void fair_share_forget(struct fair_share_state *self, struct ts_call *call, uint64_t client) {
     (void)call;
     fair_share_served_remove(self, client);
 }
 
-#line 160 "fair_share.c"
+#line 169 "fair_share.c"
 static void fair_share_fill(struct fair_share_state *self, struct ts_reader *from) {
     struct ts_reader in = *from;
     {
         uint32_t count = ts_read_u32(&in);
-        in.bad |= count > 4096u;
+        ts_read_limit(&in, &count);
         for (uint32_t i = 0; i < count && !in.bad; i++) {
             uint64_t key = ts_read_u64(&in);
             int64_t value = ts_read_i64(&in);
@@ -211,23 +220,27 @@ int fair_share_load(struct fair_share_state *self, const uint8_t *image, size_t 
     struct ts_reader in = {image, size, false};
     fair_share_fill(fresh, &in);
     bool good = !in.bad && in.left == 0;
-    if (good) {
-        fresh->waiting = self->waiting;
-        fresh->arrivals = self->arrivals;
-        *self = *fresh;
-        struct ts_walk walk = ts_walk_over(&self->waiting.order);
-        struct fair_share_waiting_table_entry *waits;
-        while ((waits = fair_share_waiting_table_step(&self->waiting, &walk)) != NULL) {
-            uint64_t client = waits->key;
-            uint32_t number = TS_SLOT(&self->waiting, &waits->value) + 1;
-            {
-                int64_t *entry = fair_share_served_table_find(&self->served, client);
-                uint32_t slot = entry != NULL ? TS_SLOT(&self->served, entry) : 4095 + number;
-                fair_share_served_heap_add(&self->served_heap, slot, waits->value, entry != NULL ? *entry : 0);
-            }
+    if (!good) {
+        fair_share_free(fresh);
+        return -1;
+    }
+    fair_share_served_table_give_back(&self->served);
+    fair_share_served_heap_give_back(&self->served_heap);
+    fresh->waiting = self->waiting;
+    fresh->arrivals = self->arrivals;
+    *self = *fresh;
+    struct ts_walk walk = ts_walk_over(&self->waiting.order);
+    struct fair_share_waiting_table_entry *waits;
+    while ((waits = fair_share_waiting_table_step(&self->waiting, &walk)) != NULL) {
+        uint64_t client = waits->key;
+        uint32_t number = fair_share_waiting_table_number(&waits->value) + 1;
+        {
+            int64_t *entry = fair_share_served_table_find(&self->served, client);
+            uint32_t slot = entry != NULL ? fair_share_served_table_number(entry) * 2 : number * 2 - 1;
+            fair_share_served_heap_add(&self->served_heap, slot, waits->value, entry != NULL ? *entry : 0);
         }
     }
-    fair_share_free(fresh);
-    return good ? 0 : -1;
+    TS_RELEASE(fresh);
+    return 0;
 }
 

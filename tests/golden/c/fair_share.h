@@ -7,12 +7,13 @@
 #include "codec.h"
 #include "call.h"
 #include "table.h"
+#include "growing.h"
 #include "ordered.h"
 #include "heap.h"
 #include "set.h"
-TS_TABLE(fair_share_served_table, uint64_t, int64_t, 4096, 8192, uint64_t, ts_hash_handle, TS_SAME, TS_KEEP)
-TS_HEAP(fair_share_served_heap, int64_t, TS_SMALLER, 4096, 8192)
-TS_TABLE(fair_share_waiting_table, uint64_t, uint64_t, 4096, 8192, uint64_t, ts_hash_handle, TS_SAME, TS_KEEP)
+TS_GROWING(fair_share_served_table, uint64_t, int64_t, 4096u, uint64_t, ts_hash_handle, TS_SAME, TS_KEEP)
+TS_HEAP(fair_share_served_heap, int64_t, TS_SMALLER, 4096u, 8192u)
+TS_GROWING(fair_share_waiting_table, uint64_t, uint64_t, 4096u, uint64_t, ts_hash_handle, TS_SAME, TS_KEEP)
 
 struct fair_share_state {
     struct fair_share_served_table served;
@@ -25,6 +26,7 @@ struct fair_share_state {
 
 void fair_share_init(struct fair_share_state *self, uint64_t seed);
 struct fair_share_state *fair_share_new(uint64_t seed);
+void fair_share_clear(struct fair_share_state *self);
 void fair_share_free(struct fair_share_state *self);
 size_t fair_share_save(struct fair_share_state *self, uint8_t *image, size_t room);
 int fair_share_load(struct fair_share_state *self, const uint8_t *image, size_t size);

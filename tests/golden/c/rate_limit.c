@@ -120,22 +120,22 @@ struct rate_limit_verdict rate_limit_request(struct rate_limit_state *self, stru
     return (struct rate_limit_verdict){0, {.forward = (struct rate_limit_forward){(struct rate_limit_option_int){0}, (struct rate_limit_option_text){0}}}};
 }
 
-#line 167 "transect/rpc/hooks.py"
+#line 177 "transect/rpc/hooks.py"
 struct rate_limit_verdict rate_limit_response(struct rate_limit_state *self, struct ts_call *call, struct rate_limit_rpc_any_any *rpc) {
     (void)self;
     (void)call;
     (void)rpc;
-#line 169 "transect/rpc/hooks.py"
+#line 179 "transect/rpc/hooks.py"
     return (struct rate_limit_verdict){0, {.forward = (struct rate_limit_forward){(struct rate_limit_option_int){0}, (struct rate_limit_option_text){0}}}};
 }
 
-#line 171 "transect/rpc/hooks.py"
+#line 181 "transect/rpc/hooks.py"
 struct rate_limit_option_retry rate_limit_finish(struct rate_limit_state *self, struct ts_call *call, struct rate_limit_rpc_any_any *rpc, struct rate_limit_outcome *outcome) {
     (void)self;
     (void)call;
     (void)rpc;
     (void)outcome;
-#line 173 "transect/rpc/hooks.py"
+#line 183 "transect/rpc/hooks.py"
     return (struct rate_limit_option_retry){0};
 }
 
@@ -204,10 +204,12 @@ int rate_limit_load(struct rate_limit_state *self, const uint8_t *image, size_t 
     struct ts_reader in = {image, size, false};
     rate_limit_fill(fresh, &in);
     bool good = !in.bad && in.left == 0;
-    if (good) {
-        *self = *fresh;
+    if (!good) {
+        rate_limit_free(fresh);
+        return -1;
     }
-    rate_limit_free(fresh);
-    return good ? 0 : -1;
+    *self = *fresh;
+    TS_RELEASE(fresh);
+    return 0;
 }
 

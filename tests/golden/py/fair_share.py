@@ -41,7 +41,7 @@ class FairShareState(runtime.State):
 
     @runtime.hook()
     def forget(self, client):
-        """The client goes: it has no work, and nothing is lost by forgetting it."""
+        """The client goes: it has no work, and nothing is lost.  What tables hold under it is dropped afterwards."""
         del self.served[client]
 
 

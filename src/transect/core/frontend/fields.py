@@ -21,6 +21,7 @@ from transect.core.types import (
     FloatType,
     HistogramType,
     IntType,
+    KeyType,
     Options,
     OptionType,
     StructType,
@@ -237,6 +238,12 @@ class FieldReader:
                 return self._bad(
                     node, f"a tally holds numbers, not `{spell(item)}`", "use `Map[…] = table(…)`"
                 )
+            if constructor == "ordered" and _has_identity(key):
+                return self._bad(
+                    node,
+                    f"{an(key)} has no order, so an ordered table cannot be kept by it",
+                    "use `Map[…] = table(…)`, and find the smallest with `min(…, key=…)`",
+                )
             t = TableType(_KINDS[constructor], key, item, capacity)
         options = self._options(call, t, extra=("key", "value"))
         return (
@@ -426,3 +433,12 @@ class FieldReader:
         self.world.diagnostics.error(
             "P029", message, self.module.source.span(node), label="cannot be meant", help=help
         )
+
+
+def _has_identity(t: Type) -> bool:
+    """Whether a stratum's own key is in it: compared, and otherwise opaque."""
+    match t:
+        case TupleType(items=items):
+            return any(map(_has_identity, items))
+        case _:
+            return isinstance(t, KeyType)

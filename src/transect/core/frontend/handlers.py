@@ -7,6 +7,7 @@ import ast
 
 from transect.core import ir
 from transect.core.frontend.declare import qualified
+from transect.core.frontend.endings import ending
 from transect.core.frontend.fields import FieldReader
 from transect.core.frontend.helpers import Helpers
 from transect.core.frontend.members import Hook, decorator_name, signature
@@ -35,11 +36,15 @@ class Handlers(Helpers):
         returns = UNIT if node.returns is None else self.world.type_of(module, node.returns)
         assert returns is not None, f"{module.name}.{node.name} has no legal result type"
         marks = {decorator_name(d): d for d in node.decorator_list}
-        nonempty = marks.get("nonempty")
-        given = ast.literal_eval(nonempty.args[0]) if isinstance(nonempty, ast.Call) else None
-        return Hook(cls, node, params, returns, _is_stub(node), "intrinsic" in marks, given)
+        given, ended = _argument(marks.get("nonempty")), _argument(marks.get("ends"))
+        ends = None if ended is None else [p.name for p in params].index(ended)
+        return Hook(cls, node, params, returns, _is_stub(node), "intrinsic" in marks, given, ends)
 
     def _handler(self, name: str, hook: Hook) -> ir.Function | None:
+        made = self._body(name, hook)
+        return made if made is None or hook.ends is None else ending(made, hook.ends, self.fields.values())
+
+    def _body(self, name: str, hook: Hook) -> ir.Function | None:
         found = self.method(name)
         if found is None:
             if hook.required:
@@ -88,6 +93,11 @@ class Handlers(Helpers):
                 )
         params = (ir.Param(args[1].arg, ViewType(binding.node.name), owner.module.source.span(args[1])),)
         return self._type(owner.module, node, name, params, UNIT, owner)
+
+
+def _argument(mark: ast.expr | None) -> str | None:
+    """What stands in the brackets of a decorator: the name of a field or parameter."""
+    return ast.literal_eval(mark.args[0]) if isinstance(mark, ast.Call) else None
 
 
 def _is_stub(node: ast.FunctionDef) -> bool:

@@ -37,6 +37,7 @@ class Hook:
     required: bool
     intrinsic: bool  # a method which the runtime provides, called by policies
     nonempty: str | None
+    ends: int | None = None  # the parameter that is no more afterwards
 
 
 @dataclass(eq=False)

@@ -45,7 +45,7 @@ FUNCTIONS = (
     | set(CASTS)
 )
 CLASSES = frozenset({"Policy", "View", "Key", "OldState"})
-DECORATORS = frozenset({"struct", "helper", "intrinsic", "nonempty"})
+DECORATORS = frozenset({"struct", "helper", "intrinsic", "nonempty", "ends"})
 WRAPPERS = frozenset({"Param", "Local", "Counter", "Histogram", "Sequence", "Mapping"})
 
 LANG_NAMES = (

@@ -21,6 +21,7 @@ from transect.emit.c.codec import read, write
 from transect.emit.c.emitter import Lowered, includes, lower, one_unit, runtime
 from transect.emit.c.layout import value_type
 from transect.emit.c.printer import render
+from transect.emit.c.waiting import waiting_struct
 
 MAIN = "driver.c"
 STATE, LOCAL, CALL, OUT = c.Name("state"), c.Name("local"), c.Name("call"), c.Name("out")
@@ -179,7 +180,8 @@ def _wait(lowered: Lowered) -> c.Function:
     self = c.Name("self")
     table = c.arrow(self, unit.member("waiting"))
     order = c.dot(table, "order")
-    oldest = c.dot(c.Index(c.dot(table, "entries"), c.Binary("-", c.dot(order, "first"), c.ONE)), "key")
+    first = c.Binary("-", c.dot(order, "first"), c.ONE)
+    oldest = c.arrow(c.call(f"{waiting_struct(unit)}_at", c.Unary("&", table), first), "key")
     leave = c.While(
         c.Binary(">", c.dot(order, "count"), c.ZERO),
         c.Block((c.Do(c.call(unit.name("waiting_remove"), self, oldest)),)),

@@ -26,7 +26,7 @@ from transect.emit.c.printer import render
 from transect.emit.c.unit import Unit
 from transect.emit.c.views import PlainViews, ViewLowering
 
-RUNTIME = ("transect.h", "codec.h", "call.h", "table.h", "ordered.h", "heap.h", "set.h")
+RUNTIME = ("transect.h", "codec.h", "call.h", "table.h", "growing.h", "ordered.h", "heap.h", "set.h")
 # A policy may say what is always true.
 QUIET = (c.Ignore("tautological-compare"), c.Ignore("type-limits"))
 
@@ -79,8 +79,8 @@ def lower(
     prefix: str | None = None,
     clients: int | None = None,
 ) -> Lowered:
-    """The program's declarations.  `prefix` begins all its names (default: the policy's name); at most `clients` may
-    wait at once (default: as many as its tables of clients hold)."""
+    """The program's declarations.  `prefix` begins all its names (default: the policy's name).  There is room at once
+    for `clients` who wait (default: as many as its tables of clients say); for more it is made when they come."""
     unit = Unit(legal(program), views or PlainViews(), prefix, clients)
     handlers = {h.name: functions.prototype(unit, h) for h in unit.program.handlers}
     structs = state.declare(unit)

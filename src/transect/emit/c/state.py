@@ -22,7 +22,7 @@ from transect.emit.c.expressions import Expressions, state_place
 from transect.emit.c.layout import fits, load, store, stored_type, value_type
 from transect.emit.c.names import Names
 from transect.emit.c.tables import Access, table_struct
-from transect.emit.c.unit import Unit
+from transect.emit.c.unit import Unit, grows
 
 SELF, OUT, IN = c.Name("self"), c.Name("out"), c.Name("in")
 
@@ -65,7 +65,8 @@ def _held(unit: Unit, f: StateField) -> c.CType:
 
 
 def lifecycle(unit: Unit) -> list[c.Function]:
-    """`P_new`, `P_init`, `P_free`, and `P_local_init` where there are locals."""
+    """`P_new`, `P_init`, `P_free`, `P_clear` where the state has memory besides its struct (before a state of `P_init`
+    goes), and `P_local_init` where there are locals."""
     self, seed = c.Var("self", unit.state_type), c.Var("seed", c.U64)
     state = c.StructType(unit.name("state"))
     start = unit.name("start")
@@ -81,7 +82,7 @@ def lifecycle(unit: Unit) -> list[c.Function]:
         c.Function(start, c.VOID, (self, seed), c.Block(_start(unit)), prefix="static"),
         c.Function(unit.name("init"), c.VOID, (self, seed), c.Block((clear, begin))),
         c.Function(unit.name("new"), unit.state_type, (seed,), c.Block(new)),
-        c.Function(unit.name("free"), c.VOID, (self,), c.Block((c.Do(c.call("TS_RELEASE", SELF)),))),
+        *_ending(unit, self),
     ]
     if unit.has_locals:
         local = c.Var("local", unit.local_type)
@@ -89,6 +90,28 @@ def lifecycle(unit: Unit) -> list[c.Function]:
         body = (zeroed, *(s for f in unit.fields(FieldKind.LOCAL) for s in _default(unit, f)))
         functions.append(c.Function(unit.name("local_init"), c.VOID, (local,), c.Block(body)))
     return functions
+
+
+def _ending(unit: Unit, self: c.Var) -> list[c.Function]:
+    release = c.Do(c.call("TS_RELEASE", SELF))
+    kept = [*_give_back(unit), *(waiting.forgotten(unit) if unit.waits else [])]
+    if not kept:
+        return [c.Function(unit.name("free"), c.VOID, (self,), c.Block((release,)))]
+    clear = c.If(c.Binary("!=", SELF, c.NULL), c.Block((c.Do(c.call(unit.name("clear"), SELF)),)))
+    return [
+        c.Function(unit.name("clear"), c.VOID, (self,), c.Block(tuple(kept))),
+        c.Function(unit.name("free"), c.VOID, (self,), c.Block((clear, release))),
+    ]
+
+
+def _give_back(unit: Unit) -> list[c.Stmt]:
+    """The memory of tables kept by client and of heaps goes; who waits goes on waiting."""
+    tables = [
+        c.Do(c.call(f"{table_struct(unit, f)}_give_back", c.Unary("&", state_place(unit, f.name))))
+        for f in unit.stored
+        if grows(f)
+    ]
+    return [*tables, *(waiting.give_back(unit) if unit.waits else [])]
 
 
 def _start(unit: Unit) -> tuple[c.Stmt, ...]:
@@ -233,11 +256,15 @@ def _load(unit: Unit) -> c.Function:
             c.Binary("&&", c.negated(c.dot(IN, "bad")), c.Binary("==", c.dot(IN, "left"), c.ZERO)),
         ),
         c.If(
-            c.Name("good"),
-            c.Block((*adopt, c.assign(c.deref(SELF), c.deref(fresh)), *waiting.settle(unit))),
+            c.negated(c.Name("good")),
+            c.Block((c.Do(c.call(unit.name("free"), fresh)), c.Return(c.Unary("-", c.ONE)))),
         ),
-        c.Do(c.call(unit.name("free"), fresh)),
-        c.Return(c.Ternary(c.Name("good"), c.ZERO, c.Unary("-", c.ONE))),
+        *_give_back(unit),
+        *adopt,
+        c.assign(c.deref(SELF), c.deref(fresh)),
+        *waiting.settle(unit),
+        c.Do(c.call("TS_RELEASE", fresh)),
+        c.Return(c.ZERO),
     ]
     return c.Function(unit.name("load"), c.INT, params, c.Block(tuple(body)))
 
@@ -308,8 +335,8 @@ def _load_table(unit: Unit, f: StateField, t: TableType, place: c.Expr) -> list[
         ),
     )
     more = c.Binary("&&", c.Binary("<", c.Name("i"), c.Name("count")), c.negated(c.dot(in_, "bad")))
-    too_many = c.Do(
-        c.Assign("|=", c.dot(in_, "bad"), c.Binary(">", c.Name("count"), c.Integer(t.capacity, "u")))
-    )
     loop = c.For(c.Var("i", c.U32, c.ZERO), more, c.Postfix("++", c.Name("i")), c.Block(body))
+    if t.most is None:  # an entry has more than a byte, so that the bytes bound them
+        return [count, c.Do(c.call("ts_read_limit", c.Unary("&", in_), c.Unary("&", c.Name("count")))), loop]
+    too_many = c.Do(c.Assign("|=", c.dot(in_, "bad"), c.Binary(">", c.Name("count"), c.Integer(t.most, "u"))))
     return [count, too_many, loop]

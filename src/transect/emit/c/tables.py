@@ -47,11 +47,21 @@ def _declare(unit: Unit, name: str, t: TableType) -> list[c.Decl]:
     words = c.Integer(index_words(t.capacity))
     hash_key = c.Name(hash_function(unit, t.key))
     functions = (hash_key, c.Name(same_function(unit, t.key)), keep_key)
+    if t.most is None:
+        return [c.Macro("TS_GROWING", (c.Name(name), key, value, first_room(t.capacity), asked, *functions))]
     table = c.Macro("TS_TABLE", (c.Name(name), key, value, capacity, words, asked, *functions))
     if t.kind is not TableKind.LRU:
         return [table]
     recall = c.Name(recall_function(unit, t.key))
     return [table, c.Macro("TS_LRU", (c.Name(name), value, capacity, words, asked, hash_key, recall))]
+
+
+MAX_FIRST = 1 << 16  # entries
+
+
+def first_room(hint: int) -> c.Expr:
+    """For how many entries there is room at once where there is room for any number: a power of two, about the hint."""
+    return c.Integer(min(1 << (hint - 1).bit_length(), MAX_FIRST), "u")
 
 
 def index_words(capacity: int) -> int:

@@ -13,7 +13,7 @@ from transect.core.effects import Facts
 from transect.core.ir import FieldKind, Program, StateField
 from transect.core.passes.ordered_pick import heaps
 from transect.core.rules import Scope
-from transect.core.types import ArrayType, CounterType, HistogramType, KeyType, TableType
+from transect.core.types import ArrayType, CounterType, HistogramType, TableType
 from transect.emit.c import tree as c
 from transect.emit.c.names import Names, snake
 
@@ -27,6 +27,7 @@ _FUNCTIONS = (
     "new",
     "init",
     "free",
+    "clear",
     "save",
     "load",
     "state",
@@ -136,16 +137,17 @@ class Unit:
         return tuple(c.Name(v.name) for v in self.context())
 
 
+def grows(f: StateField) -> bool:
+    """Whether the field is kept by client, and has memory of its own."""
+    return isinstance(f.type, TableType) and f.type.most is None
+
+
 def is_single(f: StateField) -> bool:
     """Whether the field holds one value: a scalar, struct, parameter."""
     return not isinstance(f.type, TableType | ArrayType | CounterType | HistogramType)
 
 
 def _clients(program: Program) -> int:
-    """How many clients may wait at once: as many as the largest table that they key holds, and not few."""
-    sizes = [
-        f.type.capacity
-        for f in program.state
-        if isinstance(f.type, TableType) and isinstance(f.type.key, KeyType)
-    ]
+    """For how many clients there is room at first: as many as the largest table kept by them says, and not few."""
+    sizes = [f.type.capacity for f in program.state if isinstance(f.type, TableType) and f.type.most is None]
     return max([DEFAULT_CLIENTS, *sizes])

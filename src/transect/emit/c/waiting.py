@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`waiting` in C: who waits, oldest first, with a heap for each tally that some ordered pick asks.
 
-The adapter calls `P_waiting_add` and `P_waiting_remove`; handlers move a waiting client in a heap whenever they change
-its entry of that heap's tally.
+Like the tables that clients keep, both grow: whoever comes may wait.  The adapter calls `P_waiting_add` and
+`P_waiting_remove`; handlers move a waiting client in a heap whenever they change its entry of that heap's tally.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from transect.core.types import FloatType
 from transect.emit.c import tree as c
 from transect.emit.c.layout import inline, load, value_type
-from transect.emit.c.tables import Access, index_words, table_type, zero
+from transect.emit.c.tables import Access, first_room, table_type, zero
 from transect.emit.c.unit import WAITING, Unit
 
 SELF, CLIENT = c.Name("self"), c.Name("client")
@@ -21,9 +21,9 @@ def waiting_struct(unit: Unit) -> str:
     """The tag of the table of those who wait: client → number of its arrival."""
 
     def make(name: str) -> list[c.Decl]:
-        sizes = (c.Integer(unit.clients), c.Integer(index_words(unit.clients)))
         functions = (c.Name("ts_hash_handle"), c.Name("TS_SAME"), c.Name("TS_KEEP"))
-        return [c.Macro("TS_TABLE", (c.Name(name), c.U64, c.U64, *sizes, c.U64, *functions))]
+        room = first_room(unit.clients)
+        return [c.Macro("TS_GROWING", (c.Name(name), c.U64, c.U64, room, c.U64, *functions))]
 
     return unit.once("waiting_table", make)
 
@@ -31,14 +31,14 @@ def waiting_struct(unit: Unit) -> str:
 def heap_struct(unit: Unit, field: str) -> str:
     """The tag of the heap that orders the waiting clients by a tally.
 
-    A client's slot is the number of its entry in the tally; of one that the tally lacks, the number of its entry among
-    the waiting, behind all of those.
+    A client's slot is twice the number of its entry in the tally; of one that the tally lacks, twice the number of its
+    entry among the waiting, and one.
     """
     t = table_type(unit.program.field(field))
     smaller = c.Name("TS_SMALLER_FLOAT" if isinstance(t.value, FloatType) else "TS_SMALLER")
 
     def make(name: str) -> list[c.Decl]:
-        sizes = (c.Integer(unit.clients), c.Integer(t.capacity + unit.clients))
+        sizes = (first_room(unit.clients), first_room(t.capacity + unit.clients))
         return [c.Macro("TS_HEAP", (c.Name(name), value_type(unit, t.value), smaller, *sizes))]
 
     return unit.once(f"{field}_heap", make)
@@ -70,11 +70,7 @@ def has(unit: Unit, client: c.Expr) -> c.Expr:
 
 
 def count() -> c.Expr:
-    return c.Cast(c.I64, _count())
-
-
-def _count() -> c.Expr:
-    return c.dot(c.dot(waiting(), "order"), "count")
+    return c.Cast(c.I64, c.dot(c.dot(waiting(), "order"), "count"))
 
 
 def walk() -> c.Expr:
@@ -98,17 +94,38 @@ def top_slot(unit: Unit, field: str) -> c.Expr:
 
 def client_at(unit: Unit, field: str, slot: c.Expr) -> c.Expr:
     """The client of a slot."""
-    capacity = c.Integer(table_type(unit.program.field(field)).capacity)
-    listed = c.dot(c.Index(c.dot(_tally(unit, field), "entries"), slot), "key")
-    waits = c.dot(c.Index(c.dot(waiting(), "entries"), c.Binary("-", slot, capacity)), "key")
-    return c.Ternary(c.Binary("<", slot, capacity), listed, waits)
+    listed, waits = c.arrow(_entry(unit, field, slot), "key"), c.arrow(_waits(unit, slot), "key")
+    return c.Ternary(_is_waiting_slot(slot), waits, listed)
 
 
 def entry_at(unit: Unit, field: str, slot: c.Expr) -> c.Expr:
     """A pointer to the tally's value at a slot; NULL when the tally lacks the client."""
-    capacity = c.Integer(table_type(unit.program.field(field)).capacity)
-    value = c.dot(c.Index(c.dot(_tally(unit, field), "entries"), slot), "value")
-    return c.Ternary(c.Binary("<", slot, capacity), c.Unary("&", value), c.NULL)
+    value = c.arrow(_entry(unit, field, slot), "value")
+    return c.Ternary(_is_waiting_slot(slot), c.NULL, c.Unary("&", value))
+
+
+def _is_waiting_slot(slot: c.Expr) -> c.Expr:
+    return c.Binary("!=", c.Binary("&", slot, c.ONE), c.ZERO)
+
+
+def _number_of(slot: c.Expr) -> c.Expr:
+    return c.Binary("/", slot, c.Integer(2))
+
+
+def _entry(unit: Unit, field: str, slot: c.Expr) -> c.Expr:
+    """A pointer to the tally's entry at a slot."""
+    table = access(unit, field)
+    return c.call(f"{table.struct}_at", table.table, _number_of(slot))
+
+
+def _waits(unit: Unit, slot: c.Expr) -> c.Expr:
+    """A pointer to the entry at a slot among the waiting."""
+    return c.call(f"{waiting_struct(unit)}_at", c.Unary("&", waiting()), _number_of(slot))
+
+
+def _tally_slot(unit: Unit, field: str, entry: c.Expr) -> c.Expr:
+    """The slot of a client whose value of the tally `entry` points to."""
+    return c.Binary("*", c.call(f"{access(unit, field).struct}_number", entry), c.Integer(2))
 
 
 def _tally(unit: Unit, field: str) -> c.Expr:
@@ -142,25 +159,24 @@ def moved(unit: Unit, field: str, client: c.Expr, entry: c.Expr) -> list[c.Stmt]
 def _moved(unit: Unit, name: str, field: str) -> c.Decl:
     """An entry which is new may be that of one who waits already."""
     slot, number, entry = c.Name("slot"), c.Name("number"), c.Name("entry")
-    here = c.Binary("!=", c.Index(c.dot(_heap(unit, field), "place"), slot), c.ZERO)
+    here = _call_heap(unit, field, "has", slot)
     change = c.Do(_call_heap(unit, field, "change", slot, c.deref(entry)))
-    rename = c.Do(_call_heap(unit, field, "rename", _waiting_slot(unit, field, number), slot))
+    rename = c.Do(_call_heap(unit, field, "rename", _waiting_slot(number), slot))
     newly = (
         c.Var("number", c.U32, lookup(unit, CLIENT)),
         c.If(c.Binary("!=", number, c.ZERO), c.Block((rename, change))),
     )
     body = (
-        c.Var("slot", c.U32, c.call("TS_SLOT", access(unit, field).table, entry)),
+        c.Var("slot", c.U32, _tally_slot(unit, field, entry)),
         c.If(here, c.Block((change,)), c.Block(newly)),
     )
     params = (c.Var("self", unit.state_type), _CLIENT, c.Var("entry", access(unit, field).entry_pointer))
     return inline(name, c.VOID, params, *body)
 
 
-def _waiting_slot(unit: Unit, field: str, number: c.Expr) -> c.Expr:
-    """The slot of a client that the tally lacks, by the number of its entry among the waiting."""
-    capacity = table_type(unit.program.field(field)).capacity
-    return c.Binary("+", c.Integer(capacity - 1), number)
+def _waiting_slot(number: c.Expr) -> c.Expr:
+    """The slot of a client that the tally lacks, by its entry among the waiting, counted from 1."""
+    return c.Binary("-", c.Binary("*", number, c.Integer(2)), c.ONE)
 
 
 def remove(unit: Unit, field: str, client: c.Expr) -> c.Stmt:
@@ -172,7 +188,7 @@ def remove(unit: Unit, field: str, client: c.Expr) -> c.Stmt:
 def _remove_entry(unit: Unit, name: str, field: str) -> c.Decl:
     """One who waits goes on with the value 0."""
     table, entry, slot = access(unit, field), c.Name("entry"), c.Name("slot")
-    other = _waiting_slot(unit, field, lookup(unit, CLIENT))
+    other = _waiting_slot(lookup(unit, CLIENT))
     keep = (
         c.Var("other", c.U32, other),
         c.Do(_call_heap(unit, field, "rename", slot, c.Name("other"))),
@@ -181,8 +197,8 @@ def _remove_entry(unit: Unit, name: str, field: str) -> c.Decl:
     body = (
         c.Var("entry", table.entry_pointer, table.find(CLIENT)),
         c.If(c.Binary("==", entry, c.NULL), c.Block((c.Return(),))),
-        c.Var("slot", c.U32, c.call("TS_SLOT", table.table, entry)),
-        c.If(c.Binary("!=", c.Index(c.dot(_heap(unit, field), "place"), slot), c.ZERO), c.Block(keep)),
+        c.Var("slot", c.U32, _tally_slot(unit, field, entry)),
+        c.If(_call_heap(unit, field, "has", slot), c.Block(keep)),
         c.Do(table.remove(CLIENT)),
     )
     return inline(name, c.VOID, (c.Var("self", unit.state_type), _CLIENT), *body)
@@ -194,8 +210,8 @@ def _remove_entry(unit: Unit, name: str, field: str) -> c.Decl:
 def _slot(unit: Unit, field: str, number: c.Expr) -> list[c.Stmt]:
     """`entry` and `slot` of the client whose number among the waiting is given."""
     table = access(unit, field)
-    known = c.call("TS_SLOT", table.table, c.Name("entry"))
-    slot = c.Ternary(c.Binary("!=", c.Name("entry"), c.NULL), known, _waiting_slot(unit, field, number))
+    known = _tally_slot(unit, field, c.Name("entry"))
+    slot = c.Ternary(c.Binary("!=", c.Name("entry"), c.NULL), known, _waiting_slot(number))
     return [c.Var("entry", table.entry_pointer, table.find(CLIENT)), c.Var("slot", c.U32, slot)]
 
 
@@ -209,7 +225,7 @@ def _enter(unit: Unit, field: str, number: c.Expr, arrival: c.Expr) -> c.Stmt:
 
 
 def adapter(unit: Unit) -> list[c.Function]:
-    """`P_waiting_add` and `P_waiting_remove`: false when there was nothing to do, or no room."""
+    """`P_waiting_add` and `P_waiting_remove`: false when there was nothing to do."""
     self = c.Var("self", unit.state_type)
     return [
         c.Function(unit.name("waiting_add"), c.BOOL, (self, _CLIENT), c.Block(_add(unit))),
@@ -219,14 +235,11 @@ def adapter(unit: Unit) -> list[c.Function]:
 
 def _add(unit: Unit) -> tuple[c.Stmt, ...]:
     arrival, number = c.Name("arrival"), c.Name("number")
-    present = c.Binary("||", has(unit, CLIENT), c.Binary("==", _count(), c.Integer(unit.clients)))
-    refuse = c.If(present, c.Block((c.Return(c.FALSE),)))
+    refuse = c.If(has(unit, CLIENT), c.Block((c.Return(c.FALSE),)))
     place = c.call(f"{waiting_struct(unit)}_place", c.Unary("&", waiting()), CLIENT)
     next_arrival = c.Postfix("++", c.arrow(SELF, "arrivals"))
     held = c.Var("held", c.Pointer(c.U64), place)
-    numbered = c.Var(
-        "number", c.U32, c.Binary("+", c.call("TS_SLOT", c.Unary("&", waiting()), c.Name("held")), c.ONE)
-    )
+    numbered = c.Var("number", c.U32, _number(unit, c.Name("held")))
     enter = [_enter(unit, f, number, arrival) for f in unit.heaps]
     return (
         refuse,
@@ -237,6 +250,20 @@ def _add(unit: Unit) -> tuple[c.Stmt, ...]:
         *enter,
         c.Return(c.TRUE),
     )
+
+
+def _number(unit: Unit, held: c.Expr) -> c.Expr:
+    """The number, from 1, of the entry among the waiting whose arrival `held` points to."""
+    return c.Binary("+", c.call(f"{waiting_struct(unit)}_number", held), c.ONE)
+
+
+def give_back(unit: Unit) -> list[c.Stmt]:
+    """The memory of the heaps; `forgotten` gives back that of those who wait."""
+    return [c.Do(_call_heap(unit, f, "give_back")) for f in unit.heaps]
+
+
+def forgotten(unit: Unit) -> list[c.Stmt]:
+    return [c.Do(c.call(f"{waiting_struct(unit)}_give_back", c.Unary("&", waiting())))]
 
 
 def _remove(unit: Unit) -> tuple[c.Stmt, ...]:
@@ -256,9 +283,7 @@ def settle(unit: Unit) -> list[c.Stmt]:
         return []
     struct = waiting_struct(unit)
     step = c.call(f"{struct}_step", c.Unary("&", waiting()), c.Unary("&", c.Name("walk")))
-    number = c.Binary(
-        "+", c.call("TS_SLOT", c.Unary("&", waiting()), c.Unary("&", c.arrow("waits", "value"))), c.ONE
-    )
+    number = _number(unit, c.Unary("&", c.arrow("waits", "value")))
     body = (
         c.Var("client", c.U64, c.arrow("waits", "key")),
         c.Var("number", c.U32, number),

@@ -221,8 +221,8 @@ class _Attribute:
             if not isinstance(value, Mapping):
                 raise TypeError(f"{self.what}: a mapping of its entries is wanted, not {value!r}")
             entries = [(admit(t.key, k, self.what), admit(t.value, v, self.what)) for k, v in value.items()]
-            if len(entries) > t.capacity:
-                raise ValueError(f"{self.what}: {len(entries)} entries are more than its {t.capacity}")
+            if t.most is not None and len(entries) > t.most:
+                raise ValueError(f"{self.what}: {len(entries)} entries are more than its {t.most}")
             many.load(entries, many.overflow)
         elif isinstance(t, ArrayType) and isinstance(many, Array):
             items = [admit(t.item, item, self.what) for item in value]

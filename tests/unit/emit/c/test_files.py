@@ -163,7 +163,7 @@ def test_many_programs_share_one_file(tmp_path: Path) -> None:
     compile_c(tmp_path, MAIN, "-o", "driver", flags=(*STRICT, "-O0"))
 
 
-def test_clients_may_be_many(tmp_path: Path) -> None:
+def test_there_is_room_at_once_for_as_many_as_the_tables_say() -> None:
     path = next(p for p in EXAMPLES if p.stem == "fair_share")
     assert lower(example(path)).unit.clients == 4096
     assert lower(example(path), clients=70_000).unit.clients == 70_000

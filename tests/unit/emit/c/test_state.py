@@ -225,7 +225,7 @@ class P(Arbiter):
 
 
 def test_heaps_pick_what_loops_pick(tmp_path: Path) -> None:
-    """Ties, NaN, full tallies, deletions: a few thousand steps with up to 40 who wait."""
+    """Ties, NaN, tallies beyond their hint, deletions: a few thousand steps with up to 40 who wait."""
     program = policy(PICKS)
     assert lower(program).unit.heaps == ("served", "share", "small")
     session, instance = Session(build([program], tmp_path), [program]), Instance(program)

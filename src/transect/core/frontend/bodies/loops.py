@@ -231,7 +231,7 @@ class Loops(Typing):
             return None
         items = {Part.KEYS: (t.key,), Part.VALUES: (t.value,), Part.ITEMS: (t.key, t.value)}[part]
         return Walked(
-            OverState(f.name, part, self.span(node)), items, t.capacity, None if part is Part.VALUES else 0
+            OverState(f.name, part, self.span(node)), items, t.most, None if part is Part.VALUES else 0
         )
 
     def _over_value(self, node: ast.expr, e: Expr, part: Part, method: bool) -> Walked | None:

@@ -50,6 +50,25 @@ TS_INLINE uint64_t ts_secret(void)
     return found;
 }
 
+/* ---------------------------------------------------------------- memory of a state */
+
+/* Without memory a policy has no way to go on, and must not go on wrongly. */
+TS_INLINE void *ts_zeroed(size_t size)
+{
+    void *memory = TS_ALLOCATE_ZEROED(size);
+    if (memory == NULL) {
+        __builtin_trap();
+    }
+    return memory;
+}
+
+TS_INLINE void ts_give_back(void *memory)
+{
+    if (memory != NULL) {
+        TS_RELEASE(memory);
+    }
+}
+
 /* ---------------------------------------------------------------- memory of a call */
 
 struct ts_block {
@@ -64,6 +83,8 @@ struct ts_arena {
     struct ts_block *blocks; /* newest first */
     uint8_t *at;             /* the next free byte, a multiple of 8 */
     size_t left;             /* bytes from there */
+    size_t most;             /* bytes that may still come from outside */
+    void **escape;           /* for __builtin_longjmp, when there is no more; NULL: the end of the process */
     uint64_t first[TS_FIRST_WORDS];
 };
 
@@ -73,6 +94,8 @@ TS_INLINE void ts_arena_begin(struct ts_arena *arena)
     arena->blocks = NULL;
     arena->at = (uint8_t *)arena->first;
     arena->left = sizeof arena->first;
+    arena->most = SIZE_MAX;
+    arena->escape = NULL;
 }
 
 TS_INLINE void ts_arena_free(struct ts_arena *arena)
@@ -91,13 +114,26 @@ TS_INLINE void ts_arena_end(struct ts_arena *arena)
     ts_arena_begin(arena);
 }
 
+/* A policy has no way to go on, and must not go on wrongly: its carrier ends the call, where it has said how. */
+static __attribute__((unused, noinline, noreturn)) void ts_exhausted(struct ts_arena *arena)
+{
+#ifndef __wasm__
+    if (arena->escape != NULL) {
+        __builtin_longjmp(arena->escape, 1);
+    }
+#endif
+    (void)arena;
+    __builtin_trap();
+}
+
 static __attribute__((unused, noinline)) void ts_arena_grow(struct ts_arena *arena, size_t size)
 {
     size_t bytes = size > TS_BLOCK_BYTES ? size : TS_BLOCK_BYTES;
-    struct ts_block *block = TS_ALLOCATE(sizeof *block + bytes);
+    struct ts_block *block = bytes > arena->most ? NULL : TS_ALLOCATE(sizeof *block + bytes);
     if (block == NULL) {
-        __builtin_trap(); /* a policy has no way to go on, and must not go on wrongly */
+        ts_exhausted(arena);
     }
+    arena->most -= bytes;
     block->older = arena->blocks;
     arena->blocks = block;
     arena->at = (uint8_t *)block->bytes;
@@ -207,7 +243,7 @@ TS_INLINE ts_slice ts_copy(struct ts_call *call, ts_slice text)
 TS_INLINE uint8_t *ts_take_text(struct ts_call *call, size_t size)
 {
     if (size > UINT32_MAX) {
-        __builtin_trap(); /* no text has 4 GiB; as when there is no memory */
+        ts_exhausted(&call->arena); /* no text has 4 GiB */
     }
     return ts_take(&call->arena, size);
 }

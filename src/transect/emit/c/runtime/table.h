@@ -60,17 +60,10 @@ TS_INLINE void ts_unlink(struct ts_order *order, struct ts_link *links, uint32_t
 /* How far from its home an index word stands. */
 TS_INLINE uint32_t ts_distance(uint64_t word, uint32_t at, uint32_t mask) { return (at - (uint32_t)(word >> 32)) & mask; }
 
-/* A new entry at the end, found by that hash from now on; there is room for one. */
-TS_INLINE uint32_t ts_insert(struct ts_order *order, struct ts_link *links, uint64_t *index, uint32_t mask, uint32_t hash)
+/* A word takes its place in the index, which has an empty one. */
+TS_INLINE void ts_put_word(uint64_t *index, uint32_t mask, uint64_t word)
 {
-    uint32_t entry = order->spare;
-    if (entry != 0) {
-        order->spare = links[entry - 1].newer;
-    } else {
-        entry = ++order->used;
-    }
-    uint64_t word = (uint64_t)hash << 32 | entry;
-    uint32_t at = hash & mask, distance = 0;
+    uint32_t at = (uint32_t)(word >> 32) & mask, distance = 0;
     for (; index[at] != 0; at = (at + 1) & mask, distance++) {
         uint32_t other = ts_distance(index[at], at, mask);
         if (other < distance) { /* who is nearer to its home makes room */
@@ -81,6 +74,18 @@ TS_INLINE uint32_t ts_insert(struct ts_order *order, struct ts_link *links, uint
         }
     }
     index[at] = word;
+}
+
+/* A new entry at the end, found by that hash from now on; there is room for one. */
+TS_INLINE uint32_t ts_insert(struct ts_order *order, struct ts_link *links, uint64_t *index, uint32_t mask, uint32_t hash)
+{
+    uint32_t entry = order->spare;
+    if (entry != 0) {
+        order->spare = links[entry - 1].newer;
+    } else {
+        entry = ++order->used;
+    }
+    ts_put_word(index, mask, (uint64_t)hash << 32 | entry);
     ts_append(order, links, entry);
     order->count++;
     return entry;
@@ -196,10 +201,6 @@ TS_INLINE uint32_t ts_step(const struct ts_link *links, struct ts_walk *walk)
         uint32_t entry = ts_step(table->links, walk); \
         return entry == 0 ? NULL : &table->entries[entry - 1]; \
     }
-
-/* The number, from 0, of the entry that a pointer to its value leads to. */
-#define TS_SLOT(table, value) \
-    ((uint32_t)((size_t)((const uint8_t *)(value) - (const uint8_t *)(table)->entries) / sizeof (table)->entries[0]))
 
 /* What an lru adds to TS_TABLE; RECALL(const KEY *) is a stored key as asked for. */
 #define TS_LRU(NAME, VALUE, CAPACITY, WORDS, ASK, HASH, RECALL) \
