@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from transect.lang import Key, Policy, View, drop, given, nonempty, struct
+from transect.lang import Key, Policy, View, drop, ends, given, nonempty, struct
 from transect.shapes import Client
 
 LOCALS = "Request"  # what a `Local` belongs to
@@ -113,6 +113,7 @@ class Admission(Policy):
     def finish(self, request: Request, /) -> None:
         """It has ended; `request.produced` is final."""
 
+    @ends("client")
     def forget(self, client: Client, /) -> None:
         """The client goes: it has no work, and nothing is lost by forgetting it."""
         drop(client)
