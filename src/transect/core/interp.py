@@ -17,6 +17,7 @@ from transect.core import ir, tables, values
 from transect.core.codec import Slot, decode_state, encode_state
 from transect.core.ir import Effect, FieldKind, ReduceOp, Stage, TableRead
 from transect.core.operations import binary, cast, compare, unary, widened
+from transect.core.provided import provided
 from transect.core.types import (
     FLOAT,
     U64,
@@ -487,6 +488,8 @@ class Run:
         """A function of the stratum; answers from outside go by the tape."""
         if declared.name in self.functions:
             function = self.functions[declared.name]
+        elif (given := provided(declared.name)) is not None:
+            function = given
         else:
             assert declared.params and isinstance(declared.params[0].type, ViewType), (
                 f"no {declared.name} was given"

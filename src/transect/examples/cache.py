@@ -1,21 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cache that answers: a reply seen before is given again, without asking the service."""
 
-from transect.lang import (
-    Duration,
-    Instant,
-    Local,
-    Map,
-    Param,
-    blob,
-    local,
-    lru,
-    now,
-    param,
-    seconds,
-    struct,
-    text,
-)
+from transect.lang import Duration, Instant, Map, Param, blob, lru, now, param, seconds, struct
 from transect.rpc import Element, Forward, Message, Respond, Rpc, Verdict
 
 
@@ -30,20 +16,18 @@ class Entry:
 
 
 class Cache(Element):
-    """Answer from memory for `keep` after a reply; errors are never kept."""
+    """Answer from memory for `keep` after a reply; errors, long keys and large replies are never kept."""
 
     keep: Param[Duration] = param(seconds(10))
-    entries: Map[str, Entry] = lru(1024, key=text(128))
-    key: Local[str] = local(text(128))
+    entries: Map[tuple[str, str], Entry] = lru(1024)  # by method and key
 
     def request(self, rpc: Rpc[Ask]) -> Verdict:
-        entry = self.entries.get(rpc.msg.key)
+        entry = self.entries.get((rpc.method, rpc.msg.key))
         if entry is not None and now() < entry.until:
             return Respond(entry.body)
-        self.key = rpc.msg.key  # one that is too long is not kept, and stays empty
         return Forward()
 
     def response(self, rpc: Rpc[Ask]) -> Verdict:
-        if self.key != "":
-            self.entries[self.key] = Entry(rpc.reply_body, now() + self.keep)
+        if len(rpc.reply_body) <= 4096:
+            self.entries[rpc.method, rpc.msg.key] = Entry(rpc.reply_body, now() + self.keep)
         return Forward()

@@ -6,19 +6,14 @@ from transect.rpc import Element, Forward, Outcome, Rpc, Verdict
 
 
 class Logging(Element):
-    """One line for each RPC: method, messages each way, status, time."""
+    """One line for each RPC, however it ends: who called what, how many messages, how it ended, how long it took."""
 
     sent: Local[int] = local(0)
-    received: Local[int] = local(0)
 
     def request(self, rpc: Rpc) -> Verdict:
         self.sent += 1
         return Forward()
 
-    def response(self, rpc: Rpc) -> Verdict:
-        self.received += 1
-        return Forward()
-
     def finish(self, rpc: Rpc, outcome: Outcome) -> None:
-        elapsed_us = as_int(outcome.elapsed) // 1000
-        trace(f"{rpc.method} {outcome.code} sent={self.sent} received={self.received} us={elapsed_us}")
+        took = as_int(outcome.elapsed) // 1000
+        trace(f"{rpc.peer} {rpc.method} sent={self.sent} code={outcome.code} cause={outcome.cause} us={took}")

@@ -30,6 +30,5 @@ class RateLimit(Element):
         if bucket.tokens <= 0:
             return Reject(Code.RESOURCE_EXHAUSTED, f"more than {self.per_second} calls a second")
         bucket.tokens -= 1
-        if not self.buckets.put(rpc.msg.user, bucket):
-            return Reject(Code.RESOURCE_EXHAUSTED, "too many users at once")
-        return Forward()
+        stored = self.buckets.put(rpc.msg.user, bucket)
+        return Forward() if stored else Reject(Code.RESOURCE_EXHAUSTED, "too many users at once")

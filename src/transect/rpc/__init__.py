@@ -7,6 +7,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from transect.rpc.chain_spec import Chain
+from transect.rpc.functions import (
+    compress,
+    compress_text,
+    expand,
+    expand_text,
+    seal,
+    seal_text,
+    unseal,
+    unseal_text,
+)
 from transect.rpc.hooks import (
     Cause,
     Code,
@@ -41,7 +51,15 @@ __all__ = [
     "Rpc",
     "Verdict",
     "attach",
+    "compress",
+    "compress_text",
+    "expand",
+    "expand_text",
     "native_status",
+    "seal",
+    "seal_text",
+    "unseal",
+    "unseal_text",
 ]
 
 _LATER = {

@@ -28,12 +28,21 @@ from transect.emit.c.printer import render
 from transect.emit.c.unit import Unit
 from transect.rpc.binding import Binding, BoundElement
 from transect.rpc.native_scan import Scanners
-from transect.rpc.native_views import RpcViews, ViewCode, empties
+from transect.rpc.native_views import FUNCTIONS, RpcViews, ViewCode, empties
 from transect.rpc.needs import HOOKS, is_rpc
 from transect.rpc.plan import plans
 
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
-RPC_RUNTIME = ("chain.h", "scan.h", "map.h", "rewrite.h", "elements.h")
+RPC_RUNTIME = (
+    "chain.h",
+    "scan.h",
+    "map.h",
+    "rewrite.h",
+    "elements.h",
+    "functions.h",
+    "lz4.h",
+    "seal.h",
+)
 STEP, CALL, VERDICT = c.name("step"), c.name("call"), c.name("verdict")
 SIDES = {"request": "TS_REQUEST_HEADERS", "response": "TS_RESPONSE_HEADERS", "finish": "TS_RESPONSE_HEADERS"}
 
@@ -112,6 +121,12 @@ class _Chain:
         names = ", ".join(e.name for e in self.binding.elements)
         yield c.Comment(f"The chain {names} on {self.binding.service.name}, emitted by transect.")
         yield from map(c.Include, (*RUNTIME, "elements.h"))
+        if any(
+            i.name.removeprefix("rpc.") in FUNCTIONS
+            for e in self.binding.elements
+            for i in e.program.intrinsics
+        ):
+            yield c.Include("functions.h")
         yield from self.scanners.declarations()
         yield from empties(self.scanners)
         yield from self._root_functions()

@@ -46,7 +46,7 @@ chain = Chain(
     elements=[
         Acl(allowed={{"alice": True, "bob": True}}),
         RateLimit(per_second=1000000, burst=1000000),
-        Mutation(alias={{"alice": "a.smith"}}, withheld={{"secret": "***"}}),
+        Mutation(changes={{("user", "alice"): "a.smith", ("text", "secret"): "***"}}),
     ],
 )
 """
@@ -180,7 +180,7 @@ def _agree(programs: dict[str, Program], say: Say, missing: Say) -> bool:
     assert binding is not None, [d.message for d in diagnostics]
     values: list[dict[str, object]] = [
         {"allowed": {f"user{i}": True for i in range(0, 20, 2)}},
-        {"alias": {"user2": "user3"}},
+        {"changes": {("user", "user2"): "user3"}},
         {},
     ]
     images = [first_state(p, v) for p, v in zip(chosen, values, strict=True)]

@@ -16,6 +16,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
 from transect.lang import Duration, Policy, View, intrinsic, struct
 from transect.rpc.chain_spec import Chain  # noqa: F401 - part of the interface
+from transect.rpc.functions import (  # noqa: F401 - part of the interface
+    compress,
+    compress_text,
+    expand,
+    expand_text,
+    seal,
+    seal_text,
+    unseal,
+    unseal_text,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -80,7 +90,7 @@ class Headers(View):
 
     @intrinsic(effect="outside-read")
     def get(self, name: str, /) -> str | None:
-        """The value (of several: the last), or None."""
+        """The value, or None; of several, all with commas between, as gRPC has it."""
         return self._fields.get(name)
 
     @intrinsic(effect="outside-write")

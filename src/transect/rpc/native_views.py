@@ -40,6 +40,18 @@ from transect.rpc.plan import Plan, Slot
 from transect.rpc.scanner import default_of
 from transect.rpc.wire import BITS, Kind, Presence, ProtoField
 
+FUNCTIONS = frozenset(
+    {
+        "seal",
+        "unseal",
+        "compress",
+        "expand",
+        "seal_text",
+        "unseal_text",
+        "compress_text",
+        "expand_text",
+    }
+)  # of functions.py
 DIRTY = "ts_dirty"  # bit i: the i-th field of the view class was assigned
 V, M, ARENA = c.name("v"), c.name("m"), c.name("arena")
 
@@ -199,8 +211,34 @@ class RpcViews(PlainViews):
                 return c.call("ts_header_set", call, *args)
             case "rpc.Headers.remove":
                 return c.call("ts_header_remove", call, *args)
+            case name if name.removeprefix("rpc.") in FUNCTIONS:
+                return _function(unit, declared, args)
             case _:
                 return super().intrinsic(unit, declared, args)
+
+
+def _function(unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr]) -> c.Expr:
+    """One of `runtime/functions.h`."""
+    name = declared.name.removeprefix("rpc.")
+    if not isinstance(declared.returns, OptionType):
+        return c.call(f"ts_{name}", c.name("call"), *args)
+    return c.call(unit.once(f"try_{name}", lambda made: [_try(unit, made, declared)]), c.name("call"), *args)
+
+
+def _try(unit: Unit, made: str, declared: IntrinsicDecl) -> c.Decl:
+    """The same, whose answer may be None."""
+    option, answer = value_type(unit, declared.returns), c.name("answer")
+    params = [c.Var(p.name, value_type(unit, p.type)) for p in declared.params]
+    given = [c.name("call"), *(c.name(p.name) for p in params), c.address(c.dot(answer, "value"))]
+    found = c.call(f"ts_{declared.name.removeprefix('rpc.')}", *given)
+    return inline(
+        made,
+        option,
+        (c.Var("call", c.pointer("ts_call")), *params),
+        c.Var("answer", option, c.braces(c.ZERO)),
+        c.assign(c.dot(answer, "some"), found),
+        c.Return(answer),
+    )
 
 
 def _header_get(unit: Unit, name: str, declared: IntrinsicDecl) -> c.Decl:
@@ -511,10 +549,17 @@ class ViewCode:
             c.Var("v", c.Pointer(struct), c.call("ts_take", ARENA, c.SizeOf(struct))),
             c.assign(c.deref(V), c.deref(c.name("from"))),
         ]
-        for name in self.views.used(view):
+        for name in self._read_later(view):
             body += self._keep_value(self._type(view, name), self.member(view, name))
         body.append(c.Return(V))
         return c.Function(self.keep_name(view), c.Pointer(struct), params, c.Block(tuple(body)), "TS_INLINE")
+
+    def _read_later(self, view: str) -> list[str]:
+        """What hooks read of a message that has passed; the rest of a kept view is never looked at."""
+        needs = self.views.element.needs
+        request = needs.fields(view, ("response", "finish"), "msg")
+        reply = needs.fields(view, ("finish",), "reply")
+        return [name for name in self.views.used(view) if name in (*request, *reply)]
 
     def _keep_value(self, t: Type, place: c.Expr) -> list[c.Stmt]:
         match t:

@@ -1,5 +1,5 @@
-/* Breaker, emitted by transect from breaker.py:26
- * source sha256 fe6545d1b4b5471dd4f05c5f95ab014044e4eb1a0432cf94c52443ba200626f1 */
+/* Breaker, emitted by transect from breaker.py:16
+ * source sha256 604d1bdd83c9d64b7630158360adb6ac33aa2dfd4794f8e684d5f08e267ddd1e */
 #ifndef TRANSECT_BREAKER_H
 #define TRANSECT_BREAKER_H
 
@@ -7,7 +7,6 @@
 #include "codec.h"
 #include "call.h"
 #include "table.h"
-#include "growing.h"
 #include "ordered.h"
 #include "heap.h"
 #include "set.h"
@@ -91,31 +90,24 @@ struct breaker_option_retry {
 struct breaker_state {
     int64_t limit;
     int64_t pause;
-    int64_t phase;
     int64_t failed;
-    int64_t opened;
+    int64_t again;
     uint64_t limit_overflow;
     uint64_t pause_overflow;
-    uint64_t phase_overflow;
     uint64_t failed_overflow;
-    uint64_t opened_overflow;
-};
-
-struct breaker_local {
-    bool trying;
+    uint64_t again_overflow;
 };
 
 void breaker_init(struct breaker_state *self, uint64_t seed);
 struct breaker_state *breaker_new(uint64_t seed);
 void breaker_free(struct breaker_state *self);
-void breaker_local_init(struct breaker_local *local);
 bool breaker_set_limit(struct breaker_state *self, int64_t value);
 bool breaker_set_pause(struct breaker_state *self, int64_t value);
 size_t breaker_save(struct breaker_state *self, uint8_t *image, size_t room);
 int breaker_load(struct breaker_state *self, const uint8_t *image, size_t size);
-struct breaker_verdict breaker_request(struct breaker_state *self, struct breaker_local *local, struct ts_call *call, struct breaker_rpc *rpc);
-struct breaker_verdict breaker_response(struct breaker_state *self, struct breaker_local *local, struct ts_call *call, struct breaker_rpc_any_any *rpc);
-struct breaker_option_retry breaker_finish(struct breaker_state *self, struct breaker_local *local, struct ts_call *call, struct breaker_rpc *rpc, struct breaker_outcome *outcome);
+struct breaker_verdict breaker_request(struct breaker_state *self, struct ts_call *call, struct breaker_rpc *rpc);
+struct breaker_verdict breaker_response(struct breaker_state *self, struct ts_call *call, struct breaker_rpc_any_any *rpc);
+struct breaker_option_retry breaker_finish(struct breaker_state *self, struct ts_call *call, struct breaker_rpc *rpc, struct breaker_outcome *outcome);
 
 #endif
 

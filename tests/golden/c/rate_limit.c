@@ -1,5 +1,5 @@
 /* RateLimit, emitted by transect from rate_limit.py:25
- * source sha256 1dadb0ae203f9072a2a31d334e7683bce6cfe462ddf191cd56c4cc6db7b59fb8 */
+ * source sha256 5f68e37236c2c891efd397001fa228c0d94f453d93aa1affa985fb5b6cdeab8f */
 #include "rate_limit.h"
 #pragma GCC diagnostic ignored "-Wtautological-compare"
 #pragma GCC diagnostic ignored "-Wtype-limits"
@@ -108,16 +108,12 @@ struct rate_limit_verdict rate_limit_request(struct rate_limit_state *self, stru
     if (found == NULL) {
         found = rate_limit_buckets_added(&self->buckets, rpc->msg->user);
     }
-    bool t5 = found != NULL;
+    bool stored = found != NULL;
     if (found != NULL) {
         *found = bucket;
     }
-#line 33 "rate_limit.py"
-    if (!t5) {
-        return (struct rate_limit_verdict){1, {.reject = (struct rate_limit_reject){8, TS_TEXT("too many users at once")}}};
-    }
-#line 35 "rate_limit.py"
-    return (struct rate_limit_verdict){0, {.forward = (struct rate_limit_forward){(struct rate_limit_option_int){0}, (struct rate_limit_option_text){0}}}};
+#line 34 "rate_limit.py"
+    return stored ? (struct rate_limit_verdict){0, {.forward = (struct rate_limit_forward){(struct rate_limit_option_int){0}, (struct rate_limit_option_text){0}}}} : (struct rate_limit_verdict){1, {.reject = (struct rate_limit_reject){8, TS_TEXT("too many users at once")}}};
 }
 
 #line 177 "transect/rpc/hooks.py"
@@ -139,7 +135,7 @@ struct rate_limit_option_retry rate_limit_finish(struct rate_limit_state *self, 
     return (struct rate_limit_option_retry){0};
 }
 
-#line 143 "rate_limit.c"
+#line 139 "rate_limit.c"
 static void rate_limit_fill(struct rate_limit_state *self, struct ts_reader *from) {
     struct ts_reader in = *from;
     {
@@ -204,12 +200,10 @@ int rate_limit_load(struct rate_limit_state *self, const uint8_t *image, size_t 
     struct ts_reader in = {image, size, false};
     rate_limit_fill(fresh, &in);
     bool good = !in.bad && in.left == 0;
-    if (!good) {
-        rate_limit_free(fresh);
-        return -1;
+    if (good) {
+        *self = *fresh;
     }
-    *self = *fresh;
-    TS_RELEASE(fresh);
-    return 0;
+    rate_limit_free(fresh);
+    return good ? 0 : -1;
 }
 

@@ -1,5 +1,5 @@
 /* RateLimit, emitted by transect from rate_limit.py:25
- * source sha256 1dadb0ae203f9072a2a31d334e7683bce6cfe462ddf191cd56c4cc6db7b59fb8 */
+ * source sha256 5f68e37236c2c891efd397001fa228c0d94f453d93aa1affa985fb5b6cdeab8f */
 #ifndef TRANSECT_RATE_LIMIT_H
 #define TRANSECT_RATE_LIMIT_H
 
@@ -7,7 +7,6 @@
 #include "codec.h"
 #include "call.h"
 #include "table.h"
-#include "growing.h"
 #include "ordered.h"
 #include "heap.h"
 #include "set.h"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from transect.core import tables
+from transect.core.provided import provided
 from transect.core.types import ArrayType, CounterType, HistogramType, SeqType, TableType, Type
 from transect.core.values import copied, zero
 from transect.emit.py.waiting import Waiting
@@ -95,9 +96,12 @@ class Outside:
         self._functions["trace"](text)
 
     def call(self, name: str, *args: Any) -> Any:
-        """A function of the stratum: the host's, else the method of that name of the view, its first argument."""
+        """A function of the stratum: the host's, else the stratum's own, else the method of that name of the view, its first
+        argument."""
         if name in self._functions:
             return self._functions[name](*args)
+        if (given := provided(name)) is not None:
+            return given(*args)
         method = getattr(args[0], name.rpartition(".")[2], None) if args else None
         if method is None:
             raise PolicyError(f"nobody gives `{name}` here; set `policy.__functions__[{name!r}]`")

@@ -42,7 +42,7 @@ chain = Chain(
         Metrics(),
         Acl(allowed={{"alice": True, "bob": True}}),
         RateLimit(per_second=1, burst=5),
-        Mutation(alias={{"ali": "alice"}}, withheld={{"secret": "***"}}),
+        Mutation(changes={{("user", "ali"): "alice", ("text", "secret"): "***"}}),
         Cache(),
         Logging(),
     ],
@@ -136,7 +136,7 @@ def test_six_examples_in_one_chain(chain: Running, tmp_path: Path) -> None:
     again = compare(found, RpcDecoder(found))
     assert again.divergence is None, again.divergence
     assert (again.same, again.calls, again.open) == (True, len(found.records), ())
-    assert "/echo.Echo/Say 0 sent=1 received=1" in chain.deployed.envoy.log.read_text()
+    assert "/echo.Echo/Say sent=1 code=0 cause=0" in chain.deployed.envoy.log.read_text()
 
 
 def test_a_log_of_many_clients_on_two_workers_replays_to_the_same_state(tmp_path: Path) -> None:
