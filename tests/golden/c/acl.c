@@ -129,10 +129,12 @@ int acl_load(struct acl_state *self, const uint8_t *image, size_t size) {
     struct ts_reader in = {image, size, false};
     acl_fill(fresh, &in);
     bool good = !in.bad && in.left == 0;
-    if (good) {
-        *self = *fresh;
+    if (!good) {
+        acl_free(fresh);
+        return -1;
     }
-    acl_free(fresh);
-    return good ? 0 : -1;
+    *self = *fresh;
+    TS_RELEASE(fresh);
+    return 0;
 }
 

@@ -154,10 +154,12 @@ int breaker_load(struct breaker_state *self, const uint8_t *image, size_t size) 
     struct ts_reader in = {image, size, false};
     breaker_fill(fresh, &in);
     bool good = !in.bad && in.left == 0;
-    if (good) {
-        *self = *fresh;
+    if (!good) {
+        breaker_free(fresh);
+        return -1;
     }
-    breaker_free(fresh);
-    return good ? 0 : -1;
+    *self = *fresh;
+    TS_RELEASE(fresh);
+    return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "codec.h"
 #include "call.h"
 #include "table.h"
+#include "growing.h"
 #include "ordered.h"
 #include "heap.h"
 #include "set.h"

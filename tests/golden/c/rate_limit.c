@@ -200,10 +200,12 @@ int rate_limit_load(struct rate_limit_state *self, const uint8_t *image, size_t 
     struct ts_reader in = {image, size, false};
     rate_limit_fill(fresh, &in);
     bool good = !in.bad && in.left == 0;
-    if (good) {
-        *self = *fresh;
+    if (!good) {
+        rate_limit_free(fresh);
+        return -1;
     }
-    rate_limit_free(fresh);
-    return good ? 0 : -1;
+    *self = *fresh;
+    TS_RELEASE(fresh);
+    return 0;
 }
 

@@ -96,7 +96,7 @@ class Outside:
         self._functions["trace"](text)
 
     def call(self, name: str, *args: Any) -> Any:
-        """A function of the stratum: the host's, else the stratum's own, else the method of that name of the view, its first
+        """A function of the stratum: the host's, else its own, else the method of that name of the view, the first
         argument."""
         if name in self._functions:
             return self._functions[name](*args)
