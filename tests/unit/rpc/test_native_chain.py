@@ -15,8 +15,11 @@ import pytest
 from tests.fuzz.test_chain import bound, user
 from tests.unit.rpc.native_driver import NativeChain, Slice, build
 from tests.unit.rpc.wire_samples import Maker, service
+from transect.base.diagnostic import Diagnostics
+from transect.core.frontend import compile_text
 from transect.core.schema import schema
 from transect.lang.tape import GivenTape
+from transect.rpc.binding import bind
 from transect.rpc.build import C_RUNTIME, RPC_RUNTIME
 from transect.rpc.chain import emit_chain
 from transect.rpc.python_chain import Action
@@ -176,5 +179,104 @@ def test_a_message_that_no_protobuf_reader_takes_for_its_size_is_malformed(tmp_p
     assert (found.action, found.code) == (Action.REJECT, 3)
     del kept
     whole.close()
+    rpc.finish(0, 0, 1)
+    chain.close()
+
+
+def of_text(text: str, folder: Path) -> NativeChain:
+    """The chain of one element, written here."""
+    compiled = compile_text(HEAD + text, "element.py")
+    diagnostics = Diagnostics()
+    binding = bind(compiled.programs, service("sample.Sample"), diagnostics, methods=["Say"])
+    assert binding is not None, [str(d) for d in (*compiled.diagnostics, *diagnostics)]
+    return NativeChain(build(binding, folder))
+
+
+HEAD = """
+from transect.lang import Sequence, trace
+from transect.rpc import Element, Forward, Message, Outcome, Reject, Respond, Rpc, Verdict
+
+class Ask(Message):
+    user: str
+    tags: Sequence[str]
+"""
+
+
+def field(key: bytes, text: bytes) -> bytes:
+    size, coded = len(text), bytearray()
+    while size > 127:
+        coded.append(size & 127 | 128)
+        size >>= 7
+    return key + bytes((*coded, size)) + text
+
+
+def test_a_message_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
+    """Small items take many times their size: a hostile message must not take what others need, or end the process."""
+    chain = NativeChain(build(bound(("Tags", "Log"), ("Say",)), tmp_path))
+    rpc = chain.rpc("/sample.Sample/Say", "", PlainHeaders(), GivenTape())
+    before = in_use()
+    found = rpc.request(b"\xba\x01\x00" * (4 << 20))
+    assert (found.action, found.code) == (Action.REJECT, 8)
+    assert found.text == b"looking into this message takes too much memory"
+    assert in_use() - before < 1 << 16
+    rpc.finish(8, 1, 1)
+    again = chain.rpc("/sample.Sample/Say", "", PlainHeaders(), GivenTape())
+    assert again.request(b"\xba\x01\x00").action is Action.FORWARD
+    again.finish(0, 0, 1)
+    chain.close()
+
+
+def test_a_handler_that_takes_too_much_memory_ends_and_lets_others_in(tmp_path: Path) -> None:
+    chain = of_text(
+        """
+class Shout(Element):
+    seen: int = 0
+    ends: int = 0
+
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        self.seen += 1
+        for tag in rpc.msg.tags:
+            trace(f"{rpc.msg.user} {tag}")
+        return Forward()
+
+    def finish(self, rpc: Rpc[Ask], outcome: Outcome) -> None:
+        self.ends += 1
+""",
+        tmp_path,
+    )
+    before = chain.save(0)
+    rpc = chain.rpc("/sample.Sample/Say", "", PlainHeaders(), GivenTape())
+    message = field(b"\x0a", b"x" * (1 << 20)) + field(b"\xa2\x01", b"t") * 1000
+    found = rpc.request(message)
+    assert (found.action, found.code) == (Action.REJECT, 8)
+    rpc.finish(8, 1, 1)
+    rpc = chain.rpc("/sample.Sample/Say", "", PlainHeaders(), GivenTape())
+    assert rpc.request(field(b"\x0a", b"me")).action is Action.FORWARD, "its lock is free"
+    rpc.finish(0, 0, 1)
+    after = chain.save(0)
+    assert (before.count(b"\x02"), after.count(b"\x02")) == (0, 2), "both calls, and both ends"
+    chain.close()
+
+
+def test_what_no_later_hook_reads_is_not_kept(tmp_path: Path) -> None:
+    chain = of_text(
+        """
+class Long(Element):
+    size: int = 0
+
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        self.size += sum(len(tag) for tag in rpc.msg.tags)
+        return Forward()
+
+    def finish(self, rpc: Rpc[Ask], outcome: Outcome) -> None:
+        self.size += len(rpc.msg.user)
+""",
+        tmp_path,
+    )
+    rpc = chain.rpc("/sample.Sample/Say", "", PlainHeaders(), GivenTape())
+    assert rpc.request(b"").action is Action.FORWARD
+    before = in_use()
+    assert rpc.request(field(b"\x0a", b"me") + field(b"\xa2\x01", b"t" * 1000) * 100).action is Action.FORWARD
+    assert in_use() - before < 8192
     rpc.finish(0, 0, 1)
     chain.close()

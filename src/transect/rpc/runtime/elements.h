@@ -16,8 +16,13 @@
 
 #define TS_NOBODY UINT32_MAX /* `element` of a verdict which the chain itself gives */
 #define TS_INVALID_ARGUMENT 3
+#define TS_RESOURCE_EXHAUSTED 8
 #define TS_UNIMPLEMENTED 12
 #define TS_TAPE_ROOM 65536 /* bytes of outside answers that one handler call can record */
+
+/* Bytes which looking into a message of that size, and what elements make of it, may take beside it.  Many small items take
+ * many times their own size, and who sends them need not be a friend. */
+#define TS_MESSAGE_ROOM(SIZE) (((size_t)16 << 20) + 8 * (size_t)(SIZE))
 
 /* A message in which nothing is present. */
 #define TS_NOTHING(STRUCT, NAME) static const struct STRUCT NAME __attribute__((unused)) = {0};
@@ -33,6 +38,7 @@ struct ts_step {
     struct ts_arena *keep; /* memory until the RPC ends */
     uint32_t method;
     pthread_mutex_t *lock; /* NULL: the element has no state */
+    pthread_mutex_t **held; /* says so, while it is taken */
     uint64_t *clock;       /* counts the element's calls; the wrapper takes its number inside the lock */
     uint64_t sequence;
     const void *scanned; /* what the walk found in the message; NULL: nobody looks into it */
@@ -109,6 +115,8 @@ struct ts_rpc_head {
     uint64_t unlogged; /* calls of hooks which the policies do not define */
     struct ts_call call;
     struct ts_arena keep;
+    void *escape[5];       /* where a hook that runs out of memory ends */
+    pthread_mutex_t *held; /* the lock that it had then */
 };
 
 /* ---------------------------------------------------------------- outside facts */
@@ -326,6 +334,7 @@ static struct ts_step ts_step_of(const struct ts_tables *tables, ts_chain *chain
         .keep = &head->keep,
         .method = head->method,
         .lock = tables->elements[element].locks ? &chain->parts[element].lock : NULL,
+        .held = &head->held,
         .clock = &chain->parts[element].clock,
         .action = TS_FORWARD,
     };
@@ -386,6 +395,33 @@ static void ts_begin(const struct ts_tables *tables, ts_chain *chain, struct ts_
     } else {
         ts_arena_end(&head->call.arena); /* what the last call handed out */
     }
+}
+
+/* Says where it ends when a hook on a message of that size takes too much memory, or there is none; then answers true. */
+#ifdef __wasm__ /* the host ends the instance */
+#define TS_OUT_OF_MEMORY(HEAD, SIZE) (ts_bounded(HEAD, SIZE), false)
+#else
+#define TS_OUT_OF_MEMORY(HEAD, SIZE) (ts_bounded(HEAD, SIZE), __builtin_setjmp((HEAD)->escape) != 0 && ts_escaped(HEAD))
+#endif
+
+#define TS_TOO_MUCH "looking into this message takes too much memory"
+
+static void ts_bounded(struct ts_rpc_head *head, size_t size)
+{
+    head->call.arena.most = head->keep.most = TS_MESSAGE_ROOM(size);
+    head->call.arena.escape = head->keep.escape = head->escape;
+}
+
+/* What the handler has done to its state by then stays: there is no way back to what was before. */
+static __attribute__((unused)) bool ts_escaped(struct ts_rpc_head *head)
+{
+    if (head->held != NULL) {
+        pthread_mutex_unlock(head->held);
+        head->held = NULL;
+    }
+    head->call.tape = NULL;
+    ts_arena_end(&head->call.arena);
+    return true;
 }
 
 /* The `response` of the elements before `end`, last first. */
@@ -470,7 +506,9 @@ static void ts_elements_request(const struct ts_tables *tables, ts_chain *chain,
 {
     struct ts_rpc_head *head = rpc_state;
     ts_begin(tables, chain, head, rpc);
-    if (head->method != UINT32_MAX) {
+    if (TS_OUT_OF_MEMORY(head, message.size)) {
+        ts_refusing(out, TS_RESOURCE_EXHAUSTED, TS_TEXT(TS_TOO_MUCH), TS_NOBODY);
+    } else if (head->method != UINT32_MAX) {
         ts_requests(tables, chain, head, rpc, message, out);
         ts_let_go(&head->call, out);
     } else if (tables->pass_unknown) {
@@ -484,7 +522,9 @@ static void ts_elements_response(const struct ts_tables *tables, ts_chain *chain
 {
     struct ts_rpc_head *head = rpc_state;
     ts_begin(tables, chain, head, rpc);
-    if (head->method == UINT32_MAX) {
+    if (TS_OUT_OF_MEMORY(head, message.size)) {
+        ts_refusing(out, TS_RESOURCE_EXHAUSTED, TS_TEXT(TS_TOO_MUCH), TS_NOBODY);
+    } else if (head->method == UINT32_MAX) {
         ts_forwarding(out);
     } else {
         ts_replies(tables, chain, head, rpc, head->entered, message, out);
@@ -500,7 +540,9 @@ static void ts_elements_finish(const struct ts_tables *tables, ts_chain *chain, 
         return;
     }
     ts_arena_end(&head->call.arena);
-    for (uint32_t i = head->entered; i-- > 0;) {
+    (void)TS_OUT_OF_MEMORY(head, 0); /* then go on with the next element */
+    while (head->entered > 0) {
+        uint32_t i = --head->entered;
         struct ts_step step = ts_step_of(tables, chain, head, rpc, i);
         step.code = code;
         step.cause = cause;
@@ -514,7 +556,6 @@ static void ts_elements_finish(const struct ts_tables *tables, ts_chain *chain, 
     ts_call_end(&head->call);
     ts_arena_end(&head->keep);
     head->begun = false;
-    head->entered = 0;
 }
 
 static ts_chain *ts_elements_new(const struct ts_tables *tables)
@@ -578,6 +619,7 @@ TS_INLINE void ts_lock(struct ts_step *step)
 {
     if (step->lock != NULL) {
         pthread_mutex_lock(step->lock);
+        *step->held = step->lock;
     }
     step->sequence = __atomic_fetch_add(step->clock, 1, __ATOMIC_RELAXED);
 }
@@ -585,6 +627,7 @@ TS_INLINE void ts_lock(struct ts_step *step)
 TS_INLINE void ts_unlock(struct ts_step *step)
 {
     if (step->lock != NULL) {
+        *step->held = NULL;
         pthread_mutex_unlock(step->lock);
     }
 }
