@@ -617,6 +617,7 @@ class ViewMember:
     type: Type
     writable: bool = False
     doc: str = ""
+    layout: str = ""  # how the stratum finds it, as the class says behind `=`; "": by its name
     span: Span = dataclasses.field(default=NOWHERE, compare=False)
 
 
@@ -628,6 +629,7 @@ class View:
     base: str  # the stratum's view class it derives from (`rpc.Message`), or "" for a stratum's own
     params: tuple[str, ...]  # type parameters (`M`, `R` of `Rpc`)
     members: tuple[ViewMember, ...]
+    of: str = ""  # what it is a view of, when its class says so (`of="task_struct"`)
     span: Span = dataclasses.field(compare=False, kw_only=True)
 
     def member(self, name: str) -> ViewMember | None:
@@ -651,6 +653,7 @@ class IntrinsicDecl:
     params: tuple[Param, ...]
     returns: Type
     effect: Effect
+    named: bool = False  # any keywords may follow: (text constant, value) for each, after the parameters
 
 
 @node

@@ -170,15 +170,18 @@ class _Dump:
     def view(self, v: ir.View) -> None:
         self.spans.append(v.span)
         params = f" [{', '.join(map(name, v.params))}]" if v.params else ""
-        self.line(0, f"view {name(v.name)} {literal(v.base)}{params}")
+        of = f" of {literal(v.of)}" if v.of else ""
+        self.line(0, f"view {name(v.name)} {literal(v.base)}{params}{of}")
         for m in v.members:
             writable = " writable" if m.writable else ""
             self.spans.append(m.span)
-            self.line(1, f"member {name(m.name)}: {self.types.text(m.type)}{writable}{_doc(m.doc)}")
+            layout = f" at {literal(m.layout)}" if m.layout else ""
+            self.line(1, f"member {name(m.name)}: {self.types.text(m.type)}{writable}{layout}{_doc(m.doc)}")
 
     def intrinsic(self, i: ir.IntrinsicDecl) -> None:
         head = f"intrinsic %{dotted(i.name)}({self.params(i.params)})"
-        self.line(0, f"{head} -> {self.types.text(i.returns)} {literal(str(i.effect))}")
+        named = " named" if i.named else ""
+        self.line(0, f"{head} -> {self.types.text(i.returns)} {literal(str(i.effect))}{named}")
 
     def params(self, params: Iterable[ir.Param]) -> str:
         parts = []

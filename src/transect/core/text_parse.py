@@ -470,6 +470,7 @@ class _Program(_Statements):
     def _view(self) -> ir.View:
         name, base = self.name(), self.string()
         params = tuple(self.separated(self.name, "]")) if self.skip("[") else ()
+        of = self.string() if self.skip("of") else ""
         span = self.finish()
         members = []
         while self.depth() == 1:
@@ -478,8 +479,10 @@ class _Program(_Statements):
             member = self.name()
             self.expect(":")
             t = self.type()
-            members.append(ir.ViewMember(member, t, self.skip("writable"), self._doc(), span=self.finish()))
-        return ir.View(name, base, params, tuple(members), span=span)
+            writable = self.skip("writable")
+            layout = self.string() if self.skip("at") else ""
+            members.append(ir.ViewMember(member, t, writable, self._doc(), layout, span=self.finish()))
+        return ir.View(name, base, params, tuple(members), of, span=span)
 
     def _param(self) -> ir.Param:
         name = self.name()
@@ -492,7 +495,8 @@ class _Program(_Statements):
         self.expect("(")
         params = tuple(self.separated(self._param, ")"))
         self.expect("->")
-        return ir.IntrinsicDecl(name, params, self.type(), ir.Effect(self.string()))
+        returns, effect = self.type(), ir.Effect(self.string())
+        return ir.IntrinsicDecl(name, params, returns, effect, self.skip("named"))
 
     def _state_field(self, kind: str) -> ir.StateField:
         name = self.name()

@@ -178,6 +178,10 @@ def _arguments(args: Iterable[Expr], wanted: tuple[Type, ...]) -> Faults:
 
 def _intrinsic(declared: ir.IntrinsicDecl, args: tuple[Expr, ...]) -> Faults:
     wanted = tuple(p.type for p in declared.params)
+    if declared.named:
+        args, names = args[: len(wanted)], args[len(wanted) :: 2]
+        if not all(isinstance(n, ir.Const) and isinstance(n.type, TextType) for n in names):
+            yield "a keyword's name is no constant text"
     method = len(args) == len(wanted) + 1 and isinstance(args[0].type, ViewType)
     yield from _arguments(args[1:] if method else args, wanted)
 

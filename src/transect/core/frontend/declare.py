@@ -448,17 +448,26 @@ class World:
         self.view_methods[name] = dict(self.view_methods.get(base.rpartition(".")[2], {}))
         self.view_modules[name] = cls.module
         members = list(inherited)
-        for field_name, annotation, _ in self._members(cls):
+        for field_name, annotation, value in self._members(cls):
             t = self.type_of(cls.module, annotation)
             if t is not None:
-                members.append(
-                    ir.ViewMember(field_name, t, writable, span=cls.module.source.span(annotation))
-                )
+                layout = "" if value is None else ast.unparse(value)
+                at = cls.module.source.span(annotation)
+                members = [m for m in members if m.name != field_name]
+                members.append(ir.ViewMember(field_name, t, writable, layout=layout, span=at))
         for node in cls.node.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("__"):
                 self.view_methods[name][node.name] = node
-        self.views[key] = ir.View(name, base, params, tuple(members), span=span)
+        self.views[key] = ir.View(name, base, params, tuple(members), self._of(cls), span=span)
         return self.views[key]
+
+    def _of(self, cls: ClassDef) -> str:
+        """What `class V(Base, of="…")` is a view of, by itself or by the nearest class above."""
+        for keyword in cls.node.keywords:
+            match keyword:
+                case ast.keyword(arg="of", value=ast.Constant(value=str(of))):
+                    return of
+        return next((of for b in self.bases(cls) if isinstance(b, ClassDef) and (of := self._of(b))), "")
 
     def _writable(self, cls: ClassDef) -> bool:
         return any(k.arg == "writable" for k in cls.node.keywords) or any(

@@ -246,7 +246,8 @@ class Helpers(Members):
             params = (ir.Param("self", first, module.source.span(node)), *params)
         returns = UNIT if node.returns is None else self.world.type_of(module, node.returns)
         assert returns is not None, f"{name} has no legal result type"
-        self.intrinsics[name] = ir.IntrinsicDecl(name, params, returns, effect)
+        named = node.args.kwarg is not None
+        self.intrinsics[name] = ir.IntrinsicDecl(name, params, returns, effect, named)
         return self.intrinsics[name]
 
     def _type(

@@ -15,6 +15,7 @@ from transect.core.frontend.modules import ClassDef, FunctionDef
 from transect.core.ir import Effect, Expr, FieldKind, TableRead
 from transect.core.types import (
     BOOL,
+    TEXT,
     BytesType,
     CounterType,
     DictType,
@@ -27,6 +28,8 @@ from transect.core.types import (
     TupleType,
     Type,
     ViewType,
+    an,
+    is_value,
     spell,
 )
 
@@ -190,13 +193,33 @@ class Methods(Loops):
 
     def _intrinsic(self, node: ast.Call, decl: ir.IntrinsicDecl, first: tuple[Expr, ...]) -> Expr | None:
         before, self.formats = self.formats, decl.effect is Effect.REPORT
-        args = self._bind(node, decl.name, decl.params[len(first) :])
-        self.formats = before
-        return (
-            None
-            if args is None
-            else ir.Intrinsic(decl.name, (*first, *args), type=decl.returns, span=self.span(node))
+        own = {p.name for p in decl.params}
+        more = [k for k in node.keywords if decl.named and k.arg is not None and k.arg not in own]
+        plain = ast.copy_location(
+            ast.Call(node.func, node.args, [k for k in node.keywords if k not in more]), node
         )
+        args = self._bind(plain, decl.name, decl.params[len(first) :])
+        named = [part for k in more for part in self._named(k)]
+        self.formats = before
+        if args is None or any(n is None for n in named):
+            return None
+        given = (*first, *args, *(n for n in named if n is not None))
+        return ir.Intrinsic(decl.name, given, type=decl.returns, span=self.span(node))
+
+    def _named(self, keyword: ast.keyword) -> tuple[Expr | None, Expr | None]:
+        """A keyword of a function that takes any: its name, and a value that can be written down."""
+        assert keyword.arg is not None
+        value = self.expression(keyword.value)
+        if value is not None and not is_value(value.type):
+            self.error(
+                "P011",
+                keyword.value,
+                f"{an(value.type)} cannot be reported",
+                "give a field of it: a number, a text or bytes",
+                label=f"`{spell(value.type)}`",
+            )
+            value = None
+        return ir.Const(keyword.arg, type=TEXT, span=self.span(keyword)), value
 
     # ------------------------------------------------------------ methods
 

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A kernel as it is distributed: `vmlinuz` (a boot image with a compressed payload) or `vmlinux` (ELF).
+
+The image is a root of trust: it comes from the kernel's package, not from the machine that is looked at.
+"""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import lzma
+import shutil
+import struct
+import subprocess
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from transect.base.unavailable import Unavailable
+from transect.linux import elf
+from transect.linux.btf import Btf
+from transect.linux.errors import KernelDataError
+from transect.linux.kallsyms import Symbols, find
+
+BOOT_MAGIC = b"HdrS"  # at 0x202 of a boot image
+LIMIT = 1 << 28  # bytes of an unpacked kernel at most
+BANNER = b"Linux version "
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A loaded part of the kernel, at the addresses for which it was linked."""
+
+    address: int
+    physical: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        return self.address + len(self.data)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An unpacked kernel."""
+
+    data: bytes  # the ELF file
+    pieces: tuple[Piece, ...]  # the loaded segments, by ascending address
+    sections: tuple[elf.Section, ...]
+
+    @staticmethod
+    def from_file(path: Path | str) -> Image:
+        """Raises `KernelDataError`, `Unavailable` (a compression whose program is missing), OSError."""
+        return Image.from_bytes(Path(path).read_bytes())
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Image:
+        """Of a `vmlinuz` or `vmlinux`."""
+        if data[:4] != b"\x7fELF":
+            data = unpack(payload(data))
+        head = elf.header(data)
+        pieces = [
+            Piece(s.virtual, s.physical, data[s.offset : s.offset + s.file_size])
+            for s in head.segments
+            if s.type == elf.LOAD and s.virtual
+        ]
+        if not pieces:
+            raise KernelDataError("this ELF file loads nothing: it is no kernel")
+        pieces.sort(key=lambda piece: piece.address)
+        return Image(data, tuple(pieces), elf.sections(data, head))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the unpacked kernel, hex."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes at a link address.  Raises `KernelDataError` outside of what is loaded."""
+        for piece in self.pieces:
+            if piece.address <= address and address + size <= piece.end:
+                return piece.data[address - piece.address : address - piece.address + size]
+        raise KernelDataError(f"the kernel's image has no {size} bytes at {address:#x}")
+
+    def section(self, name: str) -> elf.Section | None:
+        return next((s for s in self.sections if s.name == name), None)
+
+    def section_data(self, name: str) -> bytes:
+        """Raises `KernelDataError` when there is no such section."""
+        found = self.section(name)
+        if found is None or found.type == elf.NOBITS:
+            raise KernelDataError(f"the kernel's image has no section `{name}`")
+        return self.data[found.offset : found.offset + found.size]
+
+    @cached_property
+    def btf(self) -> Btf:
+        return Btf(self.section_data(".BTF"))
+
+    @cached_property
+    def symbols(self) -> Symbols:
+        """The kernel's own symbol table.  Raises `KernelDataError` when it has none."""
+        for piece in self.pieces:
+            found = find(piece.data, piece.address)
+            if found is not None:
+                return found
+        raise KernelDataError("no kallsyms in this kernel's image (is it built with CONFIG_KALLSYMS?)")
+
+    @cached_property
+    def banner(self) -> bytes:
+        """`Linux version …`, with its newline."""
+        address = self.symbols.address("linux_banner")
+        for piece in self.pieces:
+            if piece.address <= address < piece.end:
+                start = address - piece.address
+                return piece.data[start : piece.data.index(b"\0", start)]
+        raise KernelDataError("the kernel's image does not hold `linux_banner`")
+
+    @property
+    def release(self) -> str:
+        """`6.12.118+deb13-amd64`"""
+        return self.banner[len(BANNER) :].split(b" ", 1)[0].decode("ascii", "replace")
+
+
+def payload(data: bytes) -> bytes:
+    """The compressed kernel within a boot image.  Raises `KernelDataError`.
+
+    Documentation/arch/x86/boot.rst of the kernel: `setup_sects`, `payload_offset`, `payload_length`.
+    """
+    if data[0x202:0x206] != BOOT_MAGIC or len(data) < 0x250:
+        raise KernelDataError("this is neither a vmlinux (ELF) nor a vmlinuz (boot image)")
+    setup = (data[0x1F1] or 4) + 1
+    offset, length = struct.unpack_from("<II", data, 0x248)
+    start = setup * 512 + offset
+    if length < 8 or start + length > len(data):
+        raise KernelDataError("this boot image is cut off within its kernel")
+    return data[start : start + length]
+
+
+def unpack(packed: bytes) -> bytes:
+    """The kernel that a payload holds; its last four bytes are the size.  Raises `KernelDataError`, `Unavailable`."""
+    size = int.from_bytes(packed[-4:], "little")
+    if size > LIMIT:
+        raise KernelDataError(f"this boot image says that its kernel has {size} bytes")
+    for magic, how in _UNPACKERS.items():
+        if packed.startswith(magic):
+            try:
+                data = how(packed)
+            except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+                raise KernelDataError(f"the kernel within this boot image is damaged: {error}") from error
+            if len(data) != size:
+                raise KernelDataError(
+                    f"the kernel within this boot image has {len(data)} bytes instead of {size}"
+                )
+            return data
+    raise KernelDataError(f"this boot image is packed in an unknown way ({packed[:4].hex()})")
+
+
+def _zstd(packed: bytes) -> bytes:
+    program = shutil.which("zstd")
+    if program is None:
+        raise Unavailable("zstd", "this kernel is packed with it", "apt-get install zstd")
+    done = subprocess.run([program, "-dcq"], input=packed[:-4], capture_output=True, timeout=60)
+    if done.returncode:
+        raise ValueError(done.stderr.decode("utf-8", "replace").strip() or "zstd refuses it")
+    return done.stdout
+
+
+def _gzip(packed: bytes) -> bytes:
+    return zlib.decompressobj(wbits=31).decompress(packed, LIMIT)
+
+
+def _xz(packed: bytes) -> bytes:
+    return lzma.LZMADecompressor().decompress(packed, LIMIT)
+
+
+def _bzip2(packed: bytes) -> bytes:
+    return bz2.BZ2Decompressor().decompress(packed, LIMIT)
+
+
+_UNPACKERS: dict[bytes, Callable[[bytes], bytes]] = {
+    b"\x28\xb5\x2f\xfd": _zstd,
+    b"\x1f\x8b": _gzip,
+    b"\xfd7zXZ\0": _xz,
+    b"BZh": _bzip2,
+}
+
+__all__ = ["BANNER", "Image", "Piece", "payload", "unpack"]

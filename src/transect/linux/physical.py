@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Physical memory of a machine: which addresses there are, and their bytes.
+
+Every source knows its ranges; an address outside of them is refused before anything is asked (a read of an unmapped
+address can crash a target).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from transect.linux import elf
+from transect.linux.errors import KernelDataError
+
+HEAD = 1 << 20  # bytes of a dump in which its segments are described
+LIME = struct.Struct("<IIQQQ")  # magic, version, first address, last address, reserved
+LIME_MAGIC = 0x4C694D45
+KDUMP = b"KDUMP   "
+PAGE = 4096
+
+
+class OutOfRange(KernelDataError):
+    """The machine has no memory at that physical address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Physical addresses with memory behind them."""
+
+    start: int
+    end: int  # exclusive
+
+
+class Physical(Protocol):
+    """Where physical memory is read from."""
+
+    @property
+    def ranges(self) -> Sequence[Range]:
+        """By ascending address, without overlap."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether the machine goes on running while it is read."""
+        ...
+
+    def read(self, address: int, size: int) -> bytes:
+        """Raises `OutOfRange` unless one range holds all of it; `KernelDataError` when the source fails."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A range and where in the file it lies."""
+
+    start: int
+    end: int
+    offset: int
+
+
+class FileMemory:
+    """Memory in a file: a live VM's shared RAM, an ELF core, a LiME dump."""
+
+    def __init__(self, path: Path | str, extents: Sequence[Extent], live: bool) -> None:
+        """Raises OSError, `KernelDataError` when the extents overlap or go beyond the file."""
+        self.path = Path(path)
+        self._file = os.open(path, os.O_RDONLY)
+        self._live = live
+        self._extents = sorted(extents, key=lambda e: e.start)
+        self._starts = [e.start for e in self._extents]
+        size = os.fstat(self._file).st_size
+        for e, after in zip(self._extents, [*self._extents[1:], None], strict=True):
+            if after is not None and e.end > after.start:
+                raise KernelDataError(f"{path}: two parts of it are for the address {after.start:#x}")
+            if e.offset + e.end - e.start > size:
+                raise KernelDataError(
+                    f"{path} is cut off: {size} bytes, but memory up to {e.end:#x} ends at "
+                    f"{e.offset + e.end - e.start}"
+                )
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        return tuple(Range(e.start, e.end) for e in self._extents)
+
+    @property
+    def live(self) -> bool:
+        return self._live
+
+    def offset(self, address: int, size: int) -> int:
+        """Where in the file it lies.  Raises `OutOfRange`."""
+        index = bisect_right(self._starts, address) - 1
+        if index < 0 or size < 0 or address + size > self._extents[index].end:
+            raise OutOfRange(f"no memory at physical {address:#x} ({size} bytes)")
+        e = self._extents[index]
+        return e.offset + address - e.start
+
+    def read(self, address: int, size: int) -> bytes:
+        data = os.pread(self._file, size, self.offset(address, size))
+        if len(data) != size:
+            raise KernelDataError(f"{self.path} became shorter while it was read")
+        return data
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def ram(path: Path | str, low: int | None = None) -> FileMemory:
+    """A virtual machine's RAM file (`memory-backend-file`, share=on).
+
+    `low`: bytes below the hole for devices under 4 GiB.  QEMU's q35 machine puts 2 GiB there when the machine has 2.75
+    GiB or more, otherwise everything; this is the default.
+    """
+    size = os.stat(path).st_size
+    if low is None:
+        low = 2 << 30 if size >= 0xB0000000 else size
+    extents = [Extent(0, min(low, size), 0)]
+    if size > low:
+        extents.append(Extent(1 << 32, (1 << 32) + size - low, low))
+    return FileMemory(path, extents, live=True)
+
+
+def dump(path: Path | str) -> Physical:
+    """A file with the memory of a machine that is not running: ELF core, LiME, kdump (zlib).
+
+    Raises `KernelDataError` when it is none of them or cut off, OSError.
+    """
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    if head[:4] == b"\x7fELF":
+        return FileMemory(path, list(_core(path, head)), live=False)
+    if head[:4] == LIME_MAGIC.to_bytes(4, "little"):
+        return FileMemory(path, list(_lime(path)), live=False)
+    if head[: len(KDUMP)] == KDUMP:
+        return Kdump(path, head)
+    raise KernelDataError(f"{path} is neither an ELF core nor a LiME or kdump file")
+
+
+def _core(path: Path | str, head: bytes) -> Iterator[Extent]:
+    """Segments with bytes.  A core made of virtual addresses alone has physical 0 everywhere: refused."""
+    found = elf.header(head)
+    loads = [s for s in found.segments if s.type == elf.LOAD and s.file_size]
+    if found.type != elf.CORE or not loads:
+        raise KernelDataError(f"{path} is an ELF file, but no core of a machine")
+    if len(loads) > 1 and all(s.physical == 0 for s in loads):
+        raise KernelDataError(f"{path} is a core without physical addresses (of a process?)")
+    for s in loads:
+        yield Extent(s.physical, s.physical + s.file_size, s.offset)
+
+
+def _lime(path: Path | str) -> Iterator[Extent]:
+    size, at = os.stat(path).st_size, 0
+    with open(path, "rb") as file:
+        while at < size:
+            file.seek(at)
+            record = file.read(LIME.size)
+            if len(record) < LIME.size:
+                raise KernelDataError(f"{path} is cut off: no whole header at {at:#x}")
+            magic, version, first, last, _ = LIME.unpack(record)
+            if magic != LIME_MAGIC or version != 1 or last < first:
+                raise KernelDataError(f"{path}: no LiME header at {at:#x}")
+            yield Extent(first, last + 1, at + LIME.size)
+            at += LIME.size + last + 1 - first
+
+
+_PAGE_HEAD = struct.Struct("<qIIQ")  # offset, size, flags, page flags
+_ZLIB = 1
+
+
+class Kdump:
+    """A kdump-compressed file, as `dump-guest-memory -z` of QEMU and makedumpfile write it (zlib or plain pages).
+
+    Format: makedumpfile's IMPLEMENTATION file, `disk_dump_header`.
+    """
+
+    live = False
+
+    def __init__(self, path: Path | str, head: bytes) -> None:
+        """Raises `KernelDataError`."""
+        self.path = Path(path)
+        self._file = os.open(path, os.O_RDONLY)
+        # disk_dump_header: signature, version, utsname (6 × 65), timestamp, status, block size, sub-header blocks,
+        # bitmap blocks, highest page …; the fields wanted here stand at fixed places.
+        if len(head) < PAGE * 2:
+            raise KernelDataError(f"{path} is cut off within its header")
+        status, block, sub, bitmap, highest = struct.unpack_from("<iiiII", head, 424)
+        if block != PAGE or sub < 0 or bitmap <= 0 or status & ~7:
+            raise KernelDataError(
+                f"{path}: blocks of {block} bytes, status {status}: not a kdump that is known"
+            )
+        if status & 6:
+            raise KernelDataError(f"{path} is packed by lzo or snappy; only zlib is read")
+        wide = struct.unpack_from("<Q", head, block + 96)[0] if sub else 0  # max_mapnr of kdump 6
+        pages = wide or highest
+        start = (1 + sub) * block
+        raw = os.pread(self._file, bitmap * block, start)
+        if len(raw) != bitmap * block:
+            raise KernelDataError(f"{path} is cut off within its bitmaps")
+        dumped = raw[len(raw) // 2 :]
+        if pages > len(dumped) * 8:
+            raise KernelDataError(f"{path}: {pages} pages, but a bitmap of {len(dumped)} bytes")
+        self._frames = [n for n in range(pages) if dumped[n >> 3] >> (n & 7) & 1]
+        self._index = {frame: i for i, frame in enumerate(self._frames)}
+        self._descriptors = start + bitmap * block
+        self._cache: dict[int, bytes] = {}
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        found: list[Range] = []
+        for frame in self._frames:
+            if found and found[-1].end == frame * PAGE:
+                found[-1] = Range(found[-1].start, (frame + 1) * PAGE)
+            else:
+                found.append(Range(frame * PAGE, (frame + 1) * PAGE))
+        return tuple(found)
+
+    def read(self, address: int, size: int) -> bytes:
+        pieces = []
+        while size > 0:
+            within = address % PAGE
+            part = self._page(address // PAGE)[within : within + size]
+            pieces.append(part)
+            address, size = address + len(part), size - len(part)
+        return b"".join(pieces)
+
+    def _page(self, frame: int) -> bytes:
+        if frame in self._cache:
+            return self._cache[frame]
+        index = self._index.get(frame)
+        if index is None:
+            raise OutOfRange(f"{self.path} does not hold physical {frame * PAGE:#x}")
+        raw = os.pread(self._file, _PAGE_HEAD.size, self._descriptors + index * _PAGE_HEAD.size)
+        if len(raw) != _PAGE_HEAD.size:
+            raise KernelDataError(f"{self.path} is cut off within its page table")
+        offset, size, flags, _ = _PAGE_HEAD.unpack(raw)
+        if size > PAGE or offset < 0:
+            raise KernelDataError(f"{self.path}: page {frame:#x} has {size} bytes")
+        data = os.pread(self._file, size, offset)
+        if flags & _ZLIB:
+            try:
+                data = zlib.decompressobj().decompress(data, PAGE)
+            except zlib.error as error:
+                raise KernelDataError(f"{self.path}: page {frame:#x} is damaged: {error}") from error
+        elif flags:
+            raise KernelDataError(f"{self.path}: page {frame:#x} is packed in an unknown way")
+        if len(data) != PAGE:
+            raise KernelDataError(f"{self.path}: page {frame:#x} has {len(data)} bytes")
+        if len(self._cache) > 4096:
+            self._cache.clear()
+        self._cache[frame] = data
+        return data

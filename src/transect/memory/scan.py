@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running probes: rounds, confirmation, verdicts.
+
+A finding counts when two rounds in a row say the same: between two reads the kernel goes on, and two views of one
+thing disagree for innocent reasons in about one of fifty rounds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from transect.core import ir
+from transect.core.interp import Instance
+from transect.core.ir import FieldKind
+from transect.core.types import SeqType, ViewType
+from transect.lang.tape import LiveTape
+from transect.linux.errors import KernelDataError
+from transect.memory import asked
+from transect.memory.findings import Result, Said, Scan, Verdict
+from transect.memory.layout import Layout
+from transect.memory.machine import Machine
+from transect.memory.roots import layouts_of_roots
+from transect.memory.views import Views
+
+ROUNDS = 6  # until what a probe says is stable; then it is called unstable
+
+
+@dataclass
+class Prepared:
+    """A probe bound to a machine: everything that it names has been found."""
+
+    program: ir.Program
+    instance: Instance
+    views: Views
+    functions: Mapping[str, Callable[..., Any]]
+    said: list[Said] = field(default_factory=list)
+    shown: list[Said] = field(default_factory=list)
+
+    def round(self, machine: Machine) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
+        """What one round reports and shows.  Raises `KernelDataError`."""
+        self.said.clear()
+        self.shown.clear()
+        machine.begin()
+        self.instance.call("scan", [], tape=LiveTape(), functions=self.functions)
+        return tuple(self.said), tuple(self.shown)
+
+
+def prepare(program: ir.Program, machine: Machine) -> Prepared:
+    """Raises `KernelDataError` which names what this kernel does not have."""
+    views = Views(program, machine)
+    functions: dict[str, Callable[..., Any]] = {}
+    made = Prepared(program, Instance(program), views, functions)
+    answers = asked.Answers(machine)
+    roots = layouts_of_roots()
+    for declared in program.intrinsics:
+        name = declared.name
+        if name == "memory.Probe.report":
+            functions[name] = _saying(made.said)
+        elif name == "memory.Probe.show":
+            functions[name] = _saying(made.shown)
+        elif name in roots:
+            functions[name] = _root(views, roots[name], declared)
+        else:
+            functions[name] = getattr(answers, name.rpartition(".")[2])
+    for f in program.state:
+        if f.kind is FieldKind.GIVEN and isinstance(f.type, ViewType):
+            made.instance.state[f.name] = views.symbols(f.type.name)
+    return made
+
+
+def _saying(into: list[Said]) -> Callable[..., None]:
+    def say(what: str, *rest: Any) -> None:
+        into.append(Said(what, tuple(zip(rest[::2], rest[1::2], strict=True))))
+
+    return say
+
+
+def _root(views: Views, found: Layout, declared: ir.IntrinsicDecl) -> Callable[[], Any]:
+    assert isinstance(declared.returns, SeqType), f"{declared.name} is no walk"
+    walk = views.walk(found, None, declared.returns)
+    return lambda: walk(views.machine, 0)
+
+
+def scan(machine: Machine, programs: Sequence[ir.Program], rounds: int = ROUNDS) -> Scan:
+    """Every probe, one after the other."""
+    results = tuple(probe(machine, program, rounds) for program in programs)
+    return Scan(machine.name, machine.known.release, machine.known.anchored, results)
+
+
+def probe(machine: Machine, program: ir.Program, rounds: int = ROUNDS) -> Result:
+    """One probe, until two rounds in a row agree about each finding."""
+    began, reads = time.perf_counter(), machine.counts.reads
+
+    def result(verdict: Verdict, number: int, **more: Any) -> Result:
+        return Result(
+            program.name,
+            program.path,
+            verdict,
+            rounds=number,
+            reads=machine.counts.reads - reads,
+            seconds=time.perf_counter() - began,
+            **more,
+        )
+
+    try:
+        prepared = prepare(program, machine)
+    except KernelDataError as error:
+        return result(Verdict.UNCHECKED, 0, problem=str(error))
+    before: set[tuple[Any, ...]] = set()
+    problem, number = "", 0
+    said: tuple[Said, ...] = ()
+    shown: tuple[Said, ...] = ()
+    for number in range(1, rounds + 1):
+        try:
+            said, shown = prepared.round(machine)
+        except KernelDataError as error:
+            problem, before = str(error), set()
+            continue
+        problem = ""
+        if not said:
+            return result(Verdict.CLEAN, number, shown=shown)
+        confirmed = tuple(s for s in said if s.key in before)
+        if confirmed:
+            left = tuple(s for s in said if s.key not in before)
+            return result(Verdict.FOUND, number, findings=confirmed, shown=shown, unstable=left)
+        before = {s.key for s in said}
+    if problem:
+        return result(Verdict.UNCHECKED, number, shown=shown, problem=problem)
+    return result(Verdict.UNSTABLE, number, shown=shown, unstable=said, problem="no two rounds agreed")

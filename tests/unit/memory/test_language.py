@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Probes as programs: views say where their fields are, reports name their evidence, and the text form keeps both."""
+
+from __future__ import annotations
+
+from transect.core import ir
+from transect.core.frontend import compile_text
+from transect.core.text import dump, parse
+from transect.core.walk import walk
+
+PROBE = """
+from collections.abc import Sequence
+from transect.lang import given, u32, u64
+from transect.memory import Probe, Struct, Symbols, at, chain, linux
+
+class Block(Struct, of="notifier_block"):
+    call: u64 = at("notifier_call")
+
+class Keyboard(Symbols):
+    listeners: Sequence[Block] = chain("atomic_notifier_head keyboard_notifier_list.head", by="next")
+
+class Listeners(Probe):
+    kernel: Keyboard = given()
+    def scan(self) -> None:
+        for block in self.kernel.listeners:
+            self.report("someone listens to the keyboard", call=block.call, at=block.address)
+        for task in linux.tasks():
+            self.show("task", pid=task.pid, name=task.comm)
+"""
+
+
+def program() -> ir.Program:
+    compiled = compile_text(PROBE)
+    assert not list(compiled.diagnostics)
+    return compiled.programs[0]
+
+
+def test_a_view_says_what_it_is_of_and_where_its_fields_are() -> None:
+    block = next(v for v in program().views if v.name == "Block")
+    assert (block.of, block.base) == ("notifier_block", "memory.Struct")
+    call = block.member("call")
+    assert call is not None and call.layout == "at('notifier_call')"
+
+
+def test_a_report_carries_the_names_of_its_evidence() -> None:
+    said = [
+        n for s in program().handlers[0].body for n in walk(s) if isinstance(n, ir.Intrinsic) and n.args[1:]
+    ]
+    names = [[a.value for a in n.args if isinstance(a, ir.Const)] for n in said]
+    assert names == [["someone listens to the keyboard", "call", "at"], ["task", "pid", "name"]]
+
+
+def test_the_text_form_keeps_layouts_and_evidence() -> None:
+    made = program()
+    assert parse(dump(made)) == made
+
+
+def test_evidence_is_a_value() -> None:
+    wrong = PROBE.replace("call=block.call", "call=block")
+    messages = [d.message for d in compile_text(wrong).diagnostics]
+    assert messages == ["a `Block` cannot be reported"]
