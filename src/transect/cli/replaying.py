@@ -40,7 +40,7 @@ def replay(path: Path, policy: Path | None, as_json: bool) -> int:
     return Exit.DONE if found.same else Exit.UNKNOWN
 
 
-DECODERS = {"rpc": ("transect.rpc.replay", "RpcDecoder")}
+DECODERS = {"rpc": ("transect.rpc.replay", "RpcDecoder"), "llm": ("transect.llm.replay", "LlmDecoder")}
 """By stratum, what reads its records: a module, imported when a log asks for it, and a class made from the log."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Loaded:
 
     program: ir.Program
     params: Mapping[str, Any]  # values of state fields to begin with
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)  # texts by path, for logs
 
     @property
     def name(self) -> str:
@@ -54,7 +55,7 @@ def load(what: str, **params: Any) -> Loaded:
         known = ", ".join(p.name for p in compiled.programs if runs_here(p)) or "none"
         problem = f"no policy `{name}` for this stratum" if name else "not one policy for this stratum"
         raise PolicyError(f"{path}: {problem}; it has: {known}")
-    return Loaded(found[0], params)
+    return Loaded(found[0], params, compiled.sources)
 
 
 def _path(place: str) -> Path:

@@ -81,6 +81,7 @@ def policy(
         "__transect__": origin,
         "__fields__": by_name,
         "__structs__": {cls.__name__: cls for cls in structs},
+        "__local__": local,
         "__init__": __init__,
         "__setattr__": __setattr__,
         "__getattr__": __getattr__,

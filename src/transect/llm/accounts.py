@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queues which also keep what each tenant was served, for operators and metrics.  Policies never see it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+
+from transect.llm.adapter import Chooser
+from transect.llm.hooks import Refuse
+from transect.llm.queue import TenantQueues
+from transect.llm.request import Held
+
+
+@dataclass(slots=True)
+class Account:
+    """Of one tenant, since the start.  Tokens are those it was charged for."""
+
+    prompt: int = 0
+    output: int = 0
+    admitted: int = 0  # requests
+    finished: int = 0  # of those admitted
+    refused: int = 0  # by the policy
+    cancelled: int = 0  # while waiting
+    preempted: int = 0
+
+
+class AccountedQueues(TenantQueues):
+    """`TenantQueues`, with an account for each client."""
+
+    def __init__(self, chooser: Chooser) -> None:
+        super().__init__(chooser)
+        self.accounts: dict[Hashable, Account] = {}
+
+    def account(self, client: Hashable) -> Account:
+        found = self.accounts.get(client)
+        if found is None:
+            found = self.accounts[client] = Account()
+        return found
+
+    @property
+    def clients_waiting(self) -> int:
+        return len(self._queues)
+
+    def heads(self) -> Iterator[Held]:
+        """The oldest waiting request of each client."""
+        return (queue[0] for queue in self._queues.values())
+
+    def use(self, chooser: Chooser) -> None:
+        """Another policy, or version, takes over; it knows who waits."""
+        self._chosen = None
+        self._use(chooser)
+
+    def add(self, request: Held) -> Refuse | None:
+        refused = super().add(request)
+        if refused is not None:
+            self.account(request.client).refused += 1
+        return refused
+
+    def put_back(self, request: Held) -> None:
+        super().put_back(request)
+        self.account(request.client).preempted += 1
+
+    def pop(self) -> Held:
+        request = super().pop()
+        if not request.preemptions:
+            self.account(request.client).admitted += 1
+        return request
+
+    def undo(self, request: Held) -> None:
+        if not request.preemptions:
+            self.account(request.client).admitted -= 1
+        super().undo(request)
+
+    def finish(self, request: Held) -> None:
+        super().finish(request)
+        self.account(request.client).finished += 1
+
+    def cancel(self, request: Held) -> None:
+        super().cancel(request)
+        self.account(request.client).cancelled += 1
+
+    def _charge(self, request: Held, prompt: int, output: int) -> None:
+        super()._charge(request, prompt, output)
+        account = self.account(request.client)
+        account.prompt += prompt
+        account.output += output

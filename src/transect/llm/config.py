@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration file of an engine or a gateway: which policy, which tenants, and how a tenant is known.
+
+One TOML file.  Everything in it is checked before anything of it is in force; what is not understood is an error with
+the line where it stands, never skipped.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+
+import msgspec
+
+from transect.base.diagnostic import Diagnostics, closest
+from transect.base.render import render_text
+from transect.base.span import Span
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@-]*$", max_length=64)]
+KeyHash = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Someone who is served."""
+
+    weight: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
+    """Of the service, in percent of an ordinary share."""
+    lane: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 0
+    """A lower lane is served first, by policies that know lanes."""
+    group: Name | None = None
+    """The organisation that it belongs to, by policies that know groups."""
+    keys: tuple[KeyHash, ...] = ()
+    """Hashes of its API keys, as `transect llm key new TENANT` prints them."""
+
+
+class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How it is known whose a request is: by its key, or by a header from who is trusted to set it."""
+
+    header: str = "x-gateway-inference-fairness-id"
+    """The header in which a trusted proxy names the tenant."""
+    trusted: tuple[str, ...] = ()
+    """Networks whose header is believed, as `10.0.0.0/8`; from all others it is dropped."""
+    unknown: Literal["refuse", "share"] = "refuse"
+    """Requests without a known tenant: turned away (401), or served as the one tenant `anonymous`."""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an engine's plug-in is told."""
+
+    policy: str = "vtc"
+    """The name of an example policy, or a file relative to this one (`file.py`, `file.py:Name`)."""
+    name: Name | None = None
+    """Of the instance, for `transect llm status NAME`."""
+    cached: Literal["logical", "uncached"] = "logical"
+    """Prompt tokens that the prefix cache held: charged as any others (the paper), or not at all."""
+    bound: Literal["observe", "enforce"] = "observe"
+    """A gap beyond the bound is counted, or ends the engine (for tests)."""
+    params: dict[str, int | float | bool | str] = {}
+    """Values of the policy's parameters."""
+    identity: Identity = Identity()
+    tenants: dict[Name, Tenant] = {}
+
+
+class ConfigError(Exception):
+    """A file that is not understood; its text shows where."""
+
+    def __init__(self, diagnostics: Diagnostics, text: str, path: Path) -> None:
+        super().__init__(render_text(diagnostics, {str(path): text}))
+        self.diagnostics = diagnostics
+
+
+C = TypeVar("C", bound=Config)
+
+
+def read(path: Path, of: type[C] = Config) -> C:  # type: ignore[assignment]
+    """The configuration in a file.  Raises `ConfigError`, OSError."""
+    return parse(path.read_text(encoding="utf-8"), path, of)
+
+
+def parse(text: str, path: Path, of: type[C] = Config) -> C:  # type: ignore[assignment]
+    """The configuration that a text says.  Raises `ConfigError`."""
+    diagnostics = Diagnostics()
+    found = check(text, path, diagnostics, of)
+    if found is None:
+        raise ConfigError(diagnostics, text, path)
+    return found
+
+
+def check(text: str, path: Path, diagnostics: Diagnostics, of: type[C]) -> C | None:
+    """The configuration that a text says; what is wrong with it goes to the diagnostics."""
+    lines = _Lines(str(path), text)
+    try:
+        plain = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as wrong:
+        message, line = _said(wrong)
+        help = "every line is `name = value` or `[table]`; texts stand in double quotes"
+        diagnostics.error("S030", f"no TOML: {message}", lines.span(line), help=help)
+        return None
+    try:
+        found = msgspec.convert(plain, of)
+    except msgspec.ValidationError as wrong:
+        _explain(str(wrong), plain, lines, diagnostics, of)
+        return None
+    for problem, key in _problems(found):
+        diagnostics.error("S031", problem, lines.of(key))
+    return None if diagnostics.failed else found
+
+
+def _said(wrong: tomllib.TOMLDecodeError) -> tuple[str, int]:
+    """The parser's words and line, which it puts into one text."""
+    at = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", str(wrong))
+    text = str(wrong)[: at.start()] if at else str(wrong)
+    return text[:1].lower() + text[1:], int(at[1]) if at and at[1] else 0
+
+
+def _explain(
+    words: str, plain: dict[str, Any], lines: _Lines, diagnostics: Diagnostics, of: type[Config]
+) -> None:
+    """msgspec says what is wrong and where, as `$.tenants[...].weight`; the file's own line says it better."""
+    message, _, place = words.partition(" - at ")
+    path = [p for p in re.split(r"[.\[\]]+", place.strip("`$")) if p]
+    unknown = re.search(r"unknown field `(.*)`", message)
+    if unknown:
+        known = _settings(of, path)
+        near = closest(unknown[1], known)
+        help = f"did you mean `{near}`?" if near else f"there are: {', '.join(known)}"
+        span = lines.of([*_real(path, plain, unknown[1]), unknown[1]])
+        diagnostics.error("S031", f"no setting `{unknown[1]}`", span, label="unknown", help=help)
+        return
+    key = _real(path, plain, None)
+    text = message[:1].lower() + message[1:]
+    diagnostics.error("S031", f"`{'.'.join(key)}`: {text}", lines.of(key))
+
+
+def _settings(of: type[Any], path: list[str]) -> list[str]:
+    """The settings of the table at a path of the schema."""
+    for step in path:
+        hints = get_type_hints(of)
+        if step == "..." or step not in hints:
+            continue
+        inner = [t for t in (hints[step], *get_args(hints[step])) if isinstance(t, type)]
+        tables = [t for t in inner if issubclass(t, msgspec.Struct)]
+        of = tables[0] if tables else of
+    return list(of.__struct_fields__)
+
+
+def _real(path: list[str], plain: Any, unknown: str | None) -> list[str]:
+    """The path with the names of tables for msgspec's `...`: the first whose content can be meant."""
+    real: list[str] = []
+    for i, step in enumerate(path):
+        if step == "..." and isinstance(plain, dict):
+            rest = path[i + 1] if i + 1 < len(path) else unknown
+            step = next((k for k, v in plain.items() if not isinstance(v, dict) or rest in v), "...")
+        real.append(step)
+        plain = plain.get(step, {}) if isinstance(plain, dict) else {}
+    return real
+
+
+def _problems(config: Config) -> Iterator[tuple[str, list[str]]]:
+    """What types cannot say."""
+    owners: dict[str, str] = {}
+    for name, tenant in config.tenants.items():
+        for key in tenant.keys:
+            if owners.setdefault(key, name) != name:
+                yield f"`{name}` and `{owners[key]}` have the same key", ["tenants", name, "keys"]
+    for network in config.identity.trusted:
+        try:
+            ip_network(network)
+        except ValueError as wrong:
+            yield f"`identity.trusted`: {wrong}", ["identity", "trusted"]
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Where things stand in a text."""
+
+    path: str
+    text: str
+
+    def span(self, line: int) -> Span:
+        """A whole line, from 1; 0 is the last one."""
+        lines = self.text.splitlines() or [""]
+        line = line if 1 <= line <= len(lines) else len(lines)
+        shown = lines[line - 1]
+        start = len(shown) - len(shown.lstrip())
+        return Span(self.path, line, start, line, max(len(shown.rstrip()), start + 1))
+
+    def of(self, key: list[str]) -> Span:
+        """The line that sets a key, or opens its table; the first one where neither is found as it is written."""
+        *tables, last = key or [""]
+        table: list[str] = []
+        best = 1
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if header := re.match(r"\s*\[+([^\]]+)\]+", line):
+                table = [t.strip().strip('"') for t in header[1].split(".")]
+                if table == key:
+                    return self.span(number)
+                if table == tables:
+                    best = number
+            elif table == tables and re.match(rf'\s*"?{re.escape(last)}"?\s*=', line):
+                return self.span(number)
+        return self.span(best)

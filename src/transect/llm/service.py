@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy in force over the queues of one engine or gateway: what serves uses `queues` under `lock`, and operators ask
+through `host.py`.
+
+The policy can be replaced while requests wait and run (`upgrade`), and everything it decides can be recorded.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transect.core.codec import CodecError
+from transect.core.ir import FieldKind, Program
+from transect.core.schema import Schema, schema
+from transect.core.upgrade import Action, Comparison, Decision, Refused, compare, migration
+from transect.core.upgrade import upgrade as carried_over
+from transect.emit.py.carried import carry_locals
+from transect.emit.py.image import image, restore
+from transect.lang.functions import PolicyError
+from transect.llm.accounts import AccountedQueues
+from transect.llm.adapter import Chooser, chooser_of
+from transect.llm.config import Config
+from transect.llm.policies import Loaded, load
+from transect.llm.request import Held
+from transect.llm.tenants import Tenants
+from transect.llm.watch import Mode, Watcher
+
+if TYPE_CHECKING:
+    from transect.llm.record import Recording
+    from transect.replay.log import Trailer
+
+LOOKED_AT = (
+    64  # counters read per look at the bound, on average: looking costs the same for any number of tenants
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """What an upgrade did."""
+
+    before: str  # the version that went, as a hash of its source
+    after: str
+    fields: Comparison
+    anew: bool  # the new policy shares nothing with the old one, and was told of all who wait and run
+
+
+class Service:
+    """One policy, its queues, its tenants."""
+
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        *,
+        bound: int,
+        running: Callable[[], Iterable[Held]],
+    ) -> None:
+        """`folder`: of the configuration, which relative paths begin at.  `bound`: U, in weighted micro-tokens.
+        `running`: the requests that are admitted and have not ended.
+
+        Raises `PolicyError` for a policy that cannot run here.
+        """
+        self.lock = threading.RLock()
+        self.since = time.time()
+        self.folder = folder
+        self.tenants = Tenants(config)
+        self.version = 1
+        self.recording: Recording | None = None
+        self._running = running
+        self._loaded = self._load(config.policy, config.params)
+        self._policy = self._loaded.make()
+        self.queues = AccountedQueues(chooser_of(self._policy, self._loaded.program))
+        self.watcher = Watcher(bound, Mode(config.bound))
+        self._looks = 0
+
+    def _load(self, what: str, params: dict[str, Any]) -> Loaded:
+        is_file = "/" in what or what.partition(":")[0].endswith(".py")
+        return load(str(self.folder / what) if is_file else what, **params)
+
+    @property
+    def program(self) -> Program:
+        """The program of the policy in force."""
+        return self._loaded.program
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """The texts of the policy in force, by path."""
+        return self._loaded.sources
+
+    @property
+    def policy(self) -> Any:
+        """The policy object in force."""
+        return self._policy
+
+    # ---------------------------------------------------------------- the bound
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the policy has counters that the bound speaks of."""
+        return self.queues.chooser.counter_field is not None
+
+    def watch(self) -> None:
+        """Once a step: look at the gap, more rarely the more clients wait.  Raises `BoundBroken` in `enforce`."""
+        if not self.bounded:
+            return
+        self._looks += LOOKED_AT
+        clients = self.queues.clients_waiting
+        if self._looks >= clients:
+            self._looks = 0
+            self.watcher.look(self.queues)
+
+    # ---------------------------------------------------------------- another policy, or version
+
+    def upgrade(self, path: Path) -> Upgraded:
+        """Put the policy of a file in force, state kept by the schema rules.
+
+        Raises `PolicyError` for a file without one that can run here, `Refused` for state that cannot go over; then the
+        old one goes on.
+        """
+        loaded = load(str(path))
+        old, new = schema(self.program), schema(loaded.program)
+        fields = compare(old, new, migration(loaded.program) is not None)
+        with self.lock:
+            policy = loaded.make()
+            try:
+                restore(policy, carried_over(image(self._policy), old, loaded.program))
+            except CodecError as error:
+                raise Refused(f"the state of {self.program.name} cannot be read: {error}") from error
+            anew = not any(_keeps(d, new) for d in fields.decisions)
+            before = self.program.source_hash
+            self._take_over(policy, loaded, anew)
+            return Upgraded(before, loaded.program.source_hash, fields, anew)
+
+    def _take_over(self, policy: Any, loaded: Loaded, anew: bool) -> None:
+        chooser = chooser_of(policy, loaded.program)
+        if anew:
+            self._introduce(chooser)
+        else:
+            for client in self.queues.clients():
+                chooser.waiting.append(client)
+            for request in (*self.queues, *self._running()):
+                carry_locals(self._policy, policy, request)
+        self._policy, self._loaded = policy, loaded
+        self.version += 1
+        self.use(chooser)
+
+    def _introduce(self, chooser: Chooser) -> None:
+        """Tell a policy that knows nobody of those who run and wait, in the order of their arrival."""
+        for request in sorted(self._running(), key=lambda r: r.number):
+            if chooser.admit is not None:
+                chooser.admit(request)
+        heads = {request.number for request in self.queues.heads()}
+        for request in sorted(self.queues, key=lambda r: r.number):
+            if chooser.arrive is not None:
+                chooser.arrive(request)
+            chooser.waiting.append(request.client)
+            if request.number in heads and chooser.head is not None:
+                chooser.head(request)
+
+    def use(self, chooser: Chooser) -> None:
+        """Let a chooser decide from now on, through the recorder if there is one."""
+        recording = self.recording
+        self.queues.use(chooser if recording is None else recording.through(self))
+
+    # ---------------------------------------------------------------- recording
+
+    def record(self, path: Path, name: str, *, real: bool = True) -> None:
+        """Write every call of the policy into a new log.  Raises FileExistsError, OSError."""
+        from transect.llm.record import Recording
+
+        with self.lock:
+            assert self.recording is None, "it records already"
+            self.recording = Recording(path, name, self.tenants, real=real)
+            self.queues.use(self.recording.through(self))
+
+    def end_record(self) -> Trailer:
+        """Close the log.  Raises OSError when the disk did not take all of it."""
+        with self.lock:
+            recording, self.recording = self.recording, None
+            assert recording is not None, "nothing is recorded"
+            self.queues.use(chooser_of(self._policy, self.program))
+            final = image(self._policy)
+        return recording.close(final)
+
+
+def _keeps(decision: Decision, new: Schema) -> bool:
+    """Whether the new version knows something of what was before; a parameter is nothing of that kind."""
+    field = new.field(decision.field)
+    begins = (Action.START, Action.DROP, Action.REFUSE)
+    return field is not None and field.kind is FieldKind.STATE and decision.action not in begins
+
+
+__all__ = ["PolicyError", "Service", "Upgraded"]

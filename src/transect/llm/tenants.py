@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tenants as policies see them: a number for each name, given once and never again while the process lives.
+
+Policies key their state by numbers, which every target holds in eight bytes; logs say which number was which name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from transect.llm.config import Config, Tenant
+from transect.llm.keys import Keyring
+
+ANONYMOUS = "anonymous"
+ORDINARY = Tenant()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A tenant, as requests of it are marked."""
+
+    name: str
+    number: int
+    weight: int  # percent
+    lane: int
+    group: int
+
+
+class Tenants:
+    """Names and numbers of those who are served."""
+
+    def __init__(self, config: Config) -> None:
+        self._numbers: dict[str, int] = {}
+        self._groups: dict[str, int] = {}
+        self._names: list[str] = []
+        self.load(config)
+
+    def load(self, config: Config) -> None:
+        """Another configuration comes into force; numbers stay."""
+        keyring = Keyring({key: name for name, t in config.tenants.items() for key in t.keys})
+        trusted = [ip_network(network) for network in config.identity.trusted]
+        clients = {name: self._client(name, t) for name, t in config.tenants.items()}
+        shared = self._client(ANONYMOUS, config.tenants.get(ANONYMOUS, ORDINARY))
+        self._keyring, self._trusted, self._clients = keyring, trusted, clients
+        self._shared = shared if config.identity.unknown == "share" else None
+
+    def _client(self, name: str, t: Tenant) -> Client:
+        if name not in self._numbers:
+            self._numbers[name] = len(self._names)
+            self._names.append(name)
+        # A tenant of no group is one of its own, which no other can join: names of groups have no space.
+        group = self._groups.setdefault(t.group or f"{name} alone", len(self._groups))
+        return Client(name, self._numbers[name], t.weight, t.lane, group)
+
+    # ---------------------------------------------------------------- whose is it
+
+    def by_name(self, name: str | None) -> Client | None:
+        """The tenant of that name; for a name that is not known, the shared one if there is one."""
+        return self._clients.get(name or "", self._shared)
+
+    def by_key(self, key: str) -> Client | None:
+        """The tenant whose API key this is; None for a key that nobody has, whatever becomes of who shows none."""
+        owner = self._keyring.owner(key)
+        return None if owner is None else self._clients[owner]
+
+    def trusts(self, peer: str | None) -> bool:
+        """Whether the header that names a tenant is believed when it comes from this address."""
+        try:
+            address = ip_address(peer or "")
+        except ValueError:
+            return False
+        return any(address in network for network in self._trusted)  # never of the other version
+
+    def who(self, *, key: str | None, named: str | None, peer: str | None) -> Client | None:
+        """Whose request it is: by its key if it shows one, else by the name that a trusted peer says."""
+        if key is not None:
+            return self.by_key(key)
+        return self.by_name(named if self.trusts(peer) else None)
+
+    # ---------------------------------------------------------------- numbers
+
+    def name_of(self, number: int) -> str:
+        return self._names[number]
+
+    def names(self) -> Mapping[int, str]:
+        """Every number that was ever given."""
+        return dict(enumerate(self._names))
+
+    def client_of(self, number: int) -> Client | None:
+        """The tenant as it is configured now; None when it is not any more."""
+        name = self._names[number]
+        return self._clients.get(name) or (self._shared if name == ANONYMOUS else None)
+
+
+__all__ = ["ANONYMOUS", "Client", "Tenants"]

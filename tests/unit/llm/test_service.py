@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy in force: recorded calls replay exactly, and another version takes over while requests wait."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+from transect.core.upgrade import Refused
+from transect.emit.py.image import image
+from transect.lang.functions import PolicyError
+from transect.llm.adapter import INPUT, OUTPUT
+from transect.llm.config import Config, Identity, Tenant
+from transect.llm.hooks import Request
+from transect.llm.host import LlmHost
+from transect.llm.policies import EXAMPLES
+from transect.llm.record import FIELDS
+from transect.llm.replay import LlmDecoder
+from transect.llm.request import Held
+from transect.llm.service import Service
+from transect.replay import compare, read
+
+BOUND = max(INPUT * 100, OUTPUT * 1000)
+NAMES = ("ann", "ben", "cleo", "dan")
+
+
+class Rig:
+    """A service under random work: what an engine does, without one."""
+
+    def __init__(self, policy: str, folder: Path, **params: Any) -> None:
+        tenants = {name: Tenant(weight=100 + 50 * i, group="org") for i, name in enumerate(NAMES)}
+        config = Config(policy=policy, tenants=tenants, params=params, bound="observe")
+        self.running: list[Held] = []
+        self.service = Service(config, folder, bound=BOUND, running=lambda: self.running)
+        self.random = random.Random(7)
+        self.picked: list[object] = []
+
+    def arrive(self) -> None:
+        client = self.service.tenants.by_name(self.random.choice(NAMES))
+        assert client is not None
+        self.service.queues.add(
+            Held(
+                client.number,
+                self.random.randint(1, 90),
+                limit=50,
+                reserved=50,
+                weight=client.weight,
+                group=client.group,
+            )
+        )
+
+    def step(self) -> None:
+        """Admit, produce, sometimes preempt, abort or finish."""
+        queues, draw = self.service.queues, self.random.random
+        while len(self.running) < 4 and queues.peek() is not None:
+            self.running.append(queues.pop())
+            self.picked.append(self.running[-1].client)
+        for request in list(self.running):
+            queues.produced(request, 1)
+            if draw() < 0.05:
+                self.running.remove(request)
+                queues.put_back(request)
+            elif draw() < 0.2:
+                self.running.remove(request)
+                queues.finish(request)
+        self.service.watch()
+
+    def work(self, steps: int) -> None:
+        for _ in range(steps):
+            while self.random.random() < 0.6:
+                self.arrive()
+            self.step()
+
+
+def test_the_log_holds_every_field_of_a_request() -> None:
+    assert set(FIELDS) == {name for name in get_type_hints(Request) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    "policy", ["fair_share", "vtc", "fcfs", "lcf", "vtc_predict", "deficit", "rpm", "hierarchical", "lanes"]
+)
+def test_what_is_recorded_replays_to_the_last_bit(policy: str, tmp_path: Path) -> None:
+    rig = Rig(policy, tmp_path)
+    rig.work(30)
+    rig.service.record(tmp_path / "log", "rig", real=False)
+    rig.work(60)
+    rig.service.end_record()
+    log = read(tmp_path / "log")
+    found = compare(log, LlmDecoder(log))
+    assert found.divergence is None
+    assert found.same, found.open
+    assert found.calls == len(log.records) > 60
+
+
+def test_another_policy_is_compared_call_by_call(tmp_path: Path) -> None:
+    rig = Rig("vtc", tmp_path)
+    rig.service.record(tmp_path / "log", "rig", real=False)
+    rig.work(60)
+    rig.service.end_record()
+    from transect.core.frontend import compile_file
+
+    log = read(tmp_path / "log")
+    text = (EXAMPLES / "vtc.py").read_text()
+    (tmp_path / "worst.py").write_text(text.replace("return min(", "return max("))
+    other = compile_file(tmp_path / "worst.py")
+    found = compare(log, LlmDecoder(log), program=other.programs[0])
+    assert found.divergence is not None
+    assert "comes out, where" in found.divergence.message
+
+
+def test_neither_prompts_nor_outputs_can_be_in_a_log() -> None:
+    """A record's request is numbers only."""
+    assert all(
+        kind is int or kind.__name__ in ("Client", "Group") for kind in get_type_hints(Request).values()
+    )
+
+
+# ---------------------------------------------------------------- another version, while requests wait
+
+
+def changed(tmp_path: Path, name: str, old: str, new: str) -> Path:
+    text = (EXAMPLES / f"{name}.py").read_text()
+    assert old in text
+    path = tmp_path / f"{name}_new.py"
+    path.write_text(text.replace(old, new))
+    return path
+
+
+def test_a_new_version_keeps_counters_and_who_waits(tmp_path: Path) -> None:
+    rig = Rig("vtc", tmp_path)
+    rig.work(40)
+    before = image(rig.service.policy)
+    waiting = list(rig.service.queues.clients())
+    done = rig.service.upgrade(changed(tmp_path, "vtc", "class Vtc", "# newer\nclass Vtc"))
+    assert image(rig.service.policy) == before
+    assert list(rig.service.policy.waiting) == waiting != []
+    assert not done.anew
+    assert done.before != done.after
+    rig.work(40)
+    assert rig.service.watcher.beyond == 0
+
+
+def test_a_recording_goes_on_across_an_upgrade(tmp_path: Path) -> None:
+    rig = Rig("vtc", tmp_path)
+    rig.service.record(tmp_path / "log", "rig", real=False)
+    rig.work(30)
+    rig.service.upgrade(EXAMPLES / "fcfs.py")
+    rig.work(30)
+    rig.service.end_record()
+    log = read(tmp_path / "log")
+    assert len(log.policies) == 2
+    found = compare(log, LlmDecoder(log))
+    assert found.same, found.open
+    assert found.calls == len(log.records)
+
+
+def test_a_policy_of_another_kind_is_told_of_all_who_wait(tmp_path: Path) -> None:
+    rig = Rig("vtc", tmp_path)
+    rig.work(50)
+    heads = {r.client: r.number for r in rig.service.queues.heads()}
+    assert len(heads) > 1
+    assert rig.service.upgrade(EXAMPLES / "fcfs.py").anew
+    chosen = rig.service.queues.peek()
+    assert chosen is not None and chosen.number == min(heads.values())
+
+
+def test_a_version_that_is_wrong_leaves_the_old_one(tmp_path: Path) -> None:
+    rig = Rig("vtc", tmp_path)
+    rig.work(20)
+    policy = rig.service.policy
+    broken = tmp_path / "broken.py"
+    broken.write_text(
+        "from transect.llm import Admission\n\nclass Broken(Admission):\n    served: int = text\n"
+    )
+    with pytest.raises(PolicyError):
+        rig.service.upgrade(broken)
+    with pytest.raises(Refused):
+        rig.service.upgrade(changed(tmp_path, "lcf", "served", "last"))
+    assert rig.service.policy is policy
+    rig.work(20)
+
+
+def test_status_and_set_through_the_host(tmp_path: Path) -> None:
+    rig = Rig("rpm", tmp_path)
+    rig.work(30)
+    host = LlmHost(rig.service, "rig", "rig")
+    said = host.status()
+    assert {row["tenant"] for row in said["tenants"]} <= set(NAMES)
+    assert said["counters"]["waiting"] == len(rig.service.queues)
+    param = next(f.name for f in rig.service.program.state if f.kind.value == "param")
+    answer = host.set(param, "7")
+    assert answer["after"] == "7"
+    assert getattr(rig.service.policy, param) == 7
+
+
+def test_work_that_ends_is_accounted_for(tmp_path: Path) -> None:
+    rig = Rig("vtc", tmp_path)
+    rig.work(80)
+    accounts = rig.service.queues.accounts
+    assert sum(a.admitted for a in accounts.values()) == len(rig.picked) - sum(
+        a.preempted for a in accounts.values()
+    ) + sum(1 for r in rig.service.queues if r.preemptions)
+    running = len(rig.running) + sum(1 for r in rig.service.queues if r.preemptions)
+    assert sum(a.finished for a in accounts.values()) == sum(a.admitted for a in accounts.values()) - running
+
+
+def test_identity() -> None:
+    from transect.llm import keys
+    from transect.llm.tenants import Tenants
+
+    key, hashed = keys.new()
+    config = Config(
+        tenants={"ann": Tenant(keys=(hashed,)), "ben": Tenant()},
+        identity=Identity(trusted=("10.0.0.0/8",)),
+    )
+    tenants = Tenants(config)
+
+    def who(**given: Any) -> str | None:
+        found = tenants.who(**{"key": None, "named": None, "peer": None, **given})
+        return None if found is None else found.name
+
+    assert who(key=key) == "ann"
+    assert who(key=key + "x") is None
+    assert who(named="ben", peer="10.1.2.3") == "ben"
+    assert who(named="ben", peer="192.0.2.1") is None
+    assert who(named="ben", peer="::1") is None
+    assert who(key=key, named="ben", peer="10.1.2.3") == "ann"
+    tenants.load(Config(identity=Identity(unknown="share")))
+    assert who() == "anonymous"
+    assert who(key=key) is None, "a key that is not known is never anonymous"
+    assert tenants.name_of(0) == "ann", "numbers stay"
