@@ -30,7 +30,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 
 _TITLE = re.compile(r"# (?P<code>[A-Z]\d{3}): (?P<title>.+)")
-_FENCE = re.compile(r"```(?P<language>python|proto)(?: (?P<mark>\w+))?")
+_FENCE = re.compile(r"```(?P<language>python|proto|toml)(?: (?P<mark>\w+))?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -92,7 +92,7 @@ def parse(text: str, path: Path, of: type[C] = Config) -> C:  # type: ignore[ass
 
 
 def check(text: str, path: Path, diagnostics: Diagnostics, of: type[C]) -> C | None:
-    """The configuration that a text says; what is wrong with it goes to the diagnostics."""
+    """The configuration that a text says; all that is wrong with it goes to the diagnostics."""
     lines = _Lines(str(path), text)
     try:
         plain = tomllib.loads(text)
@@ -101,10 +101,8 @@ def check(text: str, path: Path, diagnostics: Diagnostics, of: type[C]) -> C | N
         help = "every line is `name = value` or `[table]`; texts stand in double quotes"
         diagnostics.error("S030", f"no TOML: {message}", lines.span(line), help=help)
         return None
-    try:
-        found = msgspec.convert(plain, of)
-    except msgspec.ValidationError as wrong:
-        _explain(str(wrong), plain, lines, diagnostics, of)
+    found: C | None = _Reading(lines, diagnostics).table(plain, of, ())
+    if found is None:
         return None
     for problem, key in _problems(found):
         diagnostics.error("S031", problem, lines.of(key))
@@ -118,47 +116,53 @@ def _said(wrong: tomllib.TOMLDecodeError) -> tuple[str, int]:
     return text[:1].lower() + text[1:], int(at[1]) if at and at[1] else 0
 
 
-def _explain(
-    words: str, plain: dict[str, Any], lines: _Lines, diagnostics: Diagnostics, of: type[Config]
-) -> None:
-    """msgspec says what is wrong and where, as `$.tenants[...].weight`; the file's own line says it better."""
-    message, _, place = words.partition(" - at ")
-    path = [p for p in re.split(r"[.\[\]]+", place.strip("`$")) if p]
-    unknown = re.search(r"unknown field `(.*)`", message)
-    if unknown:
-        known = _settings(of, path)
-        near = closest(unknown[1], known)
-        help = f"did you mean `{near}`?" if near else f"there are: {', '.join(known)}"
-        span = lines.of([*_real(path, plain, unknown[1]), unknown[1]])
-        diagnostics.error("S031", f"no setting `{unknown[1]}`", span, label="unknown", help=help)
-        return
-    key = _real(path, plain, None)
-    text = message[:1].lower() + message[1:]
-    diagnostics.error("S031", f"`{'.'.join(key)}`: {text}", lines.of(key))
+@dataclass(frozen=True)
+class _Reading:
+    """Tables to structs, one setting at a time, so that each mistake is found and shown where it stands."""
+
+    lines: _Lines
+    diagnostics: Diagnostics
+
+    def table(self, plain: Mapping[str, Any], of: type[Any], path: tuple[str, ...]) -> Any:
+        """The struct that a table says; None when anything in it is wrong."""
+        kinds = get_type_hints(of, include_extras=True)
+        for name in plain.keys() - kinds.keys():
+            near = closest(name, kinds)
+            help = f"did you mean `{near}`?" if near else f"there are: {', '.join(kinds)}"
+            self.wrong((*path, name), f"no setting `{name}`", label="unknown", help=help)
+        values = {
+            name: self.value(plain[name], kinds[name], (*path, name)) for name in kinds if name in plain
+        }
+        fields = {field.name: field.required for field in msgspec.structs.fields(of)}
+        for name in (name for name, required in fields.items() if required and name not in plain):
+            self.wrong((*path, name), f"`{'.'.join((*path, name))}` is missing")
+        return None if self.diagnostics.failed else of(**values)
+
+    def value(self, plain: Any, kind: Any, path: tuple[str, ...]) -> Any:
+        of = _struct(kind)
+        if of is not None and isinstance(plain, dict):
+            return self.table(plain, of, path)
+        item = _struct(get_args(kind)[-1]) if get_origin(kind) in (dict, tuple) else None
+        if item is not None and get_origin(kind) is dict and isinstance(plain, dict):
+            for name in plain:
+                self.converted(name, get_args(kind)[0], (*path, name))
+            return {name: self.value(inner, item, (*path, name)) for name, inner in plain.items()}
+        return self.converted(plain, kind, path)
+
+    def converted(self, plain: Any, kind: Any, path: tuple[str, ...]) -> Any:
+        try:
+            return msgspec.convert(plain, kind)
+        except msgspec.ValidationError as wrong:
+            message = str(wrong).partition(" - at ")[0]
+            help = f"one of: {', '.join(map(repr, get_args(kind)))}" if get_origin(kind) is Literal else ""
+            self.wrong(path, f"`{'.'.join(path)}`: {message[:1].lower()}{message[1:]}", help=help)
+
+    def wrong(self, path: tuple[str, ...], message: str, *, label: str = "", help: str = "") -> None:
+        self.diagnostics.error("S031", message, self.lines.of(list(path)), label=label, help=help)
 
 
-def _settings(of: type[Any], path: list[str]) -> list[str]:
-    """The settings of the table at a path of the schema."""
-    for step in path:
-        hints = get_type_hints(of)
-        if step == "..." or step not in hints:
-            continue
-        inner = [t for t in (hints[step], *get_args(hints[step])) if isinstance(t, type)]
-        tables = [t for t in inner if issubclass(t, msgspec.Struct)]
-        of = tables[0] if tables else of
-    return list(of.__struct_fields__)
-
-
-def _real(path: list[str], plain: Any, unknown: str | None) -> list[str]:
-    """The path with the names of tables for msgspec's `...`: the first whose content can be meant."""
-    real: list[str] = []
-    for i, step in enumerate(path):
-        if step == "..." and isinstance(plain, dict):
-            rest = path[i + 1] if i + 1 < len(path) else unknown
-            step = next((k for k, v in plain.items() if not isinstance(v, dict) or rest in v), "...")
-        real.append(step)
-        plain = plain.get(step, {}) if isinstance(plain, dict) else {}
-    return real
+def _struct(kind: Any) -> type[msgspec.Struct] | None:
+    return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
 
 
 def _problems(config: Config) -> Iterator[tuple[str, list[str]]]:
