@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An engine model from a measured profile.
+
+The profile is a JSON object, {input: {output: [batch, prefill s per request, decode s per request]}}: so many requests
+of that size, run together.  Decode steps are fitted as `Times` says them, prefills as a part for each token and each
+request, both by least squares of relative errors.  Everything else that an engine does between its steps is one scalar,
+fitted on the total time of one run of a known schedule (first come, first served) and on nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transect.llm.simulator.model import Times
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One measurement: `batch` requests of that size together."""
+
+    input: int
+    output: int
+    batch: int
+    prefill: float  # s, of the whole batch
+    decode: float  # s, of the whole batch, all steps
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    times: Times
+    prefill_error: float  # mean relative error
+    decode_error: float
+
+
+def profile(path: Path) -> list[Point]:
+    """The points of a profile.  Raises `ValueError` for a file that is none."""
+    try:
+        found = json.loads(path.read_text())
+        return [
+            Point(int(x), int(y), batch, batch * prefill, batch * decode)
+            for x, outputs in found.items()
+            for y, (batch, prefill, decode) in outputs.items()
+        ]
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is no profile: {error}") from None
+
+
+def fit(points: Sequence[Point]) -> Fit:
+    """Times, unscaled.  Raises `ValueError` when the points do not determine them."""
+    prefills = [((p.batch * p.input, p.batch), p.prefill) for p in points]
+    prefill = _least_squares(prefills)
+    step, error = _step([p for p in points if p.output > 1])
+    return Fit(Times(*step, *prefill), _error(prefills, prefill), error)
+
+
+def _step(points: Sequence[Point]) -> tuple[list[float], float]:
+    """Least, constant, per sequence, per token, and their error.
+
+    Whether a point is of a small batch depends on its batch alone; for each place where the small ones could end, the
+    rest is linear.  The best fit that agrees with its own division counts.
+    """
+    found: list[tuple[float, list[float]]] = []
+    for small in sorted({p.batch for p in points})[1:-2]:
+        rows = [(_decode_terms(p, p.batch <= small), p.decode) for p in points]
+        factors = _least_squares(rows)
+        least, step, per_sequence, _ = factors
+        if all((step + per_sequence * p.batch <= least) == (p.batch <= small) for p in points):
+            found.append((_squares(rows, factors), factors))
+    if not found:
+        raise ValueError("the profile does not show where small batches end")
+    best = min(found)[1]
+    return best, _error(
+        [(_decode_terms(p, best[1] + best[2] * p.batch <= best[0]), p.decode) for p in points], best
+    )
+
+
+def _decode_terms(p: Point, small: bool) -> tuple[float, ...]:
+    """Steps of a small batch, steps of a large one, its sequences and its tokens of context over all steps.  The first
+    token came with the prefill."""
+    steps = p.output - 1
+    context = p.batch * (p.input * steps + steps * p.output / 2)
+    return (steps, 0, 0, context) if small else (0, steps, p.batch * steps, context)
+
+
+Rows = Sequence[tuple[Sequence[float], float]]
+
+
+def _least_squares(rows: Rows) -> list[float]:
+    """The factors with the least sum of squared relative errors: normal equations, eliminated."""
+    size = len(rows[0][0]) if rows else 0
+    scaled = [[t / seconds for t in terms] for terms, seconds in rows]
+    a = [
+        [sum(r[i] * r[j] for r in scaled) for j in range(size)] + [sum(r[i] for r in scaled)]
+        for i in range(size)
+    ]
+    for i in range(size):
+        if abs(a[i][i]) < 1e-12:
+            raise ValueError("the profile has too few different points")
+        a[i] = [x / a[i][i] for x in a[i]]
+        for j in range(size):
+            if j != i:
+                a[j] = [x - a[j][i] * y for x, y in zip(a[j], a[i], strict=True)]
+    return [row[-1] for row in a]
+
+
+def _squares(rows: Rows, factors: Sequence[float]) -> float:
+    return sum(
+        (sum(f * t for f, t in zip(factors, terms, strict=True)) / seconds - 1) ** 2
+        for terms, seconds in rows
+    )
+
+
+def _error(rows: Rows, factors: Sequence[float]) -> float:
+    errors = [
+        abs(sum(f * t for f, t in zip(factors, terms, strict=True)) / seconds - 1) for terms, seconds in rows
+    ]
+    return sum(errors) / len(errors)
+
+
+def scale(times: Times, seconds_of: Callable[[Times], float], measured: float) -> float:
+    """The one scalar: with all times so many times longer, a known run takes as long as it was measured to take.
+
+    `seconds_of` simulates that run; the mean of several perturbed ones, since one jumps by whole seconds.
+    """
+    low, high = 0.5, 2.0
+    for _ in range(12):
+        middle = (low + high) / 2
+        if seconds_of(times.scaled(middle)) < measured:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def text(
+    name: str, fitted: Fit, scalar: float, source: str, fitted_on: str, engine: dict[str, object]
+) -> str:
+    """The model as the text of its file."""
+    lines = [
+        "# SPDX-License-Identifier: Apache-2.0",
+        f"# Written by `transect llm calibrate`.  Mean relative error: prefill {fitted.prefill_error:.3f}, decode "
+        f"{fitted.decode_error:.3f}.",
+        f"name = {json.dumps(name)}",
+        f"source = {json.dumps(source)}",
+        "",
+        "[seconds]",
+        *(f"{field} = {getattr(fitted.times, field):.6e}" for field in Times.__slots__),
+        "",
+        "[scale]  # the one number beside the profile: what an engine does between its steps",
+        f"value = {scalar:.4f}",
+        f"fitted_on = {json.dumps(fitted_on)}",
+        "",
+        "[engine]",
+        *(f"{key} = {json.dumps(value)}" for key, value in engine.items()),
+    ]
+    return "\n".join(lines) + "\n"

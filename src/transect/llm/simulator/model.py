@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An engine as the simulator knows it: how long a step takes, how much memory there is, when a request is admitted.
+
+The models are data files in `llm/engines/`, written by `transect llm calibrate` from a measured profile.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from transect.base.diagnostic import closest
+from transect.base.unavailable import Unavailable
+
+ENGINES = Path(__file__).parents[1] / "engines"
+
+
+class Reserve(StrEnum):
+    """What admission asks memory for."""
+
+    PEAK = "peak"  # the most that all running ones use at any one time, if each produces all it reserved
+    SUM = "sum"  # the prompt and all reserved output of each running one, at once (the paper's proof assumes this)
+    NONE = "none"  # the prompt only; who finds no memory for its next token is preempted and computed again
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds of one iteration.  A decode step of n sequences takes max(least, step + n · per sequence), as a small
+    batch waits for the launch of its kernels, and then so much for each token of context."""
+
+    step_least: float
+    step: float
+    step_per_sequence: float
+    step_per_token: float  # of context
+    prefill_per_token: float
+    prefill_per_request: float
+
+    def scaled(self, by: float) -> Times:
+        return Times(*(getattr(self, name) * by for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One engine."""
+
+    name: str
+    times: Times
+    memory: int  # M: tokens that the key-value cache holds
+    sequences: int  # most that run at once
+    quiet_steps: int  # decode steps after an admission before the next one is tried
+    reserve: Reserve
+    longest_input: int  # L, tokens
+    longest_output: int
+    source: str = ""
+
+    def but(self, **changes: Any) -> Model:
+        return replace(self, **changes)
+
+
+@cache
+def engine(name: str) -> Model:
+    """The model of that name, or of a file.  Raises `Unavailable`, saying which there are."""
+    path = Path(name) if name.endswith(".toml") else ENGINES / f"{name}.toml"
+    if not path.is_file():
+        near = closest(name, engines())
+        hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(engines())}"
+        raise Unavailable(f"the engine model {name}", "there is no such file", hint)
+    return of(tomllib.loads(path.read_text()))
+
+
+def engines() -> list[str]:
+    """The names of the models that come with transect."""
+    return sorted(p.stem for p in ENGINES.glob("*.toml"))
+
+
+def of(data: dict[str, Any]) -> Model:
+    """A model from the content of its file."""
+    times = Times(**{name: data["seconds"][name] for name in Times.__slots__}).scaled(data["scale"]["value"])
+    held = data["engine"]
+    return Model(
+        name=data["name"],
+        times=times,
+        memory=held["memory_tokens"],
+        sequences=held["sequences"],
+        quiet_steps=held["quiet_steps"],
+        reserve=Reserve(held["reserve"]),
+        longest_input=held["longest_input"],
+        longest_output=held["longest_output"],
+        source=data["source"],
+    )
