@@ -16,7 +16,7 @@ from transect.rpc.binding import Binding
 from transect.rpc.envoy.control import Control, ControlError
 from transect.rpc.envoy.recording import Recording
 
-COUNTERS = ("rpcs", "requests", "responses", "rewritten", "delayed", "compressed", "malformed")
+COUNTERS = ("rpcs", "requests", "responses", "rewritten", "delayed", "compressed", "malformed", "refused")
 CAUSES = ("reply", "reject", "cancel", "deadline", "reset")
 
 
@@ -53,6 +53,7 @@ class EnvoyHost:
                     "schema": schema(p).hash,
                     "rejected": found["rejected"][i],
                     "responded": found["responded"][i],
+                    "withheld": found["withheld"][i],
                 }
                 for i, p in enumerate(self.programs)
             ],

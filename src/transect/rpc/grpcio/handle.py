@@ -6,7 +6,7 @@ A hook returns `bytes` when the message passes on and nothing else is to be done
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Protocol, TypeAlias
@@ -116,6 +116,13 @@ class Handle(Protocol):
     @property
     def busy(self) -> int:
         """Threads which are handing records to the sink."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[str, Any]:
+        """Since the chain was made: `rpcs`, `requests`, `responses`, `rewritten`, `delayed`, `malformed`, `refused` (by
+        the chain itself), how RPCs ended (`causes`, as `Cause`), and lists by element: `rejected`, `responded`,
+        `withheld`."""
         ...
 
     @property

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from transect.rpc.grpcio.attached import Attached
 
 
+COUNTERS = ("rpcs", "requests", "responses", "rewritten", "delayed", "malformed", "refused")
+CAUSES = ("reply", "reject", "cancel", "deadline", "reset")
+
+
 class GrpcioHost:
     """An attached chain, as `control.host.Host` wants it."""
 
@@ -26,6 +30,7 @@ class GrpcioHost:
 
     def status(self) -> Mapping[str, Any]:
         chain = self._chain
+        found = chain.handle.counts
         return {
             "carrier": chain.carrier,
             "name": chain.name,
@@ -33,10 +38,18 @@ class GrpcioHost:
             "native": chain.native,
             "why": chain.reason,
             "policies": [
-                {"name": p.name, "version": p.source_hash[:12], "schema": schema(p).hash}
-                for p in chain.programs
+                {
+                    "name": p.name,
+                    "version": p.source_hash[:12],
+                    "schema": schema(p).hash,
+                    "rejected": found["rejected"][i],
+                    "responded": found["responded"][i],
+                    "withheld": found["withheld"][i],
+                }
+                for i, p in enumerate(chain.programs)
             ],
-            "counters": {"open": chain.handle.open},
+            "counters": {"open": chain.handle.open} | {name: found[name] for name in COUNTERS},
+            "causes": dict(zip(CAUSES, found["causes"], strict=True)),
             "recording": None if chain.recording is None else str(chain.recording.path),
         }
 

@@ -19,10 +19,40 @@ from transect.emit.py.image import image, restore
 from transect.lang.tape import LiveTape
 from transect.rpc.binding import Binding
 from transect.rpc.grpcio.handle import Action, Cause, Decision, Pairs, Record
-from transect.rpc.python_chain import ChainVerdict, Emitted, PythonChain, PythonRpc
+from transect.rpc.python_chain import (
+    INVALID_ARGUMENT,
+    NOBODY,
+    ChainVerdict,
+    Emitted,
+    PythonChain,
+    PythonRpc,
+)
 from transect.rpc.record import Record as ChainRecord
 
 CANCELLED = 1
+
+
+class Counts(dict[str, Any]):
+    """As `Handle.counts` says; guarded by the handle's lock."""
+
+    @classmethod
+    def of(cls, elements: int) -> Counts:
+        plain = ("rpcs", "requests", "responses", "rewritten", "delayed", "malformed", "refused")
+        lists = {name: [0] * elements for name in ("rejected", "responded", "withheld")}
+        return cls(dict.fromkeys(plain, 0) | {"causes": [0] * 5} | lists)
+
+    def note(self, verdict: ChainVerdict, refused: str) -> None:
+        match verdict.action:
+            case Action.FORWARD:
+                self["rewritten"] += verdict.message is not None
+                self["delayed"] += verdict.after > 0
+            case Action.REJECT if verdict.element == NOBODY:
+                self["refused"] += 1
+                self["malformed"] += verdict.code == INVALID_ARGUMENT
+            case Action.REJECT:
+                self[refused][verdict.element] += 1
+            case _:
+                self["responded"][verdict.element] += 1
 
 
 class PythonHandle:
@@ -32,6 +62,7 @@ class PythonHandle:
 
     def __init__(self, binding: Binding, policies: Sequence[Any]) -> None:
         self.lock = threading.RLock()
+        self.counts = Counts.of(len(policies))
         self.abandoned: deque[PythonRpcHandle] = deque()
         self.open = 0
         self._policies = tuple(map(copied, policies))
@@ -109,15 +140,21 @@ class PythonRpcHandle:
             if self.finished:
                 return OVER
             self._handle.open += not self.entered
+            self._handle.counts["rpcs"] += not self.entered
+            self._handle.counts["requests"] += 1
             self.entered = True
-            return self._decided(self._rpc.request(message), message)
+            return self._decided(self._rpc.request(message), message, "rejected")
 
     def response(self, message: bytes, /) -> bytes | Decision:
         with self._handle.lock:
-            return OVER if self.finished else self._decided(self._rpc.response(message), message)
+            if self.finished:
+                return OVER
+            self._handle.counts["responses"] += 1
+            return self._decided(self._rpc.response(message), message, "withheld")
 
-    def _decided(self, verdict: ChainVerdict, message: bytes) -> bytes | Decision:
+    def _decided(self, verdict: ChainVerdict, message: bytes, refused: str) -> bytes | Decision:
         data: Any
+        self._handle.counts.note(verdict, refused)
         match verdict.action:
             case Action.FORWARD:
                 data = message if verdict.message is None else verdict.message
@@ -137,6 +174,7 @@ class PythonRpcHandle:
             if not self.entered:
                 return None
             self._handle.open -= 1
+            self._handle.counts["causes"][cause] += 1
             ending = self._rpc.finish(code, cause, self.elapsed)
         return ending.after if ending.retry else None
 

@@ -92,7 +92,7 @@ static void give_message(struct pass *p, ts_slice message) {
 
 enum step { PASS, WAIT, OVER }; /* go on; a delay began; the RPC has ended */
 
-static void bad_frame(struct stream *s, const struct way *w, const char *what) {
+void bad_frame(struct stream *s, const struct way *w, const char *what) {
     count(&s->config->totals.malformed);
     fail_with(s, w->reply ? 13 : 3, what); /* INTERNAL, INVALID_ARGUMENT */
 }
@@ -103,6 +103,7 @@ static enum step obey(struct pass *p, size_t frame_end, const struct ts_verdict 
     switch (v->action) {
     case TS_REJECT:
         count_for(t, p->w->reply ? t->withheld : t->rejected, v->element);
+        if (v->element >= MAX_ELEMENTS && v->code == 3) count(&t->malformed);
         /* Replies that passed before this one still reach the client; the status then comes in trailers. */
         if (p->w->reply && (p->at > 0 || p->given || p->w->out.size)) s->response.open = 1;
         fail(s, v->code, v->text);

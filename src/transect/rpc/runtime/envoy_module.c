@@ -177,7 +177,7 @@ EXPORT int HOOK(http_filter_request_trailers)(void *filter, const void *stream) 
     (void)filter;
     s->request.ended = 1;
     if (s->grpc && !s->closed && !s->request.paused && left_over(&s->request))
-        fail_with(s, 3, "the request ends within a message");
+        bad_frame(s, &s->request, "the request ends within a message");
     return leave(s, s->closed || s->request.paused ? TRAILERS_STOP : TRAILERS_CONTINUE);
 }
 
@@ -222,7 +222,7 @@ EXPORT int HOOK(http_filter_response_trailers)(void *filter, const void *stream)
     }
     if (!s->closed && left_over(&s->response)) {
         s->response.open = 1; /* the status goes into the trailers that are here */
-        fail_with(s, 13, "the reply ends within a message");
+        bad_frame(s, &s->response, "the reply ends within a message");
     }
     if (!s->closed) {
         apply_changes(s, TS_RESPONSE_TRAILERS);

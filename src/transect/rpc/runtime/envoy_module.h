@@ -129,6 +129,7 @@ void bytes_free(struct bytes *b);
 enum envoy_body_status pass_body(struct stream *s, struct way *w, bool end);
 void wake(struct stream *s, struct way *w);
 int left_over(const struct way *w);
+void bad_frame(struct stream *s, const struct way *w, const char *what);
 
 /* envoy_end.c */
 char *encode_message(ts_slice text);

@@ -26,6 +26,15 @@
 enum { OVER = 3 };     /* fourth action: the RPC has ended already */
 enum { SIDES = 3 };    /* of enum ts_side */
 enum { SPARES = 16 };  /* ended RPCs kept for reuse */
+enum { MOST_ELEMENTS = 64 }; /* which are counted one by one */
+
+/* Guarded by the interpreter lock. */
+struct totals {
+    uint64_t rpcs, requests, responses, rewritten, delayed, malformed;
+    uint64_t causes[5];
+    uint64_t refused; /* by the chain itself */
+    uint64_t rejected[MOST_ELEMENTS], responded[MOST_ELEMENTS], withheld[MOST_ELEMENTS];
+};
 
 struct memory { /* grows, never shrinks */
     uint8_t *data;
@@ -50,6 +59,7 @@ struct chain_object {
     struct memory joined;        /* the answer to a question about a header that came several times */
     int busy;                    /* threads which hand records or traces to Python */
     int open;                    /* RPCs that have entered and not finished */
+    struct totals totals;
     unsigned long holder;        /* the thread which holds all hooks back; 0: none */
     struct rpc_object *spare[SPARES];
     int spares;

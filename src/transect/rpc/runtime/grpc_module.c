@@ -179,7 +179,27 @@ static PyObject *chain_open(PyObject *object, void *unused) {
     return PyLong_FromLong(((struct chain_object *)object)->open);
 }
 
+static PyObject *list_of(const uint64_t *numbers, Py_ssize_t many) {
+    PyObject *list = PyList_New(many);
+    for (Py_ssize_t i = 0; list && i < many; i++) {
+        PyObject *number = PyLong_FromUnsignedLongLong(numbers[i]);
+        if (!number) Py_CLEAR(list);
+        else PyList_SET_ITEM(list, i, number);
+    }
+    return list;
+}
+
+static PyObject *chain_counts(PyObject *object, void *unused) {
+    const struct totals *t = &((struct chain_object *)object)->totals;
+    (void)unused;
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:N,s:N,s:N,s:N}", "rpcs", t->rpcs, "requests", t->requests, "responses",
+                         t->responses, "rewritten", t->rewritten, "delayed", t->delayed, "malformed", t->malformed, "refused",
+                         t->refused, "causes", list_of(t->causes, 5), "rejected", list_of(t->rejected, MOST_ELEMENTS), "responded",
+                         list_of(t->responded, MOST_ELEMENTS), "withheld", list_of(t->withheld, MOST_ELEMENTS));
+}
+
 static PyGetSetDef chain_fields[] = {
+    {"counts", chain_counts, NULL, NULL, NULL}, /* since the chain was made */
     {"busy", chain_busy, NULL, NULL, NULL}, /* threads which hand records over */
     {"open", chain_open, NULL, NULL, NULL}, /* RPCs under way */
     {0},

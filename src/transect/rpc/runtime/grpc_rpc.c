@@ -52,6 +52,7 @@ void end_rpc(struct rpc_object *self, int code, enum ts_cause cause, struct ts_e
     self->finished = 1;
     if (!self->entered) return;
     self->owner->open--;
+    self->owner->totals.causes[cause]++;
     ts_chain_finish(self->owner->chain, self->state, &self->rpc, code, cause, now_ns() - self->started, out);
 }
 
@@ -122,6 +123,19 @@ static PyObject *over(void) {
     return Py_BuildValue("iisLOI", OVER, 1, "", 0LL, Py_None, 0U);
 }
 
+static void note_verdict(struct totals *t, const struct ts_verdict *v, int request) {
+    t->rewritten += v->action == TS_FORWARD && v->rewritten;
+    t->delayed += v->action == TS_FORWARD && v->after > 0;
+    if (v->action == TS_FORWARD || (v->action == TS_RESPOND && !request)) return;
+    if (v->element >= MOST_ELEMENTS) {
+        t->refused++;
+        t->malformed += v->code == 3;
+        return;
+    }
+    uint64_t *of = v->action == TS_RESPOND ? t->responded : request ? t->rejected : t->withheld;
+    of[v->element]++;
+}
+
 typedef void hook(ts_chain *, void *, const struct ts_rpc *, ts_slice, struct ts_verdict *);
 
 static PyObject *pass(struct rpc_object *self, PyObject *message, hook *run) {
@@ -136,7 +150,10 @@ static PyObject *pass(struct rpc_object *self, PyObject *message, hook *run) {
     let_pass(self->owner);
     if (self->finished) return over();
     struct ts_verdict v = {0};
+    uint64_t *kind = run == ts_chain_request ? &self->owner->totals.requests : &self->owner->totals.responses;
+    ++*kind;
     run(self->owner->chain, self->state, &self->rpc, (ts_slice){(const uint8_t *)PyBytes_AS_STRING(message), (uint32_t)PyBytes_GET_SIZE(message)}, &v);
+    if (v.action != TS_FORWARD || v.rewritten || v.after > 0) note_verdict(&self->owner->totals, &v, run == ts_chain_request);
     PyObject *result;
     if (v.action != TS_FORWARD || v.after || v.to.size || self->fresh) {
         result = decision(&v, message);
@@ -150,6 +167,7 @@ static PyObject *pass(struct rpc_object *self, PyObject *message, hook *run) {
 PyObject *pass_request(struct rpc_object *self, PyObject *message) {
     let_pass(self->owner);
     self->owner->open += !self->entered && !self->finished;
+    self->owner->totals.rpcs += !self->entered && !self->finished;
     self->entered = 1;
     return pass(self, message, ts_chain_request);
 }

@@ -195,6 +195,17 @@ def test_a_recording_is_begun_once_and_not_over_another_file(chain: Running, tmp
     assert (tmp_path / "there").read_text() == "precious"
 
 
+def test_a_malformed_message_is_counted(chain: Running) -> None:
+    before = chain.host.status()["counters"]
+    with grpc.insecure_channel(str(chain.deployed.envoy.address)) as channel:
+        say: Any = channel.unary_unary("/echo.Echo/Say", request_serializer=None)
+        with pytest.raises(grpc.RpcError) as refused:
+            say(b"\x0a\xff", timeout=10)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    counters = chain.host.status()["counters"]
+    assert (counters["malformed"], counters["refused"]) == (before["malformed"] + 1, before["refused"] + 1)
+
+
 def test_methods_without_a_policy_do_not_pass(chain: Running) -> None:
     with grpc.insecure_channel(str(chain.deployed.envoy.address)) as channel:
         call = echo.Stub(channel).Chat(iter([echo.Ask(user="alice", text="x")]), timeout=10)

@@ -30,6 +30,7 @@ from transect.replay import compare
 from transect.replay.reader import read
 from transect.rpc import Cause, Code
 from transect.rpc.grpcio.attached import Attached
+from transect.rpc.grpcio.handle import Action
 from transect.rpc.protos import ProtoError
 from transect.rpc.replay import RpcDecoder
 
@@ -462,6 +463,15 @@ def test_recording_begins_and_ends_under_load(port: int, native: bool, tmp_path:
     assert sum(r.policy == guard for r in log.records) > 10
 
 
+def attached_bytes(chain: Attached, message: bytes) -> tuple[int, int]:
+    """What the chain says of a message that no stub would send: action and code."""
+    one = chain.handle.begin("/demo.Echo/Say", "", None)
+    decision = one.request(message)
+    one.finish(3, Cause.REJECT)
+    assert isinstance(decision, tuple)
+    return decision[0], decision[1]
+
+
 def test_status_set_and_record_by_name(port: int, native: bool, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("transect.control.places.folder", lambda: tmp_path / "run")
     stub, chain = attached(port, [Guard(allowed={"alice": True}), Rename()], native, name="shop")
@@ -477,6 +487,16 @@ def test_status_set_and_record_by_name(port: int, native: bool, tmp_path: Path, 
         assert refused(lambda: stub.Say(ask()))[0] == "RESOURCE_EXHAUSTED"
         with pytest.raises(Refused, match="records already"):
             client.record_start(tmp_path / "other.log")
+        malformed = attached_bytes(chain, b"\x0a\xff")
+        assert malformed == (Action.REJECT, 3)
+        status = client.status()
+        assert [(p["rejected"], p["responded"], p["withheld"]) for p in status["policies"]] == [
+            (1, 0, 0),
+            (0, 0, 0),
+        ]
+        did = {"open": 0, "rpcs": 3, "requests": 3, "responses": 1, "rewritten": 2, "delayed": 0}
+        assert status["counters"] == did | {"malformed": 1, "refused": 1}
+        assert status["causes"] == {"reply": 1, "reject": 2, "cancel": 0, "deadline": 0, "reset": 0}
         stopped = client.record_stop()
         assert (stopped["records"], stopped["dropped"]) == (7, 0)
         assert compare(read(log), RpcDecoder(read(log))).same
