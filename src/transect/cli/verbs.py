@@ -37,7 +37,7 @@ class Group:
 
 POLICIES, UNDERSTAND, STRATA, MACHINE = "Policies", "Look closer", "Strata", "This machine"
 
-FORCE, LIVE = "In force", "While it runs"
+FORCE, LIVE, TRY = "In force", "While it runs", "Without an engine"
 
 
 def _live(stratum: str, *names: str) -> dict[str, Verb | Group]:
@@ -54,6 +54,15 @@ RPC = Group(
     },
 )
 
+LLM = Group(
+    STRATA,
+    "Fair serving of many clients by LLM engines.",
+    {
+        "simulate": Verb(TRY, "llm.simulate"),
+        "calibrate": Verb(TRY, "llm.calibrate"),
+    },
+)
+
 TRANSECT = Group(
     "",
     "Write a policy once, in Python; run it in your RPCs, your LLM server, your CPU scheduler, and against another"
@@ -65,6 +74,7 @@ TRANSECT = Group(
         "explain": Verb(UNDERSTAND, "explain"),
         "replay": Verb(UNDERSTAND, "replay"),
         "rpc": RPC,
+        "llm": LLM,
         "doctor": Verb(MACHINE, "doctor"),
         "demo": Verb(MACHINE, "demo"),
         "bench": Verb(MACHINE, "bench"),

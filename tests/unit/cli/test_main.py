@@ -62,6 +62,7 @@ Look closer:
 Strata:
   rpc      Application networks: policies which process RPCs, in gRPC libraries
            and in Envoy.
+  llm      Fair serving of many clients by LLM engines.
 
 This machine:
   doctor   Say for each stratum whether it works here, why not, and the one
@@ -175,11 +176,11 @@ def test_version(transect: Run) -> None:
     assert transect("--version").out == f"transect {importlib.metadata.version('transect')}\n"
 
 
-@pytest.mark.parametrize("words", [["llm"], ["llm", "run", "x.py"]], ids=" ".join)
+@pytest.mark.parametrize("words", [["cpu"], ["cpu", "run", "x.py"]], ids=" ".join)
 def test_a_stratum_that_this_version_does_not_have(words: list[str], transect: Run) -> None:
     ended = transect(*words)
     assert (ended.code, ended.out) == (3, "")
-    assert ended.err == "transect: the llm stratum: not part of this version yet\n  hint: there is: rpc\n"
+    assert ended.err == "transect: the cpu stratum: not part of this version yet\n  hint: there is: rpc\n"
 
 
 @pytest.mark.parametrize(
