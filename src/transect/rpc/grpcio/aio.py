@@ -31,14 +31,15 @@ from transect.rpc.grpcio.steps import (
     raising,
     show,
 )
+from transect.rpc.grpcio.versions import Versions
 
 
 class Channel(aio.Channel):
     """`inner` with a chain in front of the methods which it covers."""
 
-    def __init__(self, inner: aio.Channel, carried: Carried) -> None:
+    def __init__(self, inner: aio.Channel, carried: Carried | Versions) -> None:
         self._inner = inner
-        self._carried = carried
+        self._versions = Versions.of(carried)
 
     def unary_unary(
         self,
@@ -115,9 +116,9 @@ class Channel(aio.Channel):
     def _wrap(
         self, kind: Any, make: Any, method: str, serialize: Any, deserialize: Any, more: Any, named: Any
     ) -> Any:
-        if not self._carried.covers(method):
+        if not self._versions.covers(method):
             return make(method, serialize, deserialize, *more, **named)
-        return kind(make(method, None, None, *more, **named), self._carried, method, serialize, deserialize)
+        return kind(make(method, None, None, *more, **named), self._versions, method, serialize, deserialize)
 
     async def __aenter__(self) -> Channel:
         return self
@@ -147,18 +148,18 @@ def error_of(ended: Ended) -> aio.AioRpcError:
 
 
 class _Method:
-    def __init__(self, inner: Any, carried: Carried, method: str, serialize: Any, deserialize: Any) -> None:
+    def __init__(self, inner: Any, versions: Versions, method: str, serialize: Any, deserialize: Any) -> None:
         self._inner = inner
-        self._carried = carried
+        self._versions = versions
         self._method = method
         self._serialize = guarded(serialize, "Exception serializing request!")
         self._deserialize = guarded(deserialize, "Exception deserializing response!")
 
-    def _rpc(self, metadata: Any) -> Rpc:
-        carried = self._carried
-        return carried.handle.begin(
-            self._method, carried.peer, pairs(metadata) if carried.touches.headers else None
-        )
+    def _begun(self, metadata: Any) -> tuple[Carried, Rpc, Any]:
+        """An RPC of the version that takes those which begin now; and its metadata."""
+        carried = self._versions.current
+        metadata = carried.stamped(metadata)
+        return carried, carried.begin(self._method, metadata), metadata
 
 
 class _Call:
@@ -329,9 +330,16 @@ class QuickCall(_Call, bases.AioUnaryUnaryCall):
     """
 
     def __init__(
-        self, method: UnaryUnary, rpc: Rpc, data: bytes, start: Callable[[Send], Any], send: Send
+        self,
+        unary: Unary,
+        rpc: Rpc,
+        data: bytes,
+        start: Callable[[Send], Any],
+        send: Send,
+        deserialize: Callable[[bytes], Any],
     ) -> None:
-        self._method = method
+        self._unary = unary
+        self._deserialize = deserialize
         self._rpc = rpc
         self._data = data
         self._start = start
@@ -343,7 +351,7 @@ class QuickCall(_Call, bases.AioUnaryUnaryCall):
 
     async def _drive(self) -> None:
         try:
-            self._result = self._method._deserialize(await self._message()), None
+            self._result = self._deserialize(await self._message()), None
         except Ended as ended:
             self._over = ended
             self._result = None, error_of(ended)
@@ -366,8 +374,7 @@ class QuickCall(_Call, bases.AioUnaryUnaryCall):
                 if after is None:
                     return out
                 stage, value = Stage.RETRY, (after, out)
-        unary = self._method.unary
-        steps = unary.resumed(stage, rpc, self._data, value, self._deadline, self._sent.metadata)
+        steps = self._unary.resumed(stage, rpc, self._data, value, self._deadline, self._sent.metadata)
         return (await driven(steps, self._again)).message
 
     async def _again(self, step: Send) -> Reply:
@@ -401,12 +408,6 @@ class QuickCall(_Call, bases.AioUnaryUnaryCall):
 
 
 class UnaryUnary(_Method, bases.AioUnaryUnary):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.unary = Unary(self._carried, self._method)
-        touches = self._carried.touches
-        self._bare = not (touches.headers or touches.replies)
-
     def __call__(
         self,
         request: Any,
@@ -427,15 +428,17 @@ class UnaryUnary(_Method, bases.AioUnaryUnary):
                 compression=compression,
             )
 
+        carried = self._versions.current
         try:
             data = self._serialize(request)
         except Ended as ended:
-            return UnaryUnaryCall(self._carried, raising(ended), start, self._deserialize)
-        rpc, out = self.unary.begin(data, metadata)
-        if self._bare and isinstance(out, bytes):
-            return QuickCall(self, rpc, data, start, Send(out, timeout, metadata))
-        steps = self.unary.resumed(Stage.REQUEST, rpc, data, out, deadline_of(timeout), metadata)
-        return UnaryUnaryCall(self._carried, steps, start, self._deserialize)
+            return UnaryUnaryCall(carried, raising(ended), start, self._deserialize)
+        metadata, unary = carried.stamped(metadata), Unary(carried, self._method)
+        rpc, out = unary.begin(data, metadata)
+        if not (carried.touches.headers or carried.touches.replies) and isinstance(out, bytes):
+            return QuickCall(unary, rpc, data, start, Send(out, timeout, metadata), self._deserialize)
+        steps = unary.resumed(Stage.REQUEST, rpc, data, out, deadline_of(timeout), metadata)
+        return UnaryUnaryCall(carried, steps, start, self._deserialize)
 
 
 class _Uploading(_Call):
@@ -503,13 +506,14 @@ class StreamUnaryCall(_Uploading, _OneReply, bases.AioStreamUnaryCall):
     def __init__(
         self, method: StreamUnary, request_iterator: Any, timeout: Any, metadata: Any, named: Any
     ) -> None:
-        self._upload = upload = Upload(method._carried, method._rpc(metadata))
+        carried, rpc, metadata = method._begun(metadata)
+        self._upload = upload = Upload(carried, rpc)
         self._serialize = method._serialize
         requests = None if request_iterator is None else self._requests(request_iterator)
         # Made here, not by the task: a request may be written before the task has run.
         self._call = method._inner(requests, timeout=timeout, metadata=metadata, **named)
         steps = upload.steps(requests, deadline_of(timeout), metadata)
-        _OneReply.__init__(self, method._carried, steps, lambda _: self._call, method._deserialize)
+        _OneReply.__init__(self, carried, steps, lambda _: self._call, method._deserialize)
 
     async def _send(self, step: Send) -> Reply:
         try:
@@ -547,8 +551,8 @@ class _ManyReplies(_Call):
     _deserialize: Any
     _upload: Upload | None = None
 
-    def _init(self, method: _Method, rpc: Rpc) -> None:
-        self._carried = method._carried
+    def _init(self, method: _Method, carried: Carried, rpc: Rpc) -> None:
+        self._carried = carried
         self._rpc = rpc
         self._deserialize = method._deserialize
         self._fresh = self._carried.touches.replies
@@ -650,8 +654,8 @@ class UnaryStreamCall(_ManyReplies, bases.AioUnaryStreamCall):
 
     def __init__(self, method: UnaryStream, request: Any, timeout: Any, metadata: Any, named: Any) -> None:
         self._starting: asyncio.Task[None] | None = None
-        rpc = method._rpc(metadata)
-        self._init(method, rpc)
+        carried, rpc, metadata = method._begun(metadata)
+        self._init(method, carried, rpc)
         self._start: Any = lambda message, seconds, pairs: method._inner(
             message, timeout=seconds, metadata=pairs, **named
         )
@@ -715,9 +719,9 @@ class StreamStreamCall(_Uploading, _ManyReplies, bases.AioStreamStreamCall):
     def __init__(
         self, method: StreamStream, request_iterator: Any, timeout: Any, metadata: Any, named: Any
     ) -> None:
-        rpc = method._rpc(metadata)
-        self._init(method, rpc)
-        self._upload: Upload = Upload(method._carried, rpc)
+        carried, rpc, metadata = method._begun(metadata)
+        self._init(method, carried, rpc)
+        self._upload: Upload = Upload(carried, rpc)
         self._serialize = method._serialize
         requests = None if request_iterator is None else self._requests(request_iterator)
         self._call = method._inner(requests, timeout=timeout, metadata=metadata, **named)

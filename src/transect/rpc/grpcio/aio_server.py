@@ -17,7 +17,7 @@ from grpc import aio
 
 from transect.rpc.grpcio import bases
 from transect.rpc.grpcio.ending import DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, shortened, status
-from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
+from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side, Touches
 from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.server import (
     ATTACH_FIRST,
@@ -26,12 +26,12 @@ from transect.rpc.grpcio.server import (
     Stop,
     code_of,
     ended,
-    identity,
     kind_of,
     rebuilt,
     received,
 )
 from transect.rpc.grpcio.steps import NS
+from transect.rpc.grpcio.versions import Unknown, Versions
 
 log = logging.getLogger(__name__)
 
@@ -51,15 +51,15 @@ def _items(known: list[Any] | dict[Any, Any]) -> list[Any]:
 class Server(aio.Server):
     """`inner` with a chain in front of the methods which it covers."""
 
-    def __init__(self, inner: aio.Server, carried: Carried) -> None:
+    def __init__(self, inner: aio.Server, carried: Carried | Versions) -> None:
         """Raises ValueError when services were added before: they would stand beside the chain, not behind it."""
         if _serves(inner):
             raise ValueError(ATTACH_FIRST)
         self._inner = inner
-        self._carried = carried
+        self._versions = Versions.of(carried)
 
     def _wrap(self, method: str, handler: Any) -> Any:
-        return wrapped(self._carried, method, handler)
+        return wrapped(self._versions, method, handler)
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Any) -> None:
         self._inner.add_generic_rpc_handlers(tuple(Handlers(h, self._wrap) for h in generic_rpc_handlers))
@@ -84,13 +84,13 @@ class Server(aio.Server):
         return await self._inner.wait_for_termination(timeout)
 
 
-def wrapped(carried: Carried, method: str, handler: Any) -> Any:
+def wrapped(versions: Versions, method: str, handler: Any) -> Any:
     """The handler with the chain in front of it, or itself where the chain does not cover the method."""
-    if not carried.covers(method):
+    if not versions.covers(method):
         return handler
     kind = kind_of(handler)
     behavior = getattr(handler, kind)
-    parts = (carried, method, handler.request_deserializer, handler.response_serializer, behavior)
+    parts = (versions, method, handler.request_deserializer, handler.response_serializer, behavior)
     if inspect.isasyncgenfunction(behavior):
         return rebuilt(kind, Awaiting(*parts).generator(handler.request_streaming), behavior)
     if inspect.iscoroutinefunction(behavior):
@@ -183,36 +183,36 @@ class Awaiting(Serving):
 
     def coroutine(self, streams: bool) -> Any:
         async def behavior(request: Any, context: Any) -> Any:
-            call = self._served(context)
+            call = await self._served(context)
             return await call.one(self._behavior, request, streams)
 
         return behavior
 
     def generator(self, streams: bool) -> Any:
         async def behavior(request: Any, context: Any) -> AsyncIterator[bytes]:
-            call = self._served(context)
+            call = await self._served(context)
             async for reply in call.many(self._behavior, request, streams):
                 yield reply
 
         return behavior
 
-    def _served(self, context: Any) -> Context:
-        touches = self._touches
-        peer = identity(context) if touches.peer else ""
-        rpc = self._begin(
-            self._method, peer, pairs(context.invocation_metadata()) if touches.headers else None
-        )
-        return Context(context, self, rpc)
+    async def _served(self, context: Any) -> Context:
+        try:
+            carried = self._versions.chosen(context.invocation_metadata)
+        except Unknown as unknown:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(unknown))
+        touches, rpc = self.begun(carried, context)
+        return Context(context, self, touches, rpc)
 
 
 class Context(bases.AioServicerContext):
     """One RPC on its way through a chain and a handler, and the context which the handler sees."""
 
-    def __init__(self, inner: Any, serving: Serving, rpc: Rpc) -> None:
+    def __init__(self, inner: Any, serving: Serving, touches: Touches, rpc: Rpc) -> None:
         self._inner = inner
         self._deserialize = serving._deserialize
         self._serialize = serving._serialize
-        self._touches = serving._touches
+        self._touches = touches
         self._rpc = rpc
         self._invocation: Any = None  # the request's metadata, once the chain has changed them
         self._initial: Any = None

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -22,6 +23,7 @@ from transect.rpc.grpcio.future import Future, block, reply_of, shown
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.steps import NS, Reply, Send, Stage, Steps, Unary, Upload, deadline_of, left, show
+from transect.rpc.grpcio.versions import Versions
 
 Transform = Callable[[Any], Any]
 JOIN_SECONDS = 5.0  # gRPC returns the call at once; it may have failed to start
@@ -31,9 +33,9 @@ log = logging.getLogger(__name__)
 class Channel(grpc.Channel):
     """`inner` with a chain in front of the methods which it covers."""
 
-    def __init__(self, inner: grpc.Channel, carried: Carried) -> None:
+    def __init__(self, inner: grpc.Channel, carried: Carried | Versions) -> None:
         self._inner = inner
-        self._carried = carried
+        self._versions = Versions.of(carried)
 
     def unary_unary(
         self,
@@ -110,9 +112,9 @@ class Channel(grpc.Channel):
     def _wrap(
         self, kind: Any, make: Any, method: str, serialize: Any, deserialize: Any, more: Any, named: Any
     ) -> Any:
-        if not self._carried.covers(method):
+        if not self._versions.covers(method):
             return make(method, serialize, deserialize, *more, **named)
-        made = kind(make(method, None, None, *more, **named), self._carried, method, serialize, deserialize)
+        made = kind(make(method, None, None, *more, **named), self._versions, method, serialize, deserialize)
         return made.quick(serialize, deserialize) if kind is UnaryUnary else made
 
     def subscribe(self, callback: Any, try_to_connect: bool | None = False) -> None:
@@ -155,41 +157,38 @@ class _Method:
     def __init__(
         self,
         inner: Any,
-        carried: Carried,
+        versions: Versions,
         method: str,
         serialize: Transform | None,
         deserialize: Transform | None,
     ) -> None:
         self._inner = inner
-        self._carried = carried
+        self._versions = versions
         self._method = method
         self._serialize = guarded(serialize, "Exception serializing request!")
         self._deserialize = guarded(deserialize, "Exception deserializing response!")
-        self._begin = carried.handle.begin
-        self._peer = carried.peer
-
-    def _rpc(self, metadata: Any) -> Rpc:
-        return self._begin(
-            self._method, self._peer, pairs(metadata) if self._carried.touches.headers else None
-        )
 
 
 class UnaryUnary(_Method, bases.UnaryUnary):
     """One request, one reply."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._unary = Unary(self._carried, self._method)
-
     def quick(self, serialize: Any, deserialize: Any) -> Any:
         """The same in C, where the chain is native and touches nothing but messages."""
-        touches, make = self._carried.touches, getattr(self._carried.handle, "unary", None)
-        if make is None or touches.headers or touches.replies:
+        made = self._quick(serialize, deserialize)
+        if made is not self:
+            # The stub keeps what it was given: that passes its calls to the new version's.
+            self._versions.watch(made, lambda first: first.follow(self._quick(serialize, deserialize)))
+        return made
+
+    def _quick(self, serialize: Any, deserialize: Any) -> Any:
+        carried = self._versions.current
+        touches, make = carried.touches, getattr(carried.handle, "unary", None)
+        if make is None or touches.headers or touches.replies or carried.stamps:
             return self
-        others = (self._otherwise, self.with_call, self.future)
+        others = (partial(self._otherwise, carried), self.with_call, self.future)
         bound = self._inner.__call__  # found once: Python looks a class's `__call__` up at every call
         inner = bound if isinstance(bound, MethodType) else self._inner
-        return make(inner, serialize, deserialize, self._method, self._peer, *others)
+        return make(inner, serialize, deserialize, self._method, carried.peer, *others)
 
     def __call__(self, request: Any, *args: Any, **named: Any) -> Any:
         return self.with_call(request, *args, **named)[0]
@@ -203,26 +202,31 @@ class UnaryUnary(_Method, bases.UnaryUnary):
         wait_for_ready: Any = None,
         compression: Any = None,
     ) -> tuple[Any, Any]:
+        carried = self._versions.current
         data = self._serialize(request)
-        steps = self._unary.steps(data, deadline_of(timeout), metadata)
-        return self._blocking(steps, credentials, wait_for_ready, compression)
+        unary = Unary(carried, self._method)
+        steps = unary.steps(data, deadline_of(timeout), carried.stamped(metadata))
+        return self._blocking(carried, steps, credentials, wait_for_ready, compression)
 
-    def _blocking(self, steps: Steps, *more: Any) -> tuple[Any, Any]:
+    def _blocking(self, carried: Carried, steps: Steps, *more: Any) -> tuple[Any, Any]:
         def send(step: Send) -> Reply:
             reply, call = self._inner.with_call(step.message, step.timeout, step.metadata, *more)
-            return reply_of(self._carried, reply, call)
+            return reply_of(carried, reply, call)
 
         answer = block(steps, send)
         return self._deserialize(answer.message), shown(answer)
 
-    def _otherwise(self, stage: int, rpc: Any, data: Any, value: Any, args: Any, named: Any) -> Any:
+    def _otherwise(
+        self, carried: Carried, stage: int, rpc: Any, data: Any, value: Any, args: Any, named: Any
+    ) -> Any:
         """What the quick path leaves to this one; its stages are those of `grpc_unary.c`."""
         if stage == Stage.BEGIN:
             return self(*args, **named)
-        return self._resumed(stage, rpc, data, value, *args[1:], **named)
+        return self._resumed(carried, stage, rpc, data, value, *args[1:], **named)
 
     def _resumed(
         self,
+        carried: Carried,
         stage: int,
         rpc: Rpc,
         data: bytes,
@@ -236,8 +240,8 @@ class UnaryUnary(_Method, bases.UnaryUnary):
         if stage == Stage.DECODE:
             return self._deserialize(value)
         deadline = None if timeout is None else time.monotonic() + timeout - rpc.elapsed * NS
-        steps = self._unary.resumed(stage, rpc, data, value, deadline, metadata)
-        return self._blocking(steps, credentials, wait_for_ready, compression)[0]
+        steps = Unary(carried, self._method).resumed(stage, rpc, data, value, deadline, metadata)
+        return self._blocking(carried, steps, credentials, wait_for_ready, compression)[0]
 
     def future(
         self,
@@ -248,14 +252,16 @@ class UnaryUnary(_Method, bases.UnaryUnary):
         wait_for_ready: Any = None,
         compression: Any = None,
     ) -> Any:
+        carried = self._versions.current
         data = self._serialize(request)
         more = (credentials, wait_for_ready, compression)
 
         def start(step: Send) -> Any:
             return self._inner.future(step.message, step.timeout, step.metadata, *more)
 
-        steps = self._unary.steps(data, deadline_of(timeout), metadata)
-        return Future(self._carried, steps, start, self._deserialize)
+        unary = Unary(carried, self._method)
+        steps = unary.steps(data, deadline_of(timeout), carried.stamped(metadata))
+        return Future(carried, steps, start, self._deserialize)
 
 
 class UnaryStream(_Method, bases.UnaryStream):
@@ -270,23 +276,25 @@ class UnaryStream(_Method, bases.UnaryStream):
         wait_for_ready: Any = None,
         compression: Any = None,
     ) -> Any:
+        carried = self._versions.current
         try:
             data = self._serialize(request)
         except Ended as error:
-            return Replies(self._carried, None, None, self._deserialize, error)
-        rpc = self._rpc(metadata)
+            return Replies(carried, None, None, self._deserialize, error)
+        metadata = carried.stamped(metadata)
+        rpc = carried.begin(self._method, metadata)
         out: Any = rpc.request(data)
         if out.__class__ is not bytes:
             deadline = deadline_of(timeout)
             refusal = held(out, deadline)
             if refusal is not None:
                 rpc.finish(*outcome(refusal))
-                return Replies(self._carried, rpc, None, self._deserialize, refusal)
-            if self._carried.touches.headers:
+                return Replies(carried, rpc, None, self._deserialize, refusal)
+            if carried.touches.headers:
                 metadata = changed(metadata, rpc.changes(Side.REQUEST))
             out, timeout = out[2], left(deadline)
         call = self._inner(out, timeout, metadata, credentials, wait_for_ready, compression)
-        return Replies(self._carried, rpc, call, self._deserialize)
+        return Replies(carried, rpc, call, self._deserialize)
 
 
 def held(out: Any, deadline: float | None) -> Ended | None:
@@ -330,7 +338,7 @@ class StreamUnary(_Method, bases.StreamUnary):
         wait_for_ready: Any = None,
         compression: Any = None,
     ) -> tuple[Any, Any]:
-        uploading, requests = self._feed(request_iterator, metadata)
+        uploading, requests, metadata = self._feed(request_iterator, metadata)
 
         def send(step: Send) -> Reply:
             # Not the blocking call: only a future can be cancelled when a request is refused.
@@ -339,7 +347,7 @@ class StreamUnary(_Method, bases.StreamUnary):
                     requests, step.timeout, step.metadata, credentials, wait_for_ready, compression
                 )
             )
-            return reply_of(self._carried, call.result(), call)
+            return reply_of(uploading.carried, call.result(), call)
 
         answer = block(uploading.steps(requests, deadline_of(timeout), metadata), send)
         return self._deserialize(answer.message), shown(answer)
@@ -353,7 +361,7 @@ class StreamUnary(_Method, bases.StreamUnary):
         wait_for_ready: Any = None,
         compression: Any = None,
     ) -> Any:
-        uploading, requests = self._feed(request_iterator, metadata)
+        uploading, requests, metadata = self._feed(request_iterator, metadata)
 
         def start(step: Send) -> Any:
             return requests.join(
@@ -362,13 +370,14 @@ class StreamUnary(_Method, bases.StreamUnary):
                 )
             )
 
-        return Future(
-            self._carried, uploading.steps(requests, deadline_of(timeout), metadata), start, self._deserialize
-        )
+        steps = uploading.steps(requests, deadline_of(timeout), metadata)
+        return Future(uploading.carried, steps, start, self._deserialize)
 
-    def _feed(self, request_iterator: Any, metadata: Any) -> tuple[Upload, Requests]:
-        uploading = Upload(self._carried, self._rpc(metadata))
-        return uploading, Requests(iter(request_iterator), uploading, self._serialize)
+    def _feed(self, request_iterator: Any, metadata: Any) -> tuple[Upload, Requests, Any]:
+        carried = self._versions.current
+        metadata = carried.stamped(metadata)
+        uploading = Upload(carried, carried.begin(self._method, metadata))
+        return uploading, Requests(iter(request_iterator), uploading, self._serialize), metadata
 
 
 class StreamStream(_Method, bases.StreamStream):
@@ -383,12 +392,14 @@ class StreamStream(_Method, bases.StreamStream):
         wait_for_ready: Any = None,
         compression: Any = None,
     ) -> Any:
-        uploading = Upload(self._carried, self._rpc(metadata))
+        carried = self._versions.current
+        metadata = carried.stamped(metadata)
+        uploading = Upload(carried, carried.begin(self._method, metadata))
         requests = Requests(iter(request_iterator), uploading, self._serialize)
         call = requests.join(
             self._inner(requests, timeout, metadata, credentials, wait_for_ready, compression)
         )
-        return Replies(self._carried, uploading.rpc, call, self._deserialize, uploading=uploading)
+        return Replies(carried, uploading.rpc, call, self._deserialize, uploading=uploading)
 
 
 class Requests:

@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Protocol, TypeAlias
 
+from transect.rpc.grpcio.metadata import pairs
+
+VERSION_HEADER = "x-transect-version"
+
 Pair: TypeAlias = tuple[str, str]
 Pairs: TypeAlias = tuple[Pair, ...]
 
@@ -151,6 +155,19 @@ class Carried:
     methods: frozenset[str] | None = None  # paths which it covers; None: all
     peer: str = ""  # who calls, as the client's own chain sees it
     attempts: int = 5  # of one unary RPC at most, the first included
+    version: str = ""  # in words that headers can take
+    stamps: bool = False  # RPCs tell those behind which version they are for
 
     def covers(self, method: str) -> bool:
         return self.methods is None or method in self.methods
+
+    def begin(self, method: str, metadata: Any) -> Rpc:
+        """An RPC on the client's side."""
+        return self.handle.begin(method, self.peer, pairs(metadata) if self.touches.headers else None)
+
+    def stamped(self, metadata: Any) -> Any:
+        """The request's metadata with the version, where RPCs tell it."""
+        if not self.stamps:
+            return metadata
+        others = (pair for pair in metadata or () if pair[0] != VERSION_HEADER)
+        return (*others, (VERSION_HEADER, self.version))

@@ -6,9 +6,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transect.rpc.grpcio.handle import Pairs
+if TYPE_CHECKING:
+    from transect.rpc.grpcio.handle import Pairs
 
 Changes = Sequence[tuple[str, str | None]]
 

@@ -19,6 +19,7 @@ from transect.rpc.grpcio.ending import CANCELLED, DEADLINE_EXCEEDED, INTERNAL, O
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Rpc, Side, Touches
 from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.steps import NS
+from transect.rpc.grpcio.versions import Unknown, Versions
 
 log = logging.getLogger(__name__)
 
@@ -54,17 +55,17 @@ class Handlers(grpc.GenericRpcHandler):
 class Server(grpc.Server):
     """`inner` with a chain in front of the methods which it covers."""
 
-    def __init__(self, inner: grpc.Server, carried: Carried) -> None:
+    def __init__(self, inner: grpc.Server, carried: Carried | Versions) -> None:
         """Raises ValueError when services were added before: they would stand beside the chain, not behind it."""
         state = getattr(inner, "_state", None)
         for known in ("generic_handlers", "registered_method_handlers"):
             if getattr(state, known, None):
                 raise ValueError(ATTACH_FIRST)
         self._inner = inner
-        self._carried = carried
+        self._versions = Versions.of(carried)
 
     def _wrap(self, method: str, handler: Any) -> Any:
-        return wrapped(self._carried, method, handler)
+        return wrapped(self._versions, method, handler)
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Any) -> None:
         self._inner.add_generic_rpc_handlers(tuple(Handlers(h, self._wrap) for h in generic_rpc_handlers))
@@ -105,15 +106,15 @@ def rebuilt(kind: str, behavior: Any, original: Any) -> Any:
     return getattr(grpc, f"{kind}_rpc_method_handler")(behavior)
 
 
-def wrapped(carried: Carried, method: str, handler: Any) -> Any:
+def wrapped(versions: Versions, method: str, handler: Any) -> Any:
     """The handler with the chain in front of it, or itself where the chain does not cover the method."""
-    if not carried.covers(method):
+    if not versions.covers(method):
         return handler
     kind = kind_of(handler)
     behavior = getattr(handler, kind)
     if getattr(behavior, "experimental_non_blocking", False):
         raise TypeError(f"{method}: an `experimental_non_blocking` handler cannot be behind a chain")
-    chain = Serving(carried, method, handler.request_deserializer, handler.response_serializer, behavior)
+    chain = Serving(versions, method, handler.request_deserializer, handler.response_serializer, behavior)
     return rebuilt(kind, getattr(chain, kind), behavior)
 
 
@@ -139,17 +140,13 @@ class Serving:
     """The chain of one method: four behaviours over bytes."""
 
     def __init__(
-        self, carried: Carried, method: str, deserialize: Any, serialize: Any, behavior: Any
+        self, versions: Versions, method: str, deserialize: Any, serialize: Any, behavior: Any
     ) -> None:
-        self._carried = carried
-        self._touches = carried.touches
-        self._begin = carried.handle.begin
+        self._versions = versions
         self._method = method
         self._deserialize = deserialize
         self._serialize = serialize
         self._behavior = behavior
-        # What is not touched need not be fetched, and no stand-in for the context is needed.
-        self._bare = not (self._touches.headers or self._touches.replies or self._touches.peer)
 
     # ------------------------------------------------------------ the four kinds
 
@@ -178,25 +175,30 @@ class Serving:
         return call.replies(self._behavior, Incoming(requests, call))
 
     def _call(self, context: Any) -> ServedCall:
-        if self._bare:
-            rpc = self._begin(self._method, "", None)
-        else:
-            peer = identity(context) if self._touches.peer else ""
-            rpc = self._begin(
-                self._method, peer, pairs(context.invocation_metadata()) if self._touches.headers else None
-            )
-            if self._touches.headers or self._touches.replies:
-                context = Context(context, rpc, self._touches)
-        return ServedCall(self, rpc, context)
+        try:
+            carried = self._versions.chosen(context.invocation_metadata)
+        except Unknown as unknown:
+            context.abort(grpc.StatusCode.UNAVAILABLE, str(unknown))
+        touches, rpc = self.begun(carried, context)
+        if touches.headers or touches.replies:
+            context = Context(context, rpc, touches)
+        return ServedCall(self, touches, rpc, context)
+
+    def begun(self, carried: Carried, context: Any) -> tuple[Touches, Rpc]:
+        """An RPC of that version.  What it does not touch need not be fetched."""
+        touches = carried.touches
+        peer = identity(context) if touches.peer else ""
+        metadata = pairs(context.invocation_metadata()) if touches.headers else None
+        return touches, carried.handle.begin(self._method, peer, metadata)
 
 
 class ServedCall:
     """One RPC on its way through a chain and a handler."""
 
-    def __init__(self, serving: Serving, rpc: Rpc, context: Any) -> None:
+    def __init__(self, serving: Serving, touches: Touches, rpc: Rpc, context: Any) -> None:
         self._deserialize = serving._deserialize
         self._serialize = serving._serialize
-        self._touching = serving._touches.headers or serving._touches.replies
+        self._touching = touches.headers or touches.replies
         self.rpc = rpc
         self.context = context
         self.answer: bytes | None = None  # of a `Respond`

@@ -25,6 +25,8 @@ struct unary_object {
     PyObject *method, *peer;
     PyObject *otherwise;
     PyObject *with_call, *future; /* the stub's other ways to call */
+    PyObject *successor;          /* takes the calls of a later version; NULL: none */
+    PyObject *weak;               /* references which do not keep it */
 };
 
 static PyObject *otherwise(struct unary_object *self, enum stage stage, struct rpc_object *rpc, PyObject *data, PyObject *value,
@@ -57,7 +59,7 @@ static PyObject *raised(void) {
 
 /* Each step returns a new reference, or NULL with `*stage` and `*value` (new references) set for `otherwise`; a NULL
  * value with an exception is our own error. */
-static PyObject *through(struct unary_object *self, struct rpc_object *rpc, PyObject *data, PyObject *const *args, Py_ssize_t count,
+static PyObject *through(struct unary_object *self, struct chain_object *owner, struct rpc_object *rpc, PyObject *data, PyObject *const *args, Py_ssize_t count,
                          PyObject *names, enum stage *stage, PyObject **value) {
     PyObject *out = pass_request(rpc, data);
     if (!out || !PyBytes_CheckExact(out)) {
@@ -85,7 +87,7 @@ static PyObject *through(struct unary_object *self, struct rpc_object *rpc, PyOb
     }
     struct ts_ending ending;
     end_rpc(rpc, 0, TS_REPLY, &ending);
-    drain(self->owner);
+    drain(owner);
     if (ending.retry) {
         *stage = RETRY;
         *value = Py_BuildValue("LN", (long long)ending.after, out);
@@ -107,24 +109,43 @@ static PyObject *unary_call(PyObject *object, PyObject *const *args, size_t flag
     struct unary_object *self = (struct unary_object *)object;
     Py_ssize_t count = PyVectorcall_NARGS(flags);
     if (count < 1 || count + (names ? PyTuple_GET_SIZE(names) : 0) > MOST) return otherwise(self, BEGIN, NULL, NULL, NULL, args, count, names);
+    struct chain_object *owner = (struct chain_object *)Py_NewRef(self->owner); /* serialising runs Python code, and so may `follow` */
     PyObject *data = self->serialize == Py_None ? Py_NewRef(args[0]) : PyObject_CallOneArg(self->serialize, args[0]);
     if (!data || !PyBytes_CheckExact(data)) { /* Python reports what is wrong with it */
         Py_XDECREF(data);
+        Py_DECREF(owner);
         if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) return NULL;
         PyErr_Clear();
         return otherwise(self, BEGIN, NULL, NULL, NULL, args, count, names);
     }
     PyObject *result = NULL, *value = NULL;
-    struct rpc_object *rpc = begin_rpc(self->owner, self->method, self->peer, Py_None);
+    struct rpc_object *rpc = begin_rpc(owner, self->method, self->peer, Py_None);
     if (rpc) {
         enum stage stage;
-        result = through(self, rpc, data, args, count, names, &stage, &value);
+        result = through(self, owner, rpc, data, args, count, names, &stage, &value);
         if (!result && value) result = otherwise(self, stage, rpc, data, value, args, count, names);
     }
     Py_XDECREF(value);
     Py_XDECREF(rpc);
     Py_DECREF(data);
+    Py_DECREF(owner);
     return result;
+}
+
+static PyObject *forward_call(PyObject *object, PyObject *const *args, size_t flags, PyObject *names) {
+    PyObject *successor = Py_NewRef(((struct unary_object *)object)->successor);
+    PyObject *result = PyObject_Vectorcall(successor, args, flags, names);
+    Py_DECREF(successor);
+    return result;
+}
+
+/* follow(successor): from now on it takes the calls; those under way end here */
+static PyObject *unary_follow(PyObject *object, PyObject *successor) {
+    struct unary_object *self = (struct unary_object *)object;
+    self->call = forward_call;
+    Py_XSETREF(self->successor, Py_NewRef(successor));
+    Py_CLEAR(self->owner); /* nothing more enters the old version: who waits for its end counts who holds it */
+    Py_RETURN_NONE;
 }
 
 /* unary(inner, serialize, deserialize, method, peer, otherwise, with_call, future) */
@@ -146,6 +167,7 @@ PyObject *make_unary(struct chain_object *owner, PyObject *args) {
 
 static void unary_dealloc(PyObject *object) {
     struct unary_object *self = (struct unary_object *)object;
+    if (self->weak) PyObject_ClearWeakRefs(object);
     Py_XDECREF(self->inner);
     Py_XDECREF(self->serialize);
     Py_XDECREF(self->deserialize);
@@ -154,7 +176,8 @@ static void unary_dealloc(PyObject *object) {
     Py_XDECREF(self->otherwise);
     Py_XDECREF(self->with_call);
     Py_XDECREF(self->future);
-    Py_DECREF(self->owner);
+    Py_XDECREF(self->successor);
+    Py_XDECREF(self->owner);
     PyObject_Free(self);
 }
 
@@ -174,6 +197,11 @@ static PyGetSetDef unary_fields[] = {
     {0},
 };
 
+static PyMethodDef unary_methods[] = {
+    {"follow", unary_follow, METH_O, NULL},
+    {0},
+};
+
 PyTypeObject unary_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = TEXT(TS_MODULE) ".Unary",
     .tp_basicsize = sizeof(struct unary_object),
@@ -181,5 +209,7 @@ PyTypeObject unary_type = {
     .tp_dealloc = unary_dealloc,
     .tp_call = PyVectorcall_Call,
     .tp_vectorcall_offset = offsetof(struct unary_object, call),
+    .tp_weaklistoffset = offsetof(struct unary_object, weak),
+    .tp_methods = unary_methods,
     .tp_getset = unary_fields,
 };

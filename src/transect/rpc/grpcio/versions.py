@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which version of a chain an RPC is for: it is looked up once, when the RPC begins, and holds until it ends.
+
+Alone, a chain has one version for all RPCs that begin now.  Where several processors share the elements of an edge,
+the first one says in a header which version an RPC is for, and those behind it (`follow`) have both for as long as RPCs
+of the older one are under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from transect.rpc.grpcio.handle import VERSION_HEADER, Carried
+
+
+class Unknown(Exception):
+    """An RPC is for a version which is not here; the text names it."""
+
+
+class Versions:
+    """The versions of one attached chain."""
+
+    def __init__(self, first: Carried) -> None:
+        self.current = first  # takes RPCs that say nothing
+        self._named: dict[str, Carried] = {}  # takes RPCs that name it
+        self._watching: WeakKeyDictionary[Any, Callable[[Any], object]] = WeakKeyDictionary()
+
+    @classmethod
+    def of(cls, given: Carried | Versions) -> Versions:
+        return given if isinstance(given, Versions) else cls(given)
+
+    def covers(self, method: str) -> bool:
+        """All versions cover the same methods."""
+        return self.current.covers(method)
+
+    def chosen(self, metadata: Callable[[], Any]) -> Carried:
+        """The version for an RPC with that metadata of its request.  Raises Unknown."""
+        if not self._named:
+            return self.current
+        name = next((value for key, value in metadata() or () if key == VERSION_HEADER), None)
+        if name is None:
+            return self.current
+        found = self._named.get(name)
+        if found is None:
+            raise Unknown(f"this chain has no version {name}")
+        return found
+
+    # ------------------------------------------------------------ changing
+
+    def put(self, version: Carried) -> None:
+        """From now on RPCs that say nothing are for this version."""
+        self.current = version
+        for method, told in list(self._watching.items()):
+            told(method)
+
+    def follow(self, *versions: Carried) -> None:
+        """RPCs that name one of these versions are for it; without any, names mean nothing."""
+        self._named = {version.version: version for version in versions}
+
+    def watch(self, method: Any, told: Callable[[Any], object]) -> None:
+        """Call `told` with the method whenever `current` is another, for as long as the method is used."""
+        self._watching[method] = told
