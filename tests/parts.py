@@ -153,6 +153,8 @@ def vm() -> object:
 NEEDS: dict[str, Callable[[], object]] = {
     "gcc": program("gcc", "apt-get install gcc"),
     "g++": program("g++"),
+    "clang-19": program("clang-19"),
+    "wasm-ld-19": program("wasm-ld-19"),
     "protoc": program("protoc"),
     "grpc_cpp_plugin": program("grpc_cpp_plugin"),
     "libgrpc++": library("grpc++"),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 Json = dict[str, Any]
 ROUTE_HEADER = "x-transect-route"  # the module sets it, the routing table matches it, no client can
@@ -42,6 +42,12 @@ class Endpoint:
         if self.path:
             return {"pipe": {"path": self.path}}
         return {"socket_address": {"address": self.host, "port_value": self.port}}
+
+
+class HttpFilter(Protocol):
+    """What stands in the list of Envoy's HTTP filters: a native module, a WASM plugin."""
+
+    def filter(self) -> Json: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,7 @@ def bootstrap(
     *,
     listen: Endpoint,
     upstream: Endpoint,
-    modules: Sequence[Module] = (),
+    modules: Sequence[HttpFilter] = (),
     routes: Mapping[str, Endpoint] = {},
     admin: Path | None = None,
 ) -> Json:
@@ -135,7 +141,7 @@ def to_json(config: Json) -> bytes:
     return json.dumps(config, indent=1).encode()
 
 
-def _listener(listen: Endpoint, modules: Iterable[Module], routes: Iterable[str]) -> Json:
+def _listener(listen: Endpoint, modules: Iterable[HttpFilter], routes: Iterable[str]) -> Json:
     manager = {
         "@type": API + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "transect",

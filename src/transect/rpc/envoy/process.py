@@ -119,7 +119,12 @@ def start(
     written = folder / "envoy.json"
     written.write_bytes(to_json(dict(config)))
     command = [str(binary.path), "--config-path", str(written), "--disable-hot-restart"]
-    command += ["--log-level", "warning", "--component-log-level", "dynamic_modules:info"]  # policies' traces
+    command += [
+        "--log-level",
+        "warning",
+        "--component-log-level",
+        "dynamic_modules:info,wasm:info",
+    ]  # policies' traces
     if workers is not None:
         command += ["--concurrency", str(workers)]
     environment = dict(os.environ) | ({SEARCH_PATH: str(modules)} if modules else {})

@@ -27,6 +27,8 @@ from transect.rpc.envoy import (
     find,
     start,
 )
+from transect.rpc.wasm import Plugin, PluginSettings
+from transect.rpc.wasm.told import Told
 
 HERE = Path(__file__).parent
 ECHO, STREAM, COLLECT, COUNT = "/t.Echo/Echo", "/t.Echo/Stream", "/t.Echo/Collect", "/t.Echo/Count"
@@ -71,6 +73,21 @@ def serving(handler: grpc.GenericRpcHandler) -> Iterator[int]:
         server.stop(0).wait()
 
 
+@dataclass(frozen=True)
+class Heard:
+    """A plugin's states and counters, as a module's control socket gives them."""
+
+    told: Told
+
+    def save(self, element: int) -> bytes:
+        self.told.wait()
+        return self.told.states().get(element, b"")
+
+    def status(self) -> dict[str, Any]:
+        self.told.wait()
+        return self.told.counters()
+
+
 def compiled(chain: str, folder: Path, *flags: str) -> Path:
     """A chain written by hand, as a module."""
     return build(Artifact({"chain.c": (HERE / chain).read_bytes()}), folder, flags=flags)
@@ -78,10 +95,10 @@ def compiled(chain: str, folder: Path, *flags: str) -> Path:
 
 @dataclass(frozen=True)
 class Proxy:
-    """A running Envoy around a chain."""
+    """A running Envoy around a chain, which is a native module or a plugin."""
 
     envoy: Envoy
-    control: Control
+    control: Any  # what `Control` has of `save` and `status`
 
     @property
     def port(self) -> int:
@@ -119,13 +136,18 @@ def proxy(
     routes: dict[str, Endpoint] | None = None,
     **settings: Any,
 ) -> Iterator[Proxy]:
-    """Envoy with that module in front of a port on this machine."""
+    """Envoy with that module, or plugin, in front of a port on this machine."""
     binary = find()
-    check(library, binary)
     folder.mkdir(parents=True, exist_ok=True)
-    given: dict[str, Any] = {"streaming": STREAMING, "control": str(folder / "module.sock")}
-    given |= {"hooks": ((0, 1, 2), (0, 1, 2))} | settings
-    module = Module(library, Settings(routes=tuple(routes or {}), **given))
+    module: Module | Plugin
+    if library.suffix == ".wasm":
+        given: dict[str, Any] = {"streaming": STREAMING, "elements": 2, "record": True} | settings
+        module = Plugin(library, PluginSettings(routes=tuple(routes or {}), **given))
+    else:
+        check(library, binary)
+        given = {"streaming": STREAMING, "control": str(folder / "module.sock")}
+        given |= {"hooks": ((0, 1, 2), (0, 1, 2))} | settings
+        module = Module(library, Settings(routes=tuple(routes or {}), **given))
     config = bootstrap(
         listen=Endpoint(),
         upstream=upstream if isinstance(upstream, Endpoint) else Endpoint(port=upstream),
@@ -134,7 +156,10 @@ def proxy(
         admin=folder / "admin.sock",
     )
     with start(binary, config, folder, modules=library.parent, workers=workers) as envoy:
-        yield Proxy(envoy, Control(folder / "module.sock"))
+        told = (
+            Heard(Told(envoy, 2, workers)) if library.suffix == ".wasm" else Control(folder / "module.sock")
+        )
+        yield Proxy(envoy, told)
         assert envoy.process.poll() in (None, 0), envoy.log.read_text()[-2000:]
 
 

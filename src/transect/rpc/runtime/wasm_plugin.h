@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the proxy-wasm plugin share.  What happens to an RPC is decided by the same C as in the native Envoy
+ * module (`envoy_module.c`, `envoy_frames.c`, `envoy_end.c`, `envoy_carrier.c`); `wasm_host.c` is the module interface
+ * that those files call, made of the host's functions.
+ *
+ * A host runs one virtual machine per worker thread: nothing here is shared, and nothing needs a lock.
+ */
+#ifndef TRANSECT_WASM_PLUGIN_H
+#define TRANSECT_WASM_PLUGIN_H
+
+#include "envoy_module.h"
+#include "wasm_abi.h"
+
+/* One of the host's contexts: the plugin (a root), or one stream. */
+struct context {
+    uint32_t id;
+    struct context *next;  /* with the same hash */
+    struct config *config; /* a root's own, a stream's root's */
+    struct stream *stream; /* NULL: a root, or a stream that no chain will see */
+    size_t bodies[2];      /* bytes that the running hook was handed, of the request and the reply */
+    uint8_t handed[2];     /* such a hook is running */
+    uint8_t only_headers;
+};
+
+/* wasm_plugin.c */
+struct context *context_of(uint32_t id);
+
+/* wasm_host.c */
+void host_begin(void);
+void host_end(void);
+void host_turn(void);
+uint8_t *host_bytes(int buffer, size_t *size);
+
+/* wasm_wait.c: the earliest of all that must happen later decides when the host ticks next */
+void tick(void);
+void tick_at(int64_t due);
+
+/* wasm_config.c */
+struct config *wasm_config_new(const char *text, size_t size);
+
+/* wasm_record.c */
+void tell_counters(struct config *config);
+void tell_states(struct config *config);
+
+#endif

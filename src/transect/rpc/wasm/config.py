@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a plugin is told, and how Envoy's configuration names it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transect.rpc.envoy.config import API, Json
+
+
+@dataclass(frozen=True, slots=True)
+class PluginSettings:
+    """The plugin's configuration, in any host."""
+
+    elements: int = 0  # of the chain, for what the plugin says of them
+    streaming: tuple[str, ...] = ()  # paths of methods whose headers do not wait for a message
+    routes: tuple[str, ...] = ()  # names for Forward(to=…)
+    states: tuple[
+        bytes, ...
+    ] = ()  # the elements' first states (images), in chain order; all of them, or none
+    max_message: int = 4 << 20  # bytes; larger ones are rejected with RESOURCE_EXHAUSTED
+    on_compressed: str = "reject"  # or "pass": the chain then does not see such messages
+    replies: bool = True  # False: no element looks at replies, they pass as they come
+    on_other: str = "reject"  # requests that are not gRPC; "pass" lets them walk around the chain
+    record: bool = False  # each call of a handler, and the states after it, as lines of the host's log
+
+    def text(self) -> str:
+        assert self.on_compressed in ("reject", "pass"), self.on_compressed
+        assert self.on_other in ("reject", "pass"), self.on_other
+        lines = [
+            f"elements {self.elements}",
+            *(f"streaming {name}" for name in self.streaming),
+            *(f"route {name}" for name in self.routes),
+            *(f"state {image.hex()}" for image in self.states),
+            f"max_message {self.max_message}",
+            f"on_compressed {self.on_compressed}",
+            f"on_other {self.on_other}",
+            *([] if self.replies else ["replies skip"]),
+            *(["record 1"] if self.record else []),
+        ]
+        assert not any("\n" in line for line in lines), lines
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A compiled chain and how it is to run, as a filter of Envoy."""
+
+    path: Path  # transect_….wasm
+    settings: PluginSettings = field(default_factory=PluginSettings)
+    name: str = "transect"  # several plugins of one Envoy have names of their own, and machines of their own
+
+    def filter(self) -> Json:
+        code = {"local": {"filename": str(self.path)}}
+        config = {
+            "name": self.name,
+            "root_id": self.name,
+            "vm_config": {
+                "vm_id": f"{self.name}-{self.path.stem}",
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": code,
+            },
+            "configuration": {
+                "@type": "type.googleapis.com/google.protobuf.StringValue",
+                "value": self.settings.text(),
+            },
+            # A policy that fails must not let calls pass unseen.
+            "failure_policy": "FAIL_CLOSED",
+            # Headers wait for the first message; without this, pausing at headers stops bodies as well.
+            "allow_on_headers_stop_iteration": True,
+        }
+        return {
+            "name": self.name,
+            "typed_config": {"@type": API + "extensions.filters.http.wasm.v3.Wasm", "config": config},
+        }
