@@ -7,10 +7,10 @@ for them, so that a key is known in terms of the handler's own parameters wherev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from functools import reduce
+from functools import cached_property, reduce
 from typing import TypeAlias
 
 from transect.core import ir
@@ -190,6 +190,11 @@ class Facts:
         """The effects of a node itself, operands apart (through a helper, for a call); keys and paths are not known."""
         return self._own(node, _Names(None, ()))
 
+    def within(self, function: Function) -> Callable[[Node], Effects]:
+        """As `own`, for nodes of one function: keys and paths in terms of its parameters, where that is possible."""
+        names = _Names(function, function)
+        return lambda node: self._own(node, names)
+
     def verdicts(self, function: Function) -> frozenset[str]:
         """The names of the structs that a function may return; `None` for an empty Option."""
         returned = (node.value for node in nodes(function) if isinstance(node, ir.Return) and node.value)
@@ -335,14 +340,24 @@ class _Names:
     """What the locals of a function stand for, in terms of its parameters."""
 
     def __init__(self, owner: Function | None, part: Part) -> None:
-        whole = owner if owner is not None else part
+        self._whole = owner if owner is not None else part
         self._params = frozenset(p.name for p in owner.params) if owner else frozenset()
-        self._bound = bindings(whole)
-        self._sources = _loop_sources(whole)
         self._open: set[str] = set()  # names whose value is being followed
-        self._written = frozenset(
+
+    @cached_property
+    def _bound(self) -> dict[str, list[Expr | None]]:
+        return bindings(self._whole)
+
+    @cached_property
+    def _sources(self) -> dict[str, Expr]:
+        return _loop_sources(self._whole)
+
+    @cached_property
+    def _written(self) -> frozenset[tuple[str, str]]:
+        """The fields of views that something writes."""
+        return frozenset(
             (node.place.base.type.name, node.place.name)
-            for node in nodes(whole)
+            for node in nodes(self._whole)
             if isinstance(node, ir.Store | ir.Update)
             and isinstance(node.place, ir.ViewPlace)
             and isinstance(node.place.base.type, ViewType)

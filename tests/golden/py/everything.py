@@ -87,9 +87,10 @@ class PState(runtime.State):
         if 0 <= self.total < rpc.msg.n <= self._weight(rpc.msg.user):
             self.boxes[rpc.msg.user] = Box(self.total, copied(self.one), 'new')
         if rpc.msg.user in self.boxes:
-            self.boxes.set_field(rpc.msg.user, ('inner', 'k'), self.boxes[rpc.msg.user].inner.k + 1 & 255)
             key_2 = rpc.msg.user
-            self.boxes.set_field(key_2, ('n',), floordiv(self.boxes[key_2].n, rpc.msg.n))
+            self.boxes.set_field(key_2, ('inner', 'k'), self.boxes[key_2].inner.k + 1)
+            key_3 = rpc.msg.user
+            self.boxes.set_field(key_3, ('n',), floordiv(self.boxes[key_3].n, rpc.msg.n))
         box = self.boxes.get(rpc.msg.user)
         if box is not None:
             new_2 = stored_2(box.inner)

@@ -63,9 +63,11 @@ def _programs(world: World, module: Module) -> tuple[Program, ...]:
     programs: list[Program] = []
     for cls in own:
         if world.kind(cls) == "policy":
-            program = PolicyClass(world, cls).build()
+            policy = PolicyClass(world, cls)
+            program = policy.build()
             if program is not None:
                 check_flow(program, world.diagnostics)
+                policy.warn_of_races(program)
                 programs.append(program)
         else:
             world.class_type(cls, module.source.header(cls.node)) if world.kind(cls) != "old" else None

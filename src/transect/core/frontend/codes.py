@@ -49,4 +49,5 @@ CODES: dict[str, str] = {
     "P047": "anything else that is not part of the language",
     "P048": "a `migrate` without old state",
     "P049": "something slow under the lock of an exclusive field",
+    "P050": "a read and a write that another handler may come between",
 }

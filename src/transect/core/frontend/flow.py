@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from transect.base.diagnostic import Diagnostics, Label
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.types import StructType
+from transect.core.types import OptionType, StructType
 from transect.core.walk import children, walk
 
 
@@ -57,26 +57,53 @@ def _used_later(events: list[_Event], index: int) -> bool:
 def _collect(node: object, loops: tuple[int, ...], events: list[_Event]) -> None:
     match node:
         case tuple():
-            for item in node:
-                _collect(item, loops, events)
+            at = 0
+            while at < len(node):
+                changed = _changed_option(node[at : at + 3])
+                if changed is None:
+                    _collect(node[at], loops, events)
+                else:
+                    _collect(node[at + 1].value, loops, events)
+                    events.append(_Event(changed, True, node[at + 1].span, loops))
+                at += 1 if changed is None else 3
         case (
             ir.Store(place=ir.LocalPlace(name=name), value=value)
             | ir.Update(place=ir.LocalPlace(name=name), value=value)
         ):
             _collect(value, loops, events)
             events.append(_Event(name, True, node.span, loops))
-        case ir.Attr(base=ir.Local()):
+        case ir.Attr(base=ir.Local() | ir.Unwrap(value=ir.Local())) | ir.IsSome(value=ir.Local()):
             pass  # reads a field, not the whole
-        case ir.Local(name=name, type=StructType()):
+        case ir.Local(name=name, type=StructType() | OptionType(item=StructType())):
             events.append(_Event(name, False, node.span, loops))
         case ir.For(source=source, body=body):
             _collect(source, loops, events)
             _collect(body, (*loops, id(node)), events)
-        case ir.StatePlace() | ir.LocalPlace():
+        case ir.If(cond=cond, then=then, orelse=orelse):
+            for part in (cond, then, orelse):
+                _collect(part, loops, events)
+        case ir.Switch(subject=subject, cases=cases):
+            _collect(subject, loops, events)
+            for inner in (p for case in cases for p in (case.pattern, case.guard, case.body)):
+                _collect(inner, loops, events)
+        case ir.StatePlace() | ir.LocalPlace() | None:
             pass
         case _:
             for child in children(node):  # type: ignore[arg-type]
                 _collect(child, loops, events)
+
+
+def _changed_option(statements: tuple[object, ...]) -> str | None:
+    """The name of `x`, if these are `x.field = …` of an option: its value goes out of `x`, changes, and goes back."""
+    match statements:
+        case (
+            ir.Let(name=inner, value=ir.Unwrap(value=ir.Local(name=option))),
+            ir.Store(place=ir.LocalPlace(name=changed)) | ir.Update(place=ir.LocalPlace(name=changed)),
+            ir.Let(name=again, value=ir.Some(value=ir.Local(name=stored))),
+        ) if inner == changed == stored and option == again:
+            return option
+        case _:
+            return None
 
 
 # ---------------------------------------------------------------- loops over tables

@@ -11,7 +11,7 @@ from transect.core.frontend.declare import World, qualified
 from transect.core.frontend.handlers import Handlers
 from transect.core.frontend.hashing import sha256_of
 from transect.core.frontend.members import MIGRATIONS, is_helper
-from transect.core.frontend.modules import ClassDef, FunctionDef
+from transect.core.frontend.modules import ClassDef, FunctionDef, library_constant
 from transect.core.ir import Program, Stage
 from transect.core.types import (
     KeyType,
@@ -68,6 +68,15 @@ class PolicyClass(Handlers):
             if isinstance(binding, FunctionDef) and binding.module is self.cls.module and is_helper(binding):
                 self.helper(binding, binding.module.source.header(binding.node))
         self.functions = used
+
+    def warn_of_races(self, program: Program) -> None:
+        """Where the stratum says `ATOMIC = False`; a shape's policy is atomic or not by the stratum that runs it."""
+        base = self.base
+        if base is not None and library_constant(base.module, "ATOMIC") is False:
+            from transect.core.atomicity import warn  # most strata need none of it
+
+            serial = library_constant(base.module, "SERIAL")
+            warn(program, self.diagnostics, serial if isinstance(serial, tuple) else ())
 
     def _lineage(self) -> None:
         current: ClassDef | None = self.cls

@@ -212,15 +212,13 @@ class Assignments(Places):
             load = ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target)
             combined = ast.copy_location(ast.BinOp(load, node.op, node.value), node)
             return self._bind_local(node, node.target.id, combined)
-        current = self._place_type_read(node.target)
-        place = None if current is None else self.place(node.target, stores=False)
-        if place is None or current is None:
+        place = self.place(node.target, stores=False)
+        if place is None or not self._readable(node.target, place):
             return ()
+        current = place.type
         value = self.expression(node.value, literal_kind(op, current, on_left=False))
-        if value is None:
+        if value is None or not self.still_there(node.target, place):
             return ()
-        if isinstance(place, ir.EntryPlace) and place.path and self.place(node.target, stores=False) is None:
-            return ()  # evaluating the value may remove the entry whose field takes the result
         stand_in = ir.Const(
             0, type=INT if isinstance(current, IntType) and current.bits < 64 else current, span=place.span
         )
@@ -233,7 +231,7 @@ class Assignments(Places):
         self._written(place, None)
         if isinstance(place, ir.ViewPlace) or changes_state(value):
             return self._read_then_store(node, op, place, value)
-        return (ir.Update(place, op, value, self.span(node)),)
+        return self.within_option(ir.Update(place, op, value, self.span(node)))
 
     def _read_then_store(self, node: ast.AugAssign, op: BinaryOp, place: Place, value: Expr) -> Block:
         """Evaluating the value may change the place, which is read before: no single step does that."""
@@ -248,25 +246,20 @@ class Assignments(Places):
         lets.append(ir.Let(name, before, span))
         new = self.combine(node, op, ir.Local(name, type=before.type, span=span), value)
         e = None if new is None else convert(new, place.type)
-        return () if e is None else (*lets, ir.Store(place, e, span))
+        return () if e is None else (*lets, *self.within_option(ir.Store(place, e, span)))
 
-    def _place_type_read(self, target: ast.expr) -> Type | None:
-        """The type of the place as it reads now."""
-        kept = self.facts
-        place = self.place(target, stores=False)
-        self.facts = kept
-        if place is None:
-            return None
-        if isinstance(place.type, OptionType):
-            self.error(
-                "P022",
-                target,
-                f"`{short(target)}` may be None",
-                "test it, then assign a new value",
-                label=f"`{spell(place.type)}`",
-            )
-            return None
-        return place.type
+    def _readable(self, target: ast.expr, place: Place) -> bool:
+        """Whether there is something to begin from; else a diagnostic."""
+        if not isinstance(place.type, OptionType):
+            return True
+        self.error(
+            "P022",
+            target,
+            f"`{short(target)}` may be None",
+            "test it, then assign a new value",
+            label=f"`{spell(place.type)}`",
+        )
+        return False
 
     def _delete(self, target: ast.expr) -> Block:
         match target:

@@ -279,16 +279,7 @@ class Members(Names):
                 key = self.value(node.slice, key_type, "the key")
                 if key is None:
                     return None
-                if Has(f.name, key) not in self.facts.known:
-                    self.error(
-                        "P021",
-                        node,
-                        f"`{short(node.slice)}` may not be in `{f.name}`",
-                        f"write `self.{f.name}.get({short(node.slice)}, …)`, "
-                        f"or test `if {short(node.slice)} in self.{f.name}:` first",
-                        label="no test shows that the key is there",
-                        others=(Label(f.span, "declared here"),),
-                    )
+                if not self.certainly_has(node, f, key):
                     return None
                 if f.type.kind is TableKind.LRU:
                     self.facts = self.facts.write_field(f.name, removes=False)
@@ -302,6 +293,21 @@ class Members(Names):
                     label=f"`{spell(f.type)}`",
                 )
                 return None
+
+    def certainly_has(self, node: ast.Subscript, f: ir.StateField, key: Expr) -> bool:
+        """Whether a test shows that the key is there; else a diagnostic."""
+        if Has(f.name, key) in self.facts.known:
+            return True
+        self.error(
+            "P021",
+            node,
+            f"`{short(node.slice)}` may not be in `{f.name}`",
+            f"write `self.{f.name}.get({short(node.slice)}, …)`, "
+            f"or test `if {short(node.slice)} in self.{f.name}:` first",
+            label="no test shows that the key is there",
+            others=(Label(f.span, "declared here"),),
+        )
+        return False
 
     def index(self, node: ast.Subscript, f: ir.StateField) -> Expr | None:
         """An array index that is certainly in range."""

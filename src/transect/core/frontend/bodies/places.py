@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from transect.core import ir
-from transect.core.frontend.bodies.context import short
+from transect.core.frontend.bodies.context import short, widen
 from transect.core.frontend.bodies.expressions import Expressions
-from transect.core.frontend.bodies.facts import Present, changes_state
+from transect.core.frontend.bodies.facts import Present, changes_state, stable
 from transect.core.frontend.bodies.patterns import Patterns
-from transect.core.ir import BinaryOp, Block, Expr, Place, Stmt
+from transect.core.ir import BinaryOp, Block, Expr, Place
 from transect.core.types import (
     ArrayType,
     BytesType,
     CounterType,
     HistogramType,
+    IntType,
     OptionType,
     StructType,
     TableKind,
@@ -29,26 +31,48 @@ from transect.core.types import (
     spell,
 )
 
+_STEPS = (BinaryOp.ADD, BinaryOp.SUB, BinaryOp.MIN, BinaryOp.MAX)
+
 
 class Places(Patterns, Expressions):
     """Typing of the left side of assignments."""
 
     def _store(self, node: ast.stmt, target: ast.expr, value: ast.expr) -> Block:
-        expected = self._place_type(target)
-        e = self.expression(value) if expected is None else self.value(value, expected, "the value")
+        """The place is typed first, since it says of which type literals are; evaluated first is the value, so that
+        nothing holds for the place which the value may end."""
+        before = self.facts
+        self.facts = given = self.without_spoilt(value)
         place = self.place(target, stores=True)
+        ended = given.known - self.facts.known
+        self.facts = before
+        e = self.expression(value) if place is None else self.value(value, place.type, "the value")
+        self.facts = replace(self.facts, known=self.facts.known - ended)
         if place is None or e is None:
             return ()
-        updated = self._as_update(node, place, target, value, e)
+        updated = self._as_update(node, place, e)
         self._written(place, e)
-        return (updated if updated is not None else ir.Store(place, e, self.span(node)),)
+        return self.within_option(updated if updated is not None else ir.Store(place, e, self.span(node)))
 
-    def _place_type(self, target: ast.expr) -> Type | None:
-        """The type that a place takes, for literals on the right; typed twice, evaluated once."""
-        kept = self.facts
-        place = self.place(target, stores=True)
-        self.facts = kept
-        return None if place is None else place.type
+    def within_option(self, s: ir.Store | ir.Update) -> Block:
+        """`x.field = …` where `x` is an option known to be there: its value is taken out, changed, and put back."""
+        place = s.place
+        whole = self._option(place)
+        if whole is None or not isinstance(place, ir.LocalPlace) or not isinstance(whole.type, OptionType):
+            return (s,)
+        name = self.scope.unique(place.name, whole.type.item)
+        inner = ir.Local(name, type=whole.type.item, span=place.span)
+        return (
+            ir.Let(name, ir.Unwrap(whole, type=inner.type, span=place.span), s.span),
+            replace(s, place=replace(place, name=name)),
+            ir.Let(place.name, ir.Some(inner, type=whole.type, span=place.span), s.span),
+        )
+
+    def _option(self, place: Place) -> ir.Local | None:
+        """The local whose field the place is, if that is an option."""
+        local = self.scope.lookup(place.name) if isinstance(place, ir.LocalPlace) else None
+        if local is None or not isinstance(local[1], OptionType):
+            return None
+        return ir.Local(local[0], type=local[1], span=place.span)
 
     def _written(self, place: Place, value: Expr | None) -> None:
         """Facts after a write."""
@@ -66,24 +90,29 @@ class Places(Patterns, Expressions):
                 )
             case ir.LocalPlace(name=name):
                 self.facts = self.facts.assign(name)
+                whole = self._option(place)
+                self.facts = self.facts if whole is None else self.facts.having([Present(whole)])
             case ir.ViewPlace(name=name):
                 self.facts = self.facts.write_view(name)
 
-    def _as_update(
-        self, node: ast.stmt, place: Place, target: ast.expr, value: ast.expr, e: Expr
-    ) -> Stmt | None:
-        """`m[k] = max(m[k], e)` is one atomic step."""
-        match value, e:
-            case ast.Call(func=ast.Name(id="min" | "max"), args=[first, _]), ir.Binary(
-                op=BinaryOp.MIN | BinaryOp.MAX as op, right=right
-            ):
-                same = ast.dump(first) == ast.dump(_as_load(target)) and not any(
-                    isinstance(n, ast.Call) for n in ast.walk(target)
-                )
-                if same and not isinstance(place, ir.ViewPlace) and not changes_state(right):
-                    return ir.Update(place, op, right, self.span(node))
-            case _:
+    def _as_update(self, node: ast.stmt, place: Place, e: Expr) -> ir.Update | None:
+        """`m[k] = max(m[k], e)`, `m[k] = m[k] + e` and their like are one step, as `m[k] += e` is."""
+        if isinstance(place, ir.ViewPlace) or (isinstance(place, ir.EntryPlace) and not stable(place.key)):
+            return None
+        narrow = isinstance(place.type, IntType) and place.type.bits < 64
+        match e.value if narrow and isinstance(e, ir.Cast) else e:
+            case ir.Binary(op=op, left=left, right=right) if op in _STEPS:
                 pass
+            case _:
+                return None
+        old = widen(self.reading(place))
+        if left == old and right.type == old.type and not changes_state(right):
+            return ir.Update(place, op, right, self.span(node))
+        commutes = op is not BinaryOp.SUB and isinstance(
+            old.type, IntType
+        )  # of floats, NaN and the first of equals
+        if commutes and right == old and left.type == old.type and not changes_state(left):
+            return ir.Update(place, op, left, self.span(node))
         return None
 
     def place(self, node: ast.expr, stores: bool) -> Place | None:
@@ -154,11 +183,10 @@ class Places(Patterns, Expressions):
             key, item = self.index(inner, f), f.type.item
         elif isinstance(f.type, TableType):
             item = f.type.value
-            known = not path and (stores or f.type.kind is TableKind.TALLY)
-            entry = None if known else self.entry(inner, f)
-            if not known and entry is None:
-                return None
             key = self.value(inner.slice, f.type.key, "the key")
+            welcome = stores and not path  # a new key is
+            if key is not None and not welcome and not self._has_entry(inner, f, f.type, key):
+                return None
         else:
             self.error(
                 "P031",
@@ -171,6 +199,22 @@ class Places(Patterns, Expressions):
         t = None if key is None else self._within(node, item, path)
         return None if key is None or t is None else ir.EntryPlace(name, key, path, t, self.span(node))
 
+    def _has_entry(self, node: ast.Subscript, f: ir.StateField, t: TableType, key: Expr) -> bool:
+        if t.kind is TableKind.TALLY:
+            return True
+        if t.kind is TableKind.LRU:
+            self.facts = self.facts.write_field(f.name, removes=False)
+        return self.certainly_has(node, f, key)
+
+    def still_there(self, target: ast.expr, place: Place) -> bool:
+        """Whether the entry whose field takes a value is still there, now that the value has been evaluated."""
+        while isinstance(target, ast.Attribute):
+            target = target.value
+        if not isinstance(place, ir.EntryPlace) or not place.path or not isinstance(target, ast.Subscript):
+            return True
+        f = self.policy.fields[place.field]
+        return not isinstance(f.type, TableType) or self.certainly_has(target, f, place.key)
+
     def _local_place(self, node: ast.expr, inner: ast.Name, path: tuple[str, ...]) -> Place | None:
         base = self.expression(inner)
         if base is None:
@@ -178,18 +222,12 @@ class Places(Patterns, Expressions):
         if isinstance(base.type, ViewType):
             return self._view_place(node) if isinstance(node, ast.Attribute) else None
         if isinstance(base.type, OptionType):
-            text = short(inner)
-            self.error("P022", inner, f"`{text}` may be None", f"test it first: `if {text} is not None:`")
+            self._may_be_none(inner, base.type)
             return None
-        if not isinstance(base, ir.Local):
-            self.error(
-                "P022",
-                inner,
-                f"`{short(inner)}` is an option; its fields cannot be written",
-                "bind its value to a name first, change that, and store it",
-                label="an option",
-            )
-            return None
+        if isinstance(base, ir.Unwrap):  # an option that is known to be there
+            base = base.value
+        assert isinstance(base, ir.Local), f"a name stands for {base}"
+        whole = base.type.item if isinstance(base.type, OptionType) else base.type
         if base.name in self.scope.params:
             self.error(
                 "P025",
@@ -199,7 +237,7 @@ class Places(Patterns, Expressions):
                 label="a parameter is a copy",
             )
             return None
-        t = self._within(node, base.type, path)
+        t = self._within(node, whole, path)
         return None if t is None else ir.LocalPlace(base.name, path, t, self.span(node))
 
     def _view_place(self, node: ast.Attribute) -> Place | None:
@@ -207,7 +245,9 @@ class Places(Patterns, Expressions):
         if base is None:
             return None
         if not isinstance(base.type, ViewType):
-            if isinstance(base.type, StructType):
+            if isinstance(base.type, OptionType):
+                self._may_be_none(node.value, base.type)
+            elif isinstance(base.type, StructType):
                 self.error(
                     "P025",
                     node,
@@ -258,6 +298,8 @@ class Places(Patterns, Expressions):
                 local = self.scope.lookup(name)
                 assert local is not None and local[1] is not None
                 e = ir.Local(name, type=local[1], span=place.span)
+                if isinstance(e.type, OptionType):
+                    e = ir.Unwrap(e, type=e.type.item, span=place.span)
             case ir.ViewPlace(base=base, name=name):
                 e = ir.ViewField(base, name, type=place.type, span=place.span)
         for part in path:
@@ -267,9 +309,28 @@ class Places(Patterns, Expressions):
             e = ir.Attr(e, part, type=field.type, span=place.span)
         return e
 
+    def _may_be_none(self, node: ast.expr, t: OptionType) -> None:
+        text = short(node)
+        self.error(
+            "P022",
+            node,
+            f"`{text}` may be None",
+            f"test it first: `if {text} is not None:`",
+            label=f"`{spell(t)}`",
+        )
+
     def _within(self, node: ast.expr, t: Type, path: tuple[str, ...]) -> Type | None:
         """The type of a field within a struct."""
         for name in path:
+            if isinstance(t, OptionType):
+                self.error(
+                    "P022",
+                    node,
+                    f"`{short(node)}` is within an option; its fields cannot be written",
+                    "bind its value to a name, change that, and store it",
+                    label=f"in `{spell(t)}`",
+                )
+                return None
             f = t.field(name) if isinstance(t, StructType) else None
             if f is None:
                 self.error(
@@ -309,11 +370,6 @@ def _has_text(t: Type) -> bool:
             return _has_text(item)
         case _:
             return False
-
-
-def _as_load(node: ast.expr) -> ast.expr:
-    """The target as it would be written on the right."""
-    return ast.parse(ast.unparse(node), mode="eval").body
 
 
 def _writable_type(t: Type) -> bool:

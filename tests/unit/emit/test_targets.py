@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small pieces of the language on all targets at once: interpreter, emitted Python, emitted C.
+
+Each case is the body of `charge(client, cost)`; the same calls give the same results and state everywhere.  All are
+compiled into one C program.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent, indent
+from typing import Any
+
+import pytest
+
+import transect
+from tests.unit.core.running import IMPORTS
+from tests.unit.emit.c.machine import Session, build, interpreted, shown
+from transect.core.frontend import compile_text
+from transect.core.interp import Instance
+from transect.core.ir import Program
+from transect.emit.py.image import image
+
+PRELUDE = """
+@struct
+class Pair:
+    a: int
+    b: u8 = 3
+"""
+FIELDS = """
+n: int = 5
+small: u8 = 250
+word: str = text(3)
+pair: Pair = Pair(1, 2)
+maybe: Pair | None = None
+real: float = 0.5
+seen: Map[int, int] = table(4)
+pairs: Map[int, Pair] = table(4)
+keyed: Map[tuple[int, bool], int] = table(4)
+served: Tally[Client, int] = tally(4)
+total: int = 0
+"""
+CASES = {
+    "an update in one step, written as a sum": """
+        self.n = self.n + cost
+        self.n = cost - self.n
+        self.n = self.n - 2
+        self.small = self.small + cost
+        self.small = cost + self.small
+        self.real = self.real + 0.25
+        self.real = min(self.real, as_float(cost))
+        self.served[client] = cost + self.served[client]
+        self.pair.b = max(cost, self.pair.b)
+        if cost in self.seen:
+            self.seen[cost] = self.seen[cost] + self.n
+        self.seen[cost] = cost
+        """,
+    "a field of an option that is there": """
+        last = self.pairs.get(cost % 3)
+        if last is not None:
+            last.a += cost
+            last.b = last.b + 200
+            last.a = last.a * 2
+            self.pairs[cost % 3] = last
+            self.n = last.a
+        else:
+            self.pairs[cost % 3] = Pair(cost)
+        both = self.maybe
+        if both is None:
+            both = Pair(1, 2)
+        both.a += self.n
+        self.maybe = both
+        """,
+    "a place and a value that meet": """
+        if cost in self.pairs:
+            self.pairs[cost].a = self.pairs[cost].a + self.n
+            self.pairs[cost].b += cost
+        self.pairs[cost] = Pair(self.n, cost)
+        self.n = max(self.n, cost) + min(cost, self.n)
+        """,
+}
+
+
+def text_of(name: str) -> str:
+    body = indent(dedent(CASES[name]), "        ")
+    fields = indent(dedent(FIELDS), "    ")
+    return (
+        f"{IMPORTS}{dedent(PRELUDE)}\nclass P(Arbiter):\n{fields}\n"
+        f"    def charge(self, client: Client, cost: int) -> None:\n{body}\n"
+        "    def pick(self) -> Client:\n        return min(self.waiting, key=self.served.get)\n"
+    )
+
+
+def program_of(name: str) -> Program:
+    found = compile_text(text_of(name), "policy.py")
+    assert found.programs, [f"{d.span.line}: {d.code} {d.message}" for d in found.diagnostics]
+    return found.programs[-1]
+
+
+CALLS = [
+    (client % 3, cost)
+    for client, cost in enumerate((1, 2, 7, 0, 3, 3, 200, -5, 4, 2, 1, 60, 6, 2**62, 2**62))
+]
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[Program]]]:
+    programs = [program_of(name) for name in CASES]
+    yield build(programs, tmp_path_factory.mktemp("c")), programs
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_all_targets_agree(name: str, driver: tuple[Path, list[Program]]) -> None:
+    binary, programs = driver
+    index = list(CASES).index(name)
+    session, instance = Session(binary, programs), Instance(programs[index])
+    emitted: Any = transect.load(text_of(name)).P()
+    session.start(index)
+    wanted = []
+    for client, cost in CALLS:
+        session.call("charge", client, cost)
+        wanted.append(interpreted(instance, "charge", client, cost))
+        emitted.charge(client, cost)
+        assert zlib.crc32(image(emitted)) == wanted[-1][1], (client, cost)
+    assert [shown(found) for found in session.run()] == wanted
+    assert len({state for _, state in wanted}) > 3  # something happened
