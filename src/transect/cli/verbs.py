@@ -38,6 +38,7 @@ class Group:
 POLICIES, UNDERSTAND, STRATA, MACHINE = "Policies", "Look closer", "Strata", "This machine"
 
 FORCE, LIVE, TRY = "In force", "While it runs", "Without an engine"
+LOOK = "A target"
 
 
 def _live(stratum: str, *names: str) -> dict[str, Verb | Group]:
@@ -63,6 +64,16 @@ LLM = Group(
     },
 )
 
+MEMORY = Group(
+    STRATA,
+    "Introspection of another machine's kernel memory, without software on its CPU.",
+    {
+        "scan": Verb(LOOK, "memory.scan"),
+        "ps": Verb(LOOK, "memory.ps"),
+        "lsmod": Verb(LOOK, "memory.lsmod"),
+    },
+)
+
 TRANSECT = Group(
     "",
     "Write a policy once, in Python; run it in your RPCs, your LLM server, your CPU scheduler, and against another"
@@ -75,6 +86,7 @@ TRANSECT = Group(
         "replay": Verb(UNDERSTAND, "replay"),
         "rpc": RPC,
         "llm": LLM,
+        "memory": MEMORY,
         "doctor": Verb(MACHINE, "doctor"),
         "demo": Verb(MACHINE, "demo"),
         "bench": Verb(MACHINE, "bench"),

@@ -32,6 +32,7 @@ LONGEST = 4096  # bytes of a token table at most (it has about 1,000)
 MOST = 1 << 22  # symbols at most
 MASK = (1 << 64) - 1
 BANNER = b"Linux version "
+_KNOWN = frozenset({b"linux_banner", b"kallsyms_offsets"})
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,11 @@ class Symbols:
         return self.addresses[index] if index < len(self.addresses) else None
 
 
-def find(data: bytes, address: int) -> Symbols | None:
+def find(data: bytes, address: int | None) -> Symbols | None:
     """The symbols in a stretch of a kernel's memory that begins at `address`; None when there is no table.
 
-    Raises `KernelDataError` when there is a table that cannot be read.
+    When the address is not known, it is found where the format tells it; else (from about 7) addresses count from the
+    beginning of the stretch.  Raises `KernelDataError` when there is a table that cannot be read.
     """
     problem: KernelDataError | None = None
     at = data.find(DIGITS)
@@ -150,7 +152,7 @@ def _first_tokens(data: bytes, start: int, digits: int) -> Iterator[int]:
             yield at
 
 
-def _decode(data: bytes, address: int, tokens_at: int, after: int, tokens: list[bytes]) -> Symbols:
+def _decode(data: bytes, address: int | None, tokens_at: int, after: int, tokens: list[bytes]) -> Symbols:
     marks_at, marks = _marks(data, tokens_at)
     count, names = _names(data, marks_at, marks, tokens)
     offsets_at = -(-after // 4) * 4
@@ -158,9 +160,11 @@ def _decode(data: bytes, address: int, tokens_at: int, after: int, tokens: list[
         if at + 4 * count + 16 > len(data):
             continue
         offsets = struct.unpack_from(f"<{count}i", data, at)
-        for found in (_relative(data, at, offsets), _from_place(address + at, offsets)):
-            if found is not None and _plausible(names, found, data, address):
-                return _sorted(names, found)
+        relative, placed = _relative(data, at, offsets), _from_place((address or 0) + at, offsets)
+        if relative is not None and _plausible(names, relative, data, address, at):
+            return _sorted(names, relative)
+        if _plausible(names, placed, data, address or 0, at):
+            return _sorted(names, placed)
     raise KernelDataError("kallsyms: the addresses of the symbols are in no form that is known")
 
 
@@ -231,14 +235,19 @@ def _from_place(address: int, offsets: tuple[int, ...]) -> list[int]:
     return [(address + 4 * i + o) & MASK for i, o in enumerate(offsets)]
 
 
-def _plausible(names: list[bytes], addresses: list[int], data: bytes, start: int) -> bool:
+def _plausible(names: list[bytes], addresses: list[int], data: bytes, start: int | None, at: int) -> bool:
     """Whether they ascend (but for a few absolute ones), and `linux_banner` is at the banner.
 
-    The text tells a table from one that is read an entry too early or too late.
+    The text tells a table from one that is read an entry too early or too late.  Without a start, the table's own
+    symbol gives it.
     """
-    falls = sum(a > b for a, b in pairwise(addresses))
-    banner = next((a for n, a in zip(names, addresses, strict=True) if n[1:] == b"linux_banner"), 0)
-    return falls <= 2 and data[banner - start : banner - start + len(BANNER)] == BANNER
+    if sum(a > b for a, b in pairwise(addresses)) > 2:
+        return False
+    place = {n[1:]: a for n, a in zip(names, addresses, strict=True) if n[1:] in _KNOWN}
+    if start is None:
+        start = place.get(b"kallsyms_offsets", at) - at
+    banner = place.get(b"linux_banner", 0) - start
+    return data[banner : banner + len(BANNER)] == BANNER if 0 <= banner < len(data) else False
 
 
 def _sorted(names: list[bytes], addresses: list[int]) -> Symbols:

@@ -199,9 +199,9 @@ class Kdump:
         wide = struct.unpack_from("<Q", head, block + 96)[0] if sub else 0  # max_mapnr of kdump 6
         pages = wide or highest
         start = (1 + sub) * block
-        raw = os.pread(self._file, bitmap * block, start)
-        if len(raw) != bitmap * block:
+        if start + bitmap * block > os.fstat(self._file).st_size:
             raise KernelDataError(f"{path} is cut off within its bitmaps")
+        raw = os.pread(self._file, bitmap * block, start)
         dumped = raw[len(raw) // 2 :]
         if pages > len(dumped) * 8:
             raise KernelDataError(f"{path}: {pages} pages, but a bitmap of {len(dumped)} bytes")

@@ -1,17 +1,308 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What probes ask about a kernel besides its structures: symbols and code."""
+"""What probes ask about a kernel besides its structures: symbols, code, constant tables.
+
+Answers about code are worked out once for each round, from the books that the kernel keeps then.
+"""
 
 from __future__ import annotations
 
-from transect.memory.machine import Machine
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cached_property
+
+from transect.linux.errors import KernelDataError
+from transect.linux.expected import Expected
+from transect.linux.pages import NotMapped
+from transect.memory import walks
+from transect.memory.machine import MASK, PAGE, Machine
+
+MODULES_END = 0xFFFFFFFFFF000000
+AREA = 0xFFFFFFFFC0000000  # where modules may be
+MOST = 4096  # of anything that is listed
+SIZE = 64  # bytes of evidence
+TEXTS = 7  # parts of a module's memory at most
 
 
 class Answers:
-    """The functions with arguments of `transect.memory.linux`."""
+    """The functions of `transect.memory.linux.code`."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self._expected: Expected | None = None
+
+    def begin(self) -> None:
+        """A round begins: books are read anew."""
+        for name in ("books", "_starts"):
+            self.__dict__.pop(name, None)
+
+    # ------------------------------------------------------------ addresses
 
     def symbol(self, name: str) -> int:
-        """Where a symbol of the kernel is now."""
         return self.machine.symbol(name)
+
+    def u64_at(self, address: int) -> int:
+        return self.machine.u64(address)
+
+    def u32_at(self, address: int) -> int:
+        return self.machine.u32(address)
+
+    def bytes_at(self, address: int, size: int) -> bytes:
+        return self.machine.read(address, max(0, min(size, SIZE)))
+
+    def name_of(self, address: int) -> str:
+        if self._in_text(address) or self.machine.in_image(address):
+            near = self.machine.known.symbols.near(self.machine.linked(address))
+            if near is not None:
+                return f"{near[0]}+{near[1]:#x}"
+        owner = self._owner(address)
+        return f"[{owner[2]}]+{address - owner[0]:#x}" if owner else f"{address:#x}"
+
+    # ------------------------------------------------------------ code
+
+    def _in_text(self, address: int) -> bool:
+        symbols = self.machine.known.symbols
+        return symbols.address("_stext") <= self.machine.linked(address) < symbols.address("_etext")
+
+    def trusted_code(self, address: int) -> bool:
+        return self._in_text(address) or self._owner(address) is not None
+
+    def _owner(self, address: int) -> tuple[int, int, str] | None:
+        index = bisect_right(self._starts, address) - 1
+        if index >= 0 and self.books[index][0] <= address < self.books[index][1]:
+            return self.books[index]
+        return None
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [start for start, _, _ in self.books]
+
+    @cached_property
+    def books(self) -> list[tuple[int, int, str]]:
+        """Stretches of code outside of the kernel's text that its books know: start, end, owner."""
+        return sorted([*self._modules(), *self._bpf(), *self._trampolines(), *self._slots()])
+
+    def _modules(self) -> Iterator[tuple[int, int, str]]:
+        machine, btf = self.machine, self.machine.known.btf
+        link = btf.field("module", "list").offset
+        memory, name = btf.field("module", "mem"), btf.field("module", "name").offset
+        part = btf.struct("module_memory")
+        base, size = btf.field(part, "base").offset, btf.field(part, "size").offset
+        texts = {btf.constants.get("MOD_TEXT", 0), btf.constants.get("MOD_INIT_TEXT", 4)}
+        for node, _ in walks.doubly(machine.read, machine.symbol("modules"), MOST):
+            module = node - link
+            raw = machine.read(module + memory.offset, part.size * TEXTS)
+            named = machine.text_at(module + name, 56).decode("utf-8", "replace")
+            for index in sorted(texts):
+                start = int.from_bytes(raw[index * part.size + base :][:8], "little")
+                length = int.from_bytes(raw[index * part.size + size :][:4], "little")
+                if start and length:
+                    yield start, start + length, named
+
+    def _bpf(self) -> Iterator[tuple[int, int, str]]:
+        machine, btf = self.machine, self.machine.known.btf
+        link = btf.field("bpf_ksym", "lnode").offset
+        for node, _ in walks.doubly(machine.read, machine.symbol("bpf_kallsyms"), 1 << 16):
+            ksym = node - link
+            start, end = struct.unpack("<QQ", machine.read(ksym, 16))
+            yield (
+                start,
+                end,
+                machine.text_at(ksym + btf.field("bpf_ksym", "name").offset, 64).decode("utf-8", "replace"),
+            )
+
+    def _trampolines(self) -> Iterator[tuple[int, int, str]]:
+        """Those of ftrace; the function behind each is asked about by itself."""
+        machine, btf = self.machine, self.machine.known.btf
+        after = btf.field("ftrace_ops", "next").offset
+        at, size = (btf.field("ftrace_ops", n).offset for n in ("trampoline", "trampoline_size"))
+        node, seen = machine.u64(machine.symbol("ftrace_ops_list")), set[int]()
+        while node and node not in seen and len(seen) < MOST:
+            seen.add(node)
+            start, length = machine.u64(node + at), machine.u64(node + size)
+            if start:
+                yield start, start + min(length, 1 << 16), "ftrace trampoline"
+            node = machine.u64(node + after)
+
+    def _slots(self) -> Iterator[tuple[int, int, str]]:
+        """Copies of instructions under kprobes."""
+        machine, btf = self.machine, self.machine.known.btf
+        for name in ("kprobe_insn_slots", "kprobe_optinsn_slots"):
+            if name not in machine.known.symbols:
+                continue
+            head = machine.symbol(name) + btf.field("kprobe_insn_cache", "pages").offset
+            for node, _ in walks.doubly(machine.read, head, MOST):
+                page = node - btf.field("kprobe_insn_page", "list").offset
+                start = machine.u64(page + btf.field("kprobe_insn_page", "insns").offset)
+                yield start, start + PAGE, name
+
+    def stray_code(self) -> list[int]:
+        """First pages of stretches of executable memory in which nothing is known."""
+        found: list[int] = []
+        start = end = 0
+        for page in self.machine.tables.pages(AREA, MODULES_END):
+            if not page.executable:
+                continue
+            if page.virtual != end:
+                found += self._stray(start, end)
+                start = page.virtual
+            end = page.virtual + page.size
+        return [*found, *self._stray(start, end)][:MOST]
+
+    def _stray(self, start: int, end: int) -> list[int]:
+        known = any(s < end and e > start for s, e, _ in self.books)
+        return [] if start == end or known or any(start <= p < end for p in self._packs()) else [start]
+
+    def _packs(self) -> list[int]:
+        """Pages that BPF programs share; programs of the kernel itself (classic BPF) are in no other record."""
+        machine, btf = self.machine, self.machine.known.btf
+        pointer = btf.field("bpf_prog_pack", "ptr").offset - btf.field("bpf_prog_pack", "list").offset
+        packs = walks.doubly(machine.read, machine.symbol("pack_list"), MOST)
+        return [machine.u64(node + pointer) for node, _ in packs]
+
+    # ------------------------------------------------------------ what the package says
+
+    @property
+    def expected(self) -> Expected:
+        """Raises `KernelDataError` without the kernel's package."""
+        image = self.machine.known.image
+        if image is None:
+            raise KernelDataError("the kernel's package is needed for this; give it by --kernel")
+        if self._expected is None or self._expected.slide != self.machine.where.slide:
+            self._expected = Expected(image, self.machine.where.slide)
+        return self._expected
+
+    def original(self, address: int) -> int:
+        return int.from_bytes(self.expected.read(self.machine.linked(address), 8), "little")
+
+    def original_bytes(self, address: int, size: int) -> bytes:
+        return self.expected.read(self.machine.linked(address), max(0, min(size, SIZE)))
+
+    def system_calls(self) -> list[int]:
+        table = self.machine.symbol("sys_call_table")
+        after = self.machine.known.symbols.next_address(self.machine.known.symbols.address("sys_call_table"))
+        size = (after or 0) - self.machine.known.symbols.address("sys_call_table")
+        count = min(max(size // 8, 1), MOST)
+        raw = self.machine.read(table, 8 * count)
+        while count and not any(raw[8 * count - 8 : 8 * count]):  # what the linker put behind the table
+            count -= 1
+        return [table + 8 * i for i in range(count)]
+
+    def proc_operations(self) -> list[int]:
+        """Places of the pointers to functions in the tables of /proc's root and directories which are not empty."""
+        machine, found = self.machine, list[int]()
+        for name in ("proc_root_operations", "proc_root_inode_operations", "proc_dir_operations"):
+            start = machine.known.symbols.address(name)
+            end = machine.known.symbols.next_address(start) or start
+            places = range(machine.running(start), machine.running(min(end, start + PAGE)), 8)
+            found += [p for p in places if machine.u64(p) >> 32 == 0xFFFFFFFF]
+        return found
+
+    def direct_calls(self, function: str) -> list[int]:
+        """Targets of `call` and `jmp` with 32-bit distances that leave the function.
+
+        Instructions are not told apart from data within them: a target outside of all code that begins by chance is
+        possible only where the package's bytes give it, too.
+        """
+        start = self.machine.known.symbols.address(function)
+        end = self.machine.known.symbols.next_address(start) or start
+        size = min(end - start, 1 << 16)
+        data = self.machine.read(self.machine.running(start), size)
+        image = self.machine.known.image
+        wanted = self.expected.read(start, size) if image is not None else data
+        found: dict[int, None] = {}
+        for at in range(size - 4):
+            if data[at] in (0xE8, 0xE9) and (data[at : at + 5] != wanted[at : at + 5] or image is None):
+                found[self._target(start + at, data[at + 1 : at + 5])] = None
+            elif wanted[at] in (0xE8, 0xE9):
+                target = self._target(start + at, wanted[at + 1 : at + 5])
+                if self._in_text(target) and not start <= self.machine.linked(target) < end:
+                    found[target] = None
+        return list(found)
+
+    def _target(self, address: int, distance: bytes) -> int:
+        return self.machine.running(address + 5 + int.from_bytes(distance, "little", signed=True))
+
+    def gates(self) -> list[int]:
+        raw = self.machine.read(self.machine.symbol("idt_table"), 256 * 16)
+        found: dict[int, None] = {}
+        for low, _, _, middle, high, _ in struct.iter_unpack("<HHHHII", raw):
+            address = low | middle << 16 | high << 32
+            if address and not self._early(address):
+                found[address] = None
+        return list(found)
+
+    def _early(self, address: int) -> bool:
+        """Gates that nothing uses still lead to the handlers of early boot, whose memory has been given back."""
+        near = self.machine.known.symbols.near(self.machine.linked(address))
+        return near is not None and near[0] == "early_idt_handler_array"
+
+    # ------------------------------------------------------------ text and tables against the package
+
+    def changed_text(self) -> list[int]:
+        expected, machine = self.expected, self.machine
+        low, high = expected.text
+        found: list[int] = []
+        probed = self._probed()
+        whole: list[bytes] = []
+        for page in range(low, high, PAGE):
+            data = machine.read(machine.running(page), min(PAGE, high - page))
+            whole.append(data)
+            found += [a for a in expected.differences(page, data) if a not in probed]
+            found += self._remapped(page)
+        found += self._bad_sites(b"".join(whole), low)
+        return [machine.running(a) for a in _starts_of(sorted(set(found)))][:MOST]
+
+    def _bad_sites(self, text: bytes, low: int) -> Iterator[int]:
+        """Patched places that now call or jump to code which nobody has on record."""
+        wanted = self.expected.read(low, len(text))
+        for site in self.expected.sites:
+            at = site.address - low
+            now = text[at : at + 5]
+            if site.size < 5 or now[:1] not in (b"\xe8", b"\xe9") or now == wanted[at : at + 5]:
+                continue
+            if not self.trusted_code(self._target(site.address, now[1:])):
+                yield site.address
+
+    def _remapped(self, page: int) -> list[int]:
+        """The page, when the page tables lead elsewhere than to its physical place."""
+        machine = self.machine
+        if page % (2 << 20):
+            return []
+        try:
+            there = machine.tables.translate(machine.running(page))
+        except NotMapped:
+            return [page]
+        return [] if there == machine.where.base + page - machine.text else [page]
+
+    def _probed(self) -> set[int]:
+        """Link addresses of bytes under kprobes that the kernel's books have, with trusted handlers."""
+        machine, btf = self.machine, self.machine.known.btf
+        link, at = btf.field("kprobe", "hlist").offset, btf.field("kprobe", "addr").offset
+        found: set[int] = set()
+        for bucket in range(64):
+            head = machine.symbol("kprobe_table") + 8 * bucket
+            for node, _ in walks.singly_headed(machine.read, head, MOST):
+                address = machine.linked(machine.u64(node - link + at))
+                found.update(range(address, address + 5))  # an optimised one is a jump
+        return found
+
+    def changed_tables(self) -> list[int]:
+        expected, machine = self.expected, self.machine
+        symbols = machine.known.symbols
+        start, end = symbols.address("__start_rodata"), symbols.address("__start_ro_after_init")
+        found: list[int] = []
+        for page in range(start, end, PAGE):
+            size = min(PAGE, end - page) & ~7
+            data, wanted = machine.read(machine.running(page), size), expected.read(page, size)
+            if data != wanted:
+                found += [page + i for i in range(0, size, 8) if data[i : i + 8] != wanted[i : i + 8]]
+        return [machine.running(a) for a in found][:MOST]
+
+
+def _starts_of(addresses: list[int]) -> list[int]:
+    """The first address of each stretch."""
+    return [a for i, a in enumerate(addresses) if i == 0 or addresses[i - 1] < a - 16]
+
+
+__all__ = ["MASK", "Answers"]

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from transect.base.span import Span
-
 
 class Verdict(StrEnum):
     """What a probe found out."""
@@ -26,7 +24,6 @@ class Said:
 
     what: str
     evidence: tuple[tuple[str, Any], ...]
-    span: Span | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -48,6 +45,7 @@ class Result:
     rounds: int = 0
     reads: int = 0
     seconds: float = 0.0
+    line: int = 0  # of the probe in its file
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ class Layout:
     count: int | str = 0  # arrays: how many, or the path of the number
     least: int = 0  # elements that must be there: fewer are an error, never an empty answer
     most: int = MOST
+    until: str = ""  # the symbol behind the last element
+    parts: tuple[Layout, ...] = ()  # containers of which each gives elements
 
 
 def _make(kind: str, first: Any, second: str = "", **more: Any) -> Sequence[Any]:
@@ -124,7 +126,37 @@ def percpu(path: str, *, of: str = "", least: int = 1, most: int = MOST) -> Sequ
     return _make("percpu", path, of=of, least=least, most=most)
 
 
+def offsets(path: str, *, until: str, of: str = "", least: int = 0, most: int = MOST) -> Sequence[Any]:
+    """Elements named by 32-bit distances from where each distance stands, up to the symbol `until`."""
+    return _make("offsets", path, until=until, of=of, least=least, most=most)
+
+
+def single(path: str, *, of: str = "") -> Sequence[Any]:
+    """The one structure at a symbol, as a sequence."""
+    return _make("single", path, of=of)
+
+
+def together(*parts: Any, least: int = 0) -> Sequence[Any]:
+    """The elements of several containers, one container after the other."""
+    return _make("together", "", parts=parts, least=least)
+
+
 KINDS: dict[str, Callable[..., Any]] = {
     f.__name__: f
-    for f in (at, listed, hlist, chain, tree, latch, idr, maple, hashed, array, pointers, percpu)
+    for f in (
+        at,
+        listed,
+        hlist,
+        chain,
+        tree,
+        latch,
+        idr,
+        maple,
+        hashed,
+        array,
+        pointers,
+        percpu,
+        offsets,
+        together,
+    )
 }

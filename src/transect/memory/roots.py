@@ -16,7 +16,10 @@ def layouts_of_roots() -> dict[str, Layout]:
     found: dict[str, Layout] = {}
     for name, function in vars(linux).items():
         if inspect.isfunction(function) and not inspect.signature(function).parameters:
-            layout = function()
+            try:
+                layout = function()
+            except NotImplementedError:
+                continue  # `asked.py` answers it
             if isinstance(layout, Layout):
                 found[f"memory.{name}"] = layout
     return found

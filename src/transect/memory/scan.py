@@ -36,6 +36,7 @@ class Prepared:
     instance: Instance
     views: Views
     functions: Mapping[str, Callable[..., Any]]
+    answers: asked.Answers
     said: list[Said] = field(default_factory=list)
     shown: list[Said] = field(default_factory=list)
 
@@ -44,16 +45,16 @@ class Prepared:
         self.said.clear()
         self.shown.clear()
         machine.begin()
+        self.answers.begin()
         self.instance.call("scan", [], tape=LiveTape(), functions=self.functions)
         return tuple(self.said), tuple(self.shown)
 
 
-def prepare(program: ir.Program, machine: Machine) -> Prepared:
+def prepare(program: ir.Program, machine: Machine, answers: asked.Answers) -> Prepared:
     """Raises `KernelDataError` which names what this kernel does not have."""
     views = Views(program, machine)
     functions: dict[str, Callable[..., Any]] = {}
-    made = Prepared(program, Instance(program), views, functions)
-    answers = asked.Answers(machine)
+    made = Prepared(program, Instance(program), views, functions, answers)
     roots = layouts_of_roots()
     for declared in program.intrinsics:
         name = declared.name
@@ -86,11 +87,12 @@ def _root(views: Views, found: Layout, declared: ir.IntrinsicDecl) -> Callable[[
 
 def scan(machine: Machine, programs: Sequence[ir.Program], rounds: int = ROUNDS) -> Scan:
     """Every probe, one after the other."""
-    results = tuple(probe(machine, program, rounds) for program in programs)
+    answers = asked.Answers(machine)
+    results = tuple(probe(machine, program, answers, rounds) for program in programs)
     return Scan(machine.name, machine.known.release, machine.known.anchored, results)
 
 
-def probe(machine: Machine, program: ir.Program, rounds: int = ROUNDS) -> Result:
+def probe(machine: Machine, program: ir.Program, answers: asked.Answers, rounds: int = ROUNDS) -> Result:
     """One probe, until two rounds in a row agree about each finding."""
     began, reads = time.perf_counter(), machine.counts.reads
 
@@ -99,6 +101,7 @@ def probe(machine: Machine, program: ir.Program, rounds: int = ROUNDS) -> Result
             program.name,
             program.path,
             verdict,
+            line=program.handlers[0].span.line,
             rounds=number,
             reads=machine.counts.reads - reads,
             seconds=time.perf_counter() - began,
@@ -106,7 +109,7 @@ def probe(machine: Machine, program: ir.Program, rounds: int = ROUNDS) -> Result
         )
 
     try:
-        prepared = prepare(program, machine)
+        prepared = prepare(program, machine, answers)
     except KernelDataError as error:
         return result(Verdict.UNCHECKED, 0, problem=str(error))
     before: set[tuple[Any, ...]] = set()

@@ -7,6 +7,7 @@ one read, at the first use, so they were true at one moment.
 
 from __future__ import annotations
 
+import struct as packed
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -328,6 +329,9 @@ class Views:
         self, found: Layout, struct: KernelType | None, of: KernelType | None, view: str
     ) -> Callable[[Machine, int], Iterator[tuple[int, int, bytes]]]:
         """(address, start of data, data) of each element."""
+        if found.kind == "together":
+            parts = [self._elements(part, struct, of, view) for part in found.parts]
+            return lambda machine, owner: (e for part in parts for e in part(machine, owner))
         heads = self._heads(found, struct)
         step = self._step(found, of, view)
 
@@ -511,7 +515,7 @@ class Views:
 
     def _plain(self, found: Layout, of: KernelType | None, most: int) -> Step:
         match found.kind:
-            case "percpu":
+            case "percpu" | "single":
                 return lambda machine, head, _: iter(((head, 0, b""),) if head else ())
             case "idr":
                 shape = walks.XArrayLayout.of(self.btf)
@@ -524,41 +528,60 @@ class Views:
                     (e, 0, b"") for e in walks.maple(machine.read, head, most, nodes)
                 )
             case "array":
-                if not found.count:
-                    raise KernelDataError(f"`{_named(found)}` needs `count=`: how many elements it has")
-                return _array(8 if of is None else of.size, values=of is None)
+                return _array(8 if of is None else of.size, values=of is None, most=most)
+            case "offsets":
+                self.machine.known.symbols.address(found.until)
+                return self._offsets(found)
             case "pointers":
                 return _pointers(most)
             case _:
                 raise KernelDataError(f"`{_named(found)}` needs `by=`: the link within an element")
 
+    def _offsets(self, found: Layout) -> Step:
+        def run(machine: Machine, head: int, _: int) -> Iterator[tuple[int, int, bytes]]:
+            size = machine.symbol(found.until) - head
+            if not 0 <= size <= 4 * found.most:
+                raise KernelDataError(f"`{found.path}` and `{found.until}` are {size} bytes apart")
+            for at, (distance,) in enumerate(packed.iter_unpack("<i", machine.read(head, size & ~3))):
+                yield head + 4 * at + distance, 0, b""
+
+        return run
+
 
 # ---------------------------------------------------------------- without a program
 
 
-def _array(size: int, values: bool) -> Step:
-    """Elements of that size; or the 64-bit values themselves."""
+def _array(size: int, values: bool, most: int) -> Step:
+    """Elements of that size; or the 64-bit values themselves.  Without a count, up to one that begins with 0."""
 
     def run(machine: Machine, head: int, count: int) -> Iterator[tuple[int, int, bytes]]:
-        count = 0 if count == NONE else count
+        if count == NONE or not head:
+            return
         raw = machine.read(head, size * count) if values and count else b""
-        for index in range(count):
+        for index in range(count or most):
             at = index * size
+            if not count and machine.u64(head + at) == 0:
+                return
             yield (int.from_bytes(raw[at : at + size], "little") if values else head + at), 0, b""
 
     return run
 
 
+CHUNK = 512  # pointers read at once
+
+
 def _pointers(most: int) -> Step:
-    """`head` is where the pointers stand."""
+    """`head` is where the pointers stand.  Without a count, up to the first empty one."""
 
     def run(machine: Machine, head: int, count: int) -> Iterator[tuple[int, int, bytes]]:
-        for index in range(0 if count == NONE else count or most):
-            pointer = machine.u64(head + 8 * index)
-            if pointer:
-                yield pointer, 0, b""
-            elif not count:
-                return
+        total = 0 if count == NONE or not head else count or most
+        for first in range(0, total, CHUNK if count else 1):
+            some = min(CHUNK, total - first) if count else 1
+            for (pointer,) in packed.iter_unpack("<Q", machine.read(head + 8 * first, 8 * some)):
+                if pointer:
+                    yield pointer, 0, b""
+                elif not count:
+                    return
 
     return run
 

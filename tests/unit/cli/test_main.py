@@ -63,6 +63,8 @@ Strata:
   rpc      Application networks: policies which process RPCs, in gRPC libraries
            and in Envoy.
   llm      Fair serving of many clients by LLM engines.
+  memory   Introspection of another machine's kernel memory, without software on
+           its CPU.
 
 This machine:
   doctor   Say for each stratum whether it works here, why not, and the one

@@ -1,104 +1,120 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Views of a Linux kernel's structures, and where they hang.  The compiler reads this file as text.
+"""Views of a Linux kernel's structures, and where they hang.  The compiler reads these files as text.
 
-A function without arguments is a root: its body says which container it walks.  The others ask the kernel's own
-symbols and text.
+A function without arguments is a root: its body says which container it walks.  Those with arguments, and those whose
+body says nothing, ask about symbols and code; `transect.memory.asked` answers them.
 """
 
-from __future__ import annotations
+from transect.memory.linux.callbacks import (
+    BpfProgram,
+    FtraceOps,
+    Kprobe,
+    LineDiscipline,
+    NetHook,
+    NetHooks,
+    Notifier,
+    SeqOperations,
+    Terminal,
+    TerminalDriver,
+    Tracepoint,
+    TracepointFunction,
+    bpf_programs,
+    ftrace_ops,
+    keyboard_notifiers,
+    kprobes,
+    net_hooks,
+    notifiers,
+    proc_operations,
+    socket_lists,
+    terminal_drivers,
+    tracepoints,
+)
+from transect.memory.linux.code import (
+    bytes_at,
+    changed_tables,
+    changed_text,
+    direct_calls,
+    gates,
+    name_of,
+    original,
+    original_bytes,
+    stray_code,
+    symbol,
+    system_calls,
+    trusted_code,
+    u32_at,
+    u64_at,
+)
+from transect.memory.linux.modules import (
+    Module,
+    ModuleNode,
+    ModuleObject,
+    module_objects,
+    module_tree,
+    modules,
+)
+from transect.memory.linux.tasks import (
+    Area,
+    File,
+    Memory,
+    Task,
+    all_threads,
+    pid_table,
+    runnable,
+    running,
+    tasks,
+)
 
-from collections.abc import Sequence
-
-from transect.lang import i32, intrinsic, u8, u16, u32, u64
-from transect.memory.hooks import Struct
-from transect.memory.layout import at, chain, hashed, hlist, idr, latch, listed, maple, percpu, pointers
-
-
-class Mount(Struct, of="vfsmount"):
-    """A mounted file system."""
-
-    mnt_flags: i32
-
-
-class File(Struct, of="file"):
-    """An open file."""
-
-    operations: u64 = at("f_op")
-    name: bytes = at("f_path.dentry.d_name.name")
-    inode: u64 = at("f_inode.i_ino")
-    flags: u32 = at("f_flags")
-
-
-class Area(Struct, of="vm_area_struct"):
-    """A stretch of a process's memory."""
-
-    start: u64 = at("vm_start")
-    end: u64 = at("vm_end")
-    flags: u64 = at("vm_flags")
-    file: File | None = at("vm_file")
-
-
-class Memory(Struct, of="mm_struct"):
-    """The memory of a process."""
-
-    areas: Sequence[Area] = maple("mm_mt")
-    code: u64 = at("start_code")
-
-
-class Task(Struct, of="task_struct"):
-    """A task: a process's first thread, where a root says nothing else."""
-
-    pid: i32
-    tgid: i32
-    comm: bytes
-    flags: u32
-    state: u32 = at("__state")
-    cred: u64
-    real_cred: u64
-    uid: u32 = at("cred.uid.val")
-    gid: u32 = at("cred.gid.val")
-    euid: u32 = at("cred.euid.val")
-    suid: u32 = at("cred.suid.val")
-    capabilities: u64 = at("cred.cap_effective.val")
-    parent: Task = at("real_parent")
-    memory: Memory | None = at("mm")
-    children: Sequence[Task] = listed("children", by="sibling")
-    threads: Sequence[Task] = listed("signal.thread_head", by="thread_node", least=1)
-    files: Sequence[File] = pointers("files.fdt.fd", count="files.fdt.max_fds", most=4096)
-
-
-@intrinsic(effect="outside-read")
-def tasks() -> Sequence[Task]:
-    """Every process, by the list of tasks."""
-    return listed("task_struct init_task.tasks", by="tasks", least=1)
-
-
-@intrinsic(effect="outside-read")
-def pid_table() -> Sequence[Task]:
-    """Every process, by the table of process numbers."""
-    return hlist(
-        idr("pid_namespace init_pid_ns.idr", of="pid", least=1), "tasks[1]", by="pid_links[1]", least=1
-    )
-
-
-@intrinsic(effect="outside-read")
-def all_threads() -> Sequence[Task]:
-    """Every thread, by the table of process numbers."""
-    return hlist(
-        idr("pid_namespace init_pid_ns.idr", of="pid", least=1), "tasks[0]", by="pid_links[0]", least=1
-    )
-
-
-@intrinsic(effect="outside-read")
-def running() -> Sequence[Task]:
-    """What each processor runs now."""
-    return percpu("rq runqueues.curr")
-
-
-@intrinsic(effect="outside-read")
-def runnable() -> Sequence[Task]:
-    """The threads in each processor's run queue (the fair class)."""
-    return listed(percpu("rq runqueues", of="rq"), "cfs_tasks", by="se.group_node")
-
-
-__all__ = ["chain", "hashed", "latch", "u8", "u16"]
+__all__ = [
+    "Area",
+    "BpfProgram",
+    "File",
+    "FtraceOps",
+    "Kprobe",
+    "LineDiscipline",
+    "Memory",
+    "Module",
+    "ModuleNode",
+    "ModuleObject",
+    "NetHook",
+    "NetHooks",
+    "Notifier",
+    "SeqOperations",
+    "Task",
+    "Terminal",
+    "TerminalDriver",
+    "Tracepoint",
+    "TracepointFunction",
+    "all_threads",
+    "bpf_programs",
+    "bytes_at",
+    "changed_tables",
+    "changed_text",
+    "direct_calls",
+    "ftrace_ops",
+    "gates",
+    "keyboard_notifiers",
+    "kprobes",
+    "module_objects",
+    "module_tree",
+    "modules",
+    "name_of",
+    "net_hooks",
+    "notifiers",
+    "original",
+    "original_bytes",
+    "pid_table",
+    "proc_operations",
+    "runnable",
+    "running",
+    "socket_lists",
+    "stray_code",
+    "symbol",
+    "system_calls",
+    "tasks",
+    "terminal_drivers",
+    "tracepoints",
+    "trusted_code",
+    "u32_at",
+    "u64_at",
+]

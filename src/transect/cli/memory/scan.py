@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect memory scan`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from transect.cli.exits import Exit
+from transect.cli.memory.opening import Kernel, Target, with_target
+
+if TYPE_CHECKING:
+    from transect.memory.machine import Machine
+
+
+class Form(StrEnum):
+    """How a scan is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    SARIF = "sarif"
+
+
+def scan(
+    target: Target,
+    probes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PROBE]...",
+            show_default=False,
+            help="Names of probes, or files with probes; else all that come with transect.",
+        ),
+    ] = None,
+    kernel: Kernel = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="For people, for programs, for viewers.")
+    ] = Form.TABLE,
+    rounds: Annotated[
+        int, typer.Option("--rounds", metavar="N", min=2, help="Rounds until a probe counts as unstable.")
+    ] = 6,
+    values: Annotated[bool, typer.Option("--values", help="Print also what probes show.")] = False,
+) -> int:
+    """Look at a target's kernel once: what hides, what was changed, who hangs in it.
+
+    A finding is what two rounds in a row say. Nothing is written to the target. The exit code is 1 when something was
+    found, and 4 when nothing was found and something could not be checked.
+    """
+
+    def work(machine: Machine) -> int:
+        from transect.memory import report
+        from transect.memory import scan as scanning
+        from transect.memory.standard import chosen
+
+        made = scanning.scan(machine, chosen(probes or ()), rounds)
+        match form:
+            case Form.JSON:
+                print(report.to_json(made))
+            case Form.SARIF:
+                print(report.to_sarif(made))
+            case Form.TABLE:
+                print(report.table(made, values))
+        return Exit.NO if made.findings else Exit.UNKNOWN if made.unchecked else Exit.DONE
+
+    return with_target(target, kernel, work)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The probes of a scan: those that come with transect, by name or all of them, and those of files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from transect.base.diagnostic import Diagnostics
+from transect.core.frontend import compile_file
+from transect.core.ir import Program
+
+FOLDER = Path(__file__).parent / "probes"
+BY_NAME = ("rdmi.py", "values.py")  # files whose probes run only when they are named
+
+
+class Refused(Exception):
+    """A file with errors; it holds the diagnostics and the texts they point into."""
+
+    def __init__(self, diagnostics: Diagnostics, sources: dict[str, str]) -> None:
+        super().__init__("the probe has errors")
+        self.diagnostics = diagnostics
+        self.sources = sources
+
+
+class UnknownProbe(Exception):
+    """Neither a file nor the name of a probe; the text says which there are."""
+
+
+def standard() -> dict[str, Program]:
+    """The probes that come with transect, by name."""
+    return {p.name: p for path in sorted(FOLDER.glob("[a-z]*.py")) for p in of_file(path)}
+
+
+def of_file(path: Path) -> Sequence[Program]:
+    """The probes of a file.  Raises `Refused`."""
+    compiled = compile_file(path)
+    if compiled.diagnostics.failed:
+        raise Refused(compiled.diagnostics, compiled.sources)
+    return [p for p in compiled.programs if p.stratum == "memory"]
+
+
+def chosen(words: Sequence[str]) -> list[Program]:
+    """What the words of a command line name; all of transect's own when there are none.
+
+    Raises `Refused`, `UnknownProbe`.
+    """
+    if not words:
+        return [p for p in standard().values() if Path(p.path).name not in BY_NAME]
+    found: list[Program] = []
+    own: dict[str, Program] | None = None
+    for word in words:
+        if word.endswith(".py"):
+            programs = of_file(Path(word))
+            if not programs:
+                raise UnknownProbe(f"there is no probe in {word}")
+            found += programs
+            continue
+        own = standard() if own is None else own
+        if word not in own:
+            raise UnknownProbe(f"no probe `{word}`; there is {', '.join(own)}, or give a file")
+        found.append(own[word])
+    return found

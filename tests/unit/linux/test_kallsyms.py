@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kallsyms in both forms, written by the test as the kernel's build does, and damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transect.linux import KernelDataError
+from transect.linux.kallsyms import BANNER, Symbols, find
+
+BASE = 0xFFFFFFFF81000000
+NAMES = [f"Tfunction_{i}" for i in range(600)]
+TOKENS = [bytes([i]) if 32 < i < 127 else b"func" if i == 200 else b"" for i in range(256)]
+
+
+def aligned(data: bytes, to: int = 8) -> bytes:
+    return data + bytes(-len(data) % to)
+
+
+def a_table(form: str) -> tuple[bytes, dict[str, int]]:
+    """A stretch of read-only data with a symbol table, and what it says."""
+    names = [*NAMES, "Rlinux_banner", "dkallsyms_offsets"]
+    packed, marks = b"", []
+    for number, name in enumerate(names):
+        if number % 256 == 0:
+            marks.append(len(packed))
+        raw = name.encode().replace(b"func", b"\xc8")
+        packed += bytes([len(raw)]) + raw
+    tokens = b"".join(t + b"\0" for t in TOKENS)
+    index, at = [], 0
+    for t in TOKENS:
+        index.append(at)
+        at += len(t) + 1
+    head = aligned(BANNER + b"9.9 (test)\n\0", 64)
+    before = head + aligned(struct.pack("<I", len(names))) + aligned(packed)
+    before += aligned(struct.pack(f"<{len(marks)}I", *marks)) + aligned(tokens)
+    before += struct.pack("<256H", *index)
+    start = BASE
+    offsets_at = start + len(before)
+    addresses = [BASE - 0x10000 + 16 * i for i in range(len(NAMES))] + [start, offsets_at]
+    order = sorted(range(len(names)), key=lambda i: addresses[i])
+    assert order == list(range(len(names)))
+    if form == "relative":
+        relative = addresses[0]
+        offsets = struct.pack(f"<{len(names)}i", *(relative - 1 - a for a in addresses))
+        after = aligned(offsets) + struct.pack("<Q", relative)
+    else:
+        offsets = struct.pack(f"<{len(names)}i", *(a - offsets_at - 4 * i for i, a in enumerate(addresses)))
+        after = offsets
+    return before + after + bytes(64), {n[1:]: a for n, a in zip(names, addresses, strict=True)}
+
+
+def found(data: bytes, address: int | None = BASE) -> Symbols:
+    symbols = find(data, address)
+    assert symbols is not None
+    return symbols
+
+
+@pytest.mark.parametrize("form", ["relative", "placed"])
+def test_every_symbol_has_its_address(form: str) -> None:
+    data, wanted = a_table(form)
+    assert {s.name: s.address for s in found(data)} == wanted
+
+
+def test_the_address_of_the_stretch_is_found_when_addresses_are_absolute() -> None:
+    data, wanted = a_table("relative")
+    assert found(data, None).address("function_7") == wanted["function_7"]
+
+
+def test_addresses_count_from_the_stretch_when_they_are_by_place() -> None:
+    data, wanted = a_table("placed")
+    assert found(data, None).address("function_7") == (wanted["function_7"] - BASE) % 2**64
+
+
+def test_the_nearest_symbol_and_how_far() -> None:
+    data, wanted = a_table("placed")
+    assert found(data).near(wanted["function_7"] + 5) == ("function_7", 5)
+
+
+def test_a_missing_symbol_is_named() -> None:
+    data, _ = a_table("placed")
+    with pytest.raises(KernelDataError, match="no symbol `nothing`"):
+        found(data).address("nothing")
+
+
+def test_data_without_a_table() -> None:
+    assert find(bytes(10000), BASE) is None
+
+
+def test_a_table_whose_banner_is_elsewhere_is_refused() -> None:
+    data, _ = a_table("relative")
+    with pytest.raises(KernelDataError, match="addresses"):
+        find(data.replace(BANNER, b"Minix version "), BASE)
+
+
+@pytest.mark.parametrize("form", ["relative", "placed"])
+@given(data=st.data())
+@settings(max_examples=150)
+def test_no_damage_raises_anything_else(form: str, data: st.DataObject) -> None:
+    whole = bytearray(a_table(form)[0])
+    for at in data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=6)):
+        whole[at] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(KernelDataError):
+        find(bytes(whole[: data.draw(st.integers(0, len(whole)))]), BASE)
+    with contextlib.suppress(KernelDataError):
+        find(bytes(whole), None)

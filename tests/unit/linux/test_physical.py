@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory in files: RAM files, ELF cores, LiME, kdump; whole, cut off and damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transect.linux import KernelDataError, elf
+from transect.linux.physical import LIME, LIME_MAGIC, OutOfRange, Physical, Range, dump, ram
+
+PAGES = {0x1000: b"a" * 4096, 0x2000: bytes(range(256)) * 16, 0x8000: b"z" * 4096}
+
+
+def a_core(pages: dict[int, bytes] = PAGES) -> bytes:
+    head = elf.HEADER.pack(
+        b"\x7fELF\x02\x01\x01" + bytes(9), 4, 62, 1, 0, 64, 0, 0, 64, elf.SEGMENT.size, len(pages), 64, 0, 0
+    )
+    at = len(head) + elf.SEGMENT.size * len(pages)
+    segments = data = b""
+    for address, page in pages.items():
+        segments += elf.SEGMENT.pack(1, 4, at + len(data), 0, address, len(page), len(page), 0)
+        data += page
+    return head + segments + data
+
+
+def a_lime() -> bytes:
+    return b"".join(LIME.pack(LIME_MAGIC, 1, a, a + len(p) - 1, 0) + p for a, p in PAGES.items())
+
+
+def a_kdump() -> bytes:
+    frames = [a // 4096 for a in PAGES]
+    head = bytearray(4096)
+    head[:8] = b"KDUMP   "
+    struct.pack_into("<iiiII", head, 424, 1, 4096, 1, 2, max(frames) + 1)
+    sub = bytearray(4096)
+    struct.pack_into("<Q", sub, 96, max(frames) + 1)
+    bitmap = bytearray(4096)
+    for frame in frames:
+        bitmap[frame >> 3] |= 1 << (frame & 7)
+    at = 4096 * 4 + 24 * len(frames)
+    table = data = b""
+    for page in PAGES.values():
+        packed = zlib.compress(page)
+        table += struct.pack("<qIIQ", at + len(data), len(packed), 1, 0)
+        data += packed
+    return bytes(head + sub + bitmap + bitmap) + table + data
+
+
+KINDS = {"core": a_core, "lime": a_lime, "kdump": a_kdump}
+
+
+def opened(tmp_path: Path, data: bytes) -> Physical:
+    (tmp_path / "dump").write_bytes(data)
+    return dump(tmp_path / "dump")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_gives_its_pages(tmp_path: Path, kind: str) -> None:
+    memory = opened(tmp_path, KINDS[kind]())
+    assert not memory.live
+    assert memory.read(0x2010, 16) == bytes(range(16, 32))
+    assert memory.read(0x8FFF, 1) == b"z"
+    assert memory.ranges[-1] == Range(0x8000, 0x9000)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("address", [0, 0x3000, 0x8FFF, 1 << 60])
+def test_an_address_without_memory_is_refused(tmp_path: Path, kind: str, address: int) -> None:
+    with pytest.raises(OutOfRange):
+        opened(tmp_path, KINDS[kind]()).read(address, 8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_is_cut_off_says_so(tmp_path: Path, kind: str) -> None:
+    whole = KINDS[kind]()
+    with pytest.raises(KernelDataError, match=r"cut off|damaged|has \d+ bytes"):
+        memory = opened(tmp_path, whole[:-40])
+        memory.read(0x8000, 4096)
+
+
+def test_a_core_of_a_process_is_refused(tmp_path: Path) -> None:
+    data = bytearray(a_core())
+    for i in range(len(PAGES)):
+        struct.pack_into("<Q", data, 64 + i * elf.SEGMENT.size + 24, 0)
+    with pytest.raises(KernelDataError, match="without physical addresses"):
+        opened(tmp_path, bytes(data))
+
+
+def test_two_parts_for_one_address_are_refused(tmp_path: Path) -> None:
+    record = LIME.pack(LIME_MAGIC, 1, 0, 4095, 0) + bytes(4096)
+    with pytest.raises(KernelDataError, match="two parts"):
+        opened(tmp_path, record + record)
+
+
+def test_a_ram_file_has_a_hole_below_4_gib(tmp_path: Path) -> None:
+    path = tmp_path / "ram"
+    with open(path, "wb") as file:
+        file.truncate(3 << 30)
+        file.seek(2 << 30)
+        file.write(b"above")
+    memory = ram(path)
+    assert memory.live and memory.ranges == (Range(0, 2 << 30), Range(4 << 30, 5 << 30))
+    assert memory.read(4 << 30, 5) == b"above"
+    with pytest.raises(OutOfRange):
+        memory.read(3 << 30, 1)
+
+
+def test_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KernelDataError, match="neither an ELF core nor"):
+        opened(tmp_path, b"not a dump at all" * 100)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+@settings(max_examples=100)
+def test_no_damage_raises_anything_else(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject
+) -> None:
+    whole = bytearray(KINDS[kind]())
+    for at in data.draw(st.lists(st.integers(0, min(len(whole), 20000) - 1), max_size=8)):
+        whole[at] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("damaged") / "dump"
+    path.write_bytes(whole)
+    with contextlib.suppress(KernelDataError):
+        memory = dump(path)
+        for address in (0, 0x1000, 0x2000, 0x8000):
+            with contextlib.suppress(KernelDataError):
+                memory.read(address, 4096)
