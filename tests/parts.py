@@ -135,10 +135,25 @@ def python_headers() -> Path:
     return folder
 
 
+def vllm() -> Path:
+    """The Python of an environment with the engine: TRANSECT_VLLM_PYTHON=…, else what `make setup-vllm` made."""
+    named = os.environ.get("TRANSECT_VLLM_PYTHON")
+    found = Path(named) if named else Path.home() / ".cache" / "transect" / "vllm-0.32.0" / "bin" / "python"
+    if not found.is_file() or not (named or (found.parent.parent / "ready").is_file()):
+        raise Unavailable("vLLM", f"no engine at {found}", "make setup-vllm")
+    return found
+
+
 def root() -> int:
     if os.geteuid() != 0:
         raise Unavailable("root", "these tests need it", "sudo make test")
     return 0
+
+
+def clang() -> str:
+    from transect.cpu.build import clang as find
+
+    return find()
 
 
 def vm() -> object:
@@ -165,6 +180,8 @@ NEEDS: dict[str, Callable[[], object]] = {
     "python3.13": python("3.13"),
     "python-headers": python_headers,
     "envoy": envoy,
+    "clang": clang,
+    "vllm": vllm,
     "root": root,
     "vm": vm,
 }

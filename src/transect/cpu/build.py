@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a checked scheduler to an object that a kernel loads, with what its loader must know beside it.
+
+`NAME.o` and `NAME.json` are all that is needed where the scheduler runs: no compiler, no source.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transect.base.unavailable import Unavailable
+from transect.core import ir
+from transect.core.ir import FieldKind, Program
+from transect.core.schema import Schema, schema
+from transect.core.types import ArrayType, OptionType, TableType
+from transect.cpu.program import PREFIX, emit, ops, queues
+from transect.emit.bpf.values import words
+
+CLANGS = ("clang-19", "clang-20", "clang-21", "clang")
+FLAGS = ("-target", "bpf", "-mcpu=v4", "-O2", "-g", "-fwrapv", "-Wall", "-Wno-unused", "-Werror", "-I.", "-c")
+
+
+class BuildError(Exception):
+    """clang refused what we emitted: our mistake; the text is what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a field lies in the words of the state."""
+
+    field: str
+    word: int
+    words: int  # 0: a table, a map of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A scheduler that can be loaded."""
+
+    name: str
+    source: str  # sha256 of its text
+    object: Path
+    schema: Schema
+    places: tuple[Place, ...]
+    start: tuple[int, ...]  # the words of the state at first
+    ops: tuple[str, ...]
+    queues: tuple[tuple[str, str], ...]  # name, kind
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"schema": self.schema.to_json(), "object": self.object.name}
+
+    @staticmethod
+    def read(path: Path) -> Built:
+        """From `NAME.json`, with the object beside it."""
+        data = json.loads(path.read_text())
+        return Built(
+            data["name"],
+            data["source"],
+            path.with_name(data["object"]),
+            Schema.from_json(data["schema"]),
+            tuple(Place(**place) for place in data["places"]),
+            tuple(data["start"]),
+            tuple(data["ops"]),
+            tuple((name, kind) for name, kind in data["queues"]),
+        )
+
+
+def build(program: Program, folder: Path, stem: str = PREFIX) -> Built:
+    """Compile into the folder.  Raises `Unavailable` without clang, `BuildError`."""
+    emit(program).write(folder)
+    target = compiled(folder / f"{PREFIX}.bpf.c", folder / f"{stem}.o")
+    places, start = layout(program)
+    built = Built(
+        program.name,
+        program.source_hash,
+        target,
+        schema(program),
+        places,
+        start,
+        tuple(ops(program)),
+        tuple((f.name, getattr(f.type, "name", "")) for f, _ in queues(program)),
+    )
+    (folder / f"{stem}.json").write_text(json.dumps(built.to_json()))
+    return built
+
+
+def build_shim(folder: Path) -> Path:
+    """The scheduler that stays; the folder has the runtime's files already."""
+    return compiled(folder / "shim.bpf.c", folder / "shim.o")
+
+
+def clang() -> str:
+    for name in CLANGS:
+        if path := shutil.which(name):
+            return path
+    raise Unavailable(
+        "clang", "it compiles schedulers and is not installed", "apt-get install clang-19 libbpf-dev"
+    )
+
+
+def compiled(source: Path, target: Path) -> Path:
+    command = [clang(), *FLAGS, source.name, "-o", target.name]
+    done = subprocess.run(command, cwd=source.parent, capture_output=True, text=True)
+    if done.returncode:
+        if "bpf/bpf_helpers.h" in done.stderr and "not found" in done.stderr:
+            raise Unavailable(
+                "libbpf's headers", "bpf/bpf_helpers.h is missing", "apt-get install libbpf-dev"
+            )
+        raise BuildError(done.stderr)
+    return target
+
+
+def layout(program: Program) -> tuple[tuple[Place, ...], tuple[int, ...]]:
+    """Where each field lies, as `emit.bpf.unit` declares it, and what it holds at first."""
+    places: list[Place] = []
+    start = [1]  # `ready`
+    stored = [f for f in program.state if f.kind in (FieldKind.STATE, FieldKind.PARAM)]
+    for f in stored:
+        match f.type:
+            case TableType():
+                places.append(Place(f.name, 0, 0))
+                continue
+            case ArrayType(item=item, length=length):
+                values = [_word(f.default)] * length * words(item)
+            case OptionType():
+                values = [0, 0] if _is_none(f.default) else [1, _word(f.default)]
+            case _:
+                values = [_word(f.default)]
+        places.append(Place(f.name, len(start), len(values)))
+        start += values
+    return tuple(places), tuple(start) + (0,) * sum(isinstance(f.type, TableType) for f in stored)
+
+
+def _is_none(default: ir.Expr | None) -> bool:
+    return default is None or (isinstance(default, ir.Const) and default.value is None)
+
+
+def _word(default: ir.Expr | None) -> int:
+    value = getattr(default, "value", 0)
+    if isinstance(value, ir.Const):  # Some(constant)
+        value = value.value
+    return int(value) % 2**64 if isinstance(value, int) else 0

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes a checked policy no scheduler for the kernel: tasks lost or queued twice, and what BPF has no form for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from transect.base.diagnostic import Diagnostic, Diagnostics
+from transect.base.span import Span
+from transect.core import ir
+from transect.core.ir import FieldKind, Function, Program
+from transect.core.types import (
+    ArrayType,
+    TableKind,
+    TableType,
+    ViewType,
+    an,
+)
+from transect.core.walk import walk
+from transect.cpu.custody import custody
+from transect.cpu.platform import PLAIN, QUEUES, WITH_CALL
+from transect.emit.bpf.values import is_local, is_stored, is_word
+
+
+def check(program: Program) -> list[Diagnostic]:
+    """Diagnostics of a checked policy of this stratum; with an error among them it cannot be put in force."""
+    from transect.cpu.program import legal
+
+    found = Diagnostics()
+    for diagnostic in (*refused(program), *custody(legal(program))):
+        found.add(diagnostic)
+    return list(found)
+
+
+def refused(program: Program) -> Iterator[Diagnostic]:
+    """What BPF could only approximate, or not do at all."""
+    diagnostics = Diagnostics()
+    for f in program.state:
+        _field(f, diagnostics)
+    for function in (*program.functions, *program.handlers):
+        _function(function, diagnostics)
+    yield from diagnostics
+
+
+def _field(f: ir.StateField, diagnostics: Diagnostics) -> None:
+    def bad(what: str, help: str) -> None:
+        diagnostics.error("C005", what, f.span, label="not in a scheduler", help=help)
+
+    match f.type:
+        case ViewType(name=name) if f.kind is FieldKind.GIVEN and name in QUEUES:
+            pass
+        case TableType(kind=TableKind.TABLE | TableKind.TALLY, key=key, value=value):
+            if not is_word(key):
+                bad(
+                    f"a scheduler's table is kept by a number, not by {an(key)}",
+                    "use `Local` for what belongs to a task",
+                )
+            elif not is_word(value):
+                bad(f"a scheduler's table holds numbers, not {an(value)}", "use a table for each field")
+        case TableType():
+            bad("BPF's own table of this kind keeps another order", "use `Map[…] = table(…)`")
+        case ArrayType(item=item) if is_word(item):
+            pass
+        case t if is_stored(t):
+            pass
+        case t:
+            bad(
+                f"a scheduler's state cannot hold {an(t)}",
+                "it holds numbers, `bool`, times, enums and options of these",
+            )
+
+
+def _function(function: Function, diagnostics: Diagnostics) -> None:
+    for name, t in function.locals:
+        if not is_local(t):
+            diagnostics.error(
+                "C005",
+                f"a scheduler cannot work with {an(t)} (`{name}`)",
+                function.span,
+                label="in this function",
+                help="it works with numbers, `bool`, times, enums and options of these",
+            )
+    for s in function.body:
+        for node in walk(s):
+            _node(node, diagnostics)
+
+
+def _node(node: object, diagnostics: Diagnostics) -> None:
+    def bad(what: str, span: Span, help: str) -> None:
+        diagnostics.error("C005", what, span, label="not in a scheduler", help=help)
+
+    match node:
+        case ir.Intrinsic(name="mul_div" as name, span=span) | ir.Intrinsic(name="rand" as name, span=span):
+            bad(f"BPF has no `{name}`", span, "it has no numbers of 128 bits, and none with a point")
+        case ir.Intrinsic(name="trace", span=span):
+            bad("a scheduler has no `trace` yet", span, "record it instead: `transect cpu record`")
+        case ir.Intrinsic(name=name, span=span) if name.startswith("cpu.") and name not in _KNOWN:
+            bad(f"`{name}` is not there yet", span, "see `transect.cpu`")
+        case ir.OverState(part=ir.Part.VALUES | ir.Part.ITEMS, span=span) | ir.OverValue(span=span):
+            bad("a scheduler cannot loop over this", span, "loop over a `range` with a constant bound")
+        case ir.Lookup(op=ir.TableRead.LEN, span=span):
+            bad("BPF does not count the entries of a table", span, "count them in a field of your own")
+        case (
+            ir.MakeStruct(span=span, type=t) | ir.MakeTuple(span=span, type=t) | ir.Format(span=span, type=t)
+        ):
+            bad(f"a scheduler cannot make {an(t)}", span, "use a local for each part")
+        case ir.MatchStruct() | ir.MatchTuple():
+            pass  # their subject has its own diagnostic
+        case _:
+            pass
+
+
+_KNOWN = frozenset({*WITH_CALL, *PLAIN, "cpu.Task.used"})

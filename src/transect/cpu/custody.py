@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No task is lost, and none is queued twice: what Enoki's `Schedulable` token says at run time, shown when compiling.
+
+Each path through `enqueue` puts the task exactly once, every path through `select` at most once, no other hook puts
+one, and `dispatch` takes from each queue that is put into.  Paths go through helpers, branches and loops, with
+what the kernel answers open; a path is a count of puts (none, one, more) and the last of them.  (The kernel ends a
+scheduler that inserts a task twice, and one whose task waits for ever; the verifier sees neither.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from transect.base.diagnostic import Diagnostic, Diagnostics, Label
+from transect.base.span import Span
+from transect.core import ir
+from transect.core.ir import Expr, Function, Program
+from transect.core.walk import walk
+
+PUTS = frozenset(
+    {
+        "cpu.Fifo.put",
+        "cpu.Fifo.put_for",
+        "cpu.Timeline.put",
+        "cpu.Timeline.put_for",
+        "cpu.start",
+        "cpu.start_first",
+    }
+)
+TAKES = frozenset({"cpu.Fifo.take", "cpu.Timeline.take", "cpu.Fifos.steal", "cpu.Timelines.steal"})
+STARTS = frozenset({"cpu.start", "cpu.start_first"})
+
+# Hooks in which the kernel allows each function.
+ALLOWED = (
+    dict.fromkeys(PUTS - STARTS, ("enqueue",))
+    | dict.fromkeys(STARTS, ("select", "enqueue"))
+    | dict.fromkeys(TAKES, ("dispatch",))
+    | {"cpu.idle_cpu": ("select",)}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One way to a point: how often the task was put, and where last."""
+
+    puts: int = 0  # 2: twice or more
+    at: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """Where the paths through a block lead."""
+
+    on: frozenset[Path]  # to its end
+    left: frozenset[tuple[Path, Span]] = frozenset()  # out of the function, there
+    broke: frozenset[Path] = frozenset()
+    again: frozenset[Path] = frozenset()  # to the next round of the loop
+
+    def then(self, other: After) -> After:
+        return After(other.on, self.left | other.left, self.broke | other.broke, self.again | other.again)
+
+    def __or__(self, other: After) -> After:
+        return After(
+            self.on | other.on, self.left | other.left, self.broke | other.broke, self.again | other.again
+        )
+
+
+def custody(program: Program) -> list[Diagnostic]:
+    """What is wrong with how the (flat) program hands tasks on; empty: every task is in one place at any time."""
+    checker = _Custody(program)
+    return list(checker.check())
+
+
+class _Custody:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.functions = {f.name: f for f in program.functions}
+        self.diagnostics = Diagnostics()
+
+    def check(self) -> Iterable[Diagnostic]:
+        for handler in self.program.handlers:
+            if handler.default:
+                continue
+            self._places(handler)
+            if handler.name in ("enqueue", "select"):
+                self._counts(handler)
+        self._served()
+        return self.diagnostics
+
+    # ---------------------------------------------------------------- once, on every path
+
+    def _counts(self, handler: Function) -> None:
+        after = self.block(handler.body, frozenset({Path()}))
+        ends = after.left | {(path, _end(handler)) for path in after.on}
+        if handler.name == "enqueue":
+            for path, span in sorted(ends, key=lambda e: (e[1].line, e[1].column)):
+                if path.puts == 0:
+                    self._lost(handler, span)
+                    return
+
+    def _lost(self, handler: Function, span: Span) -> None:
+        self.diagnostics.error(
+            "C001",
+            "on this path the task is put into no queue: nobody would ever run it",
+            span,
+            label="the hook ends here",
+            others=(Label(handler.span, "has to put the task once, on every path"),),
+            help="put it, for example `self.ready.put(task)`, or `start(task)`",
+        )
+
+    def block(self, block: ir.Block, paths: frozenset[Path]) -> After:
+        result = After(paths)
+        for s in block:
+            if not result.on:
+                break
+            result = result.then(self.statement(s, result.on))
+        return result
+
+    def statement(self, s: ir.Stmt, paths: frozenset[Path]) -> After:
+        match s:
+            case ir.Let() | ir.Store() | ir.Update() | ir.Remove() | ir.Do():
+                return After(self.expressions(s, paths))
+            case ir.If(cond=cond, then=then, orelse=orelse):
+                at = self.expressions(cond, paths)
+                return self.block(then, at) | self.block(orelse, at)
+            case ir.Switch(subject=subject, cases=cases):
+                at = self.expressions(subject, paths)
+                result = After(at if not _whole(cases) else frozenset())
+                for case in cases:
+                    result |= self.block(case.body, at)
+                return result
+            case ir.For(body=body):
+                return self.loop(body, self.expressions(s.source, paths))
+            case ir.Break():
+                return After(frozenset(), broke=paths)
+            case ir.Continue():
+                return After(frozenset(), again=paths)
+            case ir.Return(value=value):
+                at = paths if value is None else self.expressions(value, paths)
+                return After(frozenset(), frozenset((path, s.span) for path in at))
+            case ir.Pass():
+                return After(paths)
+            case _:
+                assert_never(s)
+
+    def loop(self, body: ir.Block, paths: frozenset[Path]) -> After:
+        """Any number of rounds: until no new path comes."""
+        seen, left, out = paths, After(frozenset()), paths
+        while True:
+            after = self.block(body, seen)
+            left = replace(left, left=left.left | after.left)
+            out |= after.broke
+            more = seen | after.on | after.again
+            if more == seen:
+                return After(out | more, left.left)
+            seen = more
+
+    def expressions(self, node: ir.Stmt | Expr | ir.Source, paths: frozenset[Path]) -> frozenset[Path]:
+        """What the puts and calls in a piece do; in flat form they come one at a time."""
+        for part in _expressions(node):
+            match part:
+                case ir.Intrinsic(name=name) if name in PUTS:
+                    paths = frozenset(self._put(path, part) for path in paths)
+                case ir.Call(function=function):
+                    after = self.block(self.functions[function].body, paths)
+                    paths = after.on | {path for path, _ in after.left}
+                case _:
+                    pass
+        return paths
+
+    def _put(self, path: Path, put: ir.Intrinsic) -> Path:
+        if path.puts:
+            assert path.at is not None, "a put has a place"
+            self.diagnostics.error(
+                "C002",
+                "the task is in a queue already: the kernel ends a scheduler that puts it twice",
+                put.span,
+                label="put again",
+                others=(Label(path.at, "put here before"),) if path.at != put.span else (),
+                help="put it once: `if … else`, a `return` behind the first, or a `break` out of the loop",
+            )
+        return Path(min(path.puts + 1, 2), put.span)
+
+    # ---------------------------------------------------------------- where what is allowed
+
+    def _places(self, handler: Function) -> None:
+        for call in self._calls(handler):
+            allowed = ALLOWED.get(call.name)
+            if allowed is not None and handler.name not in allowed:
+                self.diagnostics.error(
+                    "C003",
+                    f"`{call.name.rpartition('.')[2]}` has no place in `{handler.name}`",
+                    call.span,
+                    label="the kernel refuses it here",
+                    help=f"it belongs to {' and '.join(f'`{hook}`' for hook in allowed)}",
+                )
+
+    def _calls(self, function: Function) -> Iterator[ir.Intrinsic]:
+        """The functions of the stratum that it calls, through helpers too."""
+        for part in _below(function):
+            if isinstance(part, ir.Intrinsic):
+                yield part
+            elif isinstance(part, ir.Call):
+                yield from self._calls(self.functions[part.function])
+
+    # ---------------------------------------------------------------- every queue is served
+
+    def _served(self) -> None:
+        dispatch = self.program.handler("dispatch")
+        served = {
+            queue
+            for call in (self._calls(dispatch) if dispatch else ())
+            if call.name in TAKES
+            for queue in [_queue(call)]
+        }
+        for handler in self.program.handlers:
+            for call in self._calls(handler):
+                queue = _queue(call)
+                if call.name in PUTS - STARTS and queue not in served:
+                    self.diagnostics.error(
+                        "C004",
+                        f"tasks in `{queue}` would wait for ever: `dispatch` never takes from it",
+                        call.span,
+                        label="put here",
+                        others=()
+                        if dispatch is None
+                        else (Label(dispatch.span, "takes from other queues only"),),
+                        help=f"write `self.{queue}.take()` in `dispatch`, or for queues of CPUs `.on(cpu).take()`",
+                    )
+
+
+def _queue(call: ir.Intrinsic) -> str:
+    """The field whose queue a function is called on; empty: none."""
+    return next((part.field for part in walk(call) if isinstance(part, ir.State)), "")
+
+
+def _below(function: Function) -> Iterator[object]:
+    for s in function.body:
+        yield from walk(s)
+
+
+def _expressions(node: object) -> Iterator[object]:
+    """A piece's nodes, those that are evaluated first coming first."""
+    return iter(list(walk(node))[::-1])  # type: ignore[arg-type]
+
+
+def _whole(cases: tuple[ir.Case, ...]) -> bool:
+    """Whether one of the cases is always taken."""
+    return any(isinstance(case.pattern, ir.MatchAny) and case.guard is None for case in cases)
+
+
+def _end(handler: Function) -> Span:
+    """The last statement of a handler, behind which it ends by itself."""
+    return handler.body[-1].span if handler.body else handler.span

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Schedulers in force in the running kernel: one shim that stays attached, and versions of policies behind it.
+
+A version is loaded, given its state, and then put in force by one store.  What a version cannot do (the verifier
+refuses it, its state does not fit, it lacks a queue in which tasks may wait) is found before that store, and changes
+nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from transect.control.protocol import Refused
+from transect.core.upgrade import Comparison, compare
+from transect.cpu.build import Built
+from transect.cpu.libbpf import BpfError, Object
+
+KERNEL = Path("/sys/kernel/sched_ext")
+SHIM = struct.Struct("=QQq128s1024s32768s")  # struct ts_shim
+VERSIONS = 64
+WATCH_S = 2.0  # how long a new version is watched
+PATIENCE_S = 1.0  # the longest that the first of a queue may wait meanwhile
+ZERO = bytes(4)
+
+
+class Ended(Exception):
+    """The kernel has taken the scheduler out of force."""
+
+    def __init__(self, reason: str, message: str, dump: str) -> None:
+        super().__init__(f"{reason}: {message}" if message else reason)
+        self.reason = reason
+        self.message = message
+        self.dump = dump
+
+
+@dataclass(slots=True)
+class Version:
+    """A loaded policy."""
+
+    number: int
+    built: Built
+    object: Object
+    programs: dict[str, int]
+
+    def run(self, name: str) -> int:
+        """Run one of its `syscall` programs; its result."""
+        return self.object.run(self.programs[name])
+
+    def words(self) -> list[int]:
+        """The words of its state."""
+        data = self.object.map("policy_states").read(ZERO)
+        assert data is not None, "an array map has its entry"
+        return [word for (word,) in struct.iter_unpack("=q", data)]
+
+
+class Force:
+    """The shim, attached, and the versions of policies behind it."""
+
+    def __init__(self, shim: Path) -> None:
+        self.began = time.monotonic()
+        self._shim = Object(shim)
+        self._shim.load()
+        self._map = self._shim.map("ts_shims")
+        size = -(-SHIM.size // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._memory = mmap.mmap(self._map.fd, size)
+        self._active = ctypes.c_uint64.from_buffer(self._memory)  # a store to it is one instruction
+        self._shim.attach("policy")
+        self.versions: list[Version] = []
+        self.ticks = os.sysconf("SC_CLK_TCK")
+
+    # --- versions ------------------------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> Version | None:
+        number = self._active.value
+        return next((v for v in self.versions if v.number == number), None)
+
+    def load(self, built: Built, state: list[int] | None = None) -> Version:
+        """Load a version, with its queues and programs in place; not yet in force.  Raises `BpfError`."""
+        old = self.current
+        policy = Object(built.object)
+        shares = old is not None and old.built.schema.hash == built.schema.hash
+        if old is not None and shares:
+            for name in self._shared(old.built):
+                policy.share(name, old.object.map(name).fd)
+        try:
+            policy.load()
+            version = Version(self._number(), built, policy, dict(policy.programs()))
+            if not shares:
+                self._fill(version, state or list(built.start))
+            if failed := version.run("ts_make_queues"):
+                raise BpfError("queues cannot be made", failed, policy.log.text)
+            for op in built.ops:
+                self._place(op, version)
+        except BaseException:
+            policy.close()
+            raise
+        self.versions.append(version)
+        return version
+
+    def activate(self, version: Version) -> None:
+        """Put it in force: one store."""
+        self._active.value = version.number
+
+    def upgrade(self, built: Built, *, watch_s: float = WATCH_S) -> Comparison:
+        """Put another version in force, state kept; watch it, and take the old one back when it starves somebody.
+
+        Raises `Refused`, having changed nothing or having returned; `BpfError` when the verifier refuses it.
+        """
+        old = self.current
+        assert old is not None, "an upgrade of nothing"
+        comparison = compare(old.built.schema, built.schema)
+        if comparison.refused:
+            why = "; ".join(f"`{d.field}`: {d.reason}" for d in comparison.refused)
+            raise Refused(f"its state does not go over: {why}", "give it a `migrate`, or another name")
+        if lost := [name for name, kind in old.built.queues if (name, kind) not in built.queues]:
+            why = f"tasks may wait in the queue `{lost[0]}`, which the new version does not have"
+            raise Refused(why, "keep the queue, and dispatch from it")
+        new = self.load(built, carried(old, built))
+        self.activate(new)
+        if watch_s:
+            self._watch(old, new, watch_s)
+        self._retire(old)
+        return comparison
+
+    def _watch(self, old: Version, new: Version, watch_s: float) -> None:
+        end = time.monotonic() + watch_s
+        while time.monotonic() < end:
+            time.sleep(0.05)
+            self.check()
+            if (waited := self.longest_wait()) > PATIENCE_S:
+                self.activate(old)
+                self._retire(new)
+                why = f"{new.built.name} let the first task of a queue wait {waited:.1f} s; the old version is back"
+                raise Refused(why, "watch it with `transect vm`, or replay a record of it")
+
+    def longest_wait(self) -> float:
+        """For how long the first task of any queue has been able to run, in seconds."""
+        version = self.current
+        return 0.0 if version is None else version.run("ts_longest_wait") / self.hertz
+
+    @property
+    def hertz(self) -> int:
+        return HERTZ
+
+    def _number(self) -> int:
+        used = {v.number for v in self.versions}
+        return next(n for n in range(1, VERSIONS) if n not in used)
+
+    def _shared(self, built: Built) -> Iterator[str]:
+        yield "policy_states"
+        yield "policy_tasks"
+        yield from (f"policy_table_{place.field}" for place in built.places if not place.words)
+
+    def _fill(self, version: Version, words: list[int]) -> None:
+        states = version.object.map("policy_states")
+        data = b"".join(struct.pack("=Q", word % 2**64) for word in words)
+        states.write(ZERO, data.ljust(states.value_size, b"\0"))
+
+    def _place(self, op: str, version: Version) -> None:
+        if op == "init":
+            return  # the shim's own does what has to be done
+        table = self._shim.map(f"ts_to_{op}")
+        table.write(struct.pack("=I", version.number), struct.pack("=I", version.programs[f"ts_op_{op}"]))
+
+    def _retire(self, version: Version) -> None:
+        """Out of the tables and the kernel, once no CPU is in it any more."""
+        quiet()
+        for op in version.built.ops:
+            if op != "init":
+                self._shim.map(f"ts_to_{op}").remove(struct.pack("=I", version.number))
+        self.versions.remove(version)
+        version.object.close()
+
+    # --- the kernel's side ---------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raises `Ended` once the kernel has ended the scheduler."""
+        _, ended, _, reason, message, dump = SHIM.unpack_from(self._memory)
+        if ended:
+            raise Ended(
+                *(text.partition(b"\0")[0].decode(errors="replace") for text in (reason, message, dump))
+            )
+
+    def close(self) -> None:
+        """Out of force; tasks go back to the default scheduler."""
+        self._shim.detach()
+        for version in self.versions:
+            version.object.close()
+        del self._active
+        self._memory.close()
+        self._shim.close()
+
+
+def carried(old: Version, built: Built) -> list[int]:
+    """The words of the new version's state, with what goes over from the old one's."""
+    words, source = list(built.start), old.words()
+    before = {place.field: place for place in old.built.places}
+    for place in built.places:
+        was = before.get(place.field)
+        if was is not None and place.words and was.words:
+            count = min(place.words, was.words)
+            words[place.word : place.word + count] = source[was.word : was.word + count]
+    return words
+
+
+def quiet() -> None:
+    """Until every CPU has been through a point where it is in no program: a barrier of all."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(324, 1, 0, 0)  # membarrier(MEMBARRIER_CMD_GLOBAL)
+
+
+def events() -> dict[str, int]:
+    """The kernel's own counters of the scheduler in force; none: there is no scheduler."""
+    file = KERNEL / "root" / "events"
+    if not file.is_file():
+        return {}
+    return {name: int(count) for name, count in (line.split() for line in file.read_text().splitlines())}
+
+
+def state() -> str:
+    """`enabled`, `disabled` …; empty: this kernel has no sched_ext."""
+    file = KERNEL / "state"
+    return file.read_text().strip() if file.is_file() else ""
+
+
+def _hertz() -> int:
+    """Ticks of the kernel's clock in a second; stock kernels of Debian have 250."""
+    config = Path(f"/boot/config-{os.uname().release}")
+    if config.is_file():
+        for line in config.read_text().splitlines():
+            if line.startswith("CONFIG_HZ="):
+                return int(line.partition("=")[2])
+    return 250
+
+
+HERTZ = _hertz()
+Say = Callable[[str], None]

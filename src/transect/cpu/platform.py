@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Views and functions of `hooks.py` in BPF: which function of `runtime/scx.h` each one is."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+from transect.core import ir
+from transect.core.types import Type, ViewType
+from transect.emit.c import tree as c
+
+CALL = c.Name("call")
+MARK = c.Unary("&", c.arrow("own", "ran"))
+
+EACH_CPU = ("Fifos", "Timelines")
+QUEUES = ("Fifo", "Timeline", *EACH_CPU)
+
+# Those in the first column take what belongs to the call, too.
+WITH_CALL = {
+    "cpu.Fifo.put": "ts_put",
+    "cpu.Fifo.put_for": "ts_put_for",
+    "cpu.Timeline.put": "ts_put_at",
+    "cpu.Timeline.put_for": "ts_put_at_for",
+    "cpu.start": "ts_start",
+    "cpu.start_first": "ts_start_first",
+    "cpu.idle_cpu": "ts_idle_cpu",
+}
+PLAIN = {
+    "cpu.Fifo.take": "ts_take",
+    "cpu.Timeline.take": "ts_take",
+    "cpu.Fifo.length": "ts_length",
+    "cpu.Timeline.length": "ts_length",
+    "cpu.Timeline.first": "ts_first",
+    "cpu.Fifos.on": "ts_on",
+    "cpu.Timelines.on": "ts_on",
+    "cpu.Fifos.steal": "ts_steal",
+    "cpu.Timelines.steal": "ts_steal",
+    "cpu.Task.time": "ts_time",
+    "cpu.Task.set_time": "ts_set_time",
+    "cpu.Task.may_run": "ts_may_run",
+    "cpu.cpus": "scx_bpf_nr_cpu_ids",
+    "cpu.preempt": "ts_preempt",
+    "cpu.wake_cpu": "ts_wake_cpu",
+}
+
+# What of the kernel each needs, beyond what every scheduler does; the loader looks for it.
+KERNEL = {
+    "cpu.Timeline.first": "scx_bpf_dsq_peek",
+    "cpu.idle_cpu": "scx_bpf_select_cpu_dfl",
+    "cpu.preempt": "scx_bpf_kick_cpu",
+    "cpu.wake_cpu": "scx_bpf_kick_cpu",
+}
+
+
+def queue_number(name: str) -> int:
+    """Of 32 bits, from its name: a later version of the policy finds the same queue."""
+    return zlib.crc32(name.encode())
+
+
+class Kernel:
+    """The platform of schedulers."""
+
+    def view_type(self, t: Type) -> c.CType:
+        if isinstance(t, ViewType) and t.name in QUEUES:
+            return c.Named("u64")
+        return c.pointer("task_struct")
+
+    def view_field(self, view: str, name: str, base: c.Expr) -> c.Expr:
+        assert view == "Task", f"no view {view} in a scheduler"
+        match name:
+            case "cpu":
+                return c.call("scx_bpf_task_cpu", base)
+            case "weight":
+                return c.Cast(c.Named("s64"), c.dot(c.Member(base, "scx", arrow=True), "weight"))
+            case "movable":
+                return c.call("ts_movable", base)
+            case "hinted":
+                return c.call("ts_hinted", base)
+            case _:
+                return c.Cast(c.Named("s64"), c.Member(base, name, arrow=True))
+
+    def intrinsic(self, name: str, args: Sequence[c.Expr]) -> c.Expr:
+        if name == "cpu.Task.used":
+            return c.call("ts_used", MARK, *args)
+        if name in WITH_CALL:
+            return c.call(WITH_CALL[name], CALL, *args)
+        return c.call(PLAIN[name], *args)
+
+    def given(self, field: ir.StateField) -> c.Expr:
+        return c.call("TS_QUEUE", c.Integer(queue_number(field.name), "u"), c.ZERO)
+
+    def now(self) -> c.Expr:
+        return c.call("ts_now", CALL)

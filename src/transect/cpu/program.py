@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A checked scheduler to the C of its BPF object: its handlers, the kernel's operations that call them, its queues."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from transect.core import ir
+from transect.core.effects import Facts
+from transect.core.ir import Expr, FieldKind, Program
+from transect.core.passes.flatten import flatten
+from transect.core.types import OptionType, ViewType
+from transect.cpu.platform import EACH_CPU, Kernel
+from transect.emit.artifact import Artifact
+from transect.emit.bpf.lower import Lowering, integer
+from transect.emit.bpf.unit import Unit
+from transect.emit.bpf.values import S64
+from transect.emit.c import tree as c
+from transect.emit.c.functions import reachable
+from transect.emit.c.printer import render
+
+PREFIX = "policy"  # of all names: an object holds one policy
+
+# Which operation of the kernel calls each hook, and whether the kernel calls it although the policy says nothing.
+OPS = {
+    "select": ("select_cpu", True),
+    "enqueue": ("enqueue", True),
+    "dequeue": ("dequeue", False),
+    "dispatch": ("dispatch", True),
+    "running": ("running", True),  # it notes where the task's time begins
+    "stopping": ("stopping", False),
+    "tick": ("tick", False),
+    "wake": ("runnable", False),
+    "sleep": ("quiescent", False),
+    "weight": ("set_weight", False),
+    "affinity": ("set_cpumask", False),
+    "enter": ("init_task", True),  # it makes the task's storage
+    "leave": ("exit_task", False),
+}
+RUNTIME = {
+    "transect_bpf.h": "transect.emit.bpf",
+    "kernel.h": "transect.emit.bpf",
+    "scx.h": "transect.cpu",
+}
+
+
+def legal(program: Program) -> Program:
+    """The program in the form that lowering takes: what a queue or the kernel answers is a `Let` of its own."""
+    facts = Facts(program)
+
+    def hoist(e: Expr) -> bool:
+        return isinstance(e, ir.LetIn) or facts.effectful(e)
+
+    return flatten(program, hoist, loops=True)
+
+
+def ops(program: Program) -> list[str]:
+    """The kernel's operations that the object has."""
+    return [op for hook, (op, always) in OPS.items() if always or not _default(program, hook)] + ["init"]
+
+
+def _default(program: Program, hook: str) -> bool:
+    handler = program.handler(hook)
+    return handler is None or handler.default
+
+
+def queues(program: Program) -> list[tuple[ir.StateField, bool]]:
+    """The policy's queues, and whether there is one for each CPU."""
+    found = [f for f in program.state if f.kind is FieldKind.GIVEN and isinstance(f.type, ViewType)]
+    return [(f, isinstance(f.type, ViewType) and f.type.name in EACH_CPU) for f in found]
+
+
+def declarations(program: Program) -> list[c.Decl]:
+    """The whole object's source."""
+    unit = Unit(legal(program), PREFIX)
+    kernel = Kernel()
+    handlers = [h for h in unit.program.handlers if not h.default or (h.name in OPS and OPS[h.name][1])]
+    functions = [*reachable(unit.program), *handlers]
+    result: list[c.Decl] = [
+        c.Comment(
+            f"{program.name}, emitted by transect from {program.path}\nsource sha256 {program.source_hash}"
+        ),
+        c.Include("scx.h"),
+        *unit.structs(),
+        c.Macro("TS_STATE", (c.Name(PREFIX),)),
+        *unit.tables(),
+    ]
+    for f in functions:
+        # The compiler gives a line the file in which its function begins.
+        result += [c.At(f.span.path, f.span.line), Lowering(unit, f, kernel).definition(), c.Here()]
+    result += [
+        _first(unit),
+        c.Macro("TS_MEET", (c.Name(PREFIX),)),
+        _queues(unit, kernel),
+        _longest(unit, kernel),
+    ]
+    if not _default(program, "keep"):
+        result.append(c.Include("keep.h"))
+    names = ops(program)
+    result += [c.Include(f"ops/{name}.h") for name in names]
+    title = c.String(unit_title(program).encode())
+    result.append(c.Macro("TS_SCHEDULER", (title, *(c.call("TS_OP", c.Name(name)) for name in names))))
+    return result
+
+
+def unit_title(program: Program) -> str:
+    """What the kernel shows as the scheduler's name: a C identifier."""
+    return f"transect_{program.name}"[:100]
+
+
+def _first(unit: Unit) -> c.Function:
+    """A task's own fields at first."""
+    body: list[c.Stmt] = []
+    for f in unit.fields(FieldKind.LOCAL):
+        if isinstance(f.type, OptionType) or not isinstance(f.default, ir.Const):
+            continue  # None, and zero: storage is made of zeros
+        if isinstance(f.default.value, int) and f.default.value:
+            body.append(c.assign(unit.place(f.name), integer(int(f.default.value))))
+    if not body:
+        body.append(c.Do(c.Cast(c.VOID, c.Name("own"))))
+    own = c.Var("own", c.pointer(unit.name("task")))
+    return c.Function(unit.name("first"), c.VOID, (own,), c.Block(tuple(body)), prefix="TS_INLINE")
+
+
+def _queues(unit: Unit, kernel: Kernel) -> c.Function:
+    failed = c.Name("failed")
+    body: list[c.Stmt] = [c.Var("failed", c.Named("s32"), c.ZERO)]
+    for f, each in queues(unit.program):
+        make = c.assign(failed, c.call("ts_create", kernel.given(f), c.TRUE if each else c.FALSE))
+        body.append(c.If(c.negated(failed), c.Block((make,))))
+    body.append(c.Return(failed))
+    return c.Function(unit.name("queues"), c.Named("s32"), (), c.Block(tuple(body)), prefix="TS_INLINE")
+
+
+def _longest(unit: Unit, kernel: Kernel) -> c.Function:
+    """The longest that the first of a queue has waited."""
+    longest, waited = c.Name("longest"), c.Name("waited")
+    body: list[c.Stmt] = [c.Var("longest", S64, c.ZERO)]
+    for f, each in queues(unit.program):
+        ask = c.Var("waited", S64, c.call("ts_longest", kernel.given(f), c.TRUE if each else c.FALSE))
+        more = c.If(c.Binary(">", waited, longest), c.Block((c.assign(longest, waited),)))
+        body.append(c.Block((ask, more)))
+    body.append(c.Return(longest))
+    return c.Function(unit.name("longest_wait"), S64, (), c.Block(tuple(body)), prefix="TS_INLINE")
+
+
+def source(program: Program, *, marks: bool = True) -> str:
+    """The object's C."""
+    return render(f"{PREFIX}.bpf.c", declarations(program), marks)
+
+
+@cache
+def runtime() -> dict[str, bytes]:
+    """The files that the source includes."""
+    found = {name: (files(package) / "runtime" / name).read_bytes() for name, package in RUNTIME.items()}
+    folder = files("transect.cpu") / "runtime"
+    found |= {f"ops/{op}.h": (folder / "ops" / f"{op}.h").read_bytes() for op in _all_ops()}
+    return found | {name: (folder / name).read_bytes() for name in ("keep.h", "shim.bpf.c")}
+
+
+def _all_ops() -> list[str]:
+    return [op for op, _ in OPS.values()] + ["init"]
+
+
+def emit(program: Program) -> Artifact:
+    """`policy.bpf.c`, and what it includes."""
+    return Artifact({f"{PREFIX}.bpf.c": source(program).encode()} | runtime())

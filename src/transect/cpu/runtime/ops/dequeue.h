@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* The task leaves its queue. */
+SEC("struct_ops/dequeue")
+void ts_op_dequeue(u64 *ctx)
+{
+	struct task_struct *p = (struct task_struct *)ctx[0];
+	struct policy_state *self = ts_state();
+	struct policy_task *own = ts_own(p);
+	struct ts_call call = { 0 };
+	if (self && own)
+		policy_do_dequeue(self, own, &call, p);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* A task without storage of its own came in a moment without memory: the kernel's global queue takes it. */
+SEC("struct_ops/enqueue")
+void ts_op_enqueue(u64 *ctx)
+{
+	struct task_struct *p = (struct task_struct *)ctx[0];
+	struct policy_state *self = ts_state();
+	struct policy_task *own = ts_own(p);
+	struct ts_call call = { .flags = ctx[1] };
+	if (!self || !own) {
+		scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, TS_SLICE, ctx[1]);
+		return;
+	}
+	policy_do_enqueue(self, own, &call, p);
+}

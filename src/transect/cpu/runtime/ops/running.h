@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* The task begins to run: what it uses counts from here. */
+SEC("struct_ops/running")
+void ts_op_running(u64 *ctx)
+{
+	struct task_struct *p = (struct task_struct *)ctx[0];
+	struct policy_state *self = ts_state();
+	struct policy_task *own = ts_own(p);
+	struct ts_call call = { 0 };
+	if (!self || !own)
+		return;
+	own->ran = p->se.sum_exec_runtime;
+	policy_do_running(self, own, &call, p);
+}

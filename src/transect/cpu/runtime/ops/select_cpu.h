@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* A CPU that does not exist is never answered: the kernel would end the scheduler. */
+SEC("struct_ops/select_cpu")
+s32 ts_op_select_cpu(u64 *ctx)
+{
+	struct task_struct *p = (struct task_struct *)ctx[0];
+	struct policy_state *self = ts_state();
+	struct policy_task *own = ts_own(p);
+	struct ts_call call = { .flags = ctx[2] };
+	s32 before = (s32)ctx[1];
+	if (!self || !own)
+		return before;
+	s64 cpu = policy_do_select(self, own, &call, p, before);
+	return cpu >= 0 && cpu < scx_bpf_nr_cpu_ids() ? cpu : before;
+}

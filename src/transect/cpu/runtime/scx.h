@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* What a scheduler's program stands on: our own declarations of the kernel's types and functions, and the functions of
+ * `hooks.py` in terms of them. */
+#pragma once
+
+#include "transect_bpf.h"
+#include <bpf/bpf_core_read.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct cpumask {
+	unsigned long bits[1];
+};
+
+struct sched_ext_entity {
+	u32 flags;
+	u32 weight;
+	unsigned long runnable_at;
+	u64 slice;
+	u64 dsq_vtime;
+};
+
+struct sched_entity {
+	u64 sum_exec_runtime;
+};
+
+struct task_struct {
+	int pid;
+	int nr_cpus_allowed;
+	const struct cpumask *cpus_ptr;
+	struct sched_entity se;
+	struct sched_ext_entity scx;
+};
+
+struct scx_exit_info;
+struct scx_init_task_args;
+struct scx_exit_task_args;
+
+struct sched_ext_ops {
+	s32 (*select_cpu)(struct task_struct *, s32, u64);
+	void (*enqueue)(struct task_struct *, u64);
+	void (*dequeue)(struct task_struct *, u64);
+	void (*dispatch)(s32, struct task_struct *);
+	void (*tick)(struct task_struct *);
+	void (*runnable)(struct task_struct *, u64);
+	void (*running)(struct task_struct *);
+	void (*stopping)(struct task_struct *, bool);
+	void (*quiescent)(struct task_struct *, u64);
+	void (*set_weight)(struct task_struct *, u32);
+	void (*set_cpumask)(struct task_struct *, const struct cpumask *);
+	s32 (*init_task)(struct task_struct *, struct scx_init_task_args *);
+	void (*exit_task)(struct task_struct *, struct scx_exit_task_args *);
+	s32 (*init)(void);
+	void (*exit)(struct scx_exit_info *);
+	u64 flags;
+	u32 timeout_ms;
+	char name[128];
+};
+
+#pragma clang attribute pop
+
+#define TS_KERNEL(returns, name, params) extern returns name params __ksym __weak
+
+TS_KERNEL(s32, scx_bpf_create_dsq, (u64, s32));
+TS_KERNEL(void, scx_bpf_dsq_insert, (struct task_struct *, u64, u64, u64));
+TS_KERNEL(void, scx_bpf_dsq_insert_vtime, (struct task_struct *, u64, u64, u64, u64));
+TS_KERNEL(bool, scx_bpf_dsq_move_to_local, (u64));
+TS_KERNEL(s32, scx_bpf_dsq_nr_queued, (u64));
+TS_KERNEL(struct task_struct *, scx_bpf_dsq_peek, (u64));
+TS_KERNEL(void, scx_bpf_kick_cpu, (s32, u64));
+TS_KERNEL(u32, scx_bpf_nr_cpu_ids, (void));
+TS_KERNEL(s32, scx_bpf_select_cpu_dfl, (struct task_struct *, s32, u64, bool *));
+TS_KERNEL(s32, scx_bpf_task_cpu, (const struct task_struct *));
+TS_KERNEL(u64, scx_bpf_now, (void));
+TS_KERNEL(bool, bpf_cpumask_test_cpu, (u32, const struct cpumask *));
+TS_KERNEL(void, bpf_rcu_read_lock, (void));
+TS_KERNEL(void, bpf_rcu_read_unlock, (void));
+
+/* Numbers of the kernel's interface. */
+#define SCX_DSQ_FLAG_BUILTIN (1ull << 63)
+#define SCX_DSQ_GLOBAL (SCX_DSQ_FLAG_BUILTIN | 1)
+#define SCX_DSQ_LOCAL (SCX_DSQ_FLAG_BUILTIN | 2)
+#define SCX_ENQ_HEAD (1ull << 4)
+#define SCX_ENQ_PREEMPT (1ull << 32)
+#define SCX_KICK_IDLE 1
+#define SCX_KICK_PREEMPT 2
+#define SCX_TASK_QUEUED 1
+#define SCX_OPS_ENQ_LAST (1ull << 1)
+#define SCX_OPS_ENQ_MIGRATION_DISABLED (1ull << 4)
+
+#define TS_SLICE (20 * 1000 * 1000ull) /* ns, of those that name none */
+#define TS_CPUS 1024
+
+/* What belongs to one call of a hook. */
+struct ts_call {
+	u64 flags; /* of the kernel's, for what the call inserts */
+	u64 now;   /* 0: not asked yet */
+};
+
+/* ---------------------------------------------------------------- queues, by their numbers */
+
+#define TS_QUEUE(hash, cpu) ((1ull << 48) | ((u64)(hash) << 12) | (u64)((cpu) & 0xfff))
+
+TS_INLINE u64 ts_on(u64 queue, s64 cpu)
+{
+	return queue | (u64)(cpu >= 0 && cpu < scx_bpf_nr_cpu_ids() ? cpu : 0);
+}
+
+TS_INLINE void ts_put_for(struct ts_call *call, u64 queue, struct task_struct *p, s64 slice)
+{
+	scx_bpf_dsq_insert(p, queue, slice > 0 ? slice : 1, call->flags);
+}
+
+TS_INLINE void ts_put(struct ts_call *call, u64 queue, struct task_struct *p) { ts_put_for(call, queue, p, TS_SLICE); }
+
+TS_INLINE void ts_put_at_for(struct ts_call *call, u64 queue, struct task_struct *p, s64 time, s64 slice)
+{
+	scx_bpf_dsq_insert_vtime(p, queue, slice > 0 ? slice : 1, time, call->flags);
+}
+
+TS_INLINE void ts_put_at(struct ts_call *call, u64 queue, struct task_struct *p, s64 time)
+{
+	ts_put_at_for(call, queue, p, time, TS_SLICE);
+}
+
+TS_INLINE bool ts_take(u64 queue) { return scx_bpf_dsq_move_to_local(queue); }
+TS_INLINE s64 ts_length(u64 queue) { return scx_bpf_dsq_nr_queued(queue); }
+
+TS_INLINE bool ts_steal(u64 queues, s64 cpu)
+{
+	int n, cpus = scx_bpf_nr_cpu_ids();
+	bpf_for(n, 1, cpus) {
+		s64 other = cpu + n;
+		if (other >= cpus)
+			other -= cpus;
+		if (scx_bpf_dsq_move_to_local(ts_on(queues, other)))
+			return true;
+	}
+	return false;
+}
+
+TS_INLINE s64 ts_first(u64 queue, s64 absent)
+{
+	bpf_rcu_read_lock();
+	struct task_struct *first = scx_bpf_dsq_peek(queue);
+	s64 time = first ? (s64)first->scx.dsq_vtime : absent;
+	bpf_rcu_read_unlock();
+	return time;
+}
+
+/* ---------------------------------------------------------------- tasks */
+
+TS_INLINE s64 ts_time(struct task_struct *p) { return p->scx.dsq_vtime; }
+TS_INLINE void ts_set_time(struct task_struct *p, s64 time) { p->scx.dsq_vtime = time; }
+TS_INLINE bool ts_may_run(struct task_struct *p, s64 cpu) { return cpu >= 0 && bpf_cpumask_test_cpu(cpu, p->cpus_ptr); }
+TS_INLINE s64 ts_movable(struct task_struct *p) { return p->nr_cpus_allowed; }
+
+/* Since `mark`, which moves on. */
+TS_INLINE s64 ts_used(s64 *mark, struct task_struct *p)
+{
+	s64 ran = p->se.sum_exec_runtime;
+	s64 used = ran - *mark;
+	*mark = ran;
+	return used;
+}
+
+TS_INLINE void ts_start(struct ts_call *call, struct task_struct *p)
+{
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, TS_SLICE, call->flags);
+}
+
+TS_INLINE void ts_start_first(struct ts_call *call, struct task_struct *p)
+{
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, TS_SLICE, call->flags | SCX_ENQ_HEAD | SCX_ENQ_PREEMPT);
+}
+
+TS_INLINE ts_option ts_idle_cpu(struct ts_call *call, struct task_struct *p, s64 cpu)
+{
+	bool idle = false;
+	s32 found = scx_bpf_select_cpu_dfl(p, cpu, call->flags, &idle);
+	return (ts_option){ idle, found };
+}
+
+TS_INLINE s64 ts_now(struct ts_call *call)
+{
+	if (!call->now)
+		call->now = scx_bpf_now();
+	return call->now;
+}
+
+TS_INLINE void ts_preempt(s64 cpu)
+{
+	if (cpu >= 0 && cpu < scx_bpf_nr_cpu_ids())
+		scx_bpf_kick_cpu(cpu, SCX_KICK_PREEMPT);
+}
+
+TS_INLINE void ts_wake_cpu(s64 cpu)
+{
+	if (cpu >= 0 && cpu < scx_bpf_nr_cpu_ids())
+		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+}
+
+/* ---------------------------------------------------------------- maps, and the scheduler itself */
+
+#define TS_STATE(policy) \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_ARRAY); \
+		__uint(max_entries, 1); \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__type(key, u32); \
+		__type(value, struct policy##_state); \
+	} policy##_states SEC(".maps"); \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_TASK_STORAGE); \
+		__uint(map_flags, BPF_F_NO_PREALLOC); \
+		__type(key, int); \
+		__type(value, struct policy##_task); \
+	} policy##_tasks SEC(".maps"); \
+	TS_INLINE struct policy##_state *ts_state(void) \
+	{ \
+		u32 zero = 0; \
+		return bpf_map_lookup_elem(&policy##_states, &zero); \
+	} \
+	TS_INLINE struct policy##_task *ts_known(struct task_struct *p) \
+	{ \
+		return bpf_task_storage_get(&policy##_tasks, p, 0, 0); \
+	}
+
+/* A task that this version has not met enters now: it may have come while another one was in force. */
+#define TS_MEET(policy) \
+	static __attribute__((noinline)) struct policy##_task *ts_meet(struct task_struct *p) \
+	{ \
+		struct policy##_task *own = \
+			bpf_task_storage_get(&policy##_tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE); \
+		struct policy##_state *self = ts_state(); \
+		struct ts_call call = { 0 }; \
+		if (!own || !self) \
+			return NULL; \
+		own->met = 1; \
+		own->ran = p->se.sum_exec_runtime; \
+		policy##_first(own); \
+		policy##_do_enter(self, own, &call, p); \
+		return own; \
+	} \
+	TS_INLINE struct policy##_task *ts_own(struct task_struct *p) \
+	{ \
+		struct policy##_task *own = ts_known(p); \
+		return own ? own : ts_meet(p); \
+	}
+
+/* For how long the first of a queue has been able to run, in ticks of 1/HZ s. */
+TS_INLINE s64 ts_wait(u64 queue)
+{
+	s64 waited = 0;
+	bpf_rcu_read_lock();
+	struct task_struct *first = scx_bpf_dsq_peek(queue);
+	if (first)
+		waited = (s64)(bpf_jiffies64() - first->scx.runnable_at);
+	bpf_rcu_read_unlock();
+	return waited > 0 ? waited : 0;
+}
+
+TS_INLINE s64 ts_longest(u64 queue, bool each_cpu)
+{
+	int cpu, cpus = each_cpu ? scx_bpf_nr_cpu_ids() : 1;
+	s64 longest = 0;
+	bpf_for(cpu, 0, cpus) {
+		s64 waited = ts_wait(queue | (u64)cpu);
+		if (waited > longest)
+			longest = waited;
+	}
+	return longest;
+}
+
+/* One queue for each of `count` CPUs; 1: a shared one. */
+TS_INLINE s32 ts_create(u64 queue, bool each_cpu)
+{
+	int cpu, cpus = each_cpu ? scx_bpf_nr_cpu_ids() : 1;
+	s32 failed = 0;
+	bpf_for(cpu, 0, cpus) {
+		failed = scx_bpf_create_dsq(queue | (u64)cpu, -1);
+		if (failed && failed != -17) /* EEXIST: an earlier version's, and ours from now on */
+			break;
+		failed = 0;
+	}
+	return failed;
+}
+
+#define TS_OP(op) .op = (void *)ts_op_##op
+
+#define TS_SCHEDULER(title, ...) \
+	SEC(".struct_ops.link") \
+	struct sched_ext_ops policy = { \
+		__VA_ARGS__, .timeout_ms = 5000, .name = title \
+	};
+
+char _license[] SEC("license") = "Dual MIT/GPL";

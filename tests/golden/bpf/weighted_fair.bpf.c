@@ -1,0 +1,109 @@
+/* WeightedFair, emitted by transect from weighted_fair.py
+ * source sha256 e630059da9635794c1b2307b2041a4c843a1ef249e60ff53900a82729ed3ea7b */
+#include "scx.h"
+
+struct policy_state {
+    s64 ready;
+    s64 level;
+};
+
+struct policy_task {
+    s64 met;
+    s64 ran;
+};
+
+TS_STATE(policy)
+
+TS_HANDLER void policy_do_charge(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    s64 t1 = 0;
+    s64 t2 = 0;
+    t1 = ts_time(task);
+    t2 = ts_used(&own->ran, task);
+    ts_set_time(task, t1 + ts_floordiv(t2 * 100ll, (s64)task->scx.weight));
+}
+
+TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    ts_set_time(task, TS_READ(self->level));
+}
+
+TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
+    ts_option idle = (ts_option){false, 0};
+    idle = ts_idle_cpu(call, task, cpu);
+    if (!idle.some) {
+        return cpu;
+    }
+    ts_start(call, task);
+    return (s64)idle.value;
+    return 0;
+}
+
+TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    s64 t1 = 0;
+    t1 = ts_time(task);
+    ts_put_at(call, ts_on(TS_QUEUE(680887727u, 0), scx_bpf_task_cpu(task)), task, ts_max(t1, TS_READ(self->level) - 20000000ll));
+}
+
+TS_HANDLER bool policy_do_keep(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
+    s64 t1 = 0;
+    s64 t2 = 0;
+    s64 t3 = 0;
+    policy_do_charge(self, own, call, task);
+    t1 = ts_time(task);
+    t2 = ts_time(task);
+    t3 = ts_first(ts_on(TS_QUEUE(680887727u, 0), cpu), t2 + 1ll);
+    return t1 < t3;
+    return 0;
+}
+
+TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu) {
+    bool t1 = 0;
+    t1 = ts_take(ts_on(TS_QUEUE(680887727u, 0), cpu));
+    if (!t1) {
+        (void)ts_steal(TS_QUEUE(680887727u, 0), cpu);
+    }
+}
+
+TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    s64 t1 = 0;
+    t1 = ts_time(task);
+    ts_raise(&self->level, t1);
+}
+
+TS_HANDLER void policy_do_stopping(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, bool runnable) {
+    policy_do_charge(self, own, call, task);
+}
+
+TS_INLINE void policy_first(struct policy_task *own) {
+    (void)own;
+}
+
+TS_MEET(policy)
+
+TS_INLINE s32 policy_queues(void) {
+    s32 failed = 0;
+    if (!failed) {
+        failed = ts_create(TS_QUEUE(680887727u, 0), true);
+    }
+    return failed;
+}
+
+TS_INLINE s64 policy_longest_wait(void) {
+    s64 longest = 0;
+    {
+        s64 waited = ts_longest(TS_QUEUE(680887727u, 0), true);
+        if (waited > longest) {
+            longest = waited;
+        }
+    }
+    return longest;
+}
+
+#include "keep.h"
+#include "ops/select_cpu.h"
+#include "ops/enqueue.h"
+#include "ops/dispatch.h"
+#include "ops/running.h"
+#include "ops/stopping.h"
+#include "ops/init_task.h"
+#include "ops/init.h"
+TS_SCHEDULER("transect_WeightedFair", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running), TS_OP(stopping), TS_OP(init_task), TS_OP(init))

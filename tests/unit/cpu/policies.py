@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Schedulers that tests use, and what is said of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import transect
+from transect.base.diagnostic import Diagnostics
+from transect.base.render import render_text
+from transect.core.frontend import compile_file, compile_text
+from transect.core.ir import Program
+from transect.cpu.check import check
+
+EXAMPLES = Path(transect.__file__).parent / "examples"
+SCHEDULERS = tuple(
+    path for path in sorted(EXAMPLES.glob("*.py")) if "from transect.cpu import" in path.read_text()
+)
+HEAD = """
+from transect.cpu import Fifo, Fifos, Scheduler, Task, Timeline, Timelines, cpus, idle_cpu, start
+from transect.lang import Array, Counter, Duration, Local, Map, Param, Tally, array, counter, given, local, ms, now
+from transect.lang import param, table, tally, u8
+
+
+class P(Scheduler):
+    ready: Fifo = given()
+"""
+
+
+def example(name: str) -> Program:
+    (program,) = compile_file(EXAMPLES / f"{name}.py").programs
+    return program
+
+
+def scheduler(body: str) -> Program:
+    """A policy with a queue `ready`; what it does not write is that of a FIFO."""
+    text = HEAD + body
+    if "def enqueue" not in body:
+        text += "\n    def enqueue(self, task: Task) -> None:\n        self.ready.put(task)\n"
+    if "def dispatch" not in body:
+        text += "\n    def dispatch(self, cpu: int) -> None:\n        self.ready.take()\n"
+    compiled = compile_text(text, "p.py")
+    assert not compiled.diagnostics.failed, render_text(compiled.diagnostics, compiled.sources)
+    return compiled.programs[0]
+
+
+def said(body: str) -> str:
+    """The diagnostics of a scheduler, as they are shown."""
+    program = scheduler(body)
+    diagnostics = Diagnostics()
+    for diagnostic in check(program):
+        diagnostics.add(diagnostic)
+    return render_text(diagnostics, {})

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is emitted for a scheduler: its C, the objects that clang makes of it, and where its state lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cpu.policies import SCHEDULERS, example, said, scheduler
+from transect.core.frontend import compile_file
+from transect.cpu.build import Built, build, build_shim, layout
+from transect.cpu.program import ops, source
+
+
+@pytest.mark.parametrize("path", SCHEDULERS, ids=lambda path: path.stem)
+def test_the_c_of_the_examples(path: Path, golden: Callable[[str, str], None]) -> None:
+    (program,) = compile_file(path).programs
+    text = source(program, marks=False).replace(str(path), path.name)
+    golden(f"bpf/{path.stem}.bpf.c", text)
+
+
+@pytest.mark.needs("clang")
+def test_clang_takes_it_and_the_loader_finds_what_it_needs(tmp_path: Path) -> None:
+    built = build(example("weighted_fair"), tmp_path, "fair")
+    assert Built.read(tmp_path / "fair.json") == built
+    assert build_shim(tmp_path).is_file()
+
+
+@pytest.mark.needs("clang")
+def test_lines_of_the_policy_are_in_the_object(tmp_path: Path) -> None:
+    built = build(example("fifo"), tmp_path)
+    assert b"examples/fifo.py" in built.object.read_bytes()
+
+
+@pytest.mark.needs("clang")
+@pytest.mark.parametrize(
+    "body",
+    [
+        """
+    seen: Tally[int, int] = tally(64)
+    last: Map[int, int] = table(8)
+    share: Array[int] = array(16)
+    narrow: u8 = 250
+    limit: Param[int] = param(7)
+    maybe: int | None = None
+    much: Counter = counter()
+    runs: Local[int] = local(3)
+
+    def running(self, task: Task) -> None:
+        self.seen[task.pid] += 1
+        self.seen[task.pid] = max(self.seen[task.pid], self.limit)
+        self.narrow += 10
+        self.much.add(1)
+        self.runs += 1
+        if 0 <= task.cpu < 16:
+            self.share[task.cpu] += task.weight
+            self.share[task.cpu] = self.share[task.cpu] * 3 // 2 % 7
+        for n in range(3):
+            if self.seen.get(n) > 4:
+                break
+            if n == 1:
+                continue
+            self.maybe = n
+        if self.maybe is not None:
+            self.narrow = self.maybe
+        match self.maybe:
+            case None:
+                self.runs = 0
+            case 1 | 2:
+                self.runs = -1
+            case other:
+                self.runs = other
+        del self.seen[task.pid]
+        self.last[self.runs] = 3
+        key = task.pid
+        if key in self.last and self.last.put(4, 5):
+            self.last[9] = self.last.get(key, 2) << 3 ^ 5
+""",
+    ],
+)
+def test_all_of_the_language_that_bpf_has_compiles(body: str, tmp_path: Path) -> None:
+    assert said(body) == ""
+    build(scheduler(body), tmp_path)
+
+
+def test_state_lies_in_words_in_the_order_of_its_fields() -> None:
+    places, start = layout(
+        scheduler("""
+    level: int = -1
+    maybe: int | None = 5
+    share: Array[int] = array(3)
+    seen: Tally[int, int] = tally(64)
+    narrow: u8 = 250
+""")
+    )
+    assert [(p.field, p.word, p.words) for p in places] == [
+        ("level", 1, 1),
+        ("maybe", 2, 2),
+        ("share", 4, 3),
+        ("seen", 0, 0),
+        ("narrow", 7, 1),
+    ]
+    assert start == (1, 2**64 - 1, 1, 5, 0, 0, 0, 250, 0)
+
+
+def test_the_kernel_calls_only_what_the_policy_has() -> None:
+    assert ops(example("fifo")) == ["select_cpu", "enqueue", "dispatch", "running", "init_task", "init"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("    share: float = 0.5\n", "a scheduler's state cannot hold a `float`"),
+        ('    name: str = ""\n', "a scheduler's state cannot hold a `str`"),
+        ("    seen: Map[str, int] = table(4)\n", "a scheduler's table is kept by a number, not by a `str`"),
+        (
+            "    seen: Map[int, int] = table(4)\n    def tick(self, task: Task) -> None:\n"
+            "        for k in self.seen.values():\n            pass\n",
+            "a scheduler cannot loop over this",
+        ),
+    ],
+)
+def test_what_bpf_could_only_approximate_is_refused(body: str, message: str) -> None:
+    assert message in said(body)
