@@ -28,6 +28,7 @@ from typing import Any, Protocol
 
 from transect.base.unavailable import Unavailable
 from transect.core import ir
+from transect.core.effects import Facts
 from transect.core.passes.ordered_pick import heaps, ordered_pick
 from transect.llm.hooks import Refuse
 from transect.llm.policies import program_behind
@@ -112,9 +113,12 @@ def cost(weight: int, prompt: int, output: int) -> int:
 
 
 def counter_field(program: ir.Program) -> str | None:
-    """The tally whose least entry `pick` looks for; None when it looks for something else."""
-    asked = heaps(ordered_pick(program))
-    return asked[0] if len(asked) == 1 else None
+    """The tally of service whose least entry `pick` looks for; None when it looks for something else, such as the order
+    of arrival: what no `charge` changes is no counter."""
+    asked, charge = heaps(ordered_pick(program)), program.handler("charge")
+    if len(asked) != 1 or charge is None:
+        return None
+    return asked[0] if asked[0] in Facts(program).of(charge).written_fields else None
 
 
 def chooser_of(policy: Any, program: ir.Program | None = None) -> Chooser:

@@ -73,7 +73,7 @@ class TenantQueues:
 
     def undo(self, request: Held) -> None:
         """`pop` was no admission after all."""
-        assert request.admitted and not request.produced, "it has run"
+        assert request.admitted and (request.preemptions or not request.produced), "it has run"
         if not request.preemptions:
             self._charge(request, -request.charged, 0)
             request.charged = 0

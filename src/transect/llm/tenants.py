@@ -44,6 +44,7 @@ class Tenants:
         clients = {name: self._client(name, t) for name, t in config.tenants.items()}
         shared = self._client(ANONYMOUS, config.tenants.get(ANONYMOUS, ORDINARY))
         self._keyring, self._trusted, self._clients = keyring, trusted, clients
+        self.operator = shared  # who reaches the engine itself, past all that asks whose a request is
         self._shared = shared if config.identity.unknown == "share" else None
 
     def _client(self, name: str, t: Tenant) -> Client:

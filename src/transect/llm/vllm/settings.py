@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the engine's processes are told: one environment variable names the configuration file, and all inherit it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from transect.llm.config import Config, Identity, read
+
+VARIABLE = "TRANSECT_LLM_CONFIG"
+NAME = "vllm"  # of the instance, where the configuration gives none
+
+TENANT = "transect_tenant"
+"""The key of a request's `vllm_xargs` under which the middleware tells the scheduler whose it is."""
+
+
+def configuration() -> tuple[Config, Path]:
+    """The configuration, and the folder that its relative paths begin at.
+
+    Without the variable: VTC, for the one tenant `anonymous`.  Raises `config.ConfigError`, OSError.
+    """
+    named = os.environ.get(VARIABLE)
+    if not named:
+        return Config(identity=Identity(unknown="share")), Path.cwd()
+    path = Path(named).absolute()
+    return read(path), path.parent
