@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's own OpenAI server with our scheduler and middleware: who is served, as whom, and what it says of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.parts import ROOT, need
+from tests.systems.llm.vllm import tiny
+from transect.control import Client
+from transect.llm import keys
+from transect.llm.policies import EXAMPLES
+
+pytestmark = [pytest.mark.needs("vllm"), pytest.mark.timeout(400)]
+
+START_S = 300
+
+
+@dataclass
+class Served:
+    url: str
+    keys: dict[str, str]
+    folder: Path
+
+    def ask(
+        self,
+        who: str | None,
+        *,
+        path: str = "/v1/completions",
+        headers: dict[str, str] | None = None,
+        **more: object,
+    ) -> httpx.Response:
+        asked = {"model": "tiny", "prompt": [5, 6, 7, 8], "max_tokens": 8, "ignore_eos": True, **more}
+        sent = dict(headers or {})
+        if who is not None:
+            sent["authorization"] = f"Bearer {self.keys[who]}"
+        return httpx.post(self.url + path, json=asked, headers=sent, timeout=60)
+
+    def metric(self, name: str, tenant: str) -> float:
+        text = httpx.get(f"{self.url}/metrics", timeout=30).text
+        for line in text.splitlines():
+            if line.startswith(f'{name}{{tenant="{tenant}"}}'):
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    made = {name: keys.new() for name in ("ann", "ben")}
+    tenants = "".join(f'[tenants.{name}]\nkeys = ["{hashed}"]\n' for name, (_, hashed) in made.items())
+    config = folder / "llm.toml"
+    config.write_text(f'policy = "vtc"\nbound = "enforce"\n[identity]\ntrusted = ["192.0.2.0/24"]\n{tenants}')
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = (folder / "server.log").open("w")
+    process = subprocess.Popen(
+        [
+            *(str(need("vllm")), "-m", "vllm.entrypoints.openai.api_server"),
+            *("--model", str(tiny.write(folder / "model")), "--served-model-name", "tiny"),
+            *("--host", "127.0.0.1", "--port", str(port)),
+            *("--load-format", "dummy", "--skip-tokenizer-init", "--dtype", "float32", "--enforce-eager"),
+            *("--max-model-len", "512", "--max-num-seqs", "4", "--block-size", "32"),
+            *("--num-gpu-blocks-override", "64"),
+            *("--scheduler-cls", "transect.llm.vllm.FairScheduler"),
+            *("--middleware", "transect.llm.vllm.TenantMiddleware"),
+        ],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
+            "TRANSECT_LLM_CONFIG": str(config),
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+        },
+        cwd=folder,
+        start_new_session=True,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        until = time.monotonic() + START_S
+        while True:
+            assert process.poll() is None, (folder / "server.log").read_text()[-4000:]
+            assert time.monotonic() < until, (
+                "the server does not come up: " + (folder / "server.log").read_text()[-4000:]
+            )
+            try:
+                if httpx.get(f"{url}/health", timeout=5).status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.5)
+        yield Served(url, {name: key for name, (key, _) in made.items()}, folder)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        log.close()
+
+
+def test_a_tenant_is_served_and_charged(served: Served) -> None:
+    before = served.metric("transect_llm_output_tokens_total", "ann")
+    answer = served.ask("ann")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["usage"]["completion_tokens"] == 8
+    assert served.metric("transect_llm_output_tokens_total", "ann") == before + 8
+
+
+def test_streaming_is_charged_alike(served: Served) -> None:
+    before = served.metric("transect_llm_output_tokens_total", "ben")
+    answer = served.ask("ben", stream=True)
+    assert answer.status_code == 200
+    assert answer.text.rstrip().endswith("data: [DONE]")
+    assert served.metric("transect_llm_output_tokens_total", "ben") == before + 8
+
+
+def test_the_engines_own_metrics_are_still_there(served: Served) -> None:
+    text = httpx.get(f"{served.url}/metrics", timeout=30).text
+    assert "vllm:num_requests_running" in text
+    assert "transect_llm_bound_tokens" in text
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"authorization": "Bearer tsk-nobody"}, {"authorization": "Basic x"}]
+)
+def test_strangers_are_turned_away(served: Served, headers: dict[str, str]) -> None:
+    assert served.ask(None, headers=headers).status_code == 401
+
+
+def test_nobody_can_say_to_be_another(served: Served) -> None:
+    before = {name: served.metric("transect_llm_output_tokens_total", name) for name in ("ann", "ben")}
+    answer = served.ask(
+        "ann",
+        headers={"x-gateway-inference-fairness-id": "ben"},
+        vllm_xargs={"transect_tenant": "ben"},
+    )
+    assert answer.status_code == 200
+    after = {name: served.metric("transect_llm_output_tokens_total", name) for name in ("ann", "ben")}
+    assert after == {"ann": before["ann"] + 8, "ben": before["ben"]}
+    # The header alone, from a peer that is not trusted, is nobody.
+    assert served.ask(None, headers={"x-gateway-inference-fairness-id": "ben"}).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/inference/v1/generate", "/invocations", "/v1/audio/transcriptions"])
+def test_paths_that_cannot_carry_a_tenant_are_not_served(served: Served, path: str) -> None:
+    assert served.ask("ann", path=path).status_code == 403
+
+
+@pytest.mark.parametrize("body", [b"no json", b"[1]", b'{"vllm_xargs": 3}', b""])
+def test_a_body_that_is_none_is_an_error_of_its_sender(served: Served, body: bytes) -> None:
+    headers = {"authorization": f"Bearer {served.keys['ann']}", "content-type": "application/json"}
+    assert httpx.post(f"{served.url}/v1/completions", content=body, headers=headers).status_code == 400
+
+
+def test_two_tenants_share_though_one_floods(served: Served) -> None:
+    """ben has 40 requests there, of which most wait, when ann sends 10: hers do not wait for all of his."""
+    ended: list[str] = []
+
+    def one(who: str) -> None:
+        assert served.ask(who, max_tokens=64).status_code == 200
+        ended.append(who)
+
+    def waiting() -> int:
+        return int(Client.only("llm", "vllm").status()["counters"]["waiting"])
+
+    threads = [threading.Thread(target=one, args=("ben",)) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + 30
+    while waiting() < 25 and time.monotonic() < until:
+        time.sleep(0.02)
+    his = waiting()
+    assert his >= 25, "the engine is faster than its clients can ask"
+    threads += [threading.Thread(target=one, args=("ann",)) for _ in range(10)]
+    for thread in threads[40:]:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert len(ended) == 50
+    last = max(i for i, who in enumerate(ended) if who == "ann")
+    # Under first come first served none of his would be left.
+    assert ended[last:].count("ben") >= 5, ended
+
+
+def test_operators_see_it_and_put_another_policy_in_force(served: Served) -> None:
+    asked = Client.only("llm", "vllm")
+    said = asked.status()
+    assert said["kind"].startswith("vLLM 0.32")
+    assert said["policies"][0]["name"] == "Vtc"
+    assert said["bound"]["beyond"] == 0
+    before = {row["tenant"]: row["output"] for row in said["tenants"]}
+    newer = served.folder / "newer.py"
+    newer.write_text((EXAMPLES / "vtc.py").read_text() + "\n# newer\n")
+    answer = asked.upgrade(newer)
+    assert answer["before"] != answer["after"]
+    assert answer["state"]["served"].startswith("keep")
+    assert served.ask("ann").status_code == 200
+    after = {row["tenant"]: row["output"] for row in asked.status()["tenants"]}
+    assert after == {**before, "ann": before["ann"] + 8}
+
+
+def test_neither_keys_nor_prompts_are_in_the_servers_log(served: Served) -> None:
+    text = (served.folder / "server.log").read_text()
+    assert "transect: Vtc decides" in text
+    for key in served.keys.values():
+        assert key not in text
