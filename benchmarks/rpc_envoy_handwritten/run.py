@@ -27,7 +27,7 @@ from transect.rpc import echo
 from transect.rpc.binding import bind
 from transect.rpc.build import RPC_RUNTIME, shared_object
 from transect.rpc.chain import emit_chain, needs_of
-from transect.rpc.deploy import first_state
+from transect.rpc.chain_file import first_state
 from transect.rpc.envoy import Endpoint, Envoy, Module, Settings, bootstrap, build, check, find, start
 from transect.rpc.grpcio.attach import service_of
 

@@ -95,10 +95,16 @@ def bind(
     *,
     methods: Iterable[str] | None = None,
     at: Span = NOWHERE,
+    by_worker: bool = False,
 ) -> Binding | None:
-    """Bind each program to the methods (all, or those named); None when there are errors, which `diagnostics` holds."""
+    """Bind each program to the methods (all, or those named); None when there are errors, which `diagnostics` holds.
+
+    `by_worker`: the carrier may keep a copy of the state for each of its workers, and copies which are summed.
+    """
     covered = _covered(service, methods, diagnostics, at)
-    elements = tuple(_Binder(needs(program), service, diagnostics).element(covered) for program in programs)
+    elements = tuple(
+        _Binder(needs(program), service, diagnostics, by_worker).element(covered) for program in programs
+    )
     return None if diagnostics.failed else Binding(service, covered, elements)
 
 
@@ -128,8 +134,11 @@ def _covered(
 class _Binder:
     """Binds one element."""
 
-    def __init__(self, found: Needs, service: ProtoService, diagnostics: Diagnostics) -> None:
+    def __init__(
+        self, found: Needs, service: ProtoService, diagnostics: Diagnostics, by_worker: bool
+    ) -> None:
         self.needs = found
+        self.by_worker = by_worker
         self.service = service
         self.diagnostics = diagnostics
         self.views: dict[tuple[str, str], BoundView | None] = {}
@@ -361,6 +370,8 @@ class _Binder:
     def _copies(self) -> None:
         """Carriers keep one copy of an element's state for each chain, in memory; what asks for another is refused."""
         for f in self.needs.program.state:
+            if self.by_worker and (f.options.scope == "worker" or f.options.merge == "sum"):
+                continue  # the carrier says itself whether it can
             wish = f"scope={f.options.scope!r}" if f.options.scope != "instance" else ""
             wish = f"sync={str(f.options.sync)!r}" if f.options.sync is not Sync.NONE else wish
             if wish:

@@ -16,6 +16,7 @@ class Can:
     delay: bool = True  # Forward(after=…)
     route: bool = False  # Forward(to=…)
     retry: bool = False  # Retry in finish, of unary methods
+    respond: bool = True  # Respond in request
     client: bool = False
 
 
@@ -37,6 +38,14 @@ def _verdicts(element: BoundElement, carrier: Can, diagnostics: Diagnostics) -> 
                 made.span,
                 label="names a route",
                 help="run this element in Envoy: `transect rpc run`",
+            )
+        if made.name == "Respond" and made.hook == "request" and not carrier.respond:
+            diagnostics.error(
+                "R020",
+                f"{carrier.name} cannot answer a call: `Respond`",
+                made.span,
+                label="a reply of the policy's own",
+                help="run this element in Envoy as native code, or attach it to a channel or server",
             )
         if made.name == "Retry" and not carrier.retry:
             diagnostics.error(

@@ -17,6 +17,7 @@ from transect.core.frontend.constants import literal
 from transect.core.frontend.modules import ClassDef, Module, Modules
 from transect.core.frontend.source import Source, parse, read
 from transect.core.frontend.surface import DURATION_UNITS
+from transect.core.interp import Instance
 from transect.core.ir import FieldKind, Program
 from transect.core.types import (
     ArrayType,
@@ -62,6 +63,23 @@ class ChainFile:
     on_compressed: str
     max_message: int
     span: Span  # of the service's name
+
+
+def first_state(program: Program, values: Mapping[str, object]) -> bytes:
+    """The image of an element's state as it begins: what the policy declares, and what the chain file gives."""
+    instance = Instance(program)
+    for name, value in values.items():
+        match value:
+            case dict():
+                for key, item in value.items():
+                    stored = instance.state[name].put(key, item)
+                    assert stored, f"{program.name}.{name} has no room for {key!r}"
+            case list():
+                for index, item in enumerate(value):
+                    instance.state[name][index] = item
+            case _:
+                instance.state[name] = value
+    return instance.image()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,16 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.unavailable import Unavailable
-from transect.core.interp import Instance
-from transect.core.ir import Program
 from transect.rpc.binding import Binding, bind
-from transect.rpc.can import ENVOY, check
+from transect.rpc.can import ENVOY, Can, check
 from transect.rpc.chain import emit_chain, needs_of
-from transect.rpc.chain_file import ChainFile
+from transect.rpc.chain_file import ChainFile, first_state
 from transect.rpc.envoy import binary
 from transect.rpc.envoy.build import build
 from transect.rpc.envoy.config import Endpoint, Module, Settings, bootstrap
@@ -49,8 +46,13 @@ class Deployed:
         self.stop()
 
 
-def bound(chain: ChainFile, diagnostics: Diagnostics) -> Binding | None:
-    """The chain's elements on the service's descriptors; None when `diagnostics` has errors."""
+def bound(
+    chain: ChainFile, diagnostics: Diagnostics, carrier: Can = ENVOY, *, by_worker: bool = False
+) -> Binding | None:
+    """The chain's elements on the service's descriptors; None when `diagnostics` has errors.
+
+    `by_worker`: as of `bind`.
+    """
     try:
         protos = from_files(chain.protos) if chain.protos else from_reflection(str(chain.upstream))
     except ProtoError as error:
@@ -69,27 +71,17 @@ def bound(chain: ChainFile, diagnostics: Diagnostics) -> Binding | None:
         )
         return None
     programs = [use.program for use in chain.elements]
-    binding = bind(programs, service, diagnostics, methods=chain.methods or None, at=chain.span)
+    binding = bind(
+        programs,
+        service,
+        diagnostics,
+        methods=chain.methods or None,
+        at=chain.span,
+        by_worker=by_worker,
+    )
     if binding is not None:
-        check(binding, ENVOY, diagnostics)
+        check(binding, carrier, diagnostics)
     return None if diagnostics.failed else binding
-
-
-def first_state(program: Program, values: Mapping[str, object]) -> bytes:
-    """The image of an element's state as it begins: what the policy declares, and what the chain file gives."""
-    instance = Instance(program)
-    for name, value in values.items():
-        match value:
-            case dict():
-                for key, item in value.items():
-                    stored = instance.state[name].put(key, item)
-                    assert stored, f"{program.name}.{name} has no room for {key!r}"
-            case list():
-                for index, item in enumerate(value):
-                    instance.state[name][index] = item
-            case _:
-                instance.state[name] = value
-    return instance.image()
 
 
 def deploy(

@@ -19,7 +19,7 @@ from transect.control.server import Server, Taken
 from transect.rpc.chain_file import ChainFile, read_chain
 from transect.rpc.deploy import Deployed, bound, deploy
 from transect.rpc.envoy.host import EnvoyHost
-from transect.rpc.envoy.process import EnvoyFailed
+from transect.rpc.envoy.process import Envoy, EnvoyFailed
 
 Say = Callable[[str], None]
 LOOK_S = 0.2  # how often we see whether Envoy lives
@@ -41,7 +41,7 @@ def run(
 
     Raises Invalid, Unavailable, BuildError, Taken (the name), EnvoyFailed (did not start, or has gone; its log stays).
     """
-    with _stopping() as stop, tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder:
+    with stopping() as stop, tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder:
         read = read_chain(path)
         binding = None if read.chain is None else bound(read.chain, read.diagnostics)
         if read.chain is None or binding is None:
@@ -52,7 +52,7 @@ def run(
                 with Server("rpc", host.name, verbs_of(host), numbered=name is None) as server:
                     host.name = server.name
                     _told(say, running, read.chain, server.name)
-                    _serve(running, stop)
+                    watch(running.envoy, stop)
                     if host.recording is not None:
                         host.record_stop()
         except EnvoyFailed as failed:
@@ -95,15 +95,15 @@ def _told(say: Say, running: Deployed, chain: ChainFile, name: str) -> None:
     say(f"transect rpc status {name} shows it; Ctrl-C stops it")
 
 
-def _serve(running: Deployed, stop: threading.Event) -> None:
+def watch(envoy: Envoy, stop: threading.Event) -> None:
+    """Wait until told to stop; raises EnvoyFailed when Envoy goes before."""
     while not stop.wait(LOOK_S):
-        if not running.envoy.alive:
-            code = running.envoy.stop()
-            raise EnvoyFailed(f"Envoy ended with status {code}", running.envoy.log)
+        if not envoy.alive:
+            raise EnvoyFailed(f"Envoy ended with status {envoy.stop()}", envoy.log)
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
+def stopping() -> Iterator[threading.Event]:
     """An event which SIGINT and SIGTERM set; their former handlers come back in the end."""
     stop = threading.Event()
     before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}

@@ -17,7 +17,7 @@ from transect.replay.log import Header
 from transect.rpc import echo
 from transect.rpc import record as rpc_record
 from transect.rpc.binding import bind
-from transect.rpc.deploy import first_state
+from transect.rpc.chain_file import first_state
 from transect.rpc.grpcio.attach import service_of
 from transect.rpc.python_chain import Interpreted, PythonChain
 from transect.rpc.record import HOOKS

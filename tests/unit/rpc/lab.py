@@ -17,7 +17,7 @@ from transect.core.ir import Program
 from transect.emit.py.build import build as build_class
 from transect.rpc import echo
 from transect.rpc.binding import bind
-from transect.rpc.deploy import first_state
+from transect.rpc.chain_file import first_state
 from transect.rpc.grpcio.attach import service_of
 from transect.rpc.python_chain import ChainEnding, ChainVerdict, Emitted, Interpreted, PythonChain
 from transect.rpc.views import PlainHeaders

@@ -4,13 +4,21 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from transect.cli.exits import Exit
+from transect.cli.failure import usage
 from transect.cli.progress import working
+
+
+class Carrier(StrEnum):
+    NATIVE = "native"
+    WASM = "wasm"
 
 
 def run(
@@ -36,18 +44,36 @@ def run(
             "--workers", metavar="N", min=1, show_default=False, help="Envoy's threads; else one a core."
         ),
     ] = None,
+    carrier: Annotated[
+        Carrier, typer.Option("--carrier", help="A module of native code, or a WASM plugin.")
+    ] = Carrier.NATIVE,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            metavar="LOG",
+            show_default=False,
+            help="With wasm: write every handler call into this log at the end.",
+        ),
+    ] = None,
 ) -> int:
     """Put a chain of elements in front of a service, in a stock Envoy, until Ctrl-C.
 
     The file is parsed, never imported. The chain is compiled to a native module and checked against the very Envoy that
-    is to load it before anything starts.
+    is to load it before anything starts; or, with --carrier wasm, to a plugin of any proxy-wasm host.
     """
     from transect.control.server import Taken
     from transect.rpc.build import BuildError
     from transect.rpc.envoy.process import EnvoyFailed
     from transect.rpc.run import Invalid
-    from transect.rpc.run import run as serve
+    from transect.rpc.run import run as native
+    from transect.rpc.wasm.run import run_plugin
 
+    if record is not None and carrier is not Carrier.WASM:
+        return usage(
+            "`--record` is for `--carrier wasm`", "native code records while it runs: `transect rpc record`"
+        )
+    serve = partial(run_plugin, record=record) if carrier is Carrier.WASM else native
     try:
         with working("compiling the chain and starting Envoy") as ready:
 
@@ -59,7 +85,7 @@ def run(
     except Invalid as wrong:
         print(wrong)
         return Exit.NO
-    except (EnvoyFailed, BuildError, Taken) as wrong:
+    except (EnvoyFailed, BuildError, Taken, FileExistsError) as wrong:
         print(f"transect: {wrong}", file=sys.stderr)
         return Exit.UNAVAILABLE
     return Exit.DONE

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect rpc run --carrier wasm`: a chain in force as a plugin, until it is told to stop or Envoy goes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from transect.base.render import render_text
+from transect.control.host import verbs_of
+from transect.control.server import Server
+from transect.rpc.chain_file import ChainFile, Read, read_chain
+from transect.rpc.deploy import bound
+from transect.rpc.envoy.process import EnvoyFailed
+from transect.rpc.run import Invalid, Say, kept_log, stopping, watch
+from transect.rpc.wasm.can import WASM, check_copies, workers_for
+from transect.rpc.wasm.deploy import DeployedPlugin, deploy_plugin
+from transect.rpc.wasm.host import PluginHost
+from transect.rpc.wasm.recording import write_log
+
+
+def run_plugin(
+    path: Path,
+    *,
+    envoy: str | None = None,
+    name: str | None = None,
+    workers: int | None = None,
+    record: Path | None = None,
+    say: Say = print,
+) -> None:
+    """Serve until SIGINT or SIGTERM.  `record`: write every handler call into a new log there, at the end.
+
+    Raises Invalid, Unavailable, BuildError, Taken (the name), EnvoyFailed (did not start, or has gone; its log stays),
+    FileExistsError (the log).
+    """
+    if record is not None and record.exists():
+        raise FileExistsError(f"{record} is there already")
+    read = read_chain(path)
+    binding = None if read.chain is None else bound(read.chain, read.diagnostics, WASM, by_worker=True)
+    if binding is not None:
+        workers = workers_for(binding, workers)
+        check_copies(binding, workers, read.diagnostics)
+    if read.chain is None or binding is None or read.diagnostics.failed:
+        raise Invalid(render_text(read.diagnostics, read.sources))
+    with stopping() as stop, tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder:
+        given = {"envoy": envoy, "workers": workers, "record": record is not None}
+        try:
+            with deploy_plugin(read.chain, binding, Path(folder), **given) as running:  # type: ignore[arg-type]
+                host = PluginHost(name or path.stem, running, _about(running, read.chain), str(record or ""))
+                with Server("rpc", host.name, verbs_of(host), numbered=name is None) as server:
+                    host.name = server.name
+                    _told(say, running, read.chain, server.name, workers)
+                    watch(running.envoy, stop)
+                    if record is not None:
+                        _write(record, host.name, running, read)
+        except EnvoyFailed as failed:
+            raise EnvoyFailed(failed.why, kept_log(failed.log, Path.cwd())) from failed
+
+
+def _write(path: Path, name: str, running: DeployedPlugin, read: Read) -> None:
+    write_log(path, name, running.binding, running.starts, running.told, read.sources)
+
+
+def _about(running: DeployedPlugin, chain: ChainFile) -> dict[str, str]:
+    return {
+        "carrier": f"WASM in Envoy {running.binary.version}",
+        "listen": str(running.envoy.address),
+        "upstream": str(chain.upstream),
+        "service": chain.service,
+    }
+
+
+def _told(say: Say, running: DeployedPlugin, chain: ChainFile, name: str, workers: int | None) -> None:
+    elements = " → ".join(use.program.name for use in chain.elements)
+    how = "1 worker: it has state" if workers == 1 else f"{workers or 'a worker for each core'}"
+    say(
+        f"{chain.service}: {running.envoy.address} → {elements} → {chain.upstream}   "
+        f"(WASM in Envoy {running.binary.version}; {how})"
+    )
+    say(f"transect rpc status {name} shows it; Ctrl-C stops it")
