@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loops that are not unrolled: their results are unknown functions of everything that they read.
+
+That is exact as far as it goes: a loop is a function of what it reads, so a proof for every such function holds for
+it.  What cannot be said so (a loop that returns from within, or that writes tables) raises `Unsupported`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transect.analysis.state import Held, Path, Said, Table, unknown
+from transect.analysis.terms import TRUE, Sort, Term, function, var
+from transect.analysis.values import Many, Unsupported, Value, View, leaves
+from transect.core import ir
+from transect.core.effects import Effects, Facts, bindings, nodes
+from transect.core.ir import FieldKind
+from transect.core.types import SetType
+
+if TYPE_CHECKING:
+    from transect.analysis.evaluate import End, Evaluator
+    from transect.analysis.expressions import Expressions
+
+
+def summarised_value(evaluator: Expressions, e: ir.Reduce | ir.MakeSet, path: Path) -> Value:
+    """A reduction as an unknown function."""
+    touched = Facts(evaluator.program).of(e)
+    if not touched.reads_only or touched.random or touched.outside_reads or touched.reports:
+        raise Unsupported("a long reduction that does more than compute")
+    if isinstance(e.type, SetType):
+        raise Unsupported("a set that is not unrolled")
+    inputs = _inputs(evaluator, e, touched, path)
+    return unknown(_name(evaluator, e), e.type, evaluator.world.assume, inputs)
+
+
+def summarised_loop(evaluator: Evaluator, s: ir.For, path: Path) -> list[End]:
+    """A loop as unknown functions for each local and field that it writes."""
+    from transect.analysis.evaluate import End, Way
+
+    touched = Facts(evaluator.program).of((s,))
+    if any(isinstance(node, ir.Return) for node in nodes((s,))):
+        raise Unsupported("a long loop that returns")
+    if touched.view_writes or touched.outside_writes or touched.outside_reads:
+        raise Unsupported("a long loop that writes outside data")
+    inputs = _inputs(evaluator, s, touched, path)
+    name = _name(evaluator, s)
+    for field in sorted(touched.written_fields):
+        _havoc_field(evaluator, field, name, inputs, path)
+    types = {
+        local: t for f in (*evaluator.program.handlers, *evaluator.program.functions) for local, t in f.locals
+    }
+    for local in bindings((s,)):
+        if local in path.frame:
+            path.frame[local] = unknown(f"{name} {local}", types[local], evaluator.world.assume, inputs)
+    if touched.reports:
+        path.said = (*path.said, Said(TRUE, name, inputs))
+    if touched.random:
+        path.draws = function(f"{name} draws", Sort.INT, inputs)
+    return [End(Way.ON, TRUE, path)]
+
+
+def _havoc_field(evaluator: Evaluator, field: str, name: str, inputs: tuple[Term, ...], path: Path) -> None:
+    declared = evaluator.fields[field]
+    if isinstance(path.fields.get(field), Table):
+        raise Unsupported("a long loop that writes a table")
+    value = unknown(f"{name} {field}", declared.type, evaluator.world.assume, inputs)
+    path.overflow[field] = function(f"{name} {field}!", Sort.INT, (*inputs, path.overflow[field]))
+    if declared.kind is FieldKind.LOCAL:
+        path.locals[field] = value
+    else:
+        path.fields[field] = value
+
+
+def _name(evaluator: Expressions, node: ir.Expr | ir.Stmt) -> str:
+    """One for each place of a program."""
+    return f"{evaluator.program.name} {evaluator.program.source_hash[:8]} {node.span.line}:{node.span.column}"
+
+
+def _inputs(evaluator: Expressions, part: ir.Expr | ir.For, touched: Effects, path: Path) -> tuple[Term, ...]:
+    """Everything that may take part in what the loop comes to, in one order."""
+    terms: list[Term] = []
+    for field in sorted(touched.read_fields | touched.written_fields):
+        held: Held = path.locals[field] if field in path.locals else path.fields[field]
+        terms += _held(held)
+    read = {
+        node.name
+        for node in nodes(part if not isinstance(part, ir.For) else (part,))
+        if isinstance(node, ir.Local)
+    }
+    for name in sorted(read & path.frame.keys()):
+        if not isinstance(path.frame[name], View):
+            terms += _held(path.frame[name])
+    if touched.view_reads:
+        terms.append(var(evaluator.world.tape, Sort.OPAQUE))
+        for place in sorted(path.outside):
+            terms += [var(place, Sort.OPAQUE), *_held(path.outside[place])]
+    if touched.clock or touched.random:
+        terms += [var(evaluator.world.tape, Sort.OPAQUE), evaluator.world.now(), path.draws]
+    return tuple(terms)
+
+
+def _held(held: Held) -> list[Term]:
+    match held:
+        case Table(writes=writes):
+            found = [var(f"{held.name} whole", Sort.OPAQUE), held.size, held.overflow, held.order]
+            for w in writes:
+                value = [] if w.value is None else [t for _, t in leaves(w.value)]
+                found += [w.guard, *(t for _, t in leaves(w.key)), *value]
+            return found
+        case Many(members=members):
+            return [t for guard, value in members for t in (guard, *(x for _, x in leaves(value)))]
+        case View():
+            return [var(held.path, Sort.OPAQUE)]
+        case _:
+            return [term for _, term in leaves(held)]

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outside data and outside facts while a handler is evaluated: what a stratum says about its views and intrinsics.
+
+This base takes every field of a view for an unknown value that keeps what is written to it, every answer from outside
+for an unknown function of the question, and every write to the outside for something said.  A stratum refines it.
+"""
+
+from __future__ import annotations
+
+from transect.analysis import fold
+from transect.analysis.state import Held, Path, Said, Table, unknown
+from transect.analysis.terms import TRUE, Op, Sort, Term, function, integer, number, var
+from transect.analysis.values import Option, Unsupported, Value, View, build, leaves, made
+from transect.core import ir
+from transect.core.ir import Effect
+from transect.core.types import DictType, OptionType, SeqType, Type, ViewType
+
+
+class World:
+    """One per call of a handler.  `tape` names the call: answers of one tape are the same wherever it is used."""
+
+    def __init__(self, tape: str = "tape", assumptions: set[Term] | None = None) -> None:
+        self.tape = tape
+        self.assumptions: set[Term] = set() if assumptions is None else assumptions
+        self.types: dict[str, Type] = {}  # of outside data, by path
+
+    def assume(self, term: Term) -> None:
+        """Inputs are such that this holds."""
+        if term is not TRUE:
+            self.assumptions.add(term)
+
+    # ------------------------------------------------------------ views
+
+    def place(self, view: View, name: str) -> str:
+        """Where a view's field is kept."""
+        return f"{view.path}.{name}"
+
+    def first(self, path: str) -> Held:
+        """What a piece of outside data was when nobody had written it."""
+        t = self.types[path]
+        if isinstance(t, DictType):
+            return Table(path, t.key, t.value)
+        return unknown(path, t, self.assume)
+
+    def read(self, path: Path, view: View, name: str, t: Type) -> Value:
+        """A view's field."""
+        place = self.place(view, name)
+        match t:
+            case ViewType():
+                return View(place)
+            case OptionType(item=ViewType()):
+                self.types[place + "?"] = t
+                return Option(var(f"{place}?", Sort.BOOL), View(place))
+            case SeqType():
+                return var(place, Sort.OPAQUE)
+            case DictType():
+                self.types[place] = t
+                return View(place)
+        self.types[place] = t
+        held = path.outside.get(place)
+        if held is None:
+            held = self.first(place)
+        assert not isinstance(held, Table), f"{place} is one value"
+        return held
+
+    def write(self, path: Path, view: View, name: str, t: Type, value: Value) -> None:
+        """Assign a view's field."""
+        place = self.place(view, name)
+        self.types[place] = t
+        path.outside[place] = made(t, value)
+
+    def map(self, path: Path, view: View) -> Table:
+        """A map of outside data."""
+        held = path.outside.get(view.path)
+        if held is None:
+            held = self.first(view.path)
+        assert isinstance(held, Table), f"{view.path} is a map"
+        return held
+
+    # ------------------------------------------------------------ the tape
+
+    def now(self) -> Term:
+        return var(f"{self.tape} now", Sort.INT)
+
+    def rand(self, path: Path) -> Term:
+        """A draw as a number in [0, 1)."""
+        drawn = function(f"{self.tape} rand", Sort.FLOAT, (self._next(path),))
+        self.assume(fold.negate(fold.float_less(drawn, number(0.0))))
+        self.assume(fold.float_less(drawn, number(1.0)))
+        return drawn
+
+    def rand_below(self, path: Path, n: Term) -> Term:
+        """A draw modulo n; 0 when n ≤ 0."""
+        drawn = function(f"{self.tape} draw", Sort.INT, (self._next(path),))
+        some = fold.arithmetic(Op.MOD_U, drawn, n)
+        self.assume(fold.implies(fold.less(integer(0), n), fold.less(some, n, signed=False)))
+        return fold.ite(fold.less(integer(0), n), some, integer(0))
+
+    def _next(self, path: Path) -> Term:
+        index = path.draws
+        path.draws = fold.arithmetic(Op.ADD, index, integer(1))
+        return index
+
+    # ------------------------------------------------------------ what the stratum's functions do
+
+    def call(self, path: Path, declared: ir.IntrinsicDecl, args: list[Value]) -> Value:
+        """A function of the stratum."""
+        terms = tuple(term for arg in args for term in _terms(arg))
+        match declared.effect:
+            case Effect.PURE:
+                return unknown(declared.name, declared.returns, self.assume, terms)
+            case Effect.CLOCK | Effect.RANDOM | Effect.OUTSIDE_READ:
+                index = self._next(path)
+                name = f"{self.tape} {declared.name}"
+                return unknown(name, declared.returns, self.assume, (index, *terms))
+            case Effect.REPORT | Effect.OUTSIDE_WRITE:
+                self.say(path, declared.name, terms)
+                return build(declared.returns, lambda place, t, sort: var(f"{self.tape}{place}", sort))
+
+    def say(self, path: Path, name: str, terms: tuple[Term, ...]) -> None:
+        path.said = (*path.said, Said(TRUE, name, terms))
+
+
+def _terms(value: Value) -> list[Term]:
+    if isinstance(value, View):
+        return [var(value.path, Sort.OPAQUE)]
+    try:
+        return [term for _, term in leaves(value)]
+    except Unsupported as why:
+        raise Unsupported("a function of outside data or of a set") from why

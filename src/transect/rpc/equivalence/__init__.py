@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether two arrangements of a chain mean the same, for arbitrary streams of RPCs: `docs/equivalence.md`.
+
+| module     | is for                                                                        |
+|------------|-------------------------------------------------------------------------------|
+| `levels`   | identical, service, loose; which state of an element counts at each           |
+| `world`    | what views read: messages, metadata, what earlier hooks kept                  |
+| `passes`   | messages through neighbouring elements, symbolically                          |
+| `compare`  | what is put out, and the relation that must hold again                        |
+| `pairs`    | the obligations of two neighbours that change places, and the answer          |
+| `explore`  | the search for a stream which shows a difference; `plain`, `samples` help it  |
+| `concrete` | a solver's model as such a stream                                             |
+| `simulate` | streams on the reference interpreter; `service` makes a service for them      |
+| `streams`  | a stream and what came of it, as data and as a table                          |
+"""
+
+from transect.rpc.equivalence.levels import LEVELS, Level
+from transect.rpc.equivalence.pairs import Judgement, Pair, Settings, Verdict, decide, recheck
+from transect.rpc.equivalence.streams import Stream, Witness
+
+__all__ = [
+    "LEVELS",
+    "Judgement",
+    "Level",
+    "Pair",
+    "Settings",
+    "Stream",
+    "Verdict",
+    "Witness",
+    "decide",
+    "recheck",
+]

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks for a short stream that two orders do not treat alike: asked of the solver, seen on the interpreter.
+
+A stream starts in any state with no RPC in flight.  What the solver finds is only believed when both orders have run
+it on the interpreter and came to something different.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from transect.analysis import fold
+from transect.analysis.solve import Answer, Model, Question
+from transect.analysis.terms import FALSE, TRUE, Term, text, var
+from transect.analysis.terms import Sort as TermSort
+from transect.analysis.values import Unsupported
+from transect.rpc.equivalence import plain
+from transect.rpc.equivalence.compare import Comparer
+from transect.rpc.equivalence.concrete import Reading
+from transect.rpc.equivalence.levels import Level
+from transect.rpc.equivalence.passes import Chain, Kind, Outcome, Side
+from transect.rpc.equivalence.service import PATH, Clash
+from transect.rpc.equivalence.simulate import Arranged, Trial, differs
+from transect.rpc.equivalence.streams import Run, Step, Stream, Witness
+
+BUDGET = 8.0  # seconds for one search
+Steps = tuple[tuple[str, Step], ...]
+
+_R1, _S1, _F1 = ("r1", Step.REQUEST), ("r1", Step.RESPONSE), ("r1", Step.FINISH)
+_R2, _S2 = ("r2", Step.REQUEST), ("r2", Step.RESPONSE)
+_R3 = ("r3", Step.REQUEST)
+STREAMS: Sequence[Steps] = (
+    (_R1,),
+    (_R1, _R2),
+    (_R1, _S1),
+    (_R1, _F1),
+    (_R1, _F1, _R2),
+    (_R1, _S1, _R2),
+    (_R1, _S1, _F1, _R2),
+    (_R1, _S1, _R2, _S2),
+    (_R1, _R1),
+    (_R1, _R1, _R2),
+    (_R1, _R2, _R3),
+    (_R1, _R2, _S2, _R3),
+)
+"""From the shortest; `_R1, _R1`: a second message of the same RPC."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A stream so far, along one combination of outcomes."""
+
+    guard: Term
+    sides: tuple[Side, Side]
+    live: dict[str, tuple[Outcome, Outcome]]  # RPCs that are under way on both sides
+    differ: Term  # something was put out that differs
+
+
+def witness(
+    chain: Chain, orders: Sequence[tuple[str, ...]], comparer: Comparer, limit: float
+) -> Witness | None:
+    """A stream for which the orders differ at the comparer's level; None when none was found."""
+    try:
+        trial = Trial({name: e.program for name, e in chain.elements.items()})
+    except Clash:
+        return None
+    asked = Explorer(chain, orders, comparer)
+    began = time.perf_counter()
+    for steps in STREAMS:
+        if not asked.sensible(steps):
+            continue
+        if time.perf_counter() - began > BUDGET:
+            return None
+        try:
+            goal = asked.difference(steps)
+        except Unsupported:
+            continue
+        if goal is FALSE:
+            continue
+        shown = _asked(trial, asked, steps, goal, comparer, limit)
+        if shown is not None:
+            return shown
+    return None
+
+
+def _asked(
+    trial: Trial, asked: Explorer, steps: Steps, goal: Term, comparer: Comparer, limit: float
+) -> Witness | None:
+    """Ask for a model, from the plainest to any, at last exactly; the first that shows a difference when it is run."""
+    must = [goal, *asked.conditions(steps)]
+    elements = tuple(asked.chain.elements.values())
+    whole = [goal, *asked.chain.assumptions]
+    impossible = False  # there was a model, but it showed nothing
+    small = plain.conditions(elements, whole, params=True)
+    any_params = plain.conditions(elements, whole, params=False)
+    for exact, texts, wanted in (
+        (False, False, small),
+        (True, False, small),
+        (False, False, any_params),
+        (True, False, any_params),
+        (False, False, []),
+        (True, True, small),
+    ):
+        if exact and not impossible:
+            continue
+        parts = [*must, *wanted]
+        question = Question(parts, asked.chain.assumptions, exact=exact, texts=texts, limit=limit)
+        found = question.ask()
+        if found.answer is Answer.NEVER and not wanted:
+            return None
+        if found.model is not None:
+            shown = _replayed(trial, asked, steps, goal, found.model, comparer)
+            if shown is not None:
+                return shown
+            impossible = True
+    return None
+
+
+def _replayed(
+    trial: Trial, asked: Explorer, steps: Steps, goal: Term, model: Model, comparer: Comparer
+) -> Witness | None:
+    reading = Reading(asked.chain, trial, model, (goal, *asked.chain.assumptions))
+    stream = reading.stream(steps)
+    runs = [trial.run(stream, Arranged(" → ".join(order), server=order)) for order in asked.orders]
+    a, b = (observed(run, comparer) for run in runs)
+    if not differs(a, b, state=comparer.level is Level.IDENTICAL):
+        return None
+    return Witness(stream, (runs[0], runs[1]), why_different(stream, runs[0], runs[1], a, b))
+
+
+def observed(run: Run, comparer: Comparer) -> Run:
+    """The run as the level sees it: at `loose`, only what the service receives."""
+    if comparer.watched:
+        return run
+    seen = [replace(s, what=s.what if s.what.startswith("forwarded") else "not forwarded") for s in run.seen]
+    return replace(run, seen=seen)
+
+
+def why_different(stream: Stream, a: Run, b: Run, seen_a: Run, seen_b: Run) -> str:
+    """One line: the first event whose outcome differs, else whose state does."""
+    pairs = zip(stream.events, seen_a.seen, seen_b.seen, a.seen, b.seen, strict=True)
+    for event, x, y, shown_x, shown_y in pairs:
+        if x != y:
+            what = (
+                f"{event.rpc}'s {event.step} is {shown_x.what} in {a.title}, and {shown_y.what} in {b.title}"
+            )
+            return what
+    names = [name for name in a.state if a.state[name] != b.state[name]]
+    return f"afterwards {', '.join(names)} {'holds' if len(names) == 1 else 'hold'} something different"
+
+
+class Explorer:
+    """Streams through two orders, symbolically."""
+
+    def __init__(self, chain: Chain, orders: Sequence[tuple[str, ...]], comparer: Comparer) -> None:
+        self.chain = chain
+        self.orders = orders
+        self.comparer = comparer
+        self.start = (chain.start(orders[0]), chain.start(orders[1]))
+        self._known: dict[Steps, list[Branch]] = {}
+
+    def sensible(self, steps: Steps) -> bool:
+        """Whether some element does something at each kind of step (a request always does)."""
+        hooks = frozenset().union(*(e.hooks for e in self.chain.elements.values()))
+        return all(step is Step.REQUEST or step.value in hooks for _, step in steps)
+
+    def conditions(self, steps: Steps) -> Iterable[Term]:
+        """What a stream that is to be run must keep to: there is one method."""
+        path = text(PATH.encode())
+        for rpc in dict.fromkeys(rpc for rpc, _ in steps):
+            yield fold.equal(var(f"{rpc} method", TermSort.TEXT), path)
+
+    def difference(self, steps: Steps) -> Term:
+        """Whether something differs along the stream (at `identical`: or in the state at its end)."""
+        return fold.either(*(fold.both(b.guard, self._differs(b)) for b in self.branches(steps)))
+
+    def branches(self, steps: Steps) -> list[Branch]:
+        """Where the stream may lead; streams share how they begin."""
+        if not steps:
+            return [Branch(TRUE, self.start, {}, FALSE)]
+        if steps not in self._known:
+            rpc, step = steps[-1]
+            number = steps.count(steps[-1])
+            call = rpc if number == 1 else f"{rpc} {number}"
+            self._known[steps] = [
+                after for branch in self.branches(steps[:-1]) for after in self.step(branch, rpc, step, call)
+            ]
+        return self._known[steps]
+
+    def _differs(self, branch: Branch) -> Term:
+        if self.comparer.level is not Level.IDENTICAL:
+            return branch.differ
+        return fold.either(branch.differ, fold.negate(self.comparer.states(*branch.sides)))
+
+    def step(self, branch: Branch, rpc: str, step: Step, call: str) -> list[Branch]:
+        match step:
+            case Step.REQUEST:
+                return self._request(branch, rpc, call)
+            case Step.RESPONSE:
+                return self._response(branch, rpc, call)
+            case Step.FINISH:
+                return [self._finish(branch, rpc, call)]
+
+    def _request(self, branch: Branch, rpc: str, call: str) -> list[Branch]:
+        if rpc not in branch.live and rpc != call:
+            return [branch]
+        passing = self.chain.message(call)
+        passing = replace(passing, rpc=rpc)
+        if rpc in branch.live:
+            before = [outcome.passing.headers for outcome in branch.live[rpc]]
+            given = [replace(passing, headers=headers) for headers in before]
+        else:
+            given = [passing, passing]
+        found = [
+            self.chain.request(side, message, call) for side, message in zip(branch.sides, given, strict=True)
+        ]
+        return list(self._combined(branch, rpc, found[0], found[1], reply=False))
+
+    def _response(self, branch: Branch, rpc: str, call: str) -> list[Branch]:
+        if rpc not in branch.live:
+            return [branch]
+        found = []
+        for side, outcome in zip(branch.sides, branch.live[rpc], strict=True):
+            passing = replace(self.chain.message(rpc), headers=outcome.passing.headers)
+            found.append(self.chain.response(side, passing, call))
+        return list(self._combined(branch, rpc, found[0], found[1], reply=True))
+
+    def _combined(
+        self, branch: Branch, rpc: str, a: list[Outcome], b: list[Outcome], *, reply: bool
+    ) -> Iterable[Branch]:
+        for x in a:
+            for y in b:
+                guard = fold.both(branch.guard, x.guard, y.guard)
+                if guard is FALSE:
+                    continue
+                differ = fold.either(branch.differ, fold.negate(self.comparer.outputs(x, y, reply=reply)))
+                on = x.kind is Kind.FORWARD and y.kind is Kind.FORWARD
+                live = {**branch.live, rpc: (x, y)}
+                if not on:
+                    del live[rpc]
+                yield Branch(guard, (x.side, y.side), live, differ)
+
+    def _finish(self, branch: Branch, rpc: str, call: str) -> Branch:
+        passing = self.chain.message(rpc)
+        a, b = (self.chain.finish(side, passing, call) for side in branch.sides)
+        differ = fold.either(branch.differ, fold.negate(self.comparer.retries(a, b)))
+        live = {key: value for key, value in branch.live.items() if key != rpc}
+        return Branch(branch.guard, (a.side, b.side), live, differ)

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether two neighbouring elements may change places: proved, refused with a counter-example, or unknown.
+
+The obligation is a simulation: from any common state, with any RPC in flight, each pass through the two elements puts
+out the same in both orders and leaves the same state that counts (`docs/equivalence.md` has the argument).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from transect.analysis import fold
+from transect.analysis.solve import LIMIT, Answer, Found, Question
+from transect.analysis.terms import FALSE, TRUE, Term, unfolded
+from transect.analysis.values import Unsupported
+from transect.core.ir import FieldKind, Program
+from transect.core.types import Sync
+from transect.rpc.equivalence import plain
+from transect.rpc.equivalence.compare import Comparer
+from transect.rpc.equivalence.levels import LEVELS, Element, Level
+from transect.rpc.equivalence.passes import Chain, Side
+from transect.rpc.equivalence.streams import Witness
+
+
+class Verdict(StrEnum):
+    PROVED = "proved"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The answer at one level."""
+
+    level: Level
+    verdict: Verdict
+    why: str
+    witness: Witness | None = None
+
+    @property
+    def holds(self) -> bool:
+        return self.verdict is Verdict.PROVED
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two elements, and whether they may change places, level by level."""
+
+    first: Program
+    second: Program
+    levels: Mapping[Level, Judgement]
+    seconds: float = field(default=0.0, compare=False)
+
+    def at(self, level: Level) -> Judgement:
+        return self.levels[level]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is asked."""
+
+    limit: float = LIMIT  # seconds for one question to the solver
+    streaming: bool = True  # several messages of one RPC, too
+    watched: bool = False  # at `loose`, another element of the chain acts on what callers receive
+    witnesses: bool = True  # look for counter-examples
+
+
+def decide(
+    first: Program,
+    second: Program,
+    levels: Iterable[Level] = LEVELS,
+    settings: Settings | None = None,
+) -> Pair:
+    """Whether two neighbours may change places, at each of the levels."""
+    asked = _Pair(first, second, settings or Settings())
+    start = time.perf_counter()
+    wanted = [level for level in LEVELS if level in set(levels)]
+    found: dict[Level, Judgement] = {}
+    for level in wanted:
+        below = next((j for j in found.values() if j.verdict is Verdict.REFUSED and j.witness), None)
+        found[level] = asked.inherited(level, below) if below else asked.judge(level)
+    return Pair(first, second, found, time.perf_counter() - start)
+
+
+Obligation = Callable[[Comparer], Term]
+
+
+class _Pair:
+    def __init__(self, first: Program, second: Program, settings: Settings) -> None:
+        self.settings = settings
+        self.elements = named(first, second)
+        self.chain = Chain(self.elements)
+        self.names = tuple(e.name for e in self.elements)
+        self.orders = (self.names, self.names[::-1])
+        self._obligations: list[tuple[str, Obligation]] | None = None
+
+    # ------------------------------------------------------------ answers
+
+    def judge(self, level: Level) -> Judgement:
+        if level is Level.IDENTICAL and (eventual := self._eventual()):
+            return Judgement(level, Verdict.REFUSED, eventual)
+        try:
+            return self._judge(level)
+        except Unsupported as why:
+            return Judgement(level, Verdict.UNKNOWN, f"not evaluated: {why}")
+
+    def inherited(self, level: Level, below: Judgement) -> Judgement:
+        """What differs at a weaker level differs here."""
+        return Judgement(level, Verdict.REFUSED, below.why, below.witness)
+
+    def _judge(self, level: Level) -> Judgement:
+        comparer = self.comparer(level)
+        goals = [(name, goal(comparer)) for name, goal in self.obligations()]
+        left = [(name, goal) for name, goal in goals if goal is not TRUE]
+        if not left:
+            return Judgement(level, Verdict.PROVED, "both orders compute the same terms")
+        failed: list[str] = []
+        for name, goal in left:
+            found = self._ask(fold.negate(goal))
+            if found.answer is Answer.UNKNOWN:
+                return Judgement(level, Verdict.UNKNOWN, f"{name}: the solver gave up ({found.why})")
+            if found.answer is Answer.SOMETIMES:
+                failed.append(name)
+        if not failed:
+            return Judgement(level, Verdict.PROVED, "by the solver")
+        return self._refuse(level, failed)
+
+    def _ask(self, question: Term) -> Found:
+        """Of small numbers first: there a difference, if there is one, is found sooner."""
+        small = plain.conditions(self.elements, (question, *self.chain.assumptions), params=True)
+        limit = self.settings.limit
+        first = Question([question, *small], self.chain.assumptions, limit=limit).ask()
+        if first.answer is Answer.SOMETIMES:
+            return first
+        return Question([question], self.chain.assumptions, limit=limit).ask()
+
+    def _refuse(self, level: Level, failed: list[str]) -> Judgement:
+        if not self.settings.witnesses:
+            return Judgement(level, Verdict.REFUSED, failed[0])
+        from transect.rpc.equivalence.explore import witness
+
+        found = witness(self.chain, self.orders, self.comparer(level), self.settings.limit)
+        if found is None:
+            why = f"{failed[0]}: no proof, and no stream that shows a difference"
+            return Judgement(level, Verdict.UNKNOWN, why)
+        return Judgement(level, Verdict.REFUSED, found.why, found)
+
+    def _eventual(self) -> str:
+        for e in self.elements:
+            for f in e.program.state:
+                if f.options.sync is Sync.EVENTUAL:
+                    return f"`{f.name}` of {e.program.name} is eventual: its content depends on when merges arrive"
+        return ""
+
+    # ------------------------------------------------------------ obligations
+
+    def comparer(self, level: Level) -> Comparer:
+        watched = level is not Level.LOOSE or self.settings.watched
+        return Comparer(self.chain, level, watched)
+
+    def obligations(self) -> list[tuple[str, Obligation]]:
+        """What has to hold; the passes are evaluated once for all levels."""
+        if self._obligations is None:
+            self._obligations = list(self._made())
+        return self._obligations
+
+    def _made(self) -> Iterable[tuple[str, Obligation]]:
+        fresh = [self.chain.start(order) for order in self.orders]
+        yield "the first request of an RPC", self._request(fresh)
+        flying = [self.chain.in_flight(side, "r1") for side in fresh]
+        if self.settings.streaming and self._has_locals():
+            yield "a later request of an RPC", self._request(flying)
+        if any("response" in e.hooks for e in self.elements):
+            yield "a reply", self._response(flying)
+        if sum("finish" in e.hooks for e in self.elements) > 1:
+            yield "the end of an RPC", self._finish(flying)
+
+    def _request(self, sides: list[Side]) -> Obligation:
+        passing = self.chain.message("r1")
+        a, b = (self.chain.request(side, passing, "r1") for side in sides)
+        return lambda comparer: comparer.pass_same("r1", a, b)
+
+    def _response(self, sides: list[Side]) -> Obligation:
+        passing = self.chain.message("r1")
+        a, b = (self.chain.response(side, passing, "r1") for side in sides)
+        return lambda comparer: comparer.pass_same("r1", a, b, reply=True)
+
+    def _finish(self, sides: list[Side]) -> Obligation:
+        passing = self.chain.message("r1")
+        a, b = (self.chain.finish(side, passing, "r1") for side in sides)
+        return lambda comparer: comparer.endings_same(a, b)
+
+    def _has_locals(self) -> bool:
+        return any(f.kind is FieldKind.LOCAL for e in self.elements for f in e.program.state)
+
+    # ------------------------------------------------------------ rechecks
+
+    def recheck(self, level: Level) -> Answer:
+        """Ask again for what was proved: terms as they are written, another seed, another tactic."""
+        worst = Answer.NEVER
+        with unfolded():
+            comparer = self.comparer(level)
+            for _, goal in self.obligations():
+                parts = [fold.negate(goal(comparer))]
+                if parts[0] is FALSE:
+                    continue
+                question = Question(
+                    parts, self.chain.assumptions, limit=5 * self.settings.limit, seed=7, tactic="smt"
+                )
+                answer = question.ask().answer
+                worst = worst if answer is Answer.NEVER else answer
+        return worst
+
+
+def named(*programs: Program) -> list[Element]:
+    """The elements, each under a name of its own."""
+    seen: dict[str, int] = {}
+    found = []
+    for program in programs:
+        seen[program.name] = seen.get(program.name, 0) + 1
+        number = seen[program.name]
+        found.append(Element(program.name if number == 1 else f"{program.name}{number}", program))
+    return found
+
+
+def recheck(pair: Pair, level: Level, settings: Settings | None = None) -> Answer:
+    """Whether a proof holds when it is asked in another way; `NEVER` (no difference) is what it should be."""
+    assert pair.at(level).holds, "only what was proved is checked again"
+    with unfolded():
+        again = _Pair(pair.first, pair.second, settings or Settings())
+    return again.recheck(level)

@@ -1,0 +1,461 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Streams through arrangements on the reference interpreter: the same chain, bytes and views as every carrier has.
+
+An arrangement here is a list of elements at the clients' side (an instance for each client) and one at the server's
+(one instance for all).  Both orders of a pair stand at the server's side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from transect.base.diagnostic import Diagnostics
+from transect.core import tables
+from transect.core.interp import Instance
+from transect.core.ir import FieldKind, Program
+from transect.core.types import (
+    ArrayType,
+    BoolType,
+    BytesType,
+    CounterType,
+    EnumType,
+    FloatType,
+    HistogramType,
+    OptionType,
+    StructType,
+    TableType,
+    TextType,
+    TupleType,
+    Type,
+)
+from transect.core.values import normal
+from transect.lang.tape import LiveTape, Tape
+from transect.rpc.binding import Binding, bind
+from transect.rpc.equivalence.service import FILLER, PATH, REPLY, REQUEST, Clash, service_for
+from transect.rpc.equivalence.streams import Content, Event, Facts, Run, Seen, Step, Stream
+from transect.rpc.plan import plans
+from transect.rpc.python_chain import Action, ChainVerdict, Passing, PythonChain, PythonRpc
+from transect.rpc.rewriter import assign, put_varint, rewrite
+from transect.rpc.scanner import Node
+from transect.rpc.views import PlainHeaders
+from transect.rpc.wire import Presence
+
+OK, UNAVAILABLE, CAUSE_REPLY, CAUSE_REJECT, CAUSE_RESET = 0, 14, 0, 1, 4
+
+
+class EventTape:
+    """A tape with the facts of one call; draws beyond them are zeros."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._now = facts.now
+        self._draws = list(facts.draws)
+
+    def now(self) -> int:
+        return self._now
+
+    def draw(self) -> int:
+        return self._draws.pop(0) if self._draws else 0
+
+    def answer(self, intrinsic: str, ask: Any) -> object:
+        return ask()
+
+
+@dataclass
+class _Engine:
+    """An element on the interpreter, whose tape is that of the event at hand."""
+
+    name: str
+    instance: Instance
+    room: _Room
+    said: list[str] = field(default_factory=list)
+
+    def call(self, hook: str, args: Sequence[object], tape: Tape, locals: dict[str, object]) -> Any:
+        facts = self.room.tapes.get(self.name, Facts())
+        functions = {"trace": self.said.append}
+        return self.instance.call(hook, args, tape=EventTape(facts), locals=locals, functions=functions)
+
+    def image(self) -> bytes:
+        return self.instance.image()
+
+    def load(self, image: bytes) -> None:
+        self.instance.load(image)
+
+
+@dataclass
+class _Room:
+    tapes: Mapping[str, Facts] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """Where elements stand, by name."""
+
+    title: str
+    client: tuple[str, ...] = ()
+    server: tuple[str, ...] = ()
+
+
+class Trial:
+    """What a set of elements needs to run: the service and its plans, made once."""
+
+    def __init__(self, programs: Mapping[str, Program]) -> None:
+        """Raises `Clash` when no service fits."""
+        self.programs = programs
+        self.service = service_for(programs.values())
+        self.binding = self._bound(tuple(programs))
+        self.plans = plans(self.binding)
+
+    def _bound(self, names: Sequence[str]) -> Binding:
+        diagnostics = Diagnostics()
+        found = bind([self.programs[n] for n in names], self.service, diagnostics)
+        if found is None:
+            raise Clash(next(iter(diagnostics)).message)
+        return found
+
+    def chain(self, names: Sequence[str], engines: Sequence[_Engine]) -> PythonChain:
+        """A chain of some of the elements; every one of them looks at the same fields as the whole does."""
+        bound = dict(zip(self.programs, self.binding.elements, strict=True))
+        binding = Binding(self.service, self.binding.methods, tuple(bound[n] for n in names))
+        chain = PythonChain(binding, engines)
+        chain.plans = self.plans
+        for runner in chain.runners:
+            runner.plans = self.plans
+        return chain
+
+    # ------------------------------------------------------------ messages
+
+    def encode(self, message: str, fields: Mapping[str, object], size: int = 0) -> bytes:
+        """A message with these fields, and an unknown one that brings it up to a size where that can be."""
+        node = Node(self.plans[message])
+        for name, value in fields.items():
+            slot = node.plan.by_name.get(name)
+            if slot is not None and not slot.hidden and slot.field.presence is not Presence.MAP:
+                assign(node, slot, value)
+        data = rewrite(node)
+        room = size - len(data)
+        return data + filler(room) if room >= 3 else data
+
+    def decode(self, message: str, data: bytes) -> dict[str, object]:
+        """The fields that some element sees."""
+        passing = Passing(self.plans, self.plans[message], data)
+        return {
+            slot.field.name: _shown(passing.node.values[slot.index])
+            for slot in self.plans[message].visible
+            if slot.field.presence is not Presence.EXPLICIT or passing.node.present(slot)
+        }
+
+    # ------------------------------------------------------------ runs
+
+    def run(self, stream: Stream, arranged: Arranged) -> Run:
+        """The stream through an arrangement."""
+        return _Running(self, stream, arranged).run()
+
+
+def filler(room: int) -> bytes:
+    """An unknown field of so many bytes, as far as lengths of varints let it."""
+    head = bytearray()
+    put_varint(head, FILLER << 3 | 2)
+    body = room - len(head) - 1
+    while body > 0:
+        length = bytearray()
+        put_varint(length, body)
+        if len(head) + len(length) + body <= room:
+            return bytes(head + length) + b"x" * body
+        body -= 1
+    return b""
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, Node):
+        return {s.field.name: _shown(value.values[s.index]) for s in value.plan.visible}
+    if isinstance(value, list):
+        return tuple(map(_shown, value))
+    return value
+
+
+class _Running:
+    """One run."""
+
+    def __init__(self, trial: Trial, stream: Stream, arranged: Arranged) -> None:
+        self.trial = trial
+        self.stream = stream
+        self.arranged = arranged
+        self.room = _Room()
+        self.engines: dict[tuple[str, str], _Engine] = {}  # by client ("" at the server) and element
+        self.chains: dict[str, PythonChain] = {}
+        self.rpcs: dict[
+            str, tuple[PythonRpc | None, PythonRpc | None]
+        ] = {}  # at the client's, at the server's
+        self.headers: dict[str, PlainHeaders] = {}
+        self.ended: dict[str, tuple[int, int]] = {}  # code and cause of RPCs that a chain ended
+        self.clients = list(dict.fromkeys(e.client for e in stream.events))
+
+    def run(self) -> Run:
+        seen = [self.event(event) for event in self.stream.events]
+        return Run(self.arranged.title, seen, {n: self.shown(n) for n in self.trial.programs})
+
+    # ------------------------------------------------------------ instances
+
+    def chain(self, client: str) -> PythonChain | None:
+        """The chain of a client; of the server for ""."""
+        names = self.arranged.client if client else self.arranged.server
+        if not names:
+            return None
+        if client not in self.chains:
+            engines = [self.engine(client, name) for name in names]
+            self.chains[client] = self.trial.chain(names, engines)
+        return self.chains[client]
+
+    def engine(self, client: str, name: str) -> _Engine:
+        key = (client, name)
+        if key not in self.engines:
+            program = self.trial.programs[name]
+            instance = instance_of(program, self.stream.state.get(name, {}))
+            self.engines[key] = _Engine(name, instance, self.room)
+        return self.engines[key]
+
+    def shown(self, name: str) -> str:
+        """The state of an element and what it said; of several instances, one after the other."""
+        keys = [(c, name) for c in self.clients] if name in self.arranged.client else [("", name)]
+        return " | ".join(_state(self.engine(*key)) for key in keys)
+
+    # ------------------------------------------------------------ events
+
+    def event(self, event: Event) -> Seen:
+        self.room.tapes = event.tapes
+        match event.step:
+            case Step.REQUEST:
+                return self.request(event)
+            case Step.RESPONSE:
+                return self.response(event)
+            case Step.FINISH:
+                return self.finish(event)
+
+    def _begin(self, event: Event) -> None:
+        if event.rpc in self.rpcs:
+            return
+        headers = PlainHeaders((dict(event.headers), {}, {}))
+        self.headers[event.rpc] = headers
+        begun = [
+            chain.rpc(PATH, event.peer, headers, LiveTape()) if chain else None
+            for chain in (self.chain(event.client), self.chain(""))
+        ]
+        self.rpcs[event.rpc] = (begun[0], begun[1])
+
+    def request(self, event: Event) -> Seen:
+        if event.rpc in self.ended:
+            return Seen("has ended")
+        self._begin(event)
+        data = self.trial.encode(REQUEST, event.fields, event.size)
+        near, far = self.rpcs[event.rpc]
+        total, route = 0, ""
+        for place, rpc in (("client", near), ("server", far)):
+            if place == "server" and event.lost:
+                self._end(event.rpc, UNAVAILABLE, CAUSE_RESET)
+                return Seen("lost in the network")
+            if rpc is None:
+                continue
+            verdict = rpc.request(data)
+            if verdict.action is not Action.FORWARD:
+                return self._stopped(event, verdict, near if place == "server" else None)
+            data = data if verdict.message is None else verdict.message
+            total, route = total + verdict.after, verdict.to or route
+        return Seen(
+            "forwarded" + self._message(REQUEST, data, self.headers[event.rpc].sides[0], total, route)
+        )
+
+    def _stopped(self, event: Event, verdict: ChainVerdict, behind: PythonRpc | None) -> Seen:
+        if verdict.action is Action.REJECT:
+            return self._rejected(event, verdict)
+        data = verdict.text
+        if behind is not None:
+            back = behind.response(data)
+            if back.action is Action.REJECT:
+                return self._rejected(event, back)
+            data = data if back.message is None else back.message
+        self._end(event.rpc, OK, CAUSE_REPLY)
+        return Seen("answered" + self._reply(event, data, verdict.after))
+
+    def _rejected(self, event: Event, verdict: ChainVerdict) -> Seen:
+        self._end(event.rpc, verdict.code, CAUSE_REJECT)
+        return Seen(f"rejected {code_name(verdict.code)}: {verdict.text.decode()}")
+
+    def response(self, event: Event) -> Seen:
+        if event.rpc in self.ended or event.rpc not in self.rpcs:
+            return Seen("has ended")
+        self.headers[event.rpc].sides[1].update(event.headers)
+        data = self.trial.encode(REPLY, event.fields, event.size)
+        total = 0
+        for rpc in reversed(self.rpcs[event.rpc]):
+            if rpc is None:
+                continue
+            verdict = rpc.response(data)
+            if verdict.action is Action.REJECT:
+                return self._rejected(event, verdict)
+            data = data if verdict.message is None else verdict.message
+            total += verdict.after
+        return Seen("delivered" + self._reply(event, data, total))
+
+    def finish(self, event: Event) -> Seen:
+        if event.rpc not in self.rpcs:
+            return Seen("has ended")
+        code, cause = self.ended.get(event.rpc, (event.code, event.cause))
+        said = []
+        for rpc in reversed(self.rpcs.pop(event.rpc)):
+            if rpc is not None:
+                ending = rpc.finish(code, cause, event.elapsed)
+                said += [f"sent again after {ending.after} ns"] if ending.retry else []
+        self.ended.pop(event.rpc, None)
+        return Seen("ended" + "".join(f", {s}" for s in said))
+
+    def _end(self, rpc: str, code: int, cause: int) -> None:
+        self.ended[rpc] = (code, cause)
+
+    def _reply(self, event: Event, data: bytes, delay: int) -> str:
+        _, headers, trailers = self.headers[event.rpc].sides
+        return self._message(REPLY, data, headers | trailers, delay, "")
+
+    def _message(self, name: str, data: bytes, headers: Mapping[str, str], delay: int, route: str) -> str:
+        parts = [f"{k}={v!r}" for k, v in self.trial.decode(name, data).items()]
+        parts += [f"{k}: {v}" for k, v in sorted(headers.items())]
+        parts += [f"after {delay} ns"] if delay else []
+        parts += [f"to {route}"] if route else []
+        return "".join(f" {part}" for part in parts)
+
+
+# ---------------------------------------------------------------- state
+
+
+def instance_of(program: Program, state: Mapping[str, object]) -> Instance:
+    """An instance that begins with this state; what is not given is as declared."""
+    made = Instance(program)
+    for f in program.state:
+        if f.name not in state or f.kind in (FieldKind.LOCAL, FieldKind.GIVEN):
+            continue
+        value, held = state[f.name], made.state[f.name]
+        match held, value:
+            case tables.Table(), Content(entries=entries, filled=filled):
+                assert isinstance(f.type, TableType), "a table"
+                for key, item in entries:
+                    held[key] = item
+                fill(held, f.type, filled)
+                held.overflow = 0
+            case tables.Array(), Content(entries=entries):
+                for index, item in entries:
+                    if isinstance(index, int) and 0 <= index < len(held):
+                        held[index] = item
+            case tables.Counter(), int():
+                held.value = value
+            case tables.Histogram(), _:
+                pass
+            case _:
+                made.state[f.name] = value
+    return made
+
+
+def fill(table: tables.Table, t: TableType, entries: int) -> None:
+    """Put entries in whose keys nobody asks for, until there are so many."""
+    number = 0
+    there = table.entries()
+    missing = min(entries, t.capacity) - len(there)
+    while missing > 0:
+        number += 1
+        missing -= _junk(t.key, number) not in table
+        table[_junk(t.key, number)] = zero_of(t.value)
+
+
+_JUNK = 1 << 40
+
+
+def _junk(t: Type, number: int) -> Any:
+    match t:
+        case TextType():
+            return f"other{number}"
+        case BytesType():
+            return f"other{number}".encode()
+        case TupleType(items=items):
+            return tuple(_junk(item, number) for item in items)
+        case BoolType():
+            return bool(number % 2)
+        case _:
+            return _JUNK + number
+
+
+def is_junk(key: object) -> bool:
+    """Whether `fill` made the key."""
+    match key:
+        case tuple():
+            return all(map(is_junk, key))
+        case str():
+            return key.startswith("other")
+        case bytes():
+            return key.startswith(b"other")
+        case bool():
+            return True
+        case int():
+            return key > _JUNK
+        case _:
+            return False
+
+
+def zero_of(t: Type) -> Any:
+    """A value for an entry of no interest; a tally's is 1, so that it counts."""
+    from transect.core.values import zero
+
+    match t:
+        case StructType() | TupleType() | OptionType() | TextType() | BytesType() | BoolType() | FloatType():
+            return zero(t)
+        case EnumType():
+            return 0
+        case _:
+            return 1
+
+
+def _state(engine: _Engine) -> str:
+    """All that an instance holds, in words."""
+    parts = []
+    for f in engine.instance.program.state:
+        if f.kind in (FieldKind.LOCAL, FieldKind.PARAM, FieldKind.GIVEN):
+            continue
+        parts.append(f"{f.name}={_held(engine.instance.state[f.name], f.type)}")
+    parts += [f"{n} overflows {c}" for n, c in engine.instance.overflows().items() if c]
+    parts += [f"said {s!r}" for s in engine.said]
+    return " ".join(parts) or "nothing"
+
+
+SHOWN = 4  # entries of a table in words
+
+
+def _held(held: Any, t: Type) -> str:
+    match t:
+        case TableType():
+            entries = [(k, v) for k, v in held.entries() if not is_junk(k)]
+            others = len(held.entries()) - len(entries)
+            shown = [f"{k!r}: {v!r}" for k, v in entries]
+            return "{" + ", ".join([*shown, *([f"… {others} others"] if others else [])]) + "}"
+        case ArrayType():
+            return repr(held.values())
+        case CounterType():
+            return str(held.value)
+        case HistogramType():
+            return repr({i: n for i, n in enumerate(held.buckets) if n})
+        case _:
+            return repr(held)
+
+
+def code_name(code: int) -> str:
+    from transect.rpc.hooks import Code
+
+    try:
+        return Code(code).name
+    except ValueError:
+        return str(code)
+
+
+def differs(a: Run, b: Run, *, state: bool) -> bool:
+    """Whether two runs look different; `state`: what elements hold and said at the end counts, too."""
+    if [normal(s.what) for s in a.seen] != [normal(s.what) for s in b.seen]:
+        return True
+    return state and dict(a.state) != dict(b.state)

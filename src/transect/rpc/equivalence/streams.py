@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A short stream of RPCs with a starting state: what a refusal shows, prints, and sends through real carriers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    REQUEST = "request"
+    RESPONSE = "response"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one call of one element is told by its tape."""
+
+    now: int = 0  # ns
+    draws: Sequence[int] = ()  # of 64 bits, then zeros
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happens to one RPC."""
+
+    rpc: str
+    step: Step
+    fields: Mapping[str, object] = field(default_factory=dict)  # of the request or reply message
+    size: int = 0  # bytes that the message has at least
+    headers: Mapping[str, str] = field(default_factory=dict)
+    peer: str = ""
+    code: int = 0  # FINISH
+    cause: int = 0
+    elapsed: int = 0  # ns
+    tapes: Mapping[str, Facts] = field(default_factory=dict)  # by element
+    client: str = "a"  # whose RPC it is
+    lost: bool = False  # REQUEST: it is lost between the client's side and the server's
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a table holds at first: entries in order of insertion, then others up to a number."""
+
+    entries: Sequence[tuple[object, object]]
+    filled: int = 0  # entries altogether
+
+
+@dataclass(frozen=True)
+class Stream:
+    state: Mapping[
+        str, Mapping[str, object]
+    ]  # by element and field; a table has a `Content`; the rest is as declared
+    events: Sequence[Event]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of one event in one arrangement."""
+
+    what: str  # "forwarded user='bob'", "rejected PERMISSION_DENIED: …"
+    by: str = ""  # element
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stream through one arrangement."""
+
+    title: str
+    seen: Sequence[Seen]
+    state: Mapping[str, str]  # by element: its state at the end, as it is shown
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A stream that two arrangements do not treat alike, as seen on the interpreter."""
+
+    stream: Stream
+    runs: tuple[Run, Run]
+    why: str
+
+    def table(self) -> str:
+        """For people: the starting state, then a row for each event with what either arrangement makes of it."""
+        lines = ["starting state:"]
+        for element, fields in self.stream.state.items():
+            lines += [f"  {element}.{name} = {_content(value)}" for name, value in fields.items()]
+        if len(lines) == 1:
+            lines = ["starting state: as declared"]
+        rows = [("event", *(run.title for run in self.runs))]
+        for number, event in enumerate(self.stream.events):
+            rows.append((_event(event), *(run.seen[number].what for run in self.runs)))
+        ends = {name for run in self.runs for name in run.state}
+        for name in sorted(ends):
+            shown = [run.state.get(name, "") for run in self.runs]
+            if shown[0] != shown[1]:
+                rows.append((f"{name} at the end", *shown))
+        return "\n".join([*lines, "", *_aligned(rows), "", self.why])
+
+
+def _content(value: object) -> str:
+    if isinstance(value, Content):
+        shown = [f"{k!r}: {v!r}" for k, v in value.entries]
+        more = value.filled - len(value.entries)
+        return "{" + ", ".join([*shown, *([f"… {more} others"] if more > 0 else [])]) + "}"
+    return repr(value)
+
+
+def _event(event: Event) -> str:
+    said = [f"{event.rpc} {event.step}"]
+    said += [f"{name}={value!r}" for name, value in event.fields.items()]
+    said += [f"{name}: {value}" for name, value in event.headers.items()]
+    if event.peer:
+        said.append(f"from {event.peer}")
+    if event.step is Step.FINISH:
+        said.append(f"code={event.code} cause={event.cause}")
+    for name, facts in event.tapes.items():
+        if facts.now or facts.draws:
+            drawn = "".join(f" rand {(d >> 11) * 2.0**-53:.4g}" for d in facts.draws)
+            said.append(f"({name}: now {facts.now / 1e9:g} s{drawn})")
+    return " ".join(said)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [lines[0], "  ".join("-" * w for w in widths), *lines[1:]]

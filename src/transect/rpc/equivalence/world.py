@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the views of an rpc policy read while it is evaluated: messages on their way, metadata, what earlier hooks kept.
+
+A message is the bytes that came and the fields that were assigned since.  A field which nobody assigned is an unknown
+function of the bytes; the bytes after an assignment are an unknown function of the bytes before and of the fields, so
+a policy that looks at `rpc.body` sees every change of the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from transect.analysis import fold
+from transect.analysis.state import Held, Path, Table, restricted
+from transect.analysis.terms import FALSE, TRUE, Sort, Term, function, var
+from transect.analysis.values import Option, Unsupported, Value, View, build, leaves, same
+from transect.analysis.world import World
+from transect.core import ir
+from transect.core.types import TEXT, DictType, OptionType, SeqType, Type, ViewType
+
+
+@dataclass(frozen=True)
+class Body:
+    """A message."""
+
+    root: str  # whose unknown fields it has: `request`, `reply`
+    base: Term  # the bytes whose fields those are that nobody assigned
+    bytes: Term  # as it is passed on
+    fields: Mapping[str, Held] = field(default_factory=dict)  # what was assigned, by path: `user`
+    types: Mapping[str, Type] = field(default_factory=dict)  # of every field that was met
+
+    def read(self, path: str, t: Type, world: World) -> Held:
+        return self.fields[path] if path in self.fields else self.first(path, t, world)
+
+    def first(self, path: str, t: Type, world: World) -> Held:
+        """A field as it came."""
+        name = f"{self.root}.{path}"
+        if isinstance(t, DictType):
+            return Table(f"{name} of {self.base.serial}", t.key, t.value)
+
+        def leaf(within: str, leaf_type: Type, sort: Sort) -> Term:
+            return restricted(leaf_type, function(name + within, sort, (self.base,)), world.assume)
+
+        return build(t, leaf)
+
+    def same(self, other: Body, world: World) -> Term:
+        """Whether both are the same message, field by field, with the same unknown fields."""
+        parts = [fold.equal(self.base, other.base)]
+        for path in sorted({*self.fields, *other.fields}):
+            t = self.types.get(path) or other.types[path]
+            a, b = self.read(path, t, world), other.read(path, t, world)
+            parts.append(same_held(a, b))
+        return fold.both(*parts)
+
+
+def same_held(a: Held, b: Held) -> Term:
+    if isinstance(a, Table) and isinstance(b, Table):
+        return a.same_entries(b)
+    assert not isinstance(a, Table) and not isinstance(b, Table), "both are tables"
+    return same(a, b)
+
+
+def came(root: str, name: str) -> Body:
+    """Any message."""
+    data = var(f"{name} bytes", Sort.TEXT)
+    return Body(root, data, data)
+
+
+@dataclass
+class Passing:
+    """What passes by an element in one hook."""
+
+    rpc: str  # r1
+    request: Body
+    reply: Body
+    headers: dict[str, Table]  # by side: `request headers`, `reply headers`, `reply trailers`
+
+
+def metadata(rpc: str) -> dict[str, Table]:
+    """Any metadata."""
+    return {
+        side: Table(f"{rpc} {side}", TEXT, TEXT)
+        for side in ("request headers", "reply headers", "reply trailers")
+    }
+
+
+class ChainWorld(World):
+    """One call of one hook."""
+
+    def __init__(self, element: str, hook: str, call: str, passing: Passing, assumptions: set[Term]) -> None:
+        super().__init__(f"{element} {call} {hook}", assumptions)
+        self.hook = hook
+        self.call_name = call
+        self.passing = passing
+        self._fields: dict[str, dict[str, Held]] = {"request": {}, "reply": {}}
+
+    # ------------------------------------------------------------ where fields are
+
+    def place(self, view: View, name: str) -> str:
+        if view.path != "rpc":
+            return f"{view.path}.{name}"
+        match name:
+            case "msg":
+                return "request"
+            case "reply":
+                return "reply"
+            case "headers":
+                return "request headers" if self.hook == "request" else "reply headers"
+            case "trailers":
+                return "reply trailers"
+            case _:
+                return name
+
+    def body_of(self, path: str) -> tuple[Body, str] | None:
+        root, dot, rest = path.partition(".")
+        if dot and root in ("request", "reply"):
+            return (self.passing.request if root == "request" else self.passing.reply), rest
+        return None
+
+    def first(self, path: str) -> Held:
+        if path.endswith("@dirty"):
+            return FALSE
+        if path in self.passing.headers:
+            return self.passing.headers[path]
+        found = self.body_of(path)
+        if found is not None:
+            body, rest = found
+            return body.read(rest, self.types[path], self)
+        return super().first(path)
+
+    # ------------------------------------------------------------ views
+
+    def read(self, path: Path, view: View, name: str, t: Type) -> Value:
+        if view.path == "rpc" and name in ("body", "reply_body"):
+            return (self.passing.request if name == "body" else self.passing.reply).bytes
+        if view.path == "rpc" and name in ("method", "peer"):
+            return var(f"{self.passing.rpc} {name}", Sort.TEXT)
+        if view.path == "outcome":
+            self.types[f"{self.call_name} {name}"] = t
+            return _known(super().first(f"{self.call_name} {name}"))
+        place = self.place(view, name)
+        found = self.body_of(place)
+        if found is None:
+            return super().read(path, view, name, t)
+        body, rest = found
+        match t:
+            case ViewType() | DictType():
+                self.types[place] = t
+                return View(place)
+            case OptionType(item=ViewType()):
+                return Option(function(f"{body.root}.{rest}?", Sort.BOOL, (body.base,)), View(place))
+            case SeqType():
+                return function(f"{body.root}.{rest}", Sort.OPAQUE, (body.base,))
+        self.types[place] = t
+        return _known(path.outside.get(place) or body.read(rest, t, self))
+
+    def write(self, path: Path, view: View, name: str, t: Type, value: Value) -> None:
+        place = self.place(view, name)
+        found = self.body_of(place)
+        if found is None:
+            raise Unsupported(f"`{name}` of {view.path} is assigned")
+        if "." in found[1]:
+            raise Unsupported("a field of a sub-message is assigned")
+        super().write(path, view, name, t, value)
+        path.outside[place.partition(".")[0] + "@dirty"] = TRUE
+
+    def call(self, path: Path, declared: ir.IntrinsicDecl, args: list[Value]) -> Value:
+        match declared.name.rpartition(".")[2], args:
+            case "get", [View(path=side), key] if side in self.passing.headers:
+                return self.map(path, View(side)).option(key, self.assume)
+            case "set", [View(path=side), key, value] if side in self.passing.headers:
+                path.outside[side] = self.map(path, View(side)).put(key, value)[1]
+                return None
+            case "remove", [View(path=side), key] if side in self.passing.headers:
+                path.outside[side] = self.map(path, View(side)).removed(key)
+                return None
+            case _:
+                return super().call(path, declared, args)
+
+    # ------------------------------------------------------------ afterwards
+
+    def passed(self, path: Path) -> Passing:
+        """What goes on after the hook has run."""
+        headers = {side: self._table(path, side) for side in self.passing.headers}
+        return Passing(
+            self.passing.rpc,
+            self._after(path, "request", self.passing.request),
+            self._after(path, "reply", self.passing.reply),
+            headers,
+        )
+
+    def _table(self, path: Path, side: str) -> Table:
+        held = path.outside.get(side) or self.passing.headers[side]
+        assert isinstance(held, Table), f"{side} is a map"
+        return held
+
+    def _after(self, path: Path, root: str, body: Body) -> Body:
+        types = {p.partition(".")[2]: t for p, t in self.types.items() if p.startswith(f"{root}.")}
+        types = {**body.types, **types}
+        dirty = path.outside.get(f"{root}@dirty", FALSE)
+        if dirty is FALSE:
+            return replace(body, types=types)
+        assert isinstance(dirty, Term), "a truth value"
+        mine = {p.partition(".")[2]: v for p, v in path.outside.items() if p.startswith(f"{root}.")}
+        fields = {**body.fields, **mine}
+        terms = [t for name in sorted(fields) for t in _leaves_of(fields[name])]
+        written = function(f"rewritten {' '.join(sorted(fields))}", Sort.TEXT, (body.bytes, *terms))
+        return replace(body, bytes=fold.ite(dirty, written, body.bytes), fields=fields, types=types)
+
+
+def _leaves_of(held: Held) -> list[Term]:
+    if isinstance(held, Table):
+        raise Unsupported("a map field is assigned")
+    return [t for _, t in leaves(held)]
+
+
+def _known(held: Held) -> Value:
+    assert not isinstance(held, Table), "one value"
+    return held

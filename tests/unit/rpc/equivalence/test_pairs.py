@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which neighbours may change places: the cases that are known, each with its reason."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from tests.unit.core.running import compiled
+from transect.analysis.solve import Answer
+from transect.core.frontend import compile_file
+from transect.core.ir import Program
+from transect.examples import __path__ as examples
+from transect.rpc.equivalence import Level, Pair, Verdict, decide, recheck
+
+pytestmark = pytest.mark.needs("z3")
+
+
+@cache
+def example(name: str) -> Program:
+    return compile_file(f"{examples[0]}/{name}.py").programs[0]
+
+
+@cache
+def pair(first: str, second: str) -> Pair:
+    return decide(example(first), example(second))
+
+
+REDACT = """
+class Note(Message):
+    note: str
+
+class Redact(Element):
+    hidden: Map[str, str] = table(64)
+    def request(self, rpc: Rpc[Note]) -> Verdict:
+        rpc.msg.note = self.hidden.get(rpc.msg.note, rpc.msg.note)
+        return Forward()
+"""
+
+
+def test_a_rate_limit_and_an_acl_may_not_change_places() -> None:
+    """Tokens would be spent on, and room be taken by, calls that the access list rejects."""
+    found = pair("rate_limit", "acl")
+    assert {j.verdict for j in found.levels.values()} == {Verdict.REFUSED}
+    assert all(j.witness for j in found.levels.values())
+
+
+def test_fault_injection_and_a_rate_limit_may_not_change_places() -> None:
+    found = pair("fault", "rate_limit")
+    assert {j.verdict for j in found.levels.values()} == {Verdict.REFUSED}
+
+
+def test_a_mutation_of_another_field_and_a_rate_limit_may_change_places() -> None:
+    """What the published system refuses without need."""
+    found = decide(compiled(REDACT), example("rate_limit"))
+    assert {j.verdict for j in found.levels.values()} == {Verdict.PROVED}
+    assert {recheck(found, level) for level in found.levels} == {Answer.NEVER}
+
+
+def test_a_mutation_of_the_key_and_a_rate_limit_may_not() -> None:
+    found = pair("mutation", "rate_limit").at(Level.LOOSE)
+    assert found.verdict is Verdict.REFUSED
+
+
+def test_counts_of_calls_are_telemetry() -> None:
+    found = pair("metrics", "acl")
+    assert found.at(Level.SERVICE).holds
+    refused = found.at(Level.IDENTICAL)
+    assert refused.verdict is Verdict.REFUSED
+    assert "Metrics" in refused.why
+
+
+def test_two_that_reject_change_who_answers() -> None:
+    """A caller sees the other code; what reaches the service is the same."""
+    found = pair("fault", "acl")
+    assert found.at(Level.LOOSE).holds
+    assert found.at(Level.SERVICE).verdict is Verdict.REFUSED
+
+
+def test_a_refusal_is_a_table_with_a_starting_state_and_both_orders() -> None:
+    witness = pair("rate_limit", "acl").at(Level.LOOSE).witness
+    assert witness is not None
+    shown = witness.table()
+    assert "starting state:" in shown
+    assert "RateLimit → Acl" in shown and "Acl → RateLimit" in shown
+    assert "r2 request" in shown
