@@ -13,25 +13,35 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+KIN = 4
+"""Seeds which begin alike: their programs have one state, which C compiles once, and differ in all that they do."""
+
 
 class Choices:
     """Decisions, remembered as they are made."""
 
-    def __init__(self, draw: Callable[[int], int]) -> None:
+    def __init__(self, draw: Callable[[int], int], own: Callable[[int], int] | None = None) -> None:
         self._draw = draw
+        self._own = own or draw
         self.made: list[int] = []
 
     @classmethod
     def of_seed(cls, seed: int) -> Choices:
-        """Random ones, but for the first: it goes through all that there is to choose from as seeds go on."""
-        rng = random.Random(seed)
-        first = [seed]
-        return cls(lambda n: first.pop() % n if first else rng.randrange(n))
+        """Random ones.  Seeds in a row, KIN at a time, choose alike until `parting`; the first choice of all goes
+        through everything that there is to choose from as seeds go on."""
+        kin = random.Random(f"kin of {seed // KIN}")
+        own = random.Random(seed)
+        first = [seed // KIN]
+        return cls(lambda n: first.pop() % n if first else kin.randrange(n), own.randrange)
 
     @classmethod
     def of_sequence(cls, numbers: Sequence[int]) -> Choices:
         rest = iter(numbers)
         return cls(lambda n: next(rest, 0) % n)
+
+    def parting(self) -> None:
+        """What follows is each seed's own."""
+        self._draw = self._own
 
     def below(self, n: int) -> int:
         """A number from 0 to n - 1."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 from tests.fuzz import machines, native
@@ -191,6 +192,7 @@ class Report:
     """What came of a number of programs."""
 
     programs: int = 0
+    texts: set[str] = field(default_factory=set)  # what tells programs apart
     refused: list[str] = field(default_factory=list)
     different: list[tuple[int, str]] = field(default_factory=list)  # seed, implementation
     pairs: set[str] = field(default_factory=set)
@@ -198,6 +200,7 @@ class Report:
 
     def add(self, other: Report) -> None:
         self.programs += other.programs
+        self.texts |= other.texts
         self.refused += other.refused
         self.different += other.different
         self.pairs |= other.pairs
@@ -215,6 +218,7 @@ def compare(seeds: Sequence[int], implementations: dict[str, Machine]) -> Report
             report.refused.append(f"seed {seed}: {refused}")
     for one in cases:
         report.programs += 1
+        report.texts.add(sha256(one.text.encode()).hexdigest())
         report.pairs |= pairs(one.program)
         report.situations |= situations(one)
     for name, machine in implementations.items():

@@ -106,6 +106,7 @@ class Generator(Expressions):
         self.field(declared)  # the first choice of all: seeds in a row have every kind and type of field
         for _ in range(self.c.of((0, 0, 1, 1))):
             self.field(declared)
+        self.c.parting()
         outside: Lines = []
         inside: Lines = []
         for index in range(self.c.of((0, 0, 1, 1))):
@@ -456,7 +457,7 @@ class Generator(Expressions):
             )
         )
         narrow = [] if s.pure else [f for f in self.fields if f.kind == "scalar" and is_narrow(f.type)]
-        if narrow and self.c.chance(30):
+        if narrow and self.c.chance(60):
             f = self.c.of(narrow)
             return self.cases(f"self.{f.name}", f.type, s, fuel)
         subject, lines = self.expr(t, s, fuel), list[str]()
@@ -480,7 +481,7 @@ class Generator(Expressions):
 
     def pattern(self, t: Type, depth: int, none: bool = False) -> tuple[str, tuple[Local, ...]]:
         """A pattern of the type, and what it binds; `none`: the option is certainly present."""
-        if self.c.chance(20):
+        if self.c.chance(20) or (none and t == OptionType(FLOAT)):  # which no constant matches
             name = self.fresh("m")
             return name, (
                 Local(name, loose(t.item if none and isinstance(t, OptionType) else t), fixed=True),

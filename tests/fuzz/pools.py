@@ -366,7 +366,7 @@ def _scalar_value(c: Choices, t: Type) -> str:
 
 
 def _table(c: Choices, name: str, kind: str, value: Type) -> tuple[Field, str]:
-    key = c.of(_KEYS)
+    key = c.of([k for k in _KEYS if k != CLIENT or kind != "ordered"])  # clients have no order
     size = c.of((1, 2, 3, 4))
     options = "".join(_bound(option, t) for option, t in (("key", key), ("value", value)))
     wrapper = {"table": "Map", "lru": "Map", "tally": "Tally", "ordered": "Ordered"}[kind]

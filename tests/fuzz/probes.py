@@ -88,7 +88,8 @@ def fields() -> Iterator[str]:
             if letter in KEYED:
                 yield f"{kind}_k{letter}: {wrapper}[{spelled}, int] = {kind}(2)"
     for kind, wrapper in KINDS.items():
-        yield f"{kind}_kc: {wrapper}[Client, int] = {kind}(2)"
+        if kind != "ordered":  # clients have no order
+            yield f"{kind}_kc: {wrapper}[Client, int] = {kind}(2)"
     yield "o_c: Client | None = None"
     yield "a_o: Array[int | None] = array(2)"
     yield from (

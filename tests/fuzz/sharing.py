@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many programs in one C file, where what several of them declare alike is compiled once.
 
-A type, a function of types alone or a table's instance has the same text in every program that needs it, but for names;
-so declarations are told apart by their text, with the names in it replaced by what those stand for.  What gcc sees is
-what each program would give by itself.
+A type, a table's instance or a whole state with its image has the same text in every program that needs it, but for
+names; so what a name stands for is told apart by its declarations' text, with the names in it replaced by what those
+stand for.  What gcc sees is what each program would give by itself.
 """
 
 from __future__ import annotations
@@ -29,40 +29,68 @@ class Sharing:
     """Puts programs together."""
 
     def __init__(self) -> None:
-        self.text: dict[str, None] = {}  # in order, each once
-        self.known: dict[str, str] = {}  # a declaration's text, its own name left out → its name
-        self.count = 0
+        self.text: list[str] = []
+        self.known: dict[str, str] = {}  # what a name stands for, its own name left out → its name
 
     def add(self, declarations: Iterable[c.Decl], policy: str) -> str:
         """Another program; gives what its policy is called."""
-        names: dict[str, str] = {}
-        for declaration in declarations:
-            self._declare(declaration, names)
-        return names[policy]
+        program = _Sharer(self.known)
+        declared = [(own, d, render("", [d], marks=False)) for d in declarations if (own := _name(d))]
+        for own, d, text in declared:
+            program.declare(own, text, prototype=_is_prototype(d))
+        for own, d, _ in declared:
+            if not _is_prototype(d):  # in the order of definitions, so that what is new comes before its uses
+                program.name_of(own)
+        for own, _, text in declared:
+            name = program.name_of(own)
+            if own in program.new:
+                self.text.append(program.resolved(text, own, name))
+        return program.name_of(policy)
 
-    def _declare(self, declaration: c.Decl, names: dict[str, str]) -> None:
-        own = _name(declaration)
-        text = render("", [declaration], marks=False)
-        if own is None:
-            return  # comments, includes
-        form = NAME.sub(lambda m: "@" if m[0] == own else _resolved(m[0], names), text)
-        if own in names:  # a definition after its prototype, or a macro that adds to another's
-            self._emit(form.replace("@", names[own]))
-            return
-        shareable = isinstance(declaration, c.Struct | c.Macro) or (
-            isinstance(declaration, c.Function) and declaration.prefix == "TS_INLINE"
-        )
-        if shareable and form in self.known:
-            names[own] = self.known[form]
-            return
-        self.count += 1
-        names[own] = f"n{self.count}_{own.removeprefix(PREFIX + '_')}"
-        if shareable:
-            self.known[form] = names[own]
-        self._emit(form.replace("@", names[own]))
 
-    def _emit(self, text: str) -> None:
-        self.text.setdefault(text)
+class _Sharer:
+    """One program on its way into the common file: its names, and which of them stand for something new."""
+
+    def __init__(self, known: dict[str, str]) -> None:
+        self.known = known
+        self.new: set[str] = set()
+        self._texts: dict[str, list[str]] = {}  # of each name: a prototype's only where there is no more
+        self._prototypes: set[str] = set()
+        self._names: dict[str, str] = {}
+
+    def declare(self, own: str, text: str, *, prototype: bool) -> None:
+        if own in self._prototypes:
+            self._prototypes.discard(own)
+            self._texts[own] = []
+        elif prototype:
+            self._prototypes.add(own)
+        self._texts.setdefault(own, []).append(text)
+
+    def name_of(self, own: str) -> str:
+        """What it is called in the common file: the same for all programs that say the same with other names."""
+        if own not in self._names:
+            form = "\n".join(self.resolved(text, own, "@") for text in self._texts[own])
+            if form not in self.known:
+                self.known[form] = f"n{len(self.known)}_{own.removeprefix(PREFIX + '_')}"
+                self.new.add(own)
+            self._names[own] = self.known[form]
+        return self._names[own]
+
+    def resolved(self, text: str, own: str, name: str) -> str:
+        """The text with the names of the common file."""
+        return NAME.sub(lambda m: name if m[0] == own else self._reference(m[0]), text)
+
+    def _reference(self, name: str) -> str:
+        """A name that the program uses: one of its own, or something which a macro makes under such a name."""
+        stem = name
+        while stem not in self._texts:
+            stem, bar, _ = stem.rpartition("_")
+            assert bar, f"{name} is used but not declared"
+        return self.name_of(stem) + name[len(stem) :]
+
+
+def _is_prototype(declaration: c.Decl) -> bool:
+    return isinstance(declaration, c.Function) and declaration.body is None
 
 
 def _name(declaration: c.Decl) -> str | None:
@@ -75,15 +103,6 @@ def _name(declaration: c.Decl) -> str | None:
             return None
         case _:
             raise AssertionError(f"not expected at the top of a file: {declaration}")
-
-
-def _resolved(name: str, names: dict[str, str]) -> str:
-    """A name of the program in the common file: its own, or that of something which a macro makes under a name."""
-    stem = name
-    while stem not in names:
-        stem, bar, _ = stem.rpartition("_")
-        assert bar, f"{name} is used before it is declared"
-    return names[stem] + name[len(stem) :]
 
 
 def _without_loading(declarations: Iterable[c.Decl]) -> Iterable[c.Decl]:

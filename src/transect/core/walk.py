@@ -37,7 +37,11 @@ def children(node: Node) -> list[Node]:
     """The nodes directly below."""
     found: list[Node] = []
     for name in _FIELDS[type(node)]:
-        _collect(getattr(node, name), found)
+        value = getattr(node, name)
+        if type(value) in _FIELDS:  # as most are: every pass comes by here
+            found.append(value)
+        else:
+            _collect(value, found)
     return found
 
 
@@ -47,7 +51,10 @@ def walk(node: Node) -> Iterator[Node]:
     while rest:
         here = rest.pop()
         yield here
-        rest.extend(reversed(children(here)))
+        if _FIELDS[type(here)]:
+            below = children(here)
+            below.reverse()
+            rest += below
 
 
 def _mapped(value: Any, f: Callable[[Any], Any]) -> Any:
