@@ -81,7 +81,7 @@ def test_two_engines_share_the_queue_and_the_work() -> None:
 
 def test_the_peak_of_future_use_is_less_than_the_sum_of_maxima() -> None:
     def job(size: int, output: int) -> Job:
-        return Job(client="a", input=size, output=output, reserved=output)
+        return Job(client="a", input=size, output=output, booked=output)
 
     peak, total = room_of(SMALL.but(reserve=Reserve.PEAK)), room_of(SMALL)
     assert isinstance(peak, Peak) and isinstance(total, Sum)

@@ -31,7 +31,7 @@ def test_the_published_overload_row_is_recomputed() -> None:
 
 
 def test_service_is_spread_evenly_from_the_first_token_to_the_last() -> None:
-    (job,) = read("real_trace").jobs()[:1]
+    (job,) = read("real_trace").jobs(1024)[:1]
     job.first, job.done = 10.0, 20.0
     whole = job.input + 2 * job.output
     assert services([job], 10.0, 15.0)[job.client] == pytest.approx(whole / 2)

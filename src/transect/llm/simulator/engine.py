@@ -94,7 +94,7 @@ class Engine:
         for job in batch:
             job.born = self.steps - job.produced - 1
             job.end = job.born + job.output
-            job.until = job.born + max(job.reserved, job.produced + 1)
+            job.until = job.born + max(job.booked, job.produced + 1)
             job.marked = self.steps - 1
             self.context += job.input + job.produced + 1
             if job.first < 0:

@@ -13,11 +13,12 @@ class Job(Held):
     """Times in seconds since the beginning of the trace; steps are those of its engine."""
 
     arrival: float = 0.0
-    output: int = 1  # tokens that it will produce; only the engine (and an oracle) knows
+    output: int = 1  # tokens that it will produce; no policy sees it
+    booked: int = 1  # output tokens that admission reserves memory for; no policy sees it
     refused: bool = False
     first: float = -1.0  # when its first token came
     done: float = -1.0  # when its last token came
     born: int = 0  # the step at which it would have produced nothing
     end: int = 0  # the step at which it has produced all
-    until: int = 0  # the step at which it would have produced all that is reserved
+    until: int = 0  # the step at which it would have produced all that is booked
     marked: int = 0  # the step up to which its client has been charged

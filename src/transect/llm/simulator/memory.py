@@ -56,7 +56,7 @@ class Peak:
     def take(self, job: Job) -> bool:
         if len(self._left) >= self._model.sequences:
             return False
-        left, size = min(job.produced - job.reserved, -1), job.input + job.produced
+        left, size = min(job.produced - job.booked, -1), job.input + job.produced
         place = bisect_left(self._left, left)
         self._left.insert(place, left)
         self._sizes.insert(place, size)
@@ -91,7 +91,7 @@ class Sum:
         self._count = len(running)
 
     def take(self, job: Job) -> bool:
-        size = job.input + max(job.reserved, job.produced + 1)
+        size = job.input + max(job.booked, job.produced + 1)
         if self._count >= self._model.sequences or self._used + size > self._model.memory:
             return False
         self._used += size

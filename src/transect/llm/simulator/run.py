@@ -27,7 +27,7 @@ class Setting:
     seed: int | None = None  # of the noise on step times; None: without noise
     spread: float = SPREAD
     engines: int = 1
-    reserved: Callable[[Arrival], int] | None = None  # what admission reserves; None: the true output
+    booked: Callable[[Arrival], int] | None = None  # what admission reserves; None: the true output
     hint: Callable[[Arrival], int] | None = None
     watch: Watcher | None = None  # looks at every step
 
@@ -58,7 +58,7 @@ class Direct:
 def simulate(policy: Loaded, trace: Trace, model: Model, setting: Setting | None = None) -> Run:
     """Run the trace.  Raises `BoundBroken` where the setting's watcher enforces."""
     setting = setting or Setting()
-    jobs = trace.jobs(reserved=setting.reserved, hint=setting.hint)
+    jobs = trace.jobs(model.longest_output, booked=setting.booked, hint=setting.hint)
     queues = TenantQueues(chooser_of(policy.make(), policy.program))
     source = cast(Source, queues)  # it hands out what it was given
     made = [

@@ -41,23 +41,29 @@ class Trace:
 
     def jobs(
         self,
+        longest_output: int,
         *,
-        reserved: Callable[[Arrival], int] | None = None,
+        booked: Callable[[Arrival], int] | None = None,
         hint: Callable[[Arrival], int] | None = None,
     ) -> list[Job]:
-        """Fresh requests.  `reserved`: what admission reserves for the output (none given: what it will be, as the
-        published engine does, whose requests ask for just their length); `hint`: the forecast that comes along."""
+        """Fresh requests, all asking for `longest_output` tokens at most.
+
+        `booked`: what admission reserves for the output; none given, what it will be, as in the published engine, whose
+        clients ask for just that length.  A policy does not see it, since it would give the true length away.
+        `hint`: a forecast that comes along.
+        """
         return [
             Job(
                 client=a.client,
                 input=a.input,
-                limit=a.output,
-                reserved=a.output if reserved is None else reserved(a),
+                limit=longest_output,
+                reserved=longest_output,
                 hint=0 if hint is None else hint(a),
                 weight=self.weights.get(a.client, ORDINARY),
                 number=number,
                 arrival=a.at,
                 output=a.output,
+                booked=a.output if booked is None else booked(a),
             )
             for number, a in enumerate(self.arrivals)
         ]
@@ -112,7 +118,7 @@ def traces() -> list[str]:
 
 def published(name: str) -> list[Job]:
     """The requests of a published run, with the times that were measured."""
-    jobs = read(name).jobs()
+    jobs = read(name).jobs(longest_output=1024)
     with (DATA / f"{name}.csv").open(newline="") as file:
         rows: Sequence[Mapping[str, str]] = sorted(csv.DictReader(file), key=lambda r: float(r["arrival_s"]))
     for job, row in zip(jobs, rows, strict=True):
