@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cpu stratum: what its policies import.  What puts them in force is in the modules beside."""
+"""The cpu stratum: what its policies import.  What puts them in force is in the modules beside.
 
-from transect.cpu.hooks import (
-    Fifo,
-    Fifos,
-    Scheduler,
-    Task,
-    Timeline,
-    Timelines,
-    cpus,
-    idle_cpu,
-    preempt,
-    start,
-    start_first,
-    wake_cpu,
-)
+Names are looked up when they are asked for: the loader, which may run in emulation, needs none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transect.cpu.hooks import (
+        Fifo,
+        Fifos,
+        Scheduler,
+        Task,
+        Timeline,
+        Timelines,
+        cpus,
+        idle_cpu,
+        preempt,
+        start,
+        start_first,
+        wake_cpu,
+    )
 
 __all__ = [
     "Fifo",
@@ -30,3 +39,9 @@ __all__ = [
     "start_first",
     "wake_cpu",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("transect.cpu.hooks"), name)

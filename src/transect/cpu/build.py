@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from transect.base.unavailable import Unavailable
 from transect.core import ir
 from transect.core.ir import FieldKind, Program
-from transect.core.schema import Schema, schema
+from transect.core.schema import schema
 from transect.core.types import ArrayType, OptionType, TableType
+from transect.cpu.built import Built, Place
 from transect.cpu.program import PREFIX, emit, ops, queues
 from transect.emit.bpf.values import words
 
@@ -29,47 +28,6 @@ class BuildError(Exception):
     """clang refused what we emitted: our mistake; the text is what it said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a field lies in the words of the state."""
-
-    field: str
-    word: int
-    words: int  # 0: a table, a map of its own
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A scheduler that can be loaded."""
-
-    name: str
-    source: str  # sha256 of its text
-    object: Path
-    schema: Schema
-    places: tuple[Place, ...]
-    start: tuple[int, ...]  # the words of the state at first
-    ops: tuple[str, ...]
-    queues: tuple[tuple[str, str], ...]  # name, kind
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"schema": self.schema.to_json(), "object": self.object.name}
-
-    @staticmethod
-    def read(path: Path) -> Built:
-        """From `NAME.json`, with the object beside it."""
-        data = json.loads(path.read_text())
-        return Built(
-            data["name"],
-            data["source"],
-            path.with_name(data["object"]),
-            Schema.from_json(data["schema"]),
-            tuple(Place(**place) for place in data["places"]),
-            tuple(data["start"]),
-            tuple(data["ops"]),
-            tuple((name, kind) for name, kind in data["queues"]),
-        )
-
-
 def build(program: Program, folder: Path, stem: str = PREFIX) -> Built:
     """Compile into the folder.  Raises `Unavailable` without clang, `BuildError`."""
     emit(program).write(folder)
@@ -79,7 +37,7 @@ def build(program: Program, folder: Path, stem: str = PREFIX) -> Built:
         program.name,
         program.source_hash,
         target,
-        schema(program),
+        schema(program).to_json(),
         places,
         start,
         tuple(ops(program)),

@@ -17,9 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from transect.control.protocol import Refused
-from transect.core.upgrade import Comparison, compare
-from transect.cpu.build import Built
+from transect.cpu.built import Built
 from transect.cpu.libbpf import BpfError, Object
 
 KERNEL = Path("/sys/kernel/sched_ext")
@@ -28,6 +26,15 @@ VERSIONS = 64
 WATCH_S = 2.0  # how long a new version is watched
 PATIENCE_S = 1.0  # the longest that the first of a queue may wait meanwhile
 ZERO = bytes(4)
+
+
+class Kept(Exception):
+    """The new version does not take over; the old one is in force as before."""
+
+    def __init__(self, why: str, hint: str) -> None:
+        super().__init__(why)
+        self.why = why
+        self.hint = hint
 
 
 class Ended(Exception):
@@ -86,7 +93,7 @@ class Force:
         """Load a version, with its queues and programs in place; not yet in force.  Raises `BpfError`."""
         old = self.current
         policy = Object(built.object)
-        shares = old is not None and old.built.schema.hash == built.schema.hash
+        shares = old is not None and old.built.layout == built.layout
         if old is not None and shares:
             for name in self._shared(old.built):
                 policy.share(name, old.object.map(name).fd)
@@ -109,26 +116,25 @@ class Force:
         """Put it in force: one store."""
         self._active.value = version.number
 
-    def upgrade(self, built: Built, *, watch_s: float = WATCH_S) -> Comparison:
-        """Put another version in force, state kept; watch it, and take the old one back when it starves somebody.
+    def upgrade(self, built: Built, *, watch_s: float = WATCH_S) -> dict[str, str]:
+        """Put another version in force, state kept; what became of each field.
 
-        Raises `Refused`, having changed nothing or having returned; `BpfError` when the verifier refuses it.
+        It is watched, and the old one comes back when somebody starves.
+
+        Raises `Kept`, having changed nothing or having returned; `BpfError` when the verifier refuses it.
         """
         old = self.current
         assert old is not None, "an upgrade of nothing"
-        comparison = compare(old.built.schema, built.schema)
-        if comparison.refused:
-            why = "; ".join(f"`{d.field}`: {d.reason}" for d in comparison.refused)
-            raise Refused(f"its state does not go over: {why}", "give it a `migrate`, or another name")
+        fields = compared(old.built, built)
         if lost := [name for name, kind in old.built.queues if (name, kind) not in built.queues]:
             why = f"tasks may wait in the queue `{lost[0]}`, which the new version does not have"
-            raise Refused(why, "keep the queue, and dispatch from it")
+            raise Kept(why, "keep the queue, and dispatch from it")
         new = self.load(built, carried(old, built))
         self.activate(new)
         if watch_s:
             self._watch(old, new, watch_s)
         self._retire(old)
-        return comparison
+        return fields
 
     def _watch(self, old: Version, new: Version, watch_s: float) -> None:
         end = time.monotonic() + watch_s
@@ -139,7 +145,7 @@ class Force:
                 self.activate(old)
                 self._retire(new)
                 why = f"{new.built.name} let the first task of a queue wait {waited:.1f} s; the old version is back"
-                raise Refused(why, "watch it with `transect vm`, or replay a record of it")
+                raise Kept(why, "watch it with `transect vm`, or replay a record of it")
 
     def longest_wait(self) -> float:
         """For how long the first task of any queue has been able to run, in seconds."""
@@ -197,6 +203,20 @@ class Force:
         del self._active
         self._memory.close()
         self._shim.close()
+
+
+def compared(old: Built, new: Built) -> dict[str, str]:
+    """What becomes of each field, by the rules for state across versions.  Raises `Kept`."""
+    if old.layout == new.layout:
+        return {place.field: "keep" for place in new.places}
+    from transect.core.schema import Schema
+    from transect.core.upgrade import compare
+
+    comparison = compare(Schema.from_json(old.schema), Schema.from_json(new.schema))
+    if comparison.refused:
+        why = "; ".join(f"`{d.field}`: {d.reason}" for d in comparison.refused)
+        raise Kept(f"its state does not go over: {why}", "give the field another name")
+    return {d.field: str(d.action) for d in comparison.decisions}
 
 
 def carried(old: Version, built: Built) -> list[int]:

@@ -10,7 +10,8 @@ import pytest
 
 from tests.unit.cpu.policies import SCHEDULERS, example, said, scheduler
 from transect.core.frontend import compile_file
-from transect.cpu.build import Built, build, build_shim, layout
+from transect.cpu.build import build, build_shim, layout
+from transect.cpu.built import Built
 from transect.cpu.program import ops, source
 
 

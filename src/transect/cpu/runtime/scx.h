@@ -139,7 +139,7 @@ TS_INLINE bool ts_steal(u64 queues, s64 cpu)
 	return false;
 }
 
-TS_INLINE s64 ts_first(u64 queue, s64 absent)
+TS_HANDLER s64 ts_first(u64 queue, s64 absent)
 {
 	bpf_rcu_read_lock();
 	struct task_struct *first = scx_bpf_dsq_peek(queue);
@@ -150,19 +150,24 @@ TS_INLINE s64 ts_first(u64 queue, s64 absent)
 
 /* ---------------------------------------------------------------- tasks */
 
-TS_INLINE s64 ts_time(struct task_struct *p) { return p->scx.dsq_vtime; }
-TS_INLINE void ts_set_time(struct task_struct *p, s64 time) { p->scx.dsq_vtime = time; }
-TS_INLINE bool ts_may_run(struct task_struct *p, s64 cpu) { return cpu >= 0 && bpf_cpumask_test_cpu(cpu, p->cpus_ptr); }
-TS_INLINE s64 ts_movable(struct task_struct *p) { return p->nr_cpus_allowed; }
+/* Macros where a field of the kernel is read: clang finds it by name only where lines are kept. */
+#define ts_time(p) ((s64)(p)->scx.dsq_vtime)
+#define ts_set_time(p, time) ((void)((p)->scx.dsq_vtime = (time)))
+#define ts_movable(p) ((s64)(p)->nr_cpus_allowed)
+#define ts_may_run(p, cpu) \
+	({ \
+		s64 at = (cpu); \
+		at >= 0 && at < scx_bpf_nr_cpu_ids() && bpf_cpumask_test_cpu(at, (p)->cpus_ptr); \
+	})
 
 /* Since `mark`, which moves on. */
-TS_INLINE s64 ts_used(s64 *mark, struct task_struct *p)
-{
-	s64 ran = p->se.sum_exec_runtime;
-	s64 used = ran - *mark;
-	*mark = ran;
-	return used;
-}
+#define ts_used(mark, p) \
+	({ \
+		s64 ran = (p)->se.sum_exec_runtime; \
+		s64 used = ran - *(mark); \
+		*(mark) = ran; \
+		used; \
+	})
 
 TS_INLINE void ts_start(struct ts_call *call, struct task_struct *p)
 {
@@ -249,7 +254,7 @@ TS_INLINE void ts_wake_cpu(s64 cpu)
 	}
 
 /* For how long the first of a queue has been able to run, in ticks of 1/HZ s. */
-TS_INLINE s64 ts_wait(u64 queue)
+TS_HANDLER s64 ts_wait(u64 queue)
 {
 	s64 waited = 0;
 	bpf_rcu_read_lock();

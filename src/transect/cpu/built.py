@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A compiled scheduler as its loader sees it.  The loader may run in emulation: no compiler here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a field lies in the words of the state."""
+
+    field: str
+    word: int
+    words: int  # 0: a table, a map of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A scheduler that can be loaded."""
+
+    name: str
+    source: str  # sha256 of its text
+    object: Path
+    schema: dict[str, Any]  # as `core.schema` writes it
+    places: tuple[Place, ...]
+    start: tuple[int, ...]  # the words of the state at first
+    ops: tuple[str, ...]
+    queues: tuple[tuple[str, str], ...]  # name, kind
+
+    @property
+    def layout(self) -> str:
+        """Two versions of the same layout share their state."""
+        hash: str = self.schema["hash"]
+        return hash
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"object": self.object.name}
+
+    @staticmethod
+    def read(path: Path) -> Built:
+        """From `NAME.json`, with the object beside it."""
+        data = json.loads(path.read_text())
+        return Built(
+            data["name"],
+            data["source"],
+            path.with_name(data["object"]),
+            data["schema"],
+            tuple(Place(**place) for place in data["places"]),
+            tuple(data["start"]),
+            tuple(data["ops"]),
+            tuple((name, kind) for name, kind in data["queues"]),
+        )

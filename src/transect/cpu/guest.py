@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Schedulers put in force where this runs, by one request a line: what `run` does in a machine of its own.
+
+    python -m transect.cpu.guest SHIM        requests on stdin, answers on stdout, one JSON text a line
+
+`{"do": "load", "built": "fifo.json"}`, `upgrade` (with `watch_s`), `status`, `longest`, `stop`.  An answer has `kind`:
+`done`, `refused` (why, hint), `broken` (why, log), `ended` (the kernel has taken it out; reason, message, dump).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transect.cpu.built import Built
+from transect.cpu.force import WATCH_S, Ended, Force, Kept, events, state
+from transect.cpu.libbpf import BpfError
+
+Answer = dict[str, Any]
+
+
+def main() -> None:
+    first_of_all()
+    force = None
+    try:
+        force = Force(Path(sys.argv[1]))
+        say({"kind": "done", "value": {"state": state()}})
+        for line in sys.stdin:
+            request = json.loads(line)
+            if request["do"] == "stop":
+                break
+            say(answered(force, request))
+    except BpfError as error:
+        say({"kind": "broken", "why": str(error), "log": error.log})
+    finally:
+        if force is not None:
+            force.close()
+    say({"kind": "done", "value": {"state": state()}})
+
+
+def first_of_all() -> None:
+    """Whoever watches a scheduler must not wait for it: it runs before all tasks that the policy has.
+
+    What it starts is an ordinary task again.
+    """
+    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+
+
+def say(answer: Answer) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+def answered(force: Force, request: Mapping[str, Any]) -> Answer:
+    try:
+        force.check()
+        return {"kind": "done", "value": done(force, request)}
+    except Kept as no:
+        return {"kind": "refused", "why": no.why, "hint": no.hint}
+    except Ended as end:
+        return {"kind": "ended", "reason": end.reason, "message": end.message, "dump": end.dump}
+    except BpfError as error:
+        return {"kind": "broken", "why": str(error), "log": error.log}
+
+
+def done(force: Force, request: Mapping[str, Any]) -> Any:
+    match request["do"]:
+        case "load":
+            force.activate(force.load(Built.read(Path(request["built"]))))
+            return {}
+        case "upgrade":
+            watch_s = request.get("watch_s", WATCH_S)
+            return {"fields": force.upgrade(Built.read(Path(request["built"])), watch_s=watch_s)}
+        case "status":
+            return status(force)
+        case other:
+            raise AssertionError(f"no request {other}")
+
+
+def status(force: Force) -> dict[str, Any]:
+    """What is in force, its state by field, and the kernel's counters."""
+    version = force.current
+    if version is None:
+        return {"policy": None, "events": events()}
+    words = version.words()
+    fields = {p.field: words[p.word : p.word + p.words] for p in version.built.places if p.words}
+    return {
+        "policy": version.built.name,
+        "schema": version.built.layout,
+        "fields": fields,
+        "longest_wait_s": force.longest_wait(),
+        "events": events(),
+    }
+
+
+if __name__ == "__main__":
+    main()

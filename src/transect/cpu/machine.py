@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A scheduler in force in a machine of its own: what `cpu run --vm`, the tests, the demo and the benchmarks use."""
+
+from __future__ import annotations
+
+import json
+import queue
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from transect.base.unavailable import Unavailable
+from transect.core.ir import Program
+from transect.cpu.build import build, build_shim
+from transect.cpu.built import Built
+from transect.cpu.force import Ended, Kept
+from transect.cpu.libbpf import BpfError
+from transect.vm import Kernel, Setup, Vm, VmError, find
+
+ANSWER_S = 60.0  # of a request; loading takes a second in emulation, more on a busy machine
+SCHED_EXT = (6, 12)  # the first kernel that has it
+
+
+class Bench:
+    """A machine, and schedulers in it.  `with Bench() as bench: bench.force(program); bench.run([…])`."""
+
+    def __init__(
+        self, *, kernel: Kernel | None = None, cpus: int = 2, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        chosen = kernel or find(say=say)
+        self.vm = Vm(Setup(chosen, cpus=cpus), say=say)
+        self.folder = self.vm.job
+        self._answers: queue.Queue[bytes] = queue.Queue()
+        self._rest = b""
+        self._guest: Any = None
+        self._built = 0
+        if self.vm.run(["test", "-d", "/sys/kernel/sched_ext"]).code:
+            self.vm.close()
+            why = f"{self.vm.release} is built without sched_ext"
+            raise Unavailable("schedulers", why, "leave `--kernel` and `--version` out")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.vm.close()
+
+    # --- schedulers ----------------------------------------------------------------------------------------------
+
+    def build(self, program: Program) -> Built:
+        """Compile it, outside: emulation would take many times as long."""
+        self._built += 1
+        return build(program, self.folder, f"version{self._built}")
+
+    def force(self, program: Program | Built) -> Built:
+        """Put a policy in force.  Raises `BpfError`, `Ended`."""
+        built = program if isinstance(program, Built) else self.build(program)
+        if self._guest is None:
+            build_shim(self.folder)
+            command: list[str | Path] = [
+                self.vm.setup.python,
+                "-m",
+                "transect.cpu.guest",
+                self.folder / "shim.o",
+            ]
+            self._guest = self.vm.start(command, input=True, stdout=self._take, env=self._environment())
+            self._answer()
+        self.ask("load", built=str(built.object.with_suffix(".json")))
+        return built
+
+    def upgrade(self, program: Program | Built, **options: Any) -> dict[str, str]:
+        """Put another version in its place; what became of each field.  Raises `Kept`, `BpfError`, `Ended`."""
+        built = program if isinstance(program, Built) else self.build(program)
+        answer = self.ask("upgrade", built=str(built.object.with_suffix(".json")), **options)
+        fields: dict[str, str] = answer["fields"]
+        return fields
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.ask("status")
+        return status
+
+    def stop(self) -> None:
+        """Back to the default scheduler."""
+        if self._guest is not None:
+            self._guest.write(b'{"do": "stop"}\n')
+            self._guest.wait(ANSWER_S)
+            self._guest = None
+            self._rest = b""
+            while not self._answers.empty():
+                self._answers.get()
+
+    def ask(self, do: str, **arguments: Any) -> Any:
+        """One request.  Raises `Kept`, `BpfError`, `Ended`."""
+        self._guest.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
+        return self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            answer = json.loads(self._answers.get(timeout=ANSWER_S))
+        except queue.Empty:
+            raise VmError(self.vm.last_words("the loader does not answer")) from None
+        match answer["kind"]:
+            case "done":
+                return answer["value"]
+            case "refused":
+                raise Kept(answer["why"], answer["hint"])
+            case "ended":
+                raise Ended(answer["reason"], answer["message"], answer["dump"])
+            case _:
+                raise BpfError(answer["why"], 0, answer["log"])
+
+    def _take(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._answers.put(line)
+
+    def _environment(self) -> dict[str, str]:
+        """Our own modules, whichever Python runs there: loading needs the standard library only."""
+        return {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    # --- commands ------------------------------------------------------------------------------------------------
+
+    def scheduler(self) -> str:
+        """What the kernel says is in force: `enabled`, `disabled`."""
+        return self.vm.run(["cat", "/sys/kernel/sched_ext/state"]).text.strip()
+
+    def shell(self, script: str, limit_s: float = 60) -> str:
+        """Run it; its output.  Raises `VmError` when it fails."""
+        done = self.vm.run(["sh", "-c", script], limit_s=limit_s)
+        if done.code:
+            raise VmError(f"{script}: exit code {done.code}\n{done.stderr.decode(errors='replace')}")
+        return done.text
