@@ -41,6 +41,7 @@ pairs: Map[int, Pair] = table(4)
 keyed: Map[tuple[int, bool], int] = table(4)
 served: Tally[Client, int] = tally(4)
 total: int = 0
+slots: Array[int] = array(7)
 """
 CASES = {
     "an update in one step, written as a sum": """
@@ -72,6 +73,30 @@ CASES = {
             both = Pair(1, 2)
         both.a += self.n
         self.maybe = both
+        """,
+    "targets within targets": """
+        self.keyed[cost % 5, cost > 3] = cost
+        for (a, big), c in self.keyed.items():
+            self.n += a * 2 + c
+            if big and a == 2:
+                del self.keyed[a, big]
+            elif not self.keyed.put((a, big), c + 1):
+                self.n += 1000
+        self.total = sum(a + c for (a, big), c in self.keyed.items() if not big)
+        self.total += max((a for a, big in self.keyed), default=7) + len({a for a, big in self.keyed if big})
+        """,
+    "what a loop keeps": """
+        at = 0
+        best = 0
+        for i in range(7):
+            if i * i > cost:
+                at = i
+                break
+            if (cost >> i) % 2 == 1:
+                best = i
+                continue
+            self.slots[best] += 1
+        self.slots[at] = best
         """,
     "a place and a value that meet": """
         if cost in self.pairs:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from transect.base.diagnostic import Diagnostics, Label
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.frontend.bodies.facts import Changes, Facts, Present, stable
+from transect.core.frontend.bodies.facts import Changes, Fact, Facts, Present, stable
 from transect.core.frontend.declare import World
 from transect.core.frontend.modules import Module
 from transect.core.ir import Expr
@@ -85,8 +85,13 @@ class Scope:
     fresh: dict[str, int] = field(default_factory=dict)
     extra: dict[str, Type] = field(default_factory=dict)  # comprehension variables and temporaries
     changed: bool = False
+    rounds: int = 0  # how often the body has been typed
+    held: dict[int, frozenset[Fact]] = field(
+        default_factory=dict
+    )  # loop -> what its rounds leave as they find it
 
     def begin_round(self) -> None:
+        self.rounds += 1
         self.fresh.clear()
         self.extra.clear()
         self.hidden.clear()
@@ -141,6 +146,8 @@ class Typing:
         self.owner = owner
         self.facts = Facts(assigned=frozenset(scope.params))
         self.diagnostics = Diagnostics()
+        self.breaks: list[Facts] = []  # what holds where the innermost loop is left
+        self.continues: list[Facts] = []  # … and where a round of it ends early
         self.formats = False  # whether an f-string may stand here
 
     # ------------------------------------------------------------ complaints

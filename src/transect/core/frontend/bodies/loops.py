@@ -11,9 +11,18 @@ from dataclasses import dataclass, replace
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.bodies.context import Typing, convert, join, short, widen
-from transect.core.frontend.bodies.facts import AtLeast, AtMost, Fact, Facts, Has, NonEmpty, implied, interval
-from transect.core.frontend.modules import ClassDef
-from transect.core.frontend.surface import BUILTIN_FUNCTIONS, CASTS, DURATION_UNITS, FUNCTIONS
+from transect.core.frontend.bodies.facts import (
+    AtLeast,
+    AtMost,
+    Changes,
+    Fact,
+    Facts,
+    Has,
+    NonEmpty,
+    implied,
+    interval,
+)
+from transect.core.frontend.modules import FunctionDef
 from transect.core.ir import Expr, OverRange, OverState, OverValue, Part, ReduceOp, Source
 from transect.core.types import (
     BOOL,
@@ -25,6 +34,7 @@ from transect.core.types import (
     FloatType,
     InstantType,
     IntType,
+    KeyType,
     OptionType,
     SeqType,
     SetType,
@@ -37,12 +47,9 @@ from transect.core.types import (
     is_key,
     spell,
 )
+from transect.core.walk import walk
 
 MAX_STEPS = 1 << 24
-
-
-_HARMLESS = BUILTIN_FUNCTIONS | set(CASTS) | set(DURATION_UNITS) | (FUNCTIONS - {"drop"})
-"""Functions of the language which write nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +63,48 @@ class Walked:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What takes one item of a source: a name, or, in brackets, names for the parts of a tuple."""
+
+    name: str
+    parts: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that a person gave."""
+        return self.parts or (self.name,)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A comprehension whose targets are in scope."""
+
+    names: tuple[str, ...]
+    walked: Walked
+    cond: Expr | None
+    parts: tuple[tuple[str, Expr], ...]  # what names within brackets stand for
+
+    def whole(self, e: Expr) -> Expr:
+        """An expression of the targets, with their parts."""
+        return _with_parts(self.parts, e)
+
+
+def _with_parts(parts: tuple[tuple[str, Expr], ...], e: Expr) -> Expr:
+    used = {n.name for n in walk(e) if isinstance(n, ir.Local)}
+    for name, value in reversed(parts):
+        if name in used:
+            e = ir.LetIn(name, value, e, type=e.type, span=e.span)
+    return e
+
+
+@dataclass(frozen=True, slots=True)
 class OpenLoop:
     """A loop being typed, for the rule about changing the table which it goes over."""
 
     field: str
-    key: str | None  # the local that holds the current key
+    keys: tuple[
+        str, ...
+    ]  # the local that holds the current key, or those that hold its parts; none: they change
     span: Span
 
 
@@ -263,39 +307,58 @@ class Loops(Typing):
 
     # ------------------------------------------------------------ targets
 
-    def target_names(self, target: ast.expr, walked: Walked) -> list[str] | None:
-        """The names of a loop's targets; two for items()."""
-        parts = target.elts if isinstance(target, ast.Tuple) else [target]
-        names = [p.id for p in parts if isinstance(p, ast.Name)]
-        if len(names) < len(parts):
+    def targets(self, target: ast.expr, walked: Walked) -> list[Target] | None:
+        """A loop's targets, one for each item of the source (two for items())."""
+        single = isinstance(target, ast.Tuple) and len(walked.items) == 1
+        parts = target.elts if isinstance(target, ast.Tuple) and not single else [target]
+        if len(parts) != len(walked.items) or (single and not isinstance(walked.items[0], TupleType)):
             self.error(
                 "P034",
                 target,
-                "loop targets are plain names",
-                "take the parts out inside the loop",
-                label="not a name",
+                f"there {'are two' if len(walked.items) == 2 else 'is one'} to name here",
+                "name as many as the source gives: one, or key and value for `items()`",
+                label=f"{len(target.elts) if isinstance(target, ast.Tuple) else 1} named",
             )
             return None
-        single = walked.items[0]
-        if len(names) != len(walked.items):
-            if len(walked.items) == 1 and isinstance(single, TupleType) and len(names) == len(single.items):
-                self.error(
-                    "P034",
-                    target,
-                    "a tuple item is taken apart inside the loop",
-                    f"write `for item in …:` and `{', '.join(names)} = item`",
-                    label="one item at a time",
-                )
-            else:
-                self.error(
-                    "P034",
-                    target,
-                    f"there {'are two' if len(walked.items) == 2 else 'is one'} to name here",
-                    "name as many as the source gives: one, or key and value for `items()`",
-                    label=f"{len(names)} named",
-                )
-            return None
-        return names
+        found = [self._target(part, t) for part, t in zip(parts, walked.items, strict=True)]
+        good = [f for f in found if f is not None]
+        return good if len(good) == len(found) else None
+
+    def _target(self, node: ast.expr, t: Type) -> Target | None:
+        match node:
+            case ast.Name(id=name):
+                return Target(name)
+            case ast.Tuple(elts=elts) if isinstance(t, TupleType) and len(elts) == len(t.items):
+                names = tuple(e.id for e in elts if isinstance(e, ast.Name))
+                if len(names) == len(elts):
+                    return Target("", names)
+            case _:
+                pass
+        self.error(
+            "P034",
+            node,
+            "loop targets are names, and names in brackets for the parts of a tuple",
+            "take other parts out inside the loop",
+            label=f"takes {an(t)}",
+        )
+        return None
+
+    def parts_of(self, whole: ir.Local) -> list[Expr]:
+        assert isinstance(whole.type, TupleType), f"no parts: {whole}"
+        return [widen(ir.Item(whole, i, type=t, span=whole.span)) for i, t in enumerate(whole.type.items)]
+
+    def part_facts(self, targets: list[Target], walked: Walked) -> list[Fact]:
+        """The parts of a table's key, put together, are a key that is there."""
+        if walked.key is None or not isinstance(walked.source, OverState) or not targets[walked.key].parts:
+            return []
+        span = walked.source.span
+        found = [(name, self.scope.lookup(name)) for name in targets[walked.key].parts]
+        locals_ = [
+            ir.Local(f[0], type=f[1], span=span) for _, f in found if f is not None and f[1] is not None
+        ]
+        made = ir.MakeTuple(tuple(locals_), type=TupleType(tuple(x.type for x in locals_)), span=span)
+        key = convert(made, walked.items[walked.key])
+        return [] if key is None or len(locals_) < len(found) else [Has(walked.source.field, key)]
 
     def entry_facts(self, walked: Walked, names: tuple[str, ...]) -> list[Fact]:
         """What is known inside the loop about its targets."""
@@ -322,28 +385,32 @@ class Loops(Typing):
         return facts
 
     @contextmanager
-    def within(self, walked: Walked, names: tuple[str, ...], body: Sequence[ast.stmt] = ()) -> Iterator[None]:
+    def within(
+        self, walked: Walked, names: tuple[str, ...], targets: Sequence[Target], body: Sequence[ast.stmt] = ()
+    ) -> Iterator[None]:
         """Remember that a table is being gone over."""
         before = self.open_loops
         source = walked.source
         if isinstance(source, OverState):
-            key = None if walked.key is None or _binds(body, names[walked.key]) else names[walked.key]
-            self.open_loops = (*before, OpenLoop(source.field, key, source.span))
+            keys = () if walked.key is None else targets[walked.key].parts or (names[walked.key],)
+            kept = () if any(_binds(body, key) for key in keys) else keys
+            self.open_loops = (*before, OpenLoop(source.field, kept, source.span))
         try:
             yield
         finally:
             self.open_loops = before
 
     def disturbed(self, node: ast.AST, field: str) -> OpenLoop | None:
-        """The loop over the field whose current key is not what the subscript names."""
+        """The loop over the field whose current key is not what the subscript, or the call of `put`, names."""
         loops = (loop for loop in self.open_loops if loop.field == field)
         return next((loop for loop in loops if not self._touches_current(node, loop)), None)
 
     def _touches_current(self, node: ast.AST, loop: OpenLoop) -> bool:
         match node:
-            case ast.Subscript(slice=ast.Name(id=name)):
-                found = self.scope.lookup(name)
-                return found is not None and found[0] == loop.key
+            case ast.Subscript(slice=key) | ast.Call(func=ast.Attribute(attr="put"), args=[key, _]):
+                parts = key.elts if isinstance(key, ast.Tuple) else [key]
+                found = [self.scope.lookup(p.id) if isinstance(p, ast.Name) else None for p in parts]
+                return bool(loop.keys) and tuple(f[0] if f else "" for f in found) == loop.keys
             case _:
                 return False
 
@@ -352,8 +419,11 @@ class Loops(Typing):
     def without_spoilt(self, body: ast.AST) -> Facts:
         """What holds whenever the body begins, however often it has run: nothing about what it may write."""
         facts = self.facts
+        inner = {
+            id(n) for c in ast.walk(body) if isinstance(c, ast.comprehension) for n in ast.walk(c.target)
+        }  # a comprehension's own variables are no locals
         for node in ast.walk(body):
-            facts = self._spoilt(facts, node)
+            facts = facts if id(node) in inner else self._spoilt(facts, node)
         return replace(facts, assigned=self.facts.assigned)
 
     def _spoilt(self, facts: Facts, node: ast.AST) -> Facts:
@@ -361,31 +431,58 @@ class Loops(Typing):
             case ast.Name(id=name, ctx=ast.Store()) | ast.MatchAs(name=str(name)):
                 return facts.assign(name)
             case ast.keyword(arg="key", value=ast.Attribute() | ast.Name() as called):
-                return self._spoilt(facts, ast.Call(called, [], []))
+                return self._spoilt(facts, ast.copy_location(ast.Call(called, [], []), called))
             case ast.Attribute(attr=attr, ctx=ast.Store() | ast.Del()):
                 return self._spoilt_attribute(facts, node, attr)
             case ast.Subscript(value=value, ctx=ast.Store() | ast.Del()):
                 field = self.own(value)
                 return facts if field is None else facts.write_field(field, removes=True)
-            case ast.Call(func=ast.Attribute(value=value, attr="put" | "pop_first")):
-                field = self.own(value)
-                return facts if field is None else facts.write_field(field, removes=True)
-            case ast.Call(func=ast.Name() as function) if self._writes_nothing(function):
-                return facts
-            case ast.Call(func=ast.Attribute(attr="startswith" | "endswith")):
-                return facts
-            case ast.Call(func=ast.Attribute(value=value, attr="get")) if self.own(value) is not None:
-                return facts  # an lru's order is no fact
-            case ast.Call(func=ast.Attribute(value=ast.Name() | ast.Call())) | ast.Call(func=ast.Name()):
-                return facts.write_anything()
+            case ast.Call():
+                changes = self._changes(node)
+                return facts.write_anything() if changes is None else facts.after(changes)
             case _:
                 return facts
 
-    def _writes_nothing(self, function: ast.Name) -> bool:
-        """Whether it is a function of the language, or makes a struct."""
-        if self.scope.lookup(function.id) is not None:
-            return False
-        return function.id in _HARMLESS or isinstance(self.world.binding(self.module, function), ClassDef)
+    def _changes(self, node: ast.Call) -> Changes | None:
+        """What a call may write; None when that is not known."""
+        match node.func:
+            case ast.Attribute(value=value, attr=attr) if (field := self.own(value)) is not None:
+                # Reading an lru changes its order, which is no fact.
+                return Changes(frozenset({field}) if attr in ("put", "pop_first") else frozenset())
+            case ast.Attribute(value=ast.Call(func=ast.Name(id="super"), args=[]), attr=attr):
+                other = attr in self.policy.hook_names() and attr != self.hook
+                return self._super_changes(node, attr) if self.owner is not None and not other else None
+            case ast.Attribute(attr=attr) if self.own(node.func) is not None:
+                return self._helper_changes(node.func, attr)
+            case ast.Name(id="drop") if self.scope.lookup("drop") is None:
+                fields = self.policy.fields.values()
+                return Changes(frozenset(f.name for f in fields if _kept_by_identity(f.type)))
+            case ast.Name() | ast.Attribute():
+                return self._function_changes(node, node.func)
+            case _:
+                return Changes()
+
+    def _super_changes(self, node: ast.Call, attr: str) -> Changes | None:
+        assert self.owner is not None, "`super()` has an owner"
+        signature = self.policy.parent_hook(attr, self.owner, self.span(node))
+        return None if signature is None else self.policy.changes(signature.name)
+
+    def _helper_changes(self, function: ast.Attribute, attr: str) -> Changes | None:
+        """Of `self._helper(…)`; what the stratum's runtime gives writes no state."""
+        if not attr.startswith("_"):
+            return Changes()
+        signature = self.policy.helper_method(attr, self.span(function))
+        return None if signature is None else self.policy.changes(signature.name)
+
+    def _function_changes(self, node: ast.Call, function: ast.Name | ast.Attribute) -> Changes | None:
+        """Of a function of a module; those of the language, of a stratum and of values write no state."""
+        if isinstance(function, ast.Name) and self.scope.lookup(function.id) is not None:
+            return Changes()
+        binding = self.world.binding(self.module, function)
+        if not isinstance(binding, FunctionDef) or binding.module.library:
+            return Changes()
+        signature = self.policy.helper(binding, self.span(node))
+        return None if signature is None else self.policy.changes(signature.name)
 
     def _spoilt_attribute(self, facts: Facts, node: ast.Attribute, attr: str) -> Facts:
         inner: ast.expr = node
@@ -403,7 +500,7 @@ class Loops(Typing):
     @contextmanager
     def comprehension(
         self, node: ast.expr, generators: list[ast.comprehension], options: Sequence[ast.keyword] = ()
-    ) -> Iterator[tuple[tuple[str, ...], Walked, Expr | None] | None]:
+    ) -> Iterator[Opened | None]:
         """Targets, source and condition of `for x in s if c`, with the targets in scope; None with a diagnostic.
 
         `options`: those of the reduction around it, whose `key=` runs for each item.
@@ -412,29 +509,45 @@ class Loops(Typing):
         if opened is None:
             yield None
             return
-        names, unique, walked = opened
+        targets, unique, walked = opened
         for part in [node, *generators[0].ifs, *options]:  # every round may see what an earlier one did
             self.facts = self.without_spoilt(part)
         before = self.facts
-        for name, u in zip(names, unique, strict=True):
-            self.scope.hidden.setdefault(name, []).append(u)
         self.facts = self.facts.assign(*unique).having(self.entry_facts(walked, unique))
+        parts = self._hide(targets, unique, walked)
+        self.facts = self.facts.assign(*(name for name, _ in parts)).having(self.part_facts(targets, walked))
+        inside = [replace(t, parts=tuple(self.scope.hidden[p][-1] for p in t.parts)) for t in targets]
         try:
-            with self.within(walked, unique):
+            with self.within(walked, unique, inside):
                 cond = self.condition(generators[0].ifs[0]) if generators[0].ifs else None
                 if generators[0].ifs and cond is None:
                     yield None
                 else:
                     self.facts = self.facts if cond is None else self.facts.having(implied(cond, True))
-                    yield unique, walked, cond
+                    yield Opened(unique, walked, None if cond is None else _with_parts(parts, cond), parts)
         finally:
-            for name in names:
+            for name in (n for t in targets for n in t.names):
                 self.scope.hidden[name].pop()
             self.facts = before.surviving(self.facts)
 
+    def _hide(
+        self, targets: list[Target], unique: tuple[str, ...], walked: Walked
+    ) -> tuple[tuple[str, Expr], ...]:
+        """The targets' names stand for their items, and those in brackets for the parts of one."""
+        parts: list[tuple[str, Expr]] = []
+        for target, name, t in zip(targets, unique, walked.items, strict=True):
+            if not target.parts:
+                self.scope.hidden.setdefault(target.name, []).append(name)
+                continue
+            whole = ir.Local(name, type=t, span=walked.source.span)
+            for part, e in zip(target.parts, self.parts_of(whole), strict=True):
+                parts.append((self.scope.unique(part, e.type), e))
+                self.scope.hidden.setdefault(part, []).append(parts[-1][0])
+        return tuple(parts)
+
     def _open(
         self, node: ast.expr, generators: list[ast.comprehension]
-    ) -> tuple[list[str], tuple[str, ...], Walked] | None:
+    ) -> tuple[list[Target], tuple[str, ...], Walked] | None:
         generator = generators[0]
         if len(generators) > 1 or len(generator.ifs) > 1 or generator.is_async:
             self.error(
@@ -446,18 +559,20 @@ class Loops(Typing):
             )
             return None
         walked = self.source(generator.iter)
-        names = None if walked is None else self.target_names(generator.target, walked)
-        if walked is None or names is None:
+        targets = None if walked is None else self.targets(generator.target, walked)
+        if walked is None or targets is None:
             return None
-        return names, tuple(self.scope.unique(n, t) for n, t in zip(names, walked.items, strict=True)), walked
+        names = [t.name or "item" for t in targets]
+        return (
+            targets,
+            tuple(self.scope.unique(n, t) for n, t in zip(names, walked.items, strict=True)),
+            walked,
+        )
 
     def set_comprehension(self, node: ast.SetComp) -> Expr | None:
         with self.comprehension(node, node.generators) as opened:
-            if opened is None:
-                return None
-            names, walked, cond = opened
-            item = self.expression(node.elt)
-            if item is None:
+            item = None if opened is None else self.expression(node.elt)
+            if opened is None or item is None:
                 return None
             if not is_key(item.type):
                 self.error(
@@ -469,7 +584,12 @@ class Loops(Typing):
                 )
                 return None
             return ir.MakeSet(
-                names, walked.source, cond, item, type=SetType(item.type, walked.size), span=self.span(node)
+                opened.names,
+                opened.walked.source,
+                opened.cond,
+                opened.whole(item),
+                type=SetType(item.type, opened.walked.size),
+                span=self.span(node),
             )
 
     # ------------------------------------------------------------ reductions
@@ -495,10 +615,11 @@ class Loops(Typing):
         with self.comprehension(node.args[0], generators, node.keywords) as opened:
             if opened is None:
                 return None
-            names, walked, cond = opened
+            names, walked, cond = opened.names, opened.walked, opened.cond
             op, value, result = self._folded(node, name, elt, names, walked, options.get("key"), wanted)
         if value is None or result is None:
             return None
+        value = opened.whole(value)
         default = self._default(node, options.get("default"), result) if "default" in options else None
         if "default" in options and default is None:
             return None
@@ -642,6 +763,10 @@ class Loops(Typing):
                 return NonEmpty(field) in self.facts.known or self.policy.nonempty.get(self.hook) == field
             case _:
                 return False
+
+
+def _kept_by_identity(t: Type) -> bool:
+    return isinstance(t, TableType) and isinstance(t.key, KeyType)
 
 
 def _binds(body: Sequence[ast.stmt], name: str) -> bool:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import ast
+from functools import reduce
 
 from transect.core import ir
 from transect.core.frontend.bodies.assignments import Assignments
-from transect.core.frontend.bodies.facts import implied
+from transect.core.frontend.bodies.facts import AtLeast, AtMost, Fact, Facts, implied
+from transect.core.frontend.bodies.loops import Target, Walked
 from transect.core.ir import Block, Expr
 from transect.core.types import (
     OptionType,
@@ -56,13 +58,10 @@ class Statements(Assignments):
                 return self._match(node)
             case ast.Return():
                 return self._return(node)
-            case ast.Break() | ast.Continue():
-                self.facts = self.facts.dead()
-                return (
-                    ir.Break(self.span(node))
-                    if isinstance(node, ast.Break)
-                    else ir.Continue(self.span(node)),
-                )
+            case ast.Break():
+                return self._leave(self.breaks, ir.Break(self.span(node)))
+            case ast.Continue():
+                return self._leave(self.continues, ir.Continue(self.span(node)))
             case ast.Pass():
                 return (ir.Pass(self.span(node)),)
             case _:
@@ -94,6 +93,12 @@ class Statements(Assignments):
         self.facts = after_then.join(self.facts)
         return () if cond is None else (ir.If(cond, then, orelse, self.module.source.header(node)),)
 
+    def _leave(self, ways: list[Facts], s: ir.Stmt) -> Block:
+        """The round ends here; what holds goes along."""
+        ways.append(self.facts)
+        self.facts = self.facts.dead()
+        return (s,)
+
     def _for(self, node: ast.For) -> Block:
         if node.orelse:
             self.error(
@@ -104,11 +109,11 @@ class Statements(Assignments):
                 label="`for … else`",
             )
         walked = self.source(node.iter)
-        names = None if walked is None else self.target_names(node.target, walked)
-        if walked is None or names is None:
+        targets = None if walked is None else self.targets(node.target, walked)
+        if walked is None or targets is None:
             self._poison(node)
             return ()
-        for name in names:
+        for name in (n for t in targets for n in t.names):
             if name in self.scope.params:
                 self.error(
                     "P037",
@@ -118,17 +123,62 @@ class Statements(Assignments):
                     label="a parameter",
                 )
                 return ()
+        before = self.facts
         for part in [node.target, *node.body]:  # every round may see what an earlier one did
             self.facts = self.without_spoilt(part)
-        before = self.facts
-        for name, t in zip(names, walked.items, strict=True):
-            self.bind_exactly(node.target, name, t)
-        unique = tuple(names)
+        held = self._held(node, before)
+        self.facts = self.facts.having(held)
+        unique = self._bind_targets(node, targets, walked)
         self.facts = self.facts.assign(*unique).having(self.entry_facts(walked, unique))
-        with self.within(walked, unique, node.body):
-            body = self.block(node.body)
-        self.facts = before
+        parts = self._take_parts(node, targets, walked, unique)
+        outer = self.breaks, self.continues
+        self.breaks, self.continues = [], []
+        with self.within(walked, unique, targets, node.body):
+            body = (*parts, *self.block(node.body))
+        ended = reduce(Facts.join, self.continues, self.facts)
+        self._confirm(node, held, before.join(ended))
+        self.facts = reduce(Facts.join, self.breaks, before.join(ended))
+        self.breaks, self.continues = outer
         return (ir.For(unique, walked.source, body, self.module.source.header(node)),)
+
+    def _bind_targets(self, node: ast.For, targets: list[Target], walked: Walked) -> tuple[str, ...]:
+        """The locals that take the items: of a target in brackets, one that nobody names."""
+        unique = []
+        for target, t in zip(targets, walked.items, strict=True):
+            if target.parts:
+                unique.append(self.scope.unique("item", t))
+            else:
+                self.bind_exactly(node.target, target.name, t)
+                unique.append(target.name)
+        return tuple(unique)
+
+    def _take_parts(
+        self, node: ast.For, targets: list[Target], walked: Walked, unique: tuple[str, ...]
+    ) -> Block:
+        """Targets in brackets take the parts of their item."""
+        lets: Block = ()
+        for target, name, t in zip(targets, unique, walked.items, strict=True):
+            whole = ir.Local(name, type=t, span=self.span(node.target))
+            for part, e in zip(target.parts, self.parts_of(whole), strict=True) if target.parts else ():
+                lets = (*lets, *self.take(node.target, part, e))
+        self.facts = self.facts.having(self.part_facts(targets, walked))
+        return lets
+
+    def _held(self, node: ast.For, before: Facts) -> frozenset[Fact]:
+        """What is taken to hold at the start of each round, though the body assigns it: at first, what held before the
+        loop.  `_confirm` says whether the rounds keep to it."""
+        if self.scope.rounds > GUESSES:
+            return frozenset()
+        return self.scope.held.get(id(node), before.known - self.facts.known)
+
+    def _confirm(self, node: ast.For, held: frozenset[Fact], after: Facts) -> None:
+        """Else the function is typed again: from what held before the loop and after a round, then from what did not
+        change any more, and then from nothing."""
+        kept = frozenset(f for f in after.known if any(_speaks_of_the_same(f, g) for g in held))
+        if kept != held:
+            settled = kept if self.scope.rounds == 1 else kept & held
+            self.scope.held[id(node)] = settled if self.scope.rounds < GUESSES else frozenset()
+            self.scope.changed = True
 
     def _poison(self, node: ast.For) -> None:
         """The source has a diagnostic: go on with the body, whose targets are then of no type."""
@@ -163,6 +213,17 @@ class Statements(Assignments):
                 return ()
         self.facts = self.facts.dead()
         return (ir.Return(result, span),)
+
+
+GUESSES = 3  # times that a function is typed with guesses of what its loops keep
+
+
+def _speaks_of_the_same(f: Fact, g: Fact) -> bool:
+    match f, g:
+        case (AtLeast(value=a), AtLeast(value=b)) | (AtMost(value=a), AtMost(value=b)):
+            return a == b
+        case _:
+            return f == g
 
 
 _REFUSED: dict[type[ast.stmt], tuple[str, str, str]] = {
