@@ -11,30 +11,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from transect.analysis.concrete import Facts, instance_of, is_junk
 from transect.base.diagnostic import Diagnostics
-from transect.core import tables
 from transect.core.interp import Instance
 from transect.core.ir import FieldKind, Program
 from transect.core.types import (
     ArrayType,
-    BoolType,
-    BytesType,
     CounterType,
-    EnumType,
-    FloatType,
     HistogramType,
-    OptionType,
-    StructType,
     TableType,
-    TextType,
-    TupleType,
     Type,
 )
 from transect.core.values import normal
 from transect.lang.tape import LiveTape, Tape
 from transect.rpc.binding import Binding, bind
 from transect.rpc.equivalence.service import FILLER, PATH, REPLY, REQUEST, Clash, service_for
-from transect.rpc.equivalence.streams import Content, Event, Facts, Run, Seen, Step, Stream
+from transect.rpc.equivalence.streams import Event, Run, Seen, Step, Stream
 from transect.rpc.plan import plans
 from transect.rpc.python_chain import Action, ChainVerdict, Passing, PythonChain, PythonRpc
 from transect.rpc.rewriter import assign, put_varint, rewrite
@@ -326,91 +318,6 @@ class _Running:
 
 
 # ---------------------------------------------------------------- state
-
-
-def instance_of(program: Program, state: Mapping[str, object]) -> Instance:
-    """An instance that begins with this state; what is not given is as declared."""
-    made = Instance(program)
-    for f in program.state:
-        if f.name not in state or f.kind in (FieldKind.LOCAL, FieldKind.GIVEN):
-            continue
-        value, held = state[f.name], made.state[f.name]
-        match held, value:
-            case tables.Table(), Content(entries=entries, filled=filled):
-                assert isinstance(f.type, TableType), "a table"
-                for key, item in entries:
-                    held[key] = item
-                fill(held, f.type, filled)
-                held.overflow = 0
-            case tables.Array(), Content(entries=entries):
-                for index, item in entries:
-                    if isinstance(index, int) and 0 <= index < len(held):
-                        held[index] = item
-            case tables.Counter(), int():
-                held.value = value
-            case tables.Histogram(), _:
-                pass
-            case _:
-                made.state[f.name] = value
-    return made
-
-
-def fill(table: tables.Table, t: TableType, entries: int) -> None:
-    """Put entries in whose keys nobody asks for, until there are so many."""
-    number = 0
-    there = table.entries()
-    missing = min(entries, t.capacity) - len(there)
-    while missing > 0:
-        number += 1
-        missing -= _junk(t.key, number) not in table
-        table[_junk(t.key, number)] = zero_of(t.value)
-
-
-_JUNK = 1 << 40
-
-
-def _junk(t: Type, number: int) -> Any:
-    match t:
-        case TextType():
-            return f"other{number}"
-        case BytesType():
-            return f"other{number}".encode()
-        case TupleType(items=items):
-            return tuple(_junk(item, number) for item in items)
-        case BoolType():
-            return bool(number % 2)
-        case _:
-            return _JUNK + number
-
-
-def is_junk(key: object) -> bool:
-    """Whether `fill` made the key."""
-    match key:
-        case tuple():
-            return all(map(is_junk, key))
-        case str():
-            return key.startswith("other")
-        case bytes():
-            return key.startswith(b"other")
-        case bool():
-            return True
-        case int():
-            return key > _JUNK
-        case _:
-            return False
-
-
-def zero_of(t: Type) -> Any:
-    """A value for an entry of no interest; a tally's is 1, so that it counts."""
-    from transect.core.values import zero
-
-    match t:
-        case StructType() | TupleType() | OptionType() | TextType() | BytesType() | BoolType() | FloatType():
-            return zero(t)
-        case EnumType():
-            return 0
-        case _:
-            return 1
 
 
 def _state(engine: _Engine) -> str:

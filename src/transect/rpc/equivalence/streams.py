@@ -7,19 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from transect.analysis.concrete import Content, Facts
+
 
 class Step(StrEnum):
     REQUEST = "request"
     RESPONSE = "response"
     FINISH = "finish"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What one call of one element is told by its tape."""
-
-    now: int = 0  # ns
-    draws: Sequence[int] = ()  # of 64 bits, then zeros
 
 
 @dataclass(frozen=True)
@@ -38,14 +32,6 @@ class Event:
     tapes: Mapping[str, Facts] = field(default_factory=dict)  # by element
     client: str = "a"  # whose RPC it is
     lost: bool = False  # REQUEST: it is lost between the client's side and the server's
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a table holds at first: entries in order of insertion, then others up to a number."""
-
-    entries: Sequence[tuple[object, object]]
-    filled: int = 0  # entries altogether
 
 
 @dataclass(frozen=True)
