@@ -13,7 +13,6 @@ below it, which asyncio channels and all servers take when they are made, see se
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -21,21 +20,15 @@ from typing import Any, TypeVar, cast
 import grpc
 from grpc import aio
 
-from transect.base.diagnostic import Diagnostics
-from transect.base.render import render_text
-from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
-from transect.lang.functions import PolicyError
-from transect.rpc.binding import Binding, bind
-from transect.rpc.can import check
+from transect.emit.py.image import image
 from transect.rpc.grpcio import can
 from transect.rpc.grpcio.attached import Attached
-from transect.rpc.grpcio.handle import Carried, Handle, Touches
-from transect.rpc.needs import Needs
+from transect.rpc.grpcio.making import Maker
 from transect.rpc.protos import ProtoError, Protos, from_files, from_module
+from transect.rpc.upgrade import Version
 from transect.rpc.wire import ProtoService
 
-log = logging.getLogger("transect.rpc")
 Target = TypeVar("Target", grpc.Channel, grpc.Server, aio.Channel, aio.Server)
 
 
@@ -68,41 +61,30 @@ def attach(
     carrier = can.of(target)
     policies = list(elements)
     programs = [program_of(policy) for policy in policies]
-    diagnostics = Diagnostics()
-    found = service_of(service, protos)
-    binding = bind(programs, found, diagnostics, methods=methods)
-    if binding is not None:
-        check(binding, carrier, diagnostics)
-        can.check_headers(binding, carrier, diagnostics)
-    if binding is None or diagnostics.failed:
-        raise PolicyError("\n" + render_text(diagnostics, _sources(programs)))
-    chain = attached(binding, policies, carrier.name.removeprefix("a "), native=native, cache=cache)
-    carried = Carried(
-        handle=chain.handle,
-        touches=touches(element.needs for element in binding.elements),
-        methods=frozenset(method.path for method in binding.methods),
-        peer=peer,
-        attempts=attempts,
-    )
+    names = None if methods is None else tuple(methods)
+    maker = Maker(service_of(service, protos), names, carrier, native, cache, peer, attempts)
+    binding = maker.bound(programs, lambda: _sources(programs))
+    version = Version(tuple(programs), tuple(image(policy) for policy in policies))
+    chain = Attached(maker, maker.standing(version, binding, policies))
     if name is not None:
         chain.listen(name)
-    return cast(Target, _wrapped(target, carried, chain))
+    return cast(Target, _wrapped(target, chain))
 
 
-def _wrapped(target: Any, carried: Carried, chain: Attached) -> Any:
+def _wrapped(target: Any, chain: Attached) -> Any:
     from transect.rpc.grpcio import aio as aio_client
     from transect.rpc.grpcio import aio_server, client, server
 
     made: Any
     match target:
         case grpc.Channel():
-            made = client.Channel(target, carried)
+            made = client.Channel(target, chain.versions)
         case aio.Channel():
-            made = aio_client.Channel(target, carried)
+            made = aio_client.Channel(target, chain.versions)
         case grpc.Server():
-            made = server.Server(target, carried)
+            made = server.Server(target, chain.versions)
         case _:
-            made = aio_server.Server(target, carried)
+            made = aio_server.Server(target, chain.versions)
     made.chain = chain
     return made
 
@@ -152,54 +134,3 @@ def _named(protos: Protos, name: str) -> ProtoService:
     if found is None:
         raise ProtoError(f"no service {name}", f"there are: {', '.join(protos.services) or 'none'}")
     return found
-
-
-def touches(elements: Iterable[Needs]) -> Touches:
-    """Which outside data some element reads or writes."""
-    uses = {(use.hook, use.field) for needs in elements for use in needs.uses}
-    return Touches(
-        headers=("request", "headers") in uses,
-        replies=any(
-            field == "trailers" or (field == "headers" and hook != "request") for hook, field in uses
-        ),
-        peer=any(field == "peer" for _, field in uses),
-    )
-
-
-# ---------------------------------------------------------------- native or Python
-
-
-def attached(
-    binding: Binding,
-    policies: Sequence[Any],
-    carrier: str,
-    *,
-    native: bool | None = None,
-    cache: Path | None = None,
-) -> Attached:
-    """A copy of the chain's state, and its code: compiled, or emitted Python with the reason why."""
-    reason = "asked for: native=False"
-    if native is not False:
-        try:
-            return Attached(binding, _compiled(binding, policies, cache), policies, carrier, "")
-        except Unavailable as lacking:
-            if native:
-                raise
-            reason = f"{lacking.what}: {lacking.why} ({lacking.hint})"
-            names = ", ".join(element.name for element in binding.elements)
-            log.warning("the chain %s runs as emitted Python: %s", names, reason)
-    from transect.rpc.grpcio.python_handle import PythonHandle
-
-    return Attached(binding, PythonHandle(binding, policies), policies, carrier, reason)
-
-
-def _compiled(binding: Binding, policies: Sequence[Any], cache: Path | None) -> Handle:
-    from transect.emit.py.image import image
-    from transect.rpc.grpcio import native
-
-    native.headers()
-    handle: Handle = native.chain(native.emitted(binding), cache)
-    for index, policy in enumerate(policies):
-        fits = handle.load(index, image(policy))
-        assert fits, f"{binding.elements[index].name}: emitted C and Python disagree on the state's image"
-    return handle

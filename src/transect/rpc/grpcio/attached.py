@@ -1,48 +1,76 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An attached chain as its user sees it: its state, its parameters, its recording."""
+"""An attached chain as its user sees it: its state, its parameters, its recording, its versions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transect.base.unavailable import Unavailable
+from transect.control.protocol import Refused
 from transect.core.ir import Program
-from transect.emit.py.image import image, restore
+from transect.lang.functions import PolicyError
 from transect.rpc.binding import Binding
+from transect.rpc.build import BuildError
 from transect.rpc.grpcio.handle import Handle
+from transect.rpc.grpcio.making import Maker, numbered
+from transect.rpc.grpcio.standing import Standing
+from transect.rpc.grpcio.versions import Versions
+from transect.rpc.upgrade import Handover, Settling, Version, read_version
 
 if TYPE_CHECKING:
     from transect.control.server import Server
     from transect.replay.log import Trailer
     from transect.rpc.grpcio.recording import Recording
 
-TRIES = 3  # of a change without holding RPCs back
+SETTLE_S = (
+    0.02,
+    1.0,
+)  # how often we look what RPCs of an old version have done: while some are under way, and later
 
 
 class Attached:
     """One chain in front of one channel or server: its `.chain`."""
 
-    def __init__(
-        self, binding: Binding, handle: Handle, policies: Sequence[Any], carrier: str, reason: str
-    ) -> None:
-        self.binding = binding
-        self.handle = handle
-        self.carrier = carrier  # such as `grpcio client`
-        self.native = not reason
-        self.reason = reason  # why the chain is not native; empty: it is
-        self.name = "+".join(element.name for element in binding.elements)
+    def __init__(self, maker: Maker, first: Standing) -> None:
+        self._maker = maker
+        self.now = first
+        self.number = 1  # of the version in force
+        self.versions = Versions(_carried(first))
+        self.carrier = maker.carrier.name.removeprefix("a ")  # such as `grpcio client`
+        self.name = "+".join(self.elements)
         self.recording: Recording | None = None
         self._server: Server | None = None
-        self._classes = [type(policy) for policy in policies]
+        self._settling: Settling | None = None
+        self._changing = threading.Lock()  # versions
 
     def __repr__(self) -> str:
         how = "native" if self.native else f"emitted Python ({self.reason})"
         return f"<chain {', '.join(self.elements)}: {how}>"
 
     @property
+    def binding(self) -> Binding:
+        return self.now.binding
+
+    @property
+    def handle(self) -> Handle:
+        return self.now.handle
+
+    @property
+    def native(self) -> bool:
+        return not self.now.reason
+
+    @property
+    def reason(self) -> str:
+        """Why the chain is not native; empty: it is."""
+        return self.now.reason
+
+    @property
     def elements(self) -> tuple[str, ...]:
-        return tuple(element.name for element in self.binding.elements)
+        return self.now.elements
 
     @property
     def programs(self) -> tuple[Program, ...]:
@@ -60,47 +88,90 @@ class Attached:
 
     def state(self, element: str | int) -> Any:
         """A policy object with the element's state of this moment; changing it changes nothing else."""
-        index = self.index(element)
-        return self._object(index, self.handle.save(index))
-
-    def _object(self, index: int, data: bytes) -> Any:
-        policy = self._classes[index]()
-        restore(policy, data)
-        return policy
+        with self._changing:
+            index = self.index(element)
+            return self.now.object(index, self.now.save(index))
 
     def set(self, element: str | int, **fields: Any) -> None:
         """Change parameters, or other state, of the running element as one step: `set("RateLimit", per_second=50)`.
 
         Raises AttributeError, TypeError or ValueError as assigning to the policy object would.
         """
-        index = self.index(element)
-
-        def change(data: bytes) -> bytes:
-            policy = self._object(index, data)
-            for name, value in fields.items():
-                setattr(policy, name, value)
-            return image(policy)
-
-        self.swap(index, change)
+        with self._changing:
+            self.now.set(self.index(element), fields)
 
     def swap(self, index: int, change: Callable[[bytes], bytes]) -> None:
-        """Put what `change` makes of the state's image in force, as one step.
+        """Put what `change` makes of the state's image in force, as one step."""
+        with self._changing:
+            self.now.swap(index, change)
 
-        RPCs go on meanwhile; only where they change the state faster than `change` works, they wait for it.
+    # ------------------------------------------------------------ versions
+
+    def upgrade(self, path: Path, automatic_return: bool = True) -> Mapping[str, str]:
+        """Put the elements of a chain file, or policies in the place of those of the same names, in force; what becomes
+        of each field of the state.
+
+        RPCs under way end on the version that began them.  Raises Refused, and the old version goes on, for a file that
+        is not understood, state that cannot go over (or, unless `automatic_return` is False, not back), or code that
+        does not load or fails a trial in a process of its own.
         """
-        for _ in range(TRIES):
-            if self._swapped(index, change):
-                return
-        self.handle.hold()
-        try:
-            done = self._swapped(index, change)
-        finally:
-            self.handle.release()
-        assert done, f"{self.elements[index]} takes no image of its own state"
+        with self._changing:
+            if self.recording is not None:
+                raise Refused("it records, and a log is of one version", "stop the recording first")
+            version = read_version(path, self.now.version)
+            handover = Handover.of(self.now.version, version)
+            handover.check(automatic_return)
+            self._in_force(self._made(version, handover), handover)
+            return handover.fields()
 
-    def _swapped(self, index: int, change: Callable[[bytes], bytes]) -> bool:
-        old = self.handle.save(index)
-        return self.handle.replace(index, old, change(old))
+    def _made(self, version: Version, handover: Handover) -> Standing:
+        from transect.emit.py.build import build
+        from transect.rpc.grpcio.trial import tried
+
+        def trial(library: Path) -> None:
+            images, _ = handover.start(self.now.save)
+            tried(library, [method.path for method in binding.methods], images)
+
+        try:
+            binding = self._maker.bound(version.programs, lambda: dict(version.sources))
+            policies = [build(program)() for program in version.programs]
+            return self._maker.standing(version, binding, policies, trial)
+        except (PolicyError, BuildError) as error:
+            raise Refused(f"the new version cannot run here: {error}") from error
+        except Unavailable as lacking:
+            raise Refused(f"{lacking.what}: {lacking.why}", lacking.hint) from lacking
+
+    def _in_force(self, new: Standing, handover: Handover) -> None:
+        images, bases = handover.start(self.now.save)
+        for index, data in enumerate(images):
+            fits = new.handle.load(index, data)
+            assert fits, f"{new.elements[index]} takes no image of its own state"
+        self.number += 1
+        new = numbered(new, str(self.number))
+        old = self.now.retired()
+        self.now = new
+        self.versions.put(_carried(new))
+        self._settling = Settling(handover, old, new, bases, self._settling)
+        threading.Thread(
+            target=self._settle, args=(self._settling,), name="transect-settling", daemon=True
+        ).start()
+
+    def _settle(self, settling: Settling) -> None:
+        """Until nobody can use the old version, or a later version takes this over."""
+        while True:
+            time.sleep(SETTLE_S[settling.quiet])
+            with self._changing:
+                if self._settling is not settling:
+                    return
+                if settling.settle():
+                    self._settling = None
+                    return
+
+    @property
+    def settled(self) -> bool:
+        """Whether no RPC of an older version is under way, and what they did has gone over."""
+        settling = self._settling
+        return settling is None or settling.quiet
 
     # ------------------------------------------------------------ recording, control
 
@@ -119,7 +190,7 @@ class Attached:
         return recording.end()
 
     def listen(self, name: str) -> None:
-        """Be reachable by `transect rpc status`, `set` and `record` under a name, until `close`.
+        """Be reachable by `transect rpc status`, `set`, `record` and `upgrade` under a name, until `close`.
 
         Raises `control.server.Taken` when another instance has that name.
         """
@@ -137,3 +208,9 @@ class Attached:
             self._server = None
         if self.recording is not None:
             self.end_record()
+
+
+def _carried(standing: Standing) -> Any:
+    carried = standing.carried()
+    assert carried is not None, "it takes RPCs"
+    return carried

@@ -146,9 +146,9 @@ class Touches:
     peer: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Carried:
-    """A chain as the channel and server wrappers see it."""
+    """One version of a chain as the wrappers see it.  Whoever may still begin an RPC on it holds it."""
 
     handle: Handle
     touches: Touches = field(default_factory=Touches)

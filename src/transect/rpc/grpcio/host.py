@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transect.base.unavailable import Unavailable
 from transect.control import params
 from transect.control.protocol import Refused
 from transect.core.schema import schema
@@ -48,6 +47,8 @@ class GrpcioHost:
                 }
                 for i, p in enumerate(chain.programs)
             ],
+            "version": chain.number,
+            "settled": chain.settled,
             "counters": {"open": chain.handle.open} | {name: found[name] for name in COUNTERS},
             "causes": dict(zip(CAUSES, found["causes"], strict=True)),
             "recording": None if chain.recording is None else str(chain.recording.path),
@@ -79,6 +80,6 @@ class GrpcioHost:
         return {"path": str(recording.path), "records": trailer.records, "dropped": trailer.dropped}
 
     def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
-        raise Unavailable(
-            "upgrade of rpc chains", "not part of this version yet", "restart the program that attached it"
-        )
+        before = self._chain.number
+        fields = self._chain.upgrade(Path(path), automatic_return)
+        return {"before": before, "version": self._chain.number, "fields": fields}

@@ -29,14 +29,14 @@ struct unary_object {
     PyObject *weak;               /* references which do not keep it */
 };
 
-static PyObject *otherwise(struct unary_object *self, enum stage stage, struct rpc_object *rpc, PyObject *data, PyObject *value,
+static PyObject *otherwise(PyObject *python, enum stage stage, struct rpc_object *rpc, PyObject *data, PyObject *value,
                            PyObject *const *args, Py_ssize_t count, PyObject *names) {
     PyObject *result = NULL, *keywords = PyDict_New(), *tuple = PyTuple_New(count);
     for (Py_ssize_t i = 0; tuple && i < count; i++) PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
     for (Py_ssize_t i = 0; keywords && names && i < PyTuple_GET_SIZE(names); i++)
         if (PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), args[count + i])) Py_CLEAR(keywords);
     if (tuple && keywords)
-        result = PyObject_CallFunction(self->otherwise, "iOOOOO", (int)stage, rpc ? (PyObject *)rpc : Py_None, data ? data : Py_None,
+        result = PyObject_CallFunction(python, "iOOOOO", (int)stage, rpc ? (PyObject *)rpc : Py_None, data ? data : Py_None,
                                        value ? value : Py_None, tuple, keywords);
     Py_XDECREF(tuple);
     Py_XDECREF(keywords);
@@ -105,29 +105,36 @@ static PyObject *through(struct unary_object *self, struct chain_object *owner, 
     return result;
 }
 
-static PyObject *unary_call(PyObject *object, PyObject *const *args, size_t flags, PyObject *names) {
-    struct unary_object *self = (struct unary_object *)object;
-    Py_ssize_t count = PyVectorcall_NARGS(flags);
-    if (count < 1 || count + (names ? PyTuple_GET_SIZE(names) : 0) > MOST) return otherwise(self, BEGIN, NULL, NULL, NULL, args, count, names);
-    struct chain_object *owner = (struct chain_object *)Py_NewRef(self->owner); /* serialising runs Python code, and so may `follow` */
+static PyObject *called(struct unary_object *self, struct chain_object *owner, PyObject *python, PyObject *const *args, Py_ssize_t count,
+                        PyObject *names) {
+    if (count < 1 || count + (names ? PyTuple_GET_SIZE(names) : 0) > MOST) return otherwise(python, BEGIN, NULL, NULL, NULL, args, count, names);
     PyObject *data = self->serialize == Py_None ? Py_NewRef(args[0]) : PyObject_CallOneArg(self->serialize, args[0]);
     if (!data || !PyBytes_CheckExact(data)) { /* Python reports what is wrong with it */
         Py_XDECREF(data);
-        Py_DECREF(owner);
         if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) return NULL;
         PyErr_Clear();
-        return otherwise(self, BEGIN, NULL, NULL, NULL, args, count, names);
+        return otherwise(python, BEGIN, NULL, NULL, NULL, args, count, names);
     }
     PyObject *result = NULL, *value = NULL;
     struct rpc_object *rpc = begin_rpc(owner, self->method, self->peer, Py_None);
     if (rpc) {
         enum stage stage;
         result = through(self, owner, rpc, data, args, count, names, &stage, &value);
-        if (!result && value) result = otherwise(self, stage, rpc, data, value, args, count, names);
+        if (!result && value) result = otherwise(python, stage, rpc, data, value, args, count, names);
     }
     Py_XDECREF(value);
     Py_XDECREF(rpc);
     Py_DECREF(data);
+    return result;
+}
+
+/* What the call needs of this version is held until it ends: serialising runs Python code, and so may `follow`. */
+static PyObject *unary_call(PyObject *object, PyObject *const *args, size_t flags, PyObject *names) {
+    struct unary_object *self = (struct unary_object *)object;
+    struct chain_object *owner = (struct chain_object *)Py_NewRef(self->owner);
+    PyObject *python = Py_NewRef(self->otherwise);
+    PyObject *result = called(self, owner, python, args, PyVectorcall_NARGS(flags), names);
+    Py_DECREF(python);
     Py_DECREF(owner);
     return result;
 }
@@ -144,7 +151,8 @@ static PyObject *unary_follow(PyObject *object, PyObject *successor) {
     struct unary_object *self = (struct unary_object *)object;
     self->call = forward_call;
     Py_XSETREF(self->successor, Py_NewRef(successor));
-    Py_CLEAR(self->owner); /* nothing more enters the old version: who waits for its end counts who holds it */
+    Py_CLEAR(self->owner); /* nothing more enters the old version: who waits for its end looks who holds it */
+    Py_CLEAR(self->otherwise);
     Py_RETURN_NONE;
 }
 

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From elements to a version of an attached chain: bound to the service, compiled, or emitted Python and the reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from transect.base.diagnostic import Diagnostics
+from transect.base.render import render_text
+from transect.base.unavailable import Unavailable
+from transect.core.ir import Program
+from transect.lang.functions import PolicyError
+from transect.rpc.binding import Binding, bind
+from transect.rpc.can import Can, check
+from transect.rpc.grpcio import can
+from transect.rpc.grpcio.handle import Carried, Handle, Touches
+from transect.rpc.grpcio.standing import Standing
+from transect.rpc.needs import Needs
+from transect.rpc.upgrade import Version
+from transect.rpc.wire import ProtoService
+
+log = logging.getLogger("transect.rpc")
+Trial = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Maker:
+    """What all versions of an attached chain have in common."""
+
+    service: ProtoService
+    methods: tuple[str, ...] | None  # names; None: all
+    carrier: Can
+    native: bool | None  # None: where that is possible
+    cache: Path | None
+    peer: str
+    attempts: int
+
+    def bound(self, programs: Sequence[Program], sources: Callable[[], dict[str, str]]) -> Binding:
+        """Raises PolicyError with the diagnostics."""
+        diagnostics = Diagnostics()
+        binding = bind(programs, self.service, diagnostics, methods=self.methods)
+        if binding is not None:
+            check(binding, self.carrier, diagnostics)
+            can.check_headers(binding, self.carrier, diagnostics)
+        if binding is None or diagnostics.failed:
+            raise PolicyError("\n" + render_text(diagnostics, sources()))
+        return binding
+
+    def standing(
+        self, version: Version, binding: Binding, policies: Sequence[Any], trial: Trial | None = None
+    ) -> Standing:
+        """Code, and a copy of the state of the policy objects.  `trial` raises for a file that must not be loaded.
+
+        Raises Unavailable when native code is insisted on and cannot be.
+        """
+        handle, reason = self._handle(binding, policies, trial)
+        carried = Carried(
+            handle=handle,
+            touches=touches(element.needs for element in binding.elements),
+            methods=frozenset(method.path for method in binding.methods),
+            peer=self.peer,
+            attempts=self.attempts,
+        )
+        return Standing(version, binding, tuple(map(type, policies)), handle, reason, lambda: carried)
+
+    def _handle(self, binding: Binding, policies: Sequence[Any], trial: Trial | None) -> tuple[Handle, str]:
+        reason = "asked for: native=False"
+        if self.native is not False:
+            try:
+                return _compiled(binding, policies, self.cache, trial), ""
+            except Unavailable as lacking:
+                if self.native:
+                    raise
+                reason = f"{lacking.what}: {lacking.why} ({lacking.hint})"
+                names = ", ".join(element.name for element in binding.elements)
+                log.warning("the chain %s runs as emitted Python: %s", names, reason)
+        from transect.rpc.grpcio.python_handle import PythonHandle
+
+        return PythonHandle(binding, policies), reason
+
+
+def numbered(standing: Standing, version: str) -> Standing:
+    """The same, whose RPCs can be told from those of others."""
+    held = standing.carried()
+    assert held is not None, "it is new"
+    named = replace(held, version=version)
+    return replace(standing, carried=lambda: named)
+
+
+def touches(elements: Iterable[Needs]) -> Touches:
+    """Which outside data some element reads or writes."""
+    uses = {(use.hook, use.field) for needs in elements for use in needs.uses}
+    return Touches(
+        headers=("request", "headers") in uses,
+        replies=any(
+            field == "trailers" or (field == "headers" and hook != "request") for hook, field in uses
+        ),
+        peer=any(field == "peer" for _, field in uses),
+    )
+
+
+def _compiled(binding: Binding, policies: Sequence[Any], cache: Path | None, trial: Trial | None) -> Handle:
+    from transect.emit.py.image import image
+    from transect.rpc.grpcio import native
+
+    native.headers()
+    library = native.compiled(native.emitted(binding), cache)
+    if trial is not None:
+        trial(library)
+    handle: Handle = native.load(library).Chain()
+    for index, policy in enumerate(policies):
+        fits = handle.load(index, image(policy))
+        assert fits, f"{binding.elements[index].name}: emitted C and Python disagree on the state's image"
+    return handle

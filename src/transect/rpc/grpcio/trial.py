@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trial of compiled code before it is put in force: in a process of its own, which may crash.
+
+python -m transect.rpc.grpcio.trial EXTENSION     with the trial on standard input, as JSON
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transect.control.protocol import Refused
+
+PATIENCE_S = 20.0
+GOES_ON = "the old version goes on"
+MESSAGES = (b"", b"\x0a\x00", b"\xff\xff")  # an empty one, a field, none at all
+
+
+def tried(library: Path, methods: Sequence[str], images: Sequence[bytes]) -> None:
+    """Run some RPCs through the new code on copies of the states.  Raises Refused with how that failed."""
+    trial = {"methods": methods, "images": [base64.b64encode(image).decode() for image in images]}
+    command = [sys.executable, "-m", "transect.rpc.grpcio.trial", str(library)]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(trial).encode(), capture_output=True, timeout=PATIENCE_S
+        )
+    except subprocess.TimeoutExpired:
+        raise Refused(f"a trial of the new version does not end within {PATIENCE_S:g} s", GOES_ON) from None
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise Refused(f"a trial of the new version crashed ({name})", GOES_ON)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
+        raise Refused(f"a trial of the new version failed: {said[-1]}", GOES_ON)
+
+
+def run(library: Path, trial: dict[str, Any]) -> None:
+    """One RPC of each method with each message, on the given states."""
+    from transect.rpc.grpcio import native
+
+    chain = native.load(library).Chain()
+    for index, image in enumerate(trial["images"]):
+        assert chain.load(index, base64.b64decode(image)), f"state {index} does not fit"
+    for method in trial["methods"]:
+        for message in MESSAGES:
+            rpc = chain.begin(method, "trial", ())
+            rpc.request(message)
+            rpc.response(message)
+            rpc.finish(0, 0)
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), json.load(sys.stdin))
