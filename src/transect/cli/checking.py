@@ -112,6 +112,16 @@ class Checked:
         for program in compiled.programs:
             if program.base == "rpc.Element":
                 self._element(program)
+            elif program.base == "cpu.Scheduler":
+                self._scheduler(program)
+
+    def _scheduler(self, program: Program) -> None:
+        from transect.cpu.check import check as check_scheduler
+
+        found = Diagnostics()
+        for diagnostic in check_scheduler(program):
+            found.add(diagnostic)
+        self._report(found, {})
 
     def _element(self, program: Program) -> None:
         from transect.rpc.rules import check_element

@@ -59,8 +59,20 @@ LLM = Group(
     STRATA,
     "Fair serving of many clients by LLM engines.",
     {
+        "run": Verb(FORCE, "llm.run"),
+        "key": Group(FORCE, "API keys of tenants.", {"new": Verb(FORCE, "llm.key.new")}),
+        **_live("llm", "status", "set", "record", "upgrade"),
         "simulate": Verb(TRY, "llm.simulate"),
         "calibrate": Verb(TRY, "llm.calibrate"),
+    },
+)
+
+CPU = Group(
+    STRATA,
+    "Linux schedulers: in the running kernel, or in a machine of their own.",
+    {
+        "run": Verb(FORCE, "cpu.run"),
+        **_live("cpu", "status", "set", "upgrade"),
     },
 )
 
@@ -86,6 +98,7 @@ TRANSECT = Group(
         "replay": Verb(UNDERSTAND, "replay"),
         "rpc": RPC,
         "llm": LLM,
+        "cpu": CPU,
         "memory": MEMORY,
         "doctor": Verb(MACHINE, "doctor"),
         "demo": Verb(MACHINE, "demo"),

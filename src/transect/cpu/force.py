@@ -97,6 +97,7 @@ class Force:
         if old is not None and shares:
             for name in self._shared(old.built):
                 policy.share(name, old.object.map(name).fd)
+        policy.share("ts_hints", self._shim.map("ts_hints").fd)
         try:
             policy.load()
             version = Version(self._number(), built, policy, dict(policy.programs()))
@@ -184,6 +185,26 @@ class Force:
                 self._shim.map(f"ts_to_{op}").remove(struct.pack("=I", version.number))
         self.versions.remove(version)
         version.object.close()
+
+    def set(self, field: str, value: int) -> int:
+        """Give a parameter another value; the one before.  One store, which handlers see at once."""
+        version = self.current
+        assert version is not None, "a parameter of nothing"
+        place = next(p for p in version.built.places if p.field == field)
+        with mmap.mmap(
+            version.object.map("policy_states").fd, mmap.PAGESIZE * (1 + place.word // 512)
+        ) as memory:
+            before: int = struct.unpack_from("=q", memory, place.word * 8)[0]
+            struct.pack_into("=q", memory, place.word * 8, value)
+        return before
+
+    def hint(self, pid: int, value: int) -> None:
+        """What the application of a task says of it."""
+        descriptor = os.pidfd_open(pid)
+        try:
+            self._shim.map("ts_hints").write(struct.pack("=i", descriptor), struct.pack("=q", value))
+        finally:
+            os.close(descriptor)
 
     # --- the kernel's side ---------------------------------------------------------------------------------------
 

@@ -74,6 +74,13 @@ def done(force: Force, request: Mapping[str, Any]) -> Any:
         case "upgrade":
             watch_s = request.get("watch_s", WATCH_S)
             return {"fields": force.upgrade(Built.read(Path(request["built"])), watch_s=watch_s)}
+        case "check":
+            return {}  # `answered` has looked
+        case "set":
+            return force.set(request["field"], request["value"])
+        case "hint":
+            force.hint(request["pid"], request["value"])
+            return {}
         case "status":
             return status(force)
         case other:

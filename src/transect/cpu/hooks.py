@@ -15,8 +15,8 @@ A task is *held* by the kernel, by one queue, or it runs.  Each hook finds it in
 | `dequeue`  | queue → kernel                      | – (it sleeps, or something of it changes)                    |
 | `leave`    | kernel → gone                       | –                                                            |
 
-`tick`, `wake`, `sleep`, `weight` and `affinity` move no task.  Queues are fields of the policy, made by `given()`; the
-runtime keeps them, also from one version of a policy to the next.
+`tick`, `alarm`, `wake`, `sleep`, `weight` and `affinity` move no task.  Queues are fields of the policy, made by
+`given()`; the runtime keeps them, also from one version of a policy to the next.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Task(View):
     movable: int
     """How many CPUs it may run on."""
     hinted: int
-    """What its application has said of it (`hint`), 0 before."""
+    """What its application has said of it, 0 before."""
 
     @intrinsic(effect="outside-read")
     def time(self) -> int:
@@ -173,6 +173,12 @@ def preempt(cpu: int, /) -> None:
 
 
 @intrinsic(effect="outside-write")
+def set_alarm(delay: Duration, /) -> None:
+    """Call `alarm` on this CPU after that time; a new one takes the place of the one before."""
+    raise NotImplementedError
+
+
+@intrinsic(effect="outside-write")
 def wake_cpu(cpu: int, /) -> None:
     """Dispatch there, if it is idle."""
     raise NotImplementedError
@@ -215,6 +221,9 @@ class Scheduler(Policy):
 
     def tick(self, task: Task, /) -> None:
         """A tick of the clock while the task runs (some 4 ms)."""
+
+    def alarm(self, cpu: int, /) -> None:
+        """The time of `set_alarm` has come."""
 
     def wake(self, task: Task, /) -> None:
         """The task can run; before it is enqueued."""

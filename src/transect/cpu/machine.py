@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,9 +14,9 @@ from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 from transect.cpu.build import build, build_shim
 from transect.cpu.built import Built
-from transect.cpu.force import Ended, Kept
+from transect.cpu.force import WATCH_S, Ended, Kept
 from transect.cpu.libbpf import BpfError
-from transect.vm import Kernel, Setup, Vm, VmError, find
+from transect.vm import Kernel, NotStarted, Setup, Vm, VmError, find
 
 ANSWER_S = 60.0  # of a request; loading takes a second in emulation, more on a busy machine
 SCHED_EXT = (6, 12)  # the first kernel that has it
@@ -71,10 +71,10 @@ class Bench:
         self.ask("load", built=str(built.object.with_suffix(".json")))
         return built
 
-    def upgrade(self, program: Program | Built, **options: Any) -> dict[str, str]:
+    def upgrade(self, program: Program | Built, /, *, watch_s: float = WATCH_S) -> dict[str, str]:
         """Put another version in its place; what became of each field.  Raises `Kept`, `BpfError`, `Ended`."""
         built = program if isinstance(program, Built) else self.build(program)
-        answer = self.ask("upgrade", built=str(built.object.with_suffix(".json")), **options)
+        answer = self.ask("upgrade", built=str(built.object.with_suffix(".json")), watch_s=watch_s)
         fields: dict[str, str] = answer["fields"]
         return fields
 
@@ -91,6 +91,30 @@ class Bench:
             self._rest = b""
             while not self._answers.empty():
                 self._answers.get()
+
+    def set(self, field: str, value: int) -> int:
+        """Give a parameter another value; the one before."""
+        before: int = self.ask("set", field=field, value=value)
+        return before
+
+    def hint(self, pid: int, value: int) -> None:
+        """What a task's application says of it."""
+        self.ask("hint", pid=pid, value=value)
+
+    def check(self) -> None:
+        """Raises `Ended` once the kernel has ended the scheduler."""
+        self.ask("check")
+
+    def command(self, words: Sequence[str], write: Callable[[bytes], None]) -> int:
+        """Run a command with its output going there; its exit code."""
+        try:
+            return self.vm.run(list(words), limit_s=None, cwd=Path.cwd(), stdout=write, stderr=write).code
+        except NotStarted as refused:
+            write(f"{refused}\n".encode())
+            return refused.code
+
+    def close(self) -> None:
+        self.vm.close()
 
     def ask(self, do: str, **arguments: Any) -> Any:
         """One request.  Raises `Kept`, `BpfError`, `Ended`."""

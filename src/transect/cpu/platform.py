@@ -41,6 +41,7 @@ PLAIN = {
     "cpu.Task.may_run": "ts_may_run",
     "cpu.cpus": "scx_bpf_nr_cpu_ids",
     "cpu.preempt": "ts_preempt",
+    "cpu.set_alarm": "ts_set_alarm",
     "cpu.wake_cpu": "ts_wake_cpu",
 }
 

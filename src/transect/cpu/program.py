@@ -11,6 +11,7 @@ from transect.core.effects import Facts
 from transect.core.ir import Expr, FieldKind, Program
 from transect.core.passes.flatten import flatten
 from transect.core.types import OptionType, ViewType
+from transect.core.walk import walk
 from transect.cpu.platform import EACH_CPU, Kernel
 from transect.emit.artifact import Artifact
 from transect.emit.bpf.lower import Lowering, integer
@@ -60,6 +61,18 @@ def ops(program: Program) -> list[str]:
     return [op for hook, (op, always) in OPS.items() if always or not _default(program, hook)] + ["init"]
 
 
+def alarms(program: Program) -> bool:
+    """Whether it sets alarms."""
+    functions = (*program.functions, *program.handlers)
+    parts = (part for f in functions for s in f.body for part in walk(s))
+    return any(isinstance(part, ir.Intrinsic) and part.name == "cpu.set_alarm" for part in parts)
+
+
+def _always(hook: str, program: Program) -> bool:
+    """Whether something calls the hook although the policy says nothing."""
+    return (hook == "alarm" and alarms(program)) or (hook in OPS and OPS[hook][1])
+
+
 def _default(program: Program, hook: str) -> bool:
     handler = program.handler(hook)
     return handler is None or handler.default
@@ -75,7 +88,7 @@ def declarations(program: Program) -> list[c.Decl]:
     """The whole object's source."""
     unit = Unit(legal(program), PREFIX)
     kernel = Kernel()
-    handlers = [h for h in unit.program.handlers if not h.default or (h.name in OPS and OPS[h.name][1])]
+    handlers = [h for h in unit.program.handlers if not h.default or _always(h.name, program)]
     functions = [*reachable(unit.program), *handlers]
     result: list[c.Decl] = [
         c.Comment(
@@ -85,6 +98,7 @@ def declarations(program: Program) -> list[c.Decl]:
         *unit.structs(),
         c.Macro("TS_STATE", (c.Name(PREFIX),)),
         *unit.tables(),
+        *([c.Include("alarm.h")] if alarms(program) else []),
     ]
     for f in functions:
         # The compiler gives a line the file in which its function begins.
@@ -98,7 +112,7 @@ def declarations(program: Program) -> list[c.Decl]:
     if not _default(program, "keep"):
         result.append(c.Include("keep.h"))
     names = ops(program)
-    result += [c.Include(f"ops/{name}.h") for name in names]
+    result += [c.Include(f"ops/{name}.h") for name in ("alarm", *names) if name != "alarm" or alarms(program)]
     title = c.String(unit_title(program).encode())
     result.append(c.Macro("TS_SCHEDULER", (title, *(c.call("TS_OP", c.Name(name)) for name in names))))
     return result
@@ -156,11 +170,11 @@ def runtime() -> dict[str, bytes]:
     found = {name: (files(package) / "runtime" / name).read_bytes() for name, package in RUNTIME.items()}
     folder = files("transect.cpu") / "runtime"
     found |= {f"ops/{op}.h": (folder / "ops" / f"{op}.h").read_bytes() for op in _all_ops()}
-    return found | {name: (folder / name).read_bytes() for name in ("keep.h", "shim.bpf.c")}
+    return found | {name: (folder / name).read_bytes() for name in ("keep.h", "alarm.h", "shim.bpf.c")}
 
 
 def _all_ops() -> list[str]:
-    return [op for op, _ in OPS.values()] + ["init"]
+    return [op for op, _ in OPS.values()] + ["init", "alarm"]
 
 
 def emit(program: Program) -> Artifact:

@@ -63,6 +63,8 @@ Strata:
   rpc      Application networks: policies which process RPCs, in gRPC libraries
            and in Envoy.
   llm      Fair serving of many clients by LLM engines.
+  cpu      Linux schedulers: in the running kernel, or in a machine of their
+           own.
   memory   Introspection of another machine's kernel memory, without software on
            its CPU.
 
@@ -176,13 +178,6 @@ def test_a_terminal_gets_bold_headings_unless_it_does_not_want_them() -> None:
 
 def test_version(transect: Run) -> None:
     assert transect("--version").out == f"transect {importlib.metadata.version('transect')}\n"
-
-
-@pytest.mark.parametrize("words", [["cpu"], ["cpu", "run", "x.py"]], ids=" ".join)
-def test_a_stratum_that_this_version_does_not_have(words: list[str], transect: Run) -> None:
-    ended = transect(*words)
-    assert (ended.code, ended.out) == (3, "")
-    assert ended.err == "transect: the cpu stratum: not part of this version yet\n  hint: there is: rpc\n"
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,20 @@ TS_INLINE void ts_wake_cpu(s64 cpu)
 		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
 }
 
+/* What applications have said of their tasks: a map of its own, which all versions share. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, s64);
+} ts_hints SEC(".maps");
+
+TS_INLINE s64 ts_hinted(struct task_struct *p)
+{
+	s64 *hint = bpf_task_storage_get(&ts_hints, p, 0, 0);
+	return hint ? TS_READ(*hint) : 0;
+}
+
 /* ---------------------------------------------------------------- maps, and the scheduler itself */
 
 #define TS_STATE(policy) \

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect cpu run`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from transect.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from transect.cpu.run import Place
+
+
+def run(
+    policy: Annotated[
+        Path, typer.Argument(metavar="POLICY", exists=True, dir_okay=False, help="A scheduler's file.")
+    ],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- COMMAND]", show_default=False, help="Run this under it, and end with it."
+        ),
+    ] = None,
+    vm: Annotated[
+        bool, typer.Option("--vm", help="In a machine of its own, with a recent kernel; no root.")
+    ] = False,
+    version: Annotated[
+        str,
+        typer.Option(
+            "--version", metavar="X.Y[.Z]", help="With --vm: a kernel of Debian's; else the newest."
+        ),
+    ] = "",
+    kernel: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="With --vm: a kernel of yours.")
+    ] = None,
+    cpus: Annotated[int, typer.Option(min=1, max=64, help="With --vm: processors.")] = 2,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", show_default=False, help="For status and upgrade.")
+    ] = None,
+) -> int:
+    """Put a scheduler in force, until Ctrl-C or the end of the command; then the default scheduler is back.
+
+    Here it needs root and a kernel with sched_ext; under sudo the command runs as the user who called it.
+    """
+    from transect.control.server import Taken
+    from transect.cpu.force import Ended
+    from transect.cpu.run import Invalid
+    from transect.cpu.run import run as serve
+
+    try:
+        return serve(
+            policy,
+            lambda: _place(vm, version, kernel, cpus),
+            command=command or (),
+            name=name,
+            say=_say,
+            write=_write,
+        )
+    except Invalid as wrong:
+        print(wrong)
+        return Exit.NO
+    except Ended as end:
+        _say(end.message or end.reason)
+        return Exit.NO
+    except Taken as taken:
+        _say(str(taken))
+        return Exit.UNAVAILABLE
+
+
+def _place(vm: bool, version: str, kernel: Path | None, cpus: int) -> Place:
+    if vm or version or kernel:
+        from transect.cpu.machine import Bench
+        from transect.vm import find, own
+
+        return Bench(kernel=own(kernel) if kernel else find(version, say=_say), cpus=cpus, say=_say)
+    from transect.cpu.here import Here
+
+    return Here()
+
+
+def _say(text: str) -> None:
+    print(f"transect: {text}", file=sys.stderr, flush=True)
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()

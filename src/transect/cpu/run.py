@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect cpu run`: a scheduler in force in the foreground, here or in a machine of its own, until told to stop.
+
+`status`, `set` and `upgrade` reach it by the control socket meanwhile.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from transect.base.diagnostic import Diagnostics
+from transect.base.render import render_text
+from transect.base.unavailable import Unavailable
+from transect.control.host import verbs_of
+from transect.control.protocol import Refused
+from transect.control.server import Server
+from transect.core.frontend import compile_file
+from transect.core.ir import FieldKind, Program
+from transect.core.types import DurationType
+from transect.cpu.built import Built
+from transect.cpu.check import check
+from transect.cpu.explain import paragraph, verifier
+from transect.cpu.force import WATCH_S, Ended, Kept
+from transect.cpu.libbpf import BpfError
+
+Say = Callable[[str], None]
+LOOK_S = 0.5  # how often we see whether the kernel has ended it
+
+
+class Invalid(Exception):
+    """The policy cannot be put in force; the text is the rendered diagnostics."""
+
+
+class Place(Protocol):
+    """Where schedulers are in force: `here.Here`, `machine.Bench`."""
+
+    def force(self, program: Program, /) -> Built: ...
+    def upgrade(self, program: Program, /, *, watch_s: float = ...) -> dict[str, str]: ...
+    def status(self) -> dict[str, Any]: ...
+    def set(self, field: str, value: int, /) -> int: ...
+    def check(self) -> None: ...
+    def command(self, words: Sequence[str], write: Callable[[bytes], None], /) -> int: ...
+    def close(self) -> None: ...
+
+
+def read(path: Path) -> tuple[Program, dict[str, str]]:
+    """The scheduler of a file, and the sources.  Raises `Invalid`."""
+    compiled = compile_file(path)
+    diagnostics = Diagnostics()
+    for diagnostic in compiled.diagnostics:
+        diagnostics.add(diagnostic)
+    programs = [p for p in compiled.programs if p.base == "cpu.Scheduler"]
+    for program in programs:
+        for diagnostic in check(program):
+            diagnostics.add(diagnostic)
+    if diagnostics.failed:
+        raise Invalid(render_text(diagnostics, compiled.sources))
+    if len(programs) != 1:
+        raise Invalid(f"{path}: {len(programs)} schedulers; one is put in force at a time")
+    return programs[0], compiled.sources
+
+
+def run(
+    path: Path,
+    place: Callable[[], Place],
+    *,
+    command: Sequence[str] = (),
+    name: str | None = None,
+    say: Say = print,
+    write: Callable[[bytes], None] = lambda _: None,
+) -> int:
+    """Until the command ends, or SIGINT, SIGTERM; the command's exit code, else 0.
+
+    Raises `Invalid`, `Unavailable`, `Ended` (the kernel ended it; the text says why in the policy's terms), `Taken`.
+    """
+    program, sources = read(path)
+    where = place()
+    try:
+        with _stopping() as stop:
+            try:
+                where.force(program)
+            except BpfError as refused:
+                raise Invalid(verifier(program, refused, sources)) from refused
+            host = Running(path, program, where)
+            with Server("cpu", name or path.stem, verbs_of(host), numbered=name is None) as server:
+                host.name = server.name
+                say(f"{program.name} is in force; `transect cpu status {server.name}` shows it")
+                try:
+                    code = where.command(command, write) if command else _wait(where, stop)
+                    where.check()
+                except Ended as end:
+                    raise Ended(end.reason, paragraph(host.program, end), end.dump) from None
+                return code
+    finally:
+        where.close()
+
+
+def _wait(where: Place, stop: threading.Event) -> int:
+    while not stop.wait(LOOK_S):
+        where.check()
+    return 0
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event which SIGINT and SIGTERM set; their former handlers come back in the end."""
+    stop = threading.Event()
+    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+class Running:
+    """What the operator may ask of a scheduler in force."""
+
+    def __init__(self, path: Path, program: Program, where: Place) -> None:
+        self.name = path.stem
+        self.path = path
+        self.program = program
+        self.where = where
+        self.since = time.time()
+        self.upgrades = 0
+
+    def status(self) -> Mapping[str, Any]:
+        found = self.where.status()
+        return {
+            "name": self.name,
+            "stratum": "cpu",
+            "policies": [
+                {
+                    "name": self.program.name,
+                    "version": self.program.source_hash[:12],
+                    "schema": found["schema"],
+                }
+            ],
+            "since": self.since,
+            "upgrades": self.upgrades,
+            "state": found["fields"],
+            "longest_wait_s": found["longest_wait_s"],
+            "events": {event: count for event, count in found["events"].items() if count},
+            "recording": False,
+        }
+
+    def set(self, param: str, value: str) -> Mapping[str, Any]:
+        name = param.rpartition(".")[2]
+        f = next((f for f in self.program.state if f.kind is FieldKind.PARAM and f.name == name), None)
+        if f is None:
+            known = [f.name for f in self.program.state if f.kind is FieldKind.PARAM]
+            raise Refused(f"no parameter `{name}`", f"parameters are: {', '.join(known) or 'none'}")
+        number = _number(value, duration=isinstance(f.type, DurationType))
+        return {"param": name, "before": self.where.set(name, number), "after": number}
+
+    def record_start(self, path: str) -> Mapping[str, Any]:
+        raise Unavailable("recording of schedulers", "not part of this version yet", "")
+
+    def record_stop(self) -> Mapping[str, Any]:
+        raise Unavailable("recording of schedulers", "not part of this version yet", "")
+
+    def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
+        try:
+            program, sources = read(Path(path))
+        except Invalid as invalid:
+            raise Refused(str(invalid)) from invalid
+        try:
+            fields = self.where.upgrade(program, watch_s=WATCH_S if automatic_return else 0.0)
+        except Kept as kept:
+            raise Refused(kept.why, kept.hint) from None
+        except BpfError as refused:
+            raise Refused(verifier(program, refused, sources)) from None
+        self.program, self.path = program, Path(path)
+        self.upgrades += 1
+        return {"policy": program.name, "fields": fields}
+
+
+def _number(text: str, *, duration: bool) -> int:
+    """`20`, or a time such as `500us`, `1ms`, `2s`.  Raises `Refused`."""
+    units = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+    for unit, factor in units.items():
+        if duration and text.endswith(unit) and text.removesuffix(unit).isdecimal():
+            return int(text.removesuffix(unit)) * factor
+    try:
+        return int(text)
+    except ValueError:
+        raise Refused(f"`{text}` is no number", "write 20, or for times 500us, 1ms, 2s") from None

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* The time of `set_alarm` has come. */
+static int ts_alarm_rings(void *map, u32 *cpu, struct ts_alarm *alarm)
+{
+	struct policy_state *self = ts_state();
+	struct ts_call call = { 0 };
+	if (self)
+		policy_do_alarm(self, NULL, &call, *cpu);
+	return 0;
+}

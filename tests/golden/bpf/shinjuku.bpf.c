@@ -1,0 +1,103 @@
+/* Shinjuku, emitted by transect from shinjuku.py
+ * source sha256 feebf6edb9300086e39bf04be2f5eec485bc977bea775553c414ca265a816f8d */
+#include "scx.h"
+
+struct policy_state {
+    s64 ready;
+    s64 quantum;
+};
+
+struct policy_task {
+    s64 met;
+    s64 ran;
+};
+
+TS_STATE(policy)
+#include "alarm.h"
+
+TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+}
+
+TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
+    ts_option idle = (ts_option){false, 0};
+    idle = ts_idle_cpu(call, task, cpu);
+    if (!idle.some) {
+        return cpu;
+    }
+    ts_start(call, task);
+    return (s64)idle.value;
+    return 0;
+}
+
+TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    if ((s64)task->scx.weight < 100ll) {
+        ts_put_for(call, TS_QUEUE(4161491668u, 0), task, 10000000000ll);
+    } else {
+        ts_put_for(call, TS_QUEUE(680887727u, 0), task, 10000000000ll);
+    }
+}
+
+TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu) {
+    bool t1 = 0;
+    t1 = ts_take(TS_QUEUE(680887727u, 0));
+    if (!t1) {
+        (void)ts_take(TS_QUEUE(4161491668u, 0));
+    }
+}
+
+TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    ts_set_alarm(TS_READ(self->quantum));
+}
+
+TS_HANDLER void policy_do_alarm(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu) {
+    s64 t1 = 0;
+    t1 = ts_length(TS_QUEUE(680887727u, 0));
+    if (t1 > 0ll) {
+        ts_preempt(cpu);
+    } else {
+        ts_set_alarm(TS_READ(self->quantum));
+    }
+}
+
+TS_INLINE void policy_first(struct policy_task *own) {
+    (void)own;
+}
+
+TS_MEET(policy)
+
+TS_INLINE s32 policy_queues(void) {
+    s32 failed = 0;
+    if (!failed) {
+        failed = ts_create(TS_QUEUE(680887727u, 0), false);
+    }
+    if (!failed) {
+        failed = ts_create(TS_QUEUE(4161491668u, 0), false);
+    }
+    return failed;
+}
+
+TS_INLINE s64 policy_longest_wait(void) {
+    s64 longest = 0;
+    {
+        s64 waited = ts_longest(TS_QUEUE(680887727u, 0), false);
+        if (waited > longest) {
+            longest = waited;
+        }
+    }
+    {
+        s64 waited = ts_longest(TS_QUEUE(4161491668u, 0), false);
+        if (waited > longest) {
+            longest = waited;
+        }
+    }
+    return longest;
+}
+
+#include "ops/alarm.h"
+#include "ops/select_cpu.h"
+#include "ops/enqueue.h"
+#include "ops/dispatch.h"
+#include "ops/running.h"
+#include "ops/init_task.h"
+#include "ops/init.h"
+TS_SCHEDULER("transect_Shinjuku", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running), TS_OP(init_task), TS_OP(init))
