@@ -42,6 +42,10 @@ struct bpf_iter_num {
 	u64 opaque[1];
 } __attribute__((aligned(8)));
 
+struct bpf_timer {
+	u64 opaque[2];
+} __attribute__((aligned(8)));
+
 #include <bpf/bpf_helpers.h>
 
 /* A place where the verifier may stop a loop that it cannot bound: eight million rounds. */
