@@ -61,7 +61,13 @@ def fuzz_seconds() -> float:
 class Row:
     ran: int = 0
     seconds: float = 0.0
+    processor: float = 0.0  # seconds, its own and those of who it waited for: alike on a loaded machine
     lacking: Counter[tuple[str, str]] = field(default_factory=Counter)  # (reason, command) → tests
+
+
+def _part(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("part")
+    return mark.args[0] if mark else part_of(Path(item.nodeid.partition("::")[0]))
 
 
 class Ledger:
@@ -79,13 +85,18 @@ class Ledger:
         return [name for name, row in self.rows.items() if row.seconds > PARTS[name].minutes * 60 * 1.5]
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        before = sum(os.times()[:4])
+        done = yield
+        self.row(_part(item)).processor += sum(os.times()[:4]) - before
+        return done
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        mark = item.get_closest_marker("part")
-        part = mark.args[0] if mark else part_of(Path(item.nodeid.partition("::")[0]))
-        report.user_properties.append(("part", part))
+        report.user_properties.append(("part", _part(item)))
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, Unavailable):
             reason, command = f"{error.what}: {error.why}", error.hint
@@ -129,12 +140,13 @@ class Ledger:
             return
         write = terminalreporter.write_line
         terminalreporter.section("what ran here")
-        write(f"{'part':8}{'ran':>8}{'unavailable':>13}{'seconds':>10}{'share':>8}")
+        write(f"{'part':8}{'ran':>8}{'unavailable':>13}{'seconds':>10}{'share':>8}{'processor':>11}")
         for name in PARTS:
             if name not in self.rows:
                 continue
             row, budget = self.rows[name], PARTS[name].minutes * 60
             line = f"{name:8}{row.ran:>8}{row.lacking.total():>13}{row.seconds:>10.1f}{row.seconds / budget:>8.0%}"
+            line += f"{row.processor:>11.1f}"
             if name in self.over():
                 write(f"{line}   over its share of {budget:.0f} s by more than half", red=True)
             else:

@@ -190,13 +190,13 @@ class Operators(Members):
             return None
         parts: list[Expr] = []
         for value in node.values:
-            part = self._piece(value)
+            part = self._piece(value, node)
             if part is None:
                 return None
             parts.append(part)
         return ir.Format(tuple(parts), type=TEXT, span=self.span(node))
 
-    def _piece(self, node: ast.expr) -> Expr | None:
+    def _piece(self, node: ast.expr, whole: ast.JoinedStr) -> Expr | None:
         match node:
             case ast.Constant(value=str(text)):
                 return ir.Const(text, type=TEXT, span=self.span(node))
@@ -214,7 +214,7 @@ class Operators(Members):
             case _:
                 self.error(
                     "P035",
-                    node,
+                    whole,  # Python 3.11 does not know where in it the part stands
                     "format specifications are not part of the language",
                     "write `{value}` alone",
                     label="`!r`, `:x` and the like",
