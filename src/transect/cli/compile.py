@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,9 @@ from transect.cli.failure import usage
 
 def compile(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy's file.")],
-    target: Annotated[str, typer.Option("--to", metavar="TARGET", help="What to compile to: py or c.")],
+    target: Annotated[
+        str, typer.Option("--to", metavar="TARGET", help="What to compile to: py or c or wasm.")
+    ],
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -36,7 +39,8 @@ def compile(
 ) -> int:
     """Write what a policy is compiled to: plain files, which name the policy's lines.
 
-    A target which cannot keep a policy's meaning refuses it and says where; it never approximates.
+    A target which cannot keep a policy's meaning refuses it and says where; it never approximates. A chain file becomes
+    a plugin of proxy-wasm hosts (--to wasm).
     """
     from transect.cli.compiling import Refused
     from transect.emit.registry import targets
@@ -51,7 +55,7 @@ def compile(
 
 
 def _compile(file: Path, target: str, folder: Path | None, print_after: list[str], stop_after: str) -> int:
-    from transect.cli.compiling import after, emit, passes, read
+    from transect.cli.compiling import after, build, emit, is_chain, passes, read
 
     steps = passes(target)
     known = [step.__name__ for step in steps]
@@ -61,12 +65,37 @@ def _compile(file: Path, target: str, folder: Path | None, print_after: list[str
         return usage(f"the target {target} has no pass `{unknown[0]}`", f"its passes: {listed}")
     if folder is None and not stop_after:
         return usage("where shall the files go?", "give a folder: -o DIR")
+    if target == "wasm" and folder is not None and not stop_after and is_chain(file):
+        return _plugin(file, folder)
     policies = read(file)
     for program in policies.programs:
         print("".join(after(program, steps, print_after, stop_after)), end="")
     if folder is None or stop_after:
         return Exit.DONE
-    for _, artifact in emit(policies, target):
-        for path in artifact.write(folder):
+    for program, artifact in emit(policies, target):
+        for path in (*artifact.write(folder), *build(program, target, folder)):
             print(path)
+    return Exit.DONE
+
+
+def _plugin(chain: Path, folder: Path) -> int:
+    from transect.rpc.build import BuildError
+    from transect.rpc.run import Invalid
+    from transect.rpc.wasm.files import write_plugin
+
+    try:
+        written = write_plugin(chain, folder)
+    except Invalid as wrong:
+        print(wrong)
+        return Exit.NO
+    except BuildError as wrong:
+        print(f"transect: {wrong}", file=sys.stderr)
+        return Exit.UNAVAILABLE
+    print(*written.paths, sep="\n")
+    if written.one_worker:
+        names = ", ".join(written.one_worker)
+        print(
+            f"transect: run it with one worker; more would divide {names} (transect explain R023)",
+            file=sys.stderr,
+        )
     return Exit.DONE

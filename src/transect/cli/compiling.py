@@ -11,6 +11,7 @@ from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.base.unavailable import Unavailable
 from transect.cli.checking import in_color
+from transect.cli.policies import declares_chain
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
 from transect.core.text import dump
@@ -60,6 +61,26 @@ def emit(file: File, target: str) -> Iterator[tuple[Program, Artifact]]:
     file.refuse(diagnostics)
     for program in file.programs:
         yield program, found.emit(program)
+
+
+def build(program: Program, target: str, folder: Path) -> list[Path]:
+    """What the target's compiler makes of the files that `emit` wrote; none, where it has no compiler of its own."""
+    from transect.emit.wasm.toolchain import Failed
+
+    make = getattr(emitter(target), "build", None)
+    try:
+        made: list[Path] = [] if make is None else make(program, folder)
+    except Failed as wrong:
+        raise AssertionError(f"clang refuses emitted C: {wrong}") from wrong
+    return made
+
+
+def is_chain(path: Path) -> bool:
+    """Whether the file declares a chain; an unreadable one does not."""
+    try:
+        return declares_chain(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def passes(target: str) -> tuple[Pass, ...]:

@@ -32,6 +32,7 @@ class Emitter(Protocol):
 MODULES = {  # each has a module attribute `emitter`
     "py": "transect.emit.py",
     "c": "transect.emit.c",
+    "wasm": "transect.emit.wasm",
 }
 
 

@@ -5,7 +5,7 @@
 like a native module.
 """
 
-from transect.rpc.wasm.build import build, compiler
+from transect.rpc.wasm.build import build
 from transect.rpc.wasm.config import Plugin, PluginSettings
 
-__all__ = ["Plugin", "PluginSettings", "build", "compiler"]
+__all__ = ["Plugin", "PluginSettings", "build"]

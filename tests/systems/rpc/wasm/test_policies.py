@@ -19,6 +19,7 @@ from tests.unit.rpc.lab import program
 from transect.base.diagnostic import Diagnostics
 from transect.base.unavailable import Unavailable
 from transect.control.protocol import Refused
+from transect.emit.wasm.toolchain import compiler
 from transect.replay import compare
 from transect.replay.log import Log
 from transect.replay.reader import read
@@ -28,7 +29,6 @@ from transect.rpc.chain_file import ChainFile, read_chain
 from transect.rpc.deploy import bound, deploy
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.replay import RpcDecoder
-from transect.rpc.wasm.build import compiler
 from transect.rpc.wasm.can import WASM, check_copies, divided, workers_for
 from transect.rpc.wasm.deploy import deploy_plugin
 from transect.rpc.wasm.host import PluginHost

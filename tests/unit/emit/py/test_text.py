@@ -114,7 +114,9 @@ def test_every_example_has_a_text_that_python_reads(path: Path) -> None:
 
 def test_targets_are_found_by_name() -> None:
     (program,) = compile_text(ACL).programs
-    assert {name: bool(emitter(name).emit(program).files) for name in targets()} == {"py": True, "c": True}
+    assert {name: bool(emitter(name).emit(program).files) for name in targets()} == dict.fromkeys(
+        targets(), True
+    )
     with pytest.raises(UnknownTarget) as raised:
         emitter("pyy")
     assert str(raised.value) == "no target `pyy`; did you mean `py`?"

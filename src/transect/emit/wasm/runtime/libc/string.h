@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What our C uses of <string.h>, where there is no libc: `wasm_memory.c` has it. */
+/* What our C uses of <string.h>, where there is no libc: `memory.c` has it. */
 #ifndef TRANSECT_WASM_STRING_H
 #define TRANSECT_WASM_STRING_H
 

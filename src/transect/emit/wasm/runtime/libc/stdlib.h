@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What our C uses of <stdlib.h>, where there is no libc: `wasm_memory.c` has it. */
+/* What our C uses of <stdlib.h>, where there is no libc: `memory.c` has it, and `wasi.c` the end. */
 #ifndef TRANSECT_WASM_STDLIB_H
 #define TRANSECT_WASM_STDLIB_H
 
@@ -11,6 +11,8 @@ void *calloc(size_t count, size_t size);
 void *realloc(void *memory, size_t size);
 void *aligned_alloc(size_t alignment, size_t size); /* 16 at most */
 void free(void *memory);
+
+_Noreturn void exit(int code);
 
 static inline _Noreturn void abort(void) { __builtin_trap(); }
 
