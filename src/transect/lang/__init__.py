@@ -6,6 +6,7 @@ The compiler parses a policy file and never imports it; these definitions serve 
 
 from collections.abc import Mapping, Sequence
 
+from transect.lang.contracts import ensures, invariant, requires
 from transect.lang.functions import (
     PolicyError,
     as_float,
@@ -80,6 +81,7 @@ __all__ = [
     "counter",
     "drop",
     "ends",
+    "ensures",
     "fits",
     "given",
     "helper",
@@ -88,6 +90,7 @@ __all__ = [
     "i16",
     "i32",
     "intrinsic",
+    "invariant",
     "local",
     "lru",
     "ms",
@@ -99,6 +102,7 @@ __all__ = [
     "param",
     "rand",
     "rand_below",
+    "requires",
     "seconds",
     "state",
     "struct",

@@ -30,40 +30,40 @@ class Compiled:
         return next(p for p in self.programs if p.name == name)
 
 
-def compile_file(path: Path | str) -> Compiled:
-    """The policies of a file."""
+def compile_file(path: Path | str, *, policy: type[PolicyClass] = PolicyClass) -> Compiled:
+    """The policies of a file; `policy` reads each class (one that keeps contracts, for proofs)."""
     diagnostics = Diagnostics()
     text = read(Path(path), diagnostics)
     if text is None:
         return Compiled((), diagnostics)
-    return _compile(text, str(path), diagnostics)
+    return _compile(text, str(path), diagnostics, policy)
 
 
 def compile_text(text: str, path: str = "<text>") -> Compiled:
     """The policies of a text; sibling files are looked for beside `path`."""
-    return _compile(text, path, Diagnostics())
+    return _compile(text, path, Diagnostics(), PolicyClass)
 
 
-def _compile(text: str, path: str, diagnostics: Diagnostics) -> Compiled:
+def _compile(text: str, path: str, diagnostics: Diagnostics, policy: type[PolicyClass]) -> Compiled:
     source = parse(text, path, diagnostics)
     if source is None:
         return Compiled((), diagnostics, {path: text})
     modules = Modules(diagnostics)
     module = modules.add(source)
     world = World(diagnostics, modules)
-    programs = _programs(world, module)
+    programs = _programs(world, module, policy)
     sources = {
         m.source.path: m.source.text for m in modules.loaded.values() if m is not None and not m.library
     }
     return Compiled(() if diagnostics.failed else programs, diagnostics, sources)
 
 
-def _programs(world: World, module: Module) -> tuple[Program, ...]:
+def _programs(world: World, module: Module, kind: type[PolicyClass]) -> tuple[Program, ...]:
     own = [b for b in module.names.values() if isinstance(b, ClassDef) and b.module is module]
     programs: list[Program] = []
     for cls in own:
         if world.kind(cls) == "policy":
-            policy = PolicyClass(world, cls)
+            policy = kind(world, cls)
             program = policy.build()
             if program is not None:
                 check_flow(program, world.diagnostics)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics
 from transect.base.span import Span
+from transect.core.frontend.contract_syntax import without_contracts
 
 MAX_BYTES = 1 << 20  # a policy is 5 to 500 lines; a megabyte is a mistake
 MAX_DEPTH = 100  # nested nodes; keeps every later walk far from Python's own limit
@@ -95,7 +96,7 @@ def parse(text: str, path: str, diagnostics: Diagnostics) -> Source | None:
             "P001", f"not Python: {error}", at, help="correct the text; it must be a Python file"
         )
         return None
-    source = Source(path, text, tree)
+    source = Source(path, text, without_contracts(tree))
     deep = _deepest(tree)
     if deep is not None:
         _too_deep(source.span(deep), diagnostics)

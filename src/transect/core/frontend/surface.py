@@ -45,7 +45,9 @@ FUNCTIONS = (
     | set(CASTS)
 )
 CLASSES = frozenset({"Policy", "View", "Key", "OldState"})
-DECORATORS = frozenset({"struct", "helper", "intrinsic", "nonempty", "ends"})
+DECORATORS = frozenset(
+    {"struct", "helper", "intrinsic", "nonempty", "ends", "requires", "ensures", "invariant"}
+)
 WRAPPERS = frozenset({"Param", "Local", "Counter", "Histogram", "Sequence", "Mapping"})
 
 LANG_NAMES = (

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a policy promises, for `transect prove`: conditions beside the handlers, which no target runs.
+
+    @invariant(lambda self: self.running >= 0)
+    class Limit(Element):
+        running: int = 0
+
+        @requires(lambda self, rpc: self.running < 100)
+        @ensures(lambda self, rpc, verdict: self.running <= 100)
+        def request(self, rpc: Rpc) -> Verdict: ...
+
+A condition is a lambda of one expression; what takes more goes into a helper of the policy, which it calls.  The state
+that `ensures` sees is the one after the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+F = TypeVar("F", bound=Callable[..., object])
+C = TypeVar("C", bound=type)
+T = TypeVar("T")
+
+
+def requires(condition: Callable[..., bool], /) -> Callable[[F], F]:
+    """The handler is called only where this holds: `lambda self, <its parameters>: …`."""
+    return _unchanged
+
+
+def ensures(condition: Callable[..., bool], /) -> Callable[[F], F]:
+    """This holds when the handler returns: `lambda self, <its parameters>, <its result, if it has one>: …`."""
+    return _unchanged
+
+
+def invariant(condition: Callable[..., bool], /) -> Callable[[C], C]:
+    """This holds at first, and before and after every call: `lambda self: …`."""
+    return _unchanged
+
+
+def _unchanged(marked: T) -> T:
+    return marked
