@@ -23,7 +23,7 @@ WHAT = {
     Stratum.MEMORY: "introspection of another machine's memory",
 }
 
-BUILT = (Stratum.RPC,)
+BUILT = (Stratum.RPC, Stratum.MEMORY)
 NOT_BUILT = "not part of this version yet"
 
 
@@ -33,12 +33,12 @@ def need(stratum: Stratum) -> None:
         raise Unavailable(f"the {stratum} stratum", NOT_BUILT, f"there is: {', '.join(BUILT)}")
 
 
-PACKAGES = {Stratum.RPC: ("grpc", "google.protobuf")}
+PACKAGES = {Stratum.RPC: ("grpc", "google.protobuf"), Stratum.LLM: ("httpx", "uvicorn")}
 
 
 def need_packages(stratum: Stratum) -> None:
     """Raises `Unavailable` when the packages of the stratum's extra are not installed."""
-    for name in PACKAGES[stratum]:
+    for name in PACKAGES.get(stratum, ()):
         try:
             found = importlib.util.find_spec(name) is not None
         except ModuleNotFoundError:  # not even the package around it

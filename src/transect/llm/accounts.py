@@ -80,6 +80,13 @@ class AccountedQueues(TenantQueues):
         super().cancel(request)
         self.account(request.client).cancelled += 1
 
+    def correct_prompt(self, request: Held, prompt: int) -> None:
+        """Its prompt was charged by an estimate, and has so many tokens; 0: it owes nothing for it."""
+        more = prompt - request.charged
+        if more:
+            request.charged = prompt
+            self._charge(request, more, 0)
+
     def _charge(self, request: Held, prompt: int, output: int) -> None:
         super()._charge(request, prompt, output)
         account = self.account(request.client)

@@ -23,13 +23,16 @@ class Metric:
     name: str
     kind: str  # counter, gauge
     help: str
-    samples: tuple[tuple[str, float], ...]  # (tenant, value); the empty tenant: no label
+    samples: tuple[
+        tuple[str, float], ...
+    ]  # (value of the label, value); where that is empty, there is no label
+    label: str = "tenant"
 
     def lines(self) -> Iterator[str]:
         yield f"# HELP {self.name} {self.help}"
         yield f"# TYPE {self.name} {self.kind}"
-        for tenant, value in self.samples:
-            label = f'{{tenant="{tenant}"}}' if tenant else ""
+        for of, value in self.samples:
+            label = f'{{{self.label}="{of}"}}' if of else ""
             yield f"{self.name}{label} {value:g}" if value % 1 else f"{self.name}{label} {int(value)}"
 
 

@@ -55,7 +55,22 @@ def load(what: str, **params: Any) -> Loaded:
         known = ", ".join(p.name for p in compiled.programs if runs_here(p)) or "none"
         problem = f"no policy `{name}` for this stratum" if name else "not one policy for this stratum"
         raise PolicyError(f"{path}: {problem}; it has: {known}")
+    _check_params(found[0], params)
     return Loaded(found[0], params, compiled.sources)
+
+
+def _check_params(program: ir.Program, params: Mapping[str, Any]) -> None:
+    """Raises `PolicyError` for a parameter that the policy does not have, or a value that is none of it."""
+    known = [f.name for f in program.state]
+    for name in params:
+        if name not in known:
+            near = closest(name, known)
+            hint = f"did you mean `{near}`?" if near else f"it has: {', '.join(known) or 'none'}"
+            raise PolicyError(f"{program.name} has no parameter `{name}`; {hint}")
+    try:
+        _class_of(program)(**params)
+    except (TypeError, ValueError) as wrong:
+        raise PolicyError(f"{program.name}: {wrong}") from wrong
 
 
 def _path(place: str) -> Path:

@@ -59,16 +59,17 @@ class Service:
         *,
         bound: int,
         running: Callable[[], Iterable[Held]],
+        known: Iterable[str] = (),
     ) -> None:
         """`folder`: of the configuration, which relative paths begin at.  `bound`: U, in weighted micro-tokens.
-        `running`: the requests that are admitted and have not ended.
+        `running`: the requests that are admitted and have not ended.  `known`: tenants that have numbers already.
 
         Raises `PolicyError` for a policy that cannot run here.
         """
         self.lock = threading.RLock()
         self.since = time.time()
         self.folder = folder
-        self.tenants = Tenants(config)
+        self.tenants = Tenants(config, known)
         self.version = 1
         self.recording: Recording | None = None
         self._running = running

@@ -6,7 +6,7 @@ Policies key their state by numbers, which every target holds in eight bytes; lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
@@ -31,10 +31,11 @@ class Client:
 class Tenants:
     """Names and numbers of those who are served."""
 
-    def __init__(self, config: Config) -> None:
-        self._numbers: dict[str, int] = {}
+    def __init__(self, config: Config, known: Iterable[str] = ()) -> None:
+        """`known`: names that have numbers already, from 0: those of a state that is kept."""
+        self._names: list[str] = list(known)
+        self._numbers: dict[str, int] = {name: number for number, name in enumerate(self._names)}
         self._groups: dict[str, int] = {}
-        self._names: list[str] = []
         self.load(config)
 
     def load(self, config: Config) -> None:

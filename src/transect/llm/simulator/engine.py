@@ -111,9 +111,9 @@ class Engine:
 
     def _decode(self, until: float) -> None:
         """Steps, one at least, until the next one could change anything."""
+        last = self._last_step()  # may preempt
         count = len(self.running)
         times, noise = self.model.times, self.noise
-        last = self._last_step()
         fixed = max(times.step_least, times.step + times.step_per_sequence * count)
         per_token, context, clock = times.step_per_token, self.context, self.clock
         began, steps = clock, self.steps
@@ -127,6 +127,7 @@ class Engine:
         self.since_admission += steps - self.steps
         self.busy += clock - began
         self.clock, self.context, self.steps = clock, context, steps
+        assert context <= self.model.memory, f"{context} tokens in a memory of {self.model.memory}"
         if steps >= self.next_end:
             self._settle_ends()
 

@@ -56,7 +56,8 @@ class Peak:
     def take(self, job: Job) -> bool:
         if len(self._left) >= self._model.sequences:
             return False
-        left, size = min(job.produced - job.booked, -1), job.input + job.produced
+        # Its prefill makes one token, while the others stand still.
+        left, size = min(job.produced + 1 - job.booked, 0), job.input + job.produced + 1
         place = bisect_left(self._left, left)
         self._left.insert(place, left)
         self._sizes.insert(place, size)

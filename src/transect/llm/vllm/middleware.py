@@ -15,6 +15,7 @@ from typing import Any
 from transect.base.unavailable import Unavailable
 from transect.control import Client as Control
 from transect.control import ControlError, Refused, found
+from transect.llm.identity import Identifier
 from transect.llm.tenants import Client, Tenants
 from transect.llm.vllm.settings import NAME, TENANT, configuration
 
@@ -37,8 +38,7 @@ class TenantMiddleware:
     def __init__(self, app: App) -> None:
         config, _ = configuration()
         self._app = app
-        self._tenants = Tenants(config)
-        self._header = config.identity.header.lower().encode()
+        self._identifier = Identifier(Tenants(config), config)
         self._name = config.name or NAME
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,7 +54,7 @@ class TenantMiddleware:
             await self._posted(scope, receive, send)
 
     async def _posted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = self._who(scope)
+        client = self._identifier.who(scope)
         path = scope["path"].rstrip("/")
         if client is None:
             await _answer(send, 401, "show an API key: `Authorization: Bearer …`")
@@ -64,20 +64,6 @@ class TenantMiddleware:
             await _answer(send, 403, f"{path} cannot carry a tenant, and is not served here")
         else:
             await self._with_tenant(client, scope, receive, send)
-
-    def _who(self, scope: Scope) -> Client | None:
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        keys = [v for k, v in headers if k == b"authorization"] + [
-            b"Bearer " + v for k, v in headers if k == b"x-api-key"
-        ]
-        named = [v for k, v in headers if k == self._header]
-        peer = scope.get("client")
-        # One that comes twice is no name: who put the other one there?
-        return self._tenants.who(
-            key=_bearer(keys[0]) if keys else None,
-            named=named[0].decode("latin-1") if len(named) == 1 else None,
-            peer=peer[0] if peer else None,
-        )
 
     async def _with_tenant(self, client: Client, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _whole(receive)
@@ -95,7 +81,7 @@ class TenantMiddleware:
             return
         asked["vllm_xargs"] = {**(given or {}), TENANT: client.name}
         changed = json.dumps(asked).encode()
-        dropped = (b"content-length", self._header)
+        dropped = (b"content-length", self._identifier.header)
         headers = [(k, v) for k, v in scope["headers"] if k not in dropped]
         headers.append((b"content-length", str(len(changed)).encode()))
         await self._app({**scope, "headers": headers}, _Replaced(changed, receive).receive, send)
@@ -115,12 +101,6 @@ class TenantMiddleware:
                     f"# transect: engine {name} does not answer: {wrong}\n".replace("\n", " ") + "\n"
                 )
         return "".join(texts).encode()
-
-
-def _bearer(value: bytes) -> str:
-    """The key of an Authorization header; what is none is a key that nobody has."""
-    scheme, _, key = value.decode("latin-1").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else ""
 
 
 async def _whole(receive: Receive) -> bytes | None:

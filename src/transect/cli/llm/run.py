@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect llm run`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transect.cli.exits import Exit
+from transect.cli.failure import usage
+
+
+def run(
+    policy: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="POLICY",
+            show_default=False,
+            help="An example's name (vtc) or a file; else the configuration's.",
+        ),
+    ] = None,
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--upstream",
+            metavar="URL",
+            show_default=False,
+            help="An engine, without /v1; several times for replicas.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            show_default=False,
+            help="Tenants, keys, limits, listeners; TOML.",
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state",
+            metavar="FILE",
+            show_default=False,
+            help="Keep the policy's state here across restarts.",
+        ),
+    ] = None,
+) -> int:
+    """Queue requests of many tenants before OpenAI-compatible engines, fairly, until Ctrl-C.
+
+    Without a configuration there is one tenant, `anonymous`, on 127.0.0.1:8000. With one, tenants are known by their
+    keys (`transect llm key new TENANT`), or by a header of proxies that it names.
+
+        transect llm run vtc --upstream http://127.0.0.1:9000
+    """
+    if config is not None and not config.is_file():
+        return usage(f"no such file: {config}")
+    from transect.cli.llm.running import serve
+
+    try:
+        return serve(policy, upstream or [], config, state)
+    except KeyboardInterrupt:  # before the gateway listens to signals
+        return Exit.INTERRUPTED
+    finally:
+        sys.stdout.flush()

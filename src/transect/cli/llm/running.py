@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `transect llm run` does."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from transect.cli.exits import Exit
+from transect.cli.strata import Stratum, need_packages
+from transect.control.server import Taken
+from transect.lang.functions import PolicyError
+from transect.llm.config import ConfigError, Identity
+from transect.llm.gateway.settings import GatewayConfig, Upstream, read_gateway
+from transect.llm.kept import NotKept
+
+
+def serve(policy: str | None, upstreams: Sequence[str], config: Path | None, state: Path | None) -> int:
+    """Put a gateway in force until it is told to end."""
+    need_packages(Stratum.LLM)
+    from transect.llm.gateway.serve import Gateway
+
+    try:
+        found, path = _settings(policy, upstreams, config, state)
+        gateway = Gateway(found, path, _say)
+        asyncio.run(gateway.run())
+    except (ConfigError, PolicyError) as wrong:
+        print(str(wrong).strip())
+        return Exit.NO
+    except (NotKept, Taken) as wrong:
+        print(f"transect: {wrong}", file=sys.stderr)
+        return Exit.UNAVAILABLE
+    return Exit.DONE
+
+
+def _settings(
+    policy: str | None, upstreams: Sequence[str], config: Path | None, state: Path | None
+) -> tuple[GatewayConfig, Path]:
+    """The file's settings, and those of the command line over them.  Raises `ConfigError`."""
+    path = Path.cwd() / "transect.toml" if config is None else config.absolute()
+    found = GatewayConfig(identity=Identity(unknown="share")) if config is None else read_gateway(path)
+    over: dict[str, object] = {}
+    if policy is not None:
+        is_file = policy.partition(":")[0].endswith(".py")
+        over["policy"] = str(Path(policy).absolute()) if is_file else policy
+    if upstreams:
+        over["upstreams"] = tuple(msgspec.convert({"url": url}, Upstream) for url in upstreams)
+    if state is not None:
+        over["state"] = str(state.absolute())
+    return msgspec.structs.replace(found, **over), path
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

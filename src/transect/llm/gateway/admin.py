@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What operators see, on a listener of its own: metrics, health, and a live page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from importlib import resources
+from typing import Any
+
+from transect.llm.adapter import MICRO
+from transect.llm.gateway.answers import JSON, error_answer, plain_answer
+from transect.llm.gateway.app import App
+from transect.llm.gateway.replica import Replica
+from transect.llm.metrics import Metric, exposition, render
+from transect.llm.service import Service
+
+Message = MutableMapping[str, Any]
+
+SHOWN = 100  # tenants on the live page, those served most
+BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)  # of waiting times
+
+
+class Waits:
+    """A histogram of how long requests waited, in seconds."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BUCKETS_S) + 1)
+        self._sum = 0.0
+
+    def take(self, seconds: float) -> None:
+        place = next((i for i, most in enumerate(BUCKETS_S) if seconds <= most), len(BUCKETS_S))
+        self._counts[place] += 1
+        self._sum += seconds
+
+    def text(self) -> str:
+        name = "transect_llm_wait_seconds"
+        lines = [f"# HELP {name} How long requests waited for their turn.", f"# TYPE {name} histogram"]
+        total = 0
+        for most, count in zip([*map(str, BUCKETS_S), "+Inf"], self._counts, strict=True):
+            total += count
+            lines.append(f'{name}_bucket{{le="{most}"}} {total}')
+        lines += [f"{name}_sum {self._sum:g}", f"{name}_count {total}"]
+        return "\n".join(lines) + "\n"
+
+
+class Admin:
+    """An ASGI application.  It asks for no key: who reaches it may see all of it, and change nothing."""
+
+    def __init__(self, service: Service, replicas: Sequence[Replica], app: App, waits: Waits) -> None:
+        self._service = service
+        self._replicas = replicas
+        self._app = app
+        self._waits = waits
+        self._pages: dict[str, Callable[[], tuple[int, bytes, bytes]]] = {
+            "/": self._page,
+            "/status": self._status,
+            "/metrics": self._metrics,
+            "/healthz": lambda: (200, b"text/plain", b"ok\n"),
+            "/readyz": self._ready,
+        }
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        if scope["type"] == "lifespan":
+            while True:
+                kind = (await receive())["type"]
+                await send({"type": f"{kind}.complete"})
+                if kind == "lifespan.shutdown":
+                    return
+        page = self._pages.get(scope["path"])
+        if page is None:
+            await error_answer(send, 404, f"there are: {', '.join(self._pages)}")
+        elif scope["method"] not in ("GET", "HEAD"):
+            await error_answer(send, 405, "look, don't touch")
+        else:
+            status, kind, body = page()
+            await plain_answer(send, status, body, [(b"content-type", kind), (b"cache-control", b"no-store")])
+
+    # ---------------------------------------------------------------- pages
+
+    def _page(self) -> tuple[int, bytes, bytes]:
+        page = resources.files("transect.llm.gateway").joinpath("page.html").read_bytes()
+        return 200, b"text/html; charset=utf-8", page
+
+    def _ready(self) -> tuple[int, bytes, bytes]:
+        if self._app.draining:
+            return 503, b"text/plain", b"going down\n"
+        if not any(replica.healthy for replica in self._replicas):
+            return 503, b"text/plain", b"no upstream answers\n"
+        return 200, b"text/plain", b"ready\n"
+
+    def _metrics(self) -> tuple[int, bytes, bytes]:
+        text = exposition(self._service) + render(self._of_replicas()) + self._waits.text()
+        return 200, b"text/plain; version=0.0.4", text.encode()
+
+    def _of_replicas(self) -> list[Metric]:
+        gauges: dict[str, tuple[str, Callable[[Replica], float]]] = {
+            "window_tokens": ("Tokens that an upstream may have in flight.", lambda r: r.window),
+            "in_flight_tokens": ("Tokens in flight at an upstream, as reserved.", lambda r: r.in_flight),
+            "upstream_requests": ("Requests that an upstream works on.", lambda r: r.running),
+            "upstream_up": ("Whether an upstream is asked at all.", lambda r: int(r.healthy)),
+        }
+        found = [
+            Metric(
+                f"transect_llm_{name}",
+                "gauge",
+                help,
+                tuple((r.name, float(of(r))) for r in self._replicas),
+                label="upstream",
+            )
+            for name, (help, of) in gauges.items()
+        ]
+        open = (("", float(self._app.open)),)
+        return [*found, Metric("transect_llm_open_requests", "gauge", "Requests of clients under way.", open)]
+
+    def _status(self) -> tuple[int, bytes, bytes]:
+        """What the live page draws."""
+        service = self._service
+        queues = service.queues
+        with service.lock:
+            counter = queues.chooser.counter if service.bounded else None
+            most = sorted(queues.accounts.items(), key=lambda item: -(item[1].prompt + 2 * item[1].output))
+            tenants = [
+                {
+                    "name": service.tenants.name_of(number),
+                    "prompt": account.prompt,
+                    "output": account.output,
+                    "waiting": queues.waiting_of(number),
+                    "running": queues.running_of(number),
+                    "counter": None if counter is None else counter(number) / MICRO,
+                }
+                for number, account in most[:SHOWN]
+                if isinstance(number, int)
+            ]
+            watcher = service.watcher
+            said = {
+                "policy": service.program.name,
+                "version": service.program.source_hash[:12],
+                "draining": self._app.draining,
+                "waiting": len(queues),
+                "bounded": service.bounded,
+                "gap": watcher.gap / MICRO,
+                "worst": watcher.worst / MICRO,
+                "bound": watcher.bound / MICRO,
+                "tenants": tenants,
+                "replicas": [
+                    {
+                        "name": r.name,
+                        "window": r.window,
+                        "in_flight": r.in_flight,
+                        "running": r.running,
+                        "healthy": r.healthy,
+                    }
+                    for r in self._replicas
+                ],
+            }
+        return 200, JSON[1], json.dumps(said).encode()

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers of the gateway's own, in the form of OpenAI's API."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+
+KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+}
+JSON = (b"content-type", b"application/json")
+
+
+def error_body(status: int, why: str) -> bytes:
+    kind = KINDS.get(status, "server_error")
+    return json.dumps({"error": {"message": why, "type": kind, "code": status}}).encode()
+
+
+def event_of_error(status: int, why: str) -> bytes:
+    """The last event of a stream that breaks off."""
+    return b"data: " + error_body(status, why) + b"\n\n"
+
+
+class Started:
+    """Remembers whether the client has been told anything."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.done = False
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        self.done = True
+        await self._send(message)
+
+
+async def plain_answer(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
+    """A whole answer."""
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def error_answer(send: Send, status: int, why: str, retry_s: float | None = None) -> None:
+    """An error; `retry_s`: when it may be worth to ask again."""
+    headers = [JSON]
+    if retry_s is not None:
+        headers.append((b"retry-after", str(math.ceil(retry_s)).encode()))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await plain_answer(send, status, error_body(status, why), headers)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What clients see: OpenAI's API, with a queue where others answer 429."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import httpx
+
+from transect.llm.gateway import calls
+from transect.llm.gateway.answers import Started, error_answer, plain_answer
+from transect.llm.gateway.dispatch import TurnedAway
+from transect.llm.gateway.relay import Relay
+from transect.llm.identity import Identifier
+from transect.llm.request import Held
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+logger = logging.getLogger("transect.gateway")
+
+SERVED = frozenset({"/v1/completions", "/v1/chat/completions"})
+MODELS = "/v1/models"
+
+
+class App:
+    """An ASGI application."""
+
+    def __init__(self, relay: Relay, identifier: Identifier, body_bytes: int) -> None:
+        self._relay = relay
+        self._dispatcher = relay.dispatcher
+        self._identifier = identifier
+        self._body_bytes = body_bytes
+        self.draining = False
+        self.open = 0  # requests under way
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            self.open += 1
+            started = Started(send)
+            try:
+                await self._http(scope, receive, started.send)
+            except Exception:  # ours, and no reason to leave a client without an answer
+                logger.exception("a request ended in a mistake of the gateway")
+                if not started.done:
+                    await error_answer(send, 500, "a mistake of the gateway; its log says more")
+            finally:
+                self.open -= 1
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        client = self._identifier.who(scope)
+        if client is None:
+            await error_answer(send, 401, "show an API key: `Authorization: Bearer …`")
+        elif path == MODELS and method == "GET":
+            await self._models(send)
+        elif path not in SERVED:
+            await error_answer(send, 404, f"{path} is not served here; there are {', '.join(sorted(SERVED))}")
+        elif method != "POST":
+            await error_answer(send, 405, f"{path} is posted to")
+        elif self.draining:
+            await error_answer(send, 503, "the gateway is going down", 5.0)
+        else:
+            try:
+                body = await _body(receive, self._body_bytes)
+                held = self._dispatcher.enter(client, calls.read(path, body))
+                await self._served(held, receive, send)
+            except calls.BadCall as wrong:
+                await error_answer(send, 400, str(wrong))
+            except TurnedAway as away:
+                await error_answer(send, away.status, away.why, away.retry_s)
+            except _Gone:
+                return
+
+    async def _served(self, held: Held, receive: Receive, send: Send) -> None:
+        """Serve it, unless its client goes first."""
+        serving = asyncio.ensure_future(self._relay.serve(held, send))
+        gone = asyncio.ensure_future(_until_gone(receive))
+        try:
+            await asyncio.wait((serving, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not serving.done():
+                serving.cancel()
+            gone.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await gone
+        try:
+            await serving
+        except asyncio.CancelledError:
+            raise _Gone from None
+
+    async def _models(self, send: Send) -> None:
+        """What the first replica that answers says."""
+        for replica in self._dispatcher.replicas:
+            if not replica.healthy:
+                continue
+            try:
+                answer = await replica.http.get(MODELS, headers=replica.headers, timeout=10.0)
+            except httpx.TransportError:
+                replica.failed()
+                continue
+            kind = answer.headers.get("content-type", "application/json").encode()
+            await plain_answer(send, answer.status_code, answer.content, [(b"content-type", kind)])
+            return
+        await error_answer(send, 503, "no upstream answers", 5.0)
+
+
+class _Gone(Exception):
+    """The client has left."""
+
+
+async def _body(receive: Receive, most: int) -> bytes:
+    """Raises `TurnedAway`, `_Gone`."""
+    pieces, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > most:
+            raise TurnedAway(413, f"a request has at most {most} bytes")
+        more = message.get("more_body", False)
+    return b"".join(pieces)
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        kind = (await receive())["type"]
+        await send({"type": f"{kind}.complete"})
+        if kind == "lifespan.shutdown":
+            return

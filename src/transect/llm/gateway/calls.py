@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A request as its client sent it: what it asks for, how large it is, and the form in which it goes upstream."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+CHARACTERS = 4  # of a token, about: only until the engine says how many there were
+UNBOUNDED = 1 << 20  # tokens: the limit of who gives none
+
+
+class BadCall(Exception):
+    """A request that cannot be served; says why."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way."""
+
+    path: str
+    body: bytes  # as it goes upstream
+    stream: bool
+    wants_usage: bool  # the client itself asked for usage in the stream
+    prompt: int  # tokens, estimated unless the prompt came as tokens
+    exact: bool  # whether `prompt` is exact
+    limit: int  # `max_tokens`, times the answers that are asked for
+
+
+def read(path: str, body: bytes) -> Call:
+    """The request of a body.  Raises `BadCall`."""
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        raise BadCall("the body is no JSON") from None
+    if not isinstance(asked, dict):
+        raise BadCall("the body is a JSON object")
+    stream = asked.get("stream", False)
+    if not isinstance(stream, bool):
+        raise BadCall("`stream` is true or false")
+    options = asked.get("stream_options") or {}
+    if not isinstance(options, dict):
+        raise BadCall("`stream_options` is an object")
+    prompt, exact = _prompt(asked)
+    if stream:
+        # Exact counts while it streams; what the client did not ask for is taken out again on the way back.
+        asked["stream_options"] = {**options, "include_usage": True, "continuous_usage_stats": True}
+        body = json.dumps(asked).encode()
+    return Call(path, body, stream, bool(options.get("include_usage")), prompt, exact, _limit(asked))
+
+
+def _limit(asked: dict[str, Any]) -> int:
+    given = asked.get("max_completion_tokens")
+    given = asked.get("max_tokens") if given is None else given
+    if given is None:
+        return UNBOUNDED
+    if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+        raise BadCall("`max_tokens` is a whole number, 0 or more")
+    answers = asked.get("n") or 1
+    if not isinstance(answers, int) or not 1 <= answers <= 1000:
+        raise BadCall("`n` is a whole number from 1")
+    return min(given * answers, UNBOUNDED)
+
+
+def _prompt(asked: dict[str, Any]) -> tuple[int, bool]:
+    """Tokens of the prompt, and whether they are exact."""
+    prompt = asked.get("prompt")
+    if isinstance(prompt, list) and prompt:
+        if all(isinstance(token, int) for token in prompt):
+            return len(prompt), True
+        if all(isinstance(part, list) for part in prompt):
+            return sum(map(len, prompt)), True
+        return sum(_tokens(part) for part in prompt), False
+    if prompt is not None:
+        return _tokens(prompt), False
+    return _tokens(asked.get("messages")), False
+
+
+def _tokens(part: Any) -> int:
+    """About how many tokens the texts within a value are; at least one."""
+    size, stack = 0, [part]
+    while stack:
+        match stack.pop():
+            case str() as text:
+                size += len(text)
+            case list() as items:
+                stack.extend(items)
+            case dict() as fields:
+                stack.extend(fields.values())
+            case _:
+                pass
+    return max(1, size // CHARACTERS)

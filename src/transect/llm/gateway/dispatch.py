@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who waits, which replica has room, who goes next.
+
+The policy chooses the request, late: only when some replica has room for it is it given a replica.  When the chosen one
+fits nowhere nobody is dispatched (VTC's stop rule), so a large request is not starved by small ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from transect.llm.gateway.calls import Call
+from transect.llm.gateway.replica import Replica
+from transect.llm.gateway.settings import Limits
+from transect.llm.request import Held
+from transect.llm.service import Service
+from transect.llm.tenants import Client
+
+LEARN = 5  # an expectation moves by one part in so many with each answer (the paper's predictor)
+FLOOR = 64  # tokens of output that are reserved at least
+
+
+class TurnedAway(Exception):
+    """A request that is not served: HTTP status, and why."""
+
+    def __init__(self, status: int, why: str, retry_s: float | None = None) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+        self.retry_s = retry_s
+
+
+@dataclass(slots=True)
+class Place:
+    """What the gateway keeps with a request that is there."""
+
+    call: Call
+    since: float  # monotonic: when it came
+    found: asyncio.Future[Replica]  # told once its turn has come
+    replica: Replica | None = None  # while it runs
+    need: int = 0  # tokens taken of the replica's window
+    tries: int = 0
+
+
+class Dispatcher:
+    """Between those who wait and the replicas.  Lives in one event loop."""
+
+    def __init__(
+        self,
+        service: Service,
+        replicas: Sequence[Replica],
+        limits: Limits,
+        expectation: Expectation | None = None,
+    ) -> None:
+        self.service = service
+        self.replicas = replicas
+        self.limits = limits
+        self.expected = expectation or Expectation()
+        self.running: dict[Held, None] = {}
+        self.waits: Callable[[float], None] = lambda seconds: None  # told how long each waited
+
+    # ---------------------------------------------------------------- one request
+
+    def enter(self, client: Client, call: Call) -> Held:
+        """It joins the queue of its tenant.  Raises `TurnedAway`."""
+        queues = self.service.queues
+        if queues.waiting_of(client.number) >= self.limits.waiting_each:
+            raise TurnedAway(
+                429, f"{client.name} has {self.limits.waiting_each} requests waiting already", 1.0
+            )
+        if len(queues) >= self.limits.waiting:
+            raise TurnedAway(503, f"{self.limits.waiting} requests are waiting already", 1.0)
+        reserved = min(call.limit, max(FLOOR, 2 * self.expected.of(client.number)))
+        held = Held(
+            client.number,
+            input=call.prompt,
+            limit=call.limit,
+            reserved=reserved,
+            hint=min(call.limit, self.expected.of(client.number)),
+            weight=client.weight,
+            lane=client.lane,
+            group=client.group,
+            own=Place(call, time.monotonic(), asyncio.get_running_loop().create_future()),
+        )
+        with self.service.lock:
+            refused = queues.add(held)
+        if refused is not None:
+            raise TurnedAway(429, refused.message or "the policy turns it away", 1.0)
+        return held
+
+    async def replica_for(self, held: Held) -> Replica:
+        """Wait for its turn.  Raises `TurnedAway` when that takes too long; cancelled, it leaves the queue."""
+        place: Place = held.own
+        self.pump()
+        if place.found.done():
+            return place.found.result()
+        left = place.since + self.limits.wait_s - time.monotonic()
+        try:
+            return await asyncio.wait_for(asyncio.shield(place.found), max(left, 0.001))
+        except TimeoutError:
+            self.leave(held)
+            raise TurnedAway(503, f"it has waited for {self.limits.wait_s:g} s", 5.0) from None
+        except asyncio.CancelledError:
+            self.leave(held)
+            raise
+
+    def pump(self) -> None:
+        """Dispatch whoever is next, as long as there is room."""
+        queues = self.service.queues
+        with self.service.lock:
+            while (held := queues.peek()) is not None:
+                place: Place = held.own
+                need = held.input + held.reserved
+                replica = self._with_room(need)
+                if replica is None:
+                    break
+                queues.pop()
+                replica.take(need)
+                place.replica, place.need = replica, need
+                self.running[held] = None
+                self.waits(time.monotonic() - place.since)
+                if not place.found.done():
+                    place.found.set_result(replica)
+            self.service.watch()
+
+    def _with_room(self, tokens: int) -> Replica | None:
+        """The replica with the most room, if it is enough."""
+        healthy = [replica for replica in self.replicas if replica.healthy]
+        if not healthy:
+            return None
+        best = max(healthy, key=lambda replica: replica.free)
+        if best.fits(tokens):
+            return best
+        for replica in healthy:
+            replica.limited()
+        return None
+
+    def again(self, held: Held) -> None:
+        """Its replica did not take it: it waits again, before the others of its tenant, and owes nothing."""
+        self._give_back(held)
+        held.own.found = asyncio.get_running_loop().create_future()
+        with self.service.lock:
+            self.service.queues.undo(held)
+
+    def leave(self, held: Held) -> None:
+        """It has ended, wherever it is; a second time is no matter."""
+        queues = self.service.queues
+        with self.service.lock:
+            if held in self.running:
+                self._give_back(held)
+                queues.finish(held)
+            elif held in queues:
+                queues.cancel(held)
+        self.pump()
+
+    def turn_away_all(self, why: str) -> None:
+        """Nobody who waits will be served."""
+        with self.service.lock:
+            for held in list(self.service.queues):
+                found: asyncio.Future[Replica] = held.own.found
+                if not found.done():
+                    found.set_exception(TurnedAway(503, why, 5.0))
+
+    def _give_back(self, held: Held) -> None:
+        place: Place = held.own
+        assert place.replica is not None, "it runs nowhere"
+        place.replica.give_back(place.need)
+        place.replica = None
+        del self.running[held]
+
+    # ---------------------------------------------------------------- what it used
+
+    def produced(self, held: Held, tokens: int) -> None:
+        """So many more."""
+        if tokens:
+            with self.service.lock:
+                self.service.queues.produced(held, tokens)
+
+    def settle(self, held: Held, prompt: int | None, output: int | None) -> None:
+        """What it used after all, as far as the engine said; what was charged by estimate is put right."""
+        with self.service.lock:
+            if prompt is not None:
+                self.service.queues.correct_prompt(held, prompt)
+            if output is not None and output != held.produced:
+                self.service.queues.produced(held, output - held.produced)
+        self.expected.learn(held.client, held.produced)
+
+    def settle_nothing(self, held: Held) -> None:
+        """It was not served: it owes nothing."""
+        with self.service.lock:
+            self.service.queues.correct_prompt(held, 0)
+            if held.produced:
+                self.service.queues.produced(held, -held.produced)
+
+
+@dataclass(slots=True)
+class Expectation:
+    """How long the answers of each tenant are, by the moving average of VTC's predictor."""
+
+    first: int = 256  # tokens, of who has no answer yet
+    known: dict[object, int] = field(default_factory=dict)
+
+    def of(self, client: object) -> int:
+        return self.known.get(client, self.first)
+
+    def learn(self, client: object, output: int) -> None:
+        if client in self.known:
+            self.known[client] = (self.known[client] * (LEARN - 1) + output) // LEARN
+        else:
+            self.known[client] = output

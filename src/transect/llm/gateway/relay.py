@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request to its replica, and the answer back to the client, counting tokens on the way.
+
+A replica that cannot be reached, or is busy, gives the request back to the queue: nothing of it has been served, so
+nothing is charged.  Once the first byte of an answer has passed there is no way back: what breaks off later ends in an
+error that the client sees, and what was produced stays charged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import httpx
+
+from transect.llm.gateway.answers import Started, event_of_error, plain_answer
+from transect.llm.gateway.calls import Call
+from transect.llm.gateway.dispatch import Dispatcher, TurnedAway
+from transect.llm.gateway.replica import Replica
+from transect.llm.gateway.usage import Events, Garbage, of_answer
+from transect.llm.request import Held
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+BUSY = frozenset({429, 503})
+TRIES = 4  # of replicas that cannot be reached, for one request
+LARGEST = 256 << 20  # bytes of an answer that is not streamed
+PASSED_ON = ("content-type", "x-request-id")  # headers of an answer
+
+
+class Relay:
+    """Takes dispatched requests to their replicas."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+
+    async def serve(self, held: Held, send: Send) -> None:
+        """Wait for its turn, and answer its client.  Raises `TurnedAway` while nothing has been answered."""
+        dispatcher = self.dispatcher
+        try:
+            while True:
+                replica = await dispatcher.replica_for(held)
+                if await self._attempt(held, replica, send):
+                    return
+        finally:
+            dispatcher.leave(held)
+
+    async def _attempt(self, held: Held, replica: Replica, send: Send) -> bool:
+        """Whether the client has been answered; if not, the request is back in the queue."""
+        call: Call = held.own.call
+        started = Started(send)
+        try:
+            async with replica.http.stream(
+                "POST", call.path, content=call.body, headers=replica.headers
+            ) as answer:
+                if answer.status_code in BUSY:
+                    replica.busy()
+                    self._again(held)
+                    return False
+                replica.answered()
+                if answer.status_code != 200:
+                    await self._refused(held, answer, started)
+                elif call.stream:
+                    await self._streamed(held, answer, started)
+                else:
+                    await self._whole(held, answer, started)
+        except httpx.TimeoutException:
+            replica.failed()
+            await self._broken(held, started, 504, f"{replica.name} says nothing any more")
+        except (httpx.TransportError, httpx.StreamError) as wrong:
+            replica.failed()
+            if not started.done and held.own.tries < TRIES and not held.produced:
+                self._again(held)
+                return False
+            await self._broken(held, started, 502, f"{replica.name} broke off: {type(wrong).__name__}")
+        except Garbage as wrong:
+            await self._broken(held, started, 502, f"{replica.name}: {wrong}")
+        return True
+
+    def _again(self, held: Held) -> None:
+        held.own.tries += 1
+        self.dispatcher.again(held)
+
+    # ---------------------------------------------------------------- answers
+
+    async def _refused(self, held: Held, answer: httpx.Response, started: Started) -> None:
+        """The engine says no: the client is told what it says, and owes nothing."""
+        body = await answer.aread()
+        self.dispatcher.settle_nothing(held)
+        await plain_answer(started.send, answer.status_code, body, _passed(answer))
+
+    async def _whole(self, held: Held, answer: httpx.Response, started: Started) -> None:
+        # An answer in one piece is charged as expected while it is made, and put right when it is there.
+        self.dispatcher.produced(held, held.hint)
+        pieces, size = [], 0
+        async for piece in answer.aiter_bytes():
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST:
+                raise Garbage(f"an answer of more than {LARGEST} bytes")
+        body = b"".join(pieces)
+        used = of_answer(body)
+        self.dispatcher.settle(held, used.prompt, used.output)
+        await plain_answer(started.send, 200, body, _passed(answer))
+
+    async def _streamed(self, held: Held, answer: httpx.Response, started: Started) -> None:
+        events = Events(held.own.call.wants_usage)
+        await started.send({"type": "http.response.start", "status": 200, "headers": _passed(answer)})
+        try:
+            async for data in answer.aiter_bytes():
+                passed = events.feed(data)
+                self.dispatcher.produced(held, events.output - held.produced)
+                if passed:
+                    await started.send({"type": "http.response.body", "body": passed, "more_body": True})
+        finally:
+            self.dispatcher.settle(held, events.used.prompt, events.output)
+        await started.send({"type": "http.response.body", "body": events.end()})
+
+    async def _broken(self, held: Held, started: Started, status: int, why: str) -> None:
+        """An answer that does not come, or not to its end."""
+        if started.done:
+            await started.send({"type": "http.response.body", "body": event_of_error(status, why)})
+            return
+        self.dispatcher.settle_nothing(held)
+        raise TurnedAway(status, why)
+
+
+def _passed(answer: httpx.Response) -> list[tuple[bytes, bytes]]:
+    return [(k.encode(), answer.headers[k].encode()) for k in PASSED_ON if k in answer.headers]

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One engine behind the gateway: how many tokens it may have in flight, whether it answers, what its metrics say.
+
+The window is the knob between fairness and throughput: too small leaves the engine idle, too large moves the queue into
+the engine, where first come is first served.  So it shrinks while the engine itself has a queue, and grows while our
+tenants wait though the engine has memory to spare.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transect.llm.gateway.settings import Upstream, name_of
+
+if TYPE_CHECKING:
+    import httpx
+
+FIRST = 16_384  # tokens, until the engine says what it has
+LEAST, MOST = 1_024, 1 << 24
+SHRINK, GROW = 0.85, 1.10  # by one look at the engine's metrics
+ROOMY = 0.90  # share of the engine's memory in use, up to which the window grows
+PAUSES_S = (0.5, 1.0, 2.0, 5.0)  # after so many failures in a row
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an engine's metrics say."""
+
+    waiting: int  # requests in its own queue
+    used: float  # share of its KV cache
+    capacity: int | None  # tokens of its KV cache
+
+
+def understand(text: str) -> Said | None:
+    """From Prometheus text, of vLLM or SGLang; None when it is neither's."""
+    waiting = _sum(text, ("vllm:num_requests_waiting", "sglang:num_queue_reqs"))
+    used = _sum(text, ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "sglang:token_usage"))
+    if waiting is None or used is None:
+        return None
+    return Said(int(waiting), used, _capacity(text))
+
+
+def _sum(text: str, names: Iterable[str]) -> float | None:
+    """The sum of a metric over its labels, under the first name that is there."""
+    for name in names:
+        values = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? (\S+)$", text, re.M)
+        if values:
+            return sum(map(float, values))
+    return None
+
+
+def _capacity(text: str) -> int | None:
+    config = re.search(r"^vllm:cache_config_info\{([^}]*)\}", text, re.M)
+    if config:
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', config[1]))
+        blocks, size = labels.get("num_gpu_blocks", ""), labels.get("block_size", "")
+        return int(blocks) * int(size) if blocks.isdigit() and size.isdigit() else None
+    total = _sum(text, ("sglang:max_total_num_tokens",))
+    return None if total is None else int(total)
+
+
+class Replica:
+    """What the gateway knows of one upstream.  Sizes in tokens."""
+
+    def __init__(self, upstream: Upstream, http: httpx.AsyncClient) -> None:
+        self.upstream = upstream
+        self.name = name_of(upstream)
+        self.http = http
+        self.window = FIRST if upstream.window == "auto" else upstream.window
+        self.in_flight = 0
+        self.running = 0  # requests
+        self.capacity: int | None = None
+        self.failures = 0  # in a row
+        self.served = 0
+        self._until = 0.0  # monotonic; not asked before
+        self._limited = False  # somebody found no room since the last look
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What it is told besides a body: nothing of the client's, whose key is not for engines."""
+        headers = {"content-type": "application/json"}
+        if self.upstream.key_env:
+            headers["authorization"] = f"Bearer {os.environ.get(self.upstream.key_env, '')}"
+        return headers
+
+    # ---------------------------------------------------------------- room
+
+    @property
+    def healthy(self) -> bool:
+        return time.monotonic() >= self._until
+
+    def fits(self, tokens: int) -> bool:
+        """Whether that much more may be in flight.  What is larger than the window goes alone."""
+        return self.in_flight == 0 or self.in_flight + tokens <= self.window
+
+    @property
+    def free(self) -> int:
+        return self.window - self.in_flight
+
+    def limited(self) -> None:
+        """Somebody waits for room here."""
+        self._limited = True
+
+    def take(self, tokens: int) -> None:
+        self.in_flight += tokens
+        self.running += 1
+
+    def give_back(self, tokens: int) -> None:
+        self.in_flight -= tokens
+        self.running -= 1
+        assert self.in_flight >= 0 and self.running >= 0, f"{self.name} gave back what it never took"
+
+    # ---------------------------------------------------------------- health
+
+    def failed(self) -> None:
+        """It could not be reached, or broke off; it is left alone for a while."""
+        pause = PAUSES_S[min(self.failures, len(PAUSES_S) - 1)]
+        self.failures += 1
+        self._until = time.monotonic() + pause
+
+    def busy(self) -> None:
+        """It turned a request away: its window is too large."""
+        self._until = time.monotonic() + PAUSES_S[0]
+        if self.upstream.window == "auto":
+            self.window = max(LEAST, int(self.window * SHRINK))
+
+    def answered(self) -> None:
+        self.failures = 0
+        self.served += 1
+
+    # ---------------------------------------------------------------- the window
+
+    def learn(self, said: Said) -> None:
+        """Tune the window by what the engine says of itself."""
+        first = self.capacity is None
+        self.capacity = said.capacity or self.capacity
+        if self.upstream.window != "auto":
+            return
+        if first and self.capacity:
+            self.window = self.capacity
+        elif said.waiting > 0:
+            self.window = max(LEAST, int(self.window * SHRINK))
+        elif self._limited and said.used < ROOMY:
+            self.window = min(self.most, int(self.window * GROW) + 1)
+        self._limited = False
+
+    @property
+    def most(self) -> int:
+        """A window beyond twice the engine's memory only lengthens its queue."""
+        return 2 * self.capacity if self.capacity else MOST

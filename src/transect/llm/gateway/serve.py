@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway from start to end: listeners, the operator's socket, signals.
+
+SIGTERM and Ctrl-C drain: nobody new is let in, who waits is turned away, what runs may end.  SIGHUP reads the
+configuration anew; a file that is not understood changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from transect.base.unavailable import Unavailable
+from transect.control import Server, verbs_of
+from transect.llm import kept
+from transect.llm.bound import engine_bound
+from transect.llm.config import ConfigError
+from transect.llm.gateway.admin import Admin, Waits
+from transect.llm.gateway.app import App
+from transect.llm.gateway.dispatch import Dispatcher
+from transect.llm.gateway.relay import Relay
+from transect.llm.gateway.replica import Replica, understand
+from transect.llm.gateway.settings import GatewayConfig, host_and_port, read_gateway
+from transect.llm.host import LlmHost
+from transect.llm.identity import Identifier
+from transect.llm.metrics import exposition
+from transect.llm.service import PolicyError, Service
+
+logger = logging.getLogger("transect.gateway")
+
+LOOK_S = 1.0  # between looks at the engines' metrics
+KEEP_S = 5.0  # between writes of the state
+
+
+class Gateway:
+    """One gateway."""
+
+    def __init__(self, config: GatewayConfig, path: Path, say: Callable[[str], None]) -> None:
+        """Raises `PolicyError`, `kept.NotKept`, `Unavailable` without upstreams."""
+        if not config.upstreams:
+            raise Unavailable(
+                "an upstream", "the configuration names none", "--upstream URL, or [[upstreams]] url = …"
+            )
+        self.config = config
+        self.path = path
+        self.say = say
+        self.folder = path.parent
+        self.state = None if config.state is None else self.folder / config.state
+        patience = httpx.Timeout(config.limits.silence_s, connect=5.0, pool=None)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=256)
+        self.replicas = [
+            Replica(upstream, httpx.AsyncClient(base_url=upstream.url, timeout=patience, limits=limits))
+            for upstream in config.upstreams
+        ]
+        known = kept.names_in(self.state) if self.state else ()
+        self.service = Service(config, self.folder, bound=self._bound(), running=self._running, known=known)
+        if self.state and kept.load(self.service, self.state):
+            say(f"counters go on as {self.state} keeps them")
+        self.waits = Waits()
+        self.dispatcher = Dispatcher(self.service, self.replicas, config.limits)
+        self.dispatcher.waits = self.waits.take
+        self.identifier = Identifier(self.service.tenants, config)
+        self.app = App(Relay(self.dispatcher), self.identifier, config.limits.body_bytes)
+        self.admin = Admin(self.service, self.replicas, self.app, self.waits)
+
+    def _running(self) -> Iterator[Any]:
+        return iter(self.dispatcher.running)
+
+    def _bound(self) -> int:
+        """U of one dispatcher over all windows, each of which is one engine's memory at most."""
+        capacity = sum(max(replica.window, replica.capacity or 0) for replica in self.replicas)
+        lightest = min((t.weight for t in self.config.tenants.values()), default=100)
+        return engine_bound(capacity=capacity, longest_input=0, step_tokens=0, lightest=lightest)
+
+    # ---------------------------------------------------------------- while it runs
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ended.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        sockets = [_listening(self.config.listen), _listening(self.config.admin)]
+        servers = [_server(self.app), _server(self.admin)]
+        tasks = [asyncio.ensure_future(s.serve([at])) for s, at in zip(servers, sockets, strict=True)]
+        tasks += [asyncio.ensure_future(self._look_at(replica)) for replica in self.replicas]
+        tasks.append(asyncio.ensure_future(self._keep()))
+        host = LlmHost(self.service, "gateway", self.config.name or "gateway")
+        verbs = {**verbs_of(host), "metrics": lambda: exposition(self.service)}
+        control = Server("llm", self.config.name or "gateway", verbs)
+        try:
+            self._introduce(control.name, *sockets)
+            ready()
+            await ended.wait()
+            await self._drain()
+        finally:
+            control.close()
+            for server in servers:
+                server.should_exit = True
+            for task in tasks[2:]:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for replica in self.replicas:
+                await replica.http.aclose()
+            self._save()
+
+    def _introduce(self, name: str, api: socket.socket, admin: socket.socket) -> None:
+        self.say(
+            f"{self.service.program.name} decides whose request is next, before {len(self.replicas)} upstream(s)"
+        )
+        self.say(f"clients   http://{_named(api)}/v1")
+        self.say(f"live page http://{_named(admin)}/   metrics http://{_named(admin)}/metrics")
+        self.say(f"transect llm status {name}   Ctrl-C drains and stops")
+
+    async def _drain(self) -> None:
+        self.app.draining = True
+        running = len(self.dispatcher.running)
+        self.say(f"draining: {running} running, {len(self.service.queues)} waiting")
+        self.dispatcher.turn_away_all("the gateway is going down")
+        until = asyncio.get_running_loop().time() + self.config.limits.drain_s
+        while self.app.open and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.05)
+
+    # ---------------------------------------------------------------- looking after things
+
+    async def _look_at(self, replica: Replica) -> None:
+        """Ask an engine for its metrics now and then, and tune its window by them."""
+        root = replica.upstream.url.removesuffix("/").removesuffix("/v1")
+        while True:
+            try:
+                answer = await replica.http.get(f"{root}/metrics", timeout=5.0)
+                said = understand(answer.text) if answer.status_code == 200 else None
+            except httpx.HTTPError as wrong:
+                logger.debug("%s: no metrics: %r", replica.name, wrong)
+                said = None
+            if said is not None:
+                replica.learn(said)
+                self.service.watcher.bound = max(self.service.watcher.bound, self._bound())
+            self.dispatcher.pump()
+            await asyncio.sleep(LOOK_S)
+
+    async def _keep(self) -> None:
+        while self.state is not None:
+            await asyncio.sleep(KEEP_S)
+            self._save()
+
+    def _save(self) -> None:
+        if self.state is None:
+            return
+        try:
+            kept.save(self.service, self.state)
+        except OSError as wrong:
+            logger.error("the state cannot be written to %s: %s", self.state, wrong)
+
+    def reload(self) -> None:
+        """Read the configuration anew: tenants, weights, keys, identity, policy.  A bad one changes nothing."""
+        try:
+            config = read_gateway(self.path)
+            if config.policy != self.config.policy:
+                self.service.upgrade(self.folder / config.policy)
+        except (ConfigError, PolicyError, OSError, ValueError) as wrong:
+            logger.error("the configuration is kept as it was: %s", wrong)
+            return
+        with self.service.lock:
+            self.service.tenants.load(config)
+            self.identifier.load(config)
+        self.config = config
+        self.service.watcher.bound = max(self.service.watcher.bound, self._bound())
+        logger.warning("the configuration has been read anew: %d tenants", len(config.tenants))
+
+
+class _Server(uvicorn.Server):
+    """Signals are the gateway's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(app: Any) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        ws="none",
+        proxy_headers=False,
+    )
+    return _Server(config)
+
+
+def _listening(address: str) -> socket.socket:
+    """Raises `Unavailable` when somebody else listens there."""
+    host, port = host_and_port(address)
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host.strip("[]"), port))
+    except OSError as wrong:
+        made.close()
+        raise Unavailable(
+            f"the address {address}", str(wrong.strerror), "give another one in the configuration"
+        ) from wrong
+    made.listen(2048)
+    made.setblocking(False)
+    return made
+
+
+def _named(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"{host}:{port}"

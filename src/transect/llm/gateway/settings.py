@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration of a gateway: what an engine's has, and upstreams, listeners and limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from transect.llm.config import Config, parse, read
+
+Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s:]+:\d{1,5}$")]
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+(/.*)?$")]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One engine, or anything that speaks OpenAI's API."""
+
+    url: Url
+    """Its address, without `/v1`."""
+    key_env: str | None = None
+    """The environment variable that holds the key it wants; keys of clients are never passed on."""
+    window: Annotated[int, msgspec.Meta(ge=1)] | Literal["auto"] = "auto"
+    """Tokens in flight at most (prompts, and outputs as far as they are expected); `auto`: tuned by its metrics."""
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What keeps memory and patience bounded."""
+
+    waiting: Count = 10_000
+    """Requests that wait, of all tenants; one more is turned away (503)."""
+    waiting_each: Count = 1_000
+    """Requests that wait, of one tenant; one more is turned away (429)."""
+    wait_s: Seconds = 600.0
+    """How long a request waits before it is given up (503)."""
+    body_bytes: Count = 16 << 20
+    """Of a request; a larger one is turned away (413)."""
+    silence_s: Seconds = 300.0
+    """How long an upstream may say nothing while it answers (504)."""
+    drain_s: Seconds = 60.0
+    """How long running requests may go on after SIGTERM."""
+
+
+class GatewayConfig(Config, frozen=True, forbid_unknown_fields=True):
+    """The whole file of `transect llm run`."""
+
+    listen: Address = "127.0.0.1:8000"
+    """Where clients come."""
+    admin: Address = "127.0.0.1:8001"
+    """Where operators come: metrics, health, the live page.  It asks for no key: keep it private."""
+    upstreams: tuple[Upstream, ...] = ()
+    limits: Limits = Limits()
+    state: str | None = None
+    """A file that keeps the policy's state across restarts, relative to this one."""
+
+
+def read_gateway(path: Path) -> GatewayConfig:
+    """Raises `config.ConfigError`, OSError."""
+    return read(path, GatewayConfig)
+
+
+def parse_gateway(text: str, path: Path) -> GatewayConfig:
+    """Raises `config.ConfigError`."""
+    return parse(text, path, GatewayConfig)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
+def name_of(upstream: Upstream) -> str:
+    """How it is called in metrics and messages."""
+    return urlsplit(upstream.url).netloc
