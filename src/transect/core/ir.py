@@ -570,6 +570,10 @@ Block: TypeAlias = tuple[Stmt, ...]
 # ---------------------------------------------------------------- declarations
 
 
+MIGRATIONS = ("migrate", "migrate_back")
+"""Handlers that no stratum calls: they run once, when one version of a policy takes over from another."""
+
+
 class FieldKind(StrEnum):
     STATE = "state"
     PARAM = "param"  # set by the operator while it runs

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from transect.core import ir
+
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
@@ -20,3 +22,9 @@ class Artifact:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         return paths
+
+
+def line_of(program: ir.Program) -> int:
+    """The first line of the policy in its own file, as far as the program knows."""
+    spans = [*(f.span for f in program.state), *(h.span for h in program.handlers)]
+    return min((s.line for s in spans if s.path == program.path), default=1)

@@ -1,4 +1,4 @@
-/* Acl, emitted by transect from acl.py:17
+/* Acl, emitted by transect from acl.py:15
  * source sha256 ce1ce9575e87eaf8c11a6a7e3c47441b9f9a9a6533c5139b6633f0cb26283fbd */
 #include "acl.h"
 #pragma GCC diagnostic ignored "-Wtautological-compare"

@@ -1,4 +1,4 @@
-/* Breaker, emitted by transect from breaker.py:16
+/* Breaker, emitted by transect from breaker.py:11
  * source sha256 604d1bdd83c9d64b7630158360adb6ac33aa2dfd4794f8e684d5f08e267ddd1e */
 #ifndef TRANSECT_BREAKER_H
 #define TRANSECT_BREAKER_H

@@ -1,4 +1,4 @@
-/* FairShare, emitted by transect from fair_share.py:14
+/* FairShare, emitted by transect from fair_share.py:11
  * source sha256 2463482cf1432477a0609817266fb05dcdcecb3c37928cc6632812b80d231680 */
 #include "fair_share.h"
 #pragma GCC diagnostic ignored "-Wtautological-compare"

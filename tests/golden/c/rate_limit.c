@@ -1,4 +1,4 @@
-/* RateLimit, emitted by transect from rate_limit.py:25
+/* RateLimit, emitted by transect from rate_limit.py:21
  * source sha256 5f68e37236c2c891efd397001fa228c0d94f453d93aa1affa985fb5b6cdeab8f */
 #include "rate_limit.h"
 #pragma GCC diagnostic ignored "-Wtautological-compare"

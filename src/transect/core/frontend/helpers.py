@@ -12,9 +12,9 @@ from transect.core.frontend.bodies.context import Scope, Signature
 from transect.core.frontend.bodies.facts import Changes, changes_of
 from transect.core.frontend.bodies.statements import Statements
 from transect.core.frontend.declare import qualified
-from transect.core.frontend.members import MIGRATIONS, Members, decorator_name, is_helper
+from transect.core.frontend.members import Members, decorator_name, is_helper
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module
-from transect.core.ir import Effect
+from transect.core.ir import MIGRATIONS, Effect
 from transect.core.types import (
     UNIT,
     OptionType,

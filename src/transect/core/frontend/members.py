@@ -13,7 +13,7 @@ from transect.core.frontend.bodies.facts import Changes
 from transect.core.frontend.declare import World, qualified
 from transect.core.frontend.fields import FieldReader
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module, library_constant
-from transect.core.ir import StateField
+from transect.core.ir import MIGRATIONS, StateField
 from transect.core.types import (
     UNIT,
     OptionType,
@@ -22,8 +22,6 @@ from transect.core.types import (
     ViewType,
     spell,
 )
-
-MIGRATIONS = ("migrate", "migrate_back")
 
 
 @dataclass(frozen=True)

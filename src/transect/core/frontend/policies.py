@@ -10,9 +10,9 @@ from transect.core import ir
 from transect.core.frontend.declare import World, qualified
 from transect.core.frontend.handlers import Handlers
 from transect.core.frontend.hashing import sha256_of
-from transect.core.frontend.members import MIGRATIONS, is_helper
+from transect.core.frontend.members import is_helper
 from transect.core.frontend.modules import ClassDef, FunctionDef, library_constant
-from transect.core.ir import Program, Stage
+from transect.core.ir import MIGRATIONS, Program, Stage
 from transect.core.types import (
     KeyType,
     OptionType,

@@ -8,7 +8,7 @@ them, so that `cc -c NAME.c` works in the folder.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -16,10 +16,10 @@ from typing import Any
 from transect.base.diagnostic import Diagnostic
 from transect.core import ir
 from transect.core.effects import Facts
-from transect.core.ir import Expr, Program
+from transect.core.ir import MIGRATIONS, Expr, Program
 from transect.core.passes.flatten import flatten
 from transect.core.passes.ordered_pick import heap_asked, ordered_pick
-from transect.emit.artifact import Artifact
+from transect.emit.artifact import Artifact, line_of
 from transect.emit.c import functions, state, waiting
 from transect.emit.c import tree as c
 from transect.emit.c.printer import render
@@ -41,7 +41,15 @@ def statements(program: Program) -> Program:
     return flatten(program, hoist, loops=True)
 
 
-PASSES = (ordered_pick, statements)
+def serving(program: Program) -> Program:
+    """Without what is run when a version takes over from another: that is done on images, by core/upgrade.py."""
+    if not program.old_state:
+        return program
+    handlers = tuple(h for h in program.handlers if h.name not in MIGRATIONS)
+    return replace(program, handlers=handlers, old_state=())
+
+
+PASSES = (serving, ordered_pick, statements)
 
 
 def legal(program: Program) -> Program:
@@ -111,7 +119,7 @@ def runtime(*names: str) -> dict[str, bytes]:
 
 def about(program: Program) -> list[c.Decl]:
     """What the head of an emitted file says."""
-    where = f"{program.path}:{program.handlers[0].span.line}" if program.handlers else program.path
+    where = f"{program.path}:{line_of(program)}"
     return [
         c.Comment(f"{program.name}, emitted by transect from {where}\nsource sha256 {program.source_hash}"),
     ]

@@ -174,15 +174,15 @@ def spell(t: Type) -> str:
 # What other names of a unit begin with.
 _TAKEN = re.compile(
     r"(state|local|text\d*)$"
-    r"|(option|tuple\d+|set|seq|dict|stored|load|store|fits|keep|narrow|equal|less|min|max|hash|same|order)_"
-    r"|.*_(table|heap|entry)$"
+    r"|(type|option|tuple\d+|set|seq|dict|stored|load|store|fits|keep|narrow|equal|less|min|max|hash|same|order)_"
+    r"|.*_(table|heap|entry|heap_item)$"
 )
 
 
 def _own(name: str) -> str:
     """The name of a policy's own type."""
     text = snake(name)
-    return f"{text}_type" if _TAKEN.match(text) else text
+    return f"type_{text}" if _TAKEN.match(text) else text  # which no other type has, nor what is made for one
 
 
 def bounded_tag(t: Type) -> str:

@@ -35,7 +35,7 @@ def table_type(f: StateField) -> TableType:
 
 def table_struct(unit: Unit, f: StateField) -> str:
     """The tag of the table's struct."""
-    return unit.once(f"{f.name}_table", lambda name: _declare(unit, name, table_type(f)))
+    return unit.once(f"{unit.member(f.name)}_table", lambda name: _declare(unit, name, table_type(f)))
 
 
 def _declare(unit: Unit, name: str, t: TableType) -> list[c.Decl]:
@@ -86,7 +86,9 @@ class Access:
     # --- names
 
     def _function(self, suffix: str, make: Callable[[str], c.Decl]) -> str:
-        return self.unit.once(f"{self.field.name}_{suffix}", lambda name: [make(name)], source=True)
+        return self.unit.once(
+            f"{self.unit.member(self.field.name)}_{suffix}", lambda name: [make(name)], source=True
+        )
 
     def _params(self, *more: c.Var) -> tuple[c.Var, ...]:
         return (c.Var("table", c.pointer(self.struct)), *more)

@@ -20,11 +20,12 @@ import transect.core.types
 from transect import lang
 from transect.core import ir, operations, values
 from transect.core.types import EnumType
+from transect.emit.artifact import line_of
 from transect.emit.py import runtime
 from transect.emit.py.literals import Named
 from transect.emit.py.module import Module, class_definition, module_of
 from transect.emit.py.support import IMPORTED
-from transect.emit.py.text import base_of, line_of
+from transect.emit.py.text import base_of
 
 
 def build(program: ir.Program, raw: type[Any] | None = None) -> type[Any]:

@@ -10,6 +10,7 @@ from pathlib import PurePath
 
 from transect.core import ir
 from transect.core.types import EnumType
+from transect.emit.artifact import line_of
 from transect.emit.py import nodes
 from transect.emit.py.literals import named_of_stratum
 from transect.emit.py.module import Module, class_definition, module_of
@@ -33,12 +34,6 @@ def own_classes(program: ir.Program, module: Module) -> list[str]:
     """The structs and enums that the policy's files define, inner ones first."""
     stratum = named_of_stratum(program)
     return [name for name in module.scope.named if name not in stratum]
-
-
-def line_of(program: ir.Program) -> int:
-    """The first line of the policy in its own file, as far as the program knows."""
-    spans = [*(f.span for f in program.state), *(h.span for h in program.handlers)]
-    return min((s.line for s in spans if s.path == program.path), default=1)
 
 
 def _head(program: ir.Program, version: str) -> str:

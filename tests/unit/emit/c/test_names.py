@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.fuzz import native
 from tests.fuzz.calls import calls
 from tests.fuzz.machines import interpreted
 from tests.unit.core.running import compiled
+from tests.unit.emit.c.machine import STRICT, compile_c
+from transect.emit.c import emit
 
 HELPERS = (
     "set_limit",
@@ -45,3 +49,45 @@ class P(Arbiter):
     program = compiled(text)
     work = (program, calls(program, 1, 20))
     assert native.in_c([work]) == [interpreted(*work)]
+
+
+STRUCTS = (
+    "ServedTable",
+    "served_heap",
+    "served_heap_item",
+    "ServedTableEntry",
+    "waiting_table",
+    "seen_table",
+    "Seen",
+    "Served",
+    "State",
+    "Local",
+    "Load",
+    "LoadState",
+    "TypeState",
+    "StateType",
+    "New",
+    "Pick",
+)
+
+
+@pytest.mark.needs("gcc")
+def test_a_struct_may_have_any_name(tmp_path: Path) -> None:
+    structs = "\n".join(f"@struct\nclass {name}:\n    a: int\n    b: str = text(3)" for name in STRUCTS)
+    fields = "\n".join(f"    field{i}: Map[int, {name}] = table(2)" for i, name in enumerate(STRUCTS))
+    stores = "\n".join(f"        self.field{i}[cost] = {name}(cost)" for i, name in enumerate(STRUCTS))
+    program = compiled(f"""\
+{structs}
+class P(Arbiter):
+    served: Tally[Client, int] = tally(4)
+    seen: Map[int, int] = lru(4)
+{fields}
+    def charge(self, client: Client, cost: int) -> None:
+        self.served[client] += cost
+        self.seen[cost] = 1
+{stores}
+    def pick(self) -> Client:
+        return min(self.waiting, key=self.served.get)
+""")
+    emit(program).write(tmp_path)
+    compile_c(tmp_path, "-c", "p.c", flags=(*STRICT, "-O0"))
