@@ -26,7 +26,7 @@ def demo(
     code = 0
     for name in [stratum] if stratum else BUILT:
         need(name)
-        code = max(code, _rpc())
+        code = max(code, DEMOS[name]())
     return code
 
 
@@ -35,3 +35,12 @@ def _rpc() -> int:
     from transect.rpc.demo import run
 
     return run(color=in_color())
+
+
+def _memory() -> int:
+    from transect.memory.demo import run
+
+    return run(color=in_color())
+
+
+DEMOS = {Stratum.RPC: _rpc, Stratum.MEMORY: _memory}

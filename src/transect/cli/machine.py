@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shutil
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -111,6 +112,24 @@ def _envoy() -> Part:
     return Part("Envoy", str(binary).removeprefix("Envoy "))
 
 
+def _program(name: str, package: str, needed: bool, effect: str, label: str = "") -> Part:
+    found = shutil.which(name)
+    if found is None:
+        return Part(label or name, "", needed, f"no {name}: {effect}", f"apt-get install {package}")
+    return Part(label or name, found)
+
+
 PROBES: dict[Stratum, tuple[Callable[[], Part], ...]] = {
+    Stratum.MEMORY: (
+        lambda: _program("zstd", "zstd", True, "kernels of Debian cannot be unpacked"),
+        lambda: _program(
+            "qemu-system-x86_64", "qemu-system-x86", False, "no demonstration on a live machine"
+        ),
+        lambda: (
+            _program("virtiofsd", "virtiofsd", False, "no demonstration on a live machine")
+            if shutil.which("virtiofsd") or not Path("/usr/libexec/virtiofsd").exists()
+            else Part("virtiofsd", "/usr/libexec/virtiofsd")
+        ),
+    ),
     Stratum.RPC: (lambda: _package("grpcio", "rpc"), lambda: _package("protobuf", "rpc"), _native, _envoy),
 }

@@ -40,7 +40,11 @@ def replay(path: Path, policy: Path | None, as_json: bool) -> int:
     return Exit.DONE if found.same else Exit.UNKNOWN
 
 
-DECODERS = {"rpc": ("transect.rpc.replay", "RpcDecoder"), "llm": ("transect.llm.replay", "LlmDecoder")}
+DECODERS = {
+    "rpc": ("transect.rpc.replay", "RpcDecoder"),
+    "llm": ("transect.llm.replay", "LlmDecoder"),
+    "memory": ("transect.memory.replay", "MemoryDecoder"),
+}
 """By stratum, what reads its records: a module, imported when a log asks for it, and a class made from the log."""
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from transect.linux.errors import KernelDataError
 from transect.linux.expected import Expected
-from transect.linux.pages import NotMapped
+from transect.linux.pages import NotMapped, Page
 from transect.memory import walks
 from transect.memory.machine import MASK, PAGE, Machine
 
@@ -21,6 +21,8 @@ MODULES_END = 0xFFFFFFFFFF000000
 AREA = 0xFFFFFFFFC0000000  # where modules may be
 MOST = 4096  # of anything that is listed
 SIZE = 64  # bytes of evidence
+PACK = 2 << 20  # bytes that BPF programs share
+_EMPTY = (b"\xcc" * PAGE, bytes(PAGE))  # traps, or nothing at all
 TEXTS = 7  # parts of a module's memory at most
 
 
@@ -112,17 +114,14 @@ class Answers:
             )
 
     def _trampolines(self) -> Iterator[tuple[int, int, str]]:
-        """Those of ftrace; the function behind each is asked about by itself."""
+        """Those of ftrace, by its list of trampolines; the function behind each is asked about by itself."""
         machine, btf = self.machine, self.machine.known.btf
-        after = btf.field("ftrace_ops", "next").offset
+        link = btf.field("ftrace_ops", "list").offset
         at, size = (btf.field("ftrace_ops", n).offset for n in ("trampoline", "trampoline_size"))
-        node, seen = machine.u64(machine.symbol("ftrace_ops_list")), set[int]()
-        while node and node not in seen and len(seen) < MOST:
-            seen.add(node)
-            start, length = machine.u64(node + at), machine.u64(node + size)
+        for node, _ in walks.doubly(machine.read, machine.symbol("ftrace_ops_trampoline_list"), MOST):
+            start, length = machine.u64(node - link + at), machine.u64(node - link + size)
             if start:
                 yield start, start + min(length, 1 << 16), "ftrace trampoline"
-            node = machine.u64(node + after)
 
     def _slots(self) -> Iterator[tuple[int, int, str]]:
         """Copies of instructions under kprobes."""
@@ -137,21 +136,38 @@ class Answers:
                 yield start, start + PAGE, name
 
     def stray_code(self) -> list[int]:
-        """First pages of stretches of executable memory in which nothing is known."""
-        found: list[int] = []
-        start = end = 0
-        for page in self.machine.tables.pages(AREA, MODULES_END):
-            if not page.executable:
-                continue
-            if page.virtual != end:
-                found += self._stray(start, end)
-                start = page.virtual
-            end = page.virtual + page.size
-        return [*found, *self._stray(start, end)][:MOST]
+        """First pages of stretches of executable memory in which nothing is known.
 
-    def _stray(self, start: int, end: int) -> list[int]:
-        known = any(s < end and e > start for s, e, _ in self.books)
-        return [] if start == end or known or any(start <= p < end for p in self._packs()) else [start]
+        Kernels that keep modules in large pages (7.x) fill what is free with traps: that is no code.
+        """
+        packs = self._packs()
+        found: list[int] = []
+        end = 0  # of the last stray page
+        for page in self.machine.tables.pages(AREA, MODULES_END):
+            for start in self._unknown(page, packs) if page.executable else ():
+                if start != end:
+                    found.append(start)
+                end = start + PAGE
+        return found[:MOST]
+
+    def _unknown(self, page: Page, packs: list[int]) -> Iterator[int]:
+        """The 4 KiB pieces of a page which nothing on record touches, and which are not empty."""
+        pieces = range(page.virtual, page.virtual + page.size, PAGE)
+        pieces_left = [p for p in pieces if not self._known(p, p + PAGE, packs)]
+        if not pieces_left:
+            return
+        data = self.machine.physical.read(page.physical, page.size)
+        for start in pieces_left:
+            at = start - page.virtual
+            if data[at : at + PAGE] not in _EMPTY:
+                yield start
+
+    def _known(self, start: int, end: int, packs: list[int]) -> bool:
+        """Whether anything on record lies there."""
+        index = bisect_right(self._starts, end - 1) - 1
+        if index >= 0 and self.books[index][1] > start:
+            return True
+        return any(start < p + PACK and p < end for p in packs)
 
     def _packs(self) -> list[int]:
         """Pages that BPF programs share; programs of the kernel itself (classic BPF) are in no other record."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from transect.core import ir
 from transect.core.interp import Instance
 from transect.core.ir import FieldKind
 from transect.core.types import SeqType, ViewType
-from transect.lang.tape import LiveTape
+from transect.lang.tape import LiveTape, Tape
 from transect.linux.errors import KernelDataError
 from transect.memory import asked
 from transect.memory.findings import Result, Said, Scan, Verdict
@@ -40,13 +40,29 @@ class Prepared:
     said: list[Said] = field(default_factory=list)
     shown: list[Said] = field(default_factory=list)
 
-    def round(self, machine: Machine) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
-        """What one round reports and shows.  Raises `KernelDataError`."""
+    @property
+    def given(self) -> dict[str, Any]:
+        """What the program's `given()` fields are."""
+        fields = self.program.state
+        return {f.name: self.instance.state[f.name] for f in fields if f.kind is FieldKind.GIVEN}
+
+    def begin(self, machine: Machine) -> str:
+        """A round begins.  Returns why it cannot go on; "" when it can."""
         self.said.clear()
         self.shown.clear()
-        machine.begin()
         self.answers.begin()
-        self.instance.call("scan", [], tape=LiveTape(), functions=self.functions)
+        try:
+            machine.begin()
+        except KernelDataError as error:
+            return str(error)
+        return ""
+
+    def round(self, machine: Machine, tape: Tape | None = None) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
+        """What one round reports and shows.  Raises `KernelDataError`."""
+        problem = self.begin(machine)
+        if problem:
+            raise KernelDataError(problem)
+        self.instance.call("scan", [], tape=tape or LiveTape(), functions=self.functions)
         return tuple(self.said), tuple(self.shown)
 
 
@@ -85,14 +101,30 @@ def _root(views: Views, found: Layout, declared: ir.IntrinsicDecl) -> Callable[[
     return lambda: walk(views.machine, 0)
 
 
-def scan(machine: Machine, programs: Sequence[ir.Program], rounds: int = ROUNDS) -> Scan:
+class Recorder(Protocol):
+    """Who keeps rounds, to run them again."""
+
+    def round(self, prepared: Prepared, machine: Machine) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
+        """Run a round and keep it.  Raises what `Prepared.round` raises."""
+        ...
+
+
+def scan(
+    machine: Machine, programs: Sequence[ir.Program], rounds: int = ROUNDS, recorder: Recorder | None = None
+) -> Scan:
     """Every probe, one after the other."""
     answers = asked.Answers(machine)
-    results = tuple(probe(machine, program, answers, rounds) for program in programs)
+    results = tuple(probe(machine, program, answers, rounds, recorder) for program in programs)
     return Scan(machine.name, machine.known.release, machine.known.anchored, results)
 
 
-def probe(machine: Machine, program: ir.Program, answers: asked.Answers, rounds: int = ROUNDS) -> Result:
+def probe(
+    machine: Machine,
+    program: ir.Program,
+    answers: asked.Answers,
+    rounds: int = ROUNDS,
+    recorder: Recorder | None = None,
+) -> Result:
     """One probe, until two rounds in a row agree about each finding."""
     began, reads = time.perf_counter(), machine.counts.reads
 
@@ -118,7 +150,7 @@ def probe(machine: Machine, program: ir.Program, answers: asked.Answers, rounds:
     shown: tuple[Said, ...] = ()
     for number in range(1, rounds + 1):
         try:
-            said, shown = prepared.round(machine)
+            said, shown = recorder.round(prepared, machine) if recorder else prepared.round(machine)
         except KernelDataError as error:
             problem, before = str(error), set()
             continue

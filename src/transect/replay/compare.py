@@ -36,6 +36,10 @@ class Call:
     )  # of the stratum, by full name; they ask the tape themselves
     ends: bool = False  # the instance (RPC, request, task) ends with this call: its locals go
     waiting: Sequence[object] | None = None  # who waits at the time, oldest first, for an Arbiter
+    tape: ReplayingTape | None = (
+        None  # of a stratum whose answers are references: it holds what lies below them
+    )
+    given: Mapping[str, object] = field(default_factory=dict)  # what the adapter keeps in `given()` fields
 
 
 class Decoder(Protocol):
@@ -243,10 +247,12 @@ class _Comparing:
 
     def run(self, played: _Played, hook: str, record: Record) -> _Outcome:
         call = self.decoder.call(played.program, hook, record)
-        tape = ReplayingTape(record.tape, answer_types(played.program))
+        tape = call.tape or ReplayingTape(record.tape, answer_types(played.program))
         rpc_locals = played.locals.setdefault(record.instance, {})
         if call.waiting is not None:
             _wait(played.runner, call.waiting)
+        if call.given and isinstance(played.runner, Instance):
+            played.runner.state.update(call.given)
         value = played.runner.call(hook, call.args, tape=tape, locals=rpc_locals, functions=call.functions)
         if call.ends:
             del played.locals[record.instance]

@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+from types import SimpleNamespace
+
 from transect.core import ir
 from transect.core.frontend import compile_text
 from transect.core.text import dump, parse
 from transect.core.walk import walk
+from transect.memory.standard import FOLDER, standard
+from transect.memory.testing import reports
 
 PROBE = """
 from collections.abc import Sequence
@@ -59,3 +65,30 @@ def test_evidence_is_a_value() -> None:
     wrong = PROBE.replace("call=block.call", "call=block")
     messages = [d.message for d in compile_text(wrong).diagnostics]
     assert messages == ["a `Block` cannot be reported"]
+
+
+def test_rdmis_policies_are_no_longer_than_theirs() -> None:
+    text = (FOLDER / "rdmi.py").read_text()
+    probes = [n for n in ast.parse(text).body if isinstance(n, ast.ClassDef)]
+    lines = {p.name: p.body[-1].end_lineno - p.body[-1].lineno for p in probes if p.body[-1].end_lineno}
+    assert len(lines) == 11
+    assert max(lines.values()) <= 7
+
+
+def test_no_probe_that_comes_with_transect_is_longer_than_fifteen_lines() -> None:
+    for path in FOLDER.glob("[a-z]*.py"):
+        for cls in (n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ClassDef)):
+            scan = cls.body[-1]
+            assert scan.end_lineno is not None and scan.end_lineno - scan.lineno <= 15, cls.name
+
+
+def test_every_probe_that_comes_with_transect_compiles() -> None:
+    assert len(standard()) >= 33
+
+
+def test_a_probe_is_tested_without_a_machine(tmp_path: Path) -> None:
+    path = tmp_path / "probe.py"
+    path.write_text(PROBE)
+    block = SimpleNamespace(call=7, address=9)
+    said = reports(path, kernel=SimpleNamespace(listeners=[block]), tasks=[])
+    assert said == [("someone listens to the keyboard", {"call": 7, "at": 9})]

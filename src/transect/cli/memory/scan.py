@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,6 +41,12 @@ def scan(
     rounds: Annotated[
         int, typer.Option("--rounds", metavar="N", min=2, help="Rounds until a probe counts as unstable.")
     ] = 6,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record", metavar="LOG", show_default=False, help="Keep all reads, for `transect replay`."
+        ),
+    ] = None,
     values: Annotated[bool, typer.Option("--values", help="Print also what probes show.")] = False,
 ) -> int:
     """Look at a target's kernel once: what hides, what was changed, who hangs in it.
@@ -53,7 +60,17 @@ def scan(
         from transect.memory import scan as scanning
         from transect.memory.standard import chosen
 
-        made = scanning.scan(machine, chosen(probes or ()), rounds)
+        recorder = None
+        if record is not None:
+            from transect.memory.record import LogRecorder
+            from transect.memory.replay import notes_of
+
+            recorder = LogRecorder(machine, record, notes_of(machine, kernel))
+        try:
+            made = scanning.scan(machine, chosen(probes or ()), rounds, recorder)
+        finally:
+            if recorder is not None:
+                recorder.close()
         match form:
             case Form.JSON:
                 print(report.to_json(made))

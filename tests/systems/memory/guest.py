@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running virtual machine which tests tamper with and look at from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.systems.memory.kernels import Target
+from transect.core.ir import Program
+from transect.linux.image import Image
+from transect.linux.physical import ram
+from transect.memory import scan as scanning
+from transect.memory.findings import Result
+from transect.memory.machine import Known, Machine
+from transect.memory.standard import chosen, standard
+from transect.vm import Vm
+
+FIXTURE = "/proc/transect_fixture"
+
+
+@dataclass
+class Guest:
+    """One machine, for all tests of a kernel."""
+
+    vm: Vm
+    target: Target
+    ram: Path
+    module: Path
+    machine: Machine
+    _programs: Mapping[str, Program] = field(default_factory=standard)
+
+    @staticmethod
+    def of(vm: Vm, target: Target, memory: Path, module: Path) -> Guest:
+        known = Known.of(Image.from_file(target.image))
+        return Guest(vm, target, memory, module, Machine.find(f"ram:{memory}", ram(memory), known))
+
+    def shell(self, text: str) -> str:
+        done = self.vm.run(["/bin/sh", "-c", text])
+        assert done.code == 0, f"{text}: {done.text} {done.stderr.decode()}"
+        return done.text.strip()
+
+    def process(self, command: str = "sleep 1000") -> int:
+        """A process that stays; its number."""
+        return int(self.shell(f"{command} >/dev/null 2>&1 </dev/null & echo $!"))
+
+    @contextmanager
+    def tampered(self, how: str, **more: int) -> Iterator[None]:
+        words = " ".join(f"{name}={value}" for name, value in more.items())
+        self.shell(f"/usr/sbin/insmod {self.module} how={how} {words}")
+        try:
+            yield
+        finally:
+            self.shell(f"echo undo > {FIXTURE}; /usr/sbin/rmmod tamper")
+
+    def scan(self, *probes: str) -> dict[str, Result]:
+        """Results by probe."""
+        programs: Sequence[Program] = [self._programs[p] for p in probes] if probes else chosen(())
+        return {r.probe: r for r in scanning.scan(self.machine, programs).results}
+
+    def found(self, *probes: str) -> set[str]:
+        """Probes that found something; none of the others may be unsure."""
+        results = self.scan(*probes)
+        unsure = {p: r.problem for p, r in results.items() if r.verdict in ("unchecked", "unstable")}
+        assert not unsure, unsure
+        return {p for p, r in results.items() if r.findings}

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels that tests look at, and what modules for them are built with; fetched from Debian's archive once, unpacked
+into the cache, nothing installed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from transect.base.unavailable import Unavailable
+from transect.vm.kernel import Kernel, default_cache, find, own
+from transect.vm.packages import ARCHIVE, KEYRING, Archive
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+class Packages(Archive):
+    """Any package of the release and its backports."""
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        (self.folder / "sources" / "kernels.sources").write_text(
+            f"Types: deb\nURIs: {ARCHIVE}\nSuites: trixie trixie-backports\nComponents: main\n"
+            f"Signed-By: {KEYRING}\n"
+        )
+
+    def names(self, pattern: str) -> list[str]:
+        """Packages whose whole name fits, oldest version first."""
+        self._prepare()
+        self._apt("apt-get", "update")
+        listed = [n for n in self._apt("apt-cache", "pkgnames", "linux-").split() if re.fullmatch(pattern, n)]
+        return sorted(listed, key=lambda n: [int(x) for x in re.findall(r"\d+", n)])
+
+    def unpack(self, name: str, into: Path, only: str = "") -> None:
+        """The files of a package; `only` those below a folder."""
+        pool = self.folder / "pool"
+        pool.mkdir(exist_ok=True)
+        self._apt("apt-get", "download", name, cwd=pool)
+        (archive,) = pool.glob("*.deb")
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as files:
+            words = ["tar", "-x", "-C", str(into), *([only] if only else [])]
+            subprocess.run(words, stdin=files.stdout, check=True)
+        archive.unlink()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kernel with the headers of the same build."""
+
+    kernel: Kernel
+    headers: Path  # linux-headers-…
+
+    @property
+    def image(self) -> Path:
+        """As the package has it: the root of trust."""
+        assert self.kernel.compressed is not None
+        return self.kernel.compressed
+
+    def build(self, folder: Path) -> Path:
+        """The module which tampers, for this kernel.  Raises `Unavailable`."""
+        for name in ("gcc-14", "make", "bison", "flex", "bc"):
+            if shutil.which(name) is None:
+                raise Unavailable("a kernel module", f"{name} is not installed", "as root: make system")
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in FIXTURES.iterdir():
+            shutil.copy(file, folder)
+        done = subprocess.run(
+            ["make", "-s", "-C", self.headers, f"M={folder}", "CC=gcc-14", "modules"],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return folder / "tamper.ko"
+
+
+@cache
+def target(version: str) -> Target:
+    """`6.12`: the release's generic kernel; `7.3`: that of `transect vm`.  Raises `Unavailable`."""
+    root = default_cache() / "headers"
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    archive = Packages(root / "apt")
+    if version == "6.12":
+        return _generic(archive, root)
+    kernel = find(version)
+    return Target(kernel, _headers(archive, root, kernel.release))
+
+
+def _generic(archive: Packages, root: Path) -> Target:
+    known = sorted(root.glob("boot/vmlinuz-6.12.*+deb13-amd64"))
+    if not known:
+        name = archive.names(r"linux-image-6\.12\.\d+\+deb13-amd64")[-1]
+        archive.unpack(name, root, only="./boot")
+        known = sorted(root.glob("boot/vmlinuz-6.12.*+deb13-amd64"))
+    image = known[-1]
+    kernel = own(image)
+    return Target(kernel, _headers(archive, root, image.name.removeprefix("vmlinuz-")))
+
+
+def _headers(archive: Packages, root: Path, release: str) -> Path:
+    """Unpacked, and their paths turned to where they are."""
+    headers = root / "usr" / "src" / f"linux-headers-{release}"
+    done = headers / "unpacked"
+    if not done.exists():
+        plain = re.sub(r"-(cloud-)?amd64$", "", release)
+        archive.names("linux-headers-.*")
+        for name in (f"linux-headers-{release}", f"linux-headers-{plain}-common", f"linux-kbuild-{plain}"):
+            archive.unpack(name, root)
+        makefile = headers / "Makefile"
+        makefile.write_text(makefile.read_text().replace("/usr/src/", f"{root}/usr/src/"))
+        done.touch()
+    return headers

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each technique of the fixture is found by the views that disagree, and nothing is found when it is undone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.systems.memory.guest import Guest
+from transect.cli.replaying import decoder
+from transect.linux import KernelDataError
+from transect.linux.found import find_kernel
+from transect.linux.physical import ram
+from transect.memory.machine import Known, Machine
+from transect.memory.record import LogRecorder
+from transect.memory.replay import notes_of
+from transect.memory.report import table
+from transect.memory.scan import scan
+from transect.memory.standard import FOLDER, chosen, of_file
+from transect.replay import compare, read
+
+QUICK = (
+    "SystemCalls", "Interrupts", "Tables", "Ftrace", "Kprobes", "Tracepoints", "BpfPrograms", "Netfilter", "Notifiers",
+    "Terminals", "HiddenModules", "MissingModules", "StrayCode", "Taint", "HiddenTasks", "HiddenThreads",
+    "HiddenChildren", "TaskFlags", "BorrowedCredentials", "SharedCredentials",
+)  # fmt: skip
+HIDDEN = {"HiddenModules", "StrayCode"}  # the module itself, taken out of the list
+TECHNIQUES = {
+    "module_list": HIDDEN,
+    "module_junk": HIDDEN,
+    "module_sysfs": HIDDEN,
+    "module_everywhere": {"StrayCode"},
+    "system_call": {"SystemCalls", "Tables", *HIDDEN},
+    "sequence": {"Tables", *HIDDEN},
+    "proc": {"Tables", *HIDDEN},
+    "gate": {"Interrupts", *HIDDEN},
+    "ftrace": {"Ftrace", *HIDDEN},
+    "kprobe": {"Kprobes", *HIDDEN},
+    "netfilter": {"Netfilter", *HIDDEN},
+    "keyboard": {"Notifiers", *HIDDEN},
+    "tracepoint": {"Tracepoints", *HIDDEN},
+}
+TASKS = {
+    "task_list": {"HiddenTasks", *HIDDEN},
+    "task_number": {"HiddenTasks", "HiddenChildren", *HIDDEN},
+    "task_both": {"HiddenChildren", *HIDDEN},
+    "task_flag": {"TaskFlags", *HIDDEN},
+    "credentials": {"BorrowedCredentials", *HIDDEN},
+}
+
+
+def test_a_clean_machine_is_clean(guest: Guest) -> None:
+    assert guest.found() == set()
+    assert guest.machine.where.slide or guest.machine.where.base != 16 << 20, "no KASLR: the test says little"
+
+
+def test_every_process_is_listed(guest: Guest) -> None:
+    pids = {int(n) for n in guest.shell("ls /proc").split() if n.isdigit()}
+    shown = {dict(s.evidence)["pid"] for s in guest.scan("Processes")["Processes"].shown}
+    assert len(pids - shown) <= 2, pids - shown  # `sh` and `ls` have ended
+    assert len(shown - pids) <= 2, shown - pids
+
+
+@pytest.mark.parametrize("how", TECHNIQUES)
+def test_a_technique_is_found(guest: Guest, how: str) -> None:
+    with guest.tampered(how):
+        assert guest.found(*QUICK) == TECHNIQUES[how]
+
+
+@pytest.mark.parametrize("how", TASKS)
+def test_a_task_that_is_tampered_with_is_found(guest: Guest, how: str) -> None:
+    pid = guest.process()
+    with guest.tampered(how, pid=pid):
+        results = guest.scan(*QUICK)
+        named = {p for p, r in results.items() for f in r.findings if dict(f.evidence).get("pid") == pid}
+        assert named == TASKS[how] - HIDDEN
+        assert results["HiddenModules"].findings
+    guest.shell(f"kill -9 {pid}")
+
+
+def test_a_washed_taint_is_found(guest: Guest) -> None:
+    with guest.tampered("taint", hide=0):
+        assert guest.found(*QUICK) == {"Taint"}
+
+
+@pytest.mark.parametrize("how", ["direct_call", "text"])
+def test_changed_code_is_found_byte_by_byte(guest: Guest, how: str) -> None:
+    with guest.tampered(how):
+        results = guest.scan("Text", "SystemCalls")
+        evidence = dict(results["Text"].findings[0].evidence)
+        assert evidence["now"] != evidence["before"]
+        where = "x64_sys_call" if how == "direct_call" else "slow_virt_to_phys"
+        assert evidence["name"].startswith(where)
+        assert bool(results["SystemCalls"].findings) == (how == "direct_call")
+
+
+def test_a_benign_module_is_no_finding(guest: Guest) -> None:
+    with guest.tampered("ftrace", hide=0):
+        assert guest.found(*QUICK) == set()
+
+
+def test_nothing_is_left(guest: Guest) -> None:
+    assert guest.found() == set()
+
+
+def test_a_recorded_scan_runs_again_without_the_machine(guest: Guest, tmp_path: Path) -> None:
+    log = tmp_path / "scan"
+    with guest.tampered("netfilter"):
+        machine = Machine.find("ram:guest", ram(guest.ram), guest.machine.known)
+        recorder = LogRecorder(machine, log, notes_of(machine, guest.target.image))
+        made = scan(machine, chosen(["Netfilter", "HiddenModules", "HiddenTasks"]), recorder=recorder)
+        recorder.close()
+    assert {r.probe for r in made.results if r.findings} == {"Netfilter", "HiddenModules"}
+    comparison = compare(read(log), decoder(read(log)))
+    assert comparison.divergence is None and not comparison.open
+    assert comparison.calls == 5  # two rounds of each that found something
+
+
+def test_without_the_package_every_answer_is_unanchored(guest: Guest) -> None:
+    found = find_kernel(ram(guest.ram))
+    known = Known(found.banner, found.symbols, found.btf, None, "?")
+    machine = Machine.find("ram:guest", ram(guest.ram), known)
+    made = scan(machine, chosen(["HiddenTasks", "Text"]))
+    assert not made.anchored and "unanchored" in table(made)
+    assert [r.verdict for r in made.results] == ["clean", "unchecked"]
+
+
+def test_the_wrong_kernel_is_refused(guest: Guest) -> None:
+    other = guest.machine.known
+    wrong = Known(
+        other.banner.replace(b"Debian", b"Dubian"), other.symbols, other.btf, other.image, other.release
+    )
+    with pytest.raises(KernelDataError, match="no kernel"):
+        Machine.find("ram:guest", ram(guest.ram), wrong)
+
+
+def test_every_probe_of_rdmi_gives_something_or_is_clean(guest: Guest) -> None:
+    names = [p.name for p in of_file(FOLDER / "rdmi.py")]
+    results = guest.scan(*names)
+    assert {p: r.problem for p, r in results.items() if r.verdict != "clean"} == {}
+    streams = ("ProcessList", "Credentials", "MemoryAreas", "OpenFiles", "NetfilterHooks")
+    assert all(results[name].shown for name in streams)
+    areas = guest.shell("cat /proc/1/maps | wc -l")
+    mine = [s for s in results["MemoryAreas"].shown if dict(s.evidence)["pid"] == 1]
+    assert len(mine) == int(areas) - guest.shell("cat /proc/1/maps").count("[vsyscall]")
