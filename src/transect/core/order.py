@@ -158,10 +158,8 @@ class _Loop:
                     yield None
                 case ir.OverState(field=field) if field == name:
                     yield None
-                case ir.Call(function=function):
-                    called = self.facts.helper(function)
-                    if name in called.read_fields | called.written_fields:
-                        yield None
+                case ir.Call():
+                    yield from self.facts.keys(node, name)
                 case _:
                     pass
 

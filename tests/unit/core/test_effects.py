@@ -267,6 +267,9 @@ def reason(fields: str, body: str) -> str:
         "    return min(self.waiting, key=lambda c: 0)",
     ]
     lines += ["def _note(self, c: Client) -> None:", "    self.m[c] = self.m.get(c, 0) + 1"]
+    lines += ["def _twice(self, c: Client, by: int) -> None:", "    self._note(c)", "    self.m[c] = by"]
+    lines += ["def _all(self, c: Client) -> int:", "    return sum(self.m.values()) + self.m.get(c, 0)"]
+    lines += ["def _other(self, k: int) -> None:", "    self.u[k] += 1"]
     lines += ["def arrive(self, client: Client) -> None:"]
     lines += textwrap.indent(textwrap.dedent(body).strip(), "    ").splitlines()
     program = compiled("class P(Arbiter):\n" + "\n".join("    " + line for line in lines))
@@ -318,7 +321,11 @@ a: Array[int] = array(8)
         ("self.n = sum(1 for c in self.waiting if self.m.put(c, 1))", "it changes state while it goes on"),
         ("s = {self.t[c] for c in self.waiting}\nself.n = len(s)", ""),
         ("if any(self.t[c] > 3 for c in self.waiting):\n    self.n = 1", ""),
-        ("for c in self.waiting:\n    self._note(c)", "`m` is read and written"),  # not seen through
+        ("for c in self.waiting:\n    self._note(c)", ""),  # seen through
+        ("for c in self.waiting:\n    self._twice(c, self.t[c])", ""),
+        ("for c in self.waiting:\n    self._twice(client, self.t[c])", "`m` is read and written"),
+        ("for c in self.waiting:\n    self.n += self._all(c)\n    self._note(c)", "`m` is read and written"),
+        ("for c in self.waiting:\n    self._other(self.t[c])", "`u` may be full before the last round"),
         ("for c in self.waiting:\n    self._note(client)", "`m` is read and written"),
         ("for c in self.waiting:\n    self.m[client] = self.m.get(c, 0)", "`m` is read and written"),
         ("for c in self.waiting:\n    match self.t[c]:\n        case 0:\n            break\n        case _:\n"
