@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,21 +19,24 @@ from transect.rpc.chain import emit_chain, needs_of
 from transect.rpc.chain_file import ChainFile, first_state
 from transect.rpc.envoy import binary
 from transect.rpc.envoy.build import build
-from transect.rpc.envoy.config import Endpoint, Module, Settings, bootstrap
+from transect.rpc.envoy.config import Endpoint, Module, Settings, Slot, bootstrap
 from transect.rpc.envoy.control import Control
 from transect.rpc.envoy.process import Envoy, start
 from transect.rpc.envoy.recording import hook_numbers
 from transect.rpc.protos import ProtoError, from_files, from_reflection
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deployed:
     """A chain in force; a context manager which takes it out again."""
 
+    chain: ChainFile
     binding: Binding
     binary: binary.Binary
     envoy: Envoy
-    control: Control
+    control: Control  # of the version in force
+    slot: Slot
+    number: int = 1  # of the version in force
 
     def stop(self) -> None:
         self.envoy.stop()
@@ -99,33 +103,53 @@ def deploy(
     """
     must_be_free(chain.listen)
     found = binary.find(envoy)
+    module = module_of(
+        chain, binding, found, folder, 1, [first_state(u.program, u.values) for u in chain.elements]
+    )
+    slot = Slot(folder / "filter.json", module)
+    slot.clear()
+    config = bootstrap(
+        listen=chain.listen,
+        upstream=chain.upstream,
+        modules=[slot],
+        routes=chain.routes,
+        admin=folder / "admin.sock",
+    )
+    running = start(found, config, folder, modules=folder / MODULES, workers=workers)
+    return Deployed(chain, binding, found, running, Control(Path(module.settings.control)), slot)
+
+
+MODULES = "modules"
+
+
+def module_of(
+    chain: ChainFile,
+    binding: Binding,
+    found: binary.Binary,
+    folder: Path,
+    number: int,
+    images: Sequence[bytes],
+) -> Module:
+    """A version of the chain, compiled and fitting this Envoy, that begins with these states.
+
+    Raises Unavailable, BuildError.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    modules = folder / "modules"
-    library = build(emit_chain(binding), modules)
+    library = build(emit_chain(binding), folder / MODULES)
     binary.check(library, found)
-    control = folder / "module.sock"
-    states = _states(chain, folder)
     needs = needs_of(binding)
     settings = Settings(
         streaming=tuple(m.path for m in binding.methods if m.client_streams or m.server_streams),
         routes=tuple(chain.routes),
-        states=states,
+        states=_states(images, folder, number),
         max_message=chain.max_message,
         on_compressed=chain.on_compressed,
         replies=needs["response"] or needs["reply"],
         hooks=hook_numbers([element.program for element in binding.elements]),
-        control=str(control),
+        control=str(folder / f"module-{number}.sock"),
         parent=os.getpid(),
     )
-    config = bootstrap(
-        listen=chain.listen,
-        upstream=chain.upstream,
-        modules=[Module(library, settings)],
-        routes=chain.routes,
-        admin=folder / "admin.sock",
-    )
-    running = start(found, config, folder, modules=modules, workers=workers)
-    return Deployed(binding, found, running, Control(control))
+    return Module(library, settings)
 
 
 def must_be_free(listen: Endpoint) -> None:
@@ -146,12 +170,12 @@ def must_be_free(listen: Endpoint) -> None:
                 ) from wrong
 
 
-def _states(chain: ChainFile, folder: Path) -> tuple[str, ...]:
-    """A file with the first state of every element."""
+def _states(images: Sequence[bytes], folder: Path, number: int) -> tuple[str, ...]:
+    """A file with the state that each element begins with."""
     paths = []
-    for index, use in enumerate(chain.elements):
-        path = folder / f"state-{index}.bin"
-        path.write_bytes(first_state(use.program, use.values))
-        path.chmod(0o600)
+    for index, image in enumerate(images):
+        path = folder / f"state-{number}-{index}.bin"
+        path.touch(mode=0o600)
+        path.write_bytes(image)
         paths.append(str(path))
     return tuple(paths)

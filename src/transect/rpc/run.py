@@ -20,6 +20,7 @@ from transect.rpc.chain_file import ChainFile, read_chain
 from transect.rpc.deploy import Deployed, bound, deploy
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
+from transect.rpc.upgrade import Version
 
 Say = Callable[[str], None]
 LOOK_S = 0.2  # how often we see whether Envoy lives
@@ -84,7 +85,8 @@ def _host(name: str, running: Deployed, chain: ChainFile, sources: dict[str, str
         "upstream": str(chain.upstream),
         "service": chain.service,
     }
-    return EnvoyHost(name, running.control, running.binding, sources, about)
+    version = Version.of_chain(chain, sources)
+    return EnvoyHost(name, running.control, running.binding, sources, about, running, version)
 
 
 def _told(say: Say, running: Deployed, chain: ChainFile, name: str) -> None:

@@ -186,6 +186,10 @@ class Copy(Protocol):
         """Whether no RPC is on it, and none can come."""
         ...
 
+    def end(self) -> None:
+        """It was over, and nobody wants it any more."""
+        ...
+
 
 class Settling:
     """An old copy whose RPCs have not ended: what they still do goes over to the new copy."""
@@ -213,6 +217,8 @@ class Settling:
             if origin is not None:
                 self._merge(element, origin)
         self.quiet = quiet
+        if over:
+            self._old.end()
         return over
 
     def _merge(self, element: int, origin: int) -> None:

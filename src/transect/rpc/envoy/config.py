@@ -12,6 +12,7 @@ from typing import Any, Protocol
 Json = dict[str, Any]
 ROUTE_HEADER = "x-transect-route"  # the module sets it, the routing table matches it, no client can
 API = "type.googleapis.com/envoy."
+FILTER = API + "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -101,9 +102,10 @@ class Module:
         """How Envoy calls it: lib<NAME>.so."""
         return self.library.stem.removeprefix("lib")
 
-    def filter(self) -> Json:
-        config = {
-            "@type": API + "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+    def extension(self) -> Json:
+        """The filter's own configuration."""
+        return {
+            "@type": FILTER,
             # Threads and open streams may still run the code when a configuration goes.
             "dynamic_module_config": {"name": self.name, "do_not_close": True},
             "filter_name": "transect",
@@ -112,7 +114,46 @@ class Module:
                 "value": self.settings.text(),
             },
         }
-        return {"name": self.name, "typed_config": config}
+
+    def filter(self) -> Json:
+        return {"name": self.name, "typed_config": self.extension()}
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place in the chain of filters: `first`, until a file names another module; replaced while RPCs pass."""
+
+    file: Path
+    first: Module
+    name: str = "transect"
+
+    def filter(self) -> Json:
+        source = {"path_config_source": {"path": str(self.file)}, "resource_api_version": "V3"}
+        discovery = {
+            "config_source": source,
+            "type_urls": [FILTER],
+            "default_config": self.first.extension(),
+            "apply_default_config_without_warming": True,
+        }
+        return {"name": self.name, "config_discovery": discovery}
+
+    def clear(self) -> None:
+        """The file names no module yet: Envoy wants it to be there."""
+        self._write("0", [])
+
+    def put(self, module: Module, version: str) -> None:
+        """This module is in force as soon as Envoy has read it."""
+        resource = {
+            "@type": API + "config.core.v3.TypedExtensionConfig",
+            "name": self.name,
+            "typed_config": module.extension(),
+        }
+        self._write(version, [resource])
+
+    def _write(self, version: str, resources: list[Json]) -> None:
+        written = self.file.with_suffix(".new")
+        written.write_bytes(to_json({"version_info": version, "resources": resources}))
+        written.replace(self.file)
 
 
 def bootstrap(

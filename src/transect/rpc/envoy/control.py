@@ -77,6 +77,30 @@ class Control:
         """
         self.ask("x", HEAD.pack(element), change)
 
+    def keep(self) -> None:
+        """Stay reachable, with the state, also when Envoy has let this version go."""
+        self.ask("k")
+
+    def release(self) -> None:
+        """Go when Envoy lets this version go, after all."""
+        self.ask("u")
+
+    def forget(self) -> bool:
+        """A kept version that Envoy has let go ends; False: it has not."""
+        try:
+            self.ask("f")
+        except ControlError:
+            return False
+        return True
+
+    def replace(self, element: int, old: bytes, new: bytes) -> bool:
+        """Load `new` if the state still is `old`, as one step."""
+        try:
+            self.ask("i", HEAD.pack(element) + HEAD.pack(len(old)) + old + new)
+        except ControlError:
+            return False
+        return True
+
     def record(self, head: Callable[[Sequence[bytes], int], Path]) -> None:
         """Append all handler calls from now on to a log.
 

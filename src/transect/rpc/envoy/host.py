@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transect.base.unavailable import Unavailable
 from transect.control import params
@@ -15,6 +16,11 @@ from transect.core.schema import schema
 from transect.rpc.binding import Binding
 from transect.rpc.envoy.control import Control, ControlError
 from transect.rpc.envoy.recording import Recording
+from transect.rpc.envoy.upgrading import Upgrades
+from transect.rpc.upgrade import Version
+
+if TYPE_CHECKING:
+    from transect.rpc.deploy import Deployed
 
 COUNTERS = ("rpcs", "requests", "responses", "rewritten", "delayed", "compressed", "malformed", "refused")
 CAUSES = ("reply", "reject", "cancel", "deadline", "reset")
@@ -30,6 +36,8 @@ class EnvoyHost:
         binding: Binding,
         sources: Mapping[str, str],
         about: Mapping[str, str],
+        deployed: Deployed | None = None,
+        version: Version | None = None,
     ) -> None:
         self.name = name
         self.control = control
@@ -39,6 +47,18 @@ class EnvoyHost:
         self.about = about  # carrier, address, upstream: for `status`
         self.since = time.time()
         self.recording: Recording | None = None
+        self.upgrades = (
+            None
+            if deployed is None or version is None
+            else Upgrades(deployed, version, partial(self._take, deployed))
+        )
+
+    def _take(self, deployed: Deployed) -> None:
+        """Another version is in force."""
+        assert self.upgrades is not None, "who upgrades calls this"
+        self.control, self.binding = deployed.control, deployed.binding
+        self.programs = [element.program for element in self.binding.elements]
+        self.sources = {**self.sources, **self.upgrades.version.sources}
 
     def status(self) -> Mapping[str, Any]:
         found = self._asked(self.control.status)
@@ -57,6 +77,8 @@ class EnvoyHost:
                 }
                 for i, p in enumerate(self.programs)
             ],
+            "version": 1 if self.upgrades is None else self.upgrades.deployed.number,
+            "settled": self.upgrades is None or self.upgrades.settled,
             "counters": {name: found[name] for name in COUNTERS},
             "causes": dict(zip(CAUSES, found["causes"], strict=False)),
             "recording": None if self.recording is None else str(self.recording.path),
@@ -91,9 +113,13 @@ class EnvoyHost:
         return {"path": str(recording.path), "records": trailer.records, "dropped": trailer.dropped}
 
     def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
-        raise Unavailable(
-            "upgrade of rpc chains", "not part of this version yet", "restart: transect rpc run"
-        )
+        if self.upgrades is None:
+            raise Unavailable("upgrade", "this Envoy was started without it", "restart: transect rpc run")
+        if self.recording is not None:
+            raise Refused("it records, and a log is of one version", "stop the recording first")
+        before = self.upgrades.deployed.number
+        fields = self._asked(lambda: self.upgrades.upgrade(Path(path), automatic_return))
+        return {"before": before, "version": self.upgrades.deployed.number, "fields": fields}
 
     def _asked(self, ask: Any) -> Any:
         try:

@@ -62,6 +62,11 @@ class Envoy:
         return self.folder / "envoy.log"
 
     @property
+    def last_word(self) -> str:
+        """The line of the log that tells most."""
+        return _reason(self.log)
+
+    @property
     def alive(self) -> bool:
         return self.process.poll() is None
 

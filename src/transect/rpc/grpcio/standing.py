@@ -84,3 +84,6 @@ class Standing:
     def over(self) -> bool:
         """Whether no RPC is on it, and none can come: nobody else holds it."""
         return self.carried() is None and self.handle.open == 0 and sys.getrefcount(self.handle) <= OURS
+
+    def end(self) -> None:
+        """It goes with the last reference."""

@@ -27,6 +27,7 @@ struct keeper {
     struct config *config;
     int listener;
     int stop[2]; /* a pipe */
+    int forgotten;
 };
 
 
@@ -66,7 +67,8 @@ static int status(struct config *c, struct bytes *to) {
     print_list(to, "rejected", t->rejected, MAX_ELEMENTS);
     print_list(to, "responded", t->responded, MAX_ELEMENTS);
     print_list(to, "withheld", t->withheld, MAX_ELEMENTS);
-    print(to, "}");
+    print(to, ",\"open\":%lld,\"gone\":%s}", (long long)(atomic_load(&t->entered) - atomic_load(&t->finishes)),
+          atomic_load(&c->gone) ? "true" : "false");
     return 1;
 }
 
@@ -120,6 +122,25 @@ static void end_recording(struct config *c, struct bytes *to) {
     pthread_rwlock_unlock(&c->gate);
 }
 
+/* It is not wanted any more; whether Envoy has not let it go by now. */
+static int release(struct config *c) {
+    atomic_store(&c->kept, 0);
+    return !atomic_load(&c->gone);
+}
+
+/* u32 element, u32 size, image, another image: that takes the place of the state if the state still is the first. */
+static int replace(struct config *c, const uint8_t *r, size_t size) {
+    struct bytes now = {0};
+    uint32_t element = get32(r), expected = get32(r + 4);
+    if (expected > size - 8) return 0;
+    pthread_rwlock_wrlock(&c->gate);
+    int done = save(c, element, &now) && now.size == expected && (expected == 0 || memcmp(now.data, r + 8, expected) == 0) &&
+               ts_chain_load(c->chain, element, r + 8 + expected, size - 8 - expected) == 0;
+    pthread_rwlock_unlock(&c->gate);
+    bytes_free(&now);
+    return done;
+}
+
 /* Returns whether it was done; what else there is to say goes to `to`. */
 static int answer(struct config *c, const uint8_t *r, size_t size, struct bytes *to) {
     switch (size ? r[0] : 0) {
@@ -128,6 +149,9 @@ static int answer(struct config *c, const uint8_t *r, size_t size, struct bytes 
     case 'g': return size == 5 && save(c, get32(r + 1), to);
     case 'p': return size >= 5 && ts_chain_load(c->chain, get32(r + 1), r + 5, size - 5) == 0;
     case 'R': return end_recording(c, to), 1;
+    case 'k': return atomic_store(&c->kept, 1), 1;
+    case 'u': return release(c);
+    case 'i': return size >= 9 && replace(c, r + 1, size - 1);
     default: print(to, "no such verb"); return 0;
     }
 }
@@ -219,11 +243,31 @@ static void serve_one(struct keeper *k, int s) {
     if (!request) return;
     if (size == 5 && (request[0] == 'x' || request[0] == 'r')) {
         change(k->config, s, request);
+    } else if (size == 1 && request[0] == 'f') { /* a version that Envoy has let go, and nobody wants */
+        k->forgotten = atomic_load(&k->config->gone);
+        reply(s, k->forgotten, &text);
     } else {
         int ok = answer(k->config, request, size, &text);
         reply(s, ok, &text);
     }
     free(request);
+}
+
+static void close_door(struct keeper *k) {
+    close(k->listener);
+    close(k->stop[0]);
+    close(k->stop[1]);
+    unlink(k->config->control);
+    free(k);
+}
+
+static void *forget(struct keeper *k) {
+    struct config *c = k->config;
+    pthread_detach(pthread_self());
+    close_door(k);
+    c->keeper = NULL;
+    config_free(c);
+    return NULL;
 }
 
 static void *keep_door(void *arg) {
@@ -239,6 +283,7 @@ static void *keep_door(void *arg) {
         if (s < 0) continue;
         serve_one(k, s);
         close(s);
+        if (k->forgotten) return forget(k);
     }
 }
 
@@ -272,9 +317,5 @@ struct keeper *keeper_new(struct config *config) {
 
 void keeper_free(struct keeper *k) {
     if (write(k->stop[1], "", 1) == 1) pthread_join(k->thread, NULL);
-    close(k->listener);
-    close(k->stop[0]);
-    close(k->stop[1]);
-    unlink(k->config->control);
-    free(k);
+    close_door(k);
 }

@@ -22,7 +22,9 @@ EXPORT const void *HOOK(http_filter_config_new)(void *envoy, struct envoy_buffer
 }
 
 EXPORT void HOOK(http_filter_config_destroy)(const void *config) {
-    config_free((struct config *)config);
+    struct config *c = (struct config *)config;
+    atomic_store(&c->gone, 1);
+    if (!atomic_load(&c->kept)) config_free(c);
 }
 
 /* --- a stream's life ---------------------------------------------------------------------------------------------- */

@@ -50,6 +50,8 @@ struct config {
     int skip_replies;       /* no element looks at them */
     char *control;          /* path of the socket; NULL none */
     size_t parent;          /* process that stops this Envoy; 0: it runs for itself */
+    _Atomic int kept;       /* its state is wanted when Envoy has let it go: a later version goes on from it */
+    _Atomic int gone;       /* Envoy has let it go: no stream is on it, and none can come */
     char *record;           /* path; NULL: not recording from the start */
     size_t record_room;     /* bytes */
     uint32_t elements;      /* with a line `hooks` in the configuration */

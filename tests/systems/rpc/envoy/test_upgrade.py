@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chain in a real Envoy is replaced while RPCs pass: each sees one version, none fails, what was counted stays."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.systems.rpc.grpcio.test_upgrade import COUNT, NEXT
+from transect.base.diagnostic import Diagnostics
+from transect.control.protocol import Refused
+from transect.core.codec import decode_state
+from transect.core.schema import schema
+from transect.rpc import echo
+from transect.rpc.chain_file import read_chain
+from transect.rpc.deploy import Deployed, bound, deploy
+from transect.rpc.envoy.host import EnvoyHost
+from transect.rpc.upgrade import Version
+
+pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
+
+CHAIN = """
+from {file} import Count
+from transect.rpc import Chain
+
+chain = Chain(service="echo.Echo", upstream="127.0.0.1:{port}", elements=[Count({values})])
+"""
+
+
+def fitted(text: str) -> str:
+    """The policy for echo's messages, which have no number: the version is told in texts."""
+    for version in "12":
+        text = text.replace(f"rpc.msg.number = {version}\n", f'rpc.msg.text = "{version}"\n')
+        text = text.replace(
+            f"rpc.reply.number = rpc.reply.number * 10 + {version}\n",
+            f'rpc.reply.text = "{version}{version}" if rpc.reply.text == "{version}" else "mixed"\n',
+        )
+    return text.replace("number: int", "text: str")
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    deployed: Deployed
+    host: EnvoyHost
+    folder: Path
+    port: int
+
+    def chain(self, file: str, values: str = "") -> Path:
+        """A chain file."""
+        path = self.folder / f"chain_{file}.py"
+        path.write_text(CHAIN.format(file=file, port=self.port, values=values))
+        return path
+
+    def upgrade(self, path: Path, automatic_return: bool = False) -> dict[str, str]:
+        told: dict[str, str] = dict(self.host.upgrade(str(path), automatic_return)["fields"])
+        return told
+
+    def state(self) -> dict[str, Any]:
+        program = self.host.programs[0]
+        image = self.host.control.save(0)
+        return {name: slot.value for name, slot in decode_state(schema(program).declared, image).items()}
+
+    def counted(self) -> tuple[int, int, int]:
+        until(lambda: bool(self.host.status()["settled"]))
+        state = self.state()
+        return sum(n for _, n in state["users"]), state["ended"], state["under_way"]
+
+
+def until(check: Callable[[], bool], seconds: float = 15.0) -> None:
+    limit = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < limit, "it does not come"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def it(tmp_path: Path) -> Iterator[Upgraded]:
+    server, port = echo.serve()
+    (tmp_path / "first.py").write_text(fitted(COUNT))
+    (tmp_path / "second.py").write_text(fitted(NEXT))
+    path = tmp_path / "chain_first.py"
+    path.write_text(CHAIN.format(file="first", port=port, values=""))
+    read = read_chain(path)
+    assert read.chain is not None, [d.message for d in read.diagnostics]
+    diagnostics = Diagnostics()
+    binding = bound(read.chain, diagnostics)
+    assert binding is not None, [d.message for d in diagnostics]
+    try:
+        with deploy(read.chain, binding, tmp_path / "envoy", workers=2) as deployed:
+            version = Version.of_chain(read.chain, read.sources)
+            host = EnvoyHost("chain", deployed.control, binding, read.sources, {}, deployed, version)
+            yield Upgraded(deployed, host, tmp_path, port)
+            assert deployed.envoy.alive, deployed.envoy.last_word
+    finally:
+        server.stop(None)
+
+
+@contextmanager
+def calling(it: Upgraded) -> Iterator[Any]:
+    with grpc.insecure_channel(
+        str(it.deployed.envoy.address), options=[("grpc.use_local_subchannel_pool", 1)]
+    ) as channel:
+        yield echo.Stub(channel)
+
+
+@contextmanager
+def loaded(it: Upgraded, threads: int = 4) -> Iterator[list[str]]:
+    """What the calls, made by so many clients meanwhile, have answered."""
+    stopping, answers = threading.Event(), list[str]()
+
+    def loop(user: str) -> None:
+        with calling(it) as stub:
+            while not stopping.is_set():
+                answers.append(str(stub.Say(echo.Ask(user=user, text="hi"), timeout=10).text))
+
+    with ThreadPoolExecutor(threads) as pool:
+        running = [pool.submit(loop, f"u{n}") for n in range(threads)]
+        try:
+            yield answers
+        finally:
+            stopping.set()
+    for one in running:
+        one.result()
+
+
+def test_upgrades_under_load_lose_nothing_and_mix_nothing(it: Upgraded) -> None:
+    chains = it.chain("first"), it.chain("second")
+    with loaded(it) as answers:
+        for turn in range(4):
+            wanted = len(answers) + 50
+            until(lambda wanted=wanted: len(answers) > wanted)  # type: ignore[misc]
+            it.upgrade(chains[(turn + 1) % 2])
+    assert set(answers) == {"11", "22"}
+    assert it.host.status()["version"] == 5
+    assert it.counted() == (len(answers), len(answers), 0)
+    until(lambda: it.host.upgrades is not None and it.host.upgrades._settling is None)
+    sockets = sorted(path.name for path in (it.folder / "envoy").glob("module-*.sock"))
+    assert sockets == ["module-5.sock"], "older versions have gone"
+
+
+def test_a_stream_ends_on_the_version_that_began_it(it: Upgraded) -> None:
+    with calling(it) as stub:
+        asks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        replies = stub.Chat(iter(asks.get, None))
+        asks.put(echo.Ask(user="alice", text="x"))
+        assert next(replies).text == "11"
+        it.upgrade(it.folder / "second.py")
+        with calling(it) as other:
+            assert other.Say(echo.Ask(user="alice", text="x")).text == "22"
+        asks.put(echo.Ask(user="alice", text="x"))
+        assert next(replies).text == "11"
+        assert not it.host.status()["settled"]
+        until(lambda: dict(it.state()["users"]) == {"alice": 3})
+        asks.put(None)
+        assert list(replies) == []
+        assert it.counted() == (3, 2, 1), "a message counts, an RPC ends"
+
+
+def test_a_chain_file_replaces_configuration_and_keeps_what_was_set(it: Upgraded) -> None:
+    with calling(it) as stub:
+        stub.Say(echo.Ask(user="alice", text="x"))
+        it.upgrade(it.chain("second", "most=1"))
+        with pytest.raises(grpc.RpcError, match="enough"):
+            stub.Say(echo.Ask(user="alice", text="x"))
+        it.host.set("most", "9")
+        told = it.upgrade(it.chain("second", "most=2"))
+        assert told["Count.users"] == "keep"
+        assert stub.Say(echo.Ask(user="alice", text="x")).text == "22"
+        assert it.state()["most"] == 9
+
+
+def test_what_cannot_run_leaves_the_old_one_serving(it: Upgraded, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = it.folder / "bad.py"
+    with calling(it) as stub:
+
+        def refused(text: str, why: str) -> None:
+            bad.write_text(text)
+            with pytest.raises(Refused, match=why):
+                it.upgrade(bad)
+            assert stub.Say(echo.Ask(user="alice", text="x")).text == "11"
+
+        refused("class Count(:", "the new version has errors")
+        refused(fitted(COUNT).replace("user: str", "usr: str").replace("msg.user", "msg.usr"), "R001")
+        refused(CHAIN.format(file="second", port=1, values=""), "another `upstream`")
+        (it.folder / "bad.h").write_text(
+            "#include <stdlib.h>\nstatic __attribute__((constructor)) void bad(void) { abort(); }\n"
+        )
+        compiler = it.folder / "cc"
+        compiler.write_text(f'#!/bin/sh\nexec gcc -include {it.folder}/bad.h "$@"\n')
+        compiler.chmod(0o755)
+        monkeypatch.setenv("CC", str(compiler))
+        refused(fitted(NEXT), "a trial of the new version failed")
+        assert it.host.status()["version"] == 1
+        assert it.counted() == (4, 4, 0)
