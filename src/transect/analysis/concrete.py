@@ -34,7 +34,7 @@ from transect.core.types import (
     Type,
     UnitType,
 )
-from transect.core.values import Record, narrow
+from transect.core.values import Record, narrow, zero
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,10 @@ class Reader:
 
     def _keys(self, name: str) -> list[tuple[Term, ...]]:
         return list(dict.fromkeys(term.args for term in self.asked.get(f"{name}[]", ())))
+
+    def input(self, t: Type, name: str) -> Any:
+        """An input of the type; its zero where the question is not about it."""
+        return self.python(t, name, ()) if any(_of(known, name) for known in self.asked) else zero(t)
 
     # ------------------------------------------------------------ values
 
@@ -301,8 +305,6 @@ def is_junk(key: object) -> bool:
 
 def zero_of(t: Type) -> Any:
     """A value for an entry of no interest; a tally's is 1, so that it counts."""
-    from transect.core.values import zero
-
     match t:
         case StructType() | TupleType() | OptionType() | TextType() | BytesType() | BoolType() | FloatType():
             return zero(t)

@@ -376,7 +376,7 @@ def start(program: Program, name: str, world: World, *, first_message: bool = Fa
         path_of = f"{name}.{f.name}"
         if f.kind is FieldKind.LOCAL:
             path.overflow[f.name] = var(f"{path_of}!", Sort.INT)
-            path.locals[f.name] = _initial(f) if first_message else unknown(path_of, f.type, world.assume)
+            path.locals[f.name] = initial(f) if first_message else unknown(path_of, f.type, world.assume)
             continue
         path.fields[f.name] = _unknown_field(f, path_of, world)
         path.overflow[f.name] = var(f"{path_of}!", Sort.INT)
@@ -395,7 +395,7 @@ def _unknown_field(f: ir.StateField, name: str, world: World) -> Held:
             return unknown(name, f.type, world.assume)
 
 
-def _initial(f: ir.StateField) -> Value:
+def initial(f: ir.StateField) -> Value:
     """What a per-RPC local is at first: its default is made of constants."""
     if f.default is None:
         return constant(f.type, zero(f.type))

@@ -11,11 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 from transect.analysis import fold
 from transect.analysis.terms import FALSE, TRUE, Op, Sort, Term, function, integer, var
-from transect.analysis.values import Option, Unsupported, Value, build, join, leaves, made, same, stored
+from transect.analysis.values import (
+    Option,
+    Unsupported,
+    Value,
+    anything,
+    build,
+    join,
+    leaves,
+    made,
+    same,
+    stored,
+)
 from transect.core.types import (
     BytesType,
     EnumType,
@@ -82,11 +94,14 @@ class Table:
     size: Term = ZERO  # entries; a tally's zeros count
     overflow: Term = ZERO
     order: Term = NOTHING
+    empty: bool = False  # at first
 
     # ------------------------------------------------------------ reading
 
     def _first(self, key: Value, assume: Assume) -> tuple[Term, Value]:
         """What was there at first."""
+        if self.empty:
+            return FALSE, anything(self.value)
         args = tuple(term for _, term in leaves(key))
         present = function(f"{self.name}[]", Sort.BOOL, args)
         if self.kind is not None:
@@ -364,3 +379,25 @@ def _joined_said(cond: Term, a: tuple[Said, ...], b: tuple[Said, ...]) -> tuple[
         *(replace(s, guard=fold.both(cond, s.guard)) for s in a[common:]),
         *(replace(s, guard=fold.both(unless, s.guard)) for s in b[common:]),
     )
+
+
+def same_held(a: Held, b: Held) -> Term:
+    """Whether two fields or pieces of outside data hold the same."""
+    if isinstance(a, Table) and isinstance(b, Table):
+        return a.same_entries(b)
+    assert not isinstance(a, Table) and not isinstance(b, Table), "both are tables, or none is"
+    return same(a, b)
+
+
+def said_same(a: tuple[Said, ...], b: tuple[Said, ...]) -> Term:
+    """Whether the same was said, where what is said stands in one order on both sides."""
+    if a == b:
+        return TRUE
+    parts = []
+    for x, y in zip_longest(a, b):
+        if x is None or y is None or x.name != y.name or len(x.args) != len(y.args):
+            parts += [fold.negate(s.guard) for s in (x, y) if s is not None]
+            continue
+        same_args = fold.both(*map(fold.equal, x.args, y.args))
+        parts.append(fold.both(fold.equal(x.guard, y.guard), fold.implies(x.guard, same_args)))
+    return fold.both(*parts)

@@ -83,6 +83,8 @@ MEMORY = Group(
         "scan": Verb(LOOK, "memory.scan"),
         "ps": Verb(LOOK, "memory.ps"),
         "lsmod": Verb(LOOK, "memory.lsmod"),
+        "run": Verb(FORCE, "memory.run"),
+        **_live("memory", "status", "set", "record", "upgrade"),
     },
 )
 
@@ -96,6 +98,8 @@ TRANSECT = Group(
         "compile": Verb(POLICIES, "compile"),
         "explain": Verb(UNDERSTAND, "explain"),
         "replay": Verb(UNDERSTAND, "replay"),
+        "prove": Verb(UNDERSTAND, "prove"),
+        "diff": Verb(UNDERSTAND, "diff"),
         "rpc": RPC,
         "llm": LLM,
         "cpu": CPU,

@@ -58,6 +58,10 @@ Look closer:
            side.
   replay   Run recorded calls again on the interpreter, and show the first that
            comes out differently.
+  prove    Show that policies keep what they promise (`requires`, `ensures`,
+           `invariant`), or inputs that break it.
+  diff     Show which inputs come to something else in another version, an
+           example of each kind, or prove that none does.
 
 Strata:
   rpc      Application networks: policies which process RPCs, in gRPC libraries

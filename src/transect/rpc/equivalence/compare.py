@@ -5,16 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 
 from transect.analysis import fold
-from transect.analysis.state import Held, Said, Table
+from transect.analysis.state import Held, Table, said_same, same_held
 from transect.analysis.terms import FALSE, TRUE, Term
 from transect.analysis.values import Option, same
 from transect.analysis.world import World
 from transect.rpc.equivalence.levels import Counts, Element, Level
 from transect.rpc.equivalence.passes import Chain, Ending, Flight, Kind, Outcome, Side
-from transect.rpc.equivalence.world import Body, Passing, same_held
+from transect.rpc.equivalence.world import Body, Passing
 
 
 @dataclass
@@ -84,7 +83,7 @@ class Comparer:
         ]
         if counts.everything:
             parts += [fold.equal(n, b.overflow[name][f]) for f, n in a.overflow[name].items()]
-            parts.append(_said_same(a.said[name], b.said[name]))
+            parts.append(said_same(a.said[name], b.said[name]))
         return fold.both(*parts)
 
     def field(self, element: Element, counts: Counts, name: str, a: Held, b: Held) -> Term:
@@ -172,17 +171,3 @@ class Comparer:
 
     def retries(self, a: Ending, b: Ending) -> Term:
         return same(Option(a.retry, a.after), Option(b.retry, b.after))
-
-
-def _said_same(a: tuple[Said, ...], b: tuple[Said, ...]) -> Term:
-    """Whether the same was said, where what is said stands in one order on both sides."""
-    if a == b:
-        return TRUE
-    parts = []
-    for x, y in zip_longest(a, b):
-        if x is None or y is None or x.name != y.name or len(x.args) != len(y.args):
-            parts += [fold.negate(s.guard) for s in (x, y) if s is not None]
-            continue
-        same_args = fold.both(*map(fold.equal, x.args, y.args))
-        parts.append(fold.both(fold.equal(x.guard, y.guard), fold.implies(x.guard, same_args)))
-    return fold.both(*parts)

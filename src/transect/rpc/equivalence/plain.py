@@ -1,94 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a counter-example easy to find and to read: one time, small numbers, parameters as declared, and values
-of the stratum's functions that were computed.
-
-Conditions on the inputs of a question, tried from the strictest; without any a model is as good, but not as clear.
-"""
+"""What makes a counter-example easy to find: small inputs, and values of the stratum's functions that were computed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from transect.analysis import fold
-from transect.analysis.terms import Op, Sort, Term, integer, number, var, walk
-from transect.analysis.values import Unsupported, Value, build, constant, leaves
-from transect.core import ir
-from transect.core.ir import FieldKind
-from transect.core.types import ArrayType, DurationType, FloatType, InstantType, IntType, TableType, Type
+from transect.analysis.small import small
+from transect.analysis.terms import Term, walk
 from transect.rpc.equivalence.levels import Element
 from transect.rpc.equivalence.samples import is_computed, sampled
 
-NOW = 1_000_000_000  # ns
-LATER = 5 * NOW
-SMALL = 100
-FLOATS = (0.0, 1.0, 20.0)
-LETTERS = 8
-SHARES = (0.0, 0.5, 0.75)
-
 
 def conditions(elements: Sequence[Element], question: Iterable[Term], *, params: bool) -> list[Term]:
-    """For the inputs of the question: every time is the same, numbers are small; `params`: as they are declared."""
+    """For the inputs of the question, tried from the strictest; `params`: they are as declared."""
     question = list(question)
-    types: dict[str, Type] = {}
-    declared: dict[str, Term] = {}
-    for element in elements:
-        for f in element.program.state:
-            types |= dict(_leaf_types(f, f"{element.name}.{f.name}"))
-            if params and f.kind is FieldKind.PARAM:
-                declared |= dict(_defaults(f, f"{element.name}.{f.name}"))
-    asked = [t for t in walk(*question) if t.op in (Op.VAR, Op.FUNCTION)]
-    functions = [t for t in asked if is_computed(t)]
-    if functions:  # texts may be long
-        return [
-            *(c for t in asked if t.sort is not Sort.TEXT for c in _condition(t, types, declared)),
-            *sampled(functions),
-        ]
-    return [c for term in asked for c in _condition(term, types, declared)]
-
-
-def _condition(term: Term, types: dict[str, Type], declared: dict[str, Term]) -> Iterator[Term]:
-    name = str(term.data)
-    if name in declared:
-        yield fold.equal(term, declared[name])
-    elif name.endswith(" now"):
-        yield fold.equal(term, integer(NOW))
-    elif isinstance(types.get(name), InstantType):
-        yield fold.either(fold.equal(term, integer(NOW)), fold.equal(term, integer(LATER)))
-    elif isinstance(types.get(name), FloatType):
-        yield fold.either(*(fold.equal(term, number(x)) for x in FLOATS))
-    elif name.endswith(" rand"):
-        yield fold.either(*(fold.equal(term, number(share)) for share in SHARES))
-    elif name.endswith(" draw"):
-        yield fold.less(term, integer(SMALL), signed=False)
-    elif term.sort is Sort.TEXT and not name.endswith((" bytes", " method")):
-        yield fold.fits(term, LETTERS)
-    elif isinstance(types.get(name), IntType | DurationType) and term.sort is Sort.INT:
-        yield fold.at_most(integer(0), term)
-        yield fold.at_most(term, integer(SMALL))
-
-
-def _leaf_types(f: ir.StateField, name: str) -> Iterator[tuple[str, Type]]:
-    match f.type:
-        case TableType(value=value):
-            t: Type = value
-        case ArrayType(item=item):
-            t = item
-        case _:
-            t = f.type
-    found: dict[str, Type] = {}
-
-    def note(path: str, leaf: Type, sort: Sort) -> Term:
-        found[name + path] = leaf
-        return integer(0) if sort is Sort.INT else var("any", sort)
-
-    try:
-        build(t, note)
-    except Unsupported:
-        return
-    yield from found.items()
-
-
-def _defaults(f: ir.StateField, name: str) -> Iterator[tuple[str, Term]]:
-    if isinstance(f.default, ir.Const):
-        value: Value = constant(f.type, f.default.value)
-        yield from ((name + path, term) for path, term in leaves(value))
+    computed = [t for t in walk(*question) if is_computed(t)]
+    programs = [(e.name, e.program) for e in elements]
+    near = small(programs, question, params=params, texts=not computed)  # computed texts may be long
+    return [*near, *sampled(computed)]

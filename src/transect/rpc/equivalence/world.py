@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from transect.analysis import fold
-from transect.analysis.state import Held, Path, Table, restricted
+from transect.analysis.state import Held, Path, Table, restricted, same_held
 from transect.analysis.terms import FALSE, TRUE, Sort, Term, function, var
-from transect.analysis.values import Option, Unsupported, Value, View, build, leaves, same
+from transect.analysis.values import Option, Unsupported, Value, View, build, leaves
 from transect.analysis.world import World
 from transect.core import ir
 from transect.core.types import TEXT, DictType, OptionType, SeqType, Type, ViewType
@@ -52,13 +52,6 @@ class Body:
             a, b = self.read(path, t, world), other.read(path, t, world)
             parts.append(same_held(a, b))
         return fold.both(*parts)
-
-
-def same_held(a: Held, b: Held) -> Term:
-    if isinstance(a, Table) and isinstance(b, Table):
-        return a.same_entries(b)
-    assert not isinstance(a, Table) and not isinstance(b, Table), "both are tables"
-    return same(a, b)
 
 
 def came(root: str, name: str) -> Body:

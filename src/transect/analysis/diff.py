@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which inputs come to something else in another version of a policy, with an example of each kind.
+
+Both versions start from the same state, as far as they share it: what one alone has is as it declares, a parameter
+whose default changed has each version's own.  A kind is a hook with the verdicts of either version; besides there are
+other contents of the same verdict, other assignments to outside data, other things said, and another state left.  That
+none exists is a proof: by induction both versions then do the same for every sequence of calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transect.analysis import fold
+from transect.analysis.concrete import Reader, instance_of
+from transect.analysis.evaluate import Evaluator, Result, initial, start
+from transect.analysis.prove import argument, shown
+from transect.analysis.small import small
+from transect.analysis.solve import LIMIT, Answer, Question
+from transect.analysis.state import Held, Path, Table, said_same, same_held
+from transect.analysis.terms import FALSE, Term
+from transect.analysis.values import Option, Union, Unsupported, Value, same
+from transect.analysis.views import ModelTape, Outside
+from transect.analysis.world import World
+from transect.core import ir
+from transect.core.ir import FieldKind, Program
+from transect.core.types import TableType, ViewType
+from transect.core.values import normal
+
+STATE = "self"
+
+
+@dataclass(frozen=True)
+class Example:
+    """Inputs, and what either version makes of them."""
+
+    state: dict[str, object]
+    args: dict[str, str]
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One kind of difference."""
+
+    hook: str
+    kind: str  # "Forward becomes Reject"
+    old: ir.Function
+    new: ir.Function
+    example: Example
+
+
+@dataclass(frozen=True)
+class Difference:
+    changes: list[Change]
+    open: list[str]  # what could not be decided
+    renamed: str = ""
+
+    @property
+    def same(self) -> bool:
+        return not self.changes and not self.open
+
+
+def diff(
+    old: Program, new: Program, world: Callable[[str], World] = World, limit: float = LIMIT
+) -> Difference:
+    """Every kind of difference between two versions."""
+    changes: list[Change] = []
+    left: list[str] = []
+    for before, after in _handlers(old, new):
+        compared = _Compared(old, new, before, after, world(before.name), limit)
+        try:
+            changes += compared.changes(left)
+        except Unsupported as why:
+            left.append(f"`{before.name}`: not evaluated: {why}")
+    return Difference(changes, left)
+
+
+def _handlers(old: Program, new: Program) -> Iterator[tuple[ir.Function, ir.Function]]:
+    for before in old.handlers:
+        after = new.handler(before.name)
+        if after is not None and not (before.default and after.default):
+            yield before, after
+
+
+Kind = tuple[str, Term]  # what differs, and where
+
+
+class _Compared:
+    """One hook of both versions."""
+
+    def __init__(
+        self, old: Program, new: Program, before: ir.Function, after: ir.Function, world: World, limit: float
+    ) -> None:
+        self.programs = (old, new)
+        self.handlers = (before, after)
+        self.world = world
+        self.limit = limit
+
+    def changes(self, left: list[str]) -> list[Change]:
+        self.starts = self._starts()
+        self.results = [self._result(n) for n in range(2)]
+        found = []
+        for kind, where in self.kinds():
+            if where is FALSE:
+                continue
+            change = self._example(kind, where, left)
+            if change is not None:
+                found.append(change)
+        return found
+
+    def _result(self, number: int) -> Result:
+        handler = self.handlers[number]
+        args: list[Value] = [
+            argument(ir.Param(name, p.type, p.span), self.world)
+            for name, p in zip(self.names, handler.params, strict=True)
+        ]
+        return Evaluator(self.programs[number], self.world).handler(handler.name, args, self.starts[number])
+
+    @property
+    def names(self) -> list[str]:
+        """One name for each parameter, whatever the versions call it."""
+        return [p.name for p in self.handlers[0].params]
+
+    # ------------------------------------------------------------ where both start
+
+    def _starts(self) -> tuple[Path, Path]:
+        paths = (start(self.programs[0], STATE, self.world), start(self.programs[1], STATE, self.world))
+        for number, program in enumerate(self.programs):
+            others = {f.name: f for f in self.programs[1 - number].state}
+            for f in program.state:
+                other = others.get(f.name)
+                shared = other is not None and other.type == f.type and other.kind is f.kind
+                own_default = (
+                    shared and f.kind is FieldKind.PARAM and other is not None and other.default != f.default
+                )
+                if not shared or own_default:
+                    self._as_declared(paths[number], f, number)
+        return paths
+
+    def _as_declared(self, path: Path, f: ir.StateField, number: int) -> None:
+        if f.kind is FieldKind.LOCAL:
+            path.locals[f.name] = initial(f)
+        elif isinstance(f.type, TableType):
+            t = f.type
+            path.fields[f.name] = Table(
+                f"new{number}.{f.name}", t.key, t.value, t.kind, t.capacity, empty=True
+            )
+        elif f.default is not None:
+            path.fields[f.name] = initial(f)
+
+    # ------------------------------------------------------------ kinds
+
+    def kinds(self) -> Iterator[Kind]:
+        old, new = (r.value for r in self.results)
+        yield from _verdicts(old, new)
+        yield "other assignments to outside data", fold.negate(self._outside())
+        yield (
+            "other things said",
+            fold.negate(said_same(self.results[0].path.said, self.results[1].path.said)),
+        )
+        yield "another state left", fold.negate(self._states())
+
+    def _outside(self) -> Term:
+        a, b = (r.path.outside for r in self.results)
+        return fold.both(
+            *(same_held(self._held(a, place), self._held(b, place)) for place in sorted({*a, *b}))
+        )
+
+    def _held(self, outside: dict[str, Held], place: str) -> Held:
+        return outside[place] if place in outside else self.world.first(place)
+
+    def _states(self) -> Term:
+        a, b = (r.path for r in self.results)
+        parts = []
+        for name in a.fields:
+            if name in b.fields and self._shared(name):
+                parts.append(_same_field(a.fields[name], b.fields[name]))
+        parts += [
+            same(value, b.locals[name])
+            for name, value in a.locals.items()
+            if name in b.locals and self._shared(name)
+        ]
+        return fold.both(*parts)
+
+    def _shared(self, name: str) -> bool:
+        old, new = (next((f for f in p.state if f.name == name), None) for p in self.programs)
+        return old is not None and new is not None and old.type == new.type and old.kind is new.kind
+
+    # ------------------------------------------------------------ examples
+
+    def _example(self, kind: str, where: Term, left: list[str]) -> Change | None:
+        hook = self.handlers[0].name
+        near = small([(STATE, self.programs[1])], [where, *self.world.assumptions])
+        why = "no proof that there is none, and no input that shows it when it is run"
+        for exact, more in ((False, near), (False, []), (True, near), (True, [])):
+            found = Question([where, *more], self.world.assumptions, exact, exact, self.limit).ask()
+            if found.answer is Answer.NEVER and not more:
+                return None
+            if found.answer is Answer.UNKNOWN:
+                why = f"the solver gave up ({found.why})"
+            if found.model is not None:
+                reader = Reader(found.model, [where, *self.world.assumptions])
+                example = self._run(reader)
+                if example is not None:
+                    return Change(hook, kind, *self.handlers, example)
+        left.append(f"`{hook}`, {kind}: {why}")
+        return None
+
+    def _run(self, reader: Reader) -> Example | None:
+        """Both versions on the inputs; None when they come to the same."""
+        state = reader.state(self.programs[0], STATE) | reader.state(self.programs[1], STATE)
+        ends = [self._end(reader, state, n) for n in range(2)]
+        if normal(ends[0]) == normal(ends[1]):
+            return None
+        args = self._args(reader, 0)
+        return Example(
+            state,
+            {name: shown(arg) for name, arg in zip(self.names, args, strict=True)},
+            _shown(ends[0], ends[1]),
+            _shown(ends[1], ends[0]),
+        )
+
+    def _args(self, reader: Reader, number: int) -> list[Any]:
+        program = self.programs[number]
+        return [
+            Outside(reader, program, p.type, name)
+            if isinstance(p.type, ViewType)
+            else reader.input(p.type, name)
+            for name, p in zip(self.names, self.handlers[number].params, strict=True)
+        ]
+
+    def _end(self, reader: Reader, state: dict[str, object], number: int) -> tuple[Any, ...]:
+        program = self.programs[number]
+        fields = {f.name for f in program.state if self._own(f, number)}
+        instance = instance_of(program, {k: v for k, v in state.items() if k not in fields})
+        locals: dict[str, object] = {
+            f.name: reader.input(f.type, f"{STATE}.{f.name}")
+            for f in program.state
+            if f.kind is FieldKind.LOCAL and f.name not in fields
+        }
+        said: list[str] = []
+        tape = ModelTape(reader, program, self.world.tape)
+        args = self._args(reader, number)
+        verdict = instance.call(
+            self.handlers[number].name, args, tape=tape, locals=locals, functions={"trace": said.append}
+        )
+        left = {n: repr(v) for n, v in instance.state.items() if self._shared(n) and n not in fields}
+        held = {n: repr(v) for n, v in locals.items() if self._shared(n)}
+        return (verdict, [repr(a) for a in args], said, left | held)
+
+    def _own(self, f: ir.StateField, number: int) -> bool:
+        """Whether the version begins with the field as it declares it."""
+        if not self._shared(f.name):
+            return True
+        other = self.programs[1 - number].field(f.name)
+        return f.kind is FieldKind.PARAM and other.default != f.default
+
+
+def _verdicts(old: Value, new: Value) -> Iterator[Kind]:
+    match old, new:
+        case Union(cases=a), Union(cases=b):
+            for x in a:
+                for y in b:
+                    both_are = fold.both(old.guard(x), new.guard(y))
+                    if x != y:
+                        yield f"{x} becomes {y}", both_are
+                    else:
+                        other = fold.negate(same(a[x][1], b[x][1]))
+                        yield f"another {x}", fold.both(both_are, other)
+        case Option(present=p, value=x), Option(present=q, value=y):
+            yield "nothing becomes something", fold.both(fold.negate(p), q)
+            yield "something becomes nothing", fold.both(p, fold.negate(q))
+            if x is not None and y is not None:
+                yield "another result", fold.both(p, q, fold.negate(same(x, y)))
+        case None, None:
+            return
+        case _:
+            yield "another result", fold.negate(same(old, new))
+
+
+def _same_field(a: Held, b: Held) -> Term:
+    parts = [same_held(a, b)]
+    if isinstance(a, Table) and isinstance(b, Table):
+        parts += [
+            fold.equal(a.size, b.size),
+            fold.equal(a.overflow, b.overflow),
+            fold.equal(a.order, b.order),
+        ]
+    return fold.both(*parts)
+
+
+def _shown(end: Sequence[Any], other: Sequence[Any]) -> str:
+    """A verdict, and what else is not as the other version has it."""
+    verdict, args, said, state = end
+    parts = [repr(verdict)]
+    parts += [f"passes on {a}" for a, b in zip(args, other[1], strict=True) if a != b]
+    parts += [f"says {s!r}" for s in said if said != other[2]]
+    parts += [f"leaves {n} = {v}" for n, v in state.items() if other[3].get(n) != v]
+    return "; ".join(parts)

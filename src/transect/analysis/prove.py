@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a policy keeps what it promises: `ensures` of its handlers, invariants of its class.
+
+Each handler is taken from any state that keeps the invariants, with any arguments that keep its `requires`.  A promise
+that can be broken comes with inputs that break it, which were run on the interpreter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from transect.analysis import fold
+from transect.analysis.concrete import Content, Reader, instance_of
+from transect.analysis.evaluate import Evaluator, Result, start
+from transect.analysis.small import small
+from transect.analysis.solve import LIMIT, Answer, Found, Model, Question
+from transect.analysis.state import Path
+from transect.analysis.terms import TRUE, Term, unfolded
+from transect.analysis.values import Unsupported, Value, View
+from transect.analysis.views import ModelTape, Outside
+from transect.analysis.world import World
+from transect.base.span import Span
+from transect.core import ir
+from transect.core.frontend.contracts import Contract, Contracted
+from transect.core.interp import Instance, Run
+from transect.core.ir import FieldKind
+from transect.core.types import UnitType, ViewType
+
+WorldOf = Callable[[str], World]
+"""A world for a call, by the name of its tape."""
+
+
+class Verdict(StrEnum):
+    PROVED = "proved"
+    BROKEN = "broken"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Example:
+    """Inputs that break a promise."""
+
+    state: dict[str, object]
+    args: dict[str, str]  # the handler's parameters, as they are shown
+    facts: str  # time and draws
+    result: str
+    after: dict[str, str]  # fields that the call changed
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one promise at one handler (`""`: at the beginning)."""
+
+    verdict: Verdict
+    kind: str  # ensures, invariant
+    hook: str
+    span: Span
+    why: str = ""
+    example: Example | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Prover:
+    """Proves the contracts of one policy."""
+
+    policy: Contracted
+    world: WorldOf = World
+    limit: float = LIMIT  # seconds for one question
+    findings: list[Finding] = field(default_factory=list)
+
+    def run(self) -> list[Finding]:
+        return [*self.at_first(), *self.handlers()]
+
+    # ------------------------------------------------------------ at the beginning
+
+    def at_first(self) -> Iterator[Finding]:
+        """Invariants of the state as it is declared: they are simply run."""
+        instance = Instance(self.policy.program)
+        for contract in self.policy.of("invariant"):
+            holds = holds_on(instance, contract, ())
+            verdict = Verdict.PROVED if holds else Verdict.BROKEN
+            why = "" if holds else "the state as declared breaks it"
+            yield Finding(verdict, "invariant", "", contract.function.span, why)
+
+    # ------------------------------------------------------------ handlers
+
+    def handlers(self) -> Iterator[Finding]:
+        for handler in self.policy.program.handlers:
+            promises = [*self.policy.of("ensures", handler.name), *self.policy.of("invariant")]
+            if promises and not handler.default:
+                yield from self._handler(handler, promises)
+
+    def _handler(self, handler: ir.Function, promises: Sequence[Contract]) -> Iterator[Finding]:
+        try:
+            call = SymbolicCall(self.policy, handler, self.world(handler.name))
+        except Unsupported as why:
+            for promise in promises:
+                yield self._finding(promise, handler, Verdict.UNKNOWN, f"not evaluated: {why}")
+            return
+        for promise in promises:
+            try:
+                yield self._promise(call, promise, handler)
+            except Unsupported as why:
+                yield self._finding(promise, handler, Verdict.UNKNOWN, f"not evaluated: {why}")
+
+    def _promise(self, call: SymbolicCall, promise: Contract, handler: ir.Function) -> Finding:
+        holds = call.after(promise)
+        if holds is TRUE:
+            return self._finding(promise, handler, Verdict.PROVED, "for every input")
+        question = [*call.given, fold.negate(holds)]
+        impossible = ""
+        for found in self._asked(question, call.world):
+            match found.answer:
+                case Answer.NEVER:
+                    return self._finding(
+                        promise, handler, Verdict.PROVED, "by the solver", None, found.seconds
+                    )
+                case Answer.UNKNOWN:
+                    impossible = f"the solver gave up ({found.why})"
+                case Answer.SOMETIMES:
+                    assert found.model is not None, "an answer with a model"
+                    example = self._replayed(call, promise, handler, found.model, question)
+                    if example is not None:
+                        return self._finding(promise, handler, Verdict.BROKEN, "", example, found.seconds)
+                    impossible = "no proof, and no input that breaks it when it is run"
+        return self._finding(promise, handler, Verdict.UNKNOWN, impossible)
+
+    def _asked(self, question: list[Term], world: World) -> Iterator[Found]:
+        """From small numbers to any, then exactly.  `NEVER` about small numbers alone says nothing."""
+        near = small([("self", self.policy.program)], [*question, *world.assumptions])
+        for exact, more in ((False, near), (False, []), (True, near), (True, [])):
+            found = Question([*question, *more], world.assumptions, exact, exact, self.limit).ask()
+            if found.answer is not Answer.NEVER or not more:
+                yield found
+
+    def _replayed(
+        self, call: SymbolicCall, promise: Contract, handler: ir.Function, model: Model, question: list[Term]
+    ) -> Example | None:
+        """Run the inputs; None when the promise holds all the same."""
+        reader = Reader(model, [*question, *call.world.assumptions])
+        concrete = ConcreteCall(self.policy.program, handler, reader, call.world.tape)
+        if not all(concrete.holds(c) for c in (*self.policy.of("invariant"), *call.requires)):
+            return None
+        before = concrete.shown()
+        args = {p.name: shown(a) for p, a in zip(handler.params, concrete.args, strict=True)}
+        concrete.run()
+        if concrete.holds(promise):
+            return None
+        changed = {k: v for k, v in concrete.shown().items() if before.get(k) != v}
+        return Example(concrete.state, args, concrete.facts(), repr(concrete.result), changed)
+
+    def recheck(self, finding: Finding) -> Answer:
+        """Ask again for what was proved of a handler: terms as written, another seed, another tactic."""
+        handler = self.policy.program.handler(finding.hook)
+        assert handler is not None, "of a handler"
+        promise = next(c for c in self.policy.contracts if c.function.span == finding.span)
+        with unfolded():
+            call = SymbolicCall(self.policy, handler, self.world(handler.name))
+            parts = [*call.given, fold.negate(call.after(promise))]
+            again = Question(parts, call.world.assumptions, limit=5 * self.limit, seed=7, tactic="smt")
+            return again.ask().answer
+
+    def _finding(
+        self,
+        promise: Contract,
+        handler: ir.Function,
+        verdict: Verdict,
+        why: str,
+        example: Example | None = None,
+        seconds: float = 0.0,
+    ) -> Finding:
+        return Finding(verdict, promise.kind, handler.name, promise.function.span, why, example, seconds)
+
+
+class SymbolicCall:
+    """One handler from any state that keeps the invariants."""
+
+    def __init__(self, policy: Contracted, handler: ir.Function, world: World) -> None:
+        self.policy = policy
+        self.handler = handler
+        self.world = world
+        self.evaluator = Evaluator(policy.program, world)
+        self.args: list[Value] = [argument(p, world) for p in handler.params]
+        self.before = start(policy.program, "self", world)
+        self.requires = policy.of("requires", handler.name)
+        self.given = [
+            term
+            for c in (*policy.of("invariant"), *self.requires)
+            if (term := self._holds(c, self.before, self.args if c.kind == "requires" else [])) is not TRUE
+        ]
+        self.result: Result = self.evaluator.handler(handler.name, self.args, self.before)
+
+    def after(self, promise: Contract) -> Term:
+        """Whether the promise holds after the call."""
+        args: list[Value] = []
+        if promise.kind == "ensures":
+            args = list(self.args)
+            if not isinstance(self.handler.returns, UnitType):
+                args.append(self.result.value)
+        return self._holds(promise, self.result.path, args)
+
+    def _holds(self, contract: Contract, path: Path, args: Sequence[Value]) -> Term:
+        function = self.evaluator.program.function(contract.function.name)
+        value = self.evaluator.call(function, args, path.copy()).value
+        assert isinstance(value, Term), "a condition is a truth value"
+        return value
+
+
+def argument(p: ir.Param, world: World) -> Value:
+    """Any argument."""
+    if isinstance(p.type, ViewType):
+        return View(p.name)
+    from transect.analysis.state import unknown
+
+    return unknown(p.name, p.type, world.assume)
+
+
+class ConcreteCall:
+    """The same call with a model's inputs, on the interpreter."""
+
+    def __init__(self, program: ir.Program, handler: ir.Function, reader: Reader, tape: str) -> None:
+        self.program = program
+        self.handler = handler
+        self.state = reader.state(program, "self")
+        self.instance = instance_of(program, self.state)
+        self.tape = ModelTape(reader, program, tape)
+        self.reader = reader
+        self.name = tape
+        self.args: list[Any] = [self._argument(p) for p in handler.params]
+        self.locals: dict[str, object] = {
+            f.name: reader.input(f.type, f"self.{f.name}") for f in program.state if f.kind is FieldKind.LOCAL
+        }
+        self.result: Any = None
+        self.done = False
+
+    def _argument(self, p: ir.Param) -> Any:
+        if isinstance(p.type, ViewType):
+            return Outside(self.reader, self.program, p.type, p.name)
+        return self.reader.input(p.type, p.name)
+
+    def run(self) -> None:
+        self.result = self.instance.call(self.handler.name, self.args, tape=self.tape, locals=self.locals)
+        self.done = True
+
+    def holds(self, contract: Contract) -> bool:
+        args = list(self.args) if contract.kind != "invariant" else []
+        if contract.kind == "ensures" and not isinstance(self.handler.returns, UnitType):
+            args.append(self.result)
+        tape = ModelTape(self.reader, self.program, self.name)
+        return bool(Run(self.instance, tape, self.locals, {}).call(contract.function, args))
+
+    def shown(self) -> dict[str, str]:
+        return {name: repr(held) for name, held in self.instance.state.items()}
+
+    def facts(self) -> str:
+        facts = self.reader.facts(self.name)
+        drawn = "".join(f", rand {(d >> 11) * 2.0**-53:.4g}" for d in facts.draws)
+        return f"now {facts.now / 1e9:g} s{drawn}" if facts.now or facts.draws else ""
+
+
+def holds_on(instance: Instance, contract: Contract, args: Sequence[object]) -> bool:
+    from transect.lang.tape import GivenTape
+
+    return bool(Run(instance, GivenTape(), {}, {}).call(contract.function, args))
+
+
+def shown(argument: object) -> str:
+    """An argument in words."""
+    return repr(argument.told() if isinstance(argument, Outside) else argument)
+
+
+def content(value: object) -> str:
+    """A field's first content in words."""
+    if isinstance(value, Content):
+        shown = [f"{k!r}: {v!r}" for k, v in value.entries]
+        more = value.filled - len(value.entries)
+        return "{" + ", ".join([*shown, *([f"… {more} others"] if more > 0 else [])]) + "}"
+    return repr(value)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outside data for the interpreter, made from a model: what a generic `World` calls unknown gets the model's value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from transect.analysis.concrete import Reader
+from transect.analysis.terms import Sort, function, var
+from transect.core import ir
+from transect.core.types import DictType, OptionType, SeqType, Type, ViewType
+from transect.core.values import zero
+
+
+class Outside:
+    """A view's object: fields are read from the model when they are first asked for, and may be assigned."""
+
+    def __init__(self, reader: Reader, program: ir.Program, view: ViewType, path: str) -> None:
+        self.__dict__["_of"] = (reader, program, view, path)
+
+    def __getattr__(self, name: str) -> Any:
+        reader, program, view, path = self.__dict__["_of"]
+        value = _field(reader, program, view, name, f"{path}.{name}")
+        self.__dict__[name] = value
+        return value
+
+    def told(self) -> Outside:
+        """Itself, with every field read that the question is about, so that it shows them."""
+        reader, _, _, path = self.__dict__["_of"]
+        for known in reader.asked:
+            if known.startswith(f"{path}."):
+                here: Any = self
+                for name in known.removeprefix(f"{path}.").rstrip("?[]").split("."):
+                    here = getattr(here, name, None)
+        return self
+
+    def __repr__(self) -> str:
+        fields = {k: v for k, v in self.__dict__.items() if k != "_of"}
+        return f"{self.__dict__['_of'][2].name}({', '.join(f'{k}={v!r}' for k, v in fields.items())})"
+
+
+def _field(reader: Reader, program: ir.Program, view: ViewType, name: str, path: str) -> Any:
+    member = next((v.member(name) for v in program.views if v.name == view.name), None)
+    if member is None:  # a method: what it answers comes by the tape
+        return lambda *args: None
+    t = _substituted(program, view, member.type)
+    match t:
+        case ViewType():
+            return Outside(reader, program, t, path)
+        case OptionType(item=ViewType() as inner):
+            there = reader.value(var(f"{path}?", Sort.BOOL)) if f"{path}?" in reader.asked else False
+            return Outside(reader, program, inner, path) if there else None
+        case SeqType():
+            return ()
+        case DictType(key=key, value=value):
+            return {
+                reader.python_key(key, term.args): reader.python(value, path, term.args)
+                for term in reader.asked.get(f"{path}[]", ())
+                if reader.value(function(f"{path}[]", Sort.BOOL, term.args))
+            }
+        case _:
+            return reader.input(t, path)
+
+
+def _substituted(program: ir.Program, view: ViewType, t: Type) -> Type:
+    declared = next(v for v in program.views if v.name == view.name)
+    given = dict(zip(declared.params, view.arguments, strict=False))
+    return given.get(t.name, t) if isinstance(t, ViewType) else t
+
+
+class ModelTape:
+    """A tape that says what the model says."""
+
+    def __init__(self, reader: Reader, program: ir.Program, tape: str) -> None:
+        self._facts = reader.facts(tape)
+        self._drawn = 0
+        self._reader = reader
+        self._tape = tape
+        self._returns: Mapping[str, Type] = {d.name: d.returns for d in program.intrinsics}
+
+    def now(self) -> int:
+        return self._facts.now
+
+    def draw(self) -> int:
+        index, self._drawn = self._drawn, self._drawn + 1
+        return self._facts.draws[index] if index < len(self._facts.draws) else 0
+
+    def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
+        index, self._drawn = self._drawn, self._drawn + 1
+        returns = self._returns[intrinsic]
+        for known, terms in self._reader.asked.items():
+            if known.rstrip("?").startswith(f"{self._tape} {intrinsic}"):
+                for term in terms:
+                    if self._reader.value(term.args[0]) == index:
+                        return self._reader.python(returns, f"{self._tape} {intrinsic}", term.args)
+        return zero(returns)

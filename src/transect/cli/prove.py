@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect prove`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transect.cli.failure import usage
+
+
+def prove(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Policies with contracts.")],
+    limit: Annotated[float, typer.Option(help="Seconds for one question to the solver.")] = 5.0,
+    recheck: Annotated[bool, typer.Option(help="Ask again for what was proved, in another way.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> int:
+    """Show that policies keep what they promise (`requires`, `ensures`, `invariant`), or inputs that break it.
+
+    What is shown as broken was run on the interpreter. The exit code is 1 when a promise can be broken, and 4 when one
+    is neither proved nor seen to break.
+    """
+    if not file.is_file():
+        return usage(f"no such file: {file}")
+    from transect.cli.proving import prove as run
+
+    return run(file, limit, recheck, as_json)
