@@ -15,7 +15,8 @@ from transect.base.unavailable import Unavailable
 from transect.core import ir
 from transect.core.ir import FieldKind, Program
 from transect.core.schema import schema
-from transect.core.types import ArrayType, OptionType, TableType
+from transect.core.types import ArrayType, KeyType, OptionType, TableType
+from transect.cpu import arbiter
 from transect.cpu.built import Built, Place
 from transect.cpu.program import PREFIX, emit, ops, queues
 from transect.emit.bpf.values import words
@@ -33,6 +34,7 @@ def build(program: Program, folder: Path, stem: str = PREFIX) -> Built:
     emit(program).write(folder)
     target = compiled(folder / f"{PREFIX}.bpf.c", folder / f"{stem}.o")
     places, start = layout(program)
+    waiting = ((arbiter.WAITING, "Timeline"),) if program.base == arbiter.BASE else ()
     built = Built(
         program.name,
         program.source_hash,
@@ -41,7 +43,7 @@ def build(program: Program, folder: Path, stem: str = PREFIX) -> Built:
         places,
         start,
         tuple(ops(program)),
-        tuple((f.name, getattr(f.type, "name", "")) for f, _ in queues(program)),
+        (*waiting, *((f.name, getattr(f.type, "name", "")) for f, _ in queues(program))),
     )
     (folder / f"{stem}.json").write_text(json.dumps(built.to_json()))
     return built
@@ -80,6 +82,8 @@ def layout(program: Program) -> tuple[tuple[Place, ...], tuple[int, ...]]:
     stored = [f for f in program.state if f.kind in (FieldKind.STATE, FieldKind.PARAM)]
     for f in stored:
         match f.type:
+            case TableType(key=KeyType()):
+                continue  # a word of each task
             case TableType():
                 places.append(Place(f.name, 0, 0))
                 continue
@@ -91,7 +95,7 @@ def layout(program: Program) -> tuple[tuple[Place, ...], tuple[int, ...]]:
                 values = [_word(f.default)]
         places.append(Place(f.name, len(start), len(values)))
         start += values
-    return tuple(places), tuple(start) + (0,) * sum(isinstance(f.type, TableType) for f in stored)
+    return tuple(places), tuple(start) + (0,) * sum(place.words == 0 for place in places)
 
 
 def _is_none(default: ir.Expr | None) -> bool:

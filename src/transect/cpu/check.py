@@ -17,6 +17,7 @@ from transect.core.types import (
     an,
 )
 from transect.core.walk import walk
+from transect.cpu import arbiter
 from transect.cpu.custody import custody
 from transect.cpu.platform import PLAIN, QUEUES, WITH_CALL
 from transect.emit.bpf.values import is_local, is_stored, is_word
@@ -26,6 +27,8 @@ def check(program: Program) -> list[Diagnostic]:
     """Diagnostics of a checked policy of this stratum; with an error among them it cannot be put in force."""
     from transect.cpu.program import legal
 
+    if program.base == arbiter.BASE:
+        return arbiter.refused(program)
     found = Diagnostics()
     for diagnostic in (*refused(program), *custody(legal(program))):
         found.add(diagnostic)

@@ -226,6 +226,28 @@ class Force:
         self._shim.close()
 
 
+class Direct:
+    """One policy attached by itself, as hand-written BPF is."""
+
+    def __init__(self, built: Built) -> None:
+        self.built = built
+        self.object = Object(built.object)
+        self.object.load()
+        if built.start:  # hand-written objects keep no state of ours
+            states = self.object.map("policy_states")
+            data = b"".join(struct.pack("=Q", word) for word in built.start)
+            states.write(ZERO, data.ljust(states.value_size, b"\0"))
+        self.object.attach("policy")
+
+    def instructions(self) -> dict[str, int]:
+        """What the verifier went through, by operation."""
+        found = dict(self.object.programs())
+        return {op: self.object.instructions(found[f"ts_op_{op}"]) for op in self.built.ops}
+
+    def close(self) -> None:
+        self.object.close()
+
+
 def compared(old: Built, new: Built) -> dict[str, str]:
     """What becomes of each field, by the rules for state across versions.  Raises `Kept`."""
     if old.layout == new.layout:

@@ -2,6 +2,7 @@
 """Schedulers put in force where this runs, by one request a line: what `run` does in a machine of its own.
 
     python -m transect.cpu.guest SHIM        requests on stdin, answers on stdout, one JSON text a line
+    python -m transect.cpu.guest --direct BUILT     one policy without the shim, until stdin ends: for comparison
 
 `{"do": "load", "built": "fifo.json"}`, `upgrade` (with `watch_s`), `status`, `longest`, `stop`.  An answer has `kind`:
 `done`, `refused` (why, hint), `broken` (why, log), `ended` (the kernel has taken it out; reason, message, dump).
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.cpu.built import Built
-from transect.cpu.force import WATCH_S, Ended, Force, Kept, events, state
+from transect.cpu.force import WATCH_S, Direct, Ended, Force, Kept, events, state
 from transect.cpu.libbpf import BpfError
 
 Answer = dict[str, Any]
@@ -25,6 +26,9 @@ Answer = dict[str, Any]
 
 def main() -> None:
     first_of_all()
+    if sys.argv[1] == "--direct":
+        direct(Path(sys.argv[2]))
+        return
     force = None
     try:
         force = Force(Path(sys.argv[1]))
@@ -39,6 +43,17 @@ def main() -> None:
     finally:
         if force is not None:
             force.close()
+    say({"kind": "done", "value": {"state": state()}})
+
+
+def direct(built: Path) -> None:
+    """Attach a policy by itself: no shim, no upgrade."""
+    policy = Direct(Built.read(built))
+    try:
+        say({"kind": "done", "value": {"state": state(), "instructions": policy.instructions()}})
+        sys.stdin.read()
+    finally:
+        policy.close()
     say({"kind": "done", "value": {"state": state()}})
 
 
@@ -98,6 +113,9 @@ def status(force: Force) -> dict[str, Any]:
         "policy": version.built.name,
         "schema": version.built.layout,
         "fields": fields,
+        "instructions": {
+            op: version.object.instructions(version.programs[f"ts_op_{op}"]) for op in version.built.ops
+        },
         "longest_wait_s": force.longest_wait(),
         "events": events(),
     }

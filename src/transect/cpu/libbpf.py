@@ -46,6 +46,9 @@ def _library() -> ctypes.CDLL:
     return lib
 
 
+VERIFIED = 216  # where `verified_insns` lies in struct bpf_prog_info
+
+
 class TestRun(ctypes.Structure):
     """struct bpf_test_run_opts."""
 
@@ -142,6 +145,14 @@ class Object:
         lib, at = _library(), None
         while at := lib.bpf_object__next_program(self._pointer, c_void_p(at)):
             yield lib.bpf_program__name(c_void_p(at)).decode(), int(lib.bpf_program__fd(c_void_p(at)))
+
+    def instructions(self, program: int) -> int:
+        """How many instructions the verifier went through for a program, all paths counted."""
+        info = ctypes.create_string_buffer(256)
+        size = c_uint32(len(info))
+        if failed := _library().bpf_prog_get_info_by_fd(program, info, ctypes.byref(size)):
+            raise BpfError("a program cannot be asked about", failed, self.log.text)
+        return int.from_bytes(info.raw[VERIFIED : VERIFIED + 4], "little")
 
     def run(self, program: int) -> int:
         """Run a program of type `syscall` once; its result, signed."""

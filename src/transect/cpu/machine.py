@@ -60,16 +60,14 @@ class Bench:
         built = program if isinstance(program, Built) else self.build(program)
         if self._guest is None:
             build_shim(self.folder)
-            command: list[str | Path] = [
-                self.vm.setup.python,
-                "-m",
-                "transect.cpu.guest",
-                self.folder / "shim.o",
-            ]
-            self._guest = self.vm.start(command, input=True, stdout=self._take, env=self._environment())
+            self._start(str(self.folder / "shim.o"))
             self._answer()
         self.ask("load", built=str(built.object.with_suffix(".json")))
         return built
+
+    def _start(self, *words: str) -> None:
+        command = [str(self.vm.setup.python), "-m", "transect.cpu.guest", *words]
+        self._guest = self.vm.start(command, input=True, stdout=self._take, env=self._environment())
 
     def upgrade(self, program: Program | Built, /, *, watch_s: float = WATCH_S) -> dict[str, str]:
         """Put another version in its place; what became of each field.  Raises `Kept`, `BpfError`, `Ended`."""
@@ -86,11 +84,19 @@ class Bench:
         """Back to the default scheduler."""
         if self._guest is not None:
             self._guest.write(b'{"do": "stop"}\n')
+            self._guest.close_input()
             self._guest.wait(ANSWER_S)
             self._guest = None
             self._rest = b""
             while not self._answers.empty():
                 self._answers.get()
+
+    def force_alone(self, program: Program | Built) -> dict[str, int]:
+        """Without the shim, for comparison; what the verifier went through, by operation."""
+        built = program if isinstance(program, Built) else self.build(program)
+        self._start("--direct", str(built.object.with_suffix(".json")))
+        instructions: dict[str, int] = self._answer()["instructions"]
+        return instructions
 
     def set(self, field: str, value: int) -> int:
         """Give a parameter another value; the one before."""

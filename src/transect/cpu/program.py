@@ -12,6 +12,7 @@ from transect.core.ir import Expr, FieldKind, Program
 from transect.core.passes.flatten import flatten
 from transect.core.types import OptionType, ViewType
 from transect.core.walk import walk
+from transect.cpu import arbiter
 from transect.cpu.platform import EACH_CPU, Kernel
 from transect.emit.artifact import Artifact
 from transect.emit.bpf.lower import Lowering, integer
@@ -58,6 +59,8 @@ def legal(program: Program) -> Program:
 
 def ops(program: Program) -> list[str]:
     """The kernel's operations that the object has."""
+    if program.base == arbiter.BASE:
+        return list(arbiter.OPS)
     return [op for hook, (op, always) in OPS.items() if always or not _default(program, hook)] + ["init"]
 
 
@@ -86,15 +89,14 @@ def queues(program: Program) -> list[tuple[ir.StateField, bool]]:
 
 def declarations(program: Program) -> list[c.Decl]:
     """The whole object's source."""
+    if program.base == arbiter.BASE:
+        return [*_about(program), *arbiter.declarations(program, PREFIX), *_scheduler(program, [])]
     unit = Unit(legal(program), PREFIX)
     kernel = Kernel()
     handlers = [h for h in unit.program.handlers if not h.default or _always(h.name, program)]
     functions = [*reachable(unit.program), *handlers]
     result: list[c.Decl] = [
-        c.Comment(
-            f"{program.name}, emitted by transect from {program.path}\nsource sha256 {program.source_hash}"
-        ),
-        c.Include("scx.h"),
+        *_about(program),
         *unit.structs(),
         c.Macro("TS_STATE", (c.Name(PREFIX),)),
         *unit.tables(),
@@ -111,11 +113,20 @@ def declarations(program: Program) -> list[c.Decl]:
     ]
     if not _default(program, "keep"):
         result.append(c.Include("keep.h"))
+    return [*result, *_scheduler(program, ["alarm"] if alarms(program) else [])]
+
+
+def _about(program: Program) -> list[c.Decl]:
+    text = f"{program.name}, emitted by transect from {program.path}\nsource sha256 {program.source_hash}"
+    return [c.Comment(text), c.Include("scx.h")]
+
+
+def _scheduler(program: Program, more: list[str]) -> list[c.Decl]:
+    """The operations, and the table that names them to the kernel."""
     names = ops(program)
-    result += [c.Include(f"ops/{name}.h") for name in ("alarm", *names) if name != "alarm" or alarms(program)]
     title = c.String(unit_title(program).encode())
-    result.append(c.Macro("TS_SCHEDULER", (title, *(c.call("TS_OP", c.Name(name)) for name in names))))
-    return result
+    table = c.Macro("TS_SCHEDULER", (title, *(c.call("TS_OP", c.Name(name)) for name in names)))
+    return [*(c.Include(f"ops/{name}.h") for name in (*more, *names)), table]
 
 
 def unit_title(program: Program) -> str:
@@ -170,7 +181,9 @@ def runtime() -> dict[str, bytes]:
     found = {name: (files(package) / "runtime" / name).read_bytes() for name, package in RUNTIME.items()}
     folder = files("transect.cpu") / "runtime"
     found |= {f"ops/{op}.h": (folder / "ops" / f"{op}.h").read_bytes() for op in _all_ops()}
-    return found | {name: (folder / name).read_bytes() for name in ("keep.h", "alarm.h", "shim.bpf.c")}
+    return found | {
+        name: (folder / name).read_bytes() for name in ("keep.h", "alarm.h", "arbiter.h", "shim.bpf.c")
+    }
 
 
 def _all_ops() -> list[str]:

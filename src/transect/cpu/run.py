@@ -55,7 +55,7 @@ def read(path: Path) -> tuple[Program, dict[str, str]]:
     diagnostics = Diagnostics()
     for diagnostic in compiled.diagnostics:
         diagnostics.add(diagnostic)
-    programs = [p for p in compiled.programs if p.base == "cpu.Scheduler"]
+    programs = [p for p in compiled.programs if p.base in ("cpu.Scheduler", "Arbiter")]
     for program in programs:
         for diagnostic in check(program):
             diagnostics.add(diagnostic)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.parts import need
-from tests.unit.cpu.policies import SCHEDULERS, example, scheduler
+from tests.unit.cpu.policies import ARBITERS, SCHEDULERS, example, scheduler
 from transect.core.frontend import compile_file
 from transect.cpu.force import Kept
 from transect.cpu.libbpf import BpfError
@@ -31,7 +31,7 @@ def bench(machine: Bench) -> Iterator[Bench]:
     assert machine.scheduler() == "disabled"
 
 
-@pytest.mark.parametrize("path", SCHEDULERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", (*SCHEDULERS, *ARBITERS), ids=lambda path: path.stem)
 def test_each_example_runs_a_loaded_machine_and_leaves_it_to_the_default_scheduler(
     bench: Bench, path: object
 ) -> None:

@@ -16,6 +16,7 @@ EXAMPLES = Path(transect.__file__).parent / "examples"
 SCHEDULERS = tuple(
     path for path in sorted(EXAMPLES.glob("*.py")) if "from transect.cpu import" in path.read_text()
 )
+ARBITERS = (EXAMPLES / "fair_share.py",)
 HEAD = """
 from transect.cpu import Fifo, Fifos, Scheduler, Task, Timeline, Timelines, cpus, idle_cpu, start
 from transect.lang import Array, Counter, Duration, Local, Map, Param, Tally, array, counter, given, local, ms, now

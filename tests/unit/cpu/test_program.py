@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cpu.policies import SCHEDULERS, example, said, scheduler
+from tests.unit.cpu.policies import ARBITERS, SCHEDULERS, example, said, scheduler
 from transect.core.frontend import compile_file
 from transect.cpu.build import build, build_shim, layout
 from transect.cpu.built import Built
 from transect.cpu.program import ops, source
 
 
-@pytest.mark.parametrize("path", SCHEDULERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", (*SCHEDULERS, *ARBITERS), ids=lambda path: path.stem)
 def test_the_c_of_the_examples(path: Path, golden: Callable[[str, str], None]) -> None:
     (program,) = compile_file(path).programs
     text = source(program, marks=False).replace(str(path), path.name)
