@@ -64,7 +64,7 @@ def test_what_clients_keep_grows_as_in_the_interpreter(tmp_path: Path) -> None:
     session.start()
     rng = random.Random(3)
     wanted: list[object] = []
-    for step in range(2500):
+    for step in range(1200):
         client, cost = rng.randrange(700), rng.randrange(100)
         hook = rng.choice(("charge", "charge", "charge", "pick", "forget"))
         if step % 7 == 0:
