@@ -24,7 +24,7 @@ from transect.linux.physical import Physical, Range
 from transect.memory.findings import Said, printable
 from transect.memory.machine import Machine
 from transect.memory.scan import Prepared
-from transect.replay.log import Header, Policy
+from transect.replay.log import Header, Policy, Trailer
 from transect.replay.log import Record as Logged
 from transect.replay.tape import RecordingTape, ReplayingTape, TapeMismatch
 from transect.replay.writer import Writer
@@ -118,6 +118,7 @@ class LogRecorder:
 
     def __init__(self, machine: Machine, path: Path, notes: Mapping[str, Any]) -> None:
         """Raises OSError; FileExistsError when there is such a file."""
+        self._machine = machine
         self._tapped = Tapped(machine.physical)
         machine.physical = self._tapped
         self._writer = Writer(path, Header("memory", machine.name, True, notes), buffer=LIMIT * 2)
@@ -149,6 +150,8 @@ class LogRecorder:
         result = result_of(prepared.said)
         self._writer.add(Logged(self._rounds, number, 0, 0, b"", bytes(tape.entries), result))
 
-    def close(self) -> int:
-        """How many rounds are in the log."""
-        return self._writer.close({}).records
+    def close(self) -> Trailer:
+        """Nothing more is kept; what the log holds.  Raises OSError when the disk did not take it all."""
+        if isinstance(self._machine.physical, Tapped):
+            self._machine.physical = self._tapped.memory
+        return self._writer.close({})

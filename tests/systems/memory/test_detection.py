@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from transect.memory.replay import notes_of
 from transect.memory.report import table
 from transect.memory.scan import scan
 from transect.memory.standard import FOLDER, chosen, of_file
+from transect.memory.watch import Event, Watch
 from transect.replay import compare, read
 
 QUICK = (
@@ -144,3 +146,15 @@ def test_every_probe_of_rdmi_gives_something_or_is_clean(guest: Guest) -> None:
     areas = guest.shell("cat /proc/1/maps | wc -l")
     mine = [s for s in results["MemoryAreas"].shown if dict(s.evidence)["pid"] == 1]
     assert len(mine) == int(areas) - guest.shell("cat /proc/1/maps").count("[vsyscall]")
+
+
+def test_a_watch_tells_what_comes_and_goes(guest: Guest) -> None:
+    events: list[Event] = []
+    watch = Watch(guest.machine, chosen(["Netfilter", "HiddenModules"]), events.append, every_s=0)
+    watch.run(threading.Event(), rounds=3)
+    assert not events
+    with guest.tampered("netfilter"):
+        watch.run(threading.Event(), rounds=3)
+        assert {(e.kind, e.probe) for e in events} == {("found", "Netfilter"), ("found", "HiddenModules")}
+    watch.run(threading.Event(), rounds=3)
+    assert watch.findings == 0 and {e.kind for e in events[-2:]} == {"gone"}

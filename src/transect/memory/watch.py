@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Watching a target: rounds without end, in an order and with gaps drawn by chance, so that nothing can hide in step.
+
+A finding is told once, when two rounds of its probe in a row say it, and told again when it is gone.  A probe that
+cannot look is told, too: silence means that the last rounds were clean.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transect.control import Refused, params
+from transect.core.codec import CodecError
+from transect.core.ir import Program
+from transect.core.schema import schema
+from transect.core.upgrade import Refused as NotKept
+from transect.core.upgrade import upgrade
+from transect.linux.errors import KernelDataError
+from transect.memory.asked import Answers
+from transect.memory.findings import Said, printable
+from transect.memory.machine import Machine
+from transect.memory.record import LogRecorder
+from transect.memory.replay import notes_of
+from transect.memory.scan import Prepared, prepare
+from transect.memory.standard import Refused as BadFile
+from transect.memory.standard import of_file
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to tell."""
+
+    kind: str  # found, gone, unchecked, checked
+    probe: str
+    what: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    time: float = 0.0  # seconds since 1970
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "time": round(self.time, 3),
+            "event": self.kind,
+            "probe": self.probe,
+            "what": self.what,
+            "evidence": {name: printable(value) for name, value in self.evidence.items()},
+        }
+
+
+@dataclass
+class Watched:
+    """A probe under way."""
+
+    prepared: Prepared
+    before: dict[Key, Said] = field(default_factory=dict)  # what the last round said
+    found: dict[Key, Said] = field(default_factory=dict)  # what has been told
+    problem: str = ""
+    rounds: int = 0
+    unchecked: int = 0  # rounds that could not look
+    seconds: float = 0.0
+
+    @property
+    def program(self) -> Program:
+        return self.prepared.program
+
+
+class Watch:
+    """A target that is watched.  It is also what `status`, `set`, `record` and `upgrade` reach (`control.Host`)."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        programs: Sequence[Program],
+        tell: Callable[[Event], None],
+        *,
+        every_s: float = 1.0,
+        draw: random.Random | None = None,
+    ) -> None:
+        """`every_s`: seconds between two rounds of a probe, on average.  Raises `KernelDataError`."""
+        self.machine = machine
+        self.tell = tell
+        self.every_s = every_s
+        self.since = time.time()
+        self._draw = draw or random.Random()
+        self._answers = Answers(machine)
+        self._lock = threading.RLock()  # a round is atomic: upgrades and records come between rounds
+        self._recorder: tuple[LogRecorder, str] | None = None
+        self.probes = {p.name: Watched(prepare(p, machine, self._answers)) for p in programs}
+
+    # ------------------------------------------------------------ rounds
+
+    def run(self, stop: threading.Event, rounds: int | None = None) -> None:
+        """Until `stop` is set, or each probe has had so many rounds."""
+        done = 0
+        while not stop.is_set() and (rounds is None or done < rounds):
+            names = list(self.probes)
+            self._draw.shuffle(names)
+            for name in names:
+                if stop.is_set():
+                    return
+                self.round(name)
+                stop.wait(self.every_s / len(names) * self._draw.uniform(0.5, 1.5))
+            done += 1
+
+    def round(self, name: str) -> None:
+        """One round of a probe."""
+        with self._lock:
+            watched = self.probes.get(name)
+            if watched is None:
+                return  # an upgrade took it away
+            began = time.perf_counter()
+            try:
+                said = self._once(watched)
+            except KernelDataError as error:
+                self._blind(watched, str(error))
+            else:
+                self._seen(watched, {s.key: s for s in said})
+            watched.rounds += 1
+            watched.seconds += time.perf_counter() - began
+
+    def _once(self, watched: Watched) -> tuple[Said, ...]:
+        if self._recorder is not None:
+            return self._recorder[0].round(watched.prepared, self.machine)[0]
+        return watched.prepared.round(self.machine)[0]
+
+    def _blind(self, watched: Watched, problem: str) -> None:
+        watched.unchecked += 1
+        if watched.problem != problem:
+            watched.problem = problem
+            self._say("unchecked", watched, problem)
+        watched.before = {}
+
+    def _seen(self, watched: Watched, said: dict[Key, Said]) -> None:
+        if watched.problem:
+            watched.problem = ""
+            self._say("checked", watched, "it can look again")
+        for key, what in said.items():
+            if key in watched.before and key not in watched.found:
+                watched.found[key] = what
+                self._say("found", watched, what.what, dict(what.evidence))
+        gone = [k for k in watched.found if k not in said and k not in watched.before]
+        for key in gone:
+            what = watched.found.pop(key)
+            self._say("gone", watched, what.what, dict(what.evidence))
+        watched.before = said
+
+    def _say(self, kind: str, watched: Watched, what: str, evidence: Mapping[str, Any] | None = None) -> None:
+        self.tell(Event(kind, watched.program.name, what, evidence or {}, time.time()))
+
+    @property
+    def findings(self) -> int:
+        """What is found now."""
+        return sum(len(w.found) for w in self.probes.values())
+
+    # ------------------------------------------------------------ the operator
+
+    def status(self) -> Mapping[str, Any]:
+        with self._lock:
+            return {
+                "target": self.machine.name,
+                "kernel": self.machine.known.release,
+                "anchored": self.machine.known.anchored,
+                "since": self.since,
+                "reads": self.machine.counts.reads,
+                "policies": [self._status(w) for w in self.probes.values()],
+                "recording": None if self._recorder is None else self._recorder[1],
+            }
+
+    def _status(self, watched: Watched) -> dict[str, Any]:
+        program = watched.program
+        return {
+            "name": program.name,
+            "version": program.source_hash[:12],
+            "schema": schema(program).hash,
+            "rounds": watched.rounds,
+            "found": len(watched.found),
+            "unchecked": watched.unchecked,
+        }
+
+    def set(self, param: str, value: str) -> Mapping[str, Any]:
+        with self._lock:
+            watched = list(self.probes.values())
+            found = params.find([w.program for w in watched], param)
+            instance, after = watched[found.element].prepared.instance, found.parse(value)
+            before = instance.state[found.field.name]
+            instance.set_param(found.field.name, after)
+            return found.changed(before, after)
+
+    def record_start(self, path: str) -> Mapping[str, Any]:
+        with self._lock:
+            if self._recorder is not None:
+                raise Refused(f"it records already, into {self._recorder[1]}", "stop that first")
+            try:
+                recorder = LogRecorder(self.machine, Path(path), notes_of(self.machine, None))
+            except FileExistsError:
+                raise Refused(f"{path} is there already", "give a new name") from None
+            except (OSError, KernelDataError) as wrong:
+                raise Refused(f"{path} cannot be written: {wrong}", "give another place") from wrong
+            self._recorder = (recorder, path)
+            return {"path": path}
+
+    def record_stop(self) -> Mapping[str, Any]:
+        with self._lock:
+            if self._recorder is None:
+                raise Refused("nothing is recorded", "begin with `transect memory record FILE`")
+            recorder, path = self._recorder
+            self._recorder = None
+            trailer = recorder.close()
+            return {"path": path, "records": trailer.records, "dropped": trailer.dropped}
+
+    def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
+        """Probes of the file take the place of those of their names, state kept; new ones come in."""
+        try:
+            programs = of_file(Path(path))
+        except BadFile as wrong:
+            first = next(iter(wrong.diagnostics))
+            raise Refused(f"{path}: {first.message}", f"transect check {path}") from wrong
+        if not programs:
+            raise Refused(f"there is no probe in {path}", "give a file with probes")
+        with self._lock:
+            made = {p.name: self._prepared(p) for p in programs}
+            for name, prepared in made.items():
+                old = self.probes.get(name)
+                self.probes[name] = Watched(prepared, old.before if old else {}, old.found if old else {})
+        return {"probes": {name: p.program.source_hash[:12] for name, p in made.items()}}
+
+    def _prepared(self, program: Program) -> Prepared:
+        """The new version with the old one's state.  Raises `Refused`."""
+        try:
+            prepared = prepare(program, self.machine, self._answers)
+            if (old := self.probes.get(program.name)) is not None:
+                image = old.prepared.instance.image()
+                prepared.instance.load(upgrade(image, schema(old.program), program))
+        except (KernelDataError, NotKept, CodecError) as wrong:
+            raise Refused(f"{program.name}: {wrong}", "the version that runs goes on") from wrong
+        return prepared
