@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz bench golden format docs lock system setup-vllm clean
+.PHONY: help setup demo test lint fuzz bench golden coverage format docs lock system setup-vllm clean
 
 help:  ## this list
 	@echo "make TARGET   (variables: PYTHON, PYTHON311, PYTHON313, ARGS, SYSTEM=0, REQUIRE=all, FUZZ_SECONDS)"
@@ -48,6 +48,11 @@ bench: $(READY)  ## measure the claims of benchmarks/ here; ARGS="rpc.scanner" p
 
 golden: $(READY)  ## write the golden files and inline snapshots anew; read the diff before you commit it
 	@TRANSECT_GOLDEN=update $(BIN)/python -m pytest --inline-snapshot=create,fix $(or $(ARGS),$(wildcard tests/unit tests/golden))
+
+coverage: $(READY)  ## branches of the core that its own tests do not take; below 96 % fails
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q $(or $(ARGS),tests/unit/core tests/unit/emit/py tests/unit/replay tests/unit/control)
+	@$(BIN)/coverage report --ignore-errors --include='src/transect/core/*' --show-missing --skip-covered --fail-under=96
 
 format: $(READY)  ## lay out the code and sort its imports
 	@$(BIN)/ruff check --select I --fix --quiet . ; $(BIN)/ruff format .
