@@ -9,7 +9,7 @@ state by then goes over to the new copy (`merging.py`), so that nothing which wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,7 @@ from transect.control.protocol import Refused
 from transect.core.codec import CodecError, decode_state, encode_state
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
-from transect.core.schema import schema
+from transect.core.schema import Schema, schema
 from transect.core.upgrade import Refused as StateRefused
 from transect.core.upgrade import compare, migration, returning, upgrade
 from transect.core.values import normal
@@ -38,6 +38,13 @@ class Version:
     given: tuple[frozenset[str], ...] = ()  # fields whose first value is the chain file's
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     chain: ChainFile | None = None  # None: the file has policies only
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Its elements, as a later version sees them."""
+        given = self.given or (None,) * len(self.programs)
+        parts = zip(self.programs, self.firsts, given, strict=True)
+        return tuple(Origin(program.name, schema(program), first, names) for program, first, names in parts)
 
     @classmethod
     def of_chain(cls, chain: ChainFile, sources: Mapping[str, str]) -> Version:
@@ -73,32 +80,41 @@ def read_version(path: Path, running: Version) -> Version:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """An old element, here or at another processor."""
+
+    name: str
+    schema: Schema
+    first: bytes = b""  # what it began with
+    given: frozenset[str] | None = None  # fields whose first value a chain file gave; None: there was none
+
+
+@dataclass(frozen=True)
 class Handover:
     """Whose state each element of the new version goes on from."""
 
-    old: Version
+    old: tuple[Origin, ...]
     new: Version
     origins: tuple[int | None, ...]  # of each new element, the old one; None: it is new
 
     @classmethod
-    def of(cls, old: Version, new: Version) -> Handover:
+    def of(cls, old: Sequence[Origin], new: Version) -> Handover:
         """Elements continue those of the same name; of several with one name, in their order."""
         places: dict[str, list[int]] = {}
-        for index, program in enumerate(old.programs):
-            places.setdefault(program.name, []).append(index)
+        for index, origin in enumerate(old):
+            places.setdefault(origin.name, []).append(index)
         origins = tuple(places[p.name].pop(0) if places.get(p.name) else None for p in new.programs)
-        return cls(old, new, origins)
+        return cls(tuple(old), new, origins)
 
-    def _pairs(self) -> Iterator[tuple[Program, Program]]:
+    def _pairs(self) -> Iterator[tuple[Schema, Program]]:
         """What goes over: old and new."""
         for program, origin in zip(self.new.programs, self.origins, strict=True):
             if origin is not None:
-                yield self.old.programs[origin], program
+                yield self.old[origin].schema, program
 
     def check(self, automatic_return: bool) -> None:
         """Raises Refused for state that cannot go over, or, where that is wanted, not back."""
-        for old, program in self._pairs():
-            before = schema(old)
+        for before, program in self._pairs():
             found = compare(before, schema(program), migration(program) is not None)
             if not found.accepted:
                 why = "; ".join(f"{program.name}.{d.field}: {d.reason}" for d in found.refused)
@@ -111,23 +127,23 @@ class Handover:
                 raise Refused(
                     f"the state of {program.name} could not go back: {'; '.join(obstacles)}", NO_RETURN
                 )
-        gone = [p.name for p in self.dropped if schema(p).fields]
+        gone = [origin.name for origin in self.dropped if origin.schema.fields]
         if gone and automatic_return:
             raise Refused(f"the state of {', '.join(gone)} would go with it", NO_RETURN)
 
     @property
-    def dropped(self) -> list[Program]:
-        return [p for i, p in enumerate(self.old.programs) if i not in self.origins]
+    def dropped(self) -> list[Origin]:
+        return [origin for i, origin in enumerate(self.old) if i not in self.origins]
 
     def fields(self) -> dict[str, str]:
         """What becomes of each field, for the operator."""
         new = [p.name for p, origin in zip(self.new.programs, self.origins, strict=True) if origin is None]
         told = dict.fromkeys(new, "new")
         for old, program in self._pairs():
-            found = compare(schema(old), schema(program), migration(program) is not None)
+            found = compare(old, schema(program), migration(program) is not None)
             for d in found.decisions:
                 told[f"{program.name}.{d.field}"] = f"{d.action}{f' ({d.reason})' if d.reason else ''}"
-        return told | {program.name: "dropped" for program in self.dropped}
+        return told | {origin.name: "dropped" for origin in self.dropped}
 
     def carried(self, element: int, image: bytes) -> bytes:
         """The state with which a new element goes on, from its origin's.  Raises Refused."""
@@ -135,7 +151,7 @@ class Handover:
         program = self.new.programs[element]
         assert origin is not None, f"{program.name} is new"
         try:
-            made = upgrade(image, schema(self.old.programs[origin]), program)
+            made = upgrade(image, self.old[origin].schema, program)
         except (StateRefused, CodecError) as error:
             raise Refused(f"the state of {program.name} cannot go over: {error}") from error
         return self._configured(element, origin, image, made)
@@ -143,17 +159,23 @@ class Handover:
     def _configured(self, element: int, origin: int, image: bytes, made: bytes) -> bytes:
         """What a chain file gives is configuration: where a field still is what the old version began with, it becomes
         what the new file says."""
-        names = self.new.given[element] if self.new.given else frozenset()
-        names |= self.old.given[origin] if self.old.given and self.new.given else frozenset()
-        if not names:
+        old = self.old[origin]
+        names = self.new.given[element] | (old.given or frozenset()) if self.new.given else frozenset()
+        if not names or not old.first:
             return made
-        old, new = schema(self.old.programs[origin]), schema(self.new.programs[element])
-        was, now = (decode_state(old.declared, one) for one in (self.old.firsts[origin], image))
+        new = schema(self.new.programs[element])
+        was, now = (decode_state(old.schema.declared, one) for one in (old.first, image))
         first, state = (decode_state(new.declared, one) for one in (self.new.firsts[element], made))
         for name in names & was.keys() & first.keys():
             if normal(was[name].value) == normal(now[name].value):
                 state[name] = first[name]
         return encode_state(new.declared, state)
+
+    def merge(self, element: int, new: Copy, base: bytes, theirs: bytes) -> None:
+        """What happened to the old copy between these images happens to the new one."""
+        of = schema(self.new.programs[element])
+        before, after = (self.carried(element, image) for image in (base, theirs))
+        new.swap(element, lambda ours: merged(before, after, ours, of))
 
     def start(self, image: Callable[[int], bytes]) -> tuple[list[bytes], dict[int, bytes]]:
         """The state with which each new element begins, and the images of old ones that it was made of.  `image`: of an
@@ -214,7 +236,7 @@ class Settling:
         quiet = self._old.open() == 0 and (before is None or before.quiet)
         # Both are asked first: what RPCs have done by then is seen below.
         for element, origin in enumerate(self._handover.origins):
-            if origin is not None:
+            if origin in self._bases:
                 self._merge(element, origin)
         self.quiet = quiet
         if over:
@@ -223,9 +245,6 @@ class Settling:
 
     def _merge(self, element: int, origin: int) -> None:
         base, theirs = self._bases[origin], self._old.save(origin)
-        if theirs == base:
-            return
-        of = schema(self._handover.new.programs[element])
-        before, after = (self._handover.carried(element, image) for image in (base, theirs))
-        self._new.swap(element, lambda ours: merged(before, after, ours, of))
-        self._bases[origin] = theirs
+        if theirs != base:
+            self._handover.merge(element, self._new, base, theirs)
+            self._bases[origin] = theirs

@@ -95,7 +95,7 @@ class Upgrades:
         with self._changing:
             version = read_version(path, self.version)
             chain = self._chain(version)
-            handover = Handover.of(self.version, version)
+            handover = Handover.of(self.version.origins, version)
             handover.check(automatic_return)
             binding = self._bound(chain, version)
             try:

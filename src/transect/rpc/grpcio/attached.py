@@ -119,17 +119,29 @@ class Attached:
             if self.recording is not None:
                 raise Refused("it records, and a log is of one version", "stop the recording first")
             version = read_version(path, self.now.version)
-            handover = Handover.of(self.now.version, version)
+            handover = Handover.of(self.now.version.origins, version)
             handover.check(automatic_return)
-            self._in_force(self._made(version, handover), handover)
+            new, bases = self._ready(version, handover, self.now.save)
+            self._in_force(numbered(new, str(self.number + 1)), handover, bases)
             return handover.fields()
 
-    def _made(self, version: Version, handover: Handover) -> Standing:
+    def _ready(
+        self, version: Version, handover: Handover, image: Callable[[int], bytes]
+    ) -> tuple[Standing, dict[int, bytes]]:
+        """The new version with the state that it begins with, and the old images of which that was made."""
+        new = self._made(version, handover, image)
+        images, bases = handover.start(image)
+        for index, data in enumerate(images):
+            fits = new.handle.load(index, data)
+            assert fits, f"{new.elements[index]} takes no image of its own state"
+        return new, bases
+
+    def _made(self, version: Version, handover: Handover, image: Callable[[int], bytes]) -> Standing:
         from transect.emit.py.build import build
         from transect.rpc.grpcio.trial import tried
 
         def trial(library: Path) -> None:
-            images, _ = handover.start(self.now.save)
+            images, _ = handover.start(image)
             tried(library, [method.path for method in binding.methods], images)
 
         try:
@@ -141,13 +153,8 @@ class Attached:
         except Unavailable as lacking:
             raise Refused(f"{lacking.what}: {lacking.why}", lacking.hint) from lacking
 
-    def _in_force(self, new: Standing, handover: Handover) -> None:
-        images, bases = handover.start(self.now.save)
-        for index, data in enumerate(images):
-            fits = new.handle.load(index, data)
-            assert fits, f"{new.elements[index]} takes no image of its own state"
+    def _in_force(self, new: Standing, handover: Handover, bases: Mapping[int, bytes]) -> None:
         self.number += 1
-        new = numbered(new, str(self.number))
         old = self.now.retired()
         self.now = new
         self.versions.put(_carried(new))
