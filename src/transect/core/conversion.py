@@ -22,7 +22,7 @@ from transect.core.types import (
     Type,
     spell,
 )
-from transect.core.values import Record, equal, size, zero
+from transect.core.values import Record, equal, from_plain, size, zero
 
 
 class Change(IntEnum):
@@ -174,7 +174,7 @@ def _fitting(fits: bool, value: Any, why: str) -> Any:
 
 def first_value(f: StructField) -> Any:
     """What a field of a struct is when nobody says: its default, else its type's zero."""
-    return zero(f.type) if f.required else f.default
+    return zero(f.type) if f.required else from_plain(f.type, f.default)
 
 
 def _struct(value: Any, old: StructType, new: StructType) -> Record:

@@ -35,6 +35,7 @@ from transect.core.types import (
     Type,
     spell,
 )
+from transect.core.values import from_plain, to_plain
 
 _PLAIN: dict[str, Type] = {
     "int": INT,
@@ -84,7 +85,7 @@ def type_json(t: Type) -> Any:
 def _field_json(f: StructField) -> dict[str, Any]:
     made: dict[str, Any] = {"name": f.name, "type": type_json(f.type)}
     if not f.required:
-        made["default"] = encode(f.type, f.default).hex()
+        made["default"] = encode(f.type, from_plain(f.type, f.default)).hex()
     return made
 
 
@@ -127,4 +128,4 @@ def _field(data: Any) -> StructField:
     t = _type(data["type"])
     if "default" not in data:
         return StructField(data["name"], t)
-    return StructField(data["name"], t, decode(t, bytes.fromhex(data["default"])), False)
+    return StructField(data["name"], t, to_plain(decode(t, bytes.fromhex(data["default"]))), False)

@@ -64,7 +64,9 @@ class EnumType:
 class StructField:
     name: str
     type: Type
-    default: object = None  # a plain Python value; `required` says whether there is one
+    default: object = (
+        None  # a plain Python value, of a struct a tuple of its fields'; `required`: whether there is one
+    )
     required: bool = True
 
 

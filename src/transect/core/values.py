@@ -140,6 +140,27 @@ def formatted(value: object) -> str:
 # ---------------------------------------------------------------- structs
 
 
+def from_plain(t: Type, plain: Any) -> Any:
+    """The value that a struct field's default stands for: of a struct it is a tuple of its fields."""
+    match t:
+        case StructType(name=name, fields=fields):
+            values = zip(fields, plain, strict=True)
+            return Record(name, {f.name: from_plain(f.type, value) for f, value in values})
+        case TupleType(items=items):
+            return tuple(from_plain(item, value) for item, value in zip(items, plain, strict=True))
+        case OptionType(item=item) if plain is not None:
+            return from_plain(item, plain)
+        case _:
+            return plain
+
+
+def to_plain(value: Any) -> Any:
+    """The way back."""
+    if isinstance(value, Record):
+        return tuple(map(to_plain, value._fields.values()))
+    return tuple(map(to_plain, value)) if isinstance(value, tuple) else value
+
+
 class Record:
     """A struct or a verdict as the interpreter holds it: a name and fields, read as attributes; immutable."""
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, fields
-from functools import wraps
+from copy import deepcopy
+from dataclasses import dataclass, field, fields
+from functools import partial, wraps
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, dataclass_transform
 
@@ -139,6 +140,8 @@ def struct(cls: type[T], /) -> type[T]:
     for name, value in list(vars(cls).items()):
         if isinstance(value, Declared):  # `text(64)`, `blob(64)`: a bound, and a default
             setattr(cls, name, value.arguments[1])
+        elif hasattr(value, "__dataclass_fields__"):  # a struct: each gets one of its own
+            setattr(cls, name, field(default_factory=partial(deepcopy, value)))
     made = dataclass(slots=True)(cls)
     made.__copy__ = _copier(made)  # type: ignore[attr-defined]  # Python's own takes ten times as long
     return made

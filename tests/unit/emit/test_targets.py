@@ -28,6 +28,12 @@ PRELUDE = """
 class Pair:
     a: int
     b: u8 = 3
+@struct
+class Outer:
+    n: int
+    p: Pair = Pair(1, b=4)
+    t: tuple[int, bool] = (2, True)
+    o: Pair | None = Pair(9)
 """
 FIELDS = """
 n: int = 5
@@ -42,6 +48,8 @@ keyed: Map[tuple[int, bool], int] = table(4)
 served: Tally[Client, int] = tally(4)
 total: int = 0
 slots: Array[int] = array(7)
+outer: Outer = Outer(7)
+outers: Map[int, Outer] = table(3)
 """
 CASES = {
     "an update in one step, written as a sum": """
@@ -97,6 +105,15 @@ CASES = {
                 continue
             self.slots[best] += 1
         self.slots[at] = best
+        """,
+    "defaults that are structs and tuples": """
+        x = Outer(cost, t=(cost, False))
+        x.p.a = cost
+        self.outers[cost] = x
+        self.outer = Outer(cost)
+        self.n += x.p.b + self.outer.t[0] + self.outer.p.a
+        if x.o is not None and self.outer.t[1]:
+            self.n += x.o.a
         """,
     "a place and a value that meet": """
         if cost in self.pairs:

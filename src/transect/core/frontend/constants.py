@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from typing import TypeAlias
 
 from transect.base.span import Span
 from transect.core import ir
@@ -17,14 +18,18 @@ from transect.core.types import (
     InstantType,
     IntType,
     OptionType,
+    StructType,
     TextType,
+    TupleType,
     Type,
 )
 
-Plain = int | bool | float | str | bytes | None
+Scalar: TypeAlias = int | bool | float | str | bytes | None
+Plain: TypeAlias = "Scalar | tuple[Plain, ...]"
+"""A value that can be written down: a tuple's items, and a struct's fields in their order, as a tuple."""
 
 
-def literal(node: ast.expr | None, t: Type) -> tuple[bool, Plain]:
+def literal(node: ast.expr | None, t: Type) -> tuple[bool, Scalar]:
     """Whether the node is a literal that fits the type, and its value."""
     match node:
         case ast.Constant(value=value):
@@ -37,7 +42,7 @@ def literal(node: ast.expr | None, t: Type) -> tuple[bool, Plain]:
             return False, None
 
 
-def fit(value: object, t: Type) -> tuple[bool, Plain]:
+def fit(value: object, t: Type) -> tuple[bool, Scalar]:
     """Whether a plain value is one of the type, and the value as the type has it."""
     match t, value:
         case OptionType(), None:
@@ -64,17 +69,26 @@ def fit(value: object, t: Type) -> tuple[bool, Plain]:
 
 
 def constant_of(value: Plain, t: Type, span: Span) -> ir.Expr:
-    """A plain value of the type as a node: a present option is `Some` of a constant."""
+    """A plain value of the type as a node: a present option is `Some` of a constant, a struct is made of constants."""
     if isinstance(t, OptionType) and value is not None:
         return ir.Some(constant_of(value, t.item, span), type=t, span=span)
-    return ir.Const(value, type=t, span=span)
+    match t, value:
+        case StructType(fields=fields), tuple():
+            parts = tuple(constant_of(v, f.type, span) for v, f in zip(value, fields, strict=True))
+            return ir.MakeStruct(parts, type=t, span=span)
+        case TupleType(items=items), tuple():
+            parts = tuple(constant_of(v, item, span) for v, item in zip(value, items, strict=True))
+            return ir.MakeTuple(parts, type=t, span=span)
+        case _:
+            assert not isinstance(value, tuple), f"no value of {t}: {value}"
+            return ir.Const(value, type=t, span=span)
 
 
 def int_range(bits: int, signed: bool) -> tuple[int, int]:
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
-def _as_float(value: int | float) -> tuple[bool, Plain]:
+def _as_float(value: int | float) -> tuple[bool, Scalar]:
     try:
         return True, float(value)
     except OverflowError:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from transect.core.frontend.constants import Plain, constant_int, fit, literal
 from transect.core.frontend.modules import ClassDef, ConstantDef, Module
 from transect.core.frontend.surface import DURATION_UNITS
-from transect.core.types import DurationType, EnumType, IntType, OptionType, Type
+from transect.core.types import DurationType, EnumType, IntType, OptionType, StructType, TupleType, Type
 
 if TYPE_CHECKING:
     from transect.core.frontend.declare import World
@@ -29,6 +30,10 @@ def plain(world: World, module: Module, node: ast.expr, t: Type, seen: Seen = ()
         case _ if isinstance(binding, ConstantDef) and binding not in seen:
             named = binding.node.value
             return _NONE if named is None else plain(world, binding.module, named, t, (*seen, binding))
+        case ast.Tuple(elts=elts) if isinstance(inner, TupleType):
+            return _all(world, module, elts, inner.items, seen)
+        case ast.Call(func=func) if isinstance(inner, StructType):
+            return _struct(world, module, node, func, inner, seen)
         case ast.Attribute(value=owner, attr=member) if isinstance(inner, EnumType):
             return _member(world, module, owner, member, inner)
         case ast.Call(func=ast.Name(id=unit), args=[count]) if unit in DURATION_UNITS:
@@ -38,6 +43,42 @@ def plain(world: World, module: Module, node: ast.expr, t: Type, seen: Seen = ()
         case _:
             whole = number(world, module, node, seen)
             return _NONE if whole is None or not isinstance(inner, IntType) else fit(whole, t)
+
+
+def _all(
+    world: World, module: Module, nodes: list[ast.expr], types: Sequence[Type], seen: Seen
+) -> tuple[bool, Plain]:
+    """The items of a tuple."""
+    if len(nodes) != len(types):
+        return _NONE
+    found = [plain(world, module, node, t, seen) for node, t in zip(nodes, types, strict=True)]
+    return all(ok for ok, _ in found), tuple(value for _, value in found)
+
+
+def _struct(
+    world: World, module: Module, node: ast.Call, func: ast.expr, t: StructType, seen: Seen
+) -> tuple[bool, Plain]:
+    """The fields of a struct in order, as a tuple."""
+    binding = world.binding(module, func)
+    names = [f.name for f in t.fields]
+    given = dict(zip(names, node.args, strict=False)) | {k.arg or "": k.value for k in node.keywords}
+    twice = len(given) < len(node.args) + len(node.keywords)
+    if (
+        not isinstance(binding, ClassDef)
+        or world.structs.get(id(binding)) != t
+        or twice
+        or set(given) - set(names)
+    ):
+        return _NONE
+    values: list[Plain] = []
+    for f in t.fields:
+        ok, value = not f.required, f.default
+        if f.name in given:
+            ok, value = plain(world, module, given[f.name], f.type, seen)
+        if not ok:
+            return _NONE
+        values.append(value)  # type: ignore[arg-type]  # a default is plain
+    return True, tuple(values)
 
 
 def _member(world: World, module: Module, owner: ast.expr, member: str, t: EnumType) -> tuple[bool, Plain]:

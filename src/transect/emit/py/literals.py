@@ -106,7 +106,13 @@ def named_of_stratum(program: ir.Program) -> frozenset[str]:
 
 
 def literal(t: Type, value: object, names: dict[str, str]) -> ast.expr:
-    """A constant; an enum's by the name of its member.  `names`: how structs and enums are written."""
+    """A plain value; an enum's by the name of its member.  `names`: how structs and enums are written."""
+    if isinstance(t, TupleType) and isinstance(value, tuple):
+        return nodes.tuple_of(literal(item, v, names) for item, v in zip(t.items, value, strict=True))
+    if isinstance(t, StructType) and isinstance(value, tuple):
+        return nodes.call(
+            names[t.name], *(literal(f.type, v, names) for f, v in zip(t.fields, value, strict=True))
+        )
     if isinstance(t, OptionType):
         return nodes.constant(None) if value is None else literal(t.item, value, names)
     if isinstance(t, EnumType):
