@@ -46,6 +46,10 @@ class AccountedQueues(TenantQueues):
         """The oldest waiting request of each client."""
         return (queue[0] for queue in self._queues.values())
 
+    def chosen_again(self) -> None:
+        """Counters have moved from outside: `peek` asks the policy anew."""
+        self._chosen = None
+
     def use(self, chooser: Chooser) -> None:
         """Another policy, or version, takes over; it knows who waits."""
         self._chosen = None

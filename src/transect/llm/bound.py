@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""U for a real engine; `docs/fairness.md` derives it."""
+"""U of an engine or gateway from what it says of itself; `docs/fairness.md` derives it, `bounds.py` computes it."""
 
 from __future__ import annotations
 
-from transect.llm.adapter import INPUT, OUTPUT
+from transect.llm.bounds import Limits, bound
 
 
 def engine_bound(*, capacity: int, longest_input: int, step_tokens: int, lightest: int) -> int:
     """U, in weighted micro-tokens.
 
-    `capacity`: tokens of the KV cache (M); `longest_input`: of a prompt (L); `step_tokens`: scheduled in one step at
-    most; `lightest`: the smallest weight, in percent.
+    `capacity`: tokens of the KV cache (M), or of all windows of a gateway; `longest_input`: of a prompt (L), and so of
+    an output; `step_tokens`: scheduled in one step at most, 0 for a gateway; `lightest`: the smallest weight, percent.
 
-    The paper's U = max(w_p·L, w_q·M).  An engine charges a step's output after it chose for the next one, so what is in
-    flight is added: at most one step's tokens.
+    A gateway's window holds prompts with their whole outputs, as the paper's engine does.  An engine that preempts
+    reserves nothing: the harmonic sum.  It also charges a step's output after it chose for the next one, so what is in
+    flight is added, one step's tokens at most; and no more sequences run than a step has tokens.
     """
-    tokens = max(INPUT * longest_input, OUTPUT * capacity) + OUTPUT * step_tokens
-    return tokens * 100 // lightest
+    limits = Limits(
+        memory=capacity,
+        sequences=max(1, step_tokens),
+        longest_input=longest_input,
+        longest_output=longest_input,
+        whole=step_tokens == 0,
+    )
+    return bound(limits, late_tokens=step_tokens, least_weight=lightest).total

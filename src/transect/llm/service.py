@@ -72,6 +72,7 @@ class Service:
         self.tenants = Tenants(config, known)
         self.version = 1
         self.recording: Recording | None = None
+        self.noticing: Callable[[Chooser], None] | None = None  # told of every chooser that comes into force
         self._running = running
         self._loaded = self._load(config.policy, config.params)
         self._policy = self._loaded.make()
@@ -165,8 +166,27 @@ class Service:
 
     def use(self, chooser: Chooser) -> None:
         """Let a chooser decide from now on, through the recorder if there is one."""
-        recording = self.recording
-        self.queues.use(chooser if recording is None else recording.through(self))
+        if self.recording is not None:
+            chooser = self.recording.through(self)
+        self._in_force(chooser)
+
+    def _in_force(self, chooser: Chooser) -> None:
+        if self.noticing is not None:
+            self.noticing(chooser)
+        self.queues.use(chooser)
+
+    # ---------------------------------------------------------------- counters that others move too
+
+    def counter_of(self, client: int) -> int:
+        """In weighted micro-tokens."""
+        return self.queues.chooser.counter(client)
+
+    def move_counter(self, client: int, change: int) -> None:
+        """Another instance of the policy charged or lifted the client."""
+        field = self.queues.chooser.counter_field
+        assert field is not None, f"{self.program.name} has no counters"
+        self.queues.chosen_again()
+        getattr(self._policy, field)[client] += change
 
     # ---------------------------------------------------------------- recording
 
@@ -177,14 +197,14 @@ class Service:
         with self.lock:
             assert self.recording is None, "it records already"
             self.recording = Recording(path, name, self.tenants, real=real)
-            self.queues.use(self.recording.through(self))
+            self._in_force(self.recording.through(self))
 
     def end_record(self) -> Trailer:
         """Close the log.  Raises OSError when the disk did not take all of it."""
         with self.lock:
             recording, self.recording = self.recording, None
             assert recording is not None, "nothing is recorded"
-            self.queues.use(chooser_of(self._policy, self.program))
+            self._in_force(chooser_of(self._policy, self.program))
             final = image(self._policy)
         return recording.close(final)
 

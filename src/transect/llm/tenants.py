@@ -49,12 +49,9 @@ class Tenants:
         self._shared = shared if config.identity.unknown == "share" else None
 
     def _client(self, name: str, t: Tenant) -> Client:
-        if name not in self._numbers:
-            self._numbers[name] = len(self._names)
-            self._names.append(name)
         # A tenant of no group is one of its own, which no other can join: names of groups have no space.
         group = self._groups.setdefault(t.group or f"{name} alone", len(self._groups))
-        return Client(name, self._numbers[name], t.weight, t.lane, group)
+        return Client(name, self.number_of(name), t.weight, t.lane, group)
 
     # ---------------------------------------------------------------- whose is it
 
@@ -82,6 +79,13 @@ class Tenants:
         return self.by_name(named if self.trusts(peer) else None)
 
     # ---------------------------------------------------------------- numbers
+
+    def number_of(self, name: str) -> int:
+        """Its number; a name that is new, because another gateway serves it, gets the next one."""
+        if name not in self._numbers:
+            self._numbers[name] = len(self._names)
+            self._names.append(name)
+        return self._numbers[name]
 
     def name_of(self, number: int) -> str:
         return self._names[number]

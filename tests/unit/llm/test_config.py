@@ -36,7 +36,7 @@ def test_an_empty_file_is_vtc_for_nobody() -> None:
 
 
 def test_everything_set() -> None:
-    config = parse(
+    config: Config = parse(
         """
         policy = "mine.py:Mine"
         name = "gpu0"

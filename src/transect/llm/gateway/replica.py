@@ -127,7 +127,7 @@ class Replica:
         """It turned a request away: its window is too large."""
         self._until = time.monotonic() + PAUSES_S[0]
         if self.upstream.window == "auto":
-            self.window = max(LEAST, int(self.window * SHRINK))
+            self.window = max(self.least, int(self.window * SHRINK))
 
     def answered(self) -> None:
         self.failures = 0
@@ -144,10 +144,15 @@ class Replica:
         if first and self.capacity:
             self.window = self.capacity
         elif said.waiting > 0:
-            self.window = max(LEAST, int(self.window * SHRINK))
+            self.window = max(self.least, int(self.window * SHRINK))
         elif self._limited and said.used < ROOMY:
             self.window = min(self.most, int(self.window * GROW) + 1)
         self._limited = False
+
+    @property
+    def least(self) -> int:
+        """A window below a sixteenth of the engine's memory leaves it idle."""
+        return self.capacity // 16 if self.capacity else LEAST
 
     @property
     def most(self) -> int:

@@ -30,6 +30,7 @@ from transect.llm.gateway.dispatch import Dispatcher
 from transect.llm.gateway.relay import Relay
 from transect.llm.gateway.replica import Replica, understand
 from transect.llm.gateway.settings import GatewayConfig, host_and_port, read_gateway
+from transect.llm.gateway.share import Shared, Valkey
 from transect.llm.host import LlmHost
 from transect.llm.identity import Identifier
 from transect.llm.metrics import exposition
@@ -54,6 +55,7 @@ class Gateway:
         self.path = path
         self.say = say
         self.folder = path.parent
+        self.shared: Shared | None = None
         self.state = None if config.state is None else self.folder / config.state
         patience = httpx.Timeout(config.limits.silence_s, connect=5.0, pool=None)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=256)
@@ -65,6 +67,10 @@ class Gateway:
         self.service = Service(config, self.folder, bound=self._bound(), running=self._running, known=known)
         if self.state and kept.load(self.service, self.state):
             say(f"counters go on as {self.state} keeps them")
+        if config.share is not None:
+            self.shared = Shared(self.service)
+            self.shared.attach(self.service.queues.chooser)
+            self.service.noticing = self.shared.attach
         self.waits = Waits()
         self.dispatcher = Dispatcher(self.service, self.replicas, config.limits)
         self.dispatcher.waits = self.waits.take
@@ -79,7 +85,8 @@ class Gateway:
         """U of one dispatcher over all windows, each of which is one engine's memory at most."""
         capacity = sum(max(replica.window, replica.capacity or 0) for replica in self.replicas)
         lightest = min((t.weight for t in self.config.tenants.values()), default=100)
-        return engine_bound(capacity=capacity, longest_input=0, step_tokens=0, lightest=lightest)
+        alone = engine_bound(capacity=capacity, longest_input=0, step_tokens=0, lightest=lightest)
+        return alone + (self.shared.lag if self.shared else 0)
 
     # ---------------------------------------------------------------- while it runs
 
@@ -90,11 +97,14 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
+        store = await self._store()
         sockets = [_listening(self.config.listen), _listening(self.config.admin)]
         servers = [_server(self.app), _server(self.admin)]
         tasks = [asyncio.ensure_future(s.serve([at])) for s, at in zip(servers, sockets, strict=True)]
         tasks += [asyncio.ensure_future(self._look_at(replica)) for replica in self.replicas]
         tasks.append(asyncio.ensure_future(self._keep()))
+        if store is not None:
+            tasks.append(asyncio.ensure_future(store.rounds()))
         host = LlmHost(self.service, "gateway", self.config.name or "gateway")
         verbs = {**verbs_of(host), "metrics": lambda: exposition(self.service)}
         control = Server("llm", self.config.name or "gateway", verbs)
@@ -112,7 +122,18 @@ class Gateway:
             await asyncio.gather(*tasks, return_exceptions=True)
             for replica in self.replicas:
                 await replica.http.aclose()
+            if store is not None:
+                await store.close()
             self._save()
+
+    async def _store(self) -> Valkey | None:
+        share = self.config.share
+        if share is None or self.shared is None:
+            return None
+        url = share.url.replace("valkey://", "redis://", 1)
+        store = Valkey(url, share.group, share.name, self.shared, share.every_s)
+        await store.begin()
+        return store
 
     def _introduce(self, name: str, api: socket.socket, admin: socket.socket) -> None:
         self.say(

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from transect.llm.config import Config, parse, read
+from transect.llm.config import Config, Name, parse, read
 
 Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s:]+:\d{1,5}$")]
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+(/.*)?$")]
@@ -45,6 +45,19 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long running requests may go on after SIGTERM."""
 
 
+class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Counters shared with other gateways, eventually; without it each gateway has its own."""
+
+    url: Annotated[str, msgspec.Meta(pattern=r"^(redis|rediss|unix|valkey)://")]
+    """Of a Valkey or Redis server."""
+    name: Name
+    """This gateway's own name among those that share."""
+    group: Name = "default"
+    """Of the gateways that share."""
+    every_s: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 0.1
+    """Between rounds; what is served meanwhile enters the bound."""
+
+
 class GatewayConfig(Config, frozen=True, forbid_unknown_fields=True):
     """The whole file of `transect llm run`."""
 
@@ -54,6 +67,7 @@ class GatewayConfig(Config, frozen=True, forbid_unknown_fields=True):
     """Where operators come: metrics, health, the live page.  It asks for no key: keep it private."""
     upstreams: tuple[Upstream, ...] = ()
     limits: Limits = Limits()
+    share: Share | None = None
     state: str | None = None
     """A file that keeps the policy's state across restarts, relative to this one."""
 

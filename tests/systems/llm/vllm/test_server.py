@@ -47,6 +47,9 @@ class Served:
             sent["authorization"] = f"Bearer {self.keys[who]}"
         return httpx.post(self.url + path, json=asked, headers=sent, timeout=60)
 
+    def control(self) -> Client:
+        return Client("llm", f"vllm-{self.url.rpartition(':')[2]}")
+
     def metric(self, name: str, tenant: str) -> float:
         text = httpx.get(f"{self.url}/metrics", timeout=30).text
         for line in text.splitlines():
@@ -61,10 +64,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     made = {name: keys.new() for name in ("ann", "ben")}
     tenants = "".join(f'[tenants.{name}]\nkeys = ["{hashed}"]\n' for name, (_, hashed) in made.items())
     config = folder / "llm.toml"
-    config.write_text(f'policy = "vtc"\nbound = "enforce"\n[identity]\ntrusted = ["192.0.2.0/24"]\n{tenants}')
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    config.write_text(
+        f'policy = "vtc"\nname = "vllm-{port}"\nbound = "enforce"\n[identity]\ntrusted = ["192.0.2.0/24"]\n{tenants}'
+    )
     log = (folder / "server.log").open("w")
     process = subprocess.Popen(
         [
@@ -176,7 +181,7 @@ def test_two_tenants_share_though_one_floods(served: Served) -> None:
         ended.append(who)
 
     def waiting() -> int:
-        return int(Client.only("llm", "vllm").status()["counters"]["waiting"])
+        return int(served.control().status()["counters"]["waiting"])
 
     threads = [threading.Thread(target=one, args=("ben",)) for _ in range(40)]
     for thread in threads:
@@ -198,7 +203,7 @@ def test_two_tenants_share_though_one_floods(served: Served) -> None:
 
 
 def test_operators_see_it_and_put_another_policy_in_force(served: Served) -> None:
-    asked = Client.only("llm", "vllm")
+    asked = served.control()
     said = asked.status()
     assert said["kind"].startswith("vLLM 0.32")
     assert said["policies"][0]["name"] == "Vtc"
