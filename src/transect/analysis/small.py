@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from transect.analysis import fold
-from transect.analysis.terms import Op, Sort, Term, integer, number, var, walk
+from transect.analysis.terms import FALSE, Op, Sort, Term, integer, number, var, walk
 from transect.analysis.values import Unsupported, Value, build, constant, leaves
 from transect.core import ir
 from transect.core.ir import FieldKind, Program
@@ -17,6 +17,7 @@ from transect.core.types import ArrayType, DurationType, FloatType, InstantType,
 
 NOW = 1_000_000_000  # ns
 LATER = 5 * NOW
+MUCH_LATER = 20 * NOW
 SMALL = 100
 FLOATS = (0.0, 1.0, 20.0)
 LETTERS = 8
@@ -48,8 +49,9 @@ def _condition(term: Term, types: dict[str, Type], declared: dict[str, Term]) ->
     name = str(term.data)
     if name in declared:
         yield fold.equal(term, declared[name])
-    elif name.endswith(" now"):
-        yield fold.equal(term, integer(NOW))
+    elif name.endswith(" now"):  # the same for all, but that later RPCs may come much later
+        late = fold.equal(term, integer(MUCH_LATER)) if " r1 " not in f" {name}" else FALSE
+        yield fold.either(fold.equal(term, integer(NOW)), late)
     elif isinstance(types.get(name), InstantType):
         yield fold.either(fold.equal(term, integer(NOW)), fold.equal(term, integer(LATER)))
     elif isinstance(types.get(name), FloatType):

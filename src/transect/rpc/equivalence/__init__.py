@@ -12,21 +12,35 @@
 | `concrete` | a solver's model as such a stream                                             |
 | `simulate` | streams on the reference interpreter; `service` makes a service for them      |
 | `streams`  | a stream and what came of it, as data and as a table                          |
+| `moves`    | an element that changes sides: instances, what it sees, trust                 |
+| `arrangement` | two arrangements of a chain, step by step                                  |
+| `cache`    | answers about pairs on disk                                                   |
 """
 
+from transect.rpc.equivalence.arrangement import Arrangement, Judge, Report, Stand
+from transect.rpc.equivalence.cache import Cache
 from transect.rpc.equivalence.levels import LEVELS, Level
+from transect.rpc.equivalence.moves import Move, Side, judge_move
 from transect.rpc.equivalence.pairs import Judgement, Pair, Settings, Verdict, decide, recheck
 from transect.rpc.equivalence.streams import Stream, Witness
 
 __all__ = [
     "LEVELS",
+    "Arrangement",
+    "Cache",
+    "Judge",
     "Judgement",
     "Level",
+    "Move",
     "Pair",
+    "Report",
     "Settings",
+    "Side",
+    "Stand",
     "Stream",
     "Verdict",
     "Witness",
     "decide",
+    "judge_move",
     "recheck",
 ]

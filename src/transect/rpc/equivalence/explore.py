@@ -8,12 +8,12 @@ it on the interpreter and came to something different.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from transect.analysis import fold
 from transect.analysis.solve import Answer, Model, Question
-from transect.analysis.terms import FALSE, TRUE, Term, text, var
+from transect.analysis.terms import FALSE, TRUE, Term, integer, text, var
 from transect.analysis.terms import Sort as TermSort
 from transect.analysis.values import Unsupported
 from transect.rpc.equivalence import plain
@@ -22,7 +22,14 @@ from transect.rpc.equivalence.concrete import Reading
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.equivalence.passes import Chain, Kind, Outcome, Side
 from transect.rpc.equivalence.service import PATH, Clash
-from transect.rpc.equivalence.simulate import Arranged, Trial, differs
+from transect.rpc.equivalence.simulate import (
+    CAUSE_REJECT,
+    CAUSE_REPLY,
+    OK,
+    Arranged,
+    Trial,
+    differs,
+)
 from transect.rpc.equivalence.streams import Run, Step, Stream, Witness
 
 BUDGET = 8.0  # seconds for one search
@@ -56,6 +63,7 @@ class Branch:
     sides: tuple[Side, Side]
     live: dict[str, tuple[Outcome, Outcome]]  # RPCs that are under way on both sides
     differ: Term  # something was put out that differs
+    ended: Mapping[str, tuple[Outcome, Outcome]] = field(default_factory=dict)  # RPCs that the elements ended
 
 
 def witness(
@@ -67,26 +75,30 @@ def witness(
     except Clash:
         return None
     asked = Explorer(chain, orders, comparer)
-    began = time.perf_counter()
+    until = time.perf_counter() + BUDGET
     for steps in STREAMS:
         if not asked.sensible(steps):
             continue
-        if time.perf_counter() - began > BUDGET:
-            return None
         try:
             goal = asked.difference(steps)
         except Unsupported:
             continue
         if goal is FALSE:
             continue
-        shown = _asked(trial, asked, steps, goal, comparer, limit)
+        shown = _asked(trial, asked, steps, goal, comparer, limit, until)
         if shown is not None:
             return shown
     return None
 
 
 def _asked(
-    trial: Trial, asked: Explorer, steps: Steps, goal: Term, comparer: Comparer, limit: float
+    trial: Trial,
+    asked: Explorer,
+    steps: Steps,
+    goal: Term,
+    comparer: Comparer,
+    limit: float,
+    until: float,
 ) -> Witness | None:
     """Ask for a model, from the plainest to any, at last exactly; the first that shows a difference when it is run."""
     must = [goal, *asked.conditions(steps)]
@@ -105,6 +117,8 @@ def _asked(
     ):
         if exact and not impossible:
             continue
+        if time.perf_counter() > until:
+            return None
         parts = [*must, *wanted]
         question = Question(parts, asked.chain.assumptions, exact=exact, texts=texts, limit=limit)
         found = question.ask()
@@ -238,13 +252,28 @@ class Explorer:
                 differ = fold.either(branch.differ, fold.negate(self.comparer.outputs(x, y, reply=reply)))
                 on = x.kind is Kind.FORWARD and y.kind is Kind.FORWARD
                 live = {**branch.live, rpc: (x, y)}
+                ended = dict(branch.ended)
                 if not on:
-                    del live[rpc]
-                yield Branch(guard, (x.side, y.side), live, differ)
+                    ended[rpc] = live.pop(rpc)
+                yield Branch(guard, (x.side, y.side), live, differ, ended)
 
     def _finish(self, branch: Branch, rpc: str, call: str) -> Branch:
         passing = self.chain.message(rpc)
         a, b = (self.chain.finish(side, passing, call) for side in branch.sides)
         differ = fold.either(branch.differ, fold.negate(self.comparer.retries(a, b)))
         live = {key: value for key, value in branch.live.items() if key != rpc}
-        return Branch(branch.guard, (a.side, b.side), live, differ)
+        why = [_how_ended(outcome, call) for outcome in branch.ended.get(rpc, ())]
+        guard = fold.both(branch.guard, *why)
+        return Branch(guard, (a.side, b.side), live, differ, branch.ended)
+
+
+def _how_ended(outcome: Outcome, call: str) -> Term:
+    """What `finish` is told of an RPC that an element ended."""
+    code, cause = var(f"{call} code", TermSort.INT), var(f"{call} cause", TermSort.INT)
+    match outcome.kind:
+        case Kind.REJECT:
+            return fold.both(fold.equal(code, outcome.code), fold.equal(cause, integer(CAUSE_REJECT)))
+        case Kind.RESPOND:
+            return fold.both(fold.equal(code, integer(OK)), fold.equal(cause, integer(CAUSE_REPLY)))
+        case Kind.FORWARD:
+            return TRUE

@@ -79,11 +79,11 @@ class Element:
         local = {f.name for f in self.program.state if f.kind is FieldKind.LOCAL}
         if level is Level.IDENTICAL:
             return Counts(frozenset(state), frozenset(local), self._later(self.flows.seen), True)
-        relevant = self.flows.relevant(self._sinks(level))
+        relevant = self.flows.relevant(self.sinks(level))
         fields = {node[1] for node in relevant if node[0] == "field"}
         return Counts(frozenset(fields & state), frozenset(fields & local), self._later(relevant), False)
 
-    def _sinks(self, level: Level) -> list[Node]:
+    def sinks(self, level: Level) -> list[Node]:
         """Where what is observed leaves the element."""
         loose = level is Level.LOOSE
         found: list[Node] = []

@@ -39,6 +39,12 @@ class Judgement:
     verdict: Verdict
     why: str
     witness: Witness | None = None
+    kept: str = ""  # the table of a witness that a cache did not keep
+
+    @property
+    def table(self) -> str:
+        """The counter-example for people; empty when there is none."""
+        return self.witness.table() if self.witness else self.kept
 
     @property
     def holds(self) -> bool:

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether two arrangements of a chain mean the same: which neighbours changed places, and which changed sides.
+
+Every arrangement leads to every other by steps of two kinds: two neighbours on one side change places, or the element
+next to the network goes to the other side of it.  Each step is judged by itself; the whole holds where all steps do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+
+from transect.core.ir import Program
+from transect.rpc.equivalence.cache import Cache
+from transect.rpc.equivalence.levels import Element, Level
+from transect.rpc.equivalence.moves import Move, Side, judge_move
+from transect.rpc.equivalence.pairs import Judgement, Pair, Settings, Verdict, decide
+from transect.rpc.needs import needs
+
+
+@dataclass(frozen=True)
+class Stand:
+    """An element in its place."""
+
+    name: str  # its own within the chain
+    program: Program
+    side: Side = Side.SERVER
+    guards: bool = False  # a hostile client must not be able to pass it by
+
+
+Arrangement = Sequence[Stand]
+"""In the order in which a request passes; those on the clients' side come first."""
+
+
+@dataclass(frozen=True)
+class StepTaken:
+    """One step from the one arrangement to the other, and whether it may be taken."""
+
+    what: str
+    judgement: Judgement
+
+
+@dataclass(frozen=True)
+class Report:
+    level: Level
+    steps: Sequence[StepTaken]
+
+    @property
+    def holds(self) -> bool:
+        return all(step.judgement.holds for step in self.steps)
+
+    @property
+    def refused(self) -> list[StepTaken]:
+        return [s for s in self.steps if not s.judgement.holds]
+
+
+@dataclass
+class Judge:
+    """Answers for the elements of one chain; pairs are asked once."""
+
+    settings: Settings = field(default_factory=Settings)
+    cache: Cache | None = None
+    _pairs: dict[tuple[str, str, bool], Pair] = field(default_factory=dict)
+
+    def compare(self, before: Arrangement, after: Arrangement, level: Level) -> Report:
+        """Whether `after` means the same as `before`.  Raises ValueError when they are not of the same elements."""
+        check(before)
+        check(after)
+        if sorted(s.name for s in before) != sorted(s.name for s in after):
+            raise ValueError("two arrangements of one chain have the same elements")
+        return Report(level, [*self._moves(before, after, level), *self._swaps(before, after, level)])
+
+    def _moves(self, before: Arrangement, after: Arrangement, level: Level) -> Iterator[StepTaken]:
+        was = {s.name: s.side for s in before}
+        for stand in after:
+            if was[stand.name] is not stand.side:
+                move = Move(stand.program, stand.side, stand.guards)
+                what = f"{stand.name} goes to the {stand.side}'s side"
+                yield StepTaken(what, judge_move(move, level, self.settings.limit))
+
+    def _swaps(self, before: Arrangement, after: Arrangement, level: Level) -> Iterator[StepTaken]:
+        place = {s.name: i for i, s in enumerate(after)}
+        for first, second in combinations(before, 2):
+            if place[first.name] > place[second.name]:
+                others = [s for s in before if s.name not in (first.name, second.name)]
+                what = f"{second.name} goes before {first.name}"
+                yield StepTaken(what, self.swap(first, second, others, level))
+
+    def swap(self, first: Stand, second: Stand, others: Sequence[Stand], level: Level) -> Judgement:
+        """Whether two may change places in this company."""
+        if why := _bytes_seen(first, second, others):
+            return Judgement(level, Verdict.REFUSED, why)
+        watched = level is Level.LOOSE and any(_acts_on_replies(s.program) for s in others)
+        return self.pair(first.program, second.program, watched).at(level)
+
+    def pair(self, first: Program, second: Program, watched: bool) -> Pair:
+        key = (first.source_hash + first.name, second.source_hash + second.name, watched)
+        if key not in self._pairs:
+            settings = replace(self.settings, watched=watched)
+            if self.cache is not None:
+                self._pairs[key] = self.cache.pair(first, second, settings)
+            else:
+                self._pairs[key] = decide(first, second, settings=settings)
+        return self._pairs[key]
+
+
+def check(arrangement: Arrangement) -> None:
+    """Raises ValueError when an element of the clients' side comes after one of the server's."""
+    sides = [s.side for s in arrangement]
+    if sides != sorted(sides, key=lambda side: side is Side.SERVER):
+        raise ValueError("a request passes the clients' side first")
+
+
+def _bytes_seen(first: Stand, second: Stand, others: Sequence[Stand]) -> str:
+    """Two that assign fields of one message leave its bytes in another order, which an element that reads them sees."""
+    for body, root in (("body", "msg"), ("reply_body", "reply")):
+        if all(_assigns(s.program, root) for s in (first, second)):
+            for other in others:
+                if any(use.field == body for use in needs(other.program).uses):
+                    return (
+                        f"{other.name} looks at `rpc.{body}`, whose bytes depend on who assigns a field first"
+                    )
+    return ""
+
+
+def _assigns(program: Program, root: str) -> bool:
+    return any(a.write and any(r.name == root for r in a.roots) for a in needs(program).accesses)
+
+
+def _acts_on_replies(program: Program) -> bool:
+    """Whether what an element sees of replies and ends may come to matter to what the service receives."""
+    element = Element(program.name, program)
+    relevant = element.flows.relevant(element.sinks(Level.LOOSE))
+    return any(node[0] == "view" and node[1] in ("response", "finish") for node in relevant) or bool(
+        {"response", "finish"} & element.hooks and element.counts(Level.LOOSE).fields & element.written
+    )

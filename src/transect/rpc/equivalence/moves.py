@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an element may stand on the other side of the network: a map between its instances, what it sees, trust.
+
+On the clients' side there is one instance for each client, on the server's one for all, and an RPC may be lost in
+between.  A field that no handler changes is the same in every instance; one that calls change is not, so an element
+may only move where none of those that count does (`docs/equivalence.md`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from transect.analysis import fold
+from transect.analysis.solve import LIMIT, Question
+from transect.analysis.terms import FALSE, Term
+from transect.analysis.values import Unsupported
+from transect.core.ir import FieldKind, Program
+from transect.core.types import Sync
+from transect.rpc.equivalence import plain
+from transect.rpc.equivalence.compare import Comparer
+from transect.rpc.equivalence.concrete import Reading
+from transect.rpc.equivalence.explore import Explorer, Steps, why_different
+from transect.rpc.equivalence.levels import Element, Level
+from transect.rpc.equivalence.pairs import Judgement, Verdict
+from transect.rpc.equivalence.passes import Chain
+from transect.rpc.equivalence.passes import Side as State
+from transect.rpc.equivalence.service import Clash
+from transect.rpc.equivalence.simulate import Arranged, Trial, differs
+from transect.rpc.equivalence.streams import Step, Stream, Witness
+from transect.rpc.needs import needs
+
+
+class Side(StrEnum):
+    """Which side of the network; on the clients' there is an instance for each."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+@dataclass(frozen=True)
+class Move:
+    program: Program
+    to: Side
+    guards: bool = False  # a hostile client must not be able to pass it by
+
+
+PREFIXES: tuple[Steps, ...] = (
+    (("r1", Step.REQUEST),),
+    (("r1", Step.REQUEST), ("r1", Step.FINISH)),
+    (("r1", Step.REQUEST), ("r1", Step.RESPONSE), ("r1", Step.FINISH)),
+)
+
+
+def judge_move(move: Move, level: Level, limit: float = LIMIT) -> Judgement:
+    """Whether an element may move to the other side."""
+    element = Element(move.program.name, move.program)
+    if why := _forbidden(element, move, level):
+        return Judgement(level, Verdict.REFUSED, why)
+    changing = _changing(element, level)
+    if not changing:
+        return Judgement(level, Verdict.PROVED, "calls change nothing that it keeps and that counts")
+    fields = ", ".join(f"`{name}`" for name in changing)
+    why = f"calls change {fields}, of which each client's instance would have its own"
+    try:
+        found = _witness(element, move, level, limit)
+    except (Unsupported, Clash):
+        found = None
+    if found is None:
+        return Judgement(level, Verdict.UNKNOWN, f"{why}; no stream was found that shows it")
+    return Judgement(level, Verdict.REFUSED, why, found)
+
+
+def _forbidden(element: Element, move: Move, level: Level) -> str:
+    name = element.program.name
+    if move.guards and move.to is Side.CLIENT:
+        return f"{name} guards the service: a client that leaves its own chain out would pass it by"
+    if any(use.field == "peer" for use in needs(element.program).uses):
+        return f"{name} asks who calls (`rpc.peer`), which the two sides see differently"
+    if move.to is Side.SERVER and "Retry" in element.verdicts("finish"):
+        return f"{name} asks for another attempt, which the client's side alone can make"
+    if level is Level.IDENTICAL:
+        for f in element.program.state:
+            if f.options.sync is Sync.EVENTUAL:
+                return f"`{f.name}` of {name} is eventual: its content depends on when merges arrive"
+    return ""
+
+
+def _changing(element: Element, level: Level) -> list[str]:
+    """What counts and is not the same in every instance."""
+    counts = element.counts(level)
+    shared = {f.name for f in element.program.state if f.kind is not FieldKind.PARAM}
+    found = sorted(counts.fields & element.written & shared)
+    if counts.everything and any(element.flows.sinks("said", hook) for hook in element.hooks):
+        found.append("what it says")
+    return found
+
+
+def _witness(element: Element, move: Move, level: Level, limit: float) -> Witness | None:
+    """Two clients, of which the second notices at one place, and not at the other, that the first has called."""
+    chain = Chain([element])
+    comparer = Comparer(chain, level, level is not Level.LOOSE)
+    trial = Trial({element.name: element.program})
+    asked = Explorer(chain, ((element.name,), (element.name,)), comparer)
+    r2: Steps = (("r2", Step.REQUEST),)
+    for prefix in PREFIXES:
+        if not asked.sensible(prefix):
+            continue
+        goals = [
+            fold.both(b.guard, _notices(chain, comparer, asked, b.sides[0])) for b in asked.branches(prefix)
+        ]
+        goal = fold.either(*goals)
+        if goal is FALSE:
+            continue
+        must = [goal, *asked.conditions((*prefix, *r2))]
+        whole = (goal, *chain.assumptions)
+        for params in (True, False):
+            near = plain.conditions([element], whole, params=params)
+            found = Question([*must, *near], chain.assumptions, limit=limit).ask()
+            if found.model is None:
+                continue
+            reading = Reading(chain, trial, found.model, whole)
+            stream = _of_two(reading.stream((*prefix, *r2)))
+            shown = _run(trial, element.name, stream, level)
+            if shown is not None:
+                return shown
+    return None
+
+
+def _notices(chain: Chain, comparer: Comparer, asked: Explorer, after: State) -> Term:
+    """Whether a request comes to something else than it would have, had there been no call before."""
+    message = chain.message("r2")
+    first = chain.request(asked.start[0], message, "r2")
+    second = chain.request(after, message, "r2")
+    return fold.either(
+        *(fold.both(x.guard, y.guard, fold.negate(comparer.outputs(x, y))) for x in first for y in second)
+    )
+
+
+def _of_two(stream: Stream) -> Stream:
+    """The second RPC is another client's."""
+    events = [replace(e, client="b") if e.rpc == "r2" else e for e in stream.events]
+    return Stream(stream.state, events)
+
+
+def _run(trial: Trial, name: str, stream: Stream, level: Level) -> Witness | None:
+    near = trial.run(stream, Arranged("at each client", client=(name,)))
+    far = trial.run(stream, Arranged("at the server", server=(name,)))
+    if not differs(near, far, state=False):
+        return None
+    return Witness(stream, (near, far), why_different(stream, near, far, near, far))
