@@ -25,6 +25,7 @@ from transect.lang import Duration, Policy, View, intrinsic
 
 LOCALS = "Task"  # what a `Local` belongs to
 SCOPES = ("instance",)
+ATOMIC = False  # each access is, and each update in one step; a handler is not
 
 
 class Task(View):
