@@ -45,7 +45,7 @@ class Attached:
         self.recording: Recording | None = None
         self._server: Server | None = None
         self._settling: Settling | None = None
-        self._changing = threading.Lock()  # versions
+        self.changing = threading.RLock()  # held while versions, or what one holds, change
 
     def __repr__(self) -> str:
         how = "native" if self.native else f"emitted Python ({self.reason})"
@@ -88,7 +88,7 @@ class Attached:
 
     def state(self, element: str | int) -> Any:
         """A policy object with the element's state of this moment; changing it changes nothing else."""
-        with self._changing:
+        with self.changing:
             index = self.index(element)
             return self.now.object(index, self.now.save(index))
 
@@ -97,12 +97,12 @@ class Attached:
 
         Raises AttributeError, TypeError or ValueError as assigning to the policy object would.
         """
-        with self._changing:
+        with self.changing:
             self.now.set(self.index(element), fields)
 
     def swap(self, index: int, change: Callable[[bytes], bytes]) -> None:
         """Put what `change` makes of the state's image in force, as one step."""
-        with self._changing:
+        with self.changing:
             self.now.swap(index, change)
 
     # ------------------------------------------------------------ versions
@@ -115,17 +115,17 @@ class Attached:
         is not understood, state that cannot go over (or, unless `automatic_return` is False, not back), or code that
         does not load or fails a trial in a process of its own.
         """
-        with self._changing:
+        with self.changing:
             if self.recording is not None:
                 raise Refused("it records, and a log is of one version", "stop the recording first")
             version = read_version(path, self.now.version)
             handover = Handover.of(self.now.version.origins, version)
             handover.check(automatic_return)
-            new, bases = self._ready(version, handover, self.now.save)
-            self._in_force(numbered(new, str(self.number + 1)), handover, bases)
+            new, bases = self.ready(version, handover, self.now.save)
+            self.put(numbered(new, str(self.number + 1)), handover, bases)
             return handover.fields()
 
-    def _ready(
+    def ready(
         self, version: Version, handover: Handover, image: Callable[[int], bytes]
     ) -> tuple[Standing, dict[int, bytes]]:
         """The new version with the state that it begins with, and the old images of which that was made."""
@@ -153,7 +153,8 @@ class Attached:
         except Unavailable as lacking:
             raise Refused(f"{lacking.what}: {lacking.why}", lacking.hint) from lacking
 
-    def _in_force(self, new: Standing, handover: Handover, bases: Mapping[int, bytes]) -> None:
+    def put(self, new: Standing, handover: Handover, bases: Mapping[int, bytes]) -> None:
+        """The new version is in force for RPCs that begin now; `changing` is held."""
         self.number += 1
         old = self.now.retired()
         self.now = new
@@ -167,7 +168,7 @@ class Attached:
         """Until nobody can use the old version, or a later version takes this over."""
         while True:
             time.sleep(SETTLE_S[settling.quiet])
-            with self._changing:
+            with self.changing:
                 if self._settling is not settling:
                     return
                 if settling.settle():
@@ -204,9 +205,10 @@ class Attached:
         from transect.control.host import verbs_of
         from transect.control.server import Server
         from transect.rpc.grpcio.host import GrpcioHost
+        from transect.rpc.grpcio.part import Part
 
         self.name = name
-        self._server = Server("rpc", name, verbs_of(GrpcioHost(self)))
+        self._server = Server("rpc", name, verbs_of(GrpcioHost(self)) | Part(self).verbs())
 
     def close(self) -> None:
         """End the recording, and be reachable no longer; the chain itself goes on."""

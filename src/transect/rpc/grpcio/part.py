@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An attached chain as one of several processors of an edge: what `rpc/edge.py` asks of it.
+
+A new version is staged at every processor before the first one names it to those behind it; both versions stand until
+the last RPC of the old one has ended.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transect.control.protocol import Refused
+from transect.core.schema import Schema, schema
+from transect.rpc.grpcio.handle import Carried
+from transect.rpc.grpcio.standing import Standing
+from transect.rpc.upgrade import Handover, Origin, read_version
+
+if TYPE_CHECKING:
+    from transect.rpc.grpcio.attached import Attached
+
+
+def packed(image: bytes) -> str:
+    """As JSON takes it."""
+    return base64.b64encode(image).decode()
+
+
+def unpacked(text: str) -> bytes:
+    return base64.b64decode(text)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A version that waits to be put in force."""
+
+    name: str
+    standing: Standing
+    handover: Handover
+    bases: Mapping[int, bytes]
+
+
+@dataclass
+class Part:
+    """One processor."""
+
+    chain: Attached
+    stamps: bool = False  # it is the first: it names the version
+    staged: Staged | None = None
+    handover: Handover | None = None  # that which the version in force came by
+    kept: dict[str, Standing] = field(default_factory=dict)  # older versions, by name
+
+    def verbs(self) -> dict[str, Callable[..., Any]]:
+        """For `control.server.Server`."""
+        named = (self.join, self.state, self.stage, self.drop, self.commit, self.images, self.merge, self.end)
+        return {f"edge-{verb.__name__}": verb for verb in named}
+
+    def join(self, version: str, stamps: bool) -> None:
+        """What runs has this name; `stamps`: RPCs tell it to the processors behind."""
+        with self.chain.changing:
+            self.stamps = stamps
+            self.chain.now = self._named(self.chain.now, version)
+            self.chain.versions.put(self._carried(self.chain.now))
+            self._follow()
+
+    def _named(self, standing: Standing, version: str) -> Standing:
+        named = replace(self._carried(standing), version=version, stamps=self.stamps)
+        return replace(standing, carried=lambda: named)
+
+    @staticmethod
+    def _carried(standing: Standing) -> Carried:
+        carried = standing.carried()
+        assert carried is not None, "it takes RPCs"
+        return carried
+
+    def _follow(self, *others: Standing) -> None:
+        if not self.stamps:
+            self.chain.versions.follow(*map(self._carried, (self.chain.now, *others)))
+
+    def state(self) -> list[dict[str, Any]]:
+        """The elements that run, each with its schema and the image of this moment."""
+        now = self.chain.now
+        return [
+            {
+                "name": program.name,
+                "schema": schema(program).to_json(),
+                "image": packed(now.save(index)),
+            }
+            for index, program in enumerate(now.version.programs)
+        ]
+
+    def stage(self, version: str, path: str, incoming: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Make a new version ready; `incoming`: elements that stand elsewhere.  Which new element continues which of
+        them, and what becomes of each field."""
+        with self.chain.changing:
+            read = read_version(Path(path), self.chain.now.version)
+            own = self.chain.now.version.origins
+            foreign = [Origin(one["name"], Schema.from_json(one["schema"])) for one in incoming]
+            handover = Handover.of([*own, *foreign], read)
+            handover.check(automatic_return=False)
+
+            def image(origin: int) -> bytes:
+                if origin < len(own):
+                    return self.chain.now.save(origin)
+                return unpacked(incoming[origin - len(own)]["image"])
+
+            standing, bases = self.chain.ready(read, handover, image)
+            here = {origin: base for origin, base in bases.items() if origin < len(own)}
+            self.staged = Staged(version, self._named(standing, version), handover, here)
+            self._follow(self.staged.standing)
+            taken = {
+                str(element): origin - len(own)
+                for element, origin in enumerate(handover.origins)
+                if origin is not None and origin >= len(own)
+            }
+            return {"taken": taken, "fields": handover.fields()}
+
+    def drop(self) -> None:
+        """What was staged will not be: another processor refuses."""
+        with self.chain.changing:
+            self.staged = None
+            self._follow()
+
+    def commit(self, version: str) -> None:
+        """RPCs which begin now are for the staged version."""
+        with self.chain.changing:
+            staged, self.staged = self.staged, None
+            if staged is None or staged.name != version:
+                raise Refused(f"no version {version} is staged", "stage it first")
+            old = self.chain.now
+            held = self._carried(old)
+            self.kept[held.version] = old
+            self.handover = staged.handover
+            self.chain.put(staged.standing, staged.handover, staged.bases)
+            self._follow(old)
+
+    def images(self, version: str) -> dict[str, Any]:
+        """The states of an older version at this moment, and whether RPCs are on it."""
+        with self.chain.changing:
+            old = self.kept[version]
+            images = [packed(old.save(index)) for index in range(len(old.elements))]
+            return {"images": images, "open": old.open(), "settled": self.chain.settled}
+
+    def merge(self, element: int, base: str, theirs: str) -> None:
+        """What an old copy elsewhere has gone through meanwhile happens to the new one here."""
+        with self.chain.changing:
+            assert self.handover is not None, "a version was put in force before"
+            self.handover.merge(element, self.chain.now, unpacked(base), unpacked(theirs))
+
+    def end(self, version: str) -> None:
+        """No RPC names the older version any more."""
+        with self.chain.changing:
+            self.kept.pop(version, None)
+            self._follow()
