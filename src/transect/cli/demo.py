@@ -37,10 +37,16 @@ def _rpc() -> int:
     return run(color=in_color())
 
 
+def _llm() -> int:
+    from transect.llm.demo import run
+
+    return run(color=in_color())
+
+
 def _memory() -> int:
     from transect.memory.demo import run
 
     return run(color=in_color())
 
 
-DEMOS = {Stratum.RPC: _rpc, Stratum.MEMORY: _memory}
+DEMOS = {Stratum.RPC: _rpc, Stratum.LLM: _llm, Stratum.MEMORY: _memory}

@@ -119,7 +119,40 @@ def _program(name: str, package: str, needed: bool, effect: str, label: str = ""
     return Part(label or name, found)
 
 
+def _simulator() -> Part:
+    from transect.llm.simulator.model import engines
+
+    return Part("simulator", f"engines: {', '.join(engines())}")
+
+
+def _beside(name: str, effect: str) -> Part:
+    """A package of the llm stratum's extra that only a part of it uses."""
+    try:
+        return Part(name, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Part(name, "", False, f"{name} is not installed: {effect}", "pip install 'transect[llm]'")
+
+
+def _vllm() -> Part:
+    """The operator's own engine; transect never installs it."""
+    effect = "policies cannot run inside the engine here"
+    try:
+        version = importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        return Part("vLLM", "", False, f"vllm is not installed: {effect}", "see docs/llm.md")
+    tested = "tested" if version.startswith("0.32") else "not tested; 0.32 is"
+    return Part("vLLM", f"{version} ({tested})")
+
+
 PROBES: dict[Stratum, tuple[Callable[[], Part], ...]] = {
+    Stratum.LLM: (
+        _simulator,
+        lambda: _beside("uvicorn", "no gateway"),
+        lambda: _beside("httpx", "no gateway"),
+        lambda: _beside("redis", "no counters shared by several gateways"),
+        lambda: _beside("matplotlib", "no pictures"),
+        _vllm,
+    ),
     Stratum.MEMORY: (
         lambda: _program("zstd", "zstd", True, "kernels of Debian cannot be unpacked"),
         lambda: _program(

@@ -23,7 +23,7 @@ WHAT = {
     Stratum.MEMORY: "introspection of another machine's memory",
 }
 
-BUILT = (Stratum.RPC, Stratum.MEMORY)
+BUILT = (Stratum.RPC, Stratum.LLM, Stratum.MEMORY)
 NOT_BUILT = "not part of this version yet"
 
 

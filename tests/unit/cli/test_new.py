@@ -92,6 +92,6 @@ def test_a_stratum_that_is_not_there_says_so(transect: Run, tmp_path: Path) -> N
     ended = transect("new", tmp_path / "fair.py", "--for", "cpu")
     assert (ended.code, ended.err) == (
         3,
-        "transect: the cpu stratum: not part of this version yet\n  hint: there is: rpc, memory\n",
+        "transect: the cpu stratum: not part of this version yet\n  hint: there is: rpc, llm, memory\n",
     )
     assert list(tmp_path.iterdir()) == []
