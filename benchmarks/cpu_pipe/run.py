@@ -2,7 +2,7 @@
 """A pinned ping-pong over pipes: weighted fair sharing as `cpu run` ships it, and without the upgrade shim, against the
 default scheduler.  In one boot of an emulated machine, in turn; a measurement is the smallest of several rounds.
 
-The control is a version of FIFO that does a thousand steps of work whenever it enqueues.
+The control is a version of FIFO that does twenty thousand steps of work whenever it enqueues.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Slow(Scheduler):
     work: int = 0
 
     def enqueue(self, task: Task) -> None:
-        for n in range(1000):
+        for n in range(20000):
             self.work += n
         self.ready.put(task)
 

@@ -22,7 +22,20 @@ from transect.cpu.program import PREFIX, emit, ops, queues
 from transect.emit.bpf.values import words
 
 CLANGS = ("clang-19", "clang-20", "clang-21", "clang")
-FLAGS = ("-target", "bpf", "-mcpu=v4", "-O2", "-g", "-fwrapv", "-Wall", "-Wno-unused", "-Werror", "-I.", "-c")
+FLAGS = (
+    "-target",
+    "bpf",
+    "-mcpu=v4",
+    "-O2",
+    "-g",
+    "-fwrapv",
+    "-Wall",
+    "-Wno-unused",
+    "-Wno-tautological-compare",
+    "-Werror",
+    "-I.",
+    "-c",
+)
 
 
 class BuildError(Exception):

@@ -154,9 +154,13 @@ class Object:
             raise BpfError("a program cannot be asked about", failed, self.log.text)
         return int.from_bytes(info.raw[VERIFIED : VERIFIED + 4], "little")
 
-    def run(self, program: int) -> int:
+    def run(self, program: int, context: bytes = b"") -> int:
         """Run a program of type `syscall` once; its result, signed."""
         options = TestRun(size=ctypes.sizeof(TestRun))
+        if context:
+            given = ctypes.create_string_buffer(context, len(context))
+            options.ctx_in = ctypes.addressof(given)
+            options.ctx_size_in = len(context)
         if failed := _library().bpf_prog_test_run_opts(program, ctypes.byref(options)):
             raise BpfError("a program of the policy cannot be run", failed, self.log.text)
         return ctypes.c_int32(options.result).value

@@ -248,7 +248,10 @@ class Lowering:
         length = self.unit.array(field).length
         word = c.Index(self.unit.place(field), c.Name(index))
         inside = c.Binary("<", c.Name(index), c.Integer(length))
-        return [c.Block((c.Var(index, U64, self.expr(key)), c.If(inside, c.Block(tuple(use(word))))))]
+        seen = c.Do(
+            c.call("barrier_var", c.Name(index))
+        )  # else clang leaves out the test that it does not need
+        return [c.Block((c.Var(index, U64, self.expr(key)), seen, c.If(inside, c.Block(tuple(use(word))))))]
 
     def update(self, place: ir.Place, op: BinaryOp, value: c.Expr) -> list[c.Stmt]:
         match place:

@@ -52,12 +52,13 @@ struct bpf_timer {
 #ifndef can_loop
 #define can_loop \
 	({ \
+		__label__ stop, on; \
 		bool more = true; \
-		asm volatile goto("1:.byte 0xe5;.byte 0;.long ((%l[l_stop] - 1b - 8) / 8) & 0xffff;.short 0" : : : : l_stop); \
-		if (0) { \
-l_stop: \
-			more = false; \
-		} \
+		asm volatile goto("1:.byte 0xe5;.byte 0;.long ((%l[stop] - 1b - 8) / 8) & 0xffff;.short 0" : : : : stop); \
+		goto on; \
+stop: \
+		more = false; \
+on:; \
 		more; \
 	})
 #endif

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs in the machine: loads objects, calls their handler with the given arguments, and prints the words of the state.
+
+calls.py REQUESTS        JSON lines: {"object": path, "start": [words], "batches": [[args], …]}
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from pathlib import Path
+
+from transect.cpu.libbpf import BpfError, Object
+
+
+def main() -> None:
+    for line in Path(sys.argv[1]).read_text().splitlines():
+        request = json.loads(line)
+        policy = Object(Path(request["object"]))
+        try:
+            policy.load()
+        except BpfError as refused:
+            print(json.dumps({"error": refused.log[-3000:]}), flush=True)
+            continue
+        states = policy.map("policy_states")
+        words = b"".join(struct.pack("=Q", word) for word in request["start"])
+        states.write(bytes(4), words.ljust(states.value_size, b"\0"))
+        program = dict(policy.programs())["ts_calls"]
+        for args in request["batches"]:
+            context = struct.pack("=q64q", len(args), *args, *[0] * (64 - len(args)))
+            policy.run(program, context)
+        after = states.read(bytes(4))
+        assert after is not None
+        print(json.dumps({"words": [word for (word,) in struct.iter_unpack("=q", after)]}), flush=True)
+        policy.close()
+
+
+if __name__ == "__main__":
+    main()
