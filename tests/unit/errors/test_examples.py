@@ -14,10 +14,7 @@ from transect.core.frontend import compile_text
 from transect.core.frontend.codes import CODES
 from transect.errors import Page, codes, page, titles
 
-WITHOUT_EXAMPLES = {
-    "P002": "a text in a page is UTF-8 and can be read",
-    "P050": "a warning of strata whose handlers are not atomic: tests/unit/core/test_atomicity.py",
-}
+WITHOUT_EXAMPLES = {"P002": "a text in a page is UTF-8 and can be read"}
 
 
 def reported(code: str) -> list[str]:
