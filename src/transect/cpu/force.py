@@ -219,6 +219,7 @@ class Force:
     def close(self) -> None:
         """Out of force; tasks go back to the default scheduler."""
         self._shim.detach()
+        renice()
         for version in self.versions:
             version.object.close()
         del self._active
@@ -272,6 +273,23 @@ def carried(old: Version, built: Built) -> list[int]:
             count = min(place.words, was.words)
             words[place.word : place.word + count] = source[was.word : was.word + count]
     return words
+
+
+def renice() -> None:
+    """Tell the fair class the nice value of each task anew.
+
+    It takes no notice of those that changed while a scheduler of sched_ext was in force, and setting the value that a
+    task has already is nothing to it: so each is set to another one and back.
+    """
+    for folder in Path("/proc").glob("[0-9]*/task/[0-9]*"):
+        thread = int(folder.name)
+        try:
+            nice = os.getpriority(os.PRIO_PROCESS, thread)
+            if nice != 0 and os.sched_getscheduler(thread) in (os.SCHED_OTHER, os.SCHED_BATCH):
+                os.setpriority(os.PRIO_PROCESS, thread, nice - 1 if nice > 0 else nice + 1)
+                os.setpriority(os.PRIO_PROCESS, thread, nice)
+        except (ProcessLookupError, PermissionError):
+            continue  # it has ended meanwhile, or belongs to another user namespace
 
 
 def quiet() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.parts import need
 from tests.unit.cpu.policies import ARBITERS, SCHEDULERS, example, scheduler
 from transect.core.frontend import compile_file
-from transect.cpu.force import Kept
+from transect.cpu.force import Ended, Kept
 from transect.cpu.libbpf import BpfError
 from transect.cpu.machine import Bench
 
@@ -124,6 +124,52 @@ def test_a_loader_that_is_killed_leaves_the_default_scheduler(machine: Bench) ->
     machine._guest.wait(30)
     machine._guest = None
     assert machine.shell("sleep 0.2; cat /sys/kernel/sched_ext/state") == "disabled\n"
+
+
+def test_nice_values_that_were_set_meanwhile_count_afterwards(machine: Bench) -> None:
+    """Two hogs on one CPU, one of them made nice under our scheduler: the default one gives it a third."""
+    machine.force(example("fifo"))
+    hogs = machine.vm.start(
+        ["sh", "-c", "for i in 1 2; do taskset -c 1 sh -c 'while :; do :; done' & echo $!; done; wait"]
+    )
+    while len(hogs.output().split()) < 2:
+        machine.shell("sleep 0.1")
+    first, second = hogs.output().decode().split()
+    machine.shell(f"renice -n 10 -p {second}")
+    machine.stop()
+    times = f"cut -d' ' -f1 /proc/{first}/schedstat /proc/{second}/schedstat"
+    before = machine.shell(f"sleep 0.3; {times}").split()
+    after = machine.shell(f"sleep 1.5; {times}").split()
+    hogs.kill()
+    ran = [int(a) - int(b) for a, b in zip(after, before, strict=True)]
+    assert ran[0] / ran[1] > 4, "1024 : 110 when the nice value counts, 1 when it is lost"
+
+
+def test_an_upgrade_in_the_middle_of_a_fork_storm_loses_nobody(bench: Bench) -> None:
+    bench.force(scheduler(COUNTING.format(more="")))
+    storm = bench.vm.start(
+        ["sh", "-c", "n=0; while [ $n -lt 150 ]; do sh -c : & n=$((n+1)); done; wait; echo calm"]
+    )
+    for extra in ("one", "two", "three"):
+        bench.upgrade(scheduler(COUNTING.format(more=f"    {extra}: int = 0\n")), watch_s=0.1)
+    assert storm.wait(60).text == "calm\n"
+
+
+def test_a_cpu_that_goes_and_comes_leaves_a_scheduler_or_the_default_one(machine: Bench) -> None:
+    """The kernel ends a scheduler on hot-plug; the loader says so, and tasks go on."""
+    machine.force(example("weighted_fair"))
+    cpu = "/sys/devices/system/cpu/cpu1/online"
+    assert machine.shell(f"echo 0 > {cpu}; sleep 0.3; echo 1 > {cpu}; echo here") == "here\n"
+    with pytest.raises(Ended, match="going offline"):
+        machine.check()
+    machine.stop()
+    assert machine.scheduler() == "disabled"
+
+
+def test_a_parameter_is_set_while_it_runs(bench: Bench) -> None:
+    bench.force(example("shinjuku"))
+    assert bench.set("quantum", 5_000_000) == 1_000_000
+    assert bench.status()["fields"]["quantum"] == [5_000_000]
 
 
 def test_a_refused_object_says_what_the_verifier_said(bench: Bench) -> None:
