@@ -6,6 +6,7 @@
 | `ram:FILE[?low=SIZE]`  | a VM's shared RAM (`memory-backend-file,share=on`), live                                  |
 | `core:FILE`            | a dump: ELF core, LiME, kdump (zlib)                                                      |
 | `qmp:SOCKET`           | a QEMU by its monitor: its shared RAM file when it has one, else a dump taken now         |
+| `roce://HOST/GRANT`    | RDMA READs over RoCEv2; the file holds what the target's /proc/transect_grant says        |
 
 The kernel is found by its release: `--kernel`, else `/boot`, `/usr/lib/modules` and the cache of `transect vm`.  Its
 banner must be the one in memory.  Without it, symbols and types are taken from the target's memory, and every answer
@@ -15,6 +16,7 @@ says so (*unanchored*).
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +28,12 @@ from transect.linux.image import Image
 from transect.linux.physical import FileMemory, Physical, dump, ram
 from transect.memory.machine import Known, Machine
 from transect.memory.qmp import Monitor
+from transect.memory.roce.grant import Grant, RoceMemory
+from transect.memory.roce.packet import Ends
+from transect.memory.roce.transport import Frames, Udp
 
-SCHEMES = ("ram", "core", "qmp")
+SCHEMES = ("ram", "core", "qmp", "roce")
+OPTIONS = {"ram": {"low"}, "roce": {"via", "own"}}
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -52,9 +58,11 @@ class Address:
             raise BadTarget(f"`{text}` is no target; there is {forms} (for example `ram:/dev/shm/vm.ram`)")
         place, _, query = rest.partition("?")
         options = dict(pair.partition("=")[::2] for pair in query.split("&") if pair)
-        unknown = options.keys() - {"low"}
+        known = OPTIONS.get(scheme, set())
+        unknown = options.keys() - known
         if unknown:
-            raise BadTarget(f"`{text}`: no option `{sorted(unknown)[0]}`; there is `low=SIZE`")
+            there = ", ".join(f"`{name}=`" for name in sorted(known)) or "none"
+            raise BadTarget(f"`{text}`: no option `{sorted(unknown)[0]}`; there is {there}")
         return Address(scheme, place, options)
 
 
@@ -76,8 +84,29 @@ def memory_of(address: Address) -> Physical:
         case "qmp":
             with Monitor(Path(address.place)) as monitor:
                 return monitor.memory()
+        case "roce":
+            return _granted(address)
         case _:
             raise AssertionError(address.scheme)
+
+
+def _granted(address: Address) -> Physical:
+    """`roce://HOST/GRANT`; `?via=OWN,THEIRS&own=IP` goes over the sockets of QEMU's datagram netdev."""
+    host, slash, path = address.place.removeprefix("//").partition("/")
+    if not address.place.startswith("//") or not host or not slash:
+        raise BadTarget("write roce://HOST/GRANT, where GRANT is a copy of the target's /proc/transect_grant")
+    file = Path(path) if Path(path).exists() else Path("/") / path
+    grant = Grant.parse(file.read_text(errors="replace"))
+    if "via" not in address.options:
+        return RoceMemory(grant, Udp(host))
+    own, comma, theirs = address.options["via"].partition(",")
+    try:
+        ends = Ends(socket.inet_aton(address.options.get("own", "")), socket.inet_aton(host))
+    except OSError:
+        raise BadTarget("with `via=` both sides are IPv4 addresses: roce://10.0.0.2/…&own=10.0.0.1") from None
+    if not comma:
+        raise BadTarget("`via=` names two sockets: where QEMU sends, and where it listens")
+    return RoceMemory(grant, Frames(Path(own), Path(theirs), ends))
 
 
 def open_target(text: str, kernel: Path | None = None) -> Machine:

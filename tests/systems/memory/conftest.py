@@ -28,6 +28,15 @@ def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     ):
         p.setattr(machines, "PARAMETERS", [w for w in machines.PARAMETERS if w != "no5lvl"])
         memory = Path(folder) / "ram"
-        setup = Setup(wanted.kernel, cpus=1, memory_mib=512, ram=memory, boot="compressed", life_s=400)
+        here, there = Path(folder) / "here", Path(folder) / "there"  # a network of two, without a network
+        card = (
+            "-netdev",
+            f"dgram,id=card,local.type=unix,local.path={there},remote.type=unix,remote.path={here}",
+            "-device",
+            "virtio-net-pci,netdev=card",
+        )
+        setup = Setup(
+            wanted.kernel, cpus=1, memory_mib=512, ram=memory, boot="compressed", life_s=500, qemu=card
+        )
         with Vm(setup) as vm:
-            yield Guest.of(vm, wanted, memory, module)
+            yield Guest.of(vm, wanted, memory, module, (here, there))

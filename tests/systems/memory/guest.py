@@ -30,12 +30,14 @@ class Guest:
     ram: Path
     module: Path
     machine: Machine
+    card: tuple[Path, Path]  # sockets of its network card: where QEMU sends, and where it listens
     _programs: Mapping[str, Program] = field(default_factory=standard)
 
     @staticmethod
-    def of(vm: Vm, target: Target, memory: Path, module: Path) -> Guest:
+    def of(vm: Vm, target: Target, memory: Path, module: Path, card: tuple[Path, Path]) -> Guest:
         known = Known.of(Image.from_file(target.image))
-        return Guest(vm, target, memory, module, Machine.find(f"ram:{memory}", ram(memory), known))
+        machine = Machine.find(f"ram:{memory}", ram(memory), known)
+        return Guest(vm, target, memory, module, machine, card)
 
     def shell(self, text: str) -> str:
         done = self.vm.run(["/bin/sh", "-c", text])

@@ -16,6 +16,17 @@ from transect.vm.kernel import Kernel, default_cache, find, own
 from transect.vm.packages import ARCHIVE, KEYRING, Archive
 
 FIXTURES = Path(__file__).parent / "fixtures"
+MODULES = (  # of the generic kernel, for RDMA over an emulated network card
+    "modules.builtin",
+    "modules.order",
+    "kernel/crypto/crc32_generic.ko.xz",
+    "kernel/drivers/infiniband",
+    "kernel/drivers/net/net_failover.ko.xz",
+    "kernel/drivers/net/virtio_net.ko.xz",
+    "kernel/net/core/failover.ko.xz",
+    "kernel/net/ipv4/udp_tunnel.ko.xz",
+    "kernel/net/ipv6/ip6_udp_tunnel.ko.xz",
+)
 
 
 class Packages(Archive):
@@ -35,14 +46,14 @@ class Packages(Archive):
         listed = [n for n in self._apt("apt-cache", "pkgnames", "linux-").split() if re.fullmatch(pattern, n)]
         return sorted(listed, key=lambda n: [int(x) for x in re.findall(r"\d+", n)])
 
-    def unpack(self, name: str, into: Path, only: str = "") -> None:
-        """The files of a package; `only` those below a folder."""
+    def unpack(self, name: str, into: Path, *only: str) -> None:
+        """The files of a package; `only` those below some folders."""
         pool = self.folder / "pool"
         pool.mkdir(exist_ok=True)
         self._apt("apt-get", "download", name, cwd=pool)
         (archive,) = pool.glob("*.deb")
         with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as files:
-            words = ["tar", "-x", "-C", str(into), *([only] if only else [])]
+            words = ["tar", "-x", "-C", str(into), *only]
             subprocess.run(words, stdin=files.stdout, check=True)
         archive.unlink()
 
@@ -60,21 +71,28 @@ class Target:
         assert self.kernel.compressed is not None
         return self.kernel.compressed
 
-    def build(self, folder: Path) -> Path:
-        """The module which tampers, for this kernel.  Raises `Unavailable`."""
-        for name in ("gcc-14", "make", "bison", "flex", "bc"):
+    @property
+    def modules(self) -> Path:
+        """For `modprobe -d`."""
+        return self.headers.parents[1]
+
+    def build(self, folder: Path, sources: Path = FIXTURES) -> Path:
+        """The module of the sources, for this kernel.  Raises `Unavailable`."""
+        for name in ("gcc-14", "make", "bison", "flex", "bc", "kmod"):
             if shutil.which(name) is None:
                 raise Unavailable("a kernel module", f"{name} is not installed", "as root: make system")
         folder.mkdir(parents=True, exist_ok=True)
-        for file in FIXTURES.iterdir():
-            shutil.copy(file, folder)
+        for file in sources.iterdir():
+            if file.is_file():
+                shutil.copy(file, folder)
         done = subprocess.run(
             ["make", "-s", "-C", self.headers, f"M={folder}", "CC=gcc-14", "modules"],
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return folder / "tamper.ko"
+        (made,) = folder.glob("*.ko")
+        return made
 
 
 @cache
@@ -93,7 +111,11 @@ def _generic(archive: Packages, root: Path) -> Target:
     known = sorted(root.glob("boot/vmlinuz-6.12.*+deb13-amd64"))
     if not known:
         name = archive.names(r"linux-image-6\.12\.\d+\+deb13-amd64")[-1]
-        archive.unpack(name, root, only="./boot")
+        release = name.removeprefix("linux-image-")
+        modules = f"./usr/lib/modules/{release}"
+        wanted = [f"{modules}/{name}" for name in MODULES]
+        archive.unpack(name, root, "./boot", *wanted)
+        subprocess.run(["/usr/sbin/depmod", "-b", root / "usr", release], check=True)
         known = sorted(root.glob("boot/vmlinuz-6.12.*+deb13-amd64"))
     image = known[-1]
     kernel = own(image)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from transect.memory.machine import Machine
 
 Target: TypeAlias = Annotated[
-    str, typer.Argument(metavar="TARGET", help="ram:FILE (a live VM), core:FILE, qmp:SOCKET.")
+    str,
+    typer.Argument(metavar="TARGET", help="ram:FILE (a live VM), core:FILE, qmp:SOCKET, roce://HOST/GRANT."),
 ]
 Kernel: TypeAlias = Annotated[
     Path | None,

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A grant as the target tells it (`/proc/transect_grant`), and the memory that it opens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transect.linux.errors import KernelDataError
+from transect.linux.physical import OutOfRange, Range
+from transect.memory.roce.requester import Requester
+from transect.memory.roce.transport import Transport
+
+MOST = 64  # ranges
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What the target lets one peer read."""
+
+    key: int
+    psn: int
+    linear: int  # virtual address of physical 0: soft-RoCE takes virtual addresses
+    pairs: tuple[int, ...]
+    first_peer_pair: int
+    ranges: tuple[Range, ...]
+
+    @staticmethod
+    def parse(text: str) -> Grant:
+        """Raises `KernelDataError` which names what is missing."""
+        values: dict[str, list[str]] = {}
+        for line in text.splitlines():
+            name, equals, value = line.strip().partition("=")
+            if equals:
+                values.setdefault(name, []).append(value)
+        try:
+            numbers = {n: int(values[n][0], 0) for n in ("rkey", "psn", "linear", "first_peer_pair")}
+            pairs = tuple(int(v, 0) for v in values["pair"])
+            ends = [v.partition("-") for v in values["range"][:MOST]]
+            ranges = tuple(sorted((Range(int(a, 0), int(b, 0)) for a, _, b in ends), key=lambda r: r.start))
+        except KeyError as missing:
+            raise KernelDataError(f"the grant does not say `{missing.args[0]}`") from None
+        except ValueError as wrong:
+            raise KernelDataError(f"the grant is damaged: {wrong}") from None
+        if any(r.end <= r.start for r in ranges) or not ranges:
+            raise KernelDataError("the grant has a range that is none")
+        return Grant(
+            numbers["rkey"], numbers["psn"], numbers["linear"], pairs, numbers["first_peer_pair"], ranges
+        )
+
+
+class RoceMemory:
+    """Physical memory of a machine that granted it, by READs."""
+
+    live = True
+
+    def __init__(self, grant: Grant, transport: Transport) -> None:
+        self.grant = grant
+        own = range(grant.first_peer_pair, grant.first_peer_pair + len(grant.pairs))
+        self.requester = Requester(transport, grant.key, grant.pairs, own, grant.psn)
+
+    @property
+    def ranges(self) -> Sequence[Range]:
+        return self.grant.ranges
+
+    def read(self, address: int, size: int) -> bytes:
+        return self.read_many([(address, size)])[0]
+
+    def read_many(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Several reads in flight.  Every address is checked first: one that is not mapped can crash the target."""
+        for address, size in places:
+            if not any(r.start <= address and address + size <= r.end for r in self.ranges):
+                raise OutOfRange(f"no memory at physical {address:#x} ({size} bytes)")
+        return self.requester.read_many([(self.grant.linear + address, size) for address, size in places])
+
+    def close(self) -> None:
+        self.requester.transport.close()

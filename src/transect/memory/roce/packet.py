@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packets of RoCEv2: RDMA READ requests out, responses in; each with its invariant checksum (ICRC).
+
+InfiniBand architecture specification, volume 1, chapter 9 and annex A17.  The ICRC is CRC-32 over eight bytes of ones
+(the place of a header that RoCEv2 does not have), then the packet from its IP header on, with everything that routers
+may change set to ones.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+
+PORT = 4791
+IP = struct.Struct(">BBHHHBBH4s4s")
+UDP = struct.Struct(">HHHH")
+BTH = struct.Struct(">BBHII")  # opcode, flags, partition, reserved | pair, acknowledge | psn
+RETH = struct.Struct(">QII")  # virtual address, key, length
+AETH = struct.Struct(">I")  # syndrome, message number
+ICRC = 4
+PSNS = 1 << 24
+READ_REQUEST = 0x0C
+HEADERS = IP.size + UDP.size + BTH.size
+DO_NOT_FRAGMENT = 0x4000
+
+
+class Opcode(IntEnum):
+    """Answers to a READ."""
+
+    FIRST = 0x0D
+    MIDDLE = 0x0E
+    LAST = 0x0F
+    ONLY = 0x10
+    ACKNOWLEDGE = 0x11
+
+
+class Nak(IntEnum):
+    """Why a request is refused (the syndrome of an acknowledgement)."""
+
+    SEQUENCE = 0x60  # a psn was missed; the packet's own psn is the one that is expected
+    INVALID = 0x61
+    ACCESS = 0x62  # key or address: the queue pair is dead
+    OPERATION = 0x63
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Addresses of both sides."""
+
+    own: bytes  # IPv4
+    peer: bytes
+    own_port: int = PORT
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A packet from the peer."""
+
+    opcode: int
+    pair: int  # of ours
+    psn: int
+    syndrome: int  # of packets that have one; else 0
+    payload: bytes
+
+
+def icrc(ip: bytes) -> bytes:
+    """Of a packet from its IP header on, without the ICRC itself."""
+    masked = bytearray(ip)
+    masked[1] = 0xFF  # type of service
+    masked[8] = 0xFF  # time to live
+    masked[10:12] = b"\xff\xff"  # checksum of the IP header
+    masked[26:28] = b"\xff\xff"  # checksum of UDP
+    masked[32] = 0xFF  # reserved byte of the BTH, congestion marks
+    return zlib.crc32(masked, zlib.crc32(b"\xff" * 8)).to_bytes(4, "little")
+
+
+def read_request(ends: Ends, pair: int, psn: int, address: int, key: int, length: int) -> bytes:
+    """A READ of `length` bytes at the peer's `address`, as an IP packet."""
+    size = HEADERS + RETH.size + ICRC
+    head = IP.pack(0x45, 0, size, 0, DO_NOT_FRAGMENT, 64, 17, 0, ends.own, ends.peer)
+    head = head[:10] + _checksum(head).to_bytes(2, "big") + head[12:]
+    packet = (
+        head
+        + UDP.pack(ends.own_port, PORT, size - IP.size, 0)
+        + BTH.pack(READ_REQUEST, 0x40, 0xFFFF, pair & 0xFFFFFF, psn % PSNS)
+        + RETH.pack(address, key, length)
+    )
+    return packet + icrc(packet)
+
+
+def answer(ends: Ends, packet: bytes) -> Answer | None:
+    """What an IP packet from the peer says; None for one that is not the peer's, or damaged, or something else."""
+    if len(packet) < HEADERS + ICRC or packet[0] != 0x45:
+        return None
+    _, _, size, _, _, _, protocol, _, source, target = IP.unpack_from(packet)
+    if (
+        protocol != 17
+        or source != ends.peer
+        or target != ends.own
+        or not HEADERS + ICRC <= size <= len(packet)
+    ):
+        return None
+    packet = packet[:size]
+    _, port, _, _ = UDP.unpack_from(packet, IP.size)
+    if port != PORT or icrc(packet[:-ICRC]) != packet[-ICRC:]:
+        return None
+    opcode, flags, _, pair, psn = BTH.unpack_from(packet, IP.size + UDP.size)
+    at, end = HEADERS, len(packet) - ICRC - (flags >> 4 & 3)
+    syndrome = 0
+    if opcode in (Opcode.FIRST, Opcode.LAST, Opcode.ONLY, Opcode.ACKNOWLEDGE):
+        if at + AETH.size > end:
+            return None
+        syndrome = packet[at]
+        at += AETH.size
+    elif opcode != Opcode.MIDDLE:
+        return None
+    return Answer(opcode, pair & 0xFFFFFF, psn % PSNS, syndrome, packet[at:end])
+
+
+def _checksum(header: bytes) -> int:
+    total: int = sum(struct.unpack(f">{len(header) // 2}H", header))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
