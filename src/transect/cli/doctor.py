@@ -51,7 +51,7 @@ def _entry(name: str, text: str) -> None:
     """A name and its text, which stays in its column when it is long."""
     width = shutil.get_terminal_size().columns - COLUMN
     first, *more = textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
-    print(f"  {name:{COLUMN - 2}}{first}")
+    print(f"  {name:{COLUMN - 3}} {first}")
     for line in more:
         print(" " * COLUMN + line)
 
