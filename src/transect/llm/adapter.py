@@ -23,14 +23,13 @@ Not thread-safe: an engine has one scheduler, a gateway one loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Protocol
 
 from transect.base.unavailable import Unavailable
 from transect.core import ir
 from transect.core.effects import Facts
 from transect.core.passes.ordered_pick import heaps, ordered_pick
-from transect.llm.hooks import Refuse
 from transect.llm.policies import program_behind
 from transect.llm.request import Held
 
@@ -68,6 +67,10 @@ class Chooser:
         self.leave = self._defined("leave")
         self.finish = self._defined("finish")
         self.counter_field = counter_field(program)
+        native = "gap" in vars(type(policy)) and self.counter_field is not None
+        self._quick_gap: Callable[[], int] | None = (
+            policy.gap if native else None
+        )  # machine code asks its heap
 
     def _defined(self, hook: str) -> Hook | None:
         handler = self.program.handler(hook)
@@ -85,6 +88,13 @@ class Chooser:
                 "write `min(self.waiting, key=self.served.get)`",
             )
         return int(getattr(self.policy, self.counter_field)[client])
+
+    def gap(self, clients: Iterable[Hashable]) -> int:
+        """How far the counters of the clients, which are all who wait, lie apart."""
+        if self._quick_gap is not None:
+            return self._quick_gap()
+        values = list(map(self.counter, clients))
+        return max(values) - min(values) if values else 0
 
 
 class ArbiterChooser(Chooser):
@@ -128,16 +138,3 @@ def chooser_of(policy: Any, program: ir.Program | None = None) -> Chooser:
         return ArbiterChooser(policy, program)
     assert program.stratum == "llm", f"{program.name} is a policy of {program.stratum}"
     return Chooser(policy, program)
-
-
-__all__ = [
-    "INPUT",
-    "MICRO",
-    "OUTPUT",
-    "ArbiterChooser",
-    "Chooser",
-    "Refuse",
-    "chooser_of",
-    "cost",
-    "counter_field",
-]

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,13 +36,10 @@ class Watcher:
 
     def look(self, queues: TenantQueues) -> int:
         """The gap now.  Raises `BoundBroken` in `enforce` when it is beyond the bound."""
-        counter = queues.chooser.counter
-        return self.take([counter(client) for client in queues.clients()])
+        return self.take(queues.chooser.gap(queues.clients()))
 
-    def take(self, counters: Iterable[int]) -> int:
-        """The gap of these counters, of all who wait."""
-        values = list(counters)
-        gap = max(values) - min(values) if values else 0
+    def take(self, gap: int) -> int:
+        """A gap that was found."""
         self.looks += 1
         self.gap = gap
         self.worst = max(self.worst, gap)

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from transect.base.unavailable import Unavailable
 from transect.core.interp import Instance
 from transect.llm import Queue, Refuse
 from transect.llm.adapter import MICRO, chooser_of
+from transect.llm.native import native
 from transect.llm.policies import EXAMPLES, examples, load
 from transect.llm.queue import TenantQueues
 from transect.llm.request import Held
@@ -50,12 +52,39 @@ def test_a_policy_has_at_most_30_lines_of_code(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_emitted_python_decides_what_the_interpreter_decides(name: str) -> None:
-    """Random arrivals, admissions, tokens, preemptions and ends, into both."""
     loaded = load(name)
-    draw = random.Random(name)
-    emitted = TenantQueues(chooser_of(loaded.make(), loaded.program))
     reference = TenantQueues(chooser_of(Interpreted(Instance(loaded.program)), loaded.program))
-    pairs: list[tuple[Held, Held]] = []
+    assert agree(TenantQueues(chooser_of(loaded.make(), loaded.program)), reference, random.Random(name)) > 20
+
+
+@pytest.mark.needs("gcc")
+@pytest.mark.parametrize(
+    "name", ["vtc", "vtc_weighted", "fcfs", "lcf", "fair_share", "lanes", "hierarchical"]
+)
+def test_machine_code_decides_what_emitted_python_decides(name: str) -> None:
+    loaded = load(name)
+    python = TenantQueues(chooser_of(loaded.make(), loaded.program))
+    machine = TenantQueues(native(loaded.program))
+    assert agree(machine, python, random.Random(name)) > 20
+    if python.chooser.counter_field:
+        for client in (f"c{i}" for i in range(6)):
+            assert machine.chooser.counter(client) == python.chooser.counter(client)
+        assert machine.chooser.gap(machine.clients()) == python.chooser.gap(python.clients())
+
+
+@pytest.mark.needs("gcc")
+@pytest.mark.parametrize(
+    ("name", "why"), [("rpm", "it turns requests away"), ("foresight", "it keeps values with each request")]
+)
+def test_what_machine_code_cannot_run_is_said(name: str, why: str) -> None:
+    with pytest.raises(Unavailable) as refused:
+        native(load(name).program)
+    assert refused.value.why == why
+
+
+def agree(one: TenantQueues, two: TenantQueues, draw: random.Random) -> int:
+    """Random arrivals, admissions, tokens, preemptions and ends, into both; how many were admitted."""
+    admitted = 0
     running: list[tuple[Held, Held]] = []
     for number in range(300):
         match draw.randrange(5):
@@ -71,30 +100,24 @@ def test_emitted_python_decides_what_the_interpreter_decides(name: str) -> None:
                     "cached": draw.randrange(20),
                     "number": number,
                 }
-                pair = Held(**given), Held(**given)
-                refused = emitted.add(pair[0])
-                assert (refused is None) == (reference.add(pair[1]) is None)
-                if refused is None:
-                    pairs.append(pair)
-            case 2 if len(emitted):
-                first, second = emitted.pop(), reference.pop()
+                assert (one.add(Held(**given)) is None) == (two.add(Held(**given)) is None)
+            case 2 if len(one):
+                first, second = one.pop(), two.pop()
                 assert (first.client, first.number) == (second.client, second.number)
                 running.append((first, second))
+                admitted += 1
             case 3 if running:
                 pair, tokens = draw.choice(running), draw.randrange(1, 20)
-                emitted.produced(pair[0], tokens)
-                reference.produced(pair[1], tokens)
+                one.produced(pair[0], tokens)
+                two.produced(pair[1], tokens)
             case 4 if running:
                 pair = running.pop(draw.randrange(len(running)))
-                if draw.random() < 0.3:
-                    emitted.put_back(pair[0])
-                    reference.put_back(pair[1])
-                else:
-                    emitted.finish(pair[0])
-                    reference.finish(pair[1])
+                back = draw.random() < 0.3
+                for queue, request in zip((one, two), pair, strict=True):
+                    (queue.put_back if back else queue.finish)(request)
             case _:
                 pass
-    assert pairs
+    return admitted
 
 
 class Interpreted:

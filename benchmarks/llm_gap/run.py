@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gap of the counters, as a share of w_q M, under prediction: two overloading clients, output lengths ± 50 %."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from measuring import Control, Samples, claim, report, result
+from simulated import RUNS, load, measure, oracle, workload
+
+from transect.llm.simulator.trace import Trace
+from transect.llm.simulator.workloads import varied
+
+U = 20_000 * 10**6
+RUNS_HERE = min(RUNS, 8)  # a run takes one step at a time
+
+
+def trace(seed: int) -> Trace:
+    return varied(workload("overload"), 0.5, seed)
+
+
+def main() -> None:
+    gaps = {}
+    for name in ("foresight", "vtc_predict", "vtc", "vtc_hint"):
+        found = measure(name, load(name), trace, gaps=True, hint=oracle, runs=RUNS_HERE)
+        assert found.gap
+        gaps[name] = found.gap
+    samples = Samples()
+    for value in gaps["foresight"].values:
+        samples.add("predicted", value / U)
+    report(
+        result(
+            claim(__file__),
+            samples,
+            [Control("no prediction", gaps["vtc"].mean / U > 0.25)],
+            runs=RUNS_HERE,
+            gaps={name: {"of_U": gap.mean / U, "worst": max(gap.values) / U} for name, gap in gaps.items()},
+            conditions="simulated; U = w_q M = 20,000; vtc_hint: an oracle",
+        ),
+        __file__,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy compiled to machine code, behind the same `Chooser` as emitted Python.
+
+The least counter of ten thousand waiting clients is the root of an indexed heap there, and a loop in Python.  It can
+run policies whose handlers ask nothing outside, keep nothing with a request and refuse nobody; for others `native`
+raises `Unavailable`, and emitted Python runs them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Hashable, Iterator
+from pathlib import Path
+from typing import Any
+
+from transect.base.unavailable import Unavailable
+from transect.core import ir
+from transect.core.ir import FieldKind
+from transect.core.types import KeyType
+from transect.core.walk import walk
+from transect.emit.registry import emitter
+from transect.llm.adapter import ArbiterChooser, Chooser, counter_field
+from transect.llm.request import Held
+
+RUNTIME = Path(__file__).parent / "runtime" / "admission.c"
+FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing")
+FIELDS = (
+    "client",
+    "group",
+    "number",
+    "input",
+    "cached",
+    "produced",
+    "limit",
+    "reserved",
+    "hint",
+    "weight",
+    "lane",
+)
+"""Of `hooks.Request`, in its order: the emitted struct has all of them, each of 64 bits."""
+
+
+class _Request(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint64 if name in FIELDS[:2] else ctypes.c_int64) for name in FIELDS)
+
+
+def native(program: ir.Program) -> Chooser:
+    """A chooser whose policy is compiled here, with the system's C compiler, and kept for the next time.
+
+    Raises `Unavailable`, with the reason, for a policy or machine that cannot.
+    """
+    if why := _obstacle(program):
+        raise Unavailable(f"{program.name} in machine code", why, "it runs as Python")
+    policy = NativePolicy(program, ctypes.CDLL(str(_built(program))))
+    return ArbiterChooser(policy, program) if program.base == "Arbiter" else Chooser(policy, program)
+
+
+def _obstacle(program: ir.Program) -> str:
+    """Why not; empty when nothing is in the way."""
+    if any(f.kind is FieldKind.LOCAL for f in program.state):
+        return "it keeps values with each request"
+    accept = program.handler("accept")
+    if accept is not None and not accept.default:
+        return "it turns requests away"
+    functions = (*program.functions, *program.handlers)
+    nodes = (node for f in functions for s in f.body for node in walk(s))
+    if any(isinstance(n, ir.Intrinsic) and n.name in ("now", "rand", "rand_below", "trace") for n in nodes):
+        return "it asks for time or chance"
+    return ""
+
+
+def _built(program: ir.Program) -> Path:
+    files = emitter("c").emit(program).files
+    stem = next(name.removesuffix(".c") for name in files if name.endswith(".c"))
+    counter = counter_field(program)
+    digest = hashlib.sha256(b"\0".join([RUNTIME.read_bytes(), *files.values(), " ".join(FLAGS).encode()]))
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transect" / "admission"
+    built = cache / f"{stem}-{digest.hexdigest()[:24]}.so"
+    if built.exists():
+        return built
+    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
+    if compiler is None:
+        raise Unavailable("a C compiler", "neither cc nor gcc is on PATH", "apt-get install gcc")
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        for name, content in files.items():
+            Path(folder, name).write_bytes(content)
+        names = [
+            f"-DTS_POLICY={stem}",
+            f'-DTS_SOURCE="{stem}.c"',
+            *([f"-DTS_COUNTER={counter}"] if counter else []),
+        ]
+        made = Path(folder, "made.so")
+        command = [compiler, *FLAGS, *names, f"-I{folder}", str(RUNTIME), "-o", str(made)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert not done.returncode, f"the compiler refuses emitted code:\n{done.stderr}"
+        made.replace(built)
+    return built
+
+
+class NativePolicy:
+    """The policy object: the hooks by name, and `waiting`."""
+
+    def __init__(self, program: ir.Program, library: ctypes.CDLL) -> None:
+        prefix = _prefix(program)
+        self._library = library
+        self._free = _function(library, f"{prefix}_free", None, 1)
+        self._state = _function(library, f"{prefix}_new", ctypes.c_void_p, 0, ctypes.c_uint64)(1)
+        assert self._state, "no memory for the policy's state"
+        self._handles: dict[Hashable, int] = {}
+        self._clients: dict[int, Hashable] = {}
+        self._next = 1
+        self._requests: dict[
+            int, tuple[_Request, int]
+        ] = {}  # by identity of the request: what C sees, its address
+        self.waiting = NativeWaiting(self, prefix)
+        self.pick = self._picker(prefix)
+        if (counter := counter_field(program)) is not None:
+            setattr(self, counter, self._counters())
+        self._drop = _function(library, f"{prefix}_forget", None, 2, ctypes.c_uint64)
+        for hook in program.handlers:
+            if hook.name not in ("pick", "forget", "accept") and not hasattr(self, hook.name):
+                setattr(self, hook.name, self._hook(prefix, hook))
+
+    def __del__(self) -> None:
+        if getattr(self, "_state", None):
+            self._free(self._state)
+
+    def handle(self, client: Hashable) -> int:
+        """The number by which C knows the client."""
+        found = self._handles.get(client)
+        if found is None:
+            found = self._handles[client] = self._next
+            self._clients[found] = client
+            self._next += 1
+        return found
+
+    def forget(self, client: Hashable) -> None:
+        handle = self.handle(client)
+        self._drop(self._state, None, handle)
+        del self._handles[client], self._clients[handle]
+
+    def gap(self) -> int:
+        """How far the counters of those who wait lie apart, in one call."""
+        return int(self._gap(self._state))
+
+    def _counters(self) -> NativeCounters:
+        self._gap = _function(self._library, "admission_gap", ctypes.c_int64, 1)
+        find = _function(self._library, "admission_counter", ctypes.c_int64, 1, ctypes.c_uint64)
+        return NativeCounters(lambda client: int(find(self._state, self.handle(client))))
+
+    def _picker(self, prefix: str) -> Callable[[], Hashable]:
+        choose, state, clients = (
+            _function(self._library, f"{prefix}_pick", ctypes.c_uint64, 2),
+            self._state,
+            self._clients,
+        )
+        return lambda: clients[choose(state, None)]
+
+    def _hook(self, prefix: str, hook: ir.Function) -> Callable[..., None]:
+        numbers = (ctypes.c_int64,) * (len(hook.params) - 1)
+        state = self._state
+        if isinstance(hook.params[0].type, KeyType):
+            of_client = _function(self._library, f"{prefix}_{hook.name}", None, 2, ctypes.c_uint64, *numbers)
+            return lambda client, *rest: of_client(state, None, self.handle(client), *rest)
+        call = _function(self._library, f"{prefix}_{hook.name}", None, 3, *numbers)
+        seen = self._seen
+        return lambda request, *rest: call(state, None, seen(request), *rest)
+
+    def _seen(self, request: Held) -> int:
+        """The address of the request as C sees it, which is kept with the request; what changes is updated."""
+        kept = request.__locals__.get(self)
+        if kept is None:
+            values = {name: getattr(request, name) for name in FIELDS[2:]}
+            made = _Request(client=self.handle(request.client), group=self.handle(request.group), **values)
+            kept = request.__locals__[self] = made, ctypes.addressof(made)
+        kept[0].produced = request.produced
+        kept[0].cached = request.cached
+        return kept[1]
+
+
+class NativeCounters:
+    """The tally that `pick` orders by, to read."""
+
+    def __init__(self, find: Callable[[Hashable], int]) -> None:
+        self._find = find
+
+    def __getitem__(self, client: Hashable) -> int:
+        return self._find(client)
+
+
+class NativeWaiting:
+    """Who waits: kept by the policy's own code."""
+
+    def __init__(self, policy: NativePolicy, prefix: str) -> None:
+        self._policy = policy
+        self._members: dict[Hashable, None] = {}
+        self._add = _function(policy._library, f"{prefix}_waiting_add", ctypes.c_bool, 1, ctypes.c_uint64)
+        self._remove = _function(
+            policy._library, f"{prefix}_waiting_remove", ctypes.c_bool, 1, ctypes.c_uint64
+        )
+
+    def append(self, client: Hashable) -> None:
+        if not self._add(self._policy._state, self._policy.handle(client)):
+            raise Unavailable(
+                "one more waiting client", "the policy's tables are full", "let clients go: forget_idle"
+            )
+        self._members[client] = None
+
+    def remove(self, client: Hashable) -> None:
+        self._remove(self._policy._state, self._policy.handle(client))
+        self._members.pop(client, None)
+
+    def __contains__(self, client: Hashable) -> bool:
+        return client in self._members
+
+    def __iter__(self) -> Iterator[Hashable]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+
+def _prefix(program: ir.Program) -> str:
+    return next(n.removesuffix(".c") for n in emitter("c").emit(program).files if n.endswith(".c"))
+
+
+def _function(library: ctypes.CDLL, name: str, result: Any, pointers: int, *rest: Any) -> Any:
+    found = getattr(library, name)
+    found.restype, found.argtypes = result, (*(ctypes.c_void_p,) * pointers, *rest)
+    return found

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An admission policy in C for a scheduler in Python, which calls it through ctypes: the emitted policy, and what the
+ * scheduler wants to know of its counters.
+ *
+ * Built with -DTS_POLICY=prefix -DTS_SOURCE="prefix.c" and, where `pick` orders the waiting clients by one tally,
+ * -DTS_COUNTER=tally.
+ */
+#include TS_SOURCE
+
+#define TS_JOIN_(A, B) A##_##B
+#define TS_JOIN(A, B) TS_JOIN_(A, B)
+#define P(NAME) TS_JOIN(TS_POLICY, NAME)
+
+#ifdef TS_COUNTER
+#define TALLY TS_JOIN(TS_POLICY, TS_COUNTER)
+#define HEAP TS_JOIN(TS_COUNTER, heap)
+
+/* A client's counter. */
+int64_t admission_counter(struct P(state) *self, uint64_t client)
+{
+    const int64_t *found = TS_JOIN(TALLY, table_find)(&self->TS_COUNTER, client);
+    return found == NULL ? 0 : *found;
+}
+
+/* How far the counters of those who wait lie apart. */
+int64_t admission_gap(const struct P(state) *self)
+{
+    if (self->HEAP.count == 0) {
+        return 0;
+    }
+    int64_t most = self->HEAP.items[0].value; /* the least is at the root */
+    for (uint32_t i = 1; i < self->HEAP.count; i++) {
+        if (self->HEAP.items[i].value > most) {
+            most = self->HEAP.items[i].value;
+        }
+    }
+    return most - self->HEAP.items[0].value;
+}
+#endif
