@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Annotated
 
 import typer
@@ -23,6 +25,8 @@ def demo(
 
     What is real is said in each headline, what is not in yellow.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # through a pipe, too, a line is there when it is said
     code = 0
     for name in [stratum] if stratum else BUILT:
         need(name)
