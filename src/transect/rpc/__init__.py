@@ -35,6 +35,7 @@ from transect.rpc.hooks import (
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attach import attach
     from transect.rpc.grpcio.native import native_status
+    from transect.rpc.grpcio.turns import take_turns
 
 __all__ = [
     "Cause",
@@ -58,12 +59,14 @@ __all__ = [
     "native_status",
     "seal",
     "seal_text",
+    "take_turns",
     "unseal",
     "unseal_text",
 ]
 
 _LATER = {
     "attach": "transect.rpc.grpcio.attach",
+    "take_turns": "transect.rpc.grpcio.turns",
     "native_status": "transect.rpc.grpcio.native",
 }  # they import grpc
 

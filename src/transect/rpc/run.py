@@ -50,7 +50,9 @@ def run(
         try:
             with deploy(read.chain, binding, Path(folder), envoy=envoy, workers=workers) as running:
                 host = _host(name or path.stem, running, read.chain, read.sources)
-                with Server("rpc", host.name, verbs_of(host), numbered=name is None) as server:
+                with Server(
+                    "rpc", host.name, verbs_of(host) | {"edge-state": host.state}, numbered=name is None
+                ) as server:
                     host.name = server.name
                     _told(say, running, read.chain, server.name)
                     watch(running.envoy, stop)

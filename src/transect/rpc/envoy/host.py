@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -83,6 +84,14 @@ class EnvoyHost:
             "causes": dict(zip(CAUSES, found["causes"], strict=False)),
             "recording": None if self.recording is None else str(self.recording.path),
         }
+
+    def state(self) -> list[dict[str, Any]]:
+        """The elements that run, each with its schema and the image of this moment (base64)."""
+        images = [self._asked(partial(self.control.save, index)) for index in range(len(self.programs))]
+        return [
+            {"name": p.name, "schema": schema(p).to_json(), "image": b64encode(image).decode()}
+            for p, image in zip(self.programs, images, strict=True)
+        ]
 
     def set(self, param: str, value: str) -> Mapping[str, Any]:
         found = params.find(self.programs, param)

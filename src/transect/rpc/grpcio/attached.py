@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from transect.replay.log import Trailer
     from transect.rpc.grpcio.recording import Recording
 
+YIELD_S = 0.0005
 SETTLE_S = (
     0.02,
     1.0,
@@ -115,7 +118,7 @@ class Attached:
         is not understood, state that cannot go over (or, unless `automatic_return` is False, not back), or code that
         does not load or fails a trial in a process of its own.
         """
-        with self.changing:
+        with self.changing, yielding():
             if self.recording is not None:
                 raise Refused("it records, and a log is of one version", "stop the recording first")
             version = read_version(path, self.now.version)
@@ -217,6 +220,17 @@ class Attached:
             self._server = None
         if self.recording is not None:
             self.end_record()
+
+
+@contextmanager
+def yielding() -> Iterator[None]:
+    """Compiling takes the interpreter for long stretches: threads with RPCs get it sooner than they usually would."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, YIELD_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _carried(standing: Standing) -> Any:

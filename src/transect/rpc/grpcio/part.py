@@ -94,7 +94,9 @@ class Part:
     def stage(self, version: str, path: str, incoming: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Make a new version ready; `incoming`: elements that stand elsewhere.  Which new element continues which of
         them, and what becomes of each field."""
-        with self.chain.changing:
+        from transect.rpc.grpcio.attached import yielding
+
+        with self.chain.changing, yielding():
             read = read_version(Path(path), self.chain.now.version)
             own = self.chain.now.version.origins
             foreign = [Origin(one["name"], Schema.from_json(one["schema"])) for one in incoming]

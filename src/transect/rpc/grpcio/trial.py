@@ -7,6 +7,8 @@ python -m transect.rpc.grpcio.trial EXTENSION     with the trial on standard inp
 from __future__ import annotations
 
 import base64
+import importlib.machinery
+import importlib.util
 import json
 import signal
 import subprocess
@@ -42,9 +44,13 @@ def tried(library: Path, methods: Sequence[str], images: Sequence[bytes]) -> Non
 
 def run(library: Path, trial: dict[str, Any]) -> None:
     """One RPC of each method with each message, on the given states."""
-    from transect.rpc.grpcio import native
-
-    chain = native.load(library).Chain()
+    name = library.name.partition(".")[0]
+    loader = importlib.machinery.ExtensionFileLoader(name, str(library))
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None, f"no spec for {library}"
+    module: Any = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    chain = module.Chain()
     for index, image in enumerate(trial["images"]):
         assert chain.load(index, base64.b64decode(image)), f"state {index} does not fit"
     for method in trial["methods"]:

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Any Arbiter as the queue before a server which has so many RPCs in service at once; `grpcio/turns.py` puts it there.
+
+What a client is charged is nanoseconds in service: when an RPC begins, as much as RPCs have taken of late, and the
+difference when it has ended, so that a client with many waiting RPCs does not get all places before its first is paid.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from typing import Any
+
+from transect.core.effects import Facts
+from transect.core.ir import Program
+from transect.core.passes.ordered_pick import heaps, ordered_pick
+
+LOOK_AT = 64  # known clients: then those who need not be known are looked for
+SHARE = 8  # a new duration's part of the usual one: 1 / SHARE
+
+
+class Turn:
+    """One RPC that waits, or is in service."""
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+        self.came = threading.Event()
+        self.charged = 0  # ns
+
+
+class Queue:
+    """The waiting RPCs of each client, and the policy that chooses among the clients."""
+
+    def __init__(self, policy: Any, program: Program, at_once: int, most: int) -> None:
+        asked, charge = heaps(ordered_pick(program)), program.handler("charge")
+        charged = Facts(program).of(charge).written_fields if charge is not None else frozenset()
+        self._counter = next((name for name in asked if name in charged), None)
+        self.policy, self._free, self._most = policy, at_once, most
+        self._lock = threading.Lock()
+        self._waiting: dict[str, deque[Turn]] = {}
+        self._serving: Counter[str] = Counter()
+        self._usual = 0  # ns that RPCs have taken of late
+        self._known: dict[str, None] = {}  # clients of whom the policy may keep something
+        self._look_at = LOOK_AT
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def join(self, client: str) -> Turn | None:
+        """An RPC waits for its turn, which may come at once; None: too many wait."""
+        with self._lock:
+            if not self._free and len(self) >= self._most:
+                return None
+            turn = Turn(client)
+            if client not in self._waiting:
+                self.policy.arrive(client)
+                self.policy.waiting.append(client)
+                self._waiting[client] = deque()
+            self._waiting[client].append(turn)
+            self._next()
+            return turn
+
+    def _next(self) -> None:
+        while self._free and self._waiting:
+            client = self.policy.pick()
+            turn = self._waiting[client][0]
+            self._taken(turn)
+            self._free -= 1
+            self._serving[client] += 1
+            self._charge(turn, self._usual)
+            turn.came.set()
+
+    def _taken(self, turn: Turn) -> None:
+        queue = self._waiting[turn.client]
+        queue.remove(turn)
+        if not queue:
+            del self._waiting[turn.client]
+            self.policy.waiting.remove(turn.client)
+            self.policy.leave(turn.client)
+
+    def _charge(self, turn: Turn, cost: int) -> None:
+        turn.charged += cost
+        self.policy.charge(turn.client, cost)
+
+    def end(self, turn: Turn, took: int | None) -> None:
+        """The RPC has ended after so many ns in service; None: while it waited."""
+        with self._lock:
+            if not turn.came.is_set():
+                self._taken(turn)
+                return
+            took = 0 if took is None else took
+            self._charge(turn, took - turn.charged)
+            self._usual += (took - self._usual) // SHARE
+            self._free += 1
+            self._serving[turn.client] -= 1
+            if not self._serving[turn.client]:
+                del self._serving[turn.client]
+            self._next()
+            self._known[turn.client] = None
+            if len(self._known) > self._look_at:
+                self._forget()
+
+    def _forget(self) -> None:
+        """Clients without work who would not lose by it: names that strangers make up must not stay."""
+        if self._counter is not None and self._waiting:
+            counter = getattr(self.policy, self._counter)
+            floor = min(counter[client] for client in self._waiting)
+            idle = (c for c in self._known if c not in self._serving and c not in self._waiting)
+            for client in [c for c in idle if counter[c] <= floor]:
+                del self._known[client]
+                self.policy.forget(client)
+        self._look_at = max(LOOK_AT, 2 * len(self._known))

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A threaded grpcio server with so many RPCs in service at once, where an Arbiter says whose turn is next.
+
+    server = transect.rpc.take_turns(grpc.server(pool), FairShare(), at_once=4, by="x-tenant")
+
+A client is the authenticated peer (else its address), or the value of a metadata key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from transect.rpc.arbiter import Queue, Turn
+from transect.rpc.grpcio.attach import program_of
+from transect.rpc.grpcio.server import Server, identity, kind_of, rebuilt
+
+LOOK_S = 0.05  # how often a waiting RPC sees whether its client has gone
+
+
+class Turns(Server):
+    """`inner`, whose handlers take turns."""
+
+    def __init__(self, inner: grpc.Server, queue: Queue, by: str) -> None:
+        self._inner = inner
+        self.queue = queue
+        self._by = by
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        kind = kind_of(handler)
+        behavior = getattr(handler, kind)
+        run = self._many if handler.response_streaming else self._one
+        made = rebuilt(kind, lambda request, context: run(behavior, request, context), behavior)
+        return made._replace(
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _client(self, context: Any) -> str:
+        if self._by == "peer":
+            return identity(context)
+        found = [value for key, value in context.invocation_metadata() if key == self._by]
+        return ",".join(map(str, found))
+
+    def _admitted(self, context: Any) -> Turn:
+        """Wait for a turn.  Aborts the RPC when too many wait, its deadline passes, or its client has gone."""
+        turn = self.queue.join(self._client(context))
+        if turn is None:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many RPCs wait for their turn")
+            raise AssertionError("abort raises")
+        while not turn.came.wait(LOOK_S):
+            if not context.is_active():
+                self.queue.end(turn, None)
+                context.abort(grpc.StatusCode.CANCELLED, "the client has gone while it waited")
+        return turn
+
+    def _one(self, behavior: Callable[[Any, Any], Any], request: Any, context: Any) -> Any:
+        turn, start = self._admitted(context), time.monotonic_ns()
+        try:
+            return behavior(request, context)
+        finally:
+            self.queue.end(turn, time.monotonic_ns() - start)
+
+    def _many(
+        self, behavior: Callable[[Any, Any], Iterator[Any]], request: Any, context: Any
+    ) -> Iterator[Any]:
+        turn, start = self._admitted(context), time.monotonic_ns()
+        try:
+            yield from behavior(request, context)
+        finally:
+            self.queue.end(turn, time.monotonic_ns() - start)
+
+
+def take_turns(
+    server: grpc.Server, policy: Any, *, at_once: int, by: str = "peer", most_waiting: int = 1000
+) -> Turns:
+    """The server, with at most `at_once` RPCs in service; `policy`, an `Arbiter`, chooses whose is next.
+
+    `by`: "peer", or the metadata key which names the client.  Each waiting RPC holds a thread of the server's pool.
+    Services are added to the result.  Around `attach(…)`, the chain sees an RPC before it waits; within, after.
+    """
+    assert at_once > 0 and by, "somebody is served, and has a name"
+    return Turns(server, Queue(policy, program_of(policy), at_once, most_waiting), by)

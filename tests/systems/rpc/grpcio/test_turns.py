@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fair-share policy, unchanged, before a server that serves few at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.systems.rpc.grpcio.generated import modules
+from transect.examples.fair_share import FairShare
+from transect.rpc.arbiter import Queue
+from transect.rpc.grpcio.attach import program_of
+from transect.rpc.grpcio.turns import Turns, take_turns
+
+pytestmark = pytest.mark.needs("grpcio")
+
+BUSY_S = 0.02
+
+
+@contextmanager
+def serving(at_once: int, policy: Any, **more: Any) -> Iterator[tuple[Turns, Any, list[str]]]:
+    """A server whose handlers take their time; a stub for it; and whom it has served, in order."""
+    pb2, pb2_grpc = modules()
+    served: list[str] = []
+    inside, most = [0], [0]
+    lock = threading.Lock()
+
+    def work(user: str) -> None:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            served.append(user)
+        time.sleep(BUSY_S)
+        with lock:
+            inside[0] -= 1
+
+    class Echo(pb2_grpc.EchoServicer):  # type: ignore[misc,name-defined]
+        def Say(self, request: Any, context: Any) -> Any:
+            work(request.user)
+            if request.text == "fail":
+                raise ValueError("as asked")
+            return pb2.Answer(text=request.text)
+
+        def Many(self, request: Any, context: Any) -> Iterator[Any]:
+            for _ in range(3):
+                work(request.user)
+                yield pb2.Answer(text=request.text)
+
+    with ThreadPoolExecutor(64) as pool:
+        below = grpc.server(pool, options=[("grpc.so_reuseport", 0)])
+        server = take_turns(below, policy, at_once=at_once, by="x-user", **more)
+        pb2_grpc.add_EchoServicer_to_server(Echo(), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                yield server, pb2_grpc.EchoStub(channel), served
+                assert most[0] <= at_once
+        finally:
+            server.stop(0).wait()
+
+
+def say(stub: Any, user: str, text: str = "hi", **more: Any) -> Any:
+    return stub.Say.future(modules()[0].Ask(user=user, text=text), metadata=[("x-user", user)], **more)
+
+
+def test_a_client_with_few_calls_does_not_wait_behind_one_with_many() -> None:
+    with serving(2, FairShare()) as (server, stub, served):
+        flood = [say(stub, "greedy") for _ in range(30)]
+        while len(served) < 6:
+            time.sleep(0.005)
+        modest = [say(stub, "modest") for _ in range(4)]
+        for call in (*flood, *modest):
+            call.result(timeout=20)
+        last = max(i for i, user in enumerate(served) if user == "modest")
+        assert last < 6 + 14, served
+        assert len(server.queue) == 0
+
+
+def test_streams_hold_their_place_and_failures_give_it_back() -> None:
+    with serving(1, FairShare()) as (_, stub, served):
+        pb2, _ = modules()
+        many = stub.Many(pb2.Ask(user="a", text="x"), metadata=[("x-user", "a")])
+        while not served:
+            time.sleep(0.005)
+        other = say(stub, "b")
+        assert [r.text for r in many] == ["x"] * 3
+        assert other.result(timeout=5).text == "hi"
+        assert served == ["a", "a", "a", "b"]
+        for _ in range(3):
+            with pytest.raises(grpc.RpcError, match="as asked"):
+                say(stub, "c", "fail").result(timeout=5)
+
+
+def test_who_waits_too_long_or_goes_leaves_the_queue() -> None:
+    with serving(1, FairShare()) as (server, stub, served):
+        pb2, _ = modules()
+        long = stub.Many(pb2.Ask(user="a", text="x"), metadata=[("x-user", "a")])
+        while not served:
+            time.sleep(0.005)
+        late = say(stub, "b", timeout=BUSY_S)
+        gone = say(stub, "c")
+        gone.cancel()
+        assert late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert len(list(long)) == 3
+        assert say(stub, "d").result(timeout=5).text == "hi"
+        assert "b" not in served[3:] or served[-1] == "d"
+        until = time.monotonic() + 5
+        while len(server.queue):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
+def test_no_more_wait_than_may() -> None:
+    with serving(1, FairShare(), most_waiting=2) as (_, stub, _):
+        calls = [say(stub, "a") for _ in range(12)]
+        codes = [call.code() for call in calls]
+        refused = codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED)
+        assert refused >= 1 and refused + codes.count(grpc.StatusCode.OK) == 12
+        assert say(stub, "a").result(timeout=5).text == "hi"
+
+
+def test_names_that_strangers_make_up_are_forgotten() -> None:
+    policy = FairShare()
+    queue = Queue(policy, program_of(policy), 1, 10_000)
+    waiting = [queue.join("steady"), queue.join("steady")]
+    for number in range(1000):
+        waiting.append(queue.join(f"stranger {number}"))
+        while any(turn is not None and turn.client != "steady" for turn in waiting):
+            (served,) = [turn for turn in waiting if turn is not None and turn.came.is_set()]
+            waiting.remove(served)
+            if served.client == "steady":
+                waiting.append(queue.join("steady"))
+            queue.end(served, 1000)
+    assert len(policy.served) < 200
+    assert "steady" in dict(policy.served.items())
