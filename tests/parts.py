@@ -179,6 +179,7 @@ def vm() -> object:
 
 NEEDS: dict[str, Callable[[], object]] = {
     "gcc": program("gcc", "apt-get install gcc"),
+    "openssl": program("openssl", "apt-get install openssl"),
     "g++": program("g++"),
     "clang-19": program("clang-19"),
     "wasm-ld-19": program("wasm-ld-19"),
