@@ -12,7 +12,7 @@ from transect.shapes import Arbiter
 
 class FairShareFields:
     waiting = runtime.Field(types.SeqType(types.KeyType('Client')), kind='given')
-    served = runtime.Field(types.TableType(types.TableKind.TALLY, types.KeyType('Client'), types.IntType(), 4096))
+    served = runtime.Field(types.TableType(types.TableKind.TALLY, types.KeyType('Client'), types.IntType(), 4096), ordered=True)
     level = runtime.Field(types.IntType(), default=0)
 
 
@@ -22,12 +22,12 @@ class FairShareState(runtime.State):
 
     @runtime.hook()
     def arrive(self, client):
-        floor = min((self.served[c] for c in self.waiting), default=self.level)
+        floor = self.served.minimum(self.waiting) if len(self.waiting) > 0 else self.level
         self.served[client] = max(self.served[client], floor)
 
     @runtime.hook()
     def pick(self):
-        chosen = min(self.waiting, key=self.served.get)
+        chosen = self.served.argmin(self.waiting)
         self.level = max(self.level, self.served[chosen])
         return chosen
 

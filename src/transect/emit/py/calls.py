@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from transect.core import ir
 from transect.core.ir import TableRead
+from transect.core.passes.ordered_pick import ARGMIN, WAITING, heap_asked
 from transect.core.types import U64, BytesType, EnumType, FloatType, TextType
 from transect.emit.py import nodes
 from transect.emit.py.nodes import LOCAL, OUTSIDE, SELF
@@ -50,6 +51,9 @@ def helper(x: Expressions, e: ir.Call) -> ast.expr:
 
 
 def intrinsic(x: Expressions, e: ir.Intrinsic) -> ast.expr:
+    if (tally := heap_asked(e)) is not None:
+        question = "argmin" if e.name == ARGMIN else "minimum"
+        return nodes.method(x.field(tally), question, x.field(WAITING))
     args = [x.plain(a) for a in e.args]
     match e.name, args:
         case "len", [text]:

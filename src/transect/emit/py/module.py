@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from transect.core import ir
 from transect.core.ir import FieldKind, Stage
+from transect.core.passes.ordered_pick import ordered_pick
 from transect.core.types import ArrayType, EnumType, StructType, Type, ViewType, spell
 from transect.core.values import is_mutable
 from transect.emit.py import nodes
@@ -51,6 +52,7 @@ class Module:
 def module_of(program: ir.Program, lines: Lines = no_lines) -> Module:
     """The parts of the module; `lines` gives the text that columns are counted in."""
     assert program.stage in (Stage.CHECKED, Stage.FLAT), f"emitted Python got {program.stage.name}"
+    program = ordered_pick(program)
     scope = Scope(program)
     state, fields = (scope.names.fresh(f"{program.name}{part}") for part in ("State", "Fields"))
     for function in program.functions:
@@ -129,6 +131,8 @@ def _field(scope: Scope, f: ir.StateField) -> ast.expr:
     default = _default(scope, f)
     if default is not None:
         keywords["default"] = default
+    if f.name in scope.ordered:
+        keywords["ordered"] = nodes.constant(True)
     field = nodes.member("runtime", "Field")
     return nodes.call(field, type_literal(f.type, scope.types), **keywords)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from transect.core import ir
 from transect.core.ir import Effect, FieldKind
+from transect.core.passes.ordered_pick import heap_asked, heaps
 from transect.core.types import Type
 from transect.core.walk import Node, walk
 from transect.emit.py.literals import named_of
@@ -35,6 +36,7 @@ class Scope:
     def __init__(self, program: ir.Program) -> None:
         self.program = program
         self.fields = {f.name: f for f in program.state}
+        self.ordered = heaps(program)  # the tallies by which waiting clients are ordered
         self.intrinsics = {d.name: d for d in program.intrinsics}
         self.named = named_of(program)
         self.names = Names()
@@ -71,6 +73,8 @@ class Scope:
                 local = self.is_local(field)
                 return Needs(not local or isinstance(node, ir.StatePlace), False, local)
             case ir.Lookup() | ir.EntryPlace() | ir.OverState() | ir.Remove():
+                return Needs(True, False, False)
+            case ir.Intrinsic() if heap_asked(node) is not None:
                 return Needs(True, False, False)
             case ir.Intrinsic(name=name):
                 return Needs(False, name in FROM_OUTSIDE or name in self.intrinsics, False)

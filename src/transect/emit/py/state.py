@@ -16,6 +16,7 @@ from transect.core import tables
 from transect.core.provided import provided
 from transect.core.types import ArrayType, CounterType, HistogramType, SeqType, TableType, Type
 from transect.core.values import copied, zero
+from transect.emit.py.ordering import OrderedTally
 from transect.emit.py.waiting import Waiting
 from transect.lang.functions import PolicyError
 from transect.lang.tape import Tape
@@ -30,12 +31,15 @@ class Field:
     type: Type
     kind: str = "state"  # as in ir.FieldKind
     default: Any = None
+    ordered: bool = False  # a tally by which the policy orders its waiting clients
 
     def initial(self) -> Any:
         """What the field holds at first; nobody else holds it."""
         match self.type:
             case ArrayType(item=item, length=length):
                 return tables.Array(item, length, self.default)
+            case TableType(key=key, value=value, most=most) if self.ordered:
+                return OrderedTally(key, value, most)
             case TableType() | CounterType() | HistogramType() as t:
                 return tables.empty(t)
             case SeqType():

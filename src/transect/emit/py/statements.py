@@ -16,6 +16,7 @@ from typing import assert_never
 from transect.core import ir
 from transect.core.ir import TableRead
 from transect.core.operations import widened
+from transect.core.passes.ordered_pick import ARGMIN, MIN
 from transect.core.types import (
     BytesType,
     CounterType,
@@ -35,7 +36,20 @@ from transect.emit.py.scope import FROM_TAPE
 # Not `|`: of sets it would change the one at hand, which another name may hold too.
 AUGMENTED = (ast.Add, ast.Sub, ast.Mult, ast.BitAnd, ast.BitXor, ast.Div, ast.FloorDiv, ast.Mod)
 PURE = frozenset(
-    {"len", "abs", "startswith", "endswith", "contains", "now", "mul_div", "fits", "dict.get", "dict.get_or"}
+    {
+        "len",
+        "abs",
+        "startswith",
+        "endswith",
+        "contains",
+        "now",
+        "mul_div",
+        "fits",
+        "dict.get",
+        "dict.get_or",
+        ARGMIN,
+        MIN,
+    }
 )
 
 

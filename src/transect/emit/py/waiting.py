@@ -5,26 +5,50 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import Generic, TypeVar, overload
+from typing import Generic, Protocol, TypeVar, overload
 
 C = TypeVar("C", bound=Hashable)
 
 
-class Waiting(Sequence[C], Generic[C]):
-    """A sequence without repetition; joining, leaving and membership take constant time."""
+class Follower(Protocol):
+    """Who is told of every change: the heaps of `ordering.py`."""
 
-    __slots__ = ("_members",)
+    def join(self, client: object, arrival: int, /) -> None: ...
+    def leave(self, client: object, /) -> None: ...
+
+
+class Waiting(Sequence[C], Generic[C]):
+    """A sequence without repetition; joining, leaving and membership take constant time, and what followers take."""
+
+    __slots__ = ("_arrivals", "_followers", "_members")
 
     def __init__(self, members: Iterable[C] = ()) -> None:
-        self._members = dict.fromkeys(members)
+        self._arrivals = itertools.count()
+        self._followers: list[Follower] = []
+        self._members: dict[C, int] = {}  # and the number of its arrival
+        for member in members:
+            self.append(member)
 
     def append(self, member: C) -> None:
         """Join at the end; who waits already keeps its place."""
-        self._members.setdefault(member)
+        if member not in self._members:
+            arrival = self._members[member] = next(self._arrivals)
+            for follower in self._followers:
+                follower.join(member, arrival)
 
     def remove(self, member: C) -> None:
         """Leave; who does not wait is no matter."""
-        self._members.pop(member, None)
+        if self._members.pop(member, None) is not None:
+            for follower in self._followers:
+                follower.leave(member)
+
+    def follow(self, follower: Follower) -> None:
+        """It is told from now on."""
+        self._followers.append(follower)
+
+    def arrivals(self) -> Iterable[tuple[C, int]]:
+        """Who waits, oldest first, each with a number that grows from arrival to arrival."""
+        return self._members.items()
 
     @overload
     def __getitem__(self, index: int) -> C: ...
