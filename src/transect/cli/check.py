@@ -23,6 +23,7 @@ def check(
     """Say what is wrong with policies, and what to write instead.
 
     A file is checked as it stands: nothing of it is executed, and no stratum needs to be installed. In a folder, every
-    Python file that declares a policy is checked; tests, hidden folders and environments are left alone.
+    Python file that declares a policy is checked; tests, hidden folders and environments are left alone. A TOML file
+    that is named is checked as the configuration of an LLM gateway or engine, together with the policy that it names.
     """
     return checking.check(paths, form)

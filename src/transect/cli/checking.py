@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transect.core.ir import Program
 
 STDIN_NAME = "<stdin>"
+PLURAL = {"policy": "policies"}
 
 
 class Format(StrEnum):
@@ -71,9 +72,12 @@ class Checked:
         self.files = 0
         self.policies = 0
         self.chains = 0
+        self.configurations = 0
         self.others = found.others
         for path in found.policies:
             self._file(path)
+        for path in found.configurations:
+            self._configuration(path)
         if found.stdin:
             self._stdin()
 
@@ -92,6 +96,14 @@ class Checked:
         read = read_chain(path)
         self.chains += 1
         self._report(read.diagnostics, read.sources)
+
+    def _configuration(self, path: Path) -> None:
+        from transect.llm.config_check import check_file
+
+        diagnostics, sources = check_file(path)
+        self.files += 1
+        self.configurations += 1
+        self._report(diagnostics, sources)
 
     def _stdin(self) -> None:
         from transect.core.frontend import compile_text
@@ -182,8 +194,13 @@ def summary(result: Checked) -> str:
     also = f", {_count(warnings, 'warning')}" if warnings else ""
     if errors:
         return f"{_count(errors, 'error')}{also}; `transect explain {_first(result)}` tells more{left_out}"
-    found = [_count(result.policies, "policy", "policies")] if result.policies or not result.chains else []
-    found += [_count(result.chains, "chain")] if result.chains else []
+    kinds = {
+        "policy": result.policies,
+        "chain": result.chains,
+        "configuration": result.configurations,
+    }
+    found = [_count(number, kind, PLURAL.get(kind, "")) for kind, number in kinds.items() if number]
+    found = found or [_count(0, "policy", PLURAL["policy"])]
     return f"{', '.join(found)} in {_count(result.files, 'file')}, no errors{also}{left_out}"
 
 

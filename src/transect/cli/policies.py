@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files `transect check` reads: those named, and in folders those which declare a policy.
+"""Which files `transect check` reads: those named, and in folders those which declare a policy.  A TOML file that is
+named is a configuration of an engine or gateway.
 
 A folder of a project holds much that is no policy: services, tests, other people's packages.  Nothing is passed over
 in silence: the summary counts what was left out.
@@ -29,6 +30,7 @@ class Found:
     """What the paths of a command stand for."""
 
     policies: list[Path] = field(default_factory=list)
+    configurations: list[Path] = field(default_factory=list)
     stdin: bool = False
     others: int = 0  # Python files without a policy
     missing: list[str] = field(default_factory=list)
@@ -44,6 +46,10 @@ def find(paths: Iterable[str]) -> Found:
         elif path.is_dir():
             for file in _python_files(path):
                 _sort(file, declares_policy(file), found, seen)
+        elif path.suffix == ".toml" and path.exists():
+            if path not in seen:
+                seen.add(path)
+                found.configurations.append(path)
         elif path.exists():
             _sort(path, _may_be_policy(path), found, seen)
         else:

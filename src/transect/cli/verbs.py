@@ -60,6 +60,7 @@ LLM = Group(
     "Fair serving of many clients by LLM engines.",
     {
         "run": Verb(FORCE, "llm.run"),
+        "config": Verb(FORCE, "llm.config"),
         "key": Group(FORCE, "API keys of tenants.", {"new": Verb(FORCE, "llm.key.new")}),
         **_live("llm", "status", "set", "record", "upgrade"),
         "simulate": Verb(TRY, "llm.simulate"),

@@ -109,6 +109,11 @@ def check(text: str, path: Path, diagnostics: Diagnostics, of: type[C]) -> C | N
     return None if diagnostics.failed else found
 
 
+def span_of(text: str, path: Path, key: tuple[str, ...]) -> Span:
+    """Where a setting stands in the text of a file."""
+    return _Lines(str(path), text).of(list(key))
+
+
 def _said(wrong: tomllib.TOMLDecodeError) -> tuple[str, int]:
     """The parser's words and line, which it puts into one text."""
     at = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", str(wrong))
@@ -195,17 +200,21 @@ class _Lines:
         return Span(self.path, line, start, line, max(len(shown.rstrip()), start + 1))
 
     def of(self, key: list[str]) -> Span:
-        """The line that sets a key, or opens its table; the first one where neither is found as it is written."""
-        *tables, last = key or [""]
+        """The line that sets a key, or opens its table; else that of the table it is in; else the first one."""
+        for size in range(len(key), 0, -1):
+            if number := self._found(key[:size]):
+                return self.span(number)
+        return self.span(1)
+
+    def _found(self, key: list[str]) -> int:
+        """The line that sets the key or opens its table; 0 where it is not written so."""
+        *tables, last = key
         table: list[str] = []
-        best = 1
         for number, line in enumerate(self.text.splitlines(), 1):
             if header := re.match(r"\s*\[+([^\]]+)\]+", line):
                 table = [t.strip().strip('"') for t in header[1].split(".")]
                 if table == key:
-                    return self.span(number)
-                if table == tables:
-                    best = number
+                    return number
             elif table == tables and re.match(rf'\s*"?{re.escape(last)}"?\s*=', line):
-                return self.span(number)
-        return self.span(best)
+                return number
+        return 0

@@ -108,7 +108,9 @@ Usage: transect check [OPTIONS] PATH…
 
 A file is checked as it stands: nothing of it is executed, and no stratum needs
 to be installed. In a folder, every Python file that declares a policy is
-checked; tests, hidden folders and environments are left alone.
+checked; tests, hidden folders and environments are left alone. A TOML file that
+is named is checked as the configuration of an LLM gateway or engine, together
+with the policy that it names.
 
 Arguments:
   PATH…            Files, folders, or - for standard input.

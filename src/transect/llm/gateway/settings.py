@@ -21,7 +21,7 @@ class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One engine, or anything that speaks OpenAI's API."""
 
     url: Url
-    """Its address, without `/v1`."""
+    """Its address, without `/v1`, as `http://127.0.0.1:9000`."""
     key_env: str | None = None
     """The environment variable that holds the key it wants; keys of clients are never passed on."""
     window: Annotated[int, msgspec.Meta(ge=1)] | Literal["auto"] = "auto"
@@ -49,7 +49,7 @@ class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Counters shared with other gateways, eventually; without it each gateway has its own."""
 
     url: Annotated[str, msgspec.Meta(pattern=r"^(redis|rediss|unix|valkey)://")]
-    """Of a Valkey or Redis server."""
+    """Of a Valkey or Redis server, as `valkey://127.0.0.1:6379`."""
     name: Name
     """This gateway's own name among those that share."""
     group: Name = "default"
@@ -62,10 +62,11 @@ class GatewayConfig(Config, frozen=True, forbid_unknown_fields=True):
     """The whole file of `transect llm run`."""
 
     listen: Address = "127.0.0.1:8000"
-    """Where clients come."""
+    """Where clients come: host and port."""
     admin: Address = "127.0.0.1:8001"
     """Where operators come: metrics, health, the live page.  It asks for no key: keep it private."""
     upstreams: tuple[Upstream, ...] = ()
+    """The engines; several share the load."""
     limits: Limits = Limits()
     share: Share | None = None
     state: str | None = None
