@@ -47,10 +47,16 @@ def _llm() -> int:
     return run(color=in_color())
 
 
+def _cpu() -> int:
+    from transect.cpu.demo import run
+
+    return run(color=in_color())
+
+
 def _memory() -> int:
     from transect.memory.demo import run
 
     return run(color=in_color())
 
 
-DEMOS = {Stratum.RPC: _rpc, Stratum.LLM: _llm, Stratum.MEMORY: _memory}
+DEMOS = {Stratum.RPC: _rpc, Stratum.LLM: _llm, Stratum.CPU: _cpu, Stratum.MEMORY: _memory}

@@ -11,6 +11,7 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from transect.base.unavailable import Unavailable
@@ -144,6 +145,47 @@ def _vllm() -> Part:
     return Part("vLLM", f"{version} ({tested})")
 
 
+MACHINES = {"qemu-system-x86_64": "qemu-system-x86", "virtiofsd": "virtiofsd", "zstd": "zstd"}
+
+
+def _for_machines(name: str) -> Part:
+    """A program that machines of their own need."""
+    from transect.vm.machine import virtiofsd
+
+    effect = "no machine of its own (`--vm`)"
+    if name == "virtiofsd":
+        try:
+            return Part(name, virtiofsd())
+        except Unavailable:
+            pass  # said below
+    return _program(name, MACHINES[name], False, effect, "QEMU" if name.startswith("qemu") else name)
+
+
+def _clang() -> Part:
+    from transect.cpu.build import clang
+
+    try:
+        return Part("clang", clang())
+    except Unavailable as lacking:
+        return Part("clang", "", True, lacking.why, lacking.hint)
+
+
+def _libbpf() -> Part:
+    header = Path("/usr/include/bpf/bpf_helpers.h")
+    if header.is_file():
+        return Part("libbpf", str(header))
+    return Part("libbpf", "", True, f"no {header}", "apt-get install libbpf-dev")
+
+
+def _sched_ext() -> Part:
+    """Whether the running kernel takes schedulers."""
+    state = Path("/sys/kernel/sched_ext/state")
+    if state.is_file():
+        return Part("this kernel", f"{platform.release()}, sched_ext {state.read_text().strip()}")
+    why = f"{platform.release()} is built without sched_ext: schedulers run in a machine of their own only"
+    return Part("this kernel", "", False, why, "transect cpu run --vm …, or a kernel of trixie-backports")
+
+
 PROBES: dict[Stratum, tuple[Callable[[], Part], ...]] = {
     Stratum.LLM: (
         _simulator,
@@ -153,6 +195,7 @@ PROBES: dict[Stratum, tuple[Callable[[], Part], ...]] = {
         lambda: _beside("matplotlib", "no pictures"),
         _vllm,
     ),
+    Stratum.CPU: (_clang, _libbpf, _sched_ext, *(partial(_for_machines, name) for name in MACHINES)),
     Stratum.MEMORY: (
         lambda: _program("zstd", "zstd", True, "kernels of Debian cannot be unpacked"),
         lambda: _program(

@@ -23,7 +23,7 @@ WHAT = {
     Stratum.MEMORY: "introspection of another machine's memory",
 }
 
-BUILT = (Stratum.RPC, Stratum.LLM, Stratum.MEMORY)
+BUILT = (Stratum.RPC, Stratum.LLM, Stratum.CPU, Stratum.MEMORY)
 NOT_BUILT = "not part of this version yet"
 
 

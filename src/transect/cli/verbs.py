@@ -74,6 +74,7 @@ CPU = Group(
     {
         "run": Verb(FORCE, "cpu.run"),
         **_live("cpu", "status", "set", "upgrade"),
+        "simulate": Verb(TRY, "cpu.simulate"),
     },
 )
 
@@ -84,6 +85,7 @@ MEMORY = Group(
         "scan": Verb(LOOK, "memory.scan"),
         "ps": Verb(LOOK, "memory.ps"),
         "lsmod": Verb(LOOK, "memory.lsmod"),
+        "plan": Verb(LOOK, "memory.plan"),
         "run": Verb(FORCE, "memory.run"),
         **_live("memory", "status", "set", "record", "upgrade"),
     },

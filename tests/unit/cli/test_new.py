@@ -88,10 +88,8 @@ def test_a_name_that_nobody_can_import_is_refused(name: str, transect: Run, tmp_
     )
 
 
-def test_a_stratum_that_is_not_there_says_so(transect: Run, tmp_path: Path) -> None:
-    ended = transect("new", tmp_path / "fair.py", "--for", "cpu")
-    assert (ended.code, ended.err) == (
-        3,
-        "transect: the cpu stratum: not part of this version yet\n  hint: there is: rpc, llm, memory\n",
-    )
-    assert list(tmp_path.iterdir()) == []
+def test_a_new_scheduler_passes_its_test(transect: Run, tmp_path: Path) -> None:
+    assert transect("new", tmp_path / "first.py", "--for", "cpu").code == 0
+    assert transect("check", tmp_path / "first.py").out == "1 policy in 1 file, no errors\n"
+    ran = subprocess.run([sys.executable, "-m", "pytest", "-q", tmp_path / "test_first.py"], capture_output=True)
+    assert b"2 passed" in ran.stdout

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect demo cpu`: two hogs of unequal weight on one CPU, under FIFO and under weighted fair sharing.
+
+In a real kernel in a machine of its own; without the programs for that, on a simulated one, which it says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from transect.base.unavailable import Unavailable
+from transect.core.frontend import compile_file, compile_text
+from transect.core.ir import Program
+from transect.cpu.check import check
+from transect.cpu.simulator import Work, simulate
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+HOGS = """
+taskset -c 1 sh -c 'while :; do :; done' & a=$!
+taskset -c 1 nice -n 5 sh -c 'while :; do :; done' & b=$!
+sleep 0.3
+one=$(cut -d' ' -f1 /proc/$a/schedstat /proc/$b/schedstat)
+sleep 1
+two=$(cut -d' ' -f1 /proc/$a/schedstat /proc/$b/schedstat)
+kill $a $b
+echo $one $two
+"""
+LOST = """
+from transect.cpu import Fifo, Scheduler, Task
+from transect.lang import given
+
+
+class Lost(Scheduler):
+    ready: Fifo = given()
+
+    def enqueue(self, task: Task) -> None:
+        if task.weight >= 100:
+            self.ready.put(task)
+
+    def dispatch(self, cpu: int) -> None:
+        self.ready.take()
+"""
+Say = Callable[[str], None]
+
+
+def run(say: Say = print, *, color: bool = False) -> int:
+    """The demo; 0 when shares came out by weight."""
+    began = time.monotonic()
+    try:
+        done = _real(say, color)
+    except Unavailable as lacking:
+        say(
+            _painted(f"cpu: SIMULATED, because {lacking.why}; for a real kernel: {lacking.hint}", "33", color)
+        )
+        done = _simulated(say)
+    _refusal(say)
+    say(f"\n{time.monotonic() - began:.1f} s.  Try next:")
+    say("  transect new first.py --for cpu           a scheduler of your own, and its test")
+    say("  transect cpu run --vm first.py -- COMMAND a command under it, in such a machine")
+    return 0 if done else 1
+
+
+def _example(name: str) -> Program:
+    (program,) = compile_file(EXAMPLES / f"{name}.py").programs
+    return program
+
+
+def _real(say: Say, color: bool) -> bool:
+    from transect.cpu.build import clang
+    from transect.cpu.machine import Bench
+
+    clang()
+    with Bench(say=lambda text: say(f"  {text}")) as bench:
+        how = "under KVM" if bench.vm.accelerator == "kvm" else "emulated"
+        say(
+            _painted(
+                f"cpu: real schedulers in a real kernel, Linux {bench.vm.release}, in a machine of its own ({how})",
+                "32",
+                color,
+            )
+        )
+        ratios = {}
+        for name in ("fifo", "weighted_fair"):
+            program = _example(name)
+            bench.force(program)
+            a, b, after_a, after_b = map(int, bench.shell(HOGS).split())
+            bench.stop()
+            ratios[name] = (after_a - a) / (after_b - b)
+            say(_line(program, ratios[name]))
+        say(f"  the default scheduler is back: sched_ext is {bench.scheduler()}")
+    return ratios["fifo"] < 2 < ratios["weighted_fair"]
+
+
+def _simulated(say: Say) -> bool:
+    ratios = {}
+    for name in ("fifo", "weighted_fair"):
+        program = _example(name)
+        machine = simulate(program, [Work("nice 0"), Work("nice 5", weight=33)], cpus=1, seconds=2)
+        ratios[name] = machine.tasks[0].ran_ns / machine.tasks[1].ran_ns
+        say(_line(program, ratios[name]))
+    return ratios["fifo"] < 2 < ratios["weighted_fair"]
+
+
+def _line(program: Program, ratio: float) -> str:
+    return f"  {program.name:14} CPU time of nice 0 : nice 5 on one CPU   {ratio:4.2f} : 1"
+
+
+def _refusal(say: Say) -> None:
+    (program,) = compile_text(LOST, "lost.py").programs
+    (found,) = check(program)
+    say("  and one that forgets tasks is refused before any kernel sees it:")
+    say(f"    {found.code}, line {found.span.line}: {found.message}")
+
+
+def _painted(text: str, code: str, color: bool) -> str:
+    return f"\033[1;{code}m{text}\033[0m" if color else text
