@@ -33,7 +33,7 @@ from transect.core.types import (
 )
 from transect.core.values import Record
 from transect.rpc.chain_spec import Chain
-from transect.rpc.envoy.config import Endpoint
+from transect.rpc.envoy.config import PLAIN, Endpoint, Tls
 
 DEFAULTS = {f.name: f.default for f in dataclasses.fields(Chain)}
 REQUIRED = ("service", "upstream", "elements")
@@ -63,6 +63,8 @@ class ChainFile:
     on_compressed: str
     max_message: int
     span: Span  # of the service's name
+    tls: Tls = PLAIN
+    upstream_tls: Tls = PLAIN
 
 
 def first_state(program: Program, values: Mapping[str, object]) -> bytes:
@@ -202,6 +204,10 @@ class _Reader:
             compressed,
             largest,
             self.source.span(given["service"]),
+            self._tls(given.get("tls"), "tls", ("certificate", "key"), ("clients",)),
+            self._tls(
+                given.get("upstream_tls"), "upstream_tls", ("authority",), ("name", "certificate", "key")
+            ),
         )
 
     # ------------------------------------------------------------ values of its keywords
@@ -245,6 +251,36 @@ class _Reader:
             if name is not None and at is not None:
                 routes[name] = at
         return routes
+
+    def _tls(
+        self, node: ast.expr | None, keyword: str, wanted: tuple[str, ...], others: tuple[str, ...]
+    ) -> Tls:
+        if node is None:
+            return PLAIN
+        files = ", ".join(f'"{name}": "…"' for name in wanted)
+        help = f"write `{keyword}={{{files}}}`"
+        if not isinstance(node, ast.Dict):
+            self.error(node, f"`{keyword}` names files", help, "not a dict")
+            return PLAIN
+        found: dict[str, str] = {}
+        for key, value in zip(node.keys, node.values, strict=True):
+            name = None if key is None else self._text(key, "what a file is for")
+            text = self._text(value, keyword)
+            if name is not None and name not in (*wanted, *others):
+                self.error(
+                    value,
+                    f"`{keyword}` has no `{name}`",
+                    f"it has {', '.join((*wanted, *others))}",
+                    "unknown",
+                )
+            elif name is not None and text is not None:
+                found[name] = (
+                    text if name == "name" else str((Path(self.source.path).parent / text).absolute())
+                )
+        for name in wanted:
+            if name not in found:
+                self.error(node, f"`{keyword}` has no `{name}`", help, f"no `{name}`")
+        return Tls(**found)
 
     def _choice(self, node: ast.expr | None) -> str:
         if node is None:

@@ -30,3 +30,8 @@ class Chain:
     """Compressed messages cannot be looked into: "reject" (UNIMPLEMENTED) or "pass" them unseen."""
     max_message: int = 4 << 20
     """Bytes of a message at most; a larger one is rejected with RESOURCE_EXHAUSTED."""
+    tls: Mapping[str, str] = field(default_factory=dict)
+    """How callers are met: files "certificate" and "key"; "clients" is the authority of those who alone may call."""
+    upstream_tls: Mapping[str, str] = field(default_factory=dict)
+    """How the service is met: the file "authority" that signs its certificate; "name" in it, else the host; and our own
+    "certificate" and "key", where it wants them."""

@@ -57,6 +57,15 @@ def bound(
 
     `by_worker`: as of `bind`.
     """
+    if chain.upstream_tls.authority and not chain.protos:
+        diagnostics.error(
+            "R033",
+            f"{chain.upstream} speaks TLS: its descriptors are not asked for by reflection",
+            chain.span,
+            label="its descriptors are needed",
+            help="give `protos=[…]`",
+        )
+        return None
     try:
         protos = from_files(chain.protos) if chain.protos else from_reflection(str(chain.upstream))
     except ProtoError as error:
@@ -114,6 +123,8 @@ def deploy(
         modules=[slot],
         routes=chain.routes,
         admin=folder / "admin.sock",
+        tls=chain.tls,
+        upstream_tls=chain.upstream_tls,
     )
     running = start(found, config, folder, modules=folder / MODULES, workers=workers)
     return Deployed(chain, binding, found, running, Control(Path(module.settings.control)), slot)

@@ -52,6 +52,60 @@ class HttpFilter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """One end of an encrypted connection: paths of files; all empty: it is plain."""
+
+    certificate: str = ""
+    key: str = ""
+    clients: str = ""  # the authority of those who may call; "": anybody
+    authority: str = ""  # of the server's certificate
+    name: str = ""  # that the server's certificate must have; "": its host
+
+    def _common(self, trusted: str, names: Sequence[Json] = ()) -> Json:
+        common: Json = {"alpn_protocols": ["h2"]}
+        if self.certificate:
+            pair = {
+                "certificate_chain": {"filename": self.certificate},
+                "private_key": {"filename": self.key},
+            }
+            common["tls_certificates"] = [pair]
+        if trusted:
+            common["validation_context"] = {"trusted_ca": {"filename": trusted}} | (
+                {"match_typed_subject_alt_names": list(names)} if names else {}
+            )
+        return common
+
+    def downstream(self) -> Json:
+        """What callers meet; nothing where it is plain."""
+        if not self.certificate:
+            return {}
+        config = {
+            "@type": API + "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": self._common(self.clients),
+            "require_client_certificate": bool(self.clients),
+        }
+        return {"transport_socket": {"name": "tls", "typed_config": config}}
+
+    def upstream(self, host: str) -> Json:
+        """How a server is met; nothing where it is plain."""
+        if not self.authority:
+            return {}
+        name = self.name or host
+        numeric = name.replace(".", "").isdigit() or ":" in name
+        names = [{"san_type": "IP_ADDRESS" if numeric else "DNS", "matcher": {"exact": name}}]
+        config: Json = {
+            "@type": API + "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": self._common(self.authority, names),
+        }
+        if not numeric:
+            config["sni"] = name
+        return {"transport_socket": {"name": "tls", "typed_config": config}}
+
+
+PLAIN = Tls()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the module is told when it is loaded."""
 
@@ -163,14 +217,18 @@ def bootstrap(
     modules: Sequence[HttpFilter] = (),
     routes: Mapping[str, Endpoint] = {},
     admin: Path | None = None,
+    tls: Tls = PLAIN,
+    upstream_tls: Tls = PLAIN,
 ) -> Json:
     """The whole configuration; `admin` is the Unix socket of Envoy's own interface."""
     clusters = {"upstream": upstream} | {f"route_{name}": at for name, at in routes.items()}
     whole: Json = {
         "node": {"id": "transect", "cluster": "transect"},
         "static_resources": {
-            "listeners": [_listener(listen, modules, routes)],
-            "clusters": [_cluster(name, at) for name, at in clusters.items()],
+            "listeners": [_listener(listen, modules, routes, tls)],
+            "clusters": [
+                _cluster(name, at) | upstream_tls.upstream(at.host) for name, at in clusters.items()
+            ],
         },
     }
     if admin is not None:
@@ -182,7 +240,7 @@ def to_json(config: Json) -> bytes:
     return json.dumps(config, indent=1).encode()
 
 
-def _listener(listen: Endpoint, modules: Iterable[HttpFilter], routes: Iterable[str]) -> Json:
+def _listener(listen: Endpoint, modules: Iterable[HttpFilter], routes: Iterable[str], tls: Tls) -> Json:
     manager = {
         "@type": API + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "transect",
@@ -204,7 +262,7 @@ def _listener(listen: Endpoint, modules: Iterable[HttpFilter], routes: Iterable[
             ],
         },
     }
-    chain = {"filters": [{"name": "http", "typed_config": manager}]}
+    chain = {"filters": [{"name": "http", "typed_config": manager}]} | tls.downstream()
     return {"name": "transect", "address": listen.address(), "filter_chains": [chain]}
 
 

@@ -42,7 +42,14 @@ PATIENCE_S = 10.0  # for Envoy to take a new version
 TRIAL_S = 30.0
 SETTLE_S = 0.02, 0.5  # how often we look at an old version: while RPCs are on it, and later
 GOES_ON = "the old version goes on"
-FIXED = ("service", "upstream", "listen", "routes")  # what another chain file must agree on
+FIXED = (
+    "service",
+    "upstream",
+    "listen",
+    "routes",
+    "tls",
+    "upstream_tls",
+)  # what another chain file must agree on
 
 
 @dataclass(frozen=True, slots=True)
