@@ -18,8 +18,10 @@ from transect.control.host import verbs_of
 from transect.control.server import Server, Taken
 from transect.rpc.chain_file import ChainFile, read_chain
 from transect.rpc.deploy import Deployed, bound, deploy
+from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
+from transect.rpc.metrics import Exporter
 from transect.rpc.upgrade import Version
 
 Say = Callable[[str], None]
@@ -36,9 +38,10 @@ def run(
     envoy: str | None = None,
     name: str | None = None,
     workers: int | None = None,
+    metrics: Endpoint | None = None,
     say: Say = print,
 ) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM.  `metrics`: where Prometheus asks.
 
     Raises Invalid, Unavailable, BuildError, Taken (the name), EnvoyFailed (did not start, or has gone; its log stays).
     """
@@ -55,7 +58,8 @@ def run(
                 ) as server:
                     host.name = server.name
                     _told(say, running, read.chain, server.name)
-                    watch(running.envoy, stop)
+                    with _exporting(metrics, host, say):
+                        watch(running.envoy, stop)
                     if host.recording is not None:
                         host.record_stop()
         except EnvoyFailed as failed:
@@ -89,6 +93,19 @@ def _host(name: str, running: Deployed, chain: ChainFile, sources: dict[str, str
     }
     version = Version.of_chain(chain, sources)
     return EnvoyHost(name, running.control, running.binding, sources, about, running, version)
+
+
+@contextmanager
+def _exporting(at: Endpoint | None, host: EnvoyHost, say: Say) -> Iterator[None]:
+    if at is None:
+        yield
+        return
+    exporter = Exporter(at.host, at.port, lambda: [host.status()])
+    say(f"metrics: http://{exporter.address}/metrics")
+    try:
+        yield
+    finally:
+        exporter.close()
 
 
 def _told(say: Say, running: Deployed, chain: ChainFile, name: str) -> None:

@@ -56,6 +56,12 @@ def run(
             help="With wasm: write every handler call into this log at the end.",
         ),
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics", metavar="HOST:PORT", show_default=False, help="Answer Prometheus there (native)."
+        ),
+    ] = None,
 ) -> int:
     """Put a chain of elements in front of a service, in a stock Envoy, until Ctrl-C.
 
@@ -64,6 +70,7 @@ def run(
     """
     from transect.control.server import Taken
     from transect.rpc.build import BuildError
+    from transect.rpc.envoy.config import Endpoint
     from transect.rpc.envoy.process import EnvoyFailed
     from transect.rpc.run import Invalid
     from transect.rpc.run import run as native
@@ -73,7 +80,13 @@ def run(
         return usage(
             "`--record` is for `--carrier wasm`", "native code records while it runs: `transect rpc record`"
         )
-    serve = partial(run_plugin, record=record) if carrier is Carrier.WASM else native
+    if metrics is not None and carrier is Carrier.WASM:
+        return usage("`--metrics` is for native code", "leave `--carrier wasm` out")
+    try:
+        place = None if metrics is None else Endpoint.parse(metrics)
+    except ValueError as wrong:
+        return usage(f"--metrics: {wrong}")
+    serve = partial(run_plugin, record=record) if carrier is Carrier.WASM else partial(native, metrics=place)
     try:
         with working("compiling the chain and starting Envoy") as ready:
 

@@ -18,6 +18,7 @@ from transect.rpc.binding import Binding
 from transect.rpc.envoy.control import Control, ControlError
 from transect.rpc.envoy.recording import Recording
 from transect.rpc.envoy.upgrading import Upgrades
+from transect.rpc.metrics import rows
 from transect.rpc.upgrade import Version
 
 if TYPE_CHECKING:
@@ -63,21 +64,12 @@ class EnvoyHost:
 
     def status(self) -> Mapping[str, Any]:
         found = self._asked(self.control.status)
+        sizes = [len(self._asked(partial(self.control.save, i))) for i in range(len(self.programs))]
         return {
             **self.about,
             "name": self.name,
             "since": self.since,
-            "policies": [
-                {
-                    "name": p.name,
-                    "version": p.source_hash[:12],
-                    "schema": schema(p).hash,
-                    "rejected": found["rejected"][i],
-                    "responded": found["responded"][i],
-                    "withheld": found["withheld"][i],
-                }
-                for i, p in enumerate(self.programs)
-            ],
+            "policies": rows(self.programs, found, sizes),
             "version": 1 if self.upgrades is None else self.upgrades.deployed.number,
             "settled": self.upgrades is None or self.upgrades.settled,
             "counters": {name: found[name] for name in COUNTERS},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from transect.control import params
 from transect.control.protocol import Refused
-from transect.core.schema import schema
+from transect.rpc.metrics import rows
 
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attached import Attached
@@ -30,23 +30,14 @@ class GrpcioHost:
     def status(self) -> Mapping[str, Any]:
         chain = self._chain
         found = chain.handle.counts
+        sizes = [len(chain.handle.save(index)) for index in range(len(chain.programs))]
         return {
             "carrier": chain.carrier,
             "name": chain.name,
             "since": self._since,
             "native": chain.native,
             "why": chain.reason,
-            "policies": [
-                {
-                    "name": p.name,
-                    "version": p.source_hash[:12],
-                    "schema": schema(p).hash,
-                    "rejected": found["rejected"][i],
-                    "responded": found["responded"][i],
-                    "withheld": found["withheld"][i],
-                }
-                for i, p in enumerate(chain.programs)
-            ],
+            "policies": rows(chain.programs, found, sizes),
             "version": chain.number,
             "settled": chain.settled,
             "counters": {"open": chain.handle.open} | {name: found[name] for name in COUNTERS},
