@@ -9,6 +9,7 @@ from pathlib import Path
 from transect.base.diagnostic import Diagnostics
 from transect.core.frontend.declare import World
 from transect.core.frontend.flow import check_flow
+from transect.core.frontend.helpers import Helpers
 from transect.core.frontend.members import is_helper
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module, Modules
 from transect.core.frontend.policies import PolicyClass
@@ -71,6 +72,8 @@ def _programs(world: World, module: Module, kind: type[PolicyClass]) -> tuple[Pr
                 programs.append(program)
         else:
             world.class_type(cls, module.source.header(cls.node)) if world.kind(cls) != "old" else None
+    if not any(world.kind(cls) == "policy" for cls in own):
+        Helpers(world).check_all_of(module)  # a policy checks those of its file by itself
     _unmarked_functions(world, module)
     return tuple(programs)
 

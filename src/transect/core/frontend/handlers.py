@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 
 from transect.core import ir
-from transect.core.frontend.declare import qualified
+from transect.core.frontend.declare import World, qualified
 from transect.core.frontend.endings import ending
 from transect.core.frontend.fields import FieldReader
 from transect.core.frontend.helpers import Helpers
@@ -22,6 +22,10 @@ from transect.core.types import (
 
 class Handlers(Helpers):
     """Reading of hooks, typing of handlers."""
+
+    def __init__(self, world: World, cls: ClassDef) -> None:
+        super().__init__(world)
+        self.cls = cls
 
     def _read_hooks(self) -> None:
         for cls in reversed([c for c in self.lineage if c.module.library]):

@@ -60,6 +60,14 @@ class Helpers(Members):
             return None
         return self._helper(node.name, function.module, node, at, None)
 
+    def check_all_of(self, module: Module) -> None:
+        """The module's helpers, whether or not anybody calls them; those that nobody calls are no part of a program."""
+        used = dict(self.functions)
+        for binding in module.names.values():
+            if isinstance(binding, FunctionDef) and binding.module is module and is_helper(binding):
+                self.helper(binding, module.source.header(binding.node))
+        self.functions = used
+
     def parent_hook(self, name: str, owner: ClassDef, at: Span) -> Signature | None:
         """`super().hook(…)`: the next definition above, else the stratum's default."""
         above = self.lineage[self.lineage.index(owner) + 1 :]

@@ -40,10 +40,9 @@ class Hook:
 
 @dataclass(eq=False)
 class Members:
-    """A policy class with its base classes, and what they define."""
+    """A policy class with its base classes, and what they define; nothing, for a file which has only helpers."""
 
     world: World
-    cls: ClassDef
     lineage: list[ClassDef] = field(default_factory=list)  # the class first, its library bases last
     hooks: dict[str, Hook] = field(default_factory=dict)
     fields: dict[str, StateField] = field(default_factory=dict)

@@ -10,8 +10,7 @@ from transect.core import ir
 from transect.core.frontend.declare import World, qualified
 from transect.core.frontend.handlers import Handlers
 from transect.core.frontend.hashing import sha256_of
-from transect.core.frontend.members import is_helper
-from transect.core.frontend.modules import ClassDef, FunctionDef, library_constant
+from transect.core.frontend.modules import ClassDef, library_constant
 from transect.core.ir import MIGRATIONS, Program, Stage
 from transect.core.types import (
     KeyType,
@@ -64,10 +63,8 @@ class PolicyClass(Handlers):
             for node in cls.node.body if not cls.module.library else ():
                 if isinstance(node, ast.FunctionDef) and node.name.startswith("_") and node.name[:2] != "__":
                     self.helper_method(node.name, cls.module.source.header(node))
-        for binding in self.cls.module.names.values():
-            if isinstance(binding, FunctionDef) and binding.module is self.cls.module and is_helper(binding):
-                self.helper(binding, binding.module.source.header(binding.node))
         self.functions = used
+        self.check_all_of(self.cls.module)
 
     def warn_of_races(self, program: Program) -> None:
         """Where the stratum says `ATOMIC = False`; a shape's policy is atomic or not by the stratum that runs it."""
