@@ -61,12 +61,13 @@ class Bound:
     path: Path | None  # None: a walk
     walk: Callable[[Machine, int], list[Value]] | None = None
     view: str = ""  # class of what it leads to
+    layout: Layout | None = None  # of a walk
 
 
 class Node:
     """An object of the kernel, as a probe sees it."""
 
-    __slots__ = ("_data", "_machine", "_start", "address")
+    __slots__ = ("_data", "_far", "_machine", "_start", "address")
     _low = 0
     _high = 0
 
@@ -75,6 +76,9 @@ class Node:
         self.address = address
         self._start = start  # address of the first byte of `_data`
         self._data = data
+        self._far: dict[
+            tuple[int, ...], tuple[int, bytes]
+        ] = {}  # by pointers followed: where they lead, what is there
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Node) and self.address == other.address
@@ -97,6 +101,17 @@ class Node:
             return self._data[offset - low : offset - low + size]
         return self._machine.read(self.address + offset, size)
 
+    def behind(self, path: Path, low: int, high: int) -> tuple[int, bytes]:
+        """Behind the pointers of a path: the address, and its bytes from `low` to `high`, read once."""
+        pointers = path.offsets[:-1]
+        if pointers not in self._far:
+            address = int.from_bytes(self.fetch(pointers[0], 8), "little")
+            for offset in pointers[1:]:
+                address = self._machine.u64(_pointer(address, path) + offset)
+            address = _pointer(address, path)
+            self._far[pointers] = address, self._machine.read(address + low, high - low)
+        return self._far[pointers]
+
 
 class Views:
     """The views of one program in one kernel."""
@@ -108,12 +123,18 @@ class Views:
         self._declared = {v.name: v for v in program.views}
         self._used = used_fields(program)
         self._classes: dict[str, type[Node]] = {}
+        self.bounds: dict[str, list[Bound]] = {}  # by view: the fields that the program reads
         problems: list[str] = []
         for view in program.views:
             if view.base == STRUCT:
                 self._bind(view, problems)
         if problems:
             raise KernelDataError("; ".join(problems))
+
+    def together(self, view: str) -> int:
+        """Bytes that one read of an object fetches."""
+        cls = self._classes[view]
+        return cls._high - cls._low
 
     # ------------------------------------------------------------ structures
 
@@ -134,6 +155,7 @@ class Views:
             problems.append(str(error))
             return
         first: list[tuple[int, int]] = []
+        bounds: list[Bound] = []
         for member in view.members:
             if member.name == "address" or member.name not in self._used.get(view.name, ()):
                 continue
@@ -142,10 +164,26 @@ class Views:
             except KernelDataError as error:
                 problems.append(f"{view.name}.{member.name}: {error}")
                 continue
-            setattr(cls, member.name, property(self._getter(bound)))
+            bounds.append(bound)
             if bound.path is not None:
                 first.append((bound.path.first, self._width(bound)))
+        far = self._far(bounds)
+        for bound in bounds:
+            setattr(cls, bound.name, property(self._getter(bound, far)))
+        self.bounds[view.name] = bounds
         cls._low, cls._high = _window(first)
+
+    def _far(self, bounds: Iterable[Bound]) -> dict[tuple[int, ...], tuple[int, int]]:
+        """By the pointers that lead there: the stretch which holds all fields behind them; it is read at once."""
+        found: dict[tuple[int, ...], tuple[int, int]] = {}
+        for bound in bounds:
+            if bound.path is None or len(bound.path.offsets) < 2:
+                continue
+            *pointers, last = bound.path.offsets
+            width = min(max(self.btf.size_of(bound.path.type.id), 8 if bound.path.bits else 1), WHOLE)
+            low, high = found.get(tuple(pointers), (last, last + width))
+            found[tuple(pointers)] = min(low, last), max(high, last + width)
+        return {pointers: (low, high) for pointers, (low, high) in found.items() if high - low <= WHOLE}
 
     def _field(self, member: ir.ViewMember, struct: KernelType) -> Bound:
         found = self._layout(member)
@@ -154,7 +192,8 @@ class Views:
         if isinstance(member.type, SeqType):
             if found.kind == "at":
                 raise KernelDataError("a sequence needs a container: `listed(…)`, `array(…)`, `maple(…)` …")
-            return Bound(member.name, member.type, None, self.walk(found, struct, member.type), view)
+            walk_ = self.walk(found, struct, member.type)
+            return Bound(member.name, member.type, None, walk_, view, found)
         if found.kind != "at":
             raise KernelDataError(f"`{found.kind}` gives a sequence, not `{spell(member.type)}`")
         path = resolve(self.btf, struct, found.path)
@@ -196,20 +235,27 @@ class Views:
 
     # ------------------------------------------------------------ reading fields
 
-    def _getter(self, bound: Bound) -> Callable[[Node], Value]:
+    def _getter(self, bound: Bound, far: dict[tuple[int, ...], tuple[int, int]]) -> Callable[[Node], Value]:
         if bound.walk is not None:
             walk_ = bound.walk
             return lambda node: walk_(node._machine, node.address)
         assert bound.path is not None
-        return self._reader(bound.type, bound.path, bound.view)
+        return self._reader(bound.type, bound.path, bound.view, far.get(bound.path.offsets[:-1]))
 
-    def _reader(self, t: Type, path: Path, view: str) -> Callable[[Node], Value]:
+    def _reader(
+        self, t: Type, path: Path, view: str, stretch: tuple[int, int] | None = None
+    ) -> Callable[[Node], Value]:
         decode = self._decoder(t, path, view)
         *pointers, last = path.offsets
 
         def read(node: Node) -> Value:
             if not pointers:
                 return decode(node._machine, node.address + last, node.fetch, last)
+            if stretch is not None:
+                low, high = stretch
+                base, data = node.behind(path, low, high)
+                fetch: Fetch = lambda at, size: data[at - low : at - low + size]  # noqa: E731
+                return decode(node._machine, base + last, fetch, last)
             address = int.from_bytes(node.fetch(pointers[0], 8), "little")
             for offset in pointers[1:]:
                 address = node._machine.u64(_pointer(address, path) + offset)
