@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks that belong together share a CPU: applications say which, by a hint."""
 
-from transect.cpu import Fifo, Fifos, Scheduler, Task, cpus, idle_cpu, start, wake_cpu
+from transect.cpu import Fifo, Fifos, Scheduler, Task, cpus, wake_cpu
 from transect.lang import given
 
 
@@ -11,27 +11,21 @@ class Locality(Scheduler):
     homes: Fifos = given()
     anywhere: Fifo = given()
 
-    def _home(self, task: Task) -> int | None:
+    def _home(self, task: Task) -> int:
         home = task.hinted % cpus()
-        return home if task.hinted > 0 and task.may_run(home) else None
+        return home if task.hinted > 0 and task.may_run(home) else -1
 
     def select(self, task: Task, cpu: int) -> int:
         home = self._home(task)
-        if home is not None:
-            return home
-        idle = idle_cpu(task, cpu)
-        if idle is None:
-            return cpu
-        start(task)
-        return idle
+        return home if home >= 0 else super().select(task, cpu)
 
     def enqueue(self, task: Task) -> None:
         home = self._home(task)
-        if home is None:
-            self.anywhere.put(task)
-        else:
+        if home >= 0:
             self.homes.on(home).put(task)
             wake_cpu(home)
+        else:
+            self.anywhere.put(task)
 
     def dispatch(self, cpu: int) -> None:
         if not self.homes.on(cpu).take():

@@ -1,5 +1,5 @@
 /* Locality, emitted by transect from locality.py
- * source sha256 fea9730e38996f9472ec51310a703a7664e04c6a8c8a86b40f42ba27c50723a7 */
+ * source sha256 2bc6ee5f8a6171802e75d4bd4e37d632cd2100ff5b195e580c741b4cde4b3bb2 */
 #include "scx.h"
 
 struct policy_state {
@@ -13,7 +13,7 @@ struct policy_task {
 
 TS_STATE(policy)
 
-TS_HANDLER ts_option policy_do_home(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+TS_HANDLER s64 policy_do_home(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 home = 0;
     s64 t1 = 0;
     bool t2 = 0;
@@ -25,20 +25,12 @@ TS_HANDLER ts_option policy_do_home(struct policy_state *self, struct policy_tas
         t2 = ts_may_run(task, home);
         t3 = t2;
     }
-    return t3 ? ts_some(home) : (ts_option){false, 0};
-    return (ts_option){false, 0};
+    return t3 ? home : -1ll;
+    return 0;
 }
 
-TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
-}
-
-TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
-    ts_option home = (ts_option){false, 0};
+TS_HANDLER s64 policy_do_Scheduler_2e_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
     ts_option idle = (ts_option){false, 0};
-    home = policy_do_home(self, own, call, task);
-    if (home.some) {
-        return (s64)home.value;
-    }
     idle = ts_idle_cpu(call, task, cpu);
     if (!idle.some) {
         return cpu;
@@ -48,14 +40,32 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
     return 0;
 }
 
-TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
-    ts_option home = (ts_option){false, 0};
+TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+}
+
+TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
+    s64 home = 0;
+    s64 t1 = 0;
+    s64 t2 = 0;
     home = policy_do_home(self, own, call, task);
-    if (!home.some) {
-        ts_put(call, TS_QUEUE(1433039014u, 0), task);
+    if (home >= 0ll) {
+        t2 = home;
     } else {
-        ts_put(call, ts_on(TS_QUEUE(2645347283u, 0), (s64)home.value), task);
-        ts_wake_cpu((s64)home.value);
+        t1 = policy_do_Scheduler_2e_select(self, own, call, task, cpu);
+        t2 = t1;
+    }
+    return t2;
+    return 0;
+}
+
+TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    s64 home = 0;
+    home = policy_do_home(self, own, call, task);
+    if (home >= 0ll) {
+        ts_put(call, ts_on(TS_QUEUE(2645347283u, 0), home), task);
+        ts_wake_cpu(home);
+    } else {
+        ts_put(call, TS_QUEUE(1433039014u, 0), task);
     }
 }
 

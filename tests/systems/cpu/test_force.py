@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.parts import need
+from tests.parts import ROOT, need
 from tests.unit.cpu.policies import ARBITERS, SCHEDULERS, example, scheduler
 from transect.core.frontend import compile_file
+from transect.cpu.build import clang
 from transect.cpu.force import Ended, Kept
 from transect.cpu.libbpf import BpfError
 from transect.cpu.machine import Bench
 
+INSTRUCTIONS = ROOT / "tests" / "golden" / "bpf" / "instructions.json"
 BUSY = "for i in 1 2 3 4; do (n=0; while [ $n -lt {} ]; do n=$((n+1)); done) & done; wait; echo done"
 
 
@@ -39,7 +44,24 @@ def test_each_example_runs_a_loaded_machine_and_leaves_it_to_the_default_schedul
     bench.force(program)
     assert bench.scheduler() == "enabled"
     assert bench.shell(BUSY.format(200)) == "done\n"
-    assert bench.status()["policy"] == program.name
+    status = bench.status()
+    assert status["policy"] == program.name
+    as_before(f"{bench.vm.release}, {clang_version()}", program.name, status["instructions"])
+
+
+def clang_version() -> str:
+    said = subprocess.run([clang(), "--version"], capture_output=True, text=True).stdout
+    return "clang " + said.split("version ", 1)[1].split()[0]
+
+
+def as_before(versions: str, name: str, instructions: dict[str, int]) -> None:
+    """What the verifier goes through for each operation is a golden number of a kernel and a compiler."""
+    golden = json.loads(INSTRUCTIONS.read_text()) if INSTRUCTIONS.is_file() else {}
+    if os.environ.get("TRANSECT_GOLDEN") == "update":
+        golden.setdefault(versions, {})[name] = instructions
+        INSTRUCTIONS.write_text(json.dumps(golden, indent=2, sort_keys=True) + "\n")
+    known = golden.get(versions, {}).get(name)
+    assert known is None or known == instructions, f"{name} with {versions}"
 
 
 COUNTING = """

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Emitted schedulers against the same ones written by hand in BPF C, each attached by itself, in one boot.
+
+`instructions` is what the verifier goes through in the operations that run all the time (select, enqueue, dispatch,
+running, stopping), all paths; it is the same on every machine.  `pipe` is a pinned ping-pong.  The control is an
+emitted FIFO that works for nothing.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from measuring import Control, Samples, claim, report, result
+
+import transect
+from transect.core.frontend import compile_file, compile_text
+from transect.cpu.build import compiled
+from transect.cpu.built import Built
+from transect.cpu.machine import Bench
+from transect.cpu.program import runtime
+
+HERE = Path(__file__).parent
+EXAMPLES = Path(transect.__file__).parent / "examples"
+ROUNDS = 5
+OFTEN = ("select_cpu", "enqueue", "dispatch", "running", "stopping")
+HAND = {
+    "fifo": ("select_cpu", "enqueue", "dispatch", "init"),
+    "weighted_fair": ("select_cpu", "enqueue", "dispatch", "running", "stopping", "init_task", "init"),
+}
+SLOW = """
+from transect.cpu import Fifo, Scheduler, Task
+from transect.lang import Array, array, given
+
+
+class Slow(Scheduler):
+    ready: Fifo = given()
+    work: Array[int] = array(64)
+
+    def enqueue(self, task: Task) -> None:
+        for n in range(64):
+            if self.work[n] > task.pid:
+                self.work[n] += task.weight // (n + 1)
+            if self.work[63 - n] < n * n:
+                self.work[n] -= 1
+        self.ready.put(task)
+
+    def dispatch(self, cpu: int) -> None:
+        self.ready.take()
+"""
+
+
+def by_hand(bench: Bench, name: str) -> Built:
+    for file, content in runtime().items():
+        path = bench.folder / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    source = bench.folder / f"hand_{name}.bpf.c"
+    source.write_bytes((HERE / f"{name}.bpf.c").read_bytes())
+    target = compiled(source, source.with_name(f"hand_{name}.o"))
+    built = Built(name, "", target, {"hash": ""}, (), (), HAND[name], ())
+    import json
+
+    target.with_suffix(".json").write_text(json.dumps(built.to_json()))
+    return built
+
+
+def count(instructions: dict[str, int]) -> int:
+    return sum(instructions.get(op, 0) for op in OFTEN)
+
+
+def main() -> None:
+    samples = Samples()
+    counts: dict[str, tuple[int, int]] = {}
+    with Bench() as bench:
+        source = HERE.parent / "cpu_pipe" / "pipe.c"
+        subprocess.run(["gcc", "-O2", "-static", "-o", bench.folder / "pipe", source], check=True)
+
+        def measured(built: Built) -> tuple[int, float, float]:
+            instructions = count(bench.force_alone(built))
+            took = [float(bench.shell(f"{bench.folder}/pipe 1 9 600")) for _ in range(2)]
+            bench.stop()
+            return instructions, took[0], took[1]
+
+        for name in HAND:
+            (program,) = compile_file(EXAMPLES / f"{name}.py").programs
+            ours, hand = bench.build(program), by_hand(bench, name)
+            for _ in range(ROUNDS):
+                mine, first, again = measured(ours)
+                theirs, base, once_more = measured(hand)
+                samples.add("pipe", min(first, again) / min(base, once_more), base / once_more)
+            counts[name] = (mine, theirs)
+        samples.add("instructions", max(ours / hand for ours, hand in counts.values()))
+        (slow,) = compile_text(SLOW, "slow.py").programs
+        toy = count(bench.force_alone(slow)) / counts["fifo"][1]
+        bench.stop()
+        kernel = bench.vm.release
+    control = Control("a FIFO that works for nothing", toy > 1.5)
+    shown = {name: {"ours": ours, "hand": hand} for name, (ours, hand) in counts.items()}
+    report(result(claim(__file__), samples, [control], guest=kernel, counts=shown, emulated=True), __file__)
+
+
+if __name__ == "__main__":
+    main()

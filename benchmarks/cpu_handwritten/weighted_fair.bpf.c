@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* Weighted fair sharing with a queue for each CPU and stealing, the running task competing, as one writes it by hand. */
+#include "scx.h"
+
+static u64 level;
+
+struct ran {
+	u64 mark;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct ran);
+} tasks SEC(".maps");
+
+static __attribute__((always_inline)) inline void charge(struct task_struct *p)
+{
+	struct ran *ran = bpf_task_storage_get(&tasks, p, 0, 0);
+	if (!ran)
+		return;
+	u64 now = p->se.sum_exec_runtime;
+	p->scx.dsq_vtime += (now - ran->mark) * 100 / p->scx.weight;
+	ran->mark = now;
+}
+
+SEC("struct_ops/select_cpu") s32 ts_op_select_cpu(u64 *ctx)
+{
+	struct task_struct *p = (struct task_struct *)ctx[0];
+	bool idle = false;
+	s32 cpu = scx_bpf_select_cpu_dfl(p, ctx[1], ctx[2], &idle);
+	if (idle)
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, TS_SLICE, 0);
+	return cpu;
+}
+
+SEC("struct_ops/enqueue") void ts_op_enqueue(u64 *ctx)
+{
+	struct task_struct *p = (struct task_struct *)ctx[0];
+	u64 time = p->scx.dsq_vtime;
+	if ((s64)(time - (level - TS_SLICE)) < 0)
+		time = level - TS_SLICE;
+	scx_bpf_dsq_insert_vtime(p, scx_bpf_task_cpu(p), TS_SLICE, time, ctx[1]);
+}
+
+SEC("struct_ops/dispatch") void ts_op_dispatch(u64 *ctx)
+{
+	s32 cpu = ctx[0], n, cpus = scx_bpf_nr_cpu_ids();
+	struct task_struct *before = (struct task_struct *)ctx[1];
+	if (before && (before->scx.flags & SCX_TASK_QUEUED)) {
+		charge(before);
+		bpf_rcu_read_lock();
+		struct task_struct *first = scx_bpf_dsq_peek(cpu);
+		bool on = !first || (s64)(before->scx.dsq_vtime - first->scx.dsq_vtime) < 0;
+		bpf_rcu_read_unlock();
+		if (on) {
+			before->scx.slice = TS_SLICE;
+			return;
+		}
+	}
+	if (scx_bpf_dsq_move_to_local(cpu))
+		return;
+	bpf_for(n, 1, cpus)
+		if (scx_bpf_dsq_move_to_local((cpu + n) % cpus))
+			return;
+}
+
+SEC("struct_ops/running") void ts_op_running(u64 *ctx)
+{
+	struct task_struct *p = (struct task_struct *)ctx[0];
+	struct ran *ran = bpf_task_storage_get(&tasks, p, 0, 0);
+	if (ran)
+		ran->mark = p->se.sum_exec_runtime;
+	if ((s64)(p->scx.dsq_vtime - level) > 0)
+		level = p->scx.dsq_vtime;
+}
+
+SEC("struct_ops/stopping") void ts_op_stopping(u64 *ctx) { charge((struct task_struct *)ctx[0]); }
+
+SEC("struct_ops/init_task") s32 ts_op_init_task(u64 *ctx)
+{
+	struct task_struct *p = (struct task_struct *)ctx[0];
+	p->scx.dsq_vtime = level;
+	return bpf_task_storage_get(&tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE) ? 0 : -12;
+}
+
+SEC("struct_ops.s/init") s32 ts_op_init(u64 *ctx)
+{
+	int cpu, cpus = scx_bpf_nr_cpu_ids();
+	s32 failed = 0;
+	bpf_for(cpu, 0, cpus) {
+		failed = scx_bpf_create_dsq(cpu, -1);
+		if (failed)
+			break;
+	}
+	return failed;
+}
+
+TS_SCHEDULER("hand_weighted_fair", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running),
+	     TS_OP(stopping), TS_OP(init_task), TS_OP(init))
