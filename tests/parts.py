@@ -197,6 +197,7 @@ NEEDS: dict[str, Callable[[], object]] = {
     "clang": clang,
     "vllm": vllm,
     "valkey-server": program("valkey-server"),
+    "chromium": program("chromium"),
     "root": root,
     "vm": vm,
 }

@@ -226,7 +226,6 @@ async def flood(running: Running, plan: list[tuple[str, int]], **asked: Any) -> 
 @pytest.mark.parametrize("stream", [False, True])
 def test_who_floods_does_not_hold_up_the_others(tmp_path: Path, stream: bool) -> None:
     with engine(slots=4, token_s=0.004, capacity=320) as served, gateway(tmp_path, [served.url]) as running:
-        time.sleep(1.2)  # a look at the engine's metrics sets the window
         ended = asyncio.run(flood(running, [("ben", 80), ("ann", 12)], stream=stream))
         last = max(i for i, who in enumerate(ended) if who == "ann")
         assert ended[last:].count("ben") >= 20, "ann waited for ben's"
@@ -240,15 +239,12 @@ def test_weights(tmp_path: Path) -> None:
     heavy, hashed = keys.new()
     tenants += f'keys = ["{hashed}"]\n'
     with (
-        engine(slots=4, token_s=0.004, capacity=320) as served,
+        engine(slots=4, token_s=0.004, capacity=160) as served,  # U is small beside what is served
         gateway(tmp_path, [served.url], settings='policy = "vtc_weighted"', tenants=tenants) as running,
     ):
         running.keys["heavy"] = heavy
-        time.sleep(1.2)
-        asyncio.run(flood(running, [("ann", 1)]))
-        begun = len(served.app.order)
-        asyncio.run(flood(running, [("ann", 60), ("heavy", 60)]))
-        order = served.app.order[begun:]
+        asyncio.run(flood(running, [("ann", 120), ("heavy", 120)]))
+        order = served.app.order
         both = order[order.index("heavy") : max(i for i, who in enumerate(order) if who == "heavy")]
         assert both.count("heavy") / both.count("ann") == pytest.approx(3, rel=0.25)
 
@@ -260,7 +256,6 @@ def test_replicas_are_bound_late(tmp_path: Path) -> None:
         engine(slots=2, token_s=0.002, capacity=160) as fast,
         gateway(tmp_path, [slow.url, fast.url]) as running,
     ):
-        time.sleep(1.2)
         asyncio.run(flood(running, [("ann", 30), ("ben", 30)]))
         assert len(fast.app.order) > 2 * len(slow.app.order) > 0
         assert len(fast.app.order) + len(slow.app.order) == 60
@@ -350,7 +345,6 @@ def test_queues_are_bounded(tmp_path: Path) -> None:
         engine(slots=1, token_s=0.05, capacity=64) as served,
         gateway(tmp_path, [served.url], limits=limits) as running,
     ):
-        time.sleep(1.2)
 
         async def burst() -> list[int]:
             async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=None)) as http:
@@ -396,7 +390,6 @@ def test_a_client_that_goes_while_it_streams(one: tuple[Running, Engine]) -> Non
 
 def test_a_client_that_goes_while_it_waits(tmp_path: Path) -> None:
     with engine(slots=1, token_s=0.02, capacity=64) as served, gateway(tmp_path, [served.url]) as running:
-        time.sleep(1.2)
 
         async def impatient() -> None:
             async with httpx.AsyncClient(timeout=30) as http:
@@ -486,7 +479,6 @@ def test_slow_readers_hold_up_nobody(one: tuple[Running, Engine]) -> None:
 
 def test_sigterm_drains(tmp_path: Path) -> None:
     with engine(slots=1, token_s=0.01, capacity=64) as served, gateway(tmp_path, [served.url]) as running:
-        time.sleep(1.2)
 
         async def across() -> list[int]:
             async with httpx.AsyncClient(timeout=30) as http:

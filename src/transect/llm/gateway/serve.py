@@ -38,6 +38,7 @@ from transect.llm.service import PolicyError, Service
 
 logger = logging.getLogger("transect.gateway")
 
+FIRST_LOOK_S = 2.0  # that an engine has to say what memory it has, before the gateway begins without knowing
 LOOK_S = 1.0  # between looks at the engines' metrics
 KEEP_S = 5.0  # between writes of the state
 
@@ -97,11 +98,12 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
+        await self._first_look()
         store = await self._store()
         sockets = [_listening(self.config.listen), _listening(self.config.admin)]
         servers = [_server(self.app), _server(self.admin)]
         tasks = [asyncio.ensure_future(s.serve([at])) for s, at in zip(servers, sockets, strict=True)]
-        tasks += [asyncio.ensure_future(self._look_at(replica)) for replica in self.replicas]
+        tasks += [asyncio.ensure_future(self._looks(replica)) for replica in self.replicas]
         tasks.append(asyncio.ensure_future(self._keep()))
         if store is not None:
             tasks.append(asyncio.ensure_future(store.rounds()))
@@ -154,21 +156,18 @@ class Gateway:
 
     # ---------------------------------------------------------------- looking after things
 
-    async def _look_at(self, replica: Replica) -> None:
+    async def _first_look(self) -> None:
+        """Know the engines' memory before anybody is served: windows and bound are right from the beginning."""
+        await asyncio.gather(*(_look_at(replica, FIRST_LOOK_S) for replica in self.replicas))
+        self.service.watcher.bound = self._bound()
+
+    async def _looks(self, replica: Replica) -> None:
         """Ask an engine for its metrics now and then, and tune its window by them."""
-        root = replica.upstream.url.removesuffix("/").removesuffix("/v1")
         while True:
-            try:
-                answer = await replica.http.get(f"{root}/metrics", timeout=5.0)
-                said = understand(answer.text) if answer.status_code == 200 else None
-            except httpx.HTTPError as wrong:
-                logger.debug("%s: no metrics: %r", replica.name, wrong)
-                said = None
-            if said is not None:
-                replica.learn(said)
+            await asyncio.sleep(LOOK_S)
+            if await _look_at(replica, 5.0):
                 self.service.watcher.bound = max(self.service.watcher.bound, self._bound())
             self.dispatcher.pump()
-            await asyncio.sleep(LOOK_S)
 
     async def _keep(self) -> None:
         while self.state is not None:
@@ -198,6 +197,20 @@ class Gateway:
         self.config = config
         self.service.watcher.bound = max(self.service.watcher.bound, self._bound())
         logger.warning("the configuration has been read anew: %d tenants", len(config.tenants))
+
+
+async def _look_at(replica: Replica, patience_s: float) -> bool:
+    """Whether the engine had something to say of itself."""
+    root = replica.upstream.url.removesuffix("/").removesuffix("/v1")
+    try:
+        answer = await replica.http.get(f"{root}/metrics", timeout=patience_s)
+    except httpx.HTTPError as wrong:
+        logger.debug("%s: no metrics: %r", replica.name, wrong)
+        return False
+    said = understand(answer.text) if answer.status_code == 200 else None
+    if said is not None:
+        replica.learn(said)
+    return said is not None
 
 
 class _Server(uvicorn.Server):

@@ -8,9 +8,9 @@ Each gateway runs the policy on its own instance.  What a tenant's counter is ma
     counter = sum of charges + largest lift
 
 so a tenant that two gateways lift at once is lifted once.  A lift is to a level, not by an amount: what others charged
-before it, and the lifting gateway had not read yet, is taken off the lift when it is read.  A gateway writes its own two
-numbers, whole, and never those of another: writing them again changes nothing, and a store that was lost is full again
-after one round.  There is no policy logic in the store.  How far the instances may disagree meanwhile enters the bound
+before it, and the lifting gateway had not read yet, is taken off the lift when it is read.  A gateway writes its own
+two numbers, whole, and never those of another: writing them again changes nothing, and a store that was lost is full
+again after one round.  There is no policy logic in the store.  How far the instances may disagree enters the bound
 (`docs/fairness.md`).
 """
 
