@@ -97,6 +97,8 @@ class Scalars(Element):
         self.word = (self.word << 3) ^ as_u64(self.total)
         if rand() < 0.3:
             self.total = 7
+        if rand() < 0.4:
+            self.word = 1
         for i in range(3):
             self.slots[i] += 1
         return Forward()
