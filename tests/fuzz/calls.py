@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from transect.core.ir import Program
+from transect.core.ir import Function, Program
 from transect.core.types import INT, KeyType
 
 MASK = 2**64 - 1
 _EDGES = (0, 1, 2, 3, 5, 7, 8, 63, 64, 100, 2**31, 2**32, 2**53 + 1, 2**63 - 1, 2**63 - 2)
-_CLIENTS = 5
+_CLIENTS = (5, 5, 5, 40)  # how many there are, from program to program
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +48,34 @@ class Facts:
 def calls(program: Program, seed: int, count: int) -> list[Call]:
     """A sequence of calls of the hooks that the program defines."""
     rng = random.Random(seed)
+    clients = range(1, rng.choice(_CLIENTS) + 1)
     hooks = [h for h in program.handlers if not h.default]
-    return [_call(rng, rng.choice(hooks)) for _ in range(count)]
+    made: list[Call] = []
+    for _ in range(count):
+        made.append(_call(rng, rng.choice(hooks), made[-1].waiting if made else (), clients))
+    return made
 
 
-def _call(rng: random.Random, hook: object) -> Call:
-    waiting = rng.sample(range(1, _CLIENTS + 1), rng.randrange(_CLIENTS + 1))
-    if hook.name == "pick" and not waiting:  # type: ignore[attr-defined]
-        waiting = [rng.randint(1, _CLIENTS)]
-    args = tuple(_argument(rng, p.type) for p in hook.params)  # type: ignore[attr-defined]
-    return Call(hook.name, args, tuple(waiting), _number(rng), rng.getrandbits(64))  # type: ignore[attr-defined]
+def _call(rng: random.Random, hook: Function, waited: Sequence[int], clients: Sequence[int]) -> Call:
+    waiting = _waiting(rng, waited, clients)
+    if hook.name == "pick" and not waiting:
+        waiting = [rng.choice(clients)]
+    args = tuple(_argument(rng, p.type, clients) for p in hook.params)
+    return Call(hook.name, args, tuple(waiting), _number(rng), rng.getrandbits(64))
 
 
-def _argument(rng: random.Random, t: object) -> int:
+def _waiting(rng: random.Random, before: Sequence[int], clients: Sequence[int]) -> list[int]:
+    """Who waits next: others altogether, or some have left and some have come."""
+    chosen = rng.sample(clients, rng.randrange(len(clients) + 1))
+    if rng.randrange(3) == 0:
+        return chosen
+    stay = [c for c in before if rng.randrange(5)]
+    return stay + [c for c in chosen if c not in before and rng.randrange(2)]
+
+
+def _argument(rng: random.Random, t: object, clients: Sequence[int]) -> int:
     if isinstance(t, KeyType):
-        return rng.randint(1, _CLIENTS)
+        return rng.choice(clients)
     assert t == INT, f"no argument of {t}"
     return _number(rng)
 

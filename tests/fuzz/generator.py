@@ -27,6 +27,7 @@ from tests.fuzz.pools import (
     field,
     literal,
     loose,
+    ordering,
     spell,
 )
 from tests.fuzz.scope import Helper, Local, Scope
@@ -96,6 +97,8 @@ HOOKS = (
 class Generator(Expressions):
     """Writes one program."""
 
+    order: Field | None = None  # a tally by which those who wait are ordered
+
     # ---------------------------------------------------------------- the whole
 
     def program(self, name: str = "P") -> str:
@@ -106,6 +109,10 @@ class Generator(Expressions):
         self.field(declared)  # the first choice of all: seeds in a row have every kind and type of field
         for _ in range(self.c.of((0, 0, 1, 1))):
             self.field(declared)
+        if self.c.chance(15):
+            self.order, text = ordering(self.c, "order")
+            self.fields.append(self.order)
+            declared.append(text)
         self.c.parting()
         outside: Lines = []
         inside: Lines = []
@@ -127,15 +134,26 @@ class Generator(Expressions):
         locals_ = tuple(Local(names[t], t, fixed=True) for t in hook.params)
         scope = Scope(locals_, returns=hook.returns, nonempty=hook.nonempty)
         params = "".join(f", {v.name}: {spell(v.type)}" for v in locals_)
-        if hook.name == "pick" and not self.c.chance(40):
+        if hook.name == "pick" and self.order is not None and self.c.chance(70):
+            body = [f"    return min(self.waiting, key=self.{self.order.name}.get)"]
+        elif hook.name == "pick" and not self.c.chance(40):
             body = [f'    """{PLAIN}"""', "    return min(self.waiting, key=lambda c: 0)"]
         else:
             body = self.function(scope, self.c.of((1, 1, 1, 2)))
         if hook.name == "charge":
             first = self.fields[len(SINKS)]
             lines = [line for _ in range(2) if first.kind != "param" for line in self.store(first, scope, 2)]
+            lines += self.ordered(self.order, scope) if self.order is not None else []
             body = [*(f"    {line}" for line in lines), *body]
         return [f"def {hook.name}(self{params}) -> {spell(hook.returns)}:", *body]
+
+    def ordered(self, order: Field, s: Scope) -> Lines:
+        """An entry of the order changes, and the least one is asked for."""
+        name = self.fresh("c")
+        default = self.expr(order.reads, s, 0)
+        least = f"min((self.{order.name}[{name}] for {name} in self.waiting), default={default})"
+        change = [f"del self.{order.name}[client]"] if self.c.chance(15) else self.store(order, s, 2)
+        return [*change, *self.shown(least, order.reads)]
 
     def helper(self, name: str, outside: Lines, inside: Lines) -> None:
         pure = self.c.chance(50)

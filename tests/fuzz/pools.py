@@ -354,6 +354,12 @@ def field(c: Choices, name: str) -> tuple[Field, str]:
             return _table(c, name, kind, t)
 
 
+def ordering(c: Choices, name: str) -> tuple[Field, str]:
+    """A tally of those who wait, and its declaration."""
+    t = c.of(_NUMBERS)
+    return Field(name, "tally", t, CLIENT, 4), f"{name}: Tally[Client, {spell(t)}] = tally(4)"
+
+
 def _scalar_value(c: Choices, t: Type) -> str:
     match t:
         case TextType(bound=5):
