@@ -37,7 +37,7 @@ class Group:
 
 POLICIES, UNDERSTAND, STRATA, MACHINE = "Policies", "Look closer", "Strata", "This machine"
 
-FORCE, LIVE, TRY = "In force", "While it runs", "Without an engine"
+FORCE, LIVE, TRY = "In force", "While it runs", "Simulated"
 LOOK = "A target"
 
 
