@@ -91,10 +91,10 @@ class Checked:
 
     def _chain(self, path: Path) -> None:
         """A chain with its elements; its service is asked for only when it is run."""
-        from transect.rpc.chain_file import read_chain
+        from transect.rpc.chain_file import read_edges
 
-        read = read_chain(path)
-        self.chains += 1
+        read = read_edges(path)
+        self.chains += max(1, len(read.chains))
         self._report(read.diagnostics, read.sources)
 
     def _configuration(self, path: Path) -> None:

@@ -20,7 +20,7 @@ STDIN = "-"
 
 _IMPORTS = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]+)", re.MULTILINE | re.ASCII)
 _MADE_OF = re.compile(r"transect\.(lang|shapes|(rpc|llm|cpu|memory)(\.\w+)?)")
-_CHAIN = re.compile(r"^chain[ \t]*=", re.MULTILINE)
+_CHAIN = re.compile(r"^(chain|edges)[ \t]*=", re.MULTILINE)
 _TEST = re.compile(r"(test_.*|.*_test|conftest)\.py")
 _FOREIGN = {"__pycache__", "node_modules", "build", "dist"}
 
@@ -58,7 +58,7 @@ def find(paths: Iterable[str]) -> Found:
 
 
 def declares_chain(text: str) -> bool:
-    """Whether a file's text has `chain = …`: a chain of the rpc stratum."""
+    """Whether a file's text has `chain = …` or `edges = …`: chains of the rpc stratum."""
     return bool(_CHAIN.search(text))
 
 

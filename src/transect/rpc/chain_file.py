@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,26 +93,47 @@ class Read:
     sources: dict[str, str]
 
 
-def read_chain(path: Path) -> Read:
-    """The chain that the file declares."""
+@dataclass(frozen=True, slots=True)
+class ReadEdges:
+    """A file's chains (none when it is not understood), what is wrong, and the texts for showing it."""
+
+    chains: tuple[ChainFile, ...]
+    diagnostics: Diagnostics
+    sources: dict[str, str]
+
+
+def read_edges(path: Path) -> ReadEdges:
+    """The chains that the file declares: `chain = Chain(…)`, or `edges = [Chain(…), …]`."""
     diagnostics = Diagnostics()
     text = read(path, diagnostics)
     source = None if text is None else parse(text, str(path), diagnostics)
     if source is None:
-        return Read(None, diagnostics, {} if text is None else {str(path): text})
+        return ReadEdges((), diagnostics, {} if text is None else {str(path): text})
     reader = _Reader(source, diagnostics)
-    chain = reader.read()
-    return Read(None if diagnostics.failed else chain, diagnostics, reader.sources)
+    chains = reader.read()
+    return ReadEdges(() if diagnostics.failed else chains, diagnostics, reader.sources)
+
+
+def read_chain(path: Path, service: str = "") -> Read:
+    """The one chain that the file declares, or, of several, that of the service."""
+    found = read_edges(path)
+    chains = [chain for chain in found.chains if service in ("", chain.service)]
+    if len(chains) != 1 and not found.diagnostics.failed:
+        names = ", ".join(chain.service for chain in found.chains)
+        at = Span(str(path), 1, 0, 1, 1)
+        message = f"the file has no edge of {service}" if service else "the file has several edges"
+        found.diagnostics.error("R030", message, at, help=f"it has {names}" if names else "write `chain = …`")
+    return Read(chains[0] if len(chains) == 1 else None, found.diagnostics, found.sources)
 
 
 def declares_chain(tree: ast.Module) -> bool:
-    """Whether a file has `chain = …`."""
+    """Whether a file has `chain = …` or `edges = …`."""
     return _declaration(tree) is not None
 
 
 def _declaration(tree: ast.Module) -> ast.Assign | None:
     for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "chain":
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("chain", "edges"):
             return node
     return None
 
@@ -133,7 +154,7 @@ class _Reader:
 
     # ------------------------------------------------------------ the declaration
 
-    def read(self) -> ChainFile | None:
+    def read(self) -> tuple[ChainFile, ...]:
         node = _declaration(self.source.tree)
         if node is None:
             start = Span(self.source.path, 1, 0, 1, 1)
@@ -142,11 +163,42 @@ class _Reader:
                 "this file declares no chain",
                 "write `chain = Chain(service=…, upstream=…, elements=[…])`",
             )
-            return None
-        call = node.value
+            return ()
+        if ast.unparse(node.targets[0]) == "chain":
+            found = [self._declared(node.value, node)]
+        elif isinstance(node.value, ast.List | ast.Tuple) and node.value.elts:
+            found = [self._declared(call, call) for call in node.value.elts]
+        else:
+            self.error(
+                node, "`edges` is a list of chains", "write `edges = [Chain(…), Chain(…)]`", "not a list"
+            )
+            found = []
+        chains = tuple(chain for chain in found if chain is not None)
+        self._apart(chains)
+        return chains
+
+    def _apart(self, chains: Sequence[ChainFile]) -> None:
+        """Two edges cannot be met at one address, and are told apart by their services."""
+        services: dict[str, ChainFile] = {}
+        places: dict[str, ChainFile] = {}
+        for chain in chains:
+            if services.setdefault(chain.service, chain) is not chain:
+                self.error(
+                    chain.span, f"there are two edges of {chain.service}", "name each service once", "again"
+                )
+            fixed = chain.listen.path or chain.listen.port
+            if fixed and places.setdefault(str(chain.listen), chain) is not chain:
+                self.error(
+                    chain.span,
+                    f"two edges listen at {chain.listen}",
+                    "give each its own `listen=`",
+                    "this one too",
+                )
+
+    def _declared(self, call: ast.expr, at: ast.AST) -> ChainFile | None:
         if not isinstance(call, ast.Call) or ast.unparse(call.func) != "Chain" or call.args:
             self.error(
-                node,
+                at,
                 "`chain` is made by `Chain(…)` with keywords",
                 "write `chain = Chain(service=…, upstream=…, elements=[…])`",
                 "not a chain",

@@ -8,15 +8,15 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from transect.base.render import render_text
 from transect.base.unavailable import Unavailable
 from transect.control.host import verbs_of
 from transect.control.server import Server, Taken
-from transect.rpc.chain_file import ChainFile, read_chain
+from transect.rpc.chain_file import ChainFile, read_edges
 from transect.rpc.deploy import Deployed, bound, deploy
 from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.host import EnvoyHost
@@ -46,20 +46,30 @@ def run(
     Raises Invalid, Unavailable, BuildError, Taken (the name), EnvoyFailed (did not start, or has gone; its log stays).
     """
     with stopping() as stop, tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder:
-        read = read_chain(path)
-        binding = None if read.chain is None else bound(read.chain, read.diagnostics)
-        if read.chain is None or binding is None:
+        read = read_edges(path)
+        bindings = [bound(chain, read.diagnostics) for chain in read.chains]
+        if read.diagnostics.failed:
             raise Invalid(render_text(read.diagnostics, read.sources))
         try:
-            with deploy(read.chain, binding, Path(folder), envoy=envoy, workers=workers) as running:
-                host = _host(name or path.stem, running, read.chain, read.sources)
-                with Server(
-                    "rpc", host.name, verbs_of(host) | {"edge-state": host.state}, numbered=name is None
-                ) as server:
+            with ExitStack() as stack:
+                hosts: list[EnvoyHost] = []
+                running: list[Deployed] = []
+                for chain, binding in zip(read.chains, bindings, strict=True):
+                    assert binding is not None, "what does not bind is told"
+                    place = Path(folder) / str(len(running))
+                    running.append(
+                        stack.enter_context(deploy(chain, binding, place, envoy=envoy, workers=workers))
+                    )
+                    wanted = _name(name or path.stem, chain, read.chains)
+                    host = _host(wanted, running[-1], chain, read.sources)
+                    verbs = verbs_of(host) | {"edge-state": host.state}
+                    server = stack.enter_context(Server("rpc", host.name, verbs, numbered=name is None))
                     host.name = server.name
-                    _told(say, running, read.chain, server.name)
-                    with _exporting(metrics, host, say):
-                        watch(running.envoy, stop)
+                    hosts.append(host)
+                    _told(say, running[-1], chain, server.name)
+                with _exporting(metrics, hosts, say):
+                    watch([one.envoy for one in running], stop)
+                for host in hosts:
                     if host.recording is not None:
                         host.record_stop()
         except EnvoyFailed as failed:
@@ -84,6 +94,15 @@ def kept_log(log: Path, folder: Path) -> Path:
     return log
 
 
+def _name(application: str, chain: ChainFile, chains: Sequence[ChainFile]) -> str:
+    """How the operator calls an edge: of several, with as much of its service as tells it from the others."""
+    if len(chains) == 1:
+        return application
+    short = chain.service.rpartition(".")[2]
+    alone = sum(other.service.rpartition(".")[2] == short for other in chains) == 1
+    return f"{application}.{short if alone else chain.service}"
+
+
 def _host(name: str, running: Deployed, chain: ChainFile, sources: dict[str, str]) -> EnvoyHost:
     about = {
         "carrier": f"Envoy {running.binary.version}",
@@ -96,11 +115,11 @@ def _host(name: str, running: Deployed, chain: ChainFile, sources: dict[str, str
 
 
 @contextmanager
-def _exporting(at: Endpoint | None, host: EnvoyHost, say: Say) -> Iterator[None]:
+def _exporting(at: Endpoint | None, hosts: Sequence[EnvoyHost], say: Say) -> Iterator[None]:
     if at is None:
         yield
         return
-    exporter = Exporter(at.host, at.port, lambda: [host.status()])
+    exporter = Exporter(at.host, at.port, lambda: [host.status() for host in hosts])
     say(f"metrics: http://{exporter.address}/metrics")
     try:
         yield
@@ -116,10 +135,10 @@ def _told(say: Say, running: Deployed, chain: ChainFile, name: str) -> None:
     say(f"transect rpc status {name} shows it; Ctrl-C stops it")
 
 
-def watch(envoy: Envoy, stop: threading.Event) -> None:
-    """Wait until told to stop; raises EnvoyFailed when Envoy goes before."""
+def watch(envoys: Sequence[Envoy], stop: threading.Event) -> None:
+    """Wait until told to stop; raises EnvoyFailed when an Envoy goes before."""
     while not stop.wait(LOOK_S):
-        if not envoy.alive:
+        for envoy in (envoy for envoy in envoys if not envoy.alive):
             raise EnvoyFailed(f"Envoy ended with status {envoy.stop()}", envoy.log)
 
 

@@ -9,6 +9,7 @@ state by then goes over to the new copy (`merging.py`), so that nothing which wa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from transect.core.values import normal
 from transect.rpc.chain_file import ChainFile, first_state, read_chain
 from transect.rpc.merging import merged
 
+_DECLARES = re.compile(r"^(chain|edges) = ", re.MULTILINE)
 NO_RETURN = "give `--no-return` if that will not be needed"
 
 
@@ -60,8 +62,8 @@ def read_version(path: Path, running: Version) -> Version:
     if not path.is_file():
         raise Refused(f"{path} is no file", "give a chain file, or a file of policies")
     compiled = compile_file(path)
-    if "chain = Chain(" in compiled.sources.get(str(path), ""):
-        read = read_chain(path)
+    if _DECLARES.search(compiled.sources.get(str(path), "")):
+        read = read_chain(path, "" if running.chain is None else running.chain.service)
         if read.chain is None:
             raise Refused("the new version is not understood\n" + render_text(read.diagnostics, read.sources))
         return Version.of_chain(read.chain, read.sources)

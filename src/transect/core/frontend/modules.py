@@ -168,7 +168,7 @@ class _Binder:
                 pass
             case ast.Assign(targets=[ast.Name(id=name)]) if self.module.library:
                 pass  # SCOPES and the like: read by `library_constant`
-            case ast.Assign(targets=[ast.Name(id="chain")]):
+            case ast.Assign(targets=[ast.Name(id="chain" | "edges")]):
                 pass  # a chain file's declaration, read by the rpc stratum
             case ast.Assign(targets=[ast.Name(id=name)]):
                 self._refuse(

@@ -50,7 +50,7 @@ def run_plugin(
                 with Server("rpc", host.name, verbs_of(host), numbered=name is None) as server:
                     host.name = server.name
                     _told(say, running, read.chain, server.name, workers)
-                    watch(running.envoy, stop)
+                    watch([running.envoy], stop)
                     if record is not None:
                         _write(record, host.name, running, read)
         except EnvoyFailed as failed:
