@@ -96,6 +96,7 @@ def needs_of(binding: Binding) -> dict[str, bool]:
         "reply": any(uses(hook, "reply", "reply_body") for hook in HOOKS),
         "headers": any(uses(hook, "headers") for hook in HOOKS),
         "trailers": any(uses(hook, "trailers") for hook in HOOKS),
+        "peer": any(uses(hook, "peer") for hook in HOOKS),
         "response": any("response" in e.needs.hooks for e in binding.elements),
         "finish": any("finish" in e.needs.hooks for e in binding.elements),
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""README, tutorial and the page on testing do what they say."""
+"""README, tutorial and the pages on testing and on elements do what they say."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from tests.systems.docs.documents import Block, matches, run_section, sections
 
 ROOT = Path(__file__).parents[3]
-DOCUMENTS = ("README.md", "docs/tutorial.md", "docs/testing.md")
+DOCUMENTS = ("README.md", "docs/tutorial.md", "docs/testing.md", "docs/gateway.md", "docs/rpc-writing-an-element.md")
 SECTIONS = [(name, i, blocks) for name in DOCUMENTS for i, blocks in enumerate(sections(ROOT / name))]
 
 
 @pytest.mark.part("docs")
-@pytest.mark.needs("envoy")
+@pytest.mark.needs("envoy", "clang-19", "wasm-ld-19")
 @pytest.mark.parametrize(("name", "number", "blocks"), SECTIONS, ids=[f"{n}-{i}" for n, i, _ in SECTIONS])
 def test_a_section_does_what_it_says(name: str, number: int, blocks: list[Block], tmp_path: Path) -> None:
     commands = run_section(blocks, tmp_path)

@@ -82,6 +82,7 @@ def test_the_description_says_what_runs(tmp_path: Path) -> None:
         "reply": True,
         "headers": True,
         "trailers": True,
+        "peer": False,
         "response": True,
         "finish": True,
     }

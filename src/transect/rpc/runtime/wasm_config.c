@@ -8,6 +8,8 @@
 
 #include "wasm_plugin.h"
 
+int skip_peer;
+
 int has_name(const struct names *names, const char *data, size_t size) {
     for (size_t i = 0; i < names->count; i++)
         if (strlen(names->texts[i]) == size && memcmp(names->texts[i], data, size) == 0) return 1;
@@ -73,6 +75,7 @@ static int take_line(struct config *c, uint32_t *element, const char *line, size
     else if (is(line, key, "max_message")) return take_size(value, rest, &c->max_message);
     else if (is(line, key, "on_compressed")) return take_choice(value, rest, &c->pass_compressed, "pass", "reject");
     else if (is(line, key, "replies")) return take_choice(value, rest, &c->skip_replies, "skip", "decide");
+    else if (is(line, key, "peer")) skip_peer = is(value, rest, "skip");
     else if (is(line, key, "on_other")) return take_choice(value, rest, &c->pass_other, "pass", "reject");
     else if (is(line, key, "record")) {
         c->recorder = (struct recorder *)c; /* its being there is all */
@@ -88,6 +91,8 @@ struct config *wasm_config_new(const char *text, size_t size) {
     if (!c || !(c->chain = ts_chain_new())) abort();
     c->max_message = 4u << 20;
     uint32_t element = 0;
+    static int somebody_asks; /* among the plugins of this machine */
+    skip_peer = 0;
     for (size_t at = 0, line; at < size; at += line + 1) {
         const char *end = memchr(text + at, '\n', size - at);
         line = end ? (size_t)(end - text) - at : size - at;
@@ -96,5 +101,7 @@ struct config *wasm_config_new(const char *text, size_t size) {
             return NULL;
         }
     }
+    somebody_asks |= !skip_peer;
+    skip_peer = !somebody_asks;
     return c;
 }

@@ -302,6 +302,7 @@ static const struct {
 bool CALLBACK(http_filter_get_attribute_string)(void *filter, enum envoy_attribute id, struct envoy_buffer *value) {
     (void)filter;
     *value = (struct envoy_buffer){"", 0};
+    if (skip_peer && id != RESPONSE_CODE_DETAILS) return false;
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         if (paths[i].id == id && proxy_get_property(paths[i].path, paths[i].size, &value->data, &value->size) == WASM_OK) {
             keep(value->data);

@@ -129,7 +129,7 @@ WASM_EXPORT(proxy_on_request_trailers) int proxy_on_request_trailers(uint32_t id
     return leave(HOOK(http_filter_request_trailers)(c, c->stream));
 }
 
-/* A reply that the host made itself says so in its details. */
+/* A reply that the host made itself, which for gRPC is headers alone, says so in its details. */
 static void local_reply(struct context *c) {
     struct envoy_buffer details;
     if (!CALLBACK(http_filter_get_attribute_string)(c, RESPONSE_CODE_DETAILS, &details) || !details.size) return;
@@ -140,7 +140,7 @@ static void local_reply(struct context *c) {
 WASM_EXPORT(proxy_on_response_headers) int proxy_on_response_headers(uint32_t id, uint32_t count, int end) {
     struct context *c = enter(id);
     (void)count;
-    local_reply(c);
+    if (end) local_reply(c);
     return leave(HOOK(http_filter_response_headers)(c, c->stream, end));
 }
 
@@ -152,11 +152,6 @@ WASM_EXPORT(proxy_on_response_trailers) int proxy_on_response_trailers(uint32_t 
     struct context *c = enter(id);
     (void)count;
     return leave(HOOK(http_filter_response_trailers)(c, c->stream));
-}
-
-WASM_EXPORT(proxy_on_done) int proxy_on_done(uint32_t id) {
-    (void)id;
-    return 1;
 }
 
 WASM_EXPORT(proxy_on_log) void proxy_on_log(uint32_t id) {

@@ -19,8 +19,10 @@ struct context {
     struct stream *stream; /* NULL: a root, or a stream that no chain will see */
     size_t bodies[2];      /* bytes that the running hook was handed, of the request and the reply */
     uint8_t handed[2];     /* such a hook is running */
-    uint8_t only_headers;
 };
+
+/* Of all plugins of a machine: nobody asks who calls. */
+extern int skip_peer;
 
 /* wasm_plugin.c */
 struct context *context_of(uint32_t id);

@@ -22,6 +22,7 @@ class PluginSettings:
     max_message: int = 4 << 20  # bytes; larger ones are rejected with RESOURCE_EXHAUSTED
     on_compressed: str = "reject"  # or "pass": the chain then does not see such messages
     replies: bool = True  # False: no element looks at replies, they pass as they come
+    peer: bool = True  # False: no element asks who calls, and nothing is recorded
     on_other: str = "reject"  # requests that are not gRPC; "pass" lets them walk around the chain
     record: bool = False  # each call of a handler, and the states after it, as lines of the host's log
 
@@ -37,6 +38,7 @@ class PluginSettings:
             f"on_compressed {self.on_compressed}",
             f"on_other {self.on_other}",
             *([] if self.replies else ["replies skip"]),
+            *([] if self.peer or self.record else ["peer skip"]),
             *(["record 1"] if self.record else []),
         ]
         assert not any("\n" in line for line in lines), lines

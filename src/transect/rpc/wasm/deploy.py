@@ -49,6 +49,7 @@ def settings_of(chain: ChainFile, binding: Binding, *, record: bool = False) -> 
         max_message=chain.max_message,
         on_compressed=chain.on_compressed,
         replies=needs["response"] or needs["reply"],
+        peer=needs["peer"],
         record=record,
     )
 
@@ -78,6 +79,8 @@ def deploy_plugin(
         modules=[plugin],
         routes=chain.routes,
         admin=folder / "admin.sock",
+        tls=chain.tls,
+        upstream_tls=chain.upstream_tls,
     )
     running = start(found, config, folder, workers=workers)
     told = Told(running, len(binding.elements), workers or 1)
