@@ -90,6 +90,7 @@ class Scalars(Element):
     short: str = text(1)
     word: u64 = 0
     total: int = 0
+    coin: bool = False
     slots: Array[int] = array(3)
 
     def request(self, rpc: Rpc[Ask]) -> Verdict:
@@ -98,7 +99,7 @@ class Scalars(Element):
         if rand() < 0.3:
             self.total = 7
         if rand() < 0.4:
-            self.word = 1
+            self.coin = True
         for i in range(3):
             self.slots[i] += 1
         return Forward()
