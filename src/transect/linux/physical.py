@@ -138,7 +138,9 @@ def dump(path: Path | str) -> Physical:
     if head[:4] == LIME_MAGIC.to_bytes(4, "little"):
         return FileMemory(path, list(_lime(path)), live=False)
     if head[: len(KDUMP)] == KDUMP:
-        return Kdump(path, head)
+        return Kdump(path, Plain(path))
+    if head[: len(Rearranged.MAGIC)] == Rearranged.MAGIC:
+        return Kdump(path, Rearranged(path))
     raise KernelDataError(f"{path} is neither an ELF core nor a LiME or kdump file")
 
 
@@ -173,6 +175,59 @@ _PAGE_HEAD = struct.Struct("<qIIQ")  # offset, size, flags, page flags
 _ZLIB = 1
 
 
+class Rearranged:
+    """makedumpfile's flattened form: pieces of a file in the order in which they were written, each with its place."""
+
+    MAGIC = b"makedumpfile"
+    PIECE = struct.Struct(">qq")  # offset, size
+    START = 4096
+
+    def __init__(self, path: Path | str) -> None:
+        """Raises `KernelDataError` when it is cut off."""
+        self._file = os.open(path, os.O_RDONLY)
+        self._pieces: list[tuple[int, int, int]] = []  # offset, size, place in this file; later ones win
+        size, at = os.fstat(self._file).st_size, self.START
+        while True:
+            raw = os.pread(self._file, self.PIECE.size, at)
+            if len(raw) != self.PIECE.size:
+                raise KernelDataError(f"{path} is cut off: the mark of its end is missing")
+            offset, length = self.PIECE.unpack(raw)
+            at += self.PIECE.size
+            if offset < 0:
+                break
+            if length <= 0 or at + length > size:
+                raise KernelDataError(f"{path} is cut off within a piece of {length} bytes")
+            self._pieces.append((offset, length, at))
+            at += length
+        self._order = sorted(self._pieces)
+        self._starts = [p[0] for p in self._order]
+        self._longest = max((n for _, n, _ in self._pieces), default=0)
+        self.size = max((o + n for o, n, _ in self._pieces), default=0)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """As `os.pread` of the file that it stands for; holes are zeros."""
+        size = max(0, min(size, self.size - offset))
+        data = bytearray(size)
+        last = bisect_right(self._starts, offset + size - 1)
+        first = bisect_right(self._starts, offset - self._longest)
+        for start, length, at in sorted(self._order[first:last], key=lambda piece: piece[2]):
+            low, high = max(offset, start), min(offset + size, start + length)
+            if low < high:
+                data[low - offset : high - offset] = os.pread(self._file, high - low, at + low - start)
+        return bytes(data)
+
+
+class Plain:
+    """An ordinary file."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._file = os.open(path, os.O_RDONLY)
+        self.size = os.fstat(self._file).st_size
+
+    def pread(self, size: int, offset: int) -> bytes:
+        return os.pread(self._file, size, offset)
+
+
 class Kdump:
     """A kdump-compressed file, as `dump-guest-memory -z` of QEMU and makedumpfile write it (zlib or plain pages).
 
@@ -181,10 +236,11 @@ class Kdump:
 
     live = False
 
-    def __init__(self, path: Path | str, head: bytes) -> None:
+    def __init__(self, path: Path | str, file: Plain | Rearranged) -> None:
         """Raises `KernelDataError`."""
         self.path = Path(path)
-        self._file = os.open(path, os.O_RDONLY)
+        self._file = file
+        head = file.pread(PAGE * 2, 0)
         # disk_dump_header: signature, version, utsname (6 × 65), timestamp, status, block size, sub-header blocks,
         # bitmap blocks, highest page …; the fields wanted here stand at fixed places.
         if len(head) < PAGE * 2:
@@ -199,9 +255,9 @@ class Kdump:
         wide = struct.unpack_from("<Q", head, block + 96)[0] if sub else 0  # max_mapnr of kdump 6
         pages = wide or highest
         start = (1 + sub) * block
-        if start + bitmap * block > os.fstat(self._file).st_size:
+        if start + bitmap * block > self._file.size:
             raise KernelDataError(f"{path} is cut off within its bitmaps")
-        raw = os.pread(self._file, bitmap * block, start)
+        raw = self._file.pread(bitmap * block, start)
         dumped = raw[len(raw) // 2 :]
         if pages > len(dumped) * 8:
             raise KernelDataError(f"{path}: {pages} pages, but a bitmap of {len(dumped)} bytes")
@@ -235,13 +291,13 @@ class Kdump:
         index = self._index.get(frame)
         if index is None:
             raise OutOfRange(f"{self.path} does not hold physical {frame * PAGE:#x}")
-        raw = os.pread(self._file, _PAGE_HEAD.size, self._descriptors + index * _PAGE_HEAD.size)
+        raw = self._file.pread(_PAGE_HEAD.size, self._descriptors + index * _PAGE_HEAD.size)
         if len(raw) != _PAGE_HEAD.size:
             raise KernelDataError(f"{self.path} is cut off within its page table")
         offset, size, flags, _ = _PAGE_HEAD.unpack(raw)
         if size > PAGE or offset < 0:
             raise KernelDataError(f"{self.path}: page {frame:#x} has {size} bytes")
-        data = os.pread(self._file, size, offset)
+        data = self._file.pread(size, offset)
         if flags & _ZLIB:
             try:
                 data = zlib.decompressobj().decompress(data, PAGE)

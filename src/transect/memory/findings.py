@@ -70,8 +70,13 @@ def printable(value: Any) -> Any:
     """Evidence as JSON has it: bytes as text where they are text, else hex."""
     match value:
         case bytes():
-            text = value.decode("utf-8", "replace")
-            return text if text.isprintable() else value.hex()
+            try:
+                text = value.decode()
+            except UnicodeDecodeError:
+                return value.hex()
+            return (
+                text if text.isprintable() else value.hex()
+            )  # the target's words never reach a terminal as they are
         case tuple():
             return [printable(v) for v in value]
         case _:

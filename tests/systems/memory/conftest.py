@@ -34,6 +34,8 @@ def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             f"dgram,id=card,local.type=unix,local.path={there},remote.type=unix,remote.path={here}",
             "-device",
             "virtio-net-pci,netdev=card",
+            "-qmp",
+            f"unix:{folder}/qmp,server=on,wait=off",
         )
         setup = Setup(
             wanted.kernel, cpus=1, memory_mib=512, ram=memory, boot="compressed", life_s=500, qemu=card

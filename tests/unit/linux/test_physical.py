@@ -53,7 +53,21 @@ def a_kdump() -> bytes:
     return bytes(head + sub + bitmap + bitmap) + table + data
 
 
-KINDS = {"core": a_core, "lime": a_lime, "kdump": a_kdump}
+def a_flattened_kdump() -> bytes:
+    """The pieces in another order than in the file; the first one is written again at the end."""
+    whole = a_kdump()
+    starts = [*range(0, len(whole), 5000)]
+    pieces = [(s, whole[s : s + 5000]) for s in [*starts[::-1], 0]]
+    pieces[len(starts) - 1] = (0, bytes(5000))
+    head = b"makedumpfile".ljust(16, b"\0") + struct.pack(">qq", 1, 1)
+    return (
+        head.ljust(4096, b"\0")
+        + b"".join(struct.pack(">qq", s, len(p)) + p for s, p in pieces)
+        + b"\xff" * 16
+    )
+
+
+KINDS = {"core": a_core, "lime": a_lime, "kdump": a_kdump, "flattened": a_flattened_kdump}
 
 
 def opened(tmp_path: Path, data: bytes) -> Physical:
