@@ -34,7 +34,10 @@ def results() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
 def number(target: dict[str, Any], value: float) -> str:
     at_most = target.get("at_most", True)
     short = value > target["limit"] if at_most else value < target["limit"]
-    return f"{value:.3f}" + (", short of it" if short else "")
+    digits = (
+        3 if abs(value) >= 0.01 or not value else 4 if abs(value) >= 0.001 else 6
+    )  # some are microseconds
+    return f"{value:.{digits}f}" + (", short of it" if short else "")
 
 
 def filled(page: str) -> str:
