@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the blocks of a document as a reader would: each `##` section in an empty folder of its own.
 
-A python block that begins with `# name.py` is a file.  In a console block, `$ ` begins a command and the lines below
-are what it prints; `…` stands for anything.  A command that ends in ` &` goes on in the background; what it prints at
-once is compared.  Other blocks are not run.
+A python or TOML block that begins with `# name.py` (`# name.toml`) is a file.  In a console block, `$ ` begins a command
+and the lines below are what it prints; `…` stands for anything.  A command that ends in ` &` goes on in the background;
+what it prints at once is compared.  Other blocks are not run.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def run_section(blocks: list[Block], folder: Path) -> int:
     count = 0
     with running() as background:
         for block in blocks:
-            name = re.match(r"# (\S+\.py)\n", block.text)
-            if block.kind == "python" and name:
+            name = re.match(r"# (\S+\.(py|toml))\n", block.text)
+            if block.kind in ("python", "toml") and name:
                 (folder / name.group(1)).write_text(block.text + "\n")
             for command in commands(block) if block.kind == "console" else ():
                 run_command(command, folder, background)

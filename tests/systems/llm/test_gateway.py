@@ -460,6 +460,19 @@ def test_no_engine_at_all(tmp_path: Path) -> None:
         assert httpx.get(f"{running.admin}/healthz").status_code == 200
 
 
+def test_an_answer_that_never_ends_is_cut_off(tmp_path: Path) -> None:
+    limits = "answer_s = 1.0"
+    with engine(token_s=0.01) as served, gateway(tmp_path, [served.url], limits=limits) as running:
+        served.app.faults.append("endless")
+        answer = running.ask("ann", stream=True)
+        last = [line for line in answer.text.splitlines() if line][-1]
+        assert "took longer than 1 s" in json.loads(last.removeprefix("data: "))["error"]["message"]
+        assert running.settles(running.idle)
+        assert running.settles(lambda: served.app.cancelled == 1), "the engine is told to stop"
+        assert running.metric("output_tokens_total", "ann") > 8, "what was produced is charged"
+        assert running.ask("ann").status_code == 200, "nothing is wrong with the engine"
+
+
 def test_slow_readers_hold_up_nobody(one: tuple[Running, Engine]) -> None:
     running, _ = one
     with httpx.stream(

@@ -111,7 +111,7 @@ class Engine:
             }
         )
         options = asked.get("stream_options") or {}
-        for i in range(count):
+        for i in range(1 << 30 if fault == "endless" else count):
             await asyncio.sleep(self.token_s)
             if fault == "die" and i == 3:
                 raise _Died

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.unit.cli.terminal import Run
 from transect.llm.config import Config, parse
 from transect.llm.config_text import settings
 from transect.llm.gateway.settings import GatewayConfig
+from transect.llm.keys import hash_of
 from transect.llm.policies import EXAMPLES
 
 
@@ -109,3 +111,38 @@ def test_a_file_that_cannot_be_read(transect: Run, tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     Path("g.toml").write_bytes(b"\xff")
     assert "error[S030]: it cannot be read" in transect("check", "g.toml").out
+
+
+# ---------------------------------------------------------------- keys
+
+
+def test_a_key_fits_the_hash_that_is_added(transect: Run, tmp_path: Path) -> None:
+    path = tmp_path / "g.toml"
+    path.write_text('policy = "vtc"')
+    said = transect("llm", "key", "new", "ann@acme", "--add-to", path)
+    assert said.code == 0
+    (key,) = re.findall(r"tsk-\S+", said.out)
+    config = parse(path.read_text(), path)
+    assert config.tenants["ann@acme"].keys == (hash_of(key),)
+    assert key not in path.read_text()
+
+
+def test_a_tenant_that_is_there_is_left_alone(transect: Run, tmp_path: Path) -> None:
+    path = tmp_path / "g.toml"
+    assert transect("llm", "key", "new", "ann", "--add-to", path).code == 0
+    before = path.read_text()
+    again = transect("llm", "key", "new", "ann", "--add-to", path)
+    assert again.code == 1
+    assert "add the hash to its `keys`" in again.err
+    assert "sha256:" in again.out
+    assert path.read_text() == before
+
+
+def test_a_key_for_nobody(transect: Run, tmp_path: Path) -> None:
+    assert "no name of a tenant" in transect("llm", "key", "new", "two words").err
+    (tmp_path / "bad.toml").write_text("polcy = 1")
+    assert (
+        "did you mean `policy`?"
+        in transect("llm", "key", "new", "ann", "--add-to", tmp_path / "bad.toml").out
+    )
+    assert transect("llm", "key", "new", "ann", "--add-to", tmp_path / "no" / "g.toml").code == 2

@@ -8,6 +8,7 @@ error that the client sees, and what was produced stays charged.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -49,10 +50,12 @@ class Relay:
         """Whether the client has been answered; if not, the request is back in the queue."""
         call: Call = held.own.call
         started = Started(send)
+        limits = self.dispatcher.limits
         try:
-            async with replica.http.stream(
-                "POST", call.path, content=call.body, headers=replica.headers
-            ) as answer:
+            async with (
+                asyncio.timeout(limits.answer_s),
+                replica.http.stream("POST", call.path, content=call.body, headers=replica.headers) as answer,
+            ):
                 if answer.status_code in BUSY:
                     replica.busy()
                     self._again(held)
@@ -64,6 +67,9 @@ class Relay:
                     await self._streamed(held, answer, started)
                 else:
                     await self._whole(held, answer, started)
+        except TimeoutError:  # the engine may be well: this one request asked for more than there is time for
+            why = f"{replica.name} took longer than {limits.answer_s:g} s"
+            await self._broken(held, started, 504, why)
         except httpx.TimeoutException:
             replica.failed()
             await self._broken(held, started, 504, f"{replica.name} says nothing any more")

@@ -41,6 +41,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of a request; a larger one is turned away (413)."""
     silence_s: Seconds = 300.0
     """How long an upstream may say nothing while it answers (504)."""
+    answer_s: Seconds = 3600.0
+    """How long an answer may take altogether, from the moment that its request is sent (504)."""
     drain_s: Seconds = 60.0
     """How long running requests may go on after SIGTERM."""
 

@@ -3,24 +3,68 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from transect.cli.exits import Exit
+from transect.cli.failure import usage
 
 
 def new(
     tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose key it is to be.")],
+    add_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--add-to",
+            metavar="FILE",
+            show_default=False,
+            help="Add the new tenant to this configuration; of one that is there already only the hash is printed.",
+        ),
+    ] = None,
 ) -> int:
     """Make an API key: it is shown once, and the configuration holds its hash.
 
     A key is 32 random bytes. Add the printed hash to `keys` of the tenant; several keys may be in force at once, so
     that one can be replaced without a moment between.
     """
+    import msgspec
+
+    from transect.llm.config import Name
     from transect.llm.keys import new as made
 
+    try:
+        msgspec.convert(tenant, Name)
+    except msgspec.ValidationError:
+        return usage(f"`{tenant}` is no name of a tenant: letters, digits, `_`, `.`, `@` and `-`, please")
     key, hashed = made()
+    lines = f'[tenants."{tenant}"]\nkeys = ["{hashed}"]\n'
+    if add_to is not None:
+        return _added(add_to, tenant, key, lines)
     print(f"key of {tenant}, shown only now:\n\n    {key}\n\nfor the configuration:\n")
-    print(f'    [tenants."{tenant}"]\n    keys = ["{hashed}"]')
+    print("".join(f"    {line}\n" for line in lines.splitlines()), end="")
+    return Exit.DONE
+
+
+def _added(path: Path, tenant: str, key: str, lines: str) -> int:
+    """Append the tenant to the file, which stays as it is where that is not all there is to do."""
+    from transect.llm.config import ConfigError
+    from transect.llm.gateway.settings import parse_gateway
+
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        if tenant in parse_gateway(text, path).tenants:
+            print(f"{tenant} is in {path} already: add the hash to its `keys`\n", file=sys.stderr)
+            print(f"key of {tenant}, shown only now:\n\n    {key}\n\n{lines.splitlines()[1]}")
+            return Exit.NO
+        with path.open("a", encoding="utf-8") as file:
+            file.write(("" if text.endswith("\n\n") or not text else "\n") + lines)
+    except ConfigError as wrong:
+        print(str(wrong).strip())
+        return Exit.NO
+    except OSError as wrong:
+        return usage(f"{path}: {wrong.strerror}")
+    print(f"key of {tenant}, shown only now:\n\n    {key}\n\n{path} has its hash")
     return Exit.DONE
