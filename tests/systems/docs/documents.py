@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the blocks of a document as a reader would: each `##` section in an empty folder of its own.
 
-A python or TOML block that begins with `# name.py` (`# name.toml`) is a file.  In a console block, `$ ` begins a command
-and the lines below are what it prints; `…` stands for anything.  A command that ends in ` &` goes on in the background;
-what it prints at once is compared.  Other blocks are not run.
+A python or TOML block that begins with `# name.py` (`# name.toml`) is a file.  In a console block, `$ ` begins a
+command and the lines below are what it prints; `…` stands for anything.  A command that ends in ` &` goes on in the
+background; what it prints at once is compared.  Other blocks are not run.
 """
 
 from __future__ import annotations

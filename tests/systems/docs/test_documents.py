@@ -10,7 +10,13 @@ import pytest
 from tests.systems.docs.documents import Block, matches, run_section, sections
 
 ROOT = Path(__file__).parents[3]
-DOCUMENTS = ("README.md", "docs/tutorial.md", "docs/testing.md", "docs/gateway.md", "docs/gateway.md", "docs/rpc-writing-an-element.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/tutorial.md",
+    "docs/testing.md",
+    "docs/gateway.md",
+    "docs/rpc-writing-an-element.md",
+)
 SECTIONS = [(name, i, blocks) for name in DOCUMENTS for i, blocks in enumerate(sections(ROOT / name))]
 
 
