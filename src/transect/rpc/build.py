@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from transect.base.unavailable import Unavailable
+from transect.emit.artifact import Artifact
 
 RPC_RUNTIME = Path(__file__).parent / "runtime"
 C_RUNTIME = Path(__file__).parents[1] / "emit" / "c" / "runtime"
@@ -100,6 +101,21 @@ def shared_object(
         # Whoever builds the same at the same time gets the same; the later one wins, unseen.
         os.replace(Path(work) / "built.so", target)
     return target
+
+
+ENVOY_FLAGS = ("-D_GNU_SOURCE", "-pthread", "-Wl,-Bsymbolic", "-lm")
+
+
+def envoy_module(chain: Artifact, folder: Path, *, flags: Sequence[str] = ()) -> Path:
+    """`folder`/libtransect_HASH.so: an emitted chain and our C around it, as a module of Envoy.
+
+    Another version of a chain never has the name of the one before: Envoy loads a path only once.  Raises as
+    `shared_object`.
+    """
+    module = {path.name: path.read_bytes() for path in RPC_RUNTIME.glob("envoy_*.c")}
+    return shared_object(
+        "libtransect", {**chain.files, **module}, folder=folder, flags=(*ENVOY_FLAGS, *flags)
+    )
 
 
 def _must_be_ours(folder: Path) -> None:

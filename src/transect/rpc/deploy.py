@@ -14,11 +14,11 @@ from types import TracebackType
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.unavailable import Unavailable
 from transect.rpc.binding import Binding, bind
+from transect.rpc.build import envoy_module
 from transect.rpc.can import ENVOY, Can, check
 from transect.rpc.chain import emit_chain, needs_of
 from transect.rpc.chain_file import ChainFile, first_state
 from transect.rpc.envoy import binary
-from transect.rpc.envoy.build import build
 from transect.rpc.envoy.config import Endpoint, Module, Settings, Slot, bootstrap
 from transect.rpc.envoy.control import Control
 from transect.rpc.envoy.process import Envoy, start
@@ -146,7 +146,7 @@ def module_of(
     Raises Unavailable, BuildError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    library = build(emit_chain(binding), folder / MODULES)
+    library = envoy_module(emit_chain(binding), folder / MODULES)
     binary.check(library, found)
     needs = needs_of(binding)
     settings = Settings(

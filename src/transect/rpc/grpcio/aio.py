@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator
+from functools import partialmethod
 from typing import Any
 
 import grpc
@@ -41,84 +42,26 @@ class Channel(aio.Channel):
         self._inner = inner
         self._versions = Versions.of(carried)
 
-    def unary_unary(
-        self,
-        method: str,
-        request_serializer: Any = None,
-        response_deserializer: Any = None,
-        *more: Any,
-        **named: Any,
-    ) -> Any:
-        return self._wrap(
-            UnaryUnary,
-            self._inner.unary_unary,
-            method,
-            request_serializer,
-            response_deserializer,
-            more,
-            named,
-        )
-
-    def unary_stream(
-        self,
-        method: str,
-        request_serializer: Any = None,
-        response_deserializer: Any = None,
-        *more: Any,
-        **named: Any,
-    ) -> Any:
-        return self._wrap(
-            UnaryStream,
-            self._inner.unary_stream,
-            method,
-            request_serializer,
-            response_deserializer,
-            more,
-            named,
-        )
-
-    def stream_unary(
-        self,
-        method: str,
-        request_serializer: Any = None,
-        response_deserializer: Any = None,
-        *more: Any,
-        **named: Any,
-    ) -> Any:
-        return self._wrap(
-            StreamUnary,
-            self._inner.stream_unary,
-            method,
-            request_serializer,
-            response_deserializer,
-            more,
-            named,
-        )
-
-    def stream_stream(
-        self,
-        method: str,
-        request_serializer: Any = None,
-        response_deserializer: Any = None,
-        *more: Any,
-        **named: Any,
-    ) -> Any:
-        return self._wrap(
-            StreamStream,
-            self._inner.stream_stream,
-            method,
-            request_serializer,
-            response_deserializer,
-            more,
-            named,
-        )
-
     def _wrap(
-        self, kind: Any, make: Any, method: str, serialize: Any, deserialize: Any, more: Any, named: Any
+        self,
+        kind: str,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        *more: Any,
+        **named: Any,
     ) -> Any:
+        """A stub's method of that kind, through the chain where it covers the method."""
+        make = getattr(self._inner, kind)
         if not self._versions.covers(method):
-            return make(method, serialize, deserialize, *more, **named)
-        return kind(make(method, None, None, *more, **named), self._versions, method, serialize, deserialize)
+            return make(method, request_serializer, response_deserializer, *more, **named)
+        below = make(method, None, None, *more, **named)
+        return KINDS[kind](below, self._versions, method, request_serializer, response_deserializer)
+
+    unary_unary: Any = partialmethod(_wrap, "unary_unary")
+    unary_stream: Any = partialmethod(_wrap, "unary_stream")
+    stream_unary: Any = partialmethod(_wrap, "stream_unary")
+    stream_stream: Any = partialmethod(_wrap, "stream_stream")
 
     async def __aenter__(self) -> Channel:
         return self
@@ -742,3 +685,11 @@ class StreamStream(_Method, bases.AioStreamStream):
     ) -> Any:
         named = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
         return StreamStreamCall(self, request_iterator, timeout, metadata, named)
+
+
+KINDS: dict[str, type[_Method]] = {
+    "unary_unary": UnaryUnary,
+    "unary_stream": UnaryStream,
+    "stream_unary": StreamUnary,
+    "stream_stream": StreamStream,
+}

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, partialmethod
 from types import MethodType
 from typing import Any
 
@@ -37,85 +37,29 @@ class Channel(grpc.Channel):
         self._inner = inner
         self._versions = Versions.of(carried)
 
-    def unary_unary(
-        self,
-        method: str,
-        request_serializer: Any = None,
-        response_deserializer: Any = None,
-        *more: Any,
-        **named: Any,
-    ) -> Any:
-        return self._wrap(
-            UnaryUnary,
-            self._inner.unary_unary,
-            method,
-            request_serializer,
-            response_deserializer,
-            more,
-            named,
-        )
-
-    def unary_stream(
-        self,
-        method: str,
-        request_serializer: Any = None,
-        response_deserializer: Any = None,
-        *more: Any,
-        **named: Any,
-    ) -> Any:
-        return self._wrap(
-            UnaryStream,
-            self._inner.unary_stream,
-            method,
-            request_serializer,
-            response_deserializer,
-            more,
-            named,
-        )
-
-    def stream_unary(
-        self,
-        method: str,
-        request_serializer: Any = None,
-        response_deserializer: Any = None,
-        *more: Any,
-        **named: Any,
-    ) -> Any:
-        return self._wrap(
-            StreamUnary,
-            self._inner.stream_unary,
-            method,
-            request_serializer,
-            response_deserializer,
-            more,
-            named,
-        )
-
-    def stream_stream(
-        self,
-        method: str,
-        request_serializer: Any = None,
-        response_deserializer: Any = None,
-        *more: Any,
-        **named: Any,
-    ) -> Any:
-        return self._wrap(
-            StreamStream,
-            self._inner.stream_stream,
-            method,
-            request_serializer,
-            response_deserializer,
-            more,
-            named,
-        )
-
     def _wrap(
-        self, kind: Any, make: Any, method: str, serialize: Any, deserialize: Any, more: Any, named: Any
+        self,
+        kind: str,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        *more: Any,
+        **named: Any,
     ) -> Any:
+        """A stub's method of that kind, through the chain where it covers the method."""
+        make = getattr(self._inner, kind)
         if not self._versions.covers(method):
-            return make(method, serialize, deserialize, *more, **named)
-        made = kind(make(method, None, None, *more, **named), self._versions, method, serialize, deserialize)
-        return made.quick(serialize, deserialize) if kind is UnaryUnary else made
+            return make(method, request_serializer, response_deserializer, *more, **named)
+        below = make(method, None, None, *more, **named)
+        made = KINDS[kind](below, self._versions, method, request_serializer, response_deserializer)
+        if isinstance(made, UnaryUnary):
+            return made.quick(request_serializer, response_deserializer)
+        return made
+
+    unary_unary: Any = partialmethod(_wrap, "unary_unary")
+    unary_stream: Any = partialmethod(_wrap, "unary_stream")
+    stream_unary: Any = partialmethod(_wrap, "stream_unary")
+    stream_stream: Any = partialmethod(_wrap, "stream_stream")
 
     def subscribe(self, callback: Any, try_to_connect: bool | None = False) -> None:
         self._inner.subscribe(callback, try_to_connect=bool(try_to_connect))
@@ -613,3 +557,11 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
 
     def add_done_callback(self, fn: Callable[[Any], object]) -> None:
         self._call.add_done_callback(lambda _: fn(self))
+
+
+KINDS: dict[str, type[_Method]] = {
+    "unary_unary": UnaryUnary,
+    "unary_stream": UnaryStream,
+    "stream_unary": StreamUnary,
+    "stream_stream": StreamStream,
+}
