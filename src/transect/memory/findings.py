@@ -77,6 +77,8 @@ def printable(value: Any) -> Any:
             return (
                 text if text.isprintable() else value.hex()
             )  # the target's words never reach a terminal as they are
+        case str():
+            return value if value.isprintable() else ascii(value)
         case tuple():
             return [printable(v) for v in value]
         case _:

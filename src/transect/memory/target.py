@@ -16,6 +16,7 @@ says so (*unanchored*).
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def open_target(text: str, kernel: Path | None = None) -> Machine:
         known = Known.of(Image.from_file(kernel))
         return Machine.find(text, memory, known)
     found = find_kernel(memory)
-    release = found.banner.split(b" ")[2].decode("ascii", "replace")
+    release = release_of(found.banner)
     for path in packages(release):
         try:
             image = Image.from_file(path)
@@ -125,6 +126,12 @@ def open_target(text: str, kernel: Path | None = None) -> Machine:
         if image.banner == found.banner:
             return Machine.find(text, memory, Known.of(image))
     return Machine.find(text, memory, Known(found.banner, found.symbols, found.btf, None, release))
+
+
+def release_of(banner: bytes) -> str:
+    """The release that a target's banner names; "?" when it is no such thing: the target may say anything."""
+    named = re.match(rb"Linux version ([\w.+~-]{1,100}) ", banner)
+    return named[1].decode() if named else "?"
 
 
 def packages(release: str) -> Iterator[Path]:

@@ -11,7 +11,7 @@ import pytest
 from transect.cli import main
 from transect.memory import report
 from transect.memory.findings import Result, Said, Scan, Verdict
-from transect.memory.target import Address, BadTarget, packages, size
+from transect.memory.target import Address, BadTarget, packages, release_of, size
 
 SAID = Said("hidden", (("pid", 66), ("comm", b"x\xff"), ("at", 0xFFFF888000001000)))
 SCAN = Scan(
@@ -72,6 +72,25 @@ def test_sizes() -> None:
     assert (size("2G"), size("512M"), size("4096")) == (2 << 30, 512 << 20, 4096)
     with pytest.raises(BadTarget):
         size("two")
+
+
+@pytest.mark.parametrize(
+    ("banner", "release"),
+    [
+        (b"Linux version 9.9.1+deb13-amd64 (x) #1", "9.9.1+deb13-amd64"),
+        (b"Linux version \x1b[2J (x)", "?"),
+        (b"Linux version ../../x (x)", "?"),
+    ],
+)
+def test_a_release_is_what_looks_like_one(banner: bytes, release: str) -> None:
+    assert release_of(banner) == release
+
+
+def test_text_of_a_target_does_not_reach_the_terminal_as_it_is() -> None:
+    said = Said("named", (("name", "[\x1b[2J]+0x10"), ("comm", b"\x1b[2J")))
+    assert "\x1b" not in report.table(
+        Scan("t", "9", True, (Result("P", "p", Verdict.FOUND, findings=(said,)),))
+    )
 
 
 def test_a_release_from_a_target_names_no_path() -> None:
