@@ -140,7 +140,7 @@ def _vllm() -> Part:
     try:
         version = importlib.metadata.version("vllm")
     except importlib.metadata.PackageNotFoundError:
-        return Part("vLLM", "", False, f"vllm is not installed: {effect}", "see docs/llm.md")
+        return Part("vLLM", "", False, f"vllm is not installed: {effect}", "see docs/vllm.md")
     tested = "tested" if version.startswith("0.32") else "not tested; 0.32 is"
     return Part("vLLM", f"{version} ({tested})")
 
