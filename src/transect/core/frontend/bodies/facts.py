@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from transect.core import ir
 from transect.core.ir import BinaryOp, CompareOp, Expr, TableRead
@@ -148,6 +148,8 @@ def _parts(fact: Fact) -> Iterable[object]:
             return walk(key)
         case NonEmpty():
             return ()
+        case _:
+            assert_never(fact)
 
 
 def _reads_field(node: object, field: str) -> bool:
@@ -306,6 +308,8 @@ def _bounded(value: Expr, op: CompareOp, bound: int) -> list[Fact]:
             return [AtLeast(value, bound), AtMost(value, bound), *_not_empty(value, bound)]
         case CompareOp.NE:
             return _not_empty(value, 1) if bound == 0 else []
+        case _:
+            assert_never(op)
 
 
 def _not_empty(value: Expr, at_least: int) -> list[Fact]:

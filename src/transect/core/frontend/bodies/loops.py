@@ -620,7 +620,7 @@ class Loops(Typing):
         if value is None or result is None:
             return None
         value = opened.whole(value)
-        default = self._default(node, options.get("default"), result) if "default" in options else None
+        default = self._default(options["default"], result) if "default" in options else None
         if "default" in options and default is None:
             return None
         if default is None and name in ("min", "max") and not self._certainly_some(walked, cond):
@@ -728,9 +728,7 @@ class Loops(Typing):
         finally:
             self.scope.hidden["item"].pop()
 
-    def _default(self, node: ast.Call, value: ast.expr | None, result: Type) -> Expr | None:
-        if value is None:
-            return None
+    def _default(self, value: ast.expr, result: Type) -> Expr | None:
         e = self.expression(value, result)
         if e is None:
             return None

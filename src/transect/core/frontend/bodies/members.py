@@ -100,17 +100,14 @@ class Members(Names):
 
     def _overflow(self, node: ast.Attribute) -> Expr | None:
         name = self.own(node.value)
-        f = (
-            self.state_field(node.value, name)
-            if name is not None and isinstance(node.value, ast.Attribute)
-            else None
-        )
-        if f is not None and isinstance(f.type, TableType):
-            return ir.Lookup(TableRead.OVERFLOW, f.name, (), type=INT, span=self.span(node))
-        if name is None:
-            base = self.expression(node.value)
-            return None if base is None else self.field_of(base, node)
-        return None
+        if name is not None and isinstance(node.value, ast.Attribute):
+            f = self.state_field(node.value, name)
+            if f is None:
+                return None
+            if isinstance(f.type, TableType):
+                return ir.Lookup(TableRead.OVERFLOW, f.name, (), type=INT, span=self.span(node))
+        base = self.expression(node.value)
+        return None if base is None else self.field_of(base, node)
 
     def _own_field(self, node: ast.Attribute, name: str) -> Expr | None:
         f = self.state_field(node, name)

@@ -10,7 +10,7 @@ from transect.core import ir
 from transect.core.frontend.bodies.calls import Calls
 from transect.core.frontend.bodies.context import short
 from transect.core.frontend.constants import constant_int, fit, int_range, literal
-from transect.core.frontend.modules import ConstantDef, Surface
+from transect.core.frontend.modules import ConstantDef
 from transect.core.ir import Expr
 from transect.core.types import (
     BOOL,
@@ -84,8 +84,6 @@ class Names(Calls):
         match self.world.binding(self.module, node):
             case ConstantDef() as constant:
                 return self._named_constant(node, constant, wanted)
-            case Surface(name=name) if name in ("True", "False", "None"):
-                return None
             case None:
                 self._unknown_name(node)
             case _:

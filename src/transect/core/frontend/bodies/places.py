@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from typing import assert_never
 
 from transect.core import ir
 from transect.core.frontend.bodies.context import short, widen
@@ -94,6 +95,8 @@ class Places(Patterns, Expressions):
                 self.facts = self.facts if whole is None else self.facts.having([Present(whole)])
             case ir.ViewPlace(name=name):
                 self.facts = self.facts.write_view(name)
+            case _:
+                assert_never(place)
 
     def _as_update(self, node: ast.stmt, place: Place, e: Expr) -> ir.Update | None:
         """`m[k] = max(m[k], e)`, `m[k] = m[k] + e` and their like are one step, as `m[k] += e` is."""
@@ -302,6 +305,8 @@ class Places(Patterns, Expressions):
                     e = ir.Unwrap(e, type=e.type.item, span=place.span)
             case ir.ViewPlace(base=base, name=name):
                 e = ir.ViewField(base, name, type=place.type, span=place.span)
+            case _:
+                assert_never(place)
         for part in path:
             assert isinstance(e.type, StructType)
             field = e.type.field(part)
@@ -349,12 +354,13 @@ class Places(Patterns, Expressions):
 
 def _surely_stored(value: Expr, t: Type) -> bool:
     """Whether the option's value fits its place; a text beyond its bound leaves what was there, perhaps None."""
-    match t.item if isinstance(t, OptionType) else t, value:
+    item = t.item if isinstance(t, OptionType) else t
+    match item, value:
         case TextType(bound=int(bound)), ir.Const(value=str(text)):
             return len(text.encode()) <= bound
         case BytesType(bound=int(bound)), ir.Const(value=bytes(data)):
             return len(data) <= bound
-        case item, _:
+        case _:
             return not _has_text(item)
 
 
