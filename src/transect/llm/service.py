@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transect.core.codec import CodecError
+from transect.core.effects import Facts
 from transect.core.ir import FieldKind, Program
 from transect.core.schema import Schema, schema
 from transect.core.upgrade import Action, Comparison, Decision, Refused, compare, migration
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 LOOKED_AT = (
     64  # counters read per look at the bound, on average: looking costs the same for any number of tenants
 )
+TIDY_S = 1.0  # between looks for tenants whom the policy may forget
+FORGOTTEN = 512  # tenants that one such look asks about, so that it takes a bounded time
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,10 @@ class Service:
         self.queues = AccountedQueues(chooser_of(self._policy, self._loaded.program))
         self.watcher = Watcher(bound, Mode(config.bound))
         self._looks = 0
+        self._tidied = time.monotonic()
+        self._idle: Iterator[Hashable] = iter(
+            ()
+        )  # the tenants that are still to be asked about, in this turn
 
     def _load(self, what: str, params: dict[str, Any]) -> Loaded:
         is_file = "/" in what or what.partition(":")[0].endswith(".py")
@@ -115,6 +123,27 @@ class Service:
         if self._looks >= clients:
             self._looks = 0
             self.watcher.look(self.queues)
+        if time.monotonic() >= self._tidied + TIDY_S:
+            self.tidy()
+
+    def tidy(self) -> int:
+        """Let the policy forget some tenants that lose and gain nothing by it, so that its tables stay small; how many.
+
+        Not while it records, as the log would not say so, and not while counters are shared: there the sum of what
+        all gateways charged is to stay; and never under a policy that lifts nobody who comes back.
+        """
+        self._tidied = time.monotonic()
+        if not self._lifts() or self.recording is not None or self.noticing is not None:
+            return 0
+        asked = list(islice(self._idle, FORGOTTEN))
+        if len(asked) < FORGOTTEN:
+            self._idle = iter(list(self.queues.accounts))
+        return len(self.queues.forget_idle(asked))
+
+    def _lifts(self) -> bool:
+        """Whether who comes back is lifted: only then is a low counter nothing that must be kept."""
+        field, arrive = self.queues.chooser.counter_field, self.program.handler("arrive")
+        return arrive is not None and field in Facts(self.program).of(arrive).written_fields
 
     # ---------------------------------------------------------------- another policy, or version
 

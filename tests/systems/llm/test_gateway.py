@@ -24,6 +24,7 @@ import pytest
 from tests.systems.llm.upstream import Engine, engine
 from transect.control import Client
 from transect.llm import keys
+from transect.llm.gateway.serve import _listening
 from transect.llm.policies import EXAMPLES
 
 TENANTS = ("ann", "ben", "cleo")
@@ -607,3 +608,19 @@ def test_a_port_that_is_taken_and_a_file_that_is_wrong(tmp_path: Path) -> None:
     )
     assert tried.returncode == 1
     assert "S031" in tried.stdout
+
+
+def test_a_first_token_is_sent_without_delay() -> None:
+    """A socket that does not say that it is TCP makes each stream begin 40 ms late."""
+    with _listening("127.0.0.1:0") as made, socket.create_connection(made.getsockname()) as client:
+        made.setblocking(True)
+
+        async def accepted() -> int:
+            theirs, _ = made.accept()
+            _, writer = await asyncio.open_connection(sock=theirs)
+            found = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            writer.close()
+            return int(found)
+
+        assert asyncio.run(accepted()) == 1
+        assert client.fileno() > 0

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from transect.llm.config import Config, Tenant
 from transect.llm.gateway.calls import UNBOUNDED, BadCall, read
+from transect.llm.gateway.dispatch import Expectation
 from transect.llm.gateway.replica import LEAST, Replica, Said, understand
 from transect.llm.gateway.settings import Upstream
 from transect.llm.gateway.share import Numbers, Shared
@@ -252,3 +253,17 @@ def test_what_others_charged_before_a_lift_is_not_added_to_it() -> None:
     settle(a, b)
     assert a.counters() == b.counters()
     assert a.counters()[1] <= 161_000_000
+
+
+# ---------------------------------------------------------------- expectations
+
+
+def test_expectations_are_bounded_and_forget_the_oldest() -> None:
+    expected = Expectation(most=3)
+    for client in ("a", "b", "c"):
+        expected.learn(client, 100)
+    expected.learn("a", 200)
+    assert expected.of("a") == (100 * 4 + 200) // 5
+    expected.learn("d", 7)
+    assert set(expected.known) == {"c", "a", "d"}
+    assert expected.of("b") == expected.first

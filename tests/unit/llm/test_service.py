@@ -20,7 +20,7 @@ from transect.llm.policies import EXAMPLES
 from transect.llm.record import FIELDS
 from transect.llm.replay import LlmDecoder
 from transect.llm.request import Held
-from transect.llm.service import Service
+from transect.llm.service import FORGOTTEN, Service
 from transect.replay import compare, read
 
 BOUND = max(INPUT * 100, OUTPUT * 1000)
@@ -232,3 +232,48 @@ def test_identity() -> None:
     assert who() == "anonymous"
     assert who(key=key) is None, "a key that is not known is never anonymous"
     assert tenants.name_of(0) == "ann", "numbers stay"
+
+
+# ---------------------------------------------------------------- many tenants
+
+
+def crowd(policy: str, folder: Path, count: int) -> Service:
+    """A service with so many tenants, each of which was served once, and one of them waiting."""
+    config = Config(policy=policy, identity=Identity(unknown="share"))
+    service = Service(config, folder, bound=BOUND, running=lambda: ())
+    queues = service.queues
+    for number in range(count):
+        queues.add(Held(number, 10))
+        request = queues.pop()
+        queues.produced(request, 5)
+        queues.finish(request)
+    queues.add(Held(count, 10))
+    return service
+
+
+@pytest.mark.parametrize("policy", ["vtc", "vtc_weighted"])
+def test_ten_thousand_tenants_that_are_idle_are_forgotten(policy: str, tmp_path: Path) -> None:
+    service = crowd(policy, tmp_path, 10_000)
+    before = len(image(service.policy))
+    first = service.tidy()
+    assert first <= FORGOTTEN, "each look is short"
+    gone = first + sum(service.tidy() for _ in range(2 * 10_000 // FORGOTTEN))
+    assert gone >= 9_990
+    assert len(image(service.policy)) < before / 100
+    assert service.queues.accounts[0].output == 5, "what they were served is still told"
+
+
+def test_a_forgotten_tenant_stands_where_it_would_have_stood(tmp_path: Path) -> None:
+    kept, tidied = crowd("vtc", tmp_path, 50), crowd("vtc", tmp_path, 50)
+    assert sum(tidied.tidy() for _ in range(3)) > 40
+    for service in (kept, tidied):
+        service.queues.add(Held(7, 10))
+    assert kept.counter_of(7) == tidied.counter_of(7)
+
+
+def test_nobody_is_forgotten_where_that_would_be_a_gain(tmp_path: Path) -> None:
+    assert crowd("lcf", tmp_path, 20).tidy() == 0
+    recorded = crowd("vtc", tmp_path, 20)
+    recorded.record(tmp_path / "log", "rig", real=False)
+    assert [recorded.tidy() for _ in range(3)] == [0, 0, 0], "a log says nothing of it"
+    recorded.end_record()

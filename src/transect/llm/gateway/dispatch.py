@@ -201,13 +201,14 @@ class Expectation:
     """How long the answers of each tenant are, by the moving average of VTC's predictor."""
 
     first: int = 256  # tokens, of who has no answer yet
+    most: int = 16_384  # tenants; beyond them those are forgotten who had no answer for longest
     known: dict[object, int] = field(default_factory=dict)
 
     def of(self, client: object) -> int:
         return self.known.get(client, self.first)
 
     def learn(self, client: object, output: int) -> None:
-        if client in self.known:
-            self.known[client] = (self.known[client] * (LEARN - 1) + output) // LEARN
-        else:
-            self.known[client] = output
+        before = self.known.pop(client, None)
+        if before is None and len(self.known) >= self.most:
+            del self.known[next(iter(self.known))]
+        self.known[client] = output if before is None else (before * (LEARN - 1) + output) // LEARN

@@ -237,7 +237,10 @@ def _server(app: Any) -> uvicorn.Server:
 def _listening(address: str) -> socket.socket:
     """Raises `Unavailable` when somebody else listens there."""
     host, port = host_and_port(address)
-    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends without delay (TCP_NODELAY) only on sockets that say that they are TCP: else an answer's first token
+    # waits 40 ms for the client's acknowledgement of its headers.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host.strip("[]"), port))
