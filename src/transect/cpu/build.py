@@ -15,10 +15,10 @@ from transect.base.unavailable import Unavailable
 from transect.core import ir
 from transect.core.ir import FieldKind, Program
 from transect.core.schema import schema
-from transect.core.types import ArrayType, KeyType, OptionType, TableType
+from transect.core.types import ArrayType, KeyType, OptionType, TableType, spell
 from transect.cpu import arbiter
 from transect.cpu.built import Built, Place
-from transect.cpu.program import PREFIX, emit, ops, queues
+from transect.cpu.program import PREFIX, emit, needs, ops, queues
 from transect.emit.bpf.values import words
 
 CLANGS = ("clang-19", "clang-20", "clang-21", "clang")
@@ -57,6 +57,8 @@ def build(program: Program, folder: Path, stem: str = PREFIX) -> Built:
         start,
         tuple(ops(program)),
         (*waiting, *((f.name, getattr(f.type, "name", "")) for f, _ in queues(program))),
+        ", ".join(f"{f.name}: {spell(f.type)}" for f in program.state if f.kind is FieldKind.LOCAL),
+        needs(program),
     )
     (folder / f"{stem}.json").write_text(json.dumps(built.to_json()))
     return built

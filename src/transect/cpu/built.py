@@ -30,6 +30,8 @@ class Built:
     start: tuple[int, ...]  # the words of the state at first
     ops: tuple[str, ...]
     queues: tuple[tuple[str, str], ...]  # name, kind
+    own: str = ""  # what is kept for each task: versions with the same share it
+    needs: tuple[tuple[str, int], ...] = ()  # functions of the kernel, and the policy's line that needs each
 
     @property
     def layout(self) -> str:
@@ -53,4 +55,6 @@ class Built:
             tuple(data["start"]),
             tuple(data["ops"]),
             tuple((name, kind) for name, kind in data["queues"]),
+            data["own"],
+            tuple((name, line) for name, line in data["needs"]),
         )

@@ -13,7 +13,7 @@ from transect.core import ir
 from transect.core.ir import Program
 from transect.core.walk import walk
 from transect.cpu.custody import PUTS, STARTS
-from transect.cpu.force import Ended
+from transect.cpu.force import Ended, Missing
 from transect.cpu.libbpf import BpfError
 from transect.cpu.platform import queue_number
 
@@ -44,7 +44,7 @@ def verifier(program: Program, refused: BpfError, sources: Mapping[str, str]) ->
         elif (
             line
             and not line.startswith(NOISE)
-            and not re.match(r"^(from )?\d+[ :]|^\s|^R\d|^caller|^callee", line)
+            and not re.match(r"^(from )?\d+[ :]|^\s|^R\d+=|^caller|^callee", line)
         ):
             reason = line
     diagnostics = Diagnostics()
@@ -55,6 +55,19 @@ def verifier(program: Program, refused: BpfError, sources: Mapping[str, str]) ->
         label="what it looked at last",
         help="a table or loop may be too large for it; else please report it, with what follows",
         note=reason or str(refused),
+    )
+    return render_text(diagnostics, dict(sources))
+
+
+def missing(program: Program, lacking: Missing, sources: Mapping[str, str]) -> str:
+    """What the kernel lacks, at the policy's line that needs it."""
+    diagnostics = Diagnostics()
+    diagnostics.error(
+        "C008",
+        f"this kernel has no `{lacking.function}`",
+        Span(program.path, lacking.line, *_columns(sources.get(program.path, ""), lacking.line)),
+        label="needs it",
+        help="take a newer kernel: `transect cpu run --vm` does; the documentation says which has what",
     )
     return render_text(diagnostics, dict(sources))
 

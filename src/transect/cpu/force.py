@@ -21,6 +21,7 @@ from transect.cpu.built import Built
 from transect.cpu.libbpf import BpfError, Object
 
 KERNEL = Path("/sys/kernel/sched_ext")
+TYPES = Path("/sys/kernel/btf/vmlinux")
 SHIM = struct.Struct("=QQq128s1024s32768s")  # struct ts_shim
 VERSIONS = 64
 WATCH_S = 2.0  # how long a new version is watched
@@ -35,6 +36,15 @@ class Kept(Exception):
         super().__init__(why)
         self.why = why
         self.hint = hint
+
+
+class Missing(Exception):
+    """The kernel does not have a function that a line of the policy needs."""
+
+    def __init__(self, function: str, line: int) -> None:
+        super().__init__(f"this kernel has no {function}, which line {line} needs")
+        self.function = function
+        self.line = line
 
 
 class Ended(Exception):
@@ -91,11 +101,12 @@ class Force:
 
     def load(self, built: Built, state: list[int] | None = None) -> Version:
         """Load a version, with its queues and programs in place; not yet in force.  Raises `BpfError`."""
+        look_for(built)
         old = self.current
         policy = Object(built.object)
         shares = old is not None and old.built.layout == built.layout
         if old is not None and shares:
-            for name in self._shared(old.built):
+            for name in self._shared(old.built, built):
                 policy.share(name, old.object.map(name).fd)
         policy.share("ts_hints", self._shim.map("ts_hints").fd)
         try:
@@ -161,10 +172,11 @@ class Force:
         used = {v.number for v in self.versions}
         return next(n for n in range(1, VERSIONS) if n not in used)
 
-    def _shared(self, built: Built) -> Iterator[str]:
+    def _shared(self, old: Built, new: Built) -> Iterator[str]:
         yield "policy_states"
-        yield "policy_tasks"
-        yield from (f"policy_table_{place.field}" for place in built.places if not place.words)
+        if old.own == new.own:
+            yield "policy_tasks"
+        yield from (f"policy_table_{place.field}" for place in new.places if not place.words)
 
     def _fill(self, version: Version, words: list[int]) -> None:
         states = version.object.map("policy_states")
@@ -225,6 +237,14 @@ class Force:
         del self._active
         self._memory.close()
         self._shim.close()
+
+
+def look_for(built: Built, types: Path = TYPES) -> None:
+    """Raises `Missing` when the kernel lacks what the policy needs.  A function of its interface has its name there."""
+    names = types.read_bytes()
+    for function, line in built.needs:
+        if b"\0" + function.encode() + b"\0" not in names:
+            raise Missing(function, line)
 
 
 class Direct:

@@ -5,7 +5,8 @@
     python -m transect.cpu.guest --direct BUILT     one policy without the shim, until stdin ends: for comparison
 
 `{"do": "load", "built": "fifo.json"}`, `upgrade` (with `watch_s`), `status`, `longest`, `stop`.  An answer has `kind`:
-`done`, `refused` (why, hint), `broken` (why, log), `ended` (the kernel has taken it out; reason, message, dump).
+`done`, `refused` (why, hint), `broken` (why, log), `missing`
+(function, line), `ended` (the kernel has taken it out; reason, message, dump).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.cpu.built import Built
-from transect.cpu.force import WATCH_S, Direct, Ended, Force, Kept, events, state
+from transect.cpu.force import WATCH_S, Direct, Ended, Force, Kept, Missing, events, state
 from transect.cpu.libbpf import BpfError
 
 Answer = dict[str, Any]
@@ -77,6 +78,8 @@ def answered(force: Force, request: Mapping[str, Any]) -> Answer:
         return {"kind": "refused", "why": no.why, "hint": no.hint}
     except Ended as end:
         return {"kind": "ended", "reason": end.reason, "message": end.message, "dump": end.dump}
+    except Missing as lacking:
+        return {"kind": "missing", "function": lacking.function, "line": lacking.line}
     except BpfError as error:
         return {"kind": "broken", "why": str(error), "log": error.log}
 

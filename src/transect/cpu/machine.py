@@ -14,7 +14,7 @@ from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 from transect.cpu.build import build, build_shim
 from transect.cpu.built import Built
-from transect.cpu.force import WATCH_S, Ended, Kept
+from transect.cpu.force import WATCH_S, Ended, Kept, Missing
 from transect.cpu.libbpf import BpfError
 from transect.vm import Kernel, NotStarted, Setup, Vm, VmError, find
 
@@ -137,6 +137,8 @@ class Bench:
                 return answer["value"]
             case "refused":
                 raise Kept(answer["why"], answer["hint"])
+            case "missing":
+                raise Missing(answer["function"], answer["line"])
             case "ended":
                 raise Ended(answer["reason"], answer["message"], answer["dump"])
             case _:

@@ -45,10 +45,22 @@ PLAIN = {
     "cpu.wake_cpu": "ts_wake_cpu",
 }
 
-# What of the kernel each needs, beyond what every scheduler does; the loader looks for it.
+# What of the kernel each needs; the loader looks for it.
 KERNEL = {
+    "cpu.Fifo.put": "scx_bpf_dsq_insert",
+    "cpu.Fifo.put_for": "scx_bpf_dsq_insert",
+    "cpu.Fifo.take": "scx_bpf_dsq_move_to_local",
+    "cpu.Timeline.put": "scx_bpf_dsq_insert_vtime",
+    "cpu.Timeline.put_for": "scx_bpf_dsq_insert_vtime",
+    "cpu.Timeline.take": "scx_bpf_dsq_move_to_local",
     "cpu.Timeline.first": "scx_bpf_dsq_peek",
+    "cpu.Fifos.steal": "scx_bpf_dsq_move_to_local",
+    "cpu.Timelines.steal": "scx_bpf_dsq_move_to_local",
+    "cpu.Fifo.length": "scx_bpf_dsq_nr_queued",
+    "cpu.Timeline.length": "scx_bpf_dsq_nr_queued",
     "cpu.idle_cpu": "scx_bpf_select_cpu_dfl",
+    "cpu.start": "scx_bpf_dsq_insert",
+    "cpu.start_first": "scx_bpf_dsq_insert",
     "cpu.preempt": "scx_bpf_kick_cpu",
     "cpu.wake_cpu": "scx_bpf_kick_cpu",
 }

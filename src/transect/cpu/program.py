@@ -13,7 +13,7 @@ from transect.core.passes.flatten import flatten
 from transect.core.types import OptionType, ViewType
 from transect.core.walk import walk
 from transect.cpu import arbiter
-from transect.cpu.platform import EACH_CPU, Kernel
+from transect.cpu.platform import EACH_CPU, KERNEL, Kernel
 from transect.emit.artifact import Artifact
 from transect.emit.bpf.lower import Lowering, integer
 from transect.emit.bpf.unit import Unit
@@ -40,6 +40,7 @@ OPS = {
     "enter": ("init_task", True),  # it makes the task's storage
     "leave": ("exit_task", False),
 }
+KEEPING = {"running", "enter"}  # called for what is kept for each task
 RUNTIME = {
     "transect_bpf.h": "transect.emit.bpf",
     "kernel.h": "transect.emit.bpf",
@@ -61,14 +62,43 @@ def ops(program: Program) -> list[str]:
     """The kernel's operations that the object has."""
     if program.base == arbiter.BASE:
         return list(arbiter.OPS)
-    return [op for hook, (op, always) in OPS.items() if always or not _default(program, hook)] + ["init"]
+    always = {hook for hook, (_, always) in OPS.items() if always} - (
+        set() if keeps_tasks(program) else KEEPING
+    )
+    return [op for hook, (op, _) in OPS.items() if hook in always or not _default(program, hook)] + ["init"]
+
+
+def keeps_tasks(program: Program) -> bool:
+    """Whether something is kept for each task: its own state, the time that it has used, that it was met."""
+    own = any(f.kind is FieldKind.LOCAL for f in program.state)
+    return own or not _default(program, "enter") or "cpu.Task.used" in _asked(program)
+
+
+def keeps_state(program: Program) -> bool:
+    return any(f.kind in (FieldKind.STATE, FieldKind.PARAM) for f in program.state)
+
+
+def _asked(program: Program) -> set[str]:
+    """The functions that it calls."""
+    functions = (*program.functions, *program.handlers)
+    parts = (part for f in functions for s in f.body for part in walk(s))
+    return {part.name for part in parts if isinstance(part, ir.Intrinsic)}
+
+
+def needs(program: Program) -> tuple[tuple[str, int], ...]:
+    """Functions of the kernel that the policy's own lines need, each with the first such line."""
+    found: dict[str, int] = {}
+    for f in (*program.functions, *program.handlers):
+        for part in (part for s in f.body for part in walk(s)):
+            if isinstance(part, ir.Intrinsic) and part.name in KERNEL and part.span.path == program.path:
+                name, line = KERNEL[part.name], part.span.line
+                found[name] = min(line, found.get(name, line))
+    return tuple(sorted(found.items()))
 
 
 def alarms(program: Program) -> bool:
     """Whether it sets alarms."""
-    functions = (*program.functions, *program.handlers)
-    parts = (part for f in functions for s in f.body for part in walk(s))
-    return any(isinstance(part, ir.Intrinsic) and part.name == "cpu.set_alarm" for part in parts)
+    return "cpu.set_alarm" in _asked(program)
 
 
 def _always(hook: str, program: Program) -> bool:
@@ -98,7 +128,7 @@ def declarations(program: Program) -> list[c.Decl]:
     result: list[c.Decl] = [
         *_about(program),
         *unit.structs(),
-        c.Macro("TS_STATE", (c.Name(PREFIX),)),
+        c.Macro("TS_STATE" if keeps_state(program) else "TS_STATELESS", (c.Name(PREFIX),)),
         *unit.tables(),
         *([c.Include("alarm.h")] if alarms(program) else []),
     ]
@@ -107,7 +137,7 @@ def declarations(program: Program) -> list[c.Decl]:
         result += [c.At(f.span.path, f.span.line), Lowering(unit, f, kernel).definition(), c.Here()]
     result += [
         _first(unit),
-        c.Macro("TS_MEET", (c.Name(PREFIX),)),
+        c.Macro("TS_MEET" if keeps_tasks(program) else "TS_TASKLESS", (c.Name(PREFIX),)),
         _queues(unit, kernel),
         _longest(unit, kernel),
     ]

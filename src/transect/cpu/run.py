@@ -25,8 +25,8 @@ from transect.core.ir import FieldKind, Program
 from transect.core.types import DurationType
 from transect.cpu.built import Built
 from transect.cpu.check import check
-from transect.cpu.explain import paragraph, verifier
-from transect.cpu.force import WATCH_S, Ended, Kept
+from transect.cpu.explain import missing, paragraph, verifier
+from transect.cpu.force import WATCH_S, Ended, Kept, Missing
 from transect.cpu.libbpf import BpfError
 
 Say = Callable[[str], None]
@@ -87,6 +87,8 @@ def run(
                 where.force(program)
             except BpfError as refused:
                 raise Invalid(verifier(program, refused, sources)) from refused
+            except Missing as lacking:
+                raise Invalid(missing(program, lacking, sources)) from lacking
             host = Running(path, program, where)
             with Server("cpu", name or path.stem, verbs_of(host), numbered=name is None) as server:
                 host.name = server.name
@@ -176,6 +178,8 @@ class Running:
             raise Refused(kept.why, kept.hint) from None
         except BpfError as refused:
             raise Refused(verifier(program, refused, sources)) from None
+        except Missing as lacking:
+            raise Refused(missing(program, lacking, sources)) from None
         self.program, self.path = program, Path(path)
         self.upgrades += 1
         return {"policy": program.name, "fields": fields}

@@ -11,7 +11,7 @@ struct policy_task {
     s64 ran;
 };
 
-TS_STATE(policy)
+TS_STATELESS(policy)
 
 TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
 }
@@ -42,7 +42,7 @@ TS_INLINE void policy_first(struct policy_task *own) {
     (void)own;
 }
 
-TS_MEET(policy)
+TS_TASKLESS(policy)
 
 TS_INLINE s32 policy_queues(void) {
     s32 failed = 0;
@@ -66,7 +66,5 @@ TS_INLINE s64 policy_longest_wait(void) {
 #include "ops/select_cpu.h"
 #include "ops/enqueue.h"
 #include "ops/dispatch.h"
-#include "ops/running.h"
-#include "ops/init_task.h"
 #include "ops/init.h"
-TS_SCHEDULER("transect_FirstCome", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running), TS_OP(init_task), TS_OP(init))
+TS_SCHEDULER("transect_FirstCome", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(init))

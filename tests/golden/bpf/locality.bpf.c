@@ -11,7 +11,7 @@ struct policy_task {
     s64 ran;
 };
 
-TS_STATE(policy)
+TS_STATELESS(policy)
 
 TS_HANDLER s64 policy_do_home(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 home = 0;
@@ -84,7 +84,7 @@ TS_INLINE void policy_first(struct policy_task *own) {
     (void)own;
 }
 
-TS_MEET(policy)
+TS_TASKLESS(policy)
 
 TS_INLINE s32 policy_queues(void) {
     s32 failed = 0;
@@ -117,7 +117,5 @@ TS_INLINE s64 policy_longest_wait(void) {
 #include "ops/select_cpu.h"
 #include "ops/enqueue.h"
 #include "ops/dispatch.h"
-#include "ops/running.h"
-#include "ops/init_task.h"
 #include "ops/init.h"
-TS_SCHEDULER("transect_Locality", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running), TS_OP(init_task), TS_OP(init))
+TS_SCHEDULER("transect_Locality", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(init))

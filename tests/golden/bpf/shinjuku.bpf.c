@@ -63,7 +63,7 @@ TS_INLINE void policy_first(struct policy_task *own) {
     (void)own;
 }
 
-TS_MEET(policy)
+TS_TASKLESS(policy)
 
 TS_INLINE s32 policy_queues(void) {
     s32 failed = 0;
@@ -98,6 +98,5 @@ TS_INLINE s64 policy_longest_wait(void) {
 #include "ops/enqueue.h"
 #include "ops/dispatch.h"
 #include "ops/running.h"
-#include "ops/init_task.h"
 #include "ops/init.h"
-TS_SCHEDULER("transect_Shinjuku", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running), TS_OP(init_task), TS_OP(init))
+TS_SCHEDULER("transect_Shinjuku", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running), TS_OP(init))

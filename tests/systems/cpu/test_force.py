@@ -105,6 +105,17 @@ def test_another_layout_takes_what_it_can_and_starts_the_rest(bench: Bench) -> N
     assert fields["woken"][0] >= before and fields["extra"] == [7]
 
 
+def test_what_is_kept_for_each_task_may_change_alone(bench: Bench) -> None:
+    bench.force(scheduler(COUNTING.format(more="    mine: Local[int] = local(5)\n")))
+    assert bench.upgrade(
+        scheduler(COUNTING.format(more="    ours: Local[int | None] = local(None)\n")), watch_s=0.2
+    ) == {
+        "woken": "keep",
+        "per_cpu": "keep",
+    }
+    assert bench.shell(BUSY.format(100)) == "done\n"
+
+
 def test_a_version_that_starves_tasks_is_taken_back(bench: Bench) -> None:
     bench.force(scheduler(COUNTING.format(more="")))
     lazy = (

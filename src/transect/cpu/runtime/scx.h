@@ -221,7 +221,26 @@ TS_INLINE s64 ts_hinted(struct task_struct *p)
 
 /* ---------------------------------------------------------------- maps, and the scheduler itself */
 
+/* The state's maps are there in every object: the loader knows them.  Who uses none of it pays for none. */
 #define TS_STATE(policy) \
+	TS_MAPS(policy) \
+	TS_INLINE struct policy##_state *ts_state(void) \
+	{ \
+		u32 zero = 0; \
+		return bpf_map_lookup_elem(&policy##_states, &zero); \
+	}
+
+#define TS_STATELESS(policy) \
+	TS_MAPS(policy) \
+	static struct policy##_state ts_nothing; \
+	TS_INLINE struct policy##_state *ts_state(void) { return &ts_nothing; }
+
+#define TS_TASKLESS(policy) \
+	static struct policy##_task ts_nobody; \
+	TS_INLINE struct policy##_task *ts_known(struct task_struct *p) { return &ts_nobody; } \
+	TS_INLINE struct policy##_task *ts_own(struct task_struct *p) { return &ts_nobody; }
+
+#define TS_MAPS(policy) \
 	struct { \
 		__uint(type, BPF_MAP_TYPE_ARRAY); \
 		__uint(max_entries, 1); \
@@ -234,19 +253,14 @@ TS_INLINE s64 ts_hinted(struct task_struct *p)
 		__uint(map_flags, BPF_F_NO_PREALLOC); \
 		__type(key, int); \
 		__type(value, struct policy##_task); \
-	} policy##_tasks SEC(".maps"); \
-	TS_INLINE struct policy##_state *ts_state(void) \
-	{ \
-		u32 zero = 0; \
-		return bpf_map_lookup_elem(&policy##_states, &zero); \
-	} \
-	TS_INLINE struct policy##_task *ts_known(struct task_struct *p) \
-	{ \
-		return bpf_task_storage_get(&policy##_tasks, p, 0, 0); \
-	}
+	} policy##_tasks SEC(".maps");
 
 /* A task that this version has not met enters now: it may have come while another one was in force. */
 #define TS_MEET(policy) \
+	TS_INLINE struct policy##_task *ts_known(struct task_struct *p) \
+	{ \
+		return bpf_task_storage_get(&policy##_tasks, p, 0, 0); \
+	} \
 	static __attribute__((noinline)) struct policy##_task *ts_meet(struct task_struct *p) \
 	{ \
 		struct policy##_task *own = \
