@@ -113,6 +113,16 @@ def _envoy() -> Part:
     return Part("Envoy", str(binary).removeprefix("Envoy "))
 
 
+def _wasm() -> Part:
+    """What compiles chains to plugins; nothing else needs it."""
+    from transect.emit.wasm.toolchain import compiler
+
+    try:
+        return Part("WASM plugins", compiler().version)
+    except Unavailable as lacking:
+        return Part("WASM plugins", "", False, f"{lacking.why}: no `--carrier wasm`", lacking.hint)
+
+
 def _program(name: str, package: str, needed: bool, effect: str, label: str = "") -> Part:
     found = shutil.which(name)
     if found is None:
@@ -207,5 +217,11 @@ PROBES: dict[Stratum, tuple[Callable[[], Part], ...]] = {
             else Part("virtiofsd", "/usr/libexec/virtiofsd")
         ),
     ),
-    Stratum.RPC: (lambda: _package("grpcio", "rpc"), lambda: _package("protobuf", "rpc"), _native, _envoy),
+    Stratum.RPC: (
+        lambda: _package("grpcio", "rpc"),
+        lambda: _package("protobuf", "rpc"),
+        _native,
+        _envoy,
+        _wasm,
+    ),
 }

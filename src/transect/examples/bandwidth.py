@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A limit on bytes: messages of a caller that sends or gets too many wait, and are refused when that would take long."""
+"""A limit on bytes: messages of a caller who sends or gets too many wait, and are refused when that takes too long."""
 
 from transect.lang import Duration, Instant, Map, Param, lru, now, param, seconds
 from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict

