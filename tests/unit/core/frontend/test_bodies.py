@@ -123,8 +123,8 @@ def test_more_facts_than_are_worth_keeping() -> None:
 
 def test_optional_text_is_there_after_a_store_only_if_it_fits() -> None:
     assert state("self.raw = b'abc'\nself.count = len(self.raw)")["count"] == 3
-    assert said("self.called = ('a', cost)\nself.count = self.called[1]") == ["P022"]
-    assert said("self.labelled = Full()\nself.count = len(self.labelled.name)") == ["P031"]
+    assert said("self.called = ('a', cost)\nself.count = self.called[1]") == ["P031"]
+    assert said("self.labelled = Full()\nself.count = len(self.labelled.name)") == ["P022"]
     assert state("x = self.maybe\nx = 3\nself.count = x")["count"] == 3
 
 
