@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.systems.rpc.grpcio.test_upgrade import COUNT, NEXT
+from tests.systems.rpc.grpcio.test_upgrade import COUNT, NEXT, PAUSE_S
 from transect.base.diagnostic import Diagnostics
 from transect.control.protocol import Refused
 from transect.core.codec import decode_state
@@ -122,6 +122,7 @@ def loaded(it: Upgraded, threads: int = 4) -> Iterator[list[str]]:
         with calling(it) as stub:
             while not stopping.is_set():
                 answers.append(str(stub.Say(echo.Ask(user=user, text="hi"), timeout=10).text))
+                time.sleep(PAUSE_S)
 
     with ThreadPoolExecutor(threads) as pool:
         running = [pool.submit(loop, f"u{n}") for n in range(threads)]

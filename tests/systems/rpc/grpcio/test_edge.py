@@ -138,6 +138,7 @@ def test_moves_under_load_lose_nothing_and_mix_nothing(
     assert [counted(client, "First"), counted(served, "Moving"), counted(served, "Last")] == [whole] * 3
 
 
+@pytest.mark.parametrize("native", [False], indirect=True)
 def test_when_one_refuses_all_go_on(both: tuple[Any, Attached, Attached], tmp_path: Path) -> None:
     stub, client, served = both
     fine = chain_file(tmp_path, "fine", 2, ["First", "Moving"])
@@ -154,6 +155,7 @@ def test_when_one_refuses_all_go_on(both: tuple[Any, Attached, Attached], tmp_pa
     assert stub.Say(ask("alice")).number == 111
 
 
+@pytest.mark.parametrize("native", [False], indirect=True)
 def test_a_version_that_a_processor_does_not_have_is_refused_there(
     both: tuple[Any, Attached, Attached],
 ) -> None:
