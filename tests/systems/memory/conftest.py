@@ -38,7 +38,7 @@ def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             f"unix:{folder}/qmp,server=on,wait=off",
         )
         setup = Setup(
-            wanted.kernel, cpus=1, memory_mib=512, ram=memory, boot="compressed", life_s=500, qemu=card
+            wanted.kernel, cpus=1, memory_mib=512, ram=memory, boot="compressed", life_s=900, qemu=card
         )
         with Vm(setup) as vm:
             yield Guest.of(vm, wanted, memory, module, (here, there))
