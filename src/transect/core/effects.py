@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property, reduce
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from transect.core import ir
 from transect.core.ir import BinaryOp, Effect, Expr, Function, Program, TableRead
@@ -313,6 +313,8 @@ class Facts:
                 return Effects(outside_writes=this)
             case Effect.REPORT:
                 return Effects(reports=this)
+            case other:
+                assert_never(other)
 
 
 def _is_tally(t: Type) -> bool:

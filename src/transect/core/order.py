@@ -8,6 +8,7 @@ necessary: a loop without a reason here means the same in every order; one with 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from transect.base.span import Span
 from transect.core import ir
@@ -33,6 +34,8 @@ def order_dependence(facts: Facts, loop: ir.For | ir.Reduce | ir.MakeSet, within
             return _inner(facts, (cond, value), within) or _fold(loop)
         case ir.MakeSet(cond=cond, item=item):
             return _inner(facts, (cond, item), within)
+        case _:
+            assert_never(loop)
 
 
 def _inner(facts: Facts, parts: tuple[Expr | None, ...], within: ir.Function) -> str:
@@ -65,6 +68,8 @@ def _fold(e: ir.Reduce) -> str:
             return "" if _is_unique(e) else "of equal keys the first one wins"
         case ReduceOp.ANY | ReduceOp.ALL:
             return ""
+        case _:
+            assert_never(e.op)
 
 
 def _has_float(t: Type) -> bool:

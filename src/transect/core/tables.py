@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, assert_never
 
 from transect.core.types import ArrayType, CounterType, HistogramType, TableKind, TableType, Type
 from transect.core.values import MISFIT, copied, equal, is_mutable, replaced, storer, wrap_u64, zero
@@ -320,3 +320,5 @@ def empty(t: TableType | ArrayType | CounterType | HistogramType) -> Many:
             return Counter()
         case HistogramType():
             return Histogram()
+        case _:
+            assert_never(t)

@@ -302,11 +302,6 @@ _TABLE_NAME = {
 }
 
 
-def is_integer(t: Type) -> bool:
-    """Whether arithmetic on it is 64-bit integer arithmetic (`int`, `u64`, narrow storage)."""
-    return isinstance(t, IntType)
-
-
 def is_key(t: Type) -> bool:
     """Whether it may be the key of a table or the member of a set."""
     match t:
