@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from transect.analysis import fold
+from transect.analysis.points import at_points
 from transect.analysis.terms import FALSE, Op, Sort, Term, integer, number, var, walk
 from transect.analysis.values import Unsupported, Value, build, constant, leaves
 from transect.core import ir
@@ -21,6 +22,7 @@ MUCH_LATER = 20 * NOW
 SMALL = 100
 FLOATS = (0.0, 1.0, 20.0)
 LETTERS = 8
+SIZES = (8, 1_000, 2_000_000)  # bytes of a message
 SHARES = (0.0, 0.5, 0.75)
 
 
@@ -40,25 +42,39 @@ def small(
             types |= dict(_leaf_types(f, f"{name}.{f.name}"))
             if params and f.kind is FieldKind.PARAM:
                 declared |= dict(_defaults(f, f"{name}.{f.name}"))
-    asked = [t for t in walk(*question) if t.op in (Op.VAR, Op.FUNCTION)]
+    question = list(question)
+    every = list(walk(*question))
+    asked = [t for t in every if t.op in (Op.VAR, Op.FUNCTION, Op.LENGTH)]
     wanted = [t for t in asked if texts or t.sort is not Sort.TEXT]
-    return [c for term in wanted for c in _condition(term, types, declared)]
+    chosen = {t: c for t in wanted if (c := _choices(t, types, declared))}
+    held = [fold.either(*(fold.equal(t, c) for c in values)) for t, values in chosen.items()]
+    near = [c for t in wanted if t not in chosen for c in _condition(t, types)]
+    return [*held, *near, *(c for c in at_points(question, chosen) if c is not FALSE)]
 
 
-def _condition(term: Term, types: dict[str, Type], declared: dict[str, Term]) -> Iterator[Term]:
+def _choices(term: Term, types: dict[str, Type], declared: dict[str, Term]) -> tuple[Term, ...]:
+    """The few values that an input is held to; none: it is not."""
     name = str(term.data)
+    if term.op is Op.LENGTH:
+        whole = str(term.args[0].data).endswith(" bytes")
+        return tuple(map(integer, SIZES)) if whole else ()
     if name in declared:
-        yield fold.equal(term, declared[name])
-    elif name.endswith(" now"):  # the same for all, but that later RPCs may come much later
-        late = fold.equal(term, integer(MUCH_LATER)) if " r1 " not in f" {name}" else FALSE
-        yield fold.either(fold.equal(term, integer(NOW)), late)
-    elif isinstance(types.get(name), InstantType):
-        yield fold.either(fold.equal(term, integer(NOW)), fold.equal(term, integer(LATER)))
-    elif isinstance(types.get(name), FloatType):
-        yield fold.either(*(fold.equal(term, number(x)) for x in FLOATS))
-    elif name.endswith(" rand"):
-        yield fold.either(*(fold.equal(term, number(share)) for share in SHARES))
-    elif name.endswith(" draw"):
+        return (declared[name],)
+    if name.endswith(" now"):  # the same for all, but that later RPCs may come much later
+        later = (integer(MUCH_LATER),) if " r1 " not in f" {name}" else ()
+        return (integer(NOW), *later)
+    if isinstance(types.get(name), InstantType):
+        return (integer(NOW), integer(LATER))
+    if isinstance(types.get(name), FloatType):
+        return tuple(map(number, FLOATS))
+    return tuple(map(number, SHARES)) if name.endswith(" rand") else ()
+
+
+def _condition(term: Term, types: dict[str, Type]) -> Iterator[Term]:
+    name = str(term.data)
+    if term.op is Op.LENGTH:
+        return
+    if name.endswith(" draw"):
         yield fold.less(term, integer(SMALL), signed=False)
     elif term.sort is Sort.TEXT and not name.endswith((" bytes", " method")):
         yield fold.fits(term, LETTERS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.core.running import compiled
-from tests.unit.rpc.equivalence.test_pairs import REDACT, example
+from tests.unit.rpc.equivalence.test_pairs import PATIENT, REDACT, example
 from transect.rpc.equivalence import Cache, Judge, Level, Move, Side, Stand, Verdict, judge_move
 from transect.rpc.equivalence.arrangement import check
 
@@ -34,7 +34,7 @@ def test_a_guard_may_not_move_to_the_clients_side() -> None:
 
 
 def test_shared_state_may_not_be_split_among_clients() -> None:
-    found = judge_move(Move(example("rate_limit"), Side.CLIENT), Level.SERVICE)
+    found = judge_move(Move(example("rate_limit"), Side.CLIENT), Level.SERVICE, 20)
     assert found.verdict is Verdict.REFUSED
     assert found.witness is not None
     assert "at each client" in found.witness.table()
@@ -58,7 +58,7 @@ def stands(*names: str, side: Side = Side.SERVER) -> list[Stand]:
 def test_an_arrangement_is_judged_step_by_step() -> None:
     before = stands("metrics", "acl", "rate_limit")
     after = [Stand("metrics", example("metrics"), Side.CLIENT), *stands("rate_limit", "acl")]
-    report = Judge().compare(before, after, Level.SERVICE)
+    report = Judge(PATIENT).compare(before, after, Level.SERVICE)
     assert [(s.what, s.judgement.verdict) for s in report.steps] == [
         ("metrics goes to the client's side", Verdict.PROVED),
         ("rate_limit goes before acl", Verdict.REFUSED),
@@ -75,19 +75,19 @@ def test_bytes_depend_on_who_assigns_first() -> None:
     redact, hide, size = (
         Stand(name, compiled(text)) for name, text in (("a", REDACT), ("b", OTHER), ("c", READS_BYTES))
     )
-    assert Judge().compare([redact, hide], [hide, redact], Level.SERVICE).holds
-    refused = Judge().compare([redact, hide, size], [hide, redact, size], Level.SERVICE).refused
+    assert Judge(PATIENT).compare([redact, hide], [hide, redact], Level.SERVICE).holds
+    refused = Judge(PATIENT).compare([redact, hide, size], [hide, redact, size], Level.SERVICE).refused
     assert "rpc.body" in refused[0].judgement.why
 
 
 def test_answers_are_kept_by_content(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    first = Judge(cache=cache).pair(example("acl"), example("rate_limit"), False)
-    again = Judge(cache=cache).pair(example("acl"), example("rate_limit"), False)
+    first = Judge(PATIENT, cache).pair(example("acl"), example("rate_limit"), False)
+    again = Judge(PATIENT, cache).pair(example("acl"), example("rate_limit"), False)
     assert len(list(tmp_path.iterdir())) == 1
     assert {level: j.verdict for level, j in first.levels.items()} == {
         level: j.verdict for level, j in again.levels.items()
     }
     assert again.at(Level.LOOSE).table == first.at(Level.LOOSE).table != ""
     next(tmp_path.iterdir()).write_text("{")
-    assert Judge(cache=cache).pair(example("acl"), example("rate_limit"), False).seconds > 0
+    assert Judge(PATIENT, cache).pair(example("acl"), example("rate_limit"), False).seconds > 0

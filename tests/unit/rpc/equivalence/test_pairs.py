@@ -12,9 +12,11 @@ from transect.analysis.solve import Answer
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
 from transect.examples import __path__ as examples
-from transect.rpc.equivalence import Level, Pair, Verdict, decide, recheck
+from transect.rpc.equivalence import Level, Pair, Settings, Verdict, decide, recheck
 
 pytestmark = pytest.mark.needs("z3")
+
+PATIENT = Settings(limit=20)  # seconds: a machine that others load is slow
 
 
 @cache
@@ -24,7 +26,7 @@ def example(name: str) -> Program:
 
 @cache
 def pair(first: str, second: str) -> Pair:
-    return decide(example(first), example(second))
+    return decide(example(first), example(second), settings=PATIENT)
 
 
 REDACT = """
@@ -53,7 +55,7 @@ def test_fault_injection_and_a_rate_limit_may_not_change_places() -> None:
 
 def test_a_mutation_of_another_field_and_a_rate_limit_may_change_places() -> None:
     """What the published system refuses without need."""
-    found = decide(compiled(REDACT), example("rate_limit"))
+    found = decide(compiled(REDACT), example("rate_limit"), settings=PATIENT)
     assert {j.verdict for j in found.levels.values()} == {Verdict.PROVED}
     assert {recheck(found, level) for level in found.levels} == {Answer.NEVER}
 

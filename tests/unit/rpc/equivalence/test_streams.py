@@ -79,7 +79,7 @@ def seen(run: Run, level: Level) -> Run:
 def test_accepted_pairs_do_the_same_on_random_streams() -> None:
     accepted = rpcs = 0
     for first, second in combinations(programs(), 2):
-        found = decide(first, second, settings=Settings(witnesses=False))
+        found = decide(first, second, settings=Settings(limit=20, witnesses=False))
         levels = [level for level, j in found.levels.items() if j.holds]
         if not levels:
             continue
@@ -104,7 +104,7 @@ def test_such_streams_tell_what_was_refused() -> None:
     """The same streams are no weak test: they find most refused pairs out by themselves."""
     told = refused = 0
     for first, second in combinations(programs(), 2):
-        found = decide(first, second, settings=Settings(witnesses=False))
+        found = decide(first, second, settings=Settings(limit=20, witnesses=False))
         if found.at(Level.IDENTICAL).holds:
             continue
         refused += 1
