@@ -16,14 +16,12 @@ from transect.core.verify import verify
     [
         ("policy Sink stratum 'rpc'", "policy Sink stratum 3", "expected a text, found 3"),
         ("tally<#Client, int, 16>", "tally<#Client, int, 'a'>", "expected an integer, found 'a'"),
-        ("int = 0\nstate best", "int = if\nstate best", ""),
         ("path 'sink.py'", "paths 'sink.py'", "expected 'path', found 'paths'"),
         ("state level: int = 0", "status level: int = 0", "'status' begins no declaration"),
         ("structs (Forward, Reject", "structs (Verdict, Reject", "Verdict is no struct"),
         ("unions (Verdict)", "unions (Forward)", "Forward is no union"),
         ("store .began = %now()", "store .nothing = %now()", "there is no such place"),
         ("case =0:", "case =n:", "a pattern compares with a constant"),
-        ("state level: int = 0", "state level: int = 0  ; 9:1:1:1", ""),
     ],
 )
 def test_the_reader_says_what_it_wanted(old: str, new: str, message: str) -> None:
@@ -41,24 +39,14 @@ def test_a_text_that_ends_too_early() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "wanted"),
     [
-        ("%now()", "%later()::Instant", "I002"),
-        (".buckets.len()", ".bucket.len()::int", "I002"),
-        ("@_count(user)", "@_counts(user)::int", "I002"),
+        (".buckets.len()", ".bucket.len()::int", "I001 no Lookup has such operands"),
+        ("@_count(user)", "@_counts(user)::int", "I001 no Call has such operands"),
         ("(t != '')", "(rpc > rpc)::bool", "I002 `>` does not take Rpc"),
         ("(.level > 3)", "(.slots == .slots)::bool", "I002"),
-        (
-            "update .slots[(i % 4)] + 1",
-            "update .level[(i % 4)]::int + 1",
-            "I005 .level is int: it has no entries",
-        ),
-        ("store .level = 3", "store .level = 3", ""),
         ("'anonymous'", "0::&Ask", "I002 0 is no Ask"),
         ("for c in values(.waiting):", "for c, k in values(.waiting):", "I002 2 targets for 1 values"),
     ],
 )
 def test_the_verifier_names_the_rule(old: str, new: str, wanted: str) -> None:
-    if old not in dump(sink()):
-        assert not wanted
-        return
     found = [f"{d.code} {d.message}" for d in verify(changed(old, new), Stage.CHECKED)]
     assert any(fault.startswith(wanted) for fault in found), found
