@@ -89,8 +89,12 @@ class Service:
         )  # the tenants that are still to be asked about, in this turn
 
     def _load(self, what: str, params: dict[str, Any]) -> Loaded:
+        return load(str(self.place_of(what)), **params)
+
+    def place_of(self, what: str) -> Path:
+        """Where a policy is, as a configuration names it: an example, or a file relative to the configuration."""
         is_file = "/" in what or what.partition(":")[0].endswith(".py")
-        return load(str(self.folder / what) if is_file else what, **params)
+        return self.folder / what if is_file else Path(what)
 
     @property
     def program(self) -> Program:

@@ -551,6 +551,56 @@ def test_sighup_reads_the_configuration_anew(one: tuple[Running, Engine]) -> Non
     assert "no setting `limit`" in (running.folder / "errors").read_text()
 
 
+def test_sighup_with_another_policy_while_requests_run(tmp_path: Path) -> None:
+    settings = 'policy = "vtc"\nstate = "kept.json"'
+    with (
+        engine(slots=1, token_s=0.01, capacity=128) as served,
+        gateway(tmp_path, [served.url], settings=settings) as running,
+    ):
+        path = tmp_path / "gateway.toml"
+
+        async def across() -> list[str]:
+            work = asyncio.ensure_future(flood(running, [("ann", 8), ("ben", 8)]))
+            await asyncio.sleep(0.8)
+            path.write_text(path.read_text().replace('"vtc"', '"vtc_weighted"'))
+            running.process.send_signal(signal.SIGHUP)
+            return await work
+
+        assert len(asyncio.run(across())) == 16, "nobody's request is lost"
+        assert httpx.get(f"{running.admin}/status").json()["policy"] == "WeightedVtc"
+        path.write_text(path.read_text().replace('"vtc_weighted"', '"vtcc"'))
+        running.process.send_signal(signal.SIGHUP)
+        assert running.settles(lambda: "did you mean `vtc`?" in (tmp_path / "errors").read_text())
+        assert running.ask("ann").status_code == 200
+        running.stop()
+        path.write_text(path.read_text().replace('"vtcc"', '"fcfs"'))
+        with started(tmp_path, running.keys) as again:  # a state that another policy wrote
+            assert again.ask("ann").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["vtc", "--upstream", "nowhere"], 2, "wants http://HOST:PORT, not nowhere"),
+        (
+            ["vtc", "--upstream", "http://127.0.0.1:1", "--state", "no/such/kept"],
+            3,
+            "there is no such folder",
+        ),
+        (["vtc"], 3, "the configuration names none"),
+    ],
+)
+def test_a_command_line_that_cannot_be(words: list[str], code: int, said: str, tmp_path: Path) -> None:
+    tried = subprocess.run(
+        [sys.executable, "-m", "transect.cli", "llm", "run", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (tried.returncode, said in tried.stderr) == (code, True), tried.stderr
+
+
 def test_an_upgrade_under_way(one: tuple[Running, Engine], monkeypatch: pytest.MonkeyPatch) -> None:
     running, _ = one
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(running.folder))

@@ -21,6 +21,7 @@ import uvicorn
 
 from transect.base.unavailable import Unavailable
 from transect.control import Server, verbs_of
+from transect.core.upgrade import Refused
 from transect.llm import kept
 from transect.llm.bound import engine_bound
 from transect.llm.config import ConfigError
@@ -58,6 +59,8 @@ class Gateway:
         self.folder = path.parent
         self.shared: Shared | None = None
         self.state = None if config.state is None else self.folder / config.state
+        if self.state is not None and not self.state.parent.is_dir():
+            raise kept.NotKept(f"the state cannot be written to {self.state}: there is no such folder")
         patience = httpx.Timeout(config.limits.silence_s, connect=5.0, pool=None)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=256)
         self.replicas = [
@@ -187,8 +190,8 @@ class Gateway:
         try:
             config = read_gateway(self.path)
             if config.policy != self.config.policy:
-                self.service.upgrade(self.folder / config.policy)
-        except (ConfigError, PolicyError, OSError, ValueError) as wrong:
+                self.service.upgrade(self.service.place_of(config.policy))
+        except (ConfigError, PolicyError, Refused, OSError, ValueError) as wrong:
             logger.error("the configuration is kept as it was: %s", wrong)
             return
         with self.service.lock:
