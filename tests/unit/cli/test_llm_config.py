@@ -122,7 +122,7 @@ def test_a_key_fits_the_hash_that_is_added(transect: Run, tmp_path: Path) -> Non
     said = transect("llm", "key", "new", "ann@acme", "--add-to", path)
     assert said.code == 0
     (key,) = re.findall(r"tsk-\S+", said.out)
-    config = parse(path.read_text(), path)
+    config: Config = parse(path.read_text(), path)
     assert config.tenants["ann@acme"].keys == (hash_of(key),)
     assert key not in path.read_text()
 

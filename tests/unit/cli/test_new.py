@@ -91,5 +91,7 @@ def test_a_name_that_nobody_can_import_is_refused(name: str, transect: Run, tmp_
 def test_a_new_scheduler_passes_its_test(transect: Run, tmp_path: Path) -> None:
     assert transect("new", tmp_path / "first.py", "--for", "cpu").code == 0
     assert transect("check", tmp_path / "first.py").out == "1 policy in 1 file, no errors\n"
-    ran = subprocess.run([sys.executable, "-m", "pytest", "-q", tmp_path / "test_first.py"], capture_output=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", tmp_path / "test_first.py"], capture_output=True
+    )
     assert b"2 passed" in ran.stdout
