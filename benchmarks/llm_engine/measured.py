@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VTC in the real engine / the engine's own first-come-first-served scheduler, for `llm.throughput`.
+
+vLLM's CPU build with a tiny random model, batches of 8.  Tokens in a second of the process's processor time, which does
+not depend on who else uses the machine; by the clock they stand beside it.  Two engines take turns round by round, and
+the baseline runs twice a round, for the A/A control.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from measuring import Control, Numbers, Samples, interleaved
+
+ROUNDS = 15
+SIDE = Path(__file__).parent / "side.py"
+
+
+class Side:
+    """An engine in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        while (line := self._line()) != "ready":
+            assert line, "the engine did not start"
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def round(self) -> Numbers:
+        assert self._process.stdin is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        found: Numbers = json.loads(self._line())
+        return found
+
+
+@contextmanager
+def side(python: Path, name: str) -> Iterator[Side]:
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(
+            [str(python), str(SIDE), folder, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield Side(process)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def engine_ratio(python: Path, into: Samples, rounds: int = ROUNDS) -> tuple[Control, dict[str, Any]]:
+    """Adds `engine` to the samples; the control, and conditions of the measurement."""
+    with ExitStack() as stack:
+        ours, own = (stack.enter_context(side(python, name)) for name in ("vtc", "fcfs"))
+        ours.round(), own.round()
+        found = interleaved(ours.round, own.round, rounds)
+        into.values["engine"], into.aa["engine"] = found.values["processor"], found.aa["processor"]
+        base = own.round()["processor"]
+    with side(python, "one") as one:
+        one.round()
+        alone = one.round()["processor"] / base
+    said = {
+        "engine_by_the_clock": statistics.median(found.values["clock"]),
+        "engine_with_a_batch_of_one": alone,
+        "engine_conditions": "vLLM 0.32, CPU build, tiny random model, tokens in a second of processor time",
+    }
+    return Control("the engine with a batch of one request", alone < 0.99), said
