@@ -39,8 +39,8 @@ class Param:
         """What makes of a state image the one with the value; `seen` gets the value before."""
 
         def change(image: bytes) -> bytes:
-            # Handlers stand still meanwhile.  Only what comes before the field is read, which is little where parameters
-            # come first.
+            # Handlers stand still meanwhile.  Only what comes before the field is read, which is little where
+            # parameters come first.
             reader = Reader(image)
             for f in stored(self.program.state):
                 start = reader.at
