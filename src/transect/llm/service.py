@@ -7,7 +7,6 @@ The policy can be replaced while requests wait and run (`upgrade`), and everythi
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from transect.lang.functions import PolicyError
 from transect.llm.accounts import AccountedQueues
 from transect.llm.adapter import Chooser, chooser_of
 from transect.llm.config import Config
+from transect.llm.lock import FairLock
 from transect.llm.policies import Loaded, load
 from transect.llm.request import Held
 from transect.llm.tenants import Tenants
@@ -70,7 +70,7 @@ class Service:
 
         Raises `PolicyError` for a policy that cannot run here.
         """
-        self.lock = threading.RLock()
+        self.lock = FairLock()
         self.since = time.time()
         self.folder = folder
         self.tenants = Tenants(config, known)
