@@ -333,7 +333,9 @@ class Generator(Expressions):
         if reads in AUGMENTED and c.chance(50):
             return [f"{place} {c.of(AUGMENTED[reads])}= {self.expr(reads, s, fuel)}"]
         if reads in SORTABLE and c.chance(30):
-            return [f"{place} = {c.of(('min', 'max'))}({place}, {self.expr(reads, s, fuel)})"]
+            # What is there itself has just the place's bound, which makes one step of it; hardly any other value has.
+            other = place if isinstance(t, TextType | BytesType) and c.chance(30) else self.expr(reads, s, fuel)
+            return [f"{place} = {c.of(('min', 'max'))}({place}, {other})"]
         if not self.can(reads.item if isinstance(reads, OptionType) else reads, s):
             return [f"{place} = None"] if isinstance(reads, OptionType) else []
         return [f"{place} = {self.expr(reads, s, fuel)}"]
