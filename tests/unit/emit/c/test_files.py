@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.core.sink import EXAMPLES, sink
 from tests.unit.emit.c.machine import STRICT, compile_c
-from transect.core.frontend import compile_text
+from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
 from transect.emit.c import emit, lower
 from transect.emit.c.driver import MAIN, driver
@@ -22,8 +22,9 @@ COMPILERS = [name for name in ("gcc", "clang", "clang-14", "clang-19") if shutil
 
 
 def example(path: Path) -> Program:
-    """The policy of an example file, named without its folder."""
-    compiled = compile_text(path.read_text(), path.name)
+    """The policy of an example file, named without its folder where it stands alone."""
+    text = path.read_text()
+    compiled = compile_file(path) if "\nfrom ." in text else compile_text(text, path.name)
     assert compiled.programs, [f"{d.code} {d.message}" for d in compiled.diagnostics]
     return compiled.programs[0]
 
