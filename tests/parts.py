@@ -51,10 +51,8 @@ PAID_BY = {"vm": "cpu", "linux": "memory", "analysis": "rpc", "prove": "rpc", "d
 def part_of(path: Path) -> str:
     """The part a test file belongs to: the first folder, or word of its name, that names one; else the core."""
     for word in (*path.parent.parts, *path.stem.split("_")):
-        if word in PARTS:
-            return word
-        if word == "vm":  # the machines of the cpu and memory strata
-            return "cpu"
+        if (part := PAID_BY.get(word, word)) in PARTS:
+            return part
     return "core"
 
 

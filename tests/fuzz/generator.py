@@ -334,7 +334,9 @@ class Generator(Expressions):
             return [f"{place} {c.of(AUGMENTED[reads])}= {self.expr(reads, s, fuel)}"]
         if reads in SORTABLE and c.chance(30):
             # What is there itself has just the place's bound, which makes one step of it; hardly any other value has.
-            other = place if isinstance(t, TextType | BytesType) and c.chance(30) else self.expr(reads, s, fuel)
+            other = (
+                place if isinstance(t, TextType | BytesType) and c.chance(30) else self.expr(reads, s, fuel)
+            )
             return [f"{place} = {c.of(('min', 'max'))}({place}, {other})"]
         if not self.can(reads.item if isinstance(reads, OptionType) else reads, s):
             return [f"{place} = None"] if isinstance(reads, OptionType) else []
