@@ -46,6 +46,10 @@ class AccountedQueues(TenantQueues):
         """The oldest waiting request of each client."""
         return (queue[0] for queue in self._queues.values())
 
+    def most_served(self) -> list[Hashable]:
+        """The clients, by the tokens that they were charged for: an output token counts as two."""
+        return sorted(self.accounts, key=lambda c: -(self.accounts[c].prompt + 2 * self.accounts[c].output))
+
     def chosen_again(self) -> None:
         """Counters have moved from outside: `peek` asks the policy anew."""
         self._chosen = None

@@ -71,7 +71,7 @@ class LlmHost:
         """Those served most, with what they were charged for."""
         service = self._service
         queues = service.queues
-        most = sorted(queues.accounts.items(), key=lambda item: -(item[1].prompt + 2 * item[1].output))
+        most = ((number, queues.accounts[number]) for number in queues.most_served()[:SHOWN])
         return [
             {
                 "tenant": service.tenants.name_of(number),
@@ -82,7 +82,7 @@ class LlmHost:
                 "finished": account.finished,
                 "refused": account.refused,
             }
-            for number, account in most[:SHOWN]
+            for number, account in most
             if isinstance(number, int)
         ]
 

@@ -61,7 +61,7 @@ assert set(_COUNTED) == {f.name for f in fields(Account)}, "every column of an a
 
 def _tenants(service: Service) -> Iterator[Metric]:
     queues = service.queues
-    most = sorted(queues.accounts, key=lambda c: -(queues.accounts[c].prompt + 2 * queues.accounts[c].output))
+    most = queues.most_served()
     named = {client: _name(service, client) for client in most[:LABELLED]}
     accounts: dict[str, list[int]] = {}
     waiting: dict[str, int] = {}

@@ -94,10 +94,5 @@ class Tenants:
         """Every number that was ever given."""
         return dict(enumerate(self._names))
 
-    def client_of(self, number: int) -> Client | None:
-        """The tenant as it is configured now; None when it is not any more."""
-        name = self._names[number]
-        return self._clients.get(name) or (self._shared if name == ANONYMOUS else None)
-
 
 __all__ = ["ANONYMOUS", "Client", "Tenants"]

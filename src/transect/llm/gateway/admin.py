@@ -124,7 +124,7 @@ class Admin:
         queues = service.queues
         with service.lock:
             counter = queues.chooser.counter if service.bounded else None
-            most = sorted(queues.accounts.items(), key=lambda item: -(item[1].prompt + 2 * item[1].output))
+            most = [(number, queues.accounts[number]) for number in queues.most_served()[:SHOWN]]
             tenants = [
                 {
                     "name": service.tenants.name_of(number),
@@ -134,7 +134,7 @@ class Admin:
                     "running": queues.running_of(number),
                     "counter": None if counter is None else counter(number) / MICRO,
                 }
-                for number, account in most[:SHOWN]
+                for number, account in most
                 if isinstance(number, int)
             ]
             watcher = service.watcher

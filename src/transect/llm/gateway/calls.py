@@ -24,7 +24,6 @@ class Call:
     stream: bool
     wants_usage: bool  # the client itself asked for usage in the stream
     prompt: int  # tokens, estimated unless the prompt came as tokens
-    exact: bool  # whether `prompt` is exact
     limit: int  # `max_tokens`, times the answers that are asked for
 
 
@@ -42,12 +41,11 @@ def read(path: str, body: bytes) -> Call:
     options = asked.get("stream_options") or {}
     if not isinstance(options, dict):
         raise BadCall("`stream_options` is an object")
-    prompt, exact = _prompt(asked)
     if stream:
         # Exact counts while it streams; what the client did not ask for is taken out again on the way back.
         asked["stream_options"] = {**options, "include_usage": True, "continuous_usage_stats": True}
         body = json.dumps(asked).encode()
-    return Call(path, body, stream, bool(options.get("include_usage")), prompt, exact, _limit(asked))
+    return Call(path, body, stream, bool(options.get("include_usage")), _prompt(asked), _limit(asked))
 
 
 def _limit(asked: dict[str, Any]) -> int:
@@ -63,18 +61,18 @@ def _limit(asked: dict[str, Any]) -> int:
     return min(given * answers, UNBOUNDED)
 
 
-def _prompt(asked: dict[str, Any]) -> tuple[int, bool]:
-    """Tokens of the prompt, and whether they are exact."""
+def _prompt(asked: dict[str, Any]) -> int:
+    """Tokens of the prompt: exact where it comes as tokens, else estimated."""
     prompt = asked.get("prompt")
     if isinstance(prompt, list) and prompt:
         if all(isinstance(token, int) for token in prompt):
-            return len(prompt), True
+            return len(prompt)
         if all(isinstance(part, list) for part in prompt):
-            return sum(map(len, prompt)), True
-        return sum(_tokens(part) for part in prompt), False
+            return sum(map(len, prompt))
+        return sum(_tokens(part) for part in prompt)
     if prompt is not None:
-        return _tokens(prompt), False
-    return _tokens(asked.get("messages")), False
+        return _tokens(prompt)
+    return _tokens(asked.get("messages"))
 
 
 def _tokens(part: Any) -> int:

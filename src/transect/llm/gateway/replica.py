@@ -76,7 +76,6 @@ class Replica:
         self.running = 0  # requests
         self.capacity: int | None = None
         self.failures = 0  # in a row
-        self.served = 0
         self._until = 0.0  # monotonic; not asked before
         self._limited = False  # somebody found no room since the last look
 
@@ -131,7 +130,6 @@ class Replica:
 
     def answered(self) -> None:
         self.failures = 0
-        self.served += 1
 
     # ---------------------------------------------------------------- the window
 

@@ -65,7 +65,6 @@ class Shared:
     dirty: set[int] = field(default_factory=set)
     known: dict[str, Numbers] = field(default_factory=dict)  # what each other gateway wrote last
     lag: int = 0  # the most that the others charged between two rounds, in micro-tokens
-    rounds: int = 0
     lost_since: float | None = None  # monotonic
 
     # ---------------------------------------------------------------- from the policy
@@ -134,7 +133,6 @@ class Shared:
             for name in charged.keys() | lifted.keys():
                 more += self._moved(name, charged.get(name, 0), lifted.get(name, 0))
         self.lag = max(self.lag, more)
-        self.rounds += 1
 
     def _moved(self, name: str, charged: int, lifted: int) -> int:
         """Bring one tenant's counter up to date; by how much the others charged it since the last round."""
