@@ -7,11 +7,8 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
-from transect.base.unavailable import Unavailable
 from transect.core import ir
 from transect.core.ir import FieldKind, Program
 from transect.core.schema import schema
@@ -19,27 +16,10 @@ from transect.core.types import ArrayType, KeyType, OptionType, TableType, spell
 from transect.cpu import arbiter
 from transect.cpu.built import Built, Place
 from transect.cpu.program import PREFIX, emit, needs, ops, queues
+from transect.emit.bpf.toolchain import BuildError, clang, compiled
 from transect.emit.bpf.values import words
 
-CLANGS = ("clang-19", "clang-20", "clang-21", "clang")
-FLAGS = (
-    "-target",
-    "bpf",
-    "-mcpu=v4",
-    "-O2",
-    "-g",
-    "-fwrapv",
-    "-Wall",
-    "-Wno-unused",
-    "-Wno-tautological-compare",
-    "-Werror",
-    "-I.",
-    "-c",
-)
-
-
-class BuildError(Exception):
-    """clang refused what we emitted: our mistake; the text is what it said."""
+__all__ = ["BuildError", "build", "build_shim", "clang", "compiled", "layout"]
 
 
 def build(program: Program, folder: Path, stem: str = PREFIX) -> Built:
@@ -67,27 +47,6 @@ def build(program: Program, folder: Path, stem: str = PREFIX) -> Built:
 def build_shim(folder: Path) -> Path:
     """The scheduler that stays; the folder has the runtime's files already."""
     return compiled(folder / "shim.bpf.c", folder / "shim.o")
-
-
-def clang() -> str:
-    for name in CLANGS:
-        if path := shutil.which(name):
-            return path
-    raise Unavailable(
-        "clang", "it compiles schedulers and is not installed", "apt-get install clang-19 libbpf-dev"
-    )
-
-
-def compiled(source: Path, target: Path) -> Path:
-    command = [clang(), *FLAGS, source.name, "-o", target.name]
-    done = subprocess.run(command, cwd=source.parent, capture_output=True, text=True)
-    if done.returncode:
-        if "bpf/bpf_helpers.h" in done.stderr and "not found" in done.stderr:
-            raise Unavailable(
-                "libbpf's headers", "bpf/bpf_helpers.h is missing", "apt-get install libbpf-dev"
-            )
-        raise BuildError(done.stderr)
-    return target
 
 
 def layout(program: Program) -> tuple[tuple[Place, ...], tuple[int, ...]]:

@@ -14,8 +14,8 @@ from transect.core.ir import Program
 from transect.core.walk import walk
 from transect.cpu.custody import PUTS, STARTS
 from transect.cpu.force import Ended, Missing
-from transect.cpu.libbpf import BpfError
 from transect.cpu.platform import queue_number
+from transect.linux.libbpf import BpfError
 
 LINE = re.compile(r"^; .* @ (?P<file>\S+):(?P<line>\d+)$")
 MISSING = re.compile(r"extern '(?P<name>\w+)'.*(?:not found|unresolved)|kernel function '(?P<func>\w+)'")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transect.cpu.built import Built
-from transect.cpu.libbpf import BpfError, Object
+from transect.linux.libbpf import BpfError, Object
 
 KERNEL = Path("/sys/kernel/sched_ext")
 TYPES = Path("/sys/kernel/btf/vmlinux")

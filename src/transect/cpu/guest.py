@@ -20,7 +20,7 @@ from typing import Any
 
 from transect.cpu.built import Built
 from transect.cpu.force import WATCH_S, Direct, Ended, Force, Kept, Missing, events, state
-from transect.cpu.libbpf import BpfError
+from transect.linux.libbpf import BpfError
 
 Answer = dict[str, Any]
 

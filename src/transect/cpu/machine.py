@@ -15,7 +15,7 @@ from transect.core.ir import Program
 from transect.cpu.build import build, build_shim
 from transect.cpu.built import Built
 from transect.cpu.force import WATCH_S, Ended, Kept, Missing
-from transect.cpu.libbpf import BpfError
+from transect.linux.libbpf import BpfError
 from transect.vm import Kernel, NotStarted, Setup, Vm, VmError, find
 
 ANSWER_S = 60.0  # of a request; loading takes a second in emulation, more on a busy machine

@@ -27,7 +27,7 @@ from transect.cpu.built import Built
 from transect.cpu.check import check
 from transect.cpu.explain import missing, paragraph, verifier
 from transect.cpu.force import WATCH_S, Ended, Kept, Missing
-from transect.cpu.libbpf import BpfError
+from transect.linux.libbpf import BpfError
 
 Say = Callable[[str], None]
 LOOK_S = 0.5  # how often we see whether the kernel has ended it

@@ -11,7 +11,7 @@ import struct
 import sys
 from pathlib import Path
 
-from transect.cpu.libbpf import BpfError, Object
+from transect.linux.libbpf import BpfError, Object
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ from tests.unit.cpu.policies import ARBITERS, SCHEDULERS, example, scheduler
 from transect.core.frontend import compile_file
 from transect.cpu.build import clang
 from transect.cpu.force import Ended, Kept
-from transect.cpu.libbpf import BpfError
 from transect.cpu.machine import Bench
+from transect.linux.libbpf import BpfError
 
 INSTRUCTIONS = ROOT / "tests" / "golden" / "bpf" / "instructions.json"
 BUSY = "for i in 1 2 3 4; do (n=0; while [ $n -lt {} ]; do n=$((n+1)); done) & done; wait; echo done"

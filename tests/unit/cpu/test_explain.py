@@ -11,9 +11,9 @@ from tests.unit.cpu.policies import example, scheduler
 from transect.cpu.built import Built
 from transect.cpu.explain import missing, paragraph, verifier
 from transect.cpu.force import Ended, Missing, look_for
-from transect.cpu.libbpf import BpfError
 from transect.cpu.platform import queue_number
 from transect.cpu.program import needs
+from transect.linux.libbpf import BpfError
 
 SLOW = """
     slow: Fifo = given()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libbpf through ctypes: open an object, load it, reach its maps and programs, attach.  Only what schedulers need.
+"""libbpf through ctypes: open an object, load it, reach its maps and programs, attach.  Only what is needed here.
 
 libbpf says on its log what the verifier refused; `Log` keeps that, and nothing else is printed.
 """
@@ -133,7 +133,7 @@ class Object:
         with self.log:
             failed = _library().bpf_object__load(self._pointer)
         if failed:
-            raise BpfError("the kernel's verifier refused the scheduler", failed, self.log.text)
+            raise BpfError("the kernel's verifier refused the program", failed, self.log.text)
 
     def map(self, name: str) -> Map:
         found = _library().bpf_object__find_map_by_name(self._pointer, name.encode())
