@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from measuring import Control, Samples, claim, report, result
 
 ROUNDS = 25
-SMALL = Path(__file__).parents[2] / "src" / "transect" / "examples" / "breaker.py"
+SMALL = Path(__file__).parents[2] / "src" / "transect" / "examples" / "rpc" / "breaker.py"
 
 TIMED = """
 import time
@@ -58,7 +58,9 @@ def main() -> None:
     samples = Samples()
     for _ in range(ROUNDS):
         samples.add("total_s", seconds(transect, "check", str(SMALL)))
-        out = subprocess.run([sys.executable, "-c", TIMED, str(SMALL)], stdout=subprocess.PIPE, check=True, env=INSTALLED)
+        out = subprocess.run(
+            [sys.executable, "-c", TIMED, str(SMALL)], stdout=subprocess.PIPE, check=True, env=INSTALLED
+        )
         samples.add("compiler_s", float(out.stdout))
     with tempfile.TemporaryDirectory() as folder:
         slow = seconds(transect, "check", str(large(Path(folder))))

@@ -16,12 +16,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from measuring import Control, Samples, claim, interleaved, report, result
 
-import transect
 from transect.core.frontend import compile_file
 from transect.emit.c import emit
+from transect.examples import path_of
 
 HERE = Path(__file__).parent
-EXAMPLES = Path(transect.__file__).parent / "examples"
 FLAGS = ["-std=gnu11", "-O2", "-g0", "-ffp-contract=off"]
 ROUNDS = 21
 CALLS = {"acl": 1_500_000, "rate_limit": 1_000_000, "fair_share": 300_000}
@@ -30,7 +29,7 @@ CALLS = {"acl": 1_500_000, "rate_limit": 1_000_000, "fair_share": 300_000}
 def build(folder: Path) -> Path:
     """The program that times one side of one policy."""
     for name in CALLS:
-        (program,) = compile_file(EXAMPLES / f"{name}.py").programs
+        (program,) = compile_file(path_of(name)).programs
         emit(program).write(folder)
     objects: list[str] = []
     for source in (str(HERE / f"{n}.c") for n in ("emitted", "hand", "bench")):  # each by itself

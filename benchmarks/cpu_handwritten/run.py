@@ -15,15 +15,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from measuring import Control, Samples, claim, report, result
 
-import transect
 from transect.core.frontend import compile_file, compile_text
 from transect.cpu.build import compiled
 from transect.cpu.built import Built
 from transect.cpu.machine import Bench
 from transect.cpu.program import runtime
+from transect.examples import path_of
 
 HERE = Path(__file__).parent
-EXAMPLES = Path(transect.__file__).parent / "examples"
 ROUNDS = 5
 OFTEN = ("select_cpu", "enqueue", "dispatch", "running", "stopping")
 HAND = {
@@ -85,7 +84,7 @@ def main() -> None:
             return instructions, took[0], took[1]
 
         for name in HAND:
-            (program,) = compile_file(EXAMPLES / f"{name}.py").programs
+            (program,) = compile_file(path_of(name)).programs
             ours, hand = bench.build(program), by_hand(bench, name)
             for _ in range(ROUNDS):
                 mine, first, again = measured(ours)

@@ -14,13 +14,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from measuring import Control, Samples, claim, report, result
 
-import transect
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
 from transect.cpu.machine import Bench
+from transect.examples import path_of
 
 ROUNDS = 7
-EXAMPLES = Path(transect.__file__).parent / "examples"
 SLOW = """
 from transect.cpu import Fifo, Scheduler, Task
 from transect.lang import given
@@ -46,7 +45,7 @@ def ping_pong(bench: Bench) -> float:
 
 
 def main() -> None:
-    (fair,) = compile_file(EXAMPLES / "weighted_fair.py").programs
+    (fair,) = compile_file(path_of("weighted_fair")).programs
     (slow,) = compile_text(SLOW, "slow.py").programs
     samples = Samples()
     with Bench() as bench:

@@ -22,9 +22,9 @@ from measuring import Control, Samples, claim, report, result
 from transect.analysis.solve import Answer, solver
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
+from transect.examples import path_of
 from transect.rpc.equivalence import LEVELS, Level, Pair, Settings, Verdict, decide, recheck
 
-EXAMPLES = Path(__file__).parents[2] / "src" / "transect" / "examples"
 FUNCTIONS = (
     "fault",
     "cache",
@@ -56,7 +56,7 @@ class {name}(Element):
 
 
 def programs() -> list[Program]:
-    return [compile_file(EXAMPLES / f"{name}.py").programs[0] for name in FUNCTIONS]
+    return [compile_file(path_of(name)).programs[0] for name in FUNCTIONS]
 
 
 def decided(pairs: list[tuple[Program, Program]], settings: Settings) -> tuple[float, list[Pair]]:

@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from envoy_sides import Sides, sides
 from measuring import Control, Samples, claim, interleaved, report, result, spread
 
-import transect
 from transect.base.diagnostic import Diagnostics
 from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_file
+from transect.examples import path_of
 from transect.rpc import echo
 from transect.rpc.binding import bind
 from transect.rpc.build import RPC_RUNTIME, shared_object
@@ -32,7 +32,6 @@ from transect.rpc.envoy import Module, Settings, build, find
 from transect.rpc.grpcio.attach import service_of
 
 HERE = Path(__file__).parent
-EXAMPLES = Path(transect.__file__).parent / "examples"
 ROUNDS = 63
 TURNS = 3  # rounds of one pair in a row, so that each side comes first as often as the others
 
@@ -57,7 +56,7 @@ PAIRS = (
 
 def emitted(pair: Pair, folder: Path) -> Module:
     """The policy, as `transect rpc run` would put it into Envoy."""
-    compiled, diagnostics = compile_file(str(EXAMPLES / f"{pair.example}.py")), Diagnostics()
+    compiled, diagnostics = compile_file(str(path_of(pair.example))), Diagnostics()
     binding = bind(compiled.programs, service_of(echo.DESCRIPTOR), diagnostics, methods=["Say"])
     assert binding is not None, list(diagnostics)
     state = folder / f"{pair.name}.state"

@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from envoy_sides import sides
 from measuring import Control, Samples, claim, report, result
 
-import transect
 from transect.base.diagnostic import Diagnostics
 from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_file
+from transect.examples import path_of
 from transect.rpc import echo
 from transect.rpc.binding import bind
 from transect.rpc.chain import emit_chain, needs_of
@@ -31,7 +31,6 @@ from transect.rpc.envoy import find
 from transect.rpc.grpcio.attach import service_of
 from transect.rpc.wasm import Plugin, PluginSettings, build
 
-EXAMPLES = Path(transect.__file__).parent / "examples"
 ELEMENTS: dict[str, dict[str, object]] = {
     "metrics": {},
     "acl": {"allowed": {"alice": True, "carol": True}},
@@ -48,7 +47,7 @@ Side = Callable[[], dict[str, float]]
 
 def plugin(folder: Path, *names: str) -> Plugin:
     """These elements in one plugin."""
-    programs = [compile_file(str(EXAMPLES / f"{name}.py")).programs[0] for name in names]
+    programs = [compile_file(str(path_of(name))).programs[0] for name in names]
     diagnostics = Diagnostics()
     binding = bind(programs, service_of(echo.DESCRIPTOR), diagnostics, methods=["Say"])
     assert binding is not None, list(diagnostics)

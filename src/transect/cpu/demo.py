@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
 from transect.cpu.check import check
 from transect.cpu.simulator import Work, simulate
+from transect.examples import path_of
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
 HOGS = """
 taskset -c 1 sh -c 'while :; do :; done' & a=$!
 taskset -c 1 nice -n 5 sh -c 'while :; do :; done' & b=$!
@@ -63,7 +62,7 @@ def run(say: Say = print, *, color: bool = False) -> int:
 
 
 def _example(name: str) -> Program:
-    (program,) = compile_file(EXAMPLES / f"{name}.py").programs
+    (program,) = compile_file(path_of(name)).programs
     return program
 
 

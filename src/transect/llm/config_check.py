@@ -12,10 +12,11 @@ from pathlib import Path
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.span import Span
 from transect.core.frontend import Compiled, compile_file
+from transect.examples import path_of
 from transect.lang.functions import PolicyError
 from transect.llm.config import check, span_of
 from transect.llm.gateway.settings import GatewayConfig
-from transect.llm.policies import EXAMPLES, examples, load, runs_here
+from transect.llm.policies import examples, load, runs_here
 
 
 def check_file(path: Path) -> tuple[Diagnostics, dict[str, str]]:
@@ -49,9 +50,8 @@ def _policy(what: str, folder: Path) -> Compiled | tuple[str, str]:
     if "/" in place or place.endswith(".py"):
         path = folder / place
         return compile_file(path) if path.is_file() else (f"no such file: {path}", "relative to this file")
-    path = EXAMPLES / f"{place}.py"
-    if path.is_file():
-        return compile_file(path)
+    if place in examples():
+        return compile_file(path_of(place))
     near = closest(place, examples())
     return (
         f"no example policy `{place}`",

@@ -13,9 +13,8 @@ from transect.base.diagnostic import closest
 from transect.base.render import render_text
 from transect.core import ir
 from transect.core.frontend import compile_file
+from transect.examples import path_of, paths
 from transect.lang.functions import PolicyError
-
-EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +75,16 @@ def _check_params(program: ir.Program, params: Mapping[str, Any]) -> None:
 def _path(place: str) -> Path:
     if place.endswith(".py") or "/" in place:
         return Path(place)
-    example = EXAMPLES / f"{place}.py"
-    if not example.is_file():
+    if place not in examples():
         near = closest(place, examples())
         hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(examples())}"
         raise PolicyError(f"no example policy `{place}`; {hint}")
-    return example
+    return path_of(place)
 
 
 def examples() -> list[str]:
     """The names of the example policies that run here."""
-    return [p.stem for p in sorted(EXAMPLES.glob("[a-z]*.py")) if _ours(p.read_text())]
-
-
-def _ours(text: str) -> bool:
-    return "transect.llm import" in text or "shapes import Arbiter" in text
+    return [p.stem for p in paths("llm")]
 
 
 def program_behind(policy: Any) -> ir.Program:
@@ -114,4 +108,4 @@ def _class_of(program: ir.Program) -> type[Any]:
     return _classes[key]
 
 
-__all__ = ["EXAMPLES", "Loaded", "examples", "load", "program_behind", "runs_here"]
+__all__ = ["Loaded", "examples", "load", "program_behind", "runs_here"]

@@ -20,6 +20,7 @@ from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_file
 from transect.core.interp import Instance
 from transect.core.ir import Program
+from transect.examples import paths
 from transect.lang.tape import GivenTape
 from transect.rpc import echo
 from transect.rpc.binding import Binding, bind
@@ -30,14 +31,13 @@ from transect.rpc.grpcio.attach import attach, service_of
 from transect.rpc.python_chain import Action, Emitted, Interpreted, PythonChain
 from transect.rpc.views import PlainHeaders
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
 CALLS = 200  # timed, on each path
 RANDOM_CALLS = 10_000
 
 CHAIN = """\
-from transect.examples.acl import Acl
-from transect.examples.mutation import Mutation
-from transect.examples.rate_limit import RateLimit
+from transect.examples.rpc.acl import Acl
+from transect.examples.rpc.mutation import Mutation
+from transect.examples.rpc.rate_limit import RateLimit
 from transect.rpc import Chain
 
 chain = Chain(
@@ -88,7 +88,7 @@ def _painted(text: str, color: str, on: bool) -> str:
 def _compile(say: Say) -> dict[str, Program]:
     found: dict[str, Program] = {}
     began = time.perf_counter()
-    files = sorted(EXAMPLES.glob("[a-z]*.py"))
+    files = paths("rpc")
     for path in files:
         found |= {p.name: p for p in compile_file(path).programs}
     took = (time.perf_counter() - began) * 1000
@@ -130,9 +130,9 @@ def _paths(chain: ChainFile, port: int, folder: Path, say: Say, real: Say, missi
 
 def _policies(chain: ChainFile) -> list[Any]:
     """Policy objects with the chain file's first state."""
-    from transect.examples.acl import Acl
-    from transect.examples.mutation import Mutation
-    from transect.examples.rate_limit import RateLimit
+    from transect.examples.rpc.acl import Acl
+    from transect.examples.rpc.mutation import Mutation
+    from transect.examples.rpc.rate_limit import RateLimit
 
     made = [Acl(), RateLimit(), Mutation()]
     for policy, use in zip(made, chain.elements, strict=True):
@@ -200,7 +200,7 @@ def _agree(programs: dict[str, Program], say: Say, missing: Say) -> bool:
 
 
 def _made(program: Program) -> Any:
-    from transect.examples import acl, metrics, mutation
+    from transect.examples.rpc import acl, metrics, mutation
 
     return {"Acl": acl.Acl, "Mutation": mutation.Mutation, "Metrics": metrics.Metrics}[program.name]()
 

@@ -23,9 +23,9 @@ import pytest
 
 from tests.systems.llm.upstream import Engine, engine
 from transect.control import Client
+from transect.examples import path_of
 from transect.llm import keys
 from transect.llm.gateway.serve import _listening
-from transect.llm.policies import EXAMPLES
 
 TENANTS = ("ann", "ben", "cleo")
 
@@ -607,7 +607,7 @@ def test_an_upgrade_under_way(one: tuple[Running, Engine], monkeypatch: pytest.M
     running.ask("ann")
     asked = Client("llm", f"test-{running.url.rpartition(':')[2]}")
     newer = running.folder / "newer.py"
-    newer.write_text((EXAMPLES / "vtc.py").read_text() + "\n# newer\n")
+    newer.write_text(path_of("vtc").read_text() + "\n# newer\n")
     log = running.folder / "log"
     asked.record_start(log)
     answer = asked.upgrade(newer)

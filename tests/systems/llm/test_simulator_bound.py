@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from transect.examples import path_of
 from transect.llm.bounds import bound, paper
-from transect.llm.policies import EXAMPLES, load
+from transect.llm.policies import load
 from transect.llm.simulator.clusters import behind_gateway, replicated
 from transect.llm.simulator.front import Account, modulo
 from transect.llm.simulator.model import Reserve, engine
@@ -55,8 +56,8 @@ class Trusting(HintedVtc):
 
 
 def test_charging_what_clients_say_that_they_want_breaks_it(tmp_path: Path) -> None:
-    for name in ("vtc.py", "vtc_hint.py"):
-        shutil.copy(EXAMPLES / name, tmp_path)
+    for name in ("vtc", "vtc_hint"):
+        shutil.copy(path_of(name), tmp_path)
     path = tmp_path / "trusting.py"
     path.write_text(LIED)
     setting = Setting(hint=lambda a: 10_000)  # max_tokens of a client that wants 20

@@ -20,7 +20,7 @@ def folder(installed: Installed) -> Path:
     made = installed.folder()
     for name in ("elsewhere.py", "write_log.py"):
         shutil.copy(HERE / name, made)
-    shutil.copy(installed.package / "examples" / "acl.py", made)
+    shutil.copy(installed.package / "examples" / "rpc" / "acl.py", made)
     written = installed.run(installed.python, "write_log.py", "acl.log", cwd=made)
     assert (written.returncode, written.stderr) == (0, "")
     return made

@@ -15,10 +15,11 @@ from tests.parts import ROOT
 from tests.systems.wheel.installed import SYSTEM_PATH, Installed
 from transect.cli.strata import BUILT
 from transect.emit.registry import targets
+from transect.examples import paths
 from transect.rpc.envoy.binary import wheel_binary
 
 PACKAGE = ROOT / "src" / "transect"
-EXAMPLES = [path.name for path in sorted((PACKAGE / "examples").glob("[a-z]*.py"))]
+EXAMPLES = [str(path.relative_to(PACKAGE)) for path in paths()]
 TARGETS = [
     pytest.param(name, marks=pytest.mark.needs("clang-19", "wasm-ld-19") if name == "wasm" else ())
     for name in targets()
@@ -41,7 +42,7 @@ def files(folder: Path) -> list[str]:
 def test_every_tracked_file_of_the_package_is_installed_as_it_is(installed: Installed) -> None:
     listed = subprocess.run(["git", "ls-files", "."], cwd=PACKAGE, capture_output=True, text=True, check=True)
     tracked = [name for name in listed.stdout.splitlines() if (PACKAGE / name).is_file()]
-    assert {"py.typed", "errors/P006.md", "examples/acl.py", "rpc/runtime/chain.h"} <= set(tracked)
+    assert {"py.typed", "errors/P006.md", "examples/rpc/acl.py", "rpc/runtime/chain.h"} <= set(tracked)
     differing = [
         name
         for name in tracked
@@ -112,9 +113,11 @@ def test_an_error_is_shown_and_its_page_explained(installed: Installed, folder: 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_example_compiles_to(target: str, installed: Installed, folder: Path) -> None:
-    for name in EXAMPLES if target != "wasm" else ("acl.py", "fair_share.py"):  # clang takes its time
+    for name in (
+        EXAMPLES if target != "wasm" else ("examples/rpc/acl.py", "examples/fair_share.py")
+    ):  # clang takes its time
         ended = installed.transect(
-            "compile", installed.package / "examples" / name, "--to", target, "-o", "out", cwd=folder
+            "compile", installed.package / name, "--to", target, "-o", "out", cwd=folder
         )
         assert (ended.returncode, ended.stderr) == (0, ""), name
         written = [folder / line for line in ended.stdout.splitlines()]
@@ -124,14 +127,14 @@ def test_every_example_compiles_to(target: str, installed: Installed, folder: Pa
 
 @pytest.mark.needs("gcc")
 def test_emitted_c_needs_nothing_but_its_folder(installed: Installed, folder: Path) -> None:
-    example = installed.package / "examples" / "acl.py"
+    example = installed.package / "examples" / "rpc" / "acl.py"
     installed.transect("compile", example, "--to", "c", "-o", ".", cwd=folder)
     ended = installed.run("gcc", "-Wall", "-Werror", "-fsyntax-only", "acl.c", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_what_a_policy_becomes_is_shown(installed: Installed, folder: Path) -> None:
-    example = installed.package / "examples" / "acl.py"
+    example = installed.package / "examples" / "rpc" / "acl.py"
     ended = installed.transect("explain", example, "--emit", "c", cwd=folder)
     assert ended.returncode == 0
     assert ended.stdout.startswith(f"/* Acl, emitted by transect from {example}:")

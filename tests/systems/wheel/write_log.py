@@ -26,7 +26,7 @@ from transect.rpc.views import PlainHeaders
 
 
 def main(path: Path) -> None:
-    compiled = compile_file(str(files("transect") / "examples" / "acl.py"))
+    compiled = compile_file(str(files("transect") / "examples" / "rpc" / "acl.py"))
     (program,) = compiled.programs
     binding = bind([program], service_of(echo.DESCRIPTOR), Diagnostics())
     assert binding is not None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from transect.analysis.values import Unsupported
 from transect.analysis.world import World
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
-from transect.examples import __path__ as examples
+from transect.examples import paths
 
 EVERY_RULE = """
 @struct
@@ -110,7 +109,7 @@ SEEDS = 40
 
 @cache
 def programs() -> tuple[Program, ...]:
-    files = sorted(Path(examples[0]).glob("[a-z]*.py"))
+    files = paths()
     found = [p for f in files for p in compile_file(f).programs if p.base == "rpc.Element"]
     return (compiled(ASK + EVERY_RULE), compiled(ASK + SCALARS), *found)
 

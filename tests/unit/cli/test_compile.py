@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts import ROOT
 from tests.unit.cli.terminal import Run
 from transect.base.diagnostic import Diagnostic
 from transect.cli import compiling
 from transect.core.ir import Program
 from transect.emit.artifact import Artifact
 from transect.emit.registry import targets
+from transect.examples import path_of
 
-EXAMPLES = ROOT / "src" / "transect" / "examples"
 TARGETS = [
     pytest.param(name, marks=pytest.mark.needs("clang-19", "wasm-ld-19") if name == "wasm" else ())
     for name in targets()
@@ -28,7 +27,7 @@ TARGETS = [
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_writes_its_files_and_names_them(target: str, transect: Run, tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
-    ended = transect("compile", EXAMPLES / "acl.py", "--to", target, "-o", out)
+    ended = transect("compile", path_of("acl"), "--to", target, "-o", out)
     assert (ended.code, ended.err) == (0, "")
     assert sorted(ended.out.split()) == sorted(str(path) for path in out.rglob("*") if path.is_file())
     assert (out / f"acl.{target}").stat().st_size
@@ -36,24 +35,24 @@ def test_every_target_writes_its_files_and_names_them(target: str, transect: Run
 
 @pytest.mark.needs("gcc")
 def test_emitted_c_compiles(transect: Run, tmp_path: Path) -> None:
-    transect("compile", EXAMPLES / "acl.py", "--to", "c", "-o", tmp_path)
+    transect("compile", path_of("acl"), "--to", "c", "-o", tmp_path)
     subprocess.run(["gcc", "-std=gnu11", "-Wall", "-Werror", "-c", "acl.c"], cwd=tmp_path, check=True)
 
 
 def test_emitted_python_runs(transect: Run, tmp_path: Path) -> None:
-    transect("compile", EXAMPLES / "rate_limit.py", "--to", "py", "-o", tmp_path)
+    transect("compile", path_of("rate_limit"), "--to", "py", "-o", tmp_path)
     (emitted,) = tmp_path.glob("*.py")
     subprocess.run([sys.executable, emitted], check=True)
 
 
 def test_a_target_that_is_not_there(transect: Run, tmp_path: Path) -> None:
-    ended = transect("compile", EXAMPLES / "acl.py", "--to", "cobol", "-o", tmp_path)
+    ended = transect("compile", path_of("acl"), "--to", "cobol", "-o", tmp_path)
     assert (ended.code, ended.err) == (2, "transect: no target `cobol`\n  hint: there are: py, c, wasm\n")
 
 
 def test_a_policy_with_errors_writes_nothing(transect: Run, tmp_path: Path) -> None:
     bad = tmp_path / "bad.py"
-    bad.write_text((EXAMPLES / "acl.py").read_text().replace("self.allowed", "self.alowed"))
+    bad.write_text(path_of("acl").read_text().replace("self.allowed", "self.alowed"))
     ended = transect("compile", bad, "--to", "py", "-o", tmp_path / "out")
     assert ended.code == 1
     assert ended.out.startswith("error[P006]: no state field `alowed`\n")
@@ -62,7 +61,7 @@ def test_a_policy_with_errors_writes_nothing(transect: Run, tmp_path: Path) -> N
 
 def test_a_folder_that_cannot_be_made(transect: Run, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
-    ended = transect("compile", EXAMPLES / "acl.py", "--to", "py", "-o", tmp_path / "out")
+    ended = transect("compile", path_of("acl"), "--to", "py", "-o", tmp_path / "out")
     assert (ended.code, ended.out) == (3, "")
     assert ended.err == f"transect: {tmp_path / 'out'}: File exists\n"
 
@@ -94,7 +93,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("steps")
 def test_the_tree_is_shown_after_a_pass(transect: Run, tmp_path: Path) -> None:
-    ended = transect("compile", EXAMPLES / "acl.py", "--to", "c", "-o", tmp_path, "--print-after", "marked")
+    ended = transect("compile", path_of("acl"), "--to", "c", "-o", tmp_path, "--print-after", "marked")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith("; Acl after marked\ntransect-ir")
     assert "doc 'marked'" in ended.out and "doc 'renamed'" not in ended.out
@@ -103,14 +102,14 @@ def test_the_tree_is_shown_after_a_pass(transect: Run, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("steps")
 def test_it_stops_after_a_pass_and_writes_nothing(transect: Run, tmp_path: Path) -> None:
-    ended = transect("compile", EXAMPLES / "acl.py", "--to", "c", "-o", tmp_path, "--stop-after", "renamed")
+    ended = transect("compile", path_of("acl"), "--to", "c", "-o", tmp_path, "--stop-after", "renamed")
     assert "doc 'renamed'" in ended.out and "marked" not in ended.out
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("steps")
 def test_a_pass_that_is_not_there(transect: Run, tmp_path: Path) -> None:
-    ended = transect("compile", EXAMPLES / "acl.py", "--to", "c", "--stop-after", "inline")
+    ended = transect("compile", path_of("acl"), "--to", "c", "--stop-after", "inline")
     assert (ended.code, ended.err) == (
         2,
         "transect: the target c has no pass `inline`\n  hint: its passes: renamed, marked\n",
@@ -118,7 +117,7 @@ def test_a_pass_that_is_not_there(transect: Run, tmp_path: Path) -> None:
 
 
 def test_a_folder_is_wanted(transect: Run) -> None:
-    ended = transect("compile", EXAMPLES / "acl.py", "--to", "py")
+    ended = transect("compile", path_of("acl"), "--to", "py")
     assert (ended.code, ended.err) == (
         2,
         "transect: where shall the files go?\n  hint: give a folder: -o DIR\n",
@@ -128,7 +127,7 @@ def test_a_folder_is_wanted(transect: Run) -> None:
 def test_the_passes_of_c(transect: Run) -> None:
     ended = transect(
         "compile",
-        EXAMPLES / "fair_share.py",
+        path_of("fair_share"),
         "--to",
         "c",
         "--print-after",

@@ -11,11 +11,11 @@ import pytest
 from inline_snapshot import snapshot
 
 from tests.unit.cli.terminal import Run
+from transect.examples import path_of
 from transect.llm.config import Config, parse
 from transect.llm.config_text import settings
 from transect.llm.gateway.settings import GatewayConfig
 from transect.llm.keys import hash_of
-from transect.llm.policies import EXAMPLES
 
 
 @pytest.mark.parametrize("of", [Config, GatewayConfig])
@@ -101,7 +101,7 @@ def test_mistakes_of_the_policy_are_shown_in_its_own_file(checked: Run) -> None:
 
 
 def test_several_policies_need_a_name(checked: Run) -> None:
-    one = (EXAMPLES / "fair_share.py").read_text()
+    one = path_of("fair_share").read_text()
     Path("two.py").write_text(one + one.partition("Client\n")[2].replace("FairShare", "Other"))
     assert "`two.py` is not one policy for serving" in checked('policy = "two.py"\n').out
     assert checked('policy = "two.py:Other"\n').code == 0

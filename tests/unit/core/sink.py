@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import transect
 from transect.core.ir import Program
 from transect.core.text import parse
+from transect.examples import paths
 
-EXAMPLES = sorted(
-    path for path in (Path(transect.__file__).parent / "examples").rglob("*.py") if path.name != "__init__.py"
-)
+EXAMPLES = paths()
 
 SINK = """\
 transect-ir 1

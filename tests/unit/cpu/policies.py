@@ -3,20 +3,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import transect
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
 from transect.cpu.check import check
+from transect.examples import path_of, paths
 
-EXAMPLES = Path(transect.__file__).parent / "examples"
-SCHEDULERS = tuple(
-    path for path in sorted(EXAMPLES.glob("*.py")) if "from transect.cpu import" in path.read_text()
-)
-ARBITERS = (EXAMPLES / "fair_share.py",)
+SCHEDULERS = tuple(path for path in paths("cpu") if path.stem != "fair_share")
+ARBITERS = (path_of("fair_share"),)
 HEAD = """
 from transect.cpu import Fifo, Fifos, Scheduler, Task, Timeline, Timelines, cpus, idle_cpu, start
 from transect.lang import Array, Counter, Duration, Local, Map, Param, Tally, array, counter, given, local, ms, now
@@ -29,7 +24,7 @@ class P(Scheduler):
 
 
 def example(name: str) -> Program:
-    (program,) = compile_file(EXAMPLES / f"{name}.py").programs
+    (program,) = compile_file(path_of(name)).programs
     return program
 
 

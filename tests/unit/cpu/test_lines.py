@@ -7,13 +7,13 @@ import ast
 
 import pytest
 
-from tests.unit.cpu.policies import EXAMPLES
+from transect.examples import path_of
 
 MOST = {"fifo": 10, "weighted_fair": 25, "shinjuku": 25, "locality": 20}
 
 
 def lines(name: str) -> int:
-    text = (EXAMPLES / f"{name}.py").read_text()
+    text = path_of(name).read_text()
     (cls,) = (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef))
     docstring = cls.body[0]
     inside = text.splitlines()[cls.lineno - 1 : cls.end_lineno]

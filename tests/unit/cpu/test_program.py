@@ -32,7 +32,7 @@ def test_clang_takes_it_and_the_loader_finds_what_it_needs(tmp_path: Path) -> No
 @pytest.mark.needs("clang")
 def test_lines_of_the_policy_are_in_the_object(tmp_path: Path) -> None:
     built = build(example("fifo"), tmp_path)
-    assert b"examples/fifo.py" in built.object.read_bytes()
+    assert b"examples/cpu/fifo.py" in built.object.read_bytes()
 
 
 @pytest.mark.needs("clang")

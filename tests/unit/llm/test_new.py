@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from transect.cli.app import run
-from transect.examples.vtc import Vtc
+from transect.examples.llm.vtc import Vtc
 from transect.llm.testing import order
 
 

@@ -11,10 +11,11 @@ import pytest
 
 from transect.base.unavailable import Unavailable
 from transect.core.interp import Instance
+from transect.examples import path_of
 from transect.llm import Queue, Refuse
 from transect.llm.adapter import MICRO, chooser_of
 from transect.llm.native import native
-from transect.llm.policies import EXAMPLES, examples, load
+from transect.llm.policies import examples, load
 from transect.llm.queue import TenantQueues
 from transect.llm.request import Held
 
@@ -40,7 +41,7 @@ def order(q: TenantQueues, output: int = 0) -> list[str]:
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_policy_has_at_most_30_lines_of_code(name: str) -> None:
-    tree = ast.parse((EXAMPLES / f"{name}.py").read_text())
+    tree = ast.parse(path_of(name).read_text())
     lines: set[int] = set()
     for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         docs = {cls.body[0].lineno} if isinstance(cls.body[0], ast.Expr) else set()

@@ -11,12 +11,12 @@ import pytest
 
 from transect.core.upgrade import Refused
 from transect.emit.py.image import image
+from transect.examples import path_of
 from transect.lang.functions import PolicyError
 from transect.llm.adapter import INPUT, OUTPUT
 from transect.llm.config import Config, Identity, Tenant
 from transect.llm.hooks import Request
 from transect.llm.host import LlmHost
-from transect.llm.policies import EXAMPLES
 from transect.llm.record import FIELDS
 from transect.llm.replay import LlmDecoder
 from transect.llm.request import Held
@@ -103,7 +103,7 @@ def test_another_policy_is_compared_call_by_call(tmp_path: Path) -> None:
     from transect.core.frontend import compile_file
 
     log = read(tmp_path / "log")
-    text = (EXAMPLES / "vtc.py").read_text()
+    text = path_of("vtc").read_text()
     (tmp_path / "worst.py").write_text(text.replace("return min(", "return max("))
     other = compile_file(tmp_path / "worst.py")
     found = compare(log, LlmDecoder(log), program=other.programs[0])
@@ -122,7 +122,7 @@ def test_neither_prompts_nor_outputs_can_be_in_a_log() -> None:
 
 
 def changed(tmp_path: Path, name: str, old: str, new: str) -> Path:
-    text = (EXAMPLES / f"{name}.py").read_text()
+    text = path_of(name).read_text()
     assert old in text
     path = tmp_path / f"{name}_new.py"
     path.write_text(text.replace(old, new))
@@ -147,7 +147,7 @@ def test_a_recording_goes_on_across_an_upgrade(tmp_path: Path) -> None:
     rig = Rig("vtc", tmp_path)
     rig.service.record(tmp_path / "log", "rig", real=False)
     rig.work(30)
-    rig.service.upgrade(EXAMPLES / "fcfs.py")
+    rig.service.upgrade(path_of("fcfs"))
     rig.work(30)
     rig.service.end_record()
     log = read(tmp_path / "log")
@@ -162,7 +162,7 @@ def test_a_policy_of_another_kind_is_told_of_all_who_wait(tmp_path: Path) -> Non
     rig.work(50)
     heads = {r.client: r.number for r in rig.service.queues.heads()}
     assert len(heads) > 1
-    assert rig.service.upgrade(EXAMPLES / "fcfs.py").anew
+    assert rig.service.upgrade(path_of("fcfs")).anew
     chosen = rig.service.queues.peek()
     assert chosen is not None and chosen.number == min(heads.values())
 

@@ -15,6 +15,7 @@ from transect.core.frontend import compile_file
 from transect.core.interp import Instance
 from transect.core.ir import Program
 from transect.emit.py.build import build as build_class
+from transect.examples import path_of
 from transect.rpc import echo
 from transect.rpc.binding import bind
 from transect.rpc.chain_file import first_state
@@ -22,13 +23,12 @@ from transect.rpc.grpcio.attach import service_of
 from transect.rpc.python_chain import ChainEnding, ChainVerdict, Emitted, Interpreted, PythonChain
 from transect.rpc.views import PlainHeaders
 
-EXAMPLES = Path(__file__).parents[3] / "src" / "transect" / "examples"
 SAY = "/echo.Echo/Say"
 
 
 def program(stem: str) -> Program:
     """The policy of an example's file."""
-    compiled = compile_file(EXAMPLES / f"{stem}.py")
+    compiled = compile_file(path_of(stem))
     assert not compiled.diagnostics.failed, [str(d) for d in compiled.diagnostics]
     (found,) = compiled.programs
     return found

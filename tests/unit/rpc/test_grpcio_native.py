@@ -65,7 +65,7 @@ def test_without_python_h(no_headers: Path) -> None:
 def attached(folder: Path, **more: Any) -> Any:
     import grpc
 
-    from transect.examples.acl import Acl
+    from transect.examples.rpc.acl import Acl
     from transect.rpc import echo
 
     channel = grpc.insecure_channel("127.0.0.1:1")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.rpc.lab import EXAMPLES, Lab, passed
+from tests.unit.rpc.lab import Lab, passed
+from transect.examples import path_of
 from transect.rpc import Cause, Code, echo
 from transect.rpc.python_chain import Action, ChainVerdict
 
@@ -47,7 +48,7 @@ def lines(path: Path) -> tuple[int, int]:
 def test_each_element_is_shorter_than_the_published_one() -> None:
     print(f"\n{'element':<16}{'lines':>6}{'with imports':>14}{'published':>11}")
     for stem, published in PUBLISHED.items():
-        own, whole = lines(EXAMPLES / f"{stem}.py")
+        own, whole = lines(path_of(stem))
         print(f"{stem:<16}{own:>6}{whole:>14}{published or '–':>11}")
         assert published is None or own < published, stem
 

@@ -22,8 +22,8 @@ os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
 os.environ["VLLM_NO_USAGE_STATS"] = "1"
 
 from tests.systems.llm.vllm import tiny
+from transect.examples import path_of
 from transect.llm.config import parse
-from transect.llm.policies import EXAMPLES
 from transect.llm.vllm.settings import TENANT, VARIABLE
 
 VOCABULARY = 2000
@@ -189,11 +189,11 @@ def upgrades(driven: Driven) -> Said:
     driven.run(10)
     before = driven.counters()
     newer = driven.folder / "newer.py"
-    newer.write_text((EXAMPLES / "vtc.py").read_text() + "\n# newer\n")
+    newer.write_text(path_of("vtc").read_text() + "\n# newer\n")
     driven.fair.upgrade(newer)
     after = driven.counters()
     driven.run(10)
-    driven.fair.upgrade(EXAMPLES / "fcfs.py")
+    driven.fair.upgrade(path_of("fcfs"))
     driven.run()
     trailer = driven.fair.end_record()
     ended = {"records": trailer.records, "dropped": trailer.dropped, "log": str(log)}

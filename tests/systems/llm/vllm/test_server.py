@@ -19,8 +19,8 @@ import pytest
 from tests.parts import ROOT, need
 from tests.systems.llm.vllm import tiny
 from transect.control import Client
+from transect.examples import path_of
 from transect.llm import keys
-from transect.llm.policies import EXAMPLES
 from transect.llm.replay import told
 from transect.replay import read
 
@@ -224,7 +224,7 @@ def test_operators_see_it_and_put_another_policy_in_force(served: Served) -> Non
     assert said["bound"]["beyond"] == 0
     before = {row["tenant"]: row["output"] for row in said["tenants"]}
     newer = served.folder / "newer.py"
-    newer.write_text((EXAMPLES / "vtc.py").read_text() + "\n# newer\n")
+    newer.write_text(path_of("vtc").read_text() + "\n# newer\n")
     answer = asked.upgrade(newer)
     assert answer["before"] != answer["after"]
     assert answer["state"]["served"].startswith("keep")

@@ -25,8 +25,8 @@ from transect.rpc.chain_file import read_chain, read_edges
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
 
 EDGES = """
-from transect.examples.acl import Acl
-from transect.examples.metrics import Metrics
+from transect.examples.rpc.acl import Acl
+from transect.examples.rpc.metrics import Metrics
 from transect.rpc import Chain
 
 edges = [

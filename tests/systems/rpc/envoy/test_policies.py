@@ -27,12 +27,12 @@ pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
 
 CHAIN = """
 from transect.rpc import Chain
-from transect.examples.acl import Acl
-from transect.examples.cache import Cache
-from transect.examples.logging import Logging
-from transect.examples.metrics import Metrics
-from transect.examples.mutation import Mutation
-from transect.examples.rate_limit import RateLimit
+from transect.examples.rpc.acl import Acl
+from transect.examples.rpc.cache import Cache
+from transect.examples.rpc.logging import Logging
+from transect.examples.rpc.metrics import Metrics
+from transect.examples.rpc.mutation import Mutation
+from transect.examples.rpc.rate_limit import RateLimit
 
 chain = Chain(
     service="echo.Echo",

@@ -23,8 +23,8 @@ from transect.rpc.replay import RpcDecoder
 pytestmark = pytest.mark.needs("envoy", "clang-19", "wasm-ld-19", "grpcio")
 
 CHAIN = """
-from transect.examples.acl import Acl
-from transect.examples.rate_limit import RateLimit
+from transect.examples.rpc.acl import Acl
+from transect.examples.rpc.rate_limit import RateLimit
 from transect.rpc import Chain
 
 chain = Chain(service="echo.Echo", upstream="127.0.0.1:{port}", methods=["Say"], elements=[

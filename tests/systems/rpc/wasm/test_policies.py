@@ -38,18 +38,18 @@ pytestmark = pytest.mark.needs("envoy", "gcc", "clang-19", "wasm-ld-19", "grpcio
 
 HEAD = """
 from transect.rpc import Chain
-from transect.examples.acl import Acl
-from transect.examples.admission import Admission
-from transect.examples.bandwidth import Bandwidth
-from transect.examples.breaker import Breaker
-from transect.examples.cache import Cache
-from transect.examples.compress import Compress
-from transect.examples.decrypt import Decrypt
-from transect.examples.encrypt import Encrypt
-from transect.examples.expand import Expand
-from transect.examples.metrics import Metrics
-from transect.examples.mutation import Mutation
-from transect.examples.rate_limit import RateLimit
+from transect.examples.rpc.acl import Acl
+from transect.examples.rpc.admission import Admission
+from transect.examples.rpc.bandwidth import Bandwidth
+from transect.examples.rpc.breaker import Breaker
+from transect.examples.rpc.cache import Cache
+from transect.examples.rpc.compress import Compress
+from transect.examples.rpc.decrypt import Decrypt
+from transect.examples.rpc.encrypt import Encrypt
+from transect.examples.rpc.expand import Expand
+from transect.examples.rpc.metrics import Metrics
+from transect.examples.rpc.mutation import Mutation
+from transect.examples.rpc.rate_limit import RateLimit
 
 chain = Chain(service="echo.Echo", upstream="127.0.0.1:{port}", methods=["Say"], elements=[
     {elements}
@@ -135,7 +135,7 @@ def in_native(it: Given, folder: Path, seed: int, count: int) -> tuple[list[str]
 def in_grpcio(it: Given, folder: Path, seed: int, count: int) -> tuple[list[str], Log]:
     policies = []
     for use in it.chain.elements:
-        module = importlib.import_module(f"transect.examples.{Path(use.program.path).stem}")
+        module = importlib.import_module(f"transect.examples.rpc.{Path(use.program.path).stem}")
         policy: Any = getattr(module, use.program.name)()
         for name, value in use.values.items():
             if isinstance(value, dict):

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transect.core.frontend import compile_file, compile_text
+from transect.examples import paths
 
-EXAMPLES = sorted((Path(__file__).parents[4] / "src/transect/examples").glob("*.py"))
+EXAMPLES = paths()
 
 
 def codes(text: str) -> list[str]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import transect
@@ -14,11 +13,10 @@ from transect.core.frontend import compile_text
 from transect.core.interp import Instance
 from transect.core.values import normal
 from transect.emit.py.image import image
+from transect.examples import paths
 from transect.lang.tape import GivenTape, use
 
-EXAMPLES = sorted(
-    p for p in (Path(transect.__file__).parent / "examples").glob("*.py") if p.stem != "__init__"
-)
+EXAMPLES = paths()
 
 
 @dataclass

@@ -11,7 +11,7 @@ from tests.unit.core.running import compiled
 from transect.analysis.solve import Answer
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
-from transect.examples import __path__ as examples
+from transect.examples import path_of
 from transect.rpc.equivalence import Level, Pair, Settings, Verdict, decide, recheck
 
 pytestmark = pytest.mark.needs("z3")
@@ -21,7 +21,7 @@ PATIENT = Settings(limit=20)  # seconds: a machine that others load is slow
 
 @cache
 def example(name: str) -> Program:
-    return compile_file(f"{examples[0]}/{name}.py").programs[0]
+    return compile_file(path_of(name)).programs[0]
 
 
 @cache
