@@ -17,6 +17,7 @@ from transect.memory.roce import packet as p
 from transect.memory.roce import requester as requesting
 from transect.memory.roce.grant import Grant, RoceMemory
 from transect.memory.roce.requester import Denied, PeerGone, Requester
+from transect.memory.roce.transport import Udp
 
 OWN, PEER = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])
 ENDS = p.Ends(OWN, PEER)
@@ -32,6 +33,9 @@ class Peer:
         self.expected = {0x11: PSN, 0x12: PSN}
         self.dead: set[int] = set()
         self.queue: list[bytes] = []
+        self.remembered: dict[
+            tuple[int, int], tuple[int, int]
+        ] = {}  # what a number asked for when it first came
         self.spoil = spoil
         self.asked = 0
 
@@ -49,12 +53,15 @@ class Peer:
         ahead = (psn - self.expected[pair]) % p.PSNS
         if 0 < ahead < p.PSNS // 2:
             return [self.packet(p.Opcode.ACKNOWLEDGE, pair, self.expected[pair], p.Nak.SEQUENCE)]
+        if ahead:  # seen before: answered from memory, whatever it asks for now
+            address, length = self.remembered.get((pair, psn), (address, length))
         at = address - LINEAR
         if key != KEY or not 0 <= at <= len(MEMORY) - length:
             self.dead.add(pair)
             return [self.packet(p.Opcode.ACKNOWLEDGE, pair, psn, p.Nak.ACCESS)]
         if ahead == 0:
             self.expected[pair] = (psn + 1) % p.PSNS
+            self.remembered[pair, psn] = address, length
         return [self.packet(p.Opcode.ONLY, pair, psn, 0, MEMORY[at : at + length])]
 
     def packet(self, opcode: int, pair: int, psn: int, syndrome: int, data: bytes = b"") -> bytes:
@@ -155,6 +162,72 @@ def test_lost_requests_are_asked_again_after_a_sequence_refusal() -> None:
 
     peer.send = lossy  # type: ignore[method-assign]
     assert check(peer).statistics.refused >= 1
+
+
+def test_a_refusal_that_comes_again_late_renumbers_nothing() -> None:
+    """The peer answers a number that it has seen from its memory: another READ under it would get another's bytes."""
+    peer = Peer()
+    send, seen = peer.send, list[bytes]()
+
+    def late(packet: bytes) -> None:
+        send(packet)
+        answer = p.answer(ENDS, peer.queue[-1])
+        if answer is not None and answer.opcode == p.Opcode.ACKNOWLEDGE:
+            seen.append(peer.queue[-1])
+        elif seen and peer.asked % 7 == 0:
+            peer.queue.append(seen[0])
+
+    peer.send = late  # type: ignore[method-assign]
+    statistics = check(peer).statistics
+    assert seen and statistics.ignored >= 3 and statistics.repeated == 1
+
+
+def test_one_lost_answer_is_asked_for_once_not_once_for_each_that_follows() -> None:
+    peer, lost = Peer(), [20]
+
+    def lose(packets: list[bytes]) -> list[bytes]:
+        return [] if peer.asked in lost else packets
+
+    peer.spoil = lose
+    assert check(peer).statistics.repeated == 2  # one to learn the number
+
+
+class Socket:
+    """A UDP socket that gives what it is told to."""
+
+    def __init__(self, packet: bytes, source: str, port: int) -> None:
+        self.given = packet[28:], (source, port)
+
+    def settimeout(self, seconds: float) -> None:
+        pass
+
+    def recvfrom(self, size: int) -> tuple[bytes, tuple[str, int]]:
+        return self.given
+
+
+@pytest.mark.parametrize("number", [0, 1, 7, 0x8000, 0xAA49, 0xFFFF])
+def test_a_udp_socket_takes_answers_from_any_port_and_with_any_number_of_ip(number: int) -> None:
+    packet = bytearray(Peer().packet(p.Opcode.ONLY, 0x11, 5, 0, b"sixteen bytes...")[:-4])
+    packet[4:6] = number.to_bytes(2, "big")
+    packet[20:22] = (0xD100).to_bytes(2, "big")
+    whole = bytes(packet) + p.icrc(bytes(packet))
+    udp = Udp.__new__(Udp)
+    udp._peer, udp.ends = ("10.0.0.2", p.PORT), ENDS
+    udp._socket = Socket(whole, "10.0.0.2", 0xD100)  # type: ignore[assignment]
+    found = p.answer(ENDS, udp.receive(0.1) or b"")
+    assert found is not None and found.payload == b"sixteen bytes..."
+    udp._socket = Socket(whole[:50] + b"?" + whole[51:], "10.0.0.2", 0xD100)  # type: ignore[assignment]
+    assert p.answer(ENDS, udp.receive(0.1) or b"") is None
+    udp._socket = Socket(whole, "10.0.0.3", 0xD100)  # type: ignore[assignment]
+    assert udp.receive(0.1) == b""
+
+
+def test_a_udp_socket_sends_packets_without_a_number() -> None:
+    """A connected socket would count them, and the ICRC of none but the first would be right."""
+    udp = Udp("127.0.0.1")
+    with pytest.raises(OSError):
+        udp._socket.getpeername()
+    udp.close()
 
 
 def test_a_peer_that_is_gone_is_an_alarm() -> None:

@@ -12,6 +12,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 
 PORT = 4791
 IP = struct.Struct(">BBHHHBBH4s4s")
@@ -74,6 +75,36 @@ def icrc(ip: bytes) -> bytes:
     masked[26:28] = b"\xff\xff"  # checksum of UDP
     masked[32] = 0xFF  # reserved byte of the BTH, congestion marks
     return zlib.crc32(masked, zlib.crc32(b"\xff" * 8)).to_bytes(4, "little")
+
+
+@cache
+def _marks(size: int) -> tuple[tuple[int, int], ...]:
+    """What each bit of an IP header's number changes in the ICRC of a packet of that size, in echelon: (change, bits)."""
+    plain = icrc(bytes(size))
+    found: list[tuple[int, int]] = []
+    for bit in range(16):
+        one = icrc((1 << bit).to_bytes(2, "big").rjust(6, b"\0").ljust(size, b"\0"))
+        change, bits = int.from_bytes(one, "little") ^ int.from_bytes(plain, "little"), 1 << bit
+        for other, others in found:
+            if change ^ other < change:
+                change, bits = change ^ other, bits ^ others
+        found.append((change, bits))
+        found.sort(reverse=True)
+    return tuple(found)
+
+
+def numbered(packet: bytes) -> bytes:
+    """A packet whose IP header had a number that the socket has not kept: with the one for which the ICRC is right.
+
+    CRC is linear: the difference to the ICRC for 0 says which bits were set.  Where no number fits, it stays 0, and the
+    packet is one that `answer` refuses.
+    """
+    wanted = int.from_bytes(icrc(packet[:-ICRC]), "little") ^ int.from_bytes(packet[-ICRC:], "little")
+    number = 0
+    for change, bits in _marks(len(packet) - ICRC):
+        if wanted ^ change < wanted:
+            wanted, number = wanted ^ change, number ^ bits
+    return packet if wanted else packet[:4] + number.to_bytes(2, "big") + packet[6:]
 
 
 def read_request(ends: Ends, pair: int, psn: int, address: int, key: int, length: int) -> bytes:

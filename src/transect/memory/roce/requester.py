@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our end of a reliable connection: READs in flight, lost ones asked for again, refusals understood.
 
-Requests go in the order of their numbers (psn), at most `window` of them unanswered.  A request that is answered late
-is sent again with all that follow; the peer answers repeated READs again.  A `sequence` refusal says which number the
-peer waits for: we go on from there, and we learn so where another session left off.  After an `access` refusal the
-queue pair is dead, and the next one is used.
+Requests go in the order of their numbers (psn), at most `window` of them unanswered.  What is not answered in time is
+sent again; the peer answers repeated READs again, from its memory of what that number asked for.  So a number never
+changes what it asks for.  A `sequence` refusal says which number the peer waits for: we learn so where another session
+left off; later it means that requests were lost, and they are sent again.  After an `access` refusal the queue pair is
+dead, and the next one is used.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from transect.linux.errors import KernelDataError
 from transect.memory.roce.packet import PSNS, Ends, Nak, Opcode, answer, read_request
@@ -40,6 +42,7 @@ class Wanted:
     address: int
     length: int
     data: bytes | None = None
+    again: bool = False  # it has been sent more than once
 
 
 @dataclass
@@ -89,7 +92,10 @@ class Requester:
         todo = deque(wanted)
         tries, deadline = 0, 0.0
         while todo or flying:
-            while todo and len(flying) < (self.window if self._known else 1):
+            room = self.window if self._known else 1
+            if len(flying) > room // 2:
+                room = 0  # several at once wake the peer once
+            while todo and len(flying) < room:
                 item = todo.popleft()
                 flying.append((self._next, item))
                 self._send(self._next, item)
@@ -121,10 +127,12 @@ class Requester:
         pair = self.pairs[self._at]
         self.transport.send(read_request(self.ends, pair, psn, item.address, self.key, item.length))
 
-    def _repeat(self, flying: Sequence[tuple[int, Wanted]]) -> None:
-        self.statistics.repeated += len(flying)
+    def _repeat(self, flying: Iterable[tuple[int, Wanted]]) -> None:
         for psn, item in flying:
-            self._send(psn, item)
+            if item.data is None:
+                self.statistics.repeated += 1
+                item.again = True
+                self._send(psn, item)
 
     def _take(self, flying: deque[tuple[int, Wanted]]) -> bool:
         """One packet; whether it was of use."""
@@ -138,26 +146,30 @@ class Requester:
         if found.opcode == Opcode.ACKNOWLEDGE:
             return self._refused(found.syndrome, found.psn, flying)
         place = (found.psn - flying[0][0]) % PSNS
-        if place >= len(flying) or found.opcode != Opcode.ONLY:
+        item = flying[place][1] if place < len(flying) and found.opcode == Opcode.ONLY else None
+        if item is None or item.data is not None or len(found.payload) != item.length:
             self.statistics.ignored += 1
-            return False
-        item = flying[place][1]
-        if len(found.payload) != item.length:
-            self.statistics.ignored += 1
-            return False
-        if place:  # those before it were lost: the answers come in order
-            self._repeat(list(flying)[:place])
             return False
         self._known = True
         item.data = found.payload
-        flying.popleft()
+        before = list(islice(flying, place))
+        if (
+            before and not before[0][1].again
+        ):  # answers come in order: those before it were lost, and are asked for once
+            self._repeat(before)
+        while flying and flying[0][1].data is not None:
+            flying.popleft()
         return True
 
     def _refused(self, syndrome: int, psn: int, flying: deque[tuple[int, Wanted]]) -> bool:
         match syndrome:
-            case Nak.SEQUENCE:
+            case Nak.SEQUENCE if not self._known:
                 self.statistics.refused += 1
                 self._renumber(psn, flying)
+                return True
+            case Nak.SEQUENCE if (psn - flying[0][0]) % PSNS < len(flying):
+                self.statistics.refused += 1
+                self._repeat(flying)
                 return True
             case Nak.ACCESS | Nak.INVALID | Nak.OPERATION:
                 address = flying[0][1].address
@@ -168,7 +180,7 @@ class Requester:
                 return False
 
     def _renumber(self, psn: int, flying: deque[tuple[int, Wanted]]) -> None:
-        """Go on with the number that the peer waits for."""
+        """Begin with the number that the peer waits for.  Only once: a number that it has seen stands for that READ."""
         self._known = True
         items = [item for _, item in flying]
         flying.clear()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How packets of RoCEv2 go: over an ordinary UDP socket, or as whole Ethernet frames over QEMU's datagram netdev.
 
-The UDP socket writes IP headers itself only as far as the kernel lets it: it forbids fragments, so that the packet's
-number is 0, which the ICRC covers.
+A UDP socket leaves IP headers to the kernel.  It forbids fragments, so that the number of our packets, which the ICRC
+covers, is 0; the number of the peer's packets, which the kernel does not tell, follows from their ICRC.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import struct
 from pathlib import Path
 from typing import Protocol
 
-from transect.memory.roce.packet import DO_NOT_FRAGMENT, IP, PORT, UDP, Ends
+from transect.memory.roce.packet import BTH, DO_NOT_FRAGMENT, ICRC, IP, PORT, UDP, Ends, numbered
 
 ARP = struct.Struct(">HHBBH6s4s6s4s")
 FRAME = struct.Struct(">6s6sH")
 TYPE_IP, TYPE_ARP = 0x0800, 0x0806
 IP_MTU_DISCOVER, PROHIBIT_FRAGMENTS = 10, 2
+SO_NO_CHECK = 11  # no checksum of UDP: on a link to a virtual machine the kernel would leave it half done
 LARGEST = 65536
 
 
@@ -40,30 +41,40 @@ class Transport(Protocol):
 
 
 class Udp:
-    """A UDP socket to a peer on the network; no privileges."""
+    """A UDP socket to a peer on the network; no privileges.
+
+    It is not connected: a connected one numbers its packets, which the ICRC covers, and hears one port of the peer
+    only, while RDMA devices send from many.
+    """
 
     def __init__(self, peer: str) -> None:
         """Raises OSError: no route, or the port of RoCE is taken here."""
+        self._peer = (socket.gethostbyname(peer), PORT)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+            route.connect(self._peer)
+            own = route.getsockname()[0]
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PROHIBIT_FRAGMENTS)
-        self._socket.bind(("", PORT))
-        self._socket.connect((peer, PORT))  # packets of others do not arrive
-        own, port = self._socket.getsockname()
-        self.ends = Ends(socket.inet_aton(own), socket.inet_aton(socket.gethostbyname(peer)), port)
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self._socket.bind((own, PORT))
+        self.ends = Ends(socket.inet_aton(own), socket.inet_aton(self._peer[0]))
 
     def send(self, packet: bytes) -> None:
-        self._socket.send(packet[IP.size + UDP.size :])
+        self._socket.sendto(packet[IP.size + UDP.size :], self._peer)
 
     def receive(self, timeout_s: float) -> bytes | None:
         """The socket keeps the headers to itself: they are put together again, as they must have been."""
         self._socket.settimeout(max(timeout_s, 0.0001))
         try:
-            data = self._socket.recv(LARGEST)
+            data, (source, port) = self._socket.recvfrom(LARGEST)
         except (TimeoutError, ConnectionRefusedError):
             return None
+        if source != self._peer[0] or len(data) < BTH.size + ICRC:
+            return b""
         size = IP.size + UDP.size + len(data)
         head = IP.pack(0x45, 0, size, 0, DO_NOT_FRAGMENT, 64, 17, 0, self.ends.peer, self.ends.own)
-        return head + UDP.pack(PORT, PORT, UDP.size + len(data), 0) + data
+        return numbered(head + UDP.pack(port, PORT, UDP.size + len(data), 0) + data)
 
     def close(self) -> None:
         self._socket.close()
