@@ -39,6 +39,7 @@ POLICIES, UNDERSTAND, STRATA, MACHINE = "Policies", "Look closer", "Strata", "Th
 
 FORCE, LIVE, TRY = "In force", "While it runs", "Simulated"
 LOOK = "A target"
+PLACES = "Where elements stand"
 
 
 def _live(stratum: str, *names: str) -> dict[str, Verb | Group]:
@@ -51,6 +52,8 @@ RPC = Group(
     "Application networks: policies which process RPCs, in gRPC libraries and in Envoy.",
     {
         "run": Verb(FORCE, "rpc.run"),
+        "plan": Verb(PLACES, "rpc.plan"),
+        "calibrate": Verb(PLACES, "rpc.calibrate"),
         **_live("rpc", "status", "set", "record", "upgrade"),
     },
 )

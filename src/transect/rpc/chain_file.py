@@ -34,6 +34,9 @@ from transect.core.types import (
 from transect.core.values import Record
 from transect.rpc.chain_spec import Chain
 from transect.rpc.envoy.config import PLAIN, Endpoint, Tls
+from transect.rpc.placement.constraints import contradictions
+from transect.rpc.placement.model import NOTHING_SAID, Wishes, names
+from transect.rpc.placement.words import wishes
 
 DEFAULTS = {f.name: f.default for f in dataclasses.fields(Chain)}
 REQUIRED = ("service", "upstream", "elements")
@@ -65,6 +68,12 @@ class ChainFile:
     span: Span  # of the service's name
     tls: Tls = PLAIN
     upstream_tls: Tls = PLAIN
+    wishes: Wishes = NOTHING_SAID
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What its elements are called."""
+        return names([use.program.name for use in self.elements])
 
 
 def first_state(program: Program, values: Mapping[str, object]) -> bytes:
@@ -235,6 +244,10 @@ class _Reader:
         routes = self._routes(given.get("routes"))
         compressed = self._choice(given.get("on_compressed"))
         largest = self._size(given.get("max_message"))
+        called = names([use.program.name for use in elements])
+        wished = wishes(given, called, self.source, self.diagnostics)
+        if not self.diagnostics.failed:
+            contradictions(elements, wished, self.diagnostics)
         if (
             self.diagnostics.failed
             or upstream is None
@@ -260,6 +273,7 @@ class _Reader:
             self._tls(
                 given.get("upstream_tls"), "upstream_tls", ("authority",), ("name", "certificate", "key")
             ),
+            wished,
         )
 
     # ------------------------------------------------------------ values of its keywords

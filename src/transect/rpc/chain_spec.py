@@ -35,3 +35,20 @@ class Chain:
     upstream_tls: Mapping[str, str] = field(default_factory=dict)
     """How the service is met: the file "authority" that signs its certificate; "name" in it, else the host; and our own
     "certificate" and "key", where it wants them."""
+    place: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    """Where elements may stand: "client", "server", "client library", "client proxy", "server proxy", "server library",
+    or a list of these.  An element is called by its policy's name; the second of one policy `Acl.2`."""
+    order: Sequence[tuple[str, str]] = ()
+    """Elements of which the first stays before the second, even where they might change places."""
+    pairs: Sequence[tuple[str, str]] = ()
+    """What the first does at the client's side, the second undoes at the server's: encrypt and decrypt."""
+    guards: Sequence[str] = ()
+    """Elements that a hostile client must not be able to pass by: they stand in a trusted place."""
+    trusted: Sequence[str] = ("server",)
+    """Places that a hostile client cannot leave out."""
+    libraries: Sequence[str] = ()
+    """Sides whose program can carry elements in its gRPC library: "client", "server"."""
+    required: Sequence[str] = ()
+    """Proxies that stay in the path, even with nothing to do: "client proxy", "server proxy"."""
+    proxies: Sequence[str] = ("native", "wasm")
+    """What proxies may load."""

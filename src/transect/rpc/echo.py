@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
@@ -72,9 +72,13 @@ def _chat(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[An
         yield Answer(text=request.text)
 
 
-def serve(port: int = 0, workers: int = 8) -> tuple[grpc.Server, int]:
-    """A running server on loopback and its port (0: any free one); `stop` ends it.  Raises RuntimeError: port taken."""
-    server = grpc.server(futures.ThreadPoolExecutor(workers), options=(("grpc.so_reuseport", 0),))
+def serve(
+    port: int = 0, workers: int = 8, *, around: Callable[[grpc.Server], grpc.Server] = lambda server: server
+) -> tuple[grpc.Server, int]:
+    """A running server on loopback and its port (0: any free one); `stop` ends it.  Raises RuntimeError: port taken.
+
+    `around`: puts a chain in front of it."""
+    server = around(grpc.server(futures.ThreadPoolExecutor(workers), options=(("grpc.so_reuseport", 0),)))
     coding = {"request_deserializer": Ask.FromString, "response_serializer": Answer.SerializeToString}
     handlers = {
         "Say": grpc.unary_unary_rpc_method_handler(_say, **coding),

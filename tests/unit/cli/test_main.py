@@ -139,17 +139,24 @@ Envoy.
 Usage: transect rpc [OPTIONS] COMMAND …
 
 In force:
-  run      Put a chain of elements in front of a service, in a stock Envoy,
-           until Ctrl-C.
+  run        Put a chain of elements in front of a service, in a stock Envoy,
+             until Ctrl-C.
+
+Where elements stand:
+  plan       Find the cheapest arrangement of a chain that means the same: which
+             element runs where, and in which order.
+  calibrate  Measure what calls, processors and elements cost on this machine,
+             for `transect rpc plan`.
 
 While it runs:
-  status   Show what runs: its policies with version and state schema, its
-           counters, and whether it records.
-  set      Give parameters of what runs other values, for instance `rate=100` or
-           `Acl.open=false`.
-  record   Write every handler call of what runs into a log, for `transect
-           replay`.
-  upgrade  Put a new version in the place of the one that runs, its state kept.
+  status     Show what runs: its policies with version and state schema, its
+             counters, and whether it records.
+  set        Give parameters of what runs other values, for instance `rate=100`
+             or `Acl.open=false`.
+  record     Write every handler call of what runs into a log, for `transect
+             replay`.
+  upgrade    Put a new version in the place of the one that runs, its state
+             kept.
 
 Options:
   -h, --help  Show this text.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from transect.core.ir import Program
@@ -31,15 +31,22 @@ def default_folder() -> Path:
 @dataclass(frozen=True)
 class Cache:
     folder: Path
+    _texts: dict[int, tuple[Program, str]] = field(default_factory=dict, repr=False, compare=False)
 
     def pair(self, first: Program, second: Program, settings: Settings) -> Pair:
         """The answers, read or found."""
-        path = self.folder / f"{key(first, second, settings)}.json"
+        path = self.folder / f"{key(self._text(first), self._text(second), settings)}.json"
         known = _read(path, first, second)
         if known is None:
             known = decide(first, second, settings=settings)
             self._write(path, known)
         return known
+
+    def _text(self, program: Program) -> str:
+        """Its dump, made once: a chain asks for each element again with each other."""
+        if id(program) not in self._texts:
+            self._texts[id(program)] = program, dump(program)
+        return self._texts[id(program)][1]
 
     def _write(self, path: Path, pair: Pair) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -56,9 +63,9 @@ class Cache:
         half.replace(path)  # whole, or not there
 
 
-def key(first: Program, second: Program, settings: Settings) -> str:
-    """By what the programs say; where they were read from does not matter."""
-    parts = [str(VERSION), dump(first), dump(second), json.dumps(asdict(settings), sort_keys=True)]
+def key(first: str, second: str, settings: Settings) -> str:
+    """By what the programs (their dumps) say; where they were read from does not matter."""
+    parts = [str(VERSION), first, second, json.dumps(asdict(settings), sort_keys=True)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

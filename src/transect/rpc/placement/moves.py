@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which elements of a chain may change places, which may change sides, and which must not be torn apart: the answers of
+`rpc/equivalence` at a level, as the optimum wants them.
+
+What an element's calls change must be changed by the same calls as before.  A call can be lost between two processors;
+so two elements of one side whose state counts stay in one processor, unless the written arrangement tears them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from transect.rpc.equivalence.arrangement import Judge, Stand
+from transect.rpc.equivalence.levels import Element, Level
+from transect.rpc.equivalence.moves import Move, Side, judge_move
+from transect.rpc.equivalence.pairs import Judgement, Verdict
+from transect.rpc.placement.constraints import Piece
+from transect.rpc.placement.model import Order, Processor
+
+Kept = Mapping[tuple[int, int], str]
+"""Two elements, in the written order, which keep it, and why."""
+
+
+@dataclass(frozen=True)
+class Relations:
+    level: Level
+    kept: Kept
+    sides: Mapping[int, Judgement]  # of each element: may it go to the other side
+    stateful: frozenset[int]  # calls change what counts at the level
+
+    def before(self, number: int) -> list[int]:
+        """Bit masks: for each element those which stay before it."""
+        masks = [0] * number
+        for first, second in self.kept:
+            masks[second] |= 1 << first
+        return masks
+
+
+def relations(
+    found: Sequence[Piece],
+    reference: Sequence[Processor],
+    order: Sequence[Order],
+    level: Level,
+    judge: Judge,
+) -> Relations:
+    """Ask about every pair of a chain, and about each element's other side."""
+    stands = [
+        Stand(p.name, p.program, Side.CLIENT if at.at_client else Side.SERVER, p.guards)
+        for p, at in zip(found, reference, strict=True)
+    ]
+    words = {(o.first, o.second) for o in order}
+    kept: dict[tuple[int, int], str] = {}
+    for i, j in combinations(range(len(found)), 2):
+        if (found[i].name, found[j].name) in words:
+            kept[i, j] = "`order=` says so"
+        elif max(found[i].allowed, key=_rank).rank < min(found[j].allowed, key=_rank).rank:
+            continue  # their places say it
+        else:
+            company = [s for k, s in enumerate(stands) if k not in (i, j)]
+            answer = judge.swap(stands[i], stands[j], company, level)
+            if not answer.holds:
+                kept[i, j] = _why(answer)
+    return Relations(level, kept, _sides(found, stands, level, judge), _stateful(found, level))
+
+
+def _why(answer: Judgement) -> str:
+    if answer.verdict is Verdict.UNKNOWN:
+        return f"not proved ({answer.why})"
+    # Without a stream that shows it, the reason is the name of the obligation which does not hold.
+    return answer.why if answer.table or "`" in answer.why else f"the solver finds a difference: {answer.why}"
+
+
+def _rank(processor: Processor) -> int:
+    return processor.rank
+
+
+def _sides(
+    found: Sequence[Piece], stands: Sequence[Stand], level: Level, judge: Judge
+) -> dict[int, Judgement]:
+    """Asked only of elements that have a place on the other side."""
+    answers: dict[int, Judgement] = {}
+    for index, (piece, stand) in enumerate(zip(found, stands, strict=True)):
+        other = Side.SERVER if stand.side is Side.CLIENT else Side.CLIENT
+        if any(at.side == other.value for at in piece.allowed):
+            # Whom a hostile client could pass by is the words' affair: `trusted` may name places of its side.
+            move = Move(piece.program, other)
+            answers[index] = judge_move(move, level, judge.settings.limit)
+    return answers
+
+
+def _stateful(found: Sequence[Piece], level: Level) -> frozenset[int]:
+    counting = set[int]()
+    for index, piece in enumerate(found):
+        element = Element(piece.name, piece.program)
+        counts = element.counts(level)
+        speaks = counts.everything and any(element.flows.sinks("said", hook) for hook in element.hooks)
+        if counts.fields & element.written or speaks:
+            counting.add(index)
+    return frozenset(counting)
+
+
+def permitted(
+    found: Sequence[Piece], reference: Sequence[Processor], answers: Relations
+) -> list[tuple[Processor, ...]]:
+    """Of each element: the processors in which it may stand, what it means being kept."""
+    return [
+        tuple(at for at in piece.allowed if at.side == reference[index].side or answers.sides[index].holds)
+        for index, piece in enumerate(found)
+    ]
+
+
+__all__ = ["Relations", "permitted", "relations"]

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan: the cheapest arrangement of a chain that means the same, what it costs, and the reason for each step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from transect.rpc.chain_file import ChainFile
+from transect.rpc.equivalence.arrangement import Judge
+from transect.rpc.equivalence.cache import Cache, default_folder
+from transect.rpc.equivalence.levels import Level
+from transect.rpc.equivalence.pairs import Settings
+from transect.rpc.placement.constraints import Piece, asks_peer, pieces, written
+from transect.rpc.placement.model import (
+    PROCESSORS,
+    PROXIES,
+    Carrier,
+    Group,
+    Layout,
+    Processor,
+    Wishes,
+    order_of,
+    places_of,
+)
+from transect.rpc.placement.moves import Relations, permitted, relations
+from transect.rpc.placement.optimum import Item, Problem, solve
+from transect.rpc.placement.profile import Cost, Profile
+from transect.rpc.wasm.can import WASM
+
+SAME_SIDE = "the same side of the network: the same calls come to it, and its state is one"
+
+
+class Goal(StrEnum):
+    """What is to be small."""
+
+    LATENCY = "latency"
+    CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that changes, or must not, and why."""
+
+    who: str
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    chain: ChainFile
+    level: Level
+    goal: Goal
+    before: Layout
+    after: Layout
+    cost_before: Cost
+    cost_after: Cost
+    passes: Mapping[
+        str, float
+    ]  # of each element: the share of calls that it lets through, as far as was observed
+    moves: Sequence[Step]
+    refused: Sequence[Step]
+    kept: Sequence[tuple[int, int]]  # pairs that keep their order
+    states: int
+    seconds: float
+    pieces: Sequence[Piece] = field(repr=False)
+
+
+def judge() -> Judge:
+    """Answers about pairs, kept below the user's cache.  Streams that show a refusal are found when they are wanted."""
+    return Judge(Settings(witnesses=False), Cache(default_folder()))
+
+
+def mesh(found: Sequence[Piece], places: Sequence[Processor], wishes: Wishes) -> Layout:
+    """The written order as a mesh runs it: a proxy at either side, with a WASM plugin for each element."""
+    groups = []
+    for at in PROCESSORS:
+        elements = tuple(i for i, place in enumerate(places) if place is at)
+        if at.proxy:
+            wasm = Carrier.WASM in wishes.carriers and all(_fits_wasm(found[i]) for i in elements)
+            groups.append(Group(at, elements, Carrier.WASM if wasm else Carrier.NATIVE, fused=not wasm))
+        elif elements:
+            groups.append(Group(at, elements))
+    return tuple(groups)
+
+
+def _fits_wasm(piece: Piece) -> bool:
+    from transect.rpc.needs import structs_made
+
+    return WASM.respond or not any(
+        m.name == "Respond" and m.hook == "request" for m in structs_made(piece.program)
+    )
+
+
+def predicted(layout: Layout, found: Sequence[Piece], profile: Profile, passes: Mapping[str, float]) -> Cost:
+    """What an arrangement adds to a call, on average over the calls."""
+    total, reach, proxies = Cost(), 1.0, 0
+    for group in layout:
+        at = group.processor
+        if at.proxy:
+            proxies += 1
+            total += _proxy(profile, group).times(reach)
+            if proxies == 2:
+                total += profile.second.times(reach)
+        else:
+            total += profile.library[at.side].times(reach)
+        for element in group.elements:
+            native = profile.element(found[element].program).native
+            own = native * (profile.wasm if group.carrier is Carrier.WASM else 1.0)
+            total += Cost(own, own).times(reach)
+            reach *= passes.get(found[element].name, 1.0)
+    return total
+
+
+def _proxy(profile: Profile, group: Group) -> Cost:
+    if not group.elements:
+        return profile.proxy["bare"]
+    base = profile.proxy[group.carrier.value]
+    return base if group.fused else base + profile.plugin.times(len(group.elements) - 1)
+
+
+# ---------------------------------------------------------------- planning
+
+
+def plan(
+    chain: ChainFile,
+    profile: Profile,
+    level: Level,
+    passes: Mapping[str, float] | None = None,
+    goal: Goal = Goal.LATENCY,
+    judging: Judge | None = None,
+) -> Plan:
+    """Raises Unavailable when an element of the chain was not measured."""
+    start = time.perf_counter()
+    found = pieces(chain.elements, chain.wishes)
+    reference = written(found)
+    assert reference is not None, "contradictions are told when the file is read"
+    known = dict(passes or {})
+    answers = relations(found, reference, chain.wishes.order, level, judging or judge())
+    carrier = _carrier(chain.wishes)
+    task = _problem(found, reference, answers, chain.wishes, profile, known, goal, carrier)
+    best = solve(task)
+    assert best is not None, "the written arrangement is one"
+    after = tuple(
+        Group(at, items, carrier if at.proxy else Carrier.NATIVE)
+        for at, items in best.groups
+        if items or at.proxy
+    )
+    before = mesh(found, reference, chain.wishes)
+    return Plan(
+        chain,
+        level,
+        goal,
+        before,
+        after,
+        predicted(before, found, profile, known),
+        predicted(after, found, profile, known),
+        known,
+        list(_moves(found, before, after, answers)),
+        list(_refusals(found, reference, answers)),
+        list(answers.kept),
+        best.states,
+        time.perf_counter() - start,
+        found,
+    )
+
+
+def _carrier(wishes: Wishes) -> Carrier:
+    return Carrier.NATIVE if Carrier.NATIVE in wishes.carriers else Carrier.WASM
+
+
+def _problem(
+    found: Sequence[Piece],
+    reference: Sequence[Processor],
+    answers: Relations,
+    wishes: Wishes,
+    profile: Profile,
+    passes: Mapping[str, float],
+    goal: Goal,
+    carrier: Carrier,
+) -> Problem:
+    def of(cost: Cost) -> float:
+        return cost.latency if goal is Goal.LATENCY else cost.cpu
+
+    items = []
+    for index, (piece, places) in enumerate(zip(found, permitted(found, reference, answers), strict=True)):
+        native = profile.element(piece.program).native
+        peer = asks_peer(piece.program)
+        wasm = native * (profile.wasm if carrier is Carrier.WASM else 1.0)
+        costs = {
+            at: wasm if at.proxy else native
+            for at in places
+            # Whoever asks who calls stays in the processor which the calls come to first.
+            if not peer or at is reference[index] or not at.at_client
+        }
+        items.append(Item(costs, passes.get(piece.name, 1.0), reference[index], peer))
+    return Problem(
+        items,
+        answers.before(len(found)),
+        {at: of(profile.proxy[carrier.value] if at.proxy else profile.library[at.side]) for at in PROCESSORS},
+        of(profile.second),
+        frozenset(wishes.required),
+        list(_together(reference, items, answers)),
+    )
+
+
+def _together(
+    reference: Sequence[Processor], items: Sequence[Item], answers: Relations
+) -> Iterator[frozenset[int]]:
+    """Of each side: elements which stand in one processor as written, and whose state counts."""
+    for side in ("client", "server"):
+        those = [i for i in sorted(answers.stateful) if reference[i].side == side]
+        common = set(PROCESSORS).intersection(*(items[i].costs for i in those))
+        if len(those) > 1 and common and len({reference[i] for i in those}) == 1:
+            yield frozenset(those)
+
+
+# ---------------------------------------------------------------- reasons
+
+
+def _moves(found: Sequence[Piece], before: Layout, after: Layout, answers: Relations) -> Iterator[Step]:
+    was, now = places_of(before), places_of(after)
+    for index, piece in enumerate(found):
+        if was[index].side != now[index].side:
+            yield Step(piece.name, f"from the {was[index]} to the {now[index]}", answers.sides[index].why)
+        elif was[index] is not now[index]:
+            yield Step(piece.name, f"from the {was[index]} to the {now[index]}", SAME_SIDE)
+    order = order_of(after)
+    place = {element: index for index, element in enumerate(order)}
+    for first in range(len(found)):
+        for second in range(first + 1, len(found)):
+            if place[first] > place[second]:
+                why = f"proved at `{answers.level}`: they may change places"
+                yield Step(found[second].name, f"before {found[first].name}", why)
+    there = {group.processor for group in after}
+    for group in before:
+        if group.processor in PROXIES and group.processor not in there:
+            yield Step(f"the {group.processor}", "out of the path", "no element stands there any more")
+
+
+def _refusals(found: Sequence[Piece], reference: Sequence[Processor], answers: Relations) -> Iterator[Step]:
+    for index, piece in enumerate(found):
+        told: dict[str, list[Processor]] = {}
+        for at in PROCESSORS:
+            if at is reference[index]:
+                continue
+            if piece.bars[at]:
+                told.setdefault(piece.bars[at][0].why, []).append(at)
+            elif at.side != reference[index].side and not answers.sides[index].holds:
+                told.setdefault(answers.sides[index].why, []).append(at)
+        for why, places in told.items():
+            yield Step(piece.name, f"not in the {' or '.join(places)}", why)
+    for (first, second), why in answers.kept.items():
+        yield Step(found[second].name, f"not before {found[first].name}", why)

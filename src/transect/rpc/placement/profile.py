@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What calls, processors and elements cost on a machine, as `transect rpc calibrate` measured it: µs a call."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+
+from transect.base.unavailable import Unavailable
+from transect.core.ir import Program
+from transect.core.text import dump
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one call, in µs."""
+
+    latency: float = 0.0  # as the client sees it, median
+    cpu: float = 0.0  # of all processes together
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.latency + other.latency, self.cpu + other.cpu)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.latency - other.latency, self.cpu - other.cpu)
+
+    def times(self, share: float) -> Cost:
+        return Cost(self.latency * share, self.cpu * share)
+
+
+@dataclass(frozen=True, slots=True)
+class ElementCost:
+    name: str
+    native: float  # µs of its own code, compiled natively: all its hooks for a unary call
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    version: int
+    machine: Mapping[str, str]
+    measured: str  # when
+    direct: Cost  # a call without any processor
+    library: Mapping[
+        str, Cost
+    ]  # what a chain in the library of a side adds, without its elements: client, server
+    proxy: Mapping[str, Cost]  # what one proxy adds, without its elements: native, wasm
+    second: Cost  # what a second proxy in the path costs beyond the first
+    plugin: Cost  # what each further WASM plugin of a proxy adds
+    wasm: float  # the code of an element as WASM / natively
+    elements: Mapping[str, ElementCost] = field(default_factory=dict)  # by `content`
+
+    def element(self, program: Program) -> ElementCost:
+        """Raises Unavailable when it was not measured."""
+        found = self.elements.get(content(program))
+        if found is None:
+            raise Unavailable(
+                f"what {program.name} costs",
+                "it was not measured as it is now",
+                "transect rpc calibrate CHAIN",
+            )
+        return found
+
+
+@lru_cache(maxsize=1024)
+def _content(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def content(program: Program) -> str:
+    """What an element's costs are kept by: its code, wherever it was read from."""
+    return _content(dump(program))
+
+
+def default_path() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "transect" / "rpc-profile.json"
+
+
+def load(path: Path | None = None) -> Profile:
+    """Raises Unavailable when there is none, or it is of another version."""
+    at = path or default_path()
+    try:
+        found = msgspec.json.decode(at.read_bytes(), type=Profile)
+    except FileNotFoundError:
+        raise Unavailable("what calls cost here", f"no profile at {at}", HINT) from None
+    except (msgspec.DecodeError, msgspec.ValidationError) as wrong:
+        raise Unavailable("what calls cost here", f"{at} is no profile: {wrong}", HINT) from wrong
+    if found.version != VERSION:
+        raise Unavailable("what calls cost here", f"{at} is of another version", HINT)
+    return found
+
+
+HINT = "transect rpc calibrate CHAIN"
+
+
+def save(profile: Profile, path: Path | None = None) -> Path:
+    at = path or default_path()
+    at.parent.mkdir(parents=True, exist_ok=True)
+    half = at.with_suffix(f".{os.getpid()}")
+    half.write_bytes(msgspec.json.format(msgspec.json.encode(profile), indent=1) + b"\n")
+    half.replace(at)  # whole, or as it was
+    return at

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The echo service in a process of its own, for measuring: prints its port, serves until it is told to stop.
+
+`--attach`: behind a chain of the do-nothing element in its library.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+import grpc
+
+from transect.rpc import attach, echo
+
+
+def main() -> None:
+    def around(server: grpc.Server) -> grpc.Server:
+        if "--attach" not in sys.argv[1:]:
+            return server
+        from transect.examples.rpc.null import Null
+
+        return attach(server, [Null()], service=echo.DESCRIPTOR, native=True)
+
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    server, port = echo.serve(around=around)
+    print(port, flush=True)
+    stop.wait()
+    server.stop(0)
+
+
+if __name__ == "__main__":
+    main()
