@@ -55,6 +55,7 @@ RPC = Group(
         "plan": Verb(PLACES, "rpc.plan"),
         "calibrate": Verb(PLACES, "rpc.calibrate"),
         **_live("rpc", "status", "set", "record", "upgrade"),
+        "try": Verb(UNDERSTAND, "rpc.try_"),
     },
 )
 

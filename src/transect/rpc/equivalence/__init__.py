@@ -11,6 +11,7 @@
 | `explore`  | the search for a stream which shows a difference; `plain`, `samples` help it  |
 | `concrete` | a solver's model as such a stream                                             |
 | `simulate` | streams on the reference interpreter; `service` makes a service for them      |
+| `sendable` | a stream that a proof found, as clients and a server can really send it      |
 | `streams`  | a stream and what came of it, as data and as a table                          |
 | `moves`    | an element that changes sides: instances, what it sees, trust                 |
 | `arrangement` | two arrangements of a chain, step by step                                  |

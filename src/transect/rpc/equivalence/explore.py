@@ -7,6 +7,7 @@ it on the interpreter and came to something different.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from transect.rpc.equivalence.compare import Comparer
 from transect.rpc.equivalence.concrete import Reading
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.equivalence.passes import Chain, Kind, Outcome, Side
+from transect.rpc.equivalence.sendable import Unsendable, mended
 from transect.rpc.equivalence.service import PATH, Clash
 from transect.rpc.equivalence.simulate import (
     CAUSE_REJECT,
@@ -29,8 +31,9 @@ from transect.rpc.equivalence.simulate import (
     Arranged,
     Trial,
     differs,
+    observed,
 )
-from transect.rpc.equivalence.streams import Run, Step, Stream, Witness
+from transect.rpc.equivalence.streams import Ends, Run, Step, Stream, Witness
 
 BUDGET = 3  # times the limit of one question: seconds of the processor for one search
 Steps = tuple[tuple[str, Step], ...]
@@ -69,13 +72,14 @@ class Branch:
 def witness(
     chain: Chain, orders: Sequence[tuple[str, ...]], comparer: Comparer, limit: float
 ) -> Witness | None:
-    """A stream for which the orders differ at the comparer's level; None when none was found."""
+    """A stream for which the orders differ at the comparer's level; one that can be sent, if such a one is found."""
     try:
         trial = Trial({name: e.program for name, e in chain.elements.items()})
     except Clash:
         return None
     asked = Explorer(chain, orders, comparer)
     until = time.process_time() + BUDGET * limit
+    unsendable: Witness | None = None
     for steps in STREAMS:
         if not asked.sensible(steps):
             continue
@@ -86,9 +90,10 @@ def witness(
         if goal is FALSE:
             continue
         shown = _asked(trial, asked, steps, goal, comparer, limit, until)
-        if shown is not None:
+        if shown is not None and shown.ends is not Ends.LATER:
             return shown
-    return None
+        unsendable = unsendable or shown
+    return unsendable
 
 
 def _asked(
@@ -137,19 +142,22 @@ def _replayed(
 ) -> Witness | None:
     reading = Reading(asked.chain, trial, model, (goal, *asked.chain.assumptions))
     stream = reading.stream(steps)
-    runs = [trial.run(stream, Arranged(" → ".join(order), server=order)) for order in asked.orders]
-    a, b = (observed(run, comparer) for run in runs)
-    if not differs(a, b, state=comparer.level is Level.IDENTICAL):
+    first, second = asked.orders[0]
+    return shown(trial, stream, Arranged.swapped(first, second), comparer.level, comparer.watched)
+
+
+def shown(
+    trial: Trial, stream: Stream, arranged: tuple[Arranged, Arranged], level: Level, watched: bool
+) -> Witness | None:
+    """The stream as a witness, if the interpreter does come to something different with it."""
+    a, b = (trial.run(stream, one) for one in arranged)
+    ends = Ends.LATER
+    if not differs(observed(a, watched), observed(b, watched), state=level is Level.IDENTICAL):
         return None
-    return Witness(stream, (runs[0], runs[1]), why_different(stream, runs[0], runs[1], a, b))
-
-
-def observed(run: Run, comparer: Comparer) -> Run:
-    """The run as the level sees it: at `loose`, only what the service receives."""
-    if comparer.watched:
-        return run
-    seen = [replace(s, what=s.what if s.what.startswith("forwarded") else "not forwarded") for s in run.seen]
-    return replace(run, seen=seen)
+    with contextlib.suppress(Unsendable):
+        stream, ends, (a, b) = mended(trial.programs, stream, arranged, level, watched)
+    why = why_different(stream, a, b, observed(a, watched), observed(b, watched))
+    return Witness(stream, (a, b), why, ends)
 
 
 def why_different(stream: Stream, a: Run, b: Run, seen_a: Run, seen_b: Run) -> str:
@@ -157,9 +165,7 @@ def why_different(stream: Stream, a: Run, b: Run, seen_a: Run, seen_b: Run) -> s
     pairs = zip(stream.events, seen_a.seen, seen_b.seen, a.seen, b.seen, strict=True)
     for event, x, y, shown_x, shown_y in pairs:
         if x != y:
-            what = (
-                f"{event.rpc}'s {event.step} is {shown_x.what} in {a.title}, and {shown_y.what} in {b.title}"
-            )
+            what = f"{event.rpc}'s {event.step} is {shown_x} in {a.title}, and {shown_y} in {b.title}"
             return what
     names = [name for name in a.state if a.state[name] != b.state[name]]
     return f"afterwards {', '.join(names)} {'holds' if len(names) == 1 else 'hold'} something different"

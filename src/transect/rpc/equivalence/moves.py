@@ -20,13 +20,13 @@ from transect.core.types import Sync
 from transect.rpc.equivalence import plain
 from transect.rpc.equivalence.compare import Comparer
 from transect.rpc.equivalence.concrete import Reading
-from transect.rpc.equivalence.explore import Explorer, Steps, why_different
+from transect.rpc.equivalence.explore import Explorer, Steps, shown
 from transect.rpc.equivalence.levels import Element, Level
 from transect.rpc.equivalence.pairs import Judgement, Verdict
 from transect.rpc.equivalence.passes import Chain
 from transect.rpc.equivalence.passes import Side as State
 from transect.rpc.equivalence.service import Clash
-from transect.rpc.equivalence.simulate import Arranged, Trial, differs
+from transect.rpc.equivalence.simulate import Arranged, Trial
 from transect.rpc.equivalence.streams import Step, Stream, Witness
 from transect.rpc.needs import needs
 
@@ -121,9 +121,11 @@ def _witness(element: Element, move: Move, level: Level, limit: float) -> Witnes
                 continue
             reading = Reading(chain, trial, found.model, whole)
             stream = _of_two(reading.stream((*prefix, *r2)))
-            shown = _run(trial, element.name, stream, level)
-            if shown is not None:
-                return shown
+            # What the instances hold is not compared: there are others.
+            seen = Level.LOOSE if level is Level.LOOSE else Level.SERVICE
+            witness = shown(trial, stream, Arranged.moved(element.name), seen, level is not Level.LOOSE)
+            if witness is not None:
+                return witness
     return None
 
 
@@ -141,11 +143,3 @@ def _of_two(stream: Stream) -> Stream:
     """The second RPC is another client's."""
     events = [replace(e, client="b") if e.rpc == "r2" else e for e in stream.events]
     return Stream(stream.state, events)
-
-
-def _run(trial: Trial, name: str, stream: Stream, level: Level) -> Witness | None:
-    near = trial.run(stream, Arranged("at each client", client=(name,)))
-    far = trial.run(stream, Arranged("at the server", server=(name,)))
-    if not differs(near, far, state=False):
-        return None
-    return Witness(stream, (near, far), why_different(stream, near, far, near, far))

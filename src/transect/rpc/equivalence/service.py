@@ -34,8 +34,8 @@ class Clash(Exception):
     """Two policies see one field of a message as two kinds of value: no service fits both."""
 
 
-def service_for(programs: Iterable[Program]) -> ProtoService:
-    """The service; raises `Clash`."""
+def service_for(programs: Iterable[Program], *, streaming: bool = False) -> ProtoService:
+    """The service; its method is unary, or has streams both ways.  Raises `Clash`."""
     maker = _Maker()
     for program in programs:
         for handler in program.handlers:
@@ -45,7 +45,7 @@ def service_for(programs: Iterable[Program]) -> ProtoService:
             assert isinstance(rpc, ViewType), "`Rpc` is a view"
             for name, argument in zip((REQUEST, REPLY), rpc.arguments, strict=False):
                 maker.view(program, argument, name)
-    method = ProtoMethod("Call", PATH, REQUEST, REPLY)
+    method = ProtoMethod("Call", PATH, REQUEST, REPLY, streaming, streaming)
     return ProtoService("transect.Trial", "trial.proto", (method,), maker.messages())
 
 

@@ -8,7 +8,7 @@ An arrangement here is a list of elements at the clients' side (an instance for 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transect.analysis.concrete import Facts, instance_of, is_junk
@@ -26,7 +26,7 @@ from transect.core.values import normal
 from transect.lang.tape import LiveTape, Tape
 from transect.rpc.binding import Binding, bind
 from transect.rpc.equivalence.service import FILLER, PATH, REPLY, REQUEST, Clash, service_for
-from transect.rpc.equivalence.streams import Event, Run, Seen, Step, Stream
+from transect.rpc.equivalence.streams import Ends, Event, Run, Seen, Step, Stream
 from transect.rpc.plan import plans
 from transect.rpc.python_chain import Action, ChainVerdict, Passing, PythonChain, PythonRpc
 from transect.rpc.rewriter import assign, put_varint, rewrite
@@ -88,18 +88,32 @@ class Arranged:
     client: tuple[str, ...] = ()
     server: tuple[str, ...] = ()
 
+    @classmethod
+    def swapped(cls, first: str, second: str) -> tuple[Arranged, Arranged]:
+        """Two neighbours, and the same two the other way round."""
+        orders = (first, second), (second, first)
+        a, b = (cls(" → ".join(order), server=order) for order in orders)
+        return a, b
+
+    @classmethod
+    def moved(cls, name: str) -> tuple[Arranged, Arranged]:
+        """An element at each client, and at the server."""
+        return cls("at each client", client=(name,)), cls("at the server", server=(name,))
+
 
 class Trial:
     """What a set of elements needs to run: the service and its plans, made once."""
 
-    def __init__(self, programs: Mapping[str, Program]) -> None:
+    def __init__(self, programs: Mapping[str, Program], *, streaming: bool = False) -> None:
         """Raises `Clash` when no service fits."""
         self.programs = programs
-        self.service = service_for(programs.values())
-        self.binding = self._bound(tuple(programs))
+        self.streaming = streaming
+        self.service = service_for(programs.values(), streaming=streaming)
+        self.binding = self.bound(tuple(programs))
         self.plans = plans(self.binding)
 
-    def _bound(self, names: Sequence[str]) -> Binding:
+    def bound(self, names: Sequence[str]) -> Binding:
+        """Some of the elements on the service."""
         diagnostics = Diagnostics()
         found = bind([self.programs[n] for n in names], self.service, diagnostics)
         if found is None:
@@ -138,11 +152,24 @@ class Trial:
             if slot.field.presence is not Presence.EXPLICIT or passing.node.present(slot)
         }
 
+    def message(self, name: str, data: bytes, headers: Mapping[str, str], route: str = "") -> str:
+        """A message that passed, in the words of a `Run`."""
+        parts = [f"{k}={v!r}" for k, v in self.decode(name, data).items()]
+        parts += [f"{k}: {v}" for k, v in sorted(headers.items())]
+        parts += [f"to {route}"] if route else []
+        return "".join(f" {part}" for part in parts)
+
     # ------------------------------------------------------------ runs
 
-    def run(self, stream: Stream, arranged: Arranged) -> Run:
+    def run(self, stream: Stream, arranged: Arranged, ends: Ends = Ends.LATER) -> Run:
         """The stream through an arrangement."""
-        return _Running(self, stream, arranged).run()
+        return _Running(self, stream, arranged, ends).run()
+
+    def state(self, name: str, image: bytes) -> str:
+        """What an element holds by its image, in the words of a `Run`."""
+        instance = Instance(self.programs[name])
+        instance.load(image)
+        return _state(_Engine(name, instance, _Room()))
 
 
 def filler(room: int) -> bytes:
@@ -170,10 +197,11 @@ def _shown(value: object) -> object:
 class _Running:
     """One run."""
 
-    def __init__(self, trial: Trial, stream: Stream, arranged: Arranged) -> None:
+    def __init__(self, trial: Trial, stream: Stream, arranged: Arranged, ends: Ends) -> None:
         self.trial = trial
         self.stream = stream
         self.arranged = arranged
+        self.ends = ends
         self.room = _Room()
         self.engines: dict[tuple[str, str], _Engine] = {}  # by client ("" at the server) and element
         self.chains: dict[str, PythonChain] = {}
@@ -182,10 +210,14 @@ class _Running:
         ] = {}  # at the client's, at the server's
         self.headers: dict[str, PlainHeaders] = {}
         self.ended: dict[str, tuple[int, int]] = {}  # code and cause of RPCs that a chain ended
+        self.over: set[str] = set()  # finished at once
         self.clients = list(dict.fromkeys(e.client for e in stream.events))
 
     def run(self) -> Run:
-        seen = [self.event(event) for event in self.stream.events]
+        seen = []
+        for event in self.stream.events:
+            seen.append(self.event(event))
+            self._finished_at_once(event)
         return Run(self.arranged.title, seen, {n: self.shown(n) for n in self.trial.programs})
 
     # ------------------------------------------------------------ instances
@@ -225,6 +257,16 @@ class _Running:
             case Step.FINISH:
                 return self.finish(event)
 
+    def _finished_at_once(self, event: Event) -> None:
+        """Where that is so: what an RPC's end is told besides is told by its own event, if there is one."""
+        replied = self.ends is Ends.WITH_REPLY and event.step is Step.RESPONSE
+        if self.ends is Ends.LATER or event.rpc not in self.rpcs:
+            return
+        if event.rpc in self.ended or replied:
+            self.room.tapes = (end := end_of(self.stream, event.rpc)).tapes
+            self.finish(replace(end, code=OK, cause=CAUSE_REPLY))
+            self.over.add(event.rpc)
+
     def _begin(self, event: Event) -> None:
         if event.rpc in self.rpcs:
             return
@@ -237,7 +279,7 @@ class _Running:
         self.rpcs[event.rpc] = (begun[0], begun[1])
 
     def request(self, event: Event) -> Seen:
-        if event.rpc in self.ended:
+        if event.rpc in self.ended or event.rpc in self.over:
             return Seen("has ended")
         self._begin(event)
         data = self.trial.encode(REQUEST, event.fields, event.size)
@@ -254,9 +296,8 @@ class _Running:
                 return self._stopped(event, verdict, near if place == "server" else None)
             data = data if verdict.message is None else verdict.message
             total, route = total + verdict.after, verdict.to or route
-        return Seen(
-            "forwarded" + self._message(REQUEST, data, self.headers[event.rpc].sides[0], total, route)
-        )
+        headers = self.headers[event.rpc].sides[0]
+        return Seen("forwarded" + self.trial.message(REQUEST, data, headers, route), total)
 
     def _stopped(self, event: Event, verdict: ChainVerdict, behind: PythonRpc | None) -> Seen:
         if verdict.action is Action.REJECT:
@@ -268,7 +309,7 @@ class _Running:
                 return self._rejected(event, back)
             data = data if back.message is None else back.message
         self._end(event.rpc, OK, CAUSE_REPLY)
-        return Seen("answered" + self._reply(event, data, verdict.after))
+        return Seen("answered" + self._reply(event, data), verdict.after)
 
     def _rejected(self, event: Event, verdict: ChainVerdict) -> Seen:
         self._end(event.rpc, verdict.code, CAUSE_REJECT)
@@ -288,7 +329,7 @@ class _Running:
                 return self._rejected(event, verdict)
             data = data if verdict.message is None else verdict.message
             total += verdict.after
-        return Seen("delivered" + self._reply(event, data, total))
+        return Seen("delivered" + self._reply(event, data), total)
 
     def finish(self, event: Event) -> Seen:
         if event.rpc not in self.rpcs:
@@ -305,16 +346,15 @@ class _Running:
     def _end(self, rpc: str, code: int, cause: int) -> None:
         self.ended[rpc] = (code, cause)
 
-    def _reply(self, event: Event, data: bytes, delay: int) -> str:
+    def _reply(self, event: Event, data: bytes) -> str:
         _, headers, trailers = self.headers[event.rpc].sides
-        return self._message(REPLY, data, headers | trailers, delay, "")
+        return self.trial.message(REPLY, data, headers | trailers)
 
-    def _message(self, name: str, data: bytes, headers: Mapping[str, str], delay: int, route: str) -> str:
-        parts = [f"{k}={v!r}" for k, v in self.trial.decode(name, data).items()]
-        parts += [f"{k}: {v}" for k, v in sorted(headers.items())]
-        parts += [f"after {delay} ns"] if delay else []
-        parts += [f"to {route}"] if route else []
-        return "".join(f" {part}" for part in parts)
+
+def end_of(stream: Stream, rpc: str) -> Event:
+    """The event of an RPC's end; one of which nothing is known where the stream has none."""
+    there = (e for e in stream.events if e.rpc == rpc and e.step is Step.FINISH)
+    return next(there, Event(rpc, Step.FINISH))
 
 
 # ---------------------------------------------------------------- state
@@ -361,8 +401,16 @@ def code_name(code: int) -> str:
         return str(code)
 
 
+def observed(run: Run, watched: bool) -> Run:
+    """The run as the level sees it: where callers are not `watched`, only what the service receives."""
+    if watched:
+        return run
+    seen = [s if s.what.startswith("forwarded") else Seen("not forwarded") for s in run.seen]
+    return replace(run, seen=seen)
+
+
 def differs(a: Run, b: Run, *, state: bool) -> bool:
     """Whether two runs look different; `state`: what elements hold and said at the end counts, too."""
-    if [normal(s.what) for s in a.seen] != [normal(s.what) for s in b.seen]:
+    if [(normal(s.what), s.after) for s in a.seen] != [(normal(s.what), s.after) for s in b.seen]:
         return True
     return state and dict(a.state) != dict(b.state)

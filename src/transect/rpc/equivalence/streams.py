@@ -34,6 +34,14 @@ class Event:
     lost: bool = False  # REQUEST: it is lost between the client's side and the server's
 
 
+class Ends(StrEnum):
+    """When an RPC that is over is finished."""
+
+    LATER = "later"  # by an event of its own, as a proof sees it: other RPCs may come in between
+    AT_ONCE = "at once"  # as carriers do
+    WITH_REPLY = "with its reply"  # at once, and a reply ends the RPC, as of unary methods
+
+
 @dataclass(frozen=True)
 class Stream:
     state: Mapping[
@@ -47,7 +55,10 @@ class Seen:
     """What came of one event in one arrangement."""
 
     what: str  # "forwarded user='bob'", "rejected PERMISSION_DENIED: …"
-    by: str = ""  # element
+    after: int = 0  # ns that it was held back
+
+    def __str__(self) -> str:
+        return f"{self.what} after {self.after} ns" if self.after else self.what
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,7 @@ class Witness:
     stream: Stream
     runs: tuple[Run, Run]
     why: str
+    ends: Ends = Ends.LATER
 
     def table(self) -> str:
         """For people: the starting state, then a row for each event with what either arrangement makes of it."""
@@ -76,7 +88,7 @@ class Witness:
             lines = ["starting state: as declared"]
         rows = [("event", *(run.title for run in self.runs))]
         for number, event in enumerate(self.stream.events):
-            rows.append((_event(event), *(run.seen[number].what for run in self.runs)))
+            rows.append((_event(event), *(str(run.seen[number]) for run in self.runs)))
         ends = {name for run in self.runs for name in run.state}
         for name in sorted(ends):
             shown = [run.state.get(name, "") for run in self.runs]

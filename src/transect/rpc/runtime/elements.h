@@ -143,6 +143,13 @@ static void ts_rpc_trace(void *context, ts_slice text)
 
 static const struct ts_host ts_rpc_host = {ts_rpc_now, ts_rpc_draw, ts_rpc_trace, NULL};
 
+#ifdef TS_GIVEN_FACTS
+#include "given.h"
+#define TS_HOST ts_given_host
+#else
+#define TS_HOST ts_rpc_host
+#endif
+
 /* `rpc.headers` or `rpc.trailers`. */
 struct ts_headers {
     enum ts_side side;
@@ -363,6 +370,9 @@ static void ts_run(const struct ts_tables *tables, struct ts_rpc_head *head, str
         step->scanned = step->changing = passing->found;
         step->body = came;
     }
+#ifdef TS_GIVEN_FACTS
+    ts_given_take(step, hook, element);
+#endif
     code->hooks[hook](step);
     bool rewritten = passing != NULL && ts_settle(&head->call, passing);
     if (logging) {
@@ -390,7 +400,7 @@ static void ts_begin(const struct ts_tables *tables, ts_chain *chain, struct ts_
         head->begun = true;
         head->method = ts_method_of(tables, rpc->method);
         head->number = __atomic_fetch_add(&chain->rpcs, 1, __ATOMIC_RELAXED);
-        ts_call_begin(&head->call, &ts_rpc_host, NULL);
+        ts_call_begin(&head->call, &TS_HOST, NULL);
         ts_arena_begin(&head->keep);
     } else {
         ts_arena_end(&head->call.arena); /* what the last call handed out */
