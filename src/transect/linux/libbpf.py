@@ -46,6 +46,7 @@ def _library() -> ctypes.CDLL:
     return lib
 
 
+XDP_GENERIC = 2  # on interfaces of any kind
 VERIFIED = 216  # where `verified_insns` lies in struct bpf_prog_info
 
 
@@ -127,6 +128,7 @@ class Object:
             raise BpfError(str(path), ctypes.get_errno() or errno.EINVAL, self.log.text)
         self._pointer = c_void_p(opened)
         self._links: list[c_void_p] = []
+        self._interfaces: list[int] = []
 
     def load(self) -> None:
         """Into the kernel.  Raises `BpfError` with the verifier's log."""
@@ -165,6 +167,16 @@ class Object:
             raise BpfError("a program of the policy cannot be run", failed, self.log.text)
         return ctypes.c_int32(options.result).value
 
+    def packet(self, program: int, data: bytes) -> tuple[int, bytes]:
+        """What a program for packets decides about one, and the packet afterwards."""
+        given, room = ctypes.create_string_buffer(data, len(data)), ctypes.create_string_buffer(65536)
+        options = TestRun(size=ctypes.sizeof(TestRun))
+        options.data_in, options.data_size_in = ctypes.addressof(given), len(data)
+        options.data_out, options.data_size_out = ctypes.addressof(room), len(room)
+        if failed := _library().bpf_prog_test_run_opts(program, ctypes.byref(options)):
+            raise BpfError("the program cannot be run on a packet", failed, self.log.text)
+        return options.result, room.raw[: options.data_size_out]
+
     def share(self, name: str, fd: int) -> None:
         """Before loading: let the map be one that exists already."""
         found = _library().bpf_object__find_map_by_name(self._pointer, name.encode())
@@ -180,11 +192,21 @@ class Object:
             raise BpfError("the kernel refused to attach the scheduler", ctypes.get_errno(), self.log.text)
         self._links.append(c_void_p(link))
 
+    def attach_xdp(self, name: str, interface: int) -> None:
+        """Let a program see every packet that arrives at an interface (its number), in the kernel's generic mode."""
+        (program,) = [fd for found, fd in self.programs() if found == name]
+        if failed := _library().bpf_xdp_attach(interface, program, XDP_GENERIC, None):
+            raise BpfError("the kernel refused to attach the program to the interface", failed, self.log.text)
+        self._interfaces.append(interface)
+
     def detach(self) -> None:
         """Take it out of force; tasks go back to the default scheduler."""
         for link in self._links:
             _library().bpf_link__destroy(link)
         self._links.clear()
+        for interface in self._interfaces:
+            _library().bpf_xdp_detach(interface, XDP_GENERIC, None)
+        self._interfaces.clear()
 
     def close(self) -> None:
         self.detach()

@@ -101,6 +101,13 @@ class Node:
             return self._data[offset - low : offset - low + size]
         return self._machine.read(self.address + offset, size)
 
+    def holds(self, pointers: tuple[int, ...], address: int, data: bytes) -> None:
+        """What was read already: of the object itself, or behind pointers that lead to `address`."""
+        if pointers:
+            self._far[pointers] = address, data
+        else:
+            self._start, self._data = address, data
+
     def behind(self, path: Path, low: int, high: int) -> tuple[int, bytes]:
         """Behind the pointers of a path: the address, and its bytes from `low` to `high`, read once."""
         pointers = path.offsets[:-1]
@@ -135,6 +142,15 @@ class Views:
         """Bytes that one read of an object fetches."""
         cls = self._classes[view]
         return cls._high - cls._low
+
+    def stretch(self, view: str) -> tuple[int, int]:
+        """From where to where of an object is read at once."""
+        cls = self._classes[view]
+        return cls._low, cls._high
+
+    def stretches(self, view: str) -> dict[tuple[int, ...], tuple[int, int]]:
+        """By the pointers of an object: from where to where is read behind them."""
+        return self._far(self.bounds[view])
 
     # ------------------------------------------------------------ structures
 
@@ -489,7 +505,7 @@ class Views:
 
     def _linked(self, found: Layout, link: int, view: str, most: int) -> Step:
         def run(machine: Machine, head: int, _: int) -> Iterator[tuple[int, int, bytes]]:
-            window = self._around(view, link)
+            window = self.window(view, link)
             nodes: Iterator[tuple[int, bytes]]
             match found.kind:
                 case "listed":
@@ -513,7 +529,7 @@ class Views:
 
         return run
 
-    def _around(self, view: str, link: int) -> walks.Window:
+    def window(self, view: str, link: int) -> walks.Window:
         """Bytes that come with a link: those that the view reads, when they are near."""
         if not view or view not in self._classes:
             return walks.PLAIN

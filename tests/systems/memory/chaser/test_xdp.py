@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Probes whose walks run in the network, between us and a live machine: what they say is what the ordinary probes say
+of the machine's RAM file, and user space handles two packets a walk."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.systems.memory.chaser.network import TAP, Tapped, own_network, tapped
+from transect.core.frontend import compile_text
+from transect.core.ir import Program
+from transect.memory.chaser.chased import Chased, Here, Round
+from transect.memory.chaser.lower import Lowered
+from transect.memory.chaser.steps import Status
+from transect.memory.chaser.xdp import Xdp
+from transect.memory.machine import Machine
+from transect.memory.roce.requester import PeerGone
+from transect.memory.standard import standard
+
+pytestmark = pytest.mark.needs("root", "clang", "vm")
+
+PROBES = (
+    *("ProcessList", "Credentials", "ModuleList", "KeyboardNotifiers"),
+    *("TaskFlags", "BorrowedCredentials", "HiddenModules"),
+)
+OWNERS = """
+from transect.memory import Probe, linux
+class Owners(Probe):
+    def scan(self) -> None:
+        for task in linux.tasks():
+            if task.uid == 0 and task.pid > 0:
+                self.show("task", pid=task.pid, comm=task.comm, uid=task.uid, euid=task.euid, flags=task.tgid)
+"""
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tapped]:
+    with own_network(), tempfile.TemporaryDirectory(prefix="transect-ram-", dir="/dev/shm") as folder:
+        with tapped(tmp_path_factory.mktemp("grant"), Path(folder) / "ram") as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
+def network(guest: Tapped) -> Iterator[Xdp]:
+    with Xdp(guest.machine, TAP) as made:
+        yield made
+
+
+def ordinary(program: Program, machine: Machine) -> Round:
+    made = Chased.of(program, machine, Here(machine))
+    said, shown = made.prepared.round(machine)
+    return Round(said, shown, ())
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_probe_says_the_same_through_the_network(guest: Tapped, network: Xdp, name: str) -> None:
+    program = standard()[name]
+    expected = ordinary(program, guest.local)
+    got = Chased.of(program, guest.machine, network).round()
+    assert got.again == ()
+    assert (got.said, got.shown) == (expected.said, expected.shown)
+    here = Chased.of(program, guest.local, Here(guest.local)).round()
+    assert [o.hops for o in got.outcomes] == [o.hops for o in here.outcomes]
+    assert all(o.status is Status.FINISHED for o in got.outcomes)
+
+
+def test_user_space_handles_two_packets_a_walk(guest: Tapped, network: Xdp) -> None:
+    chased = Chased.of(standard()["Credentials"], guest.machine, network)
+    outcomes = [chased.round().outcomes[0] for _ in range(5)]
+    assert min(o.packets for o in outcomes) == 2  # a stall of the emulated machine may cost a repeated one
+    assert all(o.hops > 100 for o in outcomes)
+
+
+def test_a_condition_is_tested_on_the_way(guest: Tapped, network: Xdp) -> None:
+    program = compile_text(OWNERS).program("Owners")
+    chased = Chased.of(program, guest.machine, network)
+    (lowered,) = [w for w in chased.walks if isinstance(w, Lowered)]
+    assert (lowered.tested, lowered.left) == (1, 1)  # the order of signed numbers is the observer's
+    assert chased.round().shown == ordinary(program, guest.local).shown
+
+
+def test_a_new_probe_needs_no_other_program(guest: Tapped, network: Xdp) -> None:
+    before = network.maps.object
+    for number in range(30):  # more steps than the table has
+        text = OWNERS.replace("uid == 0", f"uid == {number}")
+        assert Chased.of(compile_text(text).program("Owners"), guest.machine, network).round().again == ()
+    assert network.maps.object is before
+
+
+def test_eight_chains_at_once_bring_what_each_alone_brings(guest: Tapped, network: Xdp) -> None:
+    chased = Chased.of(standard()["ModuleList"], guest.machine, network)
+    chain = chased.lowered[0].chain
+    alone = network.run([chain])[0]
+    assert {o.records for o in network.run([chain] * 8)} == {alone.records}
+
+
+def test_a_machine_that_goes_away_is_an_alarm(guest: Tapped, network: Xdp) -> None:
+    chased = Chased.of(standard()["ProcessList"], guest.machine, network)
+    guest.shell("ip link set eth0 down")
+    try:
+        with pytest.raises(PeerGone, match="no answer"):
+            network.run([chased.lowered[0].chain])
+    finally:
+        guest.shell("ip link set eth0 up")
+    assert chased.round().again == ()
