@@ -6,11 +6,10 @@ They are collected, never raised one by one, so that a file's errors all show in
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
+from transect.base.record import record
 from transect.base.span import Span
 
 
@@ -20,7 +19,7 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Label:
     """A second place which helps to understand a diagnostic, and what is to be seen there."""
 
@@ -28,7 +27,7 @@ class Label:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Diagnostic:
     severity: Severity
     code: str  # P006; has a page in transect/errors
@@ -92,5 +91,7 @@ class Diagnostics:
 
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name that a misspelt one most likely means, or None."""
+    import difflib  # only for who made a mistake
+
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
     return matches[0] if matches else None

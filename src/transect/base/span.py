@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from transect.base.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Span:
     """A piece of one file, from (line, column) up to but not including (end_line, end_column)."""
 

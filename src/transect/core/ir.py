@@ -12,8 +12,8 @@ import dataclasses
 from enum import IntEnum, StrEnum
 from typing import TypeAlias
 
+from transect.base.record import keyword_record, record
 from transect.base.span import NOWHERE, Span
-from transect.core.node import keyword_node, node
 from transect.core.types import DEFAULT_OPTIONS, Options, StructType, Type, UnionType
 
 
@@ -26,13 +26,13 @@ class Stage(IntEnum):
 # ---------------------------------------------------------------- expressions
 
 
-@keyword_node
+@keyword_record
 class _Typed:
     type: Type
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class Const(_Typed):
     """A plain value of its type: int (also enum, Instant, Duration), bool, float, str, bytes, None (Option, Unit)."""
 
@@ -46,21 +46,21 @@ class Const(_Typed):
         return hash((repr(self.value), self.type))
 
 
-@node
+@record
 class Local(_Typed):
     """A parameter or local variable."""
 
     name: str
 
 
-@node
+@record
 class State(_Typed):
     """A state field read whole: a scalar, struct, parameter, per-RPC local; or `waiting`."""
 
     field: str
 
 
-@node
+@record
 class Attr(_Typed):
     """A field of a struct value."""
 
@@ -68,7 +68,7 @@ class Attr(_Typed):
     name: str
 
 
-@node
+@record
 class ViewField(_Typed):
     """A field of outside data, read through a view."""
 
@@ -76,7 +76,7 @@ class ViewField(_Typed):
     name: str
 
 
-@node
+@record
 class Item(_Typed):
     """An element of a tuple; the index is constant and in range."""
 
@@ -99,7 +99,7 @@ class TableRead(StrEnum):
     PUT = "put"  # (key, value) -> bool; False: full or does not fit; effectful
 
 
-@node
+@record
 class Lookup(_Typed):
     op: TableRead
     field: str
@@ -112,7 +112,7 @@ class UnaryOp(StrEnum):
     INVERT = "~"
 
 
-@node
+@record
 class Unary(_Typed):
     op: UnaryOp
     operand: Expr
@@ -134,7 +134,7 @@ class BinaryOp(StrEnum):
     MAX = "max"
 
 
-@node
+@record
 class Binary(_Typed):
     """Both operands have the kind of the result, but for times: Instant ± Duration, Duration // Duration, × int."""
 
@@ -152,7 +152,7 @@ class CompareOp(StrEnum):
     GE = ">="
 
 
-@node
+@record
 class Compare(_Typed):
     """Operands of one kind; texts of any two bounds compare by bytes."""
 
@@ -161,7 +161,7 @@ class Compare(_Typed):
     right: Expr
 
 
-@node
+@record
 class Logic(_Typed):
     """Short-circuiting `and` (`conjunction`) or `or`."""
 
@@ -170,7 +170,7 @@ class Logic(_Typed):
     right: Expr
 
 
-@node
+@record
 class Choose(_Typed):
     """`then if cond else orelse`; only the chosen side is evaluated."""
 
@@ -179,7 +179,7 @@ class Choose(_Typed):
     orelse: Expr
 
 
-@node
+@record
 class LetIn(_Typed):
     """`value` is evaluated once and named in `body` (a chained comparison)."""
 
@@ -188,7 +188,7 @@ class LetIn(_Typed):
     body: Expr
 
 
-@node
+@record
 class Cast(_Typed):
     """Conversion to `type`: narrow storage widened; int/u64/float/Instant/Duration/enum by `as_*` (saturating from
     float, NaN → 0; int ↔ u64 keep the 64 bits); a struct into its union; a text or bytes to another bound (no check:
@@ -197,38 +197,38 @@ class Cast(_Typed):
     value: Expr
 
 
-@node
+@record
 class Some(_Typed):
     """A value as an Option."""
 
     value: Expr
 
 
-@node
+@record
 class IsSome(_Typed):
     value: Expr
 
 
-@node
+@record
 class Unwrap(_Typed):
     """The value of an Option; a dominating test shows that there is one."""
 
     value: Expr
 
 
-@node
+@record
 class MakeStruct(_Typed):
     """A struct from the values of all its fields, in their order.  `type` is the StructType."""
 
     values: tuple[Expr, ...]
 
 
-@node
+@record
 class MakeTuple(_Typed):
     items: tuple[Expr, ...]
 
 
-@node
+@record
 class Contains(_Typed):
     """Membership in a set, sequence or outside map (tables: Lookup HAS; texts: Intrinsic `contains`)."""
 
@@ -236,7 +236,7 @@ class Contains(_Typed):
     container: Expr
 
 
-@node
+@record
 class Call(_Typed):
     """A helper of the program; no recursion."""
 
@@ -244,7 +244,7 @@ class Call(_Typed):
     args: tuple[Expr, ...]
 
 
-@node
+@record
 class Intrinsic(_Typed):
     """A function of the language or of a stratum, by its full name: `len`, `now`, `rpc.Headers.get` (a view's method:
     the view is the first argument).  `Program.intrinsics` has the signature and effect of a stratum's;
@@ -264,7 +264,7 @@ class ReduceOp(StrEnum):
     ARGMAX = "argmax"
 
 
-@node
+@record
 class Reduce(_Typed):
     """A fold over a source, in its order.  ARGMIN/ARGMAX yield the loop item itself (one target).
 
@@ -279,7 +279,7 @@ class Reduce(_Typed):
     default: Expr | None = None
 
 
-@node
+@record
 class MakeSet(_Typed):
     """A set comprehension."""
 
@@ -289,7 +289,7 @@ class MakeSet(_Typed):
     item: Expr
 
 
-@node
+@record
 class Format(_Typed):
     """An f-string; parts are of int, u64, bool, text, enum type (constants for the fixed pieces)."""
 
@@ -327,7 +327,7 @@ Expr: TypeAlias = (
 # ---------------------------------------------------------------- what a loop goes over
 
 
-@node
+@record
 class OverRange:
     """`range(start, stop, step)`; at most `bound` steps, known when compiling."""
 
@@ -344,7 +344,7 @@ class Part(StrEnum):
     ITEMS = "items"  # two targets
 
 
-@node
+@record
 class OverState:
     """The entries of a table present at the start, or of an array (KEYS: the indices)."""
 
@@ -353,7 +353,7 @@ class OverState:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class OverValue:
     """A set, a sequence or a map of outside data, `waiting` (oldest first)."""
 
@@ -367,7 +367,7 @@ Source: TypeAlias = OverRange | OverState | OverValue
 # ---------------------------------------------------------------- places that can be written
 
 
-@node
+@record
 class StatePlace:
     """A scalar or struct state field (or per-RPC local), or a field within it."""
 
@@ -377,7 +377,7 @@ class StatePlace:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class EntryPlace:
     """An entry of a table or array, or a field within it (then the entry is known to be there)."""
 
@@ -388,7 +388,7 @@ class EntryPlace:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class LocalPlace:
     """A field within a local struct (a whole local is written by Let)."""
 
@@ -398,7 +398,7 @@ class LocalPlace:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class ViewPlace:
     """A writable field of a view."""
 
@@ -413,33 +413,33 @@ Place: TypeAlias = StatePlace | EntryPlace | LocalPlace | ViewPlace
 # ---------------------------------------------------------------- patterns
 
 
-@node
+@record
 class MatchAny:
     """`_`, or a name which takes the value."""
 
     name: str | None
 
 
-@node
+@record
 class MatchConst:
     """Equal to a constant; a `None` constant matches an empty Option."""
 
     value: Const
 
 
-@node
+@record
 class MatchSome:
     """A present Option whose value matches."""
 
     inner: Pattern
 
 
-@node
+@record
 class MatchTuple:
     items: tuple[Pattern, ...]
 
 
-@node
+@record
 class MatchStruct:
     """A struct (or this case of a union) whose named fields match."""
 
@@ -447,7 +447,7 @@ class MatchStruct:
     fields: tuple[tuple[str, Pattern], ...]
 
 
-@node
+@record
 class MatchOr:
     options: tuple[Pattern, ...]
 
@@ -457,7 +457,7 @@ Pattern: TypeAlias = MatchAny | MatchConst | MatchSome | MatchTuple | MatchStruc
 # ---------------------------------------------------------------- statements
 
 
-@node
+@record
 class Let:
     """A local takes a value (a first or a later time)."""
 
@@ -466,7 +466,7 @@ class Let:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class Store:
     """A place takes a value.
 
@@ -478,7 +478,7 @@ class Store:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class Update:
     """`place op= value`: the place is evaluated once and read, then the value, then the operation.
 
@@ -491,7 +491,7 @@ class Update:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class Remove:
     """`del table[key]`; an absent key changes nothing."""
 
@@ -500,7 +500,7 @@ class Remove:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class Do:
     """An expression for its effect."""
 
@@ -508,7 +508,7 @@ class Do:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class If:
     cond: Expr
     then: Block
@@ -516,7 +516,7 @@ class If:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class Case:
     pattern: Pattern
     guard: Expr | None
@@ -524,7 +524,7 @@ class Case:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class Switch:
     """`match`: the first case whose pattern and guard hold; none: nothing."""
 
@@ -533,7 +533,7 @@ class Switch:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class For:
     targets: tuple[str, ...]
     source: Source
@@ -541,23 +541,23 @@ class For:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class Break:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class Continue:
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class Return:
     value: Expr | None
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class Pass:
     """Nothing; kept so that its line counts as covered."""
 
@@ -581,7 +581,7 @@ class FieldKind(StrEnum):
     GIVEN = "given"  # kept by the adapter, read-only for the policy: `waiting`
 
 
-@node
+@record
 class StateField:
     name: str
     type: Type
@@ -594,14 +594,14 @@ class StateField:
     span: Span = dataclasses.field(compare=False, kw_only=True)
 
 
-@node
+@record
 class Param:
     name: str
     type: Type
     span: Span = dataclasses.field(compare=False)
 
 
-@node
+@record
 class Function:
     """A handler (its name is the hook's) or a helper (`_name` of the class, `name` of the module)."""
 
@@ -615,7 +615,7 @@ class Function:
     span: Span = dataclasses.field(compare=False, kw_only=True)
 
 
-@node
+@record
 class ViewMember:
     name: str
     type: Type
@@ -625,7 +625,7 @@ class ViewMember:
     span: Span = dataclasses.field(default=NOWHERE, compare=False)
 
 
-@node
+@record
 class View:
     """A class of outside data: just the fields that a policy reads; bound to the real layout by a stratum."""
 
@@ -651,7 +651,7 @@ class Effect(StrEnum):
     REPORT = "report"  # trace, report: write-only output
 
 
-@node
+@record
 class IntrinsicDecl:
     name: str
     params: tuple[Param, ...]
@@ -660,7 +660,7 @@ class IntrinsicDecl:
     named: bool = False  # any keywords may follow: (text constant, value) for each, after the parameters
 
 
-@node
+@record
 class Program:
     """One policy, complete: what its files say, resolved and typed."""
 

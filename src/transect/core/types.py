@@ -6,10 +6,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TypeAlias
 
-from transect.core.node import node
+from transect.base.record import record
 
 
-@node
+@record
 class IntType:
     """`int` (64, signed), `u64` (64, unsigned); fewer bits are storage only: loads widen to `int`, stores truncate."""
 
@@ -17,41 +17,41 @@ class IntType:
     signed: bool = True
 
 
-@node
+@record
 class BoolType:
     pass
 
 
-@node
+@record
 class FloatType:
     """IEEE 754 binary64."""
 
 
-@node
+@record
 class TextType:
     """Valid UTF-8.  `bound` is in bytes; None: a slice of a message or a constant, of any length."""
 
     bound: int | None = None
 
 
-@node
+@record
 class BytesType:
     """`bound` is in bytes; None: a slice of a message or a constant, of any length."""
 
     bound: int | None = None
 
 
-@node
+@record
 class InstantType:
     """Nanoseconds since an epoch of the runtime's choice (signed 64 bits)."""
 
 
-@node
+@record
 class DurationType:
     """Nanoseconds (signed 64 bits)."""
 
 
-@node
+@record
 class EnumType:
     """An integer with named values.  `open`: other values may come from outside (a `match` then needs `case _`)."""
 
@@ -60,7 +60,7 @@ class EnumType:
     open: bool = True
 
 
-@node
+@record
 class StructField:
     name: str
     type: Type
@@ -70,7 +70,7 @@ class StructField:
     required: bool = True
 
 
-@node
+@record
 class StructType:
     """A value: reading, binding and passing copy."""
 
@@ -81,19 +81,19 @@ class StructType:
         return next((f for f in self.fields if f.name == name), None)
 
 
-@node
+@record
 class TupleType:
     items: tuple[Type, ...]
 
 
-@node
+@record
 class OptionType:
     """`T | None`; never nested."""
 
     item: Type
 
 
-@node
+@record
 class UnionType:
     """One of several structs, told apart by their names: a hook's verdict."""
 
@@ -101,7 +101,7 @@ class UnionType:
     cases: tuple[StructType, ...]
 
 
-@node
+@record
 class ViewType:
     """A reference to outside data, valid for one call.  The fields are in `Program.views[name]`; views may recur."""
 
@@ -109,19 +109,19 @@ class ViewType:
     arguments: tuple[Type, ...] = ()  # Rpc[Ask, Answer]
 
 
-@node
+@record
 class KeyType:
     """A stratum's own identity (`Client`, `Task`): comparable, hashable, usable as a key, otherwise opaque."""
 
     name: str
 
 
-@node
+@record
 class UnitType:
     """The type of `None` as a result."""
 
 
-@node
+@record
 class SetType:
     """A local set; at most `bound` members; iterated in order of first insertion."""
 
@@ -129,14 +129,14 @@ class SetType:
     bound: int | None = None  # None: bounded by the outside data it was made from
 
 
-@node
+@record
 class SeqType:
     """A sequence of outside data: a repeated field of a view, `waiting`."""
 
     item: Type
 
 
-@node
+@record
 class DictType:
     """A map of outside data: a map field of a view."""
 
@@ -151,7 +151,7 @@ class TableKind(StrEnum):
     ORDERED = "ordered"  # iterated by ascending key
 
 
-@node
+@record
 class TableType:
     kind: TableKind
     key: Type
@@ -168,18 +168,18 @@ class TableType:
         return None if grows else self.capacity
 
 
-@node
+@record
 class ArrayType:
     item: Type
     length: int
 
 
-@node
+@record
 class CounterType:
     """Counts up; read by the operator, not by verdicts."""
 
 
-@node
+@record
 class HistogramType:
     """Observations in powers-of-two buckets; read by the operator, not by verdicts."""
 
@@ -226,7 +226,7 @@ class Sync(StrEnum):
     STRONG = "strong"
 
 
-@node
+@record
 class Options:
     """How a state field lives: where, how copies of it agree, whether it survives.  Part of the schema hash."""
 

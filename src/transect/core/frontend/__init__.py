@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics
+from transect.base.record import record
 from transect.core.frontend.declare import World
 from transect.core.frontend.flow import check_flow
 from transect.core.frontend.helpers import Helpers
@@ -19,7 +20,7 @@ from transect.core.ir import Program
 __all__ = ["Compiled", "compile_file", "compile_text"]
 
 
-@dataclass(frozen=True)
+@record
 class Compiled:
     """What a file says: its policies (none when there are errors), and what is wrong with it."""
 

@@ -7,9 +7,20 @@ import ast
 from dataclasses import dataclass, field
 
 from transect.base.diagnostic import Diagnostics, closest
+from transect.base.record import record
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.frontend.modules import AliasDef, Binding, ClassDef, Module, ModuleRef, Modules, Surface
+from transect.core.frontend.modules import (
+    AliasDef,
+    Binding,
+    ClassDef,
+    Module,
+    ModuleRef,
+    Modules,
+    Surface,
+    import_of,
+    surface_name,
+)
 from transect.core.frontend.plain import plain
 from transect.core.frontend.surface import CLASSES, PLAIN_TYPES
 from transect.core.types import (
@@ -39,7 +50,7 @@ from transect.core.types import (
 BUILTIN_TYPES = ("int", "bool", "float", "str", "bytes", "tuple", "set", "frozenset")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Annotation:
     """An annotation of a state field or local, taken apart: its wrapper and what stands inside."""
 
@@ -94,9 +105,7 @@ class World:
                         f"unknown base class `{name}`",
                         cls.module.source.span(base),
                         label="not defined or imported in this file",
-                        help=f"write `{close}`"
-                        if close
-                        else "import it, for example `from transect.rpc import Element`",
+                        help=_how(name, close, "import it, for example `from transect.rpc import Element`"),
                     )
         return found
 
@@ -104,7 +113,7 @@ class World:
         """What a class is at bottom: policy, view, key, old, enum, struct; "" when nothing known."""
         if cls in seen:
             return ""
-        if any(_decorator(d) == "struct" for d in cls.node.decorator_list):
+        if any(surface_name(cls.module, d) == "struct" for d in cls.node.decorator_list):
             return "struct"
         for base in self.bases(cls):
             if isinstance(base, str):
@@ -167,16 +176,18 @@ class World:
             case _:
                 if isinstance(node, ast.Name) and node.id in ("M", "R") and module.library:
                     return ViewType(node.id)
-                name = ast.unparse(node)[:60]
-                close = closest(name, [*module.names, *BUILTIN_TYPES])
-                self.diagnostics.error(
-                    "P007",
-                    f"unknown type `{name}`",
-                    module.source.span(node),
-                    label="not defined or imported in this file",
-                    help=f"write `{close}`" if close else "import or define it",
-                )
-                return None
+                return self._unknown_type(module, node)
+
+    def _unknown_type(self, module: Module, node: ast.expr) -> None:
+        name = ast.unparse(node)[:60]
+        close = closest(name, [*module.names, *BUILTIN_TYPES])
+        self.diagnostics.error(
+            "P007",
+            f"unknown type `{name}`",
+            module.source.span(node),
+            label="not defined or imported in this file",
+            help=_how(name, close, "import or define it"),
+        )
 
     def _alias(self, owner: Module, value: ast.expr, node: ast.expr) -> Type | None:
         t = self.type_of(owner, value)
@@ -254,9 +265,7 @@ class World:
                     help="use a tuple as the key instead of a table in a table; tables are fields of the policy",
                 )
             case None:
-                return self._no_type(
-                    module, node, f"`{ast.unparse(node)[:40]}` is not a type of the language"
-                )
+                return self._unknown_type(module, value)
             case _:
                 return self._no_type(
                     module, node, f"`{ast.unparse(value)[:40]}` does not take type arguments"
@@ -296,8 +305,8 @@ class World:
                     help="name a struct, view or plain type",
                 )
                 return None
-            case _ if len(self.bases(cls)) < len(cls.node.bases):
-                return None  # an unknown base class has its own diagnostic
+            case _ if len(self.bases(cls)) < len(cls.node.bases) or self._unknown_decorator(cls):
+                return None  # which has its own diagnostic
             case _:
                 self.diagnostics.error(
                     "P043",
@@ -307,6 +316,19 @@ class World:
                     help=f"put `@struct` above `class {cls.node.name}`",
                 )
                 return None
+
+    def _unknown_decorator(self, cls: ClassDef) -> bool:
+        unknown = [d for d in cls.node.decorator_list if self.binding(cls.module, d) is None]
+        for decorator in unknown:
+            name = ast.unparse(decorator)[:40]
+            self.diagnostics.error(
+                "P007",
+                f"unknown decorator `{name}`",
+                cls.module.source.span(decorator),
+                label="not defined or imported in this file",
+                help=_how(name, None, "leave it out; `@struct` makes a class of values"),
+            )
+        return bool(unknown)
 
     def struct(self, cls: ClassDef) -> StructType | None:
         key = id(cls)
@@ -342,7 +364,7 @@ class World:
         return self.structs[key]
 
     def _struct_field(self, module: Module, name: str, t: Type, value: ast.expr | None) -> StructField:
-        bounded, rest = bounded_text(t, value)
+        bounded, rest = bounded_text(module, t, value)
         t = with_default_bound(bounded)
         if value is None:
             return StructField(name, t)
@@ -499,18 +521,18 @@ def qualified(cls: ClassDef) -> str:
     return f"{stratum}.{cls.node.name}" if stratum else cls.node.name
 
 
-def _decorator(node: ast.expr) -> str:
-    match node:
-        case ast.Name(id=name) | ast.Call(func=ast.Name(id=name)):
-            return name
-        case _:
-            return ""
+def _how(name: str, close: str | None, otherwise: str) -> str:
+    """What to do about an unknown name."""
+    line = import_of(name)
+    return f"import it: `{line}`" if line else f"write `{close}`" if close else otherwise
 
 
-def bounded_text(t: Type, value: ast.expr | None) -> tuple[Type, ast.expr | None]:
+def bounded_text(module: Module, t: Type, value: ast.expr | None) -> tuple[Type, ast.expr | None]:
     """The type with the bound that `text(64)` or `blob(64)` gives, and what is left as the default."""
     match value:
-        case ast.Call(func=ast.Name(id="text" | "blob" as kind), args=[ast.Constant(value=int(size)), *rest]):
+        case ast.Call(func=function, args=[ast.Constant(value=int(size)), *rest]) if (
+            kind := surface_name(module, function)
+        ) in ("text", "blob"):
             return _with_bound(t, kind, size), rest[0] if rest else None
         case _:
             return t, value

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from transect.base.diagnostic import Diagnostics, Label
+from transect.base.record import record
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.types import OptionType, StructType
 from transect.core.walk import children, walk
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Event:
     """A change of a local struct's field, or a use of the whole value, in order of the text."""
 

@@ -7,12 +7,13 @@ import ast
 from dataclasses import dataclass, field
 
 from transect.base.diagnostic import Diagnostics, Label, closest
+from transect.base.record import record
 from transect.core import ir
 from transect.core.frontend.bodies.context import Signature
 from transect.core.frontend.bodies.facts import Changes
 from transect.core.frontend.declare import World, qualified
 from transect.core.frontend.fields import FieldReader
-from transect.core.frontend.modules import ClassDef, FunctionDef, Module, library_constant
+from transect.core.frontend.modules import ClassDef, FunctionDef, Module, library_constant, surface_name
 from transect.core.ir import MIGRATIONS, StateField
 from transect.core.types import (
     UNIT,
@@ -24,7 +25,7 @@ from transect.core.types import (
 )
 
 
-@dataclass(frozen=True)
+@record
 class Hook:
     """A hook of the stratum or shape, from the base class's source."""
 
@@ -330,7 +331,7 @@ def signature(hook: Hook) -> str:
 
 def is_helper(function: FunctionDef) -> bool:
     """Whether a module's function is marked `@helper`."""
-    return "helper" in map(decorator_name, function.node.decorator_list)
+    return any(surface_name(function.module, d) == "helper" for d in function.node.decorator_list)
 
 
 def decorator_name(node: ast.expr) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from transect.base.diagnostic import Diagnostics, closest
+from transect.base.record import record
 from transect.core.frontend.source import Source, parse, read
 from transect.core.frontend.surface import LANG_NAMES, OUTSIDE_NAMES
 
@@ -48,7 +49,7 @@ class AliasDef:
     value: ast.expr
 
 
-@dataclass(frozen=True)
+@record
 class Surface:
     """A name of `transect.lang`, or of the few standard modules whose names have a meaning in policies."""
 
@@ -84,19 +85,25 @@ class Modules:
         self.diagnostics = diagnostics
         self.loaded: dict[str, Module | None] = {}
 
-    def add(self, source: Source, name: str = "", library: bool = False) -> Module:
-        module = Module(name, source, library)
+    def add(self, source: Source, name: str = "") -> Module:
+        module = Module(name, source, library=False)
         self.loaded[source.path] = module
-        _Binder(self, module).bind(source.tree.body)
+        _Binder(self, module, self.diagnostics).bind(source.tree.body)
         return module
 
     def library(self, dotted: str) -> Module | None:
-        """A module of this package, by its dotted name; None when there is none."""
+        """A module of this package that is for policies, by its dotted name; None when there is none."""
         base = PACKAGE.joinpath(*dotted.split(".")[1:])
         for path in (base / "hooks.py", base / "__init__.py", base.with_suffix(".py")):
             if path.is_file():
-                return self._file(path, dotted, library=True)
+                return self._file(path, dotted, library=not dotted.startswith("transect.examples."))
         return None
+
+    def _for_policies(self, source: Source, name: str) -> Module | None:
+        """A library module, when it is made of what policy files are made of."""
+        module, said = Module(name, source, library=True), Diagnostics()
+        _Binder(self, module, said).bind(source.tree.body)
+        return module if module.names and not said.failed else None
 
     def sibling(self, origin: Module, dotted: str) -> Module | None:
         """A file beside the importing one; None when there is none."""
@@ -113,9 +120,10 @@ class Modules:
         key = str(path.relative_to(PACKAGE.parent)) if library else str(path)
         if key not in self.loaded:
             self.loaded[key] = None  # a cycle of imports ends here
-            source = _library_source(key) if library else self._user_source(path)
-            if source is not None:
-                self.add(source, name, library)
+            if library:
+                self.loaded[key] = self._for_policies(_library_source(key), name)
+            elif (source := self._user_source(path)) is not None:
+                self.add(source, name)
         return self.loaded[key]
 
     def _user_source(self, path: Path) -> Source | None:
@@ -124,7 +132,7 @@ class Modules:
 
 
 @lru_cache(maxsize=64)
-def _library_source(path: str) -> Source | None:
+def _library_source(path: str) -> Source:
     diagnostics = Diagnostics()
     text = read(PACKAGE.parent / path, diagnostics)
     source = None if text is None else parse(text, path, diagnostics)
@@ -135,10 +143,10 @@ def _library_source(path: str) -> Source | None:
 class _Binder:
     """Binds the names of one module."""
 
-    def __init__(self, modules: Modules, module: Module) -> None:
+    def __init__(self, modules: Modules, module: Module, diagnostics: Diagnostics) -> None:
         self.modules = modules
         self.module = module
-        self.diagnostics = modules.diagnostics
+        self.diagnostics = diagnostics
 
     def bind(self, body: list[ast.stmt]) -> None:
         for index, node in enumerate(body):
@@ -154,10 +162,10 @@ class _Binder:
                 self._define(node.name, ClassDef(self.module, node), node)
             case ast.FunctionDef():
                 self._define(node.name, FunctionDef(self.module, node), node)
+            case ast.AnnAssign(target=ast.Name(id="chain" | "edges")):
+                pass  # a chain file's declaration, read by the rpc stratum
             case ast.AnnAssign(target=ast.Name(id=name), value=value) if value is not None:
-                alias = isinstance(node.annotation, ast.Name) and node.annotation.id == "TypeAlias"
-                binding = AliasDef(self.module, value) if alias else ConstantDef(self.module, node)
-                self._define(name, binding, node)
+                self._annotated(node, name, value)
             case ast.Expr(value=ast.Constant(value=str())):
                 pass  # a docstring, or the text under a definition
             case ast.Pass():
@@ -171,11 +179,7 @@ class _Binder:
             case ast.Assign(targets=[ast.Name(id="chain" | "edges")]):
                 pass  # a chain file's declaration, read by the rpc stratum
             case ast.Assign(targets=[ast.Name(id=name)]):
-                self._refuse(
-                    node,
-                    f"`{name}` is a global variable",
-                    f"write `{name}: Final = …` for a constant, or make it state of a policy",
-                )
+                self._global(node, name)
             case ast.AsyncFunctionDef():
                 self._refuse(node, "`async` has no meaning in a policy", "write an ordinary function", "P015")
             case _:
@@ -185,12 +189,47 @@ class _Binder:
                     "move this into a policy's handler, or into another file",
                 )
 
+    def _annotated(self, node: ast.AnnAssign, name: str, value: ast.expr) -> None:
+        outer = node.annotation.value if isinstance(node.annotation, ast.Subscript) else node.annotation
+        match surface_name(self.module, outer):
+            case "TypeAlias":
+                self._define(name, AliasDef(self.module, value), node)
+            case "Final":
+                self._define(name, ConstantDef(self.module, node), node)
+            case _ if isinstance(outer, ast.Name) and outer.id in ("Final", "TypeAlias"):
+                self._define(name, ConstantDef(self.module, node), node)
+                self.diagnostics.error(
+                    "P007",
+                    f"unknown name `{outer.id}`",
+                    self.module.source.span(outer),
+                    label="not imported in this file",
+                    help=f"import it: `{import_of(outer.id)}`",
+                )
+            case _:
+                self._global(node, name)
+
+    def _global(self, node: ast.stmt, name: str) -> None:
+        self._refuse(
+            node,
+            f"`{name}` is a global variable",
+            f"write `{name}: Final = …` for a constant, or make it state of a policy",
+        )
+
     def _refuse(self, node: ast.stmt, message: str, help: str, code: str = "P047") -> None:
         self.diagnostics.error(
             code, message, self.module.source.header(node), label="not part of the language", help=help
         )
 
     def _define(self, name: str, binding: Binding, node: ast.stmt) -> None:
+        """A second definition of a name is an error, and so is one that Python gives another meaning."""
+        if name.startswith("__"):
+            self.diagnostics.error(
+                "P042",
+                f"`{name}` cannot be defined in a policy file",
+                self.module.source.header(node),
+                label="reserved",
+                help="Python gives such names another meaning within a class; choose one without `__`",
+            )
         earlier = self.module.names.get(name)
         if isinstance(earlier, ClassDef | FunctionDef | ConstantDef) and earlier.module is self.module:
             self.diagnostics.error(
@@ -249,13 +288,11 @@ class _Binder:
                 self._unknown(node, alias, module, known)
 
     def _library(self, node: ast.ImportFrom, name: str) -> None:
-        module = self.modules.library(name)
-        if name == "transect":
-            module = None
-        elif module is None:
-            self._no_module(node, name)
-            return
+        module = None if name == "transect" else self.modules.library(name)
         for alias in node.names:
+            if f"{name}.{alias.name}" == "transect.lang":
+                self._whole_language(node)
+                continue
             inner = (
                 None
                 if module and alias.name in module.names
@@ -266,7 +303,16 @@ class _Binder:
             elif module is not None:
                 self._one(node, alias, module, name)
             else:
-                self._no_module(node, f"{name}.{alias.name}")
+                self._no_module(node, f"{name}.{alias.name}" if name == "transect" else name)
+
+    def _whole_language(self, node: ast.ImportFrom) -> None:
+        self.diagnostics.error(
+            "P004",
+            "the language is imported by its names",
+            self.module.source.span(node),
+            label="a module, not names",
+            help="write `from transect.lang import …`",
+        )
 
     def _names_of(self, node: ast.ImportFrom, module: Module | None, name: str) -> None:
         if module is None:
@@ -305,6 +351,18 @@ class _Binder:
             label="not found beside this file, and not part of transect",
             help="a policy imports from `transect.…`, from files beside it, and `Final`, `IntEnum` and the like",
         )
+
+
+def surface_name(module: Module, node: ast.expr) -> str:
+    """The name of the language that a name in the file stands for; "" when it stands for none."""
+    binding = module.names.get(node.id) if isinstance(node, ast.Name) else None
+    return binding.name if isinstance(binding, Surface) else ""
+
+
+def import_of(name: str) -> str:
+    """The line that imports a name of the language; "" when it has none of that name."""
+    known = {"transect.lang": LANG_NAMES, **OUTSIDE_NAMES}
+    return next((f"from {module} import {name}" for module, names in known.items() if name in names), "")
 
 
 def _import_help(name: str, close: str | None, known: frozenset[str] | dict[str, Binding]) -> str:

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from transect.base.diagnostic import Diagnostics, Label
+from transect.base.record import record
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.frontend.bodies.facts import Changes, Fact, Facts, Present, stable
+from transect.core.frontend.bodies.facts import Changes, Fact, Facts, Present, changes_state, stable
 from transect.core.frontend.declare import World
-from transect.core.frontend.modules import Module
-from transect.core.ir import Expr
+from transect.core.frontend.modules import Module, surface_name
+from transect.core.frontend.surface import BUILTIN_FUNCTIONS
+from transect.core.ir import Effect, Expr, TableRead
 from transect.core.types import (
     BYTES,
     INT,
@@ -29,6 +31,8 @@ from transect.core.types import (
     OptionType,
     SetType,
     StructType,
+    TableKind,
+    TableType,
     TextType,
     TupleType,
     Type,
@@ -38,12 +42,13 @@ from transect.core.types import (
     an,
     spell,
 )
+from transect.core.walk import walk
 
 if TYPE_CHECKING:
     from transect.core.frontend.modules import ClassDef, FunctionDef
 
 
-@dataclass(frozen=True)
+@record
 class Signature:
     """What a call of a helper needs."""
 
@@ -59,6 +64,7 @@ class Policy(Protocol):
     old_fields: dict[str, ir.StateField]
     broken: set[str]  # fields that have a diagnostic of their own
     nonempty: dict[str, str]  # hook -> the given field which is not empty then
+    intrinsics: dict[str, ir.IntrinsicDecl]  # those met so far
 
     def method(self, name: str) -> tuple[ClassDef, ast.FunctionDef] | None: ...
     def method_names(self) -> list[str]: ...
@@ -168,6 +174,14 @@ class Typing:
         at = node if isinstance(node, Span) else self.span(node)
         self.diagnostics.error(code, message, at, label=label, others=others, help=help, note=note)
 
+    def language_name(self, node: ast.expr) -> str:
+        """The name of the language that the node stands for here, builtins among them; "" when it stands for none."""
+        if not isinstance(node, ast.Name) or self.scope.lookup(node.id) is not None:
+            return ""
+        if node.id in self.module.names:
+            return surface_name(self.module, node)
+        return node.id if node.id in BUILTIN_FUNCTIONS else ""
+
     # ------------------------------------------------------------ facts
 
     @contextmanager
@@ -184,6 +198,36 @@ class Typing:
         if isinstance(e.type, OptionType) and stable(e) and Present(e) in self.facts.known:
             return widen(ir.Unwrap(e, type=e.type.item, span=e.span))
         return e
+
+    # ------------------------------------------------------------ the order of evaluation
+
+    def acts(self, e: Expr) -> bool:
+        """Whether it matters when the expression is evaluated, beside others that only read."""
+        return changes_state(e) or any(map(self._asks, walk(e)))
+
+    def _asks(self, node: object) -> bool:
+        match node:
+            case ir.Intrinsic(name=name):
+                declared = self.policy.intrinsics.get(name)
+                quiet = declared is None or declared.effect in (Effect.PURE, Effect.CLOCK)
+                return name in ("rand", "rand_below") or not quiet
+            case ir.Lookup(op=TableRead.AT | TableRead.GET | TableRead.GET_OR, field=field):
+                t = self.policy.fields[field].type if field in self.policy.fields else None
+                return isinstance(t, TableType) and t.kind is TableKind.LRU
+            case _:
+                return False
+
+    def named(self, values: Iterable[Expr]) -> tuple[tuple[Expr, ...], tuple[tuple[str, Expr], ...]]:
+        """Names for values that the tree would evaluate in another order than the text; and what they stand for."""
+        kept: list[Expr] = []
+        lets: list[tuple[str, Expr]] = []
+        for e in values:
+            if isinstance(e, ir.Const | ir.Local):
+                kept.append(e)
+            else:
+                lets.append((self.scope.unique("given", e.type), e))
+                kept.append(ir.Local(lets[-1][0], type=e.type, span=e.span))
+        return tuple(kept), tuple(lets)
 
     # ------------------------------------------------------------ conversions
 
@@ -266,6 +310,13 @@ def loose(t: Type) -> Type:
             return INT
         case _:
             return t
+
+
+def after(lets: Sequence[tuple[str, Expr]], e: Expr) -> Expr:
+    """The expression, once these have been evaluated in their order."""
+    for name, value in reversed(lets):
+        e = ir.LetIn(name, value, e, type=e.type, span=e.span)
+    return e
 
 
 def convert(e: Expr, wanted: Type) -> Expr | None:

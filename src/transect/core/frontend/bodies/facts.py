@@ -7,23 +7,24 @@ Facts speak about expressions of the tree; a write to anything that such an expr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias, assert_never
 
+from transect.base.record import record
 from transect.core import ir
 from transect.core.ir import BinaryOp, CompareOp, Expr, TableRead
 from transect.core.types import IntType
 from transect.core.walk import walk
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Present:
     """The option is not None."""
 
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Has:
     """The table has the key."""
 
@@ -31,19 +32,19 @@ class Has:
     key: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AtLeast:
     value: Expr
     bound: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AtMost:
     value: Expr
     bound: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NonEmpty:
     """The table, or the given field, has a member."""
 
@@ -66,7 +67,7 @@ _STABLE_READS = frozenset(
 _CHANGING_READS = frozenset({TableRead.POP_FIRST, TableRead.PUT})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Facts:
     known: frozenset[Fact] = frozenset()
     assigned: frozenset[str] = frozenset()  # locals that have a value on every path to here
@@ -181,7 +182,7 @@ def stable(e: Expr) -> bool:
             return False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Changes:
     """What a helper may write: state fields, and fields of views by name."""
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from transect.base.record import record
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.frontend.bodies.context import Typing, convert, join, short, widen
+from transect.core.frontend.bodies.context import Typing, after, convert, join, short, widen
 from transect.core.frontend.bodies.facts import (
     AtLeast,
     AtMost,
@@ -50,9 +51,10 @@ from transect.core.types import (
 from transect.core.walk import walk
 
 MAX_STEPS = 1 << 24
+ITEM = "<item>"  # what `min(self.waiting)` calls an item: no name that a policy could have
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Walked:
     """A source with the types of its items and what is known about them inside the loop."""
 
@@ -62,7 +64,7 @@ class Walked:
     key: int | None = None  # which target is the key of the table gone over
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target:
     """What takes one item of a source: a name, or, in brackets, names for the parts of a tuple."""
 
@@ -75,7 +77,7 @@ class Target:
         return self.parts or (self.name,)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opened:
     """A comprehension whose targets are in scope."""
 
@@ -91,13 +93,10 @@ class Opened:
 
 def _with_parts(parts: tuple[tuple[str, Expr], ...], e: Expr) -> Expr:
     used = {n.name for n in walk(e) if isinstance(n, ir.Local)}
-    for name, value in reversed(parts):
-        if name in used:
-            e = ir.LetIn(name, value, e, type=e.type, span=e.span)
-    return e
+    return after([(name, value) for name, value in parts if name in used], e)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OpenLoop:
     """A loop being typed, for the rule about changing the table which it goes over."""
 
@@ -144,14 +143,28 @@ class Loops(Typing):
     def combine(self, node: ast.AST, op: ir.BinaryOp, a: Expr, b: Expr) -> Expr | None:
         raise NotImplementedError
 
+    def alike(self, nodes: Sequence[ast.expr], wanted: Type | None = None) -> list[Expr] | None:
+        """Typed operands: bare numbers take the type of the first operand that has one of its own.
+
+        Each is typed once, however deep they nest; numbers may be typed late, since they write nothing.
+        """
+        at = next((i for i, n in enumerate(nodes) if not self.flexible(n)), None)
+        anchor = None if at is None else self.expression(nodes[at], wanted)
+        if at is not None and anchor is None:
+            return None
+        kind = wanted if anchor is None else anchor.type
+        typed = [anchor if i == at else self.expression(n, kind) for i, n in enumerate(nodes)]
+        good = [t for t in typed if t is not None]
+        return good if len(good) == len(nodes) else None
+
     # ------------------------------------------------------------ sources
 
     def source(self, node: ast.expr) -> Walked | None:
         """What stands after `in` of a loop."""
         match node:
-            case ast.Call(func=ast.Name(id="range")) if self.scope.lookup("range") is None:
+            case ast.Call(func=function) if self.language_name(function) == "range":
                 return self._range(node)
-            case ast.Call(func=ast.Name(id="enumerate"), args=[inner]):
+            case ast.Call(func=function, args=[inner]) if self.language_name(function) == "enumerate":
                 return self._enumerate(node, inner)
             case ast.Call(
                 func=ast.Attribute(value=value, attr="keys" | "values" | "items" as attr),
@@ -454,7 +467,7 @@ class Loops(Typing):
                 return self._super_changes(node, attr) if self.owner is not None and not other else None
             case ast.Attribute(attr=attr) if self.own(node.func) is not None:
                 return self._helper_changes(node.func, attr)
-            case ast.Name(id="drop") if self.scope.lookup("drop") is None:
+            case ast.Name() as function if self.language_name(function) == "drop":
                 fields = self.policy.fields.values()
                 return Changes(frozenset(f.name for f in fields if _kept_by_identity(f.type)))
             case ast.Name() | ast.Attribute():
@@ -562,7 +575,7 @@ class Loops(Typing):
         targets = None if walked is None else self.targets(generator.target, walked)
         if walked is None or targets is None:
             return None
-        names = [t.name or "item" for t in targets]
+        names = ["item" if t.name in ("", ITEM) else t.name for t in targets]
         return (
             targets,
             tuple(self.scope.unique(n, t) for n, t in zip(names, walked.items, strict=True)),
@@ -616,7 +629,11 @@ class Loops(Typing):
             if opened is None:
                 return None
             names, walked, cond = opened.names, opened.walked, opened.cond
-            op, value, result = self._folded(node, name, elt, names, walked, options.get("key"), wanted)
+            if "key" in options:
+                target = generators[0].target
+                op, value, result = self._chosen(name, elt, target, names, walked, options["key"])
+            else:
+                op, value, result = self._folded(name, elt, wanted)
         if value is None or result is None:
             return None
         value = opened.whole(value)
@@ -638,24 +655,19 @@ class Loops(Typing):
         """Everything is a generator: `min(self.waiting)` goes over its items."""
         if isinstance(node, ast.GeneratorExp):
             return node.elt, node.generators
-        item = ast.copy_location(ast.Name("item", ast.Load()), node)
-        target = ast.copy_location(ast.Name("item", ast.Store()), node)
+        item = ast.copy_location(ast.Name(ITEM, ast.Load()), node)
+        target = ast.copy_location(ast.Name(ITEM, ast.Store()), node)
         return item, [ast.comprehension(target, node, [], 0)]
 
-    def _folded(
-        self,
-        node: ast.Call,
-        name: str,
-        elt: ast.expr,
-        names: tuple[str, ...],
-        walked: Walked,
-        key: ast.expr | None,
-        wanted: Type | None,
+    def _chosen(
+        self, name: str, elt: ast.expr, target: ast.expr, names: tuple[str, ...], walked: Walked, key: ast.expr
     ) -> tuple[ReduceOp, Expr | None, Type | None]:
-        """Operation, folded value and result type."""
-        if key is not None:
-            op = ReduceOp.ARGMIN if name == "min" else ReduceOp.ARGMAX
-            if not isinstance(elt, ast.Name) or len(names) != 1:
+        """Operation, compared value and result type of `min` or `max` with `key=`."""
+        op = ReduceOp.ARGMIN if name == "min" else ReduceOp.ARGMAX
+        match elt, target:
+            case ast.Name(id=item), ast.Name(id=bound) if item == bound:
+                pass
+            case _:
                 self.error(
                     "P034",
                     elt,
@@ -664,9 +676,16 @@ class Loops(Typing):
                     label="not the loop's item",
                 )
                 return op, None, None
-            local = ir.Local(names[0], type=walked.items[0], span=self.span(elt))
-            value = self._keyed(key, local)
-            return op, self._ordered_value(key, value, name), widen(local).type
+        local = ir.Local(names[0], type=walked.items[0], span=self.span(elt))
+        hidden = self.scope.hidden[bound].pop()  # what `key=` says does not know the comprehension's own name
+        value = self._keyed(key, local)
+        self.scope.hidden[bound].append(hidden)
+        return op, self._ordered_value(key, value, name), widen(local).type
+
+    def _folded(
+        self, name: str, elt: ast.expr, wanted: Type | None
+    ) -> tuple[ReduceOp, Expr | None, Type | None]:
+        """Operation, folded value and result type."""
         op = ReduceOp(name)
         if op in (ReduceOp.ANY, ReduceOp.ALL):
             return op, self.condition(elt), BOOL
@@ -698,8 +717,8 @@ class Loops(Typing):
 
     def _keyed(self, key: ast.expr, item: ir.Local) -> Expr | None:
         """`key=self.served.get`, `key=self._score`, or a lambda of one expression."""
-        stand_in = ast.copy_location(ast.Name("item", ast.Load()), key)
-        self.scope.hidden.setdefault("item", []).append(item.name)
+        stand_in = ast.copy_location(ast.Name(ITEM, ast.Load()), key)
+        self.scope.hidden.setdefault(ITEM, []).append(item.name)
         try:
             match key:
                 case ast.Lambda(
@@ -726,7 +745,7 @@ class Loops(Typing):
                     )
                     return None
         finally:
-            self.scope.hidden["item"].pop()
+            self.scope.hidden[ITEM].pop()
 
     def _default(self, value: ast.expr, result: Type) -> Expr | None:
         e = self.expression(value, result)
