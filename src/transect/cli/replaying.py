@@ -24,7 +24,9 @@ def replay(path: Path, policy: Path | None, as_json: bool) -> int:
     try:
         log = read_log(path)
         other = None if policy is None else read(policy)
-        found = compare(log, decoder(log), program=None if other is None else _standing_for(log, other))
+        known = decoder(log)
+        stands = None if other is None else _standing_for(log, other)
+        found = compare(log, known, program=stands, runner=getattr(known, "runner", None))
     except LogError as wrong:
         print(f"transect: {path}: {wrong}", file=sys.stderr)
         return Exit.USAGE
@@ -44,6 +46,7 @@ DECODERS = {
     "rpc": ("transect.rpc.replay", "RpcDecoder"),
     "llm": ("transect.llm.replay", "LlmDecoder"),
     "memory": ("transect.memory.replay", "MemoryDecoder"),
+    "cpu": ("transect.cpu.replay", "CpuDecoder"),
 }
 """By stratum, what reads its records: a module, imported when a log asks for it, and a class made from the log."""
 

@@ -77,7 +77,9 @@ CPU = Group(
     "Linux schedulers: in the running kernel, or in a machine of their own.",
     {
         "run": Verb(FORCE, "cpu.run"),
-        **_live("cpu", "status", "set", "upgrade"),
+        **_live("cpu", "status", "set"),
+        "record": Verb(LIVE, "cpu.record"),
+        **_live("cpu", "upgrade"),
         "simulate": Verb(TRY, "cpu.simulate"),
     },
 )

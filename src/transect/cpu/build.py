@@ -16,16 +16,22 @@ from transect.core.types import ArrayType, KeyType, OptionType, TableType, spell
 from transect.cpu import arbiter
 from transect.cpu.built import Built, Place
 from transect.cpu.program import PREFIX, emit, needs, ops, queues
+from transect.emit.bpf.recording import recorded, words_at_most
 from transect.emit.bpf.toolchain import BuildError, clang, compiled
 from transect.emit.bpf.values import words
 
 __all__ = ["BuildError", "build", "build_shim", "clang", "compiled", "layout"]
 
 
-def build(program: Program, folder: Path, stem: str = PREFIX) -> Built:
-    """Compile into the folder.  Raises `Unavailable` without clang, `BuildError`."""
-    emit(program).write(folder)
-    target = compiled(folder / f"{PREFIX}.bpf.c", folder / f"{stem}.o")
+def build(program: Program, folder: Path, stem: str = PREFIX, *, recording: bool = False) -> Built:
+    """Compile into the folder.  Raises `Unavailable` without clang, `BuildError`.
+
+    `recording`: an object whose every call is kept.
+    """
+    emit(program, recording).write(folder)
+    tape = max(1, words_at_most(recorded(program))) if recording else 0
+    defines = {"TS_TAPE": tape} if recording else {}
+    target = compiled(folder / f"{PREFIX}.bpf.c", folder / f"{stem}.o", **defines)
     places, start = layout(program)
     waiting = ((arbiter.WAITING, "Timeline"),) if program.base == arbiter.BASE else ()
     built = Built(
@@ -35,10 +41,11 @@ def build(program: Program, folder: Path, stem: str = PREFIX) -> Built:
         schema(program).to_json(),
         places,
         start,
-        tuple(ops(program)),
+        tuple(ops(program, recording)),
         (*waiting, *((f.name, getattr(f.type, "name", "")) for f, _ in queues(program))),
         ", ".join(f"{f.name}: {spell(f.type)}" for f in program.state if f.kind is FieldKind.LOCAL),
         needs(program),
+        tape,
     )
     (folder / f"{stem}.json").write_text(json.dumps(built.to_json()))
     return built

@@ -32,6 +32,7 @@ class Built:
     queues: tuple[tuple[str, str], ...]  # name, kind
     own: str = ""  # what is kept for each task: versions with the same share it
     needs: tuple[tuple[str, int], ...] = ()  # functions of the kernel, and the policy's line that needs each
+    tape: int = 0  # words that an event has room for; 0: it does not record
 
     @property
     def layout(self) -> str:
@@ -57,4 +58,5 @@ class Built:
             tuple((name, kind) for name, kind in data["queues"]),
             data["own"],
             tuple((name, line) for name, line in data["needs"]),
+            data["tape"],
         )

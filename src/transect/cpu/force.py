@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transect.cpu.built import Built
+from transect.cpu.ring import RING, Drain, Ring
 from transect.linux.libbpf import BpfError, Object
 
 KERNEL = Path("/sys/kernel/sched_ext")
@@ -90,6 +91,7 @@ class Force:
         self._active = ctypes.c_uint64.from_buffer(self._memory)  # a store to it is one instruction
         self._shim.attach("policy")
         self.versions: list[Version] = []
+        self._recording: tuple[Version, Drain] | None = None  # the version that was in force, and goes on
         self.ticks = os.sysconf("SC_CLK_TCK")
 
     # --- versions ------------------------------------------------------------------------------------------------
@@ -137,6 +139,8 @@ class Force:
         """
         old = self.current
         assert old is not None, "an upgrade of nothing"
+        if self._recording is not None:
+            raise Kept("it is recorded, and a log is of one version", "end the recording first")
         fields = compared(old.built, built)
         if lost := [name for name, kind in old.built.queues if (name, kind) not in built.queues]:
             why = f"tasks may wait in the queue `{lost[0]}`, which the new version does not have"
@@ -197,6 +201,32 @@ class Force:
                 self._shim.map(f"ts_to_{op}").remove(struct.pack("=I", version.number))
         self.versions.remove(version)
         version.object.close()
+
+    # --- recording -----------------------------------------------------------------------------------------------
+
+    def record(self, built: Built, write: Callable[[bytes], object]) -> None:
+        """Put the same policy in force as an object that keeps its calls, and give them to `write` as they come."""
+        old = self.current
+        assert old is not None and self._recording is None, "a recording of nothing, or a second one"
+        new = self.load(built)
+        ring, recorder = new.object.map("ts_events"), new.object.map("ts_recorders")
+        self._recording = old, Drain(Ring(ring.fd, RING, recorder.fd, built.tape), write)
+        self.activate(new)
+
+    def end_record(self) -> Drain:
+        """The object that keeps nothing is in force again; what was drained, and how many calls were lost."""
+        assert self._recording is not None, "the end of no recording"
+        old, drain = self._recording
+        recorded = self.current
+        assert recorded is not None, "what was recorded is in force"
+        self.activate(old)
+        quiet()  # whoever was in a handler has left it: its event is complete
+        drain.end()
+        self._recording = None
+        self._retire(recorded)
+        return drain
+
+    # --- for operators --------------------------------------------------------------------------------------------
 
     def set(self, field: str, value: int) -> int:
         """Give a parameter another value; the one before.  One store, which handlers see at once."""

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 from transect.cpu.built import Built
 from transect.cpu.force import WATCH_S, Direct, Ended, Force, Kept, Missing, events, state
+from transect.cpu.ring import RawFile, first_of_all, possible_cpus
 from transect.linux.libbpf import BpfError
 
 Answer = dict[str, Any]
@@ -58,14 +58,6 @@ def direct(built: Path) -> None:
     say({"kind": "done", "value": {"state": state()}})
 
 
-def first_of_all() -> None:
-    """Whoever watches a scheduler must not wait for it: it runs before all tasks that the policy has.
-
-    What it starts is an ordinary task again.
-    """
-    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-
-
 def say(answer: Answer) -> None:
     print(json.dumps(answer), flush=True)
 
@@ -99,10 +91,26 @@ def done(force: Force, request: Mapping[str, Any]) -> Any:
         case "hint":
             force.hint(request["pid"], request["value"])
             return {}
+        case "record":
+            file = RawFile(request["raw"])
+            force.record(Built.read(Path(request["built"])), file.write)
+            return {"cpus": possible_cpus(), "fields": fields(force)}
+        case "end-record":
+            drain = force.end_record()
+            failure = drain.failure.strerror if drain.failure else ""
+            return {"bytes": drain.bytes, "lost": drain.lost, "failure": failure}
         case "status":
             return status(force)
         case other:
             raise AssertionError(f"no request {other}")
+
+
+def fields(force: Force) -> dict[str, list[int]]:
+    """The words of the state of what is in force, by field."""
+    version = force.current
+    assert version is not None, "the state of nothing"
+    words = version.words()
+    return {p.field: words[p.word : p.word + p.words] for p in version.built.places if p.words}
 
 
 def status(force: Force) -> dict[str, Any]:
@@ -110,12 +118,10 @@ def status(force: Force) -> dict[str, Any]:
     version = force.current
     if version is None:
         return {"policy": None, "events": events()}
-    words = version.words()
-    fields = {p.field: words[p.word : p.word + p.words] for p in version.built.places if p.words}
     return {
         "policy": version.built.name,
         "schema": version.built.layout,
-        "fields": fields,
+        "fields": fields(force),
         "instructions": {
             op: version.object.instructions(version.programs[f"ts_op_{op}"]) for op in version.built.ops
         },

@@ -7,7 +7,7 @@ import os
 import pwd
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ from transect.core.ir import Program
 from transect.cpu.build import build, build_shim
 from transect.cpu.built import Built
 from transect.cpu.force import WATCH_S, Force, state
-from transect.cpu.guest import status
+from transect.cpu.guest import fields, status
+from transect.cpu.record import Recording
+from transect.cpu.ring import possible_cpus
+from transect.replay.log import Trailer
 
 IN_A_MACHINE = "run it in a machine of its own: --vm"
 
@@ -40,6 +43,7 @@ class Here:
         self.folder = Path(self._work.name)
         self._force: Force | None = None
         self._built = 0
+        self._recording: Recording | None = None
 
     def build(self, program: Program) -> Built:
         self._built += 1
@@ -54,6 +58,28 @@ class Here:
     def upgrade(self, program: Program, /, *, watch_s: float = WATCH_S) -> dict[str, str]:
         assert self._force is not None, "an upgrade of nothing"
         return self._force.upgrade(self.build(program), watch_s=watch_s)
+
+    def record(self, program: Program, sources: Mapping[str, str], path: Path, name: str) -> None:
+        """As `machine.Bench.record`."""
+        assert self._force is not None, "a recording of nothing"
+        self._built += 1
+        built = build(program, self.folder, f"version{self._built}", recording=True)
+        recording = Recording(path, name, real=True, cpus=possible_cpus(), tape=built.tape)
+        recording.policy(program, sources, fields(self._force))
+        try:
+            self._force.record(built, recording.take)
+        except BaseException:
+            recording.close(0)
+            path.unlink()
+            raise
+        self._recording = recording
+
+    def end_record(self) -> Trailer:
+        """As `machine.Bench.end_record`."""
+        assert self._force is not None and self._recording is not None, "the end of no recording"
+        recording, self._recording = self._recording, None
+        drain = self._force.end_record()
+        return recording.close(drain.lost)
 
     def status(self) -> dict[str, Any]:
         assert self._force is not None, "the status of nothing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +15,9 @@ from transect.core.ir import Program
 from transect.cpu.build import build, build_shim
 from transect.cpu.built import Built
 from transect.cpu.force import WATCH_S, Ended, Kept, Missing
+from transect.cpu.record import Recording, Tail
 from transect.linux.libbpf import BpfError
+from transect.replay.log import Trailer
 from transect.vm import Kernel, NotStarted, Setup, Vm, VmError, find
 
 ANSWER_S = 60.0  # of a request; loading takes a second in emulation, more on a busy machine
@@ -35,6 +37,7 @@ class Bench:
         self._rest = b""
         self._guest: Any = None
         self._built = 0
+        self._recording: tuple[Recording, Tail, Path] | None = None
         if self.vm.run(["test", "-d", "/sys/kernel/sched_ext"]).code:
             self.vm.close()
             why = f"{self.vm.release} is built without sched_ext"
@@ -50,10 +53,10 @@ class Bench:
 
     # --- schedulers ----------------------------------------------------------------------------------------------
 
-    def build(self, program: Program) -> Built:
+    def build(self, program: Program, *, recording: bool = False) -> Built:
         """Compile it, outside: emulation would take many times as long."""
         self._built += 1
-        return build(program, self.folder, f"version{self._built}")
+        return build(program, self.folder, f"version{self._built}", recording=recording)
 
     def force(self, program: Program | Built) -> Built:
         """Put a policy in force.  Raises `BpfError`, `Ended`."""
@@ -90,6 +93,37 @@ class Bench:
             self._rest = b""
             while not self._answers.empty():
                 self._answers.get()
+
+    def record(self, program: Program, sources: Mapping[str, str], path: Path, name: str) -> None:
+        """Keep every call of the policy in force in a new log.  Raises FileExistsError, OSError, `BpfError`."""
+        if path.exists():
+            raise FileExistsError(path)
+        built = self.build(program, recording=True)
+        raw = self.folder / f"events{self._built}"
+        raw.touch(mode=0o600)
+        answer = self.ask("record", built=str(built.object.with_suffix(".json")), raw=str(raw))
+        try:
+            recording = Recording(path, name, real=True, cpus=answer["cpus"], tape=built.tape)
+        except OSError:
+            self.ask("end-record")
+            raise
+        recording.policy(program, sources, answer["fields"])
+        self._recording = recording, Tail(raw, recording), raw
+
+    def end_record(self) -> Trailer:
+        """Close the log.  Raises OSError when it is not whole."""
+        assert self._recording is not None, "the end of no recording"
+        recording, tail, raw = self._recording
+        self._recording = None
+        lost, failure = 0, "the loader ended before the recording did"
+        try:
+            answer = self.ask("end-record")
+            lost, failure = answer["lost"], answer["failure"]
+        finally:
+            tail.end()
+            raw.unlink()
+            trailer = recording.close(lost, failure)
+        return trailer
 
     def force_alone(self, program: Program | Built) -> dict[str, int]:
         """Without the shim, for comparison; what the verifier went through, by operation."""

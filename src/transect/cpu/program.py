@@ -16,6 +16,7 @@ from transect.cpu import arbiter
 from transect.cpu.platform import EACH_CPU, KERNEL, Kernel
 from transect.emit.artifact import Artifact
 from transect.emit.bpf.lower import Lowering, integer
+from transect.emit.bpf.recording import Recording, recorded
 from transect.emit.bpf.unit import Unit
 from transect.emit.bpf.values import S64
 from transect.emit.c import tree as c
@@ -41,6 +42,7 @@ OPS = {
     "leave": ("exit_task", False),
 }
 KEEPING = {"running", "enter"}  # called for what is kept for each task
+RECORDED = {"running", "stopping"}  # a log has them whatever the policy does: when tasks ran
 RUNTIME = {
     "transect_bpf.h": "transect.emit.bpf",
     "kernel.h": "transect.emit.bpf",
@@ -58,13 +60,14 @@ def legal(program: Program) -> Program:
     return flatten(program, hoist, loops=True)
 
 
-def ops(program: Program) -> list[str]:
+def ops(program: Program, recording: bool = False) -> list[str]:
     """The kernel's operations that the object has."""
     if program.base == arbiter.BASE:
         return list(arbiter.OPS)
     always = {hook for hook, (_, always) in OPS.items() if always} - (
         set() if keeps_tasks(program) else KEEPING
     )
+    always |= RECORDED if recording else set()
     return [op for hook, (op, _) in OPS.items() if hook in always or not _default(program, hook)] + ["init"]
 
 
@@ -117,13 +120,20 @@ def queues(program: Program) -> list[tuple[ir.StateField, bool]]:
     return [(f, isinstance(f.type, ViewType) and f.type.name in EACH_CPU) for f in found]
 
 
-def declarations(program: Program) -> list[c.Decl]:
-    """The whole object's source."""
+def declarations(program: Program, recording: bool = False) -> list[c.Decl]:
+    """The whole object's source.  `recording`: of one whose every call is kept."""
     if program.base == arbiter.BASE:
-        return [*_about(program), *arbiter.declarations(program, PREFIX), *_scheduler(program, [])]
-    unit = Unit(legal(program), PREFIX)
-    kernel = Kernel()
-    handlers = [h for h in unit.program.handlers if not h.default or _always(h.name, program)]
+        return [
+            *_about(program),
+            *arbiter.declarations(program, PREFIX),
+            *_scheduler(program, ops(program), []),
+        ]
+    unit = Unit(recorded(program) if recording else legal(program), PREFIX)
+    kernel, lowering = Kernel(), Recording if recording else Lowering
+    more = RECORDED if recording else set()
+    handlers = [
+        h for h in unit.program.handlers if not h.default or h.name in more or _always(h.name, program)
+    ]
     functions = [*reachable(unit.program), *handlers]
     result: list[c.Decl] = [
         *_about(program),
@@ -134,7 +144,7 @@ def declarations(program: Program) -> list[c.Decl]:
     ]
     for f in functions:
         # The compiler gives a line the file in which its function begins.
-        result += [c.At(f.span.path, f.span.line), Lowering(unit, f, kernel).definition(), c.Here()]
+        result += [c.At(f.span.path, f.span.line), lowering(unit, f, kernel).definition(), c.Here()]
     result += [
         _first(unit),
         c.Macro("TS_MEET" if keeps_tasks(program) else "TS_TASKLESS", (c.Name(PREFIX),)),
@@ -143,7 +153,7 @@ def declarations(program: Program) -> list[c.Decl]:
     ]
     if not _default(program, "keep"):
         result.append(c.Include("keep.h"))
-    return [*result, *_scheduler(program, ["alarm"] if alarms(program) else [])]
+    return [*result, *_scheduler(program, ops(program, recording), ["alarm"] if alarms(program) else [])]
 
 
 def _about(program: Program) -> list[c.Decl]:
@@ -151,9 +161,8 @@ def _about(program: Program) -> list[c.Decl]:
     return [c.Comment(text), c.Include("scx.h")]
 
 
-def _scheduler(program: Program, more: list[str]) -> list[c.Decl]:
+def _scheduler(program: Program, names: list[str], more: list[str]) -> list[c.Decl]:
     """The operations, and the table that names them to the kernel."""
-    names = ops(program)
     title = c.String(unit_title(program).encode())
     table = c.Macro("TS_SCHEDULER", (title, *(c.call("TS_OP", c.Name(name)) for name in names)))
     return [*(c.Include(f"ops/{name}.h") for name in (*more, *names)), table]
@@ -200,9 +209,9 @@ def _longest(unit: Unit, kernel: Kernel) -> c.Function:
     return c.Function(unit.name("longest_wait"), S64, (), c.Block(tuple(body)), prefix="TS_INLINE")
 
 
-def source(program: Program, *, marks: bool = True) -> str:
+def source(program: Program, *, marks: bool = True, recording: bool = False) -> str:
     """The object's C."""
-    return render(f"{PREFIX}.bpf.c", declarations(program), marks)
+    return render(f"{PREFIX}.bpf.c", declarations(program, recording), marks)
 
 
 @cache
@@ -212,7 +221,8 @@ def runtime() -> dict[str, bytes]:
     folder = files("transect.cpu") / "runtime"
     found |= {f"ops/{op}.h": (folder / "ops" / f"{op}.h").read_bytes() for op in _all_ops()}
     return found | {
-        name: (folder / name).read_bytes() for name in ("keep.h", "alarm.h", "arbiter.h", "shim.bpf.c")
+        name: (folder / name).read_bytes()
+        for name in ("keep.h", "alarm.h", "arbiter.h", "record.h", "shim.bpf.c")
     }
 
 
@@ -220,6 +230,6 @@ def _all_ops() -> list[str]:
     return [op for op, _ in OPS.values()] + ["init", "alarm"]
 
 
-def emit(program: Program) -> Artifact:
+def emit(program: Program, recording: bool = False) -> Artifact:
     """`policy.bpf.c`, and what it includes."""
-    return Artifact({f"{PREFIX}.bpf.c": source(program).encode()} | runtime())
+    return Artifact({f"{PREFIX}.bpf.c": source(program, recording=recording).encode()} | runtime())

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
-from transect.base.unavailable import Unavailable
 from transect.control.host import verbs_of
 from transect.control.protocol import Refused
 from transect.control.server import Server
@@ -28,8 +27,10 @@ from transect.cpu.check import check
 from transect.cpu.explain import missing, paragraph, verifier
 from transect.cpu.force import WATCH_S, Ended, Kept, Missing
 from transect.linux.libbpf import BpfError
+from transect.replay.log import Trailer
 
 Say = Callable[[str], None]
+UNKNOWN = 4  # the exit code when a log lacks calls
 LOOK_S = 0.5  # how often we see whether the kernel has ended it
 
 
@@ -44,6 +45,8 @@ class Place(Protocol):
     def upgrade(self, program: Program, /, *, watch_s: float = ...) -> dict[str, str]: ...
     def status(self) -> dict[str, Any]: ...
     def set(self, field: str, value: int, /) -> int: ...
+    def record(self, program: Program, sources: Mapping[str, str], path: Path, name: str, /) -> None: ...
+    def end_record(self) -> Trailer: ...
     def check(self) -> None: ...
     def command(self, words: Sequence[str], write: Callable[[bytes], None], /) -> int: ...
     def close(self) -> None: ...
@@ -72,12 +75,14 @@ def run(
     *,
     command: Sequence[str] = (),
     name: str | None = None,
+    log: Path | None = None,
     say: Say = print,
     write: Callable[[bytes], None] = lambda _: None,
 ) -> int:
-    """Until the command ends, or SIGINT, SIGTERM; the command's exit code, else 0.
+    """Until the command ends, or SIGINT, SIGTERM; the command's exit code, else 0.  `log`: record into it meanwhile.
 
-    Raises `Invalid`, `Unavailable`, `Ended` (the kernel ended it; the text says why in the policy's terms), `Taken`.
+    Raises `Invalid`, `Unavailable`, `Ended` (the kernel ended it; the text says why in the policy's terms), `Taken`,
+    `Refused` (the log cannot be written).
     """
     program, sources = read(path)
     where = place()
@@ -89,18 +94,32 @@ def run(
                 raise Invalid(verifier(program, refused, sources)) from refused
             except Missing as lacking:
                 raise Invalid(missing(program, lacking, sources)) from lacking
-            host = Running(path, program, where)
+            host = Running(path, program, sources, where)
             with Server("cpu", name or path.stem, verbs_of(host), numbered=name is None) as server:
                 host.name = server.name
                 say(f"{program.name} is in force; `transect cpu status {server.name}` shows it")
+                if log is not None:
+                    host.record_start(str(log))
                 try:
                     code = where.command(command, write) if command else _wait(where, stop)
                     where.check()
                 except Ended as end:
                     raise Ended(end.reason, paragraph(host.program, end), end.dump) from None
-                return code
+                finally:
+                    dropped = _end_record(host, say)
+                return code or (UNKNOWN if dropped else 0)
     finally:
         where.close()
+
+
+def _end_record(host: Running, say: Say) -> int:
+    """Close the log, if there is one; how many calls it lacks.  Raises `Refused` when it is not whole."""
+    if host.log is None:
+        return 0
+    ended = host.record_stop()
+    say(f"{ended['records']} calls recorded, {ended['dropped']} dropped")
+    dropped: int = ended["dropped"]
+    return dropped
 
 
 def _wait(where: Place, stop: threading.Event) -> int:
@@ -124,10 +143,12 @@ def _stopping() -> Iterator[threading.Event]:
 class Running:
     """What the operator may ask of a scheduler in force."""
 
-    def __init__(self, path: Path, program: Program, where: Place) -> None:
+    def __init__(self, path: Path, program: Program, sources: Mapping[str, str], where: Place) -> None:
         self.name = path.stem
         self.path = path
         self.program = program
+        self.sources = sources
+        self.log: Path | None = None  # under way
         self.where = where
         self.since = time.time()
         self.upgrades = 0
@@ -149,7 +170,7 @@ class Running:
             "state": found["fields"],
             "longest_wait_s": found["longest_wait_s"],
             "events": {event: count for event, count in found["events"].items() if count},
-            "recording": False,
+            "recording": None if self.log is None else str(self.log),
         }
 
     def set(self, param: str, value: str) -> Mapping[str, Any]:
@@ -162,10 +183,31 @@ class Running:
         return {"param": name, "before": self.where.set(name, number), "after": number}
 
     def record_start(self, path: str) -> Mapping[str, Any]:
-        raise Unavailable("recording of schedulers", "not part of this version yet", "")
+        if self.log is not None:
+            raise Refused(f"it records already, into {self.log}", "stop that first")
+        if self.program.base != "cpu.Scheduler":
+            raise Refused("a policy of the shape `Arbiter` is not recorded", "write it as a `Scheduler`")
+        try:
+            self.where.record(self.program, self.sources, Path(path), self.name)
+        except FileExistsError:
+            raise Refused(f"{path} is there already", "give a new name") from None
+        except OSError as wrong:
+            raise Refused(f"{path} cannot be written: {wrong.strerror}", "give another place") from wrong
+        except BpfError as refused:
+            raise Refused(verifier(self.program, refused, dict(self.sources))) from None
+        self.log = Path(path)
+        return {"path": path}
 
     def record_stop(self) -> Mapping[str, Any]:
-        raise Unavailable("recording of schedulers", "not part of this version yet", "")
+        if self.log is None:
+            raise Refused("nothing is recorded", "begin with `transect cpu record -o FILE`")
+        path, self.log = self.log, None
+        try:
+            trailer = self.where.end_record()
+        except OSError as wrong:
+            why = wrong.strerror or str(wrong)
+            raise Refused(f"the log {path} is not whole: {why}", "make room, and record anew") from wrong
+        return {"path": str(path), "records": trailer.records, "dropped": trailer.dropped}
 
     def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
         try:
@@ -180,7 +222,7 @@ class Running:
             raise Refused(verifier(program, refused, sources)) from None
         except Missing as lacking:
             raise Refused(missing(program, lacking, sources)) from None
-        self.program, self.path = program, Path(path)
+        self.program, self.path, self.sources = program, Path(path), sources
         self.upgrades += 1
         return {"policy": program.name, "fields": fields}
 

@@ -241,7 +241,8 @@ class _Comparing:
             outcome = self.run(played, hook, record)
         except (TapeMismatch, CodecError) as error:
             text = f"`{hook}` leaves the recording: {error}"
-            raise _Differs(self.diagnostic(text, handler.span, record, hook), record) from error
+            span = getattr(error, "span", None) or handler.span
+            raise _Differs(self.diagnostic(text, span, record, hook), record) from error
         if outcome.result != record.result:
             raise _Differs(self.difference(played, hook, record, outcome, before), record)
 

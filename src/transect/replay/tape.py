@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from transect.base.span import Span
 from transect.core.codec import CodecError, Reader, write
 from transect.core.ir import Program
 from transect.core.types import Type
@@ -60,6 +61,8 @@ class RecordingTape:
 
 class TapeMismatch(Exception):
     """The handler asked for something else than what was recorded."""
+
+    span: Span | None = None  # where in the policy, when what runs it knows
 
 
 _WORDS = {b"n": "the time", b"d": "a random number", b"a": "an outside answer", b"": "nothing more"}

@@ -16,7 +16,9 @@ s32 ts_calls(struct calls *calls)
 	bpf_for(n, 0, 64) {
 		if (n >= calls->count)
 			break;
+		TS_BEGIN(alarm, 0, calls->args[n & 63], 0);
 		policy_do_alarm(self, NULL, &call, calls->args[n & 63]);
+		TS_END(0);
 	}
 	return 0;
 }

@@ -2,6 +2,8 @@
 """Runs in the machine: loads objects, calls their handler with the given arguments, and prints the words of the state.
 
 calls.py REQUESTS        JSON lines: {"object": path, "start": [words], "batches": [[args], …]}
+
+With `tape` (words of an event) and `raw` (a path), the object records, and its events go into that file.
 """
 
 from __future__ import annotations
@@ -10,8 +12,16 @@ import json
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
+from transect.cpu.ring import RING, Drain, RawFile, Ring
 from transect.linux.libbpf import BpfError, Object
+
+
+def recording(policy: Object, request: Any) -> Drain:
+    ring, recorder = policy.map("ts_events"), policy.map("ts_recorders")
+    file = RawFile(request["raw"])
+    return Drain(Ring(ring.fd, RING, recorder.fd, request["tape"]), file.write)
 
 
 def main() -> None:
@@ -27,9 +37,12 @@ def main() -> None:
         words = b"".join(struct.pack("=Q", word) for word in request["start"])
         states.write(bytes(4), words.ljust(states.value_size, b"\0"))
         program = dict(policy.programs())["ts_calls"]
+        drain = recording(policy, request) if "tape" in request else None
         for args in request["batches"]:
             context = struct.pack("=q64q", len(args), *args, *[0] * (64 - len(args)))
             policy.run(program, context)
+        if drain:
+            drain.end()
         after = states.read(bytes(4))
         assert after is not None
         print(json.dumps({"words": [word for (word,) in struct.iter_unpack("=q", after)]}), flush=True)

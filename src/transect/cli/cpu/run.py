@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,20 +47,40 @@ def run(
 
     Here it needs root and a kernel with sched_ext; under sudo the command runs as the user who called it.
     """
+    return under(policy, vm=vm, version=version, kernel=kernel, cpus=cpus, command=command or (), name=name)
+
+
+def under(
+    policy: Path,
+    *,
+    vm: bool,
+    version: str = "",
+    kernel: Path | None = None,
+    cpus: int,
+    command: Sequence[str],
+    name: str | None = None,
+    log: Path | None = None,
+) -> int:
+    """Put a scheduler in force, recorded into `log` if there is one, and say how it ended."""
+    from transect.cli.control import show
     from transect.control.server import Taken
     from transect.cpu.force import Ended
     from transect.cpu.run import Invalid
     from transect.cpu.run import run as serve
 
-    try:
+    def ask() -> int:
         return serve(
             policy,
             lambda: _place(vm, version, kernel, cpus),
-            command=command or (),
+            command=command,
             name=name,
+            log=log,
             say=_say,
             write=_write,
         )
+
+    try:
+        return show(ask)
     except Invalid as wrong:
         print(wrong)
         return Exit.NO

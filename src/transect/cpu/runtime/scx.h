@@ -95,7 +95,17 @@ TS_KERNEL(void, bpf_rcu_read_unlock, (void));
 struct ts_call {
 	u64 flags; /* of the kernel's, for what the call inserts */
 	u64 now;   /* 0: not asked yet */
+#ifdef TS_TAPE
+	struct ts_event *event; /* where it is recorded; NULL: nowhere */
+#endif
 };
+
+#ifdef TS_TAPE /* words that an event has room for: the object records */
+#include "record.h"
+#else
+#define TS_BEGIN(...) ((void)0)
+#define TS_END(...) ((void)0)
+#endif
 
 /* ---------------------------------------------------------------- queues, by their numbers */
 
@@ -272,7 +282,9 @@ TS_INLINE s64 ts_hinted(struct task_struct *p)
 		own->met = 1; \
 		own->ran = p->se.sum_exec_runtime; \
 		policy##_first(own); \
+		TS_BEGIN(enter, p->pid, p->scx.weight, 0); \
 		policy##_do_enter(self, own, &call, p); \
+		TS_END(0); \
 		return own; \
 	} \
 	TS_INLINE struct policy##_task *ts_own(struct task_struct *p) \

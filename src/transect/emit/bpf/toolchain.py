@@ -39,8 +39,10 @@ def clang() -> str:
     )
 
 
-def compiled(source: Path, target: Path) -> Path:
-    command = [clang(), *FLAGS, source.name, "-o", target.name]
+def compiled(source: Path, target: Path, **defines: int) -> Path:
+    """`defines`: macros and their values."""
+    command = [clang(), *FLAGS, *(f"-D{name}={value}" for name, value in defines.items())]
+    command += [source.name, "-o", target.name]
     done = subprocess.run(command, cwd=source.parent, capture_output=True, text=True)
     if done.returncode:
         if "bpf/bpf_helpers.h" in done.stderr and "not found" in done.stderr:

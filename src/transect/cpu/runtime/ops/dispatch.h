@@ -12,11 +12,19 @@ void ts_op_dispatch(u64 *ctx)
 	struct task_struct *before = (struct task_struct *)ctx[1];
 	if (before && (before->scx.flags & SCX_TASK_QUEUED)) {
 		struct policy_task *own = ts_own(before);
-		if (own && policy_do_keep(self, own, &call, before, cpu)) {
+		bool keeps = false;
+		if (own) {
+			TS_BEGIN(keep, before->pid, cpu, 0);
+			keeps = policy_do_keep(self, own, &call, before, cpu);
+			TS_END(keeps);
+		}
+		if (keeps) {
 			before->scx.slice = TS_SLICE;
 			return;
 		}
 	}
 #endif
+	TS_BEGIN(dispatch, 0, cpu, 0);
 	policy_do_dispatch(self, NULL, &call, cpu);
+	TS_END(0);
 }

@@ -11,5 +11,7 @@ void ts_op_enqueue(u64 *ctx)
 		scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, TS_SLICE, ctx[1]);
 		return;
 	}
+	TS_BEGIN(enqueue, p->pid, ctx[1], 0);
 	policy_do_enqueue(self, own, &call, p);
+	TS_END(0);
 }

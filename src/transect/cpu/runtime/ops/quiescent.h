@@ -7,6 +7,9 @@ void ts_op_quiescent(u64 *ctx)
 	struct policy_state *self = ts_state();
 	struct policy_task *own = ts_own(p);
 	struct ts_call call = { 0 };
-	if (self && own)
-		policy_do_sleep(self, own, &call, p);
+	if (!self || !own)
+		return;
+	TS_BEGIN(sleep, p->pid, 0, 0);
+	policy_do_sleep(self, own, &call, p);
+	TS_END(0);
 }

@@ -10,5 +10,7 @@ void ts_op_running(u64 *ctx)
 	if (!self || !own)
 		return;
 	own->ran = p->se.sum_exec_runtime;
+	TS_BEGIN(running, p->pid, p->scx.weight, p->cpus_ptr->bits[0]);
 	policy_do_running(self, own, &call, p);
+	TS_END(0);
 }

@@ -10,6 +10,8 @@ s32 ts_op_select_cpu(u64 *ctx)
 	s32 before = (s32)ctx[1];
 	if (!self || !own)
 		return before;
+	TS_BEGIN(select, p->pid, before, ctx[2]);
 	s64 cpu = policy_do_select(self, own, &call, p, before);
+	TS_END(cpu);
 	return cpu >= 0 && cpu < scx_bpf_nr_cpu_ids() ? cpu : before;
 }

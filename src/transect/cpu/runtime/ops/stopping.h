@@ -7,6 +7,9 @@ void ts_op_stopping(u64 *ctx)
 	struct policy_state *self = ts_state();
 	struct policy_task *own = ts_own(p);
 	struct ts_call call = { 0 };
-	if (self && own)
-		policy_do_stopping(self, own, &call, p, ctx[1]);
+	if (!self || !own)
+		return;
+	TS_BEGIN(stopping, p->pid, (bool)ctx[1], 0);
+	policy_do_stopping(self, own, &call, p, ctx[1]);
+	TS_END(0);
 }

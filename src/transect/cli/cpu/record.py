@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect cpu record`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transect.cli.failure import usage
+
+
+def record(
+    log: Annotated[
+        Path, typer.Option("--output", "-o", metavar="LOG", help="The log; it must not exist yet.")
+    ],
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[POLICY|NAME]",
+            show_default=False,
+            help="A scheduler's file, to put in force; or the name of one in force.",
+        ),
+    ] = None,
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- COMMAND]",
+            show_default=False,
+            help="With a file: run this under it, and end with it.",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--for",
+            metavar="SECONDS",
+            show_default=False,
+            help="Of one in force: how long; without it, until Ctrl-C.",
+        ),
+    ] = None,
+    vm: Annotated[
+        bool,
+        typer.Option("--vm", help="With a file: in a machine of its own, with a recent kernel; no root."),
+    ] = False,
+    cpus: Annotated[int, typer.Option(min=1, max=64, help="With --vm: processors.")] = 2,
+) -> int:
+    """Write every call of a scheduler into a log, for `transect replay`.
+
+    A call is recorded with all that it read, what each update obtained and what it asked of the kernel. The exit code
+    is 4 when calls were dropped: such a log does not prove anything.
+    """
+    if log.exists():
+        return usage(f"{log} exists, and is not overwritten", "give another path")
+    if what is not None and Path(what).is_file():
+        from transect.cli.cpu.run import under
+
+        return under(Path(what), vm=vm, cpus=cpus, command=command or (), log=log)
+    if command or vm:
+        return usage(f"no such file: {what}", "a command runs under a scheduler's file")
+    from transect.cli.live.record import record as live
+
+    return live("cpu")(log, what, seconds)

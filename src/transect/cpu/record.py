@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recording a scheduler: what comes out of its ring becomes a log.
+
+A log of this stratum holds, for each call:
+
+arguments   as the kernel wrote them: u64 time (ns), u32 pid, u16 hook, u16 CPU, u64 words; two i64, by hook:
+            `select` CPU before and wake-up flags; `enqueue` flags; `keep`, `dispatch`, `alarm` CPU; `running` weight
+            and the CPUs that it may run on, as a mask; `stopping` whether it can go on; `enter` weight
+tape        the words that the handler saw and said, i64 each, in their order; then a u16 for each: `recording.site`
+result      i64
+
+Every read of state is on the tape.  So a call replays by itself, whatever other CPUs did to the state meanwhile, and a
+call that found no room in the ring is missing, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from transect.core.codec import Slot, encode_state
+from transect.core.interp import Instance
+from transect.core.ir import FieldKind, Program
+from transect.core.schema import schema
+from transect.core.types import ArrayType, BoolType, IntType, OptionType, Type
+from transect.cpu.ring import ARGUMENTS, HEAD, HOOKS, MARK, RESULT, stride
+from transect.replay.log import Header, Policy, Record, Trailer
+from transect.replay.writer import Writer
+
+BUFFER = 256 << 20  # bytes that wait for the disk: a ring fills faster than a busy disk writes
+
+
+class Recording:
+    """A log under way."""
+
+    def __init__(self, path: Path, name: str, *, real: bool, cpus: int, tape: int) -> None:
+        """Raises FileExistsError, OSError."""
+        self.path = path
+        self._tape = tape
+        self._writer = Writer(path, Header("cpu", name, real, {"cpus": cpus}), buffer=BUFFER)
+        self._rest = b""
+        self._sequence = 0
+        self._hooks: list[int] = []
+
+    def policy(self, program: Program, sources: Mapping[str, str], fields: Mapping[str, list[int]]) -> None:
+        """The scheduler in force, and the words of its state by field."""
+        self._hooks = [
+            next((n for n, h in enumerate(program.handlers) if h.name == hook), -1) for hook in HOOKS
+        ]
+        start = image_of(program, fields)
+        self._writer.policy(Policy.of(program, schema(program), start, sources=sources))
+
+    def take(self, raw: bytes) -> None:
+        """Events as the ring had them."""
+        data = self._rest + raw
+        step, room = stride(self._tape), self._tape
+        whole = len(data) - len(data) % step
+        self._rest = data[whole:]
+        for at in range(MARK, whole + MARK, step):
+            _, pid, hook, _, count = HEAD.unpack_from(data, at)
+            if count > room:
+                self._writer.drop()
+                continue
+            words, sites = at + RESULT, at + RESULT + 8 * room
+            self._writer.add(
+                Record(
+                    self._sequence,
+                    0,
+                    self._hooks[hook],
+                    pid,
+                    data[at : at + ARGUMENTS],
+                    data[words : words + 8 * count] + data[sites : sites + 2 * count],
+                    data[at + ARGUMENTS : at + RESULT],
+                )
+            )
+            self._sequence += 1
+
+    def close(self, lost: int, failure: str = "") -> Trailer:
+        """`lost`: calls that found no room in the ring; `failure`: why later ones were not kept at all.
+
+        Raises OSError when a disk did not take everything.
+        """
+        for _ in range(lost + bool(failure)):
+            self._writer.drop()
+        trailer = self._writer.close({})
+        if failure:
+            raise OSError(failure)
+        return trailer
+
+
+class Tail:
+    """Takes events out of a file that grows, for who must not wait for it: a thread that runs when nobody else does."""
+
+    PAUSE_S = 0.05
+
+    def __init__(self, path: Path, recording: Recording) -> None:
+        self._path = path
+        self._recording = recording
+        self._all = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="transect-tail", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        with open(self._path, "rb") as file:
+            while True:
+                last = self._all.is_set()
+                while data := file.read(1 << 20):
+                    self._recording.take(data)
+                if last:
+                    return
+                self._all.wait(self.PAUSE_S)
+
+    def end(self) -> None:
+        """Once everything is in the file: until everything has been taken."""
+        self._all.set()
+        self._thread.join()
+
+
+# ---------------------------------------------------------------- state
+
+
+def image_of(program: Program, fields: Mapping[str, list[int]]) -> bytes:
+    """The image of a state, from the words that BPF keeps.  Tables stand as they are at first: what handlers read of
+    them comes by the tape, as all that they read does."""
+    slots = Instance(program).slots()
+    for f in program.state:
+        if f.kind in (FieldKind.STATE, FieldKind.PARAM) and fields.get(f.name):
+            slots[f.name] = Slot(_value(f.type, fields[f.name]))
+    return encode_state(program.state, slots)
+
+
+def _value(t: Type, words: list[int]) -> object:
+    match t:
+        case ArrayType(item=item):
+            return [_value(item, [word]) for word in words]
+        case OptionType(item=item):
+            return _value(item, words[1:]) if words[0] else None
+        case BoolType():
+            return bool(words[0])
+        case IntType(bits=bits, signed=signed):
+            cut = words[0] % (1 << bits)
+            return cut - (1 << bits) if signed and cut >> (bits - 1) else cut
+        case _:
+            return words[0]

@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Re-running a log of cpu: each call as emitted Python, whose every read takes the recorded word and whose every store
+and request must be the recorded one.
+
+Emitted code has the policy's files and lines: breakpoints, `pdb` and coverage see the policy run.  It is the `recorded`
+form of the program, as the kernel ran it: an access is a statement, and its order is that of the words on the tape.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from functools import cache
+from typing import Any
+
+from transect.base.span import Span
+from transect.core import ir
+from transect.core.ir import FieldKind, Program
+from transect.core.types import (
+    ArrayType,
+    BoolType,
+    CounterType,
+    IntType,
+    OptionType,
+    TableType,
+    Type,
+    UnitType,
+    ViewType,
+)
+from transect.cpu.platform import queue_number
+from transect.cpu.ring import ARGUMENTS
+from transect.emit.bpf.recording import asked_words, is_asked, recorded, site
+from transect.emit.py.build import build
+from transect.lang.tape import Tape
+from transect.replay.compare import Call, Functions
+from transect.replay.log import Log, Record
+from transect.replay.tape import TapeMismatch
+
+WORD = struct.Struct("<q")
+ARGS = struct.Struct("<qq")
+MASK = 2**64 - 1
+
+
+class Words:
+    """The tape of one call: what its handler saw and said."""
+
+    __slots__ = ("at", "count", "names", "sites", "words")
+
+    def __init__(self, tape: bytes, names: Mapping[int, str]) -> None:
+        self.count = len(tape) // 10
+        words, sites = _forms(self.count)
+        self.words: tuple[int, ...] = words.unpack_from(tape)
+        self.sites: tuple[int, ...] = sites.unpack_from(tape, 8 * self.count)
+        self.names = names
+        self.at = 0
+
+    @property
+    def left(self) -> int:
+        """Bytes that were recorded and not met."""
+        return 10 * (self.count - self.at)
+
+    def saw(self, number: int) -> int:
+        """The next word, which must be of that field or function."""
+        at = self.at
+        if at >= self.count or self.sites[at] != number:
+            self._elsewhere(number)
+        self.at = at + 1
+        return self.words[at]
+
+    def said(self, number: int, value: int) -> None:
+        """The next word, which must be this one."""
+        found = self.saw(number)
+        if found != value and (found ^ value) & MASK:
+            raise TapeMismatch(f"{int(value)} goes to `{self.names[number]}`, where {found} was recorded")
+
+    def _elsewhere(self, number: int) -> None:
+        found = "nothing more"
+        if self.at < self.count:
+            found = f"`{self.names.get(self.sites[self.at], 'something unknown')}`"
+        raise TapeMismatch(f"the handler comes to `{self.names[number]}`, where {found} was recorded")
+
+    # what other tapes have: a scheduler's outside goes by its functions
+
+    def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
+        return ask()
+
+    def now(self) -> int:
+        return self.saw(_NOW)
+
+    def draw(self) -> int:
+        return self.saw(_DRAW)
+
+
+_NOW, _DRAW = site("now"), site("rand_below")
+
+
+@cache
+def _forms(count: int) -> tuple[struct.Struct, struct.Struct]:
+    return struct.Struct(f"<{count}q"), struct.Struct(f"<{count}H")
+
+
+# ---------------------------------------------------------------- values of words
+
+
+def _reader(t: Type) -> Callable[[int], Any]:
+    """What a word is as a value of the type."""
+    match t:
+        case BoolType():
+            return bool
+        case IntType(bits=64, signed=False) | CounterType():
+            return lambda word: word & MASK
+        case _:
+            return lambda word: word
+
+
+class Slot:
+    """A field of one value: reading it takes what was recorded, storing must store what was recorded."""
+
+    def __init__(self, player: Player, name: str, t: Type) -> None:
+        self.player = player
+        self.site = site(name)
+        self.option = isinstance(t, OptionType)
+        self.value = _reader(t.item if isinstance(t, OptionType) else t)
+
+    def get(self, _: object = None) -> Any:
+        tape = self.player.tape
+        word = tape.saw(self.site)
+        if not self.option:
+            return self.value(word)
+        inner = tape.saw(self.site)
+        return self.value(inner) if word else None
+
+    def set(self, _: object, value: Any) -> None:
+        tape = self.player.tape
+        if self.option:
+            tape.said(self.site, value is not None)
+            value = value or 0
+        tape.said(self.site, value)
+
+
+class Count:
+    """A `counter()`."""
+
+    def __init__(self, player: Player, name: str) -> None:
+        self.player = player
+        self.site = site(name)
+
+    def add(self, value: int) -> None:
+        tape = self.player.tape
+        tape.said(self.site, tape.saw(self.site) + value)
+
+
+class Many:
+    """An array or a table."""
+
+    def __init__(self, player: Player, name: str, t: ArrayType | TableType) -> None:
+        self.player = player
+        self.site = site(name)
+        self.length = t.length if isinstance(t, ArrayType) else 0
+        self.value = _reader(t.item if isinstance(t, ArrayType) else t.value)
+
+    def __getitem__(self, key: int) -> Any:
+        return self.value(self.player.tape.saw(self.site))
+
+    def get(self, key: int, *default: Any) -> Any:
+        word = self.player.tape.saw(self.site)
+        if default:
+            return self.value(word)
+        inner = self.player.tape.saw(self.site)
+        return self.value(inner) if word else None
+
+    def __contains__(self, key: object) -> bool:
+        return bool(self.player.tape.saw(self.site))
+
+    def __setitem__(self, key: int, value: int) -> None:
+        self.player.tape.said(self.site, key)
+        self.player.tape.said(self.site, value)
+
+    def __delitem__(self, key: int) -> None:
+        self.player.tape.said(self.site, key)
+
+    def put(self, key: int, value: int) -> bool:
+        self[key] = value
+        return bool(self.player.tape.saw(self.site))
+
+    @property
+    def overflow(self) -> int:
+        return self.player.tape.saw(self.site)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def keys(self) -> range:
+        return range(self.length)
+
+
+# ---------------------------------------------------------------- running it
+
+
+class Player:
+    """A policy that runs on tapes, as a `Runner`."""
+
+    def __init__(self, program: Program, cpus: int) -> None:
+        self.program = program
+        self.cpus = cpus
+        self.tape = Words(b"", {})
+        flat = recorded(program)
+        made = type(build(flat)().__state__)
+        self._locals = self._slots("Local", object, FieldKind.LOCAL)()
+        self._state = self._slots(made.__name__, made, FieldKind.STATE, FieldKind.PARAM)()
+        for f in program.state:
+            if f.kind is FieldKind.GIVEN:
+                setattr(self._state, f.name, 1 << 48 | queue_number(f.name) << 12)
+            elif isinstance(f.type, ArrayType | TableType):
+                setattr(self._state, f.name, Many(self, f.name, f.type))
+            elif isinstance(f.type, CounterType):
+                setattr(self._state, f.name, Count(self, f.name))
+        self.functions = {i.name: self._function(i) for i in program.intrinsics}
+        self._task = self._view("Task")
+        self._hooks = {h.name: self._hook(made, h.name) for h in flat.handlers}
+
+    def _slots(self, name: str, base: type[Any], *kinds: FieldKind) -> type[Any]:
+        space: dict[str, Any] = {}
+        for f in self.program.state:
+            if f.kind in kinds and not isinstance(f.type, ArrayType | TableType | CounterType):
+                slot = Slot(self, f.name, f.type)
+                space[f.name] = property(slot.get, slot.set)
+        return type(name, (base,), space)
+
+    def _view(self, name: str) -> Any:
+        space: dict[str, Any] = {}
+        for view in self.program.views:
+            if view.name == name:
+                for member in view.members:
+                    slot = Slot(self, f"{name}.{member.name}", member.type)
+                    space[member.name] = property(slot.get)
+        return type(name, (), space)()
+
+    def _function(self, declared: ir.IntrinsicDecl) -> Callable[..., Any]:
+        """A function of the kernel: it is asked what it was asked then, and answers what it answered."""
+        if not is_asked(declared):
+            return self._on  # the one kind that there is: a queue's number, of a CPU
+        number, asked = site(declared.name), asked_words(declared)
+        slot = None if isinstance(declared.returns, UnitType) else Slot(self, declared.name, declared.returns)
+
+        def ask(*args: Any) -> Any:
+            for n in asked:
+                self.tape.said(number, args[n])
+            return None if slot is None else slot.get()
+
+        return ask
+
+    def _on(self, queue: int, cpu: int) -> int:
+        return queue | (cpu if 0 <= cpu < self.cpus else 0)
+
+    def _hook(self, made: type[Any], name: str) -> Callable[..., Any]:
+        function = getattr(made, name)
+        more: list[Any] = [Outside(self)] if function.__hook__.outside else []
+        if function.__hook__.local is not None:
+            more.append(self._locals)
+        state = self._state
+        return lambda args: function(state, *args, *more)
+
+    # --- as a Runner ----------------------------------------------------------------------------------------------
+
+    def load(self, image: bytes, /) -> None:
+        """Nothing: what handlers read comes from tapes."""
+
+    def image(self) -> bytes:
+        return b""
+
+    def call(
+        self,
+        hook: str,
+        args: Sequence[object],
+        *,
+        tape: Tape | None = None,
+        locals: MutableMapping[str, object] | None = None,
+        functions: Functions | None = None,
+    ) -> Any:
+        assert isinstance(tape, Words), "a scheduler's calls have tapes of words"
+        self.tape = tape
+        try:
+            return self._hooks[hook](args)
+        except TapeMismatch as wrong:
+            wrong.span = self._line(wrong)
+            raise
+
+    def _line(self, wrong: TapeMismatch) -> Span | None:
+        """Where in the policy the mismatch was."""
+        found, frame = None, wrong.__traceback__
+        paths = {f.span.path for f in (*self.program.handlers, *self.program.functions)}
+        while frame is not None:
+            path = frame.tb_frame.f_code.co_filename
+            if path in paths:
+                found = Span(path, frame.tb_lineno, 0, frame.tb_lineno, 0)
+            frame = frame.tb_next
+        return found
+
+
+class Outside:
+    """How emitted code reaches the kernel."""
+
+    def __init__(self, player: Player) -> None:
+        self._player = player
+        self._functions = player.functions
+
+    def call(self, name: str, *args: Any) -> Any:
+        return self._functions[name](*args)
+
+    ask = call
+
+    def now(self) -> int:
+        return self._player.tape.now()
+
+    def rand_below(self, n: int) -> int:
+        return self._player.tape.draw()
+
+
+# ---------------------------------------------------------------- records
+
+
+class CpuDecoder:
+    """The decoder of logs whose stratum is `cpu`, and what runs them."""
+
+    def __init__(self, log: Log) -> None:
+        self.cpus: int = log.header.notes["cpus"]
+        self._players: dict[int, Player] = {}
+        self._calls: dict[tuple[int, str], Any] = {}
+        self._names: dict[int, str] = {}
+
+    def runner(self, program: Program) -> Player:
+        player = Player(program, self.cpus)
+        self._players[id(program)] = player
+        named = [f.name for f in program.state] + [i.name for i in program.intrinsics] + ["now", "rand_below"]
+        named += [f"{view.name}.{member.name}" for view in program.views for member in view.members]
+        self._names |= {site(name): name for name in named}
+        return player
+
+    def call(self, program: Program, hook: str, record: Record) -> Call:
+        known = self._calls.get((id(program), hook))
+        if known is None:
+            handler = program.handler(hook)
+            assert handler is not None, f"{program.name} has no {hook}"
+            task = self._players[id(program)]._task
+            kinds = [None if isinstance(p.type, ViewType) else _reader(p.type) for p in handler.params]
+            known = self._calls[id(program), hook] = (task, kinds)
+        task, kinds = known
+        numbers = iter(ARGS.unpack_from(record.arguments, ARGUMENTS - ARGS.size))
+        args = [task if kind is None else kind(next(numbers)) for kind in kinds]
+        return Call(args, _result, tape=Words(record.tape, self._names))  # type: ignore[arg-type]
+
+    def words(self, program: Program, hook: str, result: bytes) -> str:
+        handler = program.handler(hook)
+        assert handler is not None, f"{program.name} has no {hook}"
+        return repr(_reader(handler.returns)(WORD.unpack(result)[0]))
+
+
+def _result(value: object) -> bytes:
+    return WORD.pack(0 if value is None else int(value))  # type: ignore[call-overload]
