@@ -137,9 +137,10 @@ class Xdp:
     ) -> None:
         self.maps.close()
 
-    def _learn(self, slot: int) -> int:
+    def learn(self, slot: int) -> int:
         """The number that the peer waits for at a pair: it names it when it refuses another."""
         own = self.grant.first_peer_pair + slot
+        self.maps.put(slot, bytes(tables.STATE.size))  # what is still under way there goes no further
         for _ in range(TRIES):
             self._send(
                 slot, (self.grant.psn + AHEAD) % PSNS, self.grant.linear + self.grant.ranges[0].start, 8
@@ -185,7 +186,7 @@ class Xdp:
 
     def _begin(self, walker: Walker, slot: int) -> Flight:
         first = self.maps.install(walker.chain)
-        psn = self._psn.pop(slot) if slot in self._psn else self._learn(slot)
+        psn = self._psn.pop(slot) if slot in self._psn else self.learn(slot)
         entry = tables.begin(walker, first, self.grant.linear, psn, self._epoch)
         self.maps.put(slot, entry)
         flight = Flight(walker.chain, slot)
