@@ -32,6 +32,7 @@ from transect.rpc.python_chain import Action, Emitted, Interpreted, PythonChain
 from transect.rpc.views import PlainHeaders
 
 CALLS = 200  # timed, on each path
+WARMING = 20
 RANDOM_CALLS = 10_000
 
 CHAIN = """\
@@ -112,20 +113,21 @@ def _paths(chain: ChainFile, port: int, folder: Path, say: Say, real: Say, missi
     binding = bound(chain, diagnostics)
     assert binding is not None, [d.message for d in diagnostics]
     target = f"127.0.0.1:{port}"
-    with grpc.insecure_channel(target) as channel:
-        _show("directly", channel, say)
-    with grpc.insecure_channel(target) as channel:
-        attached: Any = attach(channel, _policies(chain), service=echo.DESCRIPTOR)
-        if not attached.chain.native:
-            missing(f"the chain in the library runs as emitted Python: {attached.chain.reason}")
-        _show("chain in the library, " + ("native C" if attached.chain.native else "Python"), attached, say)
-    try:
-        with deploy(chain, binding, folder / "envoy", workers=1) as running:
-            real(f"a stock Envoy {running.binary.version} with the chain as a native module")
-            with grpc.insecure_channel(str(running.envoy.address)) as channel:
-                _show(f"chain in Envoy {running.binary.version}", channel, say)
-    except Unavailable as lacking:
-        missing(f"no Envoy here: {lacking.why}; {lacking.hint}")
+    with grpc.insecure_channel(target) as direct:
+        _show("directly", direct, direct, say)
+        with grpc.insecure_channel(target) as channel:
+            attached: Any = attach(channel, _policies(chain), service=echo.DESCRIPTOR)
+            if not attached.chain.native:
+                missing(f"the chain in the library runs as emitted Python: {attached.chain.reason}")
+            how = "native C" if attached.chain.native else "Python"
+            _show(f"chain in the library, {how}", attached, direct, say)
+        try:
+            with deploy(chain, binding, folder / "envoy", workers=1) as running:
+                real(f"a stock Envoy {running.binary.version} with the chain as a native module")
+                with grpc.insecure_channel(str(running.envoy.address)) as channel:
+                    _show(f"chain in Envoy {running.binary.version}", channel, direct, say)
+        except Unavailable as lacking:
+            missing(f"no Envoy here: {lacking.why}; {lacking.hint}")
 
 
 def _policies(chain: ChainFile) -> list[Any]:
@@ -145,13 +147,18 @@ def _policies(chain: ChainFile) -> list[Any]:
     return made
 
 
-def _show(path: str, channel: grpc.Channel, say: Say) -> None:
-    stub = echo.Stub(channel)
+def _show(path: str, channel: grpc.Channel, direct: grpc.Channel, say: Say) -> None:
+    """What two users are told, and the latency, beside direct calls in turn: no machine is equally fast all along."""
+    stub, beside = echo.Stub(channel), echo.Stub(direct)
     said = [
         f"{user}: {_verdict(stub, user, text)}" for user, text in (("alice", "secret"), ("mallory", "hi"))
     ]
-    times = [_timed(stub) for _ in range(CALLS)]
-    say(f"  {path:32} {statistics.median(times) * 1e6:6.0f} µs p50   " + "   ".join(said))
+    for _ in range(WARMING):
+        _timed(stub)
+    times, others = zip(*((_timed(stub), _timed(beside)) for _ in range(CALLS)), strict=True)
+    p50, than = statistics.median(times) * 1e6, statistics.median(others) * 1e6
+    against = "" if channel is direct else f", directly {than:.0f}"
+    say(f"  {path:32} {f'{p50:.0f} µs p50{against}':28}  " + "   ".join(said))
 
 
 def _verdict(stub: echo.Stub, user: str, text: str) -> str:

@@ -2,8 +2,8 @@
 """Runs the blocks of a document as a reader would: each `##` section in an empty folder of its own.
 
 A python or TOML block that begins with `# name.py` (`# name.toml`) is a file.  In a console block, `$ ` begins a
-command and the lines below are what it prints; `…` stands for anything.  A command that ends in ` &` goes on in the
-background; what it prints at once is compared.  Other blocks are not run.
+command and the lines below are what it prints; `…` stands for anything, and a time (`530 µs`) for any time.  A command
+that ends in ` &` goes on in the background; what it prints at once is compared.  Other blocks are not run.
 """
 
 from __future__ import annotations
@@ -118,9 +118,17 @@ def run_command(command: Command, folder: Path, background: list[subprocess.Pope
     assert matches(said, command.expected), f"line {command.line}: $ {command.text}\n{said}"
 
 
+TIME = re.compile(r"\b\d+(?:\.\d+)? (?:µs|ms|s)\b(?: p50, directly \d+)?")
+
+
 def matches(said: str, expected: str) -> bool:
-    pattern = ".*".join(map(re.escape, expected.split("…")))
-    return re.fullmatch(pattern, said.strip("\n"), re.S) is not None
+    pattern = ".*".join(map(re.escape, _plain(expected).split("…")))
+    return re.fullmatch(pattern, _plain(said.strip("\n")), re.S) is not None
+
+
+def _plain(text: str) -> str:
+    """Without what differs from run to run: times, and how wide they are."""
+    return re.sub(" +", " ", TIME.sub("a time", text))
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:

@@ -35,3 +35,8 @@ def test_the_documents_have_commands() -> None:
 def test_dots_stand_for_anything_and_nothing_else_does() -> None:
     assert matches("a 1 b\nc\n", "a … b\nc")
     assert not matches("a 1 b\nd\n", "a … b\nc")
+
+
+def test_a_time_stands_for_any_time() -> None:
+    assert matches("a 12 µs p50   b\n", "a 4.5 ms p50   b")
+    assert not matches("a 12 calls p50\n", "a 4 calls p50")
