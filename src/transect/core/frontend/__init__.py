@@ -11,7 +11,7 @@ from transect.base.record import record
 from transect.core.frontend.declare import World
 from transect.core.frontend.flow import check_flow
 from transect.core.frontend.helpers import Helpers
-from transect.core.frontend.members import is_helper
+from transect.core.frontend.members import is_helper, marked
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module, Modules
 from transect.core.frontend.policies import PolicyClass
 from transect.core.frontend.source import parse, read
@@ -88,5 +88,5 @@ def _unmarked_functions(world: World, module: Module) -> None:
                 f"`{binding.node.name}` is not marked as a helper",
                 module.source.header(binding.node),
                 label="not part of a policy",
-                help=f"put `@helper` above `def {binding.node.name}`",
+                help=marked(binding),
             )

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from transect.base.diagnostic import Diagnostics, closest
-from transect.base.record import record
 from transect.base.span import Span
 from transect.core import ir
+from transect.core.frontend.bounded import bounded_text, with_default_bound
+from transect.core.frontend.constants import literal
 from transect.core.frontend.modules import (
     AliasDef,
     Binding,
@@ -24,8 +26,8 @@ from transect.core.frontend.modules import (
 from transect.core.frontend.plain import plain
 from transect.core.frontend.surface import CLASSES, PLAIN_TYPES
 from transect.core.types import (
+    INT,
     UNIT,
-    BytesType,
     CounterType,
     DictType,
     EnumType,
@@ -48,14 +50,6 @@ from transect.core.types import (
 )
 
 BUILTIN_TYPES = ("int", "bool", "float", "str", "bytes", "tuple", "set", "frozenset")
-
-
-@record
-class Annotation:
-    """An annotation of a state field or local, taken apart: its wrapper and what stands inside."""
-
-    wrapper: str  # "", Param, Local, Final, Map, Tally, Ordered, Array, Counter, Histogram
-    arguments: tuple[Type, ...]
 
 
 @dataclass(eq=False)
@@ -264,8 +258,12 @@ class World:
                     "a table is a state field of its own",
                     help="use a tuple as the key instead of a table in a table; tables are fields of the policy",
                 )
-            case None:
+            case None if import_of(ast.unparse(value)):
                 return self._unknown_type(module, value)
+            case None:
+                return self._no_type(
+                    module, node, f"`{ast.unparse(node)[:40]}` is not a type of the language"
+                )
             case _:
                 return self._no_type(
                     module, node, f"`{ast.unparse(value)[:40]}` does not take type arguments"
@@ -343,6 +341,14 @@ class World:
             return self.structs[key]
         self.structs[key] = None
         self._unique(cls)
+        for base in cls.node.bases:
+            self.diagnostics.error(
+                "P043",
+                f"the struct `{cls.node.name}` has a base class",
+                cls.module.source.span(base),
+                label="not part of the language",
+                help="name all its fields here, or hold the other struct in one of them",
+            )
         fields: list[StructField] = []
         for node, annotation, value in self._members(cls):
             t = self.type_of(cls.module, annotation)
@@ -384,11 +390,12 @@ class World:
 
     def _members(self, cls: ClassDef) -> list[tuple[str, ast.expr, ast.expr | None]]:
         """Annotated fields of a struct, view or old state; anything else is refused (methods of a view are apart)."""
-        found = []
+        found: list[tuple[str, ast.expr, ast.expr | None]] = []
         for node in cls.node.body:
             match node:
                 case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
-                    found.append((name, annotation, value))
+                    if self._nameable(cls, node, name, [known for known, _, _ in found]):
+                        found.append((name, annotation, value))
                 case (
                     ast.Expr(value=ast.Constant(value=str()))
                     | ast.Pass()
@@ -407,17 +414,33 @@ class World:
                     )
         return found
 
+    def _nameable(self, cls: ClassDef, node: ast.stmt, name: str, known: Iterable[str]) -> bool:
+        """Whether a field or member may have that name; else a diagnostic."""
+        enum = self.kind(cls) == "enum" and (name == "mro" or (name[0] == "_" and name[-1] == "_"))
+        if not name.startswith("__") and not enum and name not in known:
+            return True
+        twice = name in known
+        self.diagnostics.error(
+            "P042",
+            f"`{cls.node.name}` names `{name}` twice" if twice else f"`{name}` cannot be named in a class",
+            cls.module.source.span(node),
+            label="the second one" if twice else "reserved",
+            help="give one of them another name" if twice else "choose another name; Python keeps this one",
+        )
+        return False
+
     def enum(self, cls: ClassDef) -> EnumType:
         key = id(cls)
         if key not in self.enums:
             self._unique(cls)
-            members = []
+            members: list[tuple[str, int]] = []
             for node in cls.node.body:
                 match node:
-                    case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int(value))) if (
-                        not isinstance(value, bool)
+                    case ast.Assign(targets=[ast.Name(id=name)], value=number) if (
+                        isinstance(value := literal(number, INT)[1], int) and literal(number, INT)[0]
                     ):
-                        members.append((name, value))
+                        if self._nameable(cls, node, name, dict(members)):
+                            members.append((name, value))
                     case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
                         pass
                     case _:
@@ -525,47 +548,3 @@ def _how(name: str, close: str | None, otherwise: str) -> str:
     """What to do about an unknown name."""
     line = import_of(name)
     return f"import it: `{line}`" if line else f"write `{close}`" if close else otherwise
-
-
-def bounded_text(module: Module, t: Type, value: ast.expr | None) -> tuple[Type, ast.expr | None]:
-    """The type with the bound that `text(64)` or `blob(64)` gives, and what is left as the default."""
-    match value:
-        case ast.Call(func=function, args=[ast.Constant(value=int(size)), *rest]) if (
-            kind := surface_name(module, function)
-        ) in ("text", "blob"):
-            return _with_bound(t, kind, size), rest[0] if rest else None
-        case _:
-            return t, value
-
-
-def _with_bound(t: Type, kind: str, size: int) -> Type:
-    """The type with that bound on every text (or bytes) in it."""
-    match t:
-        case TextType() if kind == "text":
-            return TextType(size)
-        case BytesType() if kind == "blob":
-            return BytesType(size)
-        case OptionType(item=item):
-            return OptionType(_with_bound(item, kind, size))
-        case TupleType(items=items):
-            return TupleType(tuple(_with_bound(item, kind, size) for item in items))
-        case _:
-            return t
-
-
-DEFAULT_BOUND = 64  # bytes, for stored text without a bound of its own
-
-
-def with_default_bound(t: Type) -> Type:
-    """The type as it is stored: every text in it has a bound."""
-    match t:
-        case TextType(bound=None):
-            return TextType(DEFAULT_BOUND)
-        case BytesType(bound=None):
-            return BytesType(DEFAULT_BOUND)
-        case OptionType(item=item):
-            return OptionType(with_default_bound(item))
-        case TupleType(items=items):
-            return TupleType(tuple(map(with_default_bound, items)))
-        case _:
-            return t

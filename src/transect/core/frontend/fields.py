@@ -7,13 +7,13 @@ import ast
 from dataclasses import dataclass
 
 from transect.base.diagnostic import closest
-from transect.base.span import Span
 from transect.core import ir
+from transect.core.frontend.bounded import bounded_text, with_default_bound
 from transect.core.frontend.constants import constant_of
-from transect.core.frontend.declare import World, bounded_text, with_default_bound
-from transect.core.frontend.modules import Module, Surface
+from transect.core.frontend.declare import World
+from transect.core.frontend.modules import Module, Surface, import_of, surface_name
 from transect.core.frontend.plain import number, plain
-from transect.core.frontend.surface import CONSTRUCTORS
+from transect.core.frontend.surface import CONSTRUCTORS, DURATION_UNITS
 from transect.core.ir import FieldKind, StateField
 from transect.core.types import (
     ArrayType,
@@ -24,12 +24,12 @@ from transect.core.types import (
     KeyType,
     Options,
     OptionType,
-    StructType,
     Sync,
     TableKind,
     TableType,
     TupleType,
     Type,
+    ViewType,
     an,
     is_key,
     is_value,
@@ -70,7 +70,9 @@ class FieldReader:
             return self._meter(node, name, wrapper, constructor, call)
         if constructor == "given":
             t = self.world.type_of(self.module, node.annotation)
-            return None if t is None else StateField(name, t, FieldKind.GIVEN, None, span=span)
+            if t is None or self.module.library or isinstance(t, ViewType):
+                return None if t is None else StateField(name, t, FieldKind.GIVEN, None, span=span)
+            return self._bad(node, f"nobody gives {an(t)}", "what a stratum gives is a view of it")
         kind = {"Param": FieldKind.PARAM, "Local": FieldKind.LOCAL}.get(wrapper, FieldKind.STATE)
         annotation = inner[0] if wrapper in ("Param", "Local") and inner else node.annotation
         return self._scalar(node, name, kind, annotation, constructor, call)
@@ -117,7 +119,7 @@ class FieldReader:
             value = call.args[0] if len(call.args) == 1 else None
             if value is None:
                 return self._bad(node, f"`{constructor}` takes the first value", f"write `{constructor}(0)`")
-        bounded, rest = bounded_text(t, value)
+        bounded, rest = bounded_text(self.module, t, value)
         if rest is not value and bounded == t:
             help = "write `text(64)` for `str`, `blob(64)` for `bytes`"
             return self._bad(node, f"this bounds a text, and `{name}` is {an(t)}", help, at=value)
@@ -139,52 +141,18 @@ class FieldReader:
         if value is None:  # `text(64)` alone
             empty = None if isinstance(t, OptionType) else b"" if spell(t).startswith("bytes") else ""
             return ir.Const(empty, type=t, span=span)
-        expr = self.constant(value, t)
-        if expr is None:
-            self.world.diagnostics.error(
-                "P028",
-                f"the first value of `{name}` is not a literal of type `{spell(t)}`",
-                span,
-                label="must be a plain value that fits the type",
-                help='write a literal such as `0`, `1.5`, `""`, `True`, `None`, or a struct of literals',
-            )
-        return expr
-
-    def constant(self, node: ast.expr, t: Type) -> ir.Expr | None:
-        """A constant of a value type: a literal, a named constant, a struct or tuple of such."""
-        span = self.module.source.span(node)
-        ok, value = plain(self.world, self.module, node, t)
+        ok, first = plain(self.world, self.module, value, t)
         if ok:
-            return constant_of(value, t, span)
-        match t, node:
-            case TupleType(items=items), ast.Tuple(elts=elts) if len(items) == len(elts):
-                parts = [self.constant(e, i) for e, i in zip(elts, items, strict=True)]
-                return (
-                    None
-                    if any(p is None for p in parts)
-                    else ir.MakeTuple(tuple(p for p in parts if p), type=t, span=span)
-                )
-            case StructType(), ast.Call(func=func, args=args, keywords=keywords):
-                if self.world.type_of(self.module, func) != t or len(args) > len(t.fields):
-                    return None
-                given: dict[str | None, ast.expr] = {f.name: a for f, a in zip(t.fields, args, strict=False)}
-                return self._struct_constant(t, given | {k.arg: k.value for k in keywords}, span)
-            case _:
-                return None
-
-    def _struct_constant(
-        self, t: StructType, given: dict[str | None, ast.expr], span: Span
-    ) -> ir.Expr | None:
-        values: list[ir.Expr] = []
-        for f in t.fields:
-            if f.name in given:
-                part = self.constant(given.pop(f.name), f.type)
-            else:
-                part = None if f.required else constant_of(f.default, f.type, span)  # type: ignore[arg-type]
-            if part is None:
-                return None
-            values.append(part)
-        return None if given else ir.MakeStruct(tuple(values), type=t, span=span)
+            return constant_of(first, t, span)
+        self.world.diagnostics.error(
+            "P028",
+            f"the first value of `{name}` is not a literal of type `{spell(t)}`",
+            span,
+            label="must be a plain value that fits the type",
+            help=self._not_imported(value)
+            or 'write a literal such as `0`, `1.5`, `""`, `True`, `None`, or a struct of literals',
+        )
+        return None
 
     def _table(
         self,
@@ -277,7 +245,7 @@ class FieldReader:
         given = next((k.value for k in call.keywords if k.arg == option), None)
         if t is None or given is None:
             return None if t is None else with_default_bound(t)
-        bounded, rest = bounded_text(t, given)
+        bounded, rest = bounded_text(self.module, t, given)
         if bounded == t or rest is not None:
             self.world.diagnostics.error(
                 "P028",
@@ -406,10 +374,8 @@ class FieldReader:
     def _constructor(self, node: ast.expr | None) -> tuple[str, ast.Call | None]:
         match node:
             case ast.Call(func=ast.Name() as func):
-                binding = self.world.binding(self.module, func)
-                if isinstance(binding, Surface) and binding.name in CONSTRUCTORS:
-                    return binding.name, node
-                return "", None
+                name = surface_name(self.module, func)
+                return (name, node) if name in CONSTRUCTORS else ("", None)
             case _:
                 return "", None
 
@@ -421,8 +387,19 @@ class FieldReader:
         self._bad(
             node,
             f"`{name}` is declared as `{ast.unparse(node.annotation)[:60]}` but made by {got}",
-            f"make it by {wanted}",
+            self._not_imported(node.value) or f"make it by {wanted}",
         )
+
+    def _not_imported(self, value: ast.expr | None) -> str:
+        """What to do when the first value is made by a name that the file does not import."""
+        match value:
+            case ast.Call(func=ast.Name(id=name)) if name not in self.module.names:
+                close = name if name in CONSTRUCTORS | set(DURATION_UNITS) else closest(name, CONSTRUCTORS)
+                if close is None or close in self.module.names:
+                    return "" if close is None else f"write `{close}(…)`"
+                return f"import `{close}`: `{import_of(close)}`"
+            case _:
+                return ""
 
     def _bad(self, node: ast.AnnAssign, message: str, help: str, at: ast.expr | None = None) -> None:
         self.world.diagnostics.error(

@@ -12,7 +12,7 @@ from transect.core.frontend.bodies.context import Scope, Signature
 from transect.core.frontend.bodies.facts import Changes, changes_of
 from transect.core.frontend.bodies.statements import Statements
 from transect.core.frontend.declare import qualified
-from transect.core.frontend.members import Members, decorator_name, is_helper
+from transect.core.frontend.members import Members, decorator_name, is_helper, marked
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module
 from transect.core.ir import MIGRATIONS, Effect
 from transect.core.types import (
@@ -54,7 +54,7 @@ class Helpers(Members):
                 f"`{node.name}` is not marked as a helper",
                 at,
                 label="not part of a policy",
-                help=f"put `@helper` above `def {node.name}`",
+                help=marked(function),
                 others=(Label(function.module.source.header(node), "defined here"),),
             )
             return None

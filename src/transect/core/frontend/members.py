@@ -13,7 +13,14 @@ from transect.core.frontend.bodies.context import Signature
 from transect.core.frontend.bodies.facts import Changes
 from transect.core.frontend.declare import World, qualified
 from transect.core.frontend.fields import FieldReader
-from transect.core.frontend.modules import ClassDef, FunctionDef, Module, library_constant, surface_name
+from transect.core.frontend.modules import (
+    ClassDef,
+    FunctionDef,
+    Module,
+    import_of,
+    library_constant,
+    surface_name,
+)
 from transect.core.ir import MIGRATIONS, StateField
 from transect.core.types import (
     UNIT,
@@ -332,6 +339,13 @@ def signature(hook: Hook) -> str:
 def is_helper(function: FunctionDef) -> bool:
     """Whether a module's function is marked `@helper`."""
     return any(surface_name(function.module, d) == "helper" for d in function.node.decorator_list)
+
+
+def marked(function: FunctionDef) -> str:
+    """How to mark it."""
+    if "helper" in map(decorator_name, function.node.decorator_list):
+        return f"import the mark: `{import_of('helper')}`"
+    return f"put `@helper` above `def {function.node.name}`"
 
 
 def decorator_name(node: ast.expr) -> str:

@@ -206,6 +206,7 @@ class _Binder:
                     help=f"import it: `{import_of(outer.id)}`",
                 )
             case _:
+                self._define(name, ConstantDef(self.module, node), node)
                 self._global(node, name)
 
     def _global(self, node: ast.stmt, name: str) -> None:

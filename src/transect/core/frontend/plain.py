@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from transect.core.frontend.constants import Plain, constant_int, fit, literal
-from transect.core.frontend.modules import ClassDef, ConstantDef, Module
+from transect.core.frontend.modules import ClassDef, ConstantDef, Module, surface_name
 from transect.core.frontend.surface import DURATION_UNITS
 from transect.core.types import DurationType, EnumType, IntType, OptionType, StructType, TupleType, Type
 
@@ -36,7 +36,7 @@ def plain(world: World, module: Module, node: ast.expr, t: Type, seen: Seen = ()
             return _struct(world, module, node, func, inner, seen)
         case ast.Attribute(value=owner, attr=member) if isinstance(inner, EnumType):
             return _member(world, module, owner, member, inner)
-        case ast.Call(func=ast.Name(id=unit), args=[count]) if unit in DURATION_UNITS:
+        case ast.Call(func=func, args=[count]) if (unit := surface_name(module, func)) in DURATION_UNITS:
             units = number(world, module, count, seen)
             fits = units is not None and isinstance(inner, DurationType)
             return fit(units * DURATION_UNITS[unit], t) if fits and units is not None else _NONE

@@ -15,7 +15,7 @@ from transect.core.interp import Instance
 
 BEFORE = """\
 BIG: Final = 3
-BROKEN: int = 3
+BROKEN: Final[int] = 1 + 2
 LOOP: Final = LOOP + 1
 WRONG: Final[u8] = "a"
 @struct

@@ -293,9 +293,7 @@ class Assignments(Places):
 
     def _do(self, node: ast.Expr, value: ast.expr) -> Block:
         match value:
-            case ast.Call(func=ast.Name(id="drop"), args=[key], keywords=[]) if (
-                self.scope.lookup("drop") is None and "drop" in self.module.names
-            ):
+            case ast.Call(func=function, args=[key], keywords=[]) if self.language_name(function) == "drop":
                 return self._drop(node, key)
             case ast.Call(
                 func=ast.Attribute(value=ast.Attribute() as owner, attr="add" | "observe" as method)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from transect.base.diagnostic import closest
 from transect.core import ir
 from transect.core.frontend.bodies.context import short
+from transect.core.frontend.bodies.loops import ITEM
 from transect.core.frontend.bodies.methods import Methods
 from transect.core.frontend.modules import ClassDef, FunctionDef, Surface
 from transect.core.frontend.surface import BUILTIN_FUNCTIONS, CASTS, DURATION_UNITS, FUNCTIONS, REDUCTIONS
@@ -214,11 +215,17 @@ class Calls(Methods):
 
     def _mul_div(self, node: ast.Call) -> Expr | None:
         """Of three `int`, or three `u64`."""
-        anchor = next((a for a in node.args if not self.flexible(a)), None)
-        probe = None if anchor is None else self.expression(anchor)
-        t = U64 if probe is not None and probe.type == U64 else INT
-        args = self.arguments(node, [t, t, t], "`mul_div`")
-        return None if args is None else ir.Intrinsic("mul_div", tuple(args), type=t, span=self.span(node))
+        if len(node.args) != 3 or node.keywords:
+            self.arguments(node, [INT, INT, INT], "`mul_div`")
+            return None
+        typed = self.alike(node.args)
+        if typed is None:
+            return None
+        t = U64 if typed[0].type == U64 else INT
+        given = zip(typed, node.args, strict=True)
+        args = [self.convert(e, t, written, "the argument") for e, written in given]
+        good = tuple(a for a in args if a is not None)
+        return ir.Intrinsic("mul_div", good, type=t, span=self.span(node)) if len(good) == 3 else None
 
     def _fits(self, node: ast.Call) -> Expr | None:
         args = self.arguments(node, [None, INT], "`fits`", least=1)
@@ -288,8 +295,8 @@ class Calls(Methods):
             case ast.GeneratorExp(elt=elt, generators=generators):
                 comp = ast.copy_location(ast.SetComp(elt, generators), node)
             case other:
-                name = ast.copy_location(ast.Name("member", ast.Load()), node)
-                target = ast.copy_location(ast.Name("member", ast.Store()), node)
+                name = ast.copy_location(ast.Name(ITEM, ast.Load()), node)
+                target = ast.copy_location(ast.Name(ITEM, ast.Store()), node)
                 generator = ast.comprehension(target, other, [], 0)
                 comp = ast.copy_location(ast.SetComp(name, [generator]), node)
         return self.set_comprehension(comp)
@@ -305,22 +312,13 @@ class Calls(Methods):
                 label=f"{len(node.args)} given",
             )
             return None
-        anchor = next((a for a in node.args if not self.flexible(a)), None)
-        kind = wanted
-        if anchor is not None:
-            probe = self.expression(anchor, wanted)
-            if probe is None:
-                return None
-            kind = probe.type
+        typed = self.alike(node.args, wanted)
+        if typed is None:
+            return None
         op = BinaryOp.MIN if name == "min" else BinaryOp.MAX
-        result: Expr | None = None
-        for a in node.args:
-            e = self.expression(a, kind)
-            if e is None:
-                return None
-            result = e if result is None else self.combine(node, op, result, e)
-            if result is None:
-                return None
+        result: Expr | None = typed[0]
+        for e in typed[1:]:
+            result = None if result is None else self.combine(node, op, result, e)
         return result
 
     def _len(self, node: ast.Call) -> Expr | None:

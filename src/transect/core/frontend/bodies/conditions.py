@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.frontend.bodies.context import loose, short
+from transect.core.frontend.bodies.context import after, loose, short
 from transect.core.frontend.bodies.facts import implied
 from transect.core.frontend.bodies.loops import orderable
 from transect.core.frontend.bodies.operators import Operators
@@ -106,7 +106,7 @@ class Conditions(Operators):
         if any(isinstance(op, ast.In | ast.NotIn | ast.Is | ast.IsNot) for op in node.ops):
             self.error("P047", node, "`in` and `is` do not chain", "join two tests by `and`", label="a chain")
             return None
-        typed = self._alike(operands)
+        typed = self.alike(operands)
         if typed is None:
             return None
         span = self.span(node)
@@ -141,19 +141,6 @@ class Conditions(Operators):
             result = _replace_first(result, first, ir.Local(name, type=first.type, span=first.span))
             result = ir.LetIn(name, first, result, type=BOOL, span=span)
         return result
-
-    def _alike(self, nodes: list[ast.expr]) -> list[Expr] | None:
-        """Typed operands of a chain: numbers take the type of the first that has one."""
-        anchor = next((n for n in nodes if not self.flexible(n)), None)
-        kind = None
-        if anchor is not None:
-            probe = self.expression(anchor)
-            if probe is None:
-                return None
-            kind = probe.type
-        typed = [self.expression(n, kind if self.flexible(n) else None) for n in nodes]
-        good = [t for t in typed if t is not None]
-        return good if len(good) == len(nodes) else None
 
     def _one(self, node: ast.Compare, op: ast.cmpop, left: ast.expr, right: ast.expr) -> Expr | None:
         match op:
@@ -275,11 +262,11 @@ class Conditions(Operators):
                 return None if member is None else ir.Contains(member, container, type=BOOL, span=span)
             case TextType() | BytesType():
                 needle = self.value(left, container.type, "the text searched for")
-                return (
-                    None
-                    if needle is None
-                    else ir.Intrinsic("contains", (container, needle), type=BOOL, span=span)
-                )
+                if needle is None:
+                    return None
+                order = self.acts(needle) or self.acts(container)
+                (a, b), lets = self.named((needle, container)) if order else ((needle, container), ())
+                return after(lets, ir.Intrinsic("contains", (b, a), type=BOOL, span=span))
             case _:
                 self.error(
                     "P031",
@@ -290,12 +277,12 @@ class Conditions(Operators):
                 )
                 return None
 
-    def _one_of(self, node: ast.Compare, left: ast.expr, choices: list[ast.expr]) -> Expr | None:
-        """`x in (1, 2, 3)`: x is evaluated once, then compared from left to right."""
-        if not choices:
+    def _one_of(self, node: ast.Compare, left: ast.expr, among: list[ast.expr]) -> Expr | None:
+        """`x in (1, 2, 3)`: x is evaluated once, then all choices, and compared from left to right."""
+        if not among:
             self.error("P047", node, "nothing is in an empty tuple", "leave the test out", label="empty")
             return None
-        typed = self._alike([left, *choices])
+        typed = self.alike([left, *among])
         if typed is None:
             return None
         span = self.span(node)
@@ -304,13 +291,15 @@ class Conditions(Operators):
             None if isinstance(subject, ir.Local | ir.Const) else self.scope.unique("subject", subject.type)
         )
         local: Expr = subject if name is None else ir.Local(name, type=subject.type, span=subject.span)
+        choices, lets = self.named(typed[1:]) if any(map(self.acts, typed[1:])) else (tuple(typed[1:]), ())
         result: Expr | None = None
-        for choice in typed[1:]:
+        for choice in choices:
             test = self._comparison(node, CompareOp.EQ, local, choice)
             if test is None:
                 return None
             result = test if result is None else ir.Logic(False, result, test, type=BOOL, span=span)
         assert result is not None
+        result = after(lets, result)
         return result if name is None else ir.LetIn(name, subject, result, type=BOOL, span=span)
 
 

@@ -660,7 +660,13 @@ class Loops(Typing):
         return item, [ast.comprehension(target, node, [], 0)]
 
     def _chosen(
-        self, name: str, elt: ast.expr, target: ast.expr, names: tuple[str, ...], walked: Walked, key: ast.expr
+        self,
+        name: str,
+        elt: ast.expr,
+        target: ast.expr,
+        names: tuple[str, ...],
+        walked: Walked,
+        key: ast.expr,
     ) -> tuple[ReduceOp, Expr | None, Type | None]:
         """Operation, compared value and result type of `min` or `max` with `key=`."""
         op = ReduceOp.ARGMIN if name == "min" else ReduceOp.ARGMAX

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from transect.base.diagnostic import Label, closest
 from transect.core import ir
-from transect.core.frontend.bodies.context import Signature, short
+from transect.core.frontend.bodies.context import Signature, after, short
 from transect.core.frontend.bodies.loops import Loops
 from transect.core.frontend.constants import constant_of
 from transect.core.frontend.modules import ClassDef, FunctionDef
@@ -32,6 +33,9 @@ from transect.core.types import (
     is_value,
     spell,
 )
+
+Ordered: TypeAlias = tuple[tuple[Expr, ...], tuple[tuple[str, Expr], ...]]
+"""Values in the order in which the tree evaluates them, and what the text evaluates before, by name."""
 
 _TABLE_METHODS = ("get", "put", "keys", "values", "items", "first", "pop_first")
 
@@ -79,14 +83,16 @@ class Methods(Loops):
 
     def invoke(self, node: ast.Call, signature: Signature) -> Expr | None:
         """A call of a helper: arguments by position or name."""
-        args = self._bind(node, signature.name, signature.params)
-        if args is None:
+        bound = self._bind(node, signature.name, signature.params)
+        if bound is None:
             return None
+        args, lets = bound
         changes = self.policy.changes(signature.name)
         self.facts = self.facts.write_anything() if changes is None else self.facts.after(changes)
-        return ir.Call(signature.name, args, type=signature.returns, span=self.span(node))
+        return after(lets, ir.Call(signature.name, args, type=signature.returns, span=self.span(node)))
 
-    def _bind(self, node: ast.Call, name: str, params: tuple[ir.Param, ...]) -> tuple[Expr, ...] | None:
+    def _bind(self, node: ast.Call, name: str, params: tuple[ir.Param, ...]) -> Ordered | None:
+        """The arguments in the order of the parameters."""
         given: dict[str, ast.expr] = dict(zip((p.name for p in params), node.args, strict=False))
         extra = [k for k in node.keywords if k.arg in given or k.arg not in {p.name for p in params}]
         given.update({k.arg: k.value for k in node.keywords if k.arg is not None})
@@ -101,13 +107,18 @@ class Methods(Loops):
                 label=label,
             )
             return None
-        order = list(given)
-        values = {
-            n: self.value(given[n], next(p.type for p in params if p.name == n), f"`{n}`") for n in order
-        }
-        good = [values[p.name] for p in params]
-        found = tuple(g for g in good if g is not None)
-        return found if len(found) == len(good) else None
+        types = {p.name: p.type for p in params}
+        values = {n: self.value(written, types[n], f"`{n}`") for n, written in given.items()}
+        good = {n: v for n, v in values.items() if v is not None}
+        return None if len(good) < len(values) else self._in_order(good, list(types))
+
+    def _in_order(self, values: dict[str, Expr], names: Sequence[str]) -> Ordered:
+        """Values in the order of names, and those to evaluate before, where the text has another order."""
+        lets: tuple[tuple[str, Expr], ...] = ()
+        if list(values) != [n for n in names if n in values] and any(map(self.acts, values.values())):
+            kept, lets = self.named(values.values())
+            values = dict(zip(values, kept, strict=True))
+        return tuple(values[n] for n in names if n in values), lets
 
     def _construct(self, node: ast.Call, cls: ClassDef) -> Expr | None:
         kind = self.world.kind(cls)
@@ -148,7 +159,14 @@ class Methods(Loops):
             assert field is not None
             values[name] = self.value(value, field.type, f"`{name}`")
         self.formats = before
-        return self._filled(node, t, values)
+        good = {n: v for n, v in values.items() if v is not None}
+        if len(good) < len(values):
+            return None
+        parts, lets = self._in_order(good, [f.name for f in t.fields])
+        filled = self._filled(
+            node, t, dict(zip((f.name for f in t.fields if f.name in good), parts, strict=True))
+        )
+        return None if filled is None else after(lets, filled)
 
     def _is_verdict(self, t: StructType) -> bool:
         return any(t in u.cases for u in self.world.unions.values())
@@ -169,15 +187,12 @@ class Methods(Loops):
             label="not a field",
         )
 
-    def _filled(self, node: ast.Call, t: StructType, values: dict[str, Expr | None]) -> Expr | None:
+    def _filled(self, node: ast.Call, t: StructType, values: dict[str, Expr]) -> Expr | None:
         span = self.span(node)
         parts: list[Expr] = []
         for f in t.fields:
-            value = values.get(f.name)
             if f.name in values:
-                if value is None:
-                    return None
-                parts.append(value)
+                parts.append(values[f.name])
             elif f.required:
                 self.error(
                     "P032",
@@ -198,13 +213,14 @@ class Methods(Loops):
         plain = ast.copy_location(
             ast.Call(node.func, node.args, [k for k in node.keywords if k not in more]), node
         )
-        args = self._bind(plain, decl.name, decl.params[len(first) :])
+        bound = self._bind(plain, decl.name, decl.params[len(first) :])
         named = [part for k in more for part in self._named(k)]
         self.formats = before
-        if args is None or any(n is None for n in named):
+        if bound is None or any(n is None for n in named):
             return None
+        args, lets = bound
         given = (*first, *args, *(n for n in named if n is not None))
-        return ir.Intrinsic(decl.name, given, type=decl.returns, span=self.span(node))
+        return after(lets, ir.Intrinsic(decl.name, given, type=decl.returns, span=self.span(node)))
 
     def _named(self, keyword: ast.keyword) -> tuple[Expr | None, Expr | None]:
         """A keyword of a function that takes any: its name, and a value that can be written down."""

@@ -10,7 +10,8 @@ from transect.core import ir
 from transect.core.frontend.bodies.calls import Calls
 from transect.core.frontend.bodies.context import short
 from transect.core.frontend.constants import constant_int, fit, int_range, literal
-from transect.core.frontend.modules import ConstantDef
+from transect.core.frontend.modules import ConstantDef, surface_name
+from transect.core.frontend.surface import DURATION_UNITS
 from transect.core.ir import Expr
 from transect.core.types import (
     BOOL,
@@ -142,7 +143,7 @@ class Names(Calls):
             ok, plain = literal(value, t)
             if ok:
                 return ir.Const(plain, type=t, span=self.span(node))
-        elif isinstance(declared, ast.Name) and declared.id == "Final":
+        else:
             return self._folded_constant(node, constant, wanted)
         self.error(
             "P028",
@@ -165,7 +166,9 @@ class Names(Calls):
                 return self._constant(ast.copy_location(ast.Constant(plain), node), wanted)
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=float(plain))):
                 return ir.Const(-plain, type=FLOAT, span=self.span(node))
-            case ast.Call(func=ast.Name(id=unit), args=[count]) if unit in ("ns", "us", "ms", "seconds"):
+            case ast.Call(func=func, args=[count]) if (
+                unit := surface_name(constant.module, func)
+            ) in DURATION_UNITS:
                 return self.duration(node, unit, count)
             case _:
                 self.error(
