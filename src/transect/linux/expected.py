@@ -74,8 +74,13 @@ class Expected:
         text = self.image.symbols.address("_text")
         return next(p for p in self.image.pieces if p.address <= text < p.end)
 
+    @property
+    def start(self) -> int:
+        """Link address of the first byte of `memory`."""
+        return self._piece.address
+
     @cached_property
-    def _moved(self) -> bytes:
+    def memory(self) -> bytes:
         """That segment as it must be in memory."""
         piece, data = self._piece, bytearray(self._piece.data)
         found = relocations(self.image)
@@ -96,9 +101,9 @@ class Expected:
     def read(self, address: int, size: int) -> bytes:
         """What must stand at a link address of text or read-only data.  Raises `KernelDataError` elsewhere."""
         at = address - self._piece.address
-        if not 0 <= at <= len(self._moved) - size:
+        if not 0 <= at <= len(self.memory) - size:
             raise KernelDataError(f"{address:#x} is not in the kernel's constant memory")
-        return self._moved[at : at + size]
+        return self.memory[at : at + size]
 
     # ------------------------------------------------------------ patch sites
 
@@ -176,7 +181,7 @@ class Expected:
                 yield Site(symbols.address(name), 5, "ftrace")
 
     @cached_property
-    def _closed(self) -> bytes:
+    def closed(self) -> bytes:
         """For each byte of text: 0xFF where it must be as in the image, 0 where the kernel patches."""
         low, high = self.text
         mask = bytearray(b"\xff") * (high - low)
@@ -192,5 +197,5 @@ class Expected:
             return []
         wrong = int.from_bytes(wanted, "little") ^ int.from_bytes(data, "little")
         at = page - self.text[0]
-        wrong &= int.from_bytes(self._closed[at : at + len(data)], "little")
+        wrong &= int.from_bytes(self.closed[at : at + len(data)], "little")
         return [page + i for i, b in enumerate(wrong.to_bytes(len(data), "little")) if b] if wrong else []

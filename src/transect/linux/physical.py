@@ -7,6 +7,8 @@ address can crash a target).
 
 from __future__ import annotations
 
+import ctypes as ct
+import mmap
 import os
 import struct
 import zlib
@@ -107,6 +109,20 @@ class FileMemory:
             raise KernelDataError(f"{self.path} became shorter while it was read")
         return data
 
+    @property
+    def extents(self) -> Sequence[Extent]:
+        return self._extents
+
+    @property
+    def whole(self) -> bool:
+        """Whether the file is still as long as it was: a page beyond its end cannot be read where it is mapped."""
+        last = max(self._extents, key=lambda e: e.offset)
+        return os.fstat(self._file).st_size >= last.offset + last.end - last.start
+
+    def map(self) -> Mapping:
+        """The whole file in our address space, for reading.  Raises OSError."""
+        return Mapping(self._file)
+
     def close(self) -> None:
         os.close(self._file)
 
@@ -169,6 +185,22 @@ def _lime(path: Path | str) -> Iterator[Extent]:
                 raise KernelDataError(f"{path}: no LiME header at {at:#x}")
             yield Extent(first, last + 1, at + LIME.size)
             at += LIME.size + last + 1 - first
+
+
+class Mapping:
+    """A file in our address space; it is there as long as this object."""
+
+    def __init__(self, file: int) -> None:
+        self._libc = ct.CDLL(None, use_errno=True)
+        self._libc.mmap.restype = ct.c_void_p
+        self._libc.mmap.argtypes = [ct.c_void_p, ct.c_size_t, ct.c_int, ct.c_int, ct.c_int, ct.c_long]
+        self.size = os.fstat(file).st_size
+        self.address: int = self._libc.mmap(None, self.size, mmap.PROT_READ, mmap.MAP_SHARED, file, 0)
+        if self.address in (None, (1 << 64) - 1):
+            raise OSError(ct.get_errno(), os.strerror(ct.get_errno()))
+
+    def __del__(self) -> None:
+        self._libc.munmap(ct.c_void_p(self.address), ct.c_size_t(self.size))
 
 
 _PAGE_HEAD = struct.Struct("<qIIQ")  # offset, size, flags, page flags

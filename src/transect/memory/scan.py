@@ -101,6 +101,18 @@ def _root(views: Views, found: Layout, declared: ir.IntrinsicDecl) -> Callable[[
     return lambda: walk(views.machine, 0)
 
 
+class Rounds(Protocol):
+    """A probe bound to a machine: `Prepared`, or the same in C."""
+
+    def round(self, machine: Machine, tape: Tape | None = None) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
+        """What one round reports and shows.  Raises `KernelDataError`."""
+        ...
+
+
+Engine = Callable[[Machine, Sequence[Prepared]], Mapping[str, Rounds]]
+"""Who runs probes that are bound: their rounds, by name."""
+
+
 class Recorder(Protocol):
     """Who keeps rounds, to run them again."""
 
@@ -110,12 +122,33 @@ class Recorder(Protocol):
 
 
 def scan(
-    machine: Machine, programs: Sequence[ir.Program], rounds: int = ROUNDS, recorder: Recorder | None = None
+    machine: Machine,
+    programs: Sequence[ir.Program],
+    rounds: int = ROUNDS,
+    recorder: Recorder | None = None,
+    engine: Engine | None = None,
 ) -> Scan:
-    """Every probe, one after the other."""
+    """Every probe, one after the other; what is recorded runs in the interpreter."""
     answers = asked.Answers(machine)
-    results = tuple(probe(machine, program, answers, rounds, recorder) for program in programs)
+    bound: list[Prepared | Result] = []
+    for program in programs:
+        try:
+            bound.append(prepare(program, machine, answers))
+        except KernelDataError as error:
+            bound.append(_unbound(program, str(error)))
+    runs = engine(machine, [b for b in bound if isinstance(b, Prepared)]) if engine is not None else {}
+    results = tuple(
+        _confirmed(machine, b, runs.get(b.program.name, b), rounds, recorder)
+        if isinstance(b, Prepared)
+        else b
+        for b in bound
+    )
     return Scan(machine.name, machine.known.release, machine.known.anchored, results)
+
+
+def _unbound(program: ir.Program, problem: str) -> Result:
+    line = program.handlers[0].span.line
+    return Result(program.name, program.path, Verdict.UNCHECKED, line=line, problem=problem)
 
 
 def probe(
@@ -126,6 +159,17 @@ def probe(
     recorder: Recorder | None = None,
 ) -> Result:
     """One probe, until two rounds in a row agree about each finding."""
+    try:
+        prepared = prepare(program, machine, answers)
+    except KernelDataError as error:
+        return _unbound(program, str(error))
+    return _confirmed(machine, prepared, prepared, rounds, recorder)
+
+
+def _confirmed(
+    machine: Machine, prepared: Prepared, runs: Rounds, rounds: int, recorder: Recorder | None
+) -> Result:
+    program = prepared.program
     began, reads = time.perf_counter(), machine.counts.reads
 
     def result(verdict: Verdict, number: int, **more: Any) -> Result:
@@ -140,17 +184,13 @@ def probe(
             **more,
         )
 
-    try:
-        prepared = prepare(program, machine, answers)
-    except KernelDataError as error:
-        return result(Verdict.UNCHECKED, 0, problem=str(error))
     before: set[tuple[Any, ...]] = set()
     problem, number = "", 0
     said: tuple[Said, ...] = ()
     shown: tuple[Said, ...] = ()
     for number in range(1, rounds + 1):
         try:
-            said, shown = recorder.round(prepared, machine) if recorder else prepared.round(machine)
+            said, shown = recorder.round(prepared, machine) if recorder else runs.round(machine)
         except KernelDataError as error:
             problem, before = str(error), set()
             continue

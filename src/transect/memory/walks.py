@@ -72,7 +72,9 @@ def doubly(read: Read, head: int, most: int, window: Window = PLAIN) -> Iterator
         if back != way[-1] or not data:
             tries += 1
             node = _repaired(read, way, node)
-            if node == way[-1]:  # it points to itself: an element that was taken out and kept
+            if (
+                node == way[-1] and node != head
+            ):  # it points to itself: an element that was taken out and kept
                 raise WalkError(f"the list at {head:#x} runs in a circle at {node:#x}")
             if not data or not _still_wrong(read, way[-1], node, tries):
                 continue

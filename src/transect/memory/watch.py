@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transect.base.unavailable import Unavailable
 from transect.control import Refused, params
 from transect.core.codec import CodecError
 from transect.core.ir import Program
@@ -27,7 +28,7 @@ from transect.memory.findings import Said, printable
 from transect.memory.machine import Machine
 from transect.memory.record import LogRecorder
 from transect.memory.replay import notes_of
-from transect.memory.scan import Prepared, prepare
+from transect.memory.scan import Engine, Prepared, Rounds, prepare
 from transect.memory.standard import Refused as BadFile
 from transect.memory.standard import of_file
 
@@ -60,6 +61,7 @@ class Watched:
     """A probe under way."""
 
     prepared: Prepared
+    runs: Rounds
     before: dict[Key, Said] = field(default_factory=dict)  # what the last round said
     found: dict[Key, Said] = field(default_factory=dict)  # what has been told
     problem: str = ""
@@ -82,33 +84,58 @@ class Watch:
         tell: Callable[[Event], None],
         *,
         every_s: float = 1.0,
+        rates: Mapping[str, float] | None = None,
         draw: random.Random | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        """`every_s`: seconds between two rounds of a probe, on average.  Raises `KernelDataError`."""
+        """`every_s`: seconds between two rounds of a probe, on average; `rates`: of single probes, by name.
+
+        `engine` runs rounds in place of the interpreter, but for those that are recorded.  Raises `KernelDataError`.
+        """
         self.machine = machine
         self.tell = tell
         self.every_s = every_s
+        self.rates = dict(rates or {})
+        self.engine = engine
         self.since = time.time()
         self._draw = draw or random.Random()
         self._answers = Answers(machine)
         self._lock = threading.RLock()  # a round is atomic: upgrades and records come between rounds
         self._recorder: tuple[LogRecorder, str] | None = None
-        self.probes = {p.name: Watched(prepare(p, machine, self._answers)) for p in programs}
+        self._due: dict[str, float] = {}  # when the next round of each probe comes
+        self.probes = self._bound([prepare(p, machine, self._answers) for p in programs])
+
+    def _bound(self, prepared: Sequence[Prepared]) -> dict[str, Watched]:
+        runs = self.engine(self.machine, prepared) if self.engine is not None else {}
+        return {p.program.name: Watched(p, runs.get(p.program.name, p)) for p in prepared}
 
     # ------------------------------------------------------------ rounds
 
     def run(self, stop: threading.Event, rounds: int | None = None) -> None:
         """Until `stop` is set, or each probe has had so many rounds."""
-        done = 0
-        while not stop.is_set() and (rounds is None or done < rounds):
-            names = list(self.probes)
-            self._draw.shuffle(names)
-            for name in names:
-                if stop.is_set():
-                    return
+        goal = None if rounds is None else {name: w.rounds + rounds for name, w in self.probes.items()}
+        while not stop.is_set():
+            left = [n for n, w in list(self.probes.items()) if goal is None or w.rounds < goal.get(n, 0)]
+            if not left:
+                return
+            name, wait = self.next_of(left)
+            if wait <= 0 or not stop.wait(wait):
                 self.round(name)
-                stop.wait(self.every_s / len(names) * self._draw.uniform(0.5, 1.5))
-            done += 1
+
+    def next_of(self, names: Sequence[str]) -> tuple[str, float]:
+        """The probe whose turn is next, and in how many seconds it comes.
+
+        Gaps are drawn around each probe's own rate, and so is the first: no order can be learnt.
+        """
+        now = time.monotonic()
+        for name in names:
+            if name not in self._due:
+                self._due[name] = now + self._gap(name) * self._draw.random()
+        name = min(names, key=lambda n: (self._due[n], self._draw.random()))
+        return name, self._due[name] - now
+
+    def _gap(self, name: str) -> float:
+        return self.rates.get(name, self.every_s)
 
     def round(self, name: str) -> None:
         """One round of a probe."""
@@ -125,11 +152,12 @@ class Watch:
                 self._seen(watched, {s.key: s for s in said})
             watched.rounds += 1
             watched.seconds += time.perf_counter() - began
+            self._due[name] = time.monotonic() + self._gap(name) * self._draw.uniform(0.5, 1.5)
 
     def _once(self, watched: Watched) -> tuple[Said, ...]:
         if self._recorder is not None:
             return self._recorder[0].round(watched.prepared, self.machine)[0]
-        return watched.prepared.round(self.machine)[0]
+        return watched.runs.round(self.machine)[0]
 
     def _blind(self, watched: Watched, problem: str) -> None:
         watched.unchecked += 1
@@ -226,11 +254,15 @@ class Watch:
         if not programs:
             raise Refused(f"there is no probe in {path}", "give a file with probes")
         with self._lock:
-            made = {p.name: self._prepared(p) for p in programs}
-            for name, prepared in made.items():
-                old = self.probes.get(name)
-                self.probes[name] = Watched(prepared, old.before if old else {}, old.found if old else {})
-        return {"probes": {name: p.program.source_hash[:12] for name, p in made.items()}}
+            try:
+                made = self._bound([self._prepared(p) for p in programs])
+            except Unavailable as wrong:
+                raise Refused(str(wrong), "the version that runs goes on") from wrong
+            for name, new in made.items():
+                if (old := self.probes.get(name)) is not None:
+                    new.before, new.found = old.before, old.found
+                self.probes[name] = new
+        return {"probes": {name: w.program.source_hash[:12] for name, w in made.items()}}
 
     def _prepared(self, program: Program) -> Prepared:
         """The new version with the old one's state.  Raises `Refused`."""

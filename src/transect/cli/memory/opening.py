@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -15,6 +16,31 @@ from transect.cli.failure import usage
 
 if TYPE_CHECKING:
     from transect.memory.machine import Machine
+    from transect.memory.scan import Engine as Runs
+
+
+class Engine(StrEnum):
+    """What runs probes."""
+
+    PYTHON = "python"
+    C = "c"
+
+    @property
+    def runs(self) -> Runs | None:
+        """None: the interpreter."""
+        if self is Engine.PYTHON:
+            return None
+        from transect.memory.native.probes import native
+
+        return native
+
+
+Engines: TypeAlias = Annotated[
+    Engine,
+    typer.Option(
+        "--engine", help="The interpreter; or probes compiled to C, for memory in a file (ram:, core:)."
+    ),
+]
 
 Target: TypeAlias = Annotated[
     str,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.memory.opening import Kernel, Target, with_target
+from transect.cli.memory.opening import Engine, Engines, Kernel, Target, with_target
 
 if TYPE_CHECKING:
     from transect.memory.machine import Machine
@@ -47,6 +47,7 @@ def scan(
             "--record", metavar="LOG", show_default=False, help="Keep all reads, for `transect replay`."
         ),
     ] = None,
+    engine: Engines = Engine.PYTHON,
     values: Annotated[bool, typer.Option("--values", help="Print also what probes show.")] = False,
 ) -> int:
     """Look at a target's kernel once: what hides, what was changed, who hangs in it.
@@ -67,7 +68,7 @@ def scan(
 
             recorder = LogRecorder(machine, record, notes_of(machine, kernel))
         try:
-            made = scanning.scan(machine, chosen(probes or ()), rounds, recorder)
+            made = scanning.scan(machine, chosen(probes or ()), rounds, recorder, engine.runs)
         finally:
             if recorder is not None:
                 recorder.close()

@@ -336,7 +336,10 @@ class Expressions:
                 return self.dict_get_or(mapping, key, default)
             case _:
                 declared = self.unit.scope.intrinsics[name]
-                return self.unit.views.intrinsic(self.unit, declared, [self.stable(a) for a in args])
+                given = [self.stable(a) for a in args]
+                if declared.named:
+                    return self.unit.views.told(self.unit, declared, given, [a.type for a in args])
+                return self.unit.views.intrinsic(self.unit, declared, given)
 
     def dict_get(self, mapping: Expr, key: Expr) -> c.Expr:
         assert isinstance(mapping.type, DictType), "a map of outside data"

@@ -8,14 +8,15 @@ pointer and a count, a map of outside data a sequence of pairs.  A stratum's fun
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from transect.core.ir import Effect, IntrinsicDecl
+from transect.base.span import NOWHERE
+from transect.core.ir import Effect, IntrinsicDecl, Param
 from transect.core.types import DictType, OptionType, SeqType, Type, UnitType, ViewType
 from transect.emit.c import tree as c
 from transect.emit.c.comparing import equal
-from transect.emit.c.layout import inline, member_names, tag, value_type
+from transect.emit.c.layout import inline, member_names, plain, tag, value_type
 from transect.emit.c.unit import Unit
 
 
@@ -65,6 +66,12 @@ class ViewLowering(Protocol):
 
     def intrinsic(self, unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr]) -> c.Expr:
         """A call of a stratum's function; of a view's method, the view is the first argument.  `call` is in scope."""
+        ...
+
+    def told(
+        self, unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr], types: Sequence[Type]
+    ) -> c.Expr:
+        """The same of a function that takes any keywords: behind its parameters, a name and a value for each."""
         ...
 
 
@@ -174,6 +181,18 @@ class PlainViews:
         )
         sent = [a for a, p in zip(args, declared.params, strict=True) if not isinstance(p.type, ViewType)]
         return c.call(function, c.Name("call"), *sent)
+
+    def told(
+        self, unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr], types: Sequence[Type]
+    ) -> c.Expr:
+        params = tuple(Param(f"argument{i}", plain(t), NOWHERE) for i, t in enumerate(types))
+        whole = replace(declared, params=params, named=False)
+        function = unit.once(
+            "_".join((f"tell_{declared.name.replace('.', '_')}", *(tag(plain(t)) for t in types))),
+            lambda name: [_question(unit, name, whole)],
+            source=True,
+        )
+        return c.call(function, c.Name("call"), *args)
 
 
 def _question(unit: Unit, name: str, declared: IntrinsicDecl) -> c.Decl:

@@ -79,7 +79,7 @@ def icrc(ip: bytes) -> bytes:
 
 @cache
 def _marks(size: int) -> tuple[tuple[int, int], ...]:
-    """What each bit of an IP header's number changes in the ICRC of a packet of that size, in echelon: (change, bits)."""
+    """What each bit of an IP header's number changes in the ICRC of a packet of that size, in echelon."""
     plain = icrc(bytes(size))
     found: list[tuple[int, int]] = []
     for bit in range(16):

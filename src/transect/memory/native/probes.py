@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Probes that run in C on one machine: bound to its kernel once, then a round is one call.
+
+What a round says, and whether it can look at all, is as from `scan.Prepared`, which is the definition.
+"""
+
+from __future__ import annotations
+
+import ctypes as ct
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transect.base.unavailable import Unavailable
+from transect.core.codec import Reader, encode
+from transect.core.ir import FieldKind, IntrinsicDecl
+from transect.lang.tape import Tape
+from transect.linux.errors import KernelDataError
+from transect.linux.physical import FileMemory
+from transect.memory.asked import Answers
+from transect.memory.findings import Said
+from transect.memory.machine import Machine
+from transect.memory.native.build import FLAGS, library
+from transect.memory.native.lowering import Emitted, emit
+from transect.memory.native.tables import U64, CPlan, Tables
+from transect.memory.roots import layouts_of_roots
+from transect.memory.scan import Prepared, Rounds
+
+SAID = 1 << 22  # bytes that a round may say
+DONE, PROBLEM, MOVED = range(3)
+PACKAGED = frozenset(
+    f"memory.{name}" for name in ("original", "direct_calls", "changed_tables", "changed_text")
+)
+REMEMBERED = 1024
+
+
+class CExtent(ct.Structure):
+    _fields_ = (("start", U64), ("end", U64), ("offset", U64))
+
+
+class CMachine(ct.Structure):
+    _fields_ = (
+        ("memory", ct.c_void_p), ("extents", ct.POINTER(CExtent)), ("count", U64), ("top", U64), ("linear", U64),
+        ("slide", U64), ("base", U64), ("root", U64), ("levels", U64), ("text", U64), ("image_size", U64),
+        ("banner", U64), ("banner_size", U64), ("banner_text", ct.c_char_p), ("expected", ct.c_char_p),
+        ("expected_at", U64), ("expected_size", U64), ("closed", ct.c_char_p), ("text_low", U64), ("text_high", U64),
+        ("sites", ct.c_void_p), ("sites_count", U64),
+    )  # fmt: skip
+
+
+class CWriter(ct.Structure):
+    _fields_ = (("data", ct.c_void_p), ("room", ct.c_size_t), ("size", ct.c_size_t))
+
+
+ASK = ct.CFUNCTYPE(None, ct.POINTER(ct.c_uint8), ct.c_uint32, ct.POINTER(ct.c_uint8), ct.c_uint32)
+
+
+class CRound(ct.Structure):
+    _fields_ = (
+        ("machine", ct.POINTER(CMachine)), ("plan", ct.POINTER(CPlan)), ("number", U64), ("reads", U64), ("bytes", U64),
+        ("said", CWriter), ("ask", ASK), ("answer", ct.c_char_p), ("answer_size", U64), ("books", ct.c_void_p),
+        ("books_count", U64), ("books_room", U64), ("booked", U64), ("problem", ct.c_char * 256),
+        ("pages", U64 * (3 * REMEMBERED)),
+    )  # fmt: skip
+
+
+class Mapped:
+    """A machine's memory file in our address space, and what C knows of the machine."""
+
+    def __init__(self, machine: Machine, package: bool, text: bool) -> None:
+        """`package`: constant memory of the kernel's package is wanted; `text`: its patched places, too.
+
+        Raises `Unavailable` for a target whose memory is no file, OSError.
+        """
+        if not isinstance(machine.physical, FileMemory):
+            raise Unavailable(
+                "probes in C",
+                f"{machine.name} is not a file of memory",
+                "give ram:FILE, or leave `--engine c` away",
+            )
+        self.machine = machine
+        self._file = machine.physical
+        self._memory = self._file.map()
+        self._where = machine.where
+        self.known = CMachine()
+        self._keep: list[Any] = []
+        extents = self._file.extents
+        table = (CExtent * len(extents))(*(CExtent(e.start, e.end, e.offset) for e in extents))
+        c, where, symbols = self.known, machine.where, machine.known.symbols
+        c.memory, c.extents, c.count = self._memory.address, table, len(extents)
+        c.top = max(e.end for e in extents)
+        c.linear, c.slide, c.base, c.root, c.levels = (
+            where.linear, where.slide & (1 << 64) - 1, where.base, where.root, where.levels,
+        )  # fmt: skip
+        c.text, c.image_size = machine.text, machine.image_size
+        c.banner = where.physical(symbols.address("linux_banner"), machine.text)
+        c.banner_text, c.banner_size = machine.known.banner, len(machine.known.banner)
+        c.text_low, c.text_high = symbols.address("_stext"), symbols.address("_etext")
+        self._keep += [table, machine.known.banner]
+        if package and machine.known.image is not None:
+            self._package(Answers(machine), text)
+
+    def _package(self, answers: Answers, text: bool) -> None:
+        c, expected = self.known, answers.expected
+        c.expected, c.expected_at, c.expected_size = expected.memory, expected.start, len(expected.memory)
+        self._keep.append(expected)
+        if text:
+            sites = array("Q", sorted({s.address for s in expected.sites if s.size >= 5}))
+            c.closed = expected.closed
+            c.sites, c.sites_count = sites.buffer_info()
+            self._keep += [sites, expected.closed]
+
+    @property
+    def there(self) -> bool:
+        """Whether it still is what it was when it was mapped."""
+        return self._where == self.machine.where and self._file.whole
+
+
+class Native:
+    """Probes in C for one machine.  Their state is that of the interpreter's, which stays the one that others see."""
+
+    def __init__(self, machine: Machine, prepared: Sequence[Prepared], flags: Sequence[str] = FLAGS) -> None:
+        """Raises `KernelDataError`, `Unavailable` (no compiler; no file of memory; a probe that C has no form for)."""
+        programs = [p.program for p in prepared]
+        for program in programs:
+            if any(f.kind is FieldKind.GIVEN for f in program.state):
+                raise Unavailable(
+                    f"{program.name} in C", "it names symbols by `given()`", "leave `--engine c` away"
+                )
+        artifact, made = emit(programs, frozenset(layouts_of_roots()))
+        self._library = ct.CDLL(str(library(artifact, flags=flags)))
+        used = {i.name for p in programs for i in p.intrinsics}
+        self.mapped = Mapped(machine, bool(used & PACKAGED), "memory.changed_text" in used)
+        self.probes: Mapping[str, NativeProbe] = {
+            p.program.name: NativeProbe(self.mapped, p, e, self._library)
+            for p, e in zip(prepared, made, strict=True)
+        }
+
+
+def native(machine: Machine, prepared: Sequence[Prepared]) -> Mapping[str, Rounds]:
+    """The engine `c`.  Raises as `Native`."""
+    return Native(machine, prepared).probes
+
+
+class NativeProbe:
+    """One probe in C."""
+
+    def __init__(self, mapped: Mapped, prepared: Prepared, emitted: Emitted, lib: ct.CDLL) -> None:
+        self.prepared = prepared
+        self.program = prepared.program
+        self._mapped = mapped
+        self._asked = {i.name: i for i in self.program.intrinsics}
+        self._tables = Tables(self.program, prepared.views, emitted.views)
+        self._said = ct.create_string_buffer(SAID)
+        self._ask = ASK(self._answer)
+        self._wrong: KernelDataError | None = None
+        self._given = b""  # the last answer
+        self._round = CRound(
+            machine=ct.pointer(mapped.known), plan=ct.pointer(self._tables.plan), ask=self._ask,
+            said=CWriter(ct.addressof(self._said), SAID, 0),
+        )  # fmt: skip
+        make, self._save, self._load = (
+            getattr(lib, f"{emitted.prefix}_{n}") for n in ("new", "save", "load")
+        )
+        make.restype, make.argtypes = ct.c_void_p, [U64]
+        self._save.restype, self._save.argtypes = ct.c_size_t, [ct.c_void_p, ct.c_char_p, ct.c_size_t]
+        self._load.argtypes = [ct.c_void_p, ct.c_char_p, ct.c_size_t]
+        self._state = ct.c_void_p(make(0))
+        self._run = getattr(lib, f"{emitted.prefix}_round")
+        self._run.argtypes = [ct.c_void_p, ct.POINTER(CRound)]
+        self._to = ct.pointer(self._round)
+
+    def round(self, machine: Machine, tape: Tape | None = None) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
+        """What one round reports and shows.  Raises `KernelDataError`."""
+        reads, size = self._round.reads, self._round.bytes
+        if not self._mapped.there:
+            raise KernelDataError("the target's memory is not where it was; this round was not checked")
+        if self._asked.keys() & QUESTIONS:
+            self.prepared.answers.begin()
+        self._wrong = None
+        if self.program.state:
+            self._take_over()
+        ended = self._run(self._state, self._to)
+        machine.counts.reads += self._round.reads - reads
+        machine.counts.bytes += self._round.bytes - size
+        if ended == MOVED:
+            machine.begin()
+            raise KernelDataError("the kernel has left its place; this round was not checked")
+        if self._wrong is not None:
+            raise self._wrong
+        if ended == PROBLEM:
+            raise KernelDataError(self._round.problem.decode("utf-8", "replace"))
+        if self.program.state:
+            self._hand_back()
+        return self._heard()
+
+    def _take_over(self) -> None:
+        image = self.prepared.instance.image()
+        done = self._load(self._state, image, len(image))
+        assert done == 0, f"the state of {self.program.name} cannot be loaded ({done})"
+
+    def _hand_back(self) -> None:
+        size = self._save(self._state, None, 0)
+        image = ct.create_string_buffer(size)
+        self._save(self._state, image, size)
+        self.prepared.instance.load(image.raw)
+
+    def _heard(self) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
+        size = self._round.said.size
+        if size == 0:
+            return (), ()
+        if size > SAID:
+            raise KernelDataError(f"the probe says more than {SAID} bytes")
+        said = ct.string_at(self._said, size)
+        read, reported, shown = Reader(said), list[Said](), list[Said]()
+        while read.left:
+            into = reported if read.integer(1) else shown
+            what = read.sized().decode()
+            evidence = tuple((read.sized().decode(), _value(read)) for _ in range(read.integer(4)))
+            into.append(Said(what, evidence))
+        return tuple(reported), tuple(shown)
+
+    def _answer(self, name: Any, name_size: int, given: Any, size: int) -> None:
+        """A question that C does not answer itself.  An error cannot pass through C: the round's end tells it."""
+        try:
+            answer = self._answered(
+                ct.string_at(name, name_size).decode(), ct.string_at(given, size) if size else b""
+            )
+        except KernelDataError as wrong:
+            self._wrong = self._wrong or wrong
+            answer = b""
+        self._given = answer
+        self._round.answer, self._round.answer_size = answer, len(answer)
+
+    def _answered(self, name: str, given: bytes) -> bytes:
+        machine = self._mapped.machine
+        if name == "function":
+            start = machine.known.symbols.address(given.decode())
+            end = machine.known.symbols.next_address(start) or start
+            return start.to_bytes(8, "little") + end.to_bytes(8, "little")
+        declared: IntrinsicDecl = self._asked[name]
+        read = Reader(given)
+        arguments = [read.value(p.type) for p in declared.params]
+        return encode(declared.returns, getattr(self.prepared.answers, name.rpartition(".")[2])(*arguments))
+
+
+QUESTIONS = frozenset(f"memory.{name}" for name in ("name_of", "original_bytes", "proc_operations", "symbol"))
+
+
+def _value(read: Reader) -> Any:
+    match chr(read.integer(1)):
+        case "i":
+            return read.integer(8, signed=True)
+        case "u":
+            return read.integer(8)
+        case "b":
+            return bool(read.integer(1))
+        case "t":
+            return read.sized().decode()
+        case _:
+            return read.sized()
