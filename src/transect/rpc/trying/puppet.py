@@ -119,8 +119,8 @@ class Puppet(grpc.GenericRpcHandler):
 
     def end(self, name: str, code: int) -> None:
         def order(context: grpc.ServicerContext) -> None:
-            context.set_code(CODES[code])
-            context.set_details("the trial's server")
+            if code:  # without a message, which `set_code` would send
+                context.abort(CODES[code], "the trial's server")
 
         self._orders[name].put(order)
 
