@@ -31,6 +31,8 @@ class Limits:
 
     most: int = LONGEST
     least: int = 16  # a response must be as long as the request that takes its place
+    tests: int = TESTS  # conditions on one READ's answer
+    behind: int = REGISTERS - 4  # pointers of an element that are followed
 
     def length(self, wanted: int) -> int:
         return max(self.least, wanted)
@@ -261,7 +263,12 @@ class _Lowering:
             *way, at = bound.path.offsets
             size = self.views.btf.size_of(bound.path.type.id)
             inside = offset <= at and at + size <= offset + length
-            if tuple(way) != pointers or not inside or size not in (1, 2, 4, 8) or len(made) == TESTS:
+            if (
+                tuple(way) != pointers
+                or not inside
+                or size not in (1, 2, 4, 8)
+                or len(made) == self.limits.tests
+            ):
                 continue
             if isinstance(bound.type, BytesType):
                 continue

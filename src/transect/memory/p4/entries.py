@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chains as entries of the P4 program's tables, for our own switch and for the reference switch's command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transect.memory.chaser.lower import CAME, END, LINK, MEMBER, Limits
+from transect.memory.chaser.steps import DONE, Chain, Step, Test
+from transect.memory.chaser.walker import Places
+from transect.memory.p4.switch import Entry
+from transect.memory.roce.grant import Grant
+from transect.memory.roce.packet import Ends
+
+SOURCE = Path(__file__).parent / "chaser.p4"
+P4 = Limits(most=32, least=8, tests=1, behind=2)
+WORD = (1 << 64) - 1
+FIRST, SECOND = 4, 5  # registers of pointers
+NONE = 4  # no word of the answer
+OWN = 5  # the member is the node itself, and a number
+LAST = 0xFFFF  # instead of a step
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry, and its table."""
+
+    table: str
+    entry: Entry
+
+    @property
+    def command(self) -> str:
+        """For the reference switch's command line."""
+        keys = " ".join(
+            f"{m[0]:#x}->{m[1]:#x}" if isinstance(m, tuple) else f"{m:#x}" for m in self.entry.match
+        )
+        ranged = any(isinstance(m, tuple) for m in self.entry.match)
+        words = [
+            f"table_add {self.table} {self.entry.action} {keys} =>",
+            *(f"{a:#x}" for a in self.entry.args),
+        ]
+        return " ".join([*words, "1"] if ranged else words)
+
+
+def needs(chains: Sequence[Chain]) -> tuple[str, ...]:
+    """Blocks of the program that chains use.  Which addresses are behind page tables is known when they are met."""
+    steps = [s for c in chains for s in c.steps]
+    found = ["PAGES"]
+    if any(s.inserts is not None or s.outside is not None for s in steps):
+        found.append("SETS")
+    if any(s.tests for s in steps):
+        found.append("TESTS")
+    return tuple(found)
+
+
+def of_chains(chains: Sequence[Chain]) -> tuple[list[Row], list[int]]:
+    """The steps of all chains, one after the other; and where each chain begins."""
+    rows: list[Row] = []
+    firsts: list[int] = []
+    first = 0
+    for chain in chains:
+        firsts.append(first)
+        for number, step in enumerate(chain.steps, first):
+            rows.append(Row("arrivals", Entry((number,), "arrive", tuple(_arrive(step, first)))))
+            rows.append(Row("reads", Entry((number,), "read", (step.base, step.offset & WORD, step.length))))
+        first += len(chain.steps)
+    return rows, firsts
+
+
+def of_grant(grant: Grant, places: Places, ends: Ends) -> list[Row]:
+    """What the target has granted."""
+    rows = []
+    for number, pair in enumerate(grant.pairs[:16]):
+        own = int.from_bytes(ends.own, "big"), int.from_bytes(ends.peer, "big")
+        there = places.image, places.image_size, places.base, places.root, places.levels
+        args = grant.linear, places.top, *there, grant.key, pair, *own
+        rows.append(Row("pairs", Entry((own[1], grant.first_peer_pair + number), "chain_of", (number,))))
+        rows.append(Row("grants", Entry((number,), "granted", args)))
+    rows += [Row("ranges", Entry(((r.start, r.end - P4.most),), "in_memory")) for r in places.ranges]
+    return rows
+
+
+def _arrive(step: Step, first: int) -> Iterator[int]:
+    """Arguments of `arrive`, in its order."""
+    moved = {move.into: move for move in step.moves}
+    came, end, member = (moved.get(register) for register in (CAME, END, MEMBER))
+    yield step.length // 8
+    yield step.check is not None
+    yield step.check[0] // 8 if step.check is not None else 0
+    for move in (came, end):
+        assert move is None or move.source == LINK, "an end is a number behind the node"
+        yield move is not None
+        yield move.at & WORD if move is not None else 0
+    for register in (LINK, FIRST, SECOND):
+        move = moved.get(register)
+        assert move is None or move.source is None, "a pointer comes from the answer"
+        yield move.at // 8 if move is not None else NONE
+    if member is None:
+        yield from (NONE, 0)
+    elif member.source is None:
+        yield from (member.at // 8, 0)
+    else:
+        yield from (OWN, member.at & WORD)
+    for flag in (step.inserts, step.outside, step.opens):
+        yield flag is not None
+    yield from (step.keeps, step.closes, step.stop is not None)
+    yield from (LAST if to == DONE else first + to for to in (step.then, step.otherwise))
+    yield from _test(step.tests[0]) if step.tests else (NONE, 0, 0, 0, 0)
+
+
+def _test(of: Test) -> Iterator[int]:
+    """The field stays where it is within its word; what it is compared with is moved there."""
+    whole, shift = (1 << 8 * of.size) - 1, 8 * (of.at % 8)
+    yield of.at // 8
+    yield (of.mask & whole) << shift
+    yield min(of.low, whole) << shift
+    yield min(of.high, whole) << shift
+    yield of.inverted
