@@ -25,11 +25,12 @@ class Engine(StrEnum):
     PYTHON = "python"
     C = "c"
 
-    @property
-    def runs(self) -> Runs | None:
-        """None: the interpreter."""
+    def runs(self, machine: Machine) -> Runs | None:
+        """None: the interpreter, one read after the other; over a link it reads ahead."""
         if self is Engine.PYTHON:
-            return None
+            from transect.memory.ahead import Batched, ahead
+
+            return ahead if isinstance(machine.physical, Batched) else None
         from transect.memory.native.probes import native
 
         return native

@@ -68,7 +68,7 @@ def scan(
 
             recorder = LogRecorder(machine, record, notes_of(machine, kernel))
         try:
-            made = scanning.scan(machine, chosen(probes or ()), rounds, recorder, engine.runs)
+            made = scanning.scan(machine, chosen(probes or ()), rounds, recorder, engine.runs(machine))
         finally:
             if recorder is not None:
                 recorder.close()
