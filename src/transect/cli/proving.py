@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from transect.base.formats import plain
 from transect.base.render import render_text
 from transect.cli.checking import in_color
 from transect.cli.exits import Exit
+from transect.cli.llm import proving as serving
 from transect.core.frontend.contracts import compile_contracts, contracted
 from transect.core.ir import Program
 
@@ -39,13 +40,19 @@ def prove(path: Path, limit: float, recheck: bool, as_json: bool) -> int:
         return Exit.NO
     proofs = [proof for program in compiled.programs for proof in _proofs(program, limit, recheck)]
     diagnostics = [d for proof in proofs if (d := diagnostic(proof)) is not None]
+    served = [s for p in compiled.programs if (s := serving.steps(path, p, limit)) is not None]
     if as_json:
-        print(json.dumps(_plain(proofs, diagnostics), indent=2))
+        found = _plain(proofs, diagnostics) | {"llm": [serving.plain(s) for s in served]}
+        found["complete"] = found["complete"] and not any(s.has(serving.Verdict.UNKNOWN) for s in served)
+        print(json.dumps(found, indent=2))
     else:
         if diagnostics:
             print(render_text(diagnostics, compiled.sources, color=in_color()), end="\n\n")
-        print(_summary(proofs, path))
-    return _exit(proofs)
+        if proofs or not served:
+            print(_summary(proofs, path))
+        for policy in served:
+            print("\n".join(serving.shown(policy)))
+    return _exit(proofs, served)
 
 
 def _proofs(program: Program, limit: float, recheck: bool) -> Iterator[Proof]:
@@ -56,9 +63,13 @@ def _proofs(program: Program, limit: float, recheck: bool) -> Iterator[Proof]:
         yield Proof(program, finding, again)
 
 
-def _exit(proofs: list[Proof]) -> int:
-    if any(p.finding.verdict is Verdict.BROKEN for p in proofs):
+def _exit(proofs: list[Proof], served: Sequence[serving.Steps]) -> int:
+    if any(p.finding.verdict is Verdict.BROKEN for p in proofs) or any(
+        s.has(serving.Verdict.BROKEN) for s in served
+    ):
         return Exit.NO
+    if any(s.has(serving.Verdict.UNKNOWN) for s in served):
+        return Exit.UNKNOWN
     if any(p.finding.verdict is Verdict.UNKNOWN or p.rechecked is False for p in proofs):
         return Exit.UNKNOWN
     return Exit.DONE

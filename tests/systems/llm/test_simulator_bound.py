@@ -71,7 +71,7 @@ def test_the_admission_of_the_published_engine_allows_more_than_the_papers_bound
     """The peak of future use is no sum: requests that end one after the other share memory over time."""
     reached = gap(load("vtc"), tight(A10G), A10G)
     assert reached >= most(A10G) and reached > 5 * paper(limits(A10G))
-    assert 0.95 <= reached / bound(limits(A10G)).total <= 1
+    assert 0.85 <= reached / bound(limits(A10G)).total <= 1
 
 
 def test_where_all_is_reserved_the_papers_bound_is_nearly_reached() -> None:

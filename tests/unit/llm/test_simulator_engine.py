@@ -16,7 +16,7 @@ from transect.llm.watch import Watcher
 
 SMALL = Model(
     name="small",
-    times=Times(0.01, 0.01, 0.0, 0.0, 0.0, 0.001),
+    times=Times(0.01, 0.0, 0.0, 0.01, 0.0, 0.0, 0.0, 0.0, 0.001),
     memory=100,
     sequences=8,
     quiet_steps=0,

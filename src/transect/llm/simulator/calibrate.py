@@ -2,9 +2,10 @@
 """An engine model from a measured profile.
 
 The profile is a JSON object, {input: {output: [batch, prefill s per request, decode s per request]}}: so many requests
-of that size, run together.  Decode steps are fitted as `Times` says them, prefills as a part for each token and each
-request, both by least squares of relative errors.  Everything else that an engine does between its steps is one scalar,
-fitted on the total time of one run of a known schedule (first come, first served) and on nothing else.
+of that size, run together, for one prefill and so many decode steps as `output` says.  Decode steps are fitted as
+`Times` says them, prefills as a constant and a part for each token and each request, both by least squares of relative
+errors.  Everything else that an engine does between its steps is one scalar, fitted on the total time of one run of a
+known schedule (first come, first served) and on nothing else.
 """
 
 from __future__ import annotations
@@ -55,39 +56,47 @@ def profile(path: Path) -> list[Point]:
 
 def fit(points: Sequence[Point]) -> Fit:
     """Times, unscaled.  Raises `ValueError` when the points do not determine them."""
-    prefills = [((p.batch * p.input, p.batch), p.prefill) for p in points]
+    prefills = [((1.0, p.batch * p.input, p.batch), p.prefill) for p in points]
     prefill = _least_squares(prefills)
     step, error = _step([p for p in points if p.output > 1])
     return Fit(Times(*step, *prefill), _error(prefills, prefill), error)
 
 
 def _step(points: Sequence[Point]) -> tuple[list[float], float]:
-    """Least, constant, per sequence, per token, and their error.
+    """The decode part of `Times`, and its error.  Points of a single step are mostly what surrounds it, and not used.
 
-    Whether a point is of a small batch depends on its batch alone; for each place where the small ones could end, the
-    rest is linear.  The best fit that agrees with its own division counts.
+    For each batch at which the small ones could end, the rest is linear.  The best fit that agrees with its own
+    division counts.
     """
     found: list[tuple[float, list[float]]] = []
     for small in sorted({p.batch for p in points})[1:-2]:
         rows = [(_decode_terms(p, p.batch <= small), p.decode) for p in points]
-        factors = _least_squares(rows)
-        least, step, per_sequence, _ = factors
-        if all((step + per_sequence * p.batch <= least) == (p.batch <= small) for p in points):
+        try:
+            factors = _least_squares(rows)
+        except ValueError:  # too few on one side
+            continue
+        if all(_is_small(p, factors) == (p.batch <= small) for p in points):
             found.append((_squares(rows, factors), factors))
     if not found:
         raise ValueError("the profile does not show where small batches end")
     best = min(found)[1]
-    return best, _error(
-        [(_decode_terms(p, best[1] + best[2] * p.batch <= best[0]), p.decode) for p in points], best
+    return best, _error([(_decode_terms(p, _is_small(p, best)), p.decode) for p in points], best)
+
+
+def _is_small(p: Point, factors: Sequence[float]) -> bool:
+    """Whether these times make it one of a small batch."""
+    as_small, as_large = (
+        sum(f * t for f, t in zip(factors, _decode_terms(p, small), strict=True)) for small in (True, False)
     )
+    return as_large <= as_small
 
 
 def _decode_terms(p: Point, small: bool) -> tuple[float, ...]:
-    """Steps of a small batch, steps of a large one, its sequences and its tokens of context over all steps.  The first
-    token came with the prefill."""
-    steps = p.output - 1
-    context = p.batch * (p.input * steps + steps * p.output / 2)
-    return (steps, 0, 0, context) if small else (0, steps, p.batch * steps, context)
+    """Steps, sequences and tokens of context, over all steps, of a small batch; and of a large one."""
+    steps = p.output
+    context = p.batch * (p.input * steps + steps * (steps + 1) / 2)
+    terms = (steps, p.batch * steps, context)
+    return (*terms, 0, 0, 0) if small else (0, 0, 0, *terms)
 
 
 Rows = Sequence[tuple[Sequence[float], float]]
@@ -146,8 +155,16 @@ ENGINE = {
     "reserve": "peak",
     "longest_input": 1024,
     "longest_output": 1024,
+    "batch_tokens": 3072,
+    "prompt_extra": 2,
+    "client_tokens": 32,
 }
-"""What is not measured: how the published engine (S-LoRA) admits."""
+"""What is not measured: how the published engine (S-LoRA, as its artifact starts it) admits.
+
+A prefill has 3,072 tokens of prompts at most (its longest request); "Hello " n times has two tokens more than n; and
+each client is an adapter of rank 8, for which 4 · 8 tokens of memory are put aside while a request of it runs, although
+none is loaded.
+"""
 SEEDS = 8  # perturbed runs whose mean is fitted
 
 

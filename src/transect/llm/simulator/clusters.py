@@ -31,7 +31,7 @@ def behind_gateway(
     seed: int | None = None,
 ) -> list[Job]:
     """Engines which know nothing of clients.  `window`: tokens in flight at each; None: what its memory holds."""
-    jobs = trace.jobs(model.longest_output)
+    jobs = trace.jobs(model.longest_output, prompt_extra=model.prompt_extra)
     made = policy.make()
     gateway = Gateway(
         chooser_of(made, policy.program),
@@ -55,7 +55,7 @@ def replicated(
     seed: int | None = None,
 ) -> list[Job]:
     """A queue and a policy at each engine.  `period`: seconds between exchanges of counters; None: never."""
-    jobs = trace.jobs(model.longest_output)
+    jobs = trace.jobs(model.longest_output, prompt_extra=model.prompt_extra)
     choosers = [chooser_of(policy.make(), policy.program) for _ in range(engines)]
     nanoseconds = None if period is None else round(period * world.NANO)
     front = Replicas(choosers, route or anywhere(engines), lambda: current().now(), period=nanoseconds)

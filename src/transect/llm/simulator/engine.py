@@ -81,22 +81,26 @@ class Engine:
         batch: list[Job] = []
         source, room = self.source, self.room
         room.begin(self.running, self.steps, self.context)
-        while (job := source.peek()) is not None and room.take(job):
+        left = self.model.batch_tokens
+        while (job := source.peek()) is not None:
+            left -= job.prompt + job.produced
+            if (batch and left < 0) or not room.take(job):
+                break
             source.pop()
             batch.append(job)
         return batch
 
     def _prefill(self, batch: list[Job]) -> None:
         times = self.model.times
-        tokens = sum(job.input + job.produced for job in batch)
-        self._spend(times.prefill_per_token * tokens + times.prefill_per_request * len(batch))
+        tokens = sum(job.prompt + job.produced for job in batch)
+        self._spend(times.prefill + times.prefill_per_token * tokens + times.prefill_per_request * len(batch))
         self.since_admission = 0
         for job in batch:
             job.born = self.steps - job.produced - 1
             job.end = job.born + job.output
             job.until = job.born + max(job.booked, job.produced + 1)
             job.marked = self.steps - 1
-            self.context += job.input + job.produced + 1
+            self.context += job.prompt + job.produced + 1
             if job.first < 0:
                 job.first = self.clock
         self.running += batch
@@ -114,11 +118,15 @@ class Engine:
         last = self._last_step()  # may preempt
         count = len(self.running)
         times, noise = self.model.times, self.noise
-        fixed = max(times.step_least, times.step + times.step_per_sequence * count)
-        per_token, context, clock = times.step_per_token, self.context, self.clock
+        small = times.step_small + times.step_small_per_sequence * count
+        large = times.step_large + times.step_large_per_sequence * count
+        small_token, large_token = times.step_small_per_token, times.step_large_per_token
+        context, clock = self.context, self.clock
         began, steps = clock, self.steps
         while True:
-            seconds = fixed + per_token * context
+            seconds, other = small + small_token * context, large + large_token * context
+            if other > seconds:
+                seconds = other
             clock += seconds if noise is None else seconds * noise()
             context += count
             steps += 1
@@ -127,7 +135,8 @@ class Engine:
         self.since_admission += steps - self.steps
         self.busy += clock - began
         self.clock, self.context, self.steps = clock, context, steps
-        assert context <= self.model.memory, f"{context} tokens in a memory of {self.model.memory}"
+        # The last token of each was not stored yet.
+        assert context - count <= self.model.memory, f"{context} tokens in a memory of {self.model.memory}"
         if steps >= self.next_end:
             self._settle_ends()
 
@@ -147,7 +156,7 @@ class Engine:
         assert len(self.running) > 1, "one request alone finds no memory"
         self.charge()
         job = self.running.pop()
-        self.context -= job.input + job.produced
+        self.context -= job.prompt + job.produced
         self.preemptions += 1
         self.since_admission = 0
         self.source.put_back(job)
@@ -168,7 +177,7 @@ class Engine:
             self.charge()
             self.running = [job for job in self.running if job.end > self.steps]
             for job in ended:
-                self.context -= job.input + job.produced
+                self.context -= job.prompt + job.produced
                 job.done = self.clock
                 self.source.finish(job)
         self.next_end = min((job.end for job in self.running), default=0)

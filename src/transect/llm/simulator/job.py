@@ -12,6 +12,7 @@ from transect.llm.request import Held
 class Job(Held):
     """Times in seconds since the beginning of the trace; steps are those of its engine."""
 
+    prompt: int = 0  # tokens of the prompt as the engine has them: `input`, and what it adds; 0: nothing
     arrival: float = 0.0
     output: int = 1  # tokens that it will produce; no policy sees it
     booked: int = 1  # output tokens that admission reserves memory for; no policy sees it
@@ -22,3 +23,7 @@ class Job(Held):
     end: int = 0  # the step at which it has produced all
     until: int = 0  # the step at which it would have produced all that is booked
     marked: int = 0  # the step up to which its client has been charged
+
+    def __post_init__(self) -> None:
+        Held.__post_init__(self)
+        self.prompt = self.prompt or self.input

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 from transect.llm.simulator.job import Job
@@ -41,27 +41,32 @@ def room_of(model: Model) -> Room:
 
 class Peak:
     """The peak of future use.  With the remaining outputs in descending order, all that runs while the k-th is still
-    running is those up to it: remaining_k · k + Σ_{j ≤ k} (input_j + produced_j) must stay below M for every k."""
+    running is those up to it: remaining_k · k + Σ_{j ≤ k} (input_j + produced_j) must stay below M for every k.  The
+    last token of a request is never stored; the adapter of each client that runs takes its part of M."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._left: list[int] = []  # −(output still reserved), ascending
         self._sizes: list[int] = []  # input and output so far, in that order
+        self._clients: set[Hashable] = set()
 
     def begin(self, running: Sequence[Job], steps: int, context: int) -> None:
-        both = sorted((steps - job.until, job.input - job.born + steps) for job in running)
+        both = sorted((min(steps - job.until + 1, 0), job.prompt - job.born + steps) for job in running)
         self._left = [left for left, _ in both]
         self._sizes = [size for _, size in both]
+        self._clients = {job.client for job in running}
 
     def take(self, job: Job) -> bool:
         if len(self._left) >= self._model.sequences:
             return False
         # Its prefill makes one token, while the others stand still.
-        left, size = min(job.produced + 1 - job.booked, 0), job.input + job.produced + 1
+        left, size = min(job.produced + 1 - job.booked, 0), job.prompt + job.produced + 1
         place = bisect_left(self._left, left)
         self._left.insert(place, left)
         self._sizes.insert(place, size)
-        if self._peak() < self._model.memory:
+        clients = self._clients | {job.client}
+        if self._peak() < self._model.memory - self._model.client_tokens * len(clients):
+            self._clients = clients
             return True
         del self._left[place], self._sizes[place]
         return False
@@ -88,11 +93,11 @@ class Sum:
         self._count = 0
 
     def begin(self, running: Sequence[Job], steps: int, context: int) -> None:
-        self._used = sum(job.input + job.until - job.born for job in running)
+        self._used = sum(job.prompt + job.until - job.born for job in running)
         self._count = len(running)
 
     def take(self, job: Job) -> bool:
-        size = job.input + max(job.booked, job.produced + 1)
+        size = job.prompt + max(job.booked, job.produced + 1)
         if self._count >= self._model.sequences or self._used + size > self._model.memory:
             return False
         self._used += size
@@ -116,7 +121,7 @@ class Unreserved:
         self._count = len(running)
 
     def take(self, job: Job) -> bool:
-        size = job.input + job.produced + 2  # the token that comes with the prefill, and the next one
+        size = job.prompt + job.produced + 2  # the token that comes with the prefill, and the next one
         if self._count >= self._model.sequences or self._used + size > self._model.memory:
             return False
         self._used += size

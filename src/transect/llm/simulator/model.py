@@ -17,6 +17,7 @@ from transect.base.diagnostic import closest
 from transect.base.unavailable import Unavailable
 
 ENGINES = Path(__file__).parents[1] / "engines"
+UNLIMITED = 1 << 40
 
 
 class Reserve(StrEnum):
@@ -29,13 +30,19 @@ class Reserve(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds of one iteration.  A decode step of n sequences takes max(least, step + n · per sequence), as a small
-    batch waits for the launch of its kernels, and then so much for each token of context."""
+    """Seconds of one iteration.
 
-    step_least: float
-    step: float
-    step_per_sequence: float
-    step_per_token: float  # of context
+    A decode step takes the longer of two: few sequences wait for the weights to be read, many for the arithmetic.  Each
+    has a constant, and a part for each sequence and for each token of context.
+    """
+
+    step_small: float
+    step_small_per_sequence: float
+    step_small_per_token: float
+    step_large: float
+    step_large_per_sequence: float
+    step_large_per_token: float
+    prefill: float
     prefill_per_token: float
     prefill_per_request: float
 
@@ -55,6 +62,9 @@ class Model:
     reserve: Reserve
     longest_input: int  # L, tokens
     longest_output: int
+    batch_tokens: int = UNLIMITED  # of prompts, in one prefill
+    prompt_extra: int = 0  # tokens that the engine adds to each prompt
+    client_tokens: int = 0  # of memory that each client takes while a request of it runs: its adapter
     source: str = ""
 
     def but(self, **changes: Any) -> Model:
@@ -78,9 +88,11 @@ def engines() -> list[str]:
 
 
 def of(data: dict[str, Any]) -> Model:
-    """A model from the content of its file."""
+    """A model from the content of its file.  Raises `ValueError` for one that says what cannot be."""
     times = Times(**{name: data["seconds"][name] for name in Times.__slots__}).scaled(data["scale"]["value"])
     held = data["engine"]
+    if held.get("client_tokens") and held["reserve"] != Reserve.PEAK:
+        raise ValueError(f'{data["name"]}: `client_tokens` goes with `reserve = "{Reserve.PEAK}"` only')
     return Model(
         name=data["name"],
         times=times,
@@ -90,5 +102,8 @@ def of(data: dict[str, Any]) -> Model:
         reserve=Reserve(held["reserve"]),
         longest_input=held["longest_input"],
         longest_output=held["longest_output"],
+        batch_tokens=held.get("batch_tokens", UNLIMITED),
+        prompt_extra=held.get("prompt_extra", 0),
+        client_tokens=held.get("client_tokens", 0),
         source=data["source"],
     )

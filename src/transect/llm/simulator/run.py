@@ -29,6 +29,7 @@ class Setting:
     engines: int = 1
     booked: Callable[[Arrival], int] | None = None  # what admission reserves; None: the true output
     hint: Callable[[Arrival], int] | None = None
+    asked: Callable[[Arrival], int] | None = None  # `max_tokens`, which clients may say as they like
     watch: Watcher | None = None  # looks at every step
 
 
@@ -58,7 +59,13 @@ class Direct:
 def simulate(policy: Loaded, trace: Trace, model: Model, setting: Setting | None = None) -> Run:
     """Run the trace.  Raises `BoundBroken` where the setting's watcher enforces."""
     setting = setting or Setting()
-    jobs = trace.jobs(model.longest_output, booked=setting.booked, hint=setting.hint)
+    jobs = trace.jobs(
+        model.longest_output,
+        prompt_extra=model.prompt_extra,
+        booked=setting.booked,
+        hint=setting.hint,
+        asked=setting.asked,
+    )
     queues = TenantQueues(chooser_of(policy.make(), policy.program))
     source = cast(Source, queues)  # it hands out what it was given
     made = [

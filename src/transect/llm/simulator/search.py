@@ -22,7 +22,7 @@ from transect.llm.watch import Watcher
 
 TINY = Model(
     name="tiny",
-    times=Times(0.01, 0.01, 0.0, 0.0, 0.0, 0.0),
+    times=Times(0.01, 0.0, 0.0, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0),
     memory=64,
     sequences=8,
     quiet_steps=0,
@@ -130,21 +130,26 @@ def tight(model: Model) -> Trace:
     request of `a` is too large to fit beside them.
     """
     largest = (model.longest_input, model.longest_output)
-    arrivals = [Arrival(0.0, "a", model.longest_input, 1)]
-    arrivals += [Arrival(0.0, "b", 1, output) for output in _outputs(model)]
+    outputs = list(_outputs(model))
+    arrivals = [Arrival(0.0, "a", min(len(outputs) + 1, model.longest_input), 1)]
+    arrivals += [Arrival(0.0, "b", 1, output) for output in outputs]
     arrivals += [Arrival(0.0, client, *largest) for client in "abab"]
     return Trace("tight", tuple(arrivals))
 
 
 def _outputs(model: Model) -> Iterator[int]:
-    """Output lengths, longest first, that together hold as much memory as there is, at every moment."""
-    used = model.longest_input + 2  # of the long prompt
-    for count in range(1, min(model.sequences, model.longest_input)):
+    """Output lengths, longest first, that together hold as much memory as there is, at every moment; all their prompts,
+    and one that is charged as much as all of them, go into one prefill."""
+    held = 1 + model.prompt_extra
+    memory = model.memory - 2 * model.client_tokens
+    used = model.longest_input + model.prompt_extra + 1  # of the long prompt
+    together = (model.batch_tokens - model.prompt_extra) // (held + 1)
+    for count in range(1, min(model.sequences, model.longest_input, together)):
         if model.reserve is Reserve.SUM:
-            length = min(model.longest_output, model.memory - used - 1)
-            used += 1 + length
+            length = min(model.longest_output, memory - used - held)
+            used += held + length
         else:  # while the count-th still runs, so do all before it
-            length = min(model.longest_output, (model.memory - 1) // count - 1)
+            length = min(model.longest_output, (memory - 1) // count - held)
         if length < 1:
             return
         yield length

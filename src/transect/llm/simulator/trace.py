@@ -43,11 +43,14 @@ class Trace:
         self,
         longest_output: int,
         *,
+        prompt_extra: int = 0,
         booked: Callable[[Arrival], int] | None = None,
         hint: Callable[[Arrival], int] | None = None,
+        asked: Callable[[Arrival], int] | None = None,
     ) -> list[Job]:
-        """Fresh requests, all asking for `longest_output` tokens at most.
+        """Fresh requests, which ask for `longest_output` tokens at most, or for what `asked` says.
 
+        `prompt_extra`: tokens that the engine adds to each prompt.
         `booked`: what admission reserves for the output; none given, what it will be, as in the published engine, whose
         clients ask for just that length.  A policy does not see it, since it would give the true length away.
         `hint`: a forecast that comes along.
@@ -56,7 +59,8 @@ class Trace:
             Job(
                 client=a.client,
                 input=a.input,
-                limit=longest_output,
+                prompt=a.input + prompt_extra,
+                limit=longest_output if asked is None else asked(a),
                 reserved=longest_output,
                 hint=0 if hint is None else hint(a),
                 weight=self.weights.get(a.client, ORDINARY),

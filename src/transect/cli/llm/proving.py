@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `transect prove` says of a policy which chooses whose request an LLM engine runs next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from transect.core.ir import Program
+from transect.llm.lemma.claims import Claim, Part, Verdict, claims
+from transect.llm.lemma.traces import Tight, tightness, with_traces
+from transect.llm.policies import load, runs_here
+
+__all__ = ["Steps", "Verdict", "plain", "shown", "steps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps of docs/fairness.md for one policy."""
+
+    policy: str
+    claims: list[Claim]
+    tight: Tight | None
+
+    @property
+    def fair(self) -> bool:
+        """Whether it promises fairness at all: `pick` orders clients by a counter of service."""
+        return any(c.part is Part.FAIRNESS for c in self.claims)
+
+    def has(self, verdict: Verdict) -> bool:
+        return any(c.verdict is verdict for c in self.claims)
+
+
+def steps(path: Path, program: Program, limit: float) -> Steps | None:
+    """None for a policy that does not run here."""
+    if not runs_here(program):
+        return None
+    policy = load(f"{path}:{program.name}")
+    found = with_traces(policy, claims(policy.program, limit))
+    proved = all(c.verdict is Verdict.PROVED for c in found)
+    fair = any(c.part is Part.FAIRNESS for c in found)
+    return Steps(program.name, found, tightness(policy) if proved and fair else None)
+
+
+def shown(found: Steps) -> Iterator[str]:
+    """For people, line by line."""
+    yield f"{found.policy} in an LLM engine (docs/fairness.md)"
+    for claim in found.claims:
+        why = f": {claim.why}" if claim.verdict is Verdict.UNKNOWN else ""
+        yield f"  {claim.verdict:8} {claim.part:17} {claim.hook:8} {claim.says}{why}"
+        yield from (f"           {line}" for line in claim.trace.splitlines())
+    if not found.fair:
+        yield "  no fairness is promised: `pick` orders clients by no counter of service"
+    if found.tight is not None:
+        yield f"  {found.tight}"
+
+
+def plain(found: Steps) -> dict[str, object]:
+    """For programs."""
+    return {
+        "policy": found.policy,
+        "steps": [asdict(claim) for claim in found.claims],
+        "tight": None if found.tight is None else asdict(found.tight),
+    }

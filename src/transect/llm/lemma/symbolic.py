@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Handlers of a policy over any state and any set of waiting clients.
+
+Who waits is unknown, and so is how many they are.  The least counter among them is one unknown number, `LEAST`; what a
+policy computes from `waiting` otherwise is an unknown member, or an unknown function of what it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from transect.analysis import fold
+from transect.analysis.evaluate import End, Evaluator, Result, Way, start
+from transect.analysis.solve import LIMIT, Answer, Question
+from transect.analysis.state import Assume, Path, Table, fresh_table, unknown
+from transect.analysis.terms import TRUE, Op, Sort, Term, function, integer, var
+from transect.analysis.values import Unsupported, Value, View, anything
+from transect.analysis.world import World
+from transect.core import ir
+from transect.core.effects import Facts, bindings, nodes
+from transect.core.ir import Program, ReduceOp
+from transect.core.passes.ordered_pick import ARGMIN, MIN, ordered_pick
+from transect.core.types import INT, KeyType, TableType
+
+LEAST = var("the least counter", Sort.INT)
+WAITING, NOBODY = var("self.waiting", Sort.OPAQUE), var("nobody", Sort.OPAQUE)
+SMALL = integer(1 << 31)  # tokens of a request
+LARGE = integer(1 << 61)  # counters
+
+
+def waits(client: Term, waiting: Term = WAITING) -> Term:
+    return function("in", Sort.BOOL, (waiting, client))
+
+
+def count(waiting: Term = WAITING) -> Term:
+    return function("len", Sort.INT, (waiting,))
+
+
+@dataclass(frozen=True, slots=True)
+class Counters(Table):
+    """The counters of the clients: within ± 2^61 at first, as no tenant gets a trillion tokens."""
+
+    def _first(self, key: Value, assume: Assume) -> tuple[Term, Value]:
+        present, found = Table._first(self, key, assume)
+        assert isinstance(found, Term), "a number"
+        assume(fold.less(found, LARGE))
+        assume(fold.less(fold.arithmetic(Op.SUB, integer(0), LARGE), found))
+        return present, found
+
+
+class Handlers(Evaluator):
+    """The handlers of one policy, whose clients are ordered by the tally `counter` ("": by none)."""
+
+    def __init__(self, program: Program, counter: str) -> None:
+        world = World()
+        super().__init__(ordered_pick(program), world)
+        self.counter = counter
+        self.before = start(self.program, "self", world)
+        for name, held in self.before.fields.items():
+            if isinstance(held, Table) and isinstance(
+                held.key, KeyType
+            ):  # lives in the client's record: never full
+                kept = {f.name: getattr(held, f.name) for f in fields(held)} | {"capacity": None}
+                self.before.fields[name] = Counters(**kept) if name == counter else Table(**kept)
+        world.assume(fold.at_most(integer(0), count()))
+        world.assume(fold.equal(count(NOBODY), integer(0)))
+
+    def fresh(self, path: Path | None = None) -> Path:
+        """Any state, or this one, and a call that is about to begin."""
+        return (self.before if path is None else path).copy()
+
+    def with_nobody_waiting(self, path: Path | None = None) -> Path:
+        found = self.fresh(path)
+        found.fields["waiting"] = NOBODY
+        return found
+
+    def run(self, hook: str, args: Sequence[Value], path: Path) -> Result:
+        """One call; a hook that the policy leaves as it is does nothing."""
+        handler = self.program.handler(hook)
+        if handler is None or handler.default:
+            return Result(None, path)
+        found = self.handler(hook, args, path)
+        return found
+
+    def defines(self, hook: str) -> bool:
+        handler = self.program.handler(hook)
+        return handler is not None and not handler.default
+
+    def of(self, client: Term, path: Path) -> Term:
+        """The client's counter."""
+        table = path.fields[self.counter]
+        assert isinstance(table, Table), "a tally"
+        found = table.total(client, anything(table.value), self.world.assume)
+        assert isinstance(found, Term), "a number"
+        return found
+
+    def raised(self, client: Term, more: Term, path: Path) -> Table:
+        """The counters, when the client's has grown."""
+        table = path.fields[self.counter]
+        assert isinstance(table, Table), "a tally"
+        grown = fold.arithmetic(Op.ADD, self.of(client, path), more)
+        return table.put(client, grown, self.world.assume)[1]
+
+    # ------------------------------------------------------------ what is asked of `waiting`
+
+    def intrinsic(self, name: str, t: object, exprs: Sequence[ir.Expr], path: Path) -> Value:
+        if name not in (ARGMIN, MIN):
+            found: Value = super().intrinsic(name, t, exprs, path)  # type: ignore[arg-type]
+            return found
+        (asked,) = exprs
+        assert isinstance(asked, ir.Const), "the tally's name"
+        tally = str(asked.value)
+        touched = path.fields[tally] != self.before.fields[tally] or path.fields["waiting"] is not WAITING
+        if tally != self.counter or touched:
+            return self._somebody(f"by {tally}") if name == ARGMIN else var(f"the least {tally}", Sort.INT)
+        if name == MIN:
+            return LEAST
+        chosen = self._somebody("chosen")
+        self.world.assume(fold.equal(self.of(chosen, self.before), LEAST))
+        return chosen
+
+    def _somebody(self, how: str) -> Term:
+        """One of those who wait, if anybody does."""
+        member = var(f"a member {how}", Sort.INT)
+        self.world.assume(fold.implies(fold.less(integer(0), count()), waits(member)))
+        return member
+
+    def loop_value(self, e: ir.Reduce | ir.MakeSet, path: Path) -> Value:
+        match e:
+            case ir.Reduce(
+                op=ReduceOp.ARGMIN | ReduceOp.ARGMAX,
+                source=ir.OverValue(value=ir.State(field="waiting")),
+                cond=cond,
+                default=default,
+            ):
+                member = self._somebody(f"at {e.span.line}:{e.span.column}")
+                if default is None:
+                    return member
+                there = TRUE if cond is None else var(f"one at {e.span.line}:{e.span.column}", Sort.BOOL)
+                there = fold.both(there, fold.less(integer(0), count()))
+                other = self.evaluate(default, path)
+                assert isinstance(other, Term), "a client"
+                return fold.ite(there, member, other)
+            case _:
+                return super().loop_value(e, path)
+
+    def _loop(self, s: ir.For, path: Path) -> list[End]:
+        try:
+            return super()._loop(s, path)
+        except Unsupported:
+            return self._forgotten(s, path)
+
+    def _forgotten(self, s: ir.For, path: Path) -> list[End]:
+        """A loop after which all that it may have written is unknown."""
+        if any(isinstance(node, ir.Return) for node in nodes((s,))):
+            raise Unsupported("a long loop that returns")
+        place = f"after {s.span.line}"
+        for field in Facts(self.program).of((s,)).written_fields:
+            declared, name = self.fields[field], f"{field} {place}"
+            t = declared.type
+            path.fields[field] = (
+                fresh_table(name, t, self.world.assume)
+                if isinstance(t, TableType)
+                else unknown(name, t, self.world.assume)
+            )
+        for local in bindings((s,)):
+            path.frame.pop(local, None)
+        return [End(Way.ON, TRUE, path)]
+
+
+def always(handlers: Handlers, claim: Term, *given: Term, limit: float = LIMIT) -> str:
+    """Empty when the claim holds wherever `given` does; else why it is not known to."""
+    question = [*given, fold.negate(claim)]
+    if claim is TRUE:
+        return ""
+    why = "it does not hold for every state"
+    for exact in (False, True):
+        found = Question(question, handlers.world.assumptions, exact, exact, limit).ask()
+        if found.answer is Answer.NEVER:
+            return ""
+        if found.answer is Answer.UNKNOWN:
+            why = f"the solver gave up ({found.why})"
+    return why
+
+
+def client(name: str) -> Term:
+    """Any client."""
+    found = unknown(name, KeyType("Client"))
+    assert isinstance(found, Term), "a key"
+    return found
+
+
+def request_of(handlers: Handlers, path: Path, field: str, view: str = "request") -> Term:
+    """A field of the request that a hook is called with."""
+    found = handlers.world.read(path, View(view), field, KeyType("Client") if field == "client" else INT)
+    assert isinstance(found, Term), "a number"
+    return found
+
+
+__all__ = [
+    "LARGE",
+    "LEAST",
+    "SMALL",
+    "Handlers",
+    "Unsupported",
+    "always",
+    "client",
+    "count",
+    "request_of",
+    "waits",
+]
