@@ -24,7 +24,8 @@ def replay(
     """Run recorded calls again on the interpreter, and show the first that comes out differently.
 
     A log holds its policies and every outside answer, so the recorded policy must give what was recorded. With POLICY,
-    the question is what that one would have done. The exit code is 4 when part of the log could not be compared.
+    the question is what that one would have done; another scheduler gets the same arrivals on a simulated machine, and
+    a table compares the two. The exit code is 4 when part of the log could not be compared.
     """
     for path in (log, policy):
         if path is not None and not path.is_file():

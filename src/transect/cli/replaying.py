@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from transect.base.formats import plain
@@ -26,6 +27,8 @@ def replay(path: Path, policy: Path | None, as_json: bool) -> int:
         other = None if policy is None else read(policy)
         known = decoder(log)
         stands = None if other is None else _standing_for(log, other)
+        if log.header.stratum == "cpu" and stands is not None:
+            return _simulated(log, stands, as_json)
         found = compare(log, known, program=stands, runner=getattr(known, "runner", None))
     except LogError as wrong:
         print(f"transect: {path}: {wrong}", file=sys.stderr)
@@ -40,6 +43,31 @@ def replay(path: Path, policy: Path | None, as_json: bool) -> int:
     if found.divergence is not None:
         return Exit.NO
     return Exit.DONE if found.same else Exit.UNKNOWN
+
+
+def _simulated(log: Log, other: Program, as_json: bool) -> int:
+    """A scheduler decides what happens next, so that another one meets other calls: it gets the same arrivals."""
+    from transect.cpu.against import against, table
+    from transect.cpu.check import check
+    from transect.cpu.simulator import CustodyError
+
+    wrong = check(other)
+    if wrong:
+        print(render_text(wrong, {}, color=in_color()))
+        return Exit.NO
+    try:
+        outcomes = against(log, other)
+    except CustodyError as lost:
+        print(f"transect: {lost}", file=sys.stderr)
+        return Exit.NO
+    if as_json:
+        print(json.dumps({"complete": log.complete, "outcomes": [asdict(o) for o in outcomes]}, indent=2))
+    else:
+        print("SIMULATED: the recorded arrivals, in the second and third column")
+        print("\n".join(table(outcomes)))
+        if not log.complete:
+            print(f"of a log that is not whole: {log.shortcomings}")
+    return Exit.DONE if log.complete else Exit.UNKNOWN
 
 
 DECODERS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import queue
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from transect.replay.log import Trailer
 from transect.vm import Kernel, NotStarted, Setup, Vm, VmError, find
 
 ANSWER_S = 60.0  # of a request; loading takes a second in emulation, more on a busy machine
+LOOK_S = 0.2  # how often we see whether the loader has ended
 SCHED_EXT = (6, 12)  # the first kernel that has it
 
 
@@ -119,11 +121,11 @@ class Bench:
         try:
             answer = self.ask("end-record")
             lost, failure = answer["lost"], answer["failure"]
-        finally:
-            tail.end()
-            raw.unlink()
-            trailer = recording.close(lost, failure)
-        return trailer
+        except (VmError, Ended):
+            pass  # what came until then is kept, and `failure` says that it is not all
+        tail.end()
+        raw.unlink()
+        return recording.close(lost, failure)
 
     def force_alone(self, program: Program | Built) -> dict[str, int]:
         """Without the shim, for comparison; what the verifier went through, by operation."""
@@ -162,10 +164,7 @@ class Bench:
         return self._answer()
 
     def _answer(self) -> Any:
-        try:
-            answer = json.loads(self._answers.get(timeout=ANSWER_S))
-        except queue.Empty:
-            raise VmError(self.vm.last_words("the loader does not answer")) from None
+        answer = json.loads(self._line())
         match answer["kind"]:
             case "done":
                 return answer["value"]
@@ -177,6 +176,16 @@ class Bench:
                 raise Ended(answer["reason"], answer["message"], answer["dump"])
             case _:
                 raise BpfError(answer["why"], 0, answer["log"])
+
+    def _line(self) -> bytes:
+        end = time.monotonic() + ANSWER_S
+        while True:
+            last = self._guest.ended or time.monotonic() > end  # what it said before it ended counts
+            try:
+                return self._answers.get(timeout=LOOK_S)
+            except queue.Empty:
+                if last:
+                    raise VmError(self.vm.last_words("the loader does not answer")) from None
 
     def _take(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")

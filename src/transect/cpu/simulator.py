@@ -40,6 +40,9 @@ class Work:
     cpus: frozenset[int] | None = None  # where it may run; None: anywhere
     hint: int = 0
     start_ns: int = 0
+    bursts: tuple[
+        tuple[int, int], ...
+    ] = ()  # instead of run and sleep: when it can run, and for how long (ns)
 
 
 @dataclass(eq=False)
@@ -56,6 +59,7 @@ class SimTask:
     ran_ns: int = 0
     mark_ns: int = 0
     left_ns: int = 0  # of this run
+    done: int = 0  # bursts
     ready_ns: int = 0  # since when it waits
     waits_ns: list[int] = field(default_factory=list)
     migrations: int = 0
@@ -72,6 +76,21 @@ class SimTask:
     @property
     def movable(self) -> int:
         return len(self.machine.cpus) if self.work.cpus is None else len(self.work.cpus)
+
+    def next_run(self) -> int:
+        """For how long it runs, now that it wakes up."""
+        if not self.work.bursts:
+            return self.work.run_ns or 1 << 62
+        self.done += 1
+        return max(1, self.work.bursts[self.done - 1][1])
+
+    def next_sleep(self) -> int | None:
+        """For how long it sleeps now; None: for ever."""
+        if not self.work.bursts:
+            return self.work.sleep_ns
+        if self.done == len(self.work.bursts):
+            return None
+        return max(0, self.work.bursts[self.done][0] - self.machine.now)
 
     def time(self) -> int:
         return self.virtual
@@ -266,7 +285,7 @@ class Machine:
         self.wake(task)
 
     def wake(self, task: SimTask) -> None:
-        task.left_ns = task.work.run_ns or 1 << 62
+        task.left_ns = task.next_run()
         self.call("wake", task)
         self.asking = task.cpu
         chosen = self.call("select", task, task.cpu)
@@ -343,7 +362,8 @@ class Machine:
         self.call("stopping", task, False)
         self.call("sleep", task)
         cpu.current, task.held = None, "kernel"
-        self.at(task.work.sleep_ns, lambda: self.wake(task))
+        if (sleep_ns := task.next_sleep()) is not None:
+            self.at(sleep_ns, lambda: self.wake(task))
 
 
 def simulate(

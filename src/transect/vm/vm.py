@@ -87,6 +87,11 @@ class Running:
         """What it has written to stdout until now."""
         return b"".join(self._collected[Kind.OUT])
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._finished is not None or not self._end.empty()
+
     def wait(self, limit_s: float | None = None) -> Finished:
         """Until it ends.  Raises `TimeLimit` (and kills it), `NotStarted`, and `VmError` when the machine goes off."""
         if self._finished is None:

@@ -20,7 +20,7 @@ from transect.core.passes.flatten import flatten
 from transect.core.types import ArrayType, OptionType, Type, UnitType, ViewType
 from transect.core.walk import Node, walk
 from transect.emit.bpf.lower import Lowering
-from transect.emit.bpf.values import S64, U64, is_unsigned, is_word, narrow
+from transect.emit.bpf.values import S64, U64, is_unsigned, is_word, narrow, words
 from transect.emit.c import tree as c
 
 MOST = 1024  # words of one call; what needs more is counted as lost
@@ -89,9 +89,9 @@ class _Counting:
                 guards = sum(self.node(case.guard) for case in cases if case.guard is not None)
                 return self.node(subject) + guards + max((self.block(case.body) for case in cases), default=0)
             case ir.Store(place=place, value=value):
-                return self.node(place) + self.node(value) + 3
+                return self.node(place) + self.node(value) + _key(place) + words(place.type)
             case ir.Update(place=place, value=value):
-                return self.node(place) + self.node(value) + 4
+                return self.node(place) + self.node(value) + _key(place) + 2
             case ir.Remove():
                 return self.node(s) + 1
             case _:
@@ -112,18 +112,26 @@ class _Counting:
 
     def _own(self, part: Node) -> int:
         match part:
-            case ir.State() | ir.ViewField():
-                return 2
-            case ir.Lookup(op=op):
-                return 3 if op is TableRead.PUT else 2
+            case ir.State(field=field, type=t):
+                return 0 if self.program.field(field).kind is FieldKind.GIVEN else words(t)
+            case ir.ViewField(type=t):
+                return words(t)
+            case ir.Lookup(op=op, type=t):
+                return 3 if op is TableRead.PUT else words(t)
             case ir.Call(function=name):
                 return self.block(self.program.function(name).body)
-            case ir.Intrinsic(name=name) if name in self.intrinsics:
-                return len(self.intrinsics[name].params) + 2
-            case ir.Intrinsic():
+            case ir.Intrinsic(name=name, type=t) if name in self.intrinsics:
+                declared = self.intrinsics[name]
+                answer = 0 if isinstance(t, UnitType) else words(t)
+                return len(asked_words(declared)) + answer if is_asked(declared) else 0
+            case ir.Intrinsic(name="now" | "rand_below"):
                 return 1
             case _:
                 return 0
+
+
+def _key(place: ir.Place) -> int:
+    return int(isinstance(place, ir.EntryPlace))
 
 
 # ---------------------------------------------------------------- lowering

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a log says of the tasks, whoever scheduled them: when each could run, and how long it then ran before it slept.
+
+The same arrivals can then be given to another scheduler on a simulated machine.  Arrivals are those of the recorded
+run, also where one task wakes another: a scheduler that runs the first one later does not delay the second one's
+arrival.  Work that arrives while a task has some left follows that at once.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from transect.cpu.ring import ARGUMENTS, HEAD
+from transect.cpu.simulator import Machine, Work
+from transect.replay.log import Log
+
+ARGS = struct.Struct("<qq")
+
+
+@dataclass(slots=True)
+class Seen:
+    """A task of the log."""
+
+    pid: int
+    weight: int = 100
+    cpus: int = -1  # a mask
+    cpu: int = -1  # where it ran last; -1: it has not
+    bursts: list[tuple[int, int]] = field(default_factory=list)  # when it could run, and how long it ran (ns)
+    waits_ns: list[int] = field(default_factory=list)
+    migrations: int = 0
+    ready_ns: int | None = None  # since when it waits
+    running_ns: int | None = None  # since when it runs
+    ran_ns: int = 0  # of this burst
+    awake_ns: int | None = None  # since when this burst lasts
+
+    def wake(self, now: int) -> None:
+        if self.awake_ns is None:
+            self.awake_ns = self.ready_ns = now
+
+    def run(self, now: int, cpu: int) -> None:
+        self.wake(now)
+        self.waits_ns.append(now - (now if self.ready_ns is None else self.ready_ns))
+        self.migrations += self.cpu not in (-1, cpu)
+        self.cpu, self.running_ns, self.ready_ns = cpu, now, None
+
+    def stop(self, now: int, goes_on: bool) -> None:
+        if self.running_ns is None or self.awake_ns is None:
+            return  # it ran when the recording began
+        self.ran_ns += now - self.running_ns
+        self.running_ns = None
+        if goes_on:
+            self.ready_ns = now
+            return
+        self.bursts.append((self.awake_ns, self.ran_ns))
+        self.awake_ns, self.ran_ns = None, 0
+
+    def end(self, now: int) -> None:
+        if self.awake_ns is not None:
+            self.stop(now, False)
+            if self.awake_ns is not None and self.ran_ns:
+                self.bursts.append((self.awake_ns, self.ran_ns))
+
+
+def tasks(log: Log) -> tuple[list[Seen], int]:
+    """The tasks that ran, and how long the log is (ns).  Times count from its first call."""
+    found: dict[int, Seen] = {}
+    hooks = log.policies[0].hooks
+    first = now = HEAD.unpack_from(log.records[0].arguments)[0] if log.records else 0
+    for record in log.records:
+        time, pid, _, cpu, _ = HEAD.unpack_from(record.arguments)
+        hook = hooks[record.hook]
+        # Clocks of two CPUs differ a little; what is recorded later is not earlier.
+        now = max(now, time)
+        if hook not in ("select", "enqueue", "running", "stopping"):
+            continue
+        task = found.setdefault(pid, Seen(pid))
+        one, two = ARGS.unpack_from(record.arguments, ARGUMENTS - ARGS.size)
+        match hook:
+            case "running":
+                task.weight, task.cpus = one, two
+                task.run(now - first, cpu)
+            case "stopping":
+                task.stop(now - first, bool(one))
+            case _:
+                task.wake(now - first)
+    for task in found.values():
+        task.end(now - first)
+    return [task for task in found.values() if task.bursts], now - first
+
+
+def work(seen: Sequence[Seen], cpus: int) -> list[Work]:
+    """The same for a simulated machine."""
+    everywhere = (1 << cpus) - 1
+    return [
+        Work(
+            f"pid {task.pid}",
+            weight=task.weight,
+            cpus=None if task.cpus & everywhere == everywhere else _set(task.cpus, cpus),
+            bursts=tuple(task.bursts),
+            start_ns=task.bursts[0][0],
+        )
+        for task in seen
+    ]
+
+
+def _set(mask: int, cpus: int) -> frozenset[int]:
+    return frozenset(cpu for cpu in range(cpus) if mask >> cpu & 1) or frozenset(range(cpus))
+
+
+# ---------------------------------------------------------------- what came of it
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How tasks fared under one scheduler.  Times in seconds."""
+
+    scheduler: str
+    waits: int  # how often somebody began to run
+    median: float  # wait
+    p99: float
+    longest: float
+    fairness: float  # Jain's index of each task's progress by weight; 1: all alike
+    migrations: int
+    ran: float  # CPU time of all
+
+
+@dataclass(frozen=True, slots=True)
+class Fared:
+    """What is asked of a task, recorded or simulated."""
+
+    weight: int
+    ran_ns: int
+    waits_ns: Sequence[int]
+    migrations: int
+
+
+def outcome(scheduler: str, fared: Iterable[Fared]) -> Outcome:
+    all_of = list(fared)
+    waits = sorted(wait for task in all_of for wait in task.waits_ns) or [0]
+    return Outcome(
+        scheduler,
+        sum(len(task.waits_ns) for task in all_of),
+        waits[len(waits) // 2] / 1e9,
+        waits[int(0.99 * (len(waits) - 1))] / 1e9,
+        waits[-1] / 1e9,
+        fairness(all_of),
+        sum(task.migrations for task in all_of),
+        sum(task.ran_ns for task in all_of) / 1e9,
+    )
+
+
+def fairness(fared: Iterable[Fared]) -> float:
+    """Jain's index of progress: the share of the time in which it could run that a task ran, by its weight.
+
+    Tasks that never had to share are left out: they say nothing of a scheduler.
+    """
+    progress = [
+        task.ran_ns / (task.ran_ns + sum(task.waits_ns)) / task.weight
+        for task in fared
+        if task.ran_ns and sum(task.waits_ns) > task.ran_ns // 100
+    ]
+    if not progress:
+        return 1.0
+    return sum(progress) ** 2 / (len(progress) * sum(p * p for p in progress))
+
+
+def recorded(log: Log) -> Outcome:
+    """How tasks fared in the kernel."""
+    return outcome(
+        f"{log.policies[0].name}, recorded",
+        (Fared(t.weight, sum(ran for _, ran in t.bursts), t.waits_ns, t.migrations) for t in tasks(log)[0]),
+    )
+
+
+def simulated(machine: Machine) -> Outcome:
+    """How they fare on a simulated machine."""
+    return outcome(
+        f"{machine.program.name}, simulated",
+        (Fared(t.weight, t.ran_ns, t.waits_ns, t.migrations) for t in machine.tasks),
+    )
