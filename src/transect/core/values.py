@@ -157,36 +157,39 @@ def from_plain(t: Type, plain: Any) -> Any:
 def to_plain(value: Any) -> Any:
     """The way back."""
     if isinstance(value, Record):
-        return tuple(map(to_plain, value._fields.values()))
+        return tuple(map(to_plain, value.__fields__.values()))
     return tuple(map(to_plain, value)) if isinstance(value, tuple) else value
 
 
 class Record:
-    """A struct or a verdict as the interpreter holds it: a name and fields, read as attributes; immutable."""
+    """A struct or a verdict as the interpreter holds it: a name and fields, read as attributes; immutable.
 
-    __slots__ = ("_fields", "_name")
-    _name: str
-    _fields: dict[str, Any]
+    Its own attributes have names that no field may have.
+    """
+
+    __slots__ = ("__fields__", "__name__")
+    __name__: str
+    __fields__: dict[str, Any]
 
     def __init__(self, name: str, fields: Mapping[str, object]) -> None:
-        object.__setattr__(self, "_name", name)
-        object.__setattr__(self, "_fields", dict(fields))
+        object.__setattr__(self, "__name__", name)
+        object.__setattr__(self, "__fields__", dict(fields))
 
     def __getattr__(self, name: str) -> Any:
         # Not looked up by attribute: copying and unpickling ask before __init__ has run.
-        fields = object.__getattribute__(self, "_fields")
+        fields = object.__getattribute__(self, "__fields__")
         if name in fields:
             return fields[name]
-        raise AttributeError(f"{self._name} has no field {name!r}")
+        raise AttributeError(f"{self.__name__} has no field {name!r}")
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a {self._name} is a value and cannot change")
+        raise AttributeError(f"a {self.__name__} is a value and cannot change")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Record) and equal(self, other)
 
     def __hash__(self) -> int:
-        return hash((self._name, tuple(self._fields.values())))
+        return hash((self.__name__, tuple(self.__fields__.values())))
 
     def __copy__(self) -> Record:
         return self
@@ -195,7 +198,7 @@ class Record:
         return self
 
     def __repr__(self) -> str:
-        return f"{self._name}({', '.join(f'{k}={v!r}' for k, v in self._fields.items())})"
+        return f"{self.__name__}({', '.join(f'{k}={v!r}' for k, v in self.__fields__.items())})"
 
 
 def is_struct(value: object) -> bool:
@@ -205,13 +208,13 @@ def is_struct(value: object) -> bool:
 
 def struct_name(value: object) -> str:
     """The name of the struct type of a struct."""
-    return value._name if isinstance(value, Record) else type(value).__name__
+    return value.__name__ if isinstance(value, Record) else type(value).__name__
 
 
 def struct_fields(value: Any) -> dict[str, Any]:
     """The fields of a struct in their order."""
     if isinstance(value, Record):
-        return value._fields
+        return value.__fields__
     return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
 
 
@@ -222,7 +225,7 @@ def replaced(value: Any, path: tuple[str, ...], new: object) -> Any:
     name, *rest = path
     inner = replaced(getattr(value, name), tuple(rest), new)
     if isinstance(value, Record):
-        return Record(value._name, {**value._fields, name: inner})
+        return Record(value.__name__, {**value.__fields__, name: inner})
     changed = copy.copy(value)
     setattr(changed, name, inner)
     return changed
@@ -365,7 +368,7 @@ def _struct(inner: dict[str, Storer | None]) -> Storer:
         if any(x is MISFIT for x in fields.values()):
             return MISFIT
         if isinstance(value, Record):
-            return Record(value._name, fields)
+            return Record(value.__name__, fields)
         changed = copy.copy(value)  # a copy of our own, whatever the policy does with the one it holds
         for name, x in fields.items():
             setattr(changed, name, x)

@@ -8,9 +8,8 @@ from transect.core import types
 from transect.emit.py import runtime
 from transect.rpc.hooks import Code, Element, Forward, Reject
 
-
-class AclFields:
-    allowed = runtime.Field(types.TableType(types.TableKind.TABLE, types.TextType(64), types.BoolType(), 1024))
+AclFields = {}
+AclFields['allowed'] = runtime.Field(types.TableType(types.TableKind.TABLE, types.TextType(64), types.BoolType(), 1024))
 
 
 class AclState(runtime.State):

@@ -35,23 +35,21 @@ InnerType = types.StructType('Inner', (types.StructField('k', types.IntType(8, F
 BoxType = types.StructType('Box', (types.StructField('n', types.IntType()), types.StructField('inner', InnerType), types.StructField('note', types.OptionType(types.TextType(64)), None, False)))
 stored = storer(types.TupleType((types.TextType(64), types.IntType())))
 stored_2 = storer(InnerType)
-
-
-class PFields:
-    rate = runtime.Field(types.FloatType(), kind='param', default=0.25)
-    total = runtime.Field(types.IntType(), default=0)
-    word = runtime.Field(types.IntType(64, False), default=1)
-    last = runtime.Field(types.TextType(4), default='')
-    pair = runtime.Field(types.TupleType((types.TextType(64), types.IntType())), default=('', 0))
-    one = runtime.Field(InnerType, default=Inner(7))
-    boxes = runtime.Field(types.TableType(types.TableKind.TABLE, types.TextType(64), BoxType, 4))
-    counts = runtime.Field(types.TableType(types.TableKind.TALLY, types.TupleType((types.TextType(64), types.IntType())), types.IntType(), 16))
-    recent = runtime.Field(types.TableType(types.TableKind.LRU, types.IntType(), types.BytesType(64), 2))
-    queue = runtime.Field(types.TableType(types.TableKind.ORDERED, types.IntType(), types.FloatType(), 4))
-    row = runtime.Field(types.ArrayType(InnerType, 3), default=Inner(0, ''))
-    calls = runtime.Field(types.CounterType())
-    took = runtime.Field(types.HistogramType())
-    mine = runtime.Field(types.IntType(), kind='local', default=0)
+PFields = {}
+PFields['rate'] = runtime.Field(types.FloatType(), kind='param', default=0.25)
+PFields['total'] = runtime.Field(types.IntType(), default=0)
+PFields['word'] = runtime.Field(types.IntType(64, False), default=1)
+PFields['last'] = runtime.Field(types.TextType(4), default='')
+PFields['pair'] = runtime.Field(types.TupleType((types.TextType(64), types.IntType())), default=('', 0))
+PFields['one'] = runtime.Field(InnerType, default=Inner(7))
+PFields['boxes'] = runtime.Field(types.TableType(types.TableKind.TABLE, types.TextType(64), BoxType, 4))
+PFields['counts'] = runtime.Field(types.TableType(types.TableKind.TALLY, types.TupleType((types.TextType(64), types.IntType())), types.IntType(), 16))
+PFields['recent'] = runtime.Field(types.TableType(types.TableKind.LRU, types.IntType(), types.BytesType(64), 2))
+PFields['queue'] = runtime.Field(types.TableType(types.TableKind.ORDERED, types.IntType(), types.FloatType(), 4))
+PFields['row'] = runtime.Field(types.ArrayType(InnerType, 3), default=Inner(0, ''))
+PFields['calls'] = runtime.Field(types.CounterType())
+PFields['took'] = runtime.Field(types.HistogramType())
+PFields['mine'] = runtime.Field(types.IntType(), kind='local', default=0)
 
 
 def middle(a, b):

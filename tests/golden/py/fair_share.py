@@ -9,11 +9,10 @@ from transect.core.values import wrap
 from transect.emit.py import runtime
 from transect.shapes import Arbiter
 
-
-class FairShareFields:
-    waiting = runtime.Field(types.SeqType(types.KeyType('Client')), kind='given')
-    served = runtime.Field(types.TableType(types.TableKind.TALLY, types.KeyType('Client'), types.IntType(), 4096), ordered=True)
-    level = runtime.Field(types.IntType(), default=0)
+FairShareFields = {}
+FairShareFields['waiting'] = runtime.Field(types.SeqType(types.KeyType('Client')), kind='given')
+FairShareFields['served'] = runtime.Field(types.TableType(types.TableKind.TALLY, types.KeyType('Client'), types.IntType(), 4096), ordered=True)
+FairShareFields['level'] = runtime.Field(types.IntType(), default=0)
 
 
 class FairShareState(runtime.State):

@@ -29,12 +29,12 @@ from transect.emit.py.statements import Statements
 class Module:
     """The parts of an emitted module, each a list of statements."""
 
-    state: str  # the names of the two classes
+    state: str  # the names of the class and of the dict
     fields: str
     scope: Scope
     types: list[ast.stmt]  # of structs and enums
     makers: list[ast.stmt]  # functions which store or make values of a type
-    declarations: ast.ClassDef  # the state fields
+    declarations: list[ast.stmt]  # the state fields, in a dict: none of them hides a name from the next
     helpers: list[ast.FunctionDef]
     code: ast.ClassDef  # the state, with the handlers
 
@@ -46,7 +46,7 @@ class Module:
 
     @property
     def body(self) -> list[ast.stmt]:
-        return [*self.types, *self.makers, self.declarations, *self.helpers, self.code]
+        return [*self.types, *self.makers, *self.declarations, *self.helpers, self.code]
 
 
 def module_of(program: ir.Program, lines: Lines = no_lines) -> Module:
@@ -119,9 +119,11 @@ def _rpc_of(h: ir.Function) -> int:
 # ---------------------------------------------------------------- state
 
 
-def _declarations(scope: Scope, name: str) -> ast.ClassDef:
-    fields: list[ast.stmt] = [nodes.assign(nodes.name(f.name), _field(scope, f)) for f in scope.program.state]
-    return nodes.class_of(name, [], fields or [ast.Pass()])
+def _declarations(scope: Scope, name: str) -> list[ast.stmt]:
+    made: list[ast.stmt] = [nodes.assign(nodes.name(name), ast.Dict([], []))]
+    for f in scope.program.state:
+        made.append(nodes.assign(nodes.item(nodes.name(name), nodes.constant(f.name)), _field(scope, f)))
+    return made
 
 
 def _field(scope: Scope, f: ir.StateField) -> ast.expr:

@@ -34,15 +34,15 @@ def policy(
     name: str,
     base: type[Any],
     state: type[State],
-    fields: type[Any],
+    fields: Mapping[str, Field],
     origin: Origin,
     structs: Iterable[type[Any]] = (),
 ) -> type[Any]:
     """The class of a policy's objects: a subclass of `base`, which runs the emitted code of `state`.
 
-    `fields`: a class whose attributes are the state fields.  `structs`: the classes of structs kept in them.
+    `structs`: the classes of structs kept in them.
     """
-    by_name = {key: f for key, f in vars(fields).items() if isinstance(f, Field)}
+    by_name = dict(fields)
     local = _local_class(name, {key: f for key, f in by_name.items() if f.kind == "local"})
     functions = {"trace": logging.getLogger(f"transect.{name}").info}
 
