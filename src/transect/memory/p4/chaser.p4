@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
  * Walks another machine's memory from a switch between it and the observer: each RDMA READ response of the target becomes
- * the next READ request.  P4-16 for v1model.  What is walked is data: the tables `arrivals` and `reads` hold the steps of
- * chains (`transect.memory.chaser.steps` is the definition), `grants` and `ranges` what the target has granted.
+ * the next READ request.  P4-16 for v1model.  What is walked is data: the tables `arrivals` and `beginnings` hold the steps of
+ * chains (`transect.memory.chaser.steps` is the definition), `grants` and `memory` what the target has granted.
  *
  * Blocks between #if and #endif are left out where no probe needs them: PAGES (page tables), SETS (views compared),
  * TESTS (conditions).  The observer speaks to the switch by UDP packets to port 4792 (`control_t`): begin a chain, ask for
@@ -129,68 +129,57 @@ struct headers_t {
 }
 
 struct metadata_t {
-    bit<8> op;
+    bit<8> op;          /* what the packet is for; 0: it only passes */
     bit<8> words;       /* that the answer has */
-    bit<1> from_target;
-    bit<1> known;
+    bit<1> accepted;    /* the answer that its chain waits for */
     bit<1> ask;         /* a READ goes out */
-    bit<1> reply;       /* what was fetched goes back */
+    bit<1> reply;       /* a control packet goes back */
     bit<8> chain;
     bit<32> at;         /* the chain, as an index */
     /* the grant */
+    bit<1> is_granted;
     bit<64> linear;
-    bit<64> top;
-    bit<64> image;
-    bit<64> image_size;
-    bit<64> base;
-    bit<64> root;
+    bit<64> root;       /* where the page tables are in the linear map */
     bit<4> levels;
     bit<32> rkey;
     bit<24> pair;
     bit<32> own;
     bit<32> peer;
-    /* the state of the chain */
+    /* the chain, as it was */
     bit<64> state;
     bit<16> pc;
     bit<4> level;
     bit<4> status;
     bit<8> matched;
     bit<32> psn;
+    bit<64> node;
+    bit<64> came;
+    bit<64> last;
+    bit<64> first_behind;
+    bit<64> second_behind;
+    bit<64> target;
+    bit<32> hops;
+    bit<32> left;
+    bit<32> kept;
+    bit<32> opened;
+    bit<32> elements;
+    bit<32> epoch;
+    /* the answer */
     bit<32> sum;
     bit<32> given;
     bit<64> v0;
     bit<64> v1;
     bit<64> v2;
     bit<64> v3;
-    bit<64> node;
-    bit<64> before;     /* the node, as it was */
-    bit<64> came;
-    bit<64> expected;
-    bit<64> last;       /* the end of the container */
-    bit<64> first_behind;
-    bit<64> second_behind;
-    bit<64> member;
-    bit<64> seen;
-    bit<32> seen_epoch;
-    bit<32> epoch;
-    bit<32> hash_index;
-    bit<64> target;
-    bit<64> moved;
-    bit<32> hops;
-    bit<32> left;
-    bit<32> kept;
-    bit<32> opened;
-    bit<32> elements;
-    bit<32> place;
-    /* what the step does */
+    /* what its step does */
     bit<8> words_wanted;
     bit<1> checks;
     bit<8> check_word;
-    bit<1> comes;
     bit<64> come_add;
-    bit<1> ends;
+    bit<1> comes;
     bit<64> end_add;
-    bit<8> link_word;   /* 4: it stays */
+    bit<1> ends;
+    bit<8> link_word;   /* 4: the node stays */
     bit<8> first_word;
     bit<8> second_word;
     bit<8> member_word; /* 5: the node and a number */
@@ -202,25 +191,55 @@ struct metadata_t {
     bit<1> closes;
     bit<1> stops;
     bit<16> then_step;
-    bit<16> other_step;
+    bit<8> from_register;
+    bit<64> offset;
+    bit<12> reach;      /* the last place in a page where its READ may begin */
+    bit<32> len;
     bit<8> test_word;
     bit<64> test_mask;
     bit<64> test_low;
     bit<64> test_high;
     bit<1> test_inverted;
+    /* the chain, as it will be */
+    bit<64> checked;
+    bit<1> broken;
+    bit<1> full;
     bit<64> tested;
     bit<1> inside;
+    bit<64> member;
+    bit<32> hash_index;
+    bit<64> seen;
+    bit<32> seen_epoch;
+    bit<64> next_node;
+    bit<64> next_came;
+    bit<64> next_last;
+    bit<64> next_first;
+    bit<64> next_second;
+    bit<16> next_pc;
+    bit<4> next_level;
+    bit<4> next_status;
+    bit<8> next_matched;
+    bit<32> next_psn;
+    bit<32> next_hops;
+    bit<32> next_left;
+    bit<32> next_kept;
+    bit<32> next_opened;
+    bit<32> next_elements;
+    bit<32> place;
+    bit<64> moved;
     /* the READ that comes next */
-    bit<8> from_register;
-    bit<64> offset;
-    bit<32> len;
     bit<64> pointer;
+    bit<64> first_part;
+    bit<64> second_part;
     bit<64> address;
-    bit<64> from_linear;
-    bit<64> from_image;
+    bit<1> near;
+    bit<1> far;
+    bit<1> walks;
+    bit<1> unmapped;
     bit<64> physical;
-    bit<1> known_memory;
+    bit<4> walk_level;
     bit<64> wire;
+    bit<64> delta;
 }
 
 parser Parse(packet_in packet, out headers_t hdr, inout metadata_t m, inout standard_metadata_t standard) {
@@ -313,7 +332,6 @@ control Chase(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t
     register<bit<64>>(16) lasts;
     register<bit<64>>(16) first_behinds;
     register<bit<64>>(16) second_behinds;
-    register<bit<64>>(16) asked;        /* by the READ that is awaited */
     register<bit<32>>(16) hops_made;
     register<bit<32>>(16) reads_left;
     register<bit<32>>(16) pieces;       /* kept; a record may have several */
@@ -334,7 +352,6 @@ control Chase(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t
 #endif
 
     action chain_of(bit<8> chain) {
-        m.known = 1;
         m.op = ANSWER;
         m.chain = chain;
     }
@@ -351,13 +368,9 @@ control Chase(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t
         default_action = NoAction();
     }
 
-    action granted(bit<64> linear, bit<64> top, bit<64> image, bit<64> image_size, bit<64> base, bit<64> root,
-                   bit<4> levels, bit<32> rkey, bit<24> pair, bit<32> own, bit<32> peer) {
+    action granted(bit<64> linear, bit<64> root, bit<4> levels, bit<32> rkey, bit<24> pair, bit<32> own, bit<32> peer) {
+        m.is_granted = 1;
         m.linear = linear;
-        m.top = top;
-        m.image = image;
-        m.image_size = image_size;
-        m.base = base;
         m.root = root;
         m.levels = levels;
         m.rkey = rkey;
@@ -365,26 +378,23 @@ control Chase(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t
         m.own = own;
         m.peer = peer;
     }
-    action unknown() {
-        m.known = 0;
-    }
     table grants {
         key = {
             m.chain: exact;
         }
         actions = {
             granted;
-            unknown;
+            NoAction;
         }
         size = 16;
-        default_action = unknown();
+        default_action = NoAction();
     }
 
     action arrive(bit<8> words, bit<1> checks, bit<8> check_word, bit<1> comes, bit<64> come_add, bit<1> ends,
                   bit<64> end_add, bit<8> link_word, bit<8> first_word, bit<8> second_word, bit<8> member_word,
                   bit<64> member_add, bit<1> inserts, bit<1> asks, bit<1> opens, bit<1> keeps, bit<1> closes,
-                  bit<1> stops, bit<16> then_step, bit<16> other_step, bit<8> test_word, bit<64> test_mask,
-                  bit<64> test_low, bit<64> test_high, bit<1> test_inverted) {
+                  bit<1> stops, bit<16> then_step, bit<8> from_register, bit<64> offset, bit<12> reach, bit<32> len,
+                  bit<8> test_word, bit<64> test_mask, bit<64> test_low, bit<64> test_high, bit<1> test_inverted) {
         m.words_wanted = words;
         m.checks = checks;
         m.check_word = check_word;
@@ -404,14 +414,17 @@ control Chase(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t
         m.closes = closes;
         m.stops = stops;
         m.then_step = then_step;
-        m.other_step = other_step;
+        m.from_register = from_register;
+        m.offset = offset;
+        m.reach = reach;
+        m.len = len;
         m.test_word = test_word;
         m.test_mask = test_mask;
         m.test_low = test_low;
         m.test_high = test_high;
         m.test_inverted = test_inverted;
     }
-    table arrivals { /* what an answer does */
+    table arrivals { /* by step: what its answer does, and what the step after it reads */
         key = {
             m.pc: exact;
         }
@@ -423,434 +436,446 @@ control Chase(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t
         default_action = NoAction();
     }
 
-    action read(bit<8> from_register, bit<64> offset, bit<32> len) {
-        m.from_register = from_register;
+    action begin(bit<64> offset, bit<12> reach, bit<32> len) {
         m.offset = offset;
+        m.reach = reach;
         m.len = len;
     }
-    table reads { /* what a step asks for */
+    table beginnings { /* what the first step of a chain reads */
         key = {
-            m.pc: exact;
+            hdr.control.step: exact;
         }
         actions = {
-            read;
-            NoAction;
-        }
-        size = 1024;
-        default_action = NoAction();
-    }
-
-    action in_memory() {
-        m.known_memory = 1;
-    }
-    table ranges { /* physical addresses at which a READ of four words may begin */
-        key = {
-            m.physical: range;
-        }
-        actions = {
-            in_memory;
+            begin;
             NoAction;
         }
         size = 64;
         default_action = NoAction();
     }
 
+    action in_memory(bit<64> delta) {
+        m.near = 1;
+        m.delta = delta;
+    }
+    table memory { /* virtual addresses at which a READ may begin, and what the target calls them */
+        key = {
+            m.chain: exact;
+            m.address: range;
+        }
+        actions = {
+            in_memory;
+            NoAction;
+        }
+        size = 1024;
+        default_action = NoAction();
+    }
+
     apply {
-        m.from_target = 0;
         standard.egress_spec = TARGET;
         if (standard.ingress_port == TARGET) {
-            m.from_target = 1;
             standard.egress_spec = OBSERVER;
         }
-        m.known = 0;
+        m.op = 0;
+        m.is_granted = 0;
+        m.accepted = 0;
         m.ask = 0;
         m.reply = 0;
-        if (hdr.control.isValid() && m.from_target == 0) {
-            m.known = 1;
+        m.broken = 0;
+        m.full = 0;
+        m.near = 0;
+        m.far = 0;
+        m.unmapped = 0;
+        if (hdr.control.isValid() && standard.ingress_port == OBSERVER) {
             m.op = hdr.control.op;
             m.chain = hdr.control.chain;
-        } else if (hdr.icrc.isValid() && m.from_target == 1) {
+            beginnings.apply();
+        } else if (hdr.icrc.isValid() && standard.ingress_port == TARGET) {
             pairs.apply();
         }
-        if (m.known == 1) {
-            grants.apply();
-        }
-        m.at = (bit<32>)m.chain;
-        if (m.known == 1) {
-            /* ---------------------------------------------- is it what the chain waits for? */
-            states.read(m.state, m.at);
-            m.pc = m.state[63:48];
-            m.level = m.state[47:44];
-            m.status = m.state[43:40];
-            m.matched = m.state[39:32];
-            m.psn = m.state[31:0];
-            if (m.op == ANSWER && m.status != RUNNING) {
-                m.known = 0; /* the observer's own traffic */
-            }
-        }
-        if (m.known == 1 && m.op == ANSWER) {
-            m.given = hdr.icrc.value[7:0] ++ hdr.icrc.value[15:8] ++ hdr.icrc.value[23:16] ++ hdr.icrc.value[31:24];
-            if (m.words == 1) {
-                hash(m.sum, HashAlgorithm.crc32, 32w0,
-                     { 64w0xffffffffffffffff, hdr.ip.version, 8w0xff, hdr.ip.len, hdr.ip.id, hdr.ip.fragment, 8w0xff,
-                       hdr.ip.protocol, 16w0xffff, hdr.ip.src, hdr.ip.dst, hdr.udp.src, hdr.udp.dst, hdr.udp.len,
-                       16w0xffff, hdr.bth.opcode, hdr.bth.flags, hdr.bth.partition, 8w0xff, hdr.bth.pair,
-                       hdr.bth.acknowledge, hdr.bth.psn, hdr.aeth.syndrome, hdr.aeth.msn, hdr.w0.value },
-                     64w0x100000000);
-            } else if (m.words == 2) {
-                hash(m.sum, HashAlgorithm.crc32, 32w0,
-                     { 64w0xffffffffffffffff, hdr.ip.version, 8w0xff, hdr.ip.len, hdr.ip.id, hdr.ip.fragment, 8w0xff,
-                       hdr.ip.protocol, 16w0xffff, hdr.ip.src, hdr.ip.dst, hdr.udp.src, hdr.udp.dst, hdr.udp.len,
-                       16w0xffff, hdr.bth.opcode, hdr.bth.flags, hdr.bth.partition, 8w0xff, hdr.bth.pair,
-                       hdr.bth.acknowledge, hdr.bth.psn, hdr.aeth.syndrome, hdr.aeth.msn, hdr.w0.value, hdr.w1.value },
-                     64w0x100000000);
-            } else if (m.words == 3) {
-                hash(m.sum, HashAlgorithm.crc32, 32w0,
-                     { 64w0xffffffffffffffff, hdr.ip.version, 8w0xff, hdr.ip.len, hdr.ip.id, hdr.ip.fragment, 8w0xff,
-                       hdr.ip.protocol, 16w0xffff, hdr.ip.src, hdr.ip.dst, hdr.udp.src, hdr.udp.dst, hdr.udp.len,
-                       16w0xffff, hdr.bth.opcode, hdr.bth.flags, hdr.bth.partition, 8w0xff, hdr.bth.pair,
-                       hdr.bth.acknowledge, hdr.bth.psn, hdr.aeth.syndrome, hdr.aeth.msn, hdr.w0.value, hdr.w1.value,
-                       hdr.w2.value },
-                     64w0x100000000);
-            } else if (m.words == 4) {
-                hash(m.sum, HashAlgorithm.crc32, 32w0,
-                     { 64w0xffffffffffffffff, hdr.ip.version, 8w0xff, hdr.ip.len, hdr.ip.id, hdr.ip.fragment, 8w0xff,
-                       hdr.ip.protocol, 16w0xffff, hdr.ip.src, hdr.ip.dst, hdr.udp.src, hdr.udp.dst, hdr.udp.len,
-                       16w0xffff, hdr.bth.opcode, hdr.bth.flags, hdr.bth.partition, 8w0xff, hdr.bth.pair,
-                       hdr.bth.acknowledge, hdr.bth.psn, hdr.aeth.syndrome, hdr.aeth.msn, hdr.w0.value, hdr.w1.value,
-                       hdr.w2.value, hdr.w3.value },
-                     64w0x100000000);
-            } else {
-                hash(m.sum, HashAlgorithm.crc32, 32w0,
-                     { 64w0xffffffffffffffff, hdr.ip.version, 8w0xff, hdr.ip.len, hdr.ip.id, hdr.ip.fragment, 8w0xff,
-                       hdr.ip.protocol, 16w0xffff, hdr.ip.src, hdr.ip.dst, hdr.udp.src, hdr.udp.dst, hdr.udp.len,
-                       16w0xffff, hdr.bth.opcode, hdr.bth.flags, hdr.bth.partition, 8w0xff, hdr.bth.pair,
-                       hdr.bth.acknowledge, hdr.bth.psn, hdr.aeth.syndrome, hdr.aeth.msn },
-                     64w0x100000000);
-            }
+        /* -------------------------------------------------- the chain, as it is */
+        m.at = 28w0 ++ m.chain[3:0];
+        grants.apply();
+        states.read(m.state, m.at);
+        nodes.read(m.node, m.at);
+        cames.read(m.came, m.at);
+        lasts.read(m.last, m.at);
+        first_behinds.read(m.first_behind, m.at);
+        second_behinds.read(m.second_behind, m.at);
+        hops_made.read(m.hops, m.at);
+        reads_left.read(m.left, m.at);
+        pieces.read(m.kept, m.at);
+        opened_at.read(m.opened, m.at);
+        elements_seen.read(m.elements, m.at);
+#if PAGES
+        targets.read(m.target, m.at);
+#endif
+#if SETS
+        epochs.read(m.epoch, m.at);
+#endif
+        m.pc = m.state[63:48];
+        m.level = m.state[47:44];
+        m.status = m.state[43:40];
+        m.matched = m.state[39:32];
+        m.psn = m.state[31:0];
+        if (m.op == ANSWER) {
             arrivals.apply();
-            if (m.level != 0) {
-                m.words_wanted = 1;
-            }
-            if (m.sum != m.given || hdr.ip.dst != m.own) {
-                m.known = 0;
-                mark_to_drop(standard);
-            } else if (m.words == 0) {
-                m.status = REFUSED; /* a refusal: the observer is told by the packet itself */
-            } else if (hdr.bth.psn != m.psn[23:0] || m.words != m.words_wanted) {
-                m.known = 0; /* late, or forged */
-                mark_to_drop(standard);
-            }
         }
-        if (m.known == 1 && m.op == BEGIN) {
-            m.pc = hdr.control.step;
-            m.level = 0;
-            m.status = RUNNING;
-            m.matched = 1;
-            m.psn = hdr.control.psn;
+        /* -------------------------------------------------- is the answer what the chain waits for? */
+        m.given = hdr.icrc.value[7:0] ++ hdr.icrc.value[15:8] ++ hdr.icrc.value[23:16] ++ hdr.icrc.value[31:24];
+        if (m.words == 1) {
+            hash(m.sum, HashAlgorithm.crc32, 32w0,
+                 { 64w0xffffffffffffffff, hdr.ip.version, 8w0xff, hdr.ip.len, hdr.ip.id, hdr.ip.fragment, 8w0xff,
+                   hdr.ip.protocol, 16w0xffff, hdr.ip.src, hdr.ip.dst, hdr.udp.src, hdr.udp.dst, hdr.udp.len,
+                   16w0xffff, hdr.bth.opcode, hdr.bth.flags, hdr.bth.partition, 8w0xff, hdr.bth.pair,
+                   hdr.bth.acknowledge, hdr.bth.psn, hdr.aeth.syndrome, hdr.aeth.msn, hdr.w0.value },
+                 64w0x100000000);
+        } else if (m.words == 2) {
+            hash(m.sum, HashAlgorithm.crc32, 32w0,
+                 { 64w0xffffffffffffffff, hdr.ip.version, 8w0xff, hdr.ip.len, hdr.ip.id, hdr.ip.fragment, 8w0xff,
+                   hdr.ip.protocol, 16w0xffff, hdr.ip.src, hdr.ip.dst, hdr.udp.src, hdr.udp.dst, hdr.udp.len,
+                   16w0xffff, hdr.bth.opcode, hdr.bth.flags, hdr.bth.partition, 8w0xff, hdr.bth.pair,
+                   hdr.bth.acknowledge, hdr.bth.psn, hdr.aeth.syndrome, hdr.aeth.msn,
+                   hdr.w0.value, hdr.w1.value },
+                 64w0x100000000);
+        } else if (m.words == 3) {
+            hash(m.sum, HashAlgorithm.crc32, 32w0,
+                 { 64w0xffffffffffffffff, hdr.ip.version, 8w0xff, hdr.ip.len, hdr.ip.id, hdr.ip.fragment, 8w0xff,
+                   hdr.ip.protocol, 16w0xffff, hdr.ip.src, hdr.ip.dst, hdr.udp.src, hdr.udp.dst, hdr.udp.len,
+                   16w0xffff, hdr.bth.opcode, hdr.bth.flags, hdr.bth.partition, 8w0xff, hdr.bth.pair,
+                   hdr.bth.acknowledge, hdr.bth.psn, hdr.aeth.syndrome, hdr.aeth.msn,
+                   hdr.w0.value, hdr.w1.value, hdr.w2.value },
+                 64w0x100000000);
+        } else if (m.words == 4) {
+            hash(m.sum, HashAlgorithm.crc32, 32w0,
+                 { 64w0xffffffffffffffff, hdr.ip.version, 8w0xff, hdr.ip.len, hdr.ip.id, hdr.ip.fragment, 8w0xff,
+                   hdr.ip.protocol, 16w0xffff, hdr.ip.src, hdr.ip.dst, hdr.udp.src, hdr.udp.dst, hdr.udp.len,
+                   16w0xffff, hdr.bth.opcode, hdr.bth.flags, hdr.bth.partition, 8w0xff, hdr.bth.pair,
+                   hdr.bth.acknowledge, hdr.bth.psn, hdr.aeth.syndrome, hdr.aeth.msn,
+                   hdr.w0.value, hdr.w1.value, hdr.w2.value, hdr.w3.value },
+                 64w0x100000000);
+        } else {
+            hash(m.sum, HashAlgorithm.crc32, 32w0,
+                 { 64w0xffffffffffffffff, hdr.ip.version, 8w0xff, hdr.ip.len, hdr.ip.id, hdr.ip.fragment, 8w0xff,
+                   hdr.ip.protocol, 16w0xffff, hdr.ip.src, hdr.ip.dst, hdr.udp.src, hdr.udp.dst, hdr.udp.len,
+                   16w0xffff, hdr.bth.opcode, hdr.bth.flags, hdr.bth.partition, 8w0xff, hdr.bth.pair,
+                   hdr.bth.acknowledge, hdr.bth.psn, hdr.aeth.syndrome, hdr.aeth.msn },
+                 64w0x100000000);
         }
-        /* -------------------------------------------------- what the answer does */
-        if (m.known == 1 && m.op != AGAIN) {
-            nodes.read(m.node, m.at);
-            m.before = m.node;
-            cames.read(m.expected, m.at);
-            lasts.read(m.last, m.at);
-            first_behinds.read(m.first_behind, m.at);
-            second_behinds.read(m.second_behind, m.at);
-            hops_made.read(m.hops, m.at);
-            reads_left.read(m.left, m.at);
-            pieces.read(m.kept, m.at);
-            opened_at.read(m.opened, m.at);
-            elements_seen.read(m.elements, m.at);
-#if SETS
-            epochs.read(m.epoch, m.at);
-#endif
-            m.came = m.expected;
-        }
-        if (m.known == 1 && m.op == BEGIN) {
-            m.node = hdr.control.node;
-            m.came = 0;
-            m.last = 0;
-            m.first_behind = 0;
-            m.second_behind = 0;
-            m.hops = 0;
-            m.left = hdr.control.left;
-            m.kept = 0;
-            m.opened = 0;
-            m.elements = 0;
-#if SETS
-            m.epoch = hdr.control.epoch;
-#endif
-        }
-        if (m.known == 1 && m.op == ANSWER && m.status == RUNNING) {
-            m.hops = m.hops + 1;
-            m.left = m.left - 1;
-            m.v0 = hdr.w0.value[7:0] ++ hdr.w0.value[15:8] ++ hdr.w0.value[23:16] ++ hdr.w0.value[31:24] ++
-                   hdr.w0.value[39:32] ++ hdr.w0.value[47:40] ++ hdr.w0.value[55:48] ++ hdr.w0.value[63:56];
-            m.v1 = hdr.w1.value[7:0] ++ hdr.w1.value[15:8] ++ hdr.w1.value[23:16] ++ hdr.w1.value[31:24] ++
-                   hdr.w1.value[39:32] ++ hdr.w1.value[47:40] ++ hdr.w1.value[55:48] ++ hdr.w1.value[63:56];
-            m.v2 = hdr.w2.value[7:0] ++ hdr.w2.value[15:8] ++ hdr.w2.value[23:16] ++ hdr.w2.value[31:24] ++
-                   hdr.w2.value[39:32] ++ hdr.w2.value[47:40] ++ hdr.w2.value[55:48] ++ hdr.w2.value[63:56];
-            m.v3 = hdr.w3.value[7:0] ++ hdr.w3.value[15:8] ++ hdr.w3.value[23:16] ++ hdr.w3.value[31:24] ++
-                   hdr.w3.value[39:32] ++ hdr.w3.value[47:40] ++ hdr.w3.value[55:48] ++ hdr.w3.value[63:56];
-            if (m.level == 0) {
-                if (m.checks == 1) {
-                    if (m.check_word == 0) {
-                        m.moved = m.v0;
-                    } else if (m.check_word == 1) {
-                        m.moved = m.v1;
-                    } else if (m.check_word == 2) {
-                        m.moved = m.v2;
-                    } else {
-                        m.moved = m.v3;
-                    }
-                    if (m.moved != m.expected) {
-                        m.status = BROKEN;
-                    }
-                }
-                if (m.opens == 1 && m.kept > 1000) {
-                    m.status = FULL;
-                }
+        if (m.op == ANSWER && m.status == RUNNING) {
+            if (m.sum == m.given && m.is_granted == 1 && hdr.ip.dst == m.own && m.words == 0) {
+                m.accepted = 0; /* a refusal: the observer is told by the packet itself */
+            } else if (m.sum == m.given && m.is_granted == 1 && hdr.ip.dst == m.own && hdr.bth.psn == m.psn[23:0] &&
+                       (m.level == 0 && m.words == m.words_wanted || m.level != 0 && m.words == 1)) {
+                m.accepted = 1;
+            } else {
+                mark_to_drop(standard); /* late, damaged or forged */
             }
         }
-        if (m.known == 1 && m.op == ANSWER && m.status == RUNNING && m.level == 0) {
-            if (m.opens == 1) {
-                m.opened = m.kept;
-                m.matched = 1;
-                m.elements = m.elements + 1;
-            }
+        /* -------------------------------------------------- what it does */
+        m.v0 = hdr.w0.value[7:0] ++ hdr.w0.value[15:8] ++ hdr.w0.value[23:16] ++ hdr.w0.value[31:24] ++
+               hdr.w0.value[39:32] ++ hdr.w0.value[47:40] ++ hdr.w0.value[55:48] ++ hdr.w0.value[63:56];
+        m.v1 = hdr.w1.value[7:0] ++ hdr.w1.value[15:8] ++ hdr.w1.value[23:16] ++ hdr.w1.value[31:24] ++
+               hdr.w1.value[39:32] ++ hdr.w1.value[47:40] ++ hdr.w1.value[55:48] ++ hdr.w1.value[63:56];
+        m.v2 = hdr.w2.value[7:0] ++ hdr.w2.value[15:8] ++ hdr.w2.value[23:16] ++ hdr.w2.value[31:24] ++
+               hdr.w2.value[39:32] ++ hdr.w2.value[47:40] ++ hdr.w2.value[55:48] ++ hdr.w2.value[63:56];
+        m.v3 = hdr.w3.value[7:0] ++ hdr.w3.value[15:8] ++ hdr.w3.value[23:16] ++ hdr.w3.value[31:24] ++
+               hdr.w3.value[39:32] ++ hdr.w3.value[47:40] ++ hdr.w3.value[55:48] ++ hdr.w3.value[63:56];
+        m.checked = m.v3;
+        if (m.check_word == 0) {
+            m.checked = m.v0;
+        } else if (m.check_word == 1) {
+            m.checked = m.v1;
+        } else if (m.check_word == 2) {
+            m.checked = m.v2;
+        }
+        if (m.checks == 1 && m.checked != m.came) {
+            m.broken = 1;
+        }
+        if (m.opens == 1 && m.kept > 1000) {
+            m.full = 1;
+        }
+        m.next_matched = m.matched;
+        m.next_elements = m.elements;
+        m.next_opened = m.opened;
+        if (m.opens == 1) {
+            m.next_matched = 1;
+            m.next_elements = m.elements + 1;
+            m.next_opened = m.kept;
+        }
 #if TESTS
-            m.inside = 1;
-            if (m.test_word == 0) {
-                m.tested = m.v0 & m.test_mask;
-            } else if (m.test_word == 1) {
-                m.tested = m.v1 & m.test_mask;
-            } else if (m.test_word == 2) {
-                m.tested = m.v2 & m.test_mask;
-            } else {
-                m.tested = m.v3 & m.test_mask;
-            }
-            if (m.tested < m.test_low || m.tested > m.test_high) {
-                m.inside = 0;
-            }
-            if (m.test_word != 4 && m.inside == m.test_inverted) {
-                m.matched = 0;
-            }
+        m.tested = m.v3 & m.test_mask;
+        if (m.test_word == 0) {
+            m.tested = m.v0 & m.test_mask;
+        } else if (m.test_word == 1) {
+            m.tested = m.v1 & m.test_mask;
+        } else if (m.test_word == 2) {
+            m.tested = m.v2 & m.test_mask;
+        }
+        m.inside = 1;
+        if (m.tested < m.test_low || m.tested > m.test_high) {
+            m.inside = 0;
+        }
+        if (m.test_word != 4 && m.inside == m.test_inverted) {
+            m.next_matched = 0;
+        }
 #endif
-            m.place = 18w0 ++ m.chain[3:0] ++ m.kept[9:0];
-            if (m.keeps == 1) {
-                kept_address.write(m.place, m.before);
-                kept0.write(m.place, m.v0);
-                kept1.write(m.place, m.v1);
-                kept2.write(m.place, m.v2);
-                kept3.write(m.place, m.v3);
-                m.kept = m.kept + 1;
-            }
 #if SETS
-            if (m.member_word == 0) {
-                m.member = m.v0;
-            } else if (m.member_word == 1) {
-                m.member = m.v1;
-            } else if (m.member_word == 2) {
-                m.member = m.v2;
-            } else if (m.member_word == 3) {
-                m.member = m.v3;
-            } else {
-                m.member = m.before + m.member_add;
-            }
-            hash(m.hash_index, HashAlgorithm.crc32, 32w0, { m.member }, 32w4096);
-            if (m.inserts == 1) {
-                members.write(m.hash_index, m.member);
-                member_epochs.write(m.hash_index, m.epoch);
-            } else if (m.asks == 1) {
-                members.read(m.seen, m.hash_index);
-                member_epochs.read(m.seen_epoch, m.hash_index);
-                if (m.seen == m.member && m.seen_epoch == m.epoch) {
-                    m.matched = 0;
-                }
-            }
+        m.member = m.node + m.member_add;
+        if (m.member_word == 0) {
+            m.member = m.v0;
+        } else if (m.member_word == 1) {
+            m.member = m.v1;
+        } else if (m.member_word == 2) {
+            m.member = m.v2;
+        } else if (m.member_word == 3) {
+            m.member = m.v3;
+        }
+        hash(m.hash_index, HashAlgorithm.crc32, 32w0, { m.member }, 32w4096);
+        if (m.accepted == 1 && m.level == 0 && m.inserts == 1) {
+            members.write(m.hash_index, m.member);
+            member_epochs.write(m.hash_index, m.epoch);
+        } else {
+            members.read(m.seen, m.hash_index);
+            member_epochs.read(m.seen_epoch, m.hash_index);
+        }
+        if (m.asks == 1 && m.seen == m.member && m.seen_epoch == m.epoch) {
+            m.next_matched = 0;
+        }
 #endif
-            if (m.comes == 1) {
-                m.came = m.before + m.come_add;
-            }
-            if (m.ends == 1) {
-                m.last = m.before + m.end_add;
-            }
-            if (m.link_word == 0) {
-                m.node = m.v0;
-            } else if (m.link_word == 1) {
-                m.node = m.v1;
-            } else if (m.link_word == 2) {
-                m.node = m.v2;
-            } else if (m.link_word == 3) {
-                m.node = m.v3;
-            }
-            if (m.first_word == 0) {
-                m.first_behind = m.v0;
-            } else if (m.first_word == 1) {
-                m.first_behind = m.v1;
-            } else if (m.first_word == 2) {
-                m.first_behind = m.v2;
-            } else if (m.first_word == 3) {
-                m.first_behind = m.v3;
-            }
-            if (m.second_word == 0) {
-                m.second_behind = m.v0;
-            } else if (m.second_word == 1) {
-                m.second_behind = m.v1;
-            } else if (m.second_word == 2) {
-                m.second_behind = m.v2;
-            } else if (m.second_word == 3) {
-                m.second_behind = m.v3;
-            }
-            if (m.closes == 1 && m.matched == 0) {
-                m.kept = m.opened;
-            }
-            m.pc = m.then_step;
-            if (m.stops == 1 && m.node == m.last) {
-                m.pc = m.other_step;
-            }
-            if (m.pc == DONE) {
-                m.status = FINISHED;
-            }
+        m.next_kept = m.kept;
+        if (m.closes == 1 && m.next_matched == 0) {
+            m.next_kept = m.next_opened;
+        } else if (m.keeps == 1) {
+            m.next_kept = m.kept + 1;
         }
-        if (m.known == 1 && m.op == ANSWER && m.status == RUNNING && m.left == 0) {
-            m.status = TOO_LONG;
+        m.next_came = m.came;
+        if (m.comes == 1) {
+            m.next_came = m.node + m.come_add;
         }
+        m.next_last = m.last;
+        if (m.ends == 1) {
+            m.next_last = m.node + m.end_add;
+        }
+        m.next_node = m.node;
+        if (m.link_word == 0) {
+            m.next_node = m.v0;
+        } else if (m.link_word == 1) {
+            m.next_node = m.v1;
+        } else if (m.link_word == 2) {
+            m.next_node = m.v2;
+        } else if (m.link_word == 3) {
+            m.next_node = m.v3;
+        }
+        m.next_first = m.first_behind;
+        if (m.first_word == 0) {
+            m.next_first = m.v0;
+        } else if (m.first_word == 1) {
+            m.next_first = m.v1;
+        } else if (m.first_word == 2) {
+            m.next_first = m.v2;
+        } else if (m.first_word == 3) {
+            m.next_first = m.v3;
+        }
+        m.next_second = m.second_behind;
+        if (m.second_word == 0) {
+            m.next_second = m.v0;
+        } else if (m.second_word == 1) {
+            m.next_second = m.v1;
+        } else if (m.second_word == 2) {
+            m.next_second = m.v2;
+        } else if (m.second_word == 3) {
+            m.next_second = m.v3;
+        }
+        m.next_pc = m.then_step;
+        if (m.stops == 1 && m.next_node == m.next_last) {
+            m.next_pc = DONE;
+        }
+        m.next_psn = 8w0 ++ (m.psn[23:0] + 24w1);
+        m.next_hops = m.hops + 1;
+        m.next_left = m.left - 1;
         /* -------------------------------------------------- what to read next */
-        m.known_memory = 0;
-        if (m.known == 1 && m.status == RUNNING && m.op != FETCH) {
-            reads.apply();
+        m.walks = 0;
+        m.walk_level = 0;
+        m.physical = 0;
+        m.pointer = m.next_node;
+        if (m.op == BEGIN) {
+            m.pointer = hdr.control.node;
+        } else if (m.from_register == 4) {
+            m.pointer = m.next_first;
+        } else if (m.from_register == 5) {
+            m.pointer = m.next_second;
+        }
 #if PAGES
-            if (m.op != AGAIN) {
-                targets.read(m.target, m.at);
-            }
-#endif
-            if (m.op == ANSWER && m.level != 0) {
-#if PAGES
-                if (m.v0[0:0] == 0) {
-                    m.status = UNMAPPED;
-                } else if (m.level == 1) {
-                    m.physical = 12w0 ++ m.v0[51:12] ++ m.target[11:0];
-                    m.level = 0;
-                } else if (m.level == 2 && m.v0[7:7] == 1) {
-                    m.physical = 12w0 ++ m.v0[51:21] ++ m.target[20:0];
-                    m.level = 0;
-                } else if (m.level == 3 && m.v0[7:7] == 1) {
-                    m.physical = 12w0 ++ m.v0[51:30] ++ m.target[29:0];
-                    m.level = 0;
-                } else if (m.level == 5) {
-                    m.physical = 12w0 ++ m.v0[51:12] ++ m.target[47:39] ++ 3w0;
-                    m.level = 4;
-                } else if (m.level == 4) {
-                    m.physical = 12w0 ++ m.v0[51:12] ++ m.target[38:30] ++ 3w0;
-                    m.level = 3;
-                } else if (m.level == 3) {
-                    m.physical = 12w0 ++ m.v0[51:12] ++ m.target[29:21] ++ 3w0;
-                    m.level = 2;
-                } else {
-                    m.physical = 12w0 ++ m.v0[51:12] ++ m.target[20:12] ++ 3w0;
-                    m.level = 1;
-                }
-#endif
-            } else if (m.op != AGAIN) {
-                if (m.from_register == 0) {
-                    m.pointer = m.node;
-                } else if (m.from_register == 4) {
-                    m.pointer = m.first_behind;
-                } else {
-                    m.pointer = m.second_behind;
-                }
-                m.address = m.pointer + m.offset;
-                m.from_linear = m.address - m.linear;
-                m.from_image = m.address - m.image;
-                if (m.from_linear < m.top) {
-                    m.physical = m.from_linear;
-                } else if (m.from_image < m.image_size) {
-                    m.physical = m.from_image + m.base;
-                } else if (m.pointer[63:63] == 0) {
-                    m.status = OUTSIDE;
-                } else {
-#if PAGES
-                    m.target = m.address;
-                    m.level = m.levels;
-                    if (m.address[11:0] > 4064 && 20w0 ++ m.address[11:0] > 32w4096 - m.len) {
-                        m.status = STRADDLES;
-                    } else if (m.levels == 5) {
-                        m.physical = m.root[63:12] ++ m.address[56:48] ++ 3w0;
-                    } else {
-                        m.physical = m.root[63:12] ++ m.address[47:39] ++ 3w0;
-                    }
-#else
-                    m.status = OUTSIDE;
-#endif
-                }
+        if (m.op == ANSWER && m.level != 0) {
+            m.walks = 1;
+            if (m.v0[0:0] == 0) {
+                m.unmapped = 1;
+            } else if (m.level == 1) {
+                m.physical = 12w0 ++ m.v0[51:12] ++ m.target[11:0];
+            } else if (m.level == 2 && m.v0[7:7] == 1) {
+                m.physical = 12w0 ++ m.v0[51:21] ++ m.target[20:0];
+            } else if (m.level == 3 && m.v0[7:7] == 1) {
+                m.physical = 12w0 ++ m.v0[51:30] ++ m.target[29:0];
+            } else if (m.level == 5) {
+                m.physical = 12w0 ++ m.v0[51:12] ++ m.target[47:39] ++ 3w0;
+                m.walk_level = 4;
+            } else if (m.level == 4) {
+                m.physical = 12w0 ++ m.v0[51:12] ++ m.target[38:30] ++ 3w0;
+                m.walk_level = 3;
+            } else if (m.level == 3) {
+                m.physical = 12w0 ++ m.v0[51:12] ++ m.target[29:21] ++ 3w0;
+                m.walk_level = 2;
+            } else {
+                m.physical = 12w0 ++ m.v0[51:12] ++ m.target[20:12] ++ 3w0;
+                m.walk_level = 1;
             }
         }
-        if (m.known == 1 && m.status == RUNNING && m.op != FETCH) {
-            if (m.op == AGAIN) {
-                asked.read(m.wire, m.at);
-                m.ask = 1;
+#endif
+        m.first_part = m.pointer;
+        m.second_part = m.offset;
+#if PAGES
+        if (m.walks == 1) {
+            m.first_part = m.linear;
+            m.second_part = m.physical;
+            m.len = 21w0 ++ m.words_wanted ++ 3w0; /* at the end of a walk: what the step itself wants */
+        }
+#endif
+        m.address = m.first_part + m.second_part;
+        memory.apply();
+        m.next_level = m.walk_level;
+        m.wire = m.address;
+        m.next_status = RUNNING;
+        if (m.walks == 0 && m.op == ANSWER && m.broken == 1) {
+            m.next_status = BROKEN;
+        } else if (m.walks == 0 && m.op == ANSWER && m.full == 1) {
+            m.next_status = FULL;
+        } else if (m.walks == 0 && m.op == ANSWER && m.next_pc == DONE) {
+            m.next_status = FINISHED;
+        } else if (m.unmapped == 1) {
+            m.next_status = UNMAPPED;
+        } else if (m.near == 0 && m.walks == 1) {
+            m.next_status = OUTSIDE;
+        } else if (m.near == 0 && m.pointer[63:63] == 0) {
+            m.next_status = OUTSIDE;
+        } else if (m.near == 0) {
+#if PAGES
+            m.next_level = m.levels;
+            m.far = 1;
+            if (m.address[11:0] > m.reach) {
+                m.next_status = STRADDLES;
+            } else if (m.levels == 5) {
+                m.wire = m.root[63:12] ++ m.address[56:48] ++ 3w0;
             } else {
-                ranges.apply();
-                if (m.known_memory == 1) {
-                    m.wire = m.linear + m.physical;
-                    asked.write(m.at, m.wire);
-                    m.ask = 1;
-                } else {
-                    m.status = OUTSIDE;
-                }
+                m.wire = m.root[63:12] ++ m.address[47:39] ++ 3w0;
             }
-            if (m.level != 0) {
-                m.len = 8;
-            }
+#else
+            m.next_status = OUTSIDE;
+#endif
+        } else if (m.op == ANSWER && m.next_left == 0) {
+            m.next_status = TOO_LONG;
+        }
+        if (m.walks == 1) {
+            m.next_pc = m.pc;
         }
         /* -------------------------------------------------- what is remembered */
-        if (m.known == 1 && m.op == FETCH) {
+        m.place = 18w0 ++ m.chain[3:0] ++ m.kept[9:0];
+        if (m.op == FETCH) {
             m.place = 18w0 ++ m.chain[3:0] ++ hdr.control.index[9:0];
+        }
+        if (m.op == FETCH) {
             kept_address.read(m.moved, m.place);
             kept0.read(m.v0, m.place);
             kept1.read(m.v1, m.place);
             kept2.read(m.v2, m.place);
             kept3.read(m.v3, m.place);
-            m.reply = 1;
+        } else if (m.accepted == 1 && m.walks == 0 && m.keeps == 1) {
+            kept_address.write(m.place, m.node);
+            kept0.write(m.place, m.v0);
+            kept1.write(m.place, m.v1);
+            kept2.write(m.place, m.v2);
+            kept3.write(m.place, m.v3);
         }
-        if (m.known == 1 && (m.op == BEGIN || m.op == ANSWER)) {
-            if (m.op == ANSWER) {
-                m.psn = 8w0 ++ (m.psn[23:0] + 1);
-            }
-            states.write(m.at, m.pc ++ m.level ++ m.status ++ m.matched ++ m.psn);
-            nodes.write(m.at, m.node);
-            cames.write(m.at, m.came);
-            lasts.write(m.at, m.last);
-            first_behinds.write(m.at, m.first_behind);
-            second_behinds.write(m.at, m.second_behind);
-            hops_made.write(m.at, m.hops);
-            reads_left.write(m.at, m.left);
-            pieces.write(m.at, m.kept);
-            opened_at.write(m.at, m.opened);
-            elements_seen.write(m.at, m.elements);
-#if PAGES
-            targets.write(m.at, m.target);
-#endif
+        if (m.op == BEGIN && m.is_granted == 1) {
+            nodes.write(m.at, hdr.control.node);
+            cames.write(m.at, 64w0);
+            lasts.write(m.at, 64w0);
+            first_behinds.write(m.at, 64w0);
+            second_behinds.write(m.at, 64w0);
+            pieces.write(m.at, 32w0);
+            opened_at.write(m.at, 32w0);
+            elements_seen.write(m.at, 32w0);
+        } else if (m.accepted == 1 && m.walks == 0 && m.broken == 0 && m.full == 0) {
+            nodes.write(m.at, m.next_node);
+            cames.write(m.at, m.next_came);
+            lasts.write(m.at, m.next_last);
+            first_behinds.write(m.at, m.next_first);
+            second_behinds.write(m.at, m.next_second);
+            pieces.write(m.at, m.next_kept);
+            opened_at.write(m.at, m.next_opened);
+            elements_seen.write(m.at, m.next_elements);
+        }
+        if (m.op == BEGIN && m.is_granted == 1) {
+            hops_made.write(m.at, 32w0);
+            reads_left.write(m.at, hdr.control.left);
+            states.write(m.at, hdr.control.step ++ m.next_level ++ m.next_status ++ 8w1 ++ hdr.control.psn);
 #if SETS
-            epochs.write(m.at, m.epoch);
+            epochs.write(m.at, hdr.control.epoch);
 #endif
+        } else if (m.accepted == 1) {
+            hops_made.write(m.at, m.next_hops);
+            reads_left.write(m.at, m.next_left);
+            states.write(m.at, m.next_pc ++ m.next_level ++ m.next_status ++ m.next_matched ++ m.next_psn);
+        } else if (m.op == ANSWER && m.status == RUNNING && m.words == 0 && standard.egress_spec == OBSERVER) {
+            states.write(m.at, m.pc ++ m.level ++ REFUSED ++ m.matched ++ m.psn);
         }
-        if (m.ask == 1) {
+#if PAGES
+        if ((m.accepted == 1 || m.op == BEGIN) && m.walks == 0) {
+            targets.write(m.at, m.address);
+        }
+#endif
+        /* -------------------------------------------------- where it goes */
+        if (m.op == AGAIN && m.status == RUNNING) {
+            m.ask = 1;
             standard.egress_spec = TARGET;
-        } else if (m.known == 1 && m.op != ANSWER) {
-            standard.egress_spec = OBSERVER; /* a control packet that leads to no READ goes back, as the answer to it */
-            m.reply = 1;
+        } else if ((m.accepted == 1 || m.op == BEGIN && m.is_granted == 1) && m.next_status == RUNNING) {
+            m.ask = 1;
+            standard.egress_spec = TARGET;
+        } else if (m.op == BEGIN || m.op == AGAIN || m.op == FETCH) {
+            m.reply = 1; /* a control packet that leads to no READ goes back, as the answer to it */
+            standard.egress_spec = OBSERVER;
         }
     }
 }
 
 control Rewrite(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t standard) {
+    register<bit<96>>(16) asked; /* by the READ that is awaited: its number is in `states` */
     bit<48> mac;
+    bit<96> wanted;
+    bit<32> len;
+    bit<32> number;
     apply {
+        if (m.near == 0) {
+            m.delta = 0;
+        }
+        len = m.len;
+        if (m.next_level != 0) {
+            len = 8;
+        }
+        m.wire = m.wire + m.delta;
+        wanted = m.wire ++ len;
+        if (m.ask == 1 && m.op == AGAIN) {
+            asked.read(wanted, m.at);
+        } else if (m.ask == 1) {
+            asked.write(m.at, wanted);
+        }
+        number = m.next_psn;
+        if (m.op == BEGIN) {
+            number = hdr.control.psn;
+        } else if (m.op == AGAIN) {
+            number = m.psn;
+        }
         if (m.ask == 1) {
-            if (m.from_target == 1) {
+            if (m.op == ANSWER) {
                 mac = hdr.ethernet.dst;
                 hdr.ethernet.dst = hdr.ethernet.src;
                 hdr.ethernet.src = mac;
@@ -879,11 +904,11 @@ control Rewrite(inout headers_t hdr, inout metadata_t m, inout standard_metadata
             hdr.bth.reserved = 0;
             hdr.bth.pair = m.pair;
             hdr.bth.acknowledge = 0;
-            hdr.bth.psn = m.psn[23:0];
+            hdr.bth.psn = number[23:0];
             hdr.reth.setValid();
-            hdr.reth.address = m.wire;
+            hdr.reth.address = wanted[95:32];
             hdr.reth.rkey = m.rkey;
-            hdr.reth.len = m.len;
+            hdr.reth.len = wanted[31:0];
             hdr.icrc.setValid();
             hash(m.sum, HashAlgorithm.crc32, 32w0,
                  { 64w0xffffffffffffffff, hdr.ip.version, 8w0xff, hdr.ip.len, hdr.ip.id, hdr.ip.fragment, 8w0xff,
@@ -905,6 +930,9 @@ control Rewrite(inout headers_t hdr, inout metadata_t m, inout standard_metadata
             hdr.udp.check = 0;
             hdr.reply.setValid();
             hdr.reply.status = 4w0 ++ m.status;
+            if (m.op == BEGIN) {
+                hdr.reply.status = 4w0 ++ m.next_status;
+            }
             hdr.reply.chain = m.chain;
             hdr.reply.hops = m.hops[15:0];
             hdr.reply.psn = m.psn;

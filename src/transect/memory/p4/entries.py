@@ -10,6 +10,7 @@ from pathlib import Path
 from transect.memory.chaser.lower import CAME, END, LINK, MEMBER, Limits
 from transect.memory.chaser.steps import DONE, Chain, Step, Test
 from transect.memory.chaser.walker import Places
+from transect.memory.machine import PAGE
 from transect.memory.p4.switch import Entry
 from transect.memory.roce.grant import Grant
 from transect.memory.roce.packet import Ends
@@ -20,7 +21,6 @@ WORD = (1 << 64) - 1
 FIRST, SECOND = 4, 5  # registers of pointers
 NONE = 4  # no word of the answer
 OWN = 5  # the member is the node itself, and a number
-LAST = 0xFFFF  # instead of a step
 
 
 @dataclass(frozen=True)
@@ -63,27 +63,46 @@ def of_chains(chains: Sequence[Chain]) -> tuple[list[Row], list[int]]:
     for chain in chains:
         firsts.append(first)
         for number, step in enumerate(chain.steps, first):
-            rows.append(Row("arrivals", Entry((number,), "arrive", tuple(_arrive(step, first)))))
-            rows.append(Row("reads", Entry((number,), "read", (step.base, step.offset & WORD, step.length))))
+            rows.append(Row("arrivals", Entry((number,), "arrive", tuple(_arrive(step, chain, first)))))
+        start = chain.steps[0]
+        assert start.base == LINK, "a chain begins with its node"
+        rows.append(Row("beginnings", Entry((first,), "begin", tuple(_read(start)))))
         first += len(chain.steps)
     return rows, firsts
 
 
 def of_grant(grant: Grant, places: Places, ends: Ends) -> list[Row]:
     """What the target has granted."""
+    own, peer = int.from_bytes(ends.own, "big"), int.from_bytes(ends.peer, "big")
     rows = []
     for number, pair in enumerate(grant.pairs[:16]):
-        own = int.from_bytes(ends.own, "big"), int.from_bytes(ends.peer, "big")
-        there = places.image, places.image_size, places.base, places.root, places.levels
-        args = grant.linear, places.top, *there, grant.key, pair, *own
-        rows.append(Row("pairs", Entry((own[1], grant.first_peer_pair + number), "chain_of", (number,))))
+        rows.append(Row("pairs", Entry((peer, grant.first_peer_pair + number), "chain_of", (number,))))
+        args = grant.linear, grant.linear + places.root, places.levels, grant.key, pair, own, peer
         rows.append(Row("grants", Entry((number,), "granted", args)))
-    rows += [Row("ranges", Entry(((r.start, r.end - P4.most),), "in_memory")) for r in places.ranges]
+        for first, last, delta in _memory(places):
+            rows.append(Row("memory", Entry((number, (first, last)), "in_memory", (delta,))))
     return rows
 
 
-def _arrive(step: Step, first: int) -> Iterator[int]:
+def _memory(places: Places) -> Iterator[tuple[int, int, int]]:
+    """First and last address of a READ, and what is added to it for the target, which knows its linear map alone."""
+    for r in places.ranges:
+        if r.end - r.start >= P4.most:
+            yield places.linear + r.start, places.linear + r.end - P4.most, 0
+        low, high = max(r.start, places.base), min(r.end, places.base + places.image_size)
+        if high - low >= P4.most:
+            moved = places.image - places.base
+            yield low + moved, high + moved - P4.most, places.linear - moved & WORD
+
+
+def _read(step: Step) -> Iterator[int]:
+    """Offset, the last place of a page where the READ may begin, length."""
+    yield from (step.offset & WORD, PAGE - step.length, step.length)
+
+
+def _arrive(step: Step, chain: Chain, first: int) -> Iterator[int]:
     """Arguments of `arrive`, in its order."""
+    assert step.then != DONE and step.otherwise == DONE, "a step leads to another, or to the end"
     moved = {move.into: move for move in step.moves}
     came, end, member = (moved.get(register) for register in (CAME, END, MEMBER))
     yield step.length // 8
@@ -106,7 +125,8 @@ def _arrive(step: Step, first: int) -> Iterator[int]:
     for flag in (step.inserts, step.outside, step.opens):
         yield flag is not None
     yield from (step.keeps, step.closes, step.stop is not None)
-    yield from (LAST if to == DONE else first + to for to in (step.then, step.otherwise))
+    after = chain.steps[step.then]
+    yield from (first + step.then, after.base, *_read(after))
     yield from _test(step.tests[0]) if step.tests else (NONE, 0, 0, 0, 0)
 
 

@@ -144,12 +144,14 @@ class Switched:
     def _pass(self, timeout_s: float) -> bool:
         """Packets of the target through the switch, until one comes through to us, or none comes."""
         until = time.monotonic() + timeout_s
-        while time.monotonic() < until:
+        while True:
             frame = self.wire.receive_frame(timeout_s)
             if frame is None:
                 return False
             sent = self.switch.process(TARGET, frame)
             if sent is None:
+                if time.monotonic() > until:
+                    return False
                 continue
             port, packet = sent
             if port == TARGET:
@@ -158,7 +160,6 @@ class Switched:
             else:
                 self.forwarded.append(packet)
                 return True
-        return False
 
 
 def _records(chain: Chain, pieces: Sequence[Reply]) -> tuple[tuple[int, bytes], ...]:

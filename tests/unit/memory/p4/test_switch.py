@@ -156,7 +156,7 @@ def spoiler(seed: int) -> Callable[[list[bytes]], list[bytes]]:
 def test_lost_repeated_damaged_and_forged_packets_change_nothing(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "TIMEOUT_S", 0.001)
+    monkeypatch.setattr(network, "TIMEOUT_S", 5.0)  # the target here answers at once, or never
     memory = Memory()
     memory.ring(HEAD, elements(20, seed))
     (outcome,) = observer(memory, Target(memory, spoiler(seed))).run([chain(HEAD)])
@@ -164,7 +164,7 @@ def test_lost_repeated_damaged_and_forged_packets_change_nothing(
 
 
 def test_a_target_that_is_gone_is_an_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "TIMEOUT_S", 0.001)
+    monkeypatch.setattr(network, "TIMEOUT_S", 5.0)  # the target here answers at once, or never
     memory = Memory()
     memory.ring(HEAD, elements(20, 2))
     with pytest.raises(PeerGone, match="no answer"):
