@@ -9,6 +9,7 @@ in silence: the summary counts what was left out.
 from __future__ import annotations
 
 import ast
+import codecs
 import os
 import re
 import warnings
@@ -19,7 +20,8 @@ from pathlib import Path
 STDIN = "-"
 
 _IMPORTS = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]+)", re.MULTILINE | re.ASCII)
-_MADE_OF = re.compile(r"transect\.(lang|shapes|(rpc|llm|cpu|memory)(\.\w+)?)")
+_MADE_OF = re.compile(r"transect\.(lang|shapes|(rpc|llm|cpu|memory)(\.\w+)?|examples(\.\w+)+)")
+_DERIVES = re.compile(rb"^class[ \t]+\w+\((?:Element|Admission|Scheduler|Probe|Arbiter)\)", re.MULTILINE)
 _CHAIN = re.compile(r"^(chain|edges)[ \t]*=", re.MULTILINE)
 _TEST = re.compile(r"(test_.*|.*_test|conftest)\.py")
 _FOREIGN = {"__pycache__", "node_modules", "build", "dist"}
@@ -86,8 +88,13 @@ def _python_files(folder: Path) -> Iterator[Path]:
 
 
 def _may_be_policy(path: Path) -> bool:
-    """A named file is taken at its word, unless it is a test or has nothing to do with transect."""
-    return not _TEST.fullmatch(path.name) and _mentions(path) is not None
+    """A named file is taken at its word, unless it is a test or has nothing to do with transect.
+
+    One whose class has the name of a base class has: it only lacks the import.
+    """
+    if _TEST.fullmatch(path.name):
+        return False
+    return _mentions(path) is not None or bool(_DERIVES.search(path.read_bytes()))
 
 
 def _mentions(path: Path) -> bytes | None:
@@ -98,7 +105,7 @@ def _mentions(path: Path) -> bytes | None:
         return b""  # the compiler says why it cannot be read
     if b"\0" in data:
         return data
-    modules = {found[1].decode() for found in _IMPORTS.finditer(data)}
+    modules = {found[1].decode() for found in _IMPORTS.finditer(data.removeprefix(codecs.BOM_UTF8))}
     return data if any(_near(module, path.parent) for module in modules) else None
 
 

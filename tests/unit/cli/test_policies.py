@@ -97,3 +97,21 @@ def test_bytes_that_are_no_text_are_left_for_the_compiler(tmp_path: Path) -> Non
     }.items():
         (tmp_path / name).write_bytes(data)
     assert [path.name for path in find([str(tmp_path)]).policies] == ["latin.py", "nul.py"]
+
+
+def test_a_byte_order_mark_hides_no_import(tmp_path: Path) -> None:
+    (tmp_path / "marked.py").write_bytes(
+        b"\xef\xbb\xbffrom transect.rpc import Element\nclass P(Element): pass\n"
+    )
+    for path in (tmp_path, tmp_path / "marked.py"):
+        assert [p.name for p in find([str(path)]).policies] == ["marked.py"]
+
+
+def test_a_named_file_that_lacks_its_imports_is_a_policy(tmp_path: Path) -> None:
+    (tmp_path / "bare.py").write_text("class P(Element):\n    pass\n")
+    assert [p.name for p in find([str(tmp_path / "bare.py")]).policies] == ["bare.py"]
+
+
+def test_a_policy_made_of_an_example_is_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from transect.examples.rpc.acl import Acl\nclass P(Acl):\n    pass\n")
+    assert [p.name for p in find([str(tmp_path)]).policies] == ["mine.py"]

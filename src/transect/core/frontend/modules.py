@@ -162,8 +162,8 @@ class _Binder:
                 self._define(node.name, ClassDef(self.module, node), node)
             case ast.FunctionDef():
                 self._define(node.name, FunctionDef(self.module, node), node)
-            case ast.AnnAssign(target=ast.Name(id="chain" | "edges")):
-                pass  # a chain file's declaration, read by the rpc stratum
+            case ast.AnnAssign(target=ast.Name(id="chain" | "edges" as name)):
+                self._refuse(node, f"`{name}` has an annotation", f"write `{name} = …`")
             case ast.AnnAssign(target=ast.Name(id=name), value=value) if value is not None:
                 self._annotated(node, name, value)
             case ast.Expr(value=ast.Constant(value=str())):
