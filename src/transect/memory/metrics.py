@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -20,32 +20,41 @@ PER_PROBE: dict[str, tuple[str, str, Callable[[Watched], float]]] = {
 }
 
 
-def text(watch: Watch) -> str:
+def text(watches: Sequence[Watch]) -> str:
     """All counters."""
-    return "\n".join(_lines(watch)) + "\n"
+    return "\n".join(_lines(watches)) + "\n"
 
 
-def _lines(watch: Watch) -> Iterator[str]:
+def _lines(watches: Sequence[Watch]) -> Iterator[str]:
     yield "# HELP transect_memory_reads_total Reads of the target's memory."
     yield "# TYPE transect_memory_reads_total counter"
-    yield f"transect_memory_reads_total {watch.machine.counts.reads}"
+    for watch in watches:
+        yield f"transect_memory_reads_total{{{_target(watch)}}} {watch.machine.counts.reads}"
     yield "# HELP transect_memory_anchored 1 when symbols and types come from the kernel's package."
     yield "# TYPE transect_memory_anchored gauge"
-    yield f"transect_memory_anchored {int(watch.machine.known.anchored)}"
+    for watch in watches:
+        yield f"transect_memory_anchored{{{_target(watch)}}} {int(watch.machine.known.anchored)}"
     for name, (kind, what, value) in PER_PROBE.items():
         yield f"# HELP transect_memory_{name} {what}"
         yield f"# TYPE transect_memory_{name} {kind}"
-        for probe, watched in list(watch.probes.items()):
-            yield f'transect_memory_{name}{{probe="{probe}"}} {value(watched)}'
+        for watch in watches:
+            for probe, watched in list(watch.probes.items()):
+                yield f'transect_memory_{name}{{{_target(watch)},probe="{probe}"}} {value(watched)}'
 
 
-def serve(watch: Watch, host: str, port: int) -> ThreadingHTTPServer:
+def _target(watch: Watch) -> str:
+    """The label, its text as the format wants it."""
+    name = watch.machine.name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'target="{name}"'
+
+
+def serve(watches: Sequence[Watch], host: str, port: int) -> ThreadingHTTPServer:
     """Serve `/metrics` until it is shut down.  Raises OSError when the address is taken."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             found = self.path.partition("?")[0] == "/metrics"
-            body = text(watch).encode() if found else b"see /metrics\n"
+            body = text(watches).encode() if found else b"see /metrics\n"
             self.send_response(200 if found else 404)
             self.send_header("Content-Type", TYPE)
             self.send_header("Content-Length", str(len(body)))

@@ -113,14 +113,19 @@ class Watch:
 
     def run(self, stop: threading.Event, rounds: int | None = None) -> None:
         """Until `stop` is set, or each probe has had so many rounds."""
-        goal = None if rounds is None else {name: w.rounds + rounds for name, w in self.probes.items()}
-        while not stop.is_set():
-            left = [n for n, w in list(self.probes.items()) if goal is None or w.rounds < goal.get(n, 0)]
-            if not left:
-                return
+        goal = self.goal(rounds)
+        while not stop.is_set() and (left := self.left(goal)):
             name, wait = self.next_of(left)
             if wait <= 0 or not stop.wait(wait):
                 self.round(name)
+
+    def goal(self, rounds: int | None) -> Mapping[str, int] | None:
+        """How many rounds each probe will have had after so many more; None: there is no end."""
+        return None if rounds is None else {name: w.rounds + rounds for name, w in self.probes.items()}
+
+    def left(self, goal: Mapping[str, int] | None) -> list[str]:
+        """Probes which have not had theirs."""
+        return [n for n, w in list(self.probes.items()) if goal is None or w.rounds < goal.get(n, 0)]
 
     def next_of(self, names: Sequence[str]) -> tuple[str, float]:
         """The probe whose turn is next, and in how many seconds it comes.

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
-from tests.systems.memory.kernels import Target
+from tests.systems.memory.kernels import Target, target
 from transect.core.ir import Program
 from transect.linux.image import Image
 from transect.linux.physical import ram
@@ -16,9 +18,41 @@ from transect.memory import scan as scanning
 from transect.memory.findings import Result
 from transect.memory.machine import Known, Machine
 from transect.memory.standard import chosen, standard
-from transect.vm import Vm
+from transect.vm import Setup, Vm
+from transect.vm import machine as machines
+from transect.vm.vm import READY_S
 
 FIXTURE = "/proc/transect_fixture"
+LIFE_S = 900
+
+
+@contextmanager
+def booted(version: str, module: Path, ready_s: float = READY_S) -> Iterator[Guest]:
+    """A machine as shipped: KASLR, and five levels of page tables where the machine has them.
+
+    `module`: an empty folder for the module that tampers.
+    """
+    wanted = target(version)
+    built = wanted.build(module)
+    with (
+        tempfile.TemporaryDirectory(prefix="transect-ram-", dir="/dev/shm") as folder,
+        mock.patch.object(machines, "PARAMETERS", [w for w in machines.PARAMETERS if w != "no5lvl"]),
+    ):
+        memory = Path(folder) / "ram"
+        here, there = Path(folder) / "here", Path(folder) / "there"  # a network of two, without a network
+        card = (
+            "-netdev",
+            f"dgram,id=card,local.type=unix,local.path={there},remote.type=unix,remote.path={here}",
+            "-device",
+            "virtio-net-pci,netdev=card",
+            "-qmp",
+            f"unix:{folder}/qmp,server=on,wait=off",
+        )
+        setup = Setup(
+            wanted.kernel, cpus=1, memory_mib=512, ram=memory, boot="compressed", life_s=LIFE_S, qemu=card
+        )
+        with Vm(setup, ready_s=ready_s) as vm:
+            yield Guest.of(vm, wanted, memory, built, (here, there))
 
 
 @dataclass

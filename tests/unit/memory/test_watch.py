@@ -88,10 +88,10 @@ def test_what_is_found_stays_found_while_nobody_can_look(monkeypatch: pytest.Mon
 
 def test_metrics_have_every_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     made, _ = watched(monkeypatch, [HIDDEN], [HIDDEN])
-    lines = metrics.text(made).splitlines()
-    assert 'transect_memory_findings{probe="HiddenTasks"} 1' in lines
-    assert 'transect_memory_rounds_total{probe="HiddenTasks"} 2' in lines
-    assert "transect_memory_reads_total 5" in lines
+    lines = metrics.text([made]).splitlines()
+    assert 'transect_memory_findings{target="ram:x",probe="HiddenTasks"} 1' in lines
+    assert 'transect_memory_rounds_total{target="ram:x",probe="HiddenTasks"} 2' in lines
+    assert 'transect_memory_reads_total{target="ram:x"} 5' in lines
 
 
 PROBE = """

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from transect.cli.exits import Exit
+from transect.cli.failure import usage
 from transect.cli.memory.opening import Kernel, Target, with_target
 
 if TYPE_CHECKING:
@@ -18,18 +20,60 @@ def plan(
     target: Target,
     probes: Annotated[list[str], typer.Argument(metavar="PROBE...", help="Names of probes, or files.")],
     kernel: Kernel = None,
+    switch: Annotated[
+        Path | None,
+        typer.Option(
+            "--switch",
+            metavar="FILE",
+            show_default=False,
+            help="What a programmable switch has (stages, ALUs); a probe that does not fit into it is an error.",
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            show_default=False,
+            help="Write what a switch needs for each probe there: chaser.p4 and entries.txt.",
+        ),
+    ] = None,
 ) -> int:
-    """What probes will read of a target: containers, reads and hops an element, which fields come together.
+    """What probes will read of a target: containers, reads and hops an element, which fields come together; and where
+    each walk can run: in the network (XDP, or a programmable switch), or with the observer.
 
     A field or symbol that the target's kernel does not have is named.
     """
 
     def work(machine: Machine) -> int:
-        from transect.memory import plan as planning
-        from transect.memory.standard import chosen
-
-        for program in chosen(probes):
-            print(planning.text(planning.plan(program, machine)))
-        return Exit.DONE
+        return _plan(machine, probes, switch, folder)
 
     return with_target(target, kernel, work)
+
+
+def _plan(machine: Machine, probes: list[str], switch: Path | None, folder: Path | None) -> int:
+    from transect.memory import plan as planning
+    from transect.memory.chaser.placed import Placed
+    from transect.memory.p4.budget import BadBudget, Budget
+    from transect.memory.p4.budget import DEFAULT as BUDGET
+    from transect.memory.standard import chosen
+
+    try:
+        budget = Budget.of(switch or BUDGET)
+    except BadBudget as wrong:
+        return usage(str(wrong))
+    code = Exit.DONE
+    for program in chosen(probes):
+        print(planning.text(planning.plan(program, machine)))
+        placed = Placed.of(program, machine, budget)
+        print(*placed.lines(), sep="\n")
+        if placed.problem and (switch is not None or folder is not None):
+            code = Exit.NO
+        elif folder is not None:
+            for name, content in placed.files().items():
+                path = folder / program.name / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content)
+                print(f"  {path}")
+    return code

@@ -3,24 +3,16 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import signal
-import subprocess
-import sys
-import threading
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transect.cli.exits import Exit
 from transect.cli.failure import usage
-from transect.cli.memory.opening import Kernel, Target, with_target
+from transect.cli.memory.opening import Engine, Engines, Kernel, Target, with_target
+from transect.cli.memory.watching import Wanted, Wrong, address_of, rates_of, watched
 
 if TYPE_CHECKING:
     from transect.memory.machine import Machine
-    from transect.memory.watch import Event
 
 
 def run(
@@ -33,11 +25,27 @@ def run(
     every: Annotated[
         float, typer.Option("--every", metavar="SECONDS", min=0.0, help="Between two rounds of a probe.")
     ] = 1.0,
+    rate: Annotated[
+        list[str] | None,
+        typer.Option("--rate", metavar="PROBE=SECONDS", show_default=False, help="The same of one probe."),
+    ] = None,
     rounds: Annotated[
         int | None,
         typer.Option("--rounds", metavar="N", min=1, show_default=False, help="Stop after so many."),
     ] = None,
+    engine: Engines = Engine.PYTHON,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--also", metavar="TARGET", show_default=False, help="More targets; fair_share gives them turns."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="SIZE", show_default=False, help="Bytes a second at most: 64M."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="A table that is kept up to date.")] = False,
     metrics: Annotated[
         str | None,
         typer.Option(
@@ -57,66 +65,24 @@ def run(
         str, typer.Option("--name", metavar="NAME", help="For status, record, upgrade.")
     ] = "scan",
 ) -> int:
-    """Watch a target until Ctrl-C: rounds in an order and with gaps drawn by chance.
+    """Watch targets until Ctrl-C: rounds with gaps drawn by chance.
 
     Prints what is found when two rounds in a row say it, when it is gone, and when a probe cannot look. The exit code
     is 1 when something is found at the end, 4 when something could not be checked then.
     """
+    if as_json and live:
+        return usage("--json and --live do not go together", "take one of them")
 
     def work(machine: Machine) -> int:
-        from transect.control import Server, Taken, verbs_of
-        from transect.memory import metrics as counters
-        from transect.memory.standard import chosen
-        from transect.memory.watch import Watch
+        from transect.memory.target import open_target, size
 
-        wanted = chosen(probes or ())
-        watch = Watch(
-            machine,
-            wanted if probes else [p for p in wanted if p.name != "Text"],
-            lambda event: _tell(event, as_json, alert),
-            every_s=every,
-        )
-        served = None
         try:
-            if metrics is not None:
-                host, _, port = metrics.rpartition(":")
-                if not port.isdecimal() or int(port) > 65535:
-                    return usage(f"`{metrics}` is no address", "write 127.0.0.1:9110")
-                served = counters.serve(watch, host or "127.0.0.1", int(port))
-            with Server("memory", name, verbs_of(watch)):
-                print(f"watching {machine.name}: {len(watch.probes)} probes", file=sys.stderr, flush=True)
-                watch.run(_stopped(), rounds)
-        except Taken as taken:
-            return usage(str(taken))
-        finally:
-            if served is not None:
-                served.shutdown()
-                served.server_close()
-        blind = any(w.problem for w in watch.probes.values())
-        return Exit.NO if watch.findings else Exit.UNKNOWN if blind else Exit.DONE
+            wanted = Wanted(
+                probes or (), every, rates_of(rate or ()), rounds, engine, float(size(budget)) if budget else None,
+                as_json, live, address_of(metrics), alert, name,
+            )  # fmt: skip
+        except Wrong as wrong:
+            return usage(*wrong.args)
+        return watched([machine, *(open_target(t, kernel) for t in also or ())], wanted)
 
     return with_target(target, kernel, work)
-
-
-def _stopped() -> threading.Event:
-    """Set by Ctrl-C and by `kill`."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
-def _tell(event: Event, as_json: bool, alert: str | None) -> None:
-    from transect.memory.findings import shown
-
-    line = json.dumps(event.plain(), ensure_ascii=False)
-    if as_json:
-        print(line, flush=True)
-    else:
-        evidence = "  ".join(f"{name}={shown(name, value)}" for name, value in event.evidence.items())
-        clock = time.strftime("%H:%M:%S", time.localtime(event.time))
-        print(f"{clock}  {event.kind:9}  {event.probe}: {event.what}  {evidence}".rstrip(), flush=True)
-    if alert is not None:
-        done = subprocess.run(shlex.split(alert), input=line.encode(), timeout=30)
-        if done.returncode:
-            print(f"transect: the alert command ended with {done.returncode}", file=sys.stderr)

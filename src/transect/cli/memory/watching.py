@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The work of `transect memory run`: watches, what they tell, and who may reach them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transect.cli.exits import Exit
+from transect.cli.failure import usage
+from transect.cli.memory.opening import Engine
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from transect.memory.machine import Machine
+    from transect.memory.watch import Event, Watch
+
+LIVE_S = 0.5
+
+
+class Wrong(Exception):
+    """What was asked for makes no sense; the texts say so, and what to write."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line says."""
+
+    probes: Sequence[str]
+    every: float
+    rates: Mapping[str, float]  # by probe
+    rounds: int | None
+    engine: Engine
+    budget: float | None  # bytes a second
+    as_json: bool
+    live: bool
+    metrics: tuple[str, int] | None
+    alert: str | None
+    name: str
+
+    def tell(self, target: str | None, event: Event) -> None:
+        """One event, for people or programs.  `target`: where there are several."""
+        from transect.memory.findings import shown
+
+        plain = event.plain() | ({} if target is None else {"target": target})
+        line = json.dumps(plain, ensure_ascii=False)
+        if self.as_json:
+            print(line, flush=True)
+        elif not self.live:
+            evidence = "  ".join(f"{name}={shown(name, value)}" for name, value in event.evidence.items())
+            clock = time.strftime("%H:%M:%S", time.localtime(event.time))
+            where = "" if target is None else f"{target}  "
+            print(
+                f"{clock}  {event.kind:9}  {where}{event.probe}: {event.what}  {evidence}".rstrip(),
+                flush=True,
+            )
+        if self.alert is not None:
+            done = subprocess.run(shlex.split(self.alert), input=line.encode(), timeout=30)
+            if done.returncode:
+                print(f"transect: the alert command ended with {done.returncode}", file=sys.stderr)
+
+
+def rates_of(words: Sequence[str]) -> Mapping[str, float]:
+    """`Text=60` of each.  Raises `Wrong`."""
+    found = {}
+    for word in words:
+        name, equals, seconds = word.partition("=")
+        try:
+            found[name] = float(seconds)
+        except ValueError:
+            found[name] = -1.0
+        if not equals or not name or found[name] < 0:
+            raise Wrong(f"`{word}` is no rate", "write a probe and seconds between its rounds: Text=60")
+    return found
+
+
+def address_of(word: str | None) -> tuple[str, int] | None:
+    """`127.0.0.1:9110`.  Raises `Wrong`."""
+    if word is None:
+        return None
+    host, _, port = word.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise Wrong(f"`{word}` is no address", "write 127.0.0.1:9110")
+    return host or "127.0.0.1", int(port)
+
+
+def watched(machines: Sequence[Machine], wanted: Wanted) -> int:
+    """Watch until Ctrl-C; the exit code."""
+    from transect.control import Taken
+
+    watches = {m.name: _watch(m, wanted, len(machines) > 1) for m in machines}
+    unknown = wanted.rates.keys() - {name for w in watches.values() for name in w.probes}
+    if unknown:
+        return usage(f"`{sorted(unknown)[0]}` has a rate, but does not run", "name it among the probes")
+    stop = _stopped()
+    try:
+        with _reached(watches, wanted):
+            for machine in machines:
+                print(
+                    f"watching {machine.name}: {len(watches[machine.name].probes)} probes",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            with _shown(watches, wanted.live):
+                _run(watches, wanted, stop)
+    except Taken as taken:
+        return usage(str(taken))
+    blind = any(p.problem for w in watches.values() for p in w.probes.values())
+    return Exit.NO if any(w.findings for w in watches.values()) else Exit.UNKNOWN if blind else Exit.DONE
+
+
+def _watch(machine: Machine, wanted: Wanted, several: bool) -> Watch:
+    from transect.memory.standard import chosen
+    from transect.memory.watch import Watch
+
+    programs = chosen(wanted.probes)
+    if not wanted.probes:
+        programs = [p for p in programs if p.name != "Text" or "Text" in wanted.rates]
+    target = machine.name if several else None
+    return Watch(
+        machine,
+        programs,
+        lambda event: wanted.tell(target, event),
+        every_s=wanted.every,
+        rates=wanted.rates,
+        engine=wanted.engine.runs(machine),
+    )
+
+
+def _run(watches: Mapping[str, Watch], wanted: Wanted, stop: threading.Event) -> None:
+    """One target by itself; several, or a budget, by turns that fair_share gives."""
+    if len(watches) == 1 and wanted.budget is None:
+        next(iter(watches.values())).run(stop, wanted.rounds)
+        return
+    import transect.examples
+    from transect.emit.py.load import load_text
+    from transect.memory.sharing import Shared
+
+    policy = load_text((Path(transect.examples.__path__[0]) / "fair_share.py").read_text()).FairShare()
+    Shared(watches, policy, wanted.budget).run(stop, wanted.rounds)
+
+
+@contextmanager
+def _reached(watches: Mapping[str, Watch], wanted: Wanted) -> Iterator[None]:
+    """Sockets for `status`, `set`, `record` and `upgrade`: NAME, NAME-2 …; and a server of counters."""
+    from transect.control import Server, verbs_of
+    from transect.memory import metrics
+
+    with ExitStack() as stack:
+        if wanted.metrics is not None:
+            served = metrics.serve(list(watches.values()), *wanted.metrics)
+            stack.callback(served.server_close)
+            stack.callback(served.shutdown)
+        for number, watch in enumerate(watches.values(), 1):
+            name = wanted.name if number == 1 else f"{wanted.name}-{number}"
+            stack.enter_context(Server("memory", name, verbs_of(watch)))
+        yield
+
+
+@contextmanager
+def _shown(watches: Mapping[str, Watch], live: bool) -> Iterator[None]:
+    """A table of all probes that is kept up to date on the terminal."""
+    if not live:
+        yield
+        return
+    from rich.live import Live
+
+    with Live(get_renderable=lambda: table(watches), refresh_per_second=1 / LIVE_S):
+        yield
+
+
+def table(watches: Mapping[str, Watch]) -> Table:
+    """What each probe has done and found so far."""
+    from rich.table import Table
+
+    made = Table("target", "probe", "rounds", "ms a round", "found", "last")
+    for target, watch in watches.items():
+        for name, probe in list(watch.probes.items()):
+            found: list[Any] = list(probe.found.values())
+            last = probe.problem or "; ".join(sorted({f.what for f in found}))
+            each = 1000 * probe.seconds / max(probe.rounds, 1)
+            made.add_row(
+                target, name, str(probe.rounds), f"{each:.2f}", str(len(found)), last,
+                style="red" if found else "yellow" if probe.problem else "",
+            )  # fmt: skip
+    return made
+
+
+def _stopped() -> threading.Event:
+    """Set by Ctrl-C and by `kill`."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
