@@ -204,6 +204,7 @@ PROBES: dict[Stratum, tuple[Callable[[], Part], ...]] = {
         lambda: _beside("redis", "no counters shared by several gateways"),
         lambda: _beside("matplotlib", "no pictures"),
         _vllm,
+        lambda: _program("gcc", "gcc", False, "policies run as Python in engine and gateway"),
     ),
     Stratum.CPU: (_clang, _libbpf, _sched_ext, *(partial(_for_machines, name) for name in MACHINES)),
     Stratum.MEMORY: (

@@ -11,9 +11,9 @@ from transect.control import params
 from transect.control.protocol import Refused
 from transect.core.schema import schema
 from transect.core.upgrade import Refused as NotKept
-from transect.emit.py.image import image, restore
 from transect.lang.functions import PolicyError
 from transect.llm.adapter import MICRO
+from transect.llm.native import image, restore
 from transect.llm.service import Service
 
 SHOWN = 50  # tenants in `status`, those served most
@@ -41,6 +41,7 @@ class LlmHost:
                         "name": program.name,
                         "version": program.source_hash[:12],
                         "schema": schema(program).hash,
+                        "runs as": f"Python: {why}" if (why := service.python_because) else "machine code",
                         "upgrades": service.version - 1,
                     }
                 ],
@@ -120,14 +121,16 @@ class LlmHost:
         return {"path": str(recording.path), "records": trailer.records, "dropped": trailer.dropped}
 
     def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
-        """The way back is by hand: an engine has no trial run in which the new version could fail by itself."""
+        """The way back is by hand, as an engine has no trial run in which the new version could fail by itself.  Unless
+        `automatic_return` is False, state that goes over must be such that it could go back.
+        """
         try:
-            done = self._service.upgrade(Path(path))
+            done = self._service.upgrade(Path(path), returns=automatic_return)
         except PolicyError as wrong:
             raise Refused(str(wrong).strip(), "the version that runs goes on") from wrong
         except NotKept as wrong:
             raise Refused(
-                f"the state cannot go over: {wrong}", "write `migrate`; the version that runs goes on"
+                f"the upgrade is refused: {wrong}", "write `migrate`; the version that runs goes on"
             ) from wrong
         return {
             "before": done.before[:12],

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from transect.core.codec import CodecError
 from transect.core.schema import Schema, schema
 from transect.core.upgrade import Refused, upgrade
-from transect.emit.py.image import image, restore
+from transect.llm.native import image, restore
 
 if TYPE_CHECKING:
     from transect.llm.service import Service

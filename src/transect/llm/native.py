@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy compiled to machine code, behind the same `Chooser` as emitted Python.
+"""A policy compiled to machine code, behind the same `Chooser` as emitted Python, and with the same state images.
 
 The least counter of ten thousand waiting clients is the root of an indexed heap there, and a loop in Python.  It can
 run policies whose handlers ask nothing outside, keep nothing with a request and refuse nobody; for others `native`
@@ -20,11 +20,15 @@ from typing import Any
 
 from transect.base.unavailable import Unavailable
 from transect.core import ir
+from transect.core.codec import CodecError
 from transect.core.ir import FieldKind
 from transect.core.types import KeyType
 from transect.core.walk import walk
+from transect.emit.py.image import image as python_image
+from transect.emit.py.image import restore as python_restore
 from transect.emit.registry import emitter
 from transect.llm.adapter import ArbiterChooser, Chooser, counter_field
+from transect.llm.policies import Loaded
 from transect.llm.request import Held
 
 RUNTIME = Path(__file__).parent / "runtime" / "admission.c"
@@ -54,10 +58,36 @@ def native(program: ir.Program) -> Chooser:
 
     Raises `Unavailable`, with the reason, for a policy or machine that cannot.
     """
+    policy = NativePolicy(program, _library(program))
+    return ArbiterChooser(policy, program) if program.base == "Arbiter" else Chooser(policy, program)
+
+
+def numbered(loaded: Loaded) -> NativePolicy:
+    """The policy for clients that are numbers, by which its state knows them as that of emitted Python does.  It begins
+    as that would.  Raises `Unavailable` as `native` does."""
+    policy = NativePolicy(loaded.program, _library(loaded.program), numbered=True)
+    policy.restore(python_image(loaded.make()))
+    return policy
+
+
+def image(policy: Any) -> bytes:
+    """The state of a policy object as bytes, of machine code or Python."""
+    return policy.image() if isinstance(policy, NativePolicy) else python_image(policy)
+
+
+def restore(policy: Any, data: bytes) -> None:
+    """Take the state of an image of the same policy.  Raises `CodecError`, having changed nothing."""
+    if isinstance(policy, NativePolicy):
+        policy.restore(data)
+    else:
+        python_restore(policy, data)
+
+
+def _library(program: ir.Program) -> ctypes.PyDLL:
     if why := _obstacle(program):
         raise Unavailable(f"{program.name} in machine code", why, "it runs as Python")
-    policy = NativePolicy(program, ctypes.CDLL(str(_built(program))))
-    return ArbiterChooser(policy, program) if program.base == "Arbiter" else Chooser(policy, program)
+    # Calls take less than it would to give up the interpreter's lock.
+    return ctypes.PyDLL(str(_built(program)))
 
 
 def _obstacle(program: ir.Program) -> str:
@@ -106,9 +136,13 @@ def _built(program: ir.Program) -> Path:
 class NativePolicy:
     """The policy object: the hooks by name, and `waiting`."""
 
-    def __init__(self, program: ir.Program, library: ctypes.CDLL) -> None:
+    def __init__(self, program: ir.Program, library: ctypes.PyDLL, *, numbered: bool = False) -> None:
+        """`numbered`: clients are numbers."""
         prefix = _prefix(program)
-        self._library = library
+        self._numbered = numbered
+        self._save = _function(library, f"{prefix}_save", ctypes.c_size_t, 2, ctypes.c_size_t)
+        self._load = _function(library, f"{prefix}_load", ctypes.c_int, 2, ctypes.c_size_t)
+        self._library = library  # must live as long as what it gave
         self._free = _function(library, f"{prefix}_free", None, 1)
         self._state = _function(library, f"{prefix}_new", ctypes.c_void_p, 0, ctypes.c_uint64)(1)
         assert self._state, "no memory for the policy's state"
@@ -133,6 +167,9 @@ class NativePolicy:
 
     def handle(self, client: Hashable) -> int:
         """The number by which C knows the client."""
+        if self._numbered:
+            assert isinstance(client, int), "clients are numbers"
+            return client
         found = self._handles.get(client)
         if found is None:
             found = self._handles[client] = self._next
@@ -143,7 +180,20 @@ class NativePolicy:
     def forget(self, client: Hashable) -> None:
         handle = self.handle(client)
         self._drop(self._state, None, handle)
-        del self._handles[client], self._clients[handle]
+        if not self._numbered:
+            del self._handles[client], self._clients[handle]
+
+    def image(self) -> bytes:
+        """The state, in the encoding that every target shares."""
+        size = self._save(self._state, None, 0)
+        room = ctypes.create_string_buffer(size)
+        self._save(self._state, room, size)
+        return room.raw
+
+    def restore(self, data: bytes) -> None:
+        """Take the state of an image; who waits goes on waiting.  Raises `CodecError`, having changed nothing."""
+        if self._load(self._state, data, len(data)):
+            raise CodecError("the bytes are no image of this policy's state")
 
     def gap(self) -> int:
         """How far the counters of those who wait lie apart, in one call."""
@@ -160,6 +210,8 @@ class NativePolicy:
             self._state,
             self._clients,
         )
+        if self._numbered:
+            return lambda: choose(state, None)
         return lambda: clients[choose(state, None)]
 
     def _hook(self, prefix: str, hook: ir.Function) -> Callable[..., None]:
@@ -206,11 +258,9 @@ class NativeWaiting:
         )
 
     def append(self, client: Hashable) -> None:
-        if not self._add(self._policy._state, self._policy.handle(client)):
-            raise Unavailable(
-                "one more waiting client", "the policy's tables are full", "let clients go: forget_idle"
-            )
-        self._members[client] = None
+        """Who waits already stays where it is."""
+        self._add(self._policy._state, self._policy.handle(client))
+        self._members.setdefault(client)
 
     def remove(self, client: Hashable) -> None:
         self._remove(self._policy._state, self._policy.handle(client))
@@ -230,7 +280,7 @@ def _prefix(program: ir.Program) -> str:
     return next(n.removesuffix(".c") for n in emitter("c").emit(program).files if n.endswith(".c"))
 
 
-def _function(library: ctypes.CDLL, name: str, result: Any, pointers: int, *rest: Any) -> Any:
+def _function(library: ctypes.PyDLL, name: str, result: Any, pointers: int, *rest: Any) -> Any:
     found = getattr(library, name)
     found.restype, found.argtypes = result, (*(ctypes.c_void_p,) * pointers, *rest)
     return found

@@ -22,9 +22,9 @@ from transect.core.codec import encode
 from transect.core.ir import Function, Program
 from transect.core.schema import schema
 from transect.core.types import ViewType
-from transect.emit.py.image import image
 from transect.lang.tape import current, use
 from transect.llm.adapter import Chooser, chooser_of
+from transect.llm.native import image
 from transect.llm.request import Held
 from transect.replay.log import Header, Policy, Record, Trailer
 from transect.replay.tape import RecordingTape, answer_types

@@ -14,19 +14,21 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transect.base.unavailable import Unavailable
+from transect.control.params import find as param_of
 from transect.core.codec import CodecError
 from transect.core.effects import Facts
 from transect.core.ir import FieldKind, Program
 from transect.core.schema import Schema, schema
-from transect.core.upgrade import Action, Comparison, Decision, Refused, compare, migration
+from transect.core.upgrade import Action, Comparison, Decision, Refused, compare, migration, returning
 from transect.core.upgrade import upgrade as carried_over
 from transect.emit.py.carried import carry_locals
-from transect.emit.py.image import image, restore
 from transect.lang.functions import PolicyError
 from transect.llm.accounts import AccountedQueues
 from transect.llm.adapter import Chooser, chooser_of
 from transect.llm.config import Config
 from transect.llm.lock import FairLock
+from transect.llm.native import NativePolicy, image, numbered, restore
 from transect.llm.policies import Loaded, load
 from transect.llm.request import Held
 from transect.llm.tenants import Tenants
@@ -64,9 +66,11 @@ class Service:
         bound: int,
         running: Callable[[], Iterable[Held]],
         known: Iterable[str] = (),
+        shared: bool = False,
     ) -> None:
         """`folder`: of the configuration, which relative paths begin at.  `bound`: U, in weighted micro-tokens.
         `running`: the requests that are admitted and have not ended.  `known`: tenants that have numbers already.
+        `shared`: others move its counters, too.
 
         Raises `PolicyError` for a policy that cannot run here.
         """
@@ -79,7 +83,9 @@ class Service:
         self.noticing: Callable[[Chooser], None] | None = None  # told of every chooser that comes into force
         self._running = running
         self._loaded = self._load(config.policy, config.params)
-        self._policy = self._loaded.make()
+        self._shared = shared
+        self.python_because = ""  # why it does not run in machine code; empty: it does
+        self._policy = self._made(self._loaded)
         self.queues = AccountedQueues(chooser_of(self._policy, self._loaded.program))
         self.watcher = Watcher(bound, Mode(config.bound))
         self._looks = 0
@@ -90,6 +96,16 @@ class Service:
 
     def _load(self, what: str, params: dict[str, Any]) -> Loaded:
         return load(str(self.place_of(what)), **params)
+
+    def _made(self, loaded: Loaded) -> Any:
+        """The policy object: machine code where that can be, else Python."""
+        self.python_because = "its counters are shared with other gateways" if self._shared else ""
+        if not self._shared:
+            try:
+                return numbered(loaded)
+            except Unavailable as why:
+                self.python_because = why.why
+        return loaded.make()
 
     def place_of(self, what: str) -> Path:
         """Where a policy is, as a configuration names it: an example, or a file relative to the configuration."""
@@ -151,22 +167,28 @@ class Service:
 
     # ---------------------------------------------------------------- another policy, or version
 
-    def upgrade(self, path: Path) -> Upgraded:
-        """Put the policy of a file in force, state kept by the schema rules.
+    def upgrade(
+        self, path: Path, params: Mapping[str, Any] | None = None, *, returns: bool = False
+    ) -> Upgraded:
+        """Put the policy of a file in force, state kept by the schema rules.  `returns`: state that goes over could go
+        back, too.  `params`: values of its parameters, whatever they were.
 
-        Raises `PolicyError` for a file without one that can run here, `Refused` for state that cannot go over; then the
-        old one goes on.
+        Raises `PolicyError` for a file without one that can run here, `Refused` for state that cannot go over, or back;
+        then the old one goes on.
         """
-        loaded = load(str(path))
+        loaded = load(str(path), **(params or {}))
         old, new = schema(self.program), schema(loaded.program)
         fields = compare(old, new, migration(loaded.program) is not None)
         with self.lock:
-            policy = loaded.make()
+            policy = self._made(loaded)
             try:
-                restore(policy, carried_over(image(self._policy), old, loaded.program))
+                state = carried_over(image(self._policy), old, loaded.program)
+                restore(policy, _with_params(state, loaded))
             except CodecError as error:
                 raise Refused(f"the state of {self.program.name} cannot be read: {error}") from error
             anew = not any(_keeps(d, new) for d in fields.decisions)
+            if returns and not anew:
+                _can_return(old, new, loaded.program)
             before = self.program.source_hash
             self._take_over(policy, loaded, anew)
             return Upgraded(before, loaded.program.source_hash, fields, anew)
@@ -179,10 +201,15 @@ class Service:
             for client in self.queues.clients():
                 chooser.waiting.append(client)
             for request in (*self.queues, *self._running()):
-                carry_locals(self._policy, policy, request)
+                self._carry(policy, request)
         self._policy, self._loaded = policy, loaded
         self.version += 1
         self.use(chooser)
+
+    def _carry(self, policy: Any, request: Held) -> None:
+        """What the old policy keeps with a request; machine code keeps nothing with requests."""
+        if not isinstance(self._policy, NativePolicy) and not isinstance(policy, NativePolicy):
+            carry_locals(self._policy, policy, request)
 
     def _introduce(self, chooser: Chooser) -> None:
         """Tell a policy that knows nobody of those who run and wait, in the order of their arrival."""
@@ -240,6 +267,24 @@ class Service:
             self._in_force(chooser_of(self._policy, self.program))
             final = image(self._policy)
         return recording.close(final)
+
+
+def _with_params(state: bytes, loaded: Loaded) -> bytes:
+    """The image of a state, with the parameters that were given."""
+    given = {f.name for f in loaded.program.state if f.kind is FieldKind.PARAM} & loaded.params.keys()
+    for name in sorted(given):
+        state = param_of([loaded.program], name).put(loaded.params[name], lambda before: None)(state)
+    return state
+
+
+def _can_return(old: Schema, new: Schema, program: Program) -> None:
+    """Raises `Refused` for state which the old version could not take back."""
+    obstacles = returning(old, new, migration(program, "migrate_back") is not None)
+    if obstacles:
+        raise Refused(
+            f"the state of {program.name} could not go back: {'; '.join(obstacles)}; "
+            "write `migrate_back`, or give `--no-return` if that will not be needed"
+        )
 
 
 def _keeps(decision: Decision, new: Schema) -> bool:

@@ -9,14 +9,15 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from transect.control.protocol import Refused as NoUpgrade
 from transect.core.upgrade import Refused
-from transect.emit.py.image import image
 from transect.examples import path_of
 from transect.lang.functions import PolicyError
 from transect.llm.adapter import INPUT, OUTPUT
 from transect.llm.config import Config, Identity, Tenant
 from transect.llm.hooks import Request
 from transect.llm.host import LlmHost
+from transect.llm.native import NativePolicy, image
 from transect.llm.record import FIELDS
 from transect.llm.replay import LlmDecoder
 from transect.llm.request import Held
@@ -181,6 +182,79 @@ def test_a_version_that_is_wrong_leaves_the_old_one(tmp_path: Path) -> None:
         rig.service.upgrade(changed(tmp_path, "lcf", "served", "last"))
     assert rig.service.policy is policy
     rig.work(20)
+
+
+@pytest.mark.needs("gcc")
+@pytest.mark.parametrize("policy", ["vtc", "fair_share", "lcf", "deficit", "lanes"])
+def test_machine_code_serves_as_python_does(
+    policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Rig(policy, tmp_path)
+    assert machine.service.python_because == "" and isinstance(machine.service.policy, NativePolicy)
+    assert LlmHost(machine.service, "rig", "rig").status()["policies"][0]["runs as"] == "machine code"
+    monkeypatch.setattr("transect.llm.native._obstacle", lambda program: "the test says so")
+    python = Rig(policy, tmp_path)
+    assert python.service.python_because == "the test says so"
+    said = LlmHost(python.service, "rig", "rig").status()
+    assert said["policies"][0]["runs as"] == "Python: the test says so"
+    machine.work(120)
+    python.work(120)
+    assert machine.picked == python.picked and len(machine.picked) > 50
+    assert image(machine.service.policy) == image(python.service.policy)
+
+
+@pytest.mark.needs("gcc")
+def test_counters_go_from_machine_code_to_python_and_back(tmp_path: Path) -> None:
+    rig = Rig("vtc", tmp_path)
+    rig.work(40)
+    counters = [rig.service.counter_of(number) for number in range(len(NAMES))]
+    rig.service.upgrade(path_of("vtc_predict"))
+    assert rig.service.python_because == "it keeps values with each request"
+    assert [rig.service.counter_of(number) for number in range(len(NAMES))] == counters
+    rig.work(40)
+    rig.service.upgrade(path_of("vtc"))
+    assert rig.service.python_because == ""
+    rig.work(40)
+
+
+def test_without_a_compiler_it_says_so_and_runs_as_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    rig = Rig("vtc", tmp_path)
+    assert rig.service.python_because == "neither cc nor gcc is on PATH"
+    rig.work(20)
+
+
+def test_state_that_could_not_go_back_is_refused_unless_that_is_not_wanted(tmp_path: Path) -> None:
+    rig = Rig("vtc", tmp_path)
+    rig.work(20)
+    host = LlmHost(rig.service, "rig", "rig")
+    newer = changed(tmp_path, "vtc", "    last: Client | None = None", "    final: Client | None = None")
+    newer.write_text(newer.read_text().replace("self.last", "self.final"))
+    with pytest.raises(NoUpgrade) as refused:
+        host.upgrade(str(newer))
+    assert "`last` is dropped by the new version" in refused.value.why and "--no-return" in refused.value.why
+    assert rig.service.version == 1
+    host.upgrade(str(newer), automatic_return=False)
+    assert rig.service.version == 2
+    host.upgrade(str(path_of("fcfs")))  # shares nothing with it: there is nothing to go back
+
+
+def test_parameters_that_come_with_an_upgrade_are_put_in_force(tmp_path: Path) -> None:
+    rig = Rig("deficit", tmp_path, quantum=1_000_000)
+    rig.work(20)
+    credit = image(rig.service.policy)
+    rig.service.upgrade(path_of("deficit"), {"quantum": 5_000_000})
+    host = LlmHost(rig.service, "rig", "rig")
+    assert host.set("quantum", "7000000") == {
+        "param": "DeficitRoundRobin.quantum",
+        "before": "5000000",
+        "after": "7000000",
+    }
+    host.set("quantum", "1000000")
+    assert image(rig.service.policy) == credit
 
 
 def test_status_and_set_through_the_host(tmp_path: Path) -> None:

@@ -68,7 +68,14 @@ class Gateway:
             for upstream in config.upstreams
         ]
         known = kept.names_in(self.state) if self.state else ()
-        self.service = Service(config, self.folder, bound=self._bound(), running=self._running, known=known)
+        self.service = Service(
+            config,
+            self.folder,
+            bound=self._bound(),
+            running=self._running,
+            known=known,
+            shared=config.share is not None,
+        )
         if self.state and kept.load(self.service, self.state):
             say(f"counters go on as {self.state} keeps them")
         if config.share is not None:
@@ -189,8 +196,8 @@ class Gateway:
         """Read the configuration anew: tenants, weights, keys, identity, policy.  A bad one changes nothing."""
         try:
             config = read_gateway(self.path)
-            if config.policy != self.config.policy:
-                self.service.upgrade(self.service.place_of(config.policy))
+            if (config.policy, config.params) != (self.config.policy, self.config.params):
+                self.service.upgrade(self.service.place_of(config.policy), config.params)
         except (ConfigError, PolicyError, Refused, OSError, ValueError) as wrong:
             logger.error("the configuration is kept as it was: %s", wrong)
             return

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State that survives restarts, and a configuration that is read anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from transect.examples import path_of
+from transect.llm import kept
+from transect.llm.config import Config
+from transect.llm.gateway.serve import Gateway
+from transect.llm.gateway.settings import read_gateway
+from transect.llm.host import LlmHost
+from transect.llm.request import Held
+from transect.llm.service import Service
+
+
+def service(policy: str, folder: Path, known: list[str] | None = None) -> Service:
+    return Service(Config(policy=policy), folder, bound=1 << 60, running=lambda: (), known=known or [])
+
+
+def with_work(folder: Path) -> Path:
+    """A file with the state of VTC, which has served tenant 0."""
+    served = service("vtc", folder, ["ann"])
+    served.queues.add(Held(0, input=40))
+    served.queues.pop()
+    kept.save(served, folder / "kept.json")
+    return folder / "kept.json"
+
+
+def test_counters_go_on_after_a_restart(tmp_path: Path) -> None:
+    path = with_work(tmp_path)
+    again = service("vtc_weighted", tmp_path, kept.names_in(path))
+    assert kept.load(again, path)
+    assert again.counter_of(0) == 40_000_000
+    assert not kept.load(again, tmp_path / "none.json")
+
+
+def test_a_state_that_cannot_go_over_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = with_work(tmp_path)
+    before = path.read_bytes()
+    text = path_of("vtc").read_text()
+    (tmp_path / "narrow.py").write_text(
+        text.replace("last: Client | None = None", "last: int = 0")
+        .replace("0 if self.last is None else self.served[self.last]", "self.last")
+        .replace("self.last = client", "self.last = self.served[client]")
+    )
+    narrow = service("./narrow.py", tmp_path)
+    with pytest.raises(kept.NotKept) as refused:
+        kept.load(narrow, path)
+    assert f"the state in {path} cannot go over to Vtc" in str(refused.value) and "`last`" in str(
+        refused.value
+    )
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "no state of this version"),
+        ('{"version": 99}', "no state of this version"),
+    ],
+)
+def test_a_file_that_is_no_state_is_refused(content: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    path.write_text(content)
+    with pytest.raises(kept.NotKept, match=said) as refused:
+        kept.load(service("vtc", tmp_path), path)
+    assert "move it away to begin anew" in str(refused.value)
+
+
+CONFIGURATION = '[[upstreams]]\nurl = "http://127.0.0.1:1"\n'
+
+
+def test_a_policy_and_parameters_that_the_file_now_names_are_put_in_force(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+
+    def named(policy: str) -> None:
+        path.write_text(f"{policy}\n{CONFIGURATION}")
+
+    named('policy = "vtc"')
+    gateway = Gateway(read_gateway(path), path, lambda said: None)
+    host = LlmHost(gateway.service, "gateway", "gateway")
+
+    def quantum() -> str:
+        return str(host.set("quantum", "1")["before"])
+
+    named('policy = "deficit"\nparams = { quantum = 3000000 }')
+    gateway.reload()
+    assert gateway.service.program.name == "DeficitRoundRobin" and quantum() == "3000000"
+    named('policy = "deficit"\nparams = { quantum = 4000000 }')
+    gateway.reload()
+    assert quantum() == "4000000"
+    named('policy = "deficit"\nparams = { quantom = 5000000 }')
+    gateway.reload()
+    assert quantum() == "1", "a bad file changes nothing"
