@@ -40,11 +40,13 @@ def compile(
     """Write what a policy is compiled to: plain files, which name the policy's lines.
 
     A target which cannot keep a policy's meaning refuses it and says where; it never approximates. A chain file becomes
-    a plugin of proxy-wasm hosts (--to wasm).
+    a plugin of proxy-wasm hosts (--to wasm), a probe of memory the program of a switch (--to p4).
     """
     from transect.cli.compiling import Refused
     from transect.emit.registry import targets
 
+    if target == "p4":
+        return _switch(file, folder)
     if target not in targets():
         return usage(f"no target `{target}`", f"there are: {', '.join(targets())}")
     try:
@@ -75,6 +77,26 @@ def _compile(file: Path, target: str, folder: Path | None, print_after: list[str
     for program, artifact in emit(policies, target):
         for path in (*artifact.write(folder), *build(program, target, folder)):
             print(path)
+    return Exit.DONE
+
+
+def _switch(file: Path, folder: Path | None) -> int:
+    from transect.cli.compiling import Refused, read
+    from transect.memory.p4.compiled import DoesNotFit, artifact
+
+    if folder is None:
+        return usage("where shall the files go?", "give a folder: -o DIR")
+    try:
+        programs = read(file).programs
+        artifacts = [artifact(program) for program in programs]
+    except Refused as refused:
+        print(refused)
+        return Exit.NO
+    except DoesNotFit as wrong:
+        print(f"transect: {file}: {wrong}")
+        return Exit.NO
+    for made in artifacts:
+        print(*made.write(folder), sep="\n")
     return Exit.DONE
 
 
