@@ -2,7 +2,8 @@
 // An echo server and a client over raw bytes:
 //   load PORT                  serves until it is killed
 //   load METHOD BODY PORT…     reads lines `WHICH CALLS`, makes so many calls of that port, one after the other, and says
-//                              the median latency in microseconds, or the status of the last call that failed
+//                              the median latency in microseconds, or the status of the last call that failed;
+//                              with EACH=1 in the environment the latency of each call
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -77,6 +79,11 @@ class Target {
         std::vector<double> took(calls);
         failed_ = grpc::Status::OK;
         for (double& t : took) t = call();
+        if (failed_.ok() && getenv("EACH")) {
+            for (double t : took) std::cout << t << ' ';
+            std::cout << std::endl;
+            return;
+        }
         std::nth_element(took.begin(), took.begin() + calls / 2, took.end());
         if (failed_.ok()) std::cout << took[calls / 2] << std::endl;
         else std::cout << "status " << failed_.error_code() << " " << failed_.error_message() << std::endl;

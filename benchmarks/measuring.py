@@ -36,6 +36,7 @@ class Target:
     limit: float
     at_most: bool = True
     ratio: bool = False
+    null: float = 1.0  # of a ratio: what the baseline against itself comes to; of a saving 0
 
     def met(self, value: float) -> bool:
         return value <= self.limit if self.at_most else value >= self.limit
@@ -137,7 +138,7 @@ def _why(of: Claim, samples: Samples, medians: Numbers, controls: Sequence[Contr
     for key, target in of.targets.items():
         if target.ratio:
             low, high = spread(samples.aa[key])
-            if high - low > abs(target.limit - 1):
+            if high - low > abs(target.limit - target.null):
                 return f"noise: the baseline against itself spans {high - low:.3f} for {key}"
     return ""
 

@@ -35,6 +35,7 @@ from transect.rpc.hooks import (
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attach import attach
     from transect.rpc.grpcio.native import native_status
+    from transect.rpc.grpcio.planned import attach_plan
     from transect.rpc.grpcio.turns import take_turns
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Rpc",
     "Verdict",
     "attach",
+    "attach_plan",
     "compress",
     "compress_text",
     "expand",
@@ -66,6 +68,7 @@ __all__ = [
 
 _LATER = {
     "attach": "transect.rpc.grpcio.attach",
+    "attach_plan": "transect.rpc.grpcio.planned",
     "take_turns": "transect.rpc.grpcio.turns",
     "native_status": "transect.rpc.grpcio.native",
 }  # they import grpc

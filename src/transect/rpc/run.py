@@ -10,12 +10,14 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from transect.base.render import render_text
 from transect.base.unavailable import Unavailable
 from transect.control.host import verbs_of
 from transect.control.server import Server, Taken
+from transect.rpc.binding import Binding
 from transect.rpc.chain_file import ChainFile, read_edges
 from transect.rpc.deploy import Deployed, bound, deploy
 from transect.rpc.envoy.config import Endpoint
@@ -52,28 +54,47 @@ def run(
             raise Invalid(render_text(read.diagnostics, read.sources))
         try:
             with ExitStack() as stack:
-                hosts: list[EnvoyHost] = []
-                running: list[Deployed] = []
+                started = Started(stack, Path(folder), envoy, workers, numbered=name is None, say=say)
                 for chain, binding in zip(read.chains, bindings, strict=True):
                     assert binding is not None, "what does not bind is told"
-                    place = Path(folder) / str(len(running))
-                    running.append(
-                        stack.enter_context(deploy(chain, binding, place, envoy=envoy, workers=workers))
-                    )
-                    wanted = _name(name or path.stem, chain, read.chains)
-                    host = _host(wanted, running[-1], chain, read.sources)
-                    verbs = verbs_of(host) | {"edge-state": host.state}
-                    server = stack.enter_context(Server("rpc", host.name, verbs, numbered=name is None))
-                    host.name = server.name
-                    hosts.append(host)
-                    _told(say, running[-1], chain, server.name)
-                with _exporting(metrics, hosts, say):
-                    watch([one.envoy for one in running], stop)
-                for host in hosts:
-                    if host.recording is not None:
-                        host.record_stop()
+                    started.add(chain, binding, name_of(name or path.stem, chain, read.chains), read.sources)
+                started.serve(stop, metrics)
         except EnvoyFailed as failed:
             raise EnvoyFailed(failed.why, kept_log(failed.log, Path.cwd())) from failed
+
+
+@dataclass
+class Started:
+    """Envoys with a chain each, every one reachable under a name of its own."""
+
+    stack: ExitStack
+    folder: Path
+    envoy: str | None
+    workers: int | None
+    numbered: bool  # names that are taken get a number
+    say: Say
+    running: list[Deployed] = field(default_factory=list)
+    hosts: list[EnvoyHost] = field(default_factory=list)
+
+    def add(self, chain: ChainFile, binding: Binding, name: str, sources: dict[str, str]) -> Deployed:
+        place = self.folder / str(len(self.running))
+        made = deploy(chain, binding, place, envoy=self.envoy, workers=self.workers)
+        self.running.append(self.stack.enter_context(made))
+        host = _host(name, made, chain, sources)
+        verbs = verbs_of(host) | {"edge-state": host.state}
+        server = self.stack.enter_context(Server("rpc", host.name, verbs, numbered=self.numbered))
+        host.name = server.name
+        self.hosts.append(host)
+        _told(self.say, made, chain, server.name)
+        return made
+
+    def serve(self, stop: threading.Event, metrics: Endpoint | None, others: Sequence[Envoy] = ()) -> None:
+        """Until told to stop; raises EnvoyFailed when one of them, or of `others`, goes before."""
+        with _exporting(metrics, self.hosts, self.say):
+            watch([*(one.envoy for one in self.running), *others], stop)
+        for host in self.hosts:
+            if host.recording is not None:
+                host.record_stop()
 
 
 def kept_log(log: Path, folder: Path) -> Path:
@@ -94,7 +115,7 @@ def kept_log(log: Path, folder: Path) -> Path:
     return log
 
 
-def _name(application: str, chain: ChainFile, chains: Sequence[ChainFile]) -> str:
+def name_of(application: str, chain: ChainFile, chains: Sequence[ChainFile]) -> str:
     """How the operator calls an edge: of several, with as much of its service as tells it from the others."""
     if len(chains) == 1:
         return application

@@ -47,6 +47,15 @@ def run(
     carrier: Annotated[
         Carrier, typer.Option("--carrier", help="A module of native code, or a WASM plugin.")
     ] = Carrier.NATIVE,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan",
+            metavar="PLAN",
+            show_default=False,
+            help="The arrangement that `transect rpc plan CHAIN -o PLAN` found; else all in one Envoy, as written.",
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -72,6 +81,8 @@ def run(
     from transect.rpc.build import BuildError
     from transect.rpc.envoy.config import Endpoint
     from transect.rpc.envoy.process import EnvoyFailed
+    from transect.rpc.placement.deployment import run_plan
+    from transect.rpc.placement.saved import PlanError
     from transect.rpc.run import Invalid
     from transect.rpc.run import run as native
     from transect.rpc.wasm.run import run_plugin
@@ -80,6 +91,10 @@ def run(
         return usage(
             "`--record` is for `--carrier wasm`", "native code records while it runs: `transect rpc record`"
         )
+    if plan is not None and carrier is Carrier.WASM:
+        return usage(
+            "`--carrier` is for a chain without a plan", "say `proxies=` in the chain file, and plan again"
+        )
     if metrics is not None and carrier is Carrier.WASM:
         return usage("`--metrics` is for native code", "leave `--carrier wasm` out")
     try:
@@ -87,6 +102,8 @@ def run(
     except ValueError as wrong:
         return usage(f"--metrics: {wrong}")
     serve = partial(run_plugin, record=record) if carrier is Carrier.WASM else partial(native, metrics=place)
+    if plan is not None:
+        serve = partial(run_plan, plan=plan, metrics=place)
     try:
         with working("compiling the chain and starting Envoy") as ready:
 
@@ -98,6 +115,8 @@ def run(
     except Invalid as wrong:
         print(wrong)
         return Exit.NO
+    except PlanError as wrong:
+        return usage(str(wrong), wrong.hint)
     except (EnvoyFailed, BuildError, Taken, FileExistsError) as wrong:
         print(f"transect: {wrong}", file=sys.stderr)
         return Exit.UNAVAILABLE

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations
 
 from transect.core.ir import Program
@@ -62,6 +63,7 @@ class Judge:
     settings: Settings = field(default_factory=Settings)
     cache: Cache | None = None
     _pairs: dict[tuple[str, str, bool], Pair] = field(default_factory=dict)
+    _known: dict[int, _Touched] = field(default_factory=dict, repr=False)
 
     def compare(self, before: Arrangement, after: Arrangement, level: Level) -> Report:
         """Whether `after` means the same as `before`.  Raises ValueError when they are not of the same elements."""
@@ -89,9 +91,9 @@ class Judge:
 
     def swap(self, first: Stand, second: Stand, others: Sequence[Stand], level: Level) -> Judgement:
         """Whether two may change places in this company."""
-        if why := _bytes_seen(first, second, others):
+        if why := self._bytes_seen(first, second, others):
             return Judgement(level, Verdict.REFUSED, why)
-        watched = level is Level.LOOSE and any(_acts_on_replies(s.program) for s in others)
+        watched = level is Level.LOOSE and any(self._touched(s.program).acts_on_replies for s in others)
         return self.pair(first.program, second.program, watched).at(level)
 
     def pair(self, first: Program, second: Program, watched: bool) -> Pair:
@@ -104,6 +106,20 @@ class Judge:
                 self._pairs[key] = decide(first, second, settings=settings)
         return self._pairs[key]
 
+    def _touched(self, program: Program) -> _Touched:
+        if id(program) not in self._known:
+            self._known[id(program)] = _Touched(program)
+        return self._known[id(program)]
+
+    def _bytes_seen(self, first: Stand, second: Stand, others: Sequence[Stand]) -> str:
+        """Two that assign fields of one message leave its bytes in another order, which whoever reads them sees."""
+        for body, root in (("body", "msg"), ("reply_body", "reply")):
+            if all(root in self._touched(s.program).assigns for s in (first, second)):
+                for other in others:
+                    if body in self._touched(other.program).looks_at:
+                        return f"{other.name} looks at `rpc.{body}`, whose bytes depend on who assigns a field first"
+        return ""
+
 
 def check(arrangement: Arrangement) -> None:
     """Raises ValueError when an element of the clients' side comes after one of the server's."""
@@ -112,20 +128,18 @@ def check(arrangement: Arrangement) -> None:
         raise ValueError("a request passes the clients' side first")
 
 
-def _bytes_seen(first: Stand, second: Stand, others: Sequence[Stand]) -> str:
-    """Two that assign fields of one message leave its bytes in another order, which an element that reads them sees."""
-    for body, root in (("body", "msg"), ("reply_body", "reply")):
-        if all(_assigns(s.program, root) for s in (first, second)):
-            for other in others:
-                if any(use.field == body for use in needs(other.program).uses):
-                    return (
-                        f"{other.name} looks at `rpc.{body}`, whose bytes depend on who assigns a field first"
-                    )
-    return ""
+class _Touched:
+    """What an element has to do with the bytes of messages, and with replies."""
 
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        found = needs(program)
+        self.looks_at = frozenset(use.field for use in found.uses)
+        self.assigns = frozenset(r.name for a in found.accesses if a.write for r in a.roots)
 
-def _assigns(program: Program, root: str) -> bool:
-    return any(a.write and any(r.name == root for r in a.roots) for a in needs(program).accesses)
+    @cached_property
+    def acts_on_replies(self) -> bool:
+        return _acts_on_replies(self.program)
 
 
 def _acts_on_replies(program: Program) -> bool:

@@ -18,7 +18,7 @@ from transect.core.text import dump
 from transect.rpc.equivalence.levels import LEVELS, Level
 from transect.rpc.equivalence.pairs import Judgement, Pair, Settings, Verdict, decide
 
-VERSION = 1
+VERSION = 2
 """To be raised whenever the same question may have another answer."""
 
 
@@ -35,14 +35,14 @@ class Cache:
 
     def pair(self, first: Program, second: Program, settings: Settings) -> Pair:
         """The answers, read or found."""
-        path = self.folder / f"{key(self._text(first), self._text(second), settings)}.json"
+        path = self.folder / f"{key(self.text(first), self.text(second), settings)}.json"
         known = _read(path, first, second)
         if known is None:
             known = decide(first, second, settings=settings)
             self._write(path, known)
         return known
 
-    def _text(self, program: Program) -> str:
+    def text(self, program: Program) -> str:
         """Its dump, made once: a chain asks for each element again with each other."""
         if id(program) not in self._texts:
             self._texts[id(program)] = program, dump(program)

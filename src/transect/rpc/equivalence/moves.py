@@ -52,8 +52,8 @@ PREFIXES: tuple[Steps, ...] = (
 )
 
 
-def judge_move(move: Move, level: Level, limit: float = LIMIT) -> Judgement:
-    """Whether an element may move to the other side."""
+def judge_move(move: Move, level: Level, limit: float = LIMIT, *, witness: bool = True) -> Judgement:
+    """Whether an element may move to the other side; `witness`: look for a stream which shows why not."""
     element = Element(move.program.name, move.program)
     if why := _forbidden(element, move, level):
         return Judgement(level, Verdict.REFUSED, why)
@@ -62,6 +62,8 @@ def judge_move(move: Move, level: Level, limit: float = LIMIT) -> Judgement:
         return Judgement(level, Verdict.PROVED, "calls change nothing that it keeps and that counts")
     fields = ", ".join(f"`{name}`" for name in changing)
     why = f"calls change {fields}, of which each client's instance would have its own"
+    if not witness:
+        return Judgement(level, Verdict.REFUSED, why)
     try:
         found = _witness(element, move, level, limit)
     except (Unsupported, Clash):

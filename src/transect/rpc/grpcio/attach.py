@@ -58,11 +58,17 @@ def attach(
     Raises PolicyError with the diagnostics when an element does not fit the service or cannot run here, Unavailable
     when `native=True` and there is no compiler or no Python.h.
     """
-    carrier = can.of(target)
     policies = list(elements)
     programs = [program_of(policy) for policy in policies]
     names = None if methods is None else tuple(methods)
-    maker = Maker(service_of(service, protos), names, carrier, native, cache, peer, attempts)
+    maker = Maker(service_of(service, protos), names, can.of(target), native, cache, peer, attempts)
+    return put_before(target, maker, programs, policies, name)
+
+
+def put_before(
+    target: Target, maker: Maker, programs: Sequence[Program], policies: Sequence[Any], name: str | None
+) -> Target:
+    """`target` with a chain of policy objects, whose programs are known, in front of it; errors as of `attach`."""
     binding = maker.bound(programs, lambda: _sources(programs))
     version = Version(tuple(programs), tuple(image(policy) for policy in policies))
     chain = Attached(maker, maker.standing(version, binding, policies))

@@ -27,6 +27,7 @@ import grpc
 
 from transect.base.diagnostic import Diagnostics
 from transect.base.span import NOWHERE
+from transect.core.text import dump
 from transect.rpc import echo
 from transect.rpc.binding import Binding, bind
 from transect.rpc.build import envoy_module
@@ -119,7 +120,7 @@ def of_elements(uses: Sequence[ElementUse], service: ProtoService) -> dict[str, 
         for index, code in enumerate(codes):
             least[index] = min(least[index], code())
     return {
-        content(use.program): ElementCost(use.program.name, round(max(took - least[0], 0.0), 4))
+        content(dump(use.program)): ElementCost(use.program.name, round(max(took - least[0], 0.0), 4))
         for use, took in zip(uses, least[1:], strict=True)
     }
 
@@ -209,6 +210,8 @@ def measured_paths(folder: Path, say: Say, rounds: int) -> tuple[dict[str, Cost]
         library = _five()
         paths = _opened(stack, folder, library)
         for path in paths.values():
+            for pid in path.pids:
+                prefer(pid)
             path.run(WARM)
         got: dict[str, list[Cost]] = {name: [] for name in paths}
         names = list(paths)
@@ -221,7 +224,7 @@ def measured_paths(folder: Path, say: Say, rounds: int) -> tuple[dict[str, Cost]
         name: Cost(_quiet([c.latency for c in costs]), _quiet([c.cpu for c in costs]))
         for name, costs in got.items()
     }
-    five = of_elements(library, _service())
+    five = of_elements(library, echo_service())
     code = sum(cost.native for cost in five.values())
     factor = (quiet["many"] - quiet["wasm"]).cpu / (COPIES * code)
     return quiet, round(max(factor, 1.0), 2)
@@ -231,16 +234,23 @@ def _quiet(values: Sequence[float]) -> float:
     return round(sorted(values)[int(QUIET * len(values))], 2)
 
 
+def prefer(pid: int, nice: int = PRIORITY) -> None:
+    """A process, and its session, which Linux may treat as one, come before others, where that is allowed."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
+
+
 @contextmanager
 def preferred() -> Iterator[None]:
-    """This process, and those that it starts, come before others, where that is allowed."""
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, min(before, PRIORITY))
+    """This process comes before others."""
+    pid = os.getpid()
+    before = os.getpriority(os.PRIO_PROCESS, pid)
+    prefer(pid)
     try:
         yield
     finally:
-        os.setpriority(os.PRIO_PROCESS, 0, before)
+        prefer(pid, before)
 
 
 def _opened(stack: ExitStack, folder: Path, library: Sequence[ElementUse]) -> dict[str, Way]:
@@ -290,14 +300,14 @@ def _five() -> list[ElementUse]:
         "acl": {"allowed": {"alice": True}},
         "rate_limit": {"per_second": 1 << 30, "burst": 1 << 30},
         "admission": {},
-        "mutation": {"changes": {("user", "alice"): "a.smith"}},
+        "mutation": {"changes": {("user", "nobody"): "n.n"}},
     }
     by_name = {path.stem: path for path in paths("rpc")}
     programs = {name: compile_file(by_name[name]).programs[0] for name in values}
     return [ElementUse(p, values[name], NOWHERE) for name, p in programs.items()]
 
 
-def _service() -> ProtoService:
+def echo_service() -> ProtoService:
     from transect.rpc.grpcio.attach import service_of
 
     return service_of(echo.DESCRIPTOR)
@@ -305,7 +315,7 @@ def _service() -> ProtoService:
 
 def bound_to_echo(uses: Sequence[ElementUse]) -> Binding:
     diagnostics = Diagnostics()
-    binding = bind([use.program for use in uses], _service(), diagnostics, methods=["Say"])
+    binding = bind([use.program for use in uses], echo_service(), diagnostics, methods=["Say"])
     assert binding is not None, list(diagnostics)
     return binding
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from transect.base.diagnostic import Diagnostics, Label
 from transect.base.span import NOWHERE, Span
 from transect.core.ir import Program
-from transect.rpc.needs import needs, structs_made
+from transect.rpc.needs import Made, needs, structs_made
 from transect.rpc.placement.model import PROCESSORS, SIDES, Carrier, Processor, Wishes, names
 
 if TYPE_CHECKING:
@@ -47,19 +47,15 @@ class Piece:
 def pieces(uses: Sequence[ElementUse], wishes: Wishes) -> list[Piece]:
     """The elements of a chain, in the written order."""
     called = names([use.program.name for use in uses])
-    return [
-        Piece(
-            name,
-            use.program,
-            use.span,
-            name in wishes.guards,
-            {p: tuple(_bars(name, use.program, p, wishes)) for p in PROCESSORS},
-        )
-        for name, use in zip(called, uses, strict=True)
-    ]
+    found = []
+    for name, use in zip(called, uses, strict=True):
+        made = list(structs_made(use.program))
+        bars = {at: tuple(_bars(name, made, at, wishes)) for at in PROCESSORS}
+        found.append(Piece(name, use.program, use.span, name in wishes.guards, bars))
+    return found
 
 
-def _bars(name: str, program: Program, at: Processor, wishes: Wishes) -> Iterator[Bar]:
+def _bars(name: str, made: Sequence[Made], at: Processor, wishes: Wishes) -> Iterator[Bar]:
     place = wishes.place.get(name)
     if place is not None and at not in place.processors:
         yield Bar(f"`place` says {' or '.join(place.processors)}", place.span)
@@ -73,12 +69,12 @@ def _bars(name: str, program: Program, at: Processor, wishes: Wishes) -> Iterato
         yield Bar(f"it guards the service: only the {trusted} cannot be passed by", wishes.guards[name])
     if not at.proxy and at.side not in wishes.libraries:
         yield Bar(f"the {at.side}'s program carries no elements (`libraries=`)", wishes.libraries_span)
-    yield from map(Bar, _unable(program, at, wishes.carriers))
+    yield from map(Bar, _unable(made, at, wishes.carriers))
 
 
-def _unable(program: Program, at: Processor, carriers: Sequence[Carrier]) -> Iterator[str]:
+def _unable(verdicts: Sequence[Made], at: Processor, carriers: Sequence[Carrier]) -> Iterator[str]:
     """What the element asks and this processor cannot do."""
-    for made in structs_made(program):
+    for made in verdicts:
         if made.name == "Retry" and at is not Processor.CLIENT_LIBRARY:
             yield "only the client's library can send a request again (`Retry`)"
         if made.name == "Forward" and "to" in made.given and at is not Processor.SERVER_PROXY:

@@ -86,7 +86,7 @@ def _sides(
         if any(at.side == other.value for at in piece.allowed):
             # Whom a hostile client could pass by is the words' affair: `trusted` may name places of its side.
             move = Move(piece.program, other)
-            answers[index] = judge_move(move, level, judge.settings.limit)
+            answers[index] = judge_move(move, level, judge.settings.limit, witness=False)
     return answers
 
 

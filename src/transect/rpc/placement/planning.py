@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from transect.core.ir import Program
+from transect.core.text import dump
 from transect.rpc.chain_file import ChainFile
 from transect.rpc.equivalence.arrangement import Judge
 from transect.rpc.equivalence.cache import Cache, default_folder
@@ -27,7 +29,7 @@ from transect.rpc.placement.model import (
 )
 from transect.rpc.placement.moves import Relations, permitted, relations
 from transect.rpc.placement.optimum import Item, Problem, solve
-from transect.rpc.placement.profile import Cost, Profile
+from transect.rpc.placement.profile import Cost, Profile, content
 from transect.rpc.wasm.can import WASM
 
 SAME_SIDE = "the same side of the network: the same calls come to it, and its state is one"
@@ -58,9 +60,7 @@ class Plan:
     after: Layout
     cost_before: Cost
     cost_after: Cost
-    passes: Mapping[
-        str, float
-    ]  # of each element: the share of calls that it lets through, as far as was observed
+    passes: Mapping[str, float]  # the share of calls that an element lets through, where it was observed
     moves: Sequence[Step]
     refused: Sequence[Step]
     kept: Sequence[tuple[int, int]]  # pairs that keep their order
@@ -95,7 +95,18 @@ def _fits_wasm(piece: Piece) -> bool:
     )
 
 
-def predicted(layout: Layout, found: Sequence[Piece], profile: Profile, passes: Mapping[str, float]) -> Cost:
+def natives(found: Sequence[Piece], profile: Profile, text: Callable[[Program], str] = dump) -> list[float]:
+    """µs of each element's code.  Raises Unavailable when one was not measured."""
+    return [profile.native(piece.program, content(text(piece.program))) for piece in found]
+
+
+def predicted(
+    layout: Layout,
+    found: Sequence[Piece],
+    profile: Profile,
+    codes: Sequence[float],
+    passes: Mapping[str, float],
+) -> Cost:
     """What an arrangement adds to a call, on average over the calls."""
     total, reach, proxies = Cost(), 1.0, 0
     for group in layout:
@@ -108,8 +119,7 @@ def predicted(layout: Layout, found: Sequence[Piece], profile: Profile, passes: 
         else:
             total += profile.library[at.side].times(reach)
         for element in group.elements:
-            native = profile.element(found[element].program).native
-            own = native * (profile.wasm if group.carrier is Carrier.WASM else 1.0)
+            own = codes[element] * (profile.wasm if group.carrier is Carrier.WASM else 1.0)
             total += Cost(own, own).times(reach)
             reach *= passes.get(found[element].name, 1.0)
     return total
@@ -125,6 +135,45 @@ def _proxy(profile: Profile, group: Group) -> Cost:
 # ---------------------------------------------------------------- planning
 
 
+@dataclass(frozen=True)
+class Posed:
+    """What the optimum is asked for a chain, and what that was made of."""
+
+    pieces: Sequence[Piece]
+    reference: Sequence[Processor]  # where the elements are written
+    answers: Relations
+    codes: Sequence[float]  # µs of each element's code
+    carrier: Carrier  # of proxies
+    problem: Problem
+
+    def layout(self, groups: Sequence[tuple[Processor, Sequence[int]]]) -> Layout:
+        """An arrangement of the problem; a library without elements is not in the path."""
+        return tuple(
+            Group(at, tuple(items), self.carrier if at.proxy else Carrier.NATIVE)
+            for at, items in groups
+            if items or at.proxy
+        )
+
+
+def posed(
+    chain: ChainFile,
+    profile: Profile,
+    level: Level,
+    passes: Mapping[str, float],
+    goal: Goal,
+    judging: Judge,
+) -> Posed:
+    """Raises Unavailable when an element of the chain was not measured."""
+    found = pieces(chain.elements, chain.wishes)
+    reference = written(found)
+    assert reference is not None, "contradictions are told when the file is read"
+    codes = natives(found, profile, dump if judging.cache is None else judging.cache.text)
+    answers = relations(found, reference, chain.wishes.order, level, judging)
+    carrier = _carrier(chain.wishes)
+    problem = _problem(found, reference, answers, chain.wishes, profile, codes, passes, goal, carrier)
+    return Posed(found, reference, answers, codes, carrier, problem)
+
+
 def plan(
     chain: ChainFile,
     profile: Profile,
@@ -135,33 +184,25 @@ def plan(
 ) -> Plan:
     """Raises Unavailable when an element of the chain was not measured."""
     start = time.perf_counter()
-    found = pieces(chain.elements, chain.wishes)
-    reference = written(found)
-    assert reference is not None, "contradictions are told when the file is read"
     known = dict(passes or {})
-    answers = relations(found, reference, chain.wishes.order, level, judging or judge())
-    carrier = _carrier(chain.wishes)
-    task = _problem(found, reference, answers, chain.wishes, profile, known, goal, carrier)
-    best = solve(task)
+    task = posed(chain, profile, level, known, goal, judging or judge())
+    found, codes = task.pieces, task.codes
+    best = solve(task.problem)
     assert best is not None, "the written arrangement is one"
-    after = tuple(
-        Group(at, items, carrier if at.proxy else Carrier.NATIVE)
-        for at, items in best.groups
-        if items or at.proxy
-    )
-    before = mesh(found, reference, chain.wishes)
+    after = task.layout(best.groups)
+    before = mesh(found, task.reference, chain.wishes)
     return Plan(
         chain,
         level,
         goal,
         before,
         after,
-        predicted(before, found, profile, known),
-        predicted(after, found, profile, known),
+        predicted(before, found, profile, codes, known),
+        predicted(after, found, profile, codes, known),
         known,
-        list(_moves(found, before, after, answers)),
-        list(_refusals(found, reference, answers)),
-        list(answers.kept),
+        list(_moves(found, before, after, task.answers)),
+        list(_refusals(found, task.reference, task.answers)),
+        list(task.answers.kept),
         best.states,
         time.perf_counter() - start,
         found,
@@ -178,6 +219,7 @@ def _problem(
     answers: Relations,
     wishes: Wishes,
     profile: Profile,
+    codes: Sequence[float],
     passes: Mapping[str, float],
     goal: Goal,
     carrier: Carrier,
@@ -187,7 +229,7 @@ def _problem(
 
     items = []
     for index, (piece, places) in enumerate(zip(found, permitted(found, reference, answers), strict=True)):
-        native = profile.element(piece.program).native
+        native = codes[index]
         peer = asks_peer(piece.program)
         wasm = native * (profile.wasm if carrier is Carrier.WASM else 1.0)
         costs = {

@@ -7,14 +7,12 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
 from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
-from transect.core.text import dump
 
 VERSION = 1
 
@@ -57,26 +55,17 @@ class Profile:
     wasm: float  # the code of an element as WASM / natively
     elements: Mapping[str, ElementCost] = field(default_factory=dict)  # by `content`
 
-    def element(self, program: Program) -> ElementCost:
-        """Raises Unavailable when it was not measured."""
-        found = self.elements.get(content(program))
+    def native(self, program: Program, key: str) -> float:
+        """µs of an element's code, by its `content`.  Raises Unavailable when it was not measured."""
+        found = self.elements.get(key)
         if found is None:
-            raise Unavailable(
-                f"what {program.name} costs",
-                "it was not measured as it is now",
-                "transect rpc calibrate CHAIN",
-            )
-        return found
+            raise Unavailable(f"what {program.name} costs", "it was not measured as it is now", HINT)
+        return found.native
 
 
-@lru_cache(maxsize=1024)
-def _content(text: str) -> str:
+def content(text: str) -> str:
+    """What an element's costs are kept by: its code (`core.text.dump`), wherever it was read from."""
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def content(program: Program) -> str:
-    """What an element's costs are kept by: its code, wherever it was read from."""
-    return _content(dump(program))
 
 
 def default_path() -> Path:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from transect.base.render import render_text
@@ -46,15 +48,24 @@ def run_plugin(
         given = {"envoy": envoy, "workers": workers, "record": record is not None}
         try:
             with deploy_plugin(read.chain, binding, Path(folder), **given) as running:  # type: ignore[arg-type]
-                host = PluginHost(name or path.stem, running, _about(running, read.chain), str(record or ""))
-                with Server("rpc", host.name, verbs_of(host), numbered=name is None) as server:
-                    host.name = server.name
-                    _told(say, running, read.chain, server.name, workers)
+                with hosted(running, read.chain, name or path.stem, record, numbered=name is None) as host:
+                    told(say, running, read.chain, host.name, workers)
                     watch([running.envoy], stop)
                     if record is not None:
                         _write(record, host.name, running, read)
         except EnvoyFailed as failed:
             raise EnvoyFailed(failed.why, kept_log(failed.log, Path.cwd())) from failed
+
+
+@contextmanager
+def hosted(
+    running: DeployedPlugin, chain: ChainFile, name: str, record: Path | None = None, *, numbered: bool
+) -> Iterator[PluginHost]:
+    """Reachable under a name; `numbered`: one that is taken gets a number."""
+    host = PluginHost(name, running, _about(running, chain), str(record or ""))
+    with Server("rpc", host.name, verbs_of(host), numbered=numbered) as server:
+        host.name = server.name
+        yield host
 
 
 def _write(path: Path, name: str, running: DeployedPlugin, read: Read) -> None:
@@ -70,7 +81,7 @@ def _about(running: DeployedPlugin, chain: ChainFile) -> dict[str, str]:
     }
 
 
-def _told(say: Say, running: DeployedPlugin, chain: ChainFile, name: str, workers: int | None) -> None:
+def told(say: Say, running: DeployedPlugin, chain: ChainFile, name: str, workers: int | None) -> None:
     elements = " → ".join(use.program.name for use in chain.elements)
     how = "1 worker: it has state" if workers == 1 else f"{workers or 'a worker for each core'}"
     say(

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from transect.base.unavailable import Unavailable
+from transect.core.text import dump
 from transect.rpc.chain_file import ChainFile, read_chain
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.placement import observed, profile, report, saved
 from transect.rpc.placement.model import Carrier, Processor
 from transect.rpc.placement.planning import Plan, plan
 from transect.rpc.placement.profile import VERSION, Cost, ElementCost, Profile, content
+
+pytestmark = pytest.mark.needs("z3")
 
 CHAIN = """\
 from transect.examples.rpc.acl import Acl
@@ -52,7 +55,7 @@ def costs(chain: ChainFile) -> Profile:
         second=Cost(60, 20),
         plugin=Cost(8, 8),
         wasm=3.0,
-        elements={content(u.program): ElementCost(u.program.name, 0.5) for u in chain.elements},
+        elements={content(dump(u.program)): ElementCost(u.program.name, 0.5) for u in chain.elements},
     )
 
 

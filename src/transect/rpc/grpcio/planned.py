@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of a plan that a program carries in its gRPC library.
+
+channel = transect.rpc.attach_plan(channel, "shop.plan.json")
+server = transect.rpc.attach_plan(server, "shop.plan.json", service=shop_pb2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+from grpc import aio
+
+from transect.base.render import render_text
+from transect.emit.py.build import build
+from transect.emit.py.image import restore
+from transect.lang.functions import PolicyError
+from transect.rpc.chain_file import ChainFile, ElementUse, first_state, read_chain
+from transect.rpc.grpcio import can
+from transect.rpc.grpcio.attach import put_before, service_of
+from transect.rpc.grpcio.making import Maker
+from transect.rpc.placement import saved
+from transect.rpc.placement.model import Layout, Processor
+from transect.rpc.protos import ProtoError, from_reflection
+from transect.rpc.wire import ProtoService
+
+Target = TypeVar("Target", grpc.Channel, grpc.Server, aio.Channel, aio.Server)
+
+
+def attach_plan(
+    target: Target,
+    plan: str | Path,
+    *,
+    edge: str = "",
+    service: Any = None,
+    native: bool | None = None,
+    cache: Path | None = None,
+    peer: str = "",
+    attempts: int = 5,
+    name: str | None = None,
+) -> Target:
+    """`target` with those elements in front of it that the plan (of `transect rpc plan CHAIN -o PLAN`) puts into its
+    library; `target` itself when there are none.
+
+    `edge`: the service's full name, where the chain file has several.  `service`: as of `attach`; without it the chain
+    file's `protos=`, else the service is asked by reflection.  The rest is as of `attach`.
+
+    Raises PlanError for a plan that is not there, or of a chain file which has changed since; PolicyError, ProtoError
+    and Unavailable as `attach` does.
+    """
+    path = Path(plan)
+    kept = saved.load(path)
+    read = read_chain(saved.chain_of(kept, path), edge)
+    if read.chain is None:
+        raise PolicyError("\n" + render_text(read.diagnostics, read.sources))
+    uses = _part(saved.layout(kept, read.chain), read.chain, target)
+    if not uses:
+        return target
+    found = _service(read.chain, service)
+    maker = Maker(found, read.chain.methods or None, can.of(target), native, cache, peer, attempts)
+    policies = [_policy(use) for use in uses]
+    return put_before(target, maker, [use.program for use in uses], policies, name)
+
+
+def _part(layout: Layout, chain: ChainFile, target: Any) -> Sequence[ElementUse]:
+    at = Processor.CLIENT_LIBRARY if can.of(target).client else Processor.SERVER_LIBRARY
+    group = next((group for group in layout if group.processor is at), None)
+    return [] if group is None else [chain.elements[index] for index in group.elements]
+
+
+def _policy(use: ElementUse) -> Any:
+    policy = build(use.program)()
+    restore(policy, first_state(use.program, use.values))
+    return policy
+
+
+def _service(chain: ChainFile, service: Any) -> ProtoService:
+    if service is not None:
+        return service_of(service)
+    if chain.protos:
+        return service_of(chain.service, chain.protos)
+    found = from_reflection(str(chain.upstream)).service(chain.service)
+    if found is None:
+        raise ProtoError(f"{chain.upstream} has no service {chain.service}", "give `service=`, or `protos=`")
+    return found

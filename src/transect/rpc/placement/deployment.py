@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect rpc run --plan`: the proxies of a plan in force, in the order in which a request passes them.
+
+What libraries carry, programs attach themselves (`transect.rpc.attach_plan`); here it is said what that is.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from transect.base.diagnostic import Diagnostics
+from transect.base.render import render_text
+from transect.rpc.binding import Binding
+from transect.rpc.can import ENVOY
+from transect.rpc.chain_file import ChainFile, read_edges
+from transect.rpc.deploy import bound
+from transect.rpc.envoy.config import PLAIN, Endpoint
+from transect.rpc.envoy.process import Envoy, EnvoyFailed
+from transect.rpc.placement import saved
+from transect.rpc.placement.model import Carrier, Group, Layout, Processor
+from transect.rpc.run import Invalid, Say, Started, kept_log, name_of, stopping
+from transect.rpc.wasm.can import WASM, check_copies, workers_for
+from transect.rpc.wasm.deploy import deploy_plugin
+from transect.rpc.wasm.run import hosted, told
+
+
+@dataclass(frozen=True)
+class Part:
+    """One proxy's share of an edge."""
+
+    group: Group
+    chain: ChainFile  # with its elements only
+    binding: Binding
+    workers: int | None
+
+
+def run_plan(
+    path: Path,
+    plan: Path,
+    *,
+    envoy: str | None = None,
+    name: str | None = None,
+    workers: int | None = None,
+    metrics: Endpoint | None = None,
+    say: Say = print,
+) -> None:
+    """Serve until SIGINT or SIGTERM; errors as of `rpc.run.run`, and PlanError."""
+    kept = saved.load(plan)
+    wanted = saved.chain_of(kept, plan)
+    if wanted != path.resolve():
+        raise saved.PlanError(f"{plan} is of {wanted}", f"transect rpc plan {path} -o {plan}")
+    read = read_edges(path)
+    layouts = [saved.layout(kept, chain) for chain in read.chains]
+    parts = [
+        parts_of(chain, layout, workers, read.diagnostics)
+        for chain, layout in zip(read.chains, layouts, strict=True)
+    ]
+    if read.diagnostics.failed:
+        raise Invalid(render_text(read.diagnostics, read.sources))
+    with (
+        stopping() as stop,
+        tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder,
+        ExitStack() as stack,
+    ):
+        started = Started(stack, Path(folder), envoy, workers, numbered=name is None, say=say)
+        others: list[Envoy] = []
+        try:
+            for chain, layout, proxies in zip(read.chains, layouts, parts, strict=True):
+                others += bring_up(
+                    started, proxies, name_of(name or path.stem, chain, read.chains), read.sources
+                )
+                _say_libraries(say, chain, layout, plan)
+            if any(parts):
+                started.serve(stop, metrics, others)
+        except EnvoyFailed as failed:
+            raise EnvoyFailed(failed.why, kept_log(failed.log, Path.cwd())) from failed
+
+
+def parts_of(chain: ChainFile, layout: Layout, workers: int | None, diagnostics: Diagnostics) -> list[Part]:
+    """The proxies of an arrangement, each bound to the service."""
+    found = []
+    for group in layout:
+        if not group.processor.proxy:
+            continue
+        own = replace(chain, elements=tuple(chain.elements[index] for index in group.elements))
+        wasm = group.carrier is Carrier.WASM
+        binding = bound(own, diagnostics, WASM if wasm else ENVOY, by_worker=wasm)
+        if binding is None:
+            continue  # what is wrong is told
+        many = workers_for(binding, workers) if wasm else workers
+        if wasm:
+            check_copies(binding, many, diagnostics)
+        found.append(Part(group, own, binding, many))
+    return found
+
+
+def bring_up(started: Started, parts: list[Part], name: str, sources: dict[str, str]) -> list[Envoy]:
+    """The last one first, so that those before it know its address; Envoys which `started` does not know."""
+    others: list[Envoy] = []
+    upstream: Endpoint | None = None
+    for index in reversed(range(len(parts))):
+        part = parts[index]
+        own = _linked(part, first=index == 0, last=index == len(parts) - 1, upstream=upstream)
+        called = name if len(parts) == 1 else f"{name}.{part.group.processor.side}"
+        if part.group.carrier is Carrier.WASM:
+            place = started.folder / f"plugin-{part.group.processor.side}-{own.service}"
+            made = deploy_plugin(own, part.binding, place, envoy=started.envoy, workers=part.workers)
+            running = started.stack.enter_context(made)
+            host = started.stack.enter_context(hosted(running, own, called, numbered=started.numbered))
+            told(started.say, running, own, host.name, part.workers)
+            others.append(running.envoy)
+            upstream = running.envoy.address
+        else:
+            upstream = started.add(own, part.binding, called, sources).envoy.address
+    return others
+
+
+def _linked(part: Part, *, first: bool, last: bool, upstream: Endpoint | None) -> ChainFile:
+    """Callers come to the first proxy; the last one goes to the service, and knows its routes."""
+    chain = part.chain
+    if not first:
+        chain = replace(chain, listen=Endpoint(), tls=PLAIN)
+    if not last:
+        assert upstream is not None, "the one behind has been started"
+        chain = replace(chain, upstream=upstream, upstream_tls=PLAIN, routes={})
+    return chain
+
+
+def _say_libraries(say: Say, chain: ChainFile, layout: Layout, plan: Path) -> None:
+    names = chain.names
+    for group in layout:
+        if group.processor.proxy:
+            continue
+        what = "channel" if group.processor is Processor.CLIENT_LIBRARY else "server"
+        elements = " → ".join(names[index] for index in group.elements)
+        say(f"{chain.service}: {elements} in the {group}: `transect.rpc.attach_plan({what}, {str(plan)!r})`")
+    if not any(group.processor.proxy for group in layout):
+        say(f"{chain.service}: no proxy is in the path; clients call {chain.upstream}")
