@@ -157,6 +157,7 @@ KINDS: dict[str, Callable[..., Any]] = {
         pointers,
         percpu,
         offsets,
+        single,
         together,
     )
 }

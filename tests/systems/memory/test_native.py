@@ -179,3 +179,17 @@ def test_memory_of_a_kernel_that_is_gone_is_a_problem(guest: Guest, frozen: Path
     with pytest.raises(KernelDataError, match="not where it was"):
         pair.native.probes["HiddenTasks"].round(pair.machine)
     assert isinstance(pair.machine.physical.ranges[0], Range)
+
+
+def test_selinux_that_stops_enforcing_is_found(guest: Guest, frozen: Path) -> None:
+    pair = Pair.of(guest, frozen, ["SecurityState"])
+    machine, btf = pair.machine, pair.machine.known.btf
+    at = machine.translate(machine.symbol("selinux_state")) + btf.field("selinux_state", "enforcing").offset
+    reports = []
+    for enforcing in (0, 1, 0):
+        with open(frozen, "r+b") as file:
+            file.seek(ram(frozen).offset(at, 1))
+            file.write(bytes([enforcing]))
+        reported, _ = pair.native.probes["SecurityState"].round(machine)
+        reports.append(len(reported))
+    assert reports == [0, 0, 1]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from transect.lang import i32, intrinsic, u32, u64
 from transect.memory.hooks import Struct
-from transect.memory.layout import at, hlist, idr, listed, maple, percpu, pointers
+from transect.memory.layout import at, hlist, idr, listed, maple, percpu, pointers, single
 
 
 class File(Struct, of="file"):
@@ -33,6 +33,13 @@ class Memory(Struct, of="mm_struct"):
 
     areas: Sequence[Area] = maple("mm_mt")
     code: u64 = at("start_code")
+
+
+class Selinux(Struct, of="selinux_state"):
+    """What SELinux does."""
+
+    initialized: bool
+    enforcing: bool
 
 
 class Task(Struct, of="task_struct"):
@@ -61,6 +68,12 @@ class Task(Struct, of="task_struct"):
 def tasks() -> Sequence[Task]:
     """Every process, by the list of tasks."""
     return listed("task_struct init_task.tasks", by="tasks", least=1)
+
+
+@intrinsic(effect="outside-read")
+def selinux() -> Sequence[Selinux]:
+    """The state of SELinux: one."""
+    return single("selinux_state selinux_state")
 
 
 @intrinsic(effect="outside-read")

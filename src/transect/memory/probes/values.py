@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `transect memory ps` and `lsmod` print; not part of a scan."""
+"""What `transect memory ps` and `lsmod` print, and what only makes sense over many rounds; not part of a scan."""
 
 from transect.memory import Probe, linux
 
@@ -31,3 +31,16 @@ class Modules(Probe):
         for node in linux.module_tree():
             if node.module.address not in listed:
                 self.report("not in the list", name=node.module.name, text=node.module.text)
+
+
+class SecurityState(Probe):
+    """SELinux that enforced its policy in an earlier round, and no longer does; by name, in `run`."""
+
+    enforced: bool = False
+
+    def scan(self) -> None:
+        for state in linux.selinux():
+            if self.enforced and not state.enforcing:
+                self.report("SELinux no longer enforces", state=state.address)
+            self.enforced = self.enforced or state.enforcing
+            self.show("SELinux", initialized=state.initialized, enforcing=state.enforcing)
