@@ -26,13 +26,13 @@ from transect.cpu.replay import CpuDecoder
 from transect.examples import path_of
 from transect.replay import compare, read
 
-ROUNDS = 15
+ROUNDS = 21
 PIPE = Path(__file__).parents[1] / "cpu_pipe" / "pipe.c"
 
 
 def ping_pong(bench: Bench) -> float:
     """Nanoseconds a round trip."""
-    return float(bench.shell(f"{bench.folder}/pipe 1 5 400"))
+    return float(bench.shell(f"{bench.folder}/pipe 1 15 200"))
 
 
 def recorded(bench: Bench, program: Program, path: Path) -> tuple[float, int]:

@@ -204,13 +204,15 @@ class Force:
 
     # --- recording -----------------------------------------------------------------------------------------------
 
-    def record(self, built: Built, write: Callable[[bytes], object]) -> None:
+    def record(
+        self, built: Built, write: Callable[[bytes], object], close: Callable[[], object] = lambda: None
+    ) -> None:
         """Put the same policy in force as an object that keeps its calls, and give them to `write` as they come."""
         old = self.current
         assert old is not None and self._recording is None, "a recording of nothing, or a second one"
         new = self.load(built)
         ring, recorder = new.object.map("ts_events"), new.object.map("ts_recorders")
-        self._recording = old, Drain(Ring(ring.fd, RING, recorder.fd, built.tape), write)
+        self._recording = old, Drain(Ring(ring.fd, RING, recorder.fd, built.tape), write, close)
         self.activate(new)
 
     def end_record(self) -> Drain:

@@ -93,7 +93,7 @@ def done(force: Force, request: Mapping[str, Any]) -> Any:
             return {}
         case "record":
             file = RawFile(request["raw"])
-            force.record(Built.read(Path(request["built"])), file.write)
+            force.record(Built.read(Path(request["built"])), file.write, file.close)
             return {"cpus": possible_cpus(), "fields": fields(force)}
         case "end-record":
             drain = force.end_record()

@@ -16,7 +16,7 @@ from transect.core.ir import Program
 from transect.cpu.build import build, build_shim
 from transect.cpu.built import Built
 from transect.cpu.force import WATCH_S, Ended, Kept, Missing
-from transect.cpu.record import Recording, Tail
+from transect.cpu.record import Recording
 from transect.linux.libbpf import BpfError
 from transect.replay.log import Trailer
 from transect.vm import Kernel, NotStarted, Setup, Vm, VmError, find
@@ -39,7 +39,7 @@ class Bench:
         self._rest = b""
         self._guest: Any = None
         self._built = 0
-        self._recording: tuple[Recording, Tail, Path] | None = None
+        self._recording: tuple[Recording, Path] | None = None
         if self.vm.run(["test", "-d", "/sys/kernel/sched_ext"]).code:
             self.vm.close()
             why = f"{self.vm.release} is built without sched_ext"
@@ -97,7 +97,10 @@ class Bench:
                 self._answers.get()
 
     def record(self, program: Program, sources: Mapping[str, str], path: Path, name: str) -> None:
-        """Keep every call of the policy in force in a new log.  Raises FileExistsError, OSError, `BpfError`."""
+        """Keep every call of the policy in force in a new log.  Raises FileExistsError, OSError, `BpfError`.
+
+        Events wait in a file until the recording ends: making a log of them meanwhile would take the machine's time.
+        """
         if path.exists():
             raise FileExistsError(path)
         built = self.build(program, recording=True)
@@ -110,12 +113,12 @@ class Bench:
             self.ask("end-record")
             raise
         recording.policy(program, sources, answer["fields"])
-        self._recording = recording, Tail(raw, recording), raw
+        self._recording = recording, raw
 
     def end_record(self) -> Trailer:
         """Close the log.  Raises OSError when it is not whole."""
         assert self._recording is not None, "the end of no recording"
-        recording, tail, raw = self._recording
+        recording, raw = self._recording
         self._recording = None
         lost, failure = 0, "the loader ended before the recording did"
         try:
@@ -123,7 +126,7 @@ class Bench:
             lost, failure = answer["lost"], answer["failure"]
         except (VmError, Ended):
             pass  # what came until then is kept, and `failure` says that it is not all
-        tail.end()
+        recording.take_file(raw)
         raw.unlink()
         return recording.close(lost, failure)
 

@@ -15,8 +15,6 @@ call that found no room in the ring is missing, and nothing else.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -77,6 +75,13 @@ class Recording:
             )
             self._sequence += 1
 
+    def take_file(self, path: Path) -> None:
+        """Events from a file, no faster than the disk takes the log."""
+        with open(path, "rb") as file:
+            while data := file.read(1 << 20):
+                self.take(data)
+                self._writer.settle(BUFFER // 2)
+
     def close(self, lost: int, failure: str = "") -> Trailer:
         """`lost`: calls that found no room in the ring; `failure`: why later ones were not kept at all.
 
@@ -88,35 +93,6 @@ class Recording:
         if failure:
             raise OSError(failure)
         return trailer
-
-
-class Tail:
-    """Takes events out of a file that grows, for who must not wait for it: a thread that runs when nobody else does."""
-
-    PAUSE_S = 0.05
-
-    def __init__(self, path: Path, recording: Recording) -> None:
-        self._path = path
-        self._recording = recording
-        self._all = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="transect-tail", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-        with open(self._path, "rb") as file:
-            while True:
-                last = self._all.is_set()
-                while data := file.read(1 << 20):
-                    self._recording.take(data)
-                if last:
-                    return
-                self._all.wait(self.PAUSE_S)
-
-    def end(self) -> None:
-        """Once everything is in the file: until everything has been taken."""
-        self._all.set()
-        self._thread.join()
 
 
 # ---------------------------------------------------------------- state

@@ -12,6 +12,7 @@ import os
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 # In the order of `enum ts_hook`.
 HOOKS = (
@@ -86,9 +87,12 @@ def first_of_all() -> None:
 class Drain:
     """Copies events out of a ring, in a thread of its own, until it is told to end."""
 
-    def __init__(self, ring: Ring, write: Callable[[bytes], object]) -> None:
+    def __init__(
+        self, ring: Ring, write: Callable[[bytes], object], close: Callable[[], object] = lambda: None
+    ) -> None:
         self._ring = ring
         self._write = write
+        self._close = close
         self._stop = threading.Event()
         self.bytes = 0
         self.lost = 0  # calls that found no room; known in the end
@@ -98,7 +102,9 @@ class Drain:
         self._thread.start()
 
     def _run(self) -> None:
-        first_of_all()  # a ring is not drained in time by who waits for his turn
+        # A ring is not drained in time by who waits for his turn.  Who may not is not root, and drains no kernel's.
+        with suppress(PermissionError):
+            first_of_all()
         while not self._stop.wait(PAUSE_S):
             self._all()
 
@@ -120,6 +126,7 @@ class Drain:
         self._all()
         self.lost = self._ring.lost
         self._ring.close()
+        self._close()
 
 
 def possible_cpus() -> int:

@@ -70,6 +70,12 @@ class Writer:
             self.records += 1
             return True
 
+    def settle(self, size: int) -> None:
+        """Wait until no more bytes than that wait for the disk: for who has the calls already, and must lose none."""
+        with self._changed:
+            while self._size > size and self._failure is None:
+                self._changed.wait(0.01)
+
     def drop(self) -> None:
         """A call could not be recorded: its tape exceeded its bound."""
         with self._changed:
