@@ -141,8 +141,9 @@ def _most(body: Sequence[Stmt], name: str) -> tuple[int, int]:
                 reads, writes = reads + (what == "read"), writes + (what == "write")
             case If(cond=cond, then=then, orelse=orelse):
                 one, other = _most(then, name), _most(orelse, name)
-                if _kind(cond) != "FETCH":  # a packet that fetches does nothing else
-                    reads, writes = reads + max(one[0], other[0]), writes + max(one[1], other[1])
+                if _kind(cond) == "FETCH":  # a packet that fetches does nothing else
+                    one = other
+                reads, writes = reads + max(one[0], other[0]), writes + max(one[1], other[1])
     return reads, writes
 
 

@@ -76,7 +76,7 @@ def tapped(folder: Path, memory: Path, life_s: int = 300) -> Iterator[Tapped]:
     setup = Setup(
         wanted.kernel, cpus=1, memory_mib=512, ram=memory, boot="compressed", life_s=life_s, qemu=card
     )
-    with Vm(setup, ready_s=180) as vm:
+    with Vm(setup, ready_s=600) as vm:
         made = _granted(vm, wanted, memory, module)
         yield made
         assert isinstance(made.machine.physical, RoceMemory)
