@@ -29,7 +29,7 @@ from transect.analysis.values import (
 from transect.analysis.world import World
 from transect.core import ir
 from transect.core.ir import BinaryOp, CompareOp, FieldKind, Program, ReduceOp, TableRead, UnaryOp
-from transect.core.operations import widened
+from transect.core.rules import widened
 from transect.core.types import (
     U64,
     ArrayType,

@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from transect.base.diagnostic import Diagnostic, Severity
-from transect.base.snippet import Mark, Row, Style, lines_of, snippet, visible
-from transect.base.span import NOWHERE
+from transect.base.snippet import Mark, Row, Style, snippet, visible
+from transect.base.span import NOWHERE, lines_of
 
 _RESET = "\033[0m"
 _BOLD = "\033[1m"

@@ -17,7 +17,6 @@ TAB = "    "
 WIDEST = 160  # columns of source text; a longer line is cut around its first mark
 MIDDLE = 3  # lines between the ends of a span; more of them become `...`
 
-_NEWLINE = re.compile(r"\r\n|\r|\n")  # the line ends which Python's own parser knows, and no others
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
@@ -93,10 +92,6 @@ def width(text: str) -> int:
     from unicodedata import combining, east_asian_width
 
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def lines_of(text: str) -> list[str]:
-    return _NEWLINE.split(text)
 
 
 @dataclass(frozen=True, slots=True)

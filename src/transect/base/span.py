@@ -25,3 +25,8 @@ class Span:
 
 
 NOWHERE = Span("<none>", 0, 0, 0, 0)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines as Python's own parser counts them: no other character ends one, such as a form feed in a text."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

@@ -9,6 +9,7 @@ from typing import Any, assert_never
 
 from transect.core import values
 from transect.core.ir import BinaryOp, CompareOp, UnaryOp
+from transect.core.rules import widened
 from transect.core.types import (
     INT,
     BoolType,
@@ -79,11 +80,6 @@ _SET: Mapping[BinaryOp, Operation] = {
     BinaryOp.SUB: values.set_sub,
     BinaryOp.XOR: values.set_xor,
 }
-
-
-def widened(t: Type) -> Type:
-    """The type in which arithmetic on stored values is done: `int` for narrow integers."""
-    return INT if isinstance(t, IntType) and t.bits < 64 else t
 
 
 def binary_operations(t: Type) -> Mapping[BinaryOp, Operation]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics
-from transect.base.span import Span
+from transect.base.span import Span, lines_of
 from transect.core.frontend.contract_syntax import without_contracts
 
 MAX_BYTES = 1 << 20  # a policy is 5 to 500 lines; a megabyte is a mistake
@@ -27,7 +27,7 @@ class Source:
 
     @cached_property
     def lines(self) -> list[str]:
-        return self.text.splitlines()
+        return lines_of(self.text)
 
     def _column(self, line: int, offset: int) -> int:
         """Python counts columns in bytes; people count characters."""
@@ -54,7 +54,8 @@ def read(path: Path, diagnostics: Diagnostics) -> str | None:
     """The file's text, or None with a diagnostic."""
     at = Span(str(path), 1, 0, 1, 0)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES * 4 + 1)  # enough to see that it is too large, were it endless
     except OSError as error:
         diagnostics.error(
             "P002", f"cannot read `{path}`: {error.strerror}", at, help="give the path of a Python file"

@@ -7,7 +7,8 @@ from typing import assert_never
 
 from transect.core import ir
 from transect.core.ir import BinaryOp, Expr
-from transect.core.types import ArrayType, CounterType, HistogramType, IntType, TableType, Type, ViewType
+from transect.core.rules import widened
+from transect.core.types import ArrayType, CounterType, HistogramType, TableType, Type, ViewType
 from transect.emit.c import layout, waiting
 from transect.emit.c import tree as c
 from transect.emit.c.bodies import Body
@@ -188,8 +189,3 @@ class Storing(Body):
         if field in self.unit.heaps:
             return [waiting.remove(self.unit, field, asked)]
         return [c.Do(access(self.unit, field).remove(asked))]
-
-
-def widened(t: Type) -> Type:
-    """What arithmetic on storage of that type is done in."""
-    return IntType() if isinstance(t, IntType) and t.bits < 64 else t

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeGuard, assert_never
 
 from transect.core import ir
 from transect.core.ir import BinaryOp, CompareOp, UnaryOp
-from transect.core.operations import widened
+from transect.core.rules import widened
 from transect.core.types import (
     BoolType,
     DurationType,

@@ -15,8 +15,8 @@ from typing import assert_never
 
 from transect.core import ir
 from transect.core.ir import TableRead
-from transect.core.operations import widened
 from transect.core.passes.ordered_pick import ARGMIN, MIN
+from transect.core.rules import widened
 from transect.core.types import (
     BytesType,
     CounterType,

@@ -62,6 +62,19 @@ def test_columns_count_characters() -> None:
     assert (found.span.column, found.span.end_column) == (9, 18)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_are_counted_as_python_counts_them(end: str) -> None:
+    """A form feed or a Unicode line separator within a text ends no line; columns stay those of the right one."""
+    text = end.join(['WORDS: Final = "größe \u2028 \x0c \x85"', "class é(Nothing):", "    pass"])
+    found = [(d.code, d.span.line, d.span.column) for d in compile_text(text).diagnostics]
+    assert ("P007", 1, 7) in found
+    assert ("P007", 2, 8) in found
+
+
+def test_a_file_without_an_end_is_too_large() -> None:
+    assert [d.code for d in compile_file("/dev/zero").diagnostics] == ["P003"]
+
+
 def test_the_whole_standard_library_ends_in_diagnostics() -> None:
     root = Path(sysconfig.get_paths()["stdlib"])
     files = [f for f in root.rglob("*.py") if "site-packages" not in f.parts]

@@ -10,8 +10,8 @@ from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.bodies.context import after, loose, short
 from transect.core.frontend.bodies.facts import implied
-from transect.core.frontend.bodies.loops import orderable
 from transect.core.frontend.bodies.operators import Operators
+from transect.core.frontend.bodies.reductions import orderable
 from transect.core.ir import BinaryOp, CompareOp, Expr, TableRead, UnaryOp
 from transect.core.types import (
     BOOL,

@@ -86,14 +86,11 @@ class Facts:
         """What holds whichever way the point was reached."""
         if not self.live or not other.live:
             return other if not self.live else self
-        bounds = {
-            (type(g), g.value): g.bound for g in other.known - self.known if isinstance(g, AtLeast | AtMost)
-        }
         common = self.known & other.known
+        mine, theirs = _tightest(self.known), _tightest(other.known)
         ranges = [
-            type(f)(f.value, (min if isinstance(f, AtLeast) else max)(f.bound, bounds[key]))
-            for f in self.known - common
-            if isinstance(f, AtLeast | AtMost) and (key := (type(f), f.value)) in bounds
+            kind(value, (min if kind is AtLeast else max)(mine[kind, value], theirs[kind, value]))
+            for kind, value in mine.keys() & theirs.keys()
         ]
         return Facts(common | frozenset(ranges), self.assigned & other.assigned)
 
@@ -139,6 +136,16 @@ class Facts:
 
     def _without(self, spoilt: Callable[[object], bool]) -> Facts:
         return replace(self, known=frozenset(f for f in self.known if not any(spoilt(n) for n in _parts(f))))
+
+
+def _tightest(known: Iterable[Fact]) -> dict[tuple[type[AtLeast | AtMost], Expr], int]:
+    """The best bound that is known of each value, below and above."""
+    found: dict[tuple[type[AtLeast | AtMost], Expr], int] = {}
+    for f in known:
+        if isinstance(f, AtLeast | AtMost):
+            better = max if isinstance(f, AtLeast) else min
+            found[type(f), f.value] = better(f.bound, found.get((type(f), f.value), f.bound))
+    return found
 
 
 def _parts(fact: Fact) -> Iterable[object]:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from transect.base.diagnostic import Label, closest
 from transect.core import ir
 from transect.core.frontend.bodies.context import Signature, after, short
-from transect.core.frontend.bodies.loops import Loops
+from transect.core.frontend.bodies.reductions import Reductions
 from transect.core.frontend.constants import constant_of
 from transect.core.frontend.modules import ClassDef, FunctionDef
 from transect.core.ir import Effect, Expr, FieldKind, TableRead
@@ -40,7 +40,7 @@ Ordered: TypeAlias = tuple[tuple[Expr, ...], tuple[tuple[str, Expr], ...]]
 _TABLE_METHODS = ("get", "put", "keys", "values", "items", "first", "pop_first")
 
 
-class Methods(Loops):
+class Methods(Reductions):
     """Typing of calls with a receiver, and of what they share with the others."""
 
     def arguments(

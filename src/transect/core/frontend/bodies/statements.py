@@ -9,7 +9,8 @@ from functools import reduce
 from transect.core import ir
 from transect.core.frontend.bodies.assignments import Assignments
 from transect.core.frontend.bodies.facts import AtLeast, AtMost, Fact, Facts, implied
-from transect.core.frontend.bodies.loops import Target, Walked
+from transect.core.frontend.bodies.loops import Target
+from transect.core.frontend.bodies.sources import Walked
 from transect.core.ir import Block, Expr
 from transect.core.types import (
     OptionType,

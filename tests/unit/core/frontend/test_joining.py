@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where two ways meet, the tightest bounds of both count: whatever order a set gives its members in."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+from transect.base.span import NOWHERE
+from transect.core import ir
+from transect.core.frontend.bodies.facts import AtLeast, AtMost, Facts
+from transect.core.types import INT
+
+X = ir.Local("x", type=INT, span=NOWHERE)
+
+
+def test_the_tightest_of_each_side_is_joined() -> None:
+    for order in permutations([AtLeast(X, 1), AtLeast(X, 3), AtMost(X, 9), AtMost(X, 7)]):
+        one = Facts().having([AtLeast(X, 5), AtMost(X, 6)])
+        joined = one.join(Facts().having(order))
+        assert joined.known == {AtLeast(X, 3), AtMost(X, 7)}
+        assert Facts().having(order).join(one).known == joined.known
+
+
+def test_a_bound_that_only_one_side_knows_is_lost() -> None:
+    assert Facts().having([AtLeast(X, 5)]).join(Facts().having([AtMost(X, 9)])).known == set()
