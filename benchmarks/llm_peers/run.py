@@ -4,13 +4,17 @@ client sends short answers often, the other long ones; both overload.  A fair ru
 
 | row | the rule |
 |---|---|
-| fcfs | what engines do by themselves |
+| fcfs | what engines do by themselves (vLLM, SGLang, TGI, Ray Serve) |
+| round robin | clients in turns, whatever they cost (flow control of llm-d) |
 | modulo | a client's tokens modulo the number of engines (AIBrix vtc-basic) |
 | fixed estimate | VTC that charges 128 output tokens and never corrects them (proposed for llm-d) |
 | at completion | VTC that charges output when a request ends (proposed for Kthena) |
 | decayed | attained service, halved every 60 s, charged at completion (another policy of llm-d) |
 | local deficits | deficit round robin over prompt tokens, in each of two gateways alone (NVIDIA Dynamo) |
+| token limit | so many tokens a minute, counted afterwards; more is refused (LiteLLM, Envoy AI Gateway, APISIX, Kong) |
 | ours | VTC that charges the stream |
+
+Deficits with the longest cached prefix (DLPM) are not among them: the simulator has no prefix caches.
 """
 
 from __future__ import annotations
@@ -73,6 +77,55 @@ class LocalDeficit(Admission):
 '''
 
 
+TURNS = '''
+from transect.lang import Tally, tally
+from transect.llm import Admission, Client, Request
+
+
+class RoundRobin(Admission):
+    """Whoever was served longest ago."""
+
+    turn: Tally[Client, int] = tally(64)
+    turns: int = 0
+
+    def pick(self) -> Client:
+        return min(self.waiting, key=self.turn.get)
+
+    def admit(self, request: Request) -> None:
+        self.turns += 1
+        self.turn[request.client] = self.turns
+'''
+
+LIMITED = '''
+from transect.lang import Instant, Map, Tally, now, seconds, table, tally
+from transect.llm import Admission, Client, Queue, Refuse, Request, Verdict
+
+
+class TokenLimit(Admission):
+    """First come, first served, of clients below 12,000 tokens in this minute."""
+
+    turn: Tally[Client, int] = tally(64)
+    used: Tally[Client, int] = tally(64)
+    since: Instant = 0
+
+    def accept(self, request: Request) -> Verdict:
+        if now() - self.since >= seconds(60):
+            self.since = now()
+            for client in self.used:
+                self.used[client] = 0
+        return Refuse("tokens of this minute") if self.used[request.client] >= 12000 else Queue()
+
+    def head(self, request: Request) -> None:
+        self.turn[request.client] = request.number
+
+    def pick(self) -> Client:
+        return min(self.waiting, key=self.turn.get)
+
+    def charge(self, request: Request, prompt: int, output: int) -> None:
+        self.used[request.client] += prompt + output
+'''
+
+
 def written(text: str) -> str:
     folder = Path(tempfile.mkdtemp())
     (folder / "rule.py").write_text(text)
@@ -102,14 +155,19 @@ def sides(job: Job) -> tuple[int, ...]:
 def main() -> None:
     vtc, fcfs = load("vtc"), load("fcfs")
     decayed, local = load(written(DECAYED)), load(written(LOCAL))
+    turns, limited = load(written(TURNS)), load(written(LIMITED))
     both = {"engines": ENGINES}
+    ours = behind_gateway(vtc, trace(), A10G, **both)
+    capped = behind_gateway(limited, trace(), A10G, **both, account=Account.END)
     rows = {
         "fcfs": ratio(behind_gateway(fcfs, trace(), A10G, **both)),
+        "round robin": ratio(behind_gateway(turns, trace(), A10G, **both)),
         "modulo": ratio(replicated(fcfs, trace(), A10G, **both, route=modulo(ENGINES), period=None)),
         "fixed estimate": ratio(behind_gateway(vtc, trace(), A10G, **both, account=Account.FIXED)),
         "at completion": ratio(behind_gateway(vtc, trace(), A10G, **both, account=Account.END)),
         "decayed": ratio(behind_gateway(decayed, trace(), A10G, **both, account=Account.END)),
-        "ours": ratio(behind_gateway(vtc, trace(), A10G, **both)),
+        "token limit": ratio(capped),
+        "ours": ratio(ours),
     }
     four_to_one = {
         "local deficits": ratio(
@@ -129,6 +187,11 @@ def main() -> None:
             controls,
             service_ratio_short_to_long=rows,
             service_ratio_of_weights_4_to_1=four_to_one,
+            token_limit={
+                "refused": sum(job.refused for job in capped) / len(capped),
+                "service, of ours": sum(shares(capped, 30.0, END).values())
+                / sum(shares(ours, 30.0, END).values()),
+            },
             conditions="simulated; two engines, window = their memory; services from 30 s to 300 s",
         ),
         __file__,

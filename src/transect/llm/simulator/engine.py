@@ -117,16 +117,12 @@ class Engine:
         """Steps, one at least, until the next one could change anything."""
         last = self._last_step()  # may preempt
         count = len(self.running)
-        times, noise = self.model.times, self.noise
-        small = times.step_small + times.step_small_per_sequence * count
-        large = times.step_large + times.step_large_per_sequence * count
-        small_token, large_token = times.step_small_per_token, times.step_large_per_token
+        noise = self.noise
+        fixed, per_token, last = self._plane(count, last)
         context, clock = self.context, self.clock
         began, steps = clock, self.steps
         while True:
-            seconds, other = small + small_token * context, large + large_token * context
-            if other > seconds:
-                seconds = other
+            seconds = fixed + per_token * context
             clock += seconds if noise is None else seconds * noise()
             context += count
             steps += 1
@@ -139,6 +135,20 @@ class Engine:
         assert context - count <= self.model.memory, f"{context} tokens in a memory of {self.model.memory}"
         if steps >= self.next_end:
             self._settle_ends()
+
+    def _plane(self, count: int, last: int) -> tuple[float, float, int]:
+        """The longer of the two times that a step may take, as a constant and a part for each token of context, and the
+        step up to which it is the longer one."""
+        times = self.model.times
+        fixed = (
+            times.step_small + times.step_small_per_sequence * count,
+            times.step_large + times.step_large_per_sequence * count,
+        )
+        each = times.step_small_per_token, times.step_large_per_token
+        context, end = self.context, self.context + count * (last - self.steps)
+        now = fixed[1] + each[1] * context > fixed[0] + each[0] * context
+        then = fixed[1] + each[1] * end > fixed[0] + each[0] * end
+        return fixed[now], each[now], last if now == then else self.steps + 1
 
     def _last_step(self) -> int:
         """The step after which somebody may finish, be admitted or be preempted."""

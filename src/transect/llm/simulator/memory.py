@@ -51,7 +51,11 @@ class Peak:
         self._clients: set[Hashable] = set()
 
     def begin(self, running: Sequence[Job], steps: int, context: int) -> None:
-        both = sorted((min(steps - job.until + 1, 0), job.prompt - job.born + steps) for job in running)
+        next_step = steps + 1
+        both = sorted(
+            (next_step - job.until if job.until > next_step else 0, job.prompt - job.born + steps)
+            for job in running
+        )
         self._left = [left for left, _ in both]
         self._sizes = [size for _, size in both]
         self._clients = {job.client for job in running}
