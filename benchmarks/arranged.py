@@ -8,11 +8,13 @@ each element, as a mesh has it.
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from transect.rpc import echo
 from transect.rpc.chain_file import ChainFile, read_chain
 from transect.rpc.envoy import Envoy
 from transect.rpc.envoy.config import HttpFilter
+from transect.rpc.grpcio import native
 from transect.rpc.placement import calibrate, profile
 from transect.rpc.placement.model import Carrier, Group, Layout, Processor
 from transect.rpc.placement.profile import Profile
@@ -81,20 +84,19 @@ def arranged(
 ) -> Iterator[Arranged]:
     with ExitStack() as stack:
         server, ports = _server(stack, chain, layouts, tools, python_server)
-        envoys: list[list[Envoy]] = []
-        fronts: list[str] = []
-        for number, layout in enumerate(layouts):
-            port, those = ports[number], []
-            for group in reversed(layout):
-                if group.processor.proxy:
-                    own = folder / f"{number}-{group.processor.side}"
-                    started = calibrate.started(own, tools.cache, filters(chain, group, tools), port)
-                    those.append(stack.enter_context(started))
-                    port = those[-1].address.port
-            envoys.append(those)
-            fronts.append(
-                f"{port}:{_indices(layout, Processor.CLIENT_LIBRARY)}" if python_client else str(port)
-            )
+
+        def up(number: int) -> tuple[ExitStack, list[Envoy], int]:
+            return _proxies(chain, layouts[number], tools, folder / str(number), ports[number])
+
+        with ThreadPoolExecutor(len(layouts)) as pool:
+            raised = list(pool.map(up, range(len(layouts))))
+        for own, _, _ in raised:
+            stack.enter_context(own)
+        envoys = [those for _, those, _ in raised]
+        fronts = [
+            f"{port}:{_indices(layout, Processor.CLIENT_LIBRARY)}" if python_client else str(port)
+            for layout, (_, _, port) in zip(layouts, raised, strict=True)
+        ]
         end = (
             [sys.executable, ENDS, "call", chain.path]
             if python_client
@@ -103,11 +105,43 @@ def arranged(
         client = stack.enter_context(child("env", "EACH=1", *end, *fronts))
         for pid in (server, client.pid):
             pin(pid, 0)
-            calibrate.prefer(pid)
+            foremost(pid)
         for envoy in (envoy for those in envoys for envoy in those):
             pin(envoy.pid, 1)
-            calibrate.prefer(envoy.pid)
+            foremost(envoy.pid)
         yield Arranged(client, [(client.pid, server, *(e.pid for e in those)) for those in envoys])
+
+
+def foremost(pid: int) -> None:
+    """Whoever works for a call does so at once, whatever else runs on the machine; where that is allowed."""
+    with suppress(PermissionError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(1))
+
+
+def _proxies(
+    chain: ChainFile, layout: Layout, tools: Tools, folder: Path, port: int
+) -> tuple[ExitStack, list[Envoy], int]:
+    """An arrangement's Envoys, the last one first, and the port which the client calls."""
+    those: list[Envoy] = []
+    with ExitStack() as stack:
+        for group in reversed(layout):
+            if group.processor.proxy:
+                own = folder / group.processor.side
+                started = calibrate.started(own, tools.cache, filters(chain, group, tools), port)
+                those.append(stack.enter_context(started))
+                port = those[-1].address.port
+        return stack.pop_all(), those, port
+
+
+def built(chain: ChainFile, layouts: Sequence[Layout], tools: Tools) -> None:
+    """Compile whatever the arrangements want."""
+    for group in (group for layout in layouts for group in layout if group.elements):
+        if group.processor.proxy:
+            filters(chain, group, tools)
+        else:
+            uses = [chain.elements[index] for index in group.elements]
+            native.compiled(native.emitted(calibrate.bound_to_echo(uses)))
 
 
 def _server(
