@@ -16,7 +16,12 @@ from transect.cli.failure import usage
 def compile(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy's file.")],
     target: Annotated[
-        str, typer.Option("--to", metavar="TARGET", help="What to compile to: py or c or wasm.")
+        str,
+        typer.Option(
+            "--to",
+            metavar="TARGET",
+            help="What to compile to: py, c, wasm, bpf; for applications of a scheduler hints-c, hints-py.",
+        ),
     ],
     folder: Annotated[
         Path | None,

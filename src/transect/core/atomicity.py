@@ -52,13 +52,16 @@ def races(program: Program, serial: Iterable[str] = ()) -> tuple[Race, ...]:
     """Where another handler may come between a read and the write that rests on it.
 
     `serial`: the stratum's identities (`Task`) whose calls come one after the other, so that nobody else touches the
-    entries which a handler finds under a parameter of that type.
+    entries which a handler finds under a parameter of that type; and hooks of which one runs at a time, so that nobody
+    else writes a field that only they write.
     """
     found: dict[tuple[str, Span], Race] = {}
     facts, kept = Facts(program), frozenset(serial)
+    loose = {w.field for h in program.handlers if h.name not in kept for w in facts.of(h).writes}
     for function in (*program.functions, *program.handlers):
         for race in _Walk(program, facts, function, kept).races():
-            found.setdefault((race.field, race.write), race)
+            if race.field in loose:
+                found.setdefault((race.field, race.write), race)
     return tuple(found.values())
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from transect.cpu.hooks import (
         Fifo,
         Fifos,
+        Hint,
+        Said,
         Scheduler,
         Task,
         Timeline,
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Fifo",
     "Fifos",
+    "Hint",
+    "Said",
     "Scheduler",
     "Task",
     "Timeline",

@@ -197,7 +197,7 @@ class ArbiterLowering(Lowering):
 
 def declarations(program: Program, prefix: str) -> list[c.Decl]:
     """Handlers, and what `arbiter.h` asks of them."""
-    unit, kernel = ArbiterUnit(legal(program), prefix), Kernel()
+    unit, kernel = ArbiterUnit(legal(program), prefix), Kernel(program)
     result: list[c.Decl] = [*unit.structs(), c.Macro("TS_STATE", (c.Name(prefix),)), *unit.tables()]
     for f in (*unit.program.functions, *unit.program.handlers):
         if f.name in HOOKS or f in unit.program.functions:

@@ -15,6 +15,7 @@ from transect.core.schema import schema
 from transect.core.types import ArrayType, KeyType, OptionType, TableType, spell
 from transect.cpu import arbiter
 from transect.cpu.built import Built, Place
+from transect.cpu.hints.schema import heard, told
 from transect.cpu.program import PREFIX, emit, needs, ops, queues
 from transect.emit.bpf.recording import recorded, words_at_most
 from transect.emit.bpf.toolchain import BuildError, clang, compiled
@@ -46,6 +47,8 @@ def build(program: Program, folder: Path, stem: str = PREFIX, *, recording: bool
         ", ".join(f"{f.name}: {spell(f.type)}" for f in program.state if f.kind is FieldKind.LOCAL),
         needs(program),
         tape,
+        tuple((m.name, m.numbers) for m in [heard(program)] if m),
+        tuple((m.name, m.numbers) for m in told(program)),
     )
     (folder / f"{stem}.json").write_text(json.dumps(built.to_json()))
     return built

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+Form = tuple[str, tuple[str, ...]]  # of a message: its name, and those of its numbers
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -33,6 +35,8 @@ class Built:
     own: str = ""  # what is kept for each task: versions with the same share it
     needs: tuple[tuple[str, int], ...] = ()  # functions of the kernel, and the policy's line that needs each
     tape: int = 0  # words that an event has room for; 0: it does not record
+    hears: tuple[Form, ...] = ()  # the hint that it takes
+    tells: tuple[Form, ...] = ()  # what it tells applications
 
     @property
     def layout(self) -> str:
@@ -59,4 +63,10 @@ class Built:
             data["own"],
             tuple((name, line) for name, line in data["needs"]),
             data["tape"],
+            _forms(data["hears"]),
+            _forms(data["tells"]),
         )
+
+
+def _forms(data: list[Any]) -> tuple[Form, ...]:
+    return tuple((name, tuple(numbers)) for name, numbers in data)

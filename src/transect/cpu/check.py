@@ -19,6 +19,8 @@ from transect.core.types import (
 from transect.core.walk import walk
 from transect.cpu import arbiter
 from transect.cpu.custody import custody
+from transect.cpu.hints import schema
+from transect.cpu.hints.schema import TELL
 from transect.cpu.platform import PLAIN, QUEUES, WITH_CALL
 from transect.emit.bpf.values import is_local, is_stored, is_word
 
@@ -42,6 +44,7 @@ def refused(program: Program) -> Iterator[Diagnostic]:
         _field(f, diagnostics)
     for function in (*program.functions, *program.handlers):
         _function(function, diagnostics)
+    schema.refused(program, diagnostics)
     yield from diagnostics
 
 
@@ -113,4 +116,4 @@ def _node(node: object, diagnostics: Diagnostics) -> None:
             pass
 
 
-_KNOWN = frozenset({*WITH_CALL, *PLAIN, "cpu.Task.used"})
+_KNOWN = frozenset({*WITH_CALL, *PLAIN, "cpu.Task.used", TELL})

@@ -12,12 +12,15 @@ import ctypes
 import mmap
 import os
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from transect.cpu.built import Built
+from transect.cpu.hints import broker
+from transect.cpu.hints.broker import Broker
 from transect.cpu.ring import RING, Drain, Ring
 from transect.linux.libbpf import BpfError, Object
 
@@ -67,9 +70,9 @@ class Version:
     object: Object
     programs: dict[str, int]
 
-    def run(self, name: str) -> int:
+    def run(self, name: str, context: bytes = b"") -> int:
         """Run one of its `syscall` programs; its result."""
-        return self.object.run(self.programs[name])
+        return self.object.run(self.programs[name], context)
 
     def words(self) -> list[int]:
         """The words of its state."""
@@ -92,6 +95,8 @@ class Force:
         self._shim.attach("policy")
         self.versions: list[Version] = []
         self._recording: tuple[Version, Drain] | None = None  # the version that was in force, and goes on
+        self.broker: Broker | None = None  # of applications, once a policy talks with them
+        self._lock = threading.Lock()  # a version is not closed while the broker runs a program of it
         self.ticks = os.sysconf("SC_CLK_TCK")
 
     # --- versions ------------------------------------------------------------------------------------------------
@@ -110,7 +115,10 @@ class Force:
         if old is not None and shares:
             for name in self._shared(old.built, built):
                 policy.share(name, old.object.map(name).fd)
-        policy.share("ts_hints", self._shim.map("ts_hints").fd)
+        if built.hears or built.tells:
+            self._listen()
+            for name in broker.MAPS:
+                policy.share(name, self._shim.map(name).fd)
         try:
             policy.load()
             version = Version(self._number(), built, policy, dict(policy.programs()))
@@ -199,8 +207,9 @@ class Force:
         for op in version.built.ops:
             if op != "init":
                 self._shim.map(f"ts_to_{op}").remove(struct.pack("=I", version.number))
-        self.versions.remove(version)
-        version.object.close()
+        with self._lock:
+            self.versions.remove(version)
+            version.object.close()
 
     # --- recording -----------------------------------------------------------------------------------------------
 
@@ -242,13 +251,22 @@ class Force:
             struct.pack_into("=q", memory, place.word * 8, value)
         return before
 
-    def hint(self, pid: int, value: int) -> None:
-        """What the application of a task says of it."""
-        descriptor = os.pidfd_open(pid)
-        try:
-            self._shim.map("ts_hints").write(struct.pack("=i", descriptor), struct.pack("=q", value))
-        finally:
-            os.close(descriptor)
+    # --- applications --------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        if self.broker is None:
+            maps = {name: self._shim.map(name) for name in broker.MAPS}
+            self.broker = Broker(
+                maps, lambda: None if (v := self.current) is None else v.built, self._detached
+            )
+
+    def _detached(self, process: int) -> None:
+        """Tell the policy that an application has gone."""
+        with self._lock:
+            version = self.current
+            gone = struct.pack("=IIq5q", 0, 0, process, *[0] * 5)
+            while version is not None and version.built.hears and version.run("ts_detach", gone):
+                time.sleep(0.001)
 
     # --- the kernel's side ---------------------------------------------------------------------------------------
 
@@ -262,6 +280,8 @@ class Force:
 
     def close(self) -> None:
         """Out of force; tasks go back to the default scheduler."""
+        if self.broker is not None:
+            self.broker.close()
         self._shim.detach()
         renice()
         for version in self.versions:

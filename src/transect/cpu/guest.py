@@ -88,9 +88,6 @@ def done(force: Force, request: Mapping[str, Any]) -> Any:
             return {}  # `answered` has looked
         case "set":
             return force.set(request["field"], request["value"])
-        case "hint":
-            force.hint(request["pid"], request["value"])
-            return {}
         case "record":
             file = RawFile(request["raw"])
             force.record(Built.read(Path(request["built"])), file.write, file.close)
@@ -126,6 +123,7 @@ def status(force: Force) -> dict[str, Any]:
             op: version.object.instructions(version.programs[f"ts_op_{op}"]) for op in version.built.ops
         },
         "longest_wait_s": force.longest_wait(),
+        "applications": [] if force.broker is None else force.broker.status(),
         "events": events(),
     }
 

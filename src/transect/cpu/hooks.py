@@ -15,17 +15,29 @@ A task is *held* by the kernel, by one queue, or it runs.  Each hook finds it in
 | `dequeue`  | queue → kernel                      | – (it sleeps, or something of it changes)                    |
 | `leave`    | kernel → gone                       | –                                                            |
 
-`tick`, `alarm`, `wake`, `sleep`, `weight` and `affinity` move no task.  Queues are fields of the policy, made by
-`given()`; the runtime keeps them, also from one version of a policy to the next.
+`tick`, `alarm`, `wake`, `sleep`, `weight`, `affinity`, `hint` and `detach` move no task.  Queues are fields of the
+policy, made by `given()`; the runtime keeps them, also from one version of a policy to the next.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Generic
+
 from transect.lang import Duration, Policy, View, intrinsic
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    M = TypeVar("M", default=Any)
+else:
+    from typing import TypeVar
+
+    M = TypeVar("M")
 
 LOCALS = "Task"  # what a `Local` belongs to
 SCOPES = ("instance",)
 ATOMIC = False  # each access is, and each update in one step; a handler is not
+SERIAL = ("hint", "detach")  # of these, one runs at a time
 
 
 class Task(View):
@@ -38,8 +50,8 @@ class Task(View):
     """Where it is, or ran last."""
     movable: int
     """How many CPUs it may run on."""
-    hinted: int
-    """What its application has said of it, 0 before."""
+    process: int
+    """Its process: what all threads of an application have in common."""
 
     @intrinsic(effect="outside-read")
     def time(self) -> int:
@@ -60,6 +72,21 @@ class Task(View):
     def may_run(self, cpu: int, /) -> bool:
         """Whether its affinity allows that CPU."""
         raise NotImplementedError
+
+
+class Hint(View):
+    """What applications may say: a subclass names its numbers.  They are checked when an application attaches."""
+
+
+class Said(View, Generic[M]):
+    """A hint as it comes: `Said[Group]`."""
+
+    hint: M
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
 
 
 class Fifo(View):
@@ -238,5 +265,15 @@ class Scheduler(Policy):
     def affinity(self, task: Task, /) -> None:
         """The CPUs it may run on have changed."""
 
+    def hint(self, task: Task, said: Said[Any], /) -> None:
+        """Its application says something of the task, a thread of its own.  Hints are heard one at a time."""
+
+    def detach(self, process: int, /) -> None:
+        """The application says and hears nothing any more: it has ended, or let go."""
+
     def leave(self, task: Task, /) -> None:
         """The task goes."""
+
+    @intrinsic(effect="outside-write")
+    def tell(self, process: int, what: str, /, **numbers: int) -> None:
+        """Say something to an application, such as `self.tell(process, "granted", core=2)`; nobody there, no matter."""

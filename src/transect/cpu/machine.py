@@ -142,10 +142,6 @@ class Bench:
         before: int = self.ask("set", field=field, value=value)
         return before
 
-    def hint(self, pid: int, value: int) -> None:
-        """What a task's application says of it."""
-        self.ask("hint", pid=pid, value=value)
-
     def check(self) -> None:
         """Raises `Ended` once the kernel has ended the scheduler."""
         self.ask("check")

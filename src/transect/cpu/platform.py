@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from transect.core import ir
 from transect.core.types import Type, ViewType
+from transect.cpu.hints.schema import BASE, TELL, message_of
 from transect.emit.c import tree as c
 
 CALL = c.Name("call")
@@ -72,14 +73,23 @@ def queue_number(name: str) -> int:
 
 
 class Kernel:
-    """The platform of schedulers."""
+    """The platform of schedulers, for one of them."""
+
+    def __init__(self, program: ir.Program) -> None:
+        self.hints = {v.name: [m.name for m in v.members] for v in program.views if v.base == BASE}
 
     def view_type(self, t: Type) -> c.CType:
         if isinstance(t, ViewType) and t.name in QUEUES:
             return c.Named("u64")
+        if isinstance(t, ViewType) and (t.name == "Said" or t.name in self.hints):
+            return c.Pointer(c.Named("s64"))
         return c.pointer("task_struct")
 
     def view_field(self, view: str, name: str, base: c.Expr) -> c.Expr:
+        if view == "Said":
+            return base
+        if view in self.hints:
+            return c.Index(base, c.Integer(self.hints[view].index(name)))
         assert view == "Task", f"no view {view} in a scheduler"
         match name:
             case "cpu":
@@ -88,12 +98,15 @@ class Kernel:
                 return c.Cast(c.Named("s64"), c.dot(c.Member(base, "scx", arrow=True), "weight"))
             case "movable":
                 return c.call("ts_movable", base)
-            case "hinted":
-                return c.call("ts_hinted", base)
+            case "process":
+                return c.Cast(c.Named("s64"), c.Member(base, "tgid", arrow=True))
             case _:
                 return c.Cast(c.Named("s64"), c.Member(base, name, arrow=True))
 
-    def intrinsic(self, name: str, args: Sequence[c.Expr]) -> c.Expr:
+    def intrinsic(self, e: ir.Intrinsic, args: Sequence[c.Expr]) -> c.Expr:
+        name = e.name
+        if name == TELL:
+            return c.call("TS_TELL", args[0], c.Integer(message_of(e).kind, "u"), *args[1:])
         if name == "cpu.Task.used":
             return c.call("ts_used", MARK, *args)
         if name in WITH_CALL:

@@ -13,6 +13,7 @@ from transect.core.passes.flatten import flatten
 from transect.core.types import OptionType, ViewType
 from transect.core.walk import walk
 from transect.cpu import arbiter
+from transect.cpu.hints.schema import Message, heard, told
 from transect.cpu.platform import EACH_CPU, KERNEL, Kernel
 from transect.emit.artifact import Artifact
 from transect.emit.bpf.lower import Lowering, integer
@@ -68,6 +69,8 @@ def ops(program: Program, recording: bool = False) -> list[str]:
         set() if keeps_tasks(program) else KEEPING
     )
     always |= RECORDED if recording else set()
+    if heard(program):
+        always.add("tick")  # it listens
     return [op for hook, (op, _) in OPS.items() if hook in always or not _default(program, hook)] + ["init"]
 
 
@@ -106,7 +109,8 @@ def alarms(program: Program) -> bool:
 
 def _always(hook: str, program: Program) -> bool:
     """Whether something calls the hook although the policy says nothing."""
-    return (hook == "alarm" and alarms(program)) or (hook in OPS and OPS[hook][1])
+    called = (hook in OPS and OPS[hook][1]) or (hook in ("detach", "tick") and heard(program) is not None)
+    return called or (hook == "alarm" and alarms(program))
 
 
 def _default(program: Program, hook: str) -> bool:
@@ -129,7 +133,7 @@ def declarations(program: Program, recording: bool = False) -> list[c.Decl]:
             *_scheduler(program, ops(program), []),
         ]
     unit = Unit(recorded(program) if recording else legal(program), PREFIX)
-    kernel, lowering = Kernel(), Recording if recording else Lowering
+    kernel, lowering = Kernel(program), Recording if recording else Lowering
     more = RECORDED if recording else set()
     handlers = [
         h for h in unit.program.handlers if not h.default or h.name in more or _always(h.name, program)
@@ -141,6 +145,7 @@ def declarations(program: Program, recording: bool = False) -> list[c.Decl]:
         c.Macro("TS_STATE" if keeps_state(program) else "TS_STATELESS", (c.Name(PREFIX),)),
         *unit.tables(),
         *([c.Include("alarm.h")] if alarms(program) else []),
+        *([c.Include("hints.h")] if heard(program) or told(program) else []),
     ]
     for f in functions:
         # The compiler gives a line the file in which its function begins.
@@ -153,6 +158,8 @@ def declarations(program: Program, recording: bool = False) -> list[c.Decl]:
     ]
     if not _default(program, "keep"):
         result.append(c.Include("keep.h"))
+    if hint := heard(program):
+        result += [_heard(unit, hint), c.Include("listen.h")]
     return [*result, *_scheduler(program, ops(program, recording), ["alarm"] if alarms(program) else [])]
 
 
@@ -171,6 +178,12 @@ def _scheduler(program: Program, names: list[str], more: list[str]) -> list[c.De
 def unit_title(program: Program) -> str:
     """What the kernel shows as the scheduler's name: a C identifier."""
     return f"transect_{program.name}"[:100]
+
+
+def _heard(unit: Unit, hint: Message) -> c.Function:
+    """The kind of the hint that the policy takes."""
+    body = c.Block((c.Return(c.Integer(hint.kind, "u")),))
+    return c.Function(unit.name("heard"), c.Named("u32"), (), body, prefix="TS_INLINE")
 
 
 def _first(unit: Unit) -> c.Function:
@@ -222,7 +235,7 @@ def runtime() -> dict[str, bytes]:
     found |= {f"ops/{op}.h": (folder / "ops" / f"{op}.h").read_bytes() for op in _all_ops()}
     return found | {
         name: (folder / name).read_bytes()
-        for name in ("keep.h", "alarm.h", "arbiter.h", "record.h", "shim.bpf.c")
+        for name in ("keep.h", "alarm.h", "arbiter.h", "hints.h", "listen.h", "record.h", "shim.bpf.c")
     }
 
 

@@ -169,6 +169,7 @@ class Running:
             "upgrades": self.upgrades,
             "state": found["fields"],
             "longest_wait_s": found["longest_wait_s"],
+            "applications": found["applications"],
             "events": {event: count for event, count in found["events"].items() if count},
             "recording": None if self.log is None else str(self.log),
         }

@@ -14,11 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from transect.core.interp import Instance
 from transect.core.ir import FieldKind, Program
 from transect.core.types import ViewType
+from transect.cpu.hints.schema import heard
 from transect.lang.tape import GivenTape
 
 SLICE = 20_000_000  # ns
@@ -38,7 +40,7 @@ class Work:
     sleep_ns: int = 0
     weight: int = 100
     cpus: frozenset[int] | None = None  # where it may run; None: anywhere
-    hint: int = 0
+    hint: tuple[int, ...] = ()  # what it says when it enters; (): nothing
     start_ns: int = 0
     bursts: tuple[
         tuple[int, int], ...
@@ -70,8 +72,8 @@ class SimTask:
         return self.work.weight
 
     @property
-    def hinted(self) -> int:
-        return self.work.hint
+    def process(self) -> int:
+        return self.pid  # each task is an application of its own
 
     @property
     def movable(self) -> int:
@@ -197,7 +199,10 @@ class Machine:
             "cpu.preempt": self.preempt,
             "cpu.wake_cpu": lambda cpu: self.at(0, lambda: self.look(self.cpus[cpu])),
             "cpu.set_alarm": self.set_alarm,
+            "cpu.Scheduler.tell": self.tell,
         }
+        self.heard = heard(program)
+        self.told: list[tuple[int, str, dict[str, int]]] = []  # to which process, what, its numbers
         self.tasks = [SimTask(self, w, pid, cpu=self._first_cpu(w)) for pid, w in enumerate(work, 1)]
         for task in self.tasks:
             self.at(task.work.start_ns, partial(self.enter, task))
@@ -278,10 +283,23 @@ class Machine:
 
         number = cpu.alarm = self.at(max(delay_ns, 1), ring)
 
+    def tell(self, process: int, what: str, *named: Any) -> None:
+        if process:  # 0 is nobody's
+            self.told.append((process, what, dict(zip(named[::2], named[1::2], strict=True))))
+
+    def hint(self, task: SimTask, *numbers: int) -> None:
+        """The task's application says something of it; numbers that are left out are 0."""
+        if self.heard is not None:
+            filled = (*numbers, *[0] * len(self.heard.numbers))
+            said = SimpleNamespace(**dict(zip(self.heard.numbers, filled, strict=False)))
+            self.call("hint", task, SimpleNamespace(hint=said))
+
     # --- a task's life -------------------------------------------------------------------------------------------
 
     def enter(self, task: SimTask) -> None:
         self.call("enter", task)
+        if task.work.hint:
+            self.hint(task, *task.work.hint)
         self.wake(task)
 
     def wake(self, task: SimTask) -> None:

@@ -33,6 +33,9 @@ MODULES = {  # each has a module attribute `emitter`
     "py": "transect.emit.py",
     "c": "transect.emit.c",
     "wasm": "transect.emit.wasm",
+    "bpf": "transect.cpu.target",  # of one stratum, with its fixed code
+    "hints-c": "transect.cpu.hints.target_c",
+    "hints-py": "transect.cpu.hints.target_py",
 }
 
 

@@ -117,6 +117,14 @@ class Map:
         _library().bpf_map_delete_elem(self.fd, key)
 
 
+def make_map(kind: int, name: str, entries: int) -> int:
+    """A ring of the given `enum bpf_map_type`, with no keys or values of its own; its descriptor."""
+    made = int(_library().bpf_map_create(kind, name.encode(), 0, 0, entries, None))
+    if made < 0:
+        raise BpfError(f"map {name}", made, "")
+    return made
+
+
 class Object:
     """A BPF object file; closing it takes its programs out of the kernel, and a scheduler out of force."""
 

@@ -1,5 +1,5 @@
 /* Locality, emitted by transect from locality.py
- * source sha256 2bc6ee5f8a6171802e75d4bd4e37d632cd2100ff5b195e580c741b4cde4b3bb2 */
+ * source sha256 31b537939784ef4995877e4a84f8d007bc9a93cab7268bc02eec083ed1f57cb0 */
 #include "scx.h"
 
 struct policy_state {
@@ -9,25 +9,11 @@ struct policy_state {
 struct policy_task {
     s64 met;
     s64 ran;
+    s64 home;
 };
 
 TS_STATELESS(policy)
-
-TS_HANDLER s64 policy_do_home(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
-    s64 home = 0;
-    s64 t1 = 0;
-    bool t2 = 0;
-    bool t3 = 0;
-    t1 = scx_bpf_nr_cpu_ids();
-    home = ts_mod(ts_hinted(task), t1);
-    t3 = ts_hinted(task) > 0ll;
-    if (t3) {
-        t2 = ts_may_run(task, home);
-        t3 = t2;
-    }
-    return t3 ? home : -1ll;
-    return 0;
-}
+#include "hints.h"
 
 TS_HANDLER s64 policy_do_Scheduler_2e_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
     ts_option idle = (ts_option){false, 0};
@@ -44,26 +30,26 @@ TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *o
 }
 
 TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
-    s64 home = 0;
-    s64 t1 = 0;
+    bool t1 = 0;
     s64 t2 = 0;
-    home = policy_do_home(self, own, call, task);
-    if (home >= 0ll) {
-        t2 = home;
+    s64 t3 = 0;
+    t1 = ts_may_run(task, TS_READ(own->home));
+    if (t1) {
+        t3 = TS_READ(own->home);
     } else {
-        t1 = policy_do_Scheduler_2e_select(self, own, call, task, cpu);
-        t2 = t1;
+        t2 = policy_do_Scheduler_2e_select(self, own, call, task, cpu);
+        t3 = t2;
     }
-    return t2;
+    return t3;
     return 0;
 }
 
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
-    s64 home = 0;
-    home = policy_do_home(self, own, call, task);
-    if (home >= 0ll) {
-        ts_put(call, ts_on(TS_QUEUE(2645347283u, 0), home), task);
-        ts_wake_cpu(home);
+    bool t1 = 0;
+    t1 = ts_may_run(task, TS_READ(own->home));
+    if (t1) {
+        ts_put(call, ts_on(TS_QUEUE(2645347283u, 0), TS_READ(own->home)), task);
+        ts_wake_cpu(TS_READ(own->home));
     } else {
         ts_put(call, TS_QUEUE(1433039014u, 0), task);
     }
@@ -80,11 +66,23 @@ TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task
 TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
 }
 
-TS_INLINE void policy_first(struct policy_task *own) {
-    (void)own;
+TS_HANDLER void policy_do_tick(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
 }
 
-TS_TASKLESS(policy)
+TS_HANDLER void policy_do_hint(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 *said) {
+    s64 t1 = 0;
+    t1 = scx_bpf_nr_cpu_ids();
+    TS_WRITE(own->home, ts_mod(said[0], t1));
+}
+
+TS_HANDLER void policy_do_detach(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 process) {
+}
+
+TS_INLINE void policy_first(struct policy_task *own) {
+    own->home = -1ll;
+}
+
+TS_MEET(policy)
 
 TS_INLINE s32 policy_queues(void) {
     s32 failed = 0;
@@ -114,8 +112,16 @@ TS_INLINE s64 policy_longest_wait(void) {
     return longest;
 }
 
+TS_INLINE u32 policy_heard(void) {
+    return 1875637603u;
+}
+
+#include "listen.h"
 #include "ops/select_cpu.h"
 #include "ops/enqueue.h"
 #include "ops/dispatch.h"
+#include "ops/running.h"
+#include "ops/tick.h"
+#include "ops/init_task.h"
 #include "ops/init.h"
-TS_SCHEDULER("transect_Locality", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(init))
+TS_SCHEDULER("transect_Locality", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running), TS_OP(tick), TS_OP(init_task), TS_OP(init))

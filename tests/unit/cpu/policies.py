@@ -13,12 +13,13 @@ from transect.examples import path_of, paths
 SCHEDULERS = tuple(path for path in paths("cpu") if path.stem != "fair_share")
 ARBITERS = (path_of("fair_share"),)
 HEAD = """
-from transect.cpu import Fifo, Fifos, Scheduler, Task, Timeline, Timelines, cpus, idle_cpu, start
+from transect.cpu import Fifo, Fifos, Hint, Said, Scheduler, Task, Timeline, Timelines, cpus, idle_cpu, start
 from transect.lang import Array, Counter, Duration, Local, Map, Param, Tally, array, counter, given, local, ms, now
 from transect.lang import param, table, tally, u8
+"""
+CLASS = """
 
-
-class P(Scheduler):
+class {}(Scheduler):
     ready: Fifo = given()
 """
 
@@ -28,9 +29,9 @@ def example(name: str) -> Program:
     return program
 
 
-def scheduler(body: str) -> Program:
-    """A policy with a queue `ready`; what it does not write is that of a FIFO."""
-    text = HEAD + body
+def scheduler(body: str, *, name: str = "P", before: str = "") -> Program:
+    """A policy with a queue `ready`; what it does not write is that of a FIFO.  `before`: classes that it uses."""
+    text = HEAD + before + CLASS.format(name) + body
     if "def enqueue" not in body:
         text += "\n    def enqueue(self, task: Task) -> None:\n        self.ready.put(task)\n"
     if "def dispatch" not in body:
@@ -40,9 +41,9 @@ def scheduler(body: str) -> Program:
     return compiled.programs[0]
 
 
-def said(body: str) -> str:
+def said(body: str, before: str = "") -> str:
     """The diagnostics of a scheduler, as they are shown."""
-    program = scheduler(body)
+    program = scheduler(body, before=before)
     diagnostics = Diagnostics()
     for diagnostic in check(program):
         diagnostics.add(diagnostic)

@@ -57,7 +57,7 @@ def test_batch_work_runs_when_nobody_else_does() -> None:
 
 
 def test_hints_keep_a_group_on_its_cpu() -> None:
-    work = [Work(f"g{n}", run_ns=MS, sleep_ns=3 * MS, hint=5) for n in range(3)]
+    work = [Work(f"g{n}", run_ns=MS, sleep_ns=3 * MS, hint=(5,)) for n in range(3)]
     machine = simulate(example("locality"), [*work, Work("other")], cpus=4, seconds=1)
     assert {task.cpu for task in machine.tasks[:3]} == {1}
 

@@ -80,7 +80,7 @@ def _work(text: str) -> Work:
         run_ns=given.get("run", 0),
         sleep_ns=given.get("sleep", 0),
         weight=given.get("weight", 100),
-        hint=given.get("hint", 0),
+        hint=(given["hint"],) if "hint" in given else (),
         cpus=frozenset({given["cpu"]}) if "cpu" in given else None,
     )
 

@@ -26,6 +26,7 @@ struct sched_entity {
 
 struct task_struct {
 	int pid;
+	int tgid;
 	int nr_cpus_allowed;
 	const struct cpumask *cpus_ptr;
 	struct sched_entity se;
@@ -72,6 +73,8 @@ TS_KERNEL(u32, scx_bpf_nr_cpu_ids, (void));
 TS_KERNEL(s32, scx_bpf_select_cpu_dfl, (struct task_struct *, s32, u64, bool *));
 TS_KERNEL(s32, scx_bpf_task_cpu, (const struct task_struct *));
 TS_KERNEL(u64, scx_bpf_now, (void));
+TS_KERNEL(struct task_struct *, bpf_task_from_pid, (s32));
+TS_KERNEL(void, bpf_task_release, (struct task_struct *));
 TS_KERNEL(bool, bpf_cpumask_test_cpu, (u32, const struct cpumask *));
 TS_KERNEL(void, bpf_rcu_read_lock, (void));
 TS_KERNEL(void, bpf_rcu_read_unlock, (void));
@@ -213,20 +216,6 @@ TS_INLINE void ts_wake_cpu(s64 cpu)
 {
 	if (cpu >= 0 && cpu < scx_bpf_nr_cpu_ids())
 		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
-}
-
-/* What applications have said of their tasks: a map of its own, which all versions share. */
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, s64);
-} ts_hints SEC(".maps");
-
-TS_INLINE s64 ts_hinted(struct task_struct *p)
-{
-	s64 *hint = bpf_task_storage_get(&ts_hints, p, 0, 0);
-	return hint ? TS_READ(*hint) : 0;
 }
 
 /* ---------------------------------------------------------------- maps, and the scheduler itself */

@@ -7,6 +7,7 @@
  * call is done: a safe default, in which every task runs.
  */
 #include "scx.h"
+#include "hints.h" /* its maps stay, too */
 
 #define TS_VERSIONS 64
 
@@ -106,9 +107,6 @@ SEC("struct_ops/exit") void ts_op_exit(u64 *ctx)
 	shared->code = info->exit_code;
 	shared->ended = info->kind;
 }
-
-/* The map of hints is this object's; policies use it. */
-SEC("syscall") s32 ts_keep_hints(void *ctx) { return bpf_task_storage_get(&ts_hints, bpf_get_current_task_btf(), 0, 0) != NULL; }
 
 TS_SCHEDULER("transect", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dequeue), TS_OP(dispatch), TS_OP(tick),
 	     TS_OP(runnable), TS_OP(running), TS_OP(stopping), TS_OP(quiescent), TS_OP(set_weight), TS_OP(set_cpumask),

@@ -18,6 +18,7 @@ from transect.core.types import (
     KeyType,
     OptionType,
     TableType,
+    TextType,
     Type,
     UnitType,
     ViewType,
@@ -335,8 +336,9 @@ class Lowering:
             case ir.Call(function=function, args=args):
                 passed = [*self.unit.context_args(), *map(self.expr, args)]
                 return c.call(self.unit.function(function), *passed)
-            case ir.Intrinsic(name=name, args=args, type=t):
-                return self.intrinsic(name, t, [self.expr(a) for a in args])
+            case ir.Intrinsic(args=args):
+                # A text among them is a name, for the platform to read.
+                return self.intrinsic(e, [self.expr(a) for a in args if not isinstance(a.type, TextType)])
             case (
                 ir.Attr() | ir.Item() | ir.LetIn() | ir.MakeStruct() | ir.MakeTuple() | ir.Contains()
                 | ir.Reduce() | ir.MakeSet() | ir.Format()
@@ -407,13 +409,13 @@ class Lowering:
         assert not isinstance(left.type, OptionType), f"{left.span}: an option is compared"
         return c.Binary(op.value, self.expr(left), self.expr(right))
 
-    def intrinsic(self, name: str, t: Type, args: Sequence[c.Expr]) -> c.Expr:
-        match name:
+    def intrinsic(self, e: ir.Intrinsic, args: Sequence[c.Expr]) -> c.Expr:
+        match e.name:
             case "now":
                 return self.platform.now()
             case "abs":
-                return args[0] if is_unsigned(t) else c.call("ts_abs", *args)
+                return args[0] if is_unsigned(e.type) else c.call("ts_abs", *args)
             case "rand_below":
                 return c.call("ts_rand_below", *args)
             case _:
-                return self.platform.intrinsic(name, args)
+                return self.platform.intrinsic(e, args)

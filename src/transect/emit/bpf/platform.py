@@ -22,8 +22,8 @@ class Platform(Protocol):
         """A field of a view."""
         ...
 
-    def intrinsic(self, name: str, args: Sequence[c.Expr]) -> c.Expr:
-        """A call of one of the stratum's functions."""
+    def intrinsic(self, e: ir.Intrinsic, args: Sequence[c.Expr]) -> c.Expr:
+        """A call of one of the stratum's functions; `args` are its arguments, but for texts."""
         ...
 
     def given(self, field: ir.StateField) -> c.Expr:

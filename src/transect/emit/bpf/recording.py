@@ -169,12 +169,12 @@ class Recording(Lowering):
                 return self.seen(e.field, e.type, value)
 
     def expr(self, e: Expr) -> c.Expr:
-        if isinstance(e, ir.ViewField) and isinstance(e.base.type, ViewType):
+        if isinstance(e, ir.ViewField) and isinstance(e.base.type, ViewType) and is_word(e.type):
             return self.seen(f"{e.base.type.name}.{e.name}", e.type, super().expr(e))
         return super().expr(e)
 
-    def intrinsic(self, name: str, t: Type, args: Sequence[c.Expr]) -> c.Expr:
-        value = super().intrinsic(name, t, args)
+    def intrinsic(self, e: ir.Intrinsic, args: Sequence[c.Expr]) -> c.Expr:
+        name, t, value = e.name, e.type, super().intrinsic(e, args)
         declared = next((i for i in self.unit.program.intrinsics if i.name == name), None)
         if declared is None:
             return self.seen(name, t, value) if name in ("now", "rand_below") else value

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks that belong together share a CPU: applications say which, by a hint."""
 
-from transect.cpu import Fifo, Fifos, Scheduler, Task, cpus, wake_cpu
-from transect.lang import given
+from transect.cpu import Fifo, Fifos, Hint, Said, Scheduler, Task, cpus, wake_cpu
+from transect.lang import Local, given, local
+
+
+class Group(Hint):
+    """The task belongs to this group of its application's, or of several."""
+
+    number: int
 
 
 class Locality(Scheduler):
@@ -10,20 +16,18 @@ class Locality(Scheduler):
 
     homes: Fifos = given()
     anywhere: Fifo = given()
+    home: Local[int] = local(-1)
 
-    def _home(self, task: Task) -> int:
-        home = task.hinted % cpus()
-        return home if task.hinted > 0 and task.may_run(home) else -1
+    def hint(self, task: Task, said: Said[Group]) -> None:
+        self.home = said.hint.number % cpus()
 
     def select(self, task: Task, cpu: int) -> int:
-        home = self._home(task)
-        return home if home >= 0 else super().select(task, cpu)
+        return self.home if task.may_run(self.home) else super().select(task, cpu)
 
     def enqueue(self, task: Task) -> None:
-        home = self._home(task)
-        if home >= 0:
-            self.homes.on(home).put(task)
-            wake_cpu(home)
+        if task.may_run(self.home):
+            self.homes.on(self.home).put(task)
+            wake_cpu(self.home)
         else:
             self.anywhere.put(task)
 

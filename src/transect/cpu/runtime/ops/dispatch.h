@@ -8,6 +8,9 @@ void ts_op_dispatch(u64 *ctx)
 	struct ts_call call = { 0 };
 	if (!self)
 		return;
+#ifdef TS_LISTEN
+	TS_LISTEN;
+#endif
 #ifdef TS_KEEP
 	struct task_struct *before = (struct task_struct *)ctx[1];
 	if (before && (before->scx.flags & SCX_TASK_QUEUED)) {

@@ -7,6 +7,9 @@ void ts_op_tick(u64 *ctx)
 	struct policy_state *self = ts_state();
 	struct policy_task *own = ts_own(p);
 	struct ts_call call = { 0 };
+#ifdef TS_LISTEN
+	TS_LISTEN;
+#endif
 	if (!self || !own)
 		return;
 	TS_BEGIN(tick, p->pid, 0, 0);

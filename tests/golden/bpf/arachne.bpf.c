@@ -1,0 +1,182 @@
+/* Arachne, emitted by transect from arachne.py
+ * source sha256 dd7a8a13fcb77b1073bfbff6ab2991a16eaab27f2137d5b6edf8c7cabca86c3e */
+#include "scx.h"
+
+struct policy_state {
+    s64 ready;
+    s64 owner[64];
+    s64 rank[64];
+    s64 has_overflow;
+};
+
+struct policy_task {
+    s64 met;
+    s64 ran;
+};
+
+TS_STATE(policy)
+TS_TABLE(policy_table_has, 1024)
+#include "hints.h"
+
+TS_HANDLER s64 policy_do_core(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
+    s64 best = 0;
+    s64 core = 0;
+    s64 t1 = 0;
+    best = 0ll;
+    t1 = scx_bpf_nr_cpu_ids();
+    {
+        s64 n2 = 1ll;
+        s64 n3 = ts_min(t1, 64ll);
+        s64 n4 = ts_rounds(n2, n3, 1ll);
+        for (s64 n1 = 0; n1 < n4 && can_loop; n1++) {
+            core = n2 + n1 * 1ll;
+            if (TS_ELEMENT(self->owner, core, 64) == (s64)task->tgid && best != cpu) {
+                best = core;
+            }
+        }
+    }
+    return ts_movable(task) == 1ll || (best == 0ll && TS_ELEMENT(self->owner, ts_mod(cpu, 64ll), 64) == 0ll) ? cpu : best;
+    return 0;
+}
+
+TS_HANDLER void policy_do_pass(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 core, s64 process, s64 rank) {
+    TS_TELL(TS_ELEMENT(self->owner, ts_mod(core, 64ll), 64), 2138800154u, core);
+    {
+        s64 *n1 = ts_table_word(&policy_table_has, TS_ELEMENT(self->owner, ts_mod(core, 64ll), 64), 0, &self->has_overflow);
+        if (n1) {
+            ts_add(n1, -1ll);
+        }
+    }
+    {
+        s64 *n2 = ts_table_word(&policy_table_has, process, 0, &self->has_overflow);
+        if (n2) {
+            ts_add(n2, 1ll);
+        }
+    }
+    {
+        u64 n3 = ts_mod(core, 64ll);
+        barrier_var(n3);
+        if (n3 < 64) {
+            TS_WRITE(self->owner[n3], process);
+        }
+    }
+    {
+        u64 n4 = ts_mod(core, 64ll);
+        barrier_var(n4);
+        if (n4 < 64) {
+            TS_WRITE(self->rank[n4], rank);
+        }
+    }
+    TS_TELL(process, 4213799431u, core);
+    ts_preempt(core);
+}
+
+TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+}
+
+TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
+    ts_option idle = (ts_option){false, 0};
+    s64 t1 = 0;
+    idle = ts_idle_cpu(call, task, cpu);
+    t1 = policy_do_core(self, own, call, task, !idle.some ? cpu : (s64)idle.value);
+    return t1;
+    return 0;
+}
+
+TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    s64 core = 0;
+    core = policy_do_core(self, own, call, task, scx_bpf_task_cpu(task));
+    ts_put(call, ts_on(TS_QUEUE(680887727u, 0), core), task);
+    ts_wake_cpu(core);
+}
+
+TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu) {
+    bool t1 = 0;
+    t1 = ts_take(ts_on(TS_QUEUE(680887727u, 0), cpu));
+    if (!t1 && TS_ELEMENT(self->owner, ts_mod(cpu, 64ll), 64) == 0ll) {
+        (void)ts_steal(TS_QUEUE(680887727u, 0), cpu);
+    }
+}
+
+TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+}
+
+TS_HANDLER void policy_do_tick(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+}
+
+TS_HANDLER void policy_do_hint(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 *said) {
+    s64 core = 0;
+    bool own_2 = 0;
+    s64 t1 = 0;
+    t1 = scx_bpf_nr_cpu_ids();
+    {
+        s64 n2 = 1ll;
+        s64 n3 = ts_min(t1, 64ll);
+        s64 n4 = ts_rounds(n2, n3, 1ll);
+        for (s64 n1 = 0; n1 < n4 && can_loop; n1++) {
+            core = n2 + n1 * 1ll;
+            own_2 = TS_ELEMENT(self->owner, core, 64) == (s64)task->tgid;
+            if (own_2 && ts_table_get_or(&policy_table_has, (s64)task->tgid, 0) > said[0]) {
+                policy_do_pass(self, own, call, core, 0ll, 0ll);
+            } else {
+                if (!own_2 && ts_table_get_or(&policy_table_has, (s64)task->tgid, 0) < said[0] && TS_ELEMENT(self->rank, core, 64) < said[1]) {
+                    policy_do_pass(self, own, call, core, (s64)task->tgid, said[1]);
+                }
+            }
+        }
+    }
+}
+
+TS_HANDLER void policy_do_detach(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 process) {
+    s64 core = 0;
+    s64 t1 = 0;
+    t1 = scx_bpf_nr_cpu_ids();
+    {
+        s64 n2 = 1ll;
+        s64 n3 = ts_min(t1, 64ll);
+        s64 n4 = ts_rounds(n2, n3, 1ll);
+        for (s64 n1 = 0; n1 < n4 && can_loop; n1++) {
+            core = n2 + n1 * 1ll;
+            if (TS_ELEMENT(self->owner, core, 64) == process) {
+                policy_do_pass(self, own, call, core, 0ll, 0ll);
+            }
+        }
+    }
+}
+
+TS_INLINE void policy_first(struct policy_task *own) {
+    (void)own;
+}
+
+TS_TASKLESS(policy)
+
+TS_INLINE s32 policy_queues(void) {
+    s32 failed = 0;
+    if (!failed) {
+        failed = ts_create(TS_QUEUE(680887727u, 0), true);
+    }
+    return failed;
+}
+
+TS_INLINE s64 policy_longest_wait(void) {
+    s64 longest = 0;
+    {
+        s64 waited = ts_longest(TS_QUEUE(680887727u, 0), true);
+        if (waited > longest) {
+            longest = waited;
+        }
+    }
+    return longest;
+}
+
+TS_INLINE u32 policy_heard(void) {
+    return 1691661922u;
+}
+
+#include "listen.h"
+#include "ops/select_cpu.h"
+#include "ops/enqueue.h"
+#include "ops/dispatch.h"
+#include "ops/tick.h"
+#include "ops/init.h"
+TS_SCHEDULER("transect_Arachne", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(tick), TS_OP(init))

@@ -1,0 +1,34 @@
+/* Hints of Arachne, emitted by transect from arachne.py
+ * source sha256 dd7a8a13fcb77b1073bfbff6ab2991a16eaab27f2137d5b6edf8c7cabca86c3e */
+#ifndef ARACHNE_HINTS_H
+#define ARACHNE_HINTS_H
+
+#include "transect_hints.h"
+
+static inline int arachne_attach(struct transect *application, char *why, size_t size) {
+    return transect_attach(application, "{\"version\": 1, \"says\": [[\"Cores\", [\"count\", \"priority\"]]], \"hears\": [[\"give_back\", [\"core\"]], [\"granted\", [\"core\"]]]}", why, size);
+}
+
+static inline int arachne_say_cores(struct transect *application, uint32_t thread, int64_t count, int64_t priority) {
+    int64_t numbers[2] = {count, priority};
+    return transect_say(application, 1691661922u, thread, 2, numbers);
+}
+
+static inline int arachne_is_give_back(const struct transect_message *message, int64_t *core) {
+    if (message->kind != 2138800154u) {
+        return 0;
+    }
+    *core = message->numbers[0];
+    return 1;
+}
+
+static inline int arachne_is_granted(const struct transect_message *message, int64_t *core) {
+    if (message->kind != 4213799431u) {
+        return 0;
+    }
+    *core = message->numbers[0];
+    return 1;
+}
+
+#endif
+

@@ -1,0 +1,26 @@
+"""Hints of Arachne, emitted by transect from arachne.py; source sha256 dd7a8a13fcb77b1073bfbff6ab2991a16eaab27f2137d5b6edf8c7cabca86c3e."""
+from dataclasses import dataclass
+from typing import ClassVar
+from transect_hints import Application
+
+@dataclass(frozen=True)
+class Cores:
+    count: int
+    priority: int
+    FORM: ClassVar[str] = 'Cores'
+
+@dataclass(frozen=True)
+class GiveBack:
+    core: int
+    FORM: ClassVar[str] = 'give_back'
+
+@dataclass(frozen=True)
+class Granted:
+    core: int
+    FORM: ClassVar[str] = 'granted'
+SAYS = {Cores: 1691661922}
+HEARS = {2138800154: GiveBack, 4213799431: Granted}
+
+def attach(path: str | None=None) -> Application:
+    """Attach this process to Arachne, which is in force."""
+    return Application(SAYS, HEARS, path)
