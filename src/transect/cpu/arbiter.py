@@ -197,13 +197,13 @@ class ArbiterLowering(Lowering):
 
 def declarations(program: Program, prefix: str) -> list[c.Decl]:
     """Handlers, and what `arbiter.h` asks of them."""
-    unit, kernel = ArbiterUnit(legal(program), prefix), Kernel(program)
+    unit = ArbiterUnit(legal(program), prefix)
     result: list[c.Decl] = [*unit.structs(), c.Macro("TS_STATE", (c.Name(prefix),)), *unit.tables()]
     for f in (*unit.program.functions, *unit.program.handlers):
         if f.name in HOOKS or f in unit.program.functions:
             result += [
                 c.At(f.span.path, f.span.line),
-                ArbiterLowering(unit, f, kernel).definition(),
+                ArbiterLowering(unit, f, Kernel(program, f)).definition(),
                 c.Here(),
             ]
     key = c.Function(

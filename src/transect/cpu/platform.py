@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from transect.core import ir
 from transect.core.types import Type, ViewType
+from transect.cpu.context import is_cpu
 from transect.cpu.hints.schema import BASE, TELL, message_of
 from transect.emit.c import tree as c
 
@@ -46,6 +47,8 @@ PLAIN = {
     "cpu.wake_cpu": "ts_wake_cpu",
 }
 
+ON = ("cpu.Fifos.on", "cpu.Timelines.on")
+
 # What of the kernel each needs; the loader looks for it.
 KERNEL = {
     "cpu.Fifo.put": "scx_bpf_dsq_insert",
@@ -72,10 +75,16 @@ def queue_number(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-class Kernel:
-    """The platform of schedulers, for one of them."""
+def queue_of(field: ir.StateField) -> c.Expr:
+    """The kernel's name of a queue; the first, where there is one for each CPU."""
+    return c.call("TS_QUEUE", c.Integer(queue_number(field.name), "u"), c.ZERO)
 
-    def __init__(self, program: ir.Program) -> None:
+
+class Kernel:
+    """The platform of schedulers, for a function of one of them."""
+
+    def __init__(self, program: ir.Program, function: ir.Function) -> None:
+        self.function = function
         self.hints = {v.name: [m.name for m in v.members] for v in program.views if v.base == BASE}
 
     def view_type(self, t: Type) -> c.CType:
@@ -109,12 +118,14 @@ class Kernel:
             return c.call("TS_TELL", args[0], c.Integer(message_of(e).kind, "u"), *args[1:])
         if name == "cpu.Task.used":
             return c.call("ts_used", MARK, *args)
+        if name in ON and is_cpu(e.args[1], self.function):
+            return c.call("ts_at", *args)
         if name in WITH_CALL:
             return c.call(WITH_CALL[name], CALL, *args)
         return c.call(PLAIN[name], *args)
 
     def given(self, field: ir.StateField) -> c.Expr:
-        return c.call("TS_QUEUE", c.Integer(queue_number(field.name), "u"), c.ZERO)
+        return queue_of(field)
 
     def now(self) -> c.Expr:
         return c.call("ts_now", CALL)

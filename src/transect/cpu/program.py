@@ -13,8 +13,9 @@ from transect.core.passes.flatten import flatten
 from transect.core.types import OptionType, ViewType
 from transect.core.walk import walk
 from transect.cpu import arbiter
+from transect.cpu.context import Context
 from transect.cpu.hints.schema import Message, heard, told
-from transect.cpu.platform import EACH_CPU, KERNEL, Kernel
+from transect.cpu.platform import EACH_CPU, KERNEL, Kernel, queue_of
 from transect.emit.artifact import Artifact
 from transect.emit.bpf.lower import Lowering, integer
 from transect.emit.bpf.recording import Recording, recorded
@@ -130,10 +131,12 @@ def declarations(program: Program, recording: bool = False) -> list[c.Decl]:
         return [
             *_about(program),
             *arbiter.declarations(program, PREFIX),
+            *(part for op in arbiter.OPS for part in _finds(op, True, "ts_own")),
+            _chosen(certain=True),
             *_scheduler(program, ops(program), []),
         ]
     unit = Unit(recorded(program) if recording else legal(program), PREFIX)
-    kernel, lowering = Kernel(program), Recording if recording else Lowering
+    lowering = Recording if recording else Lowering
     more = RECORDED if recording else set()
     handlers = [
         h for h in unit.program.handlers if not h.default or h.name in more or _always(h.name, program)
@@ -149,17 +152,22 @@ def declarations(program: Program, recording: bool = False) -> list[c.Decl]:
     ]
     for f in functions:
         # The compiler gives a line the file in which its function begins.
-        result += [c.At(f.span.path, f.span.line), lowering(unit, f, kernel).definition(), c.Here()]
+        result += [
+            c.At(f.span.path, f.span.line),
+            lowering(unit, f, Kernel(program, f)).definition(),
+            c.Here(),
+        ]
     result += [
         _first(unit),
         c.Macro("TS_MEET" if keeps_tasks(program) else "TS_TASKLESS", (c.Name(PREFIX),)),
-        _queues(unit, kernel),
-        _longest(unit, kernel),
+        _queues(unit),
+        _longest(unit),
+        *_context(unit.program, ops(program, recording) + (["alarm"] if alarms(program) else [])),
     ]
     if not _default(program, "keep"):
         result.append(c.Include("keep.h"))
     if hint := heard(program):
-        result += [_heard(unit, hint), c.Include("listen.h")]
+        result += [_heard(hint), c.Include("listen.h")]
     return [*result, *_scheduler(program, ops(program, recording), ["alarm"] if alarms(program) else [])]
 
 
@@ -180,10 +188,46 @@ def unit_title(program: Program) -> str:
     return f"transect_{program.name}"[:100]
 
 
-def _heard(unit: Unit, hint: Message) -> c.Function:
+def _heard(hint: Message) -> c.Function:
     """The kind of the hint that the policy takes."""
-    body = c.Block((c.Return(c.Integer(hint.kind, "u")),))
-    return c.Function(unit.name("heard"), c.Named("u32"), (), body, prefix="TS_INLINE")
+    return _inline("heard", c.Named("u32"), (), c.Integer(hint.kind, "u"))
+
+
+def _context(program: Program, names: list[str]) -> list[c.Decl]:
+    """What each operation finds before it calls the policy."""
+    context = Context(program)
+    kept = keeps_tasks(program)
+    found: list[c.Decl] = []
+    for hook, op in [*((hook, op) for hook, (op, _) in OPS.items()), ("alarm", "alarm")]:
+        if op in names:
+            hooks = (hook, "keep") if hook == "dispatch" else (hook,)
+            state = context.state(*hooks)
+            own = kept and (hook in KEEPING or context.own(*hooks if hook != "dispatch" else ("keep",)))
+            found += _finds(op, state, "ts_known" if own and hook == "leave" else "ts_own" if own else "")
+    return [*found, _chosen(context.chooses_a_cpu())]
+
+
+def _finds(op: str, state: bool, own: str) -> list[c.Decl]:
+    """`policy_self_OP` and `policy_own_OP`."""
+    task = c.Var("task", c.pointer("task_struct"))
+    nothing, nobody = c.address(c.Name("ts_nothing")), c.address(c.Name("ts_nobody"))
+    return [
+        _inline(f"self_{op}", c.pointer(f"{PREFIX}_state"), (), c.call("ts_state") if state else nothing),
+        _inline(
+            f"own_{op}", c.pointer(f"{PREFIX}_task"), (task,), c.call(own, c.Name("task")) if own else nobody
+        ),
+    ]
+
+
+def _chosen(certain: bool) -> c.Function:
+    """What `select` answers: never a CPU that does not exist, the kernel would end the scheduler."""
+    cpu, other = c.Name("cpu"), c.Name("before")
+    params = (c.Var("cpu", S64), c.Var("before", S64))
+    return _inline("chosen", S64, params, cpu if certain else c.call("ts_cpu_or", cpu, other))
+
+
+def _inline(name: str, returns: c.CType, params: tuple[c.Var, ...], value: c.Expr) -> c.Function:
+    return c.Function(f"{PREFIX}_{name}", returns, params, c.Block((c.Return(value),)), prefix="TS_INLINE")
 
 
 def _first(unit: Unit) -> c.Function:
@@ -200,22 +244,22 @@ def _first(unit: Unit) -> c.Function:
     return c.Function(unit.name("first"), c.VOID, (own,), c.Block(tuple(body)), prefix="TS_INLINE")
 
 
-def _queues(unit: Unit, kernel: Kernel) -> c.Function:
+def _queues(unit: Unit) -> c.Function:
     failed = c.Name("failed")
     body: list[c.Stmt] = [c.Var("failed", c.Named("s32"), c.ZERO)]
     for f, each in queues(unit.program):
-        make = c.assign(failed, c.call("ts_create", kernel.given(f), c.TRUE if each else c.FALSE))
+        make = c.assign(failed, c.call("ts_create", queue_of(f), c.TRUE if each else c.FALSE))
         body.append(c.If(c.negated(failed), c.Block((make,))))
     body.append(c.Return(failed))
     return c.Function(unit.name("queues"), c.Named("s32"), (), c.Block(tuple(body)), prefix="TS_INLINE")
 
 
-def _longest(unit: Unit, kernel: Kernel) -> c.Function:
+def _longest(unit: Unit) -> c.Function:
     """The longest that the first of a queue has waited."""
     longest, waited = c.Name("longest"), c.Name("waited")
     body: list[c.Stmt] = [c.Var("longest", S64, c.ZERO)]
     for f, each in queues(unit.program):
-        ask = c.Var("waited", S64, c.call("ts_longest", kernel.given(f), c.TRUE if each else c.FALSE))
+        ask = c.Var("waited", S64, c.call("ts_longest", queue_of(f), c.TRUE if each else c.FALSE))
         more = c.If(c.Binary(">", waited, longest), c.Block((c.assign(longest, waited),)))
         body.append(c.Block((ask, more)))
     body.append(c.Return(longest))

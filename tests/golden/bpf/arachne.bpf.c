@@ -92,7 +92,7 @@ TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task 
 
 TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu) {
     bool t1 = 0;
-    t1 = ts_take(ts_on(TS_QUEUE(680887727u, 0), cpu));
+    t1 = ts_take(ts_at(TS_QUEUE(680887727u, 0), cpu));
     if (!t1 && TS_ELEMENT(self->owner, ts_mod(cpu, 64ll), 64) == 0ll) {
         (void)ts_steal(TS_QUEUE(680887727u, 0), cpu);
     }
@@ -167,6 +167,42 @@ TS_INLINE s64 policy_longest_wait(void) {
         }
     }
     return longest;
+}
+
+TS_INLINE struct policy_state *policy_self_select_cpu(void) {
+    return ts_state();
+}
+
+TS_INLINE struct policy_task *policy_own_select_cpu(struct task_struct *task) {
+    return &ts_nobody;
+}
+
+TS_INLINE struct policy_state *policy_self_enqueue(void) {
+    return ts_state();
+}
+
+TS_INLINE struct policy_task *policy_own_enqueue(struct task_struct *task) {
+    return &ts_nobody;
+}
+
+TS_INLINE struct policy_state *policy_self_dispatch(void) {
+    return ts_state();
+}
+
+TS_INLINE struct policy_task *policy_own_dispatch(struct task_struct *task) {
+    return &ts_nobody;
+}
+
+TS_INLINE struct policy_state *policy_self_tick(void) {
+    return &ts_nothing;
+}
+
+TS_INLINE struct policy_task *policy_own_tick(struct task_struct *task) {
+    return &ts_nobody;
+}
+
+TS_INLINE s64 policy_chosen(s64 cpu, s64 before) {
+    return ts_cpu_or(cpu, before);
 }
 
 TS_INLINE u32 policy_heard(void) {

@@ -57,7 +57,7 @@ TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task 
 
 TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu) {
     bool t1 = 0;
-    t1 = ts_take(ts_on(TS_QUEUE(2645347283u, 0), cpu));
+    t1 = ts_take(ts_at(TS_QUEUE(2645347283u, 0), cpu));
     if (!t1) {
         (void)ts_take(TS_QUEUE(1433039014u, 0));
     }
@@ -110,6 +110,58 @@ TS_INLINE s64 policy_longest_wait(void) {
         }
     }
     return longest;
+}
+
+TS_INLINE struct policy_state *policy_self_select_cpu(void) {
+    return &ts_nothing;
+}
+
+TS_INLINE struct policy_task *policy_own_select_cpu(struct task_struct *task) {
+    return ts_own(task);
+}
+
+TS_INLINE struct policy_state *policy_self_enqueue(void) {
+    return &ts_nothing;
+}
+
+TS_INLINE struct policy_task *policy_own_enqueue(struct task_struct *task) {
+    return ts_own(task);
+}
+
+TS_INLINE struct policy_state *policy_self_dispatch(void) {
+    return &ts_nothing;
+}
+
+TS_INLINE struct policy_task *policy_own_dispatch(struct task_struct *task) {
+    return &ts_nobody;
+}
+
+TS_INLINE struct policy_state *policy_self_running(void) {
+    return &ts_nothing;
+}
+
+TS_INLINE struct policy_task *policy_own_running(struct task_struct *task) {
+    return ts_own(task);
+}
+
+TS_INLINE struct policy_state *policy_self_tick(void) {
+    return &ts_nothing;
+}
+
+TS_INLINE struct policy_task *policy_own_tick(struct task_struct *task) {
+    return &ts_nobody;
+}
+
+TS_INLINE struct policy_state *policy_self_init_task(void) {
+    return &ts_nothing;
+}
+
+TS_INLINE struct policy_task *policy_own_init_task(struct task_struct *task) {
+    return ts_own(task);
+}
+
+TS_INLINE s64 policy_chosen(s64 cpu, s64 before) {
+    return ts_cpu_or(cpu, before);
 }
 
 TS_INLINE u32 policy_heard(void) {

@@ -40,7 +40,7 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 t1 = 0;
     t1 = ts_time(task);
-    ts_put_at(call, ts_on(TS_QUEUE(680887727u, 0), scx_bpf_task_cpu(task)), task, ts_max(t1, TS_READ(self->level) - 20000000ll));
+    ts_put_at(call, ts_at(TS_QUEUE(680887727u, 0), scx_bpf_task_cpu(task)), task, ts_max(t1, TS_READ(self->level) - 20000000ll));
 }
 
 TS_HANDLER bool policy_do_keep(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
@@ -50,14 +50,14 @@ TS_HANDLER bool policy_do_keep(struct policy_state *self, struct policy_task *ow
     policy_do_charge(self, own, call, task);
     t1 = ts_time(task);
     t2 = ts_time(task);
-    t3 = ts_first(ts_on(TS_QUEUE(680887727u, 0), cpu), t2 + 1ll);
+    t3 = ts_first(ts_at(TS_QUEUE(680887727u, 0), cpu), t2 + 1ll);
     return t1 < t3;
     return 0;
 }
 
 TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu) {
     bool t1 = 0;
-    t1 = ts_take(ts_on(TS_QUEUE(680887727u, 0), cpu));
+    t1 = ts_take(ts_at(TS_QUEUE(680887727u, 0), cpu));
     if (!t1) {
         (void)ts_steal(TS_QUEUE(680887727u, 0), cpu);
     }
@@ -96,6 +96,58 @@ TS_INLINE s64 policy_longest_wait(void) {
         }
     }
     return longest;
+}
+
+TS_INLINE struct policy_state *policy_self_select_cpu(void) {
+    return &ts_nothing;
+}
+
+TS_INLINE struct policy_task *policy_own_select_cpu(struct task_struct *task) {
+    return &ts_nobody;
+}
+
+TS_INLINE struct policy_state *policy_self_enqueue(void) {
+    return ts_state();
+}
+
+TS_INLINE struct policy_task *policy_own_enqueue(struct task_struct *task) {
+    return &ts_nobody;
+}
+
+TS_INLINE struct policy_state *policy_self_dispatch(void) {
+    return &ts_nothing;
+}
+
+TS_INLINE struct policy_task *policy_own_dispatch(struct task_struct *task) {
+    return ts_own(task);
+}
+
+TS_INLINE struct policy_state *policy_self_running(void) {
+    return ts_state();
+}
+
+TS_INLINE struct policy_task *policy_own_running(struct task_struct *task) {
+    return ts_own(task);
+}
+
+TS_INLINE struct policy_state *policy_self_stopping(void) {
+    return &ts_nothing;
+}
+
+TS_INLINE struct policy_task *policy_own_stopping(struct task_struct *task) {
+    return ts_own(task);
+}
+
+TS_INLINE struct policy_state *policy_self_init_task(void) {
+    return ts_state();
+}
+
+TS_INLINE struct policy_task *policy_own_init_task(struct task_struct *task) {
+    return ts_own(task);
+}
+
+TS_INLINE s64 policy_chosen(s64 cpu, s64 before) {
+    return cpu;
 }
 
 #include "keep.h"

@@ -12,7 +12,7 @@ from transect.examples import path_of, paths
 
 SCHEDULERS = tuple(path for path in paths("cpu") if path.stem != "fair_share")
 ARBITERS = (path_of("fair_share"),)
-HEAD = """
+IMPORTS = """
 from transect.cpu import Fifo, Fifos, Hint, Said, Scheduler, Task, Timeline, Timelines, cpus, idle_cpu, start
 from transect.lang import Array, Counter, Duration, Local, Map, Param, Tally, array, counter, given, local, ms, now
 from transect.lang import param, table, tally, u8
@@ -22,6 +22,7 @@ CLASS = """
 class {}(Scheduler):
     ready: Fifo = given()
 """
+HEAD = IMPORTS + CLASS.format("P")
 
 
 def example(name: str) -> Program:
@@ -31,7 +32,7 @@ def example(name: str) -> Program:
 
 def scheduler(body: str, *, name: str = "P", before: str = "") -> Program:
     """A policy with a queue `ready`; what it does not write is that of a FIFO.  `before`: classes that it uses."""
-    text = HEAD + before + CLASS.format(name) + body
+    text = IMPORTS + before + CLASS.format(name) + body
     if "def enqueue" not in body:
         text += "\n    def enqueue(self, task: Task) -> None:\n        self.ready.put(task)\n"
     if "def dispatch" not in body:

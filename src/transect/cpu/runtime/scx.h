@@ -114,6 +114,11 @@ struct ts_call {
 
 #define TS_QUEUE(hash, cpu) ((1ull << 48) | ((u64)(hash) << 12) | (u64)((cpu) & 0xfff))
 
+/* Of a number that is a CPU's; `ts_on`: of any. */
+TS_INLINE u64 ts_at(u64 queue, s64 cpu) { return queue | (u64)cpu; }
+
+TS_INLINE s64 ts_cpu_or(s64 cpu, s64 other) { return cpu >= 0 && cpu < scx_bpf_nr_cpu_ids() ? cpu : other; }
+
 TS_INLINE u64 ts_on(u64 queue, s64 cpu)
 {
 	return queue | (u64)(cpu >= 0 && cpu < scx_bpf_nr_cpu_ids() ? cpu : 0);
@@ -146,7 +151,7 @@ TS_INLINE bool ts_steal(u64 queues, s64 cpu)
 		s64 other = cpu + n;
 		if (other >= cpus)
 			other -= cpus;
-		if (scx_bpf_dsq_move_to_local(ts_on(queues, other)))
+		if (scx_bpf_dsq_move_to_local(ts_at(queues, other)))
 			return true;
 	}
 	return false;
@@ -231,15 +236,16 @@ TS_INLINE void ts_wake_cpu(s64 cpu)
 
 #define TS_STATELESS(policy) \
 	TS_MAPS(policy) \
-	static struct policy##_state ts_nothing; \
 	TS_INLINE struct policy##_state *ts_state(void) { return &ts_nothing; }
 
 #define TS_TASKLESS(policy) \
-	static struct policy##_task ts_nobody; \
 	TS_INLINE struct policy##_task *ts_known(struct task_struct *p) { return &ts_nobody; } \
 	TS_INLINE struct policy##_task *ts_own(struct task_struct *p) { return &ts_nobody; }
 
+/* `ts_nothing`, `ts_nobody`: for a hook that uses none of it. */
 #define TS_MAPS(policy) \
+	static struct policy##_state ts_nothing; \
+	static struct policy##_task ts_nobody; \
 	struct { \
 		__uint(type, BPF_MAP_TYPE_ARRAY); \
 		__uint(max_entries, 1); \

@@ -2,7 +2,7 @@
 /* The time of `set_alarm` has come. */
 static int ts_alarm_rings(void *map, u32 *cpu, struct ts_alarm *alarm)
 {
-	struct policy_state *self = ts_state();
+	struct policy_state *self = policy_self_alarm();
 	struct ts_call call = { 0 };
 	if (!self)
 		return 0;

@@ -4,8 +4,8 @@ SEC("struct_ops/dequeue")
 void ts_op_dequeue(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
-	struct policy_state *self = ts_state();
-	struct policy_task *own = ts_own(p);
+	struct policy_state *self = policy_self_dequeue();
+	struct policy_task *own = policy_own_dequeue(p);
 	struct ts_call call = { 0 };
 	if (!self || !own)
 		return;

@@ -4,7 +4,7 @@ SEC("struct_ops/dispatch")
 void ts_op_dispatch(u64 *ctx)
 {
 	s32 cpu = (s32)ctx[0];
-	struct policy_state *self = ts_state();
+	struct policy_state *self = policy_self_dispatch();
 	struct ts_call call = { 0 };
 	if (!self)
 		return;
@@ -14,7 +14,7 @@ void ts_op_dispatch(u64 *ctx)
 #ifdef TS_KEEP
 	struct task_struct *before = (struct task_struct *)ctx[1];
 	if (before && (before->scx.flags & SCX_TASK_QUEUED)) {
-		struct policy_task *own = ts_own(before);
+		struct policy_task *own = policy_own_dispatch(before);
 		bool keeps = false;
 		if (own) {
 			TS_BEGIN(keep, before->pid, cpu, 0);

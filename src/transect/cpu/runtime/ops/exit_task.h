@@ -4,8 +4,8 @@ SEC("struct_ops/exit_task")
 void ts_op_exit_task(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
-	struct policy_state *self = ts_state();
-	struct policy_task *own = ts_known(p);
+	struct policy_state *self = policy_self_exit_task();
+	struct policy_task *own = policy_own_exit_task(p);
 	struct ts_call call = { 0 };
 	if (!self || !own)
 		return;

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each operation of the kernel has to find before it calls the policy: its state, the task's own, or neither.
+
+What a hook does not use is not looked up; and a number that the kernel itself has given as a CPU's is not tested again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from transect.core import ir
+from transect.core.effects import Facts
+from transect.core.ir import Expr, FieldKind, Function, Program
+from transect.core.types import ViewType
+from transect.core.walk import walk
+
+USED = "cpu.Task.used"
+IDLE = "cpu.idle_cpu"
+CPU_OF = {"select": 1, "keep": 1, "dispatch": 0, "alarm": 0}  # the parameter that is a CPU
+STATE = (FieldKind.STATE, FieldKind.PARAM)
+
+
+class Context:
+    """Of a flat program."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.facts = Facts(program)
+        self.kinds = {f.name: f.kind for f in program.state}
+        self.functions = {f.name: f for f in program.functions}
+
+    def state(self, *hooks: str) -> bool:
+        """Whether one of the hooks uses the policy's state."""
+        return any(self.kinds.get(field) in STATE for field in self._fields(hooks))
+
+    def own(self, *hooks: str) -> bool:
+        """Whether one of them uses what is kept for the task."""
+        kept = any(self.kinds.get(field) is FieldKind.LOCAL for field in self._fields(hooks))
+        return kept or any(
+            isinstance(part, ir.Intrinsic) and part.name == USED
+            for f in self._all(hooks)
+            for part in parts(f)
+        )
+
+    def _handlers(self, hooks: tuple[str, ...]) -> Iterator[Function]:
+        return (h for h in self.program.handlers if h.name in hooks)
+
+    def _fields(self, hooks: tuple[str, ...]) -> Iterator[str]:
+        for handler in self._handlers(hooks):
+            found = self.facts.of(handler)
+            yield from (access.field for access in found.reads)
+            yield from (access.field for access in found.writes)
+
+    def _all(self, hooks: tuple[str, ...]) -> Iterator[Function]:
+        """The handlers and the helpers that they call."""
+        waiting, seen = list(self._handlers(hooks)), set()
+        while waiting:
+            function = waiting.pop()
+            yield function
+            for part in parts(function):
+                if isinstance(part, ir.Call) and part.function not in seen:
+                    seen.add(part.function)
+                    waiting.append(self.functions[part.function])
+
+    def chooses_a_cpu(self) -> bool:
+        """Whether all that `select` returns is a CPU's number for certain."""
+        handler = self.program.handler("select")
+        assert handler is not None, "every scheduler selects"
+        values = [part.value for part in parts(handler) if isinstance(part, ir.Return)]
+        return all(value is not None and is_cpu(value, handler) for value in values)
+
+
+def parts(function: Function) -> Iterator[object]:
+    for s in function.body:
+        yield from walk(s)
+
+
+def is_cpu(e: Expr, function: Function) -> bool:
+    """Whether the kernel has given that number as a CPU's: a parameter of the hook, `task.cpu`, an idle CPU."""
+    match e:
+        case ir.ViewField(base=base, name="cpu"):
+            return isinstance(base.type, ViewType) and base.type.name == "Task"
+        case ir.Unwrap(value=value):
+            return _is_idle(value, function)
+        case ir.Local(name=name):
+            bound = _bound(name, function)
+            at = CPU_OF.get(function.name)
+            given = at is not None and function.params[at].name == name
+            if given:
+                return all(is_cpu(value, function) for value in bound if value != e)
+            return bool(bound) and all(is_cpu(value, function) for value in bound if value != e)
+        case _:
+            return False
+
+
+def _is_idle(e: Expr, function: Function) -> bool:
+    match e:
+        case ir.Intrinsic(name=name):
+            return name == IDLE
+        case ir.Local(name=name):
+            bound = _bound(name, function)
+            return bool(bound) and all(isinstance(b, ir.Intrinsic) and b.name == IDLE for b in bound)
+        case _:
+            return False
+
+
+def _bound(name: str, function: Function) -> list[Expr]:
+    """All that a local is set to; what binds it otherwise (a loop, a pattern) is no CPU."""
+    lets = [part.value for part in parts(function) if isinstance(part, ir.Let) and part.name == name]
+    others = [part for part in parts(function) if isinstance(part, ir.For) and name in part.targets]
+    matched = [part for part in parts(function) if isinstance(part, ir.MatchAny) and part.name == name]
+    span = function.span
+    return [*lets, *(ir.Const(0, type=function.returns, span=span) for _ in (*others, *matched))]
