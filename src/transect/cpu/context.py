@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each operation of the kernel has to find before it calls the policy: its state, the task's own, or neither.
+"""What each operation of the kernel has to find before it calls the policy: what is kept for the task, or nothing.
 
 What a hook does not use is not looked up; and a number that the kernel itself has given as a CPU's is not tested again.
 """
@@ -17,7 +17,6 @@ from transect.core.walk import walk
 USED = "cpu.Task.used"
 IDLE = "cpu.idle_cpu"
 CPU_OF = {"select": 1, "keep": 1, "dispatch": 0, "alarm": 0}  # the parameter that is a CPU
-STATE = (FieldKind.STATE, FieldKind.PARAM)
 
 
 class Context:
@@ -28,10 +27,6 @@ class Context:
         self.facts = Facts(program)
         self.kinds = {f.name: f.kind for f in program.state}
         self.functions = {f.name: f for f in program.functions}
-
-    def state(self, *hooks: str) -> bool:
-        """Whether one of the hooks uses the policy's state."""
-        return any(self.kinds.get(field) in STATE for field in self._fields(hooks))
 
     def own(self, *hooks: str) -> bool:
         """Whether one of them uses what is kept for the task."""

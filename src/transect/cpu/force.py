@@ -31,6 +31,7 @@ VERSIONS = 64
 WATCH_S = 2.0  # how long a new version is watched
 PATIENCE_S = 1.0  # the longest that the first of a queue may wait meanwhile
 ZERO = bytes(4)
+STATE = ".data.policy"  # the map of a policy's state: TS_STATE
 
 
 class Kept(Exception):
@@ -76,7 +77,7 @@ class Version:
 
     def words(self) -> list[int]:
         """The words of its state."""
-        data = self.object.map("policy_states").read(ZERO)
+        data = self.object.map(STATE).read(ZERO)
         assert data is not None, "an array map has its entry"
         return [word for (word,) in struct.iter_unpack("=q", data)]
 
@@ -185,13 +186,13 @@ class Force:
         return next(n for n in range(1, VERSIONS) if n not in used)
 
     def _shared(self, old: Built, new: Built) -> Iterator[str]:
-        yield "policy_states"
+        yield STATE
         if old.own == new.own:
             yield "policy_tasks"
         yield from (f"policy_table_{place.field}" for place in new.places if not place.words)
 
     def _fill(self, version: Version, words: list[int]) -> None:
-        states = version.object.map("policy_states")
+        states = version.object.map(STATE)
         data = b"".join(struct.pack("=Q", word % 2**64) for word in words)
         states.write(ZERO, data.ljust(states.value_size, b"\0"))
 
@@ -244,9 +245,7 @@ class Force:
         version = self.current
         assert version is not None, "a parameter of nothing"
         place = next(p for p in version.built.places if p.field == field)
-        with mmap.mmap(
-            version.object.map("policy_states").fd, mmap.PAGESIZE * (1 + place.word // 512)
-        ) as memory:
+        with mmap.mmap(version.object.map(STATE).fd, mmap.PAGESIZE * (1 + place.word // 512)) as memory:
             before: int = struct.unpack_from("=q", memory, place.word * 8)[0]
             struct.pack_into("=q", memory, place.word * 8, value)
         return before
@@ -307,7 +306,7 @@ class Direct:
         self.object = Object(built.object)
         self.object.load()
         if built.start:  # hand-written objects keep no state of ours
-            states = self.object.map("policy_states")
+            states = self.object.map(STATE)
             data = b"".join(struct.pack("=Q", word) for word in built.start)
             states.write(ZERO, data.ljust(states.value_size, b"\0"))
         self.object.attach("policy")

@@ -44,6 +44,8 @@ OPS = {
     "leave": ("exit_task", False),
 }
 KEEPING = {"running", "enter"}  # called for what is kept for each task
+# Hooks of a run that has begun: a version that has not met the task did not see that beginning, and sees no end of it.
+ENDING = {"dispatch", "tick", "stopping", "leave"}
 RECORDED = {"running", "stopping"}  # a log has them whatever the policy does: when tasks ran
 RUNTIME = {
     "transect_bpf.h": "transect.emit.bpf",
@@ -79,10 +81,6 @@ def keeps_tasks(program: Program) -> bool:
     """Whether something is kept for each task: its own state, the time that it has used, that it was met."""
     own = any(f.kind is FieldKind.LOCAL for f in program.state)
     return own or not _default(program, "enter") or "cpu.Task.used" in _asked(program)
-
-
-def keeps_state(program: Program) -> bool:
-    return any(f.kind in (FieldKind.STATE, FieldKind.PARAM) for f in program.state)
 
 
 def _asked(program: Program) -> set[str]:
@@ -131,7 +129,7 @@ def declarations(program: Program, recording: bool = False) -> list[c.Decl]:
         return [
             *_about(program),
             *arbiter.declarations(program, PREFIX),
-            *(part for op in arbiter.OPS for part in _finds(op, True, "ts_own")),
+            *(_own(op, "ts_own") for op in arbiter.OPS),
             _chosen(certain=True),
             *_scheduler(program, ops(program), []),
         ]
@@ -145,7 +143,7 @@ def declarations(program: Program, recording: bool = False) -> list[c.Decl]:
     result: list[c.Decl] = [
         *_about(program),
         *unit.structs(),
-        c.Macro("TS_STATE" if keeps_state(program) else "TS_STATELESS", (c.Name(PREFIX),)),
+        c.Macro("TS_STATE", (c.Name(PREFIX),)),
         *unit.tables(),
         *([c.Include("alarm.h")] if alarms(program) else []),
         *([c.Include("hints.h")] if heard(program) or told(program) else []),
@@ -162,7 +160,7 @@ def declarations(program: Program, recording: bool = False) -> list[c.Decl]:
         c.Macro("TS_MEET" if keeps_tasks(program) else "TS_TASKLESS", (c.Name(PREFIX),)),
         _queues(unit),
         _longest(unit),
-        *_context(unit.program, ops(program, recording) + (["alarm"] if alarms(program) else [])),
+        *_context(unit.program, ops(program, recording)),
     ]
     if not _default(program, "keep"):
         result.append(c.Include("keep.h"))
@@ -194,29 +192,22 @@ def _heard(hint: Message) -> c.Function:
 
 
 def _context(program: Program, names: list[str]) -> list[c.Decl]:
-    """What each operation finds before it calls the policy."""
+    """What of the task's own each operation finds before it calls the policy."""
     context = Context(program)
     kept = keeps_tasks(program)
     found: list[c.Decl] = []
-    for hook, op in [*((hook, op) for hook, (op, _) in OPS.items()), ("alarm", "alarm")]:
+    for hook, (op, _) in OPS.items():
         if op in names:
-            hooks = (hook, "keep") if hook == "dispatch" else (hook,)
-            state = context.state(*hooks)
-            own = kept and (hook in KEEPING or context.own(*hooks if hook != "dispatch" else ("keep",)))
-            found += _finds(op, state, "ts_known" if own and hook == "leave" else "ts_own" if own else "")
+            own = kept and (hook in KEEPING or context.own("keep" if hook == "dispatch" else hook))
+            found.append(_own(op, "" if not own else "ts_known" if hook in ENDING else "ts_own"))
     return [*found, _chosen(context.chooses_a_cpu())]
 
 
-def _finds(op: str, state: bool, own: str) -> list[c.Decl]:
-    """`policy_self_OP` and `policy_own_OP`."""
+def _own(op: str, find: str) -> c.Decl:
+    """`policy_own_OP`."""
     task = c.Var("task", c.pointer("task_struct"))
-    nothing, nobody = c.address(c.Name("ts_nothing")), c.address(c.Name("ts_nobody"))
-    return [
-        _inline(f"self_{op}", c.pointer(f"{PREFIX}_state"), (), c.call("ts_state") if state else nothing),
-        _inline(
-            f"own_{op}", c.pointer(f"{PREFIX}_task"), (task,), c.call(own, c.Name("task")) if own else nobody
-        ),
-    ]
+    value = c.call(find, c.Name("task")) if find else c.address(c.Name("ts_nobody"))
+    return _inline(f"own_{op}", c.pointer(f"{PREFIX}_task"), (task,), value)
 
 
 def _chosen(certain: bool) -> c.Function:

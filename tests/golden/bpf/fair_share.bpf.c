@@ -45,56 +45,28 @@ TS_INLINE u64 policy_queue(void) {
 
 #include "arbiter.h"
 
-TS_INLINE struct policy_state *policy_self_select_cpu(void) {
-    return ts_state();
-}
-
 TS_INLINE struct policy_task *policy_own_select_cpu(struct task_struct *task) {
     return ts_own(task);
-}
-
-TS_INLINE struct policy_state *policy_self_enqueue(void) {
-    return ts_state();
 }
 
 TS_INLINE struct policy_task *policy_own_enqueue(struct task_struct *task) {
     return ts_own(task);
 }
 
-TS_INLINE struct policy_state *policy_self_dispatch(void) {
-    return ts_state();
-}
-
 TS_INLINE struct policy_task *policy_own_dispatch(struct task_struct *task) {
     return ts_own(task);
-}
-
-TS_INLINE struct policy_state *policy_self_running(void) {
-    return ts_state();
 }
 
 TS_INLINE struct policy_task *policy_own_running(struct task_struct *task) {
     return ts_own(task);
 }
 
-TS_INLINE struct policy_state *policy_self_stopping(void) {
-    return ts_state();
-}
-
 TS_INLINE struct policy_task *policy_own_stopping(struct task_struct *task) {
     return ts_own(task);
 }
 
-TS_INLINE struct policy_state *policy_self_init_task(void) {
-    return ts_state();
-}
-
 TS_INLINE struct policy_task *policy_own_init_task(struct task_struct *task) {
     return ts_own(task);
-}
-
-TS_INLINE struct policy_state *policy_self_init(void) {
-    return ts_state();
 }
 
 TS_INLINE struct policy_task *policy_own_init(struct task_struct *task) {

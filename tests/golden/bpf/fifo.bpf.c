@@ -11,7 +11,7 @@ struct policy_task {
     s64 ran;
 };
 
-TS_STATELESS(policy)
+TS_STATE(policy)
 
 TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
 }
@@ -63,24 +63,12 @@ TS_INLINE s64 policy_longest_wait(void) {
     return longest;
 }
 
-TS_INLINE struct policy_state *policy_self_select_cpu(void) {
-    return &ts_nothing;
-}
-
 TS_INLINE struct policy_task *policy_own_select_cpu(struct task_struct *task) {
     return &ts_nobody;
 }
 
-TS_INLINE struct policy_state *policy_self_enqueue(void) {
-    return &ts_nothing;
-}
-
 TS_INLINE struct policy_task *policy_own_enqueue(struct task_struct *task) {
     return &ts_nobody;
-}
-
-TS_INLINE struct policy_state *policy_self_dispatch(void) {
-    return &ts_nothing;
 }
 
 TS_INLINE struct policy_task *policy_own_dispatch(struct task_struct *task) {

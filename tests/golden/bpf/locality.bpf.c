@@ -12,7 +12,7 @@ struct policy_task {
     s64 home;
 };
 
-TS_STATELESS(policy)
+TS_STATE(policy)
 #include "hints.h"
 
 TS_HANDLER s64 policy_do_Scheduler_2e_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
@@ -112,48 +112,24 @@ TS_INLINE s64 policy_longest_wait(void) {
     return longest;
 }
 
-TS_INLINE struct policy_state *policy_self_select_cpu(void) {
-    return &ts_nothing;
-}
-
 TS_INLINE struct policy_task *policy_own_select_cpu(struct task_struct *task) {
     return ts_own(task);
-}
-
-TS_INLINE struct policy_state *policy_self_enqueue(void) {
-    return &ts_nothing;
 }
 
 TS_INLINE struct policy_task *policy_own_enqueue(struct task_struct *task) {
     return ts_own(task);
 }
 
-TS_INLINE struct policy_state *policy_self_dispatch(void) {
-    return &ts_nothing;
-}
-
 TS_INLINE struct policy_task *policy_own_dispatch(struct task_struct *task) {
     return &ts_nobody;
-}
-
-TS_INLINE struct policy_state *policy_self_running(void) {
-    return &ts_nothing;
 }
 
 TS_INLINE struct policy_task *policy_own_running(struct task_struct *task) {
     return ts_own(task);
 }
 
-TS_INLINE struct policy_state *policy_self_tick(void) {
-    return &ts_nothing;
-}
-
 TS_INLINE struct policy_task *policy_own_tick(struct task_struct *task) {
     return &ts_nobody;
-}
-
-TS_INLINE struct policy_state *policy_self_init_task(void) {
-    return &ts_nothing;
 }
 
 TS_INLINE struct policy_task *policy_own_init_task(struct task_struct *task) {

@@ -93,43 +93,19 @@ TS_INLINE s64 policy_longest_wait(void) {
     return longest;
 }
 
-TS_INLINE struct policy_state *policy_self_select_cpu(void) {
-    return &ts_nothing;
-}
-
 TS_INLINE struct policy_task *policy_own_select_cpu(struct task_struct *task) {
     return &ts_nobody;
-}
-
-TS_INLINE struct policy_state *policy_self_enqueue(void) {
-    return &ts_nothing;
 }
 
 TS_INLINE struct policy_task *policy_own_enqueue(struct task_struct *task) {
     return &ts_nobody;
 }
 
-TS_INLINE struct policy_state *policy_self_dispatch(void) {
-    return &ts_nothing;
-}
-
 TS_INLINE struct policy_task *policy_own_dispatch(struct task_struct *task) {
     return &ts_nobody;
 }
 
-TS_INLINE struct policy_state *policy_self_running(void) {
-    return ts_state();
-}
-
 TS_INLINE struct policy_task *policy_own_running(struct task_struct *task) {
-    return &ts_nobody;
-}
-
-TS_INLINE struct policy_state *policy_self_alarm(void) {
-    return ts_state();
-}
-
-TS_INLINE struct policy_task *policy_own_alarm(struct task_struct *task) {
     return &ts_nobody;
 }
 

@@ -98,48 +98,24 @@ TS_INLINE s64 policy_longest_wait(void) {
     return longest;
 }
 
-TS_INLINE struct policy_state *policy_self_select_cpu(void) {
-    return &ts_nothing;
-}
-
 TS_INLINE struct policy_task *policy_own_select_cpu(struct task_struct *task) {
     return &ts_nobody;
-}
-
-TS_INLINE struct policy_state *policy_self_enqueue(void) {
-    return ts_state();
 }
 
 TS_INLINE struct policy_task *policy_own_enqueue(struct task_struct *task) {
     return &ts_nobody;
 }
 
-TS_INLINE struct policy_state *policy_self_dispatch(void) {
-    return &ts_nothing;
-}
-
 TS_INLINE struct policy_task *policy_own_dispatch(struct task_struct *task) {
-    return ts_own(task);
-}
-
-TS_INLINE struct policy_state *policy_self_running(void) {
-    return ts_state();
+    return ts_known(task);
 }
 
 TS_INLINE struct policy_task *policy_own_running(struct task_struct *task) {
     return ts_own(task);
 }
 
-TS_INLINE struct policy_state *policy_self_stopping(void) {
-    return &ts_nothing;
-}
-
 TS_INLINE struct policy_task *policy_own_stopping(struct task_struct *task) {
-    return ts_own(task);
-}
-
-TS_INLINE struct policy_state *policy_self_init_task(void) {
-    return ts_state();
+    return ts_known(task);
 }
 
 TS_INLINE struct policy_task *policy_own_init_task(struct task_struct *task) {

@@ -33,7 +33,7 @@ def main() -> None:
         except BpfError as refused:
             print(json.dumps({"error": refused.log[-3000:]}), flush=True)
             continue
-        states = policy.map("policy_states")
+        states = policy.map(".data.policy")
         words = b"".join(struct.pack("=Q", word) for word in request["start"])
         states.write(bytes(4), words.ljust(states.value_size, b"\0"))
         program = dict(policy.programs())["ts_calls"]

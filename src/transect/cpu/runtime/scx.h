@@ -225,40 +225,22 @@ TS_INLINE void ts_wake_cpu(s64 cpu)
 
 /* ---------------------------------------------------------------- maps, and the scheduler itself */
 
-/* The state's maps are there in every object: the loader knows them.  Who uses none of it pays for none. */
+/* The state is one piece of memory, a map of its own, which the loader knows by its section; each object has it, and the
+ * storage of tasks.  `ts_nobody`: for a hook that uses nothing of its task's. */
 #define TS_STATE(policy) \
-	TS_MAPS(policy) \
-	TS_INLINE struct policy##_state *ts_state(void) \
-	{ \
-		u32 zero = 0; \
-		return bpf_map_lookup_elem(&policy##_states, &zero); \
-	}
-
-#define TS_STATELESS(policy) \
-	TS_MAPS(policy) \
-	TS_INLINE struct policy##_state *ts_state(void) { return &ts_nothing; }
-
-#define TS_TASKLESS(policy) \
-	TS_INLINE struct policy##_task *ts_known(struct task_struct *p) { return &ts_nobody; } \
-	TS_INLINE struct policy##_task *ts_own(struct task_struct *p) { return &ts_nobody; }
-
-/* `ts_nothing`, `ts_nobody`: for a hook that uses none of it. */
-#define TS_MAPS(policy) \
-	static struct policy##_state ts_nothing; \
+	struct policy##_state policy##_memory SEC(".data.policy"); \
+	TS_INLINE struct policy##_state *ts_state(void) { return &policy##_memory; } \
 	static struct policy##_task ts_nobody; \
-	struct { \
-		__uint(type, BPF_MAP_TYPE_ARRAY); \
-		__uint(max_entries, 1); \
-		__uint(map_flags, BPF_F_MMAPABLE); \
-		__type(key, u32); \
-		__type(value, struct policy##_state); \
-	} policy##_states SEC(".maps"); \
 	struct { \
 		__uint(type, BPF_MAP_TYPE_TASK_STORAGE); \
 		__uint(map_flags, BPF_F_NO_PREALLOC); \
 		__type(key, int); \
 		__type(value, struct policy##_task); \
 	} policy##_tasks SEC(".maps");
+
+#define TS_TASKLESS(policy) \
+	TS_INLINE struct policy##_task *ts_known(struct task_struct *p) { return &ts_nobody; } \
+	TS_INLINE struct policy##_task *ts_own(struct task_struct *p) { return &ts_nobody; }
 
 /* A task that this version has not met enters now: it may have come while another one was in force. */
 #define TS_MEET(policy) \
@@ -272,7 +254,7 @@ TS_INLINE void ts_wake_cpu(s64 cpu)
 			bpf_task_storage_get(&policy##_tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE); \
 		struct policy##_state *self = ts_state(); \
 		struct ts_call call = { 0 }; \
-		if (!own || !self) \
+		if (!own) \
 			return NULL; \
 		own->met = 1; \
 		own->ran = p->se.sum_exec_runtime; \

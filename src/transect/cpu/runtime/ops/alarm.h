@@ -2,10 +2,8 @@
 /* The time of `set_alarm` has come. */
 static int ts_alarm_rings(void *map, u32 *cpu, struct ts_alarm *alarm)
 {
-	struct policy_state *self = policy_self_alarm();
+	struct policy_state *self = ts_state();
 	struct ts_call call = { 0 };
-	if (!self)
-		return 0;
 	TS_BEGIN(alarm, 0, *cpu, 0);
 	policy_do_alarm(self, NULL, &call, *cpu);
 	TS_END(0);

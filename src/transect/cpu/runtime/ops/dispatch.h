@@ -4,10 +4,8 @@ SEC("struct_ops/dispatch")
 void ts_op_dispatch(u64 *ctx)
 {
 	s32 cpu = (s32)ctx[0];
-	struct policy_state *self = policy_self_dispatch();
+	struct policy_state *self = ts_state();
 	struct ts_call call = { 0 };
-	if (!self)
-		return;
 #ifdef TS_LISTEN
 	TS_LISTEN;
 #endif

@@ -4,10 +4,10 @@ SEC("struct_ops/enqueue")
 void ts_op_enqueue(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
-	struct policy_state *self = policy_self_enqueue();
+	struct policy_state *self = ts_state();
 	struct policy_task *own = policy_own_enqueue(p);
 	struct ts_call call = { .flags = ctx[1] };
-	if (!self || !own) {
+	if (!own) {
 		scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, TS_SLICE, ctx[1]);
 		return;
 	}

@@ -4,10 +4,10 @@ SEC("struct_ops/quiescent")
 void ts_op_quiescent(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
-	struct policy_state *self = policy_self_quiescent();
+	struct policy_state *self = ts_state();
 	struct policy_task *own = policy_own_quiescent(p);
 	struct ts_call call = { 0 };
-	if (!self || !own)
+	if (!own)
 		return;
 	TS_BEGIN(sleep, p->pid, 0, 0);
 	policy_do_sleep(self, own, &call, p);

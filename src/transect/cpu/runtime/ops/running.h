@@ -4,10 +4,10 @@ SEC("struct_ops/running")
 void ts_op_running(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
-	struct policy_state *self = policy_self_running();
+	struct policy_state *self = ts_state();
 	struct policy_task *own = policy_own_running(p);
 	struct ts_call call = { 0 };
-	if (!self || !own)
+	if (!own)
 		return;
 	own->ran = p->se.sum_exec_runtime;
 	TS_BEGIN(running, p->pid, p->scx.weight, p->cpus_ptr->bits[0]);

@@ -4,11 +4,11 @@ SEC("struct_ops/select_cpu")
 s32 ts_op_select_cpu(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
-	struct policy_state *self = policy_self_select_cpu();
+	struct policy_state *self = ts_state();
 	struct policy_task *own = policy_own_select_cpu(p);
 	struct ts_call call = { .flags = ctx[2] };
 	s32 before = (s32)ctx[1];
-	if (!self || !own)
+	if (!own)
 		return before;
 	TS_BEGIN(select, p->pid, before, ctx[2]);
 	s64 cpu = policy_do_select(self, own, &call, p, before);

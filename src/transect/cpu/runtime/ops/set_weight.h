@@ -4,10 +4,10 @@ SEC("struct_ops/set_weight")
 void ts_op_set_weight(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
-	struct policy_state *self = policy_self_set_weight();
+	struct policy_state *self = ts_state();
 	struct policy_task *own = policy_own_set_weight(p);
 	struct ts_call call = { 0 };
-	if (!self || !own)
+	if (!own)
 		return;
 	TS_BEGIN(weight, p->pid, 0, 0);
 	policy_do_weight(self, own, &call, p);

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arbiter, counting who runs on granted cores."""
+
+from transect.cpu import Said, Task
+from transect.examples.cpu.arachne import Arachne
+
+
+class Watched(Arachne):
+    """As `Arachne`; tasks that are bound to one core, as the kernel's own are, may not run elsewhere."""
+
+    own: int = 0
+    foreign: int = 0
+    bound: int = 0
+
+    def running(self, task: Task) -> None:
+        owner = self.owner[task.cpu % 64]
+        if owner == task.process:
+            self.own += 1
+        elif owner != 0 and task.movable == 1:
+            self.bound += 1
+        elif owner != 0:
+            self.foreign += 1
