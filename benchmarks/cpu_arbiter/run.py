@@ -43,7 +43,9 @@ def late(bench: Bench, how: str, *, arbiter: bool) -> tuple[float, int]:
     memcached = "/run/load/application exec" if arbiter else ""
     changing = f"{NOBODY} /run/load/application changing 3 & " if arbiter else ""
     script = HOGS + OTHERS.format(memcached=memcached) + changing
-    words = bench.shell(f"{script} {NOBODY} /run/load/application {how} {COUNT} > late; {END}", limit_s=120).split()
+    words = bench.shell(
+        f"{script} {NOBODY} /run/load/application {how} {COUNT} > late; {END}", limit_s=120
+    ).split()
     return float(words[1]), int(words[0])
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The arbiter, counting who runs on granted cores."""
 
-from transect.cpu import Said, Task
+from transect.cpu import Task
 from transect.examples.cpu.arachne import Arachne
 
 

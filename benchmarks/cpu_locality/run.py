@@ -46,7 +46,9 @@ def main() -> None:
         kernel = bench.vm.release
         bench.stop()
     control = Control("groups that say nothing", sum(shares) / len(shares) < 0.9)
-    report(result(claim(__file__), samples, [control], guest=kernel, unhinted=shares, emulated=True), __file__)
+    report(
+        result(claim(__file__), samples, [control], guest=kernel, unhinted=shares, emulated=True), __file__
+    )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 """Short requests among long ones on one CPU, a batch job beside: preemption after a quantum against none.
 
 In one boot of an emulated machine; times are scaled, since a switch costs some 30 us there.  `p90`, `p99`: short
-requests, ours / run to completion (the same policy with a quantum that never ends).  `batch`: CPU time of the batch job,
-ours / default scheduler.  `default_p99`: ours / default.  The control is a quantum as long as the long requests.
+requests, ours / run to completion (the same policy with a quantum that never ends).  `batch`: CPU time of the batch
+job, ours / default scheduler.  `default_p99`: ours / default.  The control is a quantum as long as the long requests.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ TS_HANDLER s64 policy_do_core(struct policy_state *self, struct policy_task *own
         s64 n2 = 1ll;
         s64 n3 = ts_min(t1, 64ll);
         s64 n4 = ts_rounds(n2, n3, 1ll);
-        for (s64 n1 = 0; n1 < n4 && can_loop; n1++) {
+        int n1;
+        bpf_for(n1, 0, n4) {
             core = n2 + n1 * 1ll;
             if (TS_ELEMENT(self->owner, core, 64) == (s64)task->tgid && best != cpu) {
                 best = core;
@@ -113,7 +114,8 @@ TS_HANDLER void policy_do_hint(struct policy_state *self, struct policy_task *ow
         s64 n2 = 1ll;
         s64 n3 = ts_min(t1, 64ll);
         s64 n4 = ts_rounds(n2, n3, 1ll);
-        for (s64 n1 = 0; n1 < n4 && can_loop; n1++) {
+        int n1;
+        bpf_for(n1, 0, n4) {
             core = n2 + n1 * 1ll;
             own_2 = TS_ELEMENT(self->owner, core, 64) == (s64)task->tgid;
             if (own_2 && ts_table_get_or(&policy_table_has, (s64)task->tgid, 0) > said[0]) {
@@ -135,7 +137,8 @@ TS_HANDLER void policy_do_detach(struct policy_state *self, struct policy_task *
         s64 n2 = 1ll;
         s64 n3 = ts_min(t1, 64ll);
         s64 n4 = ts_rounds(n2, n3, 1ll);
-        for (s64 n1 = 0; n1 < n4 && can_loop; n1++) {
+        int n1;
+        bpf_for(n1, 0, n4) {
             core = n2 + n1 * 1ll;
             if (TS_ELEMENT(self->owner, core, 64) == process) {
                 policy_do_pass(self, own, call, core, 0ll, 0ll);

@@ -141,7 +141,8 @@ class Lowering:
         return c.assign(c.Name(self.names.of(name)), value)
 
     def loop(self, s: ir.For) -> list[c.Stmt]:
-        """Bounds are taken once.  With `can_loop` the verifier goes through the body until nothing new comes of it."""
+        """Bounds are taken once.  Numbers of the kernel's iterator are unknown to the verifier: it goes through
+        the body until nothing new comes of it.  A counter of ours it would follow, round by round."""
         match s.source:
             case ir.OverRange(start=start, stop=stop, step=step):
                 begin, end = self.expr(start), self.expr(stop)
@@ -151,7 +152,6 @@ class Lowering:
                 raise AssertionError(f"{s.span}: `refuse` let a loop through that BPF has no form for")
         counter = self.temporary()
         first, last, length = self.temporary(), self.temporary(), self.temporary()
-        more = c.Binary("&&", c.Binary("<", c.Name(counter), c.Name(length)), c.Name("can_loop"))
         item = c.Binary("+", c.Name(first), c.Binary("*", c.Name(counter), integer(step)))
         rounds = c.call("ts_rounds", c.Name(first), c.Name(last), integer(step))
         body = (self.bind(s.targets[0], item), *self.block(s.body))
@@ -161,7 +161,8 @@ class Lowering:
                     c.Var(first, S64, begin),
                     c.Var(last, S64, end),
                     c.Var(length, S64, rounds),
-                    c.For(c.Var(counter, S64, c.ZERO), more, c.Postfix("++", c.Name(counter)), c.Block(body)),
+                    c.Var(counter, c.INT),
+                    c.Each("bpf_for", (c.Name(counter), c.ZERO, c.Name(length)), c.Block(body)),
                 )
             )
         ]

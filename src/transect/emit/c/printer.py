@@ -256,6 +256,8 @@ class Printer:
                 start = variable(init) if isinstance(init, c.Var) else expression(init) if init else ""
                 test, after = (f" {expression(e)}" if e else "" for e in (cond, step))
                 self.block(f"for ({start};{test};{after})", body)
+            case c.Each(macro=macro, args=args, body=body):
+                self.block(expression(c.call(macro, *args)), body)
             case c.While(cond=cond, body=body):
                 self.block(f"while ({expression(cond)})", body)
             case c.Switch(subject=subject, arms=arms):

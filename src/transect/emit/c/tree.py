@@ -248,6 +248,15 @@ class For:
 
 
 @dataclass(frozen=True, slots=True)
+class Each:
+    """A macro that is the head of a loop: `bpf_for(n, 0, 10) { … }`."""
+
+    macro: str
+    args: tuple[Expr, ...]
+    body: Block
+
+
+@dataclass(frozen=True, slots=True)
 class While:
     cond: Expr
     body: Block
@@ -301,7 +310,7 @@ class Comment:
 
 
 Stmt: TypeAlias = (
-    Do | Var | Block | If | For | While | Switch | Return | Break | Continue | At | Here | Comment
+    Do | Var | Block | If | For | Each | While | Switch | Return | Break | Continue | At | Here | Comment
 )
 
 # ---------------------------------------------------------------- declarations

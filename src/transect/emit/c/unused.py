@@ -64,7 +64,7 @@ def _within(s: c.Stmt, read: set[str]) -> c.Stmt:
             last = _within(orelse, read) if orelse is not None else None
             assert last is None or isinstance(last, c.Block | c.If), "of the same kind"
             return replace(s, then=c.Block(_noted(then.body, read)), orelse=last)
-        case c.For(body=body) | c.While(body=body):
+        case c.For(body=body) | c.Each(body=body) | c.While(body=body):
             return replace(s, body=c.Block(_noted(body.body, read)))
         case _:
             return s
