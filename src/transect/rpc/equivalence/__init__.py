@@ -8,6 +8,7 @@
 | `passes`   | messages through neighbouring elements, symbolically                          |
 | `compare`  | what is put out, and the relation that must hold again                        |
 | `pairs`    | the obligations of two neighbours that change places, and the answer          |
+| `split`    | proofs by cases of what no call changes                                       |
 | `explore`  | the search for a stream which shows a difference; `plain`, `samples` help it  |
 | `concrete` | a solver's model as such a stream                                             |
 | `simulate` | streams on the reference interpreter; `service` makes a service for them      |

@@ -106,8 +106,8 @@ def _asked(
     until: float,
 ) -> Witness | None:
     """Ask for a model, from the plainest to any, at last exactly; the first that shows a difference when it is run."""
-    must = [goal, *asked.conditions(steps)]
     elements = tuple(asked.chain.elements.values())
+    must = [goal, *asked.conditions(steps)]
     whole = [goal, *asked.chain.assumptions]
     impossible = False  # there was a model, but it showed nothing
     small = plain.conditions(elements, whole, params=True)

@@ -18,7 +18,7 @@ from transect.analysis.terms import FALSE, TRUE, Term, unfolded
 from transect.analysis.values import Unsupported
 from transect.core.ir import FieldKind, Program
 from transect.core.types import Sync
-from transect.rpc.equivalence import plain
+from transect.rpc.equivalence import plain, split
 from transect.rpc.equivalence.compare import Comparer
 from transect.rpc.equivalence.levels import LEVELS, Element, Level
 from transect.rpc.equivalence.passes import Chain, Side
@@ -81,12 +81,12 @@ def decide(
     settings: Settings | None = None,
 ) -> Pair:
     """Whether two neighbours may change places, at each of the levels."""
-    asked = _Pair(first, second, settings or Settings())
+    asked = PairQuestion(first, second, settings or Settings())
     start = time.perf_counter()
     wanted = [level for level in LEVELS if level in set(levels)]
     found: dict[Level, Judgement] = {}
     for level in wanted:
-        below = next((j for j in found.values() if j.verdict is Verdict.REFUSED and j.witness), None)
+        below = next((j for j in found.values() if j.verdict is Verdict.REFUSED), None)
         found[level] = asked.inherited(level, below) if below else asked.judge(level)
     return Pair(first, second, found, time.perf_counter() - start)
 
@@ -94,7 +94,9 @@ def decide(
 Obligation = Callable[[Comparer], Term]
 
 
-class _Pair:
+class PairQuestion:
+    """What is asked of two elements."""
+
     def __init__(self, first: Program, second: Program, settings: Settings) -> None:
         self.settings = settings
         self.elements = named(first, second)
@@ -102,6 +104,7 @@ class _Pair:
         self.names = tuple(e.name for e in self.elements)
         self.orders = (self.names, self.names[::-1])
         self._obligations: list[tuple[str, Obligation]] | None = None
+        self._failed: list[str] = []  # obligations that do not hold at some level, and so at none above it
 
     # ------------------------------------------------------------ answers
 
@@ -119,38 +122,45 @@ class _Pair:
 
     def _judge(self, level: Level) -> Judgement:
         comparer = self.comparer(level)
+        if self._failed:
+            return self._refuse(level, self._failed[0])
         goals = [(name, goal(comparer)) for name, goal in self.obligations()]
         left = [(name, goal) for name, goal in goals if goal is not TRUE]
         if not left:
             return Judgement(level, Verdict.PROVED, "both orders compute the same terms")
-        failed: list[str] = []
+        given_up = ""
         for name, goal in left:
             found = self._ask(fold.negate(goal))
-            if found.answer is Answer.UNKNOWN:
-                return Judgement(level, Verdict.UNKNOWN, f"{name}: the solver gave up ({found.why})")
+            if found.answer is Answer.NEVER:
+                continue
+            if case := split.decided(self, comparer, goal):
+                return Judgement(level, Verdict.PROVED, f"by the solver, with and without {case}")
             if found.answer is Answer.SOMETIMES:
-                failed.append(name)
-        if not failed:
-            return Judgement(level, Verdict.PROVED, "by the solver")
-        return self._refuse(level, failed)
+                self._failed.append(name)
+                return self._refuse(level, name)
+            given_up = given_up or f"{name}: the solver gave up ({found.why})"
+        if given_up:
+            return Judgement(level, Verdict.UNKNOWN, given_up)
+        return Judgement(level, Verdict.PROVED, "by the solver")
 
     def _ask(self, question: Term) -> Found:
-        """Of small numbers first: there a difference, if there is one, is found sooner."""
-        small = plain.conditions(self.elements, (question, *self.chain.assumptions), params=True)
         limit = self.settings.limit
-        first = Question([question, *small], self.chain.assumptions, limit=limit).ask()
-        if first.answer is Answer.SOMETIMES:
-            return first
-        return Question([question], self.chain.assumptions, limit=limit).ask()
+        found = Question([question], self.chain.assumptions, limit=limit / 2).ask()
+        if found.answer is not Answer.UNKNOWN:
+            return found
+        # Of small numbers a difference, if there is one, is found sooner.
+        small = plain.conditions(self.elements, (question, *self.chain.assumptions), params=True)
+        found = Question([question, *small], self.chain.assumptions, limit=limit / 2).ask()
+        return found if found.answer is Answer.SOMETIMES else Found(Answer.UNKNOWN, why="timeout")
 
-    def _refuse(self, level: Level, failed: list[str]) -> Judgement:
+    def _refuse(self, level: Level, failed: str) -> Judgement:
         if not self.settings.witnesses:
-            return Judgement(level, Verdict.REFUSED, failed[0])
+            return Judgement(level, Verdict.REFUSED, failed)
         from transect.rpc.equivalence.explore import witness
 
         found = witness(self.chain, self.orders, self.comparer(level), self.settings.limit)
         if found is None:
-            why = f"{failed[0]}: no proof, and no stream that shows a difference"
+            why = f"{failed}: no proof, and no stream that shows a difference"
             return Judgement(level, Verdict.UNKNOWN, why)
         return Judgement(level, Verdict.REFUSED, found.why, found)
 
@@ -217,7 +227,8 @@ class _Pair:
                     parts, self.chain.assumptions, limit=5 * self.settings.limit, seed=7, tactic="smt"
                 )
                 answer = question.ask().answer
-                worst = worst if answer is Answer.NEVER else answer
+                if answer is not Answer.NEVER and not split.decided(self, comparer, fold.negate(parts[0])):
+                    worst = answer
         return worst
 
 
@@ -236,5 +247,5 @@ def recheck(pair: Pair, level: Level, settings: Settings | None = None) -> Answe
     """Whether a proof holds when it is asked in another way; `NEVER` (no difference) is what it should be."""
     assert pair.at(level).holds, "only what was proved is checked again"
     with unfolded():
-        again = _Pair(pair.first, pair.second, settings or Settings())
+        again = PairQuestion(pair.first, pair.second, settings or Settings())
     return again.recheck(level)

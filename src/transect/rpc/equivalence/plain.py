@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from transect.analysis import fold
 from transect.analysis.small import small
-from transect.analysis.terms import Term, walk
+from transect.analysis.terms import Op, Sort, Term, function, walk
 from transect.rpc.equivalence.levels import Element
 from transect.rpc.equivalence.samples import is_computed, sampled
+from transect.rpc.equivalence.world import REWRITTEN
 
 
 def conditions(elements: Sequence[Element], question: Iterable[Term], *, params: bool) -> list[Term]:
@@ -17,4 +19,21 @@ def conditions(elements: Sequence[Element], question: Iterable[Term], *, params:
     computed = [t for t in walk(*question) if is_computed(t)]
     programs = [(e.name, e.program) for e in elements]
     near = small(programs, question, params=params, texts=not computed)  # computed texts may be long
-    return [*near, *sampled(computed)]
+    return [*near, *sampled(computed), *_lengths(question)]
+
+
+def _lengths(question: Iterable[Term]) -> Iterator[Term]:
+    """How long a message is after its texts were assigned: to the solver that is an unknown function."""
+    for term in walk(*question):
+        if term.op is Op.FUNCTION and str(term.data).startswith(REWRITTEN):
+            names = str(term.data).removeprefix(REWRITTEN).split(" ")
+            before, *values = term.args
+            if len(names) != len(values) or any(v.sort is not Sort.TEXT for v in values):
+                continue  # of other fields the length says less
+            first = next(t for t in walk(before) if t.sort is Sort.TEXT and not t.args)
+            root = "reply" if "reply" in str(first.data) else "request"
+            size = fold.length(before)
+            for name, value in zip(names, values, strict=True):
+                was = fold.length(function(f"{root}.{name}", Sort.TEXT, (first,)))
+                size = fold.arithmetic(Op.SUB, fold.arithmetic(Op.ADD, size, fold.length(value)), was)
+            yield fold.equal(fold.length(term), size)

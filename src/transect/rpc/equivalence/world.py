@@ -13,11 +13,15 @@ from dataclasses import dataclass, field, replace
 
 from transect.analysis import fold
 from transect.analysis.state import Held, Path, Table, restricted, same_held
-from transect.analysis.terms import FALSE, TRUE, Sort, Term, function, var
+from transect.analysis.terms import FALSE, TRUE, Sort, Term, function, integer, var
 from transect.analysis.values import Option, Unsupported, Value, View, build, leaves
 from transect.analysis.world import World
 from transect.core import ir
 from transect.core.types import TEXT, DictType, OptionType, SeqType, Type, ViewType
+from transect.rpc.chacha import KEY_BYTES
+
+REWRITTEN = "rewritten "
+"""How the unknown function is called which gives a message's bytes after fields were assigned; their names follow."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +172,18 @@ class ChainWorld(World):
             case "remove", [View(path=side), key] if side in self.passing.headers:
                 path.outside[side] = self.map(path, View(side)).removed(key)
                 return None
+            case "seal_text" | "unseal_text", [_, Term() as key, *_]:
+                return self._keyed(super().call(path, declared, args), key, declared)
             case _:
                 return super().call(path, declared, args)
+
+    def _keyed(self, found: Value, key: Term, declared: ir.IntrinsicDecl) -> Value:
+        """Sealing fails for want of a key alone, and unsealing for want of one, too."""
+        assert isinstance(found, Option), f"{declared.name} may fail"
+        there = fold.equal(fold.length(key), integer(KEY_BYTES))
+        if declared.name.endswith("unseal_text"):
+            return Option(fold.both(there, found.present), found.value)
+        return Option(there, found.value)
 
     # ------------------------------------------------------------ afterwards
 
@@ -198,7 +212,7 @@ class ChainWorld(World):
         mine = {p.partition(".")[2]: v for p, v in path.outside.items() if p.startswith(f"{root}.")}
         fields = {**body.fields, **mine}
         terms = [t for name in sorted(fields) for t in _leaves_of(fields[name])]
-        written = function(f"rewritten {' '.join(sorted(fields))}", Sort.TEXT, (body.bytes, *terms))
+        written = function(f"{REWRITTEN}{' '.join(sorted(fields))}", Sort.TEXT, (body.bytes, *terms))
         return replace(body, bytes=fold.ite(dirty, written, body.bytes), fields=fields, types=types)
 
 

@@ -98,8 +98,8 @@ def without(name: str) -> Patch:
     """An obligation that is left out."""
 
     def made(patch: pytest.MonkeyPatch) -> None:
-        whole = pairs._Pair._made
-        patch.setattr(pairs._Pair, "_made", lambda self: (o for o in whole(self) if o[0] != name))
+        whole = pairs.PairQuestion._made
+        patch.setattr(pairs.PairQuestion, "_made", lambda self: (o for o in whole(self) if o[0] != name))
 
     return made
 

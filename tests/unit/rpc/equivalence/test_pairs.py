@@ -87,3 +87,18 @@ def test_a_refusal_is_a_table_with_a_starting_state_and_both_orders() -> None:
     assert "starting state:" in shown
     assert "RateLimit → Acl" in shown and "Acl → RateLimit" in shown
     assert "r2 request" in shown
+
+
+def test_what_nobody_will_see_needs_no_relation() -> None:
+    """Without its key an element rejects every call; what another one kept of them decides about none."""
+    found = decide(example("sticky"), example("encrypt"), [Level.SERVICE], PATIENT)
+    judgement = found.at(Level.SERVICE)
+    assert judgement.holds, judgement.why
+    assert "with and without" in judgement.why
+    assert recheck(found, Level.SERVICE) is Answer.NEVER
+
+
+def test_a_case_in_which_something_passes_proves_nothing() -> None:
+    """The key of the one that opens decides about some calls, not about all."""
+    found = decide(example("sticky"), example("decrypt"), [Level.SERVICE], Settings(witnesses=False))
+    assert found.at(Level.SERVICE).verdict is Verdict.REFUSED
