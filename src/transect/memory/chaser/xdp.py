@@ -125,6 +125,7 @@ class Xdp:
             self.maps.object.attach_xdp(PROGRAM, socket.if_nametoindex(interface))
             self.slots = range(OWN_PAIRS, min(len(self.grant.pairs), tables.CHAINS))
             self._psn: dict[int, int] = {}  # the number that the peer waits for, where it is known
+            self._told: dict[int, int] = {}  # the one that it named last
         except BaseException:
             self.maps.close()
             raise
@@ -151,8 +152,11 @@ class Xdp:
                 found = answer(self.transport.ends, packet) if packet else None
                 if found is not None and found.pair == own and found.opcode == Opcode.ACKNOWLEDGE:
                     if found.syndrome == Nak.SEQUENCE:
+                        self._told[slot] = found.psn
                         return found.psn
                     break
+        if slot in self._told:  # a peer names it once, until it gets what it waits for
+            return self._told.pop(slot)
         raise PeerGone(f"queue pair {own:#x} does not answer")
 
     def _send(self, slot: int, psn: int, address: int, length: int) -> None:
