@@ -88,7 +88,7 @@ def main() -> None:
     missed = alarms = rounds = 0
     by_ranges: list[str] = []
     for version in KERNELS:
-        with tempfile.TemporaryDirectory() as folder, booted(version, Path(folder), ready_s=240) as guest:
+        with tempfile.TemporaryDirectory() as folder, booted(version, Path(folder), ready_s=450) as guest:
             found_here = techniques(guest)
             missed += sum(bool(t["missed"]) for t in found_here.values())
             by_ranges += [how for how, t in found_here.items() if t["by_ranges"]]

@@ -95,7 +95,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         memory = Path(folder) / "ram"
         setup = Setup(kernel, cpus=1, memory_mib=512, ram=memory, boot="compressed", life_s=500)
-        with Vm(setup, ready_s=240) as vm:
+        with Vm(setup, ready_s=450) as vm:
             busy = vm.start(["/bin/sh", "-c", "while :; do /bin/sleep 0.1; done"])
             known = Known.of(Image.from_file(kernel.compressed))
             toy = measured(samples, Machine.find("ram", ram(memory), known))

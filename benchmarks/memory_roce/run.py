@@ -67,7 +67,7 @@ def granted(wanted: Target) -> Iterator[RoceMemory]:
     with tempfile.TemporaryDirectory() as folder:
         module = wanted.build(Path(folder), Path(transect.memory.__file__).parent / "runtime")
         setup = Setup(wanted.kernel, cpus=1, memory_mib=512, boot="compressed", life_s=550, qemu=card)
-        with Vm(setup, ready_s=240) as vm:
+        with Vm(setup, ready_s=450) as vm:
 
             def shell(text: str) -> str:
                 done = vm.run(["/bin/sh", "-c", text])
