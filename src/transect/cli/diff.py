@@ -19,8 +19,9 @@ def diff(
 ) -> int:
     """Show which inputs come to something else in another version, an example of each kind, or prove that none does.
 
-    Every example was run on the interpreter in both versions. The exit code is 0 when it is proved that nothing
-    changes, 1 when something does, and 4 when that is not known.
+    Of two chain files, also what has come, gone, is configured otherwise or has changed places, and at which level that
+    means the same. Every example was run on the interpreter in both versions. The exit code is 0 when it is proved that
+    nothing changes, 1 when something does, and 4 when that is not known.
     """
     for path in (old, new):
         if not path.is_file():

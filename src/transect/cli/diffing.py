@@ -11,7 +11,7 @@ from transect.analysis.diff import Change, Difference
 from transect.analysis.diff import diff as differences
 from transect.analysis.prove import content
 from transect.analysis.solve import solver
-from transect.cli.compiling import Refused, read
+from transect.cli.compiling import Refused, is_chain, read
 from transect.cli.exits import Exit
 from transect.core.ir import Program
 
@@ -19,22 +19,31 @@ from transect.core.ir import Program
 def diff(old: Path, new: Path, limit: float, as_json: bool) -> int:
     solver()  # or say at once that it is missing
     try:
+        if is_chain(old) and is_chain(new):
+            from transect.cli.diffing_chains import diff_chains
+
+            return diff_chains(old, new, limit, as_json)
         before, after = read(old), read(new)
     except Refused as refused:
         print(refused)
         return Exit.NO
-    pairs, alone = _pairs(before.programs, after.programs)
-    found = [(a, b, differences(a, b, limit=limit)) for a, b in pairs]
+    found, alone = different(before.programs, after.programs, limit)
     if as_json:
-        print(json.dumps(_plain(found, alone), indent=2))
+        print(json.dumps(plain(found, alone), indent=2))
     else:
-        print("\n".join(_text(found, alone)))
+        print("\n".join(text(found, alone)))
     if alone or any(d.changes for _, _, d in found):
         return Exit.NO
     return Exit.UNKNOWN if any(d.open for _, _, d in found) else Exit.DONE
 
 
 Found = list[tuple[Program, Program, Difference]]
+
+
+def different(old: tuple[Program, ...], new: tuple[Program, ...], limit: float) -> tuple[Found, list[str]]:
+    """How the policies of two versions differ, and which one version alone has."""
+    pairs, alone = _pairs(old, new)
+    return [(a, b, differences(a, b, limit=limit)) for a, b in pairs], alone
 
 
 def _pairs(
@@ -50,7 +59,7 @@ def _pairs(
     return pairs, [*gone, *(f"{p.name} is new" for p in new if p.name not in both)]
 
 
-def _text(found: Found, alone: list[str]) -> Iterator[str]:
+def text(found: Found, alone: list[str]) -> Iterator[str]:
     yield from alone
     for old, _, difference in found:
         for change in difference.changes:
@@ -76,7 +85,7 @@ def _change(name: str, change: Change) -> Iterator[str]:
     yield f"  new: {example.new}"
 
 
-def _plain(found: Found, alone: list[str]) -> dict[str, object]:
+def plain(found: Found, alone: list[str]) -> dict[str, object]:
     return {
         "complete": not any(d.open for _, _, d in found),
         "alone": alone,

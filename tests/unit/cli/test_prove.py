@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -139,3 +140,25 @@ def test_what_was_written_to_a_new_field_is_no_difference(
     )
     code, _ = said(capsys, "diff", old, new)
     assert code == Exit.DONE
+
+
+CHAIN = """
+from transect.examples.rpc.acl import Acl
+from transect.examples.rpc.metrics import Metrics
+from transect.rpc import Chain
+chain = Chain(service="echo.Echo", upstream="127.0.0.1:1", elements=[{}])
+"""
+
+
+def test_diff_of_chains_tells_what_moved_and_what_is_configured(tmp_path: Path, capsys: Any) -> None:
+    old, new = tmp_path / "old.py", tmp_path / "new.py"
+    old.write_text(CHAIN.format('Metrics(), Acl(allowed={"ann": True})'))
+    new.write_text(CHAIN.format('Acl(allowed={"bob": True}), Metrics()'))
+    assert run(["diff", str(old), str(new), "--limit", "20", "--json"]) == Exit.NO
+    (edge,) = json.loads(capsys.readouterr().out)["chains"]
+    assert edge["configured"] == ["Acl.allowed: {'ann': True} becomes {'bob': True}"]
+    (moved,) = edge["order"]
+    assert (moved["elements"], moved["same_at"]) == (["Metrics", "Acl"], "service")
+    assert "Metrics at the end" in moved["table"]
+    assert [p["same"] for p in edge["policies"]] == [True, True]
+    assert run(["diff", str(old), str(old)]) == Exit.DONE
