@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -15,55 +15,63 @@ if TYPE_CHECKING:
     from transect.memory.machine import Machine
 
 
+Probes: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[PROBE]...", show_default=False, help="Names or files; else all but Text."),
+]
+Every: TypeAlias = Annotated[
+    float, typer.Option("--every", metavar="SECONDS", min=0.0, help="Between two rounds of a probe.")
+]
+Rate: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--rate", metavar="PROBE=SECONDS", show_default=False, help="The same of one probe."),
+]
+Rounds: TypeAlias = Annotated[
+    int | None, typer.Option("--rounds", metavar="N", min=1, show_default=False, help="Stop after so many.")
+]
+Also: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--also", metavar="TARGET", show_default=False, help="More targets; fair_share gives them turns."
+    ),
+]
+Budget: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--budget", metavar="SIZE", show_default=False, help="Bytes a second at most: 64M."),
+]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="A JSON object a line.")]
+Live: TypeAlias = Annotated[bool, typer.Option("--live", help="A table that is kept up to date.")]
+Metrics: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--metrics", metavar="HOST:PORT", show_default=False, help="Serve /metrics for Prometheus."),
+]
+Alert: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--alert",
+        metavar="COMMAND",
+        show_default=False,
+        help="Run for each event; the event is on its stdin.",
+    ),
+]
+Name: TypeAlias = Annotated[str, typer.Option("--name", metavar="NAME", help="For status, record, upgrade.")]
+
+
 def run(
     target: Target,
-    probes: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[PROBE]...", show_default=False, help="Names or files; else all but Text."),
-    ] = None,
+    probes: Probes = None,
     kernel: Kernel = None,
-    every: Annotated[
-        float, typer.Option("--every", metavar="SECONDS", min=0.0, help="Between two rounds of a probe.")
-    ] = 1.0,
-    rate: Annotated[
-        list[str] | None,
-        typer.Option("--rate", metavar="PROBE=SECONDS", show_default=False, help="The same of one probe."),
-    ] = None,
-    rounds: Annotated[
-        int | None,
-        typer.Option("--rounds", metavar="N", min=1, show_default=False, help="Stop after so many."),
-    ] = None,
+    every: Every = 1.0,
+    rate: Rate = None,
+    rounds: Rounds = None,
     engine: Engines = Engine.PYTHON,
-    also: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--also", metavar="TARGET", show_default=False, help="More targets; fair_share gives them turns."
-        ),
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option("--budget", metavar="SIZE", show_default=False, help="Bytes a second at most: 64M."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="A table that is kept up to date.")] = False,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            "--metrics", metavar="HOST:PORT", show_default=False, help="Serve /metrics for Prometheus."
-        ),
-    ] = None,
-    alert: Annotated[
-        str | None,
-        typer.Option(
-            "--alert",
-            metavar="COMMAND",
-            show_default=False,
-            help="Run for each event; the event is on its stdin.",
-        ),
-    ] = None,
-    name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="For status, record, upgrade.")
-    ] = "scan",
+    also: Also = None,
+    budget: Budget = None,
+    as_json: Json = False,
+    live: Live = False,
+    metrics: Metrics = None,
+    alert: Alert = None,
+    name: Name = "scan",
 ) -> int:
     """Watch targets until Ctrl-C: rounds with gaps drawn by chance.
 
