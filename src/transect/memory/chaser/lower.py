@@ -177,18 +177,20 @@ class _Lowering:
 
     def _stretches(self) -> list[tuple[int, int]]:
         """Of the element itself, in words; the one with the link comes last, since it leads on."""
-        wanted = {self.link, self.link + 8} if self.layout.kind != "chain" else {self.link}
+        link = range(self.link, self.link + (8 if self.plain else 16), 8)  # both pointers come by one READ
+        wanted = set[int]()
         for bound in self.bounds.values():
             assert bound.path is not None
             at = bound.path.first
             wanted.update(range(at & ~7, at + self._width(bound), 8))
-        groups: list[list[int]] = []
-        for word in sorted(wanted):
-            if groups and word + 8 - groups[-1][0] <= self.limits.most:
-                groups[-1].append(word)
+        parts = [(word, word + 8) for word in wanted.difference(link)] + [(link.start, link.stop)]
+        groups: list[tuple[int, int]] = []
+        for start, end in sorted(parts):
+            if groups and end - groups[-1][0] <= self.limits.most:
+                groups[-1] = groups[-1][0], end
             else:
-                groups.append([word])
-        found = [(g[0], self.limits.length(g[-1] + 8 - g[0])) for g in groups]
+                groups.append((start, end))
+        found = [(start, self.limits.length(end - start)) for start, end in groups]
         return sorted(found, key=lambda r: r[0] <= self.link < r[0] + r[1])
 
     def _near(self, stretch: tuple[int, int], base: int, registers: dict[tuple[int, ...], int]) -> Step:
@@ -206,7 +208,7 @@ class _Lowering:
                 moves.append(Move(CAME, 0, LINK))
             moves.append(Move(LINK, at))
         self.pieces.append(Piece((), offset, length))
-        names = [b.name for b in self.bounds.values() if b.path and offset <= b.path.first < offset + length]
+        names = [b.name for b in self.bounds.values() if self._in(b, offset, offset + length)]
         return Step(
             LINK,
             offset - base,
@@ -217,6 +219,11 @@ class _Lowering:
             keeps=True,
             why=", ".join(names) or "the link",
         )
+
+    def _in(self, bound: Bound, start: int, end: int) -> bool:
+        """Whether a field, or a part of it, lies there."""
+        assert bound.path is not None
+        return bound.path.first < end and bound.path.first + self._width(bound) > start
 
     def _moves(self, moves: Sequence[Move]) -> tuple[Move, ...]:
         if len(moves) > MOVES:

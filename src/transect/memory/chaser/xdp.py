@@ -113,7 +113,7 @@ class Xdp:
     limits: Limits = XDP
 
     def __init__(self, machine: Machine, interface: str) -> None:
-        """Raises `Unavailable`, `BpfError`, OSError (no such interface), `PeerGone`."""
+        """Raises `Unavailable`, `BpfError`, OSError (no such interface)."""
         memory = machine.physical
         assert isinstance(memory, RoceMemory), "chains run between us and a target that granted its memory"
         self.memory, self.grant, self.machine = memory, memory.grant, machine
