@@ -14,10 +14,11 @@ from tests.systems.memory.chaser.network import TAP, Tapped, own_network, tapped
 from transect.core.frontend import compile_text
 from transect.core.ir import Program
 from transect.memory.chaser.chased import Chased, Here, Round
-from transect.memory.chaser.lower import Lowered
+from transect.memory.chaser.lower import XDP, Limits, Lowered
 from transect.memory.chaser.steps import Status
 from transect.memory.chaser.xdp import Xdp
 from transect.memory.machine import Machine
+from transect.memory.p4.entries import P4
 from transect.memory.roce.requester import PeerGone
 from transect.memory.standard import standard
 
@@ -66,6 +67,14 @@ def test_a_probe_says_the_same_through_the_network(guest: Tapped, network: Xdp, 
     here = Chased.of(program, guest.local, Here(guest.local)).round()
     assert [o.hops for o in got.outcomes] == [o.hops for o in here.outcomes]
     assert all(o.status is Status.FINISHED for o in got.outcomes)
+
+
+@pytest.mark.parametrize("limits", [XDP, P4], ids=["xdp", "p4"])
+def test_chains_bring_what_the_ordinary_walks_read(guest: Tapped, limits: Limits) -> None:
+    for name in (*PROBES, "OpenFiles"):
+        got = Chased.of(standard()[name], guest.local, Here(guest.local, limits)).round()
+        expected = ordinary(standard()[name], guest.local)
+        assert (got.said, got.shown, got.again) == (expected.said, expected.shown, ()), name
 
 
 def test_user_space_handles_two_packets_a_walk(guest: Tapped, network: Xdp) -> None:
