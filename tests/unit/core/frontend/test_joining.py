@@ -7,14 +7,15 @@ from itertools import permutations
 
 from transect.base.span import NOWHERE
 from transect.core import ir
-from transect.core.frontend.bodies.facts import AtLeast, AtMost, Facts
+from transect.core.frontend.bodies.facts import AtLeast, AtMost, Fact, Facts
 from transect.core.types import INT
 
 X = ir.Local("x", type=INT, span=NOWHERE)
 
 
 def test_the_tightest_of_each_side_is_joined() -> None:
-    for order in permutations([AtLeast(X, 1), AtLeast(X, 3), AtMost(X, 9), AtMost(X, 7)]):
+    known: list[Fact] = [AtLeast(X, 1), AtLeast(X, 3), AtMost(X, 9), AtMost(X, 7)]
+    for order in permutations(known):
         one = Facts().having([AtLeast(X, 5), AtMost(X, 6)])
         joined = one.join(Facts().having(order))
         assert joined.known == {AtLeast(X, 3), AtMost(X, 7)}
