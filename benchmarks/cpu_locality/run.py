@@ -19,7 +19,7 @@ from transect.cpu.hints import target_c
 from transect.cpu.machine import Bench
 from transect.examples import path_of
 
-ROUNDS = 9
+ROUNDS = 5
 
 
 def main() -> None:
