@@ -233,7 +233,74 @@ def pressure(driven: Driven) -> Said:
     return {"accounts": driven.accounts(), "counters": driven.counters(), **said, **driven.bound()}
 
 
-ROOMY: tuple[Callable[[Driven], Said], ...] = (contention, weights, prefixes, upgrades)
+def asynchronous(driven: Driven) -> Said:
+    """The engine's asynchronous scheduler with our mixin, two steps in flight, as on a GPU: a step is scheduled before
+    the one before it has come back.  The model's part is played, as the CPU build runs one step at a time."""
+    from vllm import SamplingParams
+    from vllm.v1.request import Request
+
+    from transect.llm.vllm.scheduler import FairAsyncScheduler
+
+    own = driven.scheduler
+    scheduler = FairAsyncScheduler(
+        vllm_config=own.vllm_config,
+        kv_cache_config=own.kv_cache_config,
+        structured_output_manager=own.structured_output_manager,
+        block_size=own.block_size,
+    )
+    settings = f'bound = "enforce"\npolicy = "vtc"\n{TENANTS}'
+    scheduler.put_in_force(parse(settings, driven.folder / "llm.toml"), driven.folder)
+    for i in range(48):
+        params = SamplingParams(
+            max_tokens=8, ignore_eos=True, detokenize=False, extra_args={TENANT: "ab"[i % 3 > 0]}
+        )
+        scheduler.add_request(Request(f"q{i}", driven.prompt(24), params, None))
+        driven.number += 1
+    deepest, service = in_flight(scheduler)
+    fair, names = scheduler.fair, scheduler.fair.tenants.name_of
+    accounts = {names(number): vars_of(account) for number, account in fair.queues.accounts.items()}
+    left = len(fair.queues) + len(list(scheduler.waiting.running()))
+    scheduler._control.close()
+    said = {"accounts": accounts, "deepest": deepest, "left": left, "service": service}
+    return said | {"worst": fair.watcher.worst, "bound": fair.watcher.bound, "looks": fair.watcher.looks}
+
+
+def vars_of(account: Any) -> dict[str, int]:
+    return {name: getattr(account, name) for name in ("prompt", "output", "admitted", "finished")}
+
+
+def in_flight(scheduler: Any) -> tuple[int, dict[str, int]]:
+    """Schedule and answer, two steps at a time, until nothing is left: the most steps that were in flight, and what was
+    served when two tenants waited for the last time."""
+    from vllm.v1.outputs import ModelRunnerOutput
+
+    flying: list[Any] = []
+    deepest, service = 0, dict[str, int]()
+    while scheduler.has_unfinished_requests() or flying:
+        step = scheduler.schedule()
+        if step.total_num_scheduled_tokens:
+            # A request answers unless this step leaves some of its prompt to the next.
+            asked = {
+                name: not scheduler.requests[name].is_prefill_chunk for name in step.num_scheduled_tokens
+            }
+            flying.append((step, asked))
+        deepest = max(deepest, len(flying))
+        if len(flying) == 2 or not step.total_num_scheduled_tokens:
+            done, asked = flying.pop(0)
+            names = list(asked)
+            answer = ModelRunnerOutput(
+                req_ids=names,
+                req_id_to_index={name: i for i, name in enumerate(names)},
+                sampled_token_ids=[[7] if asked[name] else [] for name in names],
+            )
+            scheduler.update_from_output(done, answer)
+        if scheduler.fair.queues.clients_waiting == 2:
+            accounts, names_of = scheduler.fair.queues.accounts, scheduler.fair.tenants.name_of
+            service = {names_of(n): a.prompt + 2 * a.output for n, a in accounts.items()}
+    return deepest, service
+
+
+ROOMY: tuple[Callable[[Driven], Said], ...] = (contention, weights, prefixes, upgrades, asynchronous)
 TIGHT: tuple[Callable[[Driven], Said], ...] = (pressure,)
 
 

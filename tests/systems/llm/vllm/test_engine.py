@@ -50,6 +50,18 @@ def test_two_tenants_are_served_alike_however_much_they_ask_for(said: dict[str, 
     assert abs(served["a"] - served["b"]) <= 2 * (24 + 2 * 8)  # two requests' worth
 
 
+def test_the_asynchronous_scheduler_charges_every_token_once_and_serves_alike(said: dict[str, Any]) -> None:
+    found = said["asynchronous"]
+    assert found["deepest"] == 2 and found["left"] == 0
+    for tenant, requests in {"a": 16, "b": 32}.items():
+        account = found["accounts"][tenant]
+        assert account["prompt"] == requests * 24 and account["output"] == requests * 8
+        assert account["admitted"] == account["finished"] == requests
+    # Two requests' worth, and what is in flight and not charged yet.
+    assert abs(found["service"]["a"] - found["service"]["b"]) <= 2 * (24 + 2 * 8) + 2 * 8
+    assert found["looks"] > 0 and 0 <= found["worst"] <= found["bound"]
+
+
 def test_first_come_first_served_serves_who_asks_most(said: dict[str, Any]) -> None:
     served = said["contention"]["fcfs"]["service"]
     assert served["b"] > 1.7 * served["a"]
