@@ -184,7 +184,14 @@ class Bench:
                 return self._answers.get(timeout=LOOK_S)
             except queue.Empty:
                 if last:
-                    raise VmError(self.vm.last_words("the loader does not answer")) from None
+                    raise VmError(self.vm.last_words(self._silence())) from None
+
+    def _silence(self) -> str:
+        """Why the loader does not answer."""
+        if not self._guest.ended:
+            return "the loader does not answer"
+        said = self._guest.wait().stderr.decode(errors="replace").strip()
+        return f"the loader has ended: {said.splitlines()[-1] if said else 'it was killed'}"
 
     def _take(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")

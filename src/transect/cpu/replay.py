@@ -11,6 +11,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import cache
+from itertools import islice
+from types import TracebackType
 from typing import Any
 
 from transect.base.span import Span
@@ -293,9 +295,16 @@ class Player:
         while frame is not None:
             path = frame.tb_frame.f_code.co_filename
             if path in paths:
-                found = Span(path, frame.tb_lineno, 0, frame.tb_lineno, 0)
+                found = _place(path, frame)
             frame = frame.tb_next
         return found
+
+
+def _place(path: str, at: TracebackType) -> Span:
+    """What of the policy's text the code was at."""
+    positions = next(islice(at.tb_frame.f_code.co_positions(), at.tb_lasti // 2, None))
+    line, end_line, column, end_column = (n or 0 for n in positions)
+    return Span(path, line or at.tb_lineno, column, end_line or at.tb_lineno, end_column)
 
 
 class Outside:
