@@ -6,41 +6,27 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.parts import need
 from tests.systems.cpu.random_handlers import arguments, handler
 from tests.unit.cpu.logs import replayed
-from tests.unit.cpu.policies import SCHEDULERS, scheduler
+from tests.unit.cpu.policies import SCHEDULERS, example, scheduler
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
+from transect.cpu.arrivals import tasks
 from transect.cpu.build import compiled, layout
 from transect.cpu.machine import Bench
 from transect.cpu.program import emit
 from transect.cpu.record import Recording
+from transect.cpu.ring import HEAD
 from transect.emit.bpf.recording import recorded, site, words_at_most
 from transect.replay import Log, read
 
 HERE = Path(__file__).parent
 BUSY = "for i in 1 2 3 4 5 6; do (n=0; while [ $n -lt {} ]; do n=$((n+1)); done; sh -c :) & done; wait; echo done"
 PROGRAMS, BATCHES, CALLS = 6, 2, 64
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Bench]:
-    need("clang"), need("vm")
-    with Bench(cpus=4) as bench:
-        yield bench
-
-
-@pytest.fixture
-def bench(machine: Bench) -> Iterator[Bench]:
-    yield machine
-    machine.stop()
-    assert machine.scheduler() == "disabled"
 
 
 def record(bench: Bench, program: Program, path: Path, script: str = BUSY.format(100)) -> Log:
@@ -56,9 +42,9 @@ def record(bench: Bench, program: Program, path: Path, script: str = BUSY.format
 
 
 @pytest.mark.parametrize("path", SCHEDULERS, ids=lambda path: path.stem)
-def test_every_call_of_an_example_replays(bench: Bench, path: Path, tmp_path: Path) -> None:
+def test_every_call_of_an_example_replays(quad: Bench, path: Path, tmp_path: Path) -> None:
     (program,) = compile_file(path).programs
-    log = record(bench, program, tmp_path / "log")
+    log = record(quad, program, tmp_path / "log")
     hooks = Counter(log.policies[0].hooks[r.hook] for r in log.records)
     assert {"enqueue", "dispatch", "running", "stopping"} <= set(hooks)
     found = replayed(log)
@@ -78,8 +64,8 @@ RACING = """
 """
 
 
-def test_cpus_that_race_on_a_word_replay_exactly(bench: Bench, tmp_path: Path) -> None:
-    log = record(bench, scheduler(RACING), tmp_path / "log", BUSY.format(300))
+def test_cpus_that_race_on_a_word_replay_exactly(quad: Bench, tmp_path: Path) -> None:
+    log = record(quad, scheduler(RACING), tmp_path / "log", BUSY.format(300))
     found = replayed(log)
     assert found.divergence is None and found.same
     hook = log.policies[0].hooks.index("running")
@@ -98,38 +84,107 @@ def words_of(tape: bytes, name: str) -> list[int]:
     return [word for word, found in zip(words, sites, strict=True) if found == site(name)]
 
 
-def test_recording_begins_and_ends_under_load_and_loses_no_state(bench: Bench, tmp_path: Path) -> None:
+def test_recording_begins_and_ends_under_load_and_loses_no_state(quad: Bench, tmp_path: Path) -> None:
     program = scheduler(RACING)
-    bench.force(program)
-    load = bench.vm.start(["sh", "-c", BUSY.format(2000)])
+    quad.force(program)
+    load = quad.vm.start(["sh", "-c", BUSY.format(2000)])
     for n in range(3):
-        before = bench.status()["fields"]["total"][0]
-        bench.record(program, {}, tmp_path / f"log{n}", "p")
-        bench.shell("sleep 0.1")
-        bench.end_record()
-        assert bench.status()["fields"]["total"][0] >= before
+        before = quad.status()["fields"]["total"][0]
+        quad.record(program, {}, tmp_path / f"log{n}", "p")
+        quad.shell("sleep 0.1")
+        quad.end_record()
+        assert quad.status()["fields"]["total"][0] >= before
         assert replayed(read(tmp_path / f"log{n}")).same
     load.kill()
 
 
-def test_random_handlers_replay(machine: Bench, tmp_path: Path) -> None:
+def test_who_is_next_in_the_kernel_is_who_is_next_in_the_simulator(quad: Bench, tmp_path: Path) -> None:
+    """Two hogs of weights 100 and 33 and one that naps share a CPU: each pick from its queue is the one predicted."""
+    quad.force(example("weighted_fair"))
+    hog = "taskset -c 1 sh -c 'while :; do :; done'"
+    naps = "taskset -c 1 sh -c 'while :; do sleep 0.01; done'"
+    hogs = quad.vm.start(["sh", "-c", f"{hog} & nice -n 5 {hog} & {naps} & wait"])
+    quad.shell("sleep 0.5")
+    quad.record(example("weighted_fair"), {}, tmp_path / "log", "fair")
+    quad.shell("sleep 3")
+    assert quad.end_record().dropped == 0
+    hogs.kill()
+    log = read(tmp_path / "log")
+    assert {100, 33} <= {task.weight for task in tasks(log)[0]}
+    picks = predicted(log)
+    assert len(picks) > 20 and sum(picks) >= 0.95 * len(picks), (len(picks), sum(picks))
+
+
+def predicted(log: Log) -> list[bool]:
+    """Of each task that began to run from its own CPU's queue: whether that queue's first, as the simulator has it.
+
+    Another CPU may put a task while this one takes; the log has the two in the order in which they began.
+    """
+    hooks = log.policies[0].hooks
+    waiting: dict[int, dict[int, tuple[int, int]]] = {}  # by CPU: task → time, arrival
+    picks = []
+    for record in log.records:
+        _, pid, _, cpu, _ = HEAD.unpack_from(record.arguments)
+        if hooks[record.hook] == "enqueue":
+            queue, time = words_of(record.tape, "cpu.Timeline.put")
+            waiting.setdefault(queue & 0xFFF, {})[pid] = time, record.sequence
+        elif hooks[record.hook] == "running":
+            for at, queued in waiting.items():
+                if pid in queued:
+                    if at == cpu and len(queued) > 1:
+                        picks.append(min(queued, key=lambda p: queued[p]) == pid)
+                    del queued[pid]
+    return picks
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_scheduler(quad: Bench) -> None:
+    quad.force(example("fifo"))
+    quad.shell("mkdir -p /run/small; mount -t tmpfs -o size=16k tmpfs /run/small")
+    built = quad.build(example("fifo"), recording=True)
+    quad.ask("record", built=str(built.object.with_suffix(".json")), raw="/run/small/events")
+    assert quad.shell(BUSY.format(200)) == "done\n"
+    ended = quad.ask("end-record")
+    assert ended["failure"] == "No space left on device"
+    assert ended["bytes"] <= 16384
+    assert quad.scheduler() == "enabled"
+    quad.shell("umount /run/small")
+
+
+def test_a_loader_killed_while_recording_leaves_what_it_had(four: Bench, tmp_path: Path) -> None:
+    four.force(example("fifo"))
+    four.record(example("fifo"), {}, tmp_path / "log", "fifo")
+    assert four.shell(BUSY.format(100)) == "done\n"
+    four.shell("sleep 0.2")
+    four._guest.kill()
+    four._guest.wait(30)
+    with pytest.raises(OSError, match="the loader ended before the recording did"):
+        four.end_record()
+    four._guest = None
+    assert four.shell("sleep 0.2; cat /sys/kernel/sched_ext/state") == "disabled\n"
+    log = read(tmp_path / "log")
+    found = replayed(log)
+    assert found.divergence is None and found.calls == len(log.records) > 10
+    assert not found.same and not log.complete, "it does not pass for a whole log"
+
+
+def test_random_handlers_replay(four: Bench, tmp_path: Path) -> None:
     """All that BPF has of the language, by words: 768 calls of 6 programs."""
     programs = {seed: compile_text(handler(seed), "p.py").programs[0] for seed in range(PROGRAMS)}
     requests = []
     for seed, program in programs.items():
         tape = words_at_most(recorded(program))
-        raw = machine.folder / f"raw{seed}"
-        target = recording_object(machine.folder, program, seed, tape)
+        raw = four.folder / f"raw{seed}"
+        target = recording_object(four.folder, program, seed, tape)
         batches = [arguments(seed * 100 + n, CALLS) for n in range(BATCHES)]
         start = layout(program)[1]
         requests.append(
             {"object": str(target), "start": start, "batches": batches, "tape": tape, "raw": str(raw)}
         )
-    asked = machine.folder / "requests"
+    asked = four.folder / "requests"
     asked.write_text("\n".join(map(json.dumps, requests)))
     source = str(HERE.parents[2] / "src")
-    command = [machine.vm.setup.python, HERE / "calls.py", asked]
-    done = machine.vm.run(command, env={"PYTHONPATH": source}, limit_s=240)
+    command = [four.vm.setup.python, HERE / "calls.py", asked]
+    done = four.vm.run(command, env={"PYTHONPATH": source}, limit_s=240)
     assert len(done.text.splitlines()) == PROGRAMS and "error" not in done.text, done
     for (seed, program), request in zip(programs.items(), requests, strict=True):
         recording = Recording(tmp_path / f"log{seed}", "p", real=True, cpus=4, tape=request["tape"])  # type: ignore[arg-type]

@@ -153,6 +153,8 @@ class Agent:
             job.process.stdin.close()
 
     def forward(self, job: Job, stream: object, kind: int) -> None:
+        if stream.closed:  # type: ignore[attr-defined]
+            return  # its job ended by an event of the same moment
         data = os.read(stream.fileno(), CHUNK)  # type: ignore[attr-defined]
         if data:
             self.send(job.number, kind, data)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong on a machine under a scheduler, and that it stays a machine."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.unit.cpu.policies import example, scheduler
+from transect.cpu.machine import Bench
+
+CROWD = """
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+
+static void *live(void *nothing)
+{
+	struct timespec moment = { 0, 20 * 1000 * 1000 };
+	for (int n = 0; n < 3; n++)
+		nanosleep(&moment, NULL);
+	return nothing;
+}
+
+int main(void)
+{
+	static pthread_t threads[10000];
+	pthread_attr_t small;
+	int made = 0, ended = 0;
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 16384);
+	while (made < 10000 && !pthread_create(&threads[made], &small, live, NULL))
+		made++;
+	for (int n = 0; n < made; n++)
+		ended += !pthread_join(threads[n], NULL);
+	printf("%d %d\\n", made, ended);
+	return 0;
+}
+"""
+
+
+def test_ten_thousand_tasks_all_end(quad: Bench, tmp_path: Path) -> None:
+    source = tmp_path / "crowd.c"
+    source.write_text(CROWD)
+    subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", quad.folder / "crowd", source], check=True)
+    quad.force(example("weighted_fair"))
+    assert quad.shell(f"{quad.folder}/crowd", limit_s=120) == "10000 10000\n"
+    quad.check()
+    assert quad.scheduler() == "enabled"
+
+
+def test_a_table_that_is_full_counts_and_schedules_on(quad: Bench) -> None:
+    quad.force(
+        scheduler(
+            """
+    seen: Tally[int, int] = tally(4)
+    turned_away: int = 0
+
+    def running(self, task: Task) -> None:
+        self.seen[task.pid] += 1
+        self.turned_away = self.seen.overflow
+"""
+        )
+    )
+    many = "n=0; while [ $n -lt 30 ]; do sh -c : & n=$((n+1)); done; wait; echo done"
+    assert quad.shell(many) == "done\n"
+    quad.check()
+    assert quad.status()["fields"]["turned_away"][0] > 10
+    assert quad.scheduler() == "enabled"
