@@ -20,7 +20,7 @@ def compile(
         typer.Option(
             "--to",
             metavar="TARGET",
-            help="What to compile to: py, c, wasm, bpf; for applications of a scheduler hints-c, hints-py.",
+            help="What to compile to: py or c or wasm. Of schedulers also bpf, hints-c, hints-py.",
         ),
     ],
     folder: Annotated[
@@ -48,12 +48,12 @@ def compile(
     a plugin of proxy-wasm hosts (--to wasm), a probe of memory the program of a switch (--to p4).
     """
     from transect.cli.compiling import Refused
-    from transect.emit.registry import targets
+    from transect.emit.registry import all_targets
 
     if target == "p4":
         return _switch(file, folder)
-    if target not in targets():
-        return usage(f"no target `{target}`", f"there are: {', '.join(targets())}")
+    if target not in all_targets():
+        return usage(f"no target `{target}`", f"there are: {', '.join(all_targets())}")
     try:
         return _compile(file, target, folder, print_after or [], stop_after)
     except Refused as refused:

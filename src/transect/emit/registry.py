@@ -33,7 +33,9 @@ MODULES = {  # each has a module attribute `emitter`
     "py": "transect.emit.py",
     "c": "transect.emit.c",
     "wasm": "transect.emit.wasm",
-    "bpf": "transect.cpu.target",  # of one stratum, with its fixed code
+}
+OF_SCHEDULERS = {  # of one stratum, with its fixed code
+    "bpf": "transect.cpu.target",
     "hints-c": "transect.cpu.hints.target_c",
     "hints-py": "transect.cpu.hints.target_py",
 }
@@ -50,13 +52,19 @@ class UnknownTarget(LookupError):
 
 
 def targets() -> tuple[str, ...]:
-    """The names of all targets."""
+    """The names of those that any policy may have."""
     return tuple(MODULES)
+
+
+def all_targets() -> tuple[str, ...]:
+    """The names of all targets, those of schedulers last."""
+    return (*MODULES, *OF_SCHEDULERS)
 
 
 def emitter(name: str) -> Emitter:
     """The target of that name; UnknownTarget when there is none."""
-    if name not in MODULES:
-        raise UnknownTarget(name, MODULES)
-    found: Emitter = importlib.import_module(MODULES[name]).emitter
+    module = (MODULES | OF_SCHEDULERS).get(name)
+    if module is None:
+        raise UnknownTarget(name, all_targets())
+    found: Emitter = importlib.import_module(module).emitter
     return found

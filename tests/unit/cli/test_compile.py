@@ -47,7 +47,10 @@ def test_emitted_python_runs(transect: Run, tmp_path: Path) -> None:
 
 def test_a_target_that_is_not_there(transect: Run, tmp_path: Path) -> None:
     ended = transect("compile", path_of("acl"), "--to", "cobol", "-o", tmp_path)
-    assert (ended.code, ended.err) == (2, "transect: no target `cobol`\n  hint: there are: py, c, wasm\n")
+    assert (ended.code, ended.err) == (
+        2,
+        "transect: no target `cobol`\n  hint: there are: py, c, wasm, bpf, hints-c, hints-py\n",
+    )
 
 
 def test_a_policy_with_errors_writes_nothing(transect: Run, tmp_path: Path) -> None:
