@@ -153,7 +153,7 @@ def test_the_buffer_is_bounded(tmp_path: Path) -> None:
 def test_who_has_the_calls_already_waits_for_the_disk_and_loses_none(tmp_path: Path) -> None:
     with Writer(tmp_path / "log", HEADER, buffer=20_000) as writer:
         writer.policy(policy())
-        for _ in range(600):  # of some 300 bytes each: nine times the buffer
+        for _ in range(600):  # several times the buffer
             writer.settle(10_000)
             assert writer.add(record(50))
     assert len(read(tmp_path / "log").records) == 600
