@@ -202,7 +202,8 @@ class Xdp:
         state = self.maps.state(flight.slot)
         self._send(flight.slot, state.psn, state.address, state.length)
         flight.packets += 1
-        flight.hops, flight.deadline = state.hops, time.monotonic() + TIMEOUT_S
+        patience = TIMEOUT_S * min(flight.tries + 1, 4)  # an emulated machine may stand still for seconds
+        flight.hops, flight.deadline = state.hops, time.monotonic() + patience
 
     def _arrived(self, flying: dict[int, tuple[int, Flight]]) -> list[int]:
         """Slots of chains that have ended, after at most one packet."""
