@@ -1,5 +1,5 @@
 /* Arachne, emitted by transect from arachne.py
- * source sha256 dd7a8a13fcb77b1073bfbff6ab2991a16eaab27f2137d5b6edf8c7cabca86c3e */
+ * source sha256 a759875e66b982ac6d24bea8318cca039dfa6bb41278a568871e1b30bebce153 */
 #include "scx.h"
 
 struct policy_state {
@@ -105,7 +105,7 @@ TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task 
 TS_HANDLER void policy_do_tick(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
 }
 
-TS_HANDLER void policy_do_hint(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 *said) {
+TS_HANDLER void policy_do_hint(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 *ask) {
     s64 core = 0;
     bool own_2 = 0;
     s64 t1 = 0;
@@ -118,11 +118,11 @@ TS_HANDLER void policy_do_hint(struct policy_state *self, struct policy_task *ow
         bpf_for(n1, 0, n4) {
             core = n2 + n1 * 1ll;
             own_2 = TS_ELEMENT(self->owner, core, 64) == (s64)task->tgid;
-            if (own_2 && ts_table_get_or(&policy_table_has, (s64)task->tgid, 0) > said[0]) {
+            if (own_2 && ts_table_get_or(&policy_table_has, (s64)task->tgid, 0) > ask[0]) {
                 policy_do_pass(self, own, call, core, 0ll, 0ll);
             } else {
-                if (!own_2 && ts_table_get_or(&policy_table_has, (s64)task->tgid, 0) < said[0] && TS_ELEMENT(self->rank, core, 64) < said[1]) {
-                    policy_do_pass(self, own, call, core, (s64)task->tgid, said[1]);
+                if (!own_2 && ts_table_get_or(&policy_table_has, (s64)task->tgid, 0) < ask[0] && TS_ELEMENT(self->rank, core, 64) < ask[1]) {
+                    policy_do_pass(self, own, call, core, (s64)task->tgid, ask[1]);
                 }
             }
         }

@@ -1,5 +1,5 @@
 /* Hints of Arachne, emitted by transect from arachne.py
- * source sha256 dd7a8a13fcb77b1073bfbff6ab2991a16eaab27f2137d5b6edf8c7cabca86c3e */
+ * source sha256 a759875e66b982ac6d24bea8318cca039dfa6bb41278a568871e1b30bebce153 */
 #ifndef ARACHNE_HINTS_H
 #define ARACHNE_HINTS_H
 

@@ -158,6 +158,10 @@ While it runs:
   upgrade    Put a new version in the place of the one that runs, its state
              kept.
 
+Look closer:
+  try        Send the counter-example of each refused rearrangement through the
+             real data plane, and show what comes of it.
+
 Options:
   -h, --help  Show this text.
 

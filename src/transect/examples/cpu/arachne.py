@@ -20,13 +20,13 @@ class Arachne(Scheduler):
     rank: Array[int] = array(64)  # the priority by which it was granted
     has: Tally[int, int] = tally(1024)  # cores of a process
 
-    def hint(self, task: Task, said: Said[Cores]) -> None:
+    def hint(self, task: Task, ask: Said[Cores]) -> None:
         for core in range(1, min(cpus(), 64)):
             own = self.owner[core] == task.process
-            if own and self.has[task.process] > said.hint.count:
+            if own and self.has[task.process] > ask.hint.count:
                 self._pass(core, 0, 0)
-            elif not own and self.has[task.process] < said.hint.count and self.rank[core] < said.hint.priority:
-                self._pass(core, task.process, said.hint.priority)
+            elif not own and self.has[task.process] < ask.hint.count and self.rank[core] < ask.hint.priority:
+                self._pass(core, task.process, ask.hint.priority)
 
     def detach(self, process: int) -> None:
         for core in range(1, min(cpus(), 64)):

@@ -258,7 +258,9 @@ def asynchronous(driven: Driven) -> Said:
         driven.number += 1
     deepest, service = in_flight(scheduler)
     fair, names = scheduler.fair, scheduler.fair.tenants.name_of
-    accounts = {names(number): vars_of(account) for number, account in fair.queues.accounts.items()}
+    accounts = {
+        names(n): vars_of(account) for n, account in fair.queues.accounts.items() if isinstance(n, int)
+    }
     left = len(fair.queues) + len(list(scheduler.waiting.running()))
     scheduler._control.close()
     said = {"accounts": accounts, "deepest": deepest, "left": left, "service": service}
