@@ -202,7 +202,11 @@ class NativePolicy:
     def _counters(self) -> NativeCounters:
         self._gap = _function(self._library, "admission_gap", ctypes.c_int64, 1)
         find = _function(self._library, "admission_counter", ctypes.c_int64, 1, ctypes.c_uint64)
-        return NativeCounters(lambda client: int(find(self._state, self.handle(client))))
+        move = _function(self._library, "admission_move", None, 1, ctypes.c_uint64, ctypes.c_int64)
+        return NativeCounters(
+            lambda client: int(find(self._state, self.handle(client))),
+            lambda client, change: move(self._state, self.handle(client), change),
+        )
 
     def _picker(self, prefix: str) -> Callable[[], Hashable]:
         choose, state, clients = (
@@ -237,13 +241,17 @@ class NativePolicy:
 
 
 class NativeCounters:
-    """The tally that `pick` orders by, to read."""
+    """The tally that `pick` orders by, for those who share it."""
 
-    def __init__(self, find: Callable[[Hashable], int]) -> None:
+    def __init__(self, find: Callable[[Hashable], int], move: Callable[[Hashable, int], None]) -> None:
         self._find = find
+        self._move = move
 
     def __getitem__(self, client: Hashable) -> int:
         return self._find(client)
+
+    def __setitem__(self, client: Hashable, value: int) -> None:
+        self._move(client, value - self._find(client))
 
 
 class NativeWaiting:

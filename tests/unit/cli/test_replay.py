@@ -131,5 +131,5 @@ def test_a_stratum_that_cannot_be_replayed_yet() -> None:
     (program,) = compile_text(POLICY, "limit.py").programs
     log = recorded(program, CALLS)
     with pytest.raises(Unavailable) as missing:
-        replaying.decoder(replace(log, header=replace(log.header, stratum="cpu")))
-    assert str(missing.value) == "replay of cpu logs: not part of this version yet ()"
+        replaying.decoder(replace(log, header=replace(log.header, stratum="disk")))
+    assert str(missing.value) == "replay of disk logs: not part of this version yet ()"

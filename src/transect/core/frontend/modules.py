@@ -207,7 +207,8 @@ class _Binder:
                 )
             case _:
                 self._define(name, ConstantDef(self.module, node), node)
-                self._global(node, name)
+                if not self.module.library:
+                    self._global(node, name)
 
     def _global(self, node: ast.stmt, name: str) -> None:
         self._refuse(

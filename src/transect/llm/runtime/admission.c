@@ -22,6 +22,16 @@ int64_t admission_counter(struct P(state) *self, uint64_t client)
     return found == NULL ? 0 : *found;
 }
 
+/* Another instance of the policy charged or lifted the client. */
+void admission_move(struct P(state) *self, uint64_t client, int64_t change)
+{
+    int64_t *entry = TS_JOIN(TALLY, entry)(&self->TS_COUNTER, client);
+    if (entry != NULL) {
+        *entry = ts_add(*entry, change);
+        TS_JOIN(TALLY, moved)(self, client, entry);
+    }
+}
+
 /* How far the counters of those who wait lie apart. */
 int64_t admission_gap(const struct P(state) *self)
 {
