@@ -28,9 +28,9 @@ class Part:
     minutes: float  # share of a cold CI run on two cores; half as much again fails the run
 
 
-# Set-up takes about five of the six minutes that it has, where the engine is not there yet.  All together is to be less
-# than half an hour, and these shares are more than that: on a slow machine of two cores the core's 5,000 random programs
-# alone take seven minutes, emulated machines that boot for schedulers and for probes five each.
+# Set-up takes about five of the six minutes that it has, where the engine is not there yet.  All together is to be
+# less than half an hour, and these shares are more than that: on a slow machine of two cores the 5,000 random programs
+# of the core alone take seven minutes, emulated machines that boot for schedulers and for probes five each.
 PARTS = {
     part.name: part
     for part in (
