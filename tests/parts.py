@@ -34,11 +34,11 @@ class Part:
 PARTS = {
     part.name: part
     for part in (
-        Part("core", 12.0),
-        Part("docs", 2.0),
-        Part("wheel", 3.0),
-        Part("rpc", 8.0),
-        Part("llm", 6.0),
+        Part("core", 10.0),
+        Part("docs", 1.5),
+        Part("wheel", 2.5),
+        Part("rpc", 6.0),
+        Part("llm", 5.0),
         Part("cpu", 6.0),
         Part("memory", 7.0),
     )

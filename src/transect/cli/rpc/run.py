@@ -81,28 +81,21 @@ def run(
     from transect.rpc.build import BuildError
     from transect.rpc.envoy.config import Endpoint
     from transect.rpc.envoy.process import EnvoyFailed
-    from transect.rpc.placement.deployment import run_plan
     from transect.rpc.placement.saved import PlanError
     from transect.rpc.run import Invalid
     from transect.rpc.run import run as native
     from transect.rpc.wasm.run import run_plugin
 
-    if record is not None and carrier is not Carrier.WASM:
-        return usage(
-            "`--record` is for `--carrier wasm`", "native code records while it runs: `transect rpc record`"
-        )
-    if plan is not None and carrier is Carrier.WASM:
-        return usage(
-            "`--carrier` is for a chain without a plan", "say `proxies=` in the chain file, and plan again"
-        )
-    if metrics is not None and carrier is Carrier.WASM:
-        return usage("`--metrics` is for native code", "leave `--carrier wasm` out")
+    if contradiction := _contradiction(carrier, plan, record, metrics):
+        return usage(*contradiction)
     try:
         place = None if metrics is None else Endpoint.parse(metrics)
     except ValueError as wrong:
         return usage(f"--metrics: {wrong}")
     serve = partial(run_plugin, record=record) if carrier is Carrier.WASM else partial(native, metrics=place)
     if plan is not None:
+        from transect.rpc.placement.deployment import run_plan
+
         serve = partial(run_plan, plan=plan, metrics=place)
     try:
         with working("compiling the chain and starting Envoy") as ready:
@@ -121,3 +114,20 @@ def run(
         print(f"transect: {wrong}", file=sys.stderr)
         return Exit.UNAVAILABLE
     return Exit.DONE
+
+
+def _contradiction(
+    carrier: Carrier, plan: Path | None, record: Path | None, metrics: str | None
+) -> tuple[str, str] | None:
+    """Options that do not go together: what is wrong, and what to write instead."""
+    wasm = carrier is Carrier.WASM
+    if record is not None and not wasm:
+        return (
+            "`--record` is for `--carrier wasm`",
+            "native code records while it runs: `transect rpc record`",
+        )
+    if plan is not None and wasm:
+        return "`--carrier` is for a chain without a plan", "say `proxies=` in the chain file, and plan again"
+    if metrics is not None and wasm:
+        return "`--metrics` is for native code", "leave `--carrier wasm` out"
+    return None

@@ -7,12 +7,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from transect.rpc.chain_file import ChainFile
 from transect.rpc.placement.model import Carrier, Group, Layout, Processor
-from transect.rpc.placement.planning import Plan
+
+if TYPE_CHECKING:
+    from transect.rpc.placement.planning import Plan
 
 VERSION = 1
 
