@@ -20,7 +20,7 @@ def compile(
         typer.Option(
             "--to",
             metavar="TARGET",
-            help="What to compile to: py or c or wasm. Of schedulers also bpf, hints-c, hints-py.",
+            help="What to compile to: py or c or wasm. Of schedulers also bpf, hints-c, hints-py; of probes p4.",
         ),
     ],
     folder: Annotated[
@@ -50,8 +50,6 @@ def compile(
     from transect.cli.compiling import Refused
     from transect.emit.registry import all_targets
 
-    if target == "p4":
-        return _switch(file, folder)
     if target not in all_targets():
         return usage(f"no target `{target}`", f"there are: {', '.join(all_targets())}")
     try:
@@ -82,26 +80,6 @@ def _compile(file: Path, target: str, folder: Path | None, print_after: list[str
     for program, artifact in emit(policies, target):
         for path in (*artifact.write(folder), *build(program, target, folder)):
             print(path)
-    return Exit.DONE
-
-
-def _switch(file: Path, folder: Path | None) -> int:
-    from transect.cli.compiling import Refused, read
-    from transect.memory.p4.compiled import DoesNotFit, artifact
-
-    if folder is None:
-        return usage("where shall the files go?", "give a folder: -o DIR")
-    try:
-        programs = read(file).programs
-        artifacts = [artifact(program) for program in programs]
-    except Refused as refused:
-        print(refused)
-        return Exit.NO
-    except DoesNotFit as wrong:
-        print(f"transect: {file}: {wrong}")
-        return Exit.NO
-    for made in artifacts:
-        print(*made.write(folder), sep="\n")
     return Exit.DONE
 
 

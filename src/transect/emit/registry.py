@@ -34,10 +34,11 @@ MODULES = {  # each has a module attribute `emitter`
     "c": "transect.emit.c",
     "wasm": "transect.emit.wasm",
 }
-OF_SCHEDULERS = {  # of one stratum, with its fixed code
+OF_ONE_STRATUM = {  # with its fixed code
     "bpf": "transect.cpu.target",
     "hints-c": "transect.cpu.hints.target_c",
     "hints-py": "transect.cpu.hints.target_py",
+    "p4": "transect.memory.p4.target",
 }
 
 
@@ -57,13 +58,13 @@ def targets() -> tuple[str, ...]:
 
 
 def all_targets() -> tuple[str, ...]:
-    """The names of all targets, those of schedulers last."""
-    return (*MODULES, *OF_SCHEDULERS)
+    """The names of all targets, those of one stratum last."""
+    return (*MODULES, *OF_ONE_STRATUM)
 
 
 def emitter(name: str) -> Emitter:
     """The target of that name; UnknownTarget when there is none."""
-    module = (MODULES | OF_SCHEDULERS).get(name)
+    module = (MODULES | OF_ONE_STRATUM).get(name)
     if module is None:
         raise UnknownTarget(name, all_targets())
     found: Emitter = importlib.import_module(module).emitter

@@ -49,7 +49,7 @@ def test_a_target_that_is_not_there(transect: Run, tmp_path: Path) -> None:
     ended = transect("compile", path_of("acl"), "--to", "cobol", "-o", tmp_path)
     assert (ended.code, ended.err) == (
         2,
-        "transect: no target `cobol`\n  hint: there are: py, c, wasm, bpf, hints-c, hints-py\n",
+        "transect: no target `cobol`\n  hint: there are: py, c, wasm, bpf, hints-c, hints-py, p4\n",
     )
 
 

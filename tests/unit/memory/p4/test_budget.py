@@ -14,6 +14,7 @@ from tests.unit.memory.p4.test_switch import ENDS, GRANT, chain
 from transect.cli import main
 from transect.core.frontend import compile_text
 from transect.core.ir import Program
+from transect.errors import page
 from transect.memory.chaser.lower import Kept, Lowered
 from transect.memory.chaser.sites import sites
 from transect.memory.chaser.steps import Step
@@ -21,6 +22,7 @@ from transect.memory.p4 import entries
 from transect.memory.p4.budget import DEFAULT, BadBudget, Budget, usage
 from transect.memory.p4.compiled import DoesNotFit, artifact, fit
 from transect.memory.p4.syntax import SyntaxProblem, parse, resolve
+from transect.memory.p4.target import emitter
 from transect.memory.standard import standard
 
 SOURCE = entries.SOURCE.read_text()
@@ -105,7 +107,8 @@ def test_compile_writes_the_program(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "V1Switch(" in (tmp_path / "out" / "owners.p4").read_text()
     (tmp_path / "owners.py").write_text(OWNERS.replace("tasks()", "pid_table()"))
     assert main(["compile", str(tmp_path / "owners.py"), "--to", "p4", "-o", str(tmp_path / "out")]) == 1
-    assert "walks no list that a switch can walk" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "error[M001]: Owners walks no list that a switch can walk: pid_table() (hlist, line " in said
 
 
 @pytest.mark.parametrize(
@@ -130,3 +133,12 @@ def test_a_budget_that_says_nothing_of_use_is_an_error(tmp_path: Path, text: str
 def test_what_the_subset_does_not_have_is_an_error(text: str) -> None:
     with pytest.raises((SyntaxProblem, ValueError)):
         parse(text)
+
+
+def test_the_examples_of_the_page_are_what_it_says() -> None:
+    found = page("M001")
+    assert found is not None
+    (bad,), (good,) = found.examples("bad"), found.examples("good")
+    refusals = [emitter.refuses(program) for program in compile_text(bad).programs]
+    assert [[(d.code, d.span.line) for d in of_one] for of_one in refusals] == [[("M001", 5)]]
+    assert [emitter.refuses(program) for program in compile_text(good).programs] == [[]]
