@@ -4,7 +4,11 @@
 PYTHON       ?= python3
 PYTHON311    ?= python3.11
 FUZZ_SECONDS ?= 60
+WORKERS      ?= auto
 ARGS         ?=
+
+# The whole suite at once: what shares machines or servers stays with one worker, the longest of these begin.
+PARALLEL = -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 CACHE := $(HOME)/.cache/transect
 BIN   := .venv/bin
@@ -20,7 +24,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 .PHONY: help setup demo test lint fuzz bench golden coverage format docs lock system setup-vllm clean
 
 help:  ## this list
-	@echo "make TARGET   (variables: PYTHON, PYTHON311, PYTHON313, ARGS, SYSTEM=0, REQUIRE=all, FUZZ_SECONDS)"
+	@echo "make TARGET   (variables: PYTHON, PYTHON311, PYTHON313, ARGS, WORKERS, SYSTEM=0, REQUIRE=all, FUZZ_SECONDS)"
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make ./.venv; afterwards .venv/bin/transect works
@@ -35,7 +39,7 @@ demo: $(READY)  ## the main jobs on real parts, no root needed
 
 test: $(READY) system  ## every test this machine allows; ARGS="tests/unit -k name" narrows it
 	@$(if $(filter all,$(REQUIRE)),sh tools/setup-vllm "$(PYTHON311)" || true)
-	@$(BIN)/python -m pytest $(ARGS); status=$$?; echo $$status > .venv/pytest-status; exit $$status
+	@$(BIN)/python -m pytest $(or $(ARGS),$(PARALLEL)); status=$$?; echo $$status > .venv/pytest-status; exit $$status
 
 lint: $(READY)  ## style, types, import arrows, documentation, licences
 	@$(BIN)/python tools/lint.py $(ARGS)

@@ -75,6 +75,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
+        self.spent = 0.0  # processor seconds up to the last report
         self.refused = False  # something happened at collection that REQUIRE=all does not accept
 
     def row(self, part: str) -> Row:
@@ -84,19 +85,16 @@ class Ledger:
         """Parts which took half as long again as their share."""
         return [name for name, row in self.rows.items() if row.seconds > PARTS[name].minutes * 60 * 1.5]
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        before = sum(os.times()[:4])
-        done = yield
-        self.row(_part(item)).processor += sum(os.times()[:4]) - before
-        return done
+    def pytest_runtest_logstart(self) -> None:
+        self.spent = sum(os.times()[:4])
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        report.user_properties.append(("part", _part(item)))
+        before, self.spent = self.spent, sum(os.times()[:4])
+        report.user_properties += [("part", _part(item)), ("processor", self.spent - before)]
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, Unavailable):
             reason, command = f"{error.what}: {error.why}", error.hint
@@ -115,11 +113,12 @@ class Ledger:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        properties = dict(report.user_properties[-2:])
-        row = self.row(str(properties["part"]))
+        properties: dict[str, Any] = dict(report.user_properties)
+        row = self.row(properties["part"])
         row.seconds += report.duration
+        row.processor += properties["processor"]
         if "lacking" in properties:
-            row.lacking[properties["lacking"]] += 1  # type: ignore[index]
+            row.lacking[properties["lacking"]] += 1
         elif report.when == "call":
             row.ran += 1
 
@@ -153,6 +152,26 @@ class Ledger:
                 write(line)
             for (reason, command), count in row.lacking.most_common():
                 write(f"        {count} × {reason}" + (f"   →  {command}" if command else ""), yellow=True)
+
+
+# --- two workers --------------------------------------------------------------------------------------------------
+
+
+def _group(path: Path) -> str:
+    """What one worker runs, in order: the systems tests of a folder share machines and servers, else a file.
+
+    What the README starts is to be the only chain that runs, so it waits for the chains of rpc.
+    """
+    parts = path.parts
+    if parts[:2] != ("tests", "systems"):
+        return str(path)
+    return {"docs": "rpc"}.get(parts[2], parts[2])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(ROOT))))
 
 
 def pytest_configure(config: pytest.Config) -> None:

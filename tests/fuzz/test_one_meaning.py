@@ -75,7 +75,7 @@ def report() -> Report:
     """What came of all programs."""
     found = Report()
     implementations(_path)  # what is lacking here is said before the work begins
-    workers = os.cpu_count() or 1
+    workers = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for part in pool.map(_compared, range(0, PROGRAMS, BATCH)):
             found.add(part)
