@@ -2,7 +2,9 @@
 """What stands around the gateway in its benchmark, each a process of its own: `peers.py ROLE PORT [UPSTREAM]`.
 
 upstream   answers at once; streams eight tokens, the first at once, the others a millisecond apart
-bare       a reverse proxy on the gateway's libraries, that knows nothing of tenants and tokens
+bare       a reverse proxy on the gateway's libraries (uvicorn, and the gateway's own connections to upstreams), that
+           knows nothing of tenants and tokens
+general    the same with a general HTTP client, httpx
 toy        such a proxy that waits for the whole answer, on a connection of its own: it must fall short
 """
 
@@ -16,6 +18,8 @@ from typing import Any
 
 import httpx
 import uvicorn
+
+from transect.llm.gateway.connections import Connections
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -65,6 +69,23 @@ async def upstream(scope: Message, receive: Receive, send: Send) -> None:
 
 
 def bare(to: str) -> Any:
+    http: list[Connections] = []  # made within the loop
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if not http:
+            http.append(Connections(to, 60, {"content-type": "application/json"}))
+        body = await body_of(receive)
+        async with http[0].ask("POST", scope["path"], body) as answer:
+            passed = [(b"content-type", answer.headers["content-type"].encode())]
+            await send({"type": "http.response.start", "status": answer.status, "headers": passed})
+            while data := await answer.piece():
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+    return app
+
+
+def general(to: str) -> Any:
     http = httpx.AsyncClient(base_url=to, timeout=60, limits=httpx.Limits(max_connections=None))
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -94,7 +115,7 @@ def toy(to: str) -> Any:
 
 def main() -> None:
     role, port, *to = sys.argv[1:]
-    app = upstream if role == "upstream" else {"bare": bare, "toy": toy}[role](to[0])
+    app = upstream if role == "upstream" else {"bare": bare, "general": general, "toy": toy}[role](to[0])
     uvicorn.run(app, port=int(port), log_config=None, access_log=False, lifespan="off", ws="none")
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gateway before a trivial upstream, beside a bare reverse proxy on the same libraries (uvicorn, httpx).
+"""The gateway before a trivial upstream, beside a bare reverse proxy on the same libraries: uvicorn, and the
+gateway's own connections to upstreams.  One on a general HTTP client (httpx) stands beside them for comparison.
 
 `rate`: requests in a second of the process's own processor time, ours / bare: what one saturated process serves,
 however busy the machine is.  By the clock it stands beside it.  `ttft_s`: seconds to the first token of a stream,
@@ -157,22 +158,24 @@ def main() -> None:
             "first": peer(stack, "bare", to),
             "second": peer(stack, "bare", to),
         }
-        toy = peer(stack, "toy", to)
-        for server in (*sides.values(), toy):
+        general, toy = peer(stack, "general", to), peer(stack, "toy", to)
+        for server in (*sides.values(), general, toy):
             rate(server), asyncio.run(first_token(server))
         samples = Samples()
-        clock, added_by_bare = [], []
+        clock, added_by_bare, added_by_general, beside_general = [], [], [], []
         for number in range(ROUNDS):
             order = list(sides)[number % 3 :] + list(sides)[: number % 3]
             got = {name: rate(sides[name]) for name in order}
             base = (got["first"][0] + got["second"][0]) / 2
             samples.add("rate", got["ours"][0] / base, got["first"][0] / got["second"][0])
             clock.append(2 * got["ours"][1] / (got["first"][1] + got["second"][1]))
-            direct, ours, other = (
-                asyncio.run(first_token(s)) for s in (upstream, sides["ours"], sides["first"])
+            beside_general.append(got["ours"][0] / rate(general)[0])
+            direct, ours, other, most = (
+                asyncio.run(first_token(s)) for s in (upstream, sides["ours"], sides["first"], general)
             )
             samples.add("ttft_s", ours - direct)
             added_by_bare.append(other - direct)
+            added_by_general.append(most - direct)
         of = claim(__file__)
         slow = rate(toy)[0] / base
         late = asyncio.run(first_token(toy)) - direct
@@ -187,6 +190,8 @@ def main() -> None:
             controls,
             rate_by_the_clock=statistics.median(clock),
             ttft_s_of_the_bare_proxy=statistics.median(added_by_bare),
+            ttft_s_of_a_proxy_on_httpx=statistics.median(added_by_general),
+            rate_beside_a_proxy_on_httpx=statistics.median(beside_general),
             requests_in_a_second_of_processor={name: round(value[0]) for name, value in got.items()},
             conditions=f"{AT_ONCE} connections, answers of 8 tokens, loopback; shared machine",
             uvicorn=uvicorn.__version__,

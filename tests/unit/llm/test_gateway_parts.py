@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -115,7 +115,7 @@ def test_counts_that_are_none() -> None:
 
 
 def replica(window: Any = "auto") -> Replica:
-    return Replica(Upstream("http://127.0.0.1:1", window=window), cast("Any", None))
+    return Replica(Upstream("http://127.0.0.1:1", window=window), 1.0)
 
 
 def test_a_window_begins_with_the_engines_memory() -> None:

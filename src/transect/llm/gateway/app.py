@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import httpx
-
 from transect.llm.gateway import calls
 from transect.llm.gateway.answers import Started, error_answer, plain_answer
+from transect.llm.gateway.connections import Unreachable
 from transect.llm.gateway.dispatch import TurnedAway
-from transect.llm.gateway.relay import Relay
+from transect.llm.gateway.relay import LARGEST, Relay, headers_of
 from transect.llm.identity import Identifier
 from transect.llm.request import Held
 
@@ -27,6 +25,7 @@ logger = logging.getLogger("transect.gateway")
 
 SERVED = frozenset({"/v1/completions", "/v1/chat/completions"})
 MODELS = "/v1/models"
+MODELS_S = 10.0  # that an upstream has to name its models
 
 
 class App:
@@ -85,20 +84,26 @@ class App:
 
     async def _served(self, held: Held, receive: Receive, send: Send) -> None:
         """Serve it, unless its client goes first."""
-        serving = asyncio.ensure_future(self._relay.serve(held, send))
+        serving = asyncio.current_task()
+        assert serving is not None
+        over = left = False
+
+        def leaves(watching: asyncio.Task[None]) -> None:
+            nonlocal left
+            if not over and not watching.cancelled():
+                left = serving.cancel()
+
         gone = asyncio.ensure_future(_until_gone(receive))
+        gone.add_done_callback(leaves)
         try:
-            await asyncio.wait((serving, gone), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not serving.done():
-                serving.cancel()
-            gone.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await gone
-        try:
-            await serving
+            await self._relay.serve(held, send)
         except asyncio.CancelledError:
-            raise _Gone from None
+            if not left:
+                raise
+            serving.uncancel()
+        finally:
+            over = True
+            gone.cancel()
 
     async def _models(self, send: Send) -> None:
         """What the first replica that answers says."""
@@ -106,12 +111,12 @@ class App:
             if not replica.healthy:
                 continue
             try:
-                answer = await replica.http.get(MODELS, headers=replica.headers, timeout=10.0)
-            except httpx.TransportError:
+                async with asyncio.timeout(MODELS_S), replica.http.ask("GET", MODELS) as answer:
+                    body = await answer.read(LARGEST)
+            except (TimeoutError, Unreachable):
                 replica.failed()
                 continue
-            kind = answer.headers.get("content-type", "application/json").encode()
-            await plain_answer(send, answer.status_code, answer.content, [(b"content-type", kind)])
+            await plain_answer(send, answer.status, body, headers_of(answer))
             return
         await error_answer(send, 503, "no upstream answers", 5.0)
 

@@ -12,10 +12,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import httpx
-
 from transect.llm.gateway.answers import Started, event_of_error, plain_answer
 from transect.llm.gateway.calls import Call
+from transect.llm.gateway.connections import Connection, Silent, Unreachable
 from transect.llm.gateway.dispatch import Dispatcher, TurnedAway
 from transect.llm.gateway.replica import Replica
 from transect.llm.gateway.usage import Events, Garbage, of_answer
@@ -54,14 +53,14 @@ class Relay:
         try:
             async with (
                 asyncio.timeout(limits.answer_s),
-                replica.http.stream("POST", call.path, content=call.body, headers=replica.headers) as answer,
+                replica.http.ask("POST", call.path, call.body) as answer,
             ):
-                if answer.status_code in BUSY:
+                if answer.status in BUSY:
                     replica.busy()
                     self._again(held)
                     return False
                 replica.answered()
-                if answer.status_code != 200:
+                if answer.status != 200:
                     await self._refused(held, answer, started)
                 elif call.stream:
                     await self._streamed(held, answer, started)
@@ -70,15 +69,15 @@ class Relay:
         except TimeoutError:  # the engine may be well: this one request asked for more than there is time for
             why = f"{replica.name} took longer than {limits.answer_s:g} s"
             await self._broken(held, started, 504, why)
-        except httpx.TimeoutException:
+        except Silent:
             replica.failed()
             await self._broken(held, started, 504, f"{replica.name} says nothing any more")
-        except (httpx.TransportError, httpx.StreamError) as wrong:
+        except Unreachable as wrong:
             replica.failed()
             if not started.done and held.own.tries < TRIES and not held.produced:
                 self._again(held)
                 return False
-            await self._broken(held, started, 502, f"{replica.name} broke off: {type(wrong).__name__}")
+            await self._broken(held, started, 502, f"{replica.name} broke off: {wrong}")
         except Garbage as wrong:
             await self._broken(held, started, 502, f"{replica.name}: {wrong}")
         return True
@@ -89,31 +88,25 @@ class Relay:
 
     # ---------------------------------------------------------------- answers
 
-    async def _refused(self, held: Held, answer: httpx.Response, started: Started) -> None:
+    async def _refused(self, held: Held, answer: Connection, started: Started) -> None:
         """The engine says no: the client is told what it says, and owes nothing."""
-        body = await answer.aread()
+        body = await answer.read(LARGEST)
         self.dispatcher.settle_nothing(held)
-        await plain_answer(started.send, answer.status_code, body, _passed(answer))
+        await plain_answer(started.send, answer.status, body, headers_of(answer))
 
-    async def _whole(self, held: Held, answer: httpx.Response, started: Started) -> None:
+    async def _whole(self, held: Held, answer: Connection, started: Started) -> None:
         # An answer in one piece is charged as expected while it is made, and put right when it is there.
         self.dispatcher.produced(held, held.hint)
-        pieces, size = [], 0
-        async for piece in answer.aiter_bytes():
-            pieces.append(piece)
-            size += len(piece)
-            if size > LARGEST:
-                raise Garbage(f"an answer of more than {LARGEST} bytes")
-        body = b"".join(pieces)
+        body = await answer.read(LARGEST)
         used = of_answer(body)
         self.dispatcher.settle(held, used.prompt, used.output)
-        await plain_answer(started.send, 200, body, _passed(answer))
+        await plain_answer(started.send, 200, body, headers_of(answer))
 
-    async def _streamed(self, held: Held, answer: httpx.Response, started: Started) -> None:
+    async def _streamed(self, held: Held, answer: Connection, started: Started) -> None:
         events = Events(held.own.call.wants_usage)
-        await started.send({"type": "http.response.start", "status": 200, "headers": _passed(answer)})
+        await started.send({"type": "http.response.start", "status": 200, "headers": headers_of(answer)})
         try:
-            async for data in answer.aiter_bytes():
+            while data := await answer.piece():
                 passed = events.feed(data)
                 self.dispatcher.produced(held, events.output - held.produced)
                 if passed:
@@ -131,5 +124,6 @@ class Relay:
         raise TurnedAway(status, why)
 
 
-def _passed(answer: httpx.Response) -> list[tuple[bytes, bytes]]:
+def headers_of(answer: Connection) -> list[tuple[bytes, bytes]]:
+    """Headers that go on to the client."""
     return [(k.encode(), answer.headers[k].encode()) for k in PASSED_ON if k in answer.headers]

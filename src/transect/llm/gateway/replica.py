@@ -13,12 +13,10 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from transect.base.unavailable import Unavailable
+from transect.llm.gateway.connections import Connections
 from transect.llm.gateway.settings import Upstream, name_of
-
-if TYPE_CHECKING:
-    import httpx
 
 FIRST = 16_384  # tokens, until the engine says what it has
 LEAST, MOST = 1_024, 1 << 24
@@ -67,10 +65,11 @@ def _capacity(text: str) -> int | None:
 class Replica:
     """What the gateway knows of one upstream.  Sizes in tokens."""
 
-    def __init__(self, upstream: Upstream, http: httpx.AsyncClient) -> None:
+    def __init__(self, upstream: Upstream, silence_s: float) -> None:
+        """`silence_s`: how long it may say nothing while it answers.  Raises `Unavailable` without its key."""
         self.upstream = upstream
         self.name = name_of(upstream)
-        self.http = http
+        self.http = Connections(upstream.url, silence_s, _headers(upstream))
         self.window = FIRST if upstream.window == "auto" else upstream.window
         self.in_flight = 0
         self.running = 0  # requests
@@ -78,14 +77,6 @@ class Replica:
         self.failures = 0  # in a row
         self._until = 0.0  # monotonic; not asked before
         self._limited = False  # somebody found no room since the last look
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What it is told besides a body: nothing of the client's, whose key is not for engines."""
-        headers = {"content-type": "application/json"}
-        if self.upstream.key_env:
-            headers["authorization"] = f"Bearer {os.environ.get(self.upstream.key_env, '')}"
-        return headers
 
     # ---------------------------------------------------------------- room
 
@@ -156,3 +147,15 @@ class Replica:
     def most(self) -> int:
         """A window beyond twice the engine's memory only lengthens its queue."""
         return 2 * self.capacity if self.capacity else MOST
+
+
+def _headers(upstream: Upstream) -> dict[str, str]:
+    """What it is told besides a body: nothing of the client's, whose key is not for engines."""
+    headers = {"content-type": "application/json"}
+    if upstream.key_env is not None:
+        key = os.environ.get(upstream.key_env, "").strip()
+        if not key.isprintable() or not key:
+            why = f"the environment variable {upstream.key_env} holds none"
+            raise Unavailable(f"the key of {name_of(upstream)}", why, f"export {upstream.key_env}=…")
+        headers["authorization"] = f"Bearer {key}"
+    return headers

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import uvicorn
 
 from transect.base.unavailable import Unavailable
@@ -27,6 +26,7 @@ from transect.llm.bound import engine_bound
 from transect.llm.config import ConfigError
 from transect.llm.gateway.admin import Admin, Waits
 from transect.llm.gateway.app import App
+from transect.llm.gateway.connections import Unreachable
 from transect.llm.gateway.dispatch import Dispatcher
 from transect.llm.gateway.relay import Relay
 from transect.llm.gateway.replica import Replica, understand
@@ -42,13 +42,14 @@ logger = logging.getLogger("transect.gateway")
 FIRST_LOOK_S = 2.0  # that an engine has to say what memory it has, before the gateway begins without knowing
 LOOK_S = 1.0  # between looks at the engines' metrics
 KEEP_S = 5.0  # between writes of the state
+METRICS = 16 << 20  # bytes of an engine's metrics
 
 
 class Gateway:
     """One gateway."""
 
     def __init__(self, config: GatewayConfig, path: Path, say: Callable[[str], None]) -> None:
-        """Raises `PolicyError`, `kept.NotKept`, `Unavailable` without upstreams."""
+        """Raises `PolicyError`, `kept.NotKept`, `Unavailable` without upstreams, or without the key of one."""
         if not config.upstreams:
             raise Unavailable(
                 "an upstream", "the configuration names none", "--upstream URL, or [[upstreams]] url = …"
@@ -61,12 +62,7 @@ class Gateway:
         self.state = None if config.state is None else self.folder / config.state
         if self.state is not None and not self.state.parent.is_dir():
             raise kept.NotKept(f"the state cannot be written to {self.state}: there is no such folder")
-        patience = httpx.Timeout(config.limits.silence_s, connect=5.0, pool=None)
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=256)
-        self.replicas = [
-            Replica(upstream, httpx.AsyncClient(base_url=upstream.url, timeout=patience, limits=limits))
-            for upstream in config.upstreams
-        ]
+        self.replicas = [Replica(upstream, config.limits.silence_s) for upstream in config.upstreams]
         known = kept.names_in(self.state) if self.state else ()
         self.service = Service(
             config,
@@ -133,7 +129,7 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             for replica in self.replicas:
-                await replica.http.aclose()
+                replica.http.close()
             if store is not None:
                 await store.close()
             self._save()
@@ -211,13 +207,16 @@ class Gateway:
 
 async def _look_at(replica: Replica, patience_s: float) -> bool:
     """Whether the engine had something to say of itself."""
-    root = replica.upstream.url.removesuffix("/").removesuffix("/v1")
     try:
-        answer = await replica.http.get(f"{root}/metrics", timeout=patience_s)
-    except httpx.HTTPError as wrong:
+        async with (
+            asyncio.timeout(patience_s),
+            replica.http.ask("GET", "/metrics") as answer,
+        ):
+            text = await answer.read(METRICS)
+    except (TimeoutError, Unreachable) as wrong:
         logger.debug("%s: no metrics: %r", replica.name, wrong)
         return False
-    said = understand(answer.text) if answer.status_code == 200 else None
+    said = understand(text.decode(errors="replace")) if answer.status == 200 else None
     if said is not None:
         replica.learn(said)
     return said is not None

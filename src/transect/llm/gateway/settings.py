@@ -12,7 +12,7 @@ import msgspec
 from transect.llm.config import Config, Name, parse, read
 
 Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s:]+:\d{1,5}$")]
-Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+(/.*)?$")]
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/@]+(/\S*)?$")]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
