@@ -20,7 +20,7 @@ from transect.emit.c.driver import MAIN, Answer, Requests, answer, driver
 from transect.lang.tape import GivenTape
 
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffp-contract=off")
-SANITIZED = (*STRICT, "-O1", "-g", "-fsanitize=undefined,address", "-fno-sanitize-recover=all")
+SANITIZED = (*STRICT, "-O0", "-g", "-fsanitize=undefined,address", "-fno-sanitize-recover=all")
 
 
 def build(programs: Sequence[Program], folder: Path, flags: Sequence[str] = SANITIZED) -> Path:
