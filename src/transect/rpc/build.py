@@ -4,13 +4,14 @@ right one, and a new version never takes the place of one which is loaded."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,60 +66,87 @@ def shared_object(
     sources: Mapping[str, bytes],
     *,
     folder: Path,
+    fixed: Mapping[str, bytes] = {},
     include: Sequence[Path] = (),
     flags: Sequence[str] = (),
     suffix: str = ".so",
 ) -> Path:
     """Compile all `.c` files among `sources` (relative path → content) into `folder/STEM_HASH.SUFFIX`.
 
-    Headers are looked for among the sources, then in our runtimes, then in `include`.  `{name}` in a flag stands for
-    `STEM_HASH`.  Raises Unavailable without a compiler, or when others may write into `folder`; BuildError when the
-    compiler refuses.
+    `fixed`: more of them, the same for many; their objects are kept.  Headers are looked for among the sources, then in
+    our runtimes, then in `include`.  `{name}` in a flag stands for `STEM_HASH`.  Raises Unavailable without a compiler,
+    or when others may write into `folder`; BuildError when the compiler refuses.
     """
     tool = compiler()
-    name = f"{stem}_{_key(sources, tool, (*FLAGS, *flags), include)}"
+    name = f"{stem}_{_key({**sources, **fixed}, tool, (*FLAGS, *flags), include)}"
     target = folder / (name + suffix)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _must_be_ours(folder)
+    must_be_ours(folder)
     if target.exists():
         return target
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as work:
-        _write(Path(work), sources)
-        units = sorted(path for path in sources if path.endswith(".c"))
+
+    def compile(work: Path, units: Mapping[str, bytes], *rest: str) -> None:
+        write(work, units)
+        named = [flag.replace("{name}", name) for flag in flags]
         places = [f"-I{place}" for place in (work, RPC_RUNTIME, C_RUNTIME, *include)]
-        command = [
-            tool.path,
-            *FLAGS,
-            *(f.replace("{name}", name) for f in flags),
-            *places,
-            *units,
-            "-o",
-            "built.so",
-        ]
+        called = sorted(path for path in units if path.endswith(".c"))
+        command = [tool.path, *FLAGS, *named, *places, *called, *rest]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True)
         if done.returncode:
             raise BuildError(done.stderr.strip())
+
+    key = _key(fixed, tool, (*FLAGS, *flags), include)
+    kept = objects(folder / f"objects_{key}", lambda work: compile(work, fixed, "-c")) if fixed else []
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as work:
+        compile(Path(work), sources, *kept, "-o", "built.so")
         # Whoever builds the same at the same time gets the same; the later one wins, unseen.
         os.replace(Path(work) / "built.so", target)
     return target
+
+
+def objects(place: Path, compile: Callable[[Path], None]) -> list[str]:
+    """The objects in that folder; unless it is there, what `compile` makes in an empty one."""
+    if not place.exists():
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=place.parent) as work:
+            made = Path(work) / "made"
+            made.mkdir()
+            compile(made)
+            with contextlib.suppress(OSError):  # somebody else has made the same meanwhile
+                made.rename(place)
+    return sorted(map(str, place.absolute().glob("*.o")))
 
 
 ENVOY_FLAGS = ("-D_GNU_SOURCE", "-pthread", "-Wl,-Bsymbolic", "-lm")
 
 
 def envoy_module(chain: Artifact, folder: Path, *, flags: Sequence[str] = ()) -> Path:
-    """`folder`/libtransect_HASH.so: an emitted chain and our C around it, as a module of Envoy.
+    """`folder`/libtransect_HASH.so: an emitted chain and our C around it, as a module of Envoy; compiled once, and kept
+    in the cache.
 
     Another version of a chain never has the name of the one before: Envoy loads a path only once.  Raises as
     `shared_object`.
     """
     module = {path.name: path.read_bytes() for path in RPC_RUNTIME.glob("envoy_*.c")}
-    return shared_object(
-        "libtransect", {**chain.files, **module}, folder=folder, flags=(*ENVOY_FLAGS, *flags)
-    )
+    wanted = (*ENVOY_FLAGS, *flags)
+    built = shared_object("libtransect", chain.files, folder=cache_folder(), fixed=module, flags=wanted)
+    return linked(built, folder)
 
 
-def _must_be_ours(folder: Path) -> None:
+def linked(built: Path, folder: Path) -> Path:
+    """The same file in another folder, which whoever may not look into the cache can read."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    must_be_ours(folder)
+    target = folder / built.name
+    if not target.exists():
+        with contextlib.suppress(FileExistsError):
+            try:
+                os.link(built, target)
+            except OSError:  # another file system
+                shutil.copy2(built, target)
+    return target
+
+
+def must_be_ours(folder: Path) -> None:
     """Names in it can be foretold, and what has the right name is loaded: nobody else may put anything there."""
     found = folder.stat()
     what = f"{folder}, for compiled chains"
@@ -131,7 +159,7 @@ def _must_be_ours(folder: Path) -> None:
         raise Unavailable(what, f"others may write there ({mode})", f"rm -r {folder}, or chmod go-w it")
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

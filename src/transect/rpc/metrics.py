@@ -14,15 +14,17 @@ from typing import Any
 from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 from transect.core.schema import schema
+from transect.rpc.times import QUANTILES, quantile_name
 
 Status = Mapping[str, Any]
 PLAIN = ("rpcs", "requests", "responses", "rewritten", "delayed", "malformed", "refused")
 
 
 def rows(
-    programs: Sequence[Program], counted: Mapping[str, Any], sizes: Iterable[int]
+    programs: Sequence[Program], counted: Mapping[str, Any], sizes: Iterable[int | None]
 ) -> list[dict[str, Any]]:
-    """The elements of a chain: version, state, and what each did.  `calls`: request messages that came to it."""
+    """The elements of a chain: version, state, and what each did.  `calls`: request messages that came to it; `sizes`:
+    None where a carrier cannot tell."""
     made: list[dict[str, Any]] = []
     calls = max(0, counted["requests"] - counted["refused"])
     for index, (program, size) in enumerate(zip(programs, sizes, strict=True)):
@@ -57,14 +59,28 @@ def _lines(statuses: Sequence[Status]) -> Iterator[str]:
     yield from _metric("transect_rpc_ended_total", "counter", "RPCs that have ended, by their cause.", ended)
     for name, (kind, help) in OF_ELEMENTS.items():
         found = [
-            (_labels(s, element=row["name"], place=str(place), version=row["version"]), row[name])
+            (_labels(s, **_element(place, row)), row[name])
             for s in statuses
             for place, row in enumerate(s["policies"])
+            if row[name] is not None
         ]
         suffix = "_total" if kind == "counter" else ""
         yield from _metric(f"transect_rpc_element_{name}{suffix}", kind, help, found)
+    whole = [(_labels(s), s["latency"][0]) for s in statuses]
+    yield from _summary("transect_rpc_seconds", "From the beginning of an RPC to its end.", whole)
+    parts = [
+        (_labels(s, **_element(place, row)), s["latency"][1 + place])
+        for s in statuses
+        for place, row in enumerate(s["policies"])
+    ]
+    help = "What the element took for one message, with the delay that it asked for; of a sample of RPCs."
+    yield from _summary("transect_rpc_element_seconds", help, parts)
     versions = [(_labels(s), s["version"]) for s in statuses]
     yield from _metric("transect_rpc_version", "gauge", "Number of the version in force.", versions)
+
+
+def _element(place: int, row: Mapping[str, Any]) -> dict[str, str]:
+    return {"element": row["name"], "place": str(place), "version": row["version"]}
 
 
 def _labels(status: Status, **more: str) -> str:
@@ -82,6 +98,20 @@ def _metric(name: str, kind: str, help: str, samples: Sequence[tuple[str, int]])
         yield f"# TYPE {name} {kind}"
     for labels, value in samples:
         yield f"{name}{{{labels}}} {value}"
+
+
+def _summary(name: str, help: str, samples: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+    """Rows of `times.latencies`."""
+    if samples:
+        yield f"# HELP {name} {help}"
+        yield f"# TYPE {name} summary"
+    for labels, row in samples:
+        for share in QUANTILES:
+            us = row[quantile_name(share)]
+            if us is not None:
+                yield f'{name}{{{labels},quantile="{share}"}} {us / 1e6:.9g}'
+        yield f"{name}_sum{{{labels}}} {row['sum_us'] / 1e6:.9g}"
+        yield f"{name}_count{{{labels}}} {row['timed']}"
 
 
 class Exporter:

@@ -21,6 +21,7 @@ It serves where no compiler is, for replay, and as the oracle of the native chai
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -37,6 +38,7 @@ from transect.rpc.plan import Plan, Plans, plans
 from transect.rpc.record import Record, Recording
 from transect.rpc.rewriter import changed, rewrite
 from transect.rpc.scanner import Malformed, Node, scan
+from transect.rpc.times import sampled
 from transect.rpc.views import HeaderStore, MessageView, OutcomeView, RpcView, ViewClasses
 
 NOBODY = 0xFFFF_FFFF  # `element` of a verdict which the chain itself gives
@@ -287,7 +289,10 @@ class PythonChain:
         *,
         pass_unknown: bool = False,
         recording: Recording | None = None,
+        took: Callable[[int, int], object] | None = None,
     ) -> None:
+        """`took`: called with an element, and the ns that it took for a message with the delay that it asked for; of a
+        sample of RPCs."""
         assert len(engines) == len(binding.elements), "one engine for each element"
         self.binding = binding
         self.plans = plans(binding)
@@ -297,6 +302,7 @@ class PythonChain:
         self.methods = {m.path: m for m in binding.methods}
         self.pass_unknown = pass_unknown
         self.recording = recording
+        self.took = took
         self._rpcs = count()
 
     def rpc(self, method: str, peer: str, headers: HeaderStore, tape: Tape) -> PythonRpc:
@@ -407,9 +413,14 @@ class PythonRpc:
     def _message(self, hook: str, index: int, passing: Passing) -> Any:
         runner = self.chain.runners[index]
         tape, came = self._taped(runner), passing.data
+        took = self.chain.took if runner.defines(hook) and sampled(self.number) else None
+        began = time.monotonic_ns() if took else 0
         with runner.lock:
             sequence = next(runner.sequence) if runner.defines(hook) else 0
             verdict, rewritten = runner.message(hook, self.facts, self._states[index], passing, tape)
+        if took:
+            delay = passed(verdict, 0, "")[0] if verdict_name(verdict) == "Forward" else 0
+            took(index, time.monotonic_ns() - began + delay)
         if isinstance(tape, RecordingTape) and runner.defines(hook):
             self._record(sequence, index, hook, tape, verdict, came=came, rewritten=rewritten)
         return verdict

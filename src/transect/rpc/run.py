@@ -8,10 +8,11 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from transect.base.render import render_text
 from transect.base.unavailable import Unavailable
@@ -75,6 +76,9 @@ class Started:
     say: Say
     running: list[Deployed] = field(default_factory=list)
     hosts: list[EnvoyHost] = field(default_factory=list)
+    statuses: list[Callable[[], Mapping[str, Any]]] = field(
+        default_factory=list
+    )  # of all carriers, for Prometheus
 
     def add(self, chain: ChainFile, binding: Binding, name: str, sources: dict[str, str]) -> Deployed:
         place = self.folder / str(len(self.running))
@@ -85,12 +89,13 @@ class Started:
         server = self.stack.enter_context(Server("rpc", host.name, verbs, numbered=self.numbered))
         host.name = server.name
         self.hosts.append(host)
+        self.statuses.append(host.status)
         _told(self.say, made, chain, server.name)
         return made
 
     def serve(self, stop: threading.Event, metrics: Endpoint | None, others: Sequence[Envoy] = ()) -> None:
         """Until told to stop; raises EnvoyFailed when one of them, or of `others`, goes before."""
-        with _exporting(metrics, self.hosts, self.say):
+        with exporting(metrics, self.statuses, self.say):
             watch([*(one.envoy for one in self.running), *others], stop)
         for host in self.hosts:
             if host.recording is not None:
@@ -136,11 +141,14 @@ def _host(name: str, running: Deployed, chain: ChainFile, sources: dict[str, str
 
 
 @contextmanager
-def _exporting(at: Endpoint | None, hosts: Sequence[EnvoyHost], say: Say) -> Iterator[None]:
+def exporting(
+    at: Endpoint | None, statuses: Sequence[Callable[[], Mapping[str, Any]]], say: Say
+) -> Iterator[None]:
+    """Prometheus is answered there meanwhile."""
     if at is None:
         yield
         return
-    exporter = Exporter(at.host, at.port, lambda: [host.status() for host in hosts])
+    exporter = Exporter(at.host, at.port, lambda: [status() for status in statuses])
     say(f"metrics: http://{exporter.address}/metrics")
     try:
         yield

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 import urllib.error
 import urllib.request
 from typing import Any
@@ -13,6 +14,7 @@ from inline_snapshot import snapshot
 from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_text
 from transect.rpc.metrics import Exporter, exposition, rows
+from transect.rpc.times import BUCKETS, Times, bounds, bucket, latencies
 
 TEXT = """
 from transect.rpc import Element
@@ -29,6 +31,7 @@ COUNTED: dict[str, Any] = {
     "rejected": [2, 0],
     "responded": [0, 3],
     "withheld": [0, 1],
+    "times": [(9_000_000, [80, 8, 92, 1]), (2_000, [32, 8]), (0, [])],
 }
 
 
@@ -38,6 +41,7 @@ def status() -> dict[str, Any]:
         "name": 'a "chain"',
         "carrier": "Envoy 1.40.0",
         "version": 3,
+        "latency": latencies([program.name for program in programs], COUNTED),
         "policies": [row | {"version": "v"} for row in rows(programs, COUNTED, [8, 0])],
         "counters": {"rpcs": 10, "requests": 10, "malformed": 1},
         "causes": {"reply": 6, "reject": 4},
@@ -66,6 +70,46 @@ def test_the_text_that_prometheus_reads() -> None:
         ]
     )
     assert 'transect_rpc_ended_total{chain="a \\"chain\\"",carrier="Envoy 1.40.0",cause="reject"} 4' in lines
+
+
+def test_latency_is_a_summary_for_prometheus() -> None:
+    lines = [line for line in exposition([status()]).splitlines() if "seconds" in line]
+    assert [line.partition("{")[0] + line.rpartition("}")[2] for line in lines if line[0] != "#"] == snapshot(
+        [
+            "transect_rpc_seconds 0.002359296",
+            "transect_rpc_seconds 0.018874368",
+            "transect_rpc_seconds_sum 0.009",
+            "transect_rpc_seconds_count 9",
+            "transect_rpc_element_seconds 5.76e-07",
+            "transect_rpc_element_seconds 5.76e-07",
+            "transect_rpc_element_seconds_sum 2e-06",
+            "transect_rpc_element_seconds_count 8",
+            "transect_rpc_element_seconds_sum 0",
+            "transect_rpc_element_seconds_count 0",
+        ]
+    )
+    assert any('element="First"' in line and 'quantile="0.99"' in line for line in lines)
+
+
+def test_quantiles_are_within_an_eighth() -> None:
+    rng, times = random.Random(1), Times()
+    taken = sorted(int(rng.lognormvariate(10, 2)) for _ in range(1000))
+    for ns in taken:
+        times.add(ns)
+    for share in (0.01, 0.5, 0.99, 1.0):
+        found, real = times.quantile(share), taken[max(0, round(share * 1000) - 1)] / 1000
+        assert found is not None and abs(found - real) <= 0.13 * real, share
+    assert Times.of(*times.sparse()) == times
+
+
+def test_buckets_have_no_gaps_and_no_end() -> None:
+    assert [bounds(index)[1] for index in range(BUCKETS - 1)] == [
+        bounds(index)[0] for index in range(1, BUCKETS)
+    ]
+    assert all(
+        bucket(ns) == index for index in range(BUCKETS) for ns in (bounds(index)[0], bounds(index)[1] - 1)
+    )
+    assert (bucket(-5), bucket(1 << 62)) == (0, BUCKETS - 1)
 
 
 def test_it_is_served() -> None:

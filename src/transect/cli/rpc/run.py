@@ -67,9 +67,7 @@ def run(
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option(
-            "--metrics", metavar="HOST:PORT", show_default=False, help="Answer Prometheus there (native)."
-        ),
+        typer.Option("--metrics", metavar="HOST:PORT", show_default=False, help="Answer Prometheus there."),
     ] = None,
 ) -> int:
     """Put a chain of elements in front of a service, in a stock Envoy, until Ctrl-C.
@@ -86,13 +84,14 @@ def run(
     from transect.rpc.run import run as native
     from transect.rpc.wasm.run import run_plugin
 
-    if contradiction := _contradiction(carrier, plan, record, metrics):
+    if contradiction := _contradiction(carrier, plan, record):
         return usage(*contradiction)
     try:
         place = None if metrics is None else Endpoint.parse(metrics)
     except ValueError as wrong:
         return usage(f"--metrics: {wrong}")
-    serve = partial(run_plugin, record=record) if carrier is Carrier.WASM else partial(native, metrics=place)
+    wasm = carrier is Carrier.WASM
+    serve = partial(run_plugin, record=record, metrics=place) if wasm else partial(native, metrics=place)
     if plan is not None:
         from transect.rpc.placement.deployment import run_plan
 
@@ -116,9 +115,7 @@ def run(
     return Exit.DONE
 
 
-def _contradiction(
-    carrier: Carrier, plan: Path | None, record: Path | None, metrics: str | None
-) -> tuple[str, str] | None:
+def _contradiction(carrier: Carrier, plan: Path | None, record: Path | None) -> tuple[str, str] | None:
     """Options that do not go together: what is wrong, and what to write instead."""
     wasm = carrier is Carrier.WASM
     if record is not None and not wasm:
@@ -128,6 +125,4 @@ def _contradiction(
         )
     if plan is not None and wasm:
         return "`--carrier` is for a chain without a plan", "say `proxies=` in the chain file, and plan again"
-    if metrics is not None and wasm:
-        return "`--metrics` is for native code", "leave `--carrier wasm` out"
     return None

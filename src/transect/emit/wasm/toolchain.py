@@ -66,9 +66,10 @@ def _version(path: str) -> str:
     return subprocess.run([path, "--version"], capture_output=True, text=True).stdout.partition("\n")[0]
 
 
-def compile(units: Sequence[str], folder: Path, target: Path, *, flags: Sequence[str] = ()) -> None:
-    """Compile and link `units` of `folder` into `target`.  Raises Unavailable, Failed."""
-    asked = [compiler().path, *FLAGS, *flags, *units, "-o", str(target.absolute())]
+def compile(units: Sequence[str], folder: Path, target: Path | None, *, flags: Sequence[str] = ()) -> None:
+    """Compile and link `units` of `folder` into `target`; None: where the flags say.  Raises Unavailable, Failed."""
+    output = [] if target is None else ["-o", str(target.absolute())]
+    asked = [compiler().path, *FLAGS, *flags, *units, *output]
     done = subprocess.run(asked, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise Failed(done.stderr.strip())

@@ -19,6 +19,7 @@ from transect.rpc.envoy.control import Control, ControlError
 from transect.rpc.envoy.recording import Recording
 from transect.rpc.envoy.upgrading import Upgrades
 from transect.rpc.metrics import rows
+from transect.rpc.times import latencies
 from transect.rpc.upgrade import Version
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class EnvoyHost:
             "name": self.name,
             "since": self.since,
             "policies": rows(self.programs, found, sizes),
+            "latency": latencies([program.name for program in self.programs], found),
             "version": 1 if self.upgrades is None else self.upgrades.deployed.number,
             "settled": self.upgrades is None or self.upgrades.settled,
             "counters": {name: found[name] for name in COUNTERS},

@@ -125,8 +125,8 @@ class Handle(Protocol):
     @property
     def counts(self) -> Mapping[str, Any]:
         """Since the chain was made: `rpcs`, `requests`, `responses`, `rewritten`, `delayed`, `malformed`, `refused` (by
-        the chain itself), how RPCs ended (`causes`, as `Cause`), and lists by element: `rejected`, `responded`,
-        `withheld`."""
+        the chain itself), how RPCs ended (`causes`, as `Cause`), `times`, which `rpc.times.latencies` reads, and lists
+        by element: `rejected`, `responded`, `withheld`."""
         ...
 
     @property

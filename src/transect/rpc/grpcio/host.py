@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from transect.control import params
 from transect.control.protocol import Refused
 from transect.rpc.metrics import rows
+from transect.rpc.times import latencies
 
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attached import Attached
@@ -38,6 +39,7 @@ class GrpcioHost:
             "native": chain.native,
             "why": chain.reason,
             "policies": rows(chain.programs, found, sizes),
+            "latency": latencies(chain.elements, found),
             "version": chain.number,
             "settled": chain.settled,
             "counters": {"open": chain.handle.open} | {name: found[name] for name in COUNTERS},

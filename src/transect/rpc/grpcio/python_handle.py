@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -28,6 +28,7 @@ from transect.rpc.python_chain import (
     PythonRpc,
 )
 from transect.rpc.record import Record as ChainRecord
+from transect.rpc.times import Times
 
 CANCELLED = 1
 
@@ -62,13 +63,21 @@ class PythonHandle:
 
     def __init__(self, binding: Binding, policies: Sequence[Any]) -> None:
         self.lock = threading.RLock()
-        self.counts = Counts.of(len(policies))
+        self._counts = Counts.of(len(policies))
+        self._times = [Times() for _ in range(1 + len(policies))]  # of whole RPCs, then of each element
         self.abandoned: deque[PythonRpcHandle] = deque()
         self.open = 0
         self._policies = tuple(map(copied, policies))
         engines = [Emitted(policy) for policy in self._policies]
-        self._chain = PythonChain(binding, engines, pass_unknown=True)
+        self._chain = PythonChain(
+            binding, engines, pass_unknown=True, took=lambda element, ns: self._times[1 + element].add(ns)
+        )
         self._tape = LiveTape()
+
+    @property
+    def counts(self) -> Mapping[str, Any]:
+        with self.lock:
+            return self._counts | {"times": [times.sparse() for times in self._times]}
 
     def begin(self, method: str, peer: str, metadata: Pairs | None, /) -> PythonRpcHandle:
         self._finish_abandoned()
@@ -140,8 +149,8 @@ class PythonRpcHandle:
             if self.finished:
                 return OVER
             self._handle.open += not self.entered
-            self._handle.counts["rpcs"] += not self.entered
-            self._handle.counts["requests"] += 1
+            self._handle._counts["rpcs"] += not self.entered
+            self._handle._counts["requests"] += 1
             self.entered = True
             return self._decided(self._rpc.request(message), message, "rejected")
 
@@ -149,12 +158,12 @@ class PythonRpcHandle:
         with self._handle.lock:
             if self.finished:
                 return OVER
-            self._handle.counts["responses"] += 1
+            self._handle._counts["responses"] += 1
             return self._decided(self._rpc.response(message), message, "withheld")
 
     def _decided(self, verdict: ChainVerdict, message: bytes, refused: str) -> bytes | Decision:
         data: Any
-        self._handle.counts.note(verdict, refused)
+        self._handle._counts.note(verdict, refused)
         match verdict.action:
             case Action.FORWARD:
                 data = message if verdict.message is None else verdict.message
@@ -174,8 +183,10 @@ class PythonRpcHandle:
             if not self.entered:
                 return None
             self._handle.open -= 1
-            self._handle.counts["causes"][cause] += 1
-            ending = self._rpc.finish(code, cause, self.elapsed)
+            self._handle._counts["causes"][cause] += 1
+            elapsed = self.elapsed
+            self._handle._times[0].add(elapsed)
+            ending = self._rpc.finish(code, cause, elapsed)
         return ending.after if ending.retry else None
 
     @property

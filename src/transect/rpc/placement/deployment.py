@@ -112,6 +112,7 @@ def bring_up(started: Started, parts: list[Part], name: str, sources: dict[str, 
             host = started.stack.enter_context(hosted(running, own, called, numbered=started.numbered))
             told(started.say, running, own, host.name, part.workers)
             others.append(running.envoy)
+            started.statuses.append(host.status)
             upstream = running.envoy.address
         else:
             upstream = started.add(own, part.binding, called, sources).envoy.address

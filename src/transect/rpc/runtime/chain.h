@@ -39,6 +39,8 @@ struct ts_carrier {
     void (*header_remove)(void *ctx, enum ts_side side, ts_slice name);
     void (*trace)(void *ctx, ts_slice text);
     void (*record)(void *ctx, const struct ts_record *record); /* NULL: not recording */
+    /* How long an element took for a message, with the delay that it asked for; of a sample of RPCs.  NULL: nobody counts. */
+    void (*took)(void *ctx, uint32_t element, int64_t ns);
 };
 
 struct ts_rpc {

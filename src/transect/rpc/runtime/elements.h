@@ -347,6 +347,12 @@ static struct ts_step ts_step_of(const struct ts_tables *tables, ts_chain *chain
     };
 }
 
+/* Reading the clock costs as much as a small element: of the first RPCs all are timed, later a sample.  As `rpc/times.py`. */
+TS_INLINE bool ts_sampled(uint64_t rpc)
+{
+    return rpc < 256 || rpc % 16 == 0;
+}
+
 /* Run one hook of one element; what it says is in the step. */
 static void ts_run(const struct ts_tables *tables, struct ts_rpc_head *head, struct ts_step *step, enum ts_hook hook, uint32_t element, struct ts_passing *passing)
 {
@@ -355,7 +361,8 @@ static void ts_run(const struct ts_tables *tables, struct ts_rpc_head *head, str
         return;
     }
     struct ts_writer tape = {NULL, 0, 0};
-    bool logging = step->rpc->carrier->record != NULL && code->defines[hook];
+    const struct ts_carrier *carrier = step->rpc->carrier;
+    bool logging = carrier->record != NULL && code->defines[hook];
     if (!code->defines[hook]) {
         step->clock = &head->unlogged;
     }
@@ -373,12 +380,17 @@ static void ts_run(const struct ts_tables *tables, struct ts_rpc_head *head, str
 #ifdef TS_GIVEN_FACTS
     ts_given_take(step, hook, element);
 #endif
+    bool timed = carrier->took != NULL && passing != NULL && code->defines[hook] && ts_sampled(head->number);
+    int64_t began = timed ? carrier->now(step->rpc->ctx) : 0;
     code->hooks[hook](step);
     bool rewritten = passing != NULL && ts_settle(&head->call, passing);
     if (logging) {
         ts_log_call(step, hook, element, head->number, came, rewritten ? &passing->data : NULL);
     }
     head->call.tape = NULL;
+    if (timed) {
+        carrier->took(step->rpc->ctx, element, ts_longer(carrier->now(step->rpc->ctx) - began, step->after));
+    }
 }
 
 /* ---------------------------------------------------------------- the chain */

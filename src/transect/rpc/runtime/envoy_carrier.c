@@ -53,6 +53,11 @@ static void carrier_record(void *ctx, const struct ts_record *record) {
     recorder_add(((struct stream *)ctx)->config->recorder, record);
 }
 
+static void carrier_took(void *ctx, uint32_t element, int64_t ns) {
+    struct config *c = ((struct stream *)ctx)->config;
+    if (element < c->elements) ts_took(&c->times[1 + element], ns);
+}
+
 /* --- headers ---------------------------------------------------------------------------------------------------- */
 
 /* The map of a side, or -1 while it does not exist. */
@@ -184,9 +189,9 @@ void forget_changes(struct stream *s) {
 }
 
 static const struct ts_carrier plain = {carrier_now, carrier_draw, header_get, header_set, header_remove,
-                                        carrier_trace, NULL};
+                                        carrier_trace, NULL, carrier_took};
 static const struct ts_carrier recorded = {carrier_now, carrier_draw, header_get, header_set, header_remove,
-                                           carrier_trace, carrier_record};
+                                           carrier_trace, carrier_record, carrier_took};
 
 /* --- calls of the chain ------------------------------------------------------------------------------------------- */
 
@@ -207,7 +212,9 @@ void ask_chain(struct stream *s, int reply, ts_slice message, struct ts_verdict 
 
 void tell_chain(struct stream *s, int code, enum ts_cause cause) {
     struct ts_ending ending = {0};
+    int64_t elapsed = now_ns() - s->began;
+    ts_took(&s->config->times[0], elapsed);
     open_gate(s);
-    ts_chain_finish(s->config->chain, s->state, &s->rpc, code, cause, now_ns() - s->began, &ending);
+    ts_chain_finish(s->config->chain, s->state, &s->rpc, code, cause, elapsed, &ending);
     pthread_rwlock_unlock(&s->config->gate);
 }

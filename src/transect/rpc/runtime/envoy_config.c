@@ -109,6 +109,7 @@ void config_free(struct config *c) {
     if (c->recorder) recorder_free(c->recorder);
     if (c->chain) ts_chain_free(c->chain);
     pthread_rwlock_destroy(&c->gate);
+    free(c->times);
     free_names(&c->streaming);
     free_names(&c->routes);
     free_names(&c->states);
@@ -184,7 +185,7 @@ struct config *config_new(struct envoy_buffer text) {
     make_gate(&c->gate);
     c->max_message = 4u << 20;
     c->record_room = 4u << 20;
-    if (take_config(c, text) && (c->chain = ts_chain_new()) && load_states(c) && start(c)) return c;
+    if (take_config(c, text) && (c->times = calloc(1 + c->elements, sizeof *c->times)) && (c->chain = ts_chain_new()) && load_states(c) && start(c)) return c;
     config_free(c);
     return NULL;
 }

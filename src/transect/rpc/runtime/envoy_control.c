@@ -49,6 +49,23 @@ static void print_list(struct bytes *to, const char *name, _Atomic uint64_t *cou
     print(to, "]");
 }
 
+/* [[ns, [bucket, count, …]], …]: of whole RPCs, then of each element. */
+static void print_times(struct config *c, struct bytes *to) {
+    print(to, ",\"times\":[");
+    for (uint32_t i = 0; i <= c->elements; i++) {
+        const char *comma = "";
+        print(to, "%s[%llu,[", i ? "," : "", (unsigned long long)__atomic_load_n(&c->times[i].sum, __ATOMIC_RELAXED));
+        for (int b = 0; b < TS_TIMES; b++) {
+            uint64_t count = __atomic_load_n(&c->times[i].buckets[b], __ATOMIC_RELAXED);
+            if (!count) continue;
+            print(to, "%s%d,%llu", comma, b, (unsigned long long)count);
+            comma = ",";
+        }
+        print(to, "]]");
+    }
+    print(to, "]");
+}
+
 static int status(struct config *c, struct bytes *to) {
     struct totals *t = &c->totals;
     uint64_t records, dropped;
@@ -67,6 +84,7 @@ static int status(struct config *c, struct bytes *to) {
     print_list(to, "rejected", t->rejected, MAX_ELEMENTS);
     print_list(to, "responded", t->responded, MAX_ELEMENTS);
     print_list(to, "withheld", t->withheld, MAX_ELEMENTS);
+    print_times(c, to);
     print(to, ",\"open\":%lld,\"gone\":%s}", (long long)(atomic_load(&t->entered) - atomic_load(&t->finishes)),
           atomic_load(&c->gone) ? "true" : "false");
     return 1;

@@ -12,6 +12,7 @@
 
 #include "chain.h"
 #include "envoy_abi.h"
+#include "times.h"
 
 enum { MAX_ELEMENTS = 64, FRAME_HEAD = 5 };
 
@@ -57,6 +58,7 @@ struct config {
     uint32_t elements;      /* with a line `hooks` in the configuration */
     uint16_t hooks[MAX_ELEMENTS][3]; /* number of request, response, finish among the hooks of the policy, for the log */
     struct totals totals;
+    struct ts_times *times; /* of whole RPCs, then of each element */
     struct recorder *recorder;
     struct keeper *keeper;
     struct clock *clock;

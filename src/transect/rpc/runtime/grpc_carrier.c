@@ -153,6 +153,17 @@ void carrier_record(void *ctx, const struct ts_record *record) {
     append_slice(m, record->result);
 }
 
+/* Under the interpreter lock, as all that counts. */
+void took(struct chain_object *owner, uint32_t which, int64_t ns) {
+    struct ts_times **times = &owner->totals.times[which];
+    if (!*times && !(*times = PyMem_RawCalloc(1, sizeof **times))) return;
+    ts_took(*times, ns);
+}
+
+static void carrier_took(void *ctx, uint32_t element, int64_t ns) {
+    if (element < MOST_ELEMENTS) took(((struct rpc_object *)ctx)->owner, 1 + element, ns);
+}
+
 const struct ts_carrier carrier_functions = {
     .now = carrier_now,
     .draw = carrier_draw,
@@ -160,6 +171,7 @@ const struct ts_carrier carrier_functions = {
     .header_set = carrier_header_set,
     .header_remove = carrier_header_remove,
     .trace = carrier_trace,
+    .took = carrier_took,
 };
 
 /* --- handing records and traces to Python ------------------------------------------------------------------------ */

@@ -17,6 +17,7 @@
 #include <Python.h>
 
 #include "chain.h"
+#include "times.h"
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -34,6 +35,7 @@ struct totals {
     uint64_t causes[5];
     uint64_t refused; /* by the chain itself */
     uint64_t rejected[MOST_ELEMENTS], responded[MOST_ELEMENTS], withheld[MOST_ELEMENTS];
+    struct ts_times *times[1 + MOST_ELEMENTS]; /* of whole RPCs, then of each element; NULL: none so far */
 };
 
 struct memory { /* grows, never shrinks */
@@ -85,6 +87,7 @@ extern const struct ts_carrier carrier_functions;
 int64_t now_ns(void);
 void forget_draws(void); /* a forked child must not draw what its parent draws */
 void carrier_record(void *ctx, const struct ts_record *record);
+void took(struct chain_object *owner, uint32_t which, int64_t ns); /* of `totals.times` */
 void hand_over_all(struct chain_object *owner); /* records and traces, to Python */
 
 static inline void drain(struct chain_object *owner) {

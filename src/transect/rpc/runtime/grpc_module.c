@@ -30,6 +30,7 @@ static void chain_dealloc(PyObject *object) {
     PyMem_RawFree(self->records.data);
     PyMem_RawFree(self->traces.data);
     PyMem_RawFree(self->joined.data);
+    for (int i = 0; i <= MOST_ELEMENTS; i++) PyMem_RawFree(self->totals.times[i]);
     Py_TYPE(object)->tp_free(object);
 }
 
@@ -189,13 +190,35 @@ static PyObject *list_of(const uint64_t *numbers, Py_ssize_t many) {
     return list;
 }
 
+/* [bucket, count, …] of those that are not empty */
+static PyObject *sparse(const struct ts_times *times) {
+    uint64_t numbers[2 * TS_TIMES];
+    Py_ssize_t many = 0;
+    for (uint64_t i = 0; times && i < TS_TIMES; i++) {
+        if (!times->buckets[i]) continue;
+        numbers[many++] = i;
+        numbers[many++] = times->buckets[i];
+    }
+    return list_of(numbers, many);
+}
+
+static PyObject *list_of_times(struct ts_times *const *times) {
+    PyObject *list = PyList_New(1 + MOST_ELEMENTS);
+    for (Py_ssize_t i = 0; list && i <= MOST_ELEMENTS; i++) {
+        PyObject *one = Py_BuildValue("KN", times[i] ? times[i]->sum : 0, sparse(times[i]));
+        if (!one) Py_CLEAR(list);
+        else PyList_SET_ITEM(list, i, one);
+    }
+    return list;
+}
+
 static PyObject *chain_counts(PyObject *object, void *unused) {
     const struct totals *t = &((struct chain_object *)object)->totals;
     (void)unused;
-    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:N,s:N,s:N,s:N}", "rpcs", t->rpcs, "requests", t->requests, "responses",
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:N,s:N,s:N,s:N,s:N}", "rpcs", t->rpcs, "requests", t->requests, "responses",
                          t->responses, "rewritten", t->rewritten, "delayed", t->delayed, "malformed", t->malformed, "refused",
                          t->refused, "causes", list_of(t->causes, 5), "rejected", list_of(t->rejected, MOST_ELEMENTS), "responded",
-                         list_of(t->responded, MOST_ELEMENTS), "withheld", list_of(t->withheld, MOST_ELEMENTS));
+                         list_of(t->responded, MOST_ELEMENTS), "withheld", list_of(t->withheld, MOST_ELEMENTS), "times", list_of_times(t->times));
 }
 
 static PyGetSetDef chain_fields[] = {

@@ -53,7 +53,9 @@ void end_rpc(struct rpc_object *self, int code, enum ts_cause cause, struct ts_e
     if (!self->entered) return;
     self->owner->open--;
     self->owner->totals.causes[cause]++;
-    ts_chain_finish(self->owner->chain, self->state, &self->rpc, code, cause, now_ns() - self->started, out);
+    int64_t elapsed = now_ns() - self->started;
+    took(self->owner, 0, elapsed);
+    ts_chain_finish(self->owner->chain, self->state, &self->rpc, code, cause, elapsed, out);
 }
 
 /* An exception may be on its way while objects go. */

@@ -101,6 +101,7 @@ struct config *wasm_config_new(const char *text, size_t size) {
             return NULL;
         }
     }
+    if (!(c->times = calloc(1 + c->elements, sizeof *c->times))) abort();
     somebody_asks |= !skip_peer;
     skip_peer = !somebody_asks;
     return c;

@@ -105,30 +105,40 @@ void tell_states(struct config *config) {
 
 /* --- counters ----------------------------------------------------------------------------------------------------- */
 
-enum { FIXED = 15 };
+enum { FIXED = 16, OF_ELEMENT = 2, OF_TIMES = 1 + TS_TIMES };
 
+/* A counter as the host knows it. */
 struct told {
-    uint32_t metric[FIXED + 3 * MAX_ELEMENTS];
-    uint64_t value[FIXED + 3 * MAX_ELEMENTS];
-    uint8_t defined[FIXED + 3 * MAX_ELEMENTS];
+    uint64_t value;
+    uint32_t metric;
+    uint8_t defined;
 };
 
-static void tell(struct told *told, size_t which, const char *name, size_t size, uint64_t value) {
-    if (value == told->value[which]) return;
-    if (!told->defined[which]) told->defined[which] = proxy_define_metric(WASM_COUNTER, name, size, &told->metric[which]) == WASM_OK;
-    if (told->defined[which]) proxy_increment_metric(told->metric[which], (int64_t)(value - told->value[which]));
-    told->value[which] = value;
+static void tell(struct told *told, const char *name, size_t size, uint64_t value) {
+    if (value == told->value) return;
+    if (!told->defined) told->defined = proxy_define_metric(WASM_COUNTER, name, size, &told->metric) == WASM_OK;
+    if (told->defined) proxy_increment_metric(told->metric, (int64_t)(value - told->value));
+    told->value = value;
 }
 
-static void tell_elements(struct told *told, size_t first, const char *name, const _Atomic uint64_t *values, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        struct text t = {0};
-        if (values[i] == told->value[first + i]) continue;
-        add(&t, name, strlen(name));
-        add_number(&t, i);
-        tell(told, first + i, t.data, t.size - 1, values[i]);
-        free(t.data);
+/* NAME.i, or NAME.i.j */
+static void tell_one(struct told *told, const char *name, uint32_t i, int j, uint64_t value) {
+    struct text t = {0};
+    if (value == told->value) return;
+    add(&t, name, strlen(name));
+    add_number(&t, i);
+    if (j >= 0) {
+        t.data[t.size - 1] = '.';
+        add_number(&t, (uint64_t)j);
     }
+    tell(told, t.data, t.size - 1, value);
+    free(t.data);
+}
+
+/* Of whole RPCs, or of an element: the sum, and a counter for each bucket that is not empty. */
+static void tell_times(struct told *told, uint32_t which, const struct ts_times *times) {
+    tell_one(told, "transect.took.", which, -1, times->sum);
+    for (int b = 0; b < TS_TIMES; b++) tell_one(&told[1 + b], "transect.took.", which, b, times->buckets[b]);
 }
 
 /* The counters of all workers add up in the host. */
@@ -137,16 +147,22 @@ void tell_counters(struct config *config) {
         "transect.rpcs",      "transect.entered",    "transect.requests",    "transect.responses",   "transect.finishes",
         "transect.rewritten", "transect.delayed",    "transect.compressed",  "transect.malformed",   "transect.bad_headers",
         "transect.causes.0",  "transect.causes.1",   "transect.causes.2",    "transect.causes.3",    "transect.causes.4",
+        "transect.refused",
     };
     static struct told *told;
     struct totals *t = &config->totals;
-    if (!told && !(told = calloc(1, sizeof *told))) abort();
+    uint32_t count = config->elements < MAX_ELEMENTS ? config->elements : MAX_ELEMENTS;
+    size_t counters = FIXED + count * OF_ELEMENT + (1 + count) * OF_TIMES;
+    if (!told && !(told = calloc(counters, sizeof *told))) abort();
     const uint64_t values[FIXED] = {
         t->rpcs,      t->entered,    t->requests,  t->responses,   t->finishes,  t->rewritten, t->delayed,   t->compressed,
-        t->malformed, t->bad_headers, t->causes[0], t->causes[1], t->causes[2], t->causes[3], t->causes[4],
+        t->malformed, t->bad_headers, t->causes[0], t->causes[1], t->causes[2], t->causes[3], t->causes[4], t->refused,
     };
-    for (size_t i = 0; i < FIXED; i++) tell(told, i, names[i], strlen(names[i]), values[i]);
-    uint32_t count = config->elements < MAX_ELEMENTS ? config->elements : MAX_ELEMENTS;
-    tell_elements(told, FIXED, "transect.rejected.", t->rejected, count);
-    tell_elements(told, FIXED + MAX_ELEMENTS, "transect.withheld.", t->withheld, count);
+    for (size_t i = 0; i < FIXED; i++) tell(&told[i], names[i], strlen(names[i]), values[i]);
+    struct told *next = told + FIXED;
+    for (uint32_t i = 0; i < count; i++) {
+        tell_one(next++, "transect.rejected.", i, -1, t->rejected[i]);
+        tell_one(next++, "transect.withheld.", i, -1, t->withheld[i]);
+    }
+    for (uint32_t i = 0; i <= count; i++, next += OF_TIMES) tell_times(next, i, &config->times[i]);
 }

@@ -10,8 +10,9 @@ from typing import Any
 
 from transect.base.unavailable import Unavailable
 from transect.control.protocol import Refused
-from transect.core.schema import schema
 from transect.rpc.envoy.host import CAUSES, COUNTERS
+from transect.rpc.metrics import rows
+from transect.rpc.times import latencies
 from transect.rpc.wasm.deploy import DeployedPlugin
 
 AGAIN = "stop it, and start it with that"
@@ -37,17 +38,9 @@ class PluginHost:
             **self.about,
             "name": self.name,
             "since": self.since,
-            "policies": [
-                {
-                    "name": p.name,
-                    "version": p.source_hash[:12],
-                    "schema": schema(p).hash,
-                    "rejected": found["rejected"][i],
-                    "responded": 0,
-                    "withheld": found["withheld"][i],
-                }
-                for i, p in enumerate(programs)
-            ],
+            "policies": rows(programs, found, [None] * len(programs)),
+            "latency": latencies([p.name for p in programs], found),
+            "version": 1,
             "counters": {name: found.get(name, 0) for name in COUNTERS},
             "causes": dict(zip(CAUSES, found["causes"], strict=True)),
             "recording": self.record or None,

@@ -13,8 +13,9 @@ from transect.control.host import verbs_of
 from transect.control.server import Server
 from transect.rpc.chain_file import ChainFile, Read, read_chain
 from transect.rpc.deploy import bound
+from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.process import EnvoyFailed
-from transect.rpc.run import Invalid, Say, kept_log, stopping, watch
+from transect.rpc.run import Invalid, Say, exporting, kept_log, stopping, watch
 from transect.rpc.wasm.can import WASM, check_copies, workers_for
 from transect.rpc.wasm.deploy import DeployedPlugin, deploy_plugin
 from transect.rpc.wasm.host import PluginHost
@@ -28,9 +29,11 @@ def run_plugin(
     name: str | None = None,
     workers: int | None = None,
     record: Path | None = None,
+    metrics: Endpoint | None = None,
     say: Say = print,
 ) -> None:
-    """Serve until SIGINT or SIGTERM.  `record`: write every handler call into a new log there, at the end.
+    """Serve until SIGINT or SIGTERM.  `record`: write every handler call into a new log there, at the end.  `metrics`:
+    where Prometheus asks.
 
     Raises Invalid, Unavailable, BuildError, Taken (the name), EnvoyFailed (did not start, or has gone; its log stays),
     FileExistsError (the log).
@@ -50,7 +53,8 @@ def run_plugin(
             with deploy_plugin(read.chain, binding, Path(folder), **given) as running:  # type: ignore[arg-type]
                 with hosted(running, read.chain, name or path.stem, record, numbered=name is None) as host:
                     told(say, running, read.chain, host.name, workers)
-                    watch([running.envoy], stop)
+                    with exporting(metrics, [host.status], say):
+                        watch([running.envoy], stop)
                     if record is not None:
                         _write(record, host.name, running, read)
         except EnvoyFailed as failed:

@@ -8,19 +8,20 @@ import base64
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transect.rpc.envoy.process import Envoy
 from transect.rpc.record import Record
+from transect.rpc.times import BUCKETS
 
 PATIENCE_S = 10.0
 _LINE = re.compile(rb"transect-(record|state|told) ([^\r\n]*)")
 COUNTERS = (
     *("rpcs", "entered", "requests", "responses", "finishes"),
-    *("rewritten", "delayed", "compressed", "malformed", "bad_headers"),
+    *("rewritten", "delayed", "compressed", "malformed", "bad_headers", "refused"),
 )
 
 
@@ -46,10 +47,12 @@ class Told:
         values = {s["name"].partition("transect.")[2]: s["value"] for s in found if "name" in s}
         by_element = {
             name: [values.get(f"{name}.{i}", 0) for i in range(self.elements)]
-            for name in ("rejected", "withheld")
+            for name in ("rejected", "responded", "withheld")
         }
         causes = [values.get(f"causes.{i}", 0) for i in range(5)]
-        return {name: values.get(name, 0) for name in COUNTERS} | by_element | {"causes": causes}
+        times = [_times(values, which) for which in range(1 + self.elements)]
+        plain = {name: values.get(name, 0) for name in COUNTERS}
+        return plain | by_element | {"causes": causes, "times": times}
 
     def wait(self) -> None:
         """Until everything that happened before has been said.  Raises Silent."""
@@ -83,6 +86,13 @@ class Told:
             if kind == wanted:
                 machine, *fields = rest.split(b" ")
                 yield machine, fields
+
+
+def _times(values: Mapping[str, int], which: int) -> tuple[int, list[int]]:
+    """Of whole RPCs, or of an element; as `times.Times.of` takes it."""
+    name = f"took.{which}"
+    buckets = ((index, values.get(f"{name}.{index}", 0)) for index in range(BUCKETS))
+    return values.get(name, 0), [number for pair in buckets if pair[1] for number in pair]
 
 
 def _bytes(text: bytes) -> bytes:

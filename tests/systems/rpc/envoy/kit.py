@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,14 +99,28 @@ class Proxy:
 
     envoy: Envoy
     control: Any  # what `Control` has of `save` and `status`
+    before: int = 0  # RPCs of other tests
+    earlier: Mapping[str, Any] = field(default_factory=dict)  # what `status` counted of them
 
     @property
     def port(self) -> int:
         return self.envoy.address.port
 
+    def from_now(self) -> Proxy:
+        """The same for a test that knows nothing of those before it."""
+        seen = [int(line[1]) for line in replace(self, before=0).diary() if line[0] == "rpc"]
+        return replace(self, before=max(seen, default=0), earlier=self.control.status())
+
     def diary(self) -> list[list[str]]:
-        """What the carrier called so far, a line each."""
-        return [line.split(" ") for line in self.control.save(0).decode().splitlines()]
+        """What the carrier called so far, a line each: the verb, the RPC's number, the rest."""
+        lines = [line.split(" ") for line in self.control.save(0).decode().splitlines()]
+        return [
+            [verb, str(int(rpc) - self.before), *rest] for verb, rpc, *rest in lines if int(rpc) > self.before
+        ]
+
+    def counted(self, name: str) -> int:
+        """What `status` counts."""
+        return int(self.control.status()[name]) - int(self.earlier.get(name, 0))
 
     def ends(self, expected: int = 0) -> dict[int, tuple[int, int]]:
         """(code, cause) of each RPC that has ended, by its number; waits for `expected` more than that."""

@@ -9,7 +9,7 @@ import socket
 import stat
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,14 +23,20 @@ from transect.rpc.envoy.control import Control, ControlError
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
 
 
-def test_status_counts_what_happened(running: Proxy, client: Client) -> None:
+@pytest.fixture
+def client(alone: Proxy) -> Iterator[Client]:
+    with channel(alone.port) as it:
+        yield it
+
+
+def test_status_counts_what_happened(alone: Proxy, client: Client) -> None:
     echo = client.unary_unary(ECHO)
     for text in (b"a", b"q1 rewrite b", b"q0 after 1", b"q0 respond c"):
         echo(text)
     for text in (b"q0 reject 7 no", b"q1 reject 7 no", b"p1 reject 7 no"):
         outcome(echo, text)
-    running.ends(7)
-    status = running.control.status()
+    alone.ends(7)
+    status = alone.control.status()
     assert (status["rpcs"], status["requests"], status["responses"], status["finishes"]) == (7, 7, 4, 7)
     assert (status["rewritten"], status["delayed"]) == (1, 1)
     assert (status["rejected"][:2], status["responded"][:2], status["withheld"][:2]) == (
@@ -41,8 +47,8 @@ def test_status_counts_what_happened(running: Proxy, client: Client) -> None:
     assert status["causes"] == [4, 3, 0, 0, 0]
 
 
-def test_state_is_saved_and_loaded(running: Proxy) -> None:
-    door = running.control
+def test_state_is_saved_and_loaded(alone: Proxy) -> None:
+    door = alone.control
     assert [e["name"] for e in door.description()["elements"]] == ["First", "Second"]
     assert door.save(1) == bytes(8)
     door.load(1, struct.pack("<q", -1))
@@ -72,8 +78,8 @@ def test_a_change_is_one_step_under_load(probe: Path, echo: tuple[int, Echo], tm
         assert p.control.save(1) == struct.pack("<q", 20)
 
 
-def test_the_door_is_for_its_own_user_and_stands_wrong_knocks(running: Proxy) -> None:
-    path = running.control.path
+def test_the_door_is_for_its_own_user_and_stands_wrong_knocks(alone: Proxy) -> None:
+    path = alone.control.path
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     for knock in (
         b"",
@@ -90,8 +96,8 @@ def test_the_door_is_for_its_own_user_and_stands_wrong_knocks(running: Proxy) ->
             with contextlib.suppress(ConnectionResetError):
                 s.recv(100)
     with pytest.raises(ControlError, match="no such verb"):
-        running.control.ask("?")
-    assert running.control.status()["rpcs"] == 0
+        alone.control.ask("?")
+    assert alone.control.status()["rpcs"] == 0
 
 
 def test_nobody_at_the_door(tmp_path: Path) -> None:
@@ -129,7 +135,7 @@ def test_a_log_from_the_start(probe: Path, echo: tuple[int, Echo], tmp_path: Pat
     assert [(r.policy, r.hook) for r in found[:4]] == [(0, 0), (1, 0), (1, 1), (0, 1)]
 
 
-def test_a_log_begun_and_ended_later(running: Proxy, client: Client, tmp_path: Path) -> None:
+def test_a_log_begun_and_ended_later(alone: Proxy, client: Client, tmp_path: Path) -> None:
     echo, log = client.unary_unary(ECHO), tmp_path / "log"
     seen: list[tuple[list[bytes], int]] = []
 
@@ -138,29 +144,29 @@ def test_a_log_begun_and_ended_later(running: Proxy, client: Client, tmp_path: P
         return log
 
     echo(b"before")
-    running.ends(1)
-    running.control.record(head)
-    assert seen == [([running.control.save(0), bytes(8)], 0)]
+    alone.ends(1)
+    alone.control.record(head)
+    assert seen == [([alone.control.save(0), bytes(8)], 0)]
     echo(b"during")
     with pytest.raises(ControlError):
-        running.control.record(head)
-    running.control.stop_recording()
+        alone.control.record(head)
+    alone.control.stop_recording()
     echo(b"after")
     assert {r.arguments for r in records(log)} == {b"during"}
-    running.control.record(head)
+    alone.control.record(head)
     echo(b"again")
-    running.control.stop_recording()
+    alone.control.stop_recording()
     assert {r.arguments for r in records(log)} == {b"during", b"again"}
 
 
-def test_a_log_that_nobody_heads_is_not_begun(running: Proxy, client: Client) -> None:
+def test_a_log_that_nobody_heads_is_not_begun(alone: Proxy, client: Client) -> None:
     def fail(images: Sequence[bytes], under_way: int) -> Path:
         raise FileExistsError("log")
 
     with pytest.raises(FileExistsError):
-        running.control.record(fail)
+        alone.control.record(fail)
     assert client.unary_unary(ECHO)(b"x", timeout=5) == b"x"
-    assert running.control.status()["recording"] is False
+    assert alone.control.status()["recording"] is False
 
 
 def test_what_the_disk_cannot_take_is_counted(probe: Path, echo: tuple[int, Echo], tmp_path: Path) -> None:

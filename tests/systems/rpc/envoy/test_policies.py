@@ -110,6 +110,10 @@ def test_six_examples_in_one_chain(chain: Running, tmp_path: Path) -> None:
     assert chain.call(user="bob", text="x") == "x"
 
     status = chain.host.status()
+    latency = status["latency"]
+    assert [row["of"] for row in latency] == ["RPC", *(p["name"] for p in status["policies"])]
+    assert latency[0]["timed"] == status["counters"]["rpcs"]
+    assert all(0 < row["p50_us"] <= row["p99_us"] and row["timed"] for row in latency), latency
     did = {p["name"]: (p["rejected"], p["responded"]) for p in status["policies"]}
     assert did == {
         "Metrics": (0, 0),

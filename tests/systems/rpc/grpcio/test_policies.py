@@ -496,6 +496,10 @@ def test_status_set_and_record_by_name(port: int, native: bool, tmp_path: Path, 
         did = {"open": 0, "rpcs": 3, "requests": 3, "responses": 1, "rewritten": 2, "delayed": 0}
         assert status["counters"] == did | {"malformed": 1, "refused": 1}
         assert status["causes"] == {"reply": 1, "reject": 2, "cancel": 0, "deadline": 0, "reset": 0}
+        latency = status["latency"]
+        assert [row["of"] for row in latency] == ["RPC", "Guard", "Rename"]
+        assert [row["timed"] for row in latency[:2]] == [3, 2], "a malformed message comes to nobody"
+        assert all(0 < row["p50_us"] <= row["p99_us"] for row in latency)
         stopped = client.record_stop()
         assert (stopped["records"], stopped["dropped"]) == (7, 0)
         assert compare(read(log), RpcDecoder(read(log))).same

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.systems.rpc.envoy.conftest import client, echo, modules, running
+from tests.systems.rpc.envoy.conftest import alone as running
+from tests.systems.rpc.envoy.conftest import client, echo, modules
 from tests.systems.rpc.envoy.kit import HERE as MODULES
 from transect.emit.artifact import Artifact
 from transect.emit.c.emitter import runtime

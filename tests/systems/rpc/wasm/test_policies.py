@@ -201,6 +201,9 @@ def test_a_running_plugin_says_what_it_has_done_and_refuses_what_it_cannot(tmp_p
             pass
         assert sum(p["rejected"] for p in status["policies"]) == status["causes"]["reject"] > 0
         assert status["causes"]["reply"] + status["causes"]["reject"] == 10
+        whole, first, *_ = status["latency"]
+        assert (whole["of"], whole["timed"], first["of"], first["timed"]) == ("RPC", 10, "Acl", 10)
+        assert 0 < first["p50_us"] <= first["p99_us"] < whole["p99_us"]
         with pytest.raises(Refused, match="takes no `most`"):
             host.set("most", "1")
         with pytest.raises(Refused, match="from its start"):

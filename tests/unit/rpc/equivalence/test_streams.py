@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from itertools import combinations
 
 import pytest
@@ -12,7 +13,7 @@ from tests.unit.core.running import compiled
 from tests.unit.rpc.equivalence.test_pairs import REDACT, example
 from transect.analysis.concrete import Content, Facts
 from transect.core.ir import Program
-from transect.rpc.equivalence import Level, Settings, decide
+from transect.rpc.equivalence import Level, Pair, Settings, decide
 from transect.rpc.equivalence.pairs import named
 from transect.rpc.equivalence.simulate import Arranged, Trial, differs, observed
 from transect.rpc.equivalence.streams import Event, Step, Stream
@@ -63,14 +64,17 @@ def stream(names: tuple[str, ...], seed: int) -> Stream:
     return Stream({n: STATE[n] for n in names if n in STATE}, events)
 
 
-def programs() -> list[Program]:
-    return [*(example(name) for name in NAMES), compiled(REDACT)]
+@cache
+def decided() -> list[tuple[Program, Program, Pair]]:
+    """Each two of them, and whether they may change places."""
+    programs = [*(example(name) for name in NAMES), compiled(REDACT)]
+    settings = Settings(limit=20, witnesses=False)
+    return [(a, b, decide(a, b, settings=settings)) for a, b in combinations(programs, 2)]
 
 
 def test_accepted_pairs_do_the_same_on_random_streams() -> None:
     accepted = rpcs = 0
-    for first, second in combinations(programs(), 2):
-        found = decide(first, second, settings=Settings(limit=20, witnesses=False))
+    for first, second, found in decided():
         levels = [level for level, j in found.levels.items() if j.holds]
         if not levels:
             continue
@@ -94,8 +98,7 @@ def test_accepted_pairs_do_the_same_on_random_streams() -> None:
 def test_such_streams_tell_what_was_refused() -> None:
     """The same streams are no weak test: they find most refused pairs out by themselves."""
     told = refused = 0
-    for first, second in combinations(programs(), 2):
-        found = decide(first, second, settings=Settings(limit=20, witnesses=False))
+    for first, second, found in decided():
         if found.at(Level.IDENTICAL).holds:
             continue
         refused += 1

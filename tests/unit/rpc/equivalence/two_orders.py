@@ -6,9 +6,11 @@ from __future__ import annotations
 import random
 import struct
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from transect.analysis.concrete import Content, instance_of
@@ -86,7 +88,7 @@ class Orders:
         """So many random RPCs through both."""
         given = self.folder / f"given-{level}-{seed}.bin"
         given.write_bytes(self._given(level, seed, rpcs))
-        command = [str(driver(self.folder)), *map(str, self.libraries), str(given)]
+        command = [str(driver()), *map(str, self.libraries), str(given)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         if done.returncode == 1:
             return Streams((), done.stdout.strip())
@@ -112,13 +114,17 @@ class Orders:
         ]
 
 
-def driver(folder: Path) -> Path:
-    target = folder / "two_orders"
-    if not target.exists():
-        command = ["gcc", "-O1", f"-I{RPC_RUNTIME}", f"-I{C_RUNTIME}", "-o", str(target)]
-        done = subprocess.run([*command, str(HERE / "two_orders.c"), "-ldl"], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+@cache
+def driver() -> Path:
+    """The program that plays the carrier of both."""
+    target = Path(_PLACE.name) / "two_orders"
+    command = ["gcc", "-O1", f"-I{RPC_RUNTIME}", f"-I{C_RUNTIME}", "-o", str(target)]
+    done = subprocess.run([*command, str(HERE / "two_orders.c"), "-ldl"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return target
+
+
+_PLACE = tempfile.TemporaryDirectory()  # goes with the process
 
 
 def _sized(data: bytes) -> bytes:

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long calls took, in a bounded histogram: the counterpart of runtime/times.h, and what is read from one.
+
+Four buckets for each power of two nanoseconds: a quantile is within an eighth of what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+BUCKETS = 160
+QUANTILES = (0.5, 0.99)
+EACH = 256  # RPCs, all of whose elements are timed
+SHARE = 16  # of those after them one in so many
+
+
+def sampled(number: int) -> bool:
+    """Whether the elements are timed in the RPC of that number; as `ts_sampled` in runtime/elements.h."""
+    return number < EACH or number % SHARE == 0
+
+
+def bucket(ns: int) -> int:
+    """As `ts_bucket`."""
+    if ns < 4:
+        return max(0, ns)
+    top = ns.bit_length() - 1
+    return min((top - 1) * 4 + (ns >> (top - 2) & 3), BUCKETS - 1)
+
+
+def bounds(index: int) -> tuple[int, int]:
+    """ns that a bucket begins with, and that it ends before."""
+    if index < 4:
+        return index, index + 1
+    octave, part = divmod(index, 4)
+    step = 1 << (octave - 1)
+    return (4 + part) * step, (5 + part) * step
+
+
+@dataclass(slots=True)
+class Times:
+    """Of whole RPCs, or of one element."""
+
+    sum: int = 0  # ns
+    counts: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+
+    @classmethod
+    def of(cls, sum: int, sparse: Sequence[int]) -> Times:
+        """From what C says: bucket, count, bucket, count …"""
+        made = cls(sum)
+        for index, count in zip(sparse[::2], sparse[1::2], strict=True):
+            made.counts[index] = count
+        return made
+
+    def add(self, ns: int) -> None:
+        self.sum += max(0, ns)
+        self.counts[bucket(ns)] += 1
+
+    def sparse(self) -> tuple[int, list[int]]:
+        """As C says it."""
+        there = ((index, count) for index, count in enumerate(self.counts) if count)
+        return self.sum, [number for pair in there for number in pair]
+
+    def quantile(self, share: float) -> float | None:
+        """Microseconds within which that share of them took, the middle of the bucket; None: there were none."""
+        wanted = share * sum(self.counts)
+        for index, reached in enumerate(accumulate(self.counts)):
+            if reached and reached >= wanted:
+                return round(sum(bounds(index)) / 2000, 3)
+        return None
+
+
+def quantile_name(share: float) -> str:
+    return f"p{share * 100:g}_us"
+
+
+def latencies(elements: Sequence[str], counted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of `status`, from a carrier's counters: of whole RPCs, then of what each element took of one message."""
+    rows = []
+    for name, (whole, sparse) in zip(("RPC", *elements), counted["times"], strict=False):
+        times = Times.of(whole, sparse)
+        quantiles = {quantile_name(share): times.quantile(share) for share in QUANTILES}
+        rows.append({"of": name, "timed": sum(times.counts), **quantiles, "sum_us": whole // 1000})
+    return rows
