@@ -2,9 +2,8 @@
 """What stands around the gateway in its benchmark, each a process of its own: `peers.py ROLE PORT [UPSTREAM]`.
 
 upstream   answers at once; streams eight tokens, the first at once, the others a millisecond apart
-bare       a reverse proxy on the gateway's libraries (uvicorn, and the gateway's own connections to upstreams), that
-           knows nothing of tenants and tokens
-general    the same with a general HTTP client, httpx
+bare       a reverse proxy on public libraries (uvicorn, httpx), that knows nothing of tenants and tokens
+lean       the same on the gateway's own connections to upstreams
 toy        such a proxy that waits for the whole answer, on a connection of its own: it must fall short
 """
 
@@ -68,7 +67,7 @@ async def upstream(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 
-def bare(to: str) -> Any:
+def lean(to: str) -> Any:
     http: list[Connections] = []  # made within the loop
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -85,7 +84,7 @@ def bare(to: str) -> Any:
     return app
 
 
-def general(to: str) -> Any:
+def bare(to: str) -> Any:
     http = httpx.AsyncClient(base_url=to, timeout=60, limits=httpx.Limits(max_connections=None))
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -115,7 +114,7 @@ def toy(to: str) -> Any:
 
 def main() -> None:
     role, port, *to = sys.argv[1:]
-    app = upstream if role == "upstream" else {"bare": bare, "general": general, "toy": toy}[role](to[0])
+    app = upstream if role == "upstream" else {"bare": bare, "lean": lean, "toy": toy}[role](to[0])
     uvicorn.run(app, port=int(port), log_config=None, access_log=False, lifespan="off", ws="none")
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gateway before a trivial upstream, beside a bare reverse proxy on the same libraries: uvicorn, and the
-gateway's own connections to upstreams.  One on a general HTTP client (httpx) stands beside them for comparison.
+"""The gateway before a trivial upstream, beside a bare reverse proxy on public libraries (uvicorn, httpx).  One
+on the gateway's own connections to upstreams stands in the record, too: what the policy and the accounts cost.
 
 `rate`: requests in a second of the process's own processor time, ours / bare: what one saturated process serves,
 however busy the machine is.  By the clock it stands beside it.  `ttft_s`: seconds to the first token of a stream,
@@ -33,7 +33,6 @@ from transect.llm import keys
 
 HERE = Path(__file__).parent
 ROUNDS, REQUESTS, AT_ONCE, STREAMS = 15, 192, 16, 25
-TICKS = os.sysconf("SC_CLK_TCK")
 BODY = b'{"model": "m", "prompt": [1, 2, 3, 4], "max_tokens": 8}'
 STREAMED = b'{"model": "m", "prompt": [1, 2, 3, 4], "max_tokens": 8, "stream": true}'
 
@@ -51,8 +50,8 @@ class Server:
 
     def processor(self) -> float:
         """Seconds of its own so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def free_port() -> int:
@@ -158,24 +157,24 @@ def main() -> None:
             "first": peer(stack, "bare", to),
             "second": peer(stack, "bare", to),
         }
-        general, toy = peer(stack, "general", to), peer(stack, "toy", to)
-        for server in (*sides.values(), general, toy):
+        lean, toy = peer(stack, "lean", to), peer(stack, "toy", to)
+        for server in (*sides.values(), lean, toy):
             rate(server), asyncio.run(first_token(server))
         samples = Samples()
-        clock, added_by_bare, added_by_general, beside_general = [], [], [], []
+        clock, added_by_bare, added_by_lean, beside_lean = [], [], [], []
         for number in range(ROUNDS):
             order = list(sides)[number % 3 :] + list(sides)[: number % 3]
             got = {name: rate(sides[name]) for name in order}
             base = (got["first"][0] + got["second"][0]) / 2
             samples.add("rate", got["ours"][0] / base, got["first"][0] / got["second"][0])
             clock.append(2 * got["ours"][1] / (got["first"][1] + got["second"][1]))
-            beside_general.append(got["ours"][0] / rate(general)[0])
-            direct, ours, other, most = (
-                asyncio.run(first_token(s)) for s in (upstream, sides["ours"], sides["first"], general)
+            beside_lean.append(got["ours"][0] / rate(lean)[0])
+            direct, ours, other, least = (
+                asyncio.run(first_token(s)) for s in (upstream, sides["ours"], sides["first"], lean)
             )
             samples.add("ttft_s", ours - direct)
             added_by_bare.append(other - direct)
-            added_by_general.append(most - direct)
+            added_by_lean.append(least - direct)
         of = claim(__file__)
         slow = rate(toy)[0] / base
         late = asyncio.run(first_token(toy)) - direct
@@ -190,8 +189,8 @@ def main() -> None:
             controls,
             rate_by_the_clock=statistics.median(clock),
             ttft_s_of_the_bare_proxy=statistics.median(added_by_bare),
-            ttft_s_of_a_proxy_on_httpx=statistics.median(added_by_general),
-            rate_beside_a_proxy_on_httpx=statistics.median(beside_general),
+            ttft_s_of_a_proxy_on_our_connections=statistics.median(added_by_lean),
+            rate_beside_a_proxy_on_our_connections=statistics.median(beside_lean),
             requests_in_a_second_of_processor={name: round(value[0]) for name, value in got.items()},
             conditions=f"{AT_ONCE} connections, answers of 8 tokens, loopback; shared machine",
             uvicorn=uvicorn.__version__,

@@ -25,7 +25,7 @@ import httpx
 from measuring import Control, Samples, claim, report, result
 
 from tests.parts import need
-from tests.systems.llm.test_gateway import Running, gateway
+from tests.systems.llm.running import Running, gateway
 from tests.systems.llm.test_share import Store
 from tests.systems.llm.upstream import engine
 from transect.base.unavailable import Unavailable

@@ -17,7 +17,7 @@ import pytest
 import typer.main
 import yaml  # type: ignore[import-untyped]
 
-from tests.systems.llm.test_gateway import Running, gateway
+from tests.systems.llm.running import Running, gateway
 from tests.systems.llm.upstream import engine
 from transect.cli.llm.run import run
 from transect.llm.gateway.settings import host_and_port, parse_gateway

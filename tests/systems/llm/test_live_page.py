@@ -14,7 +14,7 @@ import pytest
 
 from tests.parts import need
 from tests.systems.llm.browser import Browser, Page, browser
-from tests.systems.llm.test_gateway import Running, flood, free_port, gateway
+from tests.systems.llm.running import Running, flood, free_port, gateway
 from tests.systems.llm.upstream import engine
 
 pytestmark = pytest.mark.needs("chromium")

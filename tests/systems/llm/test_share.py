@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.parts import need
-from tests.systems.llm.test_gateway import Running, free_port, gateway, started
+from tests.systems.llm.running import Running, free_port, gateway, started
 from tests.systems.llm.upstream import engine
 from transect.llm import keys
 

@@ -38,6 +38,12 @@ class Engine:
         self._free = asyncio.Semaphore(slots)
         self._waiting = 0
 
+    def forget(self) -> None:
+        """What it has seen, and what was to go wrong."""
+        for seen in (self.order, self.headers, self.bodies, self.faults):
+            seen.clear()
+        self.cancelled = 0
+
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return

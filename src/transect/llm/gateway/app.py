@@ -25,6 +25,7 @@ logger = logging.getLogger("transect.gateway")
 
 SERVED = frozenset({"/v1/completions", "/v1/chat/completions"})
 MODELS = "/v1/models"
+UNWATCHED_S = 0.02  # of a request, before somebody looks whether its client has left
 MODELS_S = 10.0  # that an upstream has to name its models
 
 
@@ -93,8 +94,15 @@ class App:
             if not over and not watching.cancelled():
                 left = serving.cancel()
 
-        gone = asyncio.ensure_future(_until_gone(receive))
-        gone.add_done_callback(leaves)
+        gone: asyncio.Task[None] | None = None
+
+        def watch() -> None:
+            nonlocal gone
+            gone = asyncio.ensure_future(_until_gone(receive))
+            gone.add_done_callback(leaves)
+
+        # An answer that is there at once is not worth a task that watches its client.
+        begin = asyncio.get_running_loop().call_later(UNWATCHED_S, watch)
         try:
             await self._relay.serve(held, send)
         except asyncio.CancelledError:
@@ -103,7 +111,9 @@ class App:
             serving.uncancel()
         finally:
             over = True
-            gone.cancel()
+            begin.cancel()
+            if gone is not None:
+                gone.cancel()
 
     async def _models(self, send: Send) -> None:
         """What the first replica that answers says."""

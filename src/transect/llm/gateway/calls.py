@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 CHARACTERS = 4  # of a token, about: only until the engine says how many there were
 UNBOUNDED = 1 << 20  # tokens: the limit of who gives none
@@ -30,8 +31,8 @@ class Call:
 def read(path: str, body: bytes) -> Call:
     """The request of a body.  Raises `BadCall`."""
     try:
-        asked = json.loads(body)
-    except ValueError:
+        asked = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadCall("the body is no JSON") from None
     if not isinstance(asked, dict):
         raise BadCall("the body is a JSON object")
@@ -44,7 +45,7 @@ def read(path: str, body: bytes) -> Call:
     if stream:
         # Exact counts while it streams; what the client did not ask for is taken out again on the way back.
         asked["stream_options"] = {**options, "include_usage": True, "continuous_usage_stats": True}
-        body = json.dumps(asked).encode()
+        body = msgspec.json.encode(asked)
     return Call(path, body, stream, bool(options.get("include_usage")), _prompt(asked), _limit(asked))
 
 

@@ -110,6 +110,8 @@ class Dispatcher:
     def pump(self) -> None:
         """Dispatch whoever is next, as long as there is room."""
         queues = self.service.queues
+        if not len(queues):
+            return
         with self.service.lock:
             while (held := queues.peek()) is not None:
                 place: Place = held.own

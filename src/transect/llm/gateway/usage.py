@@ -7,9 +7,10 @@ the last `usage` corrects either.  What the client did not ask for is taken out 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 END = b"\n\n"
 LONGEST = 8 << 20  # bytes of one event
@@ -30,8 +31,8 @@ class Garbage(Exception):
 def of_answer(body: bytes) -> Used:
     """What a whole answer says.  Raises `Garbage`."""
     try:
-        said = json.loads(body)
-    except ValueError:
+        said = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise Garbage("the answer is no JSON") from None
     return _used(said.get("usage")) if isinstance(said, dict) else Used()
 
@@ -83,8 +84,8 @@ class Events:
             self.done = True
             return event
         try:
-            said = json.loads(data)
-        except ValueError:
+            said = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return event
         if not isinstance(said, dict):
             return event
@@ -94,7 +95,7 @@ class Events:
         usage = said.pop("usage")
         if usage is not None and not said.get("choices"):
             return b""  # the last event, which only tells what was used
-        return b"data: " + json.dumps(said, separators=(",", ":")).encode()
+        return b"data: " + msgspec.json.encode(said)
 
     def _count(self, said: dict[str, Any]) -> None:
         found = _used(said.get("usage"))
