@@ -2,8 +2,7 @@
 """What stands around the gateway in its benchmark, each a process of its own: `peers.py ROLE PORT [UPSTREAM]`.
 
 upstream   answers at once; streams eight tokens, the first at once, the others a millisecond apart
-bare       a reverse proxy on public libraries (uvicorn, httpx), that knows nothing of tenants and tokens
-lean       the same on the gateway's own connections to upstreams
+bare       a reverse proxy on the gateway's libraries (uvicorn, aiohttp), that knows nothing of tenants and tokens
 toy        such a proxy that waits for the whole answer, on a connection of its own: it must fall short
 """
 
@@ -15,10 +14,8 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import httpx
+import aiohttp
 import uvicorn
-
-from transect.llm.gateway.connections import Connections
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -67,33 +64,18 @@ async def upstream(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 
-def lean(to: str) -> Any:
-    http: list[Connections] = []  # made within the loop
-
-    async def app(scope: Message, receive: Receive, send: Send) -> None:
-        if not http:
-            http.append(Connections(to, 60, {"content-type": "application/json"}))
-        body = await body_of(receive)
-        async with http[0].ask("POST", scope["path"], body) as answer:
-            passed = [(b"content-type", answer.headers["content-type"].encode())]
-            await send({"type": "http.response.start", "status": answer.status, "headers": passed})
-            while data := await answer.piece():
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
-
-    return app
-
-
 def bare(to: str) -> Any:
-    http = httpx.AsyncClient(base_url=to, timeout=60, limits=httpx.Limits(max_connections=None))
+    made: list[aiohttp.ClientSession] = []  # within the loop
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if not made:
+            made.append(aiohttp.ClientSession(to, connector=aiohttp.TCPConnector(limit=0)))
         body = await body_of(receive)
         headers = {"content-type": "application/json"}
-        async with http.stream("POST", scope["path"], content=body, headers=headers) as answer:
+        async with made[0].post(scope["path"], data=body, headers=headers) as answer:
             passed = [(b"content-type", answer.headers["content-type"].encode())]
-            await send({"type": "http.response.start", "status": answer.status_code, "headers": passed})
-            async for data in answer.aiter_bytes():
+            await send({"type": "http.response.start", "status": answer.status, "headers": passed})
+            async for data in answer.content.iter_any():
                 await send({"type": "http.response.body", "body": data, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
 
@@ -103,18 +85,18 @@ def bare(to: str) -> Any:
 def toy(to: str) -> Any:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         body = await body_of(receive)
-        async with httpx.AsyncClient(base_url=to, timeout=60) as http:
-            answer = await http.post(scope["path"], content=body)
+        async with aiohttp.ClientSession(to) as http, http.post(scope["path"], data=body) as answer:
+            whole = await answer.read()
         passed = [(b"content-type", answer.headers["content-type"].encode())]
-        await send({"type": "http.response.start", "status": answer.status_code, "headers": passed})
-        await send({"type": "http.response.body", "body": answer.content})
+        await send({"type": "http.response.start", "status": answer.status, "headers": passed})
+        await send({"type": "http.response.body", "body": whole})
 
     return app
 
 
 def main() -> None:
     role, port, *to = sys.argv[1:]
-    app = upstream if role == "upstream" else {"bare": bare, "lean": lean, "toy": toy}[role](to[0])
+    app = upstream if role == "upstream" else {"bare": bare, "toy": toy}[role](to[0])
     uvicorn.run(app, port=int(port), log_config=None, access_log=False, lifespan="off", ws="none")
 
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gateway before a trivial upstream, beside a bare reverse proxy on public libraries (uvicorn, httpx).  One
-on the gateway's own connections to upstreams stands in the record, too: what the policy and the accounts cost.
+"""The gateway before a trivial upstream, beside a bare reverse proxy on the same libraries (uvicorn, aiohttp).
 
 `rate`: requests in a second of the process's own processor time, ours / bare: what one saturated process serves,
 however busy the machine is.  By the clock it stands beside it.  `ttft_s`: seconds to the first token of a stream,
@@ -25,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import httpx
+import aiohttp
 import uvicorn
 from measuring import Control, Samples, claim, report, result
 
@@ -157,24 +156,22 @@ def main() -> None:
             "first": peer(stack, "bare", to),
             "second": peer(stack, "bare", to),
         }
-        lean, toy = peer(stack, "lean", to), peer(stack, "toy", to)
-        for server in (*sides.values(), lean, toy):
+        toy = peer(stack, "toy", to)
+        for server in (*sides.values(), toy):
             rate(server), asyncio.run(first_token(server))
         samples = Samples()
-        clock, added_by_bare, added_by_lean, beside_lean = [], [], [], []
+        clock, added_by_bare = [], []
         for number in range(ROUNDS):
             order = list(sides)[number % 3 :] + list(sides)[: number % 3]
             got = {name: rate(sides[name]) for name in order}
             base = (got["first"][0] + got["second"][0]) / 2
             samples.add("rate", got["ours"][0] / base, got["first"][0] / got["second"][0])
             clock.append(2 * got["ours"][1] / (got["first"][1] + got["second"][1]))
-            beside_lean.append(got["ours"][0] / rate(lean)[0])
-            direct, ours, other, least = (
-                asyncio.run(first_token(s)) for s in (upstream, sides["ours"], sides["first"], lean)
+            direct, ours, other = (
+                asyncio.run(first_token(s)) for s in (upstream, sides["ours"], sides["first"])
             )
             samples.add("ttft_s", ours - direct)
             added_by_bare.append(other - direct)
-            added_by_lean.append(least - direct)
         of = claim(__file__)
         slow = rate(toy)[0] / base
         late = asyncio.run(first_token(toy)) - direct
@@ -189,12 +186,10 @@ def main() -> None:
             controls,
             rate_by_the_clock=statistics.median(clock),
             ttft_s_of_the_bare_proxy=statistics.median(added_by_bare),
-            ttft_s_of_a_proxy_on_our_connections=statistics.median(added_by_lean),
-            rate_beside_a_proxy_on_our_connections=statistics.median(beside_lean),
             requests_in_a_second_of_processor={name: round(value[0]) for name, value in got.items()},
             conditions=f"{AT_ONCE} connections, answers of 8 tokens, loopback; shared machine",
             uvicorn=uvicorn.__version__,
-            httpx=httpx.__version__,
+            aiohttp=aiohttp.__version__,
         ),
         __file__,
     )

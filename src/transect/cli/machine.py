@@ -200,7 +200,7 @@ PROBES: dict[Stratum, tuple[Callable[[], Part], ...]] = {
     Stratum.LLM: (
         _simulator,
         lambda: _beside("uvicorn", "no gateway"),
-        lambda: _beside("httptools", "no gateway"),
+        lambda: _beside("aiohttp", "no gateway"),
         lambda: _beside("redis", "no counters shared by several gateways"),
         lambda: _beside("matplotlib", "no pictures"),
         _vllm,

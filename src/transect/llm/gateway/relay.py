@@ -14,7 +14,7 @@ from typing import Any
 
 from transect.llm.gateway.answers import Started, event_of_error, plain_answer
 from transect.llm.gateway.calls import Call
-from transect.llm.gateway.connections import Connection, Silent, Unreachable
+from transect.llm.gateway.connections import Answer, Silent, Unreachable
 from transect.llm.gateway.dispatch import Dispatcher, TurnedAway
 from transect.llm.gateway.replica import Replica
 from transect.llm.gateway.usage import Events, Garbage, of_answer
@@ -88,13 +88,13 @@ class Relay:
 
     # ---------------------------------------------------------------- answers
 
-    async def _refused(self, held: Held, answer: Connection, started: Started) -> None:
+    async def _refused(self, held: Held, answer: Answer, started: Started) -> None:
         """The engine says no: the client is told what it says, and owes nothing."""
         body = await answer.read(LARGEST)
         self.dispatcher.settle_nothing(held)
         await plain_answer(started.send, answer.status, body, headers_of(answer))
 
-    async def _whole(self, held: Held, answer: Connection, started: Started) -> None:
+    async def _whole(self, held: Held, answer: Answer, started: Started) -> None:
         # An answer in one piece is charged as expected while it is made, and put right when it is there.
         self.dispatcher.produced(held, held.hint)
         body = await answer.read(LARGEST)
@@ -102,7 +102,7 @@ class Relay:
         self.dispatcher.settle(held, used.prompt, used.output)
         await plain_answer(started.send, 200, body, headers_of(answer))
 
-    async def _streamed(self, held: Held, answer: Connection, started: Started) -> None:
+    async def _streamed(self, held: Held, answer: Answer, started: Started) -> None:
         events = Events(held.own.call.wants_usage)
         await started.send({"type": "http.response.start", "status": 200, "headers": headers_of(answer)})
         try:
@@ -124,6 +124,6 @@ class Relay:
         raise TurnedAway(status, why)
 
 
-def headers_of(answer: Connection) -> list[tuple[bytes, bytes]]:
+def headers_of(answer: Answer) -> list[tuple[bytes, bytes]]:
     """Headers that go on to the client."""
     return [(k.encode(), answer.headers[k].encode()) for k in PASSED_ON if k in answer.headers]

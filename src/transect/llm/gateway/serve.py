@@ -129,7 +129,7 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             for replica in self.replicas:
-                replica.http.close()
+                await replica.http.close()
             if store is not None:
                 await store.close()
             self._save()
