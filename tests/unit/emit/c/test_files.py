@@ -18,7 +18,8 @@ from transect.emit.c import emit, lower
 from transect.emit.c.driver import MAIN, driver
 from transect.emit.registry import emitter
 
-COMPILERS = [name for name in ("gcc", "clang", "clang-14", "clang-19") if shutil.which(name)]
+COMPILERS = [name for name in ("gcc", "clang-19", "clang") if shutil.which(name)][:2]
+LIBC = {"memcpy", "memmove", "memset", "memcmp", "malloc", "calloc", "free"}
 
 
 def example(path: Path) -> Program:
@@ -37,13 +38,17 @@ def test_files_are_as_they_were(name: str, golden: Callable[[str, str], None]) -
         golden(f"c/{file}", artifact.files[file].decode())
 
 
-@pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
-def test_compilers_have_nothing_to_say(path: Path, compiler: str, tmp_path: Path) -> None:
+def test_compilers_have_nothing_to_say_and_little_to_link(path: Path, tmp_path: Path) -> None:
+    """gcc warns of what its optimiser sees, clang while it reads."""
     artifact = emitter("c").emit(example(path))
     artifact.write(tmp_path)
     (source,) = [name for name in artifact.files if name.endswith(".c")]
-    compile_c(tmp_path, "-c", source, flags=(*STRICT, "-O2"), compiler=compiler)
+    compile_c(tmp_path, "-c", source, "-o", "x.o", flags=(*STRICT, "-O2"))
+    for compiler in COMPILERS[1:]:
+        compile_c(tmp_path, "-fsyntax-only", source, flags=STRICT, compiler=compiler)
+    listed = subprocess.run(["nm", "-u", "x.o"], cwd=tmp_path, capture_output=True, text=True).stdout
+    assert {line.split()[-1] for line in listed.splitlines()} <= LIBC
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
@@ -88,17 +93,6 @@ class P(Arbiter):
     assert "int64_t new_;" in header and "int64_t template_;" in header and "delete_;" in header
 
 
-def test_emitted_code_needs_little_of_libc(tmp_path: Path) -> None:
-    for path in EXAMPLES:
-        program = example(path)
-        emit(program).write(tmp_path)
-        prefix = lower(program).unit.prefix
-        compile_c(tmp_path, "-c", f"{prefix}.c", "-o", "x.o", flags=(*STRICT, "-O2"))
-        listed = subprocess.run(["nm", "-u", "x.o"], cwd=tmp_path, capture_output=True, text=True).stdout
-        wanted = {line.split()[-1] for line in listed.splitlines()}
-        assert wanted <= {"memcpy", "memmove", "memset", "memcmp", "malloc", "calloc", "free"}, path.stem
-
-
 ALLOCATORS = (
     "-DTS_FREESTANDING",
     "-DTS_ALLOCATE(size)=host_take(size)",
@@ -125,15 +119,8 @@ def test_emitted_code_needs_no_libc_at_all(compiler: str, target: tuple[str, ...
         program = example(path)
         emit(program).write(tmp_path)
         source = f"{lower(program).unit.prefix}.c"
-        compile_c(
-            tmp_path,
-            "-c",
-            source,
-            "-o",
-            "x.o",
-            flags=(*STRICT, "-O2", *target, *ALLOCATORS),
-            compiler=compiler,
-        )
+        flags = (*STRICT, *target, *ALLOCATORS)
+        compile_c(tmp_path, "-fsyntax-only", source, flags=flags, compiler=compiler)
 
 
 def test_errors_and_debuggers_see_the_policys_lines(tmp_path: Path) -> None:
