@@ -29,24 +29,10 @@ from transect.emit.py.image import restore as python_restore
 from transect.emit.registry import emitter
 from transect.llm.adapter import ArbiterChooser, Chooser, counter_field
 from transect.llm.policies import Loaded
-from transect.llm.request import Held
+from transect.llm.request import FIELDS, Held
 
 RUNTIME = Path(__file__).parent / "runtime" / "admission.c"
 FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing")
-FIELDS = (
-    "client",
-    "group",
-    "number",
-    "input",
-    "cached",
-    "produced",
-    "limit",
-    "reserved",
-    "hint",
-    "weight",
-    "lane",
-)
-"""Of `hooks.Request`, in its order: the emitted struct has all of them, each of 64 bits."""
 
 
 class _Request(ctypes.Structure):

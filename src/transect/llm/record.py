@@ -25,7 +25,7 @@ from transect.core.types import ViewType
 from transect.lang.tape import current, use
 from transect.llm.adapter import Chooser, chooser_of
 from transect.llm.native import image
-from transect.llm.request import Held
+from transect.llm.request import FIELDS, Held
 from transect.replay.log import Header, Policy, Record, Trailer
 from transect.replay.tape import RecordingTape, answer_types
 from transect.replay.writer import Writer
@@ -34,19 +34,6 @@ if TYPE_CHECKING:
     from transect.llm.service import Service
     from transect.llm.tenants import Tenants
 
-FIELDS = (
-    "client",
-    "group",
-    "number",
-    "input",
-    "cached",
-    "produced",
-    "limit",
-    "reserved",
-    "hint",
-    "weight",
-    "lane",
-)
 LEFT, JOINED, CLEARED = 0, 1, 2
 
 _TIME = struct.Struct("<q")

@@ -10,7 +10,8 @@ from typing import Any
 from transect.core.codec import CodecError, Reader, encode
 from transect.core.ir import Program
 from transect.core.types import ViewType
-from transect.llm.record import CLEARED, FIELDS, JOINED, LEFT
+from transect.llm.record import CLEARED, JOINED, LEFT
+from transect.llm.request import FIELDS
 from transect.replay.compare import Call
 from transect.replay.log import Log, Record
 

@@ -8,6 +8,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+from transect.llm.hooks import Request
+
+FIELDS = tuple(Request.__annotations__)
+"""Of a request as policies see it: emitted structs and recordings keep to their order, each in 64 bits."""
 ORDINARY = 100  # a weight in percent
 
 _numbers = itertools.count()
