@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,14 +116,17 @@ def test_engines_chosen_by_modulo_have_no_bound() -> None:
     assert grows(services)
 
 
-@pytest.mark.parametrize("policy", ["vtc", "vtc_weighted", "vtc_predict", "foresight"])
+@pytest.mark.parametrize("policy", ["vtc", "vtc_predict", "foresight"])
 def test_the_real_trace_stays_far_below_the_bound(policy: str) -> None:
     ahead = A10G.longest_output if policy in ("vtc_predict", "foresight") else 0
-    reached = gap(load(policy), workload("real"), A10G, Setting(seed=1))
+    real = workload("real")
+    begin = replace(real, arrivals=real.arrivals[:500])  # four minutes; benchmarks/llm_bound has all of it
+    reached = gap(load(policy), begin, A10G, Setting(seed=1))
     assert reached <= paper(limits(A10G)) and reached <= bound(limits(A10G), ahead=ahead).total
 
 
 def test_several_engines_on_one_queue_are_one_larger_engine() -> None:
-    trace = varied(workload("overload"), 0.5, seed=1)
+    overload = workload("overload")
+    trace = varied(replace(overload, arrivals=overload.arrivals[:600]), 0.5, seed=1)
     reached = gap(load("vtc"), trace, A10G, Setting(engines=2))
     assert reached <= bound(limits(A10G), engines=2).total

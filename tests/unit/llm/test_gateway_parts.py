@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transect.llm.config import Config, Tenant
@@ -208,6 +208,7 @@ def settle(*gateways: Gateway) -> None:
             one.shared.merge({str(id(g)): g.written for g in gateways if g is not one})
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.sampled_from("ab"), st.sampled_from([*NAMES, "round"]), st.integers(1, 50)), max_size=40

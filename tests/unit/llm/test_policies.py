@@ -60,7 +60,7 @@ def test_emitted_python_decides_what_the_interpreter_decides(name: str) -> None:
 
 @pytest.mark.needs("gcc")
 @pytest.mark.parametrize(
-    "name", ["vtc", "vtc_weighted", "fcfs", "lcf", "fair_share", "lanes", "hierarchical"]
+    "name", ["vtc", "vtc_weighted", "fcfs", "lcf", "fair_share", "lanes", "hierarchical", "foresight"]
 )
 def test_machine_code_decides_what_emitted_python_decides(name: str) -> None:
     loaded = load(name)
@@ -75,7 +75,7 @@ def test_machine_code_decides_what_emitted_python_decides(name: str) -> None:
 
 @pytest.mark.needs("gcc")
 @pytest.mark.parametrize(
-    ("name", "why"), [("rpm", "it turns requests away"), ("foresight", "it keeps values with each request")]
+    ("name", "why"), [("rpm", "it turns requests away"), ("vtc_hint", "it keeps values with each request")]
 )
 def test_what_machine_code_cannot_run_is_said(name: str, why: str) -> None:
     with pytest.raises(Unavailable) as refused:

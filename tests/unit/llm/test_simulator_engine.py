@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from transect.llm.adapter import MICRO
@@ -47,10 +49,14 @@ def test_a_request_that_does_not_fit_waits_and_nobody_passes_it() -> None:
     assert jobs[2].first >= jobs[1].first
 
 
+REAL = read("real_trace")
+BEGIN = replace(REAL, arrivals=REAL.arrivals[:400])  # nearly three minutes
+
+
 def test_every_token_is_charged_once_however_steps_are_taken_together() -> None:
     sums = {}
     for name, setting in (("loops", Setting()), ("steps", Setting(watch=Watcher(bound=1 << 60)))):
-        found = run(read("real_trace"), engine("a10g-llama-2-7b"), "lcf", setting)
+        found = run(BEGIN, engine("a10g-llama-2-7b"), "lcf", setting)
         sums[name] = {c: found.queues.chooser.counter(c) for c in {j.client for j in found.jobs}}
         for client, counter in sums[name].items():
             mine = [j for j in found.jobs if j.client == client]
@@ -59,8 +65,8 @@ def test_every_token_is_charged_once_however_steps_are_taken_together() -> None:
 
 
 def test_steps_taken_together_change_nothing() -> None:
-    fast = run(read("real_trace"), engine("a10g-llama-2-7b"), "vtc", Setting(seed=3))
-    slow = run(read("real_trace"), engine("a10g-llama-2-7b"), "vtc", Setting(seed=3, watch=Watcher(1 << 60)))
+    fast = run(BEGIN, engine("a10g-llama-2-7b"), "vtc", Setting(seed=3))
+    slow = run(BEGIN, engine("a10g-llama-2-7b"), "vtc", Setting(seed=3, watch=Watcher(1 << 60)))
     assert [(j.first, j.done) for j in fast.jobs] == [(j.first, j.done) for j in slow.jobs]
 
 

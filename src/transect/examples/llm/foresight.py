@@ -1,57 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VTC with a better forecast than a client's moving average, from requests that have ended and from nothing else.
+"""VTC that charges ahead what all that runs of a client is expected to produce yet, from requests that have ended.
 
-Outputs vary far more from one request of a client to its next than from client to client, so a client's last few say
-little: what requests with prompts of that length produced, over all clients, says more.  It is a mean, since what
-matters is that the errors of the requests in flight cancel out; and a little more than the mean, since a client that
-was charged too much is soon the least again and picked, while one that was charged too little stays ahead.
+A forecast of one request errs by as much as the outputs vary, whoever makes it.  Those of a client's running requests
+err less together: one that goes on for longer uses up what another one did not.  So what is paid ahead belongs to the
+client: tokens are paid from it first, it is filled up when the client is chosen, which is when its counter is the
+least, and what is too much goes back when a request ends.
 """
 
 from typing import Final
 
-from transect.lang import Param, Tally, helper, param, tally
+from transect.lang import Tally, tally
 from transect.llm import Client, Request
 
-from .vtc_hint import HintedVtc
+from .vtc import INPUT, OUTPUT, Vtc
 
-# How many requests count as much as what is thought without them.  At first, those that have ended are the short
-# ones, so it takes many of them to move the forecast.
-ALL: Final = 256
-SOME: Final = 64  # of a class of prompts, or of a client
+SLOW: Final = 256  # requests that it takes to move the forecast: those that end first are the short ones
+MARGIN: Final = 1150  # thousandths of the mean: who has paid too much is soon the least, and chosen
 
 
-@helper
-def length_class(tokens: int) -> int:
-    """1 for prompts of 2 and 3 tokens, 2 up to 7, 3 up to 15, 4 for longer ones."""
-    found = 0
-    for bits in range(1, 5):
-        if tokens >> bits > 0:
-            found = bits
-    return found
+class Foresight(Vtc):
+    """Expect the mean output; of a running request, less by half of what it has produced."""
 
+    ahead: Tally[Client, int] = tally(16384)  # micro-tokens that are paid and not produced yet
+    running: Tally[Client, int] = tally(16384)  # requests
+    made: Tally[Client, int] = tally(16384)  # micro-tokens that these have produced
+    mean: int = 300_000  # output of requests that have ended, with the margin; thousandths of a token
 
-class Foresight(HintedVtc):
-    """Expect the mean output after prompts of that length, with a little of what the client itself has shown."""
+    def _due(self, request: Request) -> int:
+        each = OUTPUT * min(self.mean // 1000, request.reserved)
+        return max(0, self.running[request.client] * each - self.made[request.client] // 2)
 
-    first: Param[int] = param(256)  # tokens; before anything has ended
-    margin: Param[int] = param(115)  # percent of the mean; see above
-    tokens: Tally[int, int] = tally(8)  # output of requests that have ended, by class of their prompt; 7: all
-    ended: Tally[int, int] = tally(8)
-    client_tokens: Tally[Client, int] = tally(16384)
-    client_ended: Tally[Client, int] = tally(16384)
+    def admit(self, request: Request) -> None:
+        self.running[request.client] += 1
+        more = min(self._due(request) - self.ahead[request.client], OUTPUT * request.reserved)
+        self.ahead[request.client] += max(0, more)
+        self.served[request.client] += max(0, more)
 
-    def _expect(self, request: Request) -> int:
-        kind, client = length_class(request.input), request.client
-        everybody = (self.tokens[7] + ALL * self.first) // (self.ended[7] + ALL)
-        alike = (self.tokens[kind] + SOME * everybody) // (self.ended[kind] + SOME)
-        mean = (self.client_tokens[client] + SOME * alike) // (self.client_ended[client] + SOME)
-        return mean * self.margin // 100
+    def charge(self, request: Request, prompt: int, output: int) -> None:
+        paid = min(OUTPUT * output, self.ahead[request.client])
+        self.ahead[request.client] -= paid
+        self.made[request.client] += OUTPUT * output
+        self.served[request.client] += INPUT * prompt + OUTPUT * output - paid
+
+    def retract(self, request: Request) -> None:
+        self._ends(request)
 
     def finish(self, request: Request) -> None:
-        self._settle(request)
-        for kind in range(8):
-            if kind == 7 or kind == length_class(request.input):
-                self.tokens[kind] += request.produced
-                self.ended[kind] += 1
-        self.client_tokens[request.client] += request.produced
-        self.client_ended[request.client] += 1
+        self._ends(request)
+        self.mean += (MARGIN * request.produced - self.mean) // SLOW
+
+    def _ends(self, request: Request) -> None:
+        self.running[request.client] = max(0, self.running[request.client] - 1)
+        self.made[request.client] = max(0, self.made[request.client] - OUTPUT * request.produced)
+        back = max(0, self.ahead[request.client] - self._due(request))
+        self.ahead[request.client] -= back
+        self.served[request.client] -= back

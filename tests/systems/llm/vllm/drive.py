@@ -16,12 +16,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
-os.environ["VLLM_CPU_KVCACHE_SPACE"] = "1"
-os.environ["VLLM_NO_USAGE_STATS"] = "1"
-
 from tests.systems.llm.vllm import tiny
+
+os.environ |= {**tiny.ENVIRONMENT, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR"}
+
 from transect.examples import path_of
 from transect.llm.config import parse
 from transect.llm.vllm.settings import TENANT, VARIABLE

@@ -16,9 +16,9 @@ from tests.parts import ROOT, need
 from transect.llm.replay import LlmDecoder
 from transect.replay import compare, read
 
-pytestmark = pytest.mark.needs("vllm")
+pytestmark = [pytest.mark.needs("vllm"), pytest.mark.timeout(400)]
 
-LIMIT_S = 280  # two engines start; the test's own limit is 300
+LIMIT_S = 380  # two engines start; the test's own limit is 400
 
 
 @pytest.fixture(scope="module")
