@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transect.llm.adapter import Chooser
 from transect.llm.policies import Loaded, load
+from transect.llm.queue import TenantQueues
 from transect.llm.simulator.metric import Cost, fairness, linear
 from transect.llm.simulator.model import Model, engine
 from transect.llm.simulator.perturbed import Row, Spread, summary
@@ -50,12 +52,13 @@ def measure(
     first_seed: int = 0,
     runs: int = RUNS,
     each: Callable[[Run], object] = lambda run: None,
+    queues_of: Callable[[Chooser], TenantQueues] = TenantQueues,
 ) -> Measured:
     found, worst = [], []
     for seed in range(first_seed, first_seed + runs):
         watch = Watcher(UNBOUNDED) if gaps else None
         setting = Setting(seed=seed, hint=hint(seed) if hint else None, watch=watch)
-        run = simulate(policy, trace(seed) if callable(trace) else trace, model, setting)
+        run = simulate(policy, trace(seed) if callable(trace) else trace, model, setting, queues_of)
         each(run)
         found.append(fairness(run.jobs, service, demand))
         if watch is not None:

@@ -53,7 +53,7 @@ def main() -> None:
                 "avg": ratio(again.row.average, ema.row.average),
             },
             table=[plain(m.row) for m in (*everyone, fcfs)],
-            conditions="simulated; U = w_q M = 20,000; the parameters of foresight were chosen on this trace",
+            conditions="simulated; U = w_q M = 20,000; foresight was chosen on reshuffled traces with other seeds",
         ),
         __file__,
     )

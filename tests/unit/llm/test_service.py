@@ -18,9 +18,8 @@ from transect.llm.config import Config, Identity, Tenant
 from transect.llm.hooks import Request
 from transect.llm.host import LlmHost
 from transect.llm.native import NativePolicy, image
-from transect.llm.record import FIELDS
 from transect.llm.replay import LlmDecoder
-from transect.llm.request import Held
+from transect.llm.request import FIELDS, Held
 from transect.llm.service import FORGOTTEN, Service
 from transect.replay import compare, read
 

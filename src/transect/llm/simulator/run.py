@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from transect.llm.adapter import chooser_of
+from transect.llm.adapter import Chooser, chooser_of
 from transect.llm.policies import Loaded
 from transect.llm.queue import TenantQueues
 from transect.llm.simulator import world
@@ -56,8 +56,17 @@ class Direct:
         job.refused = self.queues.add(job) is not None
 
 
-def simulate(policy: Loaded, trace: Trace, model: Model, setting: Setting | None = None) -> Run:
-    """Run the trace.  Raises `BoundBroken` where the setting's watcher enforces."""
+def simulate(
+    policy: Loaded,
+    trace: Trace,
+    model: Model,
+    setting: Setting | None = None,
+    queues_of: Callable[[Chooser], TenantQueues] = TenantQueues,
+) -> Run:
+    """Run the trace.  `queues_of`: what drives the policy, where that is to count otherwise than we do.
+
+    Raises `BoundBroken` where the setting's watcher enforces.
+    """
     setting = setting or Setting()
     jobs = trace.jobs(
         model.longest_output,
@@ -66,7 +75,7 @@ def simulate(policy: Loaded, trace: Trace, model: Model, setting: Setting | None
         hint=setting.hint,
         asked=setting.asked,
     )
-    queues = TenantQueues(chooser_of(policy.make(), policy.program))
+    queues = queues_of(chooser_of(policy.make(), policy.program))
     source = cast(Source, queues)  # it hands out what it was given
     made = [
         Engine(model, source, noise(_seed(setting.seed, i), setting.spread)) for i in range(setting.engines)
