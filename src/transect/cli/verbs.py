@@ -54,7 +54,8 @@ RPC = Group(
         "run": Verb(FORCE, "rpc.run"),
         "plan": Verb(PLACES, "rpc.plan"),
         "calibrate": Verb(PLACES, "rpc.calibrate"),
-        **_live("rpc", "status", "set", "record", "upgrade"),
+        **_live("rpc", "status", "set", "record"),
+        "upgrade": Verb(LIVE, "rpc.upgrade"),
         "try": Verb(UNDERSTAND, "rpc.try_"),
     },
 )

@@ -74,8 +74,8 @@ def shared_object(
     """Compile all `.c` files among `sources` (relative path → content) into `folder/STEM_HASH.SUFFIX`.
 
     `fixed`: more of them, the same for many; their objects are kept.  Headers are looked for among the sources, then in
-    our runtimes, then in `include`.  `{name}` in a flag stands for `STEM_HASH`.  Raises Unavailable without a compiler,
-    or when others may write into `folder`; BuildError when the compiler refuses.
+    our runtimes, then in `include`.  `{name}` in a flag stands for `STEM_HASH`; what is fixed does not get such a flag.
+    Raises Unavailable without a compiler, or when others may write into `folder`; BuildError when the compiler refuses.
     """
     tool = compiler()
     name = f"{stem}_{_key({**sources, **fixed}, tool, (*FLAGS, *flags), include)}"
@@ -85,9 +85,8 @@ def shared_object(
     if target.exists():
         return target
 
-    def compile(work: Path, units: Mapping[str, bytes], *rest: str) -> None:
+    def compile(work: Path, units: Mapping[str, bytes], named: Sequence[str], *rest: str) -> None:
         write(work, units)
-        named = [flag.replace("{name}", name) for flag in flags]
         places = [f"-I{place}" for place in (work, RPC_RUNTIME, C_RUNTIME, *include)]
         called = sorted(path for path in units if path.endswith(".c"))
         command = [tool.path, *FLAGS, *named, *places, *called, *rest]
@@ -95,10 +94,14 @@ def shared_object(
         if done.returncode:
             raise BuildError(done.stderr.strip())
 
-    key = _key(fixed, tool, (*FLAGS, *flags), include)
-    kept = objects(folder / f"objects_{key}", lambda work: compile(work, fixed, "-c")) if fixed else []
+    common = [flag for flag in flags if "{name}" not in flag]
+    key = _key(fixed, tool, (*FLAGS, *common), include)
+    kept = (
+        objects(folder / f"objects_{key}", lambda work: compile(work, fixed, common, "-c")) if fixed else []
+    )
+    named = [flag.replace("{name}", name) for flag in flags]
     with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as work:
-        compile(Path(work), sources, *kept, "-o", "built.so")
+        compile(Path(work), sources, named, *kept, "-o", "built.so")
         # Whoever builds the same at the same time gets the same; the later one wins, unseen.
         os.replace(Path(work) / "built.so", target)
     return target
@@ -127,9 +130,16 @@ def envoy_module(chain: Artifact, folder: Path, *, flags: Sequence[str] = ()) ->
     `shared_object`.
     """
     module = {path.name: path.read_bytes() for path in RPC_RUNTIME.glob("envoy_*.c")}
-    wanted = (*ENVOY_FLAGS, *flags)
+    wanted = (*ENVOY_FLAGS, f"-DTS_LAYOUT=0x{_layout(module)}", *flags)
     built = shared_object("libtransect", chain.files, folder=cache_folder(), fixed=module, flags=wanted)
     return linked(built, folder)
+
+
+def _layout(module: Mapping[str, bytes]) -> str:
+    """Modules with the same one have the same C around their chains: `envoy_edge.c`."""
+    headers = sorted(RPC_RUNTIME.glob("*.h"))
+    parts = [*(content for _, content in sorted(module.items())), *(path.read_bytes() for path in headers)]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:15]
 
 
 def linked(built: Path, folder: Path) -> Path:

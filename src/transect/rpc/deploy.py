@@ -36,6 +36,7 @@ class Deployed:
     envoy: Envoy
     control: Control  # of the version in force
     slot: Slot
+    module: Module  # in force
     number: int = 1  # of the version in force
 
     def stop(self) -> None:
@@ -127,7 +128,7 @@ def deploy(
         upstream_tls=chain.upstream_tls,
     )
     running = start(found, config, folder, modules=folder / MODULES, workers=workers)
-    return Deployed(chain, binding, found, running, Control(Path(module.settings.control)), slot)
+    return Deployed(chain, binding, found, running, Control(Path(module.settings.control)), slot, module)
 
 
 MODULES = "modules"
@@ -140,8 +141,9 @@ def module_of(
     folder: Path,
     number: int,
     images: Sequence[bytes],
+    edge: str = "",
 ) -> Module:
-    """A version of the chain, compiled and fitting this Envoy, that begins with these states.
+    """A version of the chain, compiled and fitting this Envoy, that begins with these states; `edge`: as of `Settings`.
 
     Raises Unavailable, BuildError.
     """
@@ -159,6 +161,7 @@ def module_of(
         hooks=hook_numbers([element.program for element in binding.elements]),
         control=str(folder / f"module-{number}.sock"),
         parent=os.getpid(),
+        edge=edge,
     )
     return Module(library, settings)
 

@@ -10,12 +10,16 @@ it, and so does what old RPCs still do to it at its old place.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transect.base.unavailable import Unavailable
+from transect.control.client import Client, ControlError
 from transect.control.protocol import Refused
 
 Ask = Callable[..., Any]
@@ -24,6 +28,14 @@ Ask = Callable[..., Any]
 LOOK_S = 0.02
 QUIET = 5  # looks in a row: a call that has read its version may not have begun yet
 PATIENCE_S = 30.0  # for the RPCs of an old version
+SILENT = (Unavailable, ControlError)  # a processor that is not there, or does not answer as it should
+
+
+class Unfinished(Exception):
+    """The new version is in force, but processors have gone meanwhile, and what they held of it with them."""
+
+    def __init__(self, silent: Mapping[int, str]) -> None:
+        super().__init__("; ".join(f"processor {index + 1}: {why}" for index, why in sorted(silent.items())))
 
 
 @dataclass
@@ -44,17 +56,38 @@ class Edge:
     processors: Sequence[Ask]
     version: int = 1
     moved: list[Moved] = field(default_factory=list)
+    silent: dict[int, str] = field(
+        default_factory=dict
+    )  # processors that went while versions changed, and how
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> Edge:
+        """Running instances, which from now on change together; they may have done so before."""
+        made = cls([Client("rpc", name).ask for name in names])
+        told = [ask("edge-named") for ask in made.processors]
+        versions = [int(one["version"] or 0) for one in told]
+        first = [index == 0 for index in range(len(names))]
+        made.version = max(versions)
+        if min(versions) != made.version or [one["stamps"] for one in told] != first:
+            made.version += 1  # one of them has started anew, or stands elsewhere
+            made.join()
+        return made
 
     def join(self) -> None:
         """From now on RPCs name their version.  Those behind first: they must know what is named."""
         for index in reversed(range(len(self.processors))):
             self.processors[index]("edge-join", version=str(self.version), stamps=index == 0)
 
-    def upgrade(self, files: Sequence[Path], patience_s: float = PATIENCE_S) -> dict[str, str]:
+    def upgrade(
+        self, files: Sequence[Path], waiting: Callable[[str], object] = lambda _: None
+    ) -> dict[str, str]:
         """Put a chain file for each processor in force; what becomes of each field.
 
-        Raises Refused, and the old version goes on everywhere, when one of them refuses; TimeoutError when RPCs of the
-        old version go on for longer than `patience_s`: then `settle` carries on.
+        Returns when the last RPC of the old version has ended, however long that takes; `waiting` is called with the
+        old version when it takes longer than PATIENCE_S.
+
+        Raises Refused, and the old version goes on everywhere, when one of them refuses, Unavailable or ControlError
+        likewise when one is not there; Unfinished when one went after the new version was in force.
         """
         assert len(files) == len(self.processors), "one chain file for each processor"
         old, new = str(self.version), str(self.version + 1)
@@ -64,12 +97,33 @@ class Edge:
         if lost:
             self._drop()
             raise Refused(f"nothing continues {', '.join(lost)}", "let a processor have it")
-        for ask in (self.processors[0], *self.processors[1:]):
-            ask("edge-commit", version=new)
+        self._commit(new)
         self.version += 1
         self.moved = moved
-        self.settle(old, patience_s)
+        self._settle(old, waiting)
         return fields
+
+    def _commit(self, version: str) -> None:
+        """The first one decides: once it names the new version, there is no way back."""
+        first, *behind = range(len(self.processors))
+        try:
+            self.processors[first]("edge-commit", version=version)
+        except (*SILENT, Refused):
+            self._drop()
+            raise
+        self.silent.clear()
+        for index in behind:
+            self._asked(index, "edge-commit", version=version)
+
+    def _asked(self, index: int, verb: str, **arguments: Any) -> Any:
+        """Its answer; None from a processor that has gone, which is noted."""
+        if index in self.silent:
+            return None
+        try:
+            return self.processors[index](verb, **arguments)
+        except (*SILENT, Refused) as wrong:
+            self.silent[index] = str(wrong)
+            return None
 
     def _staged(
         self, version: str, files: Sequence[Path], states: Sequence[list[dict[str, Any]]]
@@ -88,7 +142,7 @@ class Edge:
                 told = self.processors[index](
                     "edge-stage", version=version, path=str(files[index].absolute()), incoming=incoming
                 )
-            except Refused:
+            except (*SILENT, Refused):
                 self._drop()
                 raise
             for element, number in told["taken"].items():
@@ -99,7 +153,8 @@ class Edge:
 
     def _drop(self) -> None:
         for ask in self.processors:
-            ask("edge-drop")
+            with contextlib.suppress(*SILENT, Refused):  # who is not there has nothing to drop
+                ask("edge-drop")
 
     def _lost(
         self, states: Sequence[list[dict[str, Any]]], moved: Sequence[Moved], files: Sequence[Path]
@@ -120,24 +175,30 @@ class Edge:
                     lost.append(one["name"])
         return lost
 
-    def settle(self, old: str, patience_s: float = PATIENCE_S) -> None:
+    def _settle(self, old: str, waiting: Callable[[str], object]) -> None:
         """Carry over what RPCs of the old version do to elements that have moved, until there are none."""
-        until = time.monotonic() + patience_s
+        until = time.monotonic() + PATIENCE_S
         quiet = 0
         while True:
-            found = [ask("edge-images", version=old) for ask in self.processors]
+            found = [self._asked(index, "edge-images", version=old) for index in range(len(self.processors))]
             for one in self.moved:
-                theirs = found[one.source]["images"][one.origin]
-                if theirs != one.base:
-                    merge = {"element": one.element, "base": one.base, "theirs": theirs}
-                    self.processors[one.target]("edge-merge", **merge)
-                    one.base = theirs
+                self._carry(one, found[one.source])
             # The first one's RPCs last as long as those of the processors behind it.
-            quiet = quiet + 1 if all(one["open"] == 0 and one["settled"] for one in found) else 0
+            quiet = quiet + 1 if all(not one or (one["open"] == 0 and one["settled"]) for one in found) else 0
             if quiet == QUIET:
                 break
             if time.monotonic() > until:
-                raise TimeoutError(f"RPCs of version {old} are still under way")
+                until = math.inf
+                waiting(old)
             time.sleep(LOOK_S)
-        for ask in self.processors:
-            ask("edge-end", version=old)
+        for index in range(len(self.processors)):
+            self._asked(index, "edge-end", version=old)
+        if self.silent:
+            raise Unfinished(self.silent)
+
+    def _carry(self, moved: Moved, source: dict[str, Any] | None) -> None:
+        theirs = moved.base if source is None else source["images"][moved.origin]
+        if theirs != moved.base:
+            merge = {"element": moved.element, "base": moved.base, "theirs": theirs}
+            self._asked(moved.target, "edge-merge", **merge)
+            moved.base = theirs

@@ -23,6 +23,7 @@ from transect.rpc.chain_file import ChainFile, read_edges
 from transect.rpc.deploy import Deployed, bound, deploy
 from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.host import EnvoyHost
+from transect.rpc.envoy.part import EnvoyPart
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
 from transect.rpc.metrics import Exporter
 from transect.rpc.upgrade import Version
@@ -85,7 +86,7 @@ class Started:
         made = deploy(chain, binding, place, envoy=self.envoy, workers=self.workers)
         self.running.append(self.stack.enter_context(made))
         host = _host(name, made, chain, sources)
-        verbs = verbs_of(host) | {"edge-state": host.state}
+        verbs = verbs_of(host) | {"edge-state": host.state} | EnvoyPart(host).verbs()
         server = self.stack.enter_context(Server("rpc", host.name, verbs, numbered=self.numbered))
         host.name = server.name
         self.hosts.append(host)

@@ -28,6 +28,8 @@ from transect.rpc.chain_file import ChainFile, first_state, read_chain
 from transect.rpc.merging import merged
 
 _DECLARES = re.compile(r"^(chain|edges) = ", re.MULTILINE)
+NOT_ALONE = "it is one of several processors of an edge, which change together"
+TOGETHER = "transect rpc upgrade NAME=FILE NAME=FILE …"
 NO_RETURN = "give `--no-return` if that will not be needed"
 
 

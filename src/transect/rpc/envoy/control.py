@@ -101,6 +101,10 @@ class Control:
         """Go when Envoy lets this version go, after all."""
         self.ask("u")
 
+    def edge(self, table: str) -> None:
+        """Which version an RPC is for, as one step: `edge_table` in runtime/envoy_edge.c."""
+        self.ask("v", table.encode())
+
     def forget(self) -> bool:
         """A kept version that Envoy has let go ends; False: it has not."""
         try:

@@ -30,7 +30,7 @@ from transect.rpc.chain_file import ChainFile, ElementUse
 from transect.rpc.envoy.config import Endpoint, Module, bootstrap, to_json
 from transect.rpc.envoy.control import Control, ControlError
 from transect.rpc.envoy.process import SEARCH_PATH
-from transect.rpc.upgrade import Handover, Settling, Version, read_version
+from transect.rpc.upgrade import NOT_ALONE, TOGETHER, Handover, Settling, Version, read_version
 
 if TYPE_CHECKING:
     from transect.rpc.deploy import Deployed
@@ -57,6 +57,7 @@ class EnvoyCopy:
     """The state of one version in Envoy.  `upgrade.Copy`."""
 
     control: Control
+    named: Callable[[], bool] = lambda: False  # whether RPCs may still ask for it by its name
 
     def save(self, element: int) -> bytes:
         return self.control.save(element)
@@ -72,11 +73,28 @@ class EnvoyCopy:
         return int(self.control.status()["open"])
 
     def over(self) -> bool:
-        return bool(self.control.status()["gone"])
+        return not self.named() and bool(self.control.status()["gone"])
 
     def end(self) -> None:
         gone = self.control.forget()
         assert gone, "Envoy had let it go"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A version that Envoy has loaded, and that no RPC is on yet."""
+
+    version: Version
+    chain: ChainFile
+    binding: Binding
+    handover: Handover
+    bases: Mapping[int, bytes]
+    module: Module
+    number: int
+
+    @property
+    def control(self) -> Control:
+        return Control(Path(self.module.settings.control))
 
 
 class Upgrades:
@@ -86,9 +104,11 @@ class Upgrades:
         """`told`: called when another version is in force."""
         self.deployed = deployed
         self.version = version
+        self.changing = threading.Lock()
+        self.joined = False  # one of several processors, which change together
         self._told = told
+        self._made = deployed.number  # versions, those that nobody put in force among them
         self._settling: Settling | None = None
-        self._changing = threading.Lock()
 
     @property
     def settled(self) -> bool:
@@ -99,21 +119,27 @@ class Upgrades:
     def upgrade(self, path: Path, automatic_return: bool) -> Mapping[str, str]:
         """Put what a file says in force; what becomes of each field of the state.  Raises Refused, and the old version
         goes on."""
-        with self._changing:
+        with self.changing:
+            if self.joined:
+                raise Refused(NOT_ALONE, TOGETHER)
             version = read_version(path, self.version)
-            chain = self._chain(version)
             handover = Handover.of(self.version.origins, version)
             handover.check(automatic_return)
-            binding = self._bound(chain, version)
-            try:
-                self._replace(chain, binding, handover)
-            except (BuildError, ControlError) as error:
-                raise Refused(f"the new version cannot run here: {error}", GOES_ON) from error
-            except Unavailable as lacking:
-                raise Refused(f"{lacking.what}: {lacking.why}", lacking.hint) from lacking
-            self.version = version
-            self._told()
+            self.put(self.ready(version, handover, self.deployed.control.save))
             return handover.fields()
+
+    def ready(
+        self, version: Version, handover: Handover, image: Callable[[int], bytes], edge: str = ""
+    ) -> Ready:
+        """Have Envoy load it, after a trial; `edge`: as of `Settings`.  Raises Refused, and the old version goes on."""
+        chain = self._chain(version)
+        binding = self._bound(chain, version)
+        try:
+            return self._loaded(version, chain, binding, handover, image, edge)
+        except (BuildError, ControlError) as error:
+            raise Refused(f"the new version cannot run here: {error}", GOES_ON) from error
+        except Unavailable as lacking:
+            raise Refused(f"{lacking.what}: {lacking.why}", lacking.hint) from lacking
 
     def _chain(self, version: Version) -> ChainFile:
         """The chain file of the new version: what stays is the old one's."""
@@ -138,25 +164,45 @@ class Upgrades:
             raise Refused(f"the new version does not fit the service\n{told}", GOES_ON)
         return binding
 
-    def _replace(self, chain: ChainFile, binding: Binding, handover: Handover) -> None:
+    def _loaded(
+        self,
+        version: Version,
+        chain: ChainFile,
+        binding: Binding,
+        handover: Handover,
+        image: Callable[[int], bytes],
+        edge: str,
+    ) -> Ready:
         from transect.rpc.deploy import module_of
 
-        it = self.deployed
-        old, number = it.control, it.number + 1
+        it, old = self.deployed, self.deployed.control
+        self._made += 1
         folder = it.envoy.folder
-        images, _ = handover.start(old.save)
-        self._tried(module_of(chain, binding, it.binary, folder, number, images))
+
+        def made(edge: str) -> tuple[Module, Mapping[int, bytes]]:
+            images, bases = handover.start(image)
+            return module_of(chain, binding, it.binary, folder, self._made, images, edge), bases
+
+        self._tried(made("")[0])
         old.keep()
-        images, bases = handover.start(old.save)
-        module = module_of(chain, binding, it.binary, folder, number, images)
-        it.slot.put(module, str(number))
-        control = Control(Path(module.settings.control))
-        if not self._serves(control):
+        module, bases = made(edge)
+        it.slot.put(module, str(self._made))
+        ready = Ready(version, chain, binding, handover, bases, module, self._made)
+        if not self._serves(ready.control):
             old.release()
             raise Refused(f"Envoy did not take the new version: {it.envoy.last_word}", GOES_ON)
-        it.chain, it.binding, it.control, it.number = chain, binding, control, number
-        self._settling = Settling(handover, EnvoyCopy(old), EnvoyCopy(control), bases, self._settling)
+        return ready
+
+    def put(self, ready: Ready, named: Callable[[], bool] = lambda: False) -> None:
+        """It is in force; `named`: as of EnvoyCopy, for the old one."""
+        it, old = self.deployed, EnvoyCopy(self.deployed.control, named)
+        new = EnvoyCopy(ready.control)
+        it.chain, it.binding, it.control = ready.chain, ready.binding, ready.control
+        it.module, it.number = ready.module, it.number + 1
+        self.version = ready.version
+        self._settling = Settling(ready.handover, old, new, ready.bases, self._settling)
         threading.Thread(target=self._settle, args=(self._settling,), daemon=True).start()
+        self._told()
 
     def _tried(self, module: Module) -> None:
         """Envoy itself loads it, in a process that serves nobody and may crash."""
@@ -188,7 +234,7 @@ class Upgrades:
         """Until Envoy has let the old version go, or a later upgrade takes this over."""
         while True:
             time.sleep(SETTLE_S[settling.quiet])
-            with self._changing:
+            with self.changing:
                 if self._settling is not settling or not self.deployed.envoy.alive:
                     return
                 try:

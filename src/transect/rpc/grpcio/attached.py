@@ -21,7 +21,7 @@ from transect.rpc.grpcio.handle import Handle
 from transect.rpc.grpcio.making import Maker, numbered
 from transect.rpc.grpcio.standing import Standing
 from transect.rpc.grpcio.versions import Versions
-from transect.rpc.upgrade import Handover, Settling, Version, read_version
+from transect.rpc.upgrade import NOT_ALONE, TOGETHER, Handover, Settling, Version, read_version
 
 if TYPE_CHECKING:
     from transect.control.server import Server
@@ -48,6 +48,7 @@ class Attached:
         self.recording: Recording | None = None
         self._server: Server | None = None
         self._settling: Settling | None = None
+        self.joined = False  # one of several processors, which change together
         self.changing = threading.RLock()  # held while versions, or what one holds, change
 
     def __repr__(self) -> str:
@@ -121,6 +122,8 @@ class Attached:
         with self.changing, yielding():
             if self.recording is not None:
                 raise Refused("it records, and a log is of one version", "stop the recording first")
+            if self.joined:
+                raise Refused(NOT_ALONE, TOGETHER)
             version = read_version(path, self.now.version)
             handover = Handover.of(self.now.version.origins, version)
             handover.check(automatic_return)

@@ -20,6 +20,7 @@ from transect.rpc.build import RPC_RUNTIME, cache_folder, compiler, shared_objec
 from transect.rpc.chain import emit_chain
 
 STEM = "transect_chain"
+MODULE = "grpc_module.c"  # has the chain's name
 
 
 def headers() -> Path:
@@ -48,10 +49,12 @@ def compiled(sources: Mapping[str, bytes], folder: Path | None = None) -> Path:
     """The extension of an emitted chain, compiled unless it is there; Unavailable, or BuildError."""
     include = headers()
     carrier = {path.name: path.read_bytes() for path in RPC_RUNTIME.glob("grpc_*.c")}
+    module = {MODULE: carrier.pop(MODULE)}
     return shared_object(
         STEM,
-        {**sources, **carrier},
+        {**sources, **module},
         folder=folder or cache_folder(),
+        fixed=carrier,
         include=[include],
         flags=["-DTS_MODULE={name}"],
         suffix=importlib.machinery.EXTENSION_SUFFIXES[0],

@@ -7,29 +7,20 @@ the last RPC of the old one has ended.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transect.control.protocol import Refused
-from transect.core.schema import Schema, schema
+from transect.core.schema import schema
 from transect.rpc.grpcio.handle import Carried
 from transect.rpc.grpcio.standing import Standing
-from transect.rpc.upgrade import Handover, Origin, read_version
+from transect.rpc.several import from_elsewhere, packed, taken, unpacked
+from transect.rpc.upgrade import Handover, read_version
 
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attached import Attached
-
-
-def packed(image: bytes) -> str:
-    """As JSON takes it."""
-    return base64.b64encode(image).decode()
-
-
-def unpacked(text: str) -> bytes:
-    return base64.b64decode(text)
 
 
 @dataclass(frozen=True)
@@ -54,13 +45,28 @@ class Part:
 
     def verbs(self) -> dict[str, Callable[..., Any]]:
         """For `control.server.Server`."""
-        named = (self.join, self.state, self.stage, self.drop, self.commit, self.images, self.merge, self.end)
+        named = (
+            self.named,
+            self.join,
+            self.state,
+            self.stage,
+            self.drop,
+            self.commit,
+            self.images,
+            self.merge,
+            self.end,
+        )
         return {f"edge-{verb.__name__}": verb for verb in named}
+
+    def named(self) -> dict[str, Any]:
+        """How RPCs call the version in force; "" when nobody has asked for a name."""
+        name = self._carried(self.chain.now).version if self.chain.joined else ""
+        return {"version": name, "stamps": self.stamps}
 
     def join(self, version: str, stamps: bool) -> None:
         """What runs has this name; `stamps`: RPCs tell it to the processors behind."""
         with self.chain.changing:
-            self.stamps = stamps
+            self.stamps, self.chain.joined = stamps, True
             self.chain.now = self._named(self.chain.now, version)
             self.chain.versions.put(self._carried(self.chain.now))
             self._follow()
@@ -97,27 +103,16 @@ class Part:
         from transect.rpc.grpcio.attached import yielding
 
         with self.chain.changing, yielding():
+            if self.chain.recording is not None:
+                raise Refused("it records, and a log is of one version", "stop the recording first")
             read = read_version(Path(path), self.chain.now.version)
             own = self.chain.now.version.origins
-            foreign = [Origin(one["name"], Schema.from_json(one["schema"])) for one in incoming]
-            handover = Handover.of([*own, *foreign], read)
-            handover.check(automatic_return=False)
-
-            def image(origin: int) -> bytes:
-                if origin < len(own):
-                    return self.chain.now.save(origin)
-                return unpacked(incoming[origin - len(own)]["image"])
-
+            handover, image = from_elsewhere(own, read, incoming, self.chain.now.save)
             standing, bases = self.chain.ready(read, handover, image)
             here = {origin: base for origin, base in bases.items() if origin < len(own)}
             self.staged = Staged(version, self._named(standing, version), handover, here)
             self._follow(self.staged.standing)
-            taken = {
-                str(element): origin - len(own)
-                for element, origin in enumerate(handover.origins)
-                if origin is not None and origin >= len(own)
-            }
-            return {"taken": taken, "fields": handover.fields()}
+            return {"taken": taken(handover, len(own)), "fields": handover.fields()}
 
     def drop(self) -> None:
         """What was staged will not be: another processor refuses."""

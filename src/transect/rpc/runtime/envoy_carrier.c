@@ -193,6 +193,8 @@ static const struct ts_carrier plain = {carrier_now, carrier_draw, header_get, h
 static const struct ts_carrier recorded = {carrier_now, carrier_draw, header_get, header_set, header_remove,
                                            carrier_trace, carrier_record, carrier_took};
 
+const struct calls own_calls = {ts_chain_request, ts_chain_response, ts_chain_finish, &ts_chain_rpc_size};
+
 /* --- calls of the chain ------------------------------------------------------------------------------------------- */
 
 /* Many at once; none while somebody holds the gate. */
@@ -206,7 +208,8 @@ void ask_chain(struct stream *s, int reply, ts_slice message, struct ts_verdict 
     if (!s->entered) count(&s->config->totals.entered);
     s->entered = 1;
     open_gate(s);
-    (reply ? ts_chain_response : ts_chain_request)(s->config->chain, s->state, &s->rpc, message, out);
+    const struct calls *calls = s->config->calls;
+    (reply ? calls->response : calls->request)(s->config->chain, s->state, &s->rpc, message, out);
     pthread_rwlock_unlock(&s->config->gate);
 }
 
@@ -215,6 +218,6 @@ void tell_chain(struct stream *s, int code, enum ts_cause cause) {
     int64_t elapsed = now_ns() - s->began;
     ts_took(&s->config->times[0], elapsed);
     open_gate(s);
-    ts_chain_finish(s->config->chain, s->state, &s->rpc, code, cause, elapsed, &ending);
+    s->config->calls->finish(s->config->chain, s->state, &s->rpc, code, cause, elapsed, &ending);
     pthread_rwlock_unlock(&s->config->gate);
 }

@@ -79,6 +79,7 @@ static int take_line(struct config *c, const char *line, size_t size) {
     else if (is(line, key, "state")) add_name(&c->states, value, rest);
     else if (is(line, key, "max_message")) return take_size(value, rest, &c->max_message);
     else if (is(line, key, "parent")) return take_size(value, rest, &c->parent);
+    else if (is(line, key, "edge")) return edge_table(c, value, rest);
     else if (is(line, key, "record_room")) return take_size(value, rest, &c->record_room);
     else if (is(line, key, "hooks")) return take_hooks(c, value, rest);
     else if (is(line, key, "on_compressed")) return take_choice(value, rest, &c->pass_compressed, "pass", "reject");
@@ -104,11 +105,13 @@ static int take_config(struct config *c, struct envoy_buffer text) {
 }
 
 void config_free(struct config *c) {
+    edge_leave(c);
     if (c->keeper) keeper_free(c->keeper);
     if (c->clock) clock_free(c->clock);
     if (c->recorder) recorder_free(c->recorder);
     if (c->chain) ts_chain_free(c->chain);
     pthread_rwlock_destroy(&c->gate);
+    pthread_rwlock_destroy(&c->versions);
     free(c->times);
     free_names(&c->streaming);
     free_names(&c->routes);
@@ -183,9 +186,15 @@ struct config *config_new(struct envoy_buffer text) {
     struct config *c = calloc(1, sizeof *c);
     if (!c) abort();
     make_gate(&c->gate);
+    make_gate(&c->versions);
+    c->layout = TS_LAYOUT;
+    c->calls = &own_calls;
     c->max_message = 4u << 20;
     c->record_room = 4u << 20;
-    if (take_config(c, text) && (c->times = calloc(1 + c->elements, sizeof *c->times)) && (c->chain = ts_chain_new()) && load_states(c) && start(c)) return c;
+    if (take_config(c, text) && (c->times = calloc(1 + c->elements, sizeof *c->times)) && (c->chain = ts_chain_new()) && load_states(c) && start(c)) {
+        edge_enter(c);
+        return c;
+    }
     config_free(c);
     return NULL;
 }

@@ -66,6 +66,11 @@ static void print_times(struct config *c, struct bytes *to) {
     print(to, "]");
 }
 
+/* No stream is on it, and, once nobody names it, none can come. */
+static int let_go(struct config *c) {
+    return atomic_load(&c->gone) && !atomic_load(&c->guests);
+}
+
 static int status(struct config *c, struct bytes *to) {
     struct totals *t = &c->totals;
     uint64_t records, dropped;
@@ -86,7 +91,7 @@ static int status(struct config *c, struct bytes *to) {
     print_list(to, "withheld", t->withheld, MAX_ELEMENTS);
     print_times(c, to);
     print(to, ",\"open\":%lld,\"gone\":%s}", (long long)(atomic_load(&t->entered) - atomic_load(&t->finishes)),
-          atomic_load(&c->gone) ? "true" : "false");
+          let_go(c) ? "true" : "false");
     return 1;
 }
 
@@ -169,6 +174,7 @@ static int answer(struct config *c, const uint8_t *r, size_t size, struct bytes 
     case 'R': return end_recording(c, to), 1;
     case 'k': return atomic_store(&c->kept, 1), 1;
     case 'u': return release(c);
+    case 'v': return edge_table(c, (const char *)r + 1, size - 1);
     case 'i': return size >= 9 && replace(c, r + 1, size - 1);
     default: print(to, "no such verb"); return 0;
     }
@@ -262,7 +268,7 @@ static void serve_one(struct keeper *k, int s) {
     if (size == 5 && (request[0] == 'x' || request[0] == 'r')) {
         change(k->config, s, request);
     } else if (size == 1 && request[0] == 'f') { /* a version that Envoy has let go, and nobody wants */
-        k->forgotten = atomic_load(&k->config->gone);
+        k->forgotten = let_go(k->config);
         reply(s, k->forgotten, &text);
     } else {
         int ok = answer(k->config, request, size, &text);

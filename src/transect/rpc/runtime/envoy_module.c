@@ -24,7 +24,7 @@ EXPORT const void *HOOK(http_filter_config_new)(void *envoy, struct envoy_buffer
 EXPORT void HOOK(http_filter_config_destroy)(const void *config) {
     struct config *c = (struct config *)config;
     atomic_store(&c->gone, 1);
-    if (!atomic_load(&c->kept)) config_free(c);
+    if (!atomic_load(&c->kept) && !atomic_load(&c->guests)) config_free(c);
 }
 
 /* --- a stream's life ---------------------------------------------------------------------------------------------- */
@@ -35,6 +35,7 @@ EXPORT const void *HOOK(http_filter_new)(const void *config, void *filter) {
     if (!s) abort();
     memset(s, 0, size);
     s->config = (struct config *)config;
+    s->state = s->own;
     s->filter = filter;
     s->response.reply = 1;
     return s;
@@ -49,6 +50,8 @@ static void free_stream(struct stream *s) {
     forget_changes(s);
     free(s->long_names);
     free(s->status_text);
+    if (s->state != s->own) free(s->state);
+    if (s->guest) atomic_fetch_sub(&s->config->guests, 1);
     free(s);
 }
 
@@ -136,8 +139,20 @@ static void forbid_route(struct stream *s) {
     CALLBACK(http_clear_route_cache)(s->filter);
 }
 
+/* The version that it is for; false: that is not here. */
+static int choose_version(struct stream *s) {
+    struct config *chosen = edge_version(s);
+    if (!chosen || chosen == s->config) return chosen != NULL;
+    size_t size = (*chosen->calls->rpc_size + 15) & ~(size_t)15;
+    s->config = chosen;
+    if (!(s->state = aligned_alloc(16, size ? size : 16))) abort();
+    memset(s->state, 0, size);
+    return 1;
+}
+
 static void begin(struct stream *s) {
     struct envoy_buffer path = {"", 0}, peer, timeout;
+    int here = choose_version(s);
     s->grpc = 1;
     s->began = now_ns();
     header_of(s, REQUEST_HEADERS, ":path", &path);
@@ -151,6 +166,7 @@ static void begin(struct stream *s) {
     s->streaming = (uint8_t)has_name(&s->config->streaming, (const char *)s->rpc.method.data, s->rpc.method.size);
     s->request.open = s->streaming;
     count(&s->config->totals.rpcs);
+    if (!here) edge_refuse(s);
 }
 
 EXPORT int HOOK(http_filter_request_headers)(void *filter, const void *stream, bool end) {

@@ -14,7 +14,19 @@
 #include "envoy_abi.h"
 #include "times.h"
 
-enum { MAX_ELEMENTS = 64, FRAME_HEAD = 5 };
+enum { MAX_ELEMENTS = 64, FRAME_HEAD = 5, VERSION_NAME = 32 };
+
+#ifndef TS_LAYOUT
+#define TS_LAYOUT 0 /* a hash of our C: modules with the same one may look into each other's memory */
+#endif
+
+/* The chain of one module, for others whose RPCs are for it. */
+struct calls {
+    void (*request)(ts_chain *, void *, const struct ts_rpc *, ts_slice, struct ts_verdict *);
+    void (*response)(ts_chain *, void *, const struct ts_rpc *, ts_slice, struct ts_verdict *);
+    void (*finish)(ts_chain *, void *, const struct ts_rpc *, int, enum ts_cause, int64_t, struct ts_ending *);
+    const size_t *rpc_size;
+};
 
 struct bytes {
     uint8_t *data;
@@ -40,7 +52,18 @@ struct recorder; /* envoy_record.c */
 struct keeper;   /* envoy_control.c */
 struct clock;    /* envoy_wait.c */
 
+/* Which version an RPC is for, where several processors share an edge. */
+struct edge {
+    int joined;              /* RPCs name a version */
+    int stamps;              /* it is named here, and told to those behind */
+    int yields;              /* RPCs that name none are for the other version */
+    char own[VERSION_NAME], name[VERSION_NAME];
+    struct config *other;    /* NULL: none */
+};
+
 struct config {
+    uint64_t layout;
+    const struct calls *calls;
     ts_chain *chain;
     pthread_rwlock_t gate;  /* read: a call of the chain; write: whoever wants to see or change it as a whole */
     struct names streaming; /* methods whose headers pass before the first message */
@@ -53,6 +76,10 @@ struct config {
     size_t parent;          /* process that stops this Envoy; 0: it runs for itself */
     _Atomic int kept;       /* its state is wanted when Envoy has let it go: a later version goes on from it */
     _Atomic int gone;       /* Envoy has let it go: no stream is on it, and none can come */
+    _Atomic int guests;     /* streams of other modules */
+    pthread_rwlock_t versions; /* guards `edge` */
+    struct edge edge;
+    struct config *next;    /* of the same module */
     char *record;           /* path; NULL: not recording from the start */
     size_t record_room;     /* bytes */
     uint32_t elements;      /* with a line `hooks` in the configuration */
@@ -107,8 +134,10 @@ struct stream {
     uint8_t only_headers;  /* the reply has its trailers in the headers */
     uint8_t local_cause;   /* 1 + cause of a reply that Envoy made itself; 0 none */
     uint8_t depth, gone;   /* hooks running; Envoy destroyed the filter meanwhile */
+    uint8_t guest;         /* `config` is another module's */
     char names[160];       /* method and peer, when they fit */
-    _Alignas(16) uint8_t state[];
+    void *state;           /* the chain's: `own`, or memory of malloc */
+    _Alignas(16) uint8_t own[];
 };
 
 /* envoy_config.c */
@@ -117,7 +146,15 @@ void config_free(struct config *config);
 int has_name(const struct names *names, const char *data, size_t size);
 int start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
+/* envoy_edge.c */
+void edge_enter(struct config *c);
+void edge_leave(struct config *c);
+int edge_table(struct config *c, const char *data, size_t size);
+struct config *edge_version(struct stream *s);
+void edge_refuse(struct stream *s);
+
 /* envoy_carrier.c */
+extern const struct calls own_calls;
 void ask_chain(struct stream *s, int reply, ts_slice message, struct ts_verdict *out);
 void tell_chain(struct stream *s, int code, enum ts_cause cause);
 int64_t now_ns(void);

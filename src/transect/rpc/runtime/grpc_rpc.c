@@ -270,7 +270,7 @@ static PyGetSetDef rpc_fields[] = {
 };
 
 PyTypeObject rpc_type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = TEXT(TS_MODULE) ".Rpc",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "transect.Rpc",
     .tp_basicsize = sizeof(struct rpc_object),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_dealloc = rpc_dealloc,

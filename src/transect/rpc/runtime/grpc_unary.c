@@ -211,7 +211,7 @@ static PyMethodDef unary_methods[] = {
 };
 
 PyTypeObject unary_type = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = TEXT(TS_MODULE) ".Unary",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "transect.Unary",
     .tp_basicsize = sizeof(struct unary_object),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_dealloc = unary_dealloc,

@@ -89,6 +89,7 @@ static int take_line(struct config *c, uint32_t *element, const char *line, size
 struct config *wasm_config_new(const char *text, size_t size) {
     struct config *c = calloc(1, sizeof *c);
     if (!c || !(c->chain = ts_chain_new())) abort();
+    c->calls = &own_calls;
     c->max_message = 4u << 20;
     uint32_t element = 0;
     static int somebody_asks; /* among the plugins of this machine */

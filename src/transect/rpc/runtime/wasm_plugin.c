@@ -88,6 +88,15 @@ WASM_EXPORT(proxy_on_tick) void proxy_on_tick(uint32_t id) {
     host_end();
 }
 
+/* A plugin is no one of several processors. */
+struct config *edge_version(struct stream *s) {
+    return s->config;
+}
+
+void edge_refuse(struct stream *s) {
+    (void)s;
+}
+
 /* --- a stream ----------------------------------------------------------------------------------------------------- */
 
 /* The stream of a context, made at its first event. */

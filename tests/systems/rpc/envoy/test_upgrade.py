@@ -180,6 +180,18 @@ def test_a_chain_file_replaces_configuration_and_keeps_what_was_set(it: Upgraded
         assert it.state()["most"] == 9
 
 
+def crashing_compiler(folder: Path) -> Path:
+    """What it compiles for Envoy crashes when it is loaded."""
+    (folder / "bad.h").write_text(
+        "#include <stdlib.h>\nstatic __attribute__((constructor)) void bad(void) { abort(); }\n"
+    )
+    compiler = folder / "cc"
+    command = f'case "$*" in *-DTS_LAYOUT*) exec gcc -include {folder}/bad.h "$@" ;; *) exec gcc "$@" ;; esac'
+    compiler.write_text(f"#!/bin/sh\n{command}\n")
+    compiler.chmod(0o755)
+    return compiler
+
+
 def test_what_cannot_run_leaves_the_old_one_serving(it: Upgraded, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = it.folder / "bad.py"
     with calling(it) as stub:
@@ -193,13 +205,7 @@ def test_what_cannot_run_leaves_the_old_one_serving(it: Upgraded, monkeypatch: p
         refused("class Count(:", "the new version has errors")
         refused(fitted(COUNT).replace("user: str", "usr: str").replace("msg.user", "msg.usr"), "R001")
         refused(CHAIN.format(file="second", port=1, values=""), "another `upstream`")
-        (it.folder / "bad.h").write_text(
-            "#include <stdlib.h>\nstatic __attribute__((constructor)) void bad(void) { abort(); }\n"
-        )
-        compiler = it.folder / "cc"
-        compiler.write_text(f'#!/bin/sh\nexec gcc -include {it.folder}/bad.h "$@"\n')
-        compiler.chmod(0o755)
-        monkeypatch.setenv("CC", str(compiler))
+        monkeypatch.setenv("CC", str(crashing_compiler(it.folder)))
         refused(fitted(NEXT), "a trial of the new version failed")
         assert it.host.status()["version"] == 1
         assert it.counted() == (4, 4, 0)

@@ -49,17 +49,19 @@ class Ask(Message):
 class Answer(Message):
     number: int
 """
-NAMES = ("First", "Moving", "Last")
+NAMES = ("First", "Moving", "Middle", "Last")
 
 
 def text(version: int) -> str:
     return HEAD + "\n".join(ELEMENT.format(name=name, version=version) for name in NAMES)
 
 
-def chain_file(folder: Path, name: str, version: int, elements: list[str]) -> Path:
+def chain_file(
+    folder: Path, name: str, version: int, elements: list[str], port: int = 1, more: str = ""
+) -> Path:
     path = folder / f"{name}.py"
     listed = ", ".join(f"{element}()" for element in elements)
-    chain = f'\nchain = Chain(service="demo.Echo", upstream="127.0.0.1:1", elements=[{listed}])\n'
+    chain = f'\nchain = Chain(service="demo.Echo", upstream="127.0.0.1:{port}", elements=[{listed}]{more})\n'
     path.write_text(text(version) + chain)
     return path
 
@@ -127,6 +129,8 @@ def test_moves_under_load_lose_nothing_and_mix_nothing(
         chain_file(tmp_path, "there_server", 2, ["Moving", "Last"]),
     ]
     it = edge()
+    for files in (there, here):
+        it.upgrade(files)  # so that they are compiled
     with loaded(lambda user: stub.Say(ask(user)).number) as answers:
         for turn in range(3):
             passed_by(answers, 30)

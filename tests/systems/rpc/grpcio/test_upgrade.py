@@ -66,7 +66,7 @@ class Count(Element):
         if outcome.cause != Cause.REJECT:
             self.under_way -= 1
 """
-PAUSE_S = 0.004  # between the calls of a client: an upgrade needs the processor too
+PAUSE_S = 0.02  # between the calls of a client: an upgrade needs the processor too
 NEXT = (
     COUNT.replace("number = 1\n", "number = 2\n")
     .replace("* 10 + 1", "* 10 + 2")
@@ -150,12 +150,13 @@ def counted(chain: Attached) -> tuple[int, int, int]:
 def test_upgrades_under_load_lose_nothing_and_mix_nothing(native: bool, files: tuple[Path, Path]) -> None:
     with server(servicer()) as (_, port):
         stub, chain = attached(port, native)
+        chain.upgrade(files[1], automatic_return=False)  # so that it is compiled
         with loaded(lambda user: stub.Say(ask(user)).number) as answers:
             for turn in range(4):
-                passed_by(answers, 50)
-                chain.upgrade(files[(turn + 1) % 2], automatic_return=False)
+                passed_by(answers, 20)
+                chain.upgrade(files[turn % 2], automatic_return=False)
         assert set(answers) == {11, 22}
-        assert chain.number == 5
+        assert chain.number == 6
         assert counted(chain) == (len(answers), len(answers), 0)
 
 

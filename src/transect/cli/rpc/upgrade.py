@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect rpc upgrade`: of one chain as in every stratum, and of several processors of an edge at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transect.cli.control import lines, show
+from transect.cli.exits import Exit
+from transect.cli.failure import usage
+from transect.cli.live.upgrade import upgrade as of_one
+
+
+def upgrade(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE [NAME] | NAME=FILE...",
+            show_default=False,
+            help="The new version, and the instance where several run; or a file for each of several instances.",
+        ),
+    ],
+    no_return: Annotated[
+        bool,
+        typer.Option(
+            "--no-return", help="Also when the old version could not take the state back by itself."
+        ),
+    ] = False,
+) -> int:
+    """Put a new version in the place of the one that runs, its state kept.
+
+    State goes over by name and type, or as the new version's `migrate` says; what cannot is refused, and the old
+    version goes on. It also goes on when the new one does not load, or fails a trial.
+
+    NAME=FILE for each of several instances, in the order in which a request passes them: all change at once, each RPC
+    sees one version everywhere, and elements may move from one to another with their state.
+    """
+    if any("=" in word for word in files):
+        return _of_several(files)
+    if len(files) > 2:
+        return usage("one file, and one name at most", "for several instances: NAME=FILE NAME=FILE …")
+    return of_one("rpc")(Path(files[0]), files[1] if len(files) == 2 else None, no_return)
+
+
+def _of_several(words: list[str]) -> int:
+    from transect.rpc.edge import Edge, Unfinished
+
+    pairs = [word.partition("=")[::2] for word in words]
+    for name, file in pairs:
+        if not name or not file:
+            return usage(f"`{name or file}` is no NAME=FILE", "write a file for each instance")
+        if not Path(file).is_file():
+            return usage(f"no such file: {file}")
+
+    def ask() -> int:
+        edge = Edge.of([name for name, _ in pairs])
+        try:
+            fields = edge.upgrade([Path(file) for _, file in pairs], waiting)
+        except Unfinished as wrong:
+            print(
+                f"transect: version {edge.version} is in force, but an instance has gone: {wrong}",
+                file=sys.stderr,
+            )
+            return Exit.NO
+        print("\n".join(lines({"version": edge.version, "fields": fields})))
+        return Exit.DONE
+
+    def waiting(version: str) -> None:
+        what = f"RPCs of version {version} are under way; what they do goes over until they end (or Ctrl-C)"
+        print(f"transect: {what}", file=sys.stderr)
+
+    return show(ask)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chain in Envoy as one of several processors of an edge: what `rpc/edge.py` asks of it.
+
+Both versions stand in one Envoy, each a module.  Whichever of them a worker has in its chain of filters when an RPC
+comes, the RPC goes to the version that its header names (runtime/envoy_edge.c): nothing depends on when workers change.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from transect.control.protocol import Refused
+from transect.rpc.envoy.config import Module
+from transect.rpc.envoy.control import Control, ControlError
+from transect.rpc.envoy.host import EnvoyHost
+from transect.rpc.envoy.upgrading import PATIENCE_S, EnvoyCopy, Ready, Upgrades
+from transect.rpc.several import from_elsewhere, packed, taken, unpacked
+from transect.rpc.upgrade import Handover, read_version
+
+NOBODY = "-"  # no RPC names it
+
+
+@dataclass(frozen=True)
+class Named:
+    """A version, as RPCs call it."""
+
+    name: str
+    module: Module
+
+    @property
+    def control(self) -> Control:
+        return Control(Path(self.module.settings.control))
+
+
+@dataclass
+class EnvoyPart:
+    """One processor."""
+
+    host: EnvoyHost
+    name: str = ""  # of the version in force; "": nobody has asked for one
+    stamps: bool = False  # it is the first: it names the version
+    staged: tuple[Named, Ready] | None = None
+    dropped: Control | None = (
+        None  # of a version that waits in Envoy's place for modules, and will not be in force
+    )
+    handover: Handover | None = None  # that which the version in force came by
+    kept: dict[str, Control] = field(default_factory=dict)  # older versions, by name
+
+    def verbs(self) -> dict[str, Callable[..., Any]]:
+        """For `control.server.Server`."""
+        named = (self.named, self.join, self.stage, self.drop, self.commit, self.images, self.merge, self.end)
+        return {f"edge-{verb.__name__}": self._locked(verb) for verb in named}
+
+    def _locked(self, verb: Callable[..., Any]) -> Callable[..., Any]:
+        def asked(**arguments: Any) -> Any:
+            with self.upgrades.changing:
+                try:
+                    return verb(**arguments)
+                except ControlError as wrong:
+                    raise Refused(str(wrong)) from wrong
+
+        asked.__signature__ = inspect.signature(verb)  # type: ignore[attr-defined]
+        return asked
+
+    @property
+    def upgrades(self) -> Upgrades:
+        assert self.host.upgrades is not None, "it was started with them"
+        return self.host.upgrades
+
+    @property
+    def _now(self) -> Named:
+        return Named(self.name, self.upgrades.deployed.module)
+
+    def _table(self, own: str, *, yields: bool = False, other: Named | None = None) -> str:
+        fields = [own, str(int(self.stamps)), str(int(yields))]
+        if other is not None:
+            fields += [other.name, str(other.module.library), other.module.settings.control]
+        assert not any("\t" in text or "\n" in text for text in fields), fields
+        return "\t".join(fields)
+
+    # ------------------------------------------------------------ verbs
+
+    def named(self) -> dict[str, Any]:
+        """How RPCs call the version in force; "" when nobody has asked for a name."""
+        return {"version": self.name, "stamps": self.stamps}
+
+    def join(self, version: str, stamps: bool) -> None:
+        """What runs has this name; `stamps`: RPCs tell it to the processors behind."""
+        self.name, self.stamps = version, stamps
+        self.upgrades.joined = True
+        self._now.control.edge(self._table(version))
+
+    def stage(self, version: str, path: str, incoming: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Make a new version ready; `incoming`: elements that stand elsewhere.  Which new element continues which of
+        them, and what becomes of each field."""
+        if self.host.recording is not None:
+            raise Refused("it records, and a log is of one version", "stop the recording first")
+        now = self._now
+        read = read_version(Path(path), self.upgrades.version)
+        own = self.upgrades.version.origins
+        handover, image = from_elsewhere(own, read, incoming, now.control.save)
+        table = self._table(version, yields=True, other=now)
+        ready = self.upgrades.ready(read, handover, image, table)
+        here = {origin: base for origin, base in ready.bases.items() if origin < len(own)}
+        ready = replace(ready, bases=here)  # what happens elsewhere is merged by who asks for it
+        made = Named(version, ready.module)
+        now.control.edge(self._table(self.name, other=made))
+        self._gone(self.dropped)
+        self.dropped, self.staged = None, (made, ready)
+        return {"taken": taken(handover, len(own)), "fields": handover.fields()}
+
+    def _gone(self, control: Control | None) -> None:
+        """Envoy's workers have all let go a module that knows nothing of the one that is staged."""
+        until = time.monotonic() + PATIENCE_S
+        while control is not None and control.path.exists():
+            if time.monotonic() > until:
+                raise Refused("Envoy does not let go a version that was dropped", "try again later")
+            time.sleep(0.005)
+
+    def drop(self) -> None:
+        """What was staged will not be: another processor refuses.  It stays in Envoy's place, and hands all RPCs on."""
+        if self.staged is None:
+            return
+        (made, _), self.staged = self.staged, None
+        made.control.edge(self._table(NOBODY, yields=True, other=self._now))
+        self._now.control.edge(self._table(self.name))
+        self.dropped = made.control
+
+    def commit(self, version: str) -> None:
+        """RPCs which begin now are for the staged version."""
+        if self.staged is None or self.staged[0].name != version:
+            raise Refused(f"no version {version} is staged", "stage it first")
+        (made, ready), self.staged = self.staged, None
+        old = self._now
+        made.control.edge(self._table(version, other=old))
+        old.control.edge(self._table(old.name, yields=True, other=made))
+        self.kept[old.name] = old.control
+        self.name, self.handover = version, ready.handover
+        self.upgrades.put(ready, lambda: old.name in self.kept)
+
+    def images(self, version: str) -> dict[str, Any]:
+        """The states of an older version at this moment, and whether RPCs are on it."""
+        old = EnvoyCopy(self.kept[version])
+        under_way = old.open()  # asked first: what they have done by then is seen below
+        images = [packed(old.save(index)) for index in range(self._elements(old.control))]
+        return {"images": images, "open": under_way, "settled": self.upgrades.settled}
+
+    @staticmethod
+    def _elements(control: Control) -> int:
+        return len(control.description()["elements"])
+
+    def merge(self, element: int, base: str, theirs: str) -> None:
+        """What an old copy elsewhere has gone through meanwhile happens to the new one here."""
+        assert self.handover is not None, "a version was put in force before"
+        self.handover.merge(element, EnvoyCopy(self._now.control), unpacked(base), unpacked(theirs))
+
+    def end(self, version: str) -> None:
+        """No RPC names the older version any more."""
+        if version in self.kept:
+            self._now.control.edge(self._table(self.name))
+            del self.kept[version]
