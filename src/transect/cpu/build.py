@@ -10,16 +10,20 @@ import json
 from pathlib import Path
 
 from transect.core import ir
+from transect.core.frontend.contracts import contracted
 from transect.core.ir import FieldKind, Program
 from transect.core.schema import schema
 from transect.core.types import ArrayType, KeyType, OptionType, TableType, spell
 from transect.cpu import arbiter
 from transect.cpu.built import Built, Place
+from transect.cpu.counted import sites
 from transect.cpu.hints.schema import heard, told
-from transect.cpu.program import PREFIX, emit, needs, ops, queues
+from transect.cpu.program import PREFIX, emit, legal, needs, ops, queues
 from transect.emit.bpf.recording import recorded, words_at_most
 from transect.emit.bpf.toolchain import BuildError, clang, compiled
 from transect.emit.bpf.values import words
+
+SWITCH_PARTIAL = 1 << 3  # SCX_OPS_SWITCH_PARTIAL
 
 __all__ = ["BuildError", "build", "build_shim", "clang", "compiled", "layout"]
 
@@ -49,14 +53,20 @@ def build(program: Program, folder: Path, stem: str = PREFIX, *, recording: bool
         tape,
         tuple((m.name, m.numbers) for m in [heard(program)] if m),
         tuple((m.name, m.numbers) for m in told(program)),
+        () if program.base == arbiter.BASE else sites(legal(program)),
+        tuple((c.hook, c.function.span.path, c.function.span.line) for c in contracted(program).contracts),
     )
     (folder / f"{stem}.json").write_text(json.dumps(built.to_json()))
     return built
 
 
-def build_shim(folder: Path) -> Path:
-    """The scheduler that stays; the folder has the runtime's files already."""
-    return compiled(folder / "shim.bpf.c", folder / "shim.o")
+def build_shim(folder: Path, *, partial: bool = False) -> Path:
+    """The scheduler that stays; the folder has the runtime's files already.
+
+    `partial`: it has the tasks that opted in, those of the class SCHED_EXT, and the default scheduler the others.
+    """
+    target = folder / ("partial.o" if partial else "shim.o")
+    return compiled(folder / "shim.bpf.c", target, TS_FLAGS=SWITCH_PARTIAL if partial else 0)
 
 
 def layout(program: Program) -> tuple[tuple[Place, ...], tuple[int, ...]]:

@@ -37,6 +37,8 @@ class Built:
     tape: int = 0  # words that an event has room for; 0: it does not record
     hears: tuple[Form, ...] = ()  # the hint that it takes
     tells: tuple[Form, ...] = ()  # what it tells applications
+    counts: tuple[tuple[str, str, int], ...] = ()  # what is counted, and the path and line where
+    conditions: tuple[tuple[str, str, int], ...] = ()  # of one that is watched: hook, path and line of each
 
     @property
     def layout(self) -> str:
@@ -65,8 +67,14 @@ class Built:
             data["tape"],
             _forms(data["hears"]),
             _forms(data["tells"]),
+            _places(data["counts"]),
+            _places(data["conditions"]),
         )
 
 
 def _forms(data: list[Any]) -> tuple[Form, ...]:
     return tuple((name, tuple(numbers)) for name, numbers in data)
+
+
+def _places(data: list[Any]) -> tuple[tuple[str, str, int], ...]:
+    return tuple((what, path, line) for what, path, line in data)

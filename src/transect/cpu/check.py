@@ -21,7 +21,7 @@ from transect.cpu import arbiter
 from transect.cpu.custody import custody
 from transect.cpu.hints import schema
 from transect.cpu.hints.schema import TELL
-from transect.cpu.platform import PLAIN, QUEUES, WITH_CALL
+from transect.cpu.platform import PLAIN, SCOPES, WITH_CALL
 from transect.emit.bpf.values import is_local, is_stored, is_word
 
 
@@ -53,7 +53,7 @@ def _field(f: ir.StateField, diagnostics: Diagnostics) -> None:
         diagnostics.error("C005", what, f.span, label="not in a scheduler", help=help)
 
     match f.type:
-        case ViewType(name=name) if f.kind is FieldKind.GIVEN and name in QUEUES:
+        case ViewType(name=name) if f.kind is FieldKind.GIVEN and name in SCOPES:
             pass
         case TableType(kind=TableKind.TABLE | TableKind.TALLY, key=key, value=value):
             if not is_word(key):

@@ -29,7 +29,16 @@ PUTS = frozenset(
         "cpu.start_first",
     }
 )
-TAKES = frozenset({"cpu.Fifo.take", "cpu.Timeline.take", "cpu.Fifos.steal", "cpu.Timelines.steal"})
+TAKES = frozenset(
+    {
+        "cpu.Fifo.take",
+        "cpu.Timeline.take",
+        "cpu.Fifos.steal",
+        "cpu.Timelines.steal",
+        "cpu.NodeFifos.steal",
+        "cpu.NodeTimelines.steal",
+    }
+)
 STARTS = frozenset({"cpu.start", "cpu.start_first"})
 
 # Hooks in which the kernel allows each function.
@@ -227,7 +236,7 @@ class _Custody:
                         others=()
                         if dispatch is None
                         else (Label(dispatch.span, "takes from other queues only"),),
-                        help=f"write `self.{queue}.take()` in `dispatch`, or for queues of CPUs `.on(cpu).take()`",
+                        help=f"write `self.{queue}.take()` in `dispatch`, or for many queues `.on(…).take()`",
                     )
 
 

@@ -32,6 +32,8 @@ WATCH_S = 2.0  # how long a new version is watched
 PATIENCE_S = 1.0  # the longest that the first of a queue may wait meanwhile
 ZERO = bytes(4)
 STATE = ".data.policy"  # the map of a policy's state: TS_STATE
+COUNTS = ".data.counts"  # TS_COUNTERS
+BROKEN = ".data.broken"  # watched.h
 
 
 class Kept(Exception):
@@ -77,7 +79,27 @@ class Version:
 
     def words(self) -> list[int]:
         """The words of its state."""
-        data = self.object.map(STATE).read(ZERO)
+        return self._words(STATE)
+
+    def counts(self) -> list[dict[str, str | int]]:
+        """What happened at its lines that no checker sees: `counted.py`."""
+        words = self._words(COUNTS) if self.built.counts else []
+        return [
+            {"what": what, "path": path, "line": line, "count": count}
+            for (what, path, line), count in zip(self.built.counts, words, strict=False)
+        ]
+
+    def broken(self) -> str:
+        """Which of its conditions did not hold, in words; empty: none."""
+        number = self._words(BROKEN)[0] if self.built.conditions else 0
+        if not number:
+            return ""
+        hook, path, line = self.built.conditions[number - 1]
+        what = f"what `{hook}` ensures does not hold" if hook else "the invariant does not hold"
+        return f"{what} ({Path(path).name}, line {line})"
+
+    def _words(self, name: str) -> list[int]:
+        data = self.object.map(name).read(ZERO)
         assert data is not None, "an array map has its entry"
         return [word for (word,) in struct.iter_unpack("=q", data)]
 
@@ -139,10 +161,13 @@ class Force:
         """Put it in force: one store."""
         self._active.value = version.number
 
-    def upgrade(self, built: Built, *, watch_s: float = WATCH_S) -> dict[str, str]:
+    def upgrade(
+        self, built: Built, *, watch_s: float = WATCH_S, watching: Built | None = None
+    ) -> dict[str, str]:
         """Put another version in force, state kept; what became of each field.
 
-        It is watched, and the old one comes back when somebody starves.
+        It is watched, and the old one comes back when somebody starves, or when a condition of the policy's own does
+        not hold: `watching` is the version in the form that looks at them, which runs meanwhile.
 
         Raises `Kept`, having changed nothing or having returned; `BpfError` when the verifier refuses it.
         """
@@ -154,21 +179,39 @@ class Force:
         if lost := [name for name, kind in old.built.queues if (name, kind) not in built.queues]:
             why = f"tasks may wait in the queue `{lost[0]}`, which the new version does not have"
             raise Kept(why, "keep the queue, and dispatch from it")
-        new = self.load(built, carried(old, built))
+        first = watching if watching is not None and watch_s else built
+        new = self.load(first, carried(old, first))
         self.activate(new)
         if watch_s:
             self._watch(old, new, watch_s)
+        if first is not built:
+            self._follow(old, new, built)
         self._retire(old)
         return fields
+
+    def _follow(self, old: Version, watched: Version, built: Built) -> None:
+        """What was watched goes on with the same state, and looks no more."""
+        try:
+            self.activate(self.load(built))
+        except BpfError:
+            self._return(old, watched)
+            raise
+        self._retire(watched)
+
+    def _return(self, old: Version, new: Version) -> None:
+        self.activate(old)
+        self._retire(new)
 
     def _watch(self, old: Version, new: Version, watch_s: float) -> None:
         end = time.monotonic() + watch_s
         while time.monotonic() < end:
             time.sleep(0.05)
             self.check()
+            if broken := new.broken():
+                self._return(old, new)
+                raise Kept(f"{new.built.name}: {broken}; the old version is back", "transect prove FILE")
             if (waited := self.longest_wait()) > PATIENCE_S:
-                self.activate(old)
-                self._retire(new)
+                self._return(old, new)
                 why = f"{new.built.name} let the first task of a queue wait {waited:.1f} s; the old version is back"
                 raise Kept(why, "watch it with `transect vm`, or replay a record of it")
 
@@ -381,6 +424,12 @@ def state() -> str:
     """`enabled`, `disabled` …; empty: this kernel has no sched_ext."""
     file = KERNEL / "state"
     return file.read_text().strip() if file.is_file() else ""
+
+
+def partial() -> bool:
+    """Whether the scheduler in force has those tasks only that opted in."""
+    file = KERNEL / "switch_all"
+    return file.is_file() and file.read_text().strip() == "0"
 
 
 def _hertz() -> int:

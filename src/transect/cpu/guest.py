@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Schedulers put in force where this runs, by one request a line: what `run` does in a machine of its own.
 
-    python -m transect.cpu.guest SHIM        requests on stdin, answers on stdout, one JSON text a line
-    python -m transect.cpu.guest --direct BUILT     one policy without the shim, until stdin ends: for comparison
+    python -m transect.cpu.guest        requests on stdin, answers on stdout, one JSON text a line
 
-`{"do": "load", "built": "fifo.json"}`, `upgrade` (with `watch_s`), `status`, `longest`, `stop`.  An answer has `kind`:
-`done`, `refused` (why, hint), `broken` (why, log), `missing`
-(function, line), `ended` (the kernel has taken it out; reason, message, dump).
+`{"do": "load", "built": "fifo.json", "shim": "shim.o"}`, `direct` (without the shim, for comparison), `upgrade` (with
+`watch_s`), `status`, `leave` (the default scheduler is back; others may follow).  An answer has `kind`: `done`,
+`refused` (why, hint), `broken` (why, log), `missing` (function, line), `ended` (the kernel has taken it out; reason,
+message, dump).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from transect.cpu.built import Built
-from transect.cpu.force import WATCH_S, Direct, Ended, Force, Kept, Missing, events, state
-from transect.cpu.ring import RawFile, first_of_all, possible_cpus
+from transect.cpu.force import Direct, Ended, Force, Kept, Missing, events, partial, state
+from transect.cpu.ring import RawFile, first_of_all, possible
 from transect.linux.libbpf import BpfError
 
 Answer = dict[str, Any]
@@ -27,53 +27,57 @@ Answer = dict[str, Any]
 
 def main() -> None:
     first_of_all()
-    if sys.argv[1] == "--direct":
-        direct(Path(sys.argv[2]))
-        return
-    force = None
+    loader = Loader()
     try:
-        force = Force(Path(sys.argv[1]))
-        say({"kind": "done", "value": {"state": state()}})
         for line in sys.stdin:
-            request = json.loads(line)
-            if request["do"] == "stop":
-                break
-            say(answered(force, request))
-    except BpfError as error:
-        say({"kind": "broken", "why": str(error), "log": error.log})
+            say(loader.answered(json.loads(line)))
     finally:
-        if force is not None:
-            force.close()
-    say({"kind": "done", "value": {"state": state()}})
+        loader.leave()
 
 
-def direct(built: Path) -> None:
-    """Attach a policy by itself: no shim, no upgrade."""
-    policy = Direct(Built.read(built))
-    try:
-        say({"kind": "done", "value": {"state": state(), "instructions": policy.instructions()}})
-        sys.stdin.read()
-    finally:
-        policy.close()
-    say({"kind": "done", "value": {"state": state()}})
+class Loader:
+    """What is in force by our doing: the shim with a policy behind it, one policy alone, or nothing."""
+
+    def __init__(self) -> None:
+        self.force: Force | None = None
+        self.direct: Direct | None = None
+
+    def leave(self) -> None:
+        """Back to the default scheduler."""
+        for held in (self.force, self.direct):
+            if held is not None:
+                held.close()
+        self.force = self.direct = None
+
+    def answered(self, request: Mapping[str, Any]) -> Answer:
+        try:
+            return {"kind": "done", "value": self.done(request)}
+        except Kept as no:
+            return {"kind": "refused", "why": no.why, "hint": no.hint}
+        except Ended as end:
+            return {"kind": "ended", "reason": end.reason, "message": end.message, "dump": end.dump}
+        except Missing as lacking:
+            return {"kind": "missing", "function": lacking.function, "line": lacking.line}
+        except BpfError as error:
+            return {"kind": "broken", "why": str(error), "log": error.log}
+
+    def done(self, request: Mapping[str, Any]) -> Any:
+        match request["do"]:
+            case "leave":
+                self.leave()
+                return {"state": state()}
+            case "direct":
+                self.direct = Direct(Built.read(Path(request["built"])))
+                return {"instructions": self.direct.instructions()}
+            case "load" if self.force is None:
+                self.force = Force(Path(request["shim"]))
+        assert self.force is not None, f"{request['do']} of nothing"
+        self.force.check()
+        return done(self.force, request)
 
 
 def say(answer: Answer) -> None:
     print(json.dumps(answer), flush=True)
-
-
-def answered(force: Force, request: Mapping[str, Any]) -> Answer:
-    try:
-        force.check()
-        return {"kind": "done", "value": done(force, request)}
-    except Kept as no:
-        return {"kind": "refused", "why": no.why, "hint": no.hint}
-    except Ended as end:
-        return {"kind": "ended", "reason": end.reason, "message": end.message, "dump": end.dump}
-    except Missing as lacking:
-        return {"kind": "missing", "function": lacking.function, "line": lacking.line}
-    except BpfError as error:
-        return {"kind": "broken", "why": str(error), "log": error.log}
 
 
 def done(force: Force, request: Mapping[str, Any]) -> Any:
@@ -82,8 +86,9 @@ def done(force: Force, request: Mapping[str, Any]) -> Any:
             force.activate(force.load(Built.read(Path(request["built"]))))
             return {}
         case "upgrade":
-            watch_s = request.get("watch_s", WATCH_S)
-            return {"fields": force.upgrade(Built.read(Path(request["built"])), watch_s=watch_s)}
+            built = Built.read(Path(request["built"]))
+            watching = Built.read(Path(request["watching"])) if request["watching"] else None
+            return {"fields": force.upgrade(built, watch_s=request["watch_s"], watching=watching)}
         case "check":
             return {}  # `answered` has looked
         case "set":
@@ -91,7 +96,7 @@ def done(force: Force, request: Mapping[str, Any]) -> Any:
         case "record":
             file = RawFile(request["raw"])
             force.record(Built.read(Path(request["built"])), file.write, file.close)
-            return {"cpus": possible_cpus(), "fields": fields(force)}
+            return {"cpus": possible("cpu"), "nodes": possible("node"), "fields": fields(force)}
         case "end-record":
             drain = force.end_record()
             failure = drain.failure.strerror if drain.failure else ""
@@ -122,6 +127,8 @@ def status(force: Force) -> dict[str, Any]:
         "instructions": {
             op: version.object.instructions(version.programs[f"ts_op_{op}"]) for op in version.built.ops
         },
+        "partial": partial(),
+        "counts": version.counts(),
         "longest_wait_s": force.longest_wait(),
         "applications": [] if force.broker is None else force.broker.status(),
         "events": events(),

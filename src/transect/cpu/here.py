@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ from transect.cpu.build import build, build_shim
 from transect.cpu.built import Built
 from transect.cpu.force import WATCH_S, Force, state
 from transect.cpu.guest import fields, status
+from transect.cpu.partial import opted_in
 from transect.cpu.record import Recording
-from transect.cpu.ring import possible_cpus
+from transect.cpu.ring import possible
 from transect.replay.log import Trailer
 
 IN_A_MACHINE = "run it in a machine of its own: --vm"
@@ -27,7 +29,8 @@ IN_A_MACHINE = "run it in a machine of its own: --vm"
 class Here:
     """The same as `machine.Bench`, for this kernel."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, partial: bool = False) -> None:
+        self.partial = partial
         if not state():
             release = os.uname().release
             raise Unavailable(
@@ -51,20 +54,25 @@ class Here:
 
     def force(self, program: Program) -> Built:
         built = self.build(program)
-        self._force = Force(build_shim(self.folder))
+        self._force = Force(build_shim(self.folder, partial=self.partial))
         self._force.activate(self._force.load(built))
         return built
 
-    def upgrade(self, program: Program, /, *, watch_s: float = WATCH_S) -> dict[str, str]:
+    def upgrade(
+        self, program: Program, /, *, watch_s: float = WATCH_S, watching: Program | None = None
+    ) -> dict[str, str]:
         assert self._force is not None, "an upgrade of nothing"
-        return self._force.upgrade(self.build(program), watch_s=watch_s)
+        looks = None if watching is None else self.build(watching)
+        return self._force.upgrade(self.build(program), watch_s=watch_s, watching=looks)
 
     def record(self, program: Program, sources: Mapping[str, str], path: Path, name: str) -> None:
         """As `machine.Bench.record`."""
         assert self._force is not None, "a recording of nothing"
         self._built += 1
         built = build(program, self.folder, f"version{self._built}", recording=True)
-        recording = Recording(path, name, real=True, cpus=possible_cpus(), tape=built.tape)
+        recording = Recording(
+            path, name, real=True, cpus=possible("cpu"), nodes=possible("node"), tape=built.tape
+        )
         recording.policy(program, sources, fields(self._force))
         try:
             self._force.record(built, recording.take)
@@ -101,7 +109,8 @@ class Here:
             uid, gid = int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"])
             groups = os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
             user = {"user": uid, "group": gid, "extra_groups": groups}
-        code = subprocess.run(list(words), **user).returncode
+        command = opted_in(Path(sys.executable), words) if self.partial else list(words)
+        code = subprocess.run(command, **user).returncode
         return code if code >= 0 else 128 - code
 
     def close(self) -> None:

@@ -170,9 +170,49 @@ class Timelines(View):
         raise NotImplementedError
 
 
+class NodeFifos(View):
+    """A `Fifo` for each node of memory."""
+
+    @intrinsic(effect="pure")
+    def on(self, node: int, /) -> Fifo:
+        """That node's."""
+        raise NotImplementedError
+
+    @intrinsic(effect="outside-read")
+    def steal(self, node: int, /) -> bool:
+        """Give this CPU the first task of another node's queue, asked in turn from the one after; False: none."""
+        raise NotImplementedError
+
+
+class NodeTimelines(View):
+    """A `Timeline` for each node of memory."""
+
+    @intrinsic(effect="pure")
+    def on(self, node: int, /) -> Timeline:
+        """That node's."""
+        raise NotImplementedError
+
+    @intrinsic(effect="outside-read")
+    def steal(self, node: int, /) -> bool:
+        """Give this CPU the first task of another node's queue, asked in turn from the one after; False: none."""
+        raise NotImplementedError
+
+
 @intrinsic(effect="outside-read")
 def cpus() -> int:
     """How many CPUs there may be; they are numbered from 0."""
+    raise NotImplementedError
+
+
+@intrinsic(effect="outside-read")
+def nodes() -> int:
+    """How many nodes of memory there may be; they are numbered from 0."""
+    raise NotImplementedError
+
+
+@intrinsic(effect="outside-read")
+def node_of(cpu: int, /) -> int:
+    """The node that a CPU belongs to."""
     raise NotImplementedError
 
 

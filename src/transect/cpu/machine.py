@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import queue
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,12 +18,14 @@ from transect.core.ir import Program
 from transect.cpu.build import build, build_shim
 from transect.cpu.built import Built
 from transect.cpu.force import WATCH_S, Ended, Kept, Missing
+from transect.cpu.partial import opted_in
 from transect.cpu.record import Recording
 from transect.linux.libbpf import BpfError
 from transect.replay.log import Trailer
 from transect.vm import Kernel, NotStarted, Setup, Vm, VmError, find
 
-ANSWER_S = 60.0  # of a request; loading takes a second in emulation, more on a busy machine
+ANSWER_S = 180.0  # of a request; loading takes a second in emulation, many on a busy machine
+LIFE_S = 24 * 3600  # of the machine; it ends with us before that
 LOOK_S = 0.2  # how often we see whether the loader has ended
 SCHED_EXT = (6, 12)  # the first kernel that has it
 
@@ -30,18 +34,40 @@ class Bench:
     """A machine, and schedulers in it.  `with Bench() as bench: bench.force(program); bench.run([…])`."""
 
     def __init__(
-        self, *, kernel: Kernel | None = None, cpus: int = 2, say: Callable[[str], None] = lambda _: None
+        self,
+        *,
+        kernel: Kernel | None = None,
+        cpus: int = 2,
+        nodes: int = 1,
+        partial: bool = False,
+        ahead: Sequence[Program] = (),
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`ahead`: policies that will be put in force; they are compiled while the machine boots.
+
+        `partial`: schedulers have the tasks that opted in, the command's among them.
+        """
+        self.partial = partial
         chosen = kernel or find(say=say)
-        self.vm = Vm(Setup(chosen, cpus=cpus), say=say)
-        self.folder = self.vm.job
+        self._work = tempfile.TemporaryDirectory(prefix="transect-cpu-")
+        self.folder = Path(self._work.name).resolve()
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._rest = b""
         self._guest: Any = None
-        self._built = 0
+        self._built: dict[tuple[str, str, bool, bool], Built] = {}
+        self._shims: dict[bool, Path] = {}
         self._recording: tuple[Recording, Path] | None = None
+        self._recordings = 0
+        try:
+            with ThreadPoolExecutor(1) as beside:
+                for program in ahead:
+                    beside.submit(self.build, program)  # what fails does so again when it is wanted
+                self.vm = Vm(Setup(chosen, cpus=cpus, nodes=nodes, job=self.folder, life_s=LIFE_S), say=say)
+        except BaseException:
+            self._work.cleanup()
+            raise
         if self.vm.run(["test", "-d", "/sys/kernel/sched_ext"]).code:
-            self.vm.close()
+            self.close()
             why = f"{self.vm.release} is built without sched_ext"
             raise Unavailable("schedulers", why, "leave `--kernel` and `--version` out")
 
@@ -51,33 +77,48 @@ class Bench:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.vm.close()
+        self.close()
 
     # --- schedulers ----------------------------------------------------------------------------------------------
 
-    def build(self, program: Program, *, recording: bool = False) -> Built:
-        """Compile it, outside: emulation would take many times as long."""
-        self._built += 1
-        return build(program, self.folder, f"version{self._built}", recording=recording)
+    def build(self, program: Program, *, recording: bool = False, watching: bool = False) -> Built:
+        """Compile it, once, and outside: emulation would take many times as long."""
+        key = program.name, program.source_hash, recording, watching
+        if key not in self._built:
+            stem = f"version{len(self._built)}"
+            self._built[key] = build(program, self.folder, stem, recording=recording)
+            self.shim()
+        return self._built[key]
+
+    def shim(self) -> str:
+        """The object of the scheduler that stays, which is compiled once."""
+        if self.partial not in self._shims:
+            self._shims[self.partial] = build_shim(self.folder, partial=self.partial)
+        return str(self._shims[self.partial])
 
     def force(self, program: Program | Built) -> Built:
         """Put a policy in force.  Raises `BpfError`, `Ended`."""
         built = program if isinstance(program, Built) else self.build(program)
-        if self._guest is None:
-            build_shim(self.folder)
-            self._start(str(self.folder / "shim.o"))
-            self._answer()
-        self.ask("load", built=str(built.object.with_suffix(".json")))
+        self.ask("load", built=str(built.object.with_suffix(".json")), shim=self.shim())
         return built
 
-    def _start(self, *words: str) -> None:
-        command = [str(self.vm.setup.python), "-m", "transect.cpu.guest", *words]
-        self._guest = self.vm.start(command, input=True, stdout=self._take, env=self._environment())
+    def _loader(self) -> Any:
+        """The process in the machine that puts schedulers in force, and takes them out."""
+        if self._guest is None:
+            command = [str(self.vm.setup.python), "-s", "-S", "-m", "transect.cpu.guest"]
+            self._guest = self.vm.start(command, input=True, stdout=self._take, env=self._environment())
+        return self._guest
 
-    def upgrade(self, program: Program | Built, /, *, watch_s: float = WATCH_S) -> dict[str, str]:
+    def upgrade(
+        self, program: Program | Built, /, *, watch_s: float = WATCH_S, watching: Program | None = None
+    ) -> dict[str, str]:
         """Put another version in its place; what became of each field.  Raises `Kept`, `BpfError`, `Ended`."""
         built = program if isinstance(program, Built) else self.build(program)
-        answer = self.ask("upgrade", built=str(built.object.with_suffix(".json")), watch_s=watch_s)
+        looks = (
+            None if watching is None else str(self.build(watching, watching=True).object.with_suffix(".json"))
+        )
+        path = str(built.object.with_suffix(".json"))
+        answer = self.ask("upgrade", built=path, watching=looks, watch_s=watch_s)
         fields: dict[str, str] = answer["fields"]
         return fields
 
@@ -88,13 +129,17 @@ class Bench:
     def stop(self) -> None:
         """Back to the default scheduler."""
         if self._guest is not None:
-            self._guest.write(b'{"do": "stop"}\n')
-            self._guest.close_input()
-            self._guest.wait(ANSWER_S)
-            self._guest = None
-            self._rest = b""
-            while not self._answers.empty():
-                self._answers.get()
+            self.ask("leave")
+
+    def kill(self) -> None:
+        """End the loader as kill -9 does: the scheduler goes with it."""
+        if self._guest is None:
+            return
+        self._guest.kill()
+        self._guest.wait(ANSWER_S)
+        self._guest = None
+        self._rest = b""
+        self._answers = queue.Queue()
 
     def record(self, program: Program, sources: Mapping[str, str], path: Path, name: str) -> None:
         """Keep every call of the policy in force in a new log.  Raises FileExistsError, OSError, `BpfError`.
@@ -104,11 +149,14 @@ class Bench:
         if path.exists():
             raise FileExistsError(path)
         built = self.build(program, recording=True)
-        raw = self.folder / f"events{self._built}"
+        self._recordings += 1  # the machine may still know a file that had the same name
+        raw = self.folder / f"events{self._recordings}"
         raw.touch(mode=0o600)
         answer = self.ask("record", built=str(built.object.with_suffix(".json")), raw=str(raw))
         try:
-            recording = Recording(path, name, real=True, cpus=answer["cpus"], tape=built.tape)
+            recording = Recording(
+                path, name, real=True, cpus=answer["cpus"], nodes=answer["nodes"], tape=built.tape
+            )
         except OSError:
             self.ask("end-record")
             raise
@@ -133,8 +181,8 @@ class Bench:
     def force_alone(self, program: Program | Built) -> dict[str, int]:
         """Without the shim, for comparison; what the verifier went through, by operation."""
         built = program if isinstance(program, Built) else self.build(program)
-        self._start("--direct", str(built.object.with_suffix(".json")))
-        instructions: dict[str, int] = self._answer()["instructions"]
+        answer = self.ask("direct", built=str(built.object.with_suffix(".json")))
+        instructions: dict[str, int] = answer["instructions"]
         return instructions
 
     def set(self, field: str, value: int) -> int:
@@ -148,6 +196,8 @@ class Bench:
 
     def command(self, words: Sequence[str], write: Callable[[bytes], None]) -> int:
         """Run a command with its output going there; its exit code."""
+        if self.partial:
+            words = opted_in(self.vm.setup.python, words)
         try:
             return self.vm.run(list(words), limit_s=None, cwd=Path.cwd(), stdout=write, stderr=write).code
         except NotStarted as refused:
@@ -156,10 +206,13 @@ class Bench:
 
     def close(self) -> None:
         self.vm.close()
+        self._work.cleanup()
 
     def ask(self, do: str, **arguments: Any) -> Any:
         """One request.  Raises `Kept`, `BpfError`, `Ended`."""
-        self._guest.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
+        if self._guest is None and do not in ("load", "direct"):
+            raise VmError(f"nothing is in force: no `{do}`")
+        self._loader().write(json.dumps({"do": do, **arguments}).encode() + b"\n")
         return self._answer()
 
     def _answer(self) -> Any:

@@ -6,17 +6,20 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
+from transect.base.span import Span
 from transect.core import ir
 from transect.core.types import Type, ViewType
 from transect.cpu.context import is_cpu
+from transect.cpu.counted import counted, sites
 from transect.cpu.hints.schema import BASE, TELL, message_of
 from transect.emit.c import tree as c
 
 CALL = c.Name("call")
 MARK = c.Unary("&", c.arrow("own", "ran"))
 
-EACH_CPU = ("Fifos", "Timelines")
-QUEUES = ("Fifo", "Timeline", *EACH_CPU)
+SCOPES = {  # how many a queue is: a number of `ts_many`
+    "Fifo": 0, "Timeline": 0, "Fifos": 1, "Timelines": 1, "NodeFifos": 2, "NodeTimelines": 2,
+}  # fmt: skip
 
 # Those in the first column take what belongs to the call, too.
 WITH_CALL = {
@@ -36,8 +39,14 @@ PLAIN = {
     "cpu.Timeline.first": "ts_first",
     "cpu.Fifos.on": "ts_on",
     "cpu.Timelines.on": "ts_on",
+    "cpu.NodeFifos.on": "ts_on_node",
+    "cpu.NodeTimelines.on": "ts_on_node",
     "cpu.Fifos.steal": "ts_steal",
     "cpu.Timelines.steal": "ts_steal",
+    "cpu.NodeFifos.steal": "ts_steal_node",
+    "cpu.NodeTimelines.steal": "ts_steal_node",
+    "cpu.nodes": "scx_bpf_nr_node_ids",
+    "cpu.node_of": "ts_node_of",
     "cpu.Task.time": "ts_time",
     "cpu.Task.set_time": "ts_set_time",
     "cpu.Task.may_run": "ts_may_run",
@@ -45,6 +54,7 @@ PLAIN = {
     "cpu.preempt": "ts_preempt",
     "cpu.set_alarm": "ts_set_alarm",
     "cpu.wake_cpu": "ts_wake_cpu",
+    "cpu.broken": "ts_broken",
 }
 
 ON = ("cpu.Fifos.on", "cpu.Timelines.on")
@@ -60,6 +70,12 @@ KERNEL = {
     "cpu.Timeline.first": "scx_bpf_dsq_peek",
     "cpu.Fifos.steal": "scx_bpf_dsq_move_to_local",
     "cpu.Timelines.steal": "scx_bpf_dsq_move_to_local",
+    "cpu.NodeFifos.on": "scx_bpf_nr_node_ids",
+    "cpu.NodeTimelines.on": "scx_bpf_nr_node_ids",
+    "cpu.NodeFifos.steal": "scx_bpf_nr_node_ids",
+    "cpu.NodeTimelines.steal": "scx_bpf_nr_node_ids",
+    "cpu.nodes": "scx_bpf_nr_node_ids",
+    "cpu.node_of": "scx_bpf_cpu_node",
     "cpu.Fifo.length": "scx_bpf_dsq_nr_queued",
     "cpu.Timeline.length": "scx_bpf_dsq_nr_queued",
     "cpu.idle_cpu": "scx_bpf_select_cpu_dfl",
@@ -76,7 +92,7 @@ def queue_number(name: str) -> int:
 
 
 def queue_of(field: ir.StateField) -> c.Expr:
-    """The kernel's name of a queue; the first, where there is one for each CPU."""
+    """The kernel's name of a queue; the first, where there are many."""
     return c.call("TS_QUEUE", c.Integer(queue_number(field.name), "u"), c.ZERO)
 
 
@@ -85,10 +101,11 @@ class Kernel:
 
     def __init__(self, program: ir.Program, function: ir.Function) -> None:
         self.function = function
+        self.counters = {site: n for n, site in enumerate(sites(program))}
         self.hints = {v.name: [m.name for m in v.members] for v in program.views if v.base == BASE}
 
     def view_type(self, t: Type) -> c.CType:
-        if isinstance(t, ViewType) and t.name in QUEUES:
+        if isinstance(t, ViewType) and t.name in SCOPES:
             return c.Named("u64")
         if isinstance(t, ViewType) and (t.name == "Said" or t.name in self.hints):
             return c.Pointer(c.Named("s64"))
@@ -120,9 +137,18 @@ class Kernel:
             return c.call("ts_used", MARK, *args)
         if name in ON and is_cpu(e.args[1], self.function):
             return c.call("ts_at", *args)
+        what = counted(e, self.function)
+        if what == "stolen":
+            return c.call(PLAIN[name], *args, self.counter(what, e.span))
         if name in WITH_CALL:
-            return c.call(WITH_CALL[name], CALL, *args)
+            done = c.call(WITH_CALL[name], CALL, *args)
+            return c.call("TS_PLACED", self.counter(what, e.span), *args[:2], done) if what else done
         return c.call(PLAIN[name], *args)
+
+    def counter(self, what: str, span: Span) -> c.Expr:
+        """Where it is counted."""
+        number = self.counters[what, span.path, span.line]
+        return c.address(c.Index(c.Name("ts_counters"), c.Integer(number)))
 
     def given(self, field: ir.StateField) -> c.Expr:
         return queue_of(field)

@@ -14,8 +14,9 @@ from transect.core.types import OptionType, ViewType
 from transect.core.walk import walk
 from transect.cpu import arbiter
 from transect.cpu.context import Context
+from transect.cpu.counted import moving, sites
 from transect.cpu.hints.schema import Message, heard, told
-from transect.cpu.platform import EACH_CPU, KERNEL, Kernel, queue_of
+from transect.cpu.platform import KERNEL, SCOPES, Kernel, queue_of
 from transect.emit.artifact import Artifact
 from transect.emit.bpf.lower import Lowering, integer
 from transect.emit.bpf.recording import Recording, recorded
@@ -117,10 +118,13 @@ def _default(program: Program, hook: str) -> bool:
     return handler is None or handler.default
 
 
-def queues(program: Program) -> list[tuple[ir.StateField, bool]]:
-    """The policy's queues, and whether there is one for each CPU."""
-    found = [f for f in program.state if f.kind is FieldKind.GIVEN and isinstance(f.type, ViewType)]
-    return [(f, isinstance(f.type, ViewType) and f.type.name in EACH_CPU) for f in found]
+def queues(program: Program) -> list[tuple[ir.StateField, c.Expr]]:
+    """The policy's queues, and how many each is: a number of `ts_many`."""
+    return [
+        (f, c.Integer(SCOPES[f.type.name]))
+        for f in program.state
+        if f.kind is FieldKind.GIVEN and isinstance(f.type, ViewType)
+    ]
 
 
 def declarations(program: Program, recording: bool = False) -> list[c.Decl]:
@@ -140,19 +144,22 @@ def declarations(program: Program, recording: bool = False) -> list[c.Decl]:
         h for h in unit.program.handlers if not h.default or h.name in more or _always(h.name, program)
     ]
     functions = [*reachable(unit.program), *handlers]
+    counters = len(sites(unit.program))
     result: list[c.Decl] = [
         *_about(program),
+        *([c.Macro("TS_COUNTERS", (c.Integer(counters),))] if counters else []),
         *unit.structs(),
         c.Macro("TS_STATE", (c.Name(PREFIX),)),
         *unit.tables(),
         *([c.Include("alarm.h")] if alarms(program) else []),
+        *([c.Include("watched.h")] if "cpu.broken" in _asked(program) else []),
         *([c.Include("hints.h")] if heard(program) or told(program) else []),
     ]
     for f in functions:
         # The compiler gives a line the file in which its function begins.
         result += [
             c.At(f.span.path, f.span.line),
-            lowering(unit, f, Kernel(program, f)).definition(),
+            lowering(unit, f, Kernel(unit.program, f)).definition(),
             c.Here(),
         ]
     result += [
@@ -200,7 +207,7 @@ def _context(program: Program, names: list[str]) -> list[c.Decl]:
         if op in names:
             own = kept and (hook in KEEPING or context.own("keep" if hook == "dispatch" else hook))
             found.append(_own(op, "" if not own else "ts_known" if hook in ENDING else "ts_own"))
-    return [*found, _chosen(context.chooses_a_cpu())]
+    return [*found, _chosen(context.chooses_a_cpu(), program)]
 
 
 def _own(op: str, find: str) -> c.Decl:
@@ -210,11 +217,15 @@ def _own(op: str, find: str) -> c.Decl:
     return _inline(f"own_{op}", c.pointer(f"{PREFIX}_task"), (task,), value)
 
 
-def _chosen(certain: bool) -> c.Function:
+def _chosen(certain: bool, program: Program | None = None) -> c.Function:
     """What `select` answers: never a CPU that does not exist, the kernel would end the scheduler."""
-    cpu, other = c.Name("cpu"), c.Name("before")
+    cpu, before = c.Name("cpu"), c.Name("before")
     params = (c.Var("cpu", S64), c.Var("before", S64))
-    return _inline("chosen", S64, params, cpu if certain else c.call("ts_cpu_or", cpu, other))
+    value: c.Expr = cpu if certain else c.call("ts_cpu_or", cpu, before)
+    select = None if program is None else program.handler("select")
+    if program is not None and select is not None and moving(select):
+        value = c.call("ts_moved", Kernel(program, select).counter("moved", select.span), value, before)
+    return _inline("chosen", S64, params, value)
 
 
 def _inline(name: str, returns: c.CType, params: tuple[c.Var, ...], value: c.Expr) -> c.Function:
@@ -238,8 +249,8 @@ def _first(unit: Unit) -> c.Function:
 def _queues(unit: Unit) -> c.Function:
     failed = c.Name("failed")
     body: list[c.Stmt] = [c.Var("failed", c.Named("s32"), c.ZERO)]
-    for f, each in queues(unit.program):
-        make = c.assign(failed, c.call("ts_create", queue_of(f), c.TRUE if each else c.FALSE))
+    for f, many in queues(unit.program):
+        make = c.assign(failed, c.call("ts_create", queue_of(f), many))
         body.append(c.If(c.negated(failed), c.Block((make,))))
     body.append(c.Return(failed))
     return c.Function(unit.name("queues"), c.Named("s32"), (), c.Block(tuple(body)), prefix="TS_INLINE")
@@ -249,8 +260,8 @@ def _longest(unit: Unit) -> c.Function:
     """The longest that the first of a queue has waited."""
     longest, waited = c.Name("longest"), c.Name("waited")
     body: list[c.Stmt] = [c.Var("longest", S64, c.ZERO)]
-    for f, each in queues(unit.program):
-        ask = c.Var("waited", S64, c.call("ts_longest", queue_of(f), c.TRUE if each else c.FALSE))
+    for f, many in queues(unit.program):
+        ask = c.Var("waited", S64, c.call("ts_longest", queue_of(f), many))
         more = c.If(c.Binary(">", waited, longest), c.Block((c.assign(longest, waited),)))
         body.append(c.Block((ask, more)))
     body.append(c.Return(longest))
@@ -270,7 +281,16 @@ def runtime() -> dict[str, bytes]:
     found |= {f"ops/{op}.h": (folder / "ops" / f"{op}.h").read_bytes() for op in _all_ops()}
     return found | {
         name: (folder / name).read_bytes()
-        for name in ("keep.h", "alarm.h", "arbiter.h", "hints.h", "listen.h", "record.h", "shim.bpf.c")
+        for name in (
+            "keep.h",
+            "alarm.h",
+            "arbiter.h",
+            "hints.h",
+            "listen.h",
+            "record.h",
+            "shim.bpf.c",
+            "watched.h",
+        )
     }
 
 

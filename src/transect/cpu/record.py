@@ -5,7 +5,8 @@ A log of this stratum holds, for each call:
 
 arguments   as the kernel wrote them: u64 time (ns), u32 pid, u16 hook, u16 CPU, u64 words; two i64, by hook:
             `select` CPU before and wake-up flags; `enqueue` flags; `keep`, `dispatch`, `alarm` CPU; `running` weight
-            and the CPUs that it may run on, as a mask; `stopping` whether it can go on; `enter` weight
+            and the CPUs that it may run on, as a mask; `stopping` whether it can go on; `enter` weight;
+            `detach` the process that has gone
 tape        the words that the handler saw and said, i64 each, in their order; then a u16 for each: `recording.site`
 result      i64
 
@@ -33,11 +34,11 @@ BUFFER = 256 << 20  # bytes that wait for the disk: a ring fills faster than a b
 class Recording:
     """A log under way."""
 
-    def __init__(self, path: Path, name: str, *, real: bool, cpus: int, tape: int) -> None:
+    def __init__(self, path: Path, name: str, *, real: bool, cpus: int, tape: int, nodes: int = 1) -> None:
         """Raises FileExistsError, OSError."""
         self.path = path
         self._tape = tape
-        self._writer = Writer(path, Header("cpu", name, real, {"cpus": cpus}), buffer=BUFFER)
+        self._writer = Writer(path, Header("cpu", name, real, {"cpus": cpus, "nodes": nodes}), buffer=BUFFER)
         self._rest = b""
         self._sequence = 0
         self._hooks: list[int] = []

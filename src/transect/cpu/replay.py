@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from types import TracebackType
 from typing import Any
@@ -29,6 +29,7 @@ from transect.core.types import (
     UnitType,
     ViewType,
 )
+from transect.cpu.hints.schema import heard
 from transect.cpu.platform import queue_number
 from transect.cpu.ring import ARGUMENTS
 from transect.emit.bpf.recording import asked_words, is_asked, recorded, site
@@ -202,9 +203,10 @@ class Many:
 class Player:
     """A policy that runs on tapes, as a `Runner`."""
 
-    def __init__(self, program: Program, cpus: int) -> None:
+    def __init__(self, program: Program, cpus: int, nodes: int = 1) -> None:
         self.program = program
         self.cpus = cpus
+        self.nodes = nodes
         self.tape = Words(b"", {})
         flat = recorded(program)
         made = type(build(flat)().__state__)
@@ -218,7 +220,7 @@ class Player:
             elif isinstance(f.type, CounterType):
                 setattr(self._state, f.name, Count(self, f.name))
         self.functions = {i.name: self._function(i) for i in program.intrinsics}
-        self._task = self._view("Task")
+        self._views = {view.name: self._view(view.name) for view in program.views}
         self._hooks = {h.name: self._hook(made, h.name) for h in flat.handlers}
 
     def _slots(self, name: str, base: type[Any], *kinds: FieldKind) -> type[Any]:
@@ -234,6 +236,10 @@ class Player:
         for view in self.program.views:
             if view.name == name:
                 for member in view.members:
+                    if isinstance(member.type, ViewType):  # the hint that is said
+                        hint = heard(self.program)
+                        space[member.name] = None if hint is None else self._view(hint.name)
+                        continue
                     slot = Slot(self, f"{name}.{member.name}", member.type)
                     space[member.name] = property(slot.get)
         return type(name, (), space)()
@@ -241,19 +247,17 @@ class Player:
     def _function(self, declared: ir.IntrinsicDecl) -> Callable[..., Any]:
         """A function of the kernel: it is asked what it was asked then, and answers what it answered."""
         if not is_asked(declared):
-            return self._on  # the one kind that there is: a queue's number, of a CPU
-        number, asked = site(declared.name), asked_words(declared)
+            # The one kind that there is: a queue's number, of a CPU or a node.
+            return partial(_on, self.nodes if declared.name.startswith("cpu.Node") else self.cpus)
+        number = site(declared.name)
         slot = None if isinstance(declared.returns, UnitType) else Slot(self, declared.name, declared.returns)
 
         def ask(*args: Any) -> Any:
-            for n in asked:
+            for n in asked_words(declared, len(args)):
                 self.tape.said(number, args[n])
             return None if slot is None else slot.get()
 
         return ask
-
-    def _on(self, queue: int, cpu: int) -> int:
-        return queue | (cpu if 0 <= cpu < self.cpus else 0)
 
     def _hook(self, made: type[Any], name: str) -> Callable[..., Any]:
         function = getattr(made, name)
@@ -307,6 +311,10 @@ def _place(path: str, at: TracebackType) -> Span:
     return Span(path, line or at.tb_lineno, column, end_line or at.tb_lineno, end_column)
 
 
+def _on(count: int, queue: int, number: int) -> int:
+    return queue | (number if 0 <= number < count else 0)
+
+
 class Outside:
     """How emitted code reaches the kernel."""
 
@@ -334,12 +342,13 @@ class CpuDecoder:
 
     def __init__(self, log: Log) -> None:
         self.cpus: int = log.header.notes["cpus"]
+        self.nodes: int = log.header.notes.get("nodes", 1)
         self._players: dict[int, Player] = {}
-        self._calls: dict[tuple[int, str], Any] = {}
+        self._calls: dict[tuple[int, str], list[tuple[Any, Callable[[int], Any]]]] = {}
         self._names: dict[int, str] = {}
 
     def runner(self, program: Program) -> Player:
-        player = Player(program, self.cpus)
+        player = Player(program, self.cpus, self.nodes)
         self._players[id(program)] = player
         named = [f.name for f in program.state] + [i.name for i in program.intrinsics] + ["now", "rand_below"]
         named += [f"{view.name}.{member.name}" for view in program.views for member in view.members]
@@ -351,13 +360,17 @@ class CpuDecoder:
         if known is None:
             handler = program.handler(hook)
             assert handler is not None, f"{program.name} has no {hook}"
-            task = self._players[id(program)]._task
-            kinds = [None if isinstance(p.type, ViewType) else _reader(p.type) for p in handler.params]
-            known = self._calls[id(program), hook] = (task, kinds)
-        task, kinds = known
+            known = self._calls[id(program), hook] = [
+                self._parameter(program, p.type) for p in handler.params
+            ]
         numbers = iter(ARGS.unpack_from(record.arguments, ARGUMENTS - ARGS.size))
-        args = [task if kind is None else kind(next(numbers)) for kind in kinds]
+        args = [kind(next(numbers)) if view is None else view for view, kind in known]
         return Call(args, _result, tape=Words(record.tape, self._names))  # type: ignore[arg-type]
+
+    def _parameter(self, program: Program, t: Type) -> tuple[Any, Callable[[int], Any]]:
+        """A view, or how a number is read."""
+        view = self._players[id(program)]._views[t.name] if isinstance(t, ViewType) else None
+        return view, _reader(t)
 
     def words(self, program: Program, hook: str, result: bytes) -> str:
         handler = program.handler(hook)

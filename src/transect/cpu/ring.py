@@ -17,7 +17,7 @@ from contextlib import suppress
 # In the order of `enum ts_hook`.
 HOOKS = (
     "enter", "select", "enqueue", "dequeue", "keep", "dispatch", "running", "stopping",
-    "tick", "alarm", "wake", "sleep", "weight", "affinity", "leave",
+    "tick", "alarm", "wake", "sleep", "weight", "affinity", "leave", "hint", "detach",
 )  # fmt: skip
 HEAD = struct.Struct("<QIHHQ")  # now, pid, hook, cpu, count
 ARGUMENTS = HEAD.size + 16  # the head, and two numbers
@@ -129,9 +129,9 @@ class Drain:
         self._close()
 
 
-def possible_cpus() -> int:
-    """How many CPUs there may be, as the kernel numbers them."""
-    with open("/sys/devices/system/cpu/possible") as file:
+def possible(what: str) -> int:
+    """How many CPUs (`cpu`) or nodes of memory (`node`) there may be, as the kernel numbers them."""
+    with open(f"/sys/devices/system/{what}/possible") as file:
         return int(file.read().strip().rpartition("-")[2].rpartition(",")[2]) + 1
 
 

@@ -26,6 +26,7 @@ from transect.cpu.built import Built
 from transect.cpu.check import check
 from transect.cpu.explain import missing, paragraph, verifier
 from transect.cpu.force import WATCH_S, Ended, Kept, Missing
+from transect.cpu.watched import read_watched
 from transect.linux.libbpf import BpfError
 from transect.replay.log import Trailer
 
@@ -42,7 +43,9 @@ class Place(Protocol):
     """Where schedulers are in force: `here.Here`, `machine.Bench`."""
 
     def force(self, program: Program, /) -> Built: ...
-    def upgrade(self, program: Program, /, *, watch_s: float = ...) -> dict[str, str]: ...
+    def upgrade(
+        self, program: Program, /, *, watch_s: float = ..., watching: Program | None = ...
+    ) -> dict[str, str]: ...
     def status(self) -> dict[str, Any]: ...
     def set(self, field: str, value: int, /) -> int: ...
     def record(self, program: Program, sources: Mapping[str, str], path: Path, name: str, /) -> None: ...
@@ -168,6 +171,8 @@ class Running:
             "since": self.since,
             "upgrades": self.upgrades,
             "state": found["fields"],
+            "partial": found["partial"],
+            "counts": [count for count in found["counts"] if count["count"]],
             "longest_wait_s": found["longest_wait_s"],
             "applications": found["applications"],
             "events": {event: count for event, count in found["events"].items() if count},
@@ -216,7 +221,9 @@ class Running:
         except Invalid as invalid:
             raise Refused(str(invalid)) from invalid
         try:
-            fields = self.where.upgrade(program, watch_s=WATCH_S if automatic_return else 0.0)
+            watching = read_watched(Path(path)) if automatic_return else None
+            watch_s = WATCH_S if automatic_return else 0.0
+            fields = self.where.upgrade(program, watch_s=watch_s, watching=watching)
         except Kept as kept:
             raise Refused(kept.why, kept.hint) from None
         except BpfError as refused:

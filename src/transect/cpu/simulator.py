@@ -21,6 +21,7 @@ from transect.core.interp import Instance
 from transect.core.ir import FieldKind, Program
 from transect.core.types import ViewType
 from transect.cpu.hints.schema import heard
+from transect.cpu.platform import SCOPES
 from transect.lang.tape import GivenTape
 
 SLICE = 20_000_000  # ns
@@ -148,17 +149,17 @@ class SimQueue:
 
 
 class SimQueues:
-    """A queue for each CPU."""
+    """A queue for each CPU, or node."""
 
-    def __init__(self, machine: Machine, name: str, timed: bool) -> None:
-        self.each = [SimQueue(machine, f"{name}.on({cpu})", timed) for cpu in range(len(machine.cpus))]
+    def __init__(self, machine: Machine, name: str, timed: bool, count: int) -> None:
+        self.each = [SimQueue(machine, f"{name}.on({n})", timed) for n in range(count)]
 
-    def on(self, cpu: int) -> SimQueue:
-        return self.each[cpu if 0 <= cpu < len(self.each) else 0]
+    def on(self, number: int) -> SimQueue:
+        return self.each[number if 0 <= number < len(self.each) else 0]
 
-    def steal(self, cpu: int) -> bool:
+    def steal(self, number: int) -> bool:
         count = len(self.each)
-        return any(self.each[(cpu + n) % count].take() for n in range(1, count))
+        return any(self.each[(number + n) % count].take() for n in range(1, count))
 
 
 @dataclass(eq=False)
@@ -177,7 +178,13 @@ class Machine:
     """CPUs, tasks, and a policy that says who runs."""
 
     def __init__(
-        self, program: Program, cpus: int, work: Iterable[Work], params: Mapping[str, object] | None = None
+        self,
+        program: Program,
+        cpus: int,
+        work: Iterable[Work],
+        params: Mapping[str, object] | None = None,
+        *,
+        nodes: int = 1,
     ):
         self.now = 0
         self.cpus = [Cpu(number) for number in range(cpus)]
@@ -189,10 +196,14 @@ class Machine:
         self.started: SimTask | None = None
         for f in program.state:
             if f.kind is FieldKind.GIVEN and isinstance(f.type, ViewType):
-                kind = SimQueues if f.type.name in ("Fifos", "Timelines") else SimQueue
-                self.instance.state[f.name] = kind(self, f.name, "Timeline" in f.type.name)
+                timed, many = "Timeline" in f.type.name, (0, cpus, nodes)[SCOPES[f.type.name]]
+                self.instance.state[f.name] = (
+                    SimQueues(self, f.name, timed, many) if many else SimQueue(self, f.name, timed)
+                )
         self.functions: dict[str, Callable[..., object]] = {
             "cpu.cpus": lambda: cpus,
+            "cpu.nodes": lambda: nodes,
+            "cpu.node_of": lambda cpu: cpu * nodes // cpus if 0 <= cpu < cpus else 0,
             "cpu.idle_cpu": self.idle_cpu,
             "cpu.start": self.start,
             "cpu.start_first": self.start,

@@ -29,7 +29,9 @@ from transect.vm import accelerator as accelerators
 from transect.vm.channel import Frame, Kind, frames, send
 from transect.vm.machine import Accelerator, Setup, machine_command, share_command
 
-READY_S = 60.0  # emulation takes 3 s on an idle machine; a busy one needs more
+READY_S = (
+    240.0  # emulation takes 3 to 13 s on an idle machine; a busy one many times that.  Who is dead says so
+)
 Sink = Callable[[bytes], object]
 
 

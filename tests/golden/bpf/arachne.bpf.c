@@ -1,6 +1,7 @@
 /* Arachne, emitted by transect from arachne.py
  * source sha256 a759875e66b982ac6d24bea8318cca039dfa6bb41278a568871e1b30bebce153 */
 #include "scx.h"
+TS_COUNTERS(3)
 
 struct policy_state {
     s64 ready;
@@ -87,7 +88,7 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 core = 0;
     core = policy_do_core(self, own, call, task, scx_bpf_task_cpu(task));
-    ts_put(call, ts_on(TS_QUEUE(680887727u, 0), core), task);
+    TS_PLACED(&ts_counters[0], ts_on(TS_QUEUE(680887727u, 0), core), task, ts_put(call, ts_on(TS_QUEUE(680887727u, 0), core), task));
     ts_wake_cpu(core);
 }
 
@@ -95,7 +96,7 @@ TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task
     bool t1 = 0;
     t1 = ts_take(ts_at(TS_QUEUE(680887727u, 0), cpu));
     if (!t1 && TS_ELEMENT(self->owner, ts_mod(cpu, 64ll), 64) == 0ll) {
-        (void)ts_steal(TS_QUEUE(680887727u, 0), cpu);
+        (void)ts_steal(TS_QUEUE(680887727u, 0), cpu, &ts_counters[2]);
     }
 }
 
@@ -156,7 +157,7 @@ TS_TASKLESS(policy)
 TS_INLINE s32 policy_queues(void) {
     s32 failed = 0;
     if (!failed) {
-        failed = ts_create(TS_QUEUE(680887727u, 0), true);
+        failed = ts_create(TS_QUEUE(680887727u, 0), 1);
     }
     return failed;
 }
@@ -164,7 +165,7 @@ TS_INLINE s32 policy_queues(void) {
 TS_INLINE s64 policy_longest_wait(void) {
     s64 longest = 0;
     {
-        s64 waited = ts_longest(TS_QUEUE(680887727u, 0), true);
+        s64 waited = ts_longest(TS_QUEUE(680887727u, 0), 1);
         if (waited > longest) {
             longest = waited;
         }
@@ -189,7 +190,7 @@ TS_INLINE struct policy_task *policy_own_tick(struct task_struct *task) {
 }
 
 TS_INLINE s64 policy_chosen(s64 cpu, s64 before) {
-    return ts_cpu_or(cpu, before);
+    return ts_moved(&ts_counters[1], ts_cpu_or(cpu, before), before);
 }
 
 TS_INLINE u32 policy_heard(void) {

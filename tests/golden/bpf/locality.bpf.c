@@ -1,6 +1,7 @@
 /* Locality, emitted by transect from locality.py
  * source sha256 31b537939784ef4995877e4a84f8d007bc9a93cab7268bc02eec083ed1f57cb0 */
 #include "scx.h"
+TS_COUNTERS(2)
 
 struct policy_state {
     s64 ready;
@@ -48,7 +49,7 @@ TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task 
     bool t1 = 0;
     t1 = ts_may_run(task, TS_READ(own->home));
     if (t1) {
-        ts_put(call, ts_on(TS_QUEUE(2645347283u, 0), TS_READ(own->home)), task);
+        TS_PLACED(&ts_counters[0], ts_on(TS_QUEUE(2645347283u, 0), TS_READ(own->home)), task, ts_put(call, ts_on(TS_QUEUE(2645347283u, 0), TS_READ(own->home)), task));
         ts_wake_cpu(TS_READ(own->home));
     } else {
         ts_put(call, TS_QUEUE(1433039014u, 0), task);
@@ -87,10 +88,10 @@ TS_MEET(policy)
 TS_INLINE s32 policy_queues(void) {
     s32 failed = 0;
     if (!failed) {
-        failed = ts_create(TS_QUEUE(2645347283u, 0), true);
+        failed = ts_create(TS_QUEUE(2645347283u, 0), 1);
     }
     if (!failed) {
-        failed = ts_create(TS_QUEUE(1433039014u, 0), false);
+        failed = ts_create(TS_QUEUE(1433039014u, 0), 0);
     }
     return failed;
 }
@@ -98,13 +99,13 @@ TS_INLINE s32 policy_queues(void) {
 TS_INLINE s64 policy_longest_wait(void) {
     s64 longest = 0;
     {
-        s64 waited = ts_longest(TS_QUEUE(2645347283u, 0), true);
+        s64 waited = ts_longest(TS_QUEUE(2645347283u, 0), 1);
         if (waited > longest) {
             longest = waited;
         }
     }
     {
-        s64 waited = ts_longest(TS_QUEUE(1433039014u, 0), false);
+        s64 waited = ts_longest(TS_QUEUE(1433039014u, 0), 0);
         if (waited > longest) {
             longest = waited;
         }
@@ -137,7 +138,7 @@ TS_INLINE struct policy_task *policy_own_init_task(struct task_struct *task) {
 }
 
 TS_INLINE s64 policy_chosen(s64 cpu, s64 before) {
-    return ts_cpu_or(cpu, before);
+    return ts_moved(&ts_counters[1], ts_cpu_or(cpu, before), before);
 }
 
 TS_INLINE u32 policy_heard(void) {

@@ -68,10 +68,10 @@ TS_TASKLESS(policy)
 TS_INLINE s32 policy_queues(void) {
     s32 failed = 0;
     if (!failed) {
-        failed = ts_create(TS_QUEUE(680887727u, 0), false);
+        failed = ts_create(TS_QUEUE(680887727u, 0), 0);
     }
     if (!failed) {
-        failed = ts_create(TS_QUEUE(4161491668u, 0), false);
+        failed = ts_create(TS_QUEUE(4161491668u, 0), 0);
     }
     return failed;
 }
@@ -79,13 +79,13 @@ TS_INLINE s32 policy_queues(void) {
 TS_INLINE s64 policy_longest_wait(void) {
     s64 longest = 0;
     {
-        s64 waited = ts_longest(TS_QUEUE(680887727u, 0), false);
+        s64 waited = ts_longest(TS_QUEUE(680887727u, 0), 0);
         if (waited > longest) {
             longest = waited;
         }
     }
     {
-        s64 waited = ts_longest(TS_QUEUE(4161491668u, 0), false);
+        s64 waited = ts_longest(TS_QUEUE(4161491668u, 0), 0);
         if (waited > longest) {
             longest = waited;
         }

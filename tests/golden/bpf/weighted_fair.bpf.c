@@ -1,6 +1,7 @@
 /* WeightedFair, emitted by transect from weighted_fair.py
  * source sha256 e630059da9635794c1b2307b2041a4c843a1ef249e60ff53900a82729ed3ea7b */
 #include "scx.h"
+TS_COUNTERS(1)
 
 struct policy_state {
     s64 ready;
@@ -59,7 +60,7 @@ TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task
     bool t1 = 0;
     t1 = ts_take(ts_at(TS_QUEUE(680887727u, 0), cpu));
     if (!t1) {
-        (void)ts_steal(TS_QUEUE(680887727u, 0), cpu);
+        (void)ts_steal(TS_QUEUE(680887727u, 0), cpu, &ts_counters[0]);
     }
 }
 
@@ -82,7 +83,7 @@ TS_MEET(policy)
 TS_INLINE s32 policy_queues(void) {
     s32 failed = 0;
     if (!failed) {
-        failed = ts_create(TS_QUEUE(680887727u, 0), true);
+        failed = ts_create(TS_QUEUE(680887727u, 0), 1);
     }
     return failed;
 }
@@ -90,7 +91,7 @@ TS_INLINE s32 policy_queues(void) {
 TS_INLINE s64 policy_longest_wait(void) {
     s64 longest = 0;
     {
-        s64 waited = ts_longest(TS_QUEUE(680887727u, 0), true);
+        s64 waited = ts_longest(TS_QUEUE(680887727u, 0), 1);
         if (waited > longest) {
             longest = waited;
         }

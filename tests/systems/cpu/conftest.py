@@ -1,26 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One machine of four CPUs for all files that want one."""
+"""One machine of four CPUs and two nodes for all of these tests: booting costs more than most of what is done in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.parts import need
 from transect.cpu.machine import Bench
 
+Until = Callable[[Callable[[], bool]], None]
 
-@pytest.fixture(scope="session")
-def four() -> Iterator[Bench]:
+
+@pytest.fixture(scope="package")
+def machine() -> Iterator[Bench]:
     need("clang"), need("vm")
-    with Bench(cpus=4) as bench:
+    with Bench(cpus=4, nodes=2) as bench:
         yield bench
 
 
 @pytest.fixture
-def quad(four: Bench) -> Iterator[Bench]:
+def bench(machine: Bench) -> Iterator[Bench]:
     """It, with nothing in force before and after."""
-    yield four
-    four.stop()
-    assert four.scheduler() == "disabled"
+    yield machine
+    machine.stop()
+    assert machine.scheduler() == "disabled"
+
+
+@pytest.fixture(scope="package")
+def until() -> Until:
+    """Waits for what takes its time in emulation, on a busy machine much of it."""
+
+    def wait(true: Callable[[], bool]) -> None:
+        for _ in range(600):
+            if true():
+                return
+            time.sleep(0.1)
+        pytest.fail("it did not come to that")
+
+    return wait

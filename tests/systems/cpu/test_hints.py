@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.parts import need
+from tests.systems.cpu.conftest import Until
+from tests.unit.cpu.logs import replayed
 from tests.unit.cpu.policies import scheduler
 from transect.core.ir import Program
 from transect.cpu.hints import target_c, target_py
 from transect.cpu.machine import Bench
+from transect.replay import read
 from transect.vm.vm import Running
 
 FORM = """
@@ -45,7 +48,7 @@ from transect_hints import Refused
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 scheduler = hints.attach()
 assert scheduler.say(hints.Cores(count=4, priority=9))
-print(os.getuid(), scheduler.hear(wait_s=2))
+print(os.getuid(), scheduler.hear(wait_s=60))
 try:
     hints.attach()
 except Refused as no:
@@ -69,27 +72,26 @@ def asking(more: str = "") -> Program:
 
 
 @pytest.fixture(scope="module")
-def machine() -> Iterator[Bench]:
-    need("clang"), need("vm")
-    with Bench() as bench:
-        target_c.emitter.emit(asking()).write(bench.folder)
-        target_py.emitter.emit(asking()).write(bench.folder / "py")
-        (bench.folder / "hints.py").write_text(PYTHON)
-        (bench.folder / "strangers.py").write_text(STRANGERS)
-        source = str(Path(__file__).with_name("hinting.c"))
-        command = ["gcc", "-O2", "-Wall", "-Werror", "-static", f"-I{bench.folder}", source]
-        subprocess.run([*command, "-o", str(bench.folder / "hinting")], check=True)
-        bench.shell("mkdir -m 755 /run/application; cp hinting /run/application")
-        yield bench
+def applications(machine: Bench) -> Bench:
+    """The machine, with the applications of these tests in it."""
+    target_c.emitter.emit(asking()).write(machine.folder)
+    target_py.emitter.emit(asking()).write(machine.folder / "py")
+    (machine.folder / "hints.py").write_text(PYTHON)
+    (machine.folder / "strangers.py").write_text(STRANGERS)
+    source = str(Path(__file__).with_name("hinting.c"))
+    command = ["gcc", "-O2", "-Wall", "-Werror", "-static", f"-I{machine.folder}", source]
+    subprocess.run([*command, "-o", str(machine.folder / "hinting")], check=True)
+    machine.shell("mkdir -m 755 /run/application; cp hinting /run/application")
+    return machine
 
 
 @pytest.fixture(scope="module")
-def bench(machine: Bench) -> Iterator[Bench]:
+def bench(applications: Bench) -> Iterator[Bench]:
     """With the scheduler in force, for all of these tests."""
-    machine.force(asking())
-    yield machine
-    machine.stop()
-    assert machine.scheduler() == "disabled"
+    applications.force(asking())
+    yield applications
+    applications.stop()
+    assert applications.scheduler() == "disabled"
 
 
 def start(bench: Bench, words: str) -> Running:
@@ -97,31 +99,24 @@ def start(bench: Bench, words: str) -> Running:
     return bench.vm.start(["sh", "-c", f"{NOBODY} /run/application/hinting {words}"])
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Applications and what serves them are ordinary tasks: they take their time."""
-    for _ in range(600):
-        if true():
-            return
-        time.sleep(0.1)
-    pytest.fail("it did not come to that")
-
-
 def field(bench: Bench, name: str) -> int:
     (value,) = bench.status()["fields"][name]
     return int(value)
 
 
-def leaves(bench: Bench, running: Running, gone: int) -> None:
+def leaves(bench: Bench, running: Running, gone: int, until: Until) -> None:
     running.kill()
     until(lambda: field(bench, "gone") > gone)
     assert bench.status()["applications"] == []
 
 
-def test_where_no_policy_hears_there_is_no_door(machine: Bench) -> None:
-    assert start(machine, "polite").wait(60).text == "refused: no scheduler that takes hints is in force\n"
+def test_where_no_policy_hears_there_is_no_door(applications: Bench) -> None:
+    assert (
+        start(applications, "polite").wait(60).text == "refused: no scheduler that takes hints is in force\n"
+    )
 
 
-def test_an_ordinary_application_is_heard_and_answered(bench: Bench) -> None:
+def test_an_ordinary_application_is_heard_and_answered(bench: Bench, until: Until) -> None:
     asked, gone = field(bench, "asked"), field(bench, "gone")
     running = start(bench, "polite")
     assert running.wait(60).text == f"heard 100 sum {sum(range(1, 101))}\n"
@@ -142,19 +137,22 @@ def test_what_the_policy_does_not_know_is_refused_when_attaching(bench: Bench) -
     ]
 
 
-def test_an_application_speaks_of_itself_only(bench: Bench) -> None:
+def test_an_application_speaks_of_itself_only(bench: Bench, until: Until) -> None:
     asked, gone = field(bench, "asked"), field(bench, "gone")
     running = start(bench, "forge 60")
     until(lambda: b"forged" in running.output())
-    (seat,) = bench.status()["applications"]
-    assert {key: seat[key] for key in ("heard", "unknown", "strange", "short", "told")} == {
-        "heard": 0, "unknown": 1, "strange": 1, "short": 1, "told": 0,
-    }  # fmt: skip
+    expected = {"heard": 0, "unknown": 1, "strange": 1, "short": 1, "told": 0}
+
+    def counted() -> bool:
+        (seat,) = bench.status()["applications"]
+        return {key: seat[key] for key in expected} == expected
+
+    until(counted)
     assert field(bench, "asked") == asked
-    leaves(bench, running, gone)
+    leaves(bench, running, gone, until)
 
 
-def test_a_flood_is_bounded_and_counted_and_the_machine_goes_on(bench: Bench) -> None:
+def test_a_flood_is_bounded_and_counted_and_the_machine_goes_on(bench: Bench, until: Until) -> None:
     gone = field(bench, "gone")
     floods = [start(bench, "flood 60") for _ in range(3)]
     began = time.monotonic()
@@ -173,10 +171,22 @@ def test_a_flood_is_bounded_and_counted_and_the_machine_goes_on(bench: Bench) ->
     until(lambda: field(bench, "gone") == gone + 3)
 
 
-def test_who_is_attached_stays_so_across_an_upgrade(bench: Bench) -> None:
+def test_what_is_said_and_told_is_recorded_and_replays(bench: Bench, tmp_path: Path, until: Until) -> None:
+    gone = field(bench, "gone")
+    bench.record(asking(), {}, tmp_path / "log", "asking")
+    assert start(bench, "polite").wait(120).text == f"heard 100 sum {sum(range(1, 101))}\n"
+    until(lambda: field(bench, "gone") == gone + 1)
+    assert bench.end_record().dropped == 0
+    log = read(tmp_path / "log")
+    hooks = Counter(log.policies[0].hooks[r.hook] for r in log.records)
+    assert hooks["hint"] == 100 and hooks["detach"] == 1
+    assert replayed(log).same
+
+
+def test_who_is_attached_stays_so_across_an_upgrade(bench: Bench, until: Until) -> None:
     gone = field(bench, "gone")
     running = start(bench, "polite 60")
     until(lambda: b"heard 100" in running.output())
     bench.upgrade(asking("\n    extra: int = 0\n"), watch_s=0.2)
     assert [seat["heard"] for seat in bench.status()["applications"]] == [100]
-    leaves(bench, running, gone)
+    leaves(bench, running, gone, until)

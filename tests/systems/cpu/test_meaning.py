@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.parts import need
 from tests.systems.cpu.random_handlers import arguments, handler
 from transect.base.render import render_text
 from transect.core.frontend import compile_text
@@ -20,8 +19,8 @@ from transect.core.ir import FieldKind, Program
 from transect.core.types import ArrayType, OptionType, TableType
 from transect.cpu.build import compiled, layout
 from transect.cpu.check import check
+from transect.cpu.machine import Bench
 from transect.cpu.program import emit
-from transect.vm import Kernel, Setup, Vm
 
 HERE = Path(__file__).parent
 PROGRAMS, BATCHES, CALLS = 40, 8, 64
@@ -92,22 +91,20 @@ def objects(folder: Path) -> list[tuple[int, Program, Path]]:
     return found
 
 
-def test_handlers_mean_in_the_kernel_what_the_interpreter_says(tmp_path: Path) -> None:
-    need("clang")
-    kernel = need("vm")
-    assert isinstance(kernel, Kernel)
-    made = objects(tmp_path)
+def test_handlers_mean_in_the_kernel_what_the_interpreter_says(machine: Bench) -> None:
+    folder = machine.folder / "meaning"
+    made = objects(folder)
     batches = {seed: [arguments(seed * 100 + n, CALLS) for n in range(BATCHES)] for seed, _, _ in made}
-    requests = tmp_path / "requests"
+    requests = folder / "requests"
     requests.write_text(
         "\n".join(
             json.dumps({"object": str(path), "start": layout(policy)[1], "batches": batches[seed]})
             for seed, policy, path in made
         )
     )
-    with Vm(Setup(kernel, job=tmp_path)) as vm:
-        source = str(HERE.parents[2] / "src")
-        done = vm.run([vm.setup.python, HERE / "calls.py", requests], env={"PYTHONPATH": source}, limit_s=240)
+    source = str(HERE.parents[2] / "src")
+    command = [str(machine.vm.setup.python), "-s", "-S", str(HERE / "calls.py"), str(requests)]
+    done = machine.vm.run(command, env={"PYTHONPATH": source}, limit_s=240)
     answers = [json.loads(line) for line in done.text.splitlines()]
     assert len(answers) == PROGRAMS, done.stderr.decode()
     wrong = [

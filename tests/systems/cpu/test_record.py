@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.systems.cpu.conftest import Until
 from tests.systems.cpu.random_handlers import arguments, handler
 from tests.unit.cpu.logs import replayed
 from tests.unit.cpu.policies import SCHEDULERS, example, scheduler
@@ -42,9 +43,9 @@ def record(bench: Bench, program: Program, path: Path, script: str = BUSY.format
 
 
 @pytest.mark.parametrize("path", SCHEDULERS, ids=lambda path: path.stem)
-def test_every_call_of_an_example_replays(quad: Bench, path: Path, tmp_path: Path) -> None:
+def test_every_call_of_an_example_replays(bench: Bench, path: Path, tmp_path: Path) -> None:
     (program,) = compile_file(path).programs
-    log = record(quad, program, tmp_path / "log")
+    log = record(bench, program, tmp_path / "log", BUSY.format(30).replace(" 4 5 6", ""))
     hooks = Counter(log.policies[0].hooks[r.hook] for r in log.records)
     assert {"enqueue", "dispatch", "running", "stopping"} <= set(hooks)
     found = replayed(log)
@@ -64,8 +65,8 @@ RACING = """
 """
 
 
-def test_cpus_that_race_on_a_word_replay_exactly(quad: Bench, tmp_path: Path) -> None:
-    log = record(quad, scheduler(RACING), tmp_path / "log", BUSY.format(300))
+def test_cpus_that_race_on_a_word_replay_exactly(bench: Bench, tmp_path: Path) -> None:
+    log = record(bench, scheduler(RACING), tmp_path / "log", BUSY.format(300))
     found = replayed(log)
     assert found.divergence is None and found.same
     hook = log.policies[0].hooks.index("running")
@@ -84,30 +85,30 @@ def words_of(tape: bytes, name: str) -> list[int]:
     return [word for word, found in zip(words, sites, strict=True) if found == site(name)]
 
 
-def test_recording_begins_and_ends_under_load_and_loses_no_state(quad: Bench, tmp_path: Path) -> None:
+def test_recording_begins_and_ends_under_load_and_loses_no_state(bench: Bench, tmp_path: Path) -> None:
     program = scheduler(RACING)
-    quad.force(program)
-    load = quad.vm.start(["sh", "-c", BUSY.format(2000)])
+    bench.force(program)
+    load = bench.vm.start(["sh", "-c", BUSY.format(2000)])
     for n in range(3):
-        before = quad.status()["fields"]["total"][0]
-        quad.record(program, {}, tmp_path / f"log{n}", "p")
-        quad.shell("sleep 0.1")
-        quad.end_record()
-        assert quad.status()["fields"]["total"][0] >= before
+        before = bench.status()["fields"]["total"][0]
+        bench.record(program, {}, tmp_path / f"log{n}", "p")
+        bench.shell("sleep 0.1")
+        bench.end_record()
+        assert bench.status()["fields"]["total"][0] >= before
         assert replayed(read(tmp_path / f"log{n}")).same
     load.kill()
 
 
-def test_who_is_next_in_the_kernel_is_who_is_next_in_the_simulator(quad: Bench, tmp_path: Path) -> None:
+def test_who_is_next_in_the_kernel_is_who_is_next_in_the_simulator(bench: Bench, tmp_path: Path) -> None:
     """Two hogs of weights 100 and 33 and one that naps share a CPU: each pick from its queue is the one predicted."""
-    quad.force(example("weighted_fair"))
+    bench.force(example("weighted_fair"))
     hog = "taskset -c 1 sh -c 'while :; do :; done'"
     naps = "taskset -c 1 sh -c 'while :; do sleep 0.01; done'"
-    hogs = quad.vm.start(["sh", "-c", f"{hog} & nice -n 5 {hog} & {naps} & wait"])
-    quad.shell("sleep 0.5")
-    quad.record(example("weighted_fair"), {}, tmp_path / "log", "fair")
-    quad.shell("sleep 3")
-    assert quad.end_record().dropped == 0
+    hogs = bench.vm.start(["sh", "-c", f"{hog} & nice -n 5 {hog} & {naps} & wait"])
+    bench.shell("sleep 0.5")
+    bench.record(example("weighted_fair"), {}, tmp_path / "log", "fair")
+    bench.shell("sleep 3")
+    assert bench.end_record().dropped == 0
     hogs.kill()
     log = read(tmp_path / "log")
     assert {100, 33} <= {task.weight for task in tasks(log)[0]}
@@ -137,54 +138,54 @@ def predicted(log: Log) -> list[bool]:
     return picks
 
 
-def test_a_full_disk_ends_the_recording_and_not_the_scheduler(quad: Bench) -> None:
-    quad.force(example("fifo"))
-    quad.shell("mkdir -p /run/small; mount -t tmpfs -o size=16k tmpfs /run/small")
-    built = quad.build(example("fifo"), recording=True)
-    quad.ask("record", built=str(built.object.with_suffix(".json")), raw="/run/small/events")
-    assert quad.shell(BUSY.format(200)) == "done\n"
-    ended = quad.ask("end-record")
+def test_a_full_disk_ends_the_recording_and_not_the_scheduler(bench: Bench) -> None:
+    bench.force(example("fifo"))
+    bench.shell("mkdir -p /run/small; mount -t tmpfs -o size=16k tmpfs /run/small")
+    built = bench.build(example("fifo"), recording=True)
+    bench.ask("record", built=str(built.object.with_suffix(".json")), raw="/run/small/events")
+    assert bench.shell(BUSY.format(200)) == "done\n"
+    ended = bench.ask("end-record")
     assert ended["failure"] == "No space left on device"
     assert ended["bytes"] <= 16384
-    assert quad.scheduler() == "enabled"
-    quad.shell("umount /run/small")
+    assert bench.scheduler() == "enabled"
+    bench.shell("umount /run/small")
 
 
-def test_a_loader_killed_while_recording_leaves_what_it_had(four: Bench, tmp_path: Path) -> None:
-    four.force(example("fifo"))
-    four.record(example("fifo"), {}, tmp_path / "log", "fifo")
-    assert four.shell(BUSY.format(100)) == "done\n"
-    four.shell("sleep 0.2")
-    four._guest.kill()
-    four._guest.wait(30)
+def test_a_loader_killed_while_recording_leaves_what_it_had(
+    machine: Bench, tmp_path: Path, until: Until
+) -> None:
+    machine.force(example("fifo"))
+    machine.record(example("fifo"), {}, tmp_path / "log", "fifo")
+    assert machine.shell(BUSY.format(100)) == "done\n"
+    until(lambda: any(file.stat().st_size for file in machine.folder.glob("events*")))
+    machine.kill()
     with pytest.raises(OSError, match="the loader ended before the recording did"):
-        four.end_record()
-    four._guest = None
-    assert four.shell("sleep 0.2; cat /sys/kernel/sched_ext/state") == "disabled\n"
+        machine.end_record()
+    until(lambda: machine.scheduler() == "disabled")
     log = read(tmp_path / "log")
     found = replayed(log)
     assert found.divergence is None and found.calls == len(log.records) > 10
     assert not found.same and not log.complete, "it does not pass for a whole log"
 
 
-def test_random_handlers_replay(four: Bench, tmp_path: Path) -> None:
+def test_random_handlers_replay(machine: Bench, tmp_path: Path) -> None:
     """All that BPF has of the language, by words: 768 calls of 6 programs."""
     programs = {seed: compile_text(handler(seed), "p.py").programs[0] for seed in range(PROGRAMS)}
     requests = []
     for seed, program in programs.items():
         tape = words_at_most(recorded(program))
-        raw = four.folder / f"raw{seed}"
-        target = recording_object(four.folder, program, seed, tape)
+        raw = machine.folder / f"raw{seed}"
+        target = recording_object(machine.folder, program, seed, tape)
         batches = [arguments(seed * 100 + n, CALLS) for n in range(BATCHES)]
         start = layout(program)[1]
         requests.append(
             {"object": str(target), "start": start, "batches": batches, "tape": tape, "raw": str(raw)}
         )
-    asked = four.folder / "requests"
+    asked = machine.folder / "requests"
     asked.write_text("\n".join(map(json.dumps, requests)))
     source = str(HERE.parents[2] / "src")
-    command = [four.vm.setup.python, HERE / "calls.py", asked]
-    done = four.vm.run(command, env={"PYTHONPATH": source}, limit_s=240)
+    command = [machine.vm.setup.python, HERE / "calls.py", asked]
+    done = machine.vm.run(command, env={"PYTHONPATH": source}, limit_s=240)
     assert len(done.text.splitlines()) == PROGRAMS and "error" not in done.text, done
     for (seed, program), request in zip(programs.items(), requests, strict=True):
         recording = Recording(tmp_path / f"log{seed}", "p", real=True, cpus=4, tape=request["tape"])  # type: ignore[arg-type]
@@ -204,3 +205,29 @@ def recording_object(folder: Path, program: Program, seed: int, tape: int) -> Pa
     kept = [line for line in lines if not line.startswith(('#include "ops/', "TS_SCHEDULER"))]
     source.write_text("\n".join([*kept, (HERE / "calls.h").read_text()]))
     return compiled(source, folder / f"recorded{seed}.o", TS_TAPE=tape)
+
+
+NODES = """
+    near: NodeFifos = given()
+    far: int = 0
+
+    def enqueue(self, task: Task) -> None:
+        self.near.on(node_of(task.cpu)).put(task)
+
+    def dispatch(self, cpu: int) -> None:
+        if not self.near.on(node_of(cpu)).take() and self.near.steal(node_of(cpu)):
+            self.far += 1
+        self.ready.take()
+"""
+
+
+def test_queues_of_nodes_are_those_of_the_machine_and_replay(bench: Bench, tmp_path: Path) -> None:
+    log = record(bench, scheduler(NODES), tmp_path / "log", BUSY.format(100))
+    assert log.header.notes["nodes"] == 2
+    found = replayed(log)
+    assert found.divergence is None and found.same
+    hook = log.policies[0].hooks.index("enqueue")
+    queues = {words_of(r.tape, "cpu.Fifo.put")[0] & 0xFFF for r in log.records if r.hook == hook}
+    assert queues == {0, 1}
+    (stolen,) = [c for c in bench.status()["counts"] if c["what"] == "stolen"]
+    assert stolen["count"] <= bench.status()["fields"]["far"][0]

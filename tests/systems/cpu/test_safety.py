@@ -39,18 +39,18 @@ int main(void)
 """
 
 
-def test_ten_thousand_tasks_all_end(quad: Bench, tmp_path: Path) -> None:
+def test_ten_thousand_tasks_all_end(bench: Bench, tmp_path: Path) -> None:
     source = tmp_path / "crowd.c"
     source.write_text(CROWD)
-    subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", quad.folder / "crowd", source], check=True)
-    quad.force(example("weighted_fair"))
-    assert quad.shell(f"{quad.folder}/crowd", limit_s=120) == "10000 10000\n"
-    quad.check()
-    assert quad.scheduler() == "enabled"
+    subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", bench.folder / "crowd", source], check=True)
+    bench.force(example("weighted_fair"))
+    assert bench.shell(f"{bench.folder}/crowd", limit_s=120) == "10000 10000\n"
+    bench.check()
+    assert bench.scheduler() == "enabled"
 
 
-def test_a_table_that_is_full_counts_and_schedules_on(quad: Bench) -> None:
-    quad.force(
+def test_a_table_that_is_full_counts_and_schedules_on(bench: Bench) -> None:
+    bench.force(
         scheduler(
             """
     seen: Tally[int, int] = tally(4)
@@ -63,7 +63,7 @@ def test_a_table_that_is_full_counts_and_schedules_on(quad: Bench) -> None:
         )
     )
     many = "n=0; while [ $n -lt 30 ]; do sh -c : & n=$((n+1)); done; wait; echo done"
-    assert quad.shell(many) == "done\n"
-    quad.check()
-    assert quad.status()["fields"]["turned_away"][0] > 10
-    assert quad.scheduler() == "enabled"
+    assert bench.shell(many) == "done\n"
+    bench.check()
+    assert bench.status()["fields"]["turned_away"][0] > 10
+    assert bench.scheduler() == "enabled"

@@ -12,11 +12,13 @@ from transect.examples import path_of, paths
 
 SCHEDULERS = tuple(path for path in paths("cpu") if path.stem != "fair_share")
 ARBITERS = (path_of("fair_share"),)
-IMPORTS = """
-from transect.cpu import Fifo, Fifos, Hint, Said, Scheduler, Task, Timeline, Timelines, cpus, idle_cpu, start
-from transect.lang import Array, Counter, Duration, Local, Map, Param, Tally, array, counter, given, local, ms, now
-from transect.lang import param, table, tally, u8
-"""
+IMPORTS = (
+    "\nfrom transect.cpu import Fifo, Fifos, Hint, NodeFifos, NodeTimelines, Said, Scheduler, Task, Timeline,"
+    " Timelines, cpus, idle_cpu, node_of, nodes, start, wake_cpu\n"
+    "from transect.lang import Array, Counter, Duration, Local, Map, Param, Tally, array, counter, given, local,"
+    " ms, now\n"
+    "from transect.lang import param, table, tally, u8\n"
+)
 CLASS = """
 
 class {}(Scheduler):

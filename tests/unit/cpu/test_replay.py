@@ -157,3 +157,41 @@ def test_a_debugger_and_coverage_see_the_lines_of_the_policy(tmp_path: Path) -> 
         sys.settrace(before)
     text = Path(path).read_text().splitlines()
     assert [text[line - 1].strip() for line in sorted(lines)] == ["task.set_time(self.level)"]
+
+
+TALKING = """
+    asked: int = 0
+    gone: int = 0
+
+    def hint(self, task: Task, said: Said[Cores]) -> None:
+        self.asked += said.hint.count
+        self.tell(task.process, "granted", core=said.hint.count + 1)
+
+    def detach(self, process: int) -> None:
+        self.gone = process
+"""
+TELL = "cpu.Scheduler.tell"
+
+
+@pytest.mark.parametrize(
+    ("told", "gone", "found"),
+    [
+        (5, 9, None),
+        (6, 9, "5 goes to `cpu.Scheduler.tell`, where 6 was recorded"),
+        (5, 8, "9 goes to `gone`, where 8 was recorded"),
+    ],
+)
+def test_what_applications_say_and_are_told_replays(
+    tmp_path: Path, told: int, gone: int, found: str | None
+) -> None:
+    program = scheduler(TALKING, before="\n\nclass Cores(Hint):\n    count: int\n")
+    said = [("Cores.count", 4), ("asked", 2), ("asked", 6), ("Task.process", 30), ("Cores.count", 4)]
+    log = log_of(
+        tmp_path,
+        program,
+        event("hint", [*said, (TELL, 30), (TELL, told)]),
+        event("detach", [("gone", gone)], args=(9, 0)),
+    )
+    divergence = replayed(log).divergence
+    assert (divergence is None) == (found is None)
+    assert divergence is None or (found or "") in divergence.message

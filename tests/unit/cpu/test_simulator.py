@@ -90,3 +90,24 @@ def test_a_simulation_comes_out_the_same_each_time() -> None:
     work = [Work(f"t{n}", run_ns=(n + 1) * MS, sleep_ns=(7 - n) * MS) for n in range(6)]
     first, second = (simulate(example("weighted_fair"), work, cpus=2, seconds=1) for _ in range(2))
     assert [t.waits_ns for t in first.tasks] == [t.waits_ns for t in second.tasks]
+
+
+def test_queues_of_nodes_keep_tasks_on_theirs_until_another_has_nothing() -> None:
+    program = scheduler(
+        """
+    near: NodeTimelines = given()
+
+    def enqueue(self, task: Task) -> None:
+        self.near.on(node_of(task.cpu)).put(task, task.pid)
+
+    def dispatch(self, cpu: int) -> None:
+        if not self.near.on(node_of(cpu)).take():
+            self.near.steal(node_of(cpu) % nodes())
+        self.ready.take()
+"""
+    )
+    hogs = [Work(f"hog{n}") for n in range(4)]
+    machine = Machine(program, 4, hogs, nodes=2)
+    machine.run(200 * MS)
+    assert [t.ran_ns for t in machine.tasks] == [200 * MS] * 4, "four on four CPUs of two nodes"
+    assert machine.functions["cpu.node_of"](1) == 0 and machine.functions["cpu.node_of"](2) == 1

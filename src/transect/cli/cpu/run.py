@@ -39,6 +39,9 @@ def run(
         Path | None, typer.Option(exists=True, dir_okay=False, help="With --vm: a kernel of yours.")
     ] = None,
     cpus: Annotated[int, typer.Option(min=1, max=64, help="With --vm: processors.")] = 2,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Only tasks of the class SCHED_EXT, the command's among them.")
+    ] = False,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", show_default=False, help="For status and upgrade.")
     ] = None,
@@ -47,7 +50,16 @@ def run(
 
     Here it needs root and a kernel with sched_ext; under sudo the command runs as the user who called it.
     """
-    return under(policy, vm=vm, version=version, kernel=kernel, cpus=cpus, command=command or (), name=name)
+    return under(
+        policy,
+        vm=vm,
+        version=version,
+        kernel=kernel,
+        cpus=cpus,
+        partial=partial,
+        command=command or (),
+        name=name,
+    )
 
 
 def under(
@@ -57,6 +69,7 @@ def under(
     version: str = "",
     kernel: Path | None = None,
     cpus: int,
+    partial: bool = False,
     command: Sequence[str],
     name: str | None = None,
     log: Path | None = None,
@@ -71,7 +84,7 @@ def under(
     def ask() -> int:
         return serve(
             policy,
-            lambda: _place(vm, version, kernel, cpus),
+            lambda: _place(vm, version, kernel, cpus, partial),
             command=command,
             name=name,
             log=log,
@@ -92,15 +105,16 @@ def under(
         return Exit.UNAVAILABLE
 
 
-def _place(vm: bool, version: str, kernel: Path | None, cpus: int) -> Place:
+def _place(vm: bool, version: str, kernel: Path | None, cpus: int, partial: bool) -> Place:
     if vm or version or kernel:
         from transect.cpu.machine import Bench
         from transect.vm import find, own
 
-        return Bench(kernel=own(kernel) if kernel else find(version, say=_say), cpus=cpus, say=_say)
+        chosen = own(kernel) if kernel else find(version, say=_say)
+        return Bench(kernel=chosen, cpus=cpus, partial=partial, say=_say)
     from transect.cpu.here import Here
 
-    return Here()
+    return Here(partial=partial)
 
 
 def _say(text: str) -> None:

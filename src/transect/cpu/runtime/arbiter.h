@@ -2,8 +2,8 @@
 /* An arbiter as a scheduler: it says who is next and is charged for what tasks use; one queue holds those who wait. */
 
 TS_INLINE void policy_first(struct policy_task *own) { (void)own; }
-TS_INLINE s32 policy_queues(void) { return ts_create(policy_queue(), false); }
-TS_INLINE s64 policy_longest_wait(void) { return ts_longest(policy_queue(), false); }
+TS_INLINE s32 policy_queues(void) { return ts_create(policy_queue(), 0); }
+TS_INLINE s64 policy_longest_wait(void) { return ts_longest(policy_queue(), 0); }
 
 TS_INLINE void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call,
 			       struct task_struct *task)

@@ -31,7 +31,9 @@ static long ts_hear(struct bpf_dynptr *sample, struct ts_ear *ear)
 		ts_add(&seat->strange, 1);
 	} else {
 		ts_add(&seat->heard, 1);
+		TS_BEGIN(hint, message.thread, 0, 0);
 		policy_do_hint(self, own, &call, task, message.numbers);
+		TS_END(0);
 	}
 	bpf_task_release(task);
 	return ++ear->taken >= TS_AT_ONCE;
@@ -72,7 +74,9 @@ SEC("syscall") s32 ts_detach(struct ts_message *gone)
 		return 0;
 	if (!ts_attend(all))
 		return 1;
+	TS_BEGIN(detach, 0, gone->numbers[0], 0);
 	policy_do_detach(self, NULL, &call, gone->numbers[0]);
+	TS_END(0);
 	ts_attended(all);
 	return 0;
 }

@@ -5,7 +5,7 @@
  * object are of one size, so that the loader copies them without looking into each.  `count` is kept in the event, where
  * the verifier does not follow it: else every `if` of a policy would double the states that it goes through.
  */
-enum ts_hook { /* in the order of `HOOKS` in events.py */
+enum ts_hook { /* in the order of `HOOKS` in ring.py */
 	TS_HOOK_enter,
 	TS_HOOK_select,
 	TS_HOOK_enqueue,
@@ -21,6 +21,8 @@ enum ts_hook { /* in the order of `HOOKS` in events.py */
 	TS_HOOK_weight,
 	TS_HOOK_affinity,
 	TS_HOOK_leave,
+	TS_HOOK_hint,
+	TS_HOOK_detach,
 };
 
 struct ts_event {

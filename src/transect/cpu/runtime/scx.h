@@ -70,6 +70,8 @@ TS_KERNEL(s32, scx_bpf_dsq_nr_queued, (u64));
 TS_KERNEL(struct task_struct *, scx_bpf_dsq_peek, (u64));
 TS_KERNEL(void, scx_bpf_kick_cpu, (s32, u64));
 TS_KERNEL(u32, scx_bpf_nr_cpu_ids, (void));
+TS_KERNEL(u32, scx_bpf_nr_node_ids, (void));
+TS_KERNEL(s32, scx_bpf_cpu_node, (s32));
 TS_KERNEL(s32, scx_bpf_select_cpu_dfl, (struct task_struct *, s32, u64, bool *));
 TS_KERNEL(s32, scx_bpf_task_cpu, (const struct task_struct *));
 TS_KERNEL(u64, scx_bpf_now, (void));
@@ -90,6 +92,9 @@ TS_KERNEL(void, bpf_rcu_read_unlock, (void));
 #define SCX_TASK_QUEUED 1
 #define SCX_OPS_ENQ_LAST (1ull << 1)
 #define SCX_OPS_ENQ_MIGRATION_DISABLED (1ull << 4)
+#ifndef TS_FLAGS /* of the scheduler: `SWITCH_PARTIAL` in build.py */
+#define TS_FLAGS 0
+#endif
 
 #define TS_SLICE (20 * 1000 * 1000ull) /* ns, of those that name none */
 #define TS_CPUS 1024
@@ -144,18 +149,32 @@ TS_INLINE void ts_put_at(struct ts_call *call, u64 queue, struct task_struct *p,
 TS_INLINE bool ts_take(u64 queue) { return scx_bpf_dsq_move_to_local(queue); }
 TS_INLINE s64 ts_length(u64 queue) { return scx_bpf_dsq_nr_queued(queue); }
 
-TS_INLINE bool ts_steal(u64 queues, s64 cpu)
+TS_INLINE u64 ts_on_node(u64 queue, s64 node)
 {
-	int n, cpus = scx_bpf_nr_cpu_ids();
-	bpf_for(n, 1, cpus) {
-		s64 other = cpu + n;
-		if (other >= cpus)
-			other -= cpus;
-		if (scx_bpf_dsq_move_to_local(ts_at(queues, other)))
-			return true;
-	}
-	return false;
+	return queue | (u64)(node >= 0 && node < scx_bpf_nr_node_ids() ? node : 0);
 }
+
+TS_INLINE s64 ts_node_of(s64 cpu) { return cpu >= 0 && cpu < scx_bpf_nr_cpu_ids() ? scx_bpf_cpu_node(cpu) : 0; }
+
+/* From another of so many queues, the one after `at` first.  One way out, and no branch for the wrap: each would
+ * multiply what the verifier goes through. */
+TS_INLINE bool ts_steal_of(u64 queues, s64 at, int count, s64 *counter)
+{
+	bool moved = false;
+	int n;
+	bpf_for(n, 1, count) {
+		u32 other = (u32)(at + n) % (u32)count;
+		moved = scx_bpf_dsq_move_to_local(ts_at(queues, other));
+		if (moved)
+			break;
+	}
+	if (moved)
+		ts_add(counter, 1);
+	return moved;
+}
+
+#define ts_steal(queues, cpu, counter) ts_steal_of(queues, cpu, scx_bpf_nr_cpu_ids(), counter)
+#define ts_steal_node(queues, node, counter) ts_steal_of(queues, node, scx_bpf_nr_node_ids(), counter)
 
 TS_HANDLER s64 ts_first(u64 queue, s64 absent)
 {
@@ -177,6 +196,25 @@ TS_HANDLER s64 ts_first(u64 queue, s64 absent)
 		s64 at = (cpu); \
 		at >= 0 && at < scx_bpf_nr_cpu_ids() && bpf_cpumask_test_cpu(at, (p)->cpus_ptr); \
 	})
+
+/* ---------------------------------------------------------------- counters by the policy's lines: `counted.py` */
+
+#define TS_COUNTERS(count) s64 ts_counters[count] SEC(".data.counts");
+
+/* Put into a CPU's queue: may it run there? */
+#define TS_PLACED(counter, queue, p, put) \
+	({ \
+		if ((p)->nr_cpus_allowed < scx_bpf_nr_cpu_ids() && !bpf_cpumask_test_cpu((queue) & 0xfff, (p)->cpus_ptr)) \
+			ts_add(counter, 1); \
+		put; \
+	})
+
+TS_INLINE s64 ts_moved(s64 *counter, s64 cpu, s64 before)
+{
+	if (cpu != before)
+		ts_add(counter, 1);
+	return cpu;
+}
 
 /* Since `mark`, which moves on. */
 #define ts_used(mark, p) \
@@ -282,25 +320,30 @@ TS_HANDLER s64 ts_wait(u64 queue)
 	return waited > 0 ? waited : 0;
 }
 
-TS_INLINE s64 ts_longest(u64 queue, bool each_cpu)
+/* How many queues a field is: one, one for each CPU, one for each node. */
+TS_INLINE int ts_many(int scope)
 {
-	int cpu, cpus = each_cpu ? scx_bpf_nr_cpu_ids() : 1;
+	return scope == 0 ? 1 : scope == 1 ? scx_bpf_nr_cpu_ids() : scx_bpf_nr_node_ids();
+}
+
+TS_INLINE s64 ts_longest(u64 queue, int scope)
+{
+	int n, many = ts_many(scope);
 	s64 longest = 0;
-	bpf_for(cpu, 0, cpus) {
-		s64 waited = ts_wait(queue | (u64)cpu);
+	bpf_for(n, 0, many) {
+		s64 waited = ts_wait(queue | (u64)n);
 		if (waited > longest)
 			longest = waited;
 	}
 	return longest;
 }
 
-/* One queue for each of `count` CPUs; 1: a shared one. */
-TS_INLINE s32 ts_create(u64 queue, bool each_cpu)
+TS_INLINE s32 ts_create(u64 queue, int scope)
 {
-	int cpu, cpus = each_cpu ? scx_bpf_nr_cpu_ids() : 1;
+	int n, many = ts_many(scope);
 	s32 failed = 0;
-	bpf_for(cpu, 0, cpus) {
-		failed = scx_bpf_create_dsq(queue | (u64)cpu, -1);
+	bpf_for(n, 0, many) {
+		failed = scx_bpf_create_dsq(queue | (u64)n, scope == 2 ? n : -1);
 		if (failed && failed != -17) /* EEXIST: an earlier version's, and ours from now on */
 			break;
 		failed = 0;
@@ -313,7 +356,7 @@ TS_INLINE s32 ts_create(u64 queue, bool each_cpu)
 #define TS_SCHEDULER(title, ...) \
 	SEC(".struct_ops.link") \
 	struct sched_ext_ops policy = { \
-		__VA_ARGS__, .timeout_ms = 5000, .name = title \
+		__VA_ARGS__, .flags = TS_FLAGS, .timeout_ms = 5000, .name = title \
 	};
 
 char _license[] SEC("license") = "Dual MIT/GPL";

@@ -17,7 +17,7 @@ from transect.core import ir
 from transect.core.effects import Facts
 from transect.core.ir import BinaryOp, Effect, Expr, FieldKind, Program, TableRead
 from transect.core.passes.flatten import flatten
-from transect.core.types import ArrayType, OptionType, Type, UnitType, ViewType
+from transect.core.types import ArrayType, OptionType, TextType, Type, UnitType, ViewType
 from transect.core.walk import Node, walk
 from transect.emit.bpf.lower import Lowering
 from transect.emit.bpf.values import S64, U64, is_unsigned, is_word, narrow, words
@@ -53,9 +53,11 @@ def is_asked(declared: ir.IntrinsicDecl) -> bool:
     return declared.effect is not Effect.PURE
 
 
-def asked_words(declared: ir.IntrinsicDecl) -> list[int]:
-    """Which of its arguments are kept: words, and queues, which are numbers; a task is the call's own."""
-    return [n for n, p in enumerate(declared.params) if is_word(p.type) or _is_queue(p.type)]
+def asked_words(declared: ir.IntrinsicDecl, count: int) -> list[int]:
+    """Which of so many arguments are kept: words, and queues, which are numbers; a task is the call's own, a text has
+    no form there.  Behind the parameters come a name and a value, in turn."""
+    fixed = [n for n, p in enumerate(declared.params) if is_word(p.type) or _is_queue(p.type)]
+    return [*fixed, *range(len(declared.params) + 1, count, 2)]
 
 
 def _is_queue(t: Type) -> bool:
@@ -123,7 +125,7 @@ class _Counting:
             case ir.Intrinsic(name=name, type=t) if name in self.intrinsics:
                 declared = self.intrinsics[name]
                 answer = 0 if isinstance(t, UnitType) else words(t)
-                return len(asked_words(declared)) + answer if is_asked(declared) else 0
+                return len(asked_words(declared, len(part.args))) + answer if is_asked(declared) else 0
             case ir.Intrinsic(name="now" | "rand_below"):
                 return 1
             case _:
@@ -181,7 +183,9 @@ class Recording(Lowering):
         if not is_asked(declared):
             return value
         number = c.Integer(site(name))
-        said = [c.call("TS_SAY", number, args[n]) for n in asked_words(declared)]
+        given = iter(args)  # a text among the arguments is none of what is emitted
+        emitted = {n: next(given) for n, a in enumerate(e.args) if not isinstance(a.type, TextType)}
+        said = [c.call("TS_SAY", number, emitted[n]) for n in asked_words(declared, len(e.args))]
         answer = value if isinstance(t, UnitType) else self.seen(name, t, value)
         return c.call("TS_ASK", *said, answer) if said else answer
 

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the checker cannot show, counted at run time by the policy's line: each is allowed, and many of it tell.
+
+moved     `select` sent a task that woke up to another CPU than the one where it ran last
+stolen    `steal` gave a CPU a task that waited for another one, or another node
+affinity  a task was put into the queue of a CPU on which it may not run: it waits there until somebody steals it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from transect.core import ir
+from transect.core.ir import Function, Program
+from transect.core.walk import walk
+from transect.cpu.context import is_cpu
+
+Site = tuple[str, str, int]  # what, and the path and line where
+
+STEALS = ("cpu.Fifos.steal", "cpu.Timelines.steal", "cpu.NodeFifos.steal", "cpu.NodeTimelines.steal")
+PUTS = ("cpu.Fifo.put", "cpu.Fifo.put_for", "cpu.Timeline.put", "cpu.Timeline.put_for")
+ON = ("cpu.Fifos.on", "cpu.Timelines.on")
+
+
+def sites(program: Program) -> tuple[Site, ...]:
+    """Where something is counted, in the order of the counters."""
+    return tuple(sorted({site for f in (*program.functions, *program.handlers) for site in _of(f)}))
+
+
+def _of(function: Function) -> Iterator[Site]:
+    if moving(function):
+        yield "moved", function.span.path, function.span.line
+    for s in function.body:
+        for part in walk(s):
+            if isinstance(part, ir.Intrinsic) and (what := counted(part, function)):
+                yield what, part.span.path, part.span.line
+
+
+def moving(function: Function) -> bool:
+    """Whether it is a `select` of the policy's own; the kernel's choice is none of its lines."""
+    return function.name == "select" and not function.default
+
+
+def counted(e: ir.Intrinsic, function: Function) -> str:
+    """What is counted at a call; empty: nothing.  A put at `task.cpu` is where the task may run."""
+    if e.name in STEALS:
+        return "stolen"
+    match e:
+        case ir.Intrinsic(name=name, args=(ir.Intrinsic(name=on, args=(_, cpu)), *_)) if name in PUTS:
+            return "affinity" if on in ON and not is_cpu(cpu, function) else ""
+    return ""
