@@ -62,6 +62,7 @@ class _Carrier(ct.Structure):
         ("header_remove", REMOVE),
         ("trace", TRACE),
         ("record", RECORD),
+        ("took", ct.c_void_p),  # nobody counts
     ]
 
 

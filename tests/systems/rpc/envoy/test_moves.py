@@ -4,113 +4,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 
 from tests.systems.rpc.envoy.test_upgrade import crashing_compiler
-from tests.systems.rpc.grpcio.generated import modules, server, servicer
-from tests.systems.rpc.grpcio.test_edge import ask, chain_file, text
+from tests.systems.rpc.envoy.three import NAMES, Three, three_of
+from tests.systems.rpc.grpcio.test_edge import ask
 from tests.systems.rpc.grpcio.test_upgrade import loaded, passed_by, until
 from tests.unit.cli.terminal import runner
-from transect import rpc
-from transect.base.diagnostic import Diagnostics
 from transect.cli.exits import Exit
 from transect.control.client import Client
-from transect.control.host import verbs_of
 from transect.control.protocol import Refused
-from transect.control.server import Server
-from transect.core.codec import decode_state
-from transect.core.schema import Schema
-from transect.emit.py.load import load_text
-from transect.rpc.chain_file import read_chain
-from transect.rpc.deploy import Deployed, bound, deploy
 from transect.rpc.edge import Edge
-from transect.rpc.envoy.host import EnvoyHost
-from transect.rpc.envoy.part import EnvoyPart
-from transect.rpc.several import unpacked
-from transect.rpc.upgrade import Version
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
-
-ECHO = Path(__file__).parents[1] / "grpcio" / "echo.proto"
-PROTOS = ', protos=["echo.proto"]'
-NAMES = ("web", "front", "shop")  # in the order in which a request passes them
-PLACES = {  # of the element that moves: what each of the three has then
-    "web": ("First Moving", "Middle", "Last"),
-    "front": ("First", "Moving Middle", "Last"),
-    "shop": ("First", "Middle", "Moving Last"),
-}
-
-
-@dataclass(frozen=True)
-class Three:
-    stub: Any
-    envoy: Deployed
-    folder: Path
-    port: int  # of the service
-
-    def files(self, place: str, version: int) -> list[Path]:
-        """A chain file for each, with the moving element at one of them."""
-        return [
-            chain_file(self.folder, f"{name}_{version}", version, elements.split(), self.port, PROTOS)
-            for name, elements in zip(NAMES, PLACES[place], strict=True)
-        ]
-
-    def counted(self) -> dict[str, tuple[str, int, int]]:
-        """Of each element: where it is, and how many calls it has counted, and holds for under way."""
-        found = {}
-        for name in NAMES:
-            for one in Client("rpc", name).ask("edge-state"):
-                schema = Schema.from_json(one["schema"])
-                state = decode_state(schema.declared, unpacked(one["image"]))
-                calls = sum(n for _, n in state["users"].value)
-                found[one["name"]] = (name, calls, state["under_way"].value)
-        return found
-
-
-@contextmanager
-def front(path: Path, folder: Path) -> Iterator[Deployed]:
-    """A chain file in an Envoy, under the name `front`."""
-    read, diagnostics = read_chain(path), Diagnostics()
-    assert read.chain is not None, [d.message for d in read.diagnostics]
-    binding = bound(read.chain, diagnostics)
-    assert binding is not None, [d.message for d in diagnostics]
-    with deploy(read.chain, binding, folder, workers=2) as deployed:
-        version = Version.of_chain(read.chain, read.sources)
-        host = EnvoyHost("front", deployed.control, binding, read.sources, {}, deployed, version)
-        verbs = verbs_of(host) | {"edge-state": host.state} | EnvoyPart(host).verbs()
-        with Server("rpc", "front", verbs):
-            yield deployed
 
 
 @pytest.fixture
 def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Three]:
     monkeypatch.setattr("transect.control.places.folder", lambda: tmp_path / "run")
-    (tmp_path / ECHO.name).write_bytes(ECHO.read_bytes())
-    pb2, pb2_grpc = modules()
-    policies = load_text(text(1))
-
-    def behind(made: Any) -> Any:
-        return rpc.attach(made, [policies.Last()], service=pb2, native=False, name="shop")
-
-    with ExitStack() as stack:
-        served, port = stack.enter_context(server(servicer(), behind))
-        stack.callback(served.chain.close)
-        (tmp_path / "start").mkdir()
-        (tmp_path / "start" / ECHO.name).write_bytes(ECHO.read_bytes())
-        path = chain_file(tmp_path / "start", "front", 1, ["Middle"], port, PROTOS)
-        envoy = stack.enter_context(front(path, tmp_path / "envoy"))
-        below = grpc.insecure_channel(str(envoy.envoy.address))
-        here = [policies.First(), policies.Moving()]
-        channel: Any = rpc.attach(below, here, service=pb2, native=False, name="web")
-        stack.callback(channel.close)
-        stack.callback(channel.chain.close)
-        yield Three(pb2_grpc.EchoStub(channel), envoy, tmp_path, port)
+    with three_of(tmp_path) as it:
+        yield it
 
 
 def test_an_element_moves_among_all_three_under_load(three: Three) -> None:
