@@ -114,9 +114,10 @@ class Ledger:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         properties: dict[str, Any] = dict(report.user_properties)
-        row = self.row(properties["part"])
+        # A worker that died says nothing more of its test.
+        row = self.row(properties.get("part") or part_of(Path(report.nodeid.partition("::")[0])))
         row.seconds += report.duration
-        row.processor += properties["processor"]
+        row.processor += properties.get("processor", 0.0)
         if "lacking" in properties:
             row.lacking[properties["lacking"]] += 1
         elif report.when == "call":
