@@ -17,7 +17,7 @@ from transect.rpc.python_chain import Action, ChainEnding, ChainVerdict
 from transect.rpc.record import Record
 from transect.rpc.views import HeaderStore
 
-FLAGS = ["-std=gnu11", "-O1", "-g", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
+FLAGS = ["-std=gnu11", "-O0", "-g", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
 # What a random policy asks may be known beforehand.
 FLAGS += ["-Wno-tautological-compare", "-Wno-type-limits"]
 # The sanitizers' run-time libraries cannot be loaded into a running Python; this traps on what they would report.

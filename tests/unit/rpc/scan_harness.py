@@ -24,7 +24,7 @@ from transect.rpc.wire import BITS, Kind, Presence, ProtoField
 ROOT = Path(__file__).parents[3] / "src" / "transect"
 INCLUDES = [f"-I{ROOT / 'rpc' / 'runtime'}", f"-I{ROOT / 'emit' / 'c' / 'runtime'}"]
 CHECKS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-FLAGS = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
+FLAGS = ["-std=c11", "-O0", "-g", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
 
 
 @dataclass(frozen=True)

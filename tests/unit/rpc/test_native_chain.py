@@ -36,7 +36,7 @@ def test_threads_share_a_chain_without_a_race_or_a_leak(sanitizer: str, tmp_path
     rng, maker = random.Random(1), Maker(1, service("sample.Sample").messages)
     some = [user(rng) for _ in range(100)] + [maker.broken("sample.Ask") for _ in range(100)]
     (tmp_path / "messages").write_bytes(b"".join(bytes((len(m),)) + m for m in some if len(m) < 256))
-    flags = ["-std=gnu11", "-O1", "-g", f"-fsanitize={sanitizer}", f"-I{tmp_path}", "-pthread"]
+    flags = ["-std=gnu11", "-O0", "-g", f"-fsanitize={sanitizer}", f"-I{tmp_path}", "-pthread"]
     sources = [str(tmp_path / "chain.c"), str(Path(__file__).with_name("threads.c"))]
     subprocess.run(["gcc", *flags, *sources, "-o", tmp_path / "threads"], check=True)
     done = subprocess.run(
