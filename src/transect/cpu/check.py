@@ -42,8 +42,9 @@ def refused(program: Program) -> Iterator[Diagnostic]:
     diagnostics = Diagnostics()
     for f in program.state:
         _field(f, diagnostics)
+    tables = {f.name for f in program.state if isinstance(f.type, TableType)}
     for function in (*program.functions, *program.handlers):
-        _function(function, diagnostics)
+        _function(function, tables, diagnostics)
     schema.refused(program, diagnostics)
     yield from diagnostics
 
@@ -76,7 +77,7 @@ def _field(f: ir.StateField, diagnostics: Diagnostics) -> None:
             )
 
 
-def _function(function: Function, diagnostics: Diagnostics) -> None:
+def _function(function: Function, tables: set[str], diagnostics: Diagnostics) -> None:
     for name, t in function.locals:
         if not is_local(t):
             diagnostics.error(
@@ -88,10 +89,10 @@ def _function(function: Function, diagnostics: Diagnostics) -> None:
             )
     for s in function.body:
         for node in walk(s):
-            _node(node, diagnostics)
+            _node(node, tables, diagnostics)
 
 
-def _node(node: object, diagnostics: Diagnostics) -> None:
+def _node(node: object, tables: set[str], diagnostics: Diagnostics) -> None:
     def bad(what: str, span: Span, help: str) -> None:
         diagnostics.error("C005", what, span, label="not in a scheduler", help=help)
 
@@ -104,6 +105,12 @@ def _node(node: object, diagnostics: Diagnostics) -> None:
             bad(f"`{name}` is not there yet", span, "see `transect.cpu`")
         case ir.OverState(part=ir.Part.VALUES | ir.Part.ITEMS, span=span) | ir.OverValue(span=span):
             bad("a scheduler cannot loop over this", span, "loop over a `range` with a constant bound")
+        case ir.OverState(field=field, span=span) if field in tables:
+            bad(
+                "BPF does not go through a table",
+                span,
+                "loop over a `range`, or keep what you need in a field",
+            )
         case ir.Lookup(op=ir.TableRead.LEN, span=span):
             bad("BPF does not count the entries of a table", span, "count them in a field of your own")
         case (

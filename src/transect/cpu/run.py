@@ -20,23 +20,20 @@ from transect.control.host import verbs_of
 from transect.control.protocol import Refused
 from transect.control.server import Server
 from transect.core.frontend import compile_file
+from transect.core.frontend.contracts import contracted
 from transect.core.ir import FieldKind, Program
 from transect.core.types import DurationType
 from transect.cpu.built import Built
 from transect.cpu.check import check
 from transect.cpu.explain import missing, paragraph, verifier
 from transect.cpu.force import WATCH_S, Ended, Kept, Missing
-from transect.cpu.watched import read_watched
+from transect.cpu.watched import Invalid, read_watched
 from transect.linux.libbpf import BpfError
 from transect.replay.log import Trailer
 
 Say = Callable[[str], None]
 UNKNOWN = 4  # the exit code when a log lacks calls
 LOOK_S = 0.5  # how often we see whether the kernel has ended it
-
-
-class Invalid(Exception):
-    """The policy cannot be put in force; the text is the rendered diagnostics."""
 
 
 class Place(Protocol):
@@ -218,10 +215,10 @@ class Running:
     def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
         try:
             program, sources = read(Path(path))
+            watching = read_watched(Path(path)) if automatic_return else None
         except Invalid as invalid:
             raise Refused(str(invalid)) from invalid
         try:
-            watching = read_watched(Path(path)) if automatic_return else None
             watch_s = WATCH_S if automatic_return else 0.0
             fields = self.where.upgrade(program, watch_s=watch_s, watching=watching)
         except Kept as kept:
@@ -232,7 +229,8 @@ class Running:
             raise Refused(missing(program, lacking, sources)) from None
         self.program, self.path, self.sources = program, Path(path), sources
         self.upgrades += 1
-        return {"policy": program.name, "fields": fields}
+        looked_at = 0 if watching is None else len(contracted(watching).contracts)
+        return {"policy": program.name, "fields": fields, "conditions looked at": looked_at}
 
 
 def _number(text: str, *, duration: bool) -> int:

@@ -12,19 +12,35 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from transect.base.diagnostic import Diagnostics
+from transect.base.render import render_text
 from transect.core import ir
 from transect.core.frontend.contracts import Contract, bare, compile_contracts, contracted
 from transect.core.ir import Effect, Function, IntrinsicDecl, Param, Program, UnaryOp
 from transect.core.types import BOOL, INT, UNIT, UnitType
 from transect.cpu.check import refused
 
+
+class Invalid(Exception):
+    """The policy cannot be put in force; the text is the rendered diagnostics."""
+
+
 BROKEN = "cpu.broken"  # says which condition did not hold
-RESULT = "_result"
+RESULT = "_result"  # of the handler, for its conditions
 
 
 def read_watched(path: Path) -> Program | None:
-    """The scheduler of a file in the form that is watched; None: it promises nothing that can be looked at there."""
-    programs = [p for p in compile_contracts(path).programs if p.base == "cpu.Scheduler"]
+    """The scheduler of a file in the form that is watched; None: it promises nothing that can be looked at there.
+
+    Raises `Invalid` when what it promises makes no sense.
+    """
+    compiled = compile_contracts(path)
+    diagnostics = Diagnostics()
+    for diagnostic in compiled.diagnostics:
+        diagnostics.add(diagnostic)
+    if diagnostics.failed:
+        raise Invalid(render_text(diagnostics, compiled.sources))
+    programs = [p for p in compiled.programs if p.base == "cpu.Scheduler"]
     return watched(programs[0]) if len(programs) == 1 else None
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from tests.unit.cpu.policies import ARBITERS, SCHEDULERS, example, said, scheduler
 from transect.core.frontend import compile_file
+from transect.core.frontend.contracts import contracted
 from transect.cpu.build import build, build_shim, layout
 from transect.cpu.built import Built
 from transect.cpu.program import ops, source
+from transect.cpu.watched import Invalid, read_watched
 
 
 @pytest.mark.parametrize("path", (*SCHEDULERS, *ARBITERS), ids=lambda path: path.stem)
@@ -126,3 +128,52 @@ def test_the_kernel_calls_only_what_the_policy_has() -> None:
 )
 def test_what_bpf_could_only_approximate_is_refused(body: str, message: str) -> None:
     assert message in said(body)
+
+
+PROMISING = """
+from transect.cpu import Fifo, Scheduler, Task
+from transect.lang import Tally, ensures, given, invariant, tally
+
+
+@invariant(lambda self: self.count >= 0)
+@invariant(lambda self: all(self.seen[p] >= 0 for p in self.seen))
+class P(Scheduler):
+    ready: Fifo = given()
+    count: int = 0
+    seen: Tally[int, int] = tally(8)
+
+    def enqueue(self, task: Task) -> None:
+        self.ready.put(task)
+
+    def dispatch(self, cpu: int) -> None:
+        self.ready.take()
+
+    @ensures(lambda self, task, cpu, kept: not kept or self.count > 0)
+    def keep(self, task: Task, cpu: int) -> bool:
+        self.count += 1
+        return False
+"""
+
+
+def test_what_a_policy_promises_is_looked_at_after_each_call(tmp_path: Path) -> None:
+    """What BPF has no form for is left out; a condition that makes no sense is refused."""
+    path = tmp_path / "p.py"
+    path.write_text(PROMISING)
+    program = read_watched(path)
+    assert program is not None
+    looked = [(c.kind, c.hook, c.function.span.line) for c in contracted(program).contracts]
+    assert looked == [("invariant", "", 6), ("ensures", "keep", 19)]
+    text = source(program, marks=False)
+    assert [text.count(f"ts_broken({n}ll)") for n in (1, 2, 3)] == [3, 1, 0], "each hook, the one, none"
+    path.write_text(PROMISING.replace("self.count > 0", "self.nonesuch > 0"))
+    with pytest.raises(Invalid, match="nonesuch"):
+        read_watched(path)
+
+
+def test_a_loop_through_a_table_is_refused() -> None:
+    body = (
+        "    seen: Tally[int, int] = tally(8)\n    most: int = 0\n\n    def tick(self, task: Task) -> None:\n"
+    )
+    assert "BPF does not go through a table" in said(
+        body + "        for pid in self.seen:\n            self.most = max(self.most, pid)\n"
+    )

@@ -78,8 +78,8 @@ def under(
     from transect.cli.control import show
     from transect.control.server import Taken
     from transect.cpu.force import Ended
-    from transect.cpu.run import Invalid
     from transect.cpu.run import run as serve
+    from transect.cpu.watched import Invalid
 
     def ask() -> int:
         return serve(

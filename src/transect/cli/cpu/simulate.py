@@ -38,9 +38,10 @@ def simulate(
 
     Switching costs nothing there and there are no caches: what is shown is who runs when, not how fast.
     """
-    from transect.cpu.run import Invalid, read
+    from transect.cpu.run import read
     from transect.cpu.simulator import CustodyError
     from transect.cpu.simulator import simulate as run
+    from transect.cpu.watched import Invalid
 
     try:
         work = [_work(text) for text in task or DEFAULT]
