@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens per second under VTC / first come, first served: the real trace on the simulator.
 
-The real engine (`engine`) is measured by its own part, on a machine that has one; without it the claim is undecided.
+The real engine (`engine`) is measured where there is one; without it the claim is undecided.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path[:0] = [
+    str(Path(__file__).parents[1]),
+    str(Path(__file__).parents[1] / "llm_engine"),
+    str(Path(__file__).parents[2]),
+]
 
+from measured import engine_ratio
 from measuring import Control, Samples, claim, report, result
 from simulated import A10G, RUNS, interval, load, measure, ratio, workload
 
+from tests.parts import need
+from transect.base.unavailable import Unavailable
 from transect.llm.simulator.model import Reserve
 
 
@@ -27,6 +35,15 @@ def main() -> None:
     samples = Samples()
     samples.add("simulator", ratio(vtc, fcfs))
     controls = [Control("20 requests per client and minute", limited.mean / fcfs.mean < 0.99)]
+    of_engine: dict[str, Any] = {}
+    try:
+        python = need("vllm")
+    except Unavailable as lacking:
+        of_engine["engine_not_measured"] = str(lacking)
+    else:
+        assert isinstance(python, Path)
+        control, of_engine = engine_ratio(python, samples)
+        controls.append(control)
     report(
         result(
             claim(__file__),
@@ -36,7 +53,8 @@ def main() -> None:
             intervals={"simulator": interval(vtc, fcfs)},
             same_against_itself={"simulator": ratio(again, fcfs)},
             whole_reservation=whole.mean / vtc.mean,
-            conditions="simulated",
+            conditions="simulated; the engine is real",
+            **of_engine,
         ),
         __file__,
     )

@@ -52,6 +52,18 @@ class Forgetful(Vtc):
 """
 
 
+CHEAPER = """\
+from transect.llm import Request
+from .vtc import INPUT, OUTPUT, Vtc
+
+
+class Cheaper(Vtc):
+    def charge(self, request: Request, prompt: int, output: int) -> None:
+        now, before = min(request.produced, 64), min(request.produced - output, 64)
+        self.served[request.client] += INPUT * prompt + OUTPUT * (now - before)
+"""
+
+
 def steps(policy: str) -> list[Claim]:
     loaded = load(policy)
     return with_traces(loaded, claims(loaded.program, PATIENCE))
@@ -66,8 +78,12 @@ def written(folder: Path, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("policy", ["vtc", "fair_share", "vtc_hint"])
+EVERY = ["vtc", "fair_share", "vtc_hint", "foresight", "vtc_profiled", "foresight_profiled"]
+
+
+@pytest.mark.parametrize("policy", EVERY)
 def test_every_step_of_vtc_is_proved(policy: str) -> None:
+    """Also with a deposit, and under a convex cost of the request."""
     found = steps(policy)
     assert {c.part for c in found} == set(Part)
     assert [c for c in found if c.verdict is not Verdict.PROVED] == []
@@ -105,6 +121,11 @@ def test_charging_what_clients_say_goes_beyond_the_bound(tmp_path: Path) -> None
     found = broken(written(tmp_path, TRUSTING))
     assert found.hook == "admit" and "within what is reserved" in found.says
     assert "waiting clients" in found.trace
+
+
+def test_tokens_for_nothing_are_no_cost_of_a_request(tmp_path: Path) -> None:
+    found = {c.hook: c.verdict for c in claims(load(written(tmp_path, CHEAPER)).program, 1.0)}
+    assert found["charge"] is Verdict.UNKNOWN
 
 
 def test_what_moves_a_counter_besides_is_not_proved(tmp_path: Path) -> None:

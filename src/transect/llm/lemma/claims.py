@@ -22,6 +22,7 @@ from transect.analysis.values import Struct, Union, Value, View
 from transect.core.ir import FieldKind, Program
 from transect.core.types import INT
 from transect.llm.adapter import INPUT, OUTPUT, counter_field
+from transect.llm.lemma.prices import Cost, Deposit, deposits
 from transect.llm.lemma.symbolic import (
     LARGE,
     LEAST,
@@ -85,6 +86,7 @@ class Steps:
         self.counter = counter_field(program) or ""
         self.ahead = ahead_of(program)
         self.shape = program.base == "Arbiter"
+        self.way: Cost | Deposit | None = None  # how `charge` was found to count; None: by tokens
 
     def all(self) -> Iterator[tuple[Part, str, str, Ask]]:
         if not self.shape:
@@ -104,11 +106,11 @@ class Steps:
             "a newcomer finds no less than where the last one was picked",
             self.keeps_the_level,
         )
+        yield part, "charge", "counts what was used, for whom it was used", self.charges
         if not self.shape:
             yield part, "admit", "charges nothing, or a forecast within what is reserved", self.admits
             yield part, "finish", "takes back just what was charged ahead", self.finishes
             yield part, "retract", "takes back just what was charged ahead", self.retracts
-        yield part, "charge", "counts what was used, for whom it was used", self.charges
         for hook in ("leave", "head"):
             if hook in (h.name for h in self.program.handlers):
                 yield part, hook, "moves no counter", lambda hook=hook: self.moves_nothing(hook)  # type: ignore[misc]
@@ -189,6 +191,30 @@ class Steps:
     # ------------------------------------------------------------ charges
 
     def charges(self) -> str:
+        """By the cost of a request, by a price for each token, or with a deposit; the other steps go the same way."""
+        if self.shape:
+            return self._tokens_charged()
+        why = ""
+        for way in (Cost(self._handlers(), self.ahead, self.limit), None, *self._deposits()):
+            self.way = way
+            found = self._tokens_charged() if way is None else way.charges()
+            if not found:
+                return self._charges_nobody_else()
+            why = found if way is None else why
+        self.way = None
+        return why
+
+    def _deposits(self) -> list[Deposit]:
+        if self.ahead is not None:
+            return []
+        tallies = deposits(self.program, self.counter)
+        return [Deposit(self._handlers(), tally, self._always) for tally in tallies]
+
+    def _charges_nobody_else(self) -> str:
+        h = self._handlers()
+        return self._nobody_else(h, self._charged(h, h.fresh()), self._charged_client(h))
+
+    def _tokens_charged(self) -> str:
         h = self._handlers()
         after = self._charged(h, h.fresh())
         c, other = self._charged_client(h), client("other")
@@ -265,6 +291,16 @@ class Steps:
         return found
 
     def admits(self) -> str:
+        if self.way is None:
+            return self._tokens_ahead()
+        return self.way.admits() or self._moves_nobody_else("admit")
+
+    def _moves_nobody_else(self, hook: str) -> str:
+        h = self._handlers()
+        after = h.run(hook, [View("request")], h.fresh()).path
+        return self._nobody_else(h, after, request_of(h, h.before, "client"))
+
+    def _tokens_ahead(self) -> str:
         h = self._handlers()
         after = h.run("admit", [View("request")], h.fresh()).path
         c = request_of(h, h.before, "client")
@@ -283,10 +319,15 @@ class Steps:
         )
 
     def finishes(self) -> str:
-        return self._given_back("finish")
+        return self._back("finish")
 
     def retracts(self) -> str:
-        return self._given_back("retract")
+        return self._back("retract")
+
+    def _back(self, hook: str) -> str:
+        if self.way is None:
+            return self._given_back(hook)
+        return self.way.gives_back(hook) or self._moves_nobody_else(hook)
 
     def _given_back(self, hook: str) -> str:
         h = self._handlers()

@@ -87,9 +87,9 @@ class Handlers(Evaluator):
         handler = self.program.handler(hook)
         return handler is not None and not handler.default
 
-    def of(self, client: Term, path: Path) -> Term:
-        """The client's counter."""
-        table = path.fields[self.counter]
+    def of(self, client: Term, path: Path, tally: str | None = None) -> Term:
+        """The client's counter, or its entry in another tally."""
+        table = path.fields[tally or self.counter]
         assert isinstance(table, Table), "a tally"
         found = table.total(client, anything(table.value), self.world.assume)
         assert isinstance(found, Term), "a number"
