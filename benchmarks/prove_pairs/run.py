@@ -43,7 +43,7 @@ FUNCTIONS = (
     "null",
 )
 
-LIMIT = 10.0  # seconds for one question: by the clock, and a machine that others load is slow
+LIMIT = 10.0  # seconds of the processor for one question
 
 # The control: two elements whose obligation multiplies unknown numbers, in less time than that takes.
 HARD = """

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hundred upgrades under load: 60 of an edge whose elements stand in a client's and a server's library, each of which
-moves an element from one to the other, and 40 of a chain in Envoy.
+"""A hundred upgrades under load: 40 of an edge with elements in a client's library, in an Envoy and in a server's
+library, and 40 of one without the Envoy, each of which moves an element from one processor to another; 20 of a chain
+in Envoy.
 
 Failed RPCs; calls which the policies have not counted, or counted twice; RPCs which two versions saw; and the 99th
 percentile of the latency while upgrades are under way less that of the same load without them.
@@ -35,10 +36,12 @@ from transect.control.client import Client
 from transect.emit.py.load import load_text
 from transect.rpc import attach
 
-ROUNDS, EDGE_UPGRADES, ENVOY_UPGRADES = 10, 6, 4  # a round
+ROUNDS = 10
+UPGRADES = {"three": 4, "edge": 4, "envoy": 2}  # a round; all but those of the chain in one Envoy are moves
+PROTO = HERE.parent / "rpc_python_chain" / "echo.proto"
 THREADS, RATE = 4, 150  # calls a second of each
 QUIET_S = 1.5
-EXPECTED = {111, 222}
+EXPECTED = {111 * version for version in (1, 2, 3)}
 
 
 @dataclass
@@ -134,7 +137,7 @@ class Side:
 
     stub: Any
     names: tuple[str, ...]
-    versions: tuple[list[Path], list[Path]]
+    versions: Sequence[list[Path]]  # in turn; the first one runs
     counted: Any  # () → calls that each element has counted, and those which it holds for under way
 
 
@@ -154,10 +157,52 @@ def edge(folder: Path, echo: Any, echo_grpc: Any) -> Iterator[Side]:
             return [totals(one) for one in states]
 
         try:
-            yield Side(echo_grpc.EchoStub(channel), (client, served), (here, there), counted)
+            yield Side(echo_grpc.EchoStub(channel), (client, served), [here, there], counted)
         finally:
             channel.chain.close()
             channel.close()
+
+
+@contextmanager
+def three(folder: Path, echo: Any, echo_grpc: Any) -> Iterator[Side]:
+    """A client with two elements, one of which moves to an Envoy, and on to a server with the third, and back."""
+    client, front, served = (f"bench-{what}-{os.getpid()}" for what in ("web", "front", "shop"))
+    (folder / "echo.proto").write_text(PROTO.read_text())
+    with child(sys.executable, str(HERE / "server.py"), served) as server:
+        module, upstream = load_text(policies(1)), f"127.0.0.1:{line(server)}"
+        places = (("First,Moving", "", "Last"), ("First", "Moving", "Last"), ("First", "", "Moving,Last"))
+        versions = [
+            [
+                chain_file(folder, f"{name}_{number}", number, elements, upstream)
+                for name, elements in zip(("web", "front", "shop"), place, strict=True)
+            ]
+            for number, place in enumerate(places, 1)
+        ]
+        with running(folder, versions[0][1], front) as address:
+            below = grpc.insecure_channel(address)
+            channel: Any = attach(below, [module.First(), module.Moving()], service=echo, name=client)
+            names = (client, front, served)
+
+            def counted() -> list[tuple[int, int]]:
+                states = [one for name in names for one in Client("rpc", name).ask("edge-state")]
+                return [totals(one) for one in states]
+
+            try:
+                yield Side(echo_grpc.EchoStub(channel), names, versions, counted)
+            finally:
+                channel.chain.close()
+                channel.close()
+
+
+@contextmanager
+def running(folder: Path, file: Path, name: str) -> Iterator[str]:
+    """`transect rpc run` of a chain file; where it listens."""
+    command = [sys.executable, "-m", "transect.cli", "rpc", "run", str(file), "--name", name]
+    with child(*command, cwd=folder) as process:
+        said = line(process)
+        while "bench.Echo: " not in said:
+            said = line(process)
+        yield said.split("bench.Echo: ")[1].split(" ")[0]
 
 
 def totals(state: dict[str, Any]) -> tuple[int, int]:
@@ -175,22 +220,18 @@ def totals(state: dict[str, Any]) -> tuple[int, int]:
 def envoy(folder: Path, echo: Any, echo_grpc: Any) -> Iterator[Side]:
     """The three elements in one Envoy, before a C++ server."""
     name = f"bench-envoy-{os.getpid()}"
-    (folder / "echo.proto").write_text((HERE.parent / "rpc_python_chain" / "echo.proto").read_text())
+    (folder / "echo.proto").write_text(PROTO.read_text())
     with child(str(built_server())) as server:
         upstream = f"127.0.0.1:{line(server)}"
         files = [chain_file(folder, f"envoy_{v}", v, "First,Moving,Last", upstream) for v in (1, 2)]
-        command = [sys.executable, "-m", "transect.cli", "rpc", "run", str(files[0]), "--name", name]
-        with child(*command, cwd=folder) as running:
-            said = line(running)
-            while "bench.Echo: " not in said:
-                said = line(running)
-            channel = grpc.insecure_channel(said.split("bench.Echo: ")[1].split(" ")[0])
+        with running(folder, files[0], name) as address:
+            channel = grpc.insecure_channel(address)
 
             def counted() -> list[tuple[int, int]]:
                 return [totals(one) for one in Client("rpc", name).ask("edge-state")]
 
             try:
-                yield Side(echo_grpc.EchoStub(channel), (name,), ([files[0]], [files[1]]), counted)
+                yield Side(echo_grpc.EchoStub(channel), (name,), [[files[0]], [files[1]]], counted)
             finally:
                 channel.close()
 
@@ -205,7 +246,7 @@ def measured(side: Side, upgrade: Any, turn: int, upgrades: int, echo: Any, samp
         quiet, second = load.p99(0), load.p99(middle)
         since = len(load.latencies)
         for number in range(upgrades):
-            upgrade(side.versions[(turn + number + 1) % 2])
+            upgrade(side.versions[(turn + number + 1) % len(side.versions)])
         delay = load.p99(since) - quiet
     samples.add("delay_s", delay)
     samples.aa.setdefault("delay_s", []).append(second - first)
@@ -226,11 +267,11 @@ def whole() -> dict[str, Any]:
     the_claim, samples = claim(__file__), Samples()
     sums = {"failed": 0, "lost": 0, "mixed": 0}
     done, calls, seconds = 0, 0, 0.0
-    plan = ((edge, EDGE_UPGRADES), (envoy, ENVOY_UPGRADES))
     with tempfile.TemporaryDirectory() as folder:
-        for make, upgrades in plan:
+        for make in (three, edge, envoy):
+            upgrades = UPGRADES[make.__name__]
             with make(Path(folder), echo, echo_grpc) as side, upgrading(*side.names) as upgrade:
-                for files in (side.versions[1], side.versions[0]):
+                for files in (*side.versions[1:], side.versions[0]):
                     upgrade(files)  # compiled before it is measured
                 before, answered = side.counted()[0][0], 0
                 for number in range(ROUNDS):
@@ -253,7 +294,8 @@ def whole() -> dict[str, Any]:
         samples,
         [Control("an edge whose RPCs do not name their version: some see two", toy > 0)],
         upgrades=done,
-        moves=ROUNDS * EDGE_UPGRADES,
+        moves=ROUNDS * (UPGRADES["three"] + UPGRADES["edge"]),
+        moves_with_envoy=ROUNDS * UPGRADES["three"],
         calls=calls,
         calls_a_second=round(calls / seconds),
         grpcio=grpc.__version__,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Terms to z3, a question with a limit of time, and the values of a model.
+"""Terms to z3, a question with a limit of processor time, and the values of a model.
 
 A first question takes multiplication, division, arithmetic of floats and all that is asked of texts but equality for
 unknown functions, at which z3 is fast: what is proved so is proved.  A model of it may be impossible; whoever asks
@@ -8,8 +8,10 @@ replays it, and asks again exactly.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -17,7 +19,8 @@ from typing import Any
 from transect.analysis.terms import HARD, TEXTUAL, Op, Sort, Term, walk
 from transect.base.unavailable import Unavailable
 
-LIMIT = 2.0  # seconds for one question
+LIMIT = 2.0  # seconds of the processor for one question
+WAITS = 20  # times as long by the clock, where other programs have the processor
 
 
 class Answer(Enum):
@@ -83,7 +86,7 @@ class Question:
     assumptions: Iterable[Term] = ()
     exact: bool = False  # numbers as they are
     texts: bool = False  # texts as they are: in models, of printable ASCII
-    limit: float = LIMIT  # seconds
+    limit: float = LIMIT  # seconds of the processor
     seed: int = 0
     tactic: str = ""  # "": z3's own choice
     more: Sequence[Any] = field(default_factory=tuple)  # z3 terms besides
@@ -92,7 +95,7 @@ class Question:
         z3 = solver()
         start = time.perf_counter()
         asked = z3.Tactic(self.tactic).solver() if self.tactic else z3.Solver()
-        asked.set("timeout", int(self.limit * 1000))
+        asked.set("timeout", int(WAITS * self.limit * 1000))
         asked.set("random_seed", self.seed)
         translation = Translation(z3, self.exact, self.texts)
         wanted = list(self.parts)
@@ -101,13 +104,39 @@ class Question:
         asked.add(*translation.known_facts())
         if self.texts:
             asked.add(*translation.plain_texts())
-        said = asked.check()
+        with _within(asked, self.limit):
+            said = asked.check()
         seconds = time.perf_counter() - start
         if said == z3.unsat:
             return Found(Answer.NEVER, None, seconds)
         if said == z3.sat:
             return Found(Answer.SOMETIMES, Model(translation, asked.model()), seconds)
         return Found(Answer.UNKNOWN, None, seconds, asked.reason_unknown())
+
+
+@contextmanager
+def _within(asked: Any, seconds: float) -> Iterator[None]:
+    """Interrupt a solver when it has taken so long of the processor: an answer does not depend on what else runs."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        asked.set("timeout", int(seconds * 1000))
+        yield
+        return
+    clock = time.pthread_getcpuclockid(threading.get_ident())
+    end, over = time.clock_gettime(clock) + seconds, threading.Event()
+
+    def watch() -> None:
+        while not over.wait(max(0.005, end - time.clock_gettime(clock))):
+            if time.clock_gettime(clock) >= end:
+                asked.interrupt()
+                return
+
+    watching = threading.Thread(target=watch, name="transect-solver-limit", daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
 
 
 def relevant(assumptions: Iterable[Term], parts: Sequence[Term]) -> list[Term]:
