@@ -2,7 +2,7 @@
 """Every run ends with a table: what ran, what could not run here, why, and the one command that helps.
 
 A test that raises `Unavailable` is skipped and told apart from other skips; with REQUIRE=all it fails, and so does a
-part that takes half as long again as its share of the CI budget.
+part that takes half as much again as its share of the CI budget.
 """
 
 from __future__ import annotations
@@ -65,9 +65,13 @@ class Row:
     lacking: Counter[tuple[str, str]] = field(default_factory=Counter)  # (reason, command) → tests
 
 
+def _file(node: pytest.Item | pytest.TestReport) -> Path:
+    return Path(node.nodeid.partition("::")[0])
+
+
 def _part(item: pytest.Item) -> str:
     mark = item.get_closest_marker("part")
-    return mark.args[0] if mark else part_of(Path(item.nodeid.partition("::")[0]))
+    return mark.args[0] if mark else part_of(_file(item))
 
 
 class Ledger:
@@ -82,8 +86,8 @@ class Ledger:
         return self.rows.setdefault(part, Row())
 
     def over(self) -> list[str]:
-        """Parts which took half as long again as their share."""
-        return [name for name, row in self.rows.items() if row.seconds > PARTS[name].minutes * 60 * 1.5]
+        """Parts which took half as much again as their share: of processor time, whoever else runs here."""
+        return [name for name, row in self.rows.items() if row.processor > PARTS[name].minutes * 60 * 1.5]
 
     def pytest_runtest_logstart(self) -> None:
         self.spent = sum(os.times()[:4])
@@ -115,7 +119,7 @@ class Ledger:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         properties: dict[str, Any] = dict(report.user_properties)
         # A worker that died says nothing more of its test.
-        row = self.row(properties.get("part") or part_of(Path(report.nodeid.partition("::")[0])))
+        row = self.row(properties.get("part") or part_of(_file(report)))
         row.seconds += report.duration
         row.processor += properties.get("processor", 0.0)
         if "lacking" in properties:
@@ -140,13 +144,13 @@ class Ledger:
             return
         write = terminalreporter.write_line
         terminalreporter.section("what ran here")
-        write(f"{'part':8}{'ran':>8}{'unavailable':>13}{'seconds':>10}{'share':>8}{'processor':>11}")
+        write(f"{'part':8}{'ran':>8}{'unavailable':>13}{'seconds':>10}{'processor':>11}{'share':>8}")
         for name in PARTS:
             if name not in self.rows:
                 continue
             row, budget = self.rows[name], PARTS[name].minutes * 60
-            line = f"{name:8}{row.ran:>8}{row.lacking.total():>13}{row.seconds:>10.1f}{row.seconds / budget:>8.0%}"
-            line += f"{row.processor:>11.1f}"
+            line = f"{name:8}{row.ran:>8}{row.lacking.total():>13}{row.seconds:>10.1f}"
+            line += f"{row.processor:>11.1f}{row.processor / budget:>8.0%}"
             if name in self.over():
                 write(f"{line}   over its share of {budget:.0f} s by more than half", red=True)
             else:
@@ -172,7 +176,7 @@ def _group(path: Path) -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(ROOT))))
+        item.add_marker(pytest.mark.xdist_group(_group(_file(item))))
 
 
 def pytest_configure(config: pytest.Config) -> None:
