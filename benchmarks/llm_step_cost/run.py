@@ -2,19 +2,27 @@
 """Seconds that a policy adds to one engine step, by the number of tenants that wait.
 
 A step: 32 running requests each produce a token, one ends, one arrives, one is chosen and admitted, and the bound is
-looked at.  VTC in machine code (`transect.llm.native`); the control is the same policy as emitted Python.
+looked at.  VTC in machine code (`transect.llm.native`); the control is the same policy as emitted Python.  Beside it
+stands what our scheduler adds to a step of vLLM's own, accounts and all, where there is an engine.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from measuring import Control, Samples, claim, report, result
 
+from tests.parts import need
+from transect.base.unavailable import Unavailable
 from transect.llm.adapter import Chooser, chooser_of
 from transect.llm.native import native
 from transect.llm.policies import load
@@ -22,6 +30,7 @@ from transect.llm.queue import TenantQueues
 from transect.llm.request import Held
 from transect.llm.watch import Watcher
 
+COST = Path(__file__).parents[1] / "llm_engine" / "cost.py"
 RUNNING = 32
 TENANTS = (16, 1000, 10_000)
 ROUNDS = 400
@@ -48,6 +57,21 @@ def steps(chooser: Chooser, tenants: int, rounds: int) -> list[float]:
     return took
 
 
+def in_the_engine(python: Path) -> dict[str, float]:
+    """Seconds that our scheduler adds to a step of the engine's own: the median of pairs of steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        ran = subprocess.run(
+            [str(python), str(COST), folder, *map(str, TENANTS)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "XDG_RUNTIME_DIR": folder},
+            check=True,
+        )
+    rows = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
+    pairs = {f"t{row['tenants']}": zip(row["vtc"], row["fcfs"], strict=True) for row in rows}
+    return {key: statistics.median(ours - own for ours, own in found) for key, found in pairs.items()}
+
+
 def main() -> None:
     policy = load("vtc")
     samples = Samples()
@@ -55,6 +79,12 @@ def main() -> None:
         for value in steps(native(policy.program), tenants, ROUNDS):
             samples.add(f"t{tenants}", value)
     python = {n: sorted(steps(chooser_of(policy.make(), policy.program), n, 20))[10] for n in TENANTS}
+    try:
+        found = need("vllm")
+        assert isinstance(found, Path)
+        engine: dict[str, float] | str = in_the_engine(found)
+    except Unavailable as lacking:
+        engine = str(lacking)
     the_claim = claim(__file__)
     fails = python[10_000] > the_claim.targets["t10000"].limit
     report(
@@ -64,6 +94,7 @@ def main() -> None:
             [Control("the same policy as Python, which goes over all who wait", fails)],
             python={f"t{n}": value for n, value in python.items()},
             running=RUNNING,
+            in_the_scheduler_of_vllm=engine,
             conditions="median of steps; the machine was used by others as well",
         ),
         __file__,

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Hashable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-fno-str
 
 class _Request(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_uint64 if name in FIELDS[:2] else ctypes.c_int64) for name in FIELDS)
+
+
+_numbers = attrgetter(*FIELDS[2:])
 
 
 def native(program: ir.Program) -> Chooser:
@@ -218,11 +222,11 @@ class NativePolicy:
         """The address of the request as C sees it, which is kept with the request; what changes is updated."""
         kept = request.__locals__.get(self)
         if kept is None:
-            values = {name: getattr(request, name) for name in FIELDS[2:]}
-            made = _Request(client=self.handle(request.client), group=self.handle(request.group), **values)
+            made = _Request(self.handle(request.client), self.handle(request.group), *_numbers(request))
             kept = request.__locals__[self] = made, ctypes.addressof(made)
-        kept[0].produced = request.produced
-        kept[0].cached = request.cached
+        else:
+            kept[0].produced = request.produced
+            kept[0].cached = request.cached
         return kept[1]
 
 
