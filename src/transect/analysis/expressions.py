@@ -34,15 +34,16 @@ from transect.core.types import (
     U64,
     ArrayType,
     BoolType,
+    BytesType,
     FloatType,
     IntType,
     SetType,
     StructType,
     TableKind,
+    TextType,
     TupleType,
     Type,
     UnionType,
-    is_text,
 )
 
 UNROLLED = 16  # rounds of a loop at most; a longer one is summarised
@@ -394,7 +395,7 @@ class Expressions:
             case _, Term() if value.sort is Sort.FLOAT and not isinstance(t, FloatType):
                 return fold.converted(Op.F_TO_INT, value)
             case _:
-                return made(t, value) if not is_text(t) else value
+                return value if isinstance(t, TextType | BytesType) else made(t, value)
 
     # ------------------------------------------------------------ loops within expressions
 
