@@ -25,7 +25,7 @@ from transect.cpu.machine import Bench
 from transect.examples import path_of
 
 HERE = Path(__file__).parent
-ROUNDS = 5
+ROUNDS = 3
 RESAMPLES = 1000
 TIMED = "s=$(date +%s%N); { {command}; } >/dev/null 2>&1; echo $(( $(date +%s%N) - s ))"
 MEMCACHED = (

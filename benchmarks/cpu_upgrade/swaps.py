@@ -18,6 +18,8 @@ from transect.cpu.force import Force, Version, quiet
 from transect.cpu.ring import first_of_all
 
 PAUSE_S = 0.02
+STILL_S = 4  # without any store, for comparison
+LOOK = 20  # stores from one look at the counts to the next
 HOG = "while :; do :; done"
 
 
@@ -53,12 +55,12 @@ def main() -> None:
     versions.append(force.load(other))
     bound = ["taskset", "-c", "1"]
     hogs = [subprocess.Popen([*bound, *nice, "sh", "-c", HOG]) for nice in ([], ["nice", "-n", "5"])]
-    late = subprocess.Popen(
-        ["taskset", "-c", "0", os.environ["LATE"], str(round(int(count) * 2 * PAUSE_S) + 2)],
-        stdout=subprocess.PIPE,
-    )
+    with open("/run/lateness", "wb") as lateness:
+        late = subprocess.Popen(["taskset", "-c", "0", os.environ["LATE"]], stdout=lateness)
     time.sleep(1)
     swaps, stores, missing = list[int](), list[int](), 0
+    still = [ran(hog) for hog in hogs]
+    time.sleep(STILL_S)
     began, used = counts(versions[0])[0], [ran(hog) for hog in hogs]
     for number in range(2 * int(count)):
         time.sleep(PAUSE_S)
@@ -67,10 +69,13 @@ def main() -> None:
         active = versions[(number + 1) // 2 % 2]
         force.activate(active)
         (swaps if number % 2 else stores).append(at)
-        quiet()
-        missing += lost(active, before)
+        if number % LOOK == LOOK - 1:  # after a swap
+            quiet()
+            missing += lost(active, before)
     after = [ran(hog) for hog in hogs]
-    printed = late.communicate()[0].decode().split()
+    late.terminate()
+    late.wait()
+    printed = Path("/run/lateness").read_text().split()
     begun, _ = counts(versions[0])
     fresh = force.load(anew)  # the control: nothing is carried over
     force.activate(fresh)
@@ -82,6 +87,7 @@ def main() -> None:
     print(json.dumps({
         "swaps": swaps, "stores": stores, "lost": missing, "toy": toy, "begun": begun - began,
         "ran": [b - a for a, b in zip(used, after, strict=True)],
+        "still": [b - a for a, b in zip(still, used, strict=True)],
         "due": list(map(int, printed[::2])), "late": list(map(int, printed[1::2])),
     }))  # fmt: skip
 
