@@ -22,7 +22,8 @@ sys.path[:0] = [str(Path(__file__).parent.parent), str(ROOT)]
 
 from measuring import Control, Samples, claim, interleaved, report, result
 
-from tests.systems.memory.chaser.network import TAP, Tapped, own_network, tapped
+from tests.systems.memory.guest import booted
+from tests.systems.memory.network import Network, Tapped, tapped
 from transect.memory.chaser.chased import Chased
 from transect.memory.chaser.steps import Chain, Status
 from transect.memory.chaser.walker import Places, Walker
@@ -107,7 +108,7 @@ def rate(of: list[tuple[int, float]]) -> float:
 
 def measure(guest: Tapped) -> tuple[Samples, list[int]]:
     packets: list[int] = []
-    with Xdp(guest.machine, TAP) as network:
+    with Xdp(guest.machine, guest.interface) as network:
         chain = Chased.of(standard()["ProcessList"], guest.machine, network).lowered[0].chain
         client = Client(network, chain)
 
@@ -137,10 +138,10 @@ def measure(guest: Tapped) -> tuple[Samples, list[int]]:
 def main() -> None:
     the_claim = claim(__file__)
     with (
-        own_network(),
-        tempfile.TemporaryDirectory(dir="/dev/shm") as shared,
         tempfile.TemporaryDirectory() as folder,
-        tapped(Path(folder), Path(shared) / "ram", life_s=600) as guest,
+        Network() as network,
+        booted("6.12", Path(folder) / "tamper", ready_s=450, network=network) as booting,
+        tapped(booting, Path(folder) / "grant") as guest,
     ):
         samples, packets = measure(guest)
         release = guest.machine.known.release

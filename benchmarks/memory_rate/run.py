@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from measuring import Control, Samples, claim, report, result
 
+from transect.linux import stored
 from transect.linux.errors import KernelDataError
-from transect.linux.image import Image
 from transect.linux.physical import ram
 from transect.memory.asked import Answers
 from transect.memory.machine import Known, Machine
@@ -97,7 +97,7 @@ def main() -> None:
         setup = Setup(kernel, cpus=1, memory_mib=512, ram=memory, boot="compressed", life_s=500)
         with Vm(setup, ready_s=450) as vm:
             busy = vm.start(["/bin/sh", "-c", "while :; do /bin/sleep 0.1; done"])
-            known = Known.of(Image.from_file(kernel.compressed))
+            known = Known.of(stored.image(kernel.compressed))
             toy = measured(samples, Machine.find("ram", ram(memory), known))
             busy.kill()
     controls = [Control("the interpreter in place of C", not the_claim.targets["speedup"].met(toy))]

@@ -18,7 +18,7 @@ from measuring import Control, Samples, claim, report, result
 
 from transect.core.frontend import compile_text
 from transect.core.ir import Program
-from transect.linux.image import Image
+from transect.linux import stored
 from transect.linux.physical import ram
 from transect.memory import views
 from transect.memory.findings import Verdict
@@ -63,7 +63,7 @@ def main() -> None:
         memory = Path(folder) / "ram"
         setup = Setup(kernel, cpus=1, memory_mib=512, ram=memory, boot="compressed", life_s=300)
         with Vm(setup) as vm:
-            known = Known.of(Image.from_file(kernel.compressed))
+            known = Known.of(stored.image(kernel.compressed))
             machine = Machine.find("ram", ram(memory), known)
             toy = 0.0
             for _ in range(ROUNDS):

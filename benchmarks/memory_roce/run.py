@@ -2,22 +2,19 @@
 """`memory.roce`: READs a second with 16 in flight / one at a time, of the same responder; round trips in sequence of a
 whole round of probes / its longest chain of dependent reads.
 
-The responder is soft-RoCE in a virtual machine behind a tap, in a network namespace of this benchmark's own; root is
-needed for both.  `depth`: a round trip is in sequence when it waits for the one before; a burst of READs that wait for
-nothing is one.  The longest chain is taken to be the list of tasks, which is a lower bound.  `cold` is the same of a
-first round, which knows nothing of an earlier one.  All probes take part but `Text`, `Tables` and `StrayCode`, which
-read megabytes and follow nothing.
+The responder is soft-RoCE in a virtual machine behind a tap, in a network namespace of its own; root is needed.
+`depth`: a round trip is in sequence when it waits for the one before; a burst of READs that wait for nothing is one.
+The longest chain is taken to be the list of tasks, which is a lower bound. `cold` is the same of a first round, which
+knows nothing of an earlier one. All probes take part but `Text`, `Tables` and `StrayCode`, which read megabytes and
+follow nothing.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__)
@@ -25,63 +22,19 @@ sys.path[:0] = [str(HERE.parent.parent), str(HERE.parents[2])]
 
 from measuring import Control, Samples, claim, report, result
 
-import transect.memory
-from tests.systems.memory.kernels import Target, target
+from tests.systems.memory.guest import booted
+from tests.systems.memory.network import Network, tapped
 from transect.base.unavailable import Unavailable
 from transect.linux.errors import KernelDataError
-from transect.linux.image import Image
 from transect.memory.ahead import Ahead, AheadProbe, ahead
 from transect.memory.asked import Answers
-from transect.memory.machine import Known, Machine
-from transect.memory.roce.grant import Grant, RoceMemory
-from transect.memory.roce.transport import Udp
+from transect.memory.machine import Machine
+from transect.memory.roce.grant import RoceMemory
 from transect.memory.scan import prepare
 from transect.memory.standard import chosen
-from transect.vm import Setup, Vm
 
-OWN, PEER, INSIDE = "10.99.0.1", "10.99.0.2", "TRANSECT_INSIDE"
 ROUNDS, READS, WARM = 15, 240, 5
 WHOLE = ("Text", "Tables", "StrayCode")
-
-
-def link() -> None:
-    """A tap in this namespace."""
-    for words in (
-        "tuntap add tap0 mode tap",
-        f"addr add {OWN}/24 dev tap0",
-        "link set lo up",
-        "link set tap0 up",
-    ):
-        subprocess.run(["ip", *words.split()], check=True)
-
-
-@contextmanager
-def granted(wanted: Target) -> Iterator[RoceMemory]:
-    """A machine that grants its memory."""
-    card = (
-        "-netdev",
-        "tap,id=card,ifname=tap0,script=no,downscript=no",
-        "-device",
-        "virtio-net-pci,netdev=card",
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        module = wanted.build(Path(folder), Path(transect.memory.__file__).parent / "runtime")
-        setup = Setup(wanted.kernel, cpus=1, memory_mib=512, boot="compressed", life_s=550, qemu=card)
-        with Vm(setup, ready_s=450) as vm:
-
-            def shell(text: str) -> str:
-                done = vm.run(["/bin/sh", "-c", text])
-                assert done.code == 0, f"{text}: {done.text} {done.stderr.decode()}"
-                return done.text
-
-            shell(f"/usr/sbin/modprobe -a -d {wanted.modules} virtio_net crc32_generic rdma_rxe")
-            shell(
-                f"ip link set eth0 up; ip addr add {PEER}/24 dev eth0; rdma link add rxe0 type rxe netdev eth0"
-            )
-            shell(f"/usr/sbin/insmod {module} device=eth0 peer={OWN}")
-            memory = RoceMemory(Grant.parse(shell("cat /proc/transect_grant")), Udp(PEER))
-            yield memory
-            memory.close()
 
 
 def rate(memory: RoceMemory, machine: Machine, window: int) -> float:
@@ -109,9 +62,10 @@ def depth(machine: Machine, probes: list[AheadProbe]) -> tuple[float, int, int]:
     return memory.trips.sequence - before, tasks, memory.trips.ahead + memory.trips.single - reads
 
 
-def measure(samples: Samples, memory: RoceMemory, wanted: Target) -> float:
+def measure(samples: Samples, machine: Machine) -> float:
     """All keys; returns `pipelined` of the toy: one in flight against one."""
-    machine = Machine.find("roce", memory, Known.of(Image.from_file(wanted.image)))
+    memory = machine.physical
+    assert isinstance(memory, RoceMemory)
     toy = 0.0
     for _ in range(ROUNDS):
         one = rate(memory, machine, 1)
@@ -136,15 +90,17 @@ def measure(samples: Samples, memory: RoceMemory, wanted: Target) -> float:
 def main() -> None:
     if os.geteuid() != 0:
         raise Unavailable("memory.roce", "a tap and a network namespace need root", "run it as root")
-    wanted = target("6.12")  # fetched where there is a network
-    if INSIDE not in os.environ:
-        os.execvpe("unshare", ["unshare", "-n", sys.executable, *sys.argv], os.environ | {INSIDE: "1"})
     the_claim, samples = claim(__file__), Samples()
-    link()
-    with granted(wanted) as memory:
-        toy = measure(samples, memory, wanted)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Network() as network,
+        booted("6.12", Path(folder) / "tamper", ready_s=450, network=network) as guest,
+        tapped(guest, Path(folder) / "grant") as there,
+    ):
+        toy = measure(samples, there.machine)
+        release = guest.target.kernel.release
     controls = [Control("one READ in flight", not the_claim.targets["pipelined"].met(toy))]
-    report(result(the_claim, samples, controls, guest=wanted.kernel.release), __file__)
+    report(result(the_claim, samples, controls, guest=release), __file__)
 
 
 if __name__ == "__main__":

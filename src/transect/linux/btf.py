@@ -10,7 +10,7 @@ Format: the kernel's documentation, `Documentation/bpf/btf.rst`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -75,6 +75,7 @@ _TAIL: dict[int, tuple[int, int]] = {
     Kind.TYPE_TAG: (0, 0),
     Kind.ENUM64: (0, 12),
 }
+KINDS = tuple(bytes([kind]) for kind in range(32))
 _TRANSPARENT = frozenset({Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG})
 _SIZED = frozenset({Kind.INT, Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.FLOAT, Kind.ENUM64, Kind.DATASEC})
 
@@ -122,18 +123,30 @@ class Field:
 VOID = Type(0, Kind.VOID, "void", 0, 0, 0, False, (), ())
 
 
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Where the types of a BTF are."""
+
+    at: Sequence[int]  # the record of each
+    named: Mapping[bytes, int]  # kind (a byte) and name -> number; the first of several
+
+
 class Btf:
     """The types of one kernel.  `base` is the kernel's BTF when this is a module's."""
 
-    def __init__(self, data: bytes, base: Btf | None = None) -> None:
-        """Raises `KernelDataError` when the data is no BTF or ends too early."""
+    def __init__(self, data: bytes, base: Btf | None = None, index: Index | None = None) -> None:
+        """`index`: of the same data, from an earlier time.
+
+        Raises `KernelDataError` when the data is no BTF or ends too early.
+        """
         self._base = base
         self._first: int = 1 if base is None else base._first + len(base._at)
         self._first_string: int = 0 if base is None else base._strings_end
         types, self._strings = _sections(data)
         self._types = types
         self._strings_end: int = self._first_string + len(self._strings)
-        self._at: list[int] = _offsets(types)
+        self._at: Sequence[int] = _offsets(types) if index is None else index.at
+        self._named: Mapping[bytes, int] = self._names() if index is None else index.named
         self._decoded: dict[int, Type] = {}
 
     @classmethod
@@ -209,10 +222,13 @@ class Btf:
 
     # ------------------------------------------------------------ types by name
 
-    @cached_property
-    def _named(self) -> dict[tuple[int, bytes], int]:
-        """(kind, name) -> number; the first of several."""
-        found: dict[tuple[int, bytes], int] = {}
+    @property
+    def index(self) -> Index:
+        """To begin with the next time."""
+        return Index(self._at, self._named)
+
+    def _names(self) -> dict[bytes, int]:
+        found: dict[bytes, int] = {}
         for number, at in enumerate(self._at, self._first):
             name_at, info, _ = RECORD.unpack_from(self._types, at)
             if name_at >= self._first_string:
@@ -220,13 +236,13 @@ class Btf:
                 name = self._strings[start : self._strings.find(b"\0", start)]
             else:
                 name = self.string(name_at).encode()
-            found.setdefault((info >> 24 & 0x1F, name), number)
+            found.setdefault(KINDS[info >> 24 & 0x1F] + name, number)
         return found
 
     def named(self, name: str, *kinds: Kind) -> Type | None:
         """The type of that name among the kinds (struct, union, typedef, enum, int when none is given)."""
         for kind in kinds or (Kind.STRUCT, Kind.UNION, Kind.TYPEDEF, Kind.ENUM, Kind.ENUM64, Kind.INT):
-            if (number := self._named.get((kind, name.encode()))) is not None:
+            if (number := self._named.get(KINDS[kind] + name.encode())) is not None:
                 return self.type(number)
         return None if self._base is None else self._base.named(name, *kinds)
 
@@ -241,7 +257,7 @@ class Btf:
 
     def names(self, kind: Kind) -> list[str]:
         """All names of a kind, for suggestions."""
-        return [name.decode("utf-8", "replace") for k, name in self._named if k == kind and name]
+        return [name[1:].decode("utf-8", "replace") for name in self._named if name[0] == kind and name[1:]]
 
     def enum_values(self, name: str) -> dict[str, int]:
         """Members of an enum.  Raises `KernelDataError` when there is none of that name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from mmap import mmap
 
 from transect.linux.errors import KernelDataError
 
@@ -49,7 +50,7 @@ class Elf:
     names: int  # number of the section that holds the names of sections
 
 
-def header(head: bytes) -> Elf:
+def header(head: bytes | mmap) -> Elf:
     """From the start of a file (all segments within it).  Raises `KernelDataError`."""
     if len(head) < HEADER.size or head[:6] != b"\x7fELF\x02\x01":
         raise KernelDataError("this is no 64-bit little-endian ELF file")
@@ -74,7 +75,7 @@ def header(head: bytes) -> Elf:
     return Elf(kind, machine, tuple(found), sections_at, sections, names)
 
 
-def sections(data: bytes, elf: Elf) -> tuple[Section, ...]:
+def sections(data: bytes | mmap, elf: Elf) -> tuple[Section, ...]:
     """The sections of a whole file.  Raises `KernelDataError`."""
     end = elf.sections_at + elf.section_count * SECTION.size
     if end > len(data):

@@ -82,7 +82,7 @@ class Expected:
     @cached_property
     def memory(self) -> bytes:
         """That segment as it must be in memory."""
-        piece, data = self._piece, bytearray(self._piece.data)
+        piece, data = self._piece, bytearray(self.image.loaded(self._piece))
         found = relocations(self.image)
         shift = self.slide & MASK
         for addresses, size, by in (

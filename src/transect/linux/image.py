@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import hashlib
 import lzma
+import mmap
 import shutil
 import struct
 import subprocess
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
 from transect.base.unavailable import Unavailable
 from transect.linux import elf
@@ -35,18 +37,19 @@ class Piece:
 
     address: int
     physical: int
-    data: bytes
+    offset: int  # in the file
+    size: int
 
     @property
     def end(self) -> int:
-        return self.address + len(self.data)
+        return self.address + self.size
 
 
 @dataclass(frozen=True)
 class Image:
     """An unpacked kernel."""
 
-    data: bytes  # the ELF file
+    data: bytes | mmap.mmap  # the ELF file
     pieces: tuple[Piece, ...]  # the loaded segments, by ascending address
     sections: tuple[elf.Section, ...]
 
@@ -58,18 +61,21 @@ class Image:
     @staticmethod
     def from_bytes(data: bytes) -> Image:
         """Of a `vmlinuz` or `vmlinux`."""
-        if data[:4] != b"\x7fELF":
-            data = unpack(payload(data))
+        return Image.of(data if data[:4] == b"\x7fELF" else unpack(payload(data)))
+
+    @classmethod
+    def of(cls, data: bytes | mmap.mmap, **more: Any) -> Self:
+        """Of an ELF file.  Raises `KernelDataError`."""
         head = elf.header(data)
         pieces = [
-            Piece(s.virtual, s.physical, data[s.offset : s.offset + s.file_size])
+            Piece(s.virtual, s.physical, s.offset, min(s.file_size, max(len(data) - s.offset, 0)))
             for s in head.segments
             if s.type == elf.LOAD and s.virtual
         ]
         if not pieces:
             raise KernelDataError("this ELF file loads nothing: it is no kernel")
         pieces.sort(key=lambda piece: piece.address)
-        return Image(data, tuple(pieces), elf.sections(data, head))
+        return cls(data, tuple(pieces), elf.sections(data, head), **more)
 
     @cached_property
     def sha256(self) -> str:
@@ -80,8 +86,13 @@ class Image:
         """Bytes at a link address.  Raises `KernelDataError` outside of what is loaded."""
         for piece in self.pieces:
             if piece.address <= address and address + size <= piece.end:
-                return piece.data[address - piece.address : address - piece.address + size]
+                at = piece.offset + address - piece.address
+                return self.data[at : at + size]
         raise KernelDataError(f"the kernel's image has no {size} bytes at {address:#x}")
+
+    def loaded(self, piece: Piece) -> bytes:
+        """All bytes of it."""
+        return self.data[piece.offset : piece.offset + piece.size]
 
     def section(self, name: str) -> elf.Section | None:
         return next((s for s in self.sections if s.name == name), None)
@@ -101,7 +112,7 @@ class Image:
     def symbols(self) -> Symbols:
         """The kernel's own symbol table.  Raises `KernelDataError` when it has none."""
         for piece in self.pieces:
-            found = find(piece.data, piece.address)
+            found = find(self.loaded(piece), piece.address)
             if found is not None:
                 return found
         raise KernelDataError("no kallsyms in this kernel's image (is it built with CONFIG_KALLSYMS?)")
@@ -112,8 +123,8 @@ class Image:
         address = self.symbols.address("linux_banner")
         for piece in self.pieces:
             if piece.address <= address < piece.end:
-                start = address - piece.address
-                return piece.data[start : piece.data.index(b"\0", start)]
+                start = piece.offset + address - piece.address
+                return self.data[start : self.data.find(b"\0", start)]
         raise KernelDataError("the kernel's image does not hold `linux_banner`")
 
     @property

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -48,8 +48,8 @@ class Symbol:
 class Symbols:
     """The symbols of a kernel, at the addresses for which it was linked (or was running, when read from memory)."""
 
-    names: tuple[bytes, ...]  # by ascending address, each with its kind as the first byte
-    addresses: tuple[int, ...]
+    names: Sequence[bytes]  # by ascending address, each with its kind as the first byte
+    addresses: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -66,12 +66,16 @@ class Symbols:
             found.setdefault(name[1:], index)
         return found
 
+    def index(self, name: bytes) -> int | None:
+        """Of the first symbol of that name."""
+        return self._by_name.get(name)
+
     def __contains__(self, name: str) -> bool:
-        return name.encode() in self._by_name
+        return self.index(name.encode()) is not None
 
     def address(self, name: str) -> int:
         """Raises `KernelDataError` when the kernel has no such symbol."""
-        index = self._by_name.get(name.encode())
+        index = self.index(name.encode())
         if index is None:
             raise KernelDataError(f"this kernel has no symbol `{name}`")
         return self.addresses[index]

@@ -8,7 +8,9 @@ The kernel's banner stands at a known distance from its start, which is aligned 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from transect.linux.btf import Btf
 from transect.linux.errors import KernelDataError
@@ -18,6 +20,16 @@ from transect.linux.physical import OutOfRange, Physical
 
 ALIGN = 2 << 20  # bytes; CONFIG_PHYSICAL_ALIGN of every distribution
 MASK = (1 << 64) - 1
+
+
+@runtime_checkable
+class Told(Protocol):
+    """Memory of which it was told where the kernel is.  That spares a search, and proves nothing."""
+
+    @property
+    def init_task(self) -> int | None:
+        """Its physical address."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +67,15 @@ def locate(memory: Physical, symbols: Symbols, btf: Btf, banner: bytes) -> Locat
 
 
 def bases(memory: Physical, symbols: Symbols, banner: bytes) -> Iterator[int]:
-    """Physical addresses at which the kernel may begin."""
-    distance = symbols.address("linux_banner") - symbols.address("_text")
+    """Physical addresses at which the kernel may begin; first the one that the memory's owner tells, if it does."""
+    text = symbols.address("_text")
+    distance = symbols.address("linux_banner") - text
+    told = memory.init_task if isinstance(memory, Told) else None
+    if told is not None:
+        base = told - (symbols.address("init_task") - text)
+        with suppress(OutOfRange):
+            if memory.read(base + distance, len(banner)) == banner:
+                yield base
     for r in memory.ranges:
         first = -(-r.start // ALIGN) * ALIGN
         for base in range(first, r.end - distance - len(banner), ALIGN):

@@ -47,6 +47,7 @@ def _library() -> ctypes.CDLL:
 
 
 XDP_GENERIC = 2  # on interfaces of any kind
+BPF_XDP = 37  # enum bpf_attach_type
 VERIFIED = 216  # where `verified_insns` lies in struct bpf_prog_info
 
 
@@ -59,6 +60,12 @@ class TestRun(ctypes.Structure):
         ("ctx_size_out", c_uint32), ("result", c_uint32), ("repeat", c_int), ("duration", c_uint32),
         ("flags", c_uint32), ("cpu", c_uint32), ("batch_size", c_uint32),
     )  # fmt: skip
+
+
+class LinkOptions(ctypes.Structure):
+    """The beginning of struct bpf_link_create_opts."""
+
+    _fields_ = (("size", c_size_t), ("flags", c_uint32), ("padding", c_uint32))
 
 
 class Log:
@@ -136,7 +143,7 @@ class Object:
             raise BpfError(str(path), ctypes.get_errno() or errno.EINVAL, self.log.text)
         self._pointer = c_void_p(opened)
         self._links: list[c_void_p] = []
-        self._interfaces: list[int] = []
+        self._attached: list[int] = []
 
     def load(self) -> None:
         """Into the kernel.  Raises `BpfError` with the verifier's log."""
@@ -201,20 +208,25 @@ class Object:
         self._links.append(c_void_p(link))
 
     def attach_xdp(self, name: str, interface: int) -> None:
-        """Let a program see every packet that arrives at an interface (its number), in the kernel's generic mode."""
+        """Let a program see every packet that arrives at an interface (its number), in the kernel's generic mode.
+
+        It is taken away with this process.  Raises `BpfError`: EBUSY where another program sees them already.
+        """
         (program,) = [fd for found, fd in self.programs() if found == name]
-        if failed := _library().bpf_xdp_attach(interface, program, XDP_GENERIC, None):
-            raise BpfError("the kernel refused to attach the program to the interface", failed, self.log.text)
-        self._interfaces.append(interface)
+        options = LinkOptions(ctypes.sizeof(LinkOptions), XDP_GENERIC)
+        link = int(_library().bpf_link_create(program, interface, BPF_XDP, ctypes.byref(options)))
+        if link < 0:
+            raise BpfError("the kernel refused to attach the program to the interface", link, self.log.text)
+        self._attached.append(link)
 
     def detach(self) -> None:
         """Take it out of force; tasks go back to the default scheduler."""
         for link in self._links:
             _library().bpf_link__destroy(link)
         self._links.clear()
-        for interface in self._interfaces:
-            _library().bpf_xdp_detach(interface, XDP_GENERIC, None)
-        self._interfaces.clear()
+        for attached in self._attached:
+            os.close(attached)
+        self._attached.clear()
 
     def close(self) -> None:
         self.detach()

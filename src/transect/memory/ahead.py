@@ -17,7 +17,7 @@ from typing import Protocol, runtime_checkable
 from transect.lang.tape import Tape
 from transect.linux.physical import Physical, Range
 from transect.memory.findings import Said
-from transect.memory.machine import Machine
+from transect.memory.machine import Closable, Machine
 from transect.memory.scan import Prepared, Rounds
 
 Place = tuple[int, int]
@@ -86,6 +86,11 @@ class Ahead:
         self.trips.single += 1
         return self.memory.read(address, size)
 
+    def close(self) -> None:
+        """Of the memory behind."""
+        if isinstance(self.memory, Closable):
+            self.memory.close()
+
     def end(self, probe: str) -> None:
         """Its round is over: the next one begins with what this one read."""
         self._last[probe] = self._now
@@ -98,6 +103,7 @@ class AheadProbe:
 
     prepared: Prepared
     memory: Ahead
+    runs: Rounds
     alone: bool = True  # its rounds begin by themselves; else somebody begins those of many
 
     def round(self, machine: Machine, tape: Tape | None = None) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
@@ -106,13 +112,16 @@ class AheadProbe:
         if self.alone:
             self.memory.begin([name])
         try:
-            return self.prepared.round(machine, tape)
+            return self.runs.round(machine, tape)
         finally:
             self.memory.end(name)
 
 
-def ahead(machine: Machine, prepared: Sequence[Prepared]) -> Mapping[str, Rounds]:
-    """The engine for memory that answers many reads at a time."""
+def ahead(
+    machine: Machine, prepared: Sequence[Prepared], others: Mapping[str, Rounds] | None = None
+) -> Mapping[str, Rounds]:
+    """The engine for memory that answers many reads at a time.  `others` run in place of the interpreter, by name."""
     memory = machine.physical if isinstance(machine.physical, Ahead) else Ahead(machine.physical)
     machine.physical = memory
-    return {p.program.name: AheadProbe(p, memory) for p in prepared}
+    runs = others or {}
+    return {p.program.name: AheadProbe(p, memory, runs.get(p.program.name, p)) for p in prepared}

@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
 
-from transect.linux.errors import KernelDataError
 from transect.linux.expected import Expected
 from transect.linux.pages import NotMapped, Page
 from transect.memory import walks
@@ -31,7 +30,6 @@ class Answers:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self._expected: Expected | None = None
 
     def begin(self) -> None:
         """A round begins: books are read anew."""
@@ -181,12 +179,7 @@ class Answers:
     @property
     def expected(self) -> Expected:
         """Raises `KernelDataError` without the kernel's package."""
-        image = self.machine.known.image
-        if image is None:
-            raise KernelDataError("the kernel's package is needed for this; give it by --kernel")
-        if self._expected is None or self._expected.slide != self.machine.where.slide:
-            self._expected = Expected(image, self.machine.where.slide)
-        return self._expected
+        return self.machine.known.expected(self.machine.where.slide)
 
     def original(self, address: int) -> int:
         return int.from_bytes(self.expected.read(self.machine.linked(address), 8), "little")

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from transect.base.unavailable import Unavailable
+from transect.linux import stored
 from transect.linux.errors import KernelDataError
-from transect.linux.image import Image
 from transect.linux.physical import ram
 from transect.memory import report
 from transect.memory.machine import Known, Machine
@@ -56,7 +56,7 @@ def _live(memory: Path) -> int:
         )
         began = time.monotonic()
         assert kernel.compressed is not None, "kernels of the archive are compressed"
-        known = Known.of(Image.from_file(kernel.compressed))
+        known = Known.of(stored.image(kernel.compressed))
         machine = Machine.find(f"ram:{memory}", ram(memory), known)
         where = machine.where
         print(

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 from transect.linux.btf import Btf
 from transect.linux.errors import KernelDataError
+from transect.linux.expected import Expected
 from transect.linux.image import Image
 from transect.linux.kallsyms import Symbols
 from transect.linux.kaslr import Location, locate, still_there
@@ -22,6 +24,13 @@ from transect.linux.physical import OutOfRange, Physical
 MASK = (1 << 64) - 1
 PAGE = 4096
 PERCPU_ZERO = 1 << 32  # below it an address of a symbol is an offset within a processor's own area
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """Memory that holds a socket."""
+
+    def close(self) -> None: ...
 
 
 class Rebooted(KernelDataError):
@@ -37,11 +46,21 @@ class Known:
     btf: Btf
     image: Image | None  # None: all of it was found in the target's own memory
     release: str
+    _expected: dict[int, Expected] = field(default_factory=dict, repr=False, compare=False)  # by slide
 
     @property
     def anchored(self) -> bool:
         """Whether symbols and types come from the kernel's package rather than from the target."""
         return self.image is not None
+
+    def expected(self, slide: int) -> Expected:
+        """Its constant memory, moved by that much.  Raises `KernelDataError` without the kernel's package."""
+        if self.image is None:
+            raise KernelDataError("the kernel's package is needed for this; give it by --kernel")
+        if slide not in self._expected:
+            self._expected.clear()  # a target that started again
+            self._expected[slide] = Expected(self.image, slide)
+        return self._expected[slide]
 
     @staticmethod
     def of(image: Image) -> Known:
@@ -71,6 +90,11 @@ class Machine:
     def find(name: str, physical: Physical, known: Known) -> Machine:
         """Raises `KernelDataError` when that kernel is not there."""
         return Machine(name, physical, known, locate(physical, known.symbols, known.btf, known.banner))
+
+    def close(self) -> None:
+        """Let go of what its memory is read through."""
+        if isinstance(self.physical, Closable):
+            self.physical.close()
 
     # ------------------------------------------------------------ rounds
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
+from transect.linux import stored
 from transect.linux.errors import KernelDataError
-from transect.linux.image import Image
 from transect.linux.kaslr import Location
 from transect.linux.physical import Physical, Range
 from transect.memory import asked
@@ -96,7 +96,7 @@ def _known(notes: Mapping[str, Any]) -> Known:
     paths = [Path(notes["kernel"])] if notes["kernel"] else []
     for path in [*paths, *packages(notes["release"])]:
         try:
-            image = Image.from_file(path)
+            image = stored.image(path)
         except (KernelDataError, Unavailable, OSError):
             continue
         if image.sha256 == notes["sha256"]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics
@@ -29,7 +30,27 @@ class UnknownProbe(Exception):
 
 def standard() -> dict[str, Program]:
     """The probes that come with transect, by name."""
-    return {p.name: p for path in sorted(FOLDER.glob("[a-z]*.py")) for p in of_file(path)}
+    return {p.name: p for path in _files() for p in _own(path)}
+
+
+def named(name: str) -> Program:
+    """One of those, without reading the files of the others.  Raises `UnknownProbe`."""
+    for path in _files():
+        if f"class {name}(" in path.read_text():
+            for program in _own(path):
+                if program.name == name:
+                    return program
+    raise UnknownProbe(f"no probe `{name}`; there is {', '.join(standard())}, or give a file")
+
+
+def _files() -> Sequence[Path]:
+    return sorted(FOLDER.glob("[a-z]*.py"))
+
+
+@cache
+def _own(path: Path) -> Sequence[Program]:
+    """They do not change while we run."""
+    return of_file(path)
 
 
 def of_file(path: Path) -> Sequence[Program]:
@@ -48,16 +69,12 @@ def chosen(words: Sequence[str]) -> list[Program]:
     if not words:
         return [p for p in standard().values() if Path(p.path).name not in BY_NAME]
     found: list[Program] = []
-    own: dict[str, Program] | None = None
     for word in words:
-        if word.endswith(".py"):
-            programs = of_file(Path(word))
-            if not programs:
-                raise UnknownProbe(f"there is no probe in {word}")
-            found += programs
+        if not word.endswith(".py"):
+            found.append(named(word))
             continue
-        own = standard() if own is None else own
-        if word not in own:
-            raise UnknownProbe(f"no probe `{word}`; there is {', '.join(own)}, or give a file")
-        found.append(own[word])
+        programs = of_file(Path(word))
+        if not programs:
+            raise UnknownProbe(f"there is no probe in {word}")
+        found += programs
     return found

@@ -15,6 +15,7 @@ says so (*unanchored*).
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -23,14 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transect.base.unavailable import Unavailable
+from transect.linux import stored
 from transect.linux.errors import KernelDataError
 from transect.linux.found import find_kernel
-from transect.linux.image import Image
 from transect.linux.physical import FileMemory, Physical, dump, ram
 from transect.memory.machine import Known, Machine
 from transect.memory.qmp import Monitor
 from transect.memory.roce.grant import Grant, RoceMemory
-from transect.memory.roce.packet import Ends
+from transect.memory.roce.packet import PORT, Ends
 from transect.memory.roce.transport import Frames, Udp
 
 SCHEMES = ("ram", "core", "qmp", "roce")
@@ -99,7 +100,7 @@ def _granted(address: Address) -> Physical:
     file = Path(path) if Path(path).exists() else Path("/") / path
     grant = Grant.parse(file.read_text(errors="replace"))
     if "via" not in address.options:
-        return RoceMemory(grant, Udp(host))
+        return RoceMemory(grant, _socket(host))
     own, comma, theirs = address.options["via"].partition(",")
     try:
         ends = Ends(socket.inet_aton(address.options.get("own", "")), socket.inet_aton(host))
@@ -110,17 +111,26 @@ def _granted(address: Address) -> Physical:
     return RoceMemory(grant, Frames(Path(own), Path(theirs), ends))
 
 
+def _socket(host: str) -> Udp:
+    try:
+        return Udp(host)
+    except OSError as wrong:
+        if wrong.errno == errno.EADDRINUSE:
+            raise BadTarget(f"UDP port {PORT} is taken here: another scan or watch goes on") from wrong
+        raise BadTarget(f"`{host}` cannot be reached: {wrong.strerror}") from wrong
+
+
 def open_target(text: str, kernel: Path | None = None) -> Machine:
     """The machine of an address.  Raises `BadTarget`, `Unavailable`, `KernelDataError`, OSError."""
     memory = memory_of(Address.of(text))
     if kernel is not None:
-        known = Known.of(Image.from_file(kernel))
+        known = Known.of(stored.image(kernel))
         return Machine.find(text, memory, known)
     found = find_kernel(memory)
     release = release_of(found.banner)
     for path in packages(release):
         try:
-            image = Image.from_file(path)
+            image = stored.image(path)
         except (KernelDataError, Unavailable, OSError):
             continue
         if image.banner == found.banner:

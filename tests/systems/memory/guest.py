@@ -5,38 +5,43 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
 from tests.systems.memory.kernels import Target, target
+from tests.systems.memory.network import Network
 from transect.core.ir import Program
-from transect.linux.image import Image
+from transect.linux import stored
 from transect.linux.physical import ram
 from transect.memory import scan as scanning
 from transect.memory.findings import Result
 from transect.memory.machine import Known, Machine
+from transect.memory.scan import Engine
 from transect.memory.standard import chosen, standard
 from transect.vm import Setup, Vm
 from transect.vm import machine as machines
 from transect.vm.vm import READY_S
 
 FIXTURE = "/proc/transect_fixture"
+FIVE_LEVELS = "6.12"
 LIFE_S = 900
 
 
 @contextmanager
-def booted(version: str, module: Path, ready_s: float = READY_S) -> Iterator[Guest]:
-    """A machine as shipped: KASLR, and five levels of page tables where the machine has them.
+def booted(
+    version: str, module: Path, ready_s: float = READY_S, network: Network | None = None
+) -> Iterator[Guest]:
+    """A machine as shipped, with KASLR; one kernel has five levels of page tables, the other four.
 
-    `module`: an empty folder for the module that tampers.
+    `module`: an empty folder for the module that tampers.  `network`: where a second card of it is.
     """
-    wanted = target(version)
+    wanted, dropped = target(version), ("no5lvl",) if version == FIVE_LEVELS else ()
     built = wanted.build(module)
     with (
         tempfile.TemporaryDirectory(prefix="transect-ram-", dir="/dev/shm") as folder,
-        mock.patch.object(machines, "PARAMETERS", [w for w in machines.PARAMETERS if w != "no5lvl"]),
+        mock.patch.object(machines, "PARAMETERS", [w for w in machines.PARAMETERS if w not in dropped]),
     ):
         memory = Path(folder) / "ram"
         here, there = Path(folder) / "here", Path(folder) / "there"  # a network of two, without a network
@@ -47,12 +52,15 @@ def booted(version: str, module: Path, ready_s: float = READY_S) -> Iterator[Gue
             "virtio-net-pci,netdev=card",
             "-qmp",
             f"unix:{folder}/qmp,server=on,wait=off",
+            *(() if network is None else network.card),
         )
         setup = Setup(
             wanted.kernel, cpus=1, memory_mib=512, ram=memory, boot="compressed", life_s=LIFE_S, qemu=card
         )
-        with Vm(setup, ready_s=ready_s) as vm:
-            yield Guest.of(vm, wanted, memory, built, (here, there))
+        with nullcontext() if network is None else network.entered():
+            vm = Vm(setup, ready_s=ready_s)
+        with vm:
+            yield Guest.of(vm, wanted, memory, built, (here, there), network)
 
 
 @dataclass
@@ -65,13 +73,16 @@ class Guest:
     module: Path
     machine: Machine
     card: tuple[Path, Path]  # sockets of its network card: where QEMU sends, and where it listens
+    network: Network | None = None  # of its second card
     _programs: Mapping[str, Program] = field(default_factory=standard)
 
     @staticmethod
-    def of(vm: Vm, target: Target, memory: Path, module: Path, card: tuple[Path, Path]) -> Guest:
-        known = Known.of(Image.from_file(target.image))
+    def of(
+        vm: Vm, target: Target, memory: Path, module: Path, card: tuple[Path, Path], network: Network | None
+    ) -> Guest:
+        known = Known.of(stored.image(target.image))
         machine = Machine.find(f"ram:{memory}", ram(memory), known)
-        return Guest(vm, target, memory, module, machine, card)
+        return Guest(vm, target, memory, module, machine, card, network)
 
     def shell(self, text: str) -> str:
         done = self.vm.run(["/bin/sh", "-c", text])
@@ -91,14 +102,14 @@ class Guest:
         finally:
             self.shell(f"echo undo > {FIXTURE}; /usr/sbin/rmmod tamper")
 
-    def scan(self, *probes: str) -> dict[str, Result]:
+    def scan(self, *probes: str, engine: Engine | None = None) -> dict[str, Result]:
         """Results by probe."""
         programs: Sequence[Program] = [self._programs[p] for p in probes] if probes else chosen(())
-        return {r.probe: r for r in scanning.scan(self.machine, programs).results}
+        return {r.probe: r for r in scanning.scan(self.machine, programs, engine=engine).results}
 
-    def found(self, *probes: str) -> set[str]:
+    def found(self, *probes: str, engine: Engine | None = None) -> set[str]:
         """Probes that found something; none of the others may be unsure."""
-        results = self.scan(*probes)
+        results = self.scan(*probes, engine=engine)
         unsure = {p: r.problem for p, r in results.items() if r.verdict in ("unchecked", "unstable")}
         assert not unsure, unsure
         return {p for p, r in results.items() if r.findings}

@@ -3,62 +3,17 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 import pytest
 
-import transect.memory
 from tests.systems.memory.guest import Guest
 from transect.linux.physical import ram
 from transect.memory.roce import packet
 from transect.memory.roce.grant import RoceMemory
-from transect.memory.roce.packet import BTH, RETH, UDP, Ends
+from transect.memory.roce.packet import BTH, RETH, UDP
 from transect.memory.roce.requester import Denied, PeerGone
-from transect.memory.roce.transport import Frames
 from transect.memory.scan import scan
 from transect.memory.standard import chosen
 from transect.memory.target import open_target
-
-SOURCES = Path(transect.memory.__file__).parent / "runtime"
-OWN, PEER = "10.99.0.1", "10.99.0.2"
-
-
-@contextmanager
-def answering(guest: Guest) -> Iterator[None]:
-    """Somebody answers the guest's question who has our address."""
-    frames = Frames(*guest.card, Ends(socket.inet_aton(OWN), socket.inet_aton(PEER)))
-    done = threading.Event()
-    thread = threading.Thread(target=lambda: [frames.receive(0.05) for _ in iter(done.is_set, True)])
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-        frames.close()
-
-
-@pytest.fixture(scope="module")
-def granted(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The guest grants its memory; the address of that target."""
-    folder = tmp_path_factory.mktemp("grant")
-    module = guest.target.build(folder, SOURCES)
-    load = f"/usr/sbin/modprobe -a -d {guest.target.modules}"
-    guest.shell(f"{load} virtio_net crc32_generic rdma_rxe")
-    guest.shell(
-        f"ip link set eth0 up; ip addr add {PEER}/24 dev eth0; rdma link add rxe0 type rxe netdev eth0"
-    )
-    with answering(guest):
-        guest.shell(f"/usr/sbin/insmod {module} device=eth0 peer={OWN}")
-    (folder / "told").write_text(guest.shell("cat /proc/transect_grant"))
-    here, there = guest.card
-    yield f"roce://{PEER}/{folder}/told?via={here},{there}&own={OWN}"
-    guest.shell("/usr/sbin/rmmod grant")
-
 
 only_generic = pytest.mark.parametrize("guest", ["6.12"], indirect=True)  # the cloud flavour has no soft-RoCE
 

@@ -19,10 +19,9 @@ from transect.linux.image import Image, payload, unpack
 TEXT = 0xFFFFFFFF81000000
 
 
-def a_kernel() -> bytes:
-    """An ELF file with one segment and a section `.BTF`."""
+def a_kernel(body: bytes = b"code" * 64, btf: tuple[int, int] = (4, 8)) -> bytes:
+    """An ELF file with one segment, and within it a section `.BTF`: its place and size."""
     names = b"\0.BTF\0.shstrtab\0"
-    body = b"code" * 64
     at = elf.HEADER.size + elf.SEGMENT.size
     sections_at = at + len(body) + len(names)
     head = elf.HEADER.pack(
@@ -30,7 +29,7 @@ def a_kernel() -> bytes:
     )
     segment = elf.SEGMENT.pack(1, 5, at, TEXT, 0x1000000, len(body), len(body), 0)
     sections = elf.SECTION.pack(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    sections += elf.SECTION.pack(1, 1, 2, TEXT + 4, at + 4, 8, 0, 0, 0, 0)
+    sections += elf.SECTION.pack(1, 1, 2, TEXT + btf[0], at + btf[0], btf[1], 0, 0, 0, 0)
     sections += elf.SECTION.pack(6, 3, 0, 0, at + len(body), len(names), 0, 0, 0, 0)
     return head + segment + body + names + sections
 

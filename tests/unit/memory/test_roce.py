@@ -21,6 +21,7 @@ from transect.memory.roce.transport import Udp
 
 OWN, PEER = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])
 ENDS = p.Ends(OWN, PEER)
+NUMBERLESS = p.Ends(OWN, PEER, numbers=False)
 KEY, PSN, LINEAR = 0x1234, 0xFFFFF0, 0xFFFF888000000000
 MEMORY = bytes(random.Random(1).randbytes(1 << 16))
 
@@ -198,9 +199,6 @@ class Socket:
     def __init__(self, packet: bytes, source: str, port: int) -> None:
         self.given = packet[28:], (source, port)
 
-    def settimeout(self, seconds: float) -> None:
-        pass
-
     def recvfrom(self, size: int) -> tuple[bytes, tuple[str, int]]:
         return self.given
 
@@ -212,12 +210,13 @@ def test_a_udp_socket_takes_answers_from_any_port_and_with_any_number_of_ip(numb
     packet[20:22] = (0xD100).to_bytes(2, "big")
     whole = bytes(packet) + p.icrc(bytes(packet))
     udp = Udp.__new__(Udp)
-    udp._peer, udp.ends = ("10.0.0.2", p.PORT), ENDS
+    udp._peer, udp.ends = ("10.0.0.2", p.PORT), NUMBERLESS
     udp._socket = Socket(whole, "10.0.0.2", 0xD100)  # type: ignore[assignment]
-    found = p.answer(ENDS, udp.receive(0.1) or b"")
+    found = p.answer(NUMBERLESS, udp.receive(0.1) or b"")
     assert found is not None and found.payload == b"sixteen bytes..."
+    assert (p.answer(ENDS, udp.receive(0.1) or b"") is None) == bool(number)  # who sees numbers checks them
     udp._socket = Socket(whole[:50] + b"?" + whole[51:], "10.0.0.2", 0xD100)  # type: ignore[assignment]
-    assert p.answer(ENDS, udp.receive(0.1) or b"") is None
+    assert p.answer(NUMBERLESS, udp.receive(0.1) or b"") is None
     udp._socket = Socket(whole, "10.0.0.3", 0xD100)  # type: ignore[assignment]
     assert udp.receive(0.1) == b""
 

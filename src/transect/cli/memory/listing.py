@@ -18,9 +18,9 @@ def listing(machine: Machine, name: str, columns: Sequence[str]) -> int:
     from transect.memory import asked, report
     from transect.memory import scan as scanning
     from transect.memory.findings import Verdict, shown
-    from transect.memory.standard import standard
+    from transect.memory.standard import named
 
-    result = scanning.probe(machine, standard()[name], asked.Answers(machine))
+    result = scanning.probe(machine, named(name), asked.Answers(machine))
     if result.verdict in (Verdict.UNCHECKED, Verdict.UNSTABLE):
         print(f"transect: {machine.name}: {result.problem}", file=sys.stderr)
         return Exit.UNKNOWN

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -43,6 +44,15 @@ Engines: TypeAlias = Annotated[
     ),
 ]
 
+Via: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--via",
+        metavar="xdp[:INTERFACE]",
+        show_default=False,
+        help="Walks over a roce:// target's lists run in this machine's kernel, as packets pass; as root.",
+    ),
+]
 Target: TypeAlias = Annotated[
     str,
     typer.Argument(metavar="TARGET", help="ram:FILE (a live VM), core:FILE, qmp:SOCKET, roce://HOST/GRANT."),
@@ -58,6 +68,26 @@ Kernel: TypeAlias = Annotated[
 ]
 
 
+@contextmanager
+def running(machine: Machine, engine: Engine, via: str | None) -> Iterator[Runs | None]:
+    """Who runs the probes; what ran in the network is said at the end.  Raises what `in_xdp` does."""
+    if via is None:
+        yield engine.runs(machine)
+        return
+    from transect.memory.chaser.engine import in_xdp
+    from transect.memory.target import BadTarget
+
+    network, _, interface = via.partition(":")
+    if network != "xdp":
+        raise BadTarget(f"`--via {via}` is not known; there is xdp, and xdp:INTERFACE")
+    if engine is Engine.C:
+        raise BadTarget("`--engine c` is for memory in a file: with `--via` leave it away")
+    with in_xdp(machine, interface) as runs:
+        yield runs
+        for line in runs.summary():
+            print(f"transect: {line}", file=sys.stderr)
+
+
 def with_target(target: str, kernel: Path | None, work: Callable[[Machine], int]) -> int:
     """Open the target and do the work; what cannot be read is said, with the exit code for it."""
     from transect.linux.errors import KernelDataError
@@ -65,7 +95,8 @@ def with_target(target: str, kernel: Path | None, work: Callable[[Machine], int]
     from transect.memory.target import BadTarget, open_target
 
     try:
-        return work(open_target(target, kernel))
+        with closing(open_target(target, kernel)) as machine:
+            return work(machine)
     except (BadTarget, UnknownProbe) as wrong:
         return usage(str(wrong))
     except Refused as refused:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from transect.cli.failure import usage
-from transect.cli.memory.opening import Engine, Engines, Kernel, Target, with_target
+from transect.cli.memory.opening import Engine, Engines, Kernel, Target, Via, with_target
 from transect.cli.memory.watching import Wanted, Wrong, address_of, rates_of, watched
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def run(
     rate: Rate = None,
     rounds: Rounds = None,
     engine: Engines = Engine.PYTHON,
+    via: Via = None,
     also: Also = None,
     budget: Budget = None,
     as_json: Json = False,
@@ -80,6 +82,8 @@ def run(
     """
     if as_json and live:
         return usage("--json and --live do not go together", "take one of them")
+    if via is not None and also:
+        return usage("--via and --also do not go together", "watch each target by a command of its own")
 
     def work(machine: Machine) -> int:
         from transect.memory.target import open_target, size
@@ -87,10 +91,12 @@ def run(
         try:
             wanted = Wanted(
                 probes or (), every, rates_of(rate or ()), rounds, engine, float(size(budget)) if budget else None,
-                as_json, live, address_of(metrics), alert, name,
+                as_json, live, address_of(metrics), alert, name, via,
             )  # fmt: skip
         except Wrong as wrong:
             return usage(*wrong.args)
-        return watched([machine, *(open_target(t, kernel) for t in also or ())], wanted)
+        with ExitStack() as stack:
+            others = [stack.enter_context(closing(open_target(t, kernel))) for t in also or ()]
+            return watched([machine, *others], wanted)
 
     return with_target(target, kernel, work)

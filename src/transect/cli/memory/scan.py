@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.memory.opening import Engine, Engines, Kernel, Target, with_target
+from transect.cli.failure import usage
+from transect.cli.memory.opening import Engine, Engines, Kernel, Target, Via, running, with_target
 
 if TYPE_CHECKING:
     from transect.memory.machine import Machine
@@ -48,6 +49,7 @@ def scan(
         ),
     ] = None,
     engine: Engines = Engine.PYTHON,
+    via: Via = None,
     values: Annotated[bool, typer.Option("--values", help="Print also what probes show.")] = False,
 ) -> int:
     """Look at a target's kernel once: what hides, what was changed, who hangs in it.
@@ -55,6 +57,9 @@ def scan(
     A finding is what two rounds in a row say. Nothing is written to the target. The exit code is 1 when something was
     found, and 4 when nothing was found and something could not be checked.
     """
+
+    if record is not None and via is not None:
+        return usage("--record and --via do not go together", "what is recorded is read by the observer")
 
     def work(machine: Machine) -> int:
         from transect.memory import report
@@ -68,7 +73,8 @@ def scan(
 
             recorder = LogRecorder(machine, record, notes_of(machine, kernel))
         try:
-            made = scanning.scan(machine, chosen(probes or ()), rounds, recorder, engine.runs(machine))
+            with running(machine, engine, via) as runs:
+                made = scanning.scan(machine, chosen(probes or ()), rounds, recorder, runs)
         finally:
             if recorder is not None:
                 recorder.close()

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
-from transect.cli.memory.opening import Engine
+from transect.cli.memory.opening import Engine, running
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from transect.memory.machine import Machine
+    from transect.memory.scan import Engine as Runs
     from transect.memory.watch import Event, Watch
 
 LIVE_S = 0.5
@@ -48,6 +49,7 @@ class Wanted:
     metrics: tuple[str, int] | None
     alert: str | None
     name: str
+    via: str | None = None
 
     def tell(self, target: str | None, event: Event) -> None:
         """One event, for people or programs.  `target`: where there are several."""
@@ -97,21 +99,23 @@ def address_of(word: str | None) -> tuple[str, int] | None:
 
 def watched(machines: Sequence[Machine], wanted: Wanted) -> int:
     """Watch until Ctrl-C; the exit code."""
+    with ExitStack() as stack:
+        several = len(machines) > 1
+        engines = {m.name: stack.enter_context(running(m, wanted.engine, wanted.via)) for m in machines}
+        return _watched({m.name: _watch(m, wanted, several, engines[m.name]) for m in machines}, wanted)
+
+
+def _watched(watches: Mapping[str, Watch], wanted: Wanted) -> int:
     from transect.control import Taken
 
-    watches = {m.name: _watch(m, wanted, len(machines) > 1) for m in machines}
     unknown = wanted.rates.keys() - {name for w in watches.values() for name in w.probes}
     if unknown:
         return usage(f"`{sorted(unknown)[0]}` has a rate, but does not run", "name it among the probes")
     stop = _stopped()
     try:
         with _reached(watches, wanted):
-            for machine in machines:
-                print(
-                    f"watching {machine.name}: {len(watches[machine.name].probes)} probes",
-                    file=sys.stderr,
-                    flush=True,
-                )
+            for name, watch in watches.items():
+                print(f"watching {name}: {len(watch.probes)} probes", file=sys.stderr, flush=True)
             with _shown(watches, wanted.live):
                 _run(watches, wanted, stop)
     except Taken as taken:
@@ -120,7 +124,7 @@ def watched(machines: Sequence[Machine], wanted: Wanted) -> int:
     return Exit.NO if any(w.findings for w in watches.values()) else Exit.UNKNOWN if blind else Exit.DONE
 
 
-def _watch(machine: Machine, wanted: Wanted, several: bool) -> Watch:
+def _watch(machine: Machine, wanted: Wanted, several: bool, runs: Runs | None) -> Watch:
     from transect.memory.standard import chosen
     from transect.memory.watch import Watch
 
@@ -134,7 +138,7 @@ def _watch(machine: Machine, wanted: Wanted, several: bool) -> Watch:
         lambda event: wanted.tell(target, event),
         every_s=wanted.every,
         rates=wanted.rates,
-        engine=wanted.engine.runs(machine),
+        engine=runs,
     )
 
 

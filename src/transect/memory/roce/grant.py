@@ -24,6 +24,7 @@ class Grant:
     pairs: tuple[int, ...]
     first_peer_pair: int
     ranges: tuple[Range, ...]
+    init_task: int | None = None  # physical; where the kernel says that it is
 
     @staticmethod
     def parse(text: str) -> Grant:
@@ -36,6 +37,7 @@ class Grant:
         try:
             numbers = {n: int(values[n][0], 0) for n in ("rkey", "psn", "linear", "first_peer_pair")}
             pairs = tuple(int(v, 0) for v in values["pair"])
+            told = int(values["init_task"][0], 0) if "init_task" in values else None
             ends = [v.partition("-") for v in values["range"][:MOST]]
             ranges = tuple(sorted((Range(int(a, 0), int(b, 0)) for a, _, b in ends), key=lambda r: r.start))
         except KeyError as missing:
@@ -45,7 +47,13 @@ class Grant:
         if any(r.end <= r.start for r in ranges) or not ranges:
             raise KernelDataError("the grant has a range that is none")
         return Grant(
-            numbers["rkey"], numbers["psn"], numbers["linear"], pairs, numbers["first_peer_pair"], ranges
+            numbers["rkey"],
+            numbers["psn"],
+            numbers["linear"],
+            pairs,
+            numbers["first_peer_pair"],
+            ranges,
+            told,
         )
 
 
@@ -62,6 +70,11 @@ class RoceMemory:
     @property
     def ranges(self) -> Sequence[Range]:
         return self.grant.ranges
+
+    @property
+    def init_task(self) -> int | None:
+        """Physical address of `init_task`, as the grant tells it."""
+        return self.grant.init_task
 
     def read(self, address: int, size: int) -> bytes:
         return self.read_many([(address, size)])[0]

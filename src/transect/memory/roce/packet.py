@@ -21,6 +21,9 @@ BTH = struct.Struct(">BBHII")  # opcode, flags, partition, reserved | pair, ackn
 RETH = struct.Struct(">QII")  # virtual address, key, length
 AETH = struct.Struct(">I")  # syndrome, message number
 ICRC = 4
+REQUEST = struct.Struct(">BBHIIQII")  # BTH and RETH
+ONES = zlib.crc32(b"\xff" * 8)
+TO_PORT = PORT.to_bytes(2, "big")
 PSNS = 1 << 24
 READ_REQUEST = 0x0C
 HEADERS = IP.size + UDP.size + BTH.size
@@ -53,6 +56,9 @@ class Ends:
     own: bytes  # IPv4
     peer: bytes
     own_port: int = PORT
+    numbers: bool = (
+        True  # packets come with the number of their IP header; without, it is 0 here, and anything there
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,74 +74,70 @@ class Answer:
 
 def icrc(ip: bytes) -> bytes:
     """Of a packet from its IP header on, without the ICRC itself."""
+    return _crc(ip).to_bytes(4, "little")
+
+
+def _crc(ip: bytes) -> int:
     masked = bytearray(ip)
     masked[1] = 0xFF  # type of service
     masked[8] = 0xFF  # time to live
     masked[10:12] = b"\xff\xff"  # checksum of the IP header
     masked[26:28] = b"\xff\xff"  # checksum of UDP
     masked[32] = 0xFF  # reserved byte of the BTH, congestion marks
-    return zlib.crc32(masked, zlib.crc32(b"\xff" * 8)).to_bytes(4, "little")
+    return zlib.crc32(masked, ONES)
 
 
 @cache
-def _marks(size: int) -> tuple[tuple[int, int], ...]:
-    """What each bit of an IP header's number changes in the ICRC of a packet of that size, in echelon."""
-    plain = icrc(bytes(size))
-    found: list[tuple[int, int]] = []
+def _marks(size: int) -> tuple[int, ...]:
+    """What the bits of an IP header's number change in the ICRC (it is linear) of a packet of that size, in echelon."""
+    plain = _crc(bytes(size))
+    found: list[int] = []
     for bit in range(16):
-        one = icrc((1 << bit).to_bytes(2, "big").rjust(6, b"\0").ljust(size, b"\0"))
-        change, bits = int.from_bytes(one, "little") ^ int.from_bytes(plain, "little"), 1 << bit
-        for other, others in found:
-            if change ^ other < change:
-                change, bits = change ^ other, bits ^ others
-        found.append((change, bits))
-        found.sort(reverse=True)
+        change = _crc((1 << bit).to_bytes(2, "big").rjust(6, b"\0").ljust(size, b"\0")) ^ plain
+        for other in found:
+            change = min(change, change ^ other)
+        found = sorted((change, *found), reverse=True)
     return tuple(found)
 
 
-def numbered(packet: bytes) -> bytes:
-    """A packet whose IP header had a number that the socket has not kept: with the one for which the ICRC is right.
+def _number(difference: int, size: int) -> bool:
+    """Whether some number in the IP header, in place of 0, makes that difference to the ICRC."""
+    for change in _marks(size):
+        difference = min(difference, difference ^ change)
+    return difference == 0
 
-    CRC is linear: the difference to the ICRC for 0 says which bits were set.  Where no number fits, it stays 0, and the
-    packet is one that `answer` refuses.
-    """
-    wanted = int.from_bytes(icrc(packet[:-ICRC]), "little") ^ int.from_bytes(packet[-ICRC:], "little")
-    number = 0
-    for change, bits in _marks(len(packet) - ICRC):
-        if wanted ^ change < wanted:
-            wanted, number = wanted ^ change, number ^ bits
-    return packet if wanted else packet[:4] + number.to_bytes(2, "big") + packet[6:]
+
+@cache
+def _head(ends: Ends) -> tuple[bytes, int]:
+    """The IP and UDP headers of all READs, and their ICRC so far."""
+    size = HEADERS + RETH.size + ICRC
+    head = IP.pack(0x45, 0, size, 0, DO_NOT_FRAGMENT, 64, 17, 0, ends.own, ends.peer)
+    head = head[:10] + _checksum(head).to_bytes(2, "big") + head[12:]
+    head += UDP.pack(ends.own_port, PORT, size - IP.size, 0)
+    masked = head[:1] + b"\xff" + head[2:8] + b"\xff" + head[9:10] + b"\xff\xff" + head[12:26] + b"\xff\xff"
+    return head, zlib.crc32(masked, ONES)
 
 
 def read_request(ends: Ends, pair: int, psn: int, address: int, key: int, length: int) -> bytes:
     """A READ of `length` bytes at the peer's `address`, as an IP packet."""
-    size = HEADERS + RETH.size + ICRC
-    head = IP.pack(0x45, 0, size, 0, DO_NOT_FRAGMENT, 64, 17, 0, ends.own, ends.peer)
-    head = head[:10] + _checksum(head).to_bytes(2, "big") + head[12:]
-    packet = (
-        head
-        + UDP.pack(ends.own_port, PORT, size - IP.size, 0)
-        + BTH.pack(READ_REQUEST, 0x40, 0xFFFF, pair & 0xFFFFFF, psn % PSNS)
-        + RETH.pack(address, key, length)
-    )
-    return packet + icrc(packet)
+    head, crc = _head(ends)
+    rest = REQUEST.pack(READ_REQUEST, 0x40, 0xFFFF, pair & 0xFFFFFF, psn % PSNS, address, key, length)
+    crc = zlib.crc32(rest[5:], zlib.crc32(rest[:4] + b"\xff", crc))  # the reserved byte counts as ones
+    return head + rest + crc.to_bytes(4, "little")
 
 
 def answer(ends: Ends, packet: bytes) -> Answer | None:
     """What an IP packet from the peer says; None for one that is not the peer's, or damaged, or something else."""
-    if len(packet) < HEADERS + ICRC or packet[0] != 0x45:
+    if len(packet) < HEADERS + ICRC or packet[0] != 0x45 or packet[9] != 17:
         return None
-    _, _, size, _, _, _, protocol, _, source, target = IP.unpack_from(packet)
-    if (
-        protocol != 17
-        or source != ends.peer
-        or target != ends.own
-        or not HEADERS + ICRC <= size <= len(packet)
-    ):
+    size = packet[2] << 8 | packet[3]
+    if packet[12:20] != ends.peer + ends.own or not HEADERS + ICRC <= size <= len(packet):
         return None
     packet = packet[:size]
-    _, port, _, _ = UDP.unpack_from(packet, IP.size)
-    if port != PORT or icrc(packet[:-ICRC]) != packet[-ICRC:]:
+    if packet[22:24] != TO_PORT:
+        return None
+    wrong = _crc(packet[:-ICRC]) ^ int.from_bytes(packet[-ICRC:], "little")
+    if wrong and (ends.numbers or not _number(wrong, size - ICRC)):
         return None
     opcode, flags, _, pair, psn = BTH.unpack_from(packet, IP.size + UDP.size)
     at, end = HEADERS, len(packet) - ICRC - (flags >> 4 & 3)

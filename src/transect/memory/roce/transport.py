@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import struct
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-from transect.memory.roce.packet import BTH, DO_NOT_FRAGMENT, ICRC, IP, PORT, UDP, Ends, numbered
+from transect.memory.roce.packet import BTH, DO_NOT_FRAGMENT, ICRC, IP, PORT, UDP, Ends
 
 ARP = struct.Struct(">HHBBH6s4s6s4s")
 FRAME = struct.Struct(">6s6sH")
@@ -57,27 +59,46 @@ class Udp:
         self._socket.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PROHIBIT_FRAGMENTS)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._socket.bind((own, PORT))
-        self.ends = Ends(socket.inet_aton(own), socket.inet_aton(self._peer[0]))
+        try:
+            self._socket.bind((own, PORT))
+        except OSError:
+            self._socket.close()
+            raise
+        self._socket.setblocking(False)
+        self._waiting = select.poll()
+        self._waiting.register(self._socket, select.POLLIN)
+        self.ends = Ends(socket.inet_aton(own), socket.inet_aton(self._peer[0]), numbers=False)
 
     def send(self, packet: bytes) -> None:
         self._socket.sendto(packet[IP.size + UDP.size :], self._peer)
 
     def receive(self, timeout_s: float) -> bytes | None:
         """The socket keeps the headers to itself: they are put together again, as they must have been."""
-        self._socket.settimeout(max(timeout_s, 0.0001))
         try:
             data, (source, port) = self._socket.recvfrom(LARGEST)
-        except (TimeoutError, ConnectionRefusedError):
+        except BlockingIOError:
+            if not self._waiting.poll(max(timeout_s * 1000, 0.1)):
+                return None
+            try:
+                data, (source, port) = self._socket.recvfrom(LARGEST)
+            except (BlockingIOError, ConnectionRefusedError):
+                return None
+        except ConnectionRefusedError:
             return None
         if source != self._peer[0] or len(data) < BTH.size + ICRC:
             return b""
-        size = IP.size + UDP.size + len(data)
-        head = IP.pack(0x45, 0, size, 0, DO_NOT_FRAGMENT, 64, 17, 0, self.ends.peer, self.ends.own)
-        return numbered(head + UDP.pack(port, PORT, UDP.size + len(data), 0) + data)
+        return _front(self.ends, port, len(data)) + data
 
     def close(self) -> None:
         self._socket.close()
+
+
+@lru_cache(maxsize=4096)
+def _front(ends: Ends, port: int, size: int) -> bytes:
+    """The IP and UDP headers of a packet with so many bytes behind them, from that port of the peer."""
+    whole = IP.size + UDP.size + size
+    head = IP.pack(0x45, 0, whole, 0, DO_NOT_FRAGMENT, 64, 17, 0, ends.peer, ends.own)
+    return head + UDP.pack(port, PORT, UDP.size + size, 0)
 
 
 class Frames:

@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/proc_fs.h>
+#include <linux/sched/task.h>
 #include <linux/seq_file.h>
 #include <net/ipv6.h>
 #include <rdma/ib_cache.h>
@@ -47,8 +48,8 @@ static int tell(struct seq_file *file, void *unused)
 {
 	int i;
 
-	seq_printf(file, "rkey=%#x\npsn=%#x\nlinear=%#lx\nfirst_peer_pair=%#x\n", region->rkey, psn,
-		   (unsigned long)__va(0), first_peer_pair);
+	seq_printf(file, "rkey=%#x\npsn=%#x\nlinear=%#lx\ninit_task=%#llx\nfirst_peer_pair=%#x\n", region->rkey,
+		   psn, (unsigned long)__va(0), (u64)__pa_symbol(&init_task), first_peer_pair);
 	for (i = 0; i < PAIRS; i++)
 		seq_printf(file, "pair=%#x\n", pairs[i]->qp_num);
 	return walk_iomem_res_desc(IORES_DESC_NONE, IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY, 0, -1, file, range);

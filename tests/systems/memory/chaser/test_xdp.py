@@ -4,13 +4,12 @@ of the machine's RAM file, and user space handles two packets a walk."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.systems.memory.chaser.network import TAP, Tapped, own_network, tapped
+from tests.systems.memory.guest import Guest
+from tests.systems.memory.network import Tapped, tapped
 from transect.core.frontend import compile_text
 from transect.core.ir import Program
 from transect.memory.chaser.chased import Chased, Here, Round
@@ -22,7 +21,10 @@ from transect.memory.p4.entries import P4
 from transect.memory.roce.requester import PeerGone
 from transect.memory.standard import standard
 
-pytestmark = pytest.mark.needs("root", "clang", "vm")
+pytestmark = [
+    pytest.mark.needs("root", "clang", "vm"),
+    pytest.mark.parametrize("guest", ["6.12"], indirect=True),
+]
 
 PROBES = (
     *("ProcessList", "Credentials", "ModuleList", "KeyboardNotifiers"),
@@ -39,15 +41,14 @@ class Owners(Probe):
 
 
 @pytest.fixture(scope="module")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tapped]:
-    with own_network(), tempfile.TemporaryDirectory(prefix="transect-ram-", dir="/dev/shm") as folder:
-        with tapped(tmp_path_factory.mktemp("grant"), Path(folder) / "ram") as made:
-            yield made
+def there(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tapped]:
+    with tapped(guest, tmp_path_factory.mktemp("grant")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def network(guest: Tapped) -> Iterator[Xdp]:
-    with Xdp(guest.machine, TAP) as made:
+def network(there: Tapped) -> Iterator[Xdp]:
+    with Xdp(there.machine, there.interface) as made:
         yield made
 
 
@@ -58,61 +59,61 @@ def ordinary(program: Program, machine: Machine) -> Round:
 
 
 @pytest.mark.parametrize("name", PROBES)
-def test_a_probe_says_the_same_through_the_network(guest: Tapped, network: Xdp, name: str) -> None:
+def test_a_probe_says_the_same_through_the_network(there: Tapped, network: Xdp, name: str) -> None:
     program = standard()[name]
-    expected = ordinary(program, guest.local)
-    got = Chased.of(program, guest.machine, network).round()
+    expected = ordinary(program, there.local)
+    got = Chased.of(program, there.machine, network).round()
     assert got.again == ()
     assert (got.said, got.shown) == (expected.said, expected.shown)
-    here = Chased.of(program, guest.local, Here(guest.local)).round()
+    here = Chased.of(program, there.local, Here(there.local)).round()
     assert [o.hops for o in got.outcomes] == [o.hops for o in here.outcomes]
     assert all(o.status is Status.FINISHED for o in got.outcomes)
 
 
 @pytest.mark.parametrize("limits", [XDP, P4], ids=["xdp", "p4"])
-def test_chains_bring_what_the_ordinary_walks_read(guest: Tapped, limits: Limits) -> None:
+def test_chains_bring_what_the_ordinary_walks_read(there: Tapped, limits: Limits) -> None:
     for name in (*PROBES, "OpenFiles"):
-        got = Chased.of(standard()[name], guest.local, Here(guest.local, limits)).round()
-        expected = ordinary(standard()[name], guest.local)
+        got = Chased.of(standard()[name], there.local, Here(there.local, limits)).round()
+        expected = ordinary(standard()[name], there.local)
         assert (got.said, got.shown, got.again) == (expected.said, expected.shown, ()), name
 
 
-def test_user_space_handles_two_packets_a_walk(guest: Tapped, network: Xdp) -> None:
-    chased = Chased.of(standard()["Credentials"], guest.machine, network)
+def test_user_space_handles_two_packets_a_walk(there: Tapped, network: Xdp) -> None:
+    chased = Chased.of(standard()["Credentials"], there.machine, network)
     outcomes = [chased.round().outcomes[0] for _ in range(5)]
     assert min(o.packets for o in outcomes) == 2  # a stall of the emulated machine may cost a repeated one
     assert all(o.hops > 100 for o in outcomes)
 
 
-def test_a_condition_is_tested_on_the_way(guest: Tapped, network: Xdp) -> None:
+def test_a_condition_is_tested_on_the_way(there: Tapped, network: Xdp) -> None:
     program = compile_text(OWNERS).program("Owners")
-    chased = Chased.of(program, guest.machine, network)
+    chased = Chased.of(program, there.machine, network)
     (lowered,) = [w for w in chased.walks if isinstance(w, Lowered)]
     assert (lowered.tested, lowered.left) == (1, 1)  # the order of signed numbers is the observer's
-    assert chased.round().shown == ordinary(program, guest.local).shown
+    assert chased.round().shown == ordinary(program, there.local).shown
 
 
-def test_a_new_probe_needs_no_other_program(guest: Tapped, network: Xdp) -> None:
+def test_a_new_probe_needs_no_other_program(there: Tapped, network: Xdp) -> None:
     before = network.maps.object
     for number in range(10):
         text = OWNERS.replace("uid == 0", f"uid == {number}")
-        assert Chased.of(compile_text(text).program("Owners"), guest.machine, network).round().again == ()
+        assert Chased.of(compile_text(text).program("Owners"), there.machine, network).round().again == ()
     assert network.maps.object is before
 
 
-def test_eight_chains_at_once_bring_what_each_alone_brings(guest: Tapped, network: Xdp) -> None:
-    chased = Chased.of(standard()["ModuleList"], guest.machine, network)
+def test_eight_chains_at_once_bring_what_each_alone_brings(there: Tapped, network: Xdp) -> None:
+    chased = Chased.of(standard()["ModuleList"], there.machine, network)
     chain = chased.lowered[0].chain
     alone = network.run([chain])[0]
     assert {o.records for o in network.run([chain] * 8)} == {alone.records}
 
 
-def test_a_machine_that_goes_away_is_an_alarm(guest: Tapped, network: Xdp) -> None:
-    chased = Chased.of(standard()["ProcessList"], guest.machine, network)
-    guest.shell("ip link set eth0 down")
+def test_a_machine_that_goes_away_is_an_alarm(there: Tapped, network: Xdp) -> None:
+    chased = Chased.of(standard()["ProcessList"], there.machine, network)
+    there.guest.shell("ip link set eth1 down")
     try:
         with pytest.raises(PeerGone, match="no answer"):
             network.run([chased.lowered[0].chain])
     finally:
-        guest.shell("ip link set eth0 up")
+        there.guest.shell("ip link set eth1 up")
     assert chased.round().again == ()

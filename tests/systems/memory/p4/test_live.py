@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.systems.memory.guest import Guest
-from tests.systems.memory.test_roce import OWN, PEER, granted
+from tests.systems.memory.network import SOCKETS
 from transect.memory.chaser.chased import Chased
 from transect.memory.chaser.steps import Status
 from transect.memory.chaser.walker import Places
@@ -21,8 +21,6 @@ from transect.memory.roce.packet import PSNS, Ends, Nak, Opcode, answer, read_re
 from transect.memory.roce.transport import Frames
 from transect.memory.standard import standard
 from transect.memory.target import open_target
-
-__all__ = ["granted"]
 
 only_generic = pytest.mark.parametrize("guest", ["6.12"], indirect=True)
 PROBES = ("ProcessList", "Credentials", "TaskFlags", "HiddenModules")
@@ -69,7 +67,7 @@ def through(guest: Guest, granted: str) -> Iterator[tuple[Machine, Switched]]:
     assert isinstance(memory, RoceMemory) and isinstance(memory.requester.transport, Frames)
     frames = memory.requester.transport
     card = Card(frames, memory)
-    ends = Ends(socket.inet_aton(OWN), socket.inet_aton(PEER))
+    ends = Ends(socket.inet_aton(SOCKETS.own), socket.inet_aton(SOCKETS.peer))
     yield machine, Switched(memory.grant, Places.of(machine), ends, card, card.macs, card.learn)
     memory.close()
 

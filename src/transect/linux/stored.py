@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is derived from a kernel's file, kept: the unpacked kernel, its symbols, and the index of its types, in a folder
+that is named by the hash of what they were derived from.  They are mapped into memory, and nothing is read of them that
+is not asked for.
+
+Whoever can write there could give symbols other places, so files which others own, or can write, are not used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+import shutil
+import stat
+import struct
+import tempfile
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import overload
+
+from transect.linux.btf import Btf, Index
+from transect.linux.errors import KernelDataError
+from transect.linux.image import Image
+from transect.linux.kallsyms import Symbols
+
+FORMAT = b"transect symbols 1"  # part of what is hashed: another format has other names
+KERNEL, INDEX = "vmlinux", "index"
+PARTS = ("addresses", "names", "name_ends", "order", "at", "keys", "key_ends", "types")
+PLACE = struct.Struct("<QQ")
+
+
+def default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transect" / "symbols"
+
+
+def image(path: Path | str, cache: Path | None = None) -> Image:
+    """As `Image.from_file`; what is kept of that file serves, else it is kept from now on."""
+    file = Path(path).read_bytes()
+    kept = (cache or default_cache()) / hashlib.sha256(FORMAT + file).hexdigest()
+    try:
+        return _opened(kept)
+    except (OSError, ValueError, struct.error, KernelDataError):  # none, or not one that we may trust
+        made = Image.from_bytes(file)
+    with contextlib.suppress(OSError):  # a full disk, or a home that cannot be written: then nothing is kept
+        _keep(made, kept)
+    return made
+
+
+# --- the files ----------------------------------------------------------------------------------------------------
+
+
+def _keep(made: Image, kept: Path) -> None:
+    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    work = Path(tempfile.mkdtemp(prefix=".", dir=kept.parent))
+    try:
+        (work / KERNEL).write_bytes(made.data)
+        (work / INDEX).write_bytes(_index(made))
+        if kept.exists():
+            shutil.rmtree(kept)
+        work.rename(kept)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _index(made: Image) -> bytes:
+    """Where each part begins and its size; then the parts."""
+    symbols, types = made.symbols, made.btf.index
+    keys = sorted(types.named)
+    names, name_ends = _texts(symbols.names)
+    key_text, key_ends = _texts(keys)
+    parts = (
+        _numbers("Q", symbols.addresses), names, name_ends,
+        _numbers("I", sorted(range(len(symbols)), key=lambda i: symbols.names[i][1:])),
+        _numbers("I", types.at), key_text, key_ends, _numbers("I", (types.named[key] for key in keys)),
+    )  # fmt: skip
+    at, head, body = PLACE.size * len(PARTS), b"", []
+    for part in parts:
+        head += PLACE.pack(at, len(part))
+        body += [part, bytes(-len(part) % 8)]
+        at += -(-len(part) // 8) * 8
+    return b"".join((head, *body))
+
+
+def _numbers(form: str, values: Iterable[int]) -> bytes:
+    found = tuple(values)
+    return struct.pack(f"<{len(found)}{form}", *found)
+
+
+def _texts(texts: Iterable[bytes]) -> tuple[bytes, bytes]:
+    """One after the other; and where each ends."""
+    whole, ends = bytearray(), []
+    for text in texts:
+        whole += text
+        ends.append(len(whole))
+    return bytes(whole), _numbers("I", ends)
+
+
+def _opened(kept: Path) -> Image:
+    """Raises OSError, ValueError, struct.error: there is none that may serve."""
+    whole = memoryview(_mapped(kept / INDEX))
+    parts = {}
+    for number, name in enumerate(PARTS):
+        start, size = PLACE.unpack_from(whole, PLACE.size * number)
+        parts[name] = whole[start : start + size]
+        if len(parts[name]) != size:
+            raise ValueError(f"{kept} is cut off")
+    return Stored.of(_mapped(kept / KERNEL), parts=parts)
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with open(path, "rb") as file:
+        for status in (os.fstat(file.fileno()), path.parent.stat()):
+            if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise ValueError(f"{path} can be written by others")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+# --- what is read of them -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Texts(Sequence[bytes]):
+    """Texts that stand one after the other."""
+
+    text: memoryview
+    ends: memoryview
+
+    @staticmethod
+    def of(parts: Mapping[str, memoryview], text: str, ends: str) -> Texts:
+        return Texts(parts[text], parts[ends].cast("I"))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, at: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        return bytes(self.text[self.ends[at - 1] if at else 0 : self.ends[at]])
+
+
+@dataclass(frozen=True)
+class Keyed(Mapping[bytes, int]):
+    """Numbers by texts; these are in order."""
+
+    texts: Texts
+    numbers: memoryview
+
+    def __getitem__(self, key: bytes) -> int:
+        at = bisect_left(self.texts, key)
+        if at == len(self.texts) or self.texts[at] != key:
+            raise KeyError(key)
+        return int(self.numbers[at])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class Ordered(Symbols):
+    """Symbols, and their order by name."""
+
+    order: memoryview
+
+    def index(self, name: bytes) -> int | None:
+        """Of the first symbol of that name."""
+        at = bisect_left(self.order, name, key=lambda i: self.names[i][1:])
+        if at == len(self.order) or self.names[self.order[at]][1:] != name:
+            return None
+        return int(self.order[at])
+
+
+@dataclass(frozen=True)
+class Stored(Image):
+    """An image whose symbols and types need no search."""
+
+    parts: Mapping[str, memoryview]
+
+    @cached_property
+    def symbols(self) -> Symbols:
+        """The kernel's own symbol table."""
+        names = Texts.of(self.parts, "names", "name_ends")
+        addresses, order = self.parts["addresses"].cast("Q"), self.parts["order"].cast("I")
+        return Ordered(names, addresses, order)
+
+    @cached_property
+    def btf(self) -> Btf:
+        named = Keyed(Texts.of(self.parts, "keys", "key_ends"), self.parts["types"].cast("I"))
+        return Btf(self.section_data(".BTF"), index=Index(self.parts["at"].cast("I"), named))
