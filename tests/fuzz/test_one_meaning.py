@@ -37,6 +37,8 @@ from tests.fuzz.probes import producible
 from tests.parts import need
 from transect.emit.py.build import build
 
+pytestmark = pytest.mark.timeout(0)  # whichever comes first waits for all programs
+
 PROGRAMS = 5000
 BATCH = 100  # programs a compilation
 EXPLAINED = 3  # differences that are made small and shown
@@ -94,7 +96,6 @@ def report() -> Report:
 
 
 @pytest.mark.needs("gcc", "python3.11", "python3.13")
-@pytest.mark.timeout(0)
 def test_no_program_means_two_things(report: Report) -> None:
     machines = implementations(_path)
     shown = [explain(seed, name, machines[name]) for seed, name in report.different[:EXPLAINED]]
