@@ -25,7 +25,7 @@ from transect.replay.log import Trailer
 from transect.vm import Kernel, NotStarted, Setup, Vm, VmError, find
 
 ANSWER_S = 180.0  # of a request; loading takes a second in emulation, many on a busy machine
-LIFE_S = 24 * 3600  # of the machine; it ends with us before that
+LIFE_S = 3600  # of the machine; it ends with us before that
 LOOK_S = 0.2  # how often we see whether the loader has ended
 SCHED_EXT = (6, 12)  # the first kernel that has it
 
@@ -40,6 +40,7 @@ class Bench:
         cpus: int = 2,
         nodes: int = 1,
         partial: bool = False,
+        life_s: int = LIFE_S,
         ahead: Sequence[Program] = (),
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -62,7 +63,7 @@ class Bench:
             with ThreadPoolExecutor(1) as beside:
                 for program in ahead:
                     beside.submit(self.build, program)  # what fails does so again when it is wanted
-                self.vm = Vm(Setup(chosen, cpus=cpus, nodes=nodes, job=self.folder, life_s=LIFE_S), say=say)
+                self.vm = Vm(Setup(chosen, cpus=cpus, nodes=nodes, job=self.folder, life_s=life_s), say=say)
         except BaseException:
             self._work.cleanup()
             raise

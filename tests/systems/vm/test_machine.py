@@ -193,9 +193,12 @@ def test_a_shipped_image_boots_as_a_user_without_rights(kernel: Kernel, home: Pa
 
 
 def test_a_machine_ends_with_its_owner(kernel: Kernel) -> None:
+    """Also while a command of it is talking: nobody hears that."""
     script = (
         "import os, sys; from pathlib import Path; from transect.vm import *; from transect.vm.kernel import *\n"
-        "vm = Vm(Setup(find(), memory_mib=512, cpus=1)); print(vm.pid, flush=True); os._exit(9)"
+        "vm = Vm(Setup(find(), memory_mib=512, cpus=1)); print(vm.pid, flush=True)\n"
+        "talking = vm.start(['sh', '-c', 'while :; do echo and on; done']); vm.run(['true'], limit_s=None)\n"
+        "os._exit(9)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     pid, deadline = int(done.stdout), time.monotonic() + 120

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from transect.cpu.run import Place
 
 
+LIFE_S = 7 * 24 * 3600  # of a machine whose loader is in the foreground
+
+
 def run(
     policy: Annotated[
         Path, typer.Argument(metavar="POLICY", exists=True, dir_okay=False, help="A scheduler's file.")
@@ -111,7 +114,7 @@ def _place(vm: bool, version: str, kernel: Path | None, cpus: int, partial: bool
         from transect.vm import find, own
 
         chosen = own(kernel) if kernel else find(version, say=_say)
-        return Bench(kernel=chosen, cpus=cpus, partial=partial, say=_say)
+        return Bench(kernel=chosen, cpus=cpus, partial=partial, life_s=LIFE_S, say=_say)
     from transect.cpu.here import Here
 
     return Here(partial=partial)

@@ -15,6 +15,7 @@ import fcntl
 import glob
 import json
 import os
+import select
 import selectors
 import signal
 import socket
@@ -38,17 +39,30 @@ def port() -> int:
         for label in glob.glob("/sys/class/virtio-ports/*/name"):
             with open(label) as file:
                 if file.read().strip() == "transect":
-                    return os.open(f"/dev/{label.split('/')[-2]}", os.O_RDWR)
+                    return connected(os.open(f"/dev/{label.split('/')[-2]}", os.O_RDWR | os.O_NONBLOCK))
         time.sleep(0.01)
     print("transect: no port to the host", flush=True)
     power_off()
     raise AssertionError("the machine is off")
 
 
-def power_off() -> None:
-    os.sync()
+def connected(fd: int) -> int:
+    """The port, once the host is at its other end: it is told a moment after the name."""
+    room = select.poll()
+    room.register(fd, select.POLLOUT)
+    for _ in range(3000):
+        if not any(events & select.POLLHUP for _, events in room.poll()):
+            break
+        time.sleep(0.01)
+    return fd
+
+
+def power_off(*, sync: bool = False) -> None:
+    """`sync`: only while the host is there, which has the files; without it that may never end."""
+    if sync:
+        os.sync()
     with open("/proc/sysrq-trigger", "w") as trigger:
-        trigger.write("o")
+        trigger.write("b")  # QEMU does not boot again but ends; an orderly end may wait for devices without a host
     time.sleep(60)
 
 
@@ -73,6 +87,8 @@ class Agent:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.room = select.poll()
+        self.room.register(fd, select.POLLOUT)
         self.jobs: dict[int, Job] = {}
         self.watch = selectors.DefaultSelector()
         self.got = b""
@@ -84,9 +100,14 @@ class Agent:
         signal.set_wakeup_fd(self.woken, warn_on_full_buffer=False)
 
     def send(self, job: int, kind: int, payload: bytes = b"") -> None:
+        """A write to a host that has gone away would wait for ever: so it is asked for, and the machine goes off."""
         rest = memoryview(HEAD.pack(len(payload), job, kind) + payload)
         while rest:
-            rest = rest[os.write(self.fd, rest) :]
+            ((_, events),) = self.room.poll()
+            if events & (select.POLLHUP | select.POLLERR):
+                power_off()
+            with contextlib.suppress(BlockingIOError):
+                rest = rest[os.write(self.fd, rest) :]
 
     def loop(self) -> None:
         while True:
@@ -94,7 +115,10 @@ class Agent:
                 key.data()
 
     def read(self) -> None:
-        data = os.read(self.fd, CHUNK)
+        try:
+            data = os.read(self.fd, CHUNK)
+        except BlockingIOError:
+            return
         if not data:  # the host has gone away
             power_off()
         self.got += data
@@ -108,7 +132,7 @@ class Agent:
 
     def obey(self, number: int, kind: int, payload: bytes) -> None:
         if kind == OFF:
-            power_off()
+            power_off(sync=True)
         elif kind == START:
             self.start(number, json.loads(payload))
         elif number not in self.jobs:
