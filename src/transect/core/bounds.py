@@ -158,8 +158,8 @@ class Bounds:
                         return Bound.of(n)
                     case TableType():
                         return Bound.elements(name)
-                    case t:
-                        raise AssertionError(f"a loop over state of type {t}")
+                    case _:
+                        raise AssertionError(f"a loop over state of type {self._fields[name].type}")
             case ir.OverValue(value=value):
                 return self._elements(value, within)
             case _:

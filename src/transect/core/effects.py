@@ -295,6 +295,8 @@ class Facts:
                 return Effects(view_reads=touch if op else frozenset(), view_writes=touch)
             case ir.LocalPlace():
                 return NONE
+            case _:
+                assert_never(place)
         return Effects(reads=frozenset({read}) if reads_too else frozenset(), writes=frozenset({write}))
 
     def _intrinsic(self, name: str) -> Effects:

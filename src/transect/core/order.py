@@ -132,6 +132,8 @@ class _Loop:
                 distinct = isinstance(value.type, SetType)
             case ir.OverRange():
                 distinct = True
+            case _:
+                assert_never(self.loop.source)
         return target if distinct and not any(_binds(n, target) for n in nodes(self.loop.body)) else None
 
     def field(self, name: str) -> ir.StateField:
@@ -147,7 +149,7 @@ class _Loop:
             case ArrayType():
                 return False
             case _:
-                return True
+                raise AssertionError(f"`{name}` has no entries")
 
     def keys(self, name: str) -> Iterator[Expr | None]:
         """The keys at which the body touches a field; None for what is no single entry."""
@@ -244,6 +246,10 @@ def _bound(node: Node) -> tuple[str, ...]:
             return (name,)
         case ir.Store(place=ir.LocalPlace(name=name)) | ir.Update(place=ir.LocalPlace(name=name)):
             return (name,)
+        case ir.MatchAny(name=str(name)):
+            return (name,)
+        case ir.For(targets=targets):
+            return targets
         case _:
             return ()
 

@@ -84,7 +84,10 @@ class Scope:
         member = declared.member(name) if declared else None
         if declared is None or member is None:
             return None
-        return _substitute(member.type, dict(zip(declared.params, view.arguments, strict=False)))
+        unsaid = dict.fromkeys(declared.params, ViewType("Any"))
+        return _substitute(
+            member.type, {**unsaid, **dict(zip(declared.params, view.arguments, strict=False))}
+        )
 
 
 def _substitute(t: Type, arguments: Mapping[str, Type]) -> Type:

@@ -337,10 +337,6 @@ def is_value(t: Type) -> bool:
             return is_key(t)
 
 
-def is_text(t: Type) -> bool:
-    return isinstance(t, TextType | BytesType)
-
-
 __all__ = [
     name
     for name in globals()

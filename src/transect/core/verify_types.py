@@ -15,7 +15,6 @@ from transect.core.rules import (
     binary_type,
     casts,
     is_comparable,
-    is_narrow,
     is_ordered,
     letter,
     lookup_signature,
@@ -237,14 +236,11 @@ def loop_faults(targets: tuple[str, ...], source: ir.Source, scope: Scope) -> Fa
     if found is None:
         yield "nothing can be gone over in this way"
         return
-    if len(found) == 1 and len(targets) > 1 and isinstance(found[0], TupleType):
-        found = found[0].items
     if len(found) != len(targets):
         yield f"{len(targets)} targets for {len(found)} values"
         return
     for name, t in zip(targets, found, strict=True):
-        if not (is_narrow(t) and scope.locals.get(name) == INT):
-            yield from bound(name, t, scope)
+        yield from bound(name, t, scope)
 
 
 # ---------------------------------------------------------------- places
@@ -283,9 +279,8 @@ def key_faults(field: str, key: Expr, scope: Scope) -> Faults:
             pass
         case ArrayType():
             wanted = INT
-        case other:
-            yield f".{field} is {spell(other)}: it has no entries"
-            return
+        case _:
+            raise AssertionError(f".{field} has no entries: the place has a type")
     if not stores(key.type, wanted):
         yield f"expected {spell(wanted)}, found {spell(key.type)}"
 

@@ -31,6 +31,7 @@ view Ask 'rpc.Message'
   member inner: &Ask?
 intrinsic %rpc.get(name: str) -> str? 'outside-read'
 intrinsic %rpc.set(name: str, value: str) -> None 'outside-write'
+intrinsic %say(name: str) -> None 'report' named
 given waiting: [#Client]
 state served: tally<#Client, int, 16>
 state buckets: table<str[64], Bucket, 16>

@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 
-from tests.unit.core.running import arbiter
+from tests.unit.core.running import arbiter, compiled
 from transect.base.diagnostic import Diagnostics, Severity
 from transect.core.atomicity import races, warn
 from transect.core.frontend import compile_text, policies
 from transect.core.frontend.modules import library_constant
 
+PAIR = "@struct\nclass Pair:\n    a: int\n"
 FIELDS = """
 n: int = 0
 peak: int = 0
 real: float = 0.0
 held: int = state(0, exclusive=True)
 near: int = state(0, scope="cpu")
+pair: Pair = Pair(0)
 seen: Map[int, int] = table(8)
 served: Tally[Client, int] = tally(8)
 def _n(self) -> int:
@@ -35,7 +37,7 @@ def _full(self) -> bool:
 
 def found(charge: str, serial: tuple[str, ...] = ()) -> list[tuple[str, int, int]]:
     """Field, and the lines of read and write within the handler, counted from 1."""
-    program = arbiter(FIELDS, charge).program
+    program = arbiter(FIELDS, charge, PAIR).program
     handler = program.handler("charge")
     assert handler is not None
     first = handler.span.line
@@ -66,6 +68,7 @@ def found(charge: str, serial: tuple[str, ...] = ()) -> list[tuple[str, int, int
         "near = self.near\nself.near = near * 2",
         "self._bump()",
         "if self.n > 3:\n    self.peak += 1\nelse:\n    self.peak = 0",
+        "pair = Pair(0)\npair.a = self.n\nself.pair = pair",
     ],
 )
 def test_these_lose_nothing(charge: str) -> None:
@@ -95,6 +98,8 @@ def test_these_lose_nothing(charge: str) -> None:
             ("seen", 1, 1),
         ),
         ("self.seen.put(cost, self.seen.get(cost, 0) + 1)", ("seen", 1, 1)),
+        ("if 0 < self.seen.get(1, 0) < (1 if self._full() else 0):\n    pass", ("seen", 1, 1)),
+        ("pair = Pair(0)\npair.a = self.n\nself.n = pair.a * 2\nself.pair = pair", ("n", 2, 3)),
         ("for c in self.waiting:\n    if self.served[c] > 3:\n        self.n = self.n // 2", ("n", 3, 3)),
         ("last = 0\nfor i in range(3):\n    self.n = last\n    last = self.n * 2", ("n", 4, 3)),
         ("for i in range(3):\n    if self.n > 5:\n        break\n    self.n += 1", ("n", 2, 4)),
@@ -128,6 +133,22 @@ def test_a_stratum_may_say_that_calls_about_one_client_follow_each_other() -> No
     )
 
 
+def test_a_message_is_nobody_elses() -> None:
+    text = """
+class Ask(Message):
+    size: int
+class P(Element):
+    n: int = 0
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        before = self.n
+        rpc.msg.size = before
+        self.n = before * 2
+        return Forward()
+"""
+    assert [(r.field, r.write.line - r.read.line) for r in races(compiled(text))] == [("n", 2)]
+    assert races(compiled(text.replace("before * 2", "3"))) == ()
+
+
 # ---------------------------------------------------------------- as a warning
 
 POLICY = """
@@ -159,7 +180,7 @@ def test_a_stratum_without_atomic_handlers_says_so_in_its_hooks(monkeypatch: pyt
 
 
 def test_the_help_for_a_table_does_not_speak_of_a_lock() -> None:
-    program = arbiter(FIELDS, "self.seen[cost] = self.seen.get(cost, 0) * 2").program
+    program = arbiter(FIELDS, "self.seen[cost] = self.seen.get(cost, 0) * 2", PAIR).program
     diagnostics = Diagnostics()
     warn(program, diagnostics)
     (warning,) = diagnostics

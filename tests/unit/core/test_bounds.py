@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.core.sink import sink
-from tests.unit.core.test_effects import element
+from tests.unit.core.test_effects import compiled, element
 from transect.core import types as t
 from transect.core.bounds import Bound, bounds, size
 from transect.core.interp import Instance, Run
@@ -42,6 +42,14 @@ BASE = 5  # `return Forward()`: Return, Cast, MakeStruct, two constants
         (
             "a = {p.size for p in rpc.msg.parts}\nb = {1 for i in range(3)}\nfor s in a | b:\n    self.n += 1",
             f"{BASE + 6 + 8 + 5 + 3 * 4} + 7 per element of rpc.msg.parts",
+        ),
+        (
+            "a = {p.size for p in rpc.msg.parts}\nb = {1 for i in range(3)}\nfor s in a & b:\n    self.n += 1",
+            f"{BASE + 6 + 8 + 5} + 7 per element of rpc.msg.parts",
+        ),
+        (
+            "a = {p.size for p in rpc.msg.parts}\na = a | a\nfor s in a:\n    self.n += 1",
+            f"{BASE + 5 + 4 + 4} + 4 per element of a + 3 per element of rpc.msg.parts",
         ),
         ("x = self._twice(3)", f"{BASE + 3 + 4}"),
     ],
@@ -106,6 +114,36 @@ def test_stack_and_what_outside_data_decides() -> None:
     assert found["finish"].stack == 8 + (8 + 8) + 8  # rpc, p: (int, float), q
     assert found["request"].steps.data == ("rpc.msg.labels", "rpc.msg.tags", "waiting")
     assert found["request"].steps.known is None
+
+
+def test_a_set_that_grows_from_round_to_round_has_no_bound() -> None:
+    program = element(
+        "n: int = 0\nt: Map[int, int] = table(4)",
+        """
+        s = {k for k in self.t}
+        for i in range(9):
+            s = s | {k + i for k in self.t}
+        self.n = len(s)
+        return Forward()
+        """,
+    )
+    assert bounds(program)["request"].open_sets == ("s",)
+    instance = Instance(program)
+    instance.state["t"].put(1, 1)
+    instance.call("request", [None])
+    assert instance.state["n"] == 9
+
+
+def test_answers_of_a_stratum_are_outside_data() -> None:
+    program = compiled("""
+        from transect.memory import Probe, linux
+        class P(Probe):
+            n: int = 0
+            def scan(self) -> None:
+                for task in linux.tasks():
+                    self.n += 1
+    """)
+    assert str(bounds(program)["scan"].steps) == "3 + 4 per element of memory.tasks"
 
 
 def test_waiting_is_outside_data() -> None:

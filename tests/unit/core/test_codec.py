@@ -37,6 +37,7 @@ VERDICT = t.UnionType("Verdict", (FORWARD, REJECT))
         (t.TupleType((BOOL, BOOL)), (True, False), b"\1\0"),
         (VERDICT, Record("Reject", {"code": 10, "message": "no"}), b"\1\x0a" + bytes(7) + b"\2\0\0\0no"),
         (t.SeqType(BOOL), (True,), b"\1\0\0\0\1"),
+        (t.SetType(BOOL), {True: None, False: None}, b"\2\0\0\0\1\0"),
         (t.DictType(BOOL, BOOL), {True: False}, b"\1\0\0\0\1\0"),
     ],
 )

@@ -66,6 +66,7 @@ x = cost in (1, missing)
 x = missing in self.names
 x = 3 in self.missing
 x = 3 in missing
+x = missing in self.word
 x = missing in {c for c in self.waiting}
 x = (missing, 3)
 x = {missing for c in self.waiting}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.core.running import IMPORTS, arbiter, compiled, value
+from tests.unit.core.sink import sink
 from transect.core.frontend import Compiled, compile_text
 
 CONSTANTS = {
@@ -128,6 +129,10 @@ def test_a_program_is_found_by_its_name() -> None:
         for name in "AB"
     )
     assert compile_text(text).program("A").name == "A"
+
+
+def test_a_view_is_found_by_its_name() -> None:
+    assert [m.name for m in sink().view("Ask").members] == ["user", "size", "tags", "labels", "inner"]
 
 
 def test_a_policy_that_says_nothing_else_still_picks() -> None:

@@ -186,6 +186,37 @@ def test_falling_off_the_end_is_a_verdict_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("helper", "wanted"),
+    [
+        ("return Reject(message='x', code=Code.OK if self._n() > 1 else Code.ABORTED)", {"Reject"}),
+        ("return v", {"Forward", "Reject", "Respond"}),
+        ("return self._or_none(v)", {"Forward", "Reject", "Respond", "None"}),
+    ],
+)
+def test_verdicts_of_helpers_are_those_of_their_type_at_most(helper: str, wanted: set[str]) -> None:
+    returns = "Verdict | None" if "None" in wanted else "Verdict"
+    program = element(
+        "n: int = 0",
+        "x = self._decided(Forward())\nreturn Forward()",
+        f"def _decided(self, v: Verdict) -> {returns}:\n    {helper}\n"
+        "def _n(self) -> int:\n    self.n += 1\n    return self.n\n"
+        "def _or_none(self, v: Verdict | None) -> Verdict | None:\n    return v",
+    )
+    (decided,) = (f for f in program.functions if f.name == "_decided")
+    assert Facts(program).verdicts(decided) == wanted
+
+
+def test_what_a_helper_reads_of_one_of_two_is_read_of_something() -> None:
+    program = element(
+        "n: int = 0",
+        "self.n = self._size(rpc.msg, rpc.msg.inner)\nreturn Forward()",
+        "def _size(self, a: Ask, b: Inner) -> int:\n    return (a.inner if a.user == '' else b).size",
+    )
+    touched = {(t.field, t.path) for t in effects(program, handler(program)).view_reads}
+    assert ("size", None) in touched and ("user", ("rpc", "msg", "user")) in touched
+
+
+@pytest.mark.parametrize(
     ("fields", "body", "wanted"),
     [
         ("t: Tally[str, int] = tally(8)", "self.t[rpc.msg.user] += 1", "rpc->msg->user"),
@@ -286,6 +317,7 @@ t: Tally[Client, int] = tally(8)
 u: Tally[int, int] = tally(8)
 m: Map[Client, int] = table(8)
 a: Array[int] = array(8)
+kept: Bucket = Bucket()
 """
 
 
@@ -333,7 +365,31 @@ a: Array[int] = array(8)
         ("for c in self.waiting:\n    if self.t[c] > 3:\n        return\n    if self.t[c] > 2:\n        break",
          "it is left early in two ways"),
         ("c = min(self.waiting, key=self.t.get, default=client)\nself.t[c] = 0", "of equal keys the first one wins"),
+        ("for c in self.waiting:\n    self.m[c] = sum(self.m.values())", "`m` is read and written"),
+        ("for c in self.waiting:\n    match self.t[c]:\n        case 0:\n            return\n        case _:\n"
+         "            pass", ""),
+        ("b = Bucket()\nfor c in self.waiting:\n    b.tokens += 1\nself.kept = b",
+         "`b` is carried from round to round"),
+        # whatever binds a name binds it: loops within the loop, captures
+        ("for i in range(4):\n    x = self.n + i\n    for i in range(3):\n        self.a[i] = x",
+         "`a` is written by an operation that does not commute"),
+        ("k = 0\nfor c in self.waiting:\n    for k in range(3):\n        if self.t[c] > k:\n            break\n"
+         "self.n = k", "`k` is carried from round to round"),
+        ("x = 1\nfor c in self.waiting:\n    match self.t[c]:\n        case x:\n            pass\nself.n = x",
+         "`x` is carried from round to round"),
+        ("for c in self.waiting:\n    x = self.t[c]\n    match client:\n        case c:\n            self.t[c] = x",
+         "`t` is read and written"),
     ],
 )  # fmt: skip
 def test_why_the_order_of_a_loop_matters(body: str, wanted: str) -> None:
     assert reason(FIELDS, body).startswith(wanted) and bool(reason(FIELDS, body)) == bool(wanted)
+
+
+def test_the_first_of_several_answers_depends_on_the_order() -> None:
+    program = element(
+        "n: int = 0",
+        "for p in rpc.msg.parts:\n    if p.size > 3:\n        return Reject(Code.ABORTED, f'{p.size}')\n"
+        "return Forward()",
+    )
+    (loop,) = (n for n in nodes(handler(program)) if isinstance(n, ir.For))
+    assert order_dependence(Facts(program), loop, handler(program)) == "what it returns depends on the round"

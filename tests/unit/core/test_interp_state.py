@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.core.running import arbiter, compiled
+from tests.unit.core.sink import changed
 from transect.core.codec import CodecError
 from transect.core.interp import Instance
 
@@ -280,3 +281,7 @@ def test_a_broken_image_changes_nothing() -> None:
     with pytest.raises(CodecError):
         p.load(before[:-1])
     assert p.image() == before
+
+
+def test_a_field_without_a_first_value_is_zero() -> None:
+    assert Instance(changed("state level: int = 0", "state level: int")).state["level"] == 0

@@ -7,7 +7,9 @@ import math
 
 import pytest
 
-from tests.unit.core.running import arbiter, value
+from tests.unit.core.running import arbiter, compiled, value
+from transect.core.interp import Instance
+from transect.core.provided import provided
 from transect.core.values import Record, normal
 from transect.lang.tape import GivenTape
 
@@ -179,6 +181,31 @@ def test_options() -> None:
     assert (p.state["o"], p.state["n"]) == (5, 505)
 
 
+@pytest.mark.parametrize(("cost", "n"), [(5, 7), (2, 1)])
+@pytest.mark.parametrize(
+    "charge",
+    [
+        "x = None\nif cost > 3:\n    x = self.o",
+        "x = self.o\nif cost <= 3:\n    x = None",
+        "x = None if cost <= 3 else self.o",
+        "x = self.o if cost > 3 else None",
+    ],
+)
+def test_none_and_an_option_are_one_type(charge: str, cost: int, n: int) -> None:
+    p = arbiter("o: int | None = None\nn: int = 1", f"{charge}\nif x is not None:\n    self.n = x")
+    p.state["o"] = 7
+    p.call("charge", (1, cost))
+    assert p.state["n"] == n
+
+
+def test_what_an_option_holds_is_updated_in_place() -> None:
+    charge = "point = self.kept\nif point is not None:\n    point.x += cost\n    self.kept = point\nelse:\n"
+    p = arbiter("kept: Point | None = None", charge + "    self.kept = Point(x=cost)", STRUCTS)
+    for cost in (5, 6):
+        p.call("charge", (1, cost))
+    assert p.state["kept"].x == 11
+
+
 STRUCTS = """
 @struct
 class Point:
@@ -285,3 +312,41 @@ def test_helpers_and_constants() -> None:
         )
         == 43
     )
+
+
+def test_a_helper_calls_the_one_that_it_replaces() -> None:
+    program = compiled("""
+        class A(Element):
+            n: int = 3
+            def _next(self) -> int:
+                return self.n + 1
+        class P(A):
+            def _next(self) -> int:
+                return super()._next() * 2
+            def request(self, rpc: Rpc) -> Verdict:
+                self.n = self._next()
+                return Forward()
+    """)
+    p = Instance(program)
+    p.call("request", (None,))
+    assert p.state["n"] == 8
+
+
+def test_a_hook_need_not_repeat_its_result() -> None:
+    text = "class P(Element):\n    def request(self, rpc: Rpc){}:\n        return Forward()\n"
+    said, unsaid = (compiled(text.format(returns)) for returns in (" -> Verdict", ""))
+    assert [h.returns for h in unsaid.handlers] == [h.returns for h in said.handlers]
+
+
+def test_functions_of_a_stratum_are_there_without_being_given() -> None:
+    program = compiled("""
+        from transect.rpc.functions import compress
+        class P(Element):
+            packed: bytes = blob(64)
+            def request(self, rpc: Rpc) -> Verdict:
+                self.packed = compress(b"aaaa")
+                return Forward()
+    """)
+    p = Instance(program)
+    p.call("request", (None,))
+    assert p.state["packed"] == provided("rpc.compress")(b"aaaa") != b""  # type: ignore[misc]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import dedent, indent
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from tests.unit.core.running import IMPORTS, arbiter, compiled
 from transect.core.codec import CodecError, Reader, encode
 from transect.core.frontend import compile_text
 from transect.core.interp import Instance
+from transect.core.text import dump, parse
 from transect.core.types import ViewType
 
 ELEMENT = """
@@ -43,6 +45,16 @@ def requested(body: str, **message: Any) -> tuple[Instance, Any]:
 def test_a_field_of_a_message_is_updated_in_its_width() -> None:
     _, message = requested("rpc.msg.size += 5\nrpc.msg.total += 5\nreturn Forward()", size=2**32 - 2)
     assert (message.size, message.total) == (3, 6)
+
+
+def test_a_field_of_a_message_is_updated_in_one_step() -> None:
+    program = compiled(dedent(ELEMENT) + indent("rpc.msg.size = 5\nreturn Forward()", "        "))
+    text = re.sub(r"  ; .*", "", dump(program))
+    assert text.count("store (rpc->msg)->size = cast(5)::u32") == 1, text
+    p = Instance(parse(text.replace("store (rpc->msg)->size = cast(5)::u32", "update (rpc->msg)->size + 5")))
+    message = SimpleNamespace(size=2**32 - 2)
+    p.call("request", (SimpleNamespace(msg=message),))
+    assert message.size == 3
 
 
 def test_a_label_that_may_be_there() -> None:
@@ -88,3 +100,6 @@ def test_what_is_no_python(text: str) -> None:
 
 def test_what_a_module_may_hold_besides() -> None:
     assert not compile_text(IMPORTS + '"""A text."""\npass\n').diagnostics
+    assert not compile_text(
+        "chain = ['acl.py:Acl']\nedges = []\n"
+    ).diagnostics  # a chain file's, read by its stratum

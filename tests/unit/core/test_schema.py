@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from typing import Any
 
@@ -310,6 +311,9 @@ def test_whether_the_old_version_could_take_the_state_back(
 ) -> None:
     assert returning(of(old), of(new)) == obstacles
     assert returning(of(old), of(new), migrates_back=True) == ()
+    if obstacles:
+        with pytest.raises(Refused, match=re.escape(obstacles[0])):
+            transfer_back(state_of(policy(new)), of(old), of(new))
 
 
 def test_the_way_back_keeps_what_still_fits() -> None:

@@ -201,6 +201,7 @@ def test_every_tree_comes_back_even_one_without_sense(program: ir.Program) -> No
         (7, "given waiting: [Client]", "line 7: no type is called 'Client'"),
         (12, "  let floor = .level  ; 11:2+3", "line 12: there are fewer spans than nodes"),
         (12, "  let floor = .level  ; 11:2+3 = =", "line 12: there are more spans than nodes"),
+        (12, "  let floor = .level  ; 11:2+3 x", "line 12: no span: x"),
         (12, "  let floor = other", "line 12: the type of this Local is not known; write `::` and the type"),
         (12, "  let floor = (1 ? 2)", "line 12: '?' is no operator"),
         (12, "  let floor = 1 2", "line 12: '2' is left over"),

@@ -21,6 +21,7 @@ from transect.core.verify import verify
         ("structs (Forward, Reject", "structs (Verdict, Reject", "Verdict is no struct"),
         ("unions (Verdict)", "unions (Forward)", "Forward is no union"),
         ("store .began = %now()", "store .nothing = %now()", "there is no such place"),
+        ("message: str = ''", "message: str = [", r"expected a plain value, found '\['"),
         ("case =0:", "case =n:", "a pattern compares with a constant"),
     ],
 )

@@ -58,6 +58,7 @@ def test_a_well_formed_program_breaks_no_rule() -> None:
         ("for k, v in items(", "for k in items(", "I002 1 targets for 2 values"),
         ("for k, v in items(rpc->msg->labels)", "for k, v in items(rpc->msg->tags)", "I002 nothing can be gone over"),
         ("range(0, .limit, 1, 8)", "range(0, .limit, 0, 8)", "I002 a range with step 0 and bound 8"),
+        ("for x in values@.slots", "for k, x in values@.slots", "I002 2 targets for 1 values"),
         ("set{t for", "set{.ratio for", "I002 float cannot be a member of a set"),
         ("max{.served.total(c) for", "max{.best for", "I002 `max` does not take Bucket"),
         ("any{(x > 0) for", "sum{(x > 0) for", "I002 `sum` does not take bool"),
@@ -70,6 +71,8 @@ def test_a_well_formed_program_breaks_no_rule() -> None:
         ("case Forward{}:", "case Bucket{}:", "I002 Bucket is no case of Verdict"),
         ("case m if any{", "case zz if any{", "I002 zz is not declared"),
         ("let b = .buckets.at(user)", "let b = .buckets::Bucket", "I001 its type is Bucket, where"),
+        ("do %rand()", "do %say('a', 1, 2)", "I002 a keyword's name is no constant text"),
+        ("do %rand()", "do %say('a', 'size', 2)", ""),
         # I003, I006, I007: paths
         ("  let user = rpc->msg->user\n", "", "I003 user is read on a path which has not bound it"),
         ("    case _:\n      pass\n  match %rpc", "    case _:\n      break\n  match %rpc", "I006 Break outside"),
@@ -119,6 +122,13 @@ def test_paths_need_not_return_before_they_are_checked() -> None:
         "I010 the program is TYPED, not CHECKED",
         "I007 a path of _double ends without a return",
     ]
+
+
+def test_an_unknown_name_is_no_effect() -> None:
+    unknown = dataclasses.replace(changed("@_count(user)", "@_counts(user)::int"), stage=Stage.FLAT)
+    faults = found(unknown, Stage.FLAT)
+    assert "I001 no Call has such operands, or it names something unknown" in faults
+    assert not any("Call with an effect" in fault for fault in faults)
 
 
 def test_flat_effects_stand_alone() -> None:

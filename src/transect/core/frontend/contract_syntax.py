@@ -78,6 +78,5 @@ def _helper(
         returns=bool_type,
         type_comment=None,
     )
-    if "type_params" in ast.FunctionDef._fields:
-        made.type_params = []  # type: ignore[attr-defined,unused-ignore]
+    made.type_params = []  # type: ignore[attr-defined,unused-ignore]  # read from Python 3.12 on
     return ast.copy_location(made, condition)

@@ -164,7 +164,12 @@ class World:
             case Surface(name="Histogram"):
                 return HistogramType()
             case Surface(name="Any"):
-                return ViewType("Any")
+                return self._no_type(
+                    module,
+                    node,
+                    "`Any` alone is not a type of the language",
+                    help="it stands for messages that are not looked into: `Rpc[Any, Any]`",
+                )
             case Surface(name=name):
                 return self._no_type(module, node, f"`{name}` needs its type arguments or is not a type here")
             case _:
@@ -222,6 +227,10 @@ class World:
                 return union
         return UnionType("", tuple(cases))
 
+    def _view_argument(self, module: Module, node: ast.expr) -> Type | None:
+        binding = self.binding(module, node)
+        return ViewType("Any") if binding == Surface("Any") else self.type_of(module, node)
+
     def _subscript(self, module: Module, node: ast.expr, value: ast.expr, inner: ast.expr) -> Type | None:
         parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
         match self.binding(module, value):
@@ -244,7 +253,7 @@ class World:
                 key, item = self.type_of(module, parts[0]), self.type_of(module, parts[1])
                 return None if key is None or item is None else DictType(key, item)
             case ClassDef() as cls if self.kind(cls) == "view":
-                arguments = [self.type_of(module, p) for p in parts]
+                arguments = [self._view_argument(module, p) for p in parts]
                 if any(a is None for a in arguments):
                     return None
                 view = self.view(cls)
@@ -291,7 +300,14 @@ class World:
             case "view":
                 return ViewType(self.view(cls).name)
             case "old":
-                return ViewType(cls.node.name)
+                self.diagnostics.error(
+                    "P030",
+                    f"the old state (`{cls.node.name}`) is for `migrate` and `migrate_back` alone",
+                    at,
+                    label="old state",
+                    help="read its fields there, and give the helper their values",
+                )
+                return None
             case "key":
                 return KeyType(cls.node.name)
             case "policy":

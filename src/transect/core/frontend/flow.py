@@ -139,7 +139,7 @@ def walk_block(body: ir.Block) -> Iterator[object]:
 
 # ---------------------------------------------------------------- exclusive fields
 
-_SLOW = (ir.Lookup, ir.Intrinsic, ir.Call, ir.Reduce, ir.MakeSet, ir.For)
+_SLOW = (ir.Lookup, ir.EntryPlace, ir.Remove, ir.Intrinsic, ir.Call, ir.Reduce, ir.MakeSet, ir.For)
 
 
 def _check_locked(function: ir.Function, field: ir.StateField, diagnostics: Diagnostics) -> None:

@@ -25,7 +25,7 @@ from transect.core.types import (
     spell,
 )
 
-MAX_ROUNDS = 8  # types of locals only widen; a local widens at most a few times
+MAX_ROUNDS = 32  # types of locals only widen: of each once or twice, but one after the other
 
 
 class Helpers(Members):
@@ -191,18 +191,14 @@ class Helpers(Members):
         if key not in self.signatures:
             self.signatures[key] = Signature(key, params, returns)
             self.open.append(key)
-            function = self._type(module, node, key, params, returns, owner, hook=hook)
+            self.functions[key] = self._type(module, node, key, params, returns, owner, hook=hook)
             self.open.pop()
-            if function is not None:
-                self.functions[key] = function
         return self.signatures[key]
 
     def changes(self, name: str) -> Changes | None:
         """What the helper may write; None when its body has a diagnostic, or is being typed."""
         if name not in self.changed and name not in self.open and name in self.functions:
-            found = changes_of(self.functions[name].body, self.changes)
-            if found is not None:
-                self.changed[name] = found
+            self.changed[name] = changes_of(self.functions[name].body, self.changes)
         return self.changed.get(name)
 
     def stratum_function(self, function: FunctionDef) -> ir.IntrinsicDecl | None:
@@ -268,7 +264,7 @@ class Helpers(Members):
         owner: ClassDef | None,
         default: bool = False,
         hook: str = "",
-    ) -> ir.Function | None:
+    ) -> ir.Function:
         """Type a body until the types of its locals no longer widen."""
         reserved = frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
         scope = Scope({p.name: p.type for p in params}, reserved=reserved)
@@ -280,6 +276,8 @@ class Helpers(Members):
             body = typing.block(node.body)
             if not scope.changed or len(self.world.diagnostics) > before:
                 break
+        else:
+            self._unsettled(module, node, name)
         for d in typing.diagnostics:
             self.world.diagnostics.add(d)
         if typing.facts.live and not isinstance(returns, UnitType | OptionType):
@@ -287,6 +285,15 @@ class Helpers(Members):
         doc = ast.get_docstring(node) or ""
         return ir.Function(
             name, params, returns, body, scope.all_locals(), default, doc, span=module.source.header(node)
+        )
+
+    def _unsettled(self, module: Module, node: ast.FunctionDef, name: str) -> None:
+        self.diagnostics.error(
+            "P003",
+            f"the types of the locals of `{name}` hang on each other in too long a chain",
+            module.source.header(node),
+            label=f"more than {MAX_ROUNDS} steps",
+            help="say the types of some: `x: int | None = None`",
         )
 
     def _missing_return(self, module: Module, node: ast.FunctionDef, name: str, returns: Type) -> None:

@@ -65,7 +65,7 @@ class Members:
     )  # in the order in which they were finished
     defined: dict[str, ast.FunctionDef] = field(default_factory=dict)  # name in the program -> its definition
     signatures: dict[str, Signature] = field(default_factory=dict)
-    changed: dict[str, Changes] = field(default_factory=dict)  # what each helper may write, once it is known
+    changed: dict[str, Changes | None] = field(default_factory=dict)  # what each typed helper may write
     open: list[str] = field(default_factory=list)  # helpers being typed, to find recursion
     intrinsics: dict[str, ir.IntrinsicDecl] = field(default_factory=dict)
 

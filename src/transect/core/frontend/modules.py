@@ -170,7 +170,7 @@ class _Binder:
                 pass  # a docstring, or the text under a definition
             case ast.Pass():
                 pass
-            case ast.If() if self.module.library and _is_type_checking(node.test):
+            case ast.If(test=test) if self.module.library and ast.unparse(test).endswith("TYPE_CHECKING"):
                 pass  # what only type checkers read
             case ast.Assign(targets=[ast.Name(id="__all__")]):
                 pass
@@ -371,14 +371,6 @@ def _import_help(name: str, close: str | None, known: frozenset[str] | dict[str,
     if name == "*":
         return "name what is used: `from … import a, b`"
     return f"write `{close}`" if close else f"known: {', '.join(sorted(known)) or 'nothing'}"
-
-
-def _is_type_checking(test: ast.expr) -> bool:
-    match test:
-        case ast.Name(id="TYPE_CHECKING") | ast.UnaryOp(op=ast.Not(), operand=ast.Name(id="TYPE_CHECKING")):
-            return True
-        case _:
-            return False
 
 
 def library_constant(module: Module, name: str) -> object:

@@ -31,8 +31,7 @@ class PolicyClass(Handlers):
         before = sum(d.is_error for d in self.world.diagnostics)
         self._lineage()
         base = self.base
-        if base is None:
-            return None
+        assert base is not None, "what makes a class a policy is a base class of the library"
         self._read_hooks()
         self._read_fields()
         self._check_members()

@@ -56,3 +56,22 @@ def test_a_contract_is_typed_as_a_helper_is() -> None:
 def test_a_contract_that_is_no_lambda_of_the_right_shape_is_refused() -> None:
     compiled = compile_text(GAUGE.replace("lambda self, rpc, verdict:", "lambda self:"))
     assert [d.code for d in compiled.diagnostics] == ["P043"]
+
+
+def test_of_a_hook_without_a_result_there_is_none_to_speak_of(tmp_path: Path) -> None:
+    path = tmp_path / "gauge.py"
+    path.write_text(HEAD + dedent("""
+        class Gauge(Element):
+            running: int = 0
+
+            @ensures(lambda self, rpc, outcome: self.running >= 0)
+            def finish(self, rpc: Rpc, outcome: Outcome) -> None:
+                self._less(1)
+
+            def _less(self, by: int) -> None:
+                self.running -= by
+        """))  # fmt: skip
+    compiled = compile_contracts(path)
+    found = contracted(compiled.programs[0])
+    assert [(c.kind, c.hook, len(c.function.params)) for c in found.contracts] == [("ensures", "finish", 2)]
+    assert [f.name for f in bare(found.program).functions] == ["_less"]

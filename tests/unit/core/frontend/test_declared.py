@@ -73,7 +73,32 @@ def test_classes_that_derive_from_each_other() -> None:
         ("kept: Histogram = 3", ""),
         ("kept: Box | int = 3", ""),
         ("kept: Both = 3", "Both = Box | int\n"),
+        (f"kept: float = 1{'0' * 400}", ""),
     ],
 )
 def test_types_that_a_field_cannot_have(field: str, before: str) -> None:
     assert said(field, before)
+
+
+@pytest.mark.parametrize(("fields", "bound"), [
+    ("kept: str | None = text(3)", "abc"),
+    ("kept: tuple[str, int] = text(3, ('', 0))", ("abc", 1)),
+    ("kept: bytes | None = blob(3)", b"abc"),
+])  # fmt: skip
+def test_the_bound_of_a_text_within_another_type(fields: str, bound: object) -> None:
+    more = repr(bound).replace("abc", "abcd")
+    p = arbiter(fields, f"self.kept = {bound!r} if cost < 5 else {more}")
+    for cost in (1, 9):
+        p.call("charge", (1, cost))
+        assert p.state["kept"] == bound
+    assert p.overflows()["kept"] == 1
+
+
+def test_a_helper_takes_one_of_two_structs() -> None:
+    before = BEFORE + "@struct\nclass Bag:\n    weight: int\n"
+    match = "match x:\n        case Box(content=n):\n            return n\n"
+    match += "        case Bag(weight=n):\n            return -n"
+    fields = f"n: int = 0\ndef _of(self, x: Box | Bag) -> int:\n    {match}"
+    p = arbiter(fields, "self.n = self._of(Box(cost)) * 100 + self._of(Bag(cost))", before)
+    p.call("charge", (1, 5))
+    assert p.state["n"] == 495

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from transect.core.frontend import compile_text
+from transect.core.frontend import compile_file, compile_text
 
 HEAD = """
 from transect.lang import as_int, helper, now, struct, text
@@ -65,3 +66,15 @@ def test_each_helper_is_checked_once_in_whatever_order_they_call_each_other() ->
             return later
     """
     assert found(text) == [("P007", 7)]
+
+
+def test_a_mark_that_is_not_imported() -> None:
+    (told,) = compile_text("@helper\ndef f(x: int) -> int:\n    return x\n").diagnostics
+    assert (told.code, told.help) == ("P033", "import the mark: `from transect.lang import helper`")
+
+
+def test_a_file_that_cannot_be_read_has_no_helpers(tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_bytes(b"x = 1\n\xff\n")
+    (tmp_path / "main.py").write_text("from other import f\n")
+    told = [(d.code, Path(d.span.path).name) for d in compile_file(tmp_path / "main.py").diagnostics]
+    assert ("P002", "other.py") in told

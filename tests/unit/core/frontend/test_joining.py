@@ -7,8 +7,8 @@ from itertools import permutations
 
 from transect.base.span import NOWHERE
 from transect.core import ir
-from transect.core.frontend.bodies.facts import AtLeast, AtMost, Fact, Facts
-from transect.core.types import INT
+from transect.core.frontend.bodies.facts import AtLeast, AtMost, Changes, Fact, Facts, changes_of
+from transect.core.types import INT, UNIT
 
 X = ir.Local("x", type=INT, span=NOWHERE)
 
@@ -24,3 +24,10 @@ def test_the_tightest_of_each_side_is_joined() -> None:
 
 def test_a_bound_that_only_one_side_knows_is_lost() -> None:
     assert Facts().having([AtLeast(X, 5)]).join(Facts().having([AtMost(X, 9)])).known == set()
+
+
+def test_what_calls_something_unknown_may_change_anything() -> None:
+    body = (ir.Do(ir.Call("_other", (), type=UNIT, span=NOWHERE), NOWHERE),)
+    changes = Changes(frozenset({"n"}))
+    assert changes_of(body, lambda name: None) is None
+    assert changes_of(body, {"_other": changes}.get) == changes

@@ -136,6 +136,14 @@ def test_these_are_refused(charge: str, code: str) -> None:
     assert code in found(charge)
 
 
+def test_a_loop_may_lose_anything_to_a_helper_that_calls_itself() -> None:
+    helper = "def _again(self, key: int) -> None:\n    if key in self.seen:\n        for i in range(3):\n"
+    helper += "            self.n += self.seen[key]\n            self._again(key)\n"
+    text = f"class P(Arbiter):\n{indent(FIELDS + helper, '    ')}"
+    text += "    def pick(self) -> Client:\n        return min(self.waiting, key=self.served.get)\n"
+    assert {d.code for d in compile_text(IMPORTS + text).diagnostics} == {"P018"}
+
+
 def test_targets_within_targets_are_the_parts_of_the_item() -> None:
     p = arbiter(
         "pairs: Map[tuple[int, int], int] = table(8)\nn: int = 0",

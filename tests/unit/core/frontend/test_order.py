@@ -66,6 +66,11 @@ def test_reading_an_lru_counts_as_much() -> None:
     assert after(charge + "self.recent[3] = 3\nself.seen = 1 if 1 in self.recent else 2", "seen") == 2
 
 
+def test_a_look_up_of_what_is_certainly_there_counts_as_well() -> None:
+    charge = "self.recent[1] = 1\nself.recent[2] = 2\nif 1 in self.recent:\n    self.seen = self.recent[1]\n"
+    assert after(charge + "self.recent[3] = 3\nself.seen = 1 if 1 in self.recent else 2", "seen") == 1
+
+
 @pytest.mark.parametrize(
     ("charge", "seen"),
     [

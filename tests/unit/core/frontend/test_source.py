@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import sysconfig
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transect.core.frontend import compile_file, compile_text
+from transect.core.frontend import compile_file, compile_text, hashing
 from transect.examples import paths
 
 EXAMPLES = paths()
@@ -42,6 +44,24 @@ BOMBS = {
 def test_a_bomb_ends_in_a_diagnostic(name: str) -> None:
     text, code = BOMBS[name]
     assert codes(text) == [code]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("source code string cannot contain null bytes"), OverflowError("large")]
+)
+def test_what_other_versions_of_python_say(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(text: str, path: str) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("transect.core.frontend.source.ast.parse", refuse)
+    (found,) = compile_text("x = 1").diagnostics
+    assert (found.code, found.message) == ("P001", f"not Python: {error}")
+
+
+def test_digests_are_the_same_where_python_has_no_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = hashing.sha256_of(b"policy")
+    monkeypatch.setattr(hashing, "import_module", lambda name: object())
+    assert hashing.sha256_of(b"policy") == own == hashlib.sha256(b"policy").hexdigest()
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from transect.core.types import (
     spell,
 )
 
+GROWING = 8  # rounds of typing after which a set that still grows has no bound
+
 
 class Assignments(Places):
     """Typing of statements that change something."""
@@ -105,6 +107,8 @@ class Assignments(Places):
             )
             return None
         if joined != known:
+            if self.scope.rounds > GROWING:
+                joined = loose(joined)
             self.scope.types[name] = joined
             self.scope.changed = True
         return joined

@@ -341,8 +341,6 @@ def convert(e: Expr, wanted: Type) -> Expr | None:
                 if len(good) == len(items)
                 else None
             )
-        case ViewType(name="Any"), _ if isinstance(e.type, ViewType):
-            return e
         case ViewType(name=a), _ if isinstance(e.type, ViewType) and a == e.type.name:
             return e
         case _:
