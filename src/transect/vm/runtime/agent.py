@@ -62,7 +62,7 @@ def power_off(*, sync: bool = False) -> None:
     if sync:
         os.sync()
     with open("/proc/sysrq-trigger", "w") as trigger:
-        trigger.write("b")  # QEMU does not boot again but ends; an orderly end may wait for devices without a host
+        trigger.write("b")  # QEMU ends; an orderly end may wait for devices without a host
     time.sleep(60)
 
 
