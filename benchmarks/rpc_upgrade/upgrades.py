@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 from transect.control.client import Client
-from transect.rpc.edge import Edge
+from transect.rpc.edge import STAGE_S, Edge
 
 
 def main() -> None:
     unnamed = sys.argv[1] == "--unnamed"
     names = sys.argv[1 + unnamed :]
-    clients = [Client("rpc", name) for name in names]
+    clients = [Client("rpc", name, STAGE_S) for name in names]
     edge = Edge([client.ask for client in clients])
     if len(clients) > 1:
         edge.join()

@@ -27,6 +27,7 @@ Ask = Callable[..., Any]
 
 LOOK_S = 0.02
 QUIET = 5  # looks in a row: a call that has read its version may not have begun yet
+STAGE_S = 120.0  # for one processor to make a version ready: it compiles, and a machine may be busy
 PATIENCE_S = 30.0  # for the RPCs of an old version
 SILENT = (Unavailable, ControlError)  # a processor that is not there, or does not answer as it should
 
@@ -63,7 +64,7 @@ class Edge:
     @classmethod
     def of(cls, names: Sequence[str]) -> Edge:
         """Running instances, which from now on change together; they may have done so before."""
-        made = cls([Client("rpc", name).ask for name in names])
+        made = cls([Client("rpc", name, STAGE_S).ask for name in names])
         told = [ask("edge-named") for ask in made.processors]
         versions = [int(one["version"] or 0) for one in told]
         first = [index == 0 for index in range(len(names))]

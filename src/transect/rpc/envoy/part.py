@@ -100,6 +100,7 @@ class EnvoyPart:
         them, and what becomes of each field."""
         if self.host.recording is not None:
             raise Refused("it records, and a log is of one version", "stop the recording first")
+        self.drop()  # what an earlier change left, if who asked for it did not wait
         now = self._now
         read = read_version(Path(path), self.upgrades.version)
         own = self.upgrades.version.origins
