@@ -38,7 +38,7 @@ from transect.memory.scan import prepare
 from transect.memory.standard import named
 from transect.vm import Setup, Vm, find
 
-ROUNDS, WALKS, WALK_ROUNDS, PROCESSES = 7, 50, 21, 20
+ROUNDS, WALKS, WALK_ROUNDS, PROCESSES = 3, 50, 15, 20
 BIN = Path(sys.executable).parent
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,13 @@ from tests.systems.memory.network import SOCKETS, Network
 
 KERNELS = ("6.12", "7.3")
 RDMA = "6.12"  # the cloud flavour of 7.3 has no soft-RoCE
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever comes first waits for modules to be built and a machine to boot: minutes, where all else is busy."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="session", params=KERNELS)

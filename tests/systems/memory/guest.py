@@ -26,7 +26,7 @@ from transect.vm.vm import READY_S
 
 FIXTURE = "/proc/transect_fixture"
 FIVE_LEVELS = "6.12"
-LIFE_S = 900
+LIFE_S = 1800
 
 
 @contextmanager
@@ -85,7 +85,7 @@ class Guest:
         return Guest(vm, target, memory, module, machine, card, network)
 
     def shell(self, text: str) -> str:
-        done = self.vm.run(["/bin/sh", "-c", text])
+        done = self.vm.run(["/bin/sh", "-c", text], limit_s=120)
         assert done.code == 0, f"{text}: {done.text} {done.stderr.decode()}"
         return done.text.strip()
 
