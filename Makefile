@@ -8,7 +8,7 @@ WORKERS      ?= auto
 ARGS         ?=
 
 # The whole suite at once: what shares machines or servers stays with one worker, the longest of these begin.
-PARALLEL = -n $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PARALLEL = -n $(WORKERS) --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 CACHE := $(HOME)/.cache/transect
 BIN   := .venv/bin

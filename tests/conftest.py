@@ -159,7 +159,7 @@ class Ledger:
                 write(f"        {count} × {reason}" + (f"   →  {command}" if command else ""), yellow=True)
 
 
-# --- two workers --------------------------------------------------------------------------------------------------
+# --- several workers ----------------------------------------------------------------------------------------------
 
 
 def _group(path: Path) -> str:
@@ -173,10 +173,16 @@ def _group(path: Path) -> str:
     return {"docs": "rpc"}.get(parts[2], parts[2])
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(_file(item))))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Groups in the order in which their tests are collected."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(Path(nodeid.partition("::")[0]))
+
+    return Groups(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
