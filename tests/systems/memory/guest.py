@@ -25,6 +25,7 @@ from transect.vm import machine as machines
 from transect.vm.vm import READY_S
 
 FIXTURE = "/proc/transect_fixture"
+SETTLED = "sleep 0.2"  # the kernel takes pages of modules away some time after it says so
 FIVE_LEVELS = "6.12"
 LIFE_S = 1800
 
@@ -96,11 +97,11 @@ class Guest:
     @contextmanager
     def tampered(self, how: str, **more: int) -> Iterator[None]:
         words = " ".join(f"{name}={value}" for name, value in more.items())
-        self.shell(f"/usr/sbin/insmod {self.module} how={how} {words}")
+        self.shell(f"/usr/sbin/insmod {self.module} how={how} {words} && {SETTLED}")
         try:
             yield
         finally:
-            self.shell(f"echo undo > {FIXTURE}; /usr/sbin/rmmod tamper")
+            self.shell(f"echo undo > {FIXTURE}; /usr/sbin/rmmod tamper && {SETTLED}")
 
     def scan(self, *probes: str, engine: Engine | None = None) -> dict[str, Result]:
         """Results by probe."""

@@ -13,9 +13,9 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.parts import ROOT
 from transect.base.unavailable import Unavailable
@@ -23,6 +23,7 @@ from transect.base.unavailable import Unavailable
 WHEELS = Path.home() / ".cache" / "transect" / "wheels"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 NOBODY = 65534  # whom tests that run as root become
+LIMIT_S = 400  # of a command, on a machine that runs other tests as well
 
 Ended = subprocess.CompletedProcess[str]
 
@@ -58,13 +59,21 @@ class Installed:
         """A command as an ordinary user who has no other transect within reach."""
         plain = {"PATH": f"{self.environment}/bin:{path}", "HOME": str(cwd), "LANG": "C.UTF-8"} | env
         return subprocess.run(
-            command, cwd=cwd, env=plain, capture_output=True, text=True, timeout=120, **as_ordinary_user()
+            [*as_ordinary_user(), *command],
+            cwd=cwd,
+            env=plain,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
         )
 
 
-def as_ordinary_user() -> dict[str, Any]:
-    """Arguments for subprocess: somebody without rights, when we are root."""
-    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+def as_ordinary_user() -> list[str]:
+    """What a command begins with: it becomes somebody without rights, when we are root."""
+    if os.geteuid():
+        return []
+    # Not subprocess's own `user=`: it forks, and gRPC, which other tests use in this process, dies of that.
+    return [str(shutil.which("setpriv")), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 
 
 def install(root: Path) -> Installed:
@@ -97,22 +106,17 @@ def python_for_all() -> Path:
     """An interpreter that an ordinary user can run: this one's, else the system's."""
     own = Path(getattr(sys, "_base_executable", sys.executable))
     for python in (own, *(Path(folder, "python3") for folder in SYSTEM_PATH.split(":"))):
-        if python.exists() and _home(python) == _home(python, **as_ordinary_user()) != "":
+        if python.exists() and _home(python) == _home(python, as_ordinary_user()) != "":
             return python
     raise Unavailable(
         "a Python for ordinary users", f"{own} is out of their reach", "apt-get install python3"
     )
 
 
-def _home(python: Path, **user: Any) -> str:
+def _home(python: Path, somebody: Sequence[str] = ()) -> str:
     """Where the interpreter has its library, as somebody finds it."""
-    try:
-        asked = subprocess.run(
-            [python, "-c", "import sys, venv; print(sys.base_prefix)"], capture_output=True, text=True, **user
-        )
-    except PermissionError:
-        return ""
-    return asked.stdout
+    asked: list[str | Path] = [*somebody, python, "-c", "import sys, venv; print(sys.base_prefix)"]
+    return subprocess.run(asked, capture_output=True, text=True).stdout
 
 
 def with_dependencies(installed: Installed) -> None:

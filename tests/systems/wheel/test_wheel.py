@@ -161,13 +161,14 @@ def test_the_demo_says_in_yellow_that_there_is_no_envoy(installed: Installed, fo
 
 
 @pytest.mark.needs("envoy", "gcc")
+@pytest.mark.timeout(600)
 def test_the_demo_runs_through_the_envoy_on_path(installed: Installed, folder: Path) -> None:
     beside = installed.folder()
     binary = wheel_binary()
     assert binary is not None
     (beside / "envoy").symlink_to(binary)
     ended = installed.transect("demo", cwd=folder, path=f"{beside}:{SYSTEM_PATH}", FORCE_COLOR="1")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
     assert "no Envoy here" not in ended.stdout
     assert re.search(r"\033\[1;32ma stock Envoy [\d.]+ with the chain as a native module", ended.stdout)
     assert ended.stdout.count("mallory: refused, PERMISSION_DENIED") == 2  # by the library and by Envoy

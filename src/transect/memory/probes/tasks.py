@@ -7,6 +7,7 @@ from transect.lang import as_u64
 from transect.memory import Probe, linux
 
 UNUSED_FLAGS: Final = 0x41800000  # bits of `task->flags` that kernels 6.12 to 7.3 give no meaning
+EXITING: Final = 4  # PF_EXITING: the thread ends, and gives its number back before it stops running
 
 
 class HiddenTasks(Probe):
@@ -29,10 +30,10 @@ class HiddenThreads(Probe):
     def scan(self) -> None:
         known = {task.address for task in linux.all_threads()}
         for task in linux.running():
-            if task.pid != 0 and task.address not in known:
+            if task.pid != 0 and task.address not in known and as_u64(task.flags) & EXITING == 0:
                 self.report("runs without a number", pid=task.pid, comm=task.comm, task=task.address)
         for task in linux.runnable():
-            if task.address not in known:
+            if task.address not in known and as_u64(task.flags) & EXITING == 0:
                 self.report("is runnable without a number", pid=task.pid, comm=task.comm, task=task.address)
 
 
