@@ -12,6 +12,7 @@ from transect.linux import stored
 from transect.linux.errors import KernelDataError
 from transect.linux.physical import ram
 from transect.memory import report
+from transect.memory.findings import Scan
 from transect.memory.machine import Known, Machine
 from transect.memory.scan import scan
 from transect.memory.standard import chosen
@@ -19,7 +20,8 @@ from transect.vm import Setup, Vm, VmError, find
 
 PROBES = ("HiddenTasks", "HiddenModules", "HiddenThreads", "BorrowedCredentials", "Ftrace", "Kprobes", "Netfilter",
           "Notifiers", "Interrupts", "StrayCode")  # fmt: skip
-LIFE_S = 60
+LIFE_S = 300
+STARTS_S = 10  # a process of the machine has that long to be there
 
 RECORDED = """\
 RECORDED, not live: this machine lacks {what} ({why}).
@@ -64,11 +66,19 @@ def _live(memory: Path) -> int:
             f"moved by {where.slide:#x}, {where.levels} levels of page tables"
         )
         victim = vm.start(["/bin/sleep", "600"])
+        until = time.monotonic() + STARTS_S
+        while _asleep(scan(machine, chosen(["Processes"]))) is None and time.monotonic() < until:
+            time.sleep(0.1)
         made = scan(machine, chosen(["Processes", *PROBES]))
         victim.kill()
-    shown = [dict(s.evidence) for s in made.results[0].shown]
-    mine = next((s for s in shown if s["comm"] == b"sleep"), None)
+    shown, mine = made.results[0].shown, _asleep(made)
     if mine is not None:
         print(f"  {len(shown)} processes, among them the one that was just started: sleep, pid {mine['pid']}")
     print(report.table(made))
     return 0 if mine is not None and not made.findings and not made.unchecked else 4
+
+
+def _asleep(made: Scan) -> dict[str, object] | None:
+    """The process that was started, where a scan has it."""
+    shown = (dict(s.evidence) for s in made.results[0].shown)
+    return next((s for s in shown if s["comm"] == b"sleep"), None)
