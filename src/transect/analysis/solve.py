@@ -95,7 +95,6 @@ class Question:
         z3 = solver()
         start = time.perf_counter()
         asked = z3.Tactic(self.tactic).solver() if self.tactic else z3.Solver()
-        asked.set("timeout", int(WAITS * self.limit * 1000))
         asked.set("random_seed", self.seed)
         translation = Translation(z3, self.exact, self.texts)
         wanted = list(self.parts)
@@ -104,7 +103,7 @@ class Question:
         asked.add(*translation.known_facts())
         if self.texts:
             asked.add(*translation.plain_texts())
-        with _within(asked, self.limit):
+        with limited(asked, self.limit):
             said = asked.check()
         seconds = time.perf_counter() - start
         if said == z3.unsat:
@@ -115,10 +114,11 @@ class Question:
 
 
 @contextmanager
-def _within(asked: Any, seconds: float) -> Iterator[None]:
+def limited(asked: Any, seconds: float) -> Iterator[None]:
     """Interrupt a solver when it has taken so long of the processor: an answer does not depend on what else runs."""
-    if not hasattr(time, "pthread_getcpuclockid"):
-        asked.set("timeout", int(seconds * 1000))
+    measured = hasattr(time, "pthread_getcpuclockid")
+    asked.set("timeout", int((WAITS if measured else 1) * seconds * 1000))
+    if not measured:
         yield
         return
     clock = time.pthread_getcpuclockid(threading.get_ident())

@@ -14,10 +14,10 @@ from transect.core import ir
 from transect.core.ir import Function, Program
 from transect.core.walk import walk
 from transect.cpu.context import is_cpu
+from transect.cpu.custody import STEALS
 
 Site = tuple[str, str, int]  # what, and the path and line where
 
-STEALS = ("cpu.Fifos.steal", "cpu.Timelines.steal", "cpu.NodeFifos.steal", "cpu.NodeTimelines.steal")
 PUTS = ("cpu.Fifo.put", "cpu.Fifo.put_for", "cpu.Timeline.put", "cpu.Timeline.put_for")
 ON = ("cpu.Fifos.on", "cpu.Timelines.on")
 

@@ -29,16 +29,10 @@ PUTS = frozenset(
         "cpu.start_first",
     }
 )
-TAKES = frozenset(
-    {
-        "cpu.Fifo.take",
-        "cpu.Timeline.take",
-        "cpu.Fifos.steal",
-        "cpu.Timelines.steal",
-        "cpu.NodeFifos.steal",
-        "cpu.NodeTimelines.steal",
-    }
+STEALS = frozenset(
+    {"cpu.Fifos.steal", "cpu.Timelines.steal", "cpu.NodeFifos.steal", "cpu.NodeTimelines.steal"}
 )
+TAKES = frozenset({"cpu.Fifo.take", "cpu.Timeline.take"}) | STEALS
 STARTS = frozenset({"cpu.start", "cpu.start_first"})
 
 # Hooks in which the kernel allows each function.

@@ -30,7 +30,7 @@ from transect.vm.channel import Frame, Kind, frames, send
 from transect.vm.machine import Accelerator, Setup, machine_command, share_command
 
 READY_S = (
-    240.0  # emulation takes 3 to 13 s on an idle machine; a busy one many times that.  Who is dead says so
+    240.0  # emulation takes 3 to 13 s on an idle machine, many times that on a busy one; who is dead says so
 )
 Sink = Callable[[bytes], object]
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from transect.cli.control import instance, lines, show
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
+
+NoReturn: TypeAlias = Annotated[
+    bool,
+    typer.Option("--no-return", help="Also when the old version could not take the state back by itself."),
+]
 
 
 def upgrade(stratum: str) -> Callable[..., int]:
@@ -23,12 +28,7 @@ def upgrade(stratum: str) -> Callable[..., int]:
             str | None,
             typer.Argument(metavar="NAME", show_default=False, help="The instance; needed when several run."),
         ] = None,
-        no_return: Annotated[
-            bool,
-            typer.Option(
-                "--no-return", help="Also when the old version could not take the state back by itself."
-            ),
-        ] = False,
+        no_return: NoReturn = False,
     ) -> int:
         """Put a new version in the place of the one that runs, its state kept.
 

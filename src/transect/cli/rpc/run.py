@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -75,12 +76,7 @@ def run(
     The file is parsed, never imported. The chain is compiled to a native module and checked against the very Envoy that
     is to load it before anything starts; or, with --carrier wasm, to a plugin of any proxy-wasm host.
     """
-    from transect.control.server import Taken
-    from transect.rpc.build import BuildError
     from transect.rpc.envoy.config import Endpoint
-    from transect.rpc.envoy.process import EnvoyFailed
-    from transect.rpc.placement.saved import PlanError
-    from transect.rpc.run import Invalid
     from transect.rpc.run import run as native
     from transect.rpc.wasm.run import run_plugin
 
@@ -96,23 +92,7 @@ def run(
         from transect.rpc.placement.deployment import run_plan
 
         serve = partial(run_plan, plan=plan, metrics=place)
-    try:
-        with working("compiling the chain and starting Envoy") as ready:
-
-            def say(text: str) -> None:
-                ready()
-                print(text, flush=True)
-
-            serve(chain, envoy=envoy, name=name, workers=workers, say=say)
-    except Invalid as wrong:
-        print(wrong)
-        return Exit.NO
-    except PlanError as wrong:
-        return usage(str(wrong), wrong.hint)
-    except (EnvoyFailed, BuildError, Taken, FileExistsError) as wrong:
-        print(f"transect: {wrong}", file=sys.stderr)
-        return Exit.UNAVAILABLE
-    return Exit.DONE
+    return _served(partial(serve, chain, envoy=envoy, name=name, workers=workers))
 
 
 def _contradiction(carrier: Carrier, plan: Path | None, record: Path | None) -> tuple[str, str] | None:
@@ -126,3 +106,30 @@ def _contradiction(carrier: Carrier, plan: Path | None, record: Path | None) -> 
     if plan is not None and wasm:
         return "`--carrier` is for a chain without a plan", "say `proxies=` in the chain file, and plan again"
     return None
+
+
+def _served(serve: Callable[..., None]) -> int:
+    """Until Ctrl-C, or what kept it from serving."""
+    from transect.control.server import Taken
+    from transect.rpc.build import BuildError
+    from transect.rpc.envoy.process import EnvoyFailed
+    from transect.rpc.placement.saved import PlanError
+    from transect.rpc.run import Invalid
+
+    try:
+        with working("compiling the chain and starting Envoy") as ready:
+
+            def say(text: str) -> None:
+                ready()
+                print(text, flush=True)
+
+            serve(say=say)
+    except Invalid as wrong:
+        print(wrong)
+        return Exit.NO
+    except PlanError as wrong:
+        return usage(str(wrong), wrong.hint)
+    except (EnvoyFailed, BuildError, Taken, FileExistsError) as wrong:
+        print(f"transect: {wrong}", file=sys.stderr)
+        return Exit.UNAVAILABLE
+    return Exit.DONE

@@ -12,6 +12,7 @@ import typer
 from transect.cli.control import lines, show
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
+from transect.cli.live.upgrade import NoReturn
 from transect.cli.live.upgrade import upgrade as of_one
 
 
@@ -24,12 +25,7 @@ def upgrade(
             help="The new version, and the instance where several run; or a file for each of several instances.",
         ),
     ],
-    no_return: Annotated[
-        bool,
-        typer.Option(
-            "--no-return", help="Also when the old version could not take the state back by itself."
-        ),
-    ] = False,
+    no_return: NoReturn = False,
 ) -> int:
     """Put a new version in the place of the one that runs, its state kept.
 
@@ -37,7 +33,8 @@ def upgrade(
     version goes on. It also goes on when the new one does not load, or fails a trial.
 
     NAME=FILE for each of several instances, in the order in which a request passes them: all change at once, each RPC
-    sees one version everywhere, and elements may move from one to another with their state.
+    sees one version everywhere, and elements may move from one to another with their state. None of them goes back by
+    itself.
     """
     if any("=" in word for word in files):
         return _of_several(files)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transect.analysis.solve import solver
+from transect.analysis.solve import limited, solver
 from transect.analysis.terms import Op, Sort, Term
 
 Range = tuple[int, int]
@@ -30,10 +30,10 @@ class Whole:
     def always(self, claim: Term, given: Sequence[Term], limit: float) -> str:
         """Empty where the claim holds wherever `given` does; else why that is not known."""
         asked = self._z3.Solver()
-        asked.set("timeout", int(limit * 1000))
         asked.add(self._z3.Not(self._of(claim)[0]), *(self._of(term)[0] for term in given))
         asked.add(*self._inputs)
-        said = asked.check()
+        with limited(asked, limit):
+            said = asked.check()
         if said == self._z3.unsat:
             return ""
         return "it is not known to hold for all tokens" if said == self._z3.sat else "the solver gave up"
