@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 FLAGS = ["-std=gnu11", "-O2", "-g0", "-ffp-contract=off"]
 ROUNDS = 21
 CALLS = {"acl": 1_500_000, "rate_limit": 1_000_000, "fair_share": 300_000}
+BEST_OF = 5  # processes a sample: one's memory may lie badly, which says nothing about the code
 
 
 def build(folder: Path) -> Path:
@@ -52,7 +53,7 @@ def asked(program: Path, side: str, policy: str, calls: int) -> tuple[float, str
 
 
 def timed(program: Path, side: str, policy: str) -> Callable[[], dict[str, float]]:
-    return lambda: {policy: asked(program, side, policy, CALLS[policy])[0]}
+    return lambda: {policy: min(asked(program, side, policy, CALLS[policy])[0] for _ in range(BEST_OF))}
 
 
 def main() -> None:
@@ -73,7 +74,7 @@ def main() -> None:
                 timed(program, "scan", policy), timed(program, "hand", policy), 3, into=Samples()
             )
             controls.append(Control(toy, min(slow.values[policy]) > the_claim.targets[policy].limit))
-    report(result(the_claim, samples, controls, flags=FLAGS, **each), __file__)
+    report(result(the_claim, samples, controls, flags=FLAGS, best_of=BEST_OF, **each), __file__)
 
 
 if __name__ == "__main__":

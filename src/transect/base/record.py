@@ -20,13 +20,19 @@ C = TypeVar("C")
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def record(cls: type[C]) -> type[C]:
     """Fields with `compare=False` take no part in comparison and hash."""
-    return _shared(dataclasses.dataclass(slots=True, init=False, eq=False, repr=False)(cls))
+    return _shared(_defined(cls))
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 def keyword_record(cls: type[C]) -> type[C]:
     """The same; its fields are given by keyword, those of classes that derive from it as they say."""
-    return _shared(dataclasses.dataclass(slots=True, init=False, eq=False, repr=False, kw_only=True)(cls))
+    return _shared(_defined(cls, kw_only=True))
+
+
+def _defined(cls: type[C], *, kw_only: bool = False) -> type[C]:
+    if cls.__doc__ is None:
+        cls.__doc__ = cls.__name__  # else `dataclass` writes one from the signature, which it reads by `inspect`
+    return dataclasses.dataclass(slots=True, init=False, eq=False, repr=False, kw_only=kw_only)(cls)
 
 
 def _shared(cls: type[C]) -> type[C]:
