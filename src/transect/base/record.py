@@ -30,7 +30,7 @@ def keyword_record(cls: type[C]) -> type[C]:
 
 
 def _defined(cls: type[C], *, kw_only: bool = False) -> type[C]:
-    if cls.__doc__ is None:  # `dataclass` would write one from the signature, which takes `inspect` a while to read
+    if cls.__doc__ is None:  # `dataclass` would have `inspect` read the signature for one: 0.2 ms
         cls.__doc__ = cls.__name__
     return dataclasses.dataclass(slots=True, init=False, eq=False, repr=False, kw_only=kw_only)(cls)
 
