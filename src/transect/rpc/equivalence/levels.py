@@ -95,6 +95,13 @@ class Element:
                 found += self.flows.sinks("write", hook)
         return found
 
+    def asks(self, field: str, level: Level) -> bool:
+        """Whether a field of `Rpc` itself comes to matter to what the level compares."""
+        seen: frozenset[Node] | set[Node] = self.flows.seen
+        if level is not Level.IDENTICAL:  # at `loose` others may act on what callers receive
+            seen = self.flows.relevant(self.sinks(Level.SERVICE))
+        return any(node[0] == "view" and node[2] in (field, f"?.{field}") for node in seen)
+
     def _later(self, seen: frozenset[Node] | set[Node]) -> frozenset[str]:
         roots = ("msg.", "reply.", "?.", "body", "reply_body")
         return frozenset(

@@ -28,7 +28,6 @@ from transect.rpc.equivalence.passes import Side as State
 from transect.rpc.equivalence.service import Clash
 from transect.rpc.equivalence.simulate import Arranged, Trial
 from transect.rpc.equivalence.streams import Step, Stream, Witness
-from transect.rpc.needs import needs
 
 
 class Side(StrEnum):
@@ -77,7 +76,7 @@ def _forbidden(element: Element, move: Move, level: Level) -> str:
     name = element.program.name
     if move.guards and move.to is Side.CLIENT:
         return f"{name} guards the service: a client that leaves its own chain out would pass it by"
-    if any(use.field == "peer" for use in needs(element.program).uses):
+    if element.asks("peer", level):
         return f"{name} asks who calls (`rpc.peer`), which the two sides see differently"
     if move.to is Side.SERVER and "Retry" in element.verdicts("finish"):
         return f"{name} asks for another attempt, which the client's side alone can make"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from transect.base.diagnostic import Diagnostics, Label
 from transect.base.span import NOWHERE, Span
 from transect.core.ir import Program
-from transect.rpc.needs import Made, needs, structs_made
+from transect.rpc.needs import Made, structs_made
 from transect.rpc.placement.model import PROCESSORS, SIDES, Carrier, Processor, Wishes, names
 
 if TYPE_CHECKING:
@@ -81,11 +81,6 @@ def _unable(verdicts: Sequence[Made], at: Processor, carriers: Sequence[Carrier]
             yield "only the server's proxy has the routes (`Forward(to=…)`)"
         if made.name == "Respond" and made.hook == "request" and at.proxy and Carrier.NATIVE not in carriers:
             yield "a WASM plugin cannot answer a call (`Respond`)"
-
-
-def asks_peer(program: Program) -> bool:
-    """Whether it looks at who calls: a library behind a proxy would see the proxy."""
-    return any(use.field == "peer" for use in needs(program).uses)
 
 
 # ---------------------------------------------------------------- the written arrangement
@@ -207,4 +202,4 @@ def _word(
     return piece.span
 
 
-__all__ = ["SIDES", "Bar", "Piece", "asks_peer", "contradictions", "pieces", "written"]
+__all__ = ["SIDES", "Bar", "Piece", "contradictions", "pieces", "written"]

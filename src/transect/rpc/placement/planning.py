@@ -13,9 +13,9 @@ from transect.core.text import dump
 from transect.rpc.chain_file import ChainFile
 from transect.rpc.equivalence.arrangement import Judge
 from transect.rpc.equivalence.cache import Cache, default_folder
-from transect.rpc.equivalence.levels import Level
+from transect.rpc.equivalence.levels import Element, Level
 from transect.rpc.equivalence.pairs import Settings
-from transect.rpc.placement.constraints import Piece, asks_peer, pieces, written
+from transect.rpc.placement.constraints import Piece, pieces, written
 from transect.rpc.placement.model import (
     PROCESSORS,
     PROXIES,
@@ -230,7 +230,7 @@ def _problem(
     items = []
     for index, (piece, places) in enumerate(zip(found, permitted(found, reference, answers), strict=True)):
         native = codes[index]
-        peer = asks_peer(piece.program)
+        peer = Element(piece.name, piece.program).asks("peer", answers.level)
         wasm = native * (profile.wasm if carrier is Carrier.WASM else 1.0)
         costs = {
             at: wasm if at.proxy else native

@@ -51,6 +51,13 @@ def test_who_calls_is_seen_differently() -> None:
     assert found.verdict is Verdict.REFUSED and "rpc.peer" in found.why
 
 
+def test_who_calls_does_not_count_where_it_is_only_said() -> None:
+    move = Move(example("logging"), Side.CLIENT)
+    assert judge_move(move, Level.SERVICE).holds
+    found = judge_move(move, Level.IDENTICAL)
+    assert found.verdict is Verdict.REFUSED and "rpc.peer" in found.why
+
+
 def stands(*names: str, side: Side = Side.SERVER) -> list[Stand]:
     return [Stand(name, example(name), side) for name in names]
 

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.needs("z3")
 CHAIN = """\
 from transect.examples.rpc.acl import Acl
 from transect.examples.rpc.bandwidth import Bandwidth
+from transect.examples.rpc.logging import Logging
 from transect.examples.rpc.metrics import Metrics
 from transect.examples.rpc.rate_limit import RateLimit
 from transect.examples.rpc.fault import Fault
@@ -133,6 +134,16 @@ def test_who_asks_who_calls_is_not_behind_a_proxy_of_its_side(tmp_path: Path) ->
     }
     assert arrangement(planned(tmp_path, "Bandwidth()", BOTH, Level.SERVICE)) == {
         "server library": ["Bandwidth"]
+    }
+
+
+def test_who_only_says_who_calls_may_leave_its_proxy_at_service(tmp_path: Path) -> None:
+    words = f'{BOTH} place={{"Logging": "client"}}'
+    assert arrangement(planned(tmp_path, "Logging()", words, Level.IDENTICAL)) == {
+        "client proxy": ["Logging"]
+    }
+    assert arrangement(planned(tmp_path, "Logging()", words, Level.SERVICE)) == {
+        "client library": ["Logging"]
     }
 
 
