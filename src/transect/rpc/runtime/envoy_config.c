@@ -191,9 +191,9 @@ struct config *config_new(struct envoy_buffer text) {
     c->calls = &own_calls;
     c->max_message = 4u << 20;
     c->record_room = 4u << 20;
-    if (take_config(c, text) && (c->times = calloc(1 + c->elements, sizeof *c->times)) && (c->chain = ts_chain_new()) && load_states(c) && start(c)) {
-        edge_enter(c);
-        return c;
+    if (take_config(c, text) && (c->times = calloc(1 + c->elements, sizeof *c->times)) && (c->chain = ts_chain_new()) && load_states(c)) {
+        edge_enter(c); /* before its socket answers: who hears from it may name it to another module at once */
+        if (start(c)) return c;
     }
     config_free(c);
     return NULL;
