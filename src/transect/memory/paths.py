@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Protocol
 
 from transect.linux.btf import Btf, Kind, Type
 from transect.linux.errors import KernelDataError
@@ -91,3 +92,35 @@ def root(btf: Btf, text: str) -> Root:
         )
     start = btf.struct(of) if of else Type(0, Kind.VOID, symbol, 0, 0, 0, False, (), ())
     return Root(symbol, bool(star), resolve(btf, start, rest))
+
+
+# ---------------------------------------------------------------- going them
+
+
+class Readable(Protocol):
+    """What a path is followed in: a machine."""
+
+    def symbol(self, name: str) -> int: ...
+
+    def u64(self, address: int) -> int: ...
+
+
+def follow(machine: Readable, address: int, path: Path) -> int:
+    """The address of what a path leads to."""
+    *pointers, last = path.offsets
+    for offset in pointers:
+        address = pointed(machine.u64(address + offset), path)
+    return address + last
+
+
+def pointed(address: int, path: Path) -> int:
+    """A pointer on the way.  Raises `NullPointer`."""
+    if address == 0:
+        raise NullPointer(f"an empty pointer on the way to `{path.text}`")
+    return address
+
+
+def begin(machine: Readable, start: Root) -> int:
+    """Where what a root's path begins in is now."""
+    address = machine.symbol(start.symbol)
+    return pointed(machine.u64(address), start.path) if start.pointer else address

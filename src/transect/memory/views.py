@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Views of a program bound to a kernel: every field is resolved in its BTF before anything is read.
 
-The interpreter reads attributes of the objects made here.  All fields of an object that stand close together come by
-one read, at the first use, so they were true at one moment.
+The interpreter reads attributes of the objects made here (`objects.py`); their sequences are walks over containers
+(`containers.py`).
 """
 
 from __future__ import annotations
 
-import struct as packed
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from transect.core import ir
 from transect.core.types import (
@@ -20,7 +19,6 @@ from transect.core.types import (
     IntType,
     OptionType,
     SeqType,
-    TextType,
     Type,
     ViewType,
     spell,
@@ -30,26 +28,15 @@ from transect.linux.btf import Btf, Kind
 from transect.linux.btf import Type as KernelType
 from transect.linux.errors import KernelDataError
 from transect.memory import layout_text, walks
+from transect.memory.containers import Containers, named
 from transect.memory.layout import Layout
 from transect.memory.machine import Machine
-from transect.memory.paths import NullPointer, Path, Root, resolve, root
+from transect.memory.objects import Node, Value, field_reader
+from transect.memory.paths import Path, begin, resolve, root
 
 STRUCT, SYMBOLS = "memory.Struct", "memory.Symbols"
 WHOLE = 4096  # bytes that one read fetches at most
 GAP = 1024  # bytes between two fields which are not worth a read of their own
-STRING = 256  # bytes of a text behind a pointer at most
-
-Value: TypeAlias = Any
-Fetch: TypeAlias = Callable[[int, int], bytes]
-"""(offset, size) -> bytes of an object that may have been read already."""
-
-Heads: TypeAlias = Callable[[Machine, int], Iterator[tuple[int, int]]]
-"""(machine, owner) -> where containers begin, and how many elements each has (0: it says so itself, or ends)."""
-
-Step: TypeAlias = Callable[[Machine, int, int], Iterator[tuple[int, int, bytes]]]
-"""(machine, head, count) -> address of each element, and the bytes from an address on that came with it."""
-
-NONE = -1  # a count that was read and is 0
 
 
 @dataclass(frozen=True)
@@ -64,62 +51,6 @@ class Bound:
     layout: Layout | None = None  # of a walk
 
 
-class Node:
-    """An object of the kernel, as a probe sees it."""
-
-    __slots__ = ("_data", "_far", "_machine", "_start", "address")
-    _low = 0
-    _high = 0
-
-    def __init__(self, machine: Machine, address: int, start: int = 0, data: bytes = b"") -> None:
-        self._machine = machine
-        self.address = address
-        self._start = start  # address of the first byte of `_data`
-        self._data = data
-        self._far: dict[
-            tuple[int, ...], tuple[int, bytes]
-        ] = {}  # by pointers followed: where they lead, what is there
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Node) and self.address == other.address
-
-    def __hash__(self) -> int:
-        return hash(self.address)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} at {self.address:#x}>"
-
-    def fetch(self, offset: int, size: int) -> bytes:
-        """Bytes of the object itself."""
-        at = self.address + offset - self._start
-        if at >= 0 and at + size <= len(self._data):
-            return self._data[at : at + size]
-        low, high = self._low, self._high
-        if low <= offset and offset + size <= high:
-            self._data = self._machine.read(self.address + low, high - low)
-            self._start = self.address + low
-            return self._data[offset - low : offset - low + size]
-        return self._machine.read(self.address + offset, size)
-
-    def holds(self, pointers: tuple[int, ...], address: int, data: bytes) -> None:
-        """What was read already: of the object itself, or behind pointers that lead to `address`."""
-        if pointers:
-            self._far[pointers] = address, data
-        else:
-            self._start, self._data = address, data
-
-    def behind(self, path: Path, low: int, high: int) -> tuple[int, bytes]:
-        """Behind the pointers of a path: the address, and its bytes from `low` to `high`, read once."""
-        pointers = path.offsets[:-1]
-        if pointers not in self._far:
-            address = int.from_bytes(self.fetch(pointers[0], 8), "little")
-            for offset in pointers[1:]:
-                address = self._machine.u64(_pointer(address, path) + offset)
-            address = _pointer(address, path)
-            self._far[pointers] = address, self._machine.read(address + low, high - low)
-        return self._far[pointers]
-
-
 class Views:
     """The views of one program in one kernel."""
 
@@ -127,6 +58,7 @@ class Views:
         """Raises `KernelDataError` which names every field that this kernel does not have."""
         self.machine = machine
         self.btf: Btf = machine.known.btf
+        self._containers = Containers(machine, self.window)
         self._declared = {v.name: v for v in program.views}
         self._used = used_fields(program)
         self._classes: dict[str, type[Node]] = {}
@@ -256,73 +188,8 @@ class Views:
             walk_ = bound.walk
             return lambda node: walk_(node._machine, node.address)
         assert bound.path is not None
-        return self._reader(bound.type, bound.path, bound.view, far.get(bound.path.offsets[:-1]))
-
-    def _reader(
-        self, t: Type, path: Path, view: str, stretch: tuple[int, int] | None = None
-    ) -> Callable[[Node], Value]:
-        decode = self._decoder(t, path, view)
-        *pointers, last = path.offsets
-
-        def read(node: Node) -> Value:
-            if not pointers:
-                return decode(node._machine, node.address + last, node.fetch, last)
-            if stretch is not None:
-                low, high = stretch
-                base, data = node.behind(path, low, high)
-                fetch: Fetch = lambda at, size: data[at - low : at - low + size]  # noqa: E731
-                return decode(node._machine, base + last, fetch, last)
-            address = int.from_bytes(node.fetch(pointers[0], 8), "little")
-            for offset in pointers[1:]:
-                address = node._machine.u64(_pointer(address, path) + offset)
-            return decode(node._machine, _pointer(address, path) + last, None, last)
-
-        return read
-
-    def _decoder(self, t: Type, path: Path, view: str) -> Callable[..., Value]:
-        """(machine, address, fetch within the object or None, offset) -> value"""
-        kind, size = path.type.kind, self.btf.size_of(path.type.id)
-        signed = path.type.signed
-
-        def take(
-            machine: Machine, address: int, fetch: Callable[[int, int], bytes] | None, offset: int, count: int
-        ) -> bytes:
-            return fetch(offset, count) if fetch is not None else machine.read(address, count)
-
-        def number(machine: Machine, address: int, fetch: Any, offset: int) -> int:
-            if kind in (Kind.STRUCT, Kind.UNION, Kind.ARRAY):
-                return address
-            if path.bits:
-                raw = int.from_bytes(take(machine, address, fetch, offset, 8), "little")
-                value, width = raw >> path.bit & (1 << path.bits) - 1, path.bits
-            else:
-                value, width = int.from_bytes(take(machine, address, fetch, offset, size), "little"), size * 8
-            negative = signed and width and value >> (width - 1)
-            return _fit(t, value - (1 << width) if negative else value)
-
-        def text(machine: Machine, address: int, fetch: Any, offset: int) -> bytes:
-            if kind is Kind.PTR:
-                pointer = int.from_bytes(take(machine, address, fetch, offset, 8), "little")
-                return machine.text_at(pointer, STRING) if pointer else b""
-            return take(machine, address, fetch, offset, size).split(b"\0", 1)[0]
-
-        def node(machine: Machine, address: int, fetch: Any, offset: int) -> Node | None:
-            if kind is Kind.PTR:
-                pointer = int.from_bytes(take(machine, address, fetch, offset, 8), "little")
-                if not pointer and isinstance(t, OptionType):
-                    return None
-                address = _pointer(pointer, path)
-            return self._classes[view](machine, address)
-
-        match t:
-            case BytesType() | TextType():
-                return text
-            case ViewType() | OptionType(item=ViewType()):
-                return node
-            case BoolType():
-                return lambda *where: number(*where) != 0
-            case _:
-                return number
+        stretch = far.get(bound.path.offsets[:-1])
+        return field_reader(self.btf, self._classes, bound.type, bound.path, bound.view, stretch)
 
     # ------------------------------------------------------------ walks
 
@@ -350,15 +217,13 @@ class Views:
             if not isinstance(member.type, IntType):
                 raise KernelDataError(f"`{found.path}` has no type: write it before the symbol")
             size = max(member.type.bits // 8, 1)
-            return lambda node: int.from_bytes(node._machine.read(self._at(start), size), "little")
+            return lambda node: int.from_bytes(
+                node._machine.read(begin(node._machine, start), size), "little"
+            )
         item = member.type.item if isinstance(member.type, OptionType) else member.type
         view = item.name if isinstance(item, ViewType) else ""
-        read = self._reader(member.type, start.path, view)
-        return lambda node: read(Node(node._machine, self._at(start)))
-
-    def _at(self, start: Root) -> int:
-        address = self.machine.symbol(start.symbol)
-        return _pointer(self.machine.u64(address), start.path) if start.pointer else address
+        read = field_reader(self.btf, self._classes, member.type, start.path, view)
+        return lambda node: read(Node(node._machine, begin(node._machine, start)))
 
     def walk(
         self, found: Layout, struct: KernelType | None, t: SeqType
@@ -373,7 +238,7 @@ class Views:
             view = ""
         else:
             raise KernelDataError(f"a walk gives structures or addresses, not `{spell(item)}`")
-        elements = self._elements(found, struct, of, view)
+        elements = self._containers.elements(found, struct, of, view)
 
         def run(machine: Machine, owner: int) -> list[Value]:
             made: list[Value] = []
@@ -381,151 +246,9 @@ class Views:
                 made.append(self._classes[view](machine, address, start, data) if view else address)
             if len(made) < found.least:
                 raise KernelDataError(
-                    f"`{_named(found)}` gave {len(made)} elements, and at least {found.least} must be there"
+                    f"`{named(found)}` gave {len(made)} elements, and at least {found.least} must be there"
                 )
             return made
-
-        return run
-
-    def _elements(
-        self, found: Layout, struct: KernelType | None, of: KernelType | None, view: str
-    ) -> Callable[[Machine, int], Iterator[tuple[int, int, bytes]]]:
-        """(address, start of data, data) of each element."""
-        if found.kind == "together":
-            parts = [self._elements(part, struct, of, view) for part in found.parts]
-            return lambda machine, owner: (e for part in parts for e in part(machine, owner))
-        heads = self._heads(found, struct)
-        step = self._step(found, of, view)
-
-        def run(machine: Machine, owner: int) -> Iterator[tuple[int, int, bytes]]:
-            for number, (head, count) in enumerate(heads(machine, owner)):
-                if number > found.most:
-                    raise KernelDataError(f"`{_named(found)}` has more than {found.most} parts")
-                yield from step(machine, head, count)
-
-        return run
-
-    def _heads(self, found: Layout, struct: KernelType | None) -> Heads:
-        """Where containers of this kind begin: one, or one in each element of another container.
-
-        With each comes how many elements it has, where the layout says so.
-        """
-        if found.kind == "percpu":
-            return self._percpu(found)
-        if found.inner is not None:
-            return self._heads_within(found, found.inner, struct)
-        if struct is not None:
-            path = resolve(self.btf, struct, found.path)
-            count = self._count(found, struct)
-            behind = self._behind(found, path)
-            return lambda machine, owner: iter(
-                ((behind(machine, follow(machine, owner, path)), count(machine, owner)),)
-            )
-        start = root(self.btf, found.path)
-        self.machine.known.symbols.address(
-            start.symbol
-        )  # now, so that a missing symbol is told before a scan
-        fixed = found.count if isinstance(found.count, int) else 0
-        after = self._behind(found, start.path)
-        return lambda machine, _: iter(
-            ((after(machine, follow(machine, self._at(start), start.path)), fixed),)
-        )
-
-    def _heads_within(self, found: Layout, inner: Layout, struct: KernelType | None) -> Heads:
-        of = self._type_of_elements(inner)
-        elements = self._elements(inner, struct, of, "")
-        path = resolve(self.btf, of, found.path)
-        count = self._count(found, of)
-        behind = self._behind(found, path)
-
-        def run(machine: Machine, owner: int) -> Iterator[tuple[int, int]]:
-            seen = 0
-            for address, _, _ in elements(machine, owner):
-                seen += 1
-                yield behind(machine, follow(machine, address, path)), count(machine, address)
-            if seen < inner.least:
-                raise KernelDataError(
-                    f"`{_named(inner)}` gave {seen} elements, and at least {inner.least} must be there"
-                )
-
-        return run
-
-    def _count(self, found: Layout, struct: KernelType) -> Callable[[Machine, int], int]:
-        if isinstance(found.count, int):
-            fixed = found.count
-            return lambda machine, owner: fixed
-        path = resolve(self.btf, struct, found.count)
-        size = self.btf.size_of(path.type.id)
-
-        def count(machine: Machine, owner: int) -> int:
-            total = int.from_bytes(machine.read(follow(machine, owner, path), size), "little")
-            if total > found.most:
-                raise KernelDataError(f"`{found.count}` says {total} elements; {found.most} are the most")
-            return total or NONE
-
-        return count
-
-    def _behind(self, found: Layout, path: Path) -> Callable[[Machine, int], int]:
-        """Arrays may stand behind a pointer."""
-        if found.kind in ("array", "pointers") and path.type.kind is Kind.PTR:
-            return lambda machine, at: machine.u64(at)
-        return lambda machine, at: at
-
-    def _type_of_elements(self, inner: Layout) -> KernelType:
-        if inner.of:
-            return self.btf.struct(inner.of)
-        raise KernelDataError(f"`{_named(inner)}` needs `of=`: the type of its elements")
-
-    def _percpu(self, found: Layout) -> Heads:
-        start = root(self.btf, found.path)
-        self.machine.known.symbols.address(start.symbol)
-        pointer = start.path.type.kind is Kind.PTR
-
-        def each(machine: Machine, _: int) -> Iterator[tuple[int, int]]:
-            for offset in machine.processors():
-                at = (machine.symbol(start.symbol) + offset) & (1 << 64) - 1
-                if start.pointer:
-                    at = machine.u64(at)
-                at = follow(machine, at, start.path)
-                yield machine.u64(at) if pointer else at, 0
-
-        return each
-
-    def _step(self, found: Layout, of: KernelType | None, view: str) -> Step:
-        """The elements that hang at a head."""
-        most = found.most
-        if found.by:
-            if of is None:
-                raise KernelDataError(f"`{_named(found)}` needs `of=`: the type of its elements")
-            link = resolve(self.btf, of, found.by)
-            if len(link.offsets) > 1:
-                raise KernelDataError(f"`{found.by}` is behind a pointer: a link lies within its element")
-            return self._linked(found, link.first, view, most)
-        return self._plain(found, of, most)
-
-    def _linked(self, found: Layout, link: int, view: str, most: int) -> Step:
-        def run(machine: Machine, head: int, _: int) -> Iterator[tuple[int, int, bytes]]:
-            window = self.window(view, link)
-            nodes: Iterator[tuple[int, bytes]]
-            match found.kind:
-                case "listed":
-                    nodes = walks.doubly(machine.read, head, most, window)
-                case "hlist":
-                    nodes = walks.singly_headed(machine.read, head, most, window)
-                case "hashed":
-                    nodes = self._buckets(machine, found, head, window)
-                case "chain":
-                    first = machine.u64(head)
-                    at = first + link if first else 0
-                    nodes = self._chained(machine, at, link, most, window)
-                case "tree":
-                    nodes = ((n, b"") for n in walks.red_black(machine.read, head, most))
-                case "latch":
-                    nodes = self._latched(machine, head, most)
-                case _:
-                    raise KernelDataError(f"`{found.kind}` has no links")
-            for node, data in nodes:
-                yield node - link, node - window.before, data
 
         return run
 
@@ -539,138 +262,6 @@ class Views:
             return walks.PLAIN
         return walks.Window(link - low, high - link)
 
-    def _chained(
-        self, machine: Machine, first: int, link: int, most: int, window: walks.Window
-    ) -> Iterator[tuple[int, bytes]]:
-        """Elements that name the next element (not its link)."""
-        node, seen = first, set[int]()
-        while node:
-            if len(seen) > most or node in seen:
-                raise walks.WalkError(f"the chain at {first:#x} runs in a circle or beyond {most} elements")
-            seen.add(node)
-            data = machine.read(node - window.before, window.before + max(window.after, 16))
-            yield node, data
-            after = int.from_bytes(data[window.before : window.before + 8], "little")
-            node = after + link if after else 0
-
-    def _buckets(
-        self, machine: Machine, found: Layout, head: int, window: walks.Window
-    ) -> Iterator[tuple[int, bytes]]:
-        if not isinstance(found.count, int) or not 0 < found.count <= 1 << 20:
-            raise KernelDataError(f"`{_named(found)}` needs `count=`: how many buckets it has")
-        raw = machine.read(head, 8 * found.count)
-        for index in range(found.count):
-            if any(raw[8 * index : 8 * index + 8]):
-                yield from walks.singly_headed(machine.read, head + 8 * index, found.most, window)
-
-    def _latched(self, machine: Machine, head: int, most: int) -> Iterator[tuple[int, bytes]]:
-        """`struct latch_tree_root`: a sequence number, then two trees; its last bit says which one is whole.
-
-        In the second tree each node is the second of its element's pair, 24 bytes behind.
-        """
-        latch = self.btf.struct("latch_tree_root")
-        which = machine.u32(head + self.btf.field(latch, "seq").offset) & 1
-        trees = self.btf.field(latch, "tree").offset
-        back = which * self.btf.struct("rb_node").size
-        for node in walks.red_black(machine.read, head + trees + 8 * which, most):
-            yield node - back, b""
-
-    def _plain(self, found: Layout, of: KernelType | None, most: int) -> Step:
-        match found.kind:
-            case "percpu" | "single":
-                return lambda machine, head, _: iter(((head, 0, b""),) if head else ())
-            case "idr":
-                shape = walks.XArrayLayout.of(self.btf)
-                return lambda machine, head, _: (
-                    (e, 0, b"") for e in walks.xarray(machine.read, head + shape.idr, most, shape)
-                )
-            case "maple":
-                nodes = walks.MapleLayout.of(self.btf)
-                return lambda machine, head, _: (
-                    (e, 0, b"") for e in walks.maple(machine.read, head, most, nodes)
-                )
-            case "array":
-                return _array(8 if of is None else of.size, values=of is None, most=most)
-            case "offsets":
-                self.machine.known.symbols.address(found.until)
-                return self._offsets(found)
-            case "pointers":
-                return _pointers(most)
-            case _:
-                raise KernelDataError(f"`{_named(found)}` needs `by=`: the link within an element")
-
-    def _offsets(self, found: Layout) -> Step:
-        def run(machine: Machine, head: int, _: int) -> Iterator[tuple[int, int, bytes]]:
-            size = machine.symbol(found.until) - head
-            if not 0 <= size <= 4 * found.most:
-                raise KernelDataError(f"`{found.path}` and `{found.until}` are {size} bytes apart")
-            for at, (distance,) in enumerate(packed.iter_unpack("<i", machine.read(head, size & ~3))):
-                yield head + 4 * at + distance, 0, b""
-
-        return run
-
-
-# ---------------------------------------------------------------- without a program
-
-
-def _array(size: int, values: bool, most: int) -> Step:
-    """Elements of that size; or the 64-bit values themselves.  Without a count, up to one that begins with 0."""
-
-    def run(machine: Machine, head: int, count: int) -> Iterator[tuple[int, int, bytes]]:
-        if count == NONE or not head:
-            return
-        raw = machine.read(head, size * count) if values and count else b""
-        for index in range(count or most):
-            at = index * size
-            if not count and machine.u64(head + at) == 0:
-                return
-            yield (int.from_bytes(raw[at : at + size], "little") if values else head + at), 0, b""
-
-    return run
-
-
-CHUNK = 512  # pointers read at once
-
-
-def _pointers(most: int) -> Step:
-    """`head` is where the pointers stand.  Without a count, up to the first empty one."""
-
-    def run(machine: Machine, head: int, count: int) -> Iterator[tuple[int, int, bytes]]:
-        total = 0 if count == NONE or not head else count or most
-        for first in range(0, total, CHUNK if count else 1):
-            some = min(CHUNK, total - first) if count else 1
-            for (pointer,) in packed.iter_unpack("<Q", machine.read(head + 8 * first, 8 * some)):
-                if pointer:
-                    yield pointer, 0, b""
-                elif not count:
-                    return
-
-    return run
-
-
-def follow(machine: Machine, address: int, path: Path) -> int:
-    """The address of what a path leads to."""
-    *pointers, last = path.offsets
-    for offset in pointers:
-        address = _pointer(machine.u64(address + offset), path)
-    return address + last
-
-
-def _pointer(address: int, path: Path) -> int:
-    if address == 0:
-        raise NullPointer(f"an empty pointer on the way to `{path.text}`")
-    return address
-
-
-def _fit(t: Type, value: int) -> int:
-    """As the view's type: an `int` holds 64 signed bits, a narrower type fewer."""
-    match t:
-        case IntType(bits=bits, signed=signed):
-            value &= (1 << bits) - 1
-            return value - (1 << bits) if signed and value >> (bits - 1) else value
-        case _:
-            return value
-
 
 def _window(fields: Iterable[tuple[int, int]]) -> tuple[int, int]:
     """The stretch of a structure that is read at once: all its fields, when no two are far apart; else the first."""
@@ -681,10 +272,6 @@ def _window(fields: Iterable[tuple[int, int]]) -> tuple[int, int]:
         elif offset + width - low <= WHOLE and offset - high <= GAP * 3:
             high = max(high, offset + width)
     return low, high
-
-
-def _named(found: Layout) -> str:
-    return f"{found.kind} {found.path}" if found.inner is None else f"{_named(found.inner)} → {found.path}"
 
 
 def used_fields(program: ir.Program) -> dict[str, set[str]]:

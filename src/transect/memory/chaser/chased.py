@@ -20,8 +20,8 @@ from transect.memory.chaser.steps import REASONS, Chain, Status
 from transect.memory.chaser.walker import Places, Sets, walk
 from transect.memory.findings import Said
 from transect.memory.machine import Machine
+from transect.memory.objects import Node
 from transect.memory.scan import Prepared, prepare
-from transect.memory.views import Node
 
 
 @dataclass(frozen=True)
