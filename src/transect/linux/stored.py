@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is derived from a kernel's file, kept: the unpacked kernel, its symbols, and the index of its types, in a folder
 that is named by the hash of what they were derived from.  They are mapped into memory, and nothing is read of them that
-is not asked for.
+is not asked for.  The kernels that were used last are kept, `MOST` of them; a mapping outlives its file.
 
 Whoever can write there could give symbols other places, so files which others own, or can write, are not used.
 """
@@ -16,6 +16,7 @@ import shutil
 import stat
 import struct
 import tempfile
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ FORMAT = b"transect symbols 1"  # part of what is hashed: another format has oth
 KERNEL, INDEX = "vmlinux", "index"
 PARTS = ("addresses", "names", "name_ends", "order", "at", "keys", "key_ends", "types")
 PLACE = struct.Struct("<QQ")
+MOST = 8  # kernels; each takes about 70 MB
+ABANDONED_S = 3600.0  # after which a folder under way is somebody's who was killed
 
 
 def default_cache() -> Path:
@@ -43,7 +46,10 @@ def image(path: Path | str, cache: Path | None = None) -> Image:
     file = Path(path).read_bytes()
     kept = (cache or default_cache()) / hashlib.sha256(FORMAT + file).hexdigest()
     try:
-        return _opened(kept)
+        found = _opened(kept)
+        with contextlib.suppress(OSError):
+            os.utime(kept)  # it is used
+        return found
     except (OSError, ValueError, struct.error, KernelDataError):  # none, or not one that we may trust
         made = Image.from_bytes(file)
     with contextlib.suppress(OSError):  # a full disk, or a home that cannot be written: then nothing is kept
@@ -65,6 +71,19 @@ def _keep(made: Image, kept: Path) -> None:
         work.rename(kept)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    _tidy(kept.parent)
+
+
+def _tidy(cache: Path) -> None:
+    """Throw those away that were not used for longest, and what others did not finish."""
+    made: list[tuple[float, Path]] = []
+    for folder in cache.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process tidies, too
+            made.append((folder.stat().st_mtime, folder))
+    whole = sorted((used, f) for used, f in made if not f.name.startswith("."))
+    left = [f for used, f in made if f.name.startswith(".") and used < time.time() - ABANDONED_S]
+    for folder in [*left, *(f for _, f in whole[: max(len(whole) - MOST, 0)])]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _index(made: Image) -> bytes:

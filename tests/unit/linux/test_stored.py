@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,34 @@ def test_another_file_is_another_kernel(kernel: Path, tmp_path: Path) -> None:
     kernel.write_bytes(kernel.read_bytes() + b"\0")
     assert not isinstance(stored.image(kernel, tmp_path / "cache"), stored.Stored)
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_the_kernels_that_were_used_last_are_kept(
+    kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "MOST", 2)
+    cache, kernels = tmp_path / "cache", []
+    for number in range(3):
+        kernels.append(tmp_path / f"kernel-{number}")
+        kernels[-1].write_bytes(kernel.read_bytes() + bytes(number))
+    for age, path in ((300, kernels[0]), (200, kernels[1])):
+        stored.image(path, cache)
+        for folder in cache.iterdir():
+            if time.time() - folder.stat().st_mtime < 100:
+                os.utime(folder, (time.time() - age,) * 2)
+    again = stored.image(kernels[0], cache)  # the older one is used
+    for name, age in ((".killed", 7200), (".under-way", 60)):
+        (cache / name).mkdir()
+        os.utime(cache / name, (time.time() - age,) * 2)
+    stored.image(kernels[2], cache)
+    assert [isinstance(stored.image(k, cache), stored.Stored) for k in (kernels[0], kernels[2])] == [
+        True,
+        True,
+    ]
+    assert len(list(cache.glob("[!.]*"))) == 2 and [p.name for p in cache.glob(".*")] == [".under-way"]
+    assert not isinstance(stored.image(kernels[1], cache), stored.Stored)
+    assert len(list(cache.glob("[!.]*"))) == 2
+    assert again.symbols.address("linux_banner"), "what was thrown away serves those who have it"
 
 
 @pytest.mark.parametrize("name", ["", "index", "vmlinux"])
