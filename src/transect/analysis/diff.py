@@ -18,7 +18,7 @@ from transect.analysis.concrete import Reader, instance_of
 from transect.analysis.evaluate import Evaluator, Result, initial, start
 from transect.analysis.prove import argument, shown
 from transect.analysis.small import small
-from transect.analysis.solve import LIMIT, Answer, Question
+from transect.analysis.solve import CORRECTIONS, LIMIT, Answer, Question
 from transect.analysis.state import Held, Path, Table, said_same, same_held
 from transect.analysis.terms import FALSE, Term
 from transect.analysis.values import Option, Union, Unsupported, Value, same
@@ -197,7 +197,9 @@ class _Compared:
         near = small([(STATE, self.programs[1])], [where, *self.world.assumptions])
         why = "no proof that there is none, and no input that shows it when it is run"
         for exact, more in ((False, near), (False, []), (True, near), (True, [])):
-            found = Question([where, *more], self.world.assumptions, exact, exact, self.limit).ask()
+            found = Question(
+                [where, *more], self.world.assumptions, exact, exact, self.limit, corrections=CORRECTIONS
+            ).ask()
             if found.answer is Answer.NEVER and not more:
                 return None
             if found.answer is Answer.UNKNOWN:

@@ -16,7 +16,7 @@ from transect.analysis import fold
 from transect.analysis.concrete import Content, Reader, instance_of
 from transect.analysis.evaluate import Evaluator, Result, start
 from transect.analysis.small import small
-from transect.analysis.solve import LIMIT, Answer, Found, Model, Question
+from transect.analysis.solve import CORRECTIONS, LIMIT, Answer, Found, Model, Question
 from transect.analysis.state import Path
 from transect.analysis.terms import TRUE, Term, unfolded
 from transect.analysis.values import Unsupported, Value, View
@@ -133,7 +133,9 @@ class Prover:
         """From small numbers to any, then exactly.  `NEVER` about small numbers alone says nothing."""
         near = small([("self", self.policy.program)], [*question, *world.assumptions])
         for exact, more in ((False, near), (False, []), (True, near), (True, [])):
-            found = Question([*question, *more], world.assumptions, exact, exact, self.limit).ask()
+            found = Question(
+                [*question, *more], world.assumptions, exact, exact, self.limit, corrections=CORRECTIONS
+            ).ask()
             if found.answer is not Answer.NEVER or not more:
                 yield found
 

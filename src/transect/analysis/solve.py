@@ -3,23 +3,28 @@
 
 A first question takes multiplication, division, arithmetic of floats and all that is asked of texts but equality for
 unknown functions, at which z3 is fast: what is proved so is proved.  A model of it may be impossible; whoever asks
-replays it, and asks again exactly.
+replays it, and asks again exactly.  Before that it may have an impossible model corrected: what an operator really
+makes of the operands that the model chose is added, and the question asked again.
 """
 
 from __future__ import annotations
 
+import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from transect.analysis.terms import HARD, TEXTUAL, Op, Sort, Term, walk
+from transect.analysis.specialise import rebuilt
+from transect.analysis.terms import HARD, TEXTUAL, Op, Sort, Term, integer, number, walk
 from transect.base.unavailable import Unavailable
 
 LIMIT = 2.0  # seconds of the processor for one question
+_CONSTANTS: Mapping[Sort, Callable[[Any], Term]] = {Sort.INT: integer, Sort.FLOAT: number}  # of operands
+CORRECTIONS = 20  # for who replays models
 WAITS = 20  # times as long by the clock, where other programs have the processor
 
 
@@ -89,6 +94,7 @@ class Question:
     limit: float = LIMIT  # seconds of the processor
     seed: int = 0
     tactic: str = ""  # "": z3's own choice
+    corrections: int = 0  # impossible models of a first question that are corrected, one after the other
     more: Sequence[Any] = field(default_factory=tuple)  # z3 terms besides
 
     def ask(self) -> Found:
@@ -104,13 +110,28 @@ class Question:
         if self.texts:
             asked.add(*translation.plain_texts())
         with limited(asked, self.limit):
-            said = asked.check()
+            said, model = self._answered(asked, translation)
         seconds = time.perf_counter() - start
         if said == z3.unsat:
             return Found(Answer.NEVER, None, seconds)
         if said == z3.sat:
-            return Found(Answer.SOMETIMES, Model(translation, asked.model()), seconds)
+            return Found(Answer.SOMETIMES, Model(translation, model), seconds)
         return Found(Answer.UNKNOWN, None, seconds, asked.reason_unknown())
+
+    def _answered(self, asked: Any, translation: Translation) -> tuple[Any, Any]:
+        """z3's answer, and its model; the last that it found, when there is no time left to correct it."""
+        z3 = translation.z3
+        said, model = asked.check(), None
+        for left in reversed(range(1 + (0 if self.exact else self.corrections))):
+            if said != z3.sat:
+                break
+            model = asked.model()
+            wrong = translation.corrections(model) if left else []
+            if not wrong:
+                return said, model
+            asked.add(*wrong)
+            said = asked.check()
+        return (said, None) if said == z3.unsat or model is None else (z3.sat, model)
 
 
 @contextmanager
@@ -127,8 +148,7 @@ def limited(asked: Any, seconds: float) -> Iterator[None]:
     def watch() -> None:
         while not over.wait(max(0.005, end - time.clock_gettime(clock))):
             if time.clock_gettime(clock) >= end:
-                asked.interrupt()
-                return
+                asked.interrupt()  # again and again: between two checks nobody hears it
 
     watching = threading.Thread(target=watch, name="transect-solver-limit", daemon=True)
     watching.start()
@@ -227,6 +247,23 @@ class Translation:
                     self.facts.append(z3.Implies(z3.And(a >= 0, b > a), value == a))
         return value
 
+    def corrections(self, model: Any) -> list[Any]:
+        """What hard operators really make of the operands in a model, where the model has another value."""
+        z3 = self.z3
+        found = []
+        for term, made in self._made.items():
+            if term.op not in HARD:
+                continue
+            operands = [model.eval(self._made[a], model_completion=True) for a in term.args]
+            values = [
+                _CONSTANTS[a.sort](self.plain(o, a.sort)) for a, o in zip(term.args, operands, strict=True)
+            ]
+            result = self._constant(rebuilt(term, values))
+            if not z3.is_true(model.eval(made == result, model_completion=True)):
+                same = [self._made[a] == self._constant(v) for a, v in zip(term.args, values, strict=True)]
+                found.append(z3.Implies(z3.And(*same), made == result))
+        return found
+
     def _textual(self, term: Term, args: list[Any]) -> Any:
         """Lengths are numbers of their own; what else is asked of a text is an unknown function."""
         if term.op in (Op.LENGTH, Op.FITS):
@@ -283,7 +320,7 @@ class Translation:
             case Sort.INT:
                 return z3.BitVecVal(term.data, 64)
             case Sort.FLOAT:
-                return z3.FPVal(term.data, z3.Float64())
+                return _float_constant(z3, term.data)
             case Sort.OPAQUE:
                 return z3.Const(f"opaque {term.data}", self._sorts[Sort.OPAQUE])
             case Sort.TEXT if not self.texts:
@@ -471,12 +508,18 @@ def _short(number: int, size: int) -> bytes:
     return bytes(found)
 
 
+def _float_constant(z3: Any, value: float) -> Any:
+    """z3 reads neither an infinity nor a NaN, and of the others decimal digits."""
+    if value != value:
+        return z3.fpNaN(z3.Float64())
+    (bits,) = struct.unpack("<Q", struct.pack("<d", value))
+    return z3.simplify(z3.fpBVToFP(z3.BitVecVal(bits, 64), z3.Float64()))
+
+
 def _float(z3: Any, found: Any) -> float:
     if z3.is_fp(found) and found.isNaN():
         return float("nan")
     bits = z3.simplify(z3.fpToIEEEBV(found))
-    import struct
-
     value: float = struct.unpack("<d", int(bits.as_long()).to_bytes(8, "little"))[0]
     return value
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from transect.analysis import fold
-from transect.analysis.solve import Answer, Model, Question
+from transect.analysis.solve import CORRECTIONS, Answer, Model, Question
 from transect.analysis.terms import FALSE, TRUE, Term, integer, text, var
 from transect.analysis.terms import Sort as TermSort
 from transect.analysis.values import Unsupported
@@ -125,7 +125,9 @@ def _asked(
         if time.process_time() > until:
             return None
         parts = [*must, *wanted]
-        question = Question(parts, asked.chain.assumptions, exact=exact, texts=texts, limit=limit)
+        question = Question(
+            parts, asked.chain.assumptions, exact=exact, texts=texts, limit=limit, corrections=CORRECTIONS
+        )
         found = question.ask()
         if found.answer is Answer.NEVER and not wanted:
             return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from transect.analysis import fold
-from transect.analysis.solve import LIMIT, Question
+from transect.analysis.solve import CORRECTIONS, LIMIT, Question
 from transect.analysis.terms import FALSE, Term
 from transect.analysis.values import Unsupported
 from transect.core.ir import FieldKind, Program
@@ -117,7 +117,7 @@ def _witness(element: Element, move: Move, level: Level, limit: float) -> Witnes
         whole = (goal, *chain.assumptions)
         for params in (True, False):
             near = plain.conditions([element], whole, params=params)
-            found = Question([*must, *near], chain.assumptions, limit=limit).ask()
+            found = Question([*must, *near], chain.assumptions, limit=limit, corrections=CORRECTIONS).ask()
             if found.model is None:
                 continue
             reading = Reading(chain, trial, found.model, whole)
