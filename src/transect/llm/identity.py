@@ -23,13 +23,19 @@ class Identifier:
 
     def who(self, scope: MutableMapping[str, Any]) -> Client | None:
         """The tenant of an ASGI scope; None: nobody that is known."""
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        keys = [v for k, v in headers if k == b"authorization"]
-        keys += [b"Bearer " + v for k, v in headers if k == b"x-api-key"]
-        named = [v for k, v in headers if k == self.header]
+        shown: str | None = None
+        other: str | None = None
+        named: list[bytes] = []
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                shown = _bearer(value) if shown is None else shown
+            elif name == b"x-api-key":
+                other = value.decode("latin-1").strip() if other is None else other
+            elif name == self.header:
+                named.append(value)
         peer = scope.get("client")
         return self._tenants.who(
-            key=_bearer(keys[0]) if keys else None,
+            key=other if shown is None else shown,
             # One that comes twice is no name: who put the other one there?
             named=named[0].decode("latin-1") if len(named) == 1 else None,
             peer=peer[0] if peer else None,

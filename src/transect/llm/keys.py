@@ -13,7 +13,8 @@ import secrets
 from collections.abc import Mapping
 
 PREFIX = "tsk-"
-_PREFIX = len("sha256:") + 8  # characters of a hash by which candidates are found
+_KIND = "sha256:"
+_FIRST = 4  # bytes of a hash by which candidates are found
 
 
 def new() -> tuple[str, str]:
@@ -24,7 +25,7 @@ def new() -> tuple[str, str]:
 
 def hash_of(key: str) -> str:
     """What the configuration holds of a key."""
-    return "sha256:" + hashlib.sha256(key.encode()).hexdigest()
+    return _KIND + hashlib.sha256(key.encode()).hexdigest()
 
 
 class Keyring:
@@ -32,9 +33,10 @@ class Keyring:
 
     def __init__(self, owners: Mapping[str, str]) -> None:
         """`owners`: hash of a key -> its tenant."""
-        self._owners: dict[str, list[tuple[bytes, str]]] = {}
+        self._owners: dict[bytes, list[tuple[bytes, str]]] = {}
         for known, owner in owners.items():
-            self._owners.setdefault(known[:_PREFIX], []).append((known.encode(), owner))
+            hashed = bytes.fromhex(known.removeprefix(_KIND))
+            self._owners.setdefault(hashed[:_FIRST], []).append((hashed, owner))
 
     def owner(self, key: str) -> str | None:
         """The tenant whose key this is.
@@ -42,8 +44,8 @@ class Keyring:
         The hash is compared in constant time.  Its first bytes find whom to compare with, and how long that takes tells
         nothing: nobody can choose a key by the bytes of its hash and come nearer to another.
         """
-        asked = hash_of(key)
-        for known, owner in self._owners.get(asked[:_PREFIX], ()):
-            if hmac.compare_digest(known, asked.encode()):
+        asked = hashlib.sha256(key.encode()).digest()
+        for known, owner in self._owners.get(asked[:_FIRST], ()):
+            if hmac.compare_digest(known, asked):
                 return owner
         return None

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Hashable, Iterator
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -139,9 +140,6 @@ class NativePolicy:
         self._handles: dict[Hashable, int] = {}
         self._clients: dict[int, Hashable] = {}
         self._next = 1
-        self._requests: dict[
-            int, tuple[_Request, int]
-        ] = {}  # by identity of the request: what C sees, its address
         self.waiting = NativeWaiting(self, prefix)
         self.pick = self._picker(prefix)
         if (counter := counter_field(program)) is not None:
@@ -205,7 +203,7 @@ class NativePolicy:
             self._clients,
         )
         if self._numbered:
-            return lambda: choose(state, None)
+            return partial(choose, state, None)
         return lambda: clients[choose(state, None)]
 
     def _hook(self, prefix: str, hook: ir.Function) -> Callable[..., None]:
@@ -213,21 +211,23 @@ class NativePolicy:
         state = self._state
         if isinstance(hook.params[0].type, KeyType):
             of_client = _function(self._library, f"{prefix}_{hook.name}", None, 2, ctypes.c_uint64, *numbers)
+            if self._numbered:
+                return partial(of_client, state, None)
             return lambda client, *rest: of_client(state, None, self.handle(client), *rest)
-        call = _function(self._library, f"{prefix}_{hook.name}", None, 3, *numbers)
-        seen = self._seen
-        return lambda request, *rest: call(state, None, seen(request), *rest)
+        about_request = _function(self._library, f"{prefix}_{hook.name}", None, 3, *numbers)
 
-    def _seen(self, request: Held) -> int:
-        """The address of the request as C sees it, which is kept with the request; what changes is updated."""
-        kept = request.__locals__.get(self)
-        if kept is None:
-            made = _Request(self.handle(request.client), self.handle(request.group), *_numbers(request))
-            kept = request.__locals__[self] = made, ctypes.addressof(made)
-        else:
-            kept[0].produced = request.produced
-            kept[0].cached = request.cached
-        return kept[1]
+        def call(request: Held, *rest: int) -> None:
+            """With the request as C sees it, which is kept with the request; what changes is updated."""
+            kept = request.__locals__.get(self)
+            if kept is None:
+                made = _Request(self.handle(request.client), self.handle(request.group), *_numbers(request))
+                kept = request.__locals__[self] = made, ctypes.addressof(made)
+            else:
+                kept[0].produced = request.produced
+                kept[0].cached = request.cached
+            about_request(state, None, kept[1], *rest)
+
+        return call
 
 
 class NativeCounters:

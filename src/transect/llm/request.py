@@ -30,7 +30,7 @@ class Held:
     weight: int = ORDINARY  # percent, at least 1
     lane: int = 0
     group: Hashable = None  # None: a group of its own
-    number: int = field(default_factory=lambda: next(_numbers))
+    number: int = field(default_factory=_numbers.__next__)
     produced: int = 0
     charged: int = 0  # tokens of the prompt that the client has been charged for
     preemptions: int = 0  # how often it was put back

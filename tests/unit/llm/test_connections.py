@@ -13,6 +13,7 @@ import pytest
 from transect.llm.gateway.connections import Connections, Silent, Unreachable
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
+HALF: list[bytes | None] = [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel"]
 
 
 @dataclass
@@ -45,11 +46,11 @@ class Upstream:
                 await asyncio.sleep(0)
 
 
-def during(upstream: Upstream, asked: Callable[[Connections], Awaitable[None]], silence_s: float = 5) -> None:
+def during(upstream: Upstream, asked: Callable[[Connections], Awaitable[None]], **limits: float) -> None:
     async def run() -> None:
         server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        http = Connections(f"http://127.0.0.1:{port}/base/", silence_s, {"x-key": "k"})
+        http = Connections(f"http://127.0.0.1:{port}/base/", {"x-key": "k"}, **{"silence_s": 5.0, **limits})
         try:
             await asked(http)
         finally:
@@ -142,15 +143,46 @@ def test_silence_ends_it_and_nobody_there_is_told() -> None:
         with pytest.raises(Silent):
             await whole(http)
 
-    during(Upstream([[b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel"]]), asked, silence_s=0.05)
+    during(Upstream([HALF]), asked, silence_s=0.05)
 
     async def nobody() -> None:
-        http = Connections("http://127.0.0.1:1", 1, {})
+        http = Connections("http://127.0.0.1:1", {}, silence_s=1)
         with pytest.raises(Unreachable):
             await whole(http)
         await http.close()
 
     asyncio.run(nobody())
+
+
+def test_an_answer_that_takes_too_long_is_ended_and_our_own_pause_is_no_silence() -> None:
+    async def asked(http: Connections) -> None:
+        with pytest.raises(TimeoutError, match=r"within 0\.3 s"):
+            async with http.ask("GET", "/") as answer:
+                assert await answer.piece() == b"hel"
+                await asyncio.sleep(5)  # as long as its reader takes
+        assert not http.under_way
+
+    during(Upstream([HALF]), asked, silence_s=0.1, answer_s=0.3)
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before its head", "after it"])
+def test_who_is_cancelled_is_not_told_of_limits(begun: bool) -> None:
+    """Also when the limit is reached at the same moment."""
+
+    async def asked(http: Connections) -> None:
+        asking = asyncio.ensure_future(whole(http))
+        while not (http.under_way and upstream.seen):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        (exchange,) = http.under_way
+        asking.cancel()
+        exchange.look(float("inf"))
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert not http.under_way
+
+    upstream = Upstream([HALF if begun else []])
+    during(upstream, asked)
 
 
 def test_an_answer_may_not_be_larger_than_is_wanted() -> None:

@@ -15,7 +15,7 @@ from transect.llm.config import Config, Tenant
 from transect.llm.gateway.calls import UNBOUNDED, BadCall, read
 from transect.llm.gateway.dispatch import Expectation
 from transect.llm.gateway.replica import LEAST, Replica, Said, understand
-from transect.llm.gateway.settings import Upstream
+from transect.llm.gateway.settings import Limits, Upstream
 from transect.llm.gateway.share import Numbers, Shared
 from transect.llm.gateway.usage import Events, Garbage, of_answer
 from transect.llm.request import Held
@@ -115,7 +115,7 @@ def test_counts_that_are_none() -> None:
 
 
 def replica(window: Any = "auto") -> Replica:
-    return Replica(Upstream("http://127.0.0.1:1", window=window), 1.0)
+    return Replica(Upstream("http://127.0.0.1:1", window=window), Limits())
 
 
 def test_a_window_begins_with_the_engines_memory() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from importlib import resources
 from typing import Any
@@ -29,8 +30,7 @@ class Waits:
         self._sum = 0.0
 
     def take(self, seconds: float) -> None:
-        place = next((i for i, most in enumerate(BUCKETS_S) if seconds <= most), len(BUCKETS_S))
-        self._counts[place] += 1
+        self._counts[bisect_left(BUCKETS_S, seconds)] += 1
         self._sum += seconds
 
     def text(self) -> str:

@@ -32,16 +32,18 @@ def event_of_error(status: int, why: str) -> bytes:
     return b"data: " + error_body(status, why) + b"\n\n"
 
 
-class Started:
-    """Remembers whether the client has been told anything."""
+class Reply:
+    """The way back to one client, which remembers whether the client has been told anything."""
+
+    __slots__ = ("_send", "begun")
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.done = False
+        self.begun = False
 
-    async def send(self, message: MutableMapping[str, Any]) -> None:
-        self.done = True
-        await self._send(message)
+    def send(self, message: MutableMapping[str, Any]) -> Awaitable[None]:
+        self.begun = True
+        return self._send(message)
 
 
 async def plain_answer(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:

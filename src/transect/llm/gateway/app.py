@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from transect.llm.gateway import calls
-from transect.llm.gateway.answers import Started, error_answer, plain_answer
+from transect.llm.gateway.answers import Reply, error_answer, plain_answer
 from transect.llm.gateway.connections import Unreachable
 from transect.llm.gateway.dispatch import TurnedAway
 from transect.llm.gateway.relay import LARGEST, Relay, headers_of
@@ -45,12 +45,12 @@ class App:
             await _lifespan(receive, send)
         elif scope["type"] == "http":
             self.open += 1
-            started = Started(send)
+            reply = Reply(send)
             try:
-                await self._http(scope, receive, started.send)
+                await self._http(scope, receive, reply)
             except Exception:  # ours, and no reason to leave a client without an answer
                 logger.exception("a request ended in a mistake of the gateway")
-                if not started.done:
+                if not reply.begun:
                     await error_answer(send, 500, "a mistake of the gateway; its log says more")
             finally:
                 self.open -= 1
@@ -58,8 +58,8 @@ class App:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method = scope["path"], scope["method"]
+    async def _http(self, scope: Scope, receive: Receive, reply: Reply) -> None:
+        path, method, send = scope["path"], scope["method"], reply.send
         client = self._identifier.who(scope)
         if client is None:
             await error_answer(send, 401, "show an API key: `Authorization: Bearer …`")
@@ -75,7 +75,7 @@ class App:
             try:
                 body = await _body(receive, self._body_bytes)
                 held = self._dispatcher.enter(client, calls.read(path, body))
-                await self._served(held, receive, send)
+                await self._served(held, receive, reply)
             except calls.BadCall as wrong:
                 await error_answer(send, 400, str(wrong))
             except TurnedAway as away:
@@ -83,7 +83,7 @@ class App:
             except _Gone:
                 return
 
-    async def _served(self, held: Held, receive: Receive, send: Send) -> None:
+    async def _served(self, held: Held, receive: Receive, reply: Reply) -> None:
         """Serve it, unless its client goes first."""
         serving = asyncio.current_task()
         assert serving is not None
@@ -104,7 +104,7 @@ class App:
         # An answer that is there at once is not worth a task that watches its client.
         begin = asyncio.get_running_loop().call_later(UNWATCHED_S, watch)
         try:
-            await self._relay.serve(held, send)
+            await self._relay.serve(held, reply)
         except asyncio.CancelledError:
             if not left:
                 raise

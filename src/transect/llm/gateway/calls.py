@@ -66,14 +66,12 @@ def _prompt(asked: dict[str, Any]) -> int:
     """Tokens of the prompt: exact where it comes as tokens, else estimated."""
     prompt = asked.get("prompt")
     if isinstance(prompt, list) and prompt:
-        if all(isinstance(token, int) for token in prompt):
-            return len(prompt)
-        if all(isinstance(part, list) for part in prompt):
-            return sum(map(len, prompt))
-        return sum(_tokens(part) for part in prompt)
-    if prompt is not None:
-        return _tokens(prompt)
-    return _tokens(asked.get("messages"))
+        match prompt[0]:  # an engine refuses what mixes them
+            case int():
+                return len(prompt)
+            case list():
+                return sum(len(part) for part in prompt if isinstance(part, list))
+    return _tokens(asked.get("messages") if prompt is None else prompt)
 
 
 def _tokens(part: Any) -> int:

@@ -39,9 +39,9 @@ class Place:
 
     call: Call
     since: float  # monotonic: when it came
-    found: asyncio.Future[Replica]  # told once its turn has come
     replica: Replica | None = None  # while it runs
     need: int = 0  # tokens taken of the replica's window
+    turn: asyncio.Future[None] | None = None  # told once its turn has come, where it has to wait for that
     tries: int = 0
 
 
@@ -73,17 +73,17 @@ class Dispatcher:
             )
         if len(queues) >= self.limits.waiting:
             raise TurnedAway(503, f"{self.limits.waiting} requests are waiting already", 1.0)
-        reserved = min(call.limit, max(FLOOR, 2 * self.expected.of(client.number)))
+        expected = self.expected.of(client.number)
         held = Held(
             client.number,
             input=call.prompt,
             limit=call.limit,
-            reserved=reserved,
-            hint=min(call.limit, self.expected.of(client.number)),
+            reserved=min(call.limit, max(FLOOR, 2 * expected)),
+            hint=min(call.limit, expected),
             weight=client.weight,
             lane=client.lane,
             group=client.group,
-            own=Place(call, time.monotonic(), asyncio.get_running_loop().create_future()),
+            own=Place(call, time.monotonic()),
         )
         with self.service.lock:
             refused = queues.add(held)
@@ -92,59 +92,63 @@ class Dispatcher:
         return held
 
     async def replica_for(self, held: Held) -> Replica:
-        """Wait for its turn.  Raises `TurnedAway` when that takes too long; cancelled, it leaves the queue."""
+        """Wait for its turn.  Raises `TurnedAway` when that takes too long."""
         place: Place = held.own
-        self.pump()
-        if place.found.done():
-            return place.found.result()
-        left = place.since + self.limits.wait_s - time.monotonic()
-        try:
-            return await asyncio.wait_for(asyncio.shield(place.found), max(left, 0.001))
-        except TimeoutError:
-            self.leave(held)
-            raise TurnedAway(503, f"it has waited for {self.limits.wait_s:g} s", 5.0) from None
-        except asyncio.CancelledError:
-            self.leave(held)
-            raise
+        if place.replica is None:
+            self.pump()
+        if place.replica is None:
+            left = place.since + self.limits.wait_s - time.monotonic()
+            place.turn = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(left):
+                    await place.turn
+            except TimeoutError:
+                if place.replica is None:
+                    raise TurnedAway(503, f"it has waited for {self.limits.wait_s:g} s", 5.0) from None
+        assert place.replica is not None, "its turn has come"
+        return place.replica
 
     def pump(self) -> None:
         """Dispatch whoever is next, as long as there is room."""
+        if len(self.service.queues):
+            with self.service.lock:
+                self._dispatch()
+
+    def _dispatch(self) -> None:
+        """The same, under the lock."""
         queues = self.service.queues
-        if not len(queues):
-            return
-        with self.service.lock:
-            while (held := queues.peek()) is not None:
-                place: Place = held.own
-                need = held.input + held.reserved
-                replica = self._with_room(need)
-                if replica is None:
-                    break
-                queues.pop()
-                replica.take(need)
-                place.replica, place.need = replica, need
-                self.running[held] = None
-                self.waits(time.monotonic() - place.since)
-                if not place.found.done():
-                    place.found.set_result(replica)
-            self.service.watch()
+        while (held := queues.peek()) is not None:
+            place: Place = held.own
+            need = held.input + held.reserved
+            replica = self._with_room(need)
+            if replica is None:
+                break
+            queues.pop()
+            replica.take(need)
+            place.replica, place.need = replica, need
+            self.running[held] = None
+            self.waits(time.monotonic() - place.since)
+            if place.turn is not None and not place.turn.done():
+                place.turn.set_result(None)
+        self.service.watch()
 
     def _with_room(self, tokens: int) -> Replica | None:
         """The replica with the most room, if it is enough."""
-        healthy = [replica for replica in self.replicas if replica.healthy]
-        if not healthy:
-            return None
-        best = max(healthy, key=lambda replica: replica.free)
-        if best.fits(tokens):
+        best: Replica | None = None
+        for replica in self.replicas:
+            if replica.healthy and (best is None or replica.free > best.free):
+                best = replica
+        if best is None or best.fits(tokens):
             return best
-        for replica in healthy:
-            replica.limited()
+        for replica in self.replicas:
+            if replica.healthy:
+                replica.limited()
         return None
 
     def again(self, held: Held) -> None:
         """Its replica did not take it: it waits again, before the others of its tenant, and owes nothing."""
-        self._give_back(held)
-        held.own.found = asyncio.get_running_loop().create_future()
         with self.service.lock:
+            self._give_back(held)
             self.service.queues.undo(held)
 
     def leave(self, held: Held) -> None:
@@ -156,15 +160,16 @@ class Dispatcher:
                 queues.finish(held)
             elif held in queues:
                 queues.cancel(held)
-        self.pump()
+            if len(queues):
+                self._dispatch()
 
     def turn_away_all(self, why: str) -> None:
         """Nobody who waits will be served."""
         with self.service.lock:
             for held in list(self.service.queues):
-                found: asyncio.Future[Replica] = held.own.found
-                if not found.done():
-                    found.set_exception(TurnedAway(503, why, 5.0))
+                turn: asyncio.Future[None] | None = held.own.turn
+                if turn is not None and not turn.done():
+                    turn.set_exception(TurnedAway(503, why, 5.0))
 
     def _give_back(self, held: Held) -> None:
         place: Place = held.own

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from transect.base.unavailable import Unavailable
 from transect.llm.gateway.connections import Connections
-from transect.llm.gateway.settings import Upstream, name_of
+from transect.llm.gateway.settings import Limits, Upstream, name_of
 
 FIRST = 16_384  # tokens, until the engine says what it has
 LEAST, MOST = 1_024, 1 << 24
@@ -65,11 +65,13 @@ def _capacity(text: str) -> int | None:
 class Replica:
     """What the gateway knows of one upstream.  Sizes in tokens."""
 
-    def __init__(self, upstream: Upstream, silence_s: float) -> None:
-        """`silence_s`: how long it may say nothing while it answers.  Raises `Unavailable` without its key."""
+    def __init__(self, upstream: Upstream, limits: Limits) -> None:
+        """Raises `Unavailable` without its key."""
         self.upstream = upstream
         self.name = name_of(upstream)
-        self.http = Connections(upstream.url, silence_s, _headers(upstream))
+        self.http = Connections(
+            upstream.url, _headers(upstream), silence_s=limits.silence_s, answer_s=limits.answer_s
+        )
         self.window = FIRST if upstream.window == "auto" else upstream.window
         self.in_flight = 0
         self.running = 0  # requests

@@ -62,7 +62,7 @@ class Gateway:
         self.state = None if config.state is None else self.folder / config.state
         if self.state is not None and not self.state.parent.is_dir():
             raise kept.NotKept(f"the state cannot be written to {self.state}: there is no such folder")
-        self.replicas = [Replica(upstream, config.limits.silence_s) for upstream in config.upstreams]
+        self.replicas = [Replica(upstream, config.limits) for upstream in config.upstreams]
         known = kept.names_in(self.state) if self.state else ()
         self.service = Service(
             config,
