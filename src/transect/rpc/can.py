@@ -18,6 +18,7 @@ class Can:
     retry: bool = False  # Retry in finish, of unary methods
     respond: bool = True  # Respond in request
     client: bool = False
+    by_worker: bool = False  # state may be `scope="worker"`
 
 
 ENVOY = Can("Envoy", route=True)

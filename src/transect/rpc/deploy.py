@@ -7,9 +7,8 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.unavailable import Unavailable
@@ -20,44 +19,26 @@ from transect.rpc.chain import emit_chain, needs_of
 from transect.rpc.chain_file import ChainFile, first_state
 from transect.rpc.envoy import binary
 from transect.rpc.envoy.config import Endpoint, Module, Settings, Slot, bootstrap
-from transect.rpc.envoy.control import Control
-from transect.rpc.envoy.process import Envoy, start
+from transect.rpc.envoy.control import Control, EnvoyCopy
+from transect.rpc.envoy.process import start
 from transect.rpc.envoy.recording import hook_numbers
+from transect.rpc.envoy.upgrading import MODULES, Running
 from transect.rpc.protos import ProtoError, from_files, from_reflection
+from transect.rpc.upgrade import Version
 
 
-@dataclass(slots=True)
-class Deployed:
-    """A chain in force; a context manager which takes it out again."""
+@dataclass
+class Deployed(Running[Module]):
+    """A chain in force as a native module; a context manager which takes it out again."""
 
-    chain: ChainFile
-    binding: Binding
-    binary: binary.Binary
-    envoy: Envoy
-    control: Control  # of the version in force
-    slot: Slot
-    module: Module  # in force
-    number: int = 1  # of the version in force
-
-    def stop(self) -> None:
-        self.envoy.stop()
-
-    def __enter__(self) -> Deployed:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+    @property
+    def control(self) -> Control:
+        """Of the version in force."""
+        return Control(Path(self.module.settings.control))
 
 
-def bound(
-    chain: ChainFile, diagnostics: Diagnostics, carrier: Can = ENVOY, *, by_worker: bool = False
-) -> Binding | None:
-    """The chain's elements on the service's descriptors; None when `diagnostics` has errors.
-
-    `by_worker`: as of `bind`.
-    """
+def bound(chain: ChainFile, diagnostics: Diagnostics, carrier: Can = ENVOY) -> Binding | None:
+    """The chain's elements on the service's descriptors; None when `diagnostics` has errors."""
     if chain.upstream_tls.authority and not chain.protos:
         diagnostics.error(
             "R033",
@@ -91,7 +72,7 @@ def bound(
         diagnostics,
         methods=chain.methods or None,
         at=chain.span,
-        by_worker=by_worker,
+        by_worker=carrier.by_worker,
     )
     if binding is not None:
         check(binding, carrier, diagnostics)
@@ -113,9 +94,8 @@ def deploy(
     """
     must_be_free(chain.listen)
     found = binary.find(envoy)
-    module = module_of(
-        chain, binding, found, folder, 1, [first_state(u.program, u.values) for u in chain.elements]
-    )
+    kind = Native(found, folder)
+    module = kind.make(chain, binding, 1, [first_state(u.program, u.values) for u in chain.elements])
     slot = Slot(folder / "filter.json", module)
     slot.clear()
     config = bootstrap(
@@ -128,42 +108,49 @@ def deploy(
         upstream_tls=chain.upstream_tls,
     )
     running = start(found, config, folder, modules=folder / MODULES, workers=workers)
-    return Deployed(chain, binding, found, running, Control(Path(module.settings.control)), slot, module)
+    return Deployed(chain, binding, found, running, slot, kind, module)
 
 
-MODULES = "modules"
+@dataclass(frozen=True, slots=True)
+class Native:
+    """Chains as modules, in a folder that holds all that is written.  `upgrading.Kind`."""
 
+    binary: binary.Binary
+    folder: Path
+    can: Can = ENVOY
 
-def module_of(
-    chain: ChainFile,
-    binding: Binding,
-    found: binary.Binary,
-    folder: Path,
-    number: int,
-    images: Sequence[bytes],
-    edge: str = "",
-) -> Module:
-    """A version of the chain, compiled and fitting this Envoy, that begins with these states; `edge`: as of `Settings`.
+    def check(self, binding: Binding, diagnostics: Diagnostics) -> None:
+        """A module takes all that Envoy can."""
 
-    Raises Unavailable, BuildError.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    library = envoy_module(emit_chain(binding), folder / MODULES)
-    binary.check(library, found)
-    needs = needs_of(binding)
-    settings = Settings(
-        streaming=tuple(m.path for m in binding.methods if m.client_streams or m.server_streams),
-        routes=tuple(chain.routes),
-        states=_states(images, folder, number),
-        max_message=chain.max_message,
-        on_compressed=chain.on_compressed,
-        replies=needs["response"] or needs["reply"],
-        hooks=hook_numbers([element.program for element in binding.elements]),
-        control=str(folder / f"module-{number}.sock"),
-        parent=os.getpid(),
-        edge=edge,
-    )
-    return Module(library, settings)
+    def carries(self, version: Version) -> None:
+        """One state serves all workers."""
+
+    def make(
+        self, chain: ChainFile, binding: Binding, number: int, images: Sequence[bytes], edge: str = ""
+    ) -> Module:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        library = envoy_module(emit_chain(binding), self.folder / MODULES)
+        binary.check(library, self.binary)
+        needs = needs_of(binding)
+        settings = Settings(
+            streaming=tuple(m.path for m in binding.methods if m.client_streams or m.server_streams),
+            routes=tuple(chain.routes),
+            states=_states(images, self.folder, number),
+            max_message=chain.max_message,
+            on_compressed=chain.on_compressed,
+            replies=needs["response"] or needs["reply"],
+            hooks=hook_numbers([element.program for element in binding.elements]),
+            control=str(self.folder / f"module-{number}.sock"),
+            parent=os.getpid(),
+            edge=edge,
+        )
+        return Module(library, settings)
+
+    def apart(self, module: Module, folder: Path) -> Module:
+        return replace(module, settings=replace(module.settings, control=str(folder / "module.sock")))
+
+    def loaded(self, module: Module) -> EnvoyCopy:
+        return EnvoyCopy(Control(Path(module.settings.control)))
 
 
 def must_be_free(listen: Endpoint) -> None:

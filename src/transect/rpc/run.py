@@ -86,7 +86,7 @@ class Started:
         made = deploy(chain, binding, place, envoy=self.envoy, workers=self.workers)
         self.running.append(self.stack.enter_context(made))
         host = _host(name, made, chain, sources)
-        verbs = verbs_of(host) | {"edge-state": host.state} | EnvoyPart(host).verbs()
+        verbs = verbs_of(host) | EnvoyPart(host).verbs()
         server = self.stack.enter_context(Server("rpc", host.name, verbs, numbered=self.numbered))
         host.name = server.name
         self.hosts.append(host)

@@ -1,14 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elements that come from another processor of the same edge, with their state; what all carriers do with them."""
+"""What a processor of an edge is asked when all change together, whatever its carrier; and elements that come to it
+from another one, with their state."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from transect.core.schema import Schema
 from transect.rpc.upgrade import Handover, Origin, Version
+
+
+class Part(Protocol):
+    """One processor; its methods are the verbs that `rpc/edge.py` asks, in this order."""
+
+    def named(self) -> dict[str, Any]:
+        """How RPCs call the version in force; "" when nobody has asked for a name."""
+        ...
+
+    def join(self, version: str, stamps: bool) -> None:
+        """What runs has this name; `stamps`: RPCs tell it to the processors behind."""
+        ...
+
+    def state(self) -> list[dict[str, Any]]:
+        """The elements that run, each with its schema and the image of this moment."""
+        ...
+
+    def stage(self, version: str, path: str, incoming: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Make a new version ready; `incoming`: elements that stand elsewhere.  Which new element continues which of
+        them, and what becomes of each field."""
+        ...
+
+    def drop(self) -> None:
+        """What was staged will not be: another processor refuses."""
+        ...
+
+    def commit(self, version: str) -> None:
+        """RPCs which begin now are for the staged version."""
+        ...
+
+    def images(self, version: str) -> dict[str, Any]:
+        """The states of an older version at this moment, and whether RPCs are on it."""
+        ...
+
+    def merge(self, element: int, base: str, theirs: str) -> None:
+        """What an old copy elsewhere has gone through meanwhile happens to the new one here."""
+        ...
+
+    def end(self, version: str) -> None:
+        """No RPC names the older version any more."""
+        ...
+
+
+VERBS = tuple(name for name in vars(Part) if not name.startswith("_"))
+
+
+def verbs_of_part(part: Part) -> dict[str, Callable[..., Any]]:
+    """For `control.server.Server`."""
+    return {f"edge-{name}": getattr(part, name) for name in VERBS}
 
 
 def packed(image: bytes) -> str:

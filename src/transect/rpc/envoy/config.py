@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 Json = dict[str, Any]
+DOOR = "transect_control"  # as runtime/wasm_control.c calls it
 ROUTE_HEADER = "x-transect-route"  # the module sets it, the routing table matches it, no client can
 API = "type.googleapis.com/envoy."
 FILTER = API + "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
@@ -49,6 +50,14 @@ class HttpFilter(Protocol):
     """What stands in the list of Envoy's HTTP filters: a native module, a WASM plugin."""
 
     def filter(self) -> Json: ...
+
+
+class Extension(HttpFilter, Protocol):
+    """One that may take the place of another of its type."""
+
+    def extension(self) -> Json:
+        """The filter's own configuration."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,28 +186,29 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place in the chain of filters: `first`, until a file names another module; replaced while RPCs pass."""
+    """A place in the chain of filters: `first`, until a file names another one; replaced while RPCs pass."""
 
     file: Path
-    first: Module
+    first: Extension
     name: str = "transect"
 
     def filter(self) -> Json:
         source = {"path_config_source": {"path": str(self.file)}, "resource_api_version": "V3"}
+        first = self.first.extension()
         discovery = {
             "config_source": source,
-            "type_urls": [FILTER],
-            "default_config": self.first.extension(),
+            "type_urls": [first["@type"]],
+            "default_config": first,
             "apply_default_config_without_warming": True,
         }
         return {"name": self.name, "config_discovery": discovery}
 
     def clear(self) -> None:
-        """The file names no module yet: Envoy wants it to be there."""
+        """The file names none yet: Envoy wants it to be there."""
         self._write("0", [])
 
-    def put(self, module: Module, version: str) -> None:
-        """This module is in force as soon as Envoy has read it."""
+    def put(self, module: Extension, version: str) -> None:
+        """This one is in force as soon as Envoy has read it."""
         resource = {
             "@type": API + "config.core.v3.TypedExtensionConfig",
             "name": self.name,
@@ -221,8 +231,9 @@ def bootstrap(
     admin: Path | None = None,
     tls: Tls = PLAIN,
     upstream_tls: Tls = PLAIN,
+    door: Path | None = None,
 ) -> Json:
-    """The whole configuration; `admin` is the Unix socket of Envoy's own interface."""
+    """The whole configuration; `admin` is the Unix socket of Envoy's own interface, `door` where plugins call."""
     clusters = {"upstream": upstream} | {f"route_{name}": at for name, at in routes.items()}
     whole: Json = {
         "node": {"id": "transect", "cluster": "transect"},
@@ -233,6 +244,10 @@ def bootstrap(
             ],
         },
     }
+    if door is not None:
+        whole["static_resources"]["clusters"].append(
+            _cluster(DOOR, Endpoint(path=str(door)), "http_protocol_options")
+        )
     if admin is not None:
         whole["admin"] = {"address": {"pipe": {"path": str(admin), "mode": 0o600}}}
     return whole
@@ -290,10 +305,10 @@ def _route(match: Json, cluster: str) -> Json:
     return {"match": match, "route": action}
 
 
-def _cluster(name: str, at: Endpoint) -> Json:
+def _cluster(name: str, at: Endpoint, protocol: str = "http2_protocol_options") -> Json:
     options = {
         "@type": "type.googleapis.com/" + HTTP_OPTIONS,
-        "explicit_http_config": {"http2_protocol_options": {}},
+        "explicit_http_config": {protocol: {}},
     }
     numeric = bool(at.path) or at.host.replace(".", "").isdigit() or ":" in at.host
     return {

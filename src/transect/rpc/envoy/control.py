@@ -13,7 +13,6 @@ from typing import Any
 
 HEAD = struct.Struct("<I")
 
-
 TRIES = 3
 
 
@@ -138,6 +137,42 @@ class Control:
         answer = self.ask("R")
         records, dropped = struct.unpack_from("<II", answer)
         return records, dropped, _images(answer[8:])
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyCopy:
+    """The state of one version in Envoy.  `upgrading.Loaded`."""
+
+    control: Control
+
+    def serves(self) -> bool:
+        return self.control.path.exists()
+
+    def keep(self) -> None:
+        self.control.keep()
+
+    def release(self) -> None:
+        self.control.release()
+
+    def save(self, element: int) -> bytes:
+        return self.control.save(element)
+
+    def swap(self, element: int, change: Callable[[bytes], bytes]) -> None:
+        for _ in range(TRIES):  # without holding RPCs back
+            old = self.control.save(element)
+            if self.control.replace(element, old, change(old)):
+                return
+        self.control.change(element, change)
+
+    def open(self) -> int:
+        return int(self.control.status()["open"])
+
+    def over(self) -> bool:
+        return bool(self.control.status()["gone"])
+
+    def end(self) -> None:
+        gone = self.control.forget()
+        assert gone, "Envoy had let it go"
 
 
 def _images(rest: bytes) -> list[bytes]:

@@ -15,6 +15,7 @@ from transect.control import params
 from transect.control.protocol import Refused
 from transect.core.schema import schema
 from transect.rpc.binding import Binding
+from transect.rpc.envoy.config import Module
 from transect.rpc.envoy.control import Control, ControlError
 from transect.rpc.envoy.recording import Recording
 from transect.rpc.envoy.upgrading import Upgrades
@@ -50,7 +51,7 @@ class EnvoyHost:
         self.about = about  # carrier, address, upstream: for `status`
         self.since = time.time()
         self.recording: Recording | None = None
-        self.upgrades = (
+        self.upgrades: Upgrades[Module] | None = (
             None
             if deployed is None or version is None
             else Upgrades(deployed, version, partial(self._take, deployed))

@@ -16,10 +16,10 @@ from typing import Any
 
 from transect.control.protocol import Refused
 from transect.rpc.envoy.config import Module
-from transect.rpc.envoy.control import Control, ControlError
+from transect.rpc.envoy.control import Control, ControlError, EnvoyCopy
 from transect.rpc.envoy.host import EnvoyHost
-from transect.rpc.envoy.upgrading import PATIENCE_S, EnvoyCopy, Ready, Upgrades
-from transect.rpc.several import from_elsewhere, packed, taken, unpacked
+from transect.rpc.envoy.upgrading import PATIENCE_S, Ready, Upgrades
+from transect.rpc.several import from_elsewhere, packed, taken, unpacked, verbs_of_part
 from transect.rpc.upgrade import Handover, read_version
 
 NOBODY = "-"  # no RPC names it
@@ -44,7 +44,7 @@ class EnvoyPart:
     host: EnvoyHost
     name: str = ""  # of the version in force; "": nobody has asked for one
     stamps: bool = False  # it is the first: it names the version
-    staged: tuple[Named, Ready] | None = None
+    staged: tuple[Named, Ready[Module]] | None = None
     dropped: Control | None = (
         None  # of a version that waits in Envoy's place for modules, and will not be in force
     )
@@ -53,8 +53,7 @@ class EnvoyPart:
 
     def verbs(self) -> dict[str, Callable[..., Any]]:
         """For `control.server.Server`."""
-        named = (self.named, self.join, self.stage, self.drop, self.commit, self.images, self.merge, self.end)
-        return {f"edge-{verb.__name__}": self._locked(verb) for verb in named}
+        return {name: self._locked(verb) for name, verb in verbs_of_part(self).items()}
 
     def _locked(self, verb: Callable[..., Any]) -> Callable[..., Any]:
         def asked(**arguments: Any) -> Any:
@@ -68,7 +67,7 @@ class EnvoyPart:
         return asked
 
     @property
-    def upgrades(self) -> Upgrades:
+    def upgrades(self) -> Upgrades[Module]:
         assert self.host.upgrades is not None, "it was started with them"
         return self.host.upgrades
 
@@ -83,21 +82,20 @@ class EnvoyPart:
         assert not any("\t" in text or "\n" in text for text in fields), fields
         return "\t".join(fields)
 
-    # ------------------------------------------------------------ verbs
+    # ------------------------------------------------------------ verbs: `several.Part`
 
     def named(self) -> dict[str, Any]:
-        """How RPCs call the version in force; "" when nobody has asked for a name."""
         return {"version": self.name, "stamps": self.stamps}
 
     def join(self, version: str, stamps: bool) -> None:
-        """What runs has this name; `stamps`: RPCs tell it to the processors behind."""
         self.name, self.stamps = version, stamps
         self.upgrades.joined = True
         self._now.control.edge(self._table(version))
 
+    def state(self) -> list[dict[str, Any]]:
+        return self.host.state()
+
     def stage(self, version: str, path: str, incoming: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Make a new version ready; `incoming`: elements that stand elsewhere.  Which new element continues which of
-        them, and what becomes of each field."""
         if self.host.recording is not None:
             raise Refused("it records, and a log is of one version", "stop the recording first")
         self.drop()  # what an earlier change left, if who asked for it did not wait
@@ -124,7 +122,7 @@ class EnvoyPart:
             time.sleep(0.005)
 
     def drop(self) -> None:
-        """What was staged will not be: another processor refuses.  It stays in Envoy's place, and hands all RPCs on."""
+        """It stays in Envoy's place, and hands all RPCs on."""
         if self.staged is None:
             return
         (made, _), self.staged = self.staged, None
@@ -133,7 +131,6 @@ class EnvoyPart:
         self.dropped = made.control
 
     def commit(self, version: str) -> None:
-        """RPCs which begin now are for the staged version."""
         if self.staged is None or self.staged[0].name != version:
             raise Refused(f"no version {version} is staged", "stage it first")
         (made, ready), self.staged = self.staged, None
@@ -145,7 +142,6 @@ class EnvoyPart:
         self.upgrades.put(ready, lambda: old.name in self.kept)
 
     def images(self, version: str) -> dict[str, Any]:
-        """The states of an older version at this moment, and whether RPCs are on it."""
         old = EnvoyCopy(self.kept[version])
         under_way = old.open()  # asked first: what they have done by then is seen below
         images = [packed(old.save(index)) for index in range(self._elements(old.control))]
@@ -156,12 +152,10 @@ class EnvoyPart:
         return len(control.description()["elements"])
 
     def merge(self, element: int, base: str, theirs: str) -> None:
-        """What an old copy elsewhere has gone through meanwhile happens to the new one here."""
         assert self.handover is not None, "a version was put in force before"
         self.handover.merge(element, EnvoyCopy(self._now.control), unpacked(base), unpacked(theirs))
 
     def end(self, version: str) -> None:
-        """No RPC names the older version any more."""
         if version in self.kept:
             self._now.control.edge(self._table(self.name))
             del self.kept[version]

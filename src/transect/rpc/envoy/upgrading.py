@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A new version of a chain in a running Envoy, while RPCs pass: another module under a name of its own, named by a file
-that is replaced by renaming.
+"""A new version of a chain in a running Envoy, while RPCs pass: another module, or plugin, under a name of its
+own, which stands in a file that is replaced by renaming.
 
 Envoy ends each stream on the filter that began it, so an RPC sees one version.  The old one is told to stay reachable
-when Envoy lets it go, until what its last RPCs did to the state has gone over.
+when Envoy lets it go, or to leave its state, until what its last RPCs did to it has gone over.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import os
-import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
 
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
@@ -25,23 +25,20 @@ from transect.base.unavailable import Unavailable
 from transect.control.protocol import Refused
 from transect.rpc.binding import Binding, bind
 from transect.rpc.build import BuildError
-from transect.rpc.can import ENVOY, check
+from transect.rpc.can import Can, check
 from transect.rpc.chain_file import ChainFile, ElementUse
-from transect.rpc.envoy.config import Endpoint, Module, bootstrap, to_json
-from transect.rpc.envoy.control import Control, ControlError
-from transect.rpc.envoy.process import SEARCH_PATH
-from transect.rpc.upgrade import NOT_ALONE, TOGETHER, Handover, Settling, Version, read_version
-
-if TYPE_CHECKING:
-    from transect.rpc.deploy import Deployed
+from transect.rpc.envoy.binary import Binary
+from transect.rpc.envoy.config import Extension, Slot
+from transect.rpc.envoy.control import ControlError
+from transect.rpc.envoy.process import Envoy
+from transect.rpc.envoy.trial import GOES_ON, tried
+from transect.rpc.upgrade import NOT_ALONE, TOGETHER, Copy, Handover, Settling, Version, read_version
 
 log = logging.getLogger("transect.rpc")
 
-TRIES = 3  # of a change without holding RPCs back
 PATIENCE_S = 10.0  # for Envoy to take a new version
-TRIAL_S = 30.0
 SETTLE_S = 0.02, 0.5  # how often we look at an old version: while RPCs are on it, and later
-GOES_ON = "the old version goes on"
+MODULES = "modules"  # folder of what is compiled
 FIXED = (
     "service",
     "upstream",
@@ -52,36 +49,80 @@ FIXED = (
 )  # what another chain file must agree on
 
 
+class Loaded(Copy, Protocol):
+    """A version that Envoy was told to load, and its state."""
+
+    def serves(self) -> bool:
+        """Whether Envoy has loaded it."""
+        ...
+
+    def keep(self) -> None:
+        """Its state is wanted, also when Envoy has let it go."""
+        ...
+
+    def release(self) -> None:
+        """It is not, after all."""
+        ...
+
+
+M = TypeVar("M", bound=Extension)
+
+
+class Kind(Protocol[M]):
+    """How a chain gets into Envoy: as a native module, or as a plugin."""
+
+    @property
+    def can(self) -> Can: ...
+
+    def check(self, binding: Binding, diagnostics: Diagnostics) -> None:
+        """Report what does not fit, beyond what `can` says."""
+        ...
+
+    def carries(self, version: Version) -> None:
+        """Raises Refused when the state of that version cannot be had."""
+        ...
+
+    def make(
+        self, chain: ChainFile, binding: Binding, number: int, images: Sequence[bytes], edge: str = ""
+    ) -> M:
+        """A version, compiled, that begins with these states; `edge`: as of `Settings`.  Raises Unavailable,
+        BuildError."""
+        ...
+
+    def apart(self, module: M, folder: Path) -> M:
+        """The same for a trial in another Envoy, which shares nothing with this one but `folder`."""
+        ...
+
+    def loaded(self, module: M) -> Loaded: ...
+
+
+@dataclass
+class Running(Generic[M]):
+    """A chain in force in an Envoy; a context manager which takes it out again."""
+
+    chain: ChainFile
+    binding: Binding
+    binary: Binary
+    envoy: Envoy
+    slot: Slot
+    kind: Kind[M]
+    module: M  # in force
+    number: int = 1  # of the version in force
+
+    def stop(self) -> None:
+        self.envoy.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
 @dataclass(frozen=True, slots=True)
-class EnvoyCopy:
-    """The state of one version in Envoy.  `upgrade.Copy`."""
-
-    control: Control
-    named: Callable[[], bool] = lambda: False  # whether RPCs may still ask for it by its name
-
-    def save(self, element: int) -> bytes:
-        return self.control.save(element)
-
-    def swap(self, element: int, change: Callable[[bytes], bytes]) -> None:
-        for _ in range(TRIES):
-            old = self.control.save(element)
-            if self.control.replace(element, old, change(old)):
-                return
-        self.control.change(element, change)
-
-    def open(self) -> int:
-        return int(self.control.status()["open"])
-
-    def over(self) -> bool:
-        return not self.named() and bool(self.control.status()["gone"])
-
-    def end(self) -> None:
-        gone = self.control.forget()
-        assert gone, "Envoy had let it go"
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Generic[M]):
     """A version that Envoy has loaded, and that no RPC is on yet."""
 
     version: Version
@@ -89,18 +130,37 @@ class Ready:
     binding: Binding
     handover: Handover
     bases: Mapping[int, bytes]
-    module: Module
+    module: M
     number: int
 
-    @property
-    def control(self) -> Control:
-        return Control(Path(self.module.settings.control))
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A copy that RPCs may still ask for by its name.  `upgrade.Copy`."""
+
+    copy: Copy
+    named: Callable[[], bool]
+
+    def save(self, element: int) -> bytes:
+        return self.copy.save(element)
+
+    def swap(self, element: int, change: Callable[[bytes], bytes]) -> None:
+        self.copy.swap(element, change)
+
+    def open(self) -> int:
+        return self.copy.open()
+
+    def over(self) -> bool:
+        return not self.named() and self.copy.over()
+
+    def end(self) -> None:
+        self.copy.end()
 
 
-class Upgrades:
-    """The versions of a deployed chain."""
+class Upgrades(Generic[M]):
+    """The versions of a running chain."""
 
-    def __init__(self, deployed: Deployed, version: Version, told: Callable[[], object]) -> None:
+    def __init__(self, deployed: Running[M], version: Version, told: Callable[[], object]) -> None:
         """`told`: called when another version is in force."""
         self.deployed = deployed
         self.version = version
@@ -109,6 +169,11 @@ class Upgrades:
         self._told = told
         self._made = deployed.number  # versions, those that nobody put in force among them
         self._settling: Settling | None = None
+
+    @property
+    def now(self) -> Loaded:
+        """What is in force."""
+        return self.deployed.kind.loaded(self.deployed.module)
 
     @property
     def settled(self) -> bool:
@@ -125,15 +190,16 @@ class Upgrades:
             version = read_version(path, self.version)
             handover = Handover.of(self.version.origins, version)
             handover.check(automatic_return)
-            self.put(self.ready(version, handover, self.deployed.control.save))
+            self.put(self.ready(version, handover, self.now.save))
             return handover.fields()
 
     def ready(
         self, version: Version, handover: Handover, image: Callable[[int], bytes], edge: str = ""
-    ) -> Ready:
+    ) -> Ready[M]:
         """Have Envoy load it, after a trial; `edge`: as of `Settings`.  Raises Refused, and the old version goes on."""
         chain = self._chain(version)
         binding = self._bound(chain, version)
+        self.deployed.kind.carries(self.version)
         try:
             return self._loaded(version, chain, binding, handover, image, edge)
         except (BuildError, ControlError) as error:
@@ -154,11 +220,18 @@ class Upgrades:
         return new
 
     def _bound(self, chain: ChainFile, version: Version) -> Binding:
-        diagnostics = Diagnostics()
-        service = self.deployed.binding.service
-        binding = bind(version.programs, service, diagnostics, methods=chain.methods or None, at=chain.span)
+        it, diagnostics = self.deployed, Diagnostics()
+        binding = bind(
+            version.programs,
+            it.binding.service,
+            diagnostics,
+            methods=chain.methods or None,
+            at=chain.span,
+            by_worker=it.kind.can.by_worker,
+        )
         if binding is not None:
-            check(binding, ENVOY, diagnostics)
+            check(binding, it.kind.can, diagnostics)
+            it.kind.check(binding, diagnostics)
         if binding is None or diagnostics.failed:
             told = render_text(diagnostics, dict(version.sources))
             raise Refused(f"the new version does not fit the service\n{told}", GOES_ON)
@@ -172,60 +245,44 @@ class Upgrades:
         handover: Handover,
         image: Callable[[int], bytes],
         edge: str,
-    ) -> Ready:
-        from transect.rpc.deploy import module_of
-
-        it, old = self.deployed, self.deployed.control
+    ) -> Ready[M]:
+        it, old = self.deployed, self.now
         self._made += 1
-        folder = it.envoy.folder
 
-        def made(edge: str) -> tuple[Module, Mapping[int, bytes]]:
+        def made(edge: str) -> tuple[M, Mapping[int, bytes]]:
             images, bases = handover.start(image)
-            return module_of(chain, binding, it.binary, folder, self._made, images, edge), bases
+            return it.kind.make(chain, binding, self._made, images, edge), bases
 
-        self._tried(made("")[0])
+        self._tried(made("")[0], binding)
         old.keep()
         module, bases = made(edge)
         it.slot.put(module, str(self._made))
-        ready = Ready(version, chain, binding, handover, bases, module, self._made)
-        if not self._serves(ready.control):
+        if not self._serves(it.kind.loaded(module)):
             old.release()
             raise Refused(f"Envoy did not take the new version: {it.envoy.last_word}", GOES_ON)
-        return ready
+        return Ready(version, chain, binding, handover, bases, module, self._made)
 
-    def put(self, ready: Ready, named: Callable[[], bool] = lambda: False) -> None:
-        """It is in force; `named`: as of EnvoyCopy, for the old one."""
-        it, old = self.deployed, EnvoyCopy(self.deployed.control, named)
-        new = EnvoyCopy(ready.control)
-        it.chain, it.binding, it.control = ready.chain, ready.binding, ready.control
-        it.module, it.number = ready.module, it.number + 1
+    def _tried(self, module: M, binding: Binding) -> None:
+        """RPCs through it in an Envoy that serves nobody."""
+        it = self.deployed
+        with tempfile.TemporaryDirectory(prefix="transect-trial-") as place:
+            apart = it.kind.apart(module, Path(place))
+            tried(it.binary, apart, binding, list(it.chain.routes), Path(place), it.envoy.folder / MODULES)
+
+    def put(self, ready: Ready[M], named: Callable[[], bool] = lambda: False) -> None:
+        """It is in force; `named`: whether RPCs may still ask for the old one by its name."""
+        it, old = self.deployed, Named(self.now, named)
+        new = it.kind.loaded(ready.module)
+        it.chain, it.binding, it.module, it.number = ready.chain, ready.binding, ready.module, it.number + 1
         self.version = ready.version
         self._settling = Settling(ready.handover, old, new, ready.bases, self._settling)
         threading.Thread(target=self._settle, args=(self._settling,), daemon=True).start()
         self._told()
 
-    def _tried(self, module: Module) -> None:
-        """Envoy itself loads it, in a process that serves nobody and may crash."""
-        it = self.deployed
-        folder = it.envoy.folder
-        config = bootstrap(listen=Endpoint(), upstream=it.chain.upstream, modules=[module])
-        path = folder / "trial.json"
-        path.write_bytes(to_json(config))
-        command = [str(it.binary.path), "--mode", "validate", "--config-path", str(path)]
-        environment = {**os.environ, SEARCH_PATH: str(module.library.parent)}
-        try:
-            done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, timeout=TRIAL_S)
-        except subprocess.TimeoutExpired:
-            raise Refused(f"a trial of the new version does not end within {TRIAL_S:g} s", GOES_ON) from None
-        if done.returncode:
-            said = [line for line in done.stderr.decode(errors="replace").splitlines() if "critical" in line]
-            word = said[-1].split("] ", 1)[-1] if said else f"status {done.returncode}"
-            raise Refused(f"a trial of the new version failed: {word}", GOES_ON)
-
-    def _serves(self, control: Control) -> bool:
+    def _serves(self, loaded: Loaded) -> bool:
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until and self.deployed.envoy.alive:
-            if control.path.exists():
+            if loaded.serves():
                 return True
             time.sleep(0.002)
         return False

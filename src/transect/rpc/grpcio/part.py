@@ -16,7 +16,7 @@ from transect.control.protocol import Refused
 from transect.core.schema import schema
 from transect.rpc.grpcio.handle import Carried
 from transect.rpc.grpcio.standing import Standing
-from transect.rpc.several import from_elsewhere, packed, taken, unpacked
+from transect.rpc.several import from_elsewhere, packed, taken, unpacked, verbs_of_part
 from transect.rpc.upgrade import Handover, read_version
 
 if TYPE_CHECKING:
@@ -45,26 +45,15 @@ class Part:
 
     def verbs(self) -> dict[str, Callable[..., Any]]:
         """For `control.server.Server`."""
-        named = (
-            self.named,
-            self.join,
-            self.state,
-            self.stage,
-            self.drop,
-            self.commit,
-            self.images,
-            self.merge,
-            self.end,
-        )
-        return {f"edge-{verb.__name__}": verb for verb in named}
+        return verbs_of_part(self)
+
+    # ------------------------------------------------------------ verbs: `several.Part`
 
     def named(self) -> dict[str, Any]:
-        """How RPCs call the version in force; "" when nobody has asked for a name."""
         name = self._carried(self.chain.now).version if self.chain.joined else ""
         return {"version": name, "stamps": self.stamps}
 
     def join(self, version: str, stamps: bool) -> None:
-        """What runs has this name; `stamps`: RPCs tell it to the processors behind."""
         with self.chain.changing:
             self.stamps, self.chain.joined = stamps, True
             self.chain.now = self._named(self.chain.now, version)
@@ -86,7 +75,6 @@ class Part:
             self.chain.versions.follow(*map(self._carried, (self.chain.now, *others)))
 
     def state(self) -> list[dict[str, Any]]:
-        """The elements that run, each with its schema and the image of this moment."""
         now = self.chain.now
         return [
             {
@@ -98,8 +86,6 @@ class Part:
         ]
 
     def stage(self, version: str, path: str, incoming: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Make a new version ready; `incoming`: elements that stand elsewhere.  Which new element continues which of
-        them, and what becomes of each field."""
         from transect.rpc.grpcio.attached import yielding
 
         with self.chain.changing, yielding():
@@ -115,13 +101,11 @@ class Part:
             return {"taken": taken(handover, len(own)), "fields": handover.fields()}
 
     def drop(self) -> None:
-        """What was staged will not be: another processor refuses."""
         with self.chain.changing:
             self.staged = None
             self._follow()
 
     def commit(self, version: str) -> None:
-        """RPCs which begin now are for the staged version."""
         with self.chain.changing:
             staged, self.staged = self.staged, None
             if staged is None or staged.name != version:
@@ -134,20 +118,17 @@ class Part:
             self._follow(old)
 
     def images(self, version: str) -> dict[str, Any]:
-        """The states of an older version at this moment, and whether RPCs are on it."""
         with self.chain.changing:
             old = self.kept[version]
             images = [packed(old.save(index)) for index in range(len(old.elements))]
             return {"images": images, "open": old.open(), "settled": self.chain.settled}
 
     def merge(self, element: int, base: str, theirs: str) -> None:
-        """What an old copy elsewhere has gone through meanwhile happens to the new one here."""
         with self.chain.changing:
             assert self.handover is not None, "a version was put in force before"
             self.handover.merge(element, self.chain.now, unpacked(base), unpacked(theirs))
 
     def end(self, version: str) -> None:
-        """No RPC names the older version any more."""
         with self.chain.changing:
             self.kept.pop(version, None)
             self._follow()

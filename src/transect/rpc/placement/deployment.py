@@ -87,7 +87,7 @@ def parts_of(chain: ChainFile, layout: Layout, workers: int | None, diagnostics:
             continue
         own = replace(chain, elements=tuple(chain.elements[index] for index in group.elements))
         wasm = group.carrier is Carrier.WASM
-        binding = bound(own, diagnostics, WASM if wasm else ENVOY, by_worker=wasm)
+        binding = bound(own, diagnostics, WASM if wasm else ENVOY)
         if binding is None:
             continue  # what is wrong is told
         many = workers_for(binding, workers) if wasm else workers
@@ -109,7 +109,9 @@ def bring_up(started: Started, parts: list[Part], name: str, sources: dict[str, 
             place = started.folder / f"plugin-{part.group.processor.side}-{own.service}"
             made = deploy_plugin(own, part.binding, place, envoy=started.envoy, workers=part.workers)
             running = started.stack.enter_context(made)
-            host = started.stack.enter_context(hosted(running, own, called, numbered=started.numbered))
+            host = started.stack.enter_context(
+                hosted(running, own, sources, called, numbered=started.numbered)
+            )
             told(started.say, running, own, host.name, part.workers)
             others.append(running.envoy)
             started.statuses.append(host.status)

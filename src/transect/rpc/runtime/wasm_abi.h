@@ -12,7 +12,7 @@
 #define WASM_EXPORT(name) __attribute__((export_name(#name)))
 
 enum wasm_action { WASM_CONTINUE, WASM_PAUSE };
-enum wasm_buffer { WASM_REQUEST_BODY = 0, WASM_RESPONSE_BODY = 1, WASM_CONFIGURATION = 7 };
+enum wasm_buffer { WASM_REQUEST_BODY = 0, WASM_RESPONSE_BODY = 1, WASM_CALL_REPLY = 4, WASM_CONFIGURATION = 7 };
 enum wasm_stream { WASM_REQUEST, WASM_RESPONSE };
 enum { WASM_OK = 0 };
 enum wasm_metric { WASM_COUNTER };
@@ -37,6 +37,13 @@ IMPORT("env", proxy_set_effective_context) int proxy_set_effective_context(uint3
 IMPORT("env", proxy_set_tick_period_milliseconds) int proxy_set_tick_period_milliseconds(uint32_t period);
 IMPORT("env", proxy_define_metric) int proxy_define_metric(int kind, const char *name, size_t size, uint32_t *metric);
 IMPORT("env", proxy_increment_metric) int proxy_increment_metric(uint32_t metric, int64_t by);
+IMPORT("env", proxy_http_call)
+int proxy_http_call(const char *cluster, size_t cluster_size, const char *headers, size_t headers_size, const char *body,
+                    size_t body_size, const char *trailers, size_t trailers_size, uint32_t timeout_ms, uint32_t *token);
+IMPORT("env", proxy_get_shared_data)
+int proxy_get_shared_data(const char *key, size_t key_size, const char **value, size_t *size, uint32_t *changes);
+IMPORT("env", proxy_set_shared_data)
+int proxy_set_shared_data(const char *key, size_t key_size, const char *value, size_t size, uint32_t changes);
 IMPORT("wasi_snapshot_preview1", clock_time_get) int wasi_clock_time_get(int clock, uint64_t precision, uint64_t *to);
 IMPORT("wasi_snapshot_preview1", random_get) int wasi_random_get(void *to, size_t size);
 

@@ -79,6 +79,9 @@ static int take_line(struct config *c, uint32_t *element, const char *line, size
     else if (is(line, key, "on_other")) return take_choice(value, rest, &c->pass_other, "pass", "reject");
     else if (is(line, key, "record")) {
         c->recorder = (struct recorder *)c; /* its being there is all */
+    } else if (is(line, key, "version")) {
+        if (!take_size(value, rest, &number)) return 0;
+        c->keeper = keeper_of(c, (uint32_t)number);
     } else if (is(line, key, "elements")) {
         if (!take_size(value, rest, &number)) return 0;
         c->elements = (uint32_t)number;

@@ -52,6 +52,7 @@ WASM_EXPORT(proxy_on_context_create) void proxy_on_context_create(uint32_t id, u
     c->id = id;
     c->next = contexts[id % HASHES];
     contexts[id % HASHES] = c;
+    c->root = !root;
     c->config = root ? root->config : NULL;
 }
 
@@ -71,7 +72,8 @@ WASM_EXPORT(proxy_on_configure) int proxy_on_configure(uint32_t id, size_t size)
     const char *text = size ? (const char *)host_bytes(WASM_CONFIGURATION, &size) : "";
     root->config = wasm_config_new(text, size);
     host_end();
-    if (root->config) tick_at(now_ns() + tick_period(root->config));
+    /* A host tries a configuration in a machine that it ends at once: only one that ticks calls anybody. */
+    if (root->config) tick_at(now_ns() + (root->config->keeper ? 0 : tick_period(root->config)));
     return root->config != NULL;
 }
 
@@ -80,8 +82,9 @@ WASM_EXPORT(proxy_on_tick) void proxy_on_tick(uint32_t id) {
     struct context *root = context_of(id);
     struct config *config = root->config;
     host_begin();
-    tick();
+    tick(config);
     proxy_set_effective_context(id);
+    keeper_tick(config->keeper);
     tell_counters(config);
     tell_states(config);
     tick_at(now_ns() + tick_period(config));
@@ -118,10 +121,16 @@ WASM_EXPORT(proxy_on_request_headers) int proxy_on_request_headers(uint32_t id, 
     return leave(HOOK(http_filter_request_headers)(c, c->stream, end));
 }
 
+/* Messages wait while somebody looks at the state and changes it. */
+static void hold(struct stream *s, struct way *w) {
+    if (s->grpc && !s->closed && !w->paused && held(s->config->keeper)) wait_for(s, w, 0);
+}
+
 /* What we have taken, or refuse to pass, must not wait in the host's buffer. */
 static int body(struct context *c, int reply, size_t size, int end) {
     c->bodies[reply] = size;
     c->handed[reply] = 1;
+    hold(c->stream, reply ? &c->stream->response : &c->stream->request);
     int status = (reply ? HOOK(http_filter_response_body) : HOOK(http_filter_request_body))(c, c->stream, end);
     if (status == BODY_STOP_NO_BUFFER) CALLBACK(http_drain_body)(c, reply ? RECEIVED_RESPONSE : RECEIVED_REQUEST, SIZE_MAX);
     c->handed[reply] = 0;
@@ -176,6 +185,7 @@ WASM_EXPORT(proxy_on_delete) void proxy_on_delete(uint32_t id) {
     if (!c) return;
     host_begin();
     if (c->stream) HOOK(http_filter_destroy)(c->stream);
+    else if (c->root && c->config) keeper_last(c->config->keeper);
     host_end();
     forget(c);
 }

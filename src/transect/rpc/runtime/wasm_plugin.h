@@ -19,6 +19,7 @@ struct context {
     struct stream *stream; /* NULL: a root, or a stream that no chain will see */
     size_t bodies[2];      /* bytes that the running hook was handed, of the request and the reply */
     uint8_t handed[2];     /* such a hook is running */
+    uint8_t root;
 };
 
 /* Of all plugins of a machine: nobody asks who calls. */
@@ -34,13 +35,21 @@ void host_turn(void);
 uint8_t *host_bytes(int buffer, size_t *size);
 
 /* wasm_wait.c: the earliest of all that must happen later decides when the host ticks next */
-void tick(void);
+void tick(const struct config *config);
 void tick_at(int64_t due);
 
 /* wasm_config.c */
 struct config *wasm_config_new(const char *text, size_t size);
 
+/* wasm_control.c */
+struct keeper *keeper_of(struct config *config, uint32_t version);
+uint32_t version_of(const struct keeper *keeper);
+int held(const struct keeper *keeper);
+void keeper_tick(struct keeper *keeper);
+void keeper_last(struct keeper *keeper);
+
 /* wasm_record.c */
+uint64_t machine(void);
 void tell_counters(struct config *config);
 void tell_states(struct config *config);
 

@@ -48,7 +48,7 @@ static void say(struct text *t) {
 }
 
 /* Each machine of a host says its own: a number tells them apart. */
-static uint64_t machine(void) {
+uint64_t machine(void) {
     static uint64_t number;
     while (!number) getrandom(&number, 4, 0);
     return number;
@@ -114,40 +114,42 @@ struct told {
     uint8_t defined;
 };
 
-static void tell(struct told *told, const char *name, size_t size, uint64_t value) {
-    if (value == told->value) return;
-    if (!told->defined) told->defined = proxy_define_metric(WASM_COUNTER, name, size, &told->metric) == WASM_OK;
+static void tell_text(struct told *told, const struct text *name, uint64_t value) {
+    if (!told->defined) told->defined = proxy_define_metric(WASM_COUNTER, name->data, name->size, &told->metric) == WASM_OK;
     if (told->defined) proxy_increment_metric(told->metric, (int64_t)(value - told->value));
     told->value = value;
 }
 
-/* NAME.i, or NAME.i.j */
-static void tell_one(struct told *told, const char *name, uint32_t i, int j, uint64_t value) {
+/* transect.NAME, transect.NAME.i, or transect.NAME.i.j; of one version of several, transect.VERSION.NAME and so on */
+static void tell(const struct config *config, struct told *told, const char *name, int i, int j, uint64_t value) {
     struct text t = {0};
+    const int64_t parts[] = {i, j};
+    uint32_t version = version_of(config->keeper);
     if (value == told->value) return;
+    add(&t, "transect.", 9);
+    if (version) add_number(&t, version), t.data[t.size - 1] = '.';
     add(&t, name, strlen(name));
-    add_number(&t, i);
-    if (j >= 0) {
-        t.data[t.size - 1] = '.';
-        add_number(&t, (uint64_t)j);
+    for (int part = 0; part < 2 && parts[part] >= 0; part++) {
+        add(&t, ".", 1);
+        add_number(&t, (uint64_t)parts[part]);
+        t.size--;
     }
-    tell(told, t.data, t.size - 1, value);
+    tell_text(told, &t, value);
     free(t.data);
 }
 
 /* Of whole RPCs, or of an element: the sum, and a counter for each bucket that is not empty. */
-static void tell_times(struct told *told, uint32_t which, const struct ts_times *times) {
-    tell_one(told, "transect.took.", which, -1, times->sum);
-    for (int b = 0; b < TS_TIMES; b++) tell_one(&told[1 + b], "transect.took.", which, b, times->buckets[b]);
+static void tell_times(const struct config *config, struct told *told, int which) {
+    const struct ts_times *times = &config->times[which];
+    tell(config, told, "took", which, -1, times->sum);
+    for (int b = 0; b < TS_TIMES; b++) tell(config, &told[1 + b], "took", which, b, times->buckets[b]);
 }
 
 /* The counters of all workers add up in the host. */
 void tell_counters(struct config *config) {
     static const char *const names[FIXED] = {
-        "transect.rpcs",      "transect.entered",    "transect.requests",    "transect.responses",   "transect.finishes",
-        "transect.rewritten", "transect.delayed",    "transect.compressed",  "transect.malformed",   "transect.bad_headers",
-        "transect.causes.0",  "transect.causes.1",   "transect.causes.2",    "transect.causes.3",    "transect.causes.4",
-        "transect.refused",
+        "rpcs",      "entered",  "requests", "responses", "finishes", "rewritten", "delayed", "compressed",
+        "malformed", "bad_headers", "causes.0", "causes.1", "causes.2", "causes.3", "causes.4", "refused",
     };
     static struct told *told;
     struct totals *t = &config->totals;
@@ -158,11 +160,11 @@ void tell_counters(struct config *config) {
         t->rpcs,      t->entered,    t->requests,  t->responses,   t->finishes,  t->rewritten, t->delayed,   t->compressed,
         t->malformed, t->bad_headers, t->causes[0], t->causes[1], t->causes[2], t->causes[3], t->causes[4], t->refused,
     };
-    for (size_t i = 0; i < FIXED; i++) tell(&told[i], names[i], strlen(names[i]), values[i]);
+    for (size_t i = 0; i < FIXED; i++) tell(config, &told[i], names[i], -1, -1, values[i]);
     struct told *next = told + FIXED;
     for (uint32_t i = 0; i < count; i++) {
-        tell_one(next++, "transect.rejected.", i, -1, t->rejected[i]);
-        tell_one(next++, "transect.withheld.", i, -1, t->withheld[i]);
+        tell(config, next++, "rejected", (int)i, -1, t->rejected[i]);
+        tell(config, next++, "withheld", (int)i, -1, t->withheld[i]);
     }
-    for (uint32_t i = 0; i <= count; i++, next += OF_TIMES) tell_times(next, i, &config->times[i]);
+    for (uint32_t i = 0; i <= count; i++, next += OF_TIMES) tell_times(config, next, (int)i);
 }

@@ -67,9 +67,13 @@ void call_back(struct stream *s, enum event event) {
 void HOOK(http_filter_scheduled)(void *filter, const void *stream, uint64_t event);
 
 /* The host ticks: whatever is due happens in the context of its stream. */
-void tick(void) {
+void tick(const struct config *config) {
     next_tick = 0;
     proxy_set_tick_period_milliseconds(0);
+    if (waits && held(config->keeper)) {
+        tick_at(now_ns() + MILLISECOND);
+        return;
+    }
     while (waits && waits->due <= now_ns()) {
         struct wait *w = waits;
         struct context *c = w->context;

@@ -13,21 +13,30 @@ from transect.core.types import CounterType, HistogramType
 from transect.rpc.binding import Binding
 from transect.rpc.can import Can
 
-WASM = Can("a WASM plugin", route=True, respond=False)
+WASM = Can("a WASM plugin", route=True, respond=False, by_worker=True)
 
 
-def divided(program: Program) -> Iterator[StateField]:
-    """Fields that would mean something else if each worker had its own: those which handlers change, unless they are
-    `scope="worker"`, or sums that no verdict reads."""
+def _changed(program: Program) -> Iterator[StateField]:
+    """Fields which handlers change, unless they are sums that no verdict reads: those add up over workers."""
     touched = [effects(program, handler) for handler in program.handlers if not handler.default]
     written = frozenset[str]().union(*(t.written_fields for t in touched))
     read = frozenset[str]().union(*(t.read_fields for t in touched))
     for field in program.state:
-        if field.kind is not FieldKind.STATE or field.name not in written or field.options.scope == "worker":
+        if field.kind is not FieldKind.STATE or field.name not in written:
             continue
         sums = field.options.merge == "sum" or isinstance(field.type, CounterType | HistogramType)
         if not sums or field.name in read:
             yield field
+
+
+def divided(program: Program) -> Iterator[StateField]:
+    """Those that would mean something else if each worker had its own."""
+    return (field for field in _changed(program) if field.options.scope != "worker")
+
+
+def each_its_own(program: Program) -> Iterator[StateField]:
+    """Those of which each worker shall have its own."""
+    return (field for field in _changed(program) if field.options.scope == "worker")
 
 
 def workers_for(binding: Binding, asked: int | None) -> int | None:

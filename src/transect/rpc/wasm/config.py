@@ -24,6 +24,9 @@ class PluginSettings:
     replies: bool = True  # False: no element looks at replies, they pass as they come
     peer: bool = True  # False: no element asks who calls, and nothing is recorded
     on_other: str = "reject"  # requests that are not gRPC; "pass" lets them walk around the chain
+    version: int = (
+        0  # of the chain, if the plugin may be asked for its state (runtime/wasm_control.c); 0: it may not
+    )
     record: bool = False  # each call of a handler, and the states after it, as lines of the host's log
 
     def text(self) -> str:
@@ -39,6 +42,7 @@ class PluginSettings:
             f"on_other {self.on_other}",
             *([] if self.replies else ["replies skip"]),
             *([] if self.peer or self.record else ["peer skip"]),
+            *([f"version {self.version}"] if self.version else []),
             *(["record 1"] if self.record else []),
         ]
         assert not any("\n" in line for line in lines), lines
@@ -53,26 +57,29 @@ class Plugin:
     settings: PluginSettings = field(default_factory=PluginSettings)
     name: str = "transect"  # several plugins of one Envoy have names of their own, and machines of their own
 
-    def filter(self) -> Json:
-        code = {"local": {"filename": str(self.path)}}
+    def extension(self) -> Json:
+        """The filter's own configuration."""
         config = {
             "name": self.name,
             "root_id": self.name,
             "vm_config": {
-                "vm_id": f"{self.name}-{self.path.stem}",
+                # Machines of all versions see the data that one of them leaves; each version has machines of its own.
+                "vm_id": self.name if self.settings.version else f"{self.name}-{self.path.stem}",
+                "configuration": _text(str(self.settings.version)),
                 "runtime": "envoy.wasm.runtime.v8",
-                "code": code,
+                "code": {"local": {"filename": str(self.path)}},
             },
-            "configuration": {
-                "@type": "type.googleapis.com/google.protobuf.StringValue",
-                "value": self.settings.text(),
-            },
+            "configuration": _text(self.settings.text()),
             # A policy that fails must not let calls pass unseen.
             "failure_policy": "FAIL_CLOSED",
             # Headers wait for the first message; without this, pausing at headers stops bodies as well.
             "allow_on_headers_stop_iteration": True,
         }
-        return {
-            "name": self.name,
-            "typed_config": {"@type": API + "extensions.filters.http.wasm.v3.Wasm", "config": config},
-        }
+        return {"@type": API + "extensions.filters.http.wasm.v3.Wasm", "config": config}
+
+    def filter(self) -> Json:
+        return {"name": self.name, "typed_config": self.extension()}
+
+
+def _text(value: str) -> Json:
+    return {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": value}

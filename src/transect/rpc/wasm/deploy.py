@@ -3,55 +3,43 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from transect.rpc.binding import Binding
-from transect.rpc.chain import emit_chain, needs_of
 from transect.rpc.chain_file import ChainFile, first_state
 from transect.rpc.deploy import must_be_free
 from transect.rpc.envoy import binary
-from transect.rpc.envoy.config import bootstrap
-from transect.rpc.envoy.process import Envoy, start
-from transect.rpc.wasm.build import build
-from transect.rpc.wasm.config import Plugin, PluginSettings
+from transect.rpc.envoy.config import Slot, bootstrap
+from transect.rpc.envoy.process import start
+from transect.rpc.envoy.upgrading import Running
+from transect.rpc.wasm.config import Plugin
+from transect.rpc.wasm.control import Door
 from transect.rpc.wasm.told import Told
+from transect.rpc.wasm.upgrading import Plugins
 
 
-@dataclass(frozen=True, slots=True)
-class DeployedPlugin:
-    """A chain in force; a context manager which takes it out again."""
+@dataclass(kw_only=True)
+class DeployedPlugin(Running[Plugin]):
+    """A chain in force as a plugin; a context manager which takes it out again."""
 
-    binding: Binding
-    binary: binary.Binary
-    envoy: Envoy
-    told: Told
-    starts: tuple[bytes, ...]  # images of the elements' states as they began
+    door: Door
+    workers: int
 
-    def __enter__(self) -> DeployedPlugin:
-        return self
+    @property
+    def told(self) -> Told:
+        """What the version in force says."""
+        return Told(self.envoy, len(self.binding.elements), self.module.settings.version, self.workers)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.envoy.stop()
+    @property
+    def starts(self) -> tuple[bytes, ...]:
+        """Images of the elements' states as they began."""
+        return self.module.settings.states
 
-
-def settings_of(chain: ChainFile, binding: Binding, *, record: bool = False) -> PluginSettings:
-    """What the plugin is told, in any host."""
-    needs = needs_of(binding)
-    return PluginSettings(
-        elements=len(binding.elements),
-        streaming=tuple(m.path for m in binding.methods if m.client_streams or m.server_streams),
-        routes=tuple(chain.routes),
-        states=tuple(first_state(use.program, use.values) for use in chain.elements),
-        max_message=chain.max_message,
-        on_compressed=chain.on_compressed,
-        replies=needs["response"] or needs["reply"],
-        peer=needs["peer"],
-        record=record,
-    )
+    def stop(self) -> None:
+        super().stop()
+        self.door.close()
 
 
 def deploy_plugin(
@@ -71,17 +59,27 @@ def deploy_plugin(
     must_be_free(chain.listen)
     found = binary.find(envoy)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = settings_of(chain, binding, record=record)
-    plugin = Plugin(build(emit_chain(binding), folder / "plugins"), settings)
-    config = bootstrap(
-        listen=chain.listen,
-        upstream=chain.upstream,
-        modules=[plugin],
-        routes=chain.routes,
-        admin=folder / "admin.sock",
-        tls=chain.tls,
-        upstream_tls=chain.upstream_tls,
-    )
-    running = start(found, config, folder, workers=workers)
-    told = Told(running, len(binding.elements), workers or 1)
-    return DeployedPlugin(binding, found, running, told, settings.states)
+    many = workers or os.cpu_count() or 1
+    door = Door(folder / "door.sock")
+    try:
+        kind = Plugins(folder, door, many, record)
+        plugin = kind.make(
+            chain, binding, 1, [first_state(use.program, use.values) for use in chain.elements]
+        )
+        slot = Slot(folder / "filter.json", plugin)
+        slot.clear()
+        config = bootstrap(
+            listen=chain.listen,
+            upstream=chain.upstream,
+            modules=[slot],
+            routes=chain.routes,
+            admin=folder / "admin.sock",
+            tls=chain.tls,
+            upstream_tls=chain.upstream_tls,
+            door=door.path,
+        )
+        running = start(found, config, folder, workers=many)
+    except BaseException:
+        door.close()
+        raise
+    return DeployedPlugin(chain, binding, found, running, slot, kind, plugin, door=door, workers=many)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from transect.base.render import render_text
 from transect.rpc.chain import emit_chain
-from transect.rpc.chain_file import read_chain
+from transect.rpc.chain_file import first_state, read_chain
 from transect.rpc.deploy import bound
 from transect.rpc.envoy.config import to_json
 from transect.rpc.run import Invalid
 from transect.rpc.wasm.build import build
 from transect.rpc.wasm.can import WASM, divided
 from transect.rpc.wasm.config import Plugin
-from transect.rpc.wasm.deploy import settings_of
+from transect.rpc.wasm.upgrading import settings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,15 @@ def write_plugin(path: Path, folder: Path) -> Written:
     Raises Invalid, Unavailable, BuildError, OSError.
     """
     read = read_chain(path)
-    binding = None if read.chain is None else bound(read.chain, read.diagnostics, WASM, by_worker=True)
+    binding = None if read.chain is None else bound(read.chain, read.diagnostics, WASM)
     if read.chain is None or binding is None:
         raise Invalid(render_text(read.diagnostics, read.sources))
     folder.mkdir(parents=True, exist_ok=True)
     plugin, config, told = (folder / f"{path.stem}{suffix}" for suffix in (".wasm", ".conf", ".filter.json"))
     os.replace(build(emit_chain(binding), folder), plugin)
-    settings = settings_of(read.chain, binding)
+    settings = settings_of(
+        read.chain, binding, [first_state(use.program, use.values) for use in read.chain.elements]
+    )
     config.write_text(settings.text())
     told.write_bytes(to_json(Plugin(plugin.absolute(), settings, path.stem).filter()))
     one = (f"{e.name}.{field.name}" for e in binding.elements for field in divided(e.program))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from transect.rpc.deploy import bound
 from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.process import EnvoyFailed
 from transect.rpc.run import Invalid, Say, exporting, kept_log, stopping, watch
+from transect.rpc.upgrade import Version
 from transect.rpc.wasm.can import WASM, check_copies, workers_for
 from transect.rpc.wasm.deploy import DeployedPlugin, deploy_plugin
 from transect.rpc.wasm.host import PluginHost
@@ -41,7 +42,7 @@ def run_plugin(
     if record is not None and record.exists():
         raise FileExistsError(f"{record} is there already")
     read = read_chain(path)
-    binding = None if read.chain is None else bound(read.chain, read.diagnostics, WASM, by_worker=True)
+    binding = None if read.chain is None else bound(read.chain, read.diagnostics, WASM)
     if binding is not None:
         workers = workers_for(binding, workers)
         check_copies(binding, workers, read.diagnostics)
@@ -51,7 +52,9 @@ def run_plugin(
         given = {"envoy": envoy, "workers": workers, "record": record is not None}
         try:
             with deploy_plugin(read.chain, binding, Path(folder), **given) as running:  # type: ignore[arg-type]
-                with hosted(running, read.chain, name or path.stem, record, numbered=name is None) as host:
+                with hosted(
+                    running, read.chain, read.sources, name or path.stem, record, numbered=name is None
+                ) as host:
                     told(say, running, read.chain, host.name, workers)
                     with exporting(metrics, [host.status], say):
                         watch([running.envoy], stop)
@@ -63,11 +66,18 @@ def run_plugin(
 
 @contextmanager
 def hosted(
-    running: DeployedPlugin, chain: ChainFile, name: str, record: Path | None = None, *, numbered: bool
+    running: DeployedPlugin,
+    chain: ChainFile,
+    sources: Mapping[str, str],
+    name: str,
+    record: Path | None = None,
+    *,
+    numbered: bool,
 ) -> Iterator[PluginHost]:
     """Reachable under a name; `numbered`: one that is taken gets a number."""
-    host = PluginHost(name, running, _about(running, chain), str(record or ""))
-    with Server("rpc", host.name, verbs_of(host), numbered=numbered) as server:
+    version = Version.of_chain(chain, sources)
+    host = PluginHost(name, running, version, _about(running, chain), str(record or ""))
+    with Server("rpc", host.name, verbs_of(host) | host.verbs(), numbered=numbered) as server:
         host.name = server.name
         yield host
 

@@ -35,6 +35,7 @@ class Told:
 
     envoy: Envoy
     elements: int
+    version: int = 0  # of the chain, when there may be several
     workers: int = 1  # each has a machine of its own, and Envoy's main thread has one that sees no RPC
 
     @property
@@ -44,7 +45,8 @@ class Told:
     def counters(self) -> dict[str, Any]:
         """Totals over all workers, a second old at most; by element where there are several."""
         found = json.loads(self.envoy.admin("/stats?format=json&filter=transect%5C."))["stats"]
-        values = {s["name"].partition("transect.")[2]: s["value"] for s in found if "name" in s}
+        prefix = f"transect.{self.version}." if self.version else "transect."
+        values = {s["name"].partition(prefix)[2]: s["value"] for s in found if "name" in s}
         by_element = {
             name: [values.get(f"{name}.{i}", 0) for i in range(self.elements)]
             for name in ("rejected", "responded", "withheld")

@@ -171,7 +171,9 @@ def proxy(
     )
     with start(binary, config, folder, modules=library.parent, workers=workers) as envoy:
         told = (
-            Heard(Told(envoy, 2, workers)) if library.suffix == ".wasm" else Control(folder / "module.sock")
+            Heard(Told(envoy, 2, workers=workers))
+            if library.suffix == ".wasm"
+            else Control(folder / "module.sock")
         )
         yield Proxy(envoy, told)
         assert envoy.process.poll() in (None, 0), envoy.log.read_text()[-2000:]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +23,10 @@ from transect.control.protocol import Refused
 from transect.core.codec import decode_state
 from transect.core.schema import schema
 from transect.rpc import echo
-from transect.rpc.chain_file import read_chain
-from transect.rpc.deploy import Deployed, bound, deploy
+from transect.rpc.chain_file import Read, read_chain
+from transect.rpc.deploy import bound, deploy
 from transect.rpc.envoy.host import EnvoyHost
+from transect.rpc.envoy.upgrading import Running
 from transect.rpc.upgrade import Version
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
@@ -50,8 +52,8 @@ def fitted(text: str) -> str:
 
 @dataclass(frozen=True)
 class Upgraded:
-    deployed: Deployed
-    host: EnvoyHost
+    deployed: Running[Any]
+    host: Any  # EnvoyHost, or PluginHost
     folder: Path
     port: int
 
@@ -67,7 +69,7 @@ class Upgraded:
 
     def state(self) -> dict[str, Any]:
         program = self.host.programs[0]
-        image = self.host.control.save(0)
+        image = self.host.upgrades.now.save(0)
         return {name: slot.value for name, slot in decode_state(schema(program).declared, image).items()}
 
     def counted(self) -> tuple[int, int, int]:
@@ -83,26 +85,44 @@ def until(check: Callable[[], bool], seconds: float = 15.0) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture
-def it(tmp_path: Path) -> Iterator[Upgraded]:
+@contextmanager
+def upgraded(
+    folder: Path,
+    start: Callable[[Read, Path], tuple[Running[Any], Any]],
+    first: str = COUNT,
+    second: str = NEXT,
+) -> Iterator[Upgraded]:
+    """The first version in force; `start`: what brings up a chain, in a folder, and its host."""
     server, port = echo.serve()
-    (tmp_path / "first.py").write_text(fitted(COUNT))
-    (tmp_path / "second.py").write_text(fitted(NEXT))
-    path = tmp_path / "chain_first.py"
+    (folder / "first.py").write_text(fitted(first))
+    (folder / "second.py").write_text(fitted(second))
+    path = folder / "chain_first.py"
     path.write_text(CHAIN.format(file="first", port=port, values=""))
     read = read_chain(path)
     assert read.chain is not None, [d.message for d in read.diagnostics]
-    diagnostics = Diagnostics()
-    binding = bound(read.chain, diagnostics)
-    assert binding is not None, [d.message for d in diagnostics]
     try:
-        with deploy(read.chain, binding, tmp_path / "envoy", workers=2) as deployed:
-            version = Version.of_chain(read.chain, read.sources)
-            host = EnvoyHost("chain", deployed.control, binding, read.sources, {}, deployed, version)
-            yield Upgraded(deployed, host, tmp_path, port)
+        deployed, host = start(read, folder / "envoy")
+        with deployed:
+            yield Upgraded(deployed, host, folder, port)
             assert deployed.envoy.alive, deployed.envoy.last_word
     finally:
         server.stop(None)
+
+
+def native(read: Read, folder: Path) -> tuple[Running[Any], Any]:
+    diagnostics = Diagnostics()
+    assert read.chain is not None
+    binding = bound(read.chain, diagnostics)
+    assert binding is not None, [d.message for d in diagnostics]
+    deployed = deploy(read.chain, binding, folder, workers=2)
+    version = Version.of_chain(read.chain, read.sources)
+    return deployed, EnvoyHost("chain", deployed.control, binding, read.sources, {}, deployed, version)
+
+
+@pytest.fixture
+def it(tmp_path: Path) -> Iterator[Upgraded]:
+    with upgraded(tmp_path, native) as made:
+        yield made
 
 
 @contextmanager
@@ -180,14 +200,14 @@ def test_a_chain_file_replaces_configuration_and_keeps_what_was_set(it: Upgraded
         assert it.state()["most"] == 9
 
 
-def crashing_compiler(folder: Path) -> Path:
-    """What it compiles for Envoy crashes when it is loaded."""
-    (folder / "bad.h").write_text(
-        "#include <stdlib.h>\nstatic __attribute__((constructor)) void bad(void) { abort(); }\n"
-    )
-    compiler = folder / "cc"
-    command = f'case "$*" in *-DTS_LAYOUT*) exec gcc -include {folder}/bad.h "$@" ;; *) exec gcc "$@" ;; esac'
-    compiler.write_text(f"#!/bin/sh\n{command}\n")
+def crashing_compiler(folder: Path, function: str = "ts_chain_new", real: str = "gcc") -> Path:
+    """Chains that it compiles for Envoy crash when that function is called: on loading, or at the first RPC."""
+    (folder / "crash.c").write_text(f"void __wrap_{function}(void) {{ __builtin_trap(); }}\n")
+    compiler = folder / real
+    crash = f'"$@" {folder}/crash.c -Wl,--wrap={function}'
+    links = "*-DTS_LAYOUT*-o*|*wasm32*-o*"
+    choice = f'case "$*" in {links}) exec {shutil.which(real)} {crash} ;; *) exec {shutil.which(real)} "$@" ;; esac'
+    compiler.write_text(f"#!/bin/sh\n{choice}\n")
     compiler.chmod(0o755)
     return compiler
 
@@ -207,5 +227,7 @@ def test_what_cannot_run_leaves_the_old_one_serving(it: Upgraded, monkeypatch: p
         refused(CHAIN.format(file="second", port=1, values=""), "another `upstream`")
         monkeypatch.setenv("CC", str(crashing_compiler(it.folder)))
         refused(fitted(NEXT), "a trial of the new version failed")
+        crashing_compiler(it.folder, "ts_chain_request")
+        refused(fitted(NEXT).replace("added: int = 7", "added: int = 8"), r"crashed in its first calls \(SIG")
         assert it.host.status()["version"] == 1
-        assert it.counted() == (4, 4, 0)
+        assert it.counted() == (5, 5, 0)

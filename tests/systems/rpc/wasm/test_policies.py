@@ -29,6 +29,8 @@ from transect.rpc.chain_file import ChainFile, read_chain
 from transect.rpc.deploy import bound, deploy
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.replay import RpcDecoder
+from transect.rpc.several import VERBS
+from transect.rpc.upgrade import Version
 from transect.rpc.wasm.can import WASM, check_copies, divided, workers_for
 from transect.rpc.wasm.deploy import deploy_plugin
 from transect.rpc.wasm.host import PluginHost
@@ -194,7 +196,7 @@ def test_a_running_plugin_says_what_it_has_done_and_refuses_what_it_cannot(tmp_p
         given(PLAIN, tmp_path) as it,
         deploy_plugin(it.chain, it.binding, tmp_path / "w", workers=1) as running,
     ):
-        host = PluginHost("chain", running, {"carrier": "WASM"}, "")
+        host = PluginHost("chain", running, Version.of_chain(it.chain, it.sources), {"carrier": "WASM"}, "")
         with grpc.insecure_channel(str(running.envoy.address)) as channel:
             say(channel, 5, 10)
         while (status := host.status())["counters"]["rpcs"] < 10:
@@ -204,19 +206,19 @@ def test_a_running_plugin_says_what_it_has_done_and_refuses_what_it_cannot(tmp_p
         whole, first, *_ = status["latency"]
         assert (whole["of"], whole["timed"], first["of"], first["timed"]) == ("RPC", 10, "Acl", 10)
         assert 0 < first["p50_us"] <= first["p99_us"] < whole["p99_us"]
-        with pytest.raises(Refused, match="takes no `most`"):
-            host.set("most", "1")
         with pytest.raises(Refused, match="from its start"):
             host.record_start("x")
-        with pytest.raises(Unavailable, match="WASM"):
-            host.upgrade("chain.py")
+        assert host.verbs().keys() == {f"edge-{name}" for name in VERBS}
+        for verb in host.verbs().values():
+            with pytest.raises(Refused, match="no one of several processors"):
+                verb()
 
 
 def refused(elements: str, workers: int | None, folder: Path) -> list[tuple[str, str]]:
     """The diagnostics of a chain as a plugin."""
     diagnostics = Diagnostics()
     with given(elements, folder) as it:
-        binding = bound(it.chain, diagnostics, WASM, by_worker=True)
+        binding = bound(it.chain, diagnostics, WASM)
         if binding is not None:
             check_copies(binding, workers_for(binding, workers), diagnostics)
     return [(d.code, d.message) for d in diagnostics]
