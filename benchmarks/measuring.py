@@ -15,6 +15,7 @@ A ratio whose A/A interval is wider than the distance from the target to 1 is un
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import platform
@@ -68,6 +69,13 @@ class Samples:
         self.values.setdefault(key, []).append(value)
         if aa is not None:
             self.aa.setdefault(key, []).append(aa)
+
+
+def installed() -> dict[str, str]:
+    """The environment of a user, for whom pip has compiled what it installed: our own files are compiled now."""
+    source = Path(__file__).parents[1] / "src"
+    assert compileall.compile_dir(source, quiet=2), "every file of ours compiles"
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def claim(script: str) -> Claim:

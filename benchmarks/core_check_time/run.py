@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import compileall
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, claim, installed, report, result
 
 ROUNDS = 25
 SMALL = Path(__file__).parents[2] / "src" / "transect" / "examples" / "rpc" / "breaker.py"
@@ -29,15 +27,9 @@ print(time.perf_counter() - start)
 """
 
 
-SOURCE = Path(__file__).parents[2] / "src"
-
-# pip compiles what it installs, so a user never waits for it; an environment that forbids bytecode is not a user's.
-INSTALLED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-
-
-def seconds(*command: str) -> float:
+def seconds(env: dict[str, str], *command: str) -> float:
     start = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=INSTALLED)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=env)
     assert done.stdout, "it says what it checked"
     return time.perf_counter() - start
 
@@ -54,16 +46,15 @@ def large(folder: Path) -> Path:
 def main() -> None:
     the_claim = claim(__file__)
     transect = str(Path(sys.executable).parent / "transect")
-    assert compileall.compile_dir(SOURCE, quiet=2), "every file of ours compiles"
-    samples = Samples()
+    samples, env = Samples(), installed()
     for _ in range(ROUNDS):
-        samples.add("total_s", seconds(transect, "check", str(SMALL)))
+        samples.add("total_s", seconds(env, transect, "check", str(SMALL)))
         out = subprocess.run(
-            [sys.executable, "-c", TIMED, str(SMALL)], stdout=subprocess.PIPE, check=True, env=INSTALLED
+            [sys.executable, "-c", TIMED, str(SMALL)], stdout=subprocess.PIPE, check=True, env=env
         )
         samples.add("compiler_s", float(out.stdout))
     with tempfile.TemporaryDirectory() as folder:
-        slow = seconds(transect, "check", str(large(Path(folder))))
+        slow = seconds(env, transect, "check", str(large(Path(folder))))
     controls = [Control("a file of 10,000 lines", slow > the_claim.targets["total_s"].limit)]
     lines = len(SMALL.read_text().splitlines())
     report(result(the_claim, samples, controls, policy_lines=lines), __file__)

@@ -11,7 +11,6 @@ The kernel has four levels of page tables, since volatility3 knows no five.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -25,7 +24,7 @@ HERE = Path(__file__)
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parents[2])]
 
 from drgn.helpers.linux.list import list_for_each_entry
-from measuring import Control, Samples, claim, interleaved, report, result
+from measuring import Control, Samples, claim, installed, interleaved, report, result
 
 from tests.systems.memory.oracles import debugger
 from tests.systems.memory.oracles.isf import Isf
@@ -42,13 +41,13 @@ ROUNDS, WALKS, WALK_ROUNDS, PROCESSES = 3, 50, 15, 20
 BIN = Path(sys.executable).parent
 
 
-def process(words: Sequence[str | Path], cache: Path, cold: bool) -> float:
+def process(words: Sequence[str | Path], env: dict[str, str], cache: Path, cold: bool) -> float:
     """Processor seconds of a command with its cache there."""
     if cold:
         shutil.rmtree(cache)
     cache.mkdir(exist_ok=True)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(words, capture_output=True, env=os.environ | {"XDG_CACHE_HOME": str(cache)})
+    done = subprocess.run(words, capture_output=True, env=env | {"XDG_CACHE_HOME": str(cache)})
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0 and done.stdout.count(b"kthreadd") == 1, done.stderr.decode()
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -60,13 +59,14 @@ def processes(samples: Samples, folder: Path, memory: Path, kernel: Path) -> flo
     symbols = folder / "symbols"
     symbols.mkdir()
     (symbols / "kernel.json").write_text(json.dumps(Isf(stored.image(kernel)).document()))
+    env = installed()
     places = ["-s", symbols, "--cache-path", folder / "theirs", "-f", memory]
     theirs = [BIN / "vol", "-q", "-r", "json", *places, "linux.pslist.PsList"]
 
     def both(words: Sequence[str | Path], name: str) -> dict[str, float]:
         cache = folder / name
         cache.mkdir(exist_ok=True)
-        return {"cold": process(words, cache, True), "cached": process(words, cache, False)}
+        return {"cold": process(words, env, cache, True), "cached": process(words, env, cache, False)}
 
     interleaved(lambda: both(ours, "ours"), lambda: both(theirs, "theirs"), ROUNDS, into=samples)
     return both(ours, "ours")["cold"] / both(theirs, "theirs")["cached"]
