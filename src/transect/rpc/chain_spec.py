@@ -51,4 +51,4 @@ class Chain:
     required: Sequence[str] = ()
     """Proxies that stay in the path, even with nothing to do: "client proxy", "server proxy"."""
     proxies: Sequence[str] = ("native", "wasm")
-    """What proxies may load."""
+    """What proxies may load; "built-in" besides: Envoy's own filters, where elements provably are some."""

@@ -31,12 +31,15 @@ from transect.core.text import dump
 from transect.rpc import echo
 from transect.rpc.binding import Binding, bind
 from transect.rpc.build import envoy_module
+from transect.rpc.builtin import Mutation, Refusal
+from transect.rpc.builtin.filters import any_of, header
 from transect.rpc.can import Can
 from transect.rpc.chain import emit_chain, needs_of
 from transect.rpc.chain_file import ChainFile, ElementUse, first_state
 from transect.rpc.deploy import bound
 from transect.rpc.envoy import Endpoint, Envoy, Module, bootstrap, check, find, start
 from transect.rpc.envoy.config import HttpFilter, Settings
+from transect.rpc.hooks import Code
 from transect.rpc.placement.profile import VERSION, Cost, ElementCost, Profile, content
 from transect.rpc.wasm import Plugin, PluginSettings, build
 from transect.rpc.wire import Kind, Presence, ProtoMessage, ProtoService
@@ -47,7 +50,7 @@ WARM = 200
 QUIET = 0.25  # the quantile of the rounds that counts: what others do meanwhile only adds
 BATCH = 300  # runs of an element's code in a row: a fraction of a millisecond
 BATCHES = 80  # in turns, of which the quickest counts
-COPIES = 8  # of five elements, in the plugin that shows what code costs as WASM
+COPIES = 8  # of five elements, in the plugin that shows what code costs as WASM; of a filter of Envoy's own
 PRIORITY = -10  # before what else runs, where that is allowed
 
 Say = Callable[[str], None]
@@ -74,6 +77,7 @@ def calibrate(chains: Sequence[ChainFile], say: Say, rounds: int = ROUNDS) -> Pr
         _least(paths["plugins"] - paths["wasm"]),
         factor,
         elements,
+        {kind: _least(paths[kind] - paths["bare"]).times(1 / COPIES) for kind in filters_to_measure()},
     )
 
 
@@ -270,6 +274,8 @@ def _opened(stack: ExitStack, folder: Path, library: Sequence[ElementUse]) -> di
     envoy("wasm", [plugin([null], folder / "plugins")], server.port)
     envoy("plugins", [plugin([null], folder / "plugins")] * 2, server.port)
     envoy("many", [plugin([*library] * COPIES, folder / "plugins")], server.port)
+    for kind, those in filters_to_measure().items():
+        envoy(kind, those, server.port)
     envoy("two", [], envoys["bare"].address.port)
 
     def path(port: int, pids: Sequence[int], attached: bool = False) -> Way:
@@ -287,6 +293,19 @@ def _opened(stack: ExitStack, folder: Path, library: Sequence[ElementUse]) -> di
             name: path(e.address.port, [server.pid, e.pid, *([envoys["bare"].pid] if name == "two" else [])])
             for name, e in envoys.items()
         },
+    }
+
+
+def filters_to_measure() -> dict[str, list[HttpFilter]]:
+    """Several of each of Envoy's own, which let calls pass: a condition on two headers, two headers changed."""
+    blocked = any_of([header("x-blocked", "exact", "yes"), header("x-team", "prefix", "guest")])
+    refusals: list[HttpFilter] = [
+        Refusal(f"transect.{i}", blocked, Code.PERMISSION_DENIED, "no") for i in range(COPIES)
+    ]
+    changes = (("x-edge", "front"),)
+    return {
+        "rbac": refusals,
+        "header_mutation": [Mutation(f"transect.{i}", changes, ("x-debug",)) for i in range(COPIES)],
     }
 
 
@@ -395,6 +414,7 @@ def text(profile: Profile) -> str:
         ("+ a proxy with a WASM plugin", us(profile.proxy["wasm"])),
         ("+ a second proxy, beyond the first", us(profile.second)),
         ("+ each further plugin", us(profile.plugin)),
+        *((f"+ each of Envoy's own `{kind}`", us(cost)) for kind, cost in profile.filters.items()),
         *((f"  {e.name}'s own code, native", f"{e.native:8.2f}") for e in profile.elements.values()),
     ]
     width = max(len(name) for name, _ in rows)

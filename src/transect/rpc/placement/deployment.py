@@ -14,6 +14,9 @@ from pathlib import Path
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.rpc.binding import Binding
+from transect.rpc.builtin import NotAFilter
+from transect.rpc.builtin.running import deploy_filters
+from transect.rpc.builtin.running import hosted as hosted_filters
 from transect.rpc.can import ENVOY
 from transect.rpc.chain_file import ChainFile, read_edges
 from transect.rpc.deploy import bound
@@ -105,7 +108,10 @@ def bring_up(started: Started, parts: list[Part], name: str, sources: dict[str, 
         part = parts[index]
         own = _linked(part, first=index == 0, last=index == len(parts) - 1, upstream=upstream)
         called = name if len(parts) == 1 else f"{name}.{part.group.processor.side}"
-        if part.group.carrier is Carrier.WASM:
+        if part.group.carrier is Carrier.BUILT_IN:
+            others.append(_bring_up_filters(started, part, own, called))
+            upstream = others[-1].address
+        elif part.group.carrier is Carrier.WASM:
             place = started.folder / f"plugin-{part.group.processor.side}-{own.service}"
             made = deploy_plugin(own, part.binding, place, envoy=started.envoy, workers=part.workers)
             running = started.stack.enter_context(made)
@@ -119,6 +125,28 @@ def bring_up(started: Started, parts: list[Part], name: str, sources: dict[str, 
         else:
             upstream = started.add(own, part.binding, called, sources).envoy.address
     return others
+
+
+def _bring_up_filters(started: Started, part: Part, own: ChainFile, called: str) -> Envoy:
+    """That each element is a filter was proved when it was planned, and is again now."""
+    place = started.folder / f"filters-{part.group.processor.side}-{own.service}"
+    try:
+        running = deploy_filters(own, part.binding, place, envoy=started.envoy, workers=part.workers)
+    except NotAFilter as why:
+        hint = 'take "built-in" out of `proxies=`, and plan again'
+        raise saved.PlanError(
+            f"the {part.group.processor} cannot be filters of Envoy's: {why}", hint
+        ) from why
+    started.stack.enter_context(running.envoy)
+    host = started.stack.enter_context(hosted_filters(running, own, called, numbered=started.numbered))
+    started.statuses.append(host.status)
+    elements = " → ".join(use.program.name for use in own.elements)
+    started.say(
+        f"{own.service}: {running.envoy.address} → {elements} → {own.upstream}   "
+        f"(filters of Envoy {running.binary.version})"
+    )
+    started.say(f"transect rpc status {host.name} shows it; Ctrl-C stops it")
+    return running.envoy
 
 
 def _linked(part: Part, *, first: bool, last: bool, upstream: Endpoint | None) -> ChainFile:

@@ -53,6 +53,7 @@ class Carrier(StrEnum):
 
     NATIVE = "native"
     WASM = "wasm"
+    BUILT_IN = "built-in"  # each is one of Envoy's own filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Wishes:
     libraries: tuple[str, ...] = ()  # sides
     libraries_span: Span = NOWHERE
     required: tuple[Processor, ...] = ()  # proxies that stay in the path
-    carriers: tuple[Carrier, ...] = tuple(Carrier)  # that proxies may load
+    carriers: tuple[Carrier, ...] = (Carrier.NATIVE, Carrier.WASM)  # that proxies may load
     said: bool = False  # the file says anything about places at all
 
 

@@ -15,6 +15,7 @@ from transect.rpc.equivalence.arrangement import Judge
 from transect.rpc.equivalence.cache import Cache, default_folder
 from transect.rpc.equivalence.levels import Element, Level
 from transect.rpc.equivalence.pairs import Settings
+from transect.rpc.placement.built_in import NONE, BuiltIn, Carriers, built_in, carriers
 from transect.rpc.placement.constraints import Piece, pieces, written
 from transect.rpc.placement.model import (
     PROCESSORS,
@@ -106,6 +107,7 @@ def predicted(
     profile: Profile,
     codes: Sequence[float],
     passes: Mapping[str, float],
+    known: BuiltIn = NONE,
 ) -> Cost:
     """What an arrangement adds to a call, on average over the calls."""
     total, reach, proxies = Cost(), 1.0, 0
@@ -119,20 +121,35 @@ def predicted(
         else:
             total += profile.library[at.side].times(reach)
         for element in group.elements:
-            own = codes[element] * (profile.wasm if group.carrier is Carrier.WASM else 1.0)
-            total += Cost(own, own).times(reach)
+            total += _own(element, group.carrier, profile, codes, known).times(reach)
             reach *= passes.get(found[element].name, 1.0)
     return total
 
 
+def _own(element: int, carrier: Carrier, profile: Profile, codes: Sequence[float], known: BuiltIn) -> Cost:
+    """What an element itself costs."""
+    if carrier is Carrier.BUILT_IN:
+        return known.cost(element, profile)
+    own = codes[element] * (profile.wasm if carrier is Carrier.WASM else 1.0)
+    return Cost(own, own)
+
+
 def _proxy(profile: Profile, group: Group) -> Cost:
-    if not group.elements:
+    if not group.elements or group.carrier is Carrier.BUILT_IN:
         return profile.proxy["bare"]
     base = profile.proxy[group.carrier.value]
     return base if group.fused else base + profile.plugin.times(len(group.elements) - 1)
 
 
 # ---------------------------------------------------------------- planning
+
+
+@dataclass(frozen=True)
+class Way:
+    """The question under one choice of what proxies are."""
+
+    carriers: Carriers
+    problem: Problem
 
 
 @dataclass(frozen=True)
@@ -143,16 +160,28 @@ class Posed:
     reference: Sequence[Processor]  # where the elements are written
     answers: Relations
     codes: Sequence[float]  # µs of each element's code
-    carrier: Carrier  # of proxies
-    problem: Problem
+    built_in: BuiltIn
+    ways: Sequence[Way]  # the first: a module (or plugin) in each proxy
 
-    def layout(self, groups: Sequence[tuple[Processor, Sequence[int]]]) -> Layout:
+    @property
+    def problem(self) -> Problem:
+        return self.ways[0].problem
+
+    def layout(self, groups: Sequence[tuple[Processor, Sequence[int]]], way: Way | None = None) -> Layout:
         """An arrangement of the problem; a library without elements is not in the path."""
+        carriers = (way or self.ways[0]).carriers
         return tuple(
-            Group(at, tuple(items), self.carrier if at.proxy else Carrier.NATIVE)
+            Group(at, tuple(items), carriers[at] if at.proxy else Carrier.NATIVE)
             for at, items in groups
             if items or at.proxy
         )
+
+    def best(self) -> tuple[Layout, int]:
+        """The cheapest arrangement, and how many states were looked at."""
+        found = [(way, one) for way in self.ways if (one := solve(way.problem)) is not None]
+        assert found, "the written arrangement is one"
+        way, best = min(found, key=lambda pair: pair[1].cost)
+        return self.layout(best.groups, way), sum(one.states for _, one in found)
 
 
 def posed(
@@ -169,9 +198,17 @@ def posed(
     assert reference is not None, "contradictions are told when the file is read"
     codes = natives(found, profile, dump if judging.cache is None else judging.cache.text)
     answers = relations(found, reference, chain.wishes.order, level, judging)
-    carrier = _carrier(chain.wishes)
-    problem = _problem(found, reference, answers, chain.wishes, profile, codes, passes, goal, carrier)
-    return Posed(found, reference, answers, codes, carrier, problem)
+    known = built_in(found, chain.elements, chain.wishes, judging.settings.limit)
+
+    def costs(carrier: Carrier, element: int) -> Cost:
+        return _own(element, carrier, profile, codes, known)
+
+    ways = []
+    for chosen in carriers(chain.wishes, known):
+        hops = {at: _hop(at, chosen, profile) for at in PROCESSORS}
+        asked = _Asked(found, reference, answers, chain.wishes, passes, goal)
+        ways.append(Way(chosen, asked.problem(chosen, hops, profile.second, costs, known)))
+    return Posed(found, reference, answers, codes, known, ways)
 
 
 def plan(
@@ -187,9 +224,7 @@ def plan(
     known = dict(passes or {})
     task = posed(chain, profile, level, known, goal, judging or judge())
     found, codes = task.pieces, task.codes
-    best = solve(task.problem)
-    assert best is not None, "the written arrangement is one"
-    after = task.layout(best.groups)
+    after, states = task.best()
     before = mesh(found, task.reference, chain.wishes)
     return Plan(
         chain,
@@ -198,55 +233,69 @@ def plan(
         before,
         after,
         predicted(before, found, profile, codes, known),
-        predicted(after, found, profile, codes, known),
+        predicted(after, found, profile, codes, known, task.built_in),
         known,
-        list(_moves(found, before, after, task.answers)),
-        list(_refusals(found, task.reference, task.answers)),
+        [*_moves(found, before, after, task.answers), *_filters(found, after, task.built_in)],
+        [*_refusals(found, task.reference, task.answers), *_no_filters(found, task.built_in)],
         list(task.answers.kept),
-        best.states,
+        states,
         time.perf_counter() - start,
         found,
     )
 
 
-def _carrier(wishes: Wishes) -> Carrier:
-    return Carrier.NATIVE if Carrier.NATIVE in wishes.carriers else Carrier.WASM
+def _hop(at: Processor, chosen: Carriers, profile: Profile) -> Cost:
+    """What a processor costs by itself."""
+    if not at.proxy:
+        return profile.library[at.side]
+    return profile.proxy["bare" if chosen[at] is Carrier.BUILT_IN else chosen[at].value]
 
 
-def _problem(
-    found: Sequence[Piece],
-    reference: Sequence[Processor],
-    answers: Relations,
-    wishes: Wishes,
-    profile: Profile,
-    codes: Sequence[float],
-    passes: Mapping[str, float],
-    goal: Goal,
-    carrier: Carrier,
-) -> Problem:
-    def of(cost: Cost) -> float:
-        return cost.latency if goal is Goal.LATENCY else cost.cpu
+@dataclass(frozen=True)
+class _Asked:
+    """What the optimum is asked, as far as it does not depend on what proxies are."""
 
-    items = []
-    for index, (piece, places) in enumerate(zip(found, permitted(found, reference, answers), strict=True)):
-        native = codes[index]
-        peer = Element(piece.name, piece.program).asks("peer", answers.level)
-        wasm = native * (profile.wasm if carrier is Carrier.WASM else 1.0)
-        costs = {
-            at: wasm if at.proxy else native
-            for at in places
-            # Whoever asks who calls stays in the processor which the calls come to first.
-            if not peer or at is reference[index] or not at.at_client
-        }
-        items.append(Item(costs, passes.get(piece.name, 1.0), reference[index], peer))
-    return Problem(
-        items,
-        answers.before(len(found)),
-        {at: of(profile.proxy[carrier.value] if at.proxy else profile.library[at.side]) for at in PROCESSORS},
-        of(profile.second),
-        frozenset(wishes.required),
-        list(_together(reference, items, answers)),
-    )
+    found: Sequence[Piece]
+    reference: Sequence[Processor]
+    answers: Relations
+    wishes: Wishes
+    passes: Mapping[str, float]
+    goal: Goal
+
+    def of(self, cost: Cost) -> float:
+        return cost.latency if self.goal is Goal.LATENCY else cost.cpu
+
+    def problem(
+        self,
+        chosen: Carriers,
+        hops: Mapping[Processor, Cost],
+        second: Cost,
+        costs: Callable[[Carrier, int], Cost],
+        known: BuiltIn,
+    ) -> Problem:
+        items = []
+        for index, piece in enumerate(self.found):
+            peer = Element(piece.name, piece.program).asks("peer", self.answers.level)
+            own = {
+                at: self.of(costs(chosen.get(at, Carrier.NATIVE), index))
+                for at in self.places(index, peer)
+                if chosen.get(at) is not Carrier.BUILT_IN or index in known.filters
+            }
+            share = self.passes.get(piece.name, 1.0)
+            items.append(Item(own, share, self.reference[index], peer))
+        return Problem(
+            items,
+            self.answers.before(len(self.found)),
+            {at: self.of(cost) for at, cost in hops.items()},
+            self.of(second),
+            frozenset(self.wishes.required),
+            list(_together(self.reference, items, self.answers)),
+        )
+
+    def places(self, index: int, peer: bool) -> list[Processor]:
+        """Whoever asks who calls stays in the processor which the calls come to first."""
+        permitted_to = permitted(self.found, self.reference, self.answers)[index]
+        return [at for at in permitted_to if not peer or at is self.reference[index] or not at.at_client]
 
 
 def _together(
@@ -297,3 +346,17 @@ def _refusals(found: Sequence[Piece], reference: Sequence[Processor], answers: R
             yield Step(piece.name, f"not in the {' or '.join(places)}", why)
     for (first, second), why in answers.kept.items():
         yield Step(found[second].name, f"not before {found[first].name}", why)
+
+
+PROVED = "proved: it refuses and changes headers just so, keeps nothing and says nothing"
+
+
+def _filters(found: Sequence[Piece], after: Layout, known: BuiltIn) -> Iterator[Step]:
+    for group in after:
+        for index in group.elements if group.carrier is Carrier.BUILT_IN else ():
+            yield Step(found[index].name, known.said(index), PROVED)
+
+
+def _no_filters(found: Sequence[Piece], known: BuiltIn) -> Iterator[Step]:
+    for index, why in known.refused.items():
+        yield Step(found[index].name, "none of Envoy's own filters", why)

@@ -54,6 +54,7 @@ class Profile:
     plugin: Cost  # what each further WASM plugin of a proxy adds
     wasm: float  # the code of an element as WASM / natively
     elements: Mapping[str, ElementCost] = field(default_factory=dict)  # by `content`
+    filters: Mapping[str, Cost] = field(default_factory=dict)  # what one of Envoy's own adds, by its kind
 
     def native(self, program: Program, key: str) -> float:
         """µs of an element's code, by its `content`.  Raises Unavailable when it was not measured."""
@@ -61,6 +62,13 @@ class Profile:
         if found is None:
             raise Unavailable(f"what {program.name} costs", "it was not measured as it is now", HINT)
         return found.native
+
+    def filter(self, kind: str) -> Cost:
+        """Raises Unavailable when it was not measured."""
+        found = self.filters.get(kind)
+        if found is None:
+            raise Unavailable(f"what Envoy's `{kind}` costs", "it was not measured", HINT)
+        return found
 
 
 def content(text: str) -> str:

@@ -70,6 +70,8 @@ def _how(group: Group) -> str:
         return "nothing to do"
     if group.carrier is Carrier.NATIVE:
         return "native"
+    if group.carrier is Carrier.BUILT_IN:
+        return "Envoy's own filters"
     return "WASM" if group.fused else "WASM, a plugin each"
 
 
@@ -123,6 +125,11 @@ def _assumed(plan: Plan, profile: Profile) -> list[str]:
         f" {profile.proxy['native'].latency:.0f} µs, WASM {profile.wasm:.1f} times the native code",
         "one client program a client's proxy, one server a server's proxy; programs are called through them alone",
     ]
+    if any(group.carrier is Carrier.BUILT_IN for group in plan.after):
+        told.append(
+            "methods take one request each (`rpc run` looks); who is one of Envoy's filters takes no `set`, `record`"
+            " and `upgrade`"
+        )
     for one in told:
         lines += textwrap.wrap(one, WIDTH, initial_indent="  - ", subsequent_indent="    ")
     return lines

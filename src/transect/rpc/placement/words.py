@@ -45,8 +45,7 @@ def wishes(
         libraries=tuple(read.choices(given.get("libraries"), "libraries", SIDES)),
         libraries_span=read.span(given.get("libraries")),
         required=() if required is None else read.required(required),
-        carriers=tuple(map(Carrier, read.choices(given.get("proxies"), "proxies", list(Carrier))))
-        or default.carriers,
+        carriers=read.carriers(given.get("proxies")) or default.carriers,
         said=any(word in given for word in WORDS),
     )
 
@@ -114,6 +113,15 @@ class _Words:
             if processor not in PROXIES:
                 help = 'write `required=["server proxy"]`'
                 self.error(node, f"`required` is for proxies, which the {processor} is not", help, "no proxy")
+        return found
+
+    def carriers(self, node: ast.expr | None) -> tuple[Carrier, ...]:
+        found = tuple(map(Carrier, self.choices(node, "proxies", list(Carrier))))
+        if found == (Carrier.BUILT_IN,) and node is not None:
+            help = 'write `proxies=["native", "built-in"]`'
+            self.error(
+                node, "not each element is one of Envoy's own filters", help, "what shall the others be?"
+            )
         return found
 
     def choices(self, node: ast.expr | None, word: str, known: Iterable[str]) -> list[str]:

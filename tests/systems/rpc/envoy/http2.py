@@ -118,7 +118,7 @@ def encode_headers(headers: Iterable[tuple[str, str]]) -> bytes:
     out = bytearray()
     for name, value in headers:
         for text in (name, value):
-            raw = text.encode()
+            raw = text.encode(errors="surrogateescape")
             assert len(raw) < 127 or text is value
             if text is name:
                 out += b"\0"

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Envoy's own HTTP filters in the place of elements which provably are one.
+
+| module      | is for                                                                             |
+|-------------|------------------------------------------------------------------------------------|
+| `filters`   | what Envoy is told: refusals by header (`rbac`), header changes (`header_mutation`) |
+| `meaning`   | what a filter so configured does, as a policy of our language                       |
+| `candidate` | the filters that an element may be, from the terms of its handlers                  |
+| `proof`     | whether it is: the element and the meaning of the filters are the same              |
+| `running`   | such filters in an Envoy, and what an operator may ask of them                      |
+"""
+
+from transect.rpc.builtin.filters import Filter, Mutation, NotAFilter, Refusal
+from transect.rpc.builtin.proof import filters_of
+
+__all__ = ["Filter", "Mutation", "NotAFilter", "Refusal", "filters_of"]

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Envoy's own filters as data, as far as elements can be one: refusals by header, and changes of headers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transect.rpc.hooks import Code
+
+Json = dict[str, Any]
+API = "type.googleapis.com/envoy."
+RBAC = API + "extensions.filters.http.rbac.v3.RBAC"
+HEADERS = API + "extensions.filters.http.header_mutation.v3.HeaderMutation"
+CEL = API + "extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+
+HTTP_OF = {  # Envoy answers a gRPC call by HTTP statuses, of which each becomes one code
+    Code.PERMISSION_DENIED: 403,
+    Code.UNAUTHENTICATED: 401,
+    Code.UNIMPLEMENTED: 404,
+    Code.UNAVAILABLE: 503,
+    Code.INTERNAL: 400,
+    Code.UNKNOWN: 500,
+}
+
+
+class NotAFilter(Exception):
+    """An element is none of Envoy's own filters; the text says why."""
+
+
+# ---------------------------------------------------------------- when to refuse: predicates of `rbac`'s matchers
+#
+# Not its principals: of a header that comes twice these look at each value by itself, and who sends `x-team: evil` and
+# `x-team: search` would pass as the second.  The input below has all values with commas between, as elements do.
+
+ALWAYS: Json = {"always": True}  # ours: there is no such predicate
+INPUT = API + "type.matcher.v3.HttpRequestHeaderMatchInput"
+ACTION = API + "config.rbac.v3.Action"
+METHOD = ":path"  # under a gRPC call
+
+
+_NEXT = r"[\x80-\xbf]"
+UTF8 = (  # of Envoy's expressions, which are over bytes
+    rf"([\x00-\x7f]|[\xc2-\xdf]{_NEXT}|\xe0[\xa0-\xbf]{_NEXT}|[\xe1-\xec\xee\xef]{_NEXT}{{2}}|\xed[\x80-\x9f]{_NEXT}"
+    rf"|\xf0[\x90-\xbf]{_NEXT}{{2}}|[\xf1-\xf3]{_NEXT}{{3}}|\xf4[\x80-\x8f]{_NEXT}{{2}})*"
+)
+"""A header whose bytes are no text is absent to elements."""
+
+
+def header(name: str, how: str, value: str) -> Json:
+    """A header is there, and its text is, begins or ends with, or contains the value."""
+    found = _compared(name, {how: value})
+    return found if how == "exact" or name == METHOD else all_of([present(name), found])
+
+
+def present(name: str) -> Json:
+    return _compared(name, {"safe_regex": {"google_re2": {}, "regex": UTF8}})
+
+
+def _compared(name: str, how: Json) -> Json:
+    read = {"name": "header", "typed_config": {"@type": INPUT, "header_name": name}}
+    return {"single_predicate": {"input": read, "value_match": how}}
+
+
+def unless(one: Json) -> Json:
+    return {"not_matcher": one}
+
+
+def all_of(parts: Iterable[Json]) -> Json:
+    return _several("and_matcher", parts)
+
+
+def any_of(parts: Iterable[Json]) -> Json:
+    return _several("or_matcher", parts)
+
+
+def _several(how: str, parts: Iterable[Json]) -> Json:
+    found = list(parts)
+    return found[0] if len(found) == 1 else {how: {"predicate": found}}
+
+
+# ---------------------------------------------------------------- the filters
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Calls that a condition holds of are refused.  `name`: by which Envoy tells it from others."""
+
+    name: str
+    when: Json
+    code: Code
+    text: str
+
+    @property
+    def kind(self) -> str:
+        return "rbac"
+
+    def filter(self) -> Json:
+        deny, allow = _action(self.name, "DENY"), _action("others", "ALLOW")
+        matcher: Json = {"on_no_match": deny if self.when == ALWAYS else allow}
+        if self.when != ALWAYS:
+            matcher["matcher_list"] = {"matchers": [{"predicate": self.when, "on_match": deny}]}
+        config = {"@type": RBAC, "matcher": matcher, "rules_stat_prefix": f"{self.name}."}
+        return {"name": self.name, "typed_config": config}
+
+    def reply(self) -> Json:
+        """What Envoy makes of its own refusal: the code and text of the element."""
+        expression = f"response.code_details == 'rbac_access_denied_matched_policy[{self.name}]'"
+        which = {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": {"@type": CEL, "expression": expression},
+        }
+        return {
+            "filter": {"extension_filter": which},
+            "status_code": HTTP_OF[self.code],
+            "body_format_override": {
+                "text_format_source": {"inline_string": escaped(self.text)},
+                "content_type": "text/plain",
+            },
+        }
+
+
+def _action(name: str, what: str) -> Json:
+    return {"action": {"name": "action", "typed_config": {"@type": ACTION, "name": name, "action": what}}}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """Headers of the request are set to constants, or removed."""
+
+    name: str
+    set: tuple[tuple[str, str], ...]
+    remove: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        return "header_mutation"
+
+    def filter(self) -> Json:
+        sets = [
+            {
+                "append": {
+                    "header": {"key": key, "value": escaped(value)},
+                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                    "keep_empty_value": True,
+                }
+            }
+            for key, value in self.set
+        ]
+        removals = [{"remove": key} for key in self.remove]
+        config = {"@type": HEADERS, "mutations": {"request_mutations": [*sets, *removals]}}
+        return {"name": self.name, "typed_config": config}
+
+
+Filter = Refusal | Mutation
+
+
+def escaped(text: str) -> str:
+    """As a format of Envoy's."""
+    return text.replace("%", "%%")
+
+
+# ---------------------------------------------------------------- in an Envoy
+
+
+def with_filters(bootstrap: Json, filters: Sequence[Filter], methods: Sequence[str]) -> Json:
+    """The bootstrap of an Envoy that has these filters: their refusals speak as the elements do, and of other methods
+    than these (paths) none comes through."""
+    manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    replies = [f.reply() for f in filters if isinstance(f, Refusal)]
+    if replies:
+        manager["local_reply_config"] = {"mappers": replies}
+    (host,) = manager["route_config"]["virtual_hosts"]
+    *named, rest = host["routes"]
+    covered = [rest | {"match": {"path": path, "grpc": {}}} for path in methods]
+    host["routes"] = [*named, *covered, _uncovered(filters)]
+    return bootstrap
+
+
+def _uncovered(filters: Sequence[Filter]) -> Json:
+    """404 is UNIMPLEMENTED to gRPC."""
+    off = {"@type": API + "config.route.v3.FilterConfig", "disabled": True}
+    return {
+        "match": {"prefix": "/"},
+        "direct_response": {"status": 404, "body": {"inline_string": "no policy covers this method"}},
+        "typed_per_filter_config": {f.name: off for f in filters},
+    }

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Elements as Envoy's own filters: a real Envoy against the interpreter, call by call, and what an operator sees."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+import pytest
+
+from tests.systems.rpc.envoy.http2 import (
+    END_HEADERS,
+    HEADERS,
+    Connection,
+    connect,
+    encode_headers,
+    frame,
+    message,
+)
+from tests.systems.rpc.envoy.kit import Echo, serving
+from tests.systems.rpc.placement.test_plan_in_force import costs
+from tests.systems.rpc.placement.test_plan_in_force import running as running_plan
+from transect.base.diagnostic import Diagnostics
+from transect.control.client import Client
+from transect.control.protocol import Refused
+from transect.core.interp import Instance
+from transect.rpc import echo
+from transect.rpc.binding import bind
+from transect.rpc.builtin import NotAFilter
+from transect.rpc.builtin.running import Filters, deploy_filters
+from transect.rpc.chain_file import ChainFile, first_state, read_chain, read_edges
+from transect.rpc.equivalence.levels import Level
+from transect.rpc.grpcio.attach import service_of
+from transect.rpc.placement import saved
+from transect.rpc.placement.model import Carrier, Processor
+from transect.rpc.placement.planning import plan
+from transect.rpc.placement.profile import Cost
+from transect.rpc.python_chain import Action, Interpreted, PythonChain
+from transect.rpc.views import PlainHeaders
+
+pytestmark = pytest.mark.needs("envoy", "grpcio", "z3")
+
+SAY = "/echo.Echo/Say"
+POLICIES = '''
+from transect.lang import Map, Param, param, table
+from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict
+
+
+class Team(Element):
+    """Known teams may call."""
+
+    allowed: Map[str, bool] = table(16)
+
+    def request(self, rpc: Rpc) -> Verdict:
+        team = rpc.headers.get("x-team")
+        if team is None:
+            return Reject(Code.UNAUTHENTICATED, "who are you?")
+        return Forward() if self.allowed.get(team, False) else Reject(Code.PERMISSION_DENIED, "100 % não")
+
+
+class Closed(Element):
+    """Some are turned away, each with another code."""
+
+    tenant: Param[str] = param("")
+
+    def request(self, rpc: Rpc) -> Verdict:
+        build = rpc.headers.get("x-build")
+        if build is None:
+            return Forward()
+        if build.startswith("beta-") or "rc" in build:
+            return Reject(Code.UNAVAILABLE, "not yet")
+        if build.endswith(".0") and rpc.method == "/echo.Echo/Say":
+            return Reject(Code.INTERNAL, "")
+        if build == self.tenant:
+            return Reject(Code.UNIMPLEMENTED, "a % of %REQ(x-team)%")
+        return Reject(Code.UNKNOWN, "empty") if build == "" else Forward()
+
+
+class Stamp(Element):
+    """Who comes through here, whatever the caller says."""
+
+    def request(self, rpc: Rpc) -> Verdict:
+        rpc.headers.set("x-edge", "100% front")
+        rpc.headers.set("x-empty", "")
+        rpc.headers.set("x-twice", "a")
+        rpc.headers.set("x-twice", "b")
+        rpc.headers.remove("x-debug")
+        return Forward()
+'''
+CHAIN = """
+from policies import Closed, Stamp, Team
+from transect.examples.rpc.null import Null
+from transect.rpc import Chain
+
+chain = Chain(
+    service="echo.Echo", upstream="127.0.0.1:{port}", methods=["{method}"],
+    elements=[Null(), Team(allowed={{"search": True, "ads": False, "a,b": True}}), Closed(tenant="acme"), Stamp()],
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[tuple[int, Echo]]:
+    handler = Echo()
+    handler.extra[SAY] = lambda request, context: request
+    with serving(handler) as port:
+        yield port, handler
+
+
+def chain_of(folder: Path, port: int, method: str = "Say") -> tuple[ChainFile, Any]:
+    (folder / "policies.py").write_text(POLICIES)
+    path = folder / "shop.py"
+    path.write_text(CHAIN.format(port=port, method=method))
+    read = read_chain(path)
+    assert read.chain is not None, list(read.diagnostics)
+    diagnostics = Diagnostics()
+    binding = bind(
+        [use.program for use in read.chain.elements],
+        service_of(echo.DESCRIPTOR),
+        diagnostics,
+        methods=[method],
+    )
+    assert binding is not None, list(diagnostics)
+    return read.chain, binding
+
+
+@pytest.fixture(scope="module")
+def running(
+    service: tuple[int, Echo], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Filters, ChainFile, Any]]:
+    folder = tmp_path_factory.mktemp("filters")
+    chain, binding = chain_of(folder, service[0])
+    made = deploy_filters(chain, binding, folder / "envoy", workers=1)
+    with made.envoy:
+        yield made, chain, binding
+
+
+Pairs = tuple[tuple[str, str], ...]
+INVALID = "\udcff"  # a byte that is in no text
+
+
+def interpreted(chain: ChainFile, binding: Any, headers: Pairs) -> tuple[int, str, dict[str, str]]:
+    """Code and text of a refusal, or 0 and the headers that go on."""
+    found = PythonChain(binding, [Interpreted(Instance(use.program)) for use in chain.elements])
+    for index, use in enumerate(chain.elements):
+        found.load(index, first_state(use.program, use.values))
+    seen: dict[str, str] = {}
+    for name, value in headers:
+        seen[name] = f"{seen[name]},{value}" if name in seen else value
+    store = PlainHeaders(({n: v for n, v in seen.items() if INVALID not in v}, {}, {}))
+    verdict = found.rpc(SAY, "", store, tape=None).request(b"")  # type: ignore[arg-type]
+    if verdict.action is Action.REJECT:
+        return verdict.code, verdict.text.decode(), {}
+    return 0, "", store.sides[0]
+
+
+def called(c: Connection, number: int, headers: Pairs) -> tuple[int, str]:
+    plain = [(":method", "POST"), (":scheme", "http"), (":path", SAY), (":authority", "test")]
+    plain += [("content-type", "application/grpc"), ("te", "trailers")]
+    c.send(frame(HEADERS, END_HEADERS, number, encode_headers([*plain, *headers])))
+    c.data(number, message(b""))
+    (came,) = c.until_over(number)
+    assert came.status is not None, came
+    return came.status, came.headers[-1].get("grpc-message", "")
+
+
+TEAMS: tuple[Pairs, ...] = (
+    (),
+    *(
+        ((("x-team", team),))
+        for team in ("search", "ads", "else", "", "Search", f"search{INVALID}", INVALID, "não")
+    ),
+    (("x-team", "a"), ("x-team", "b")),
+    (("x-team", "search"), ("x-team", "search")),
+)
+BUILDS: tuple[Pairs, ...] = (
+    (),
+    *(
+        (("x-build", build),)
+        for build in ("beta-1", "2.0", "1rc2", "acme", "", "plain", f"beta-{INVALID}", "Beta-1")
+    ),
+    (("x-build", "1.5"), ("x-debug", "on"), ("x-edge", "mine"), ("x-edge", "again"), ("x-empty", "full")),
+)
+CHANGED = ("x-edge", "x-empty", "x-twice", "x-debug")
+
+
+def test_each_call_comes_to_what_the_interpreter_says(
+    running: tuple[Filters, ChainFile, Any], service: tuple[int, Echo]
+) -> None:
+    made, chain, binding = running
+    c = connect(made.envoy.address.port)
+    codes = set()
+    try:
+        for index, (team, build) in enumerate(product(TEAMS, BUILDS)):
+            expected = interpreted(chain, binding, (*team, *build))
+            codes.add(expected[0])
+            if expected[0] == 0 and any(not value.isascii() for _, value in (*team, *build)):
+                continue  # the server's gRPC would refuse it
+            before = len(service[1].log)
+            status, text = called(c, 2 * index + 1, (*team, *build))
+            assert (status, unquote(text)) == expected[:2], (team, build)
+            if expected[0] == 0:
+                sent = {n: v for n, v in service[1].log[-1].items() if n in CHANGED}
+                assert sent == {n: v for n, v in expected[2].items() if n in CHANGED}, (team, build)
+            assert len(service[1].log) - before == (expected[0] == 0), (team, build)
+    finally:
+        c.close()
+    assert codes == {0, 2, 7, 12, 13, 14, 16}, "every code was met"
+
+
+def test_other_methods_are_refused(
+    running: tuple[Filters, ChainFile, Any], service: tuple[int, Echo]
+) -> None:
+    before = len(service[1].log)
+    with grpc.insecure_channel(str(running[0].envoy.address)) as channel:
+        call: Callable[..., Any] = channel.unary_unary("/echo.Echo/Other")
+        with pytest.raises(grpc.RpcError) as refused:
+            call(b"", metadata=(("x-team", "search"),), timeout=10)
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert len(service[1].log) == before
+
+
+def test_a_plan_has_filters_where_it_may_and_they_are_in_force(tmp_path: Path) -> None:
+    """Proved when it is planned, run by `rpc run --plan`, shown by `rpc status`."""
+    server, port = echo.serve()
+    try:
+        chain_of(tmp_path, port)
+        text = (tmp_path / "shop.py").read_text()
+        words = 'proxies=["native", "built-in"], required=["server proxy"],\n)'
+        (tmp_path / "app.py").write_text(text.replace("\n)\n", f"\n    {words}\n"))
+        known = replace(
+            costs(tmp_path / "app.py"), filters={"rbac": Cost(0.5, 0.5), "header_mutation": Cost(0.4, 0.4)}
+        )
+        (edge,) = read_edges(tmp_path / "app.py").chains
+        found = plan(edge, known, Level.SERVICE)
+        assert [(g.processor, g.carrier) for g in found.after] == [(Processor.SERVER_PROXY, Carrier.BUILT_IN)]
+        assert ("Null", "without a filter: it does nothing") in {(s.who, s.what) for s in found.moves}
+        saved.save([found], tmp_path / "app.py", tmp_path / "app.plan.json")
+        name = f"filters{os.getpid()}"
+        with running_plan(tmp_path, name) as address, grpc.insecure_channel(address) as channel:
+            stub = echo.Stub(channel)
+            assert stub.Say(echo.Ask(text="hi"), metadata=(("x-team", "search"),), timeout=10).text == "hi"
+            with pytest.raises(grpc.RpcError) as refused:
+                stub.Say(echo.Ask(text="hi"), metadata=(("x-team", "ads"),), timeout=10)
+            assert (refused.value.code().name, refused.value.details()) == ("PERMISSION_DENIED", "100 % não")
+            status = Client("rpc", name).ask("status")
+            rows = {p["name"]: (p["calls"], p["rejected"]) for p in status["policies"]}
+            assert rows == {"Null": (2, 0), "Team": (2, 1), "Closed": (1, 0), "Stamp": (1, 0)}
+            with pytest.raises(Refused, match="take no `allowed`"):
+                Client("rpc", name).ask("set", param="allowed", value="{}")
+    finally:
+        server.stop(0)
+
+
+def test_a_method_that_streams_requests_is_refused(tmp_path: Path) -> None:
+    chain, binding = chain_of(tmp_path, 1, "Chat")
+    with pytest.raises(NotAFilter, match="`Chat` streams requests"):
+        deploy_filters(chain, binding, tmp_path / "envoy")
+
+
+def test_filters_alone_do_not_carry_each_element(tmp_path: Path) -> None:
+    chain_of(tmp_path, 1)
+    text = (tmp_path / "shop.py").read_text()
+    (tmp_path / "shop.py").write_text(text.replace("\n)\n", '\n    proxies=["built-in"],\n)\n'))
+    (wrong,) = read_chain(tmp_path / "shop.py").diagnostics
+    assert wrong.message == "not each element is one of Envoy's own filters"
+    assert wrong.help == 'write `proxies=["native", "built-in"]`'
