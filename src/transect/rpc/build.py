@@ -11,7 +11,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,6 +61,71 @@ def _version(path: str) -> str:
     return subprocess.run([path, "--version"], capture_output=True, text=True).stdout.partition("\n")[0]
 
 
+Compile = Callable[[Path, Mapping[str, bytes], Sequence[str], Path | None], None]
+"""In a folder that holds these files: compile those that are C, and link them with these objects into a file; without
+one, leave objects there.  Raises BuildError."""
+
+
+def kept(
+    stem: str,
+    suffix: str,
+    sources: Mapping[str, bytes],
+    fixed: Mapping[str, bytes],
+    *,
+    folder: Path,
+    compile: Compile,
+    by: Iterable[bytes],
+) -> Path:
+    """`folder`/STEM_HASH.SUFFIX, made of `sources` (relative path → content) unless it is there.
+
+    `fixed`: more of them, the same for many; their objects are kept.  `by`: all else that decides what is made: the
+    compiler, its flags, files that it finds elsewhere.  Raises Unavailable when others may write into `folder`, and as
+    `compile`.
+    """
+    by = list(by)
+    target = folder / f"{stem}_{_key({**fixed, **sources}, by)}{suffix}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    must_be_ours(folder)
+    if target.exists():
+        return target
+    objects = _objects(folder / f"objects_{_key(fixed, by)}", fixed, compile) if fixed else []
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as work:
+        built = Path(work) / target.name
+        _write(Path(work), sources)
+        compile(Path(work), sources, objects, built)
+        # Whoever builds the same at the same time gets the same; the later one wins, unseen.
+        os.replace(built, target)
+    return target
+
+
+def _objects(place: Path, fixed: Mapping[str, bytes], compile: Compile) -> list[str]:
+    """The objects in that folder, made unless it is there."""
+    if not place.exists():
+        with tempfile.TemporaryDirectory(prefix=".building-", dir=place.parent) as work:
+            made = Path(work) / "made"
+            made.mkdir()
+            _write(made, fixed)
+            compile(made, fixed, (), None)
+            with contextlib.suppress(OSError):  # somebody else has made the same meanwhile
+                made.rename(place)
+    return sorted(map(str, place.absolute().glob("*.o")))
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _key(files: Mapping[str, bytes], by: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in (*by, *(one for name in sorted(files) for one in (name.encode(), files[name]))):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()[:20]
+
+
 def shared_object(
     stem: str,
     sources: Mapping[str, bytes],
@@ -71,52 +136,29 @@ def shared_object(
     flags: Sequence[str] = (),
     suffix: str = ".so",
 ) -> Path:
-    """Compile all `.c` files among `sources` (relative path → content) into `folder/STEM_HASH.SUFFIX`.
+    """Compile all `.c` files among `sources` and `fixed` into `folder/STEM_HASH.SUFFIX`: as of `kept`.
 
-    `fixed`: more of them, the same for many; their objects are kept.  Headers are looked for among the sources, then in
-    our runtimes, then in `include`.  `{name}` in a flag stands for `STEM_HASH`; what is fixed does not get such a flag.
-    Raises Unavailable without a compiler, or when others may write into `folder`; BuildError when the compiler refuses.
+    Headers are looked for among the sources, then in our runtimes, then in `include`.  `{name}` in a flag stands for
+    `STEM_HASH`; what is fixed does not get such a flag.  Raises Unavailable without a compiler, BuildError when it
+    refuses.
     """
     tool = compiler()
-    name = f"{stem}_{_key({**sources, **fixed}, tool, (*FLAGS, *flags), include)}"
-    target = folder / (name + suffix)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    must_be_ours(folder)
-    if target.exists():
-        return target
 
-    def compile(work: Path, units: Mapping[str, bytes], named: Sequence[str], *rest: str) -> None:
-        write(work, units)
+    def compile(work: Path, units: Mapping[str, bytes], objects: Sequence[str], target: Path | None) -> None:
+        name = "" if target is None else target.name.removesuffix(suffix)
+        named = [flag.replace("{name}", name) for flag in flags if target or "{name}" not in flag]
         places = [f"-I{place}" for place in (work, RPC_RUNTIME, C_RUNTIME, *include)]
         called = sorted(path for path in units if path.endswith(".c"))
-        command = [tool.path, *FLAGS, *named, *places, *called, *rest]
+        output = ["-c"] if target is None else ["-o", str(target.absolute())]
+        command = [tool.path, *FLAGS, *named, *places, *called, *objects, *output]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True)
         if done.returncode:
             raise BuildError(done.stderr.strip())
 
-    common = [flag for flag in flags if "{name}" not in flag]
-    key = _key(fixed, tool, (*FLAGS, *common), include)
-    kept = (
-        objects(folder / f"objects_{key}", lambda work: compile(work, fixed, common, "-c")) if fixed else []
-    )
-    named = [flag.replace("{name}", name) for flag in flags]
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as work:
-        compile(Path(work), sources, named, *kept, "-o", "built.so")
-        # Whoever builds the same at the same time gets the same; the later one wins, unseen.
-        os.replace(Path(work) / "built.so", target)
-    return target
-
-
-def objects(place: Path, compile: Callable[[Path], None]) -> list[str]:
-    """The objects in that folder; unless it is there, what `compile` makes in an empty one."""
-    if not place.exists():
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=place.parent) as work:
-            made = Path(work) / "made"
-            made.mkdir()
-            compile(made)
-            with contextlib.suppress(OSError):  # somebody else has made the same meanwhile
-                made.rename(place)
-    return sorted(map(str, place.absolute().glob("*.o")))
+    headers = [path for place in (RPC_RUNTIME, C_RUNTIME) for path in sorted(place.glob("*.h"))]
+    words = [tool.path, tool.version, *FLAGS, *flags, *map(str, include)]
+    by = [*(path.read_bytes() for path in headers), *(word.encode() for word in words)]
+    return kept(stem, suffix, sources, fixed, folder=folder, compile=compile, by=by)
 
 
 ENVOY_FLAGS = ("-D_GNU_SOURCE", "-pthread", "-Wl,-Bsymbolic", "-lm")
@@ -167,24 +209,3 @@ def must_be_ours(folder: Path) -> None:
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         mode = f"mode {stat.S_IMODE(found.st_mode):o}"
         raise Unavailable(what, f"others may write there ({mode})", f"rm -r {folder}, or chmod go-w it")
-
-
-def write(folder: Path, files: Mapping[str, bytes]) -> None:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-
-def _key(sources: Mapping[str, bytes], tool: Compiler, flags: Sequence[str], include: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    headers = {
-        f"{place.name}/{p.name}": p.read_bytes()
-        for place in (RPC_RUNTIME, C_RUNTIME)
-        for p in place.glob("*.h")
-    }
-    for name, content in sorted({**headers, **sources}.items()):
-        digest.update(f"{name}\0{len(content)}\0".encode())
-        digest.update(content)
-    digest.update("\0".join([tool.path, tool.version, *flags, *map(str, include)]).encode())
-    return digest.hexdigest()[:20]

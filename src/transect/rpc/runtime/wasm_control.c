@@ -80,12 +80,13 @@ static void add_image(struct bytes *to, ts_chain *chain, uint32_t element) {
 static int replace(struct keeper *k, const uint8_t *r, size_t size) {
     struct bytes now = {0};
     uint32_t element = get32(r), expected = get32(r + 4);
-    k->held = 0;
     if (element >= k->config->elements || expected > size - 8) return 0;
     add_image(&now, k->config->chain, element);
     int same = now.size == expected && (expected == 0 || memcmp(now.data, r + 8, expected) == 0);
     bytes_free(&now);
-    return same && ts_chain_load(k->config->chain, element, r + 8 + expected, size - 8 - expected) == 0;
+    if (!same || ts_chain_load(k->config->chain, element, r + 8 + expected, size - 8 - expected)) return 0;
+    k->held = 0; /* else messages go on waiting: what ends RPCs has changed it meanwhile */
+    return 1;
 }
 
 /* What a machine with that name has left; it is there once. */

@@ -7,24 +7,13 @@ around it there: Envoy's interface and threads.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from transect.emit.artifact import Artifact
 from transect.emit.wasm import toolchain
 from transect.emit.wasm.emitter import fixed, libc
-from transect.rpc.build import (
-    RPC_RUNTIME,
-    BuildError,
-    cache_folder,
-    linked,
-    must_be_ours,
-    objects,
-    write,
-)
+from transect.rpc.build import RPC_RUNTIME, BuildError, cache_folder, kept, linked
 
 SHARED = ("envoy_carrier.c", "envoy_end.c", "envoy_frames.c", "envoy_module.c")
 HEADERS = (
@@ -50,46 +39,18 @@ def fixed_files(chain: Artifact) -> dict[str, bytes]:
 def build(chain: Artifact, folder: Path) -> Path:
     """`folder`/transect_HASH.wasm, compiled once and kept in the cache; raises Unavailable without a compiler,
     BuildError when it refuses."""
-    tool, around, cache = toolchain.compiler(), fixed_files(chain), cache_folder()
-    files = {**around, **chain.files}
-    target = cache / f"transect_{_key(files, tool)}.wasm"
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    must_be_ours(cache)
-    if not target.exists():
-        place = cache / f"objects_{_key(around, tool)}"
-        kept = objects(place, lambda work: _compiled(around, work, flags=("-c",)))
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=cache) as work:
-            built = Path(work) / "built.wasm"
-            _compiled({**libc(), **chain.files}, Path(work), *kept, target=built)
-            os.replace(built, target)
-    return linked(target, folder)
+    tool = toolchain.compiler()
+    by = [text.encode() for text in (tool.path, tool.version, *toolchain.FLAGS)]
+    sources = {**libc(), **chain.files}
+    built = kept(
+        "transect", ".wasm", sources, fixed_files(chain), folder=cache_folder(), compile=_compile, by=by
+    )
+    return linked(built, folder)
 
 
-def _compiled(
-    files: Mapping[str, bytes],
-    work: Path,
-    *objects: str,
-    target: Path | None = None,
-    flags: Sequence[str] = (),
-) -> None:
-    write(work, files)
+def _compile(work: Path, files: Mapping[str, bytes], objects: Sequence[str], target: Path | None) -> None:
     units = sorted(name for name in files if name.endswith(".c"))
     try:
-        toolchain.compile((*units, *objects), work, target, flags=flags)
+        toolchain.compile((*units, *objects), work, target, flags=("-c",) if target is None else ())
     except toolchain.Failed as wrong:
         raise BuildError(str(wrong)) from wrong
-
-
-def _key(files: Mapping[str, bytes], tool: toolchain.Compiler) -> str:
-    digest = hashlib.sha256()
-    for part in _parts(files, tool):
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.hexdigest()[:20]
-
-
-def _parts(files: Mapping[str, bytes], tool: toolchain.Compiler) -> Iterator[bytes]:
-    for name in sorted(files):
-        yield name.encode()
-        yield files[name]
-    yield from (text.encode() for text in (tool.path, tool.version, *toolchain.FLAGS))

@@ -105,6 +105,7 @@ def upgraded(
         with deployed:
             yield Upgraded(deployed, host, folder, port)
             assert deployed.envoy.alive, deployed.envoy.last_word
+        assert deployed.envoy.process.returncode == 0, deployed.envoy.last_word
     finally:
         server.stop(None)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.systems.rpc.envoy.test_upgrade import (
 )
 from tests.systems.rpc.grpcio.test_upgrade import NEXT
 from transect.base.diagnostic import Diagnostics
+from transect.control import params
 from transect.control.protocol import Refused
 from transect.core.codec import decode_state
 from transect.core.schema import schema
@@ -77,6 +79,17 @@ def it(tmp_path: Path) -> Iterator[Upgraded]:
         yield made
 
 
+def change_slowly(it: Upgraded, param: str, value: int) -> None:
+    """Calls pass meanwhile, until they are made to wait."""
+    found = params.find(it.host.programs, param)
+
+    def change(image: bytes) -> bytes:
+        time.sleep(0.03)
+        return found.put(value, lambda _: None)(image)
+
+    it.host.upgrades.now.swap(found.element, change)
+
+
 def test_upgrades_under_load_lose_nothing_and_mix_nothing(it: Upgraded) -> None:
     chains = it.chain("first"), it.chain("second")
     with loaded(it) as answers:
@@ -84,6 +97,8 @@ def test_upgrades_under_load_lose_nothing_and_mix_nothing(it: Upgraded) -> None:
             wanted = len(answers) + 50
             until(lambda wanted=wanted: len(answers) > wanted)  # type: ignore[misc]
             it.upgrade(chains[(turn + 1) % 2])
+        change_slowly(it, "most", 999)
+    assert it.state()["most"] == 999
     assert set(answers) == {"11", "22"}
     assert it.host.status()["version"] == 4
     assert it.counted() == (len(answers), len(answers), 0)
