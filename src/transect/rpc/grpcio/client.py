@@ -7,13 +7,12 @@ here, before and after the hooks.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial, partialmethod
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MethodType
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 
@@ -23,100 +22,15 @@ from transect.rpc.grpcio.future import Future, block, reply_of, shown
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.steps import NS, Reply, Send, Stage, Steps, Unary, Upload, deadline_of, left, show
-from transect.rpc.grpcio.versions import Versions
+from transect.rpc.grpcio.stubs import Given, Method, Stubs, Transform, plain
 
-Transform = Callable[[Any], Any]
 JOIN_SECONDS = 5.0  # gRPC returns the call at once; it may have failed to start
-log = logging.getLogger(__name__)
 
 
-class Channel(grpc.Channel):
-    """`inner` with a chain in front of the methods which it covers."""
-
-    def __init__(self, inner: grpc.Channel, carried: Carried | Versions) -> None:
-        self._inner = inner
-        self._versions = Versions.of(carried)
-
-    def _wrap(
-        self,
-        kind: str,
-        method: str,
-        request_serializer: Any = None,
-        response_deserializer: Any = None,
-        *more: Any,
-        **named: Any,
-    ) -> Any:
-        """A stub's method of that kind, through the chain where it covers the method."""
-        make = getattr(self._inner, kind)
-        if not self._versions.covers(method):
-            return make(method, request_serializer, response_deserializer, *more, **named)
-        below = make(method, None, None, *more, **named)
-        made = KINDS[kind](below, self._versions, method, request_serializer, response_deserializer)
-        if isinstance(made, UnaryUnary):
-            return made.quick(request_serializer, response_deserializer)
-        return made
-
-    unary_unary: Any = partialmethod(_wrap, "unary_unary")
-    unary_stream: Any = partialmethod(_wrap, "unary_stream")
-    stream_unary: Any = partialmethod(_wrap, "stream_unary")
-    stream_stream: Any = partialmethod(_wrap, "stream_stream")
-
-    def subscribe(self, callback: Any, try_to_connect: bool | None = False) -> None:
-        self._inner.subscribe(callback, try_to_connect=bool(try_to_connect))
-
-    def unsubscribe(self, callback: Any) -> None:
-        self._inner.unsubscribe(callback)
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def __enter__(self) -> Channel:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def plain(message: Any) -> Any:
-    """In place of a serialiser that is not given."""
-    return message
-
-
-def guarded(transform: Transform | None, text: str) -> Transform:
-    """A (de)serialiser whose exceptions end the RPC the way gRPC's own do: logged, and INTERNAL."""
-    if transform is None:
-        return plain
-
-    def run(message: Any) -> Any:
-        try:
-            return transform(message)
-        except Exception:
-            log.exception(text)
-            raise Ended.internal(text) from None
-
-    return run
-
-
-class _Method:
-    def __init__(
-        self,
-        inner: Any,
-        versions: Versions,
-        method: str,
-        serialize: Transform | None,
-        deserialize: Transform | None,
-    ) -> None:
-        self._inner = inner
-        self._versions = versions
-        self._method = method
-        self._serialize = guarded(serialize, "Exception serializing request!")
-        self._deserialize = guarded(deserialize, "Exception deserializing response!")
-
-
-class UnaryUnary(_Method, bases.UnaryUnary):
+class UnaryUnary(Method, bases.UnaryUnary):
     """One request, one reply."""
 
-    def quick(self, serialize: Any, deserialize: Any) -> Any:
+    def stub(self, serialize: Transform | None, deserialize: Transform | None) -> Any:
         """The same in C, where the chain is native and touches nothing but messages."""
         made = self._quick(serialize, deserialize)
         if made is not self:
@@ -137,24 +51,17 @@ class UnaryUnary(_Method, bases.UnaryUnary):
     def __call__(self, request: Any, *args: Any, **named: Any) -> Any:
         return self.with_call(request, *args, **named)[0]
 
-    def with_call(
-        self,
-        request: Any,
-        timeout: Any = None,
-        metadata: Any = None,
-        credentials: Any = None,
-        wait_for_ready: Any = None,
-        compression: Any = None,
-    ) -> tuple[Any, Any]:
+    def with_call(self, request: Any, *args: Any, **named: Any) -> tuple[Any, Any]:
+        given = Given(*args, **named)
         carried = self._versions.current
         data = self._serialize(request)
         unary = Unary(carried, self._method)
-        steps = unary.steps(data, deadline_of(timeout), carried.stamped(metadata))
-        return self._blocking(carried, steps, credentials, wait_for_ready, compression)
+        steps = unary.steps(data, deadline_of(given.timeout), carried.stamped(given.metadata))
+        return self._blocking(carried, steps, given)
 
-    def _blocking(self, carried: Carried, steps: Steps, *more: Any) -> tuple[Any, Any]:
+    def _blocking(self, carried: Carried, steps: Steps, given: Given) -> tuple[Any, Any]:
         def send(step: Send) -> Reply:
-            reply, call = self._inner.with_call(step.message, step.timeout, step.metadata, *more)
+            reply, call = self._inner.with_call(step.message, step.timeout, step.metadata, *given.rest)
             return reply_of(carried, reply, call)
 
         answer = block(steps, send)
@@ -166,66 +73,37 @@ class UnaryUnary(_Method, bases.UnaryUnary):
         """What the quick path leaves to this one; its stages are those of `grpc_unary.c`."""
         if stage == Stage.BEGIN:
             return self(*args, **named)
-        return self._resumed(carried, stage, rpc, data, value, *args[1:], **named)
-
-    def _resumed(
-        self,
-        carried: Carried,
-        stage: int,
-        rpc: Rpc,
-        data: bytes,
-        value: Any,
-        timeout: Any = None,
-        metadata: Any = None,
-        credentials: Any = None,
-        wait_for_ready: Any = None,
-        compression: Any = None,
-    ) -> Any:
         if stage == Stage.DECODE:
             return self._deserialize(value)
-        deadline = None if timeout is None else time.monotonic() + timeout - rpc.elapsed * NS
-        steps = Unary(carried, self._method).resumed(stage, rpc, data, value, deadline, metadata)
-        return self._blocking(carried, steps, credentials, wait_for_ready, compression)[0]
+        given = Given(*args[1:], **named)
+        deadline = None if given.timeout is None else time.monotonic() + given.timeout - rpc.elapsed * NS
+        steps = Unary(carried, self._method).resumed(stage, rpc, data, value, deadline, given.metadata)
+        return self._blocking(carried, steps, given)[0]
 
-    def future(
-        self,
-        request: Any,
-        timeout: Any = None,
-        metadata: Any = None,
-        credentials: Any = None,
-        wait_for_ready: Any = None,
-        compression: Any = None,
-    ) -> Any:
+    def future(self, request: Any, *args: Any, **named: Any) -> Any:
+        given = Given(*args, **named)
         carried = self._versions.current
         data = self._serialize(request)
-        more = (credentials, wait_for_ready, compression)
 
         def start(step: Send) -> Any:
-            return self._inner.future(step.message, step.timeout, step.metadata, *more)
+            return self._inner.future(step.message, step.timeout, step.metadata, *given.rest)
 
         unary = Unary(carried, self._method)
-        steps = unary.steps(data, deadline_of(timeout), carried.stamped(metadata))
+        steps = unary.steps(data, deadline_of(given.timeout), carried.stamped(given.metadata))
         return Future(carried, steps, start, self._deserialize)
 
 
-class UnaryStream(_Method, bases.UnaryStream):
+class UnaryStream(Method, bases.UnaryStream):
     """One request, many replies."""
 
-    def __call__(
-        self,
-        request: Any,
-        timeout: Any = None,
-        metadata: Any = None,
-        credentials: Any = None,
-        wait_for_ready: Any = None,
-        compression: Any = None,
-    ) -> Any:
+    def __call__(self, request: Any, *args: Any, **named: Any) -> Any:
+        given = Given(*args, **named)
         carried = self._versions.current
         try:
             data = self._serialize(request)
         except Ended as error:
             return Replies(carried, None, None, self._deserialize, error)
-        metadata = carried.stamped(metadata)
+        metadata, timeout = carried.stamped(given.metadata), given.timeout
         rpc = carried.begin(self._method, metadata)
         out: Any = rpc.request(data)
         if out.__class__ is not bytes:
@@ -237,7 +115,7 @@ class UnaryStream(_Method, bases.UnaryStream):
             if carried.touches.headers:
                 metadata = changed(metadata, rpc.changes(Side.REQUEST))
             out, timeout = out[2], left(deadline)
-        call = self._inner(out, timeout, metadata, credentials, wait_for_ready, compression)
+        call = self._inner(out, timeout, metadata, *given.rest)
         return Replies(carried, rpc, call, self._deserialize)
 
 
@@ -257,92 +135,50 @@ def held(out: Any, deadline: float | None) -> Ended | None:
     return None
 
 
-class StreamUnary(_Method, bases.StreamUnary):
+class StreamUnary(Method, bases.StreamUnary):
     """Many requests, one reply."""
 
-    def __call__(
-        self,
-        request_iterator: Any,
-        timeout: Any = None,
-        metadata: Any = None,
-        credentials: Any = None,
-        wait_for_ready: Any = None,
-        compression: Any = None,
-    ) -> Any:
-        return self.with_call(request_iterator, timeout, metadata, credentials, wait_for_ready, compression)[
-            0
-        ]
+    def __call__(self, request_iterator: Any, *args: Any, **named: Any) -> Any:
+        return self.with_call(request_iterator, *args, **named)[0]
 
-    def with_call(
-        self,
-        request_iterator: Any,
-        timeout: Any = None,
-        metadata: Any = None,
-        credentials: Any = None,
-        wait_for_ready: Any = None,
-        compression: Any = None,
-    ) -> tuple[Any, Any]:
-        uploading, requests, metadata = self._feed(request_iterator, metadata)
+    def with_call(self, request_iterator: Any, *args: Any, **named: Any) -> tuple[Any, Any]:
+        uploading, steps, start = self._begun(request_iterator, Given(*args, **named))
 
         def send(step: Send) -> Reply:
-            # Not the blocking call: only a future can be cancelled when a request is refused.
-            call = requests.join(
-                self._inner.future(
-                    requests, step.timeout, step.metadata, credentials, wait_for_ready, compression
-                )
-            )
+            call = start(step)
             return reply_of(uploading.carried, call.result(), call)
 
-        answer = block(uploading.steps(requests, deadline_of(timeout), metadata), send)
+        answer = block(steps, send)
         return self._deserialize(answer.message), shown(answer)
 
-    def future(
-        self,
-        request_iterator: Any,
-        timeout: Any = None,
-        metadata: Any = None,
-        credentials: Any = None,
-        wait_for_ready: Any = None,
-        compression: Any = None,
-    ) -> Any:
-        uploading, requests, metadata = self._feed(request_iterator, metadata)
-
-        def start(step: Send) -> Any:
-            return requests.join(
-                self._inner.future(
-                    requests, step.timeout, step.metadata, credentials, wait_for_ready, compression
-                )
-            )
-
-        steps = uploading.steps(requests, deadline_of(timeout), metadata)
+    def future(self, request_iterator: Any, *args: Any, **named: Any) -> Any:
+        uploading, steps, start = self._begun(request_iterator, Given(*args, **named))
         return Future(uploading.carried, steps, start, self._deserialize)
 
-    def _feed(self, request_iterator: Any, metadata: Any) -> tuple[Upload, Requests, Any]:
+    def _begun(self, requests: Any, given: Given) -> tuple[Upload, Steps, Callable[[Send], Any]]:
+        """An RPC, what is to be done for it, and how its call begins."""
         carried = self._versions.current
-        metadata = carried.stamped(metadata)
+        metadata = carried.stamped(given.metadata)
         uploading = Upload(carried, carried.begin(self._method, metadata))
-        return uploading, Requests(iter(request_iterator), uploading, self._serialize), metadata
+        passing = Requests(iter(requests), uploading, self._serialize)
+
+        def start(step: Send) -> Any:
+            # Not the blocking call: only a future can be cancelled when a request is refused.
+            return passing.join(self._inner.future(passing, step.timeout, step.metadata, *given.rest))
+
+        return uploading, uploading.steps(passing, deadline_of(given.timeout), metadata), start
 
 
-class StreamStream(_Method, bases.StreamStream):
+class StreamStream(Method, bases.StreamStream):
     """Many requests, many replies."""
 
-    def __call__(
-        self,
-        request_iterator: Any,
-        timeout: Any = None,
-        metadata: Any = None,
-        credentials: Any = None,
-        wait_for_ready: Any = None,
-        compression: Any = None,
-    ) -> Any:
+    def __call__(self, request_iterator: Any, *args: Any, **named: Any) -> Any:
+        given = Given(*args, **named)
         carried = self._versions.current
-        metadata = carried.stamped(metadata)
+        metadata = carried.stamped(given.metadata)
         uploading = Upload(carried, carried.begin(self._method, metadata))
         requests = Requests(iter(request_iterator), uploading, self._serialize)
-        call = requests.join(
-            self._inner(requests, timeout, metadata, credentials, wait_for_ready, compression)
-        )
+        call = requests.join(self._inner(requests, given.timeout, metadata, *given.rest))
         return Replies(carried, uploading.rpc, call, self._deserialize, uploading=uploading)
 
 
@@ -559,9 +395,27 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         self._call.add_done_callback(lambda _: fn(self))
 
 
-KINDS: dict[str, type[_Method]] = {
-    "unary_unary": UnaryUnary,
-    "unary_stream": UnaryStream,
-    "stream_unary": StreamUnary,
-    "stream_stream": StreamStream,
-}
+class Channel(Stubs, grpc.Channel):
+    """`inner` with a chain in front of the methods which it covers."""
+
+    KINDS: ClassVar[Mapping[str, type[Method]]] = {
+        "unary_unary": UnaryUnary,
+        "unary_stream": UnaryStream,
+        "stream_unary": StreamUnary,
+        "stream_stream": StreamStream,
+    }
+
+    def subscribe(self, callback: Any, try_to_connect: bool | None = False) -> None:
+        self._inner.subscribe(callback, try_to_connect=bool(try_to_connect))
+
+    def unsubscribe(self, callback: Any) -> None:
+        self._inner.unsubscribe(callback)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __enter__(self) -> Channel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
