@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from transect.base.unavailable import Unavailable
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.placement.calibrate import preferred
 from transect.rpc.placement.model import Layout
-from transect.rpc.placement.planning import judge, plan
+from transect.rpc.placement.optimum import Item, solve
+from transect.rpc.placement.planning import Goal, judge, plan, posed
 from transect.rpc.placement.profile import Profile
 
 SEED = 3
@@ -61,6 +62,20 @@ def planned(drawn: Drawn, profile: Profile, tools: Tools) -> Planned:
     layouts = [DIRECT, plans[0].before, *(one.after for one in plans)]
     built(drawn.chain, layouts, tools)
     return Planned(drawn, layouts)
+
+
+def fewest_proxies(drawn: Drawn, profile: Profile) -> int:
+    """In any arrangement that the words admit, whatever it means: what no proof can save."""
+    task = posed(drawn.chain, profile, LEVELS[0], {}, Goal.LATENCY, judge())
+    items = [
+        Item(dict.fromkeys(piece.allowed, 0.0), 1.0, at)
+        for piece, at in zip(task.pieces, task.reference, strict=True)
+    ]
+    hops = {at: float(at.proxy) for at in task.problem.hops}
+    free = replace(task.problem, items=items, before=[0] * len(items), hops=hops, second=0.0, together=())
+    found = solve(free)
+    assert found is not None, "the written arrangement is one"
+    return sum(at.proxy for at, _ in found.groups)
 
 
 def measured(one: Planned, tools: Tools, folder: Path) -> dict[str, Any]:
@@ -119,7 +134,10 @@ def main() -> None:
             ready = list(pool.map(lambda one: planned(one, profile, tools), drawn))
         print("compiled", file=sys.stderr, flush=True)
         for number, one in enumerate(ready):
-            found.append(measured(one, tools, folder / str(number)))
+            found.append(
+                measured(one, tools, folder / str(number))
+                | {"fewest_proxies": fewest_proxies(one.drawn, profile)}
+            )
             shown = {level.value: round(saved(found[-1], level.value, "p50"), 3) for level in LEVELS}
             print(number, found[-1]["kind"], found[-1]["elements"], shown, file=sys.stderr, flush=True)
     samples = Samples()
@@ -150,6 +168,7 @@ def main() -> None:
             seed=SEED,
             kinds=dict(kinds),
             by_kind=by_kind,
+            fewest_proxies=dict(Counter(str(one["fewest_proxies"]) for one in found)),
             all_in_client_library_violates=sum(not one["all_in_client_library"] for one in found)
             / len(found),
             load=os.getloadavg()[0],
