@@ -8,7 +8,7 @@ its main thread) calls here, and is answered when there is something to ask of i
 from __future__ import annotations
 
 import asyncio
-import os
+import socket
 import struct
 import threading
 from collections.abc import Coroutine
@@ -119,11 +119,10 @@ class Door:
         return asyncio.run_coroutine_threadsafe(what, self._loop)
 
     async def _open(self) -> None:
-        before = os.umask(0o177)
-        try:
-            self._server = await asyncio.start_unix_server(self._serve, str(self.path))
-        finally:
-            os.umask(before)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(self.path))
+        self.path.chmod(0o600)  # nobody can connect before it listens
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
 
     async def _close(self) -> None:
         assert self._server is not None, "it is open"
