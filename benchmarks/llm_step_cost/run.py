@@ -46,8 +46,7 @@ def steps(chooser: Chooser, tenants: int, rounds: int) -> list[float]:
     for number in range(rounds):
         fresh = Held(f"t{number * 7919 % tenants}", input=100)
         began = time.perf_counter()
-        for request in running:
-            queues.produced(request, 1)
+        queues.produced_in_step([(request, 1) for request in running])
         queues.finish(running.pop(0))
         queues.add(fresh)
         queues.peek()

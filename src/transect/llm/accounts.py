@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from transect.llm.adapter import Chooser
@@ -87,6 +87,12 @@ class AccountedQueues(TenantQueues):
     def cancel(self, request: Held) -> None:
         super().cancel(request)
         self.account(request.client).cancelled += 1
+
+    def produced_in_step(self, step: Sequence[tuple[Held, int]]) -> None:
+        super().produced_in_step(step)
+        accounts = self.accounts  # who produces has one since the prompt was charged
+        for request, tokens in step:
+            accounts[request.client].output += tokens
 
     def correct_prompt(self, request: Held, prompt: int) -> None:
         """Its prompt was charged by an estimate, and has so many tokens; 0: it owes nothing for it."""

@@ -8,7 +8,8 @@ Whoever serves (a simulated engine, vLLM, the gateway) owns a `queue.TenantQueue
     refused = queues.add(request)           # accept, arrive, head        -> None, or the Refuse of the policy
     request = queues.peek()                 # pick: stable until the next call of anything else; None: nobody waits
     queues.pop()                            # it fits: leave or head, admit, charge(prompt)
-    queues.produced(request, tokens)        # every step that produced: charge(output)
+    queues.produced(request, tokens)        # output came: charge(output)
+    queues.produced_in_step(…)              # the same, of all requests of an engine's step
     queues.put_back(request)                # preempted: arrive, head; free, and never charged for its prompt again
     queues.undo(request)                    # popped, then not run after all: refund, retract, arrive, head
     queues.refund(request, tokens)          # prompt tokens that the prefix cache held
@@ -23,7 +24,7 @@ Not thread-safe: an engine has one scheduler, a gateway one loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Protocol
 
 from transect.base.unavailable import Unavailable
@@ -68,9 +69,11 @@ class Chooser:
         self.finish = self._defined("finish")
         self.counter_field = counter_field(program)
         native = "gap" in vars(type(policy)) and self.counter_field is not None
-        self._quick_gap: Callable[[], int] | None = (
-            policy.gap if native else None
-        )  # machine code asks its heap
+        # Machine code asks its heap, and charges a whole step in one call.
+        self._quick_gap: Callable[[], int] | None = policy.gap if native else None
+        self._quick_step: Callable[[Sequence[tuple[Held, int]]], None] | None = None
+        if "produced" in vars(type(policy)) and program.base != "Arbiter":
+            self._quick_step = policy.produced
 
     def _defined(self, hook: str) -> Hook | None:
         handler = self.program.handler(hook)
@@ -78,6 +81,16 @@ class Chooser:
             return None
         found: Hook = getattr(self.policy, hook)
         return found
+
+    def produced(self, step: Sequence[tuple[Held, int]]) -> None:
+        """So many output tokens more of each request: what one step of an engine produced."""
+        if self._quick_step is not None:
+            self._quick_step(step)
+            return
+        for request, tokens in step:
+            request.produced += tokens
+            if self.charge is not None:
+                self.charge(request, 0, tokens)
 
     def counter(self, client: Hashable) -> int:
         """What `pick` orders the clients by, in micro-tokens.  Raises `Unavailable` when that is no tally."""

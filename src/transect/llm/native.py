@@ -14,7 +14,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Hashable, Iterator
+from array import array
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -115,6 +116,7 @@ def _built(program: ir.Program) -> Path:
             f"-DTS_POLICY={stem}",
             f'-DTS_SOURCE="{stem}.c"',
             *([f"-DTS_COUNTER={counter}"] if counter else []),
+            *(["-DTS_REQUESTS"] if _of_requests(program) else []),
         ]
         made = Path(folder, "made.so")
         command = [compiler, *FLAGS, *names, f"-I{folder}", str(RUNTIME), "-o", str(made)]
@@ -122,6 +124,11 @@ def _built(program: ir.Program) -> Path:
         assert not done.returncode, f"the compiler refuses emitted code:\n{done.stderr}"
         made.replace(built)
     return built
+
+
+def _of_requests(program: ir.Program) -> bool:
+    """Whether it is told of requests, and not of clients."""
+    return program.base != "Arbiter"
 
 
 class NativePolicy:
@@ -148,6 +155,9 @@ class NativePolicy:
         for hook in program.handlers:
             if hook.name not in ("pick", "forget", "accept") and not hasattr(self, hook.name):
                 setattr(self, hook.name, self._hook(prefix, hook))
+        if _of_requests(program):
+            address, size = ctypes.c_void_p, ctypes.c_size_t
+            self._produced = _function(library, "admission_produced", None, 1, address, address, size)
 
     def __del__(self) -> None:
         if getattr(self, "_state", None):
@@ -217,17 +227,32 @@ class NativePolicy:
         about_request = _function(self._library, f"{prefix}_{hook.name}", None, 3, *numbers)
 
         def call(request: Held, *rest: int) -> None:
-            """With the request as C sees it, which is kept with the request; what changes is updated."""
+            """With the request as C sees it; what changes is updated."""
             kept = request.__locals__.get(self)
             if kept is None:
-                made = _Request(self.handle(request.client), self.handle(request.group), *_numbers(request))
-                kept = request.__locals__[self] = made, ctypes.addressof(made)
+                kept = self._seen(request)
             else:
                 kept[0].produced = request.produced
                 kept[0].cached = request.cached
             about_request(state, None, kept[1], *rest)
 
         return call
+
+    def _seen(self, request: Held) -> tuple[_Request, int]:
+        """The request as C sees it, kept with the request, and its address."""
+        made = _Request(self.handle(request.client), self.handle(request.group), *_numbers(request))
+        kept = request.__locals__[self] = made, ctypes.addressof(made)
+        return kept
+
+    def produced(self, step: Sequence[tuple[Held, int]]) -> None:
+        """What one step of an engine produced, charged in one call.  Of policies that are told of requests."""
+        addresses = array("Q")
+        for request, tokens in step:
+            kept = request.__locals__.get(self) or self._seen(request)
+            request.produced += tokens
+            addresses.append(kept[1])
+        counts = array("q", [tokens for _, tokens in step])
+        self._produced(self._state, addresses.buffer_info()[0], counts.buffer_info()[0], len(step))
 
 
 class NativeCounters:

@@ -8,7 +8,7 @@ the head of `adapter.py`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from transect.llm.adapter import Chooser
 from transect.llm.hooks import Refuse
@@ -145,6 +145,11 @@ class TenantQueues:
         """So many output tokens more, or (rolled back) fewer."""
         request.produced += tokens
         self._charge(request, 0, tokens)
+
+    def produced_in_step(self, step: Sequence[tuple[Held, int]]) -> None:
+        """`produced` of each request, as one step of an engine has it."""
+        self._chosen = None
+        self.chooser.produced(step)
 
     def refund(self, request: Held, tokens: int) -> None:
         """That much of the prompt was in the prefix cache, and costs the client nothing."""

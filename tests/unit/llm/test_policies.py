@@ -88,7 +88,7 @@ def agree(one: TenantQueues, two: TenantQueues, draw: random.Random) -> int:
     admitted = 0
     running: list[tuple[Held, Held]] = []
     for number in range(300):
-        match draw.randrange(5):
+        match draw.randrange(6):
             case 0 | 1:
                 given: dict[str, Any] = {
                     "client": f"c{draw.randrange(6)}",
@@ -116,6 +116,11 @@ def agree(one: TenantQueues, two: TenantQueues, draw: random.Random) -> int:
                 back = draw.random() < 0.3
                 for queue, request in zip((one, two), pair, strict=True):
                     (queue.put_back if back else queue.finish)(request)
+            case 5 if running:
+                step = [(pair, draw.randrange(1, 4)) for pair in running]
+                one.produced_in_step([(pair[0], tokens) for pair, tokens in step])
+                two.produced_in_step([(pair[1], tokens) for pair, tokens in step])
+                assert [a.produced for a, _ in running] == [b.produced for _, b in running]
             case _:
                 pass
     return admitted

@@ -2,14 +2,25 @@
 /* An admission policy in C for a scheduler in Python, which calls it through ctypes: the emitted policy, and what the
  * scheduler wants to know of its counters.
  *
- * Built with -DTS_POLICY=prefix -DTS_SOURCE="prefix.c" and, where `pick` orders the waiting clients by one tally,
- * -DTS_COUNTER=tally.
+ * Built with -DTS_POLICY=prefix -DTS_SOURCE="prefix.c"; where `pick` orders the waiting clients by one tally,
+ * -DTS_COUNTER=tally; where requests are charged and not clients, -DTS_REQUESTS.
  */
 #include TS_SOURCE
 
 #define TS_JOIN_(A, B) A##_##B
 #define TS_JOIN(A, B) TS_JOIN_(A, B)
 #define P(NAME) TS_JOIN(TS_POLICY, NAME)
+
+#ifdef TS_REQUESTS
+/* The output of one step of an engine: so many tokens more for each of the requests. */
+void admission_produced(struct P(state) *self, struct P(request) *const *requests, const int64_t *tokens, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        requests[i]->produced += tokens[i];
+        P(charge)(self, NULL, requests[i], 0, tokens[i]);
+    }
+}
+#endif
 
 #ifdef TS_COUNTER
 #define TALLY TS_JOIN(TS_POLICY, TS_COUNTER)

@@ -17,6 +17,7 @@ from transect.llm.accounts import AccountedQueues
 from transect.llm.request import Held
 
 if TYPE_CHECKING:
+    from vllm.v1.engine import EngineCoreOutputs
     from vllm.v1.request import Request
 
 
@@ -27,6 +28,7 @@ class PolicyQueue(RequestQueue):
         self._queues = queues
         self._held_of = held_of
         self._held: dict[str, Held] = {}  # by the request's id: every request that has not ended
+        self._leaving: dict[str, Held] | None = None  # while a step is told: those that end with it
 
     # ---------------------------------------------------------------- the engine's interface
 
@@ -80,11 +82,35 @@ class PolicyQueue(RequestQueue):
         """Those that were admitted and have not ended."""
         return (held for held in self._held.values() if held.admitted)
 
+    def step(self) -> None:
+        """A step is about to be told: who ends with it is charged first, and then leaves."""
+        self._leaving = {}
+
+    def stepped(self, outputs: Iterable[EngineCoreOutputs]) -> None:
+        """What the engine tells its clients of the step: new tokens, without those behind a stop."""
+        leaving, self._leaving = self._leaving, None
+        assert leaving is not None, "no step is told"
+        produced: list[tuple[Held, int]] = []
+        for of_client in outputs:
+            for told in of_client.outputs:
+                held = leaving.get(told.request_id) or self._held.get(told.request_id)
+                if held is not None and told.new_token_ids:
+                    produced.append((held, len(told.new_token_ids)))
+        self._queues.produced_in_step(produced)
+        for left in leaving.values():
+            self._leave(left)
+
     def end(self, request: Request) -> None:
         """It has ended, wherever it was; a second time is no matter."""
         held = self._held.pop(request.request_id, None)
         if held is None:
             return
+        if self._leaving is not None:
+            self._leaving[request.request_id] = held
+        else:
+            self._leave(held)
+
+    def _leave(self, held: Held) -> None:
         if held.admitted:
             self._queues.finish(held)
         else:

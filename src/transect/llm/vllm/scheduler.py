@@ -2,8 +2,8 @@
 """vLLM's scheduler with the waiting queue of a policy.  Batching, memory, chunking and preemption stay the engine's.
 
 One mixin over the engine's two schedulers.  Its contract with them, which the tests check against the real engine:
-admission takes requests from `self.waiting` by peek and pop, preemption gives them back; `_update_request_with_output`
-sees each request's new tokens after it has cut those behind a stop, `_free_request` each request that ends.
+admission takes requests from `self.waiting` by peek and pop, preemption gives them back; what `update_from_output`
+returns has each request's new tokens, without those behind a stop; `_free_request` sees each request that ends.
 """
 
 from __future__ import annotations
@@ -120,7 +120,10 @@ class FairMixin(_Base):
 
     def update_from_output(self, *args: Any, **kwargs: Any) -> Any:
         with self.fair.lock:
-            return super().update_from_output(*args, **kwargs)
+            self.waiting.step()
+            outputs = super().update_from_output(*args, **kwargs)
+            self.waiting.stepped(outputs.values())
+            return outputs
 
     def add_request(self, request: Request) -> None:
         with self.fair.lock:
@@ -129,13 +132,6 @@ class FairMixin(_Base):
     def finish_requests(self, *args: Any, **kwargs: Any) -> Any:
         with self.fair.lock:
             return super().finish_requests(*args, **kwargs)
-
-    def _update_request_with_output(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        tokens, stopped = super()._update_request_with_output(request, *args, **kwargs)
-        held = self.waiting.held(request)
-        if held is not None and tokens:
-            self.fair.queues.produced(held, len(tokens))
-        return tokens, stopped
 
     def _free_request(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         self.waiting.end(request)
