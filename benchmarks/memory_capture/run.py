@@ -3,10 +3,10 @@
 
 A target with one virtual processor is pinned to core 0, the observer to core 1.  A victim drawn at random among 70
 tasks gets the kernel's credentials for half of each period; the fixture's log is the truth.  The observer runs whole
-rounds of `BorrowedCredentials` in C, one after the other, and counts what two rounds in a row say.  Caught: changes of
-the log that appear in the same order among what was told; `false`: told, and not in the log.  `slowdown`: a program in
-the target that only computes, while it is observed / while it is not, in turn.  `dwell_10`: 500 a second, each for a
-tenth of its period (no target).
+rounds of `BorrowedCredentials` in C, one after the other, and counts what they confirm: two in a row say it.  Caught:
+changes of the log that appear in the same order among what was told; `false`: told, and not in the log.  `slowdown`: a
+program in the target that only computes, while it is observed / while it is not, in turn.  `dwell_10`: 500 a second,
+each for a tenth of its period (no target).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tests.systems.memory.guest import Guest, booted
 from transect.base.unavailable import Unavailable
 from transect.linux.errors import KernelDataError
 from transect.memory.asked import Answers
+from transect.memory.confirmation import Confirmation, progress_of
 from transect.memory.native.probes import native
 from transect.memory.scan import Rounds, prepare
 from transect.memory.standard import standard
@@ -51,7 +52,7 @@ def pin(guest: Guest) -> None:
 
 
 class Observer:
-    """Rounds without a pause, and what two in a row say."""
+    """Rounds without a pause, and what they confirm."""
 
     def __init__(self, guest: Guest, pause_s: float = 0.0) -> None:
         prepared = prepare(standard()["BorrowedCredentials"], guest.machine, Answers(guest.machine))
@@ -62,17 +63,18 @@ class Observer:
         self.stop = threading.Event()
 
     def watch(self) -> None:
-        before, active = frozenset[int](), frozenset[int]()
+        heard, active = Confirmation(progress_of(self.machine)), frozenset[int]()
         while not self.stop.is_set():
             try:
-                now = frozenset(int(dict(s.evidence)["pid"]) for s in self.runs.round(self.machine)[0])
+                heard.begin()
+                said = heard.said(self.runs.round(self.machine)[0])
             except KernelDataError:
                 self.torn += 1
                 continue
             self.rounds += 1
-            confirmed = now & before
+            confirmed = frozenset(int(dict(s.evidence)["pid"]) for s in said)
             self.told += confirmed - active
-            before, active = now, confirmed
+            active = confirmed
             if self.pause_s:
                 time.sleep(self.pause_s)
 

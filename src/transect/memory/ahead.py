@@ -4,7 +4,7 @@
 Kernels change slowly: nearly all pointers lead where they led a round ago.  So a round begins with one burst of many
 READs in flight, and follows pointers through what came; what it needs besides is read then, one after the other.  A
 read of the burst answers as many reads as the last round made of that place, and no more: a walk which looks again,
-because it met a structure in mid-change, sees memory anew.
+because it met a structure in mid-change, sees memory anew.  Between rounds all reads do.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Ahead:
     _now: Counter[Place] = field(default_factory=Counter)
     _ready: dict[Place, bytes] = field(default_factory=dict)
     _left: Counter[Place] = field(default_factory=Counter)
+    _under_way: set[str] = field(default_factory=set)  # probes whose rounds have begun
 
     @property
     def ranges(self) -> Sequence[Range]:
@@ -68,7 +69,9 @@ class Ahead:
 
     def begin(self, probes: Iterable[str]) -> None:
         """Rounds of these probes begin: one burst for all of them.  Raises as `Physical.read`."""
-        self._left = sum((self._last.get(name, Counter()) for name in probes), Counter())
+        names = list(probes)
+        self._under_way.update(names)
+        self._left = sum((self._last.get(name, Counter()) for name in names), Counter())
         places = list(self._left)
         self._ready = {}
         if places:
@@ -77,6 +80,8 @@ class Ahead:
             self._ready = dict(zip(places, self.memory.read_many(places), strict=True))
 
     def read(self, address: int, size: int) -> bytes:
+        if not self._under_way:
+            return self.memory.read(address, size)
         place = (address, size)
         self._now[place] += 1
         if self._left[place] > 0:
@@ -93,6 +98,7 @@ class Ahead:
 
     def end(self, probe: str) -> None:
         """Its round is over: the next one begins with what this one read."""
+        self._under_way.discard(probe)
         self._last[probe] = self._now
         self._now = Counter()
 

@@ -6,7 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
+
+Key: TypeAlias = tuple[Any, ...]
+"""What a report says, with its evidence."""
 
 
 class Verdict(StrEnum):
@@ -15,6 +18,7 @@ class Verdict(StrEnum):
     CLEAN = "clean"
     FOUND = "found"
     UNSTABLE = "unstable"  # said by one round and not by the next, again and again
+    UNCONFIRMED = "unconfirmed"  # said by every round, of a target that stands still
     UNCHECKED = "unchecked"  # something could not be read or resolved
 
 
@@ -24,9 +28,10 @@ class Said:
 
     what: str
     evidence: tuple[tuple[str, Any], ...]
+    caught: bool = False  # by `caught`: the next round confirms it
 
     @property
-    def key(self) -> tuple[Any, ...]:
+    def key(self) -> Key:
         """Two rounds mean the same when they say the same."""
         return self.what, *self.evidence
 
@@ -63,7 +68,7 @@ class Scan:
 
     @property
     def unchecked(self) -> Sequence[Result]:
-        return [r for r in self.results if r.verdict in (Verdict.UNCHECKED, Verdict.UNSTABLE)]
+        return [r for r in self.results if r.verdict not in (Verdict.CLEAN, Verdict.FOUND)]
 
 
 def printable(value: Any) -> Any:

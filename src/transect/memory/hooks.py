@@ -5,7 +5,8 @@
 |--------|-----------------------------|---------|
 | `scan` | once for each round         | nothing |
 
-What `report` says is a finding when the next round says the same; what `show` says is information.
+What `report` says is a finding when it is said again after the kernel has gone on; what `caught` says, when the next
+round says it; what `show` says is information.
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ class Probe(Policy):
     @intrinsic(effect="report")
     def report(self, what: str, /, **evidence: object) -> None:
         """Something is not as it should be."""
+
+    @intrinsic(effect="report")
+    def caught(self, what: str, /, **evidence: object) -> None:
+        """Something is as it never is, not even in the middle of a change: the next round confirms it."""
 
     @intrinsic(effect="report")
     def show(self, what: str, /, **values: object) -> None:

@@ -27,7 +27,7 @@ def _lines(scan: Scan, values: bool) -> Iterator[str]:
         for said in r.findings:
             yield f"  {'':{width}}  ! {_said(said)}"
         for said in r.unstable:
-            yield f"  {'':{width}}  ? {_said(said)} (in one round only)"
+            yield f"  {'':{width}}  ? {_said(said)} (not confirmed)"
         if r.problem:
             yield f"  {'':{width}}  not checked: {r.problem}"
         for said in r.shown if values else ():

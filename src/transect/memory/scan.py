@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running probes: rounds, confirmation, verdicts.
 
-A finding counts when two rounds in a row say the same: between two reads the kernel goes on, and two views of one
-thing disagree for innocent reasons in about one of fifty rounds.
+A finding counts when it is said again after the kernel has gone on (`confirmation.py`): two views of one thing disagree
+for innocent reasons in about one of fifty rounds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from transect.core.ir import FieldKind
 from transect.core.types import SeqType, ViewType
 from transect.lang.tape import LiveTape, Tape
 from transect.linux.errors import KernelDataError
-from transect.memory import asked
+from transect.memory import asked, confirmation
+from transect.memory.confirmation import Confirmation, progress_of
 from transect.memory.findings import Result, Said, Scan, Verdict
 from transect.memory.layout import Layout
 from transect.memory.machine import Machine
@@ -74,8 +75,8 @@ def prepare(program: ir.Program, machine: Machine, answers: asked.Answers) -> Pr
     roots = layouts_of_roots()
     for declared in program.intrinsics:
         name = declared.name
-        if name == "memory.Probe.report":
-            functions[name] = _saying(made.said)
+        if name in ("memory.Probe.report", "memory.Probe.caught"):
+            functions[name] = _saying(made.said, name == "memory.Probe.caught")
         elif name == "memory.Probe.show":
             functions[name] = _saying(made.shown)
         elif name in roots:
@@ -88,9 +89,9 @@ def prepare(program: ir.Program, machine: Machine, answers: asked.Answers) -> Pr
     return made
 
 
-def _saying(into: list[Said]) -> Callable[..., None]:
+def _saying(into: list[Said], caught: bool = False) -> Callable[..., None]:
     def say(what: str, *rest: Any) -> None:
-        into.append(Said(what, tuple(zip(rest[::2], rest[1::2], strict=True))))
+        into.append(Said(what, tuple(zip(rest[::2], rest[1::2], strict=True)), caught))
 
     return say
 
@@ -128,7 +129,7 @@ def scan(
     recorder: Recorder | None = None,
     engine: Engine | None = None,
 ) -> Scan:
-    """Every probe, one after the other; what is recorded runs in the interpreter."""
+    """Every probe, one after the other; again those that said something.  What is recorded runs in the interpreter."""
     answers = asked.Answers(machine)
     bound: list[Prepared | Result] = []
     for program in programs:
@@ -137,12 +138,16 @@ def scan(
         except KernelDataError as error:
             bound.append(_unbound(program, str(error)))
     runs = engine(machine, [b for b in bound if isinstance(b, Prepared)]) if engine is not None else {}
-    results = tuple(
-        _confirmed(machine, b, runs.get(b.program.name, b), rounds, recorder)
-        if isinstance(b, Prepared)
-        else b
+    progress = progress_of(machine)
+    looks = {
+        b.program.name: _Look(
+            machine, b, runs.get(b.program.name, b), rounds, recorder, Confirmation(progress)
+        )
         for b in bound
-    )
+        if isinstance(b, Prepared)
+    }
+    _look(list(looks.values()))
+    results = tuple(b if isinstance(b, Result) else looks[b.program.name].result() for b in bound)
     return Scan(machine.name, machine.known.release, machine.known.anchored, results)
 
 
@@ -158,50 +163,111 @@ def probe(
     rounds: int = ROUNDS,
     recorder: Recorder | None = None,
 ) -> Result:
-    """One probe, until two rounds in a row agree about each finding."""
+    """One probe, until what it says is confirmed."""
     try:
         prepared = prepare(program, machine, answers)
     except KernelDataError as error:
         return _unbound(program, str(error))
-    return _confirmed(machine, prepared, prepared, rounds, recorder)
+    look = _Look(machine, prepared, prepared, rounds, recorder, Confirmation(progress_of(machine)))
+    _look([look])
+    return look.result()
 
 
-def _confirmed(
-    machine: Machine, prepared: Prepared, runs: Rounds, rounds: int, recorder: Recorder | None
-) -> Result:
-    program = prepared.program
-    began, reads = time.perf_counter(), machine.counts.reads
+def _look(looks: Sequence[_Look]) -> None:
+    """Rounds of all of them, until each has its verdict.  They wait together for the kernel to go on."""
+    left, waited = list(looks), False
+    while left:
+        for look in left:
+            look.turn(waited)
+        left = [look for look in left if look.verdict is None]
+        if left:
+            problem = _gone_on([look.heard for look in left])
+            waited = not problem
+            for look in left if problem else ():
+                look.give_up(problem)
 
-    def result(verdict: Verdict, number: int, **more: Any) -> Result:
+
+def _gone_on(heard: Sequence[Confirmation]) -> str:
+    """Wait until the kernel has gone on.  Returns why it has not; "" when it has."""
+    since = max((m for h in heard if (m := h.waits) is not None), key=lambda m: m.at)
+    try:
+        return "" if confirmation.wait(heard[0].progress, since) else confirmation.STANDS_STILL
+    except KernelDataError as error:
+        return str(error)
+
+
+@dataclass
+class _Look:
+    """One probe of a scan."""
+
+    machine: Machine
+    prepared: Prepared
+    runs: Rounds
+    most: int  # rounds
+    recorder: Recorder | None
+    heard: Confirmation
+    verdict: Verdict | None = None
+    problem: str = ""
+    rounds: int = 0
+    reads: int = 0
+    seconds: float = 0.0
+    said: Sequence[Said] = ()
+    shown: tuple[Said, ...] = ()
+    findings: Sequence[Said] = ()
+
+    def turn(self, waited: bool) -> None:
+        """Rounds, until there is a verdict, or the kernel must go on first.  `waited`: it has just done so."""
+        while self.verdict is None:
+            began, reads = time.perf_counter(), self.machine.counts.reads
+            self._round(waited)
+            self.seconds += time.perf_counter() - began
+            self.reads += self.machine.counts.reads - reads
+            waited = False
+            if self.heard.waits is not None and all(s in self.findings for s in self.said if s.caught):
+                return
+
+    def _round(self, waited: bool) -> None:
+        self.rounds += 1
+        last = self.rounds == self.most
+        try:
+            self.heard.begin()
+            recorder = self.recorder
+            said, self.shown = (
+                recorder.round(self.prepared, self.machine) if recorder else self.runs.round(self.machine)
+            )
+            self.findings = self.heard.said(said)
+        except KernelDataError as error:
+            self.problem, self.said, self.findings = str(error), (), ()
+            self.heard.lost()
+            self.verdict = Verdict.UNCHECKED if last else None
+            return
+        self.said, self.problem = said, ""
+        if not said:
+            self.verdict = Verdict.CLEAN
+        elif self.findings and (waited or last or self.heard.waits is None):
+            self.verdict = Verdict.FOUND
+        elif last:
+            self.verdict, self.problem = Verdict.UNSTABLE, "no two rounds agreed"
+
+    def give_up(self, problem: str) -> None:
+        """The kernel does not go on: what is not confirmed by now will not be."""
+        self.verdict = Verdict.FOUND if self.findings else Verdict.UNCONFIRMED
+        self.problem = "" if self.findings else problem
+
+    def result(self) -> Result:
+        """What came of it."""
+        assert self.verdict is not None, "it goes on"
+        program, keys = self.prepared.program, {s.key for s in self.findings}
         return Result(
             program.name,
             program.path,
-            verdict,
+            self.verdict,
+            findings=tuple(self.findings),
+            shown=self.shown,
+            unstable=tuple(s for s in self.said if s.key not in keys),
+            problem=self.problem,
+            rounds=self.rounds,
+            reads=self.reads,
+            seconds=self.seconds,
             line=program.handlers[0].span.line,
-            rounds=number,
-            reads=machine.counts.reads - reads,
-            seconds=time.perf_counter() - began,
-            **more,
         )
-
-    before: set[tuple[Any, ...]] = set()
-    problem, number = "", 0
-    said: tuple[Said, ...] = ()
-    shown: tuple[Said, ...] = ()
-    for number in range(1, rounds + 1):
-        try:
-            said, shown = recorder.round(prepared, machine) if recorder else runs.round(machine)
-        except KernelDataError as error:
-            problem, before = str(error), set()
-            continue
-        problem = ""
-        if not said:
-            return result(Verdict.CLEAN, number, shown=shown)
-        confirmed = tuple(s for s in said if s.key in before)
-        if confirmed:
-            left = tuple(s for s in said if s.key not in before)
-            return result(Verdict.FOUND, number, findings=confirmed, shown=shown, unstable=left)
-        before = {s.key for s in said}
-    if problem:
-        return result(Verdict.UNCHECKED, number, shown=shown, problem=problem)
-    return result(Verdict.UNSTABLE, number, shown=shown, unstable=said, problem="no two rounds agreed")

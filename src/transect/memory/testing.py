@@ -31,10 +31,13 @@ def reports(path: Path | str, probe: str = "", **answers: Any) -> list[Told]:
     if program is None:
         raise KeyError(f"there is no probe {probe} in {path}")
     instance, said = Instance(program), list[Told]()
+
+    def say(what: str, *rest: Any) -> None:
+        said.append((what, dict(zip(rest[::2], rest[1::2], strict=True))))
+
     functions: dict[str, Callable[..., Any]] = {
-        "memory.Probe.report": lambda what, *rest: said.append(
-            (what, dict(zip(rest[::2], rest[1::2], strict=True)))
-        ),
+        "memory.Probe.report": say,
+        "memory.Probe.caught": say,
         "memory.Probe.show": lambda *_: None,
     }
     for name, value in answers.items():

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Watching a target: rounds without end, in an order and with gaps drawn by chance, so that nothing can hide in step.
 
-A finding is told once, when two rounds of its probe in a row say it, and told again when it is gone.  A probe that
-cannot look is told, too: silence means that the last rounds were clean.
+A finding is told once, when it is confirmed (`confirmation.py`), and told again when it is gone.  A probe that cannot
+look is told, too, and so is one whose target stands still while something waits to be confirmed: silence means that the
+last rounds were clean.
 """
 
 from __future__ import annotations
@@ -24,15 +25,14 @@ from transect.core.upgrade import Refused as NotKept
 from transect.core.upgrade import upgrade
 from transect.linux.errors import KernelDataError
 from transect.memory.asked import Answers
-from transect.memory.findings import Said, printable
+from transect.memory.confirmation import STANDS_STILL, Confirmation, progress_of
+from transect.memory.findings import Key, Said, printable
 from transect.memory.machine import Machine
 from transect.memory.record import LogRecorder
 from transect.memory.replay import notes_of
 from transect.memory.scan import Engine, Prepared, Rounds, prepare
 from transect.memory.standard import Refused as BadFile
 from transect.memory.standard import of_file
-
-Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class Watched:
 
     prepared: Prepared
     runs: Rounds
-    before: dict[Key, Said] = field(default_factory=dict)  # what the last round said
+    heard: Confirmation
+    before: set[Key] = field(default_factory=set)  # what the last round said
     found: dict[Key, Said] = field(default_factory=dict)  # what has been told
     problem: str = ""
     rounds: int = 0
@@ -100,6 +101,7 @@ class Watch:
         self.since = time.time()
         self._draw = draw or random.Random()
         self._answers = Answers(machine)
+        self._progress = progress_of(machine)
         self._lock = threading.RLock()  # a round is atomic: upgrades and records come between rounds
         self._recorder: tuple[LogRecorder, str] | None = None
         self._due: dict[str, float] = {}  # when the next round of each probe comes
@@ -107,7 +109,10 @@ class Watch:
 
     def _bound(self, prepared: Sequence[Prepared]) -> dict[str, Watched]:
         runs = self.engine(self.machine, prepared) if self.engine is not None else {}
-        return {p.program.name: Watched(p, runs.get(p.program.name, p)) for p in prepared}
+        return {
+            p.program.name: Watched(p, runs.get(p.program.name, p), Confirmation(self._progress))
+            for p in prepared
+        }
 
     # ------------------------------------------------------------ rounds
 
@@ -150,11 +155,13 @@ class Watch:
                 return  # an upgrade took it away
             began = time.perf_counter()
             try:
+                watched.heard.begin()
                 said = self._once(watched)
+                confirmed = watched.heard.said(said)
             except KernelDataError as error:
                 self._blind(watched, str(error))
             else:
-                self._seen(watched, {s.key: s for s in said})
+                self._seen(watched, {s.key for s in said}, confirmed)
             watched.rounds += 1
             watched.seconds += time.perf_counter() - began
             self._due[name] = time.monotonic() + self._gap(name) * self._draw.uniform(0.5, 1.5)
@@ -166,18 +173,22 @@ class Watch:
 
     def _blind(self, watched: Watched, problem: str) -> None:
         watched.unchecked += 1
+        self._problem(watched, problem)
+        watched.heard.lost()
+        watched.before = set()
+
+    def _problem(self, watched: Watched, problem: str) -> None:
         if watched.problem != problem:
             watched.problem = problem
-            self._say("unchecked", watched, problem)
-        watched.before = {}
+            self._say(
+                *(("unchecked", watched, problem) if problem else ("checked", watched, "it can look again"))
+            )
 
-    def _seen(self, watched: Watched, said: dict[Key, Said]) -> None:
-        if watched.problem:
-            watched.problem = ""
-            self._say("checked", watched, "it can look again")
-        for key, what in said.items():
-            if key in watched.before and key not in watched.found:
-                watched.found[key] = what
+    def _seen(self, watched: Watched, said: set[Key], confirmed: Sequence[Said]) -> None:
+        self._problem(watched, STANDS_STILL if watched.heard.waits_in_vain else "")
+        for what in confirmed:
+            if what.key not in watched.found:
+                watched.found[what.key] = what
                 self._say("found", watched, what.what, dict(what.evidence))
         gone = [k for k in watched.found if k not in said and k not in watched.before]
         for key in gone:
@@ -265,7 +276,7 @@ class Watch:
                 raise Refused(str(wrong), "the version that runs goes on") from wrong
             for name, new in made.items():
                 if (old := self.probes.get(name)) is not None:
-                    new.before, new.found = old.before, old.found
+                    new.heard, new.before, new.found = old.heard, old.before, old.found
                 self.probes[name] = new
         return {"probes": {name: w.program.source_hash[:12] for name, w in made.items()}}
 

@@ -25,7 +25,6 @@ from transect.vm import machine as machines
 from transect.vm.vm import READY_S
 
 FIXTURE = "/proc/transect_fixture"
-SETTLED = "sleep 0.2"  # the kernel takes pages of modules away some time after it says so
 FIVE_LEVELS = "6.12"
 LIFE_S = 1800
 
@@ -97,11 +96,11 @@ class Guest:
     @contextmanager
     def tampered(self, how: str, **more: int) -> Iterator[None]:
         words = " ".join(f"{name}={value}" for name, value in more.items())
-        self.shell(f"/usr/sbin/insmod {self.module} how={how} {words} && {SETTLED}")
+        self.shell(f"/usr/sbin/insmod {self.module} how={how} {words}")
         try:
             yield
         finally:
-            self.shell(f"echo undo > {FIXTURE}; /usr/sbin/rmmod tamper && {SETTLED}")
+            self.shell(f"echo undo > {FIXTURE}; /usr/sbin/rmmod tamper")
 
     def scan(self, *probes: str, engine: Engine | None = None) -> dict[str, Result]:
         """Results by probe."""

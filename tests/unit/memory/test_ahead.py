@@ -68,3 +68,14 @@ def test_many_probes_begin_with_one_burst() -> None:
             memory.read(address, 8)
             memory.end(name)
     assert link.bursts == [[(8, 8), (16, 8)]] and memory.trips.single == 2
+
+
+def test_between_rounds_memory_is_read_as_it_is() -> None:
+    memory = Ahead(Link())
+    one_round(memory, 8)
+    memory.begin(["probe"])
+    memory.end("probe")  # a round that read nothing: the burst's answer is left over
+    assert int.from_bytes(memory.read(8, 8), "little") == 3
+    assert one_round(memory, 8) == [4] and memory.trips.single == 2, (
+        "no round read it, so it is not read ahead"
+    )

@@ -43,7 +43,8 @@ def watches(monkeypatch: pytest.MonkeyPatch, sizes: Mapping[str, Sequence[int]])
     for target, reads in sizes.items():
         left = list(reads)
         monkeypatch.setattr(watch, "prepare", lambda program, *_, left=left: Reading(program, left.pop(0)))
-        machine = SimpleNamespace(name=target, known=None, counts=Counts())
+        dump = SimpleNamespace(live=False)
+        machine = SimpleNamespace(name=target, known=None, counts=Counts(), physical=dump)
         programs = list(standard().values())[: len(reads)]
         made[target] = Watch(
             cast(Machine, machine), programs, lambda _: None, every_s=0, draw=random.Random(1)

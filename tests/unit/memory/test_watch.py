@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A watch tells what two rounds agree on, once; when it is gone; and when it cannot look."""
+"""A watch tells what is confirmed, once; when it is gone; and when it cannot look, or the target stands still."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import random
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from tests.unit.memory.test_confirmation import Target, strides
 from transect.control import Refused
 from transect.core.interp import Instance
 from transect.core.ir import Program
+from transect.lang.tape import Tape
 from transect.linux import KernelDataError
-from transect.memory import metrics, watch
+from transect.memory import confirmation, metrics, watch
 from transect.memory.findings import Said
 from transect.memory.machine import Counts, Machine
 from transect.memory.standard import of_file, standard
@@ -34,7 +35,7 @@ class Scripted:
         self.instance = Instance(program)
         self.rounds = list(rounds)
 
-    def round(self, _: Machine) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
+    def round(self, machine: Machine, tape: Tape | None = None) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
         now = self.rounds.pop(0) if self.rounds else ()
         if isinstance(now, str):
             raise KernelDataError(now)
@@ -42,12 +43,14 @@ class Scripted:
 
 
 def watched(
-    monkeypatch: pytest.MonkeyPatch, *rounds: Sequence[Said] | str, programs: Sequence[Program] = ()
+    monkeypatch: pytest.MonkeyPatch,
+    *rounds: Sequence[Said] | str,
+    programs: Sequence[Program] = (),
+    target: Target | None = None,
 ) -> tuple[Watch, list[Event]]:
     events: list[Event] = []
-    machine = SimpleNamespace(
-        name="ram:x", known=SimpleNamespace(release="9.9", anchored=True), counts=Counts(5, 9)
-    )
+    machine = target or Target(strides)
+    machine.counts = Counts(5, 9)
     monkeypatch.setattr(watch, "prepare", lambda program, *_: Scripted(program, rounds))
     chosen = programs or [standard()["HiddenTasks"]]
     made = Watch(cast(Machine, machine), chosen, events.append, every_s=0, draw=random.Random(1))
@@ -84,6 +87,18 @@ def test_a_probe_that_cannot_look_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_is_found_stays_found_while_nobody_can_look(monkeypatch: pytest.MonkeyPatch) -> None:
     made, events = watched(monkeypatch, [HIDDEN], [HIDDEN], "gone away")
     assert made.findings == 1 and told(events)[-1] == ("unchecked", "gone away")
+
+
+def test_a_target_that_stands_still_is_told_and_what_it_says_then_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(confirmation, "PATIENCE_S", 0.0)
+    made, events = watched(monkeypatch, [HIDDEN], [HIDDEN], [HIDDEN], target=(target := Target()))
+    assert told(events) == [("unchecked", confirmation.STANDS_STILL)] and made.findings == 0
+    made.probes["HiddenTasks"].runs = Scripted(made.probes["HiddenTasks"].program, [[HIDDEN], [HIDDEN]])
+    target.grace += confirmation.GRACE << confirmation.STATE_BITS
+    made.run(threading.Event(), rounds=2)
+    assert told(events)[1:] == [("checked", "it can look again"), ("found", 66)]
 
 
 def test_metrics_have_every_probe(monkeypatch: pytest.MonkeyPatch) -> None:

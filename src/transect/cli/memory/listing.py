@@ -21,7 +21,7 @@ def listing(machine: Machine, name: str, columns: Sequence[str]) -> int:
     from transect.memory.standard import named
 
     result = scanning.probe(machine, named(name), asked.Answers(machine))
-    if result.verdict in (Verdict.UNCHECKED, Verdict.UNSTABLE):
+    if result.verdict not in (Verdict.CLEAN, Verdict.FOUND):
         print(f"transect: {machine.name}: {result.problem}", file=sys.stderr)
         return Exit.UNKNOWN
     rows = [[shown(c, dict(said.evidence).get(c, "")) for c in columns] for said in result.shown]

@@ -77,7 +77,7 @@ def run(
 ) -> int:
     """Watch targets until Ctrl-C: rounds with gaps drawn by chance.
 
-    Prints what is found when two rounds in a row say it, when it is gone, and when a probe cannot look. The exit code
+    Prints what is found when it is confirmed, when it is gone, and when a probe cannot look. The exit code
     is 1 when something is found at the end, 4 when something could not be checked then.
     """
     if as_json and live:

@@ -54,8 +54,8 @@ def scan(
 ) -> int:
     """Look at a target's kernel once: what hides, what was changed, who hangs in it.
 
-    A finding is what two rounds in a row say. Nothing is written to the target. The exit code is 1 when something was
-    found, and 4 when nothing was found and something could not be checked.
+    A finding is what a probe says again after the target's kernel has gone on. Nothing is written to the target. The
+    exit code is 1 when something was found, and 4 when nothing was found and something could not be checked.
     """
 
     if record is not None and via is not None:

@@ -32,7 +32,7 @@ class Placed:
         """Raises `KernelDataError`."""
         views = Views(program, machine)
         walked = {site.name for site in sites(program)}
-        silent = ("memory.Probe.report", "memory.Probe.show")
+        silent = ("memory.Probe.report", "memory.Probe.caught", "memory.Probe.show")
         names = [d.name for d in program.intrinsics if d.name not in walked and d.name not in silent]
         others = tuple(f"{name.rpartition('.')[2]}()" for name in names)
         on_switch = lower(program, views, entries.P4)

@@ -32,7 +32,9 @@ from transect.emit.c.views import PlainViews
 
 NODE = c.pointer("tm_node")
 CALL = c.Name("call")
-SAYING = {"memory.Probe.report": c.TRUE, "memory.Probe.show": c.FALSE}
+SAYING = {
+    f"memory.Probe.{how}": c.Integer(number, "u") for number, how in enumerate(("show", "report", "caught"))
+}
 DIRECT = {  # questions that C answers itself: those without arguments give addresses
     "memory.trusted_code": "tm_trusted_code",
     "memory.u64_at": "tm_u64_at",
@@ -121,13 +123,13 @@ class MemoryViews(PlainViews):
     def told(
         self, unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr], types: Sequence[Type]
     ) -> c.Expr:
-        reported = SAYING[declared.name]
+        how = SAYING[declared.name]
 
         def make(name: str) -> list[c.Decl]:
             params = [c.Var(f"said{i}", value_type(unit, t)) for i, t in enumerate(types)]
             names = [c.Name(p.name) for p in params]
             body: list[c.Stmt] = [
-                c.Do(c.call("tm_say", CALL, reported, names[0], c.Integer(len(names) // 2, "u")))
+                c.Do(c.call("tm_say", CALL, how, names[0], c.Integer(len(names) // 2, "u")))
             ]
             for i in range(1, len(names), 2):
                 body.append(c.Do(c.call(_saying(types[i + 1]), CALL, names[i], names[i + 1])))

@@ -28,6 +28,7 @@ from transect.memory.scan import Prepared, Rounds
 
 SAID = 1 << 22  # bytes that a round may say
 DONE, PROBLEM, MOVED = range(3)
+CAUGHT = 2  # how something is said, as `tm_say` writes it
 PACKAGED = frozenset(
     f"memory.{name}" for name in ("original", "direct_calls", "changed_tables", "changed_text")
 )
@@ -214,10 +215,10 @@ class NativeProbe:
         said = ct.string_at(self._said, size)
         read, reported, shown = Reader(said), list[Said](), list[Said]()
         while read.left:
-            into = reported if read.integer(1) else shown
+            how = read.integer(1)
             what = read.sized().decode()
             evidence = tuple((read.sized().decode(), _value(read)) for _ in range(read.integer(4)))
-            into.append(Said(what, evidence))
+            (reported if how else shown).append(Said(what, evidence, how == CAUGHT))
         return tuple(reported), tuple(shown)
 
     def _answer(self, name: Any, name_size: int, given: Any, size: int) -> None:

@@ -11,7 +11,7 @@ class SystemCalls(Probe):
         for entry in linux.system_calls():
             if linux.u64_at(entry) != linux.original(entry):
                 now = linux.u64_at(entry)
-                self.report("a changed system call", entry=entry, leads_to=now, name=linux.name_of(now))
+                self.caught("a changed system call", entry=entry, leads_to=now, name=linux.name_of(now))
         for target in linux.direct_calls("x64_sys_call"):
             if not linux.trusted_code(target):
                 self.report("a system call leads out of the kernel", leads_to=target)
@@ -23,7 +23,7 @@ class Interrupts(Probe):
     def scan(self) -> None:
         for handler in linux.gates():
             if not linux.trusted_code(handler):
-                self.report("an interrupt leads out of the kernel", leads_to=handler)
+                self.caught("an interrupt leads out of the kernel", leads_to=handler)
 
 
 class Text(Probe):
@@ -41,4 +41,4 @@ class Tables(Probe):
     def scan(self) -> None:
         for at in linux.changed_tables():
             now = linux.u64_at(at)
-            self.report("a changed table", at=at, table=linux.name_of(at), leads_to=linux.name_of(now))
+            self.caught("a changed table", at=at, table=linux.name_of(at), leads_to=linux.name_of(now))

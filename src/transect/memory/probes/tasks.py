@@ -7,7 +7,6 @@ from transect.lang import as_u64
 from transect.memory import Probe, linux
 
 UNUSED_FLAGS: Final = 0x41800000  # bits of `task->flags` that kernels 6.12 to 7.3 give no meaning
-EXITING: Final = 4  # PF_EXITING: the thread ends, and gives its number back before it stops running
 
 
 class HiddenTasks(Probe):
@@ -30,10 +29,10 @@ class HiddenThreads(Probe):
     def scan(self) -> None:
         known = {task.address for task in linux.all_threads()}
         for task in linux.running():
-            if task.pid != 0 and task.address not in known and as_u64(task.flags) & EXITING == 0:
+            if task.pid != 0 and task.address not in known:
                 self.report("runs without a number", pid=task.pid, comm=task.comm, task=task.address)
         for task in linux.runnable():
-            if task.address not in known and as_u64(task.flags) & EXITING == 0:
+            if task.address not in known:
                 self.report("is runnable without a number", pid=task.pid, comm=task.comm, task=task.address)
 
 
@@ -54,7 +53,7 @@ class TaskFlags(Probe):
     def scan(self) -> None:
         for task in linux.tasks():
             if as_u64(task.flags) & UNUSED_FLAGS != 0:
-                self.report("a private flag", pid=task.pid, comm=task.comm, flags=task.flags)
+                self.caught("a private flag", pid=task.pid, comm=task.comm, flags=task.flags)
 
 
 class BorrowedCredentials(Probe):
@@ -64,7 +63,7 @@ class BorrowedCredentials(Probe):
         kernels = linux.symbol("init_cred")
         for task in linux.tasks():
             if task.memory is not None and (task.cred == kernels or task.real_cred == kernels):
-                self.report("has the kernel's credentials", pid=task.pid, comm=task.comm, cred=task.cred)
+                self.caught("has the kernel's credentials", pid=task.pid, comm=task.comm, cred=task.cred)
 
 
 class SharedCredentials(Probe):

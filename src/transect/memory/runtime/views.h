@@ -444,10 +444,11 @@ static __attribute__((unused)) struct tm_items tm_walk(struct ts_call *call, uin
 
 /* ---------------------------------------------------------------- what a probe says */
 
-TS_INLINE void tm_say(struct ts_call *call, bool reported, ts_slice what, uint32_t count)
+/* `how`: it is shown (0), reported (1), caught (2). */
+TS_INLINE void tm_say(struct ts_call *call, uint32_t how, ts_slice what, uint32_t count)
 {
     struct ts_writer *out = &tm_round_of(call)->said;
-    ts_write_u8(out, reported);
+    ts_write_u8(out, (uint8_t)how);
     ts_write_text(out, what);
     ts_write_u32(out, count);
 }

@@ -54,7 +54,7 @@ def test_a_scan_says_what_the_ram_file_says(
 def test_a_watch_tells_what_it_finds(
     guest: Guest, target: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["HiddenModules", "--rounds", "3", "--every", "0", "--name", f"chaser-{os.getpid()}"]
+    words = ["HiddenModules", "--rounds", "6", "--every", "0", "--name", f"chaser-{os.getpid()}"]
     with guest.tampered("netfilter"):
         assert main(["memory", "run", *target, *words, "--via", f"xdp:{Network.interface}"]) == 1
     out, err = capsys.readouterr()
