@@ -17,7 +17,6 @@ from transect.rpc.builtin.filters import (
     HTTP_OF,
     METHOD,
     Filter,
-    Json,
     Mutation,
     NotAFilter,
     Refusal,
@@ -27,6 +26,7 @@ from transect.rpc.builtin.filters import (
     present,
     unless,
 )
+from transect.rpc.envoy.config import Json
 from transect.rpc.equivalence.passes import Kind, Outcome
 from transect.rpc.hooks import Code
 

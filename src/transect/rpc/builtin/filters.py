@@ -5,12 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from transect.rpc.envoy.config import API, ROUTE_HEADER, Json
 from transect.rpc.hooks import Code
 
-Json = dict[str, Any]
-API = "type.googleapis.com/envoy."
 RBAC = API + "extensions.filters.http.rbac.v3.RBAC"
 HEADERS = API + "extensions.filters.http.header_mutation.v3.HeaderMutation"
 CEL = API + "extensions.access_loggers.filters.cel.v3.ExpressionFilter"
@@ -172,10 +170,16 @@ def with_filters(bootstrap: Json, filters: Sequence[Filter], methods: Sequence[s
     if replies:
         manager["local_reply_config"] = {"mappers": replies}
     (host,) = manager["route_config"]["virtual_hosts"]
-    *named, rest = host["routes"]
-    covered = [rest | {"match": {"path": path, "grpc": {}}} for path in methods]
-    host["routes"] = [*named, *covered, _uncovered(filters)]
+    *named, rest = host["routes"]  # no filter chooses among those with names, and no client may
+    if named:
+        rest = rest | {"request_headers_to_remove": [ROUTE_HEADER]}
+    host["routes"] = [*(rest | {"match": _whole(path)} for path in methods), _uncovered(filters)]
     return bootstrap
+
+
+def _whole(path: str) -> Json:
+    """A gRPC call of just this path; Envoy's own matching of paths leaves out what follows a `?`."""
+    return {"prefix": "/", "grpc": {}, "headers": [{"name": METHOD, "string_match": {"exact": path}}]}
 
 
 def _uncovered(filters: Sequence[Filter]) -> Json:

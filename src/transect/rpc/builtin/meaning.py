@@ -11,7 +11,8 @@ from typing import Any
 
 from transect.core.frontend import compile_text
 from transect.core.ir import Program
-from transect.rpc.builtin.filters import HEADERS, HTTP_OF, INPUT, METHOD, RBAC, UTF8, Filter, Json, Refusal
+from transect.rpc.builtin.filters import HEADERS, HTTP_OF, INPUT, METHOD, RBAC, UTF8, Filter, Refusal
+from transect.rpc.envoy.config import Json
 
 HEAD = "from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict\n"
 HOW = {

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -35,6 +35,7 @@ from transect.rpc.binding import bind
 from transect.rpc.builtin import NotAFilter
 from transect.rpc.builtin.running import Filters, deploy_filters
 from transect.rpc.chain_file import ChainFile, first_state, read_chain, read_edges
+from transect.rpc.envoy import Endpoint
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.grpcio.attach import service_of
 from transect.rpc.placement import saved
@@ -160,8 +161,8 @@ def interpreted(chain: ChainFile, binding: Any, headers: Pairs) -> tuple[int, st
     return 0, "", store.sides[0]
 
 
-def called(c: Connection, number: int, headers: Pairs) -> tuple[int, str]:
-    plain = [(":method", "POST"), (":scheme", "http"), (":path", SAY), (":authority", "test")]
+def called(c: Connection, number: int, headers: Pairs, path: str = SAY) -> tuple[int, str]:
+    plain = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "test")]
     plain += [("content-type", "application/grpc"), ("te", "trailers")]
     c.send(frame(HEADERS, END_HEADERS, number, encode_headers([*plain, *headers])))
     c.data(number, message(b""))
@@ -214,16 +215,31 @@ def test_each_call_comes_to_what_the_interpreter_says(
     assert codes == {0, 2, 7, 12, 13, 14, 16}, "every code was met"
 
 
-def test_other_methods_are_refused(
-    running: tuple[Filters, ChainFile, Any], service: tuple[int, Echo]
+@pytest.mark.parametrize("path", ["/echo.Echo/Other", f"{SAY}?x=1", f"{SAY}/", "/"])
+def test_what_no_policy_covers_is_refused(
+    running: tuple[Filters, ChainFile, Any], service: tuple[int, Echo], path: str
 ) -> None:
     before = len(service[1].log)
-    with grpc.insecure_channel(str(running[0].envoy.address)) as channel:
-        call: Callable[..., Any] = channel.unary_unary("/echo.Echo/Other")
-        with pytest.raises(grpc.RpcError) as refused:
-            call(b"", metadata=(("x-team", "search"),), timeout=10)
-    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    c = connect(running[0].envoy.address.port)
+    try:
+        assert called(c, 1, (("x-team", "search"),), path) == (12, "no policy covers this method")
+        assert called(c, 3, (), path)[0] == 12, "before any filter is asked"
+    finally:
+        c.close()
     assert len(service[1].log) == before
+
+
+def test_no_client_chooses_a_route(service: tuple[int, Echo], tmp_path: Path) -> None:
+    """The routes of a chain file are for elements, and none of the filters chooses one."""
+    chain, binding = chain_of(tmp_path, service[0])
+    routed = replace(chain, routes={"nowhere": Endpoint(port=1)})
+    with deploy_filters(routed, binding, tmp_path / "envoy", workers=1).envoy as envoy:
+        c = connect(envoy.address.port)
+        try:
+            assert called(c, 1, (("x-team", "search"), ("x-transect-route", "nowhere")))[0] == 0
+        finally:
+            c.close()
+    assert "x-transect-route" not in service[1].log[-1]
 
 
 def test_a_plan_has_filters_where_it_may_and_they_are_in_force(tmp_path: Path) -> None:
