@@ -24,7 +24,8 @@ from transect.rpc.envoy.process import Envoy, EnvoyFailed, start
 from transect.rpc.wire import Kind, ProtoService, Wire
 
 GOES_ON = "the old version goes on"
-CALL_S = 1.0  # for a call: elements may delay it, and then it is broken off
+CALL_S = 5.0  # for a call: elements may delay it, and then it is broken off
+NICE = 5  # whoever is served goes first
 DEPTH = 2  # of messages in messages
 VALUES = {
     Wire.VARINT: b"\x01",
@@ -54,8 +55,8 @@ def tried(
         )
         try:
             with start(binary, config, folder, modules=modules, workers=1) as envoy:
-                with suppress(OSError):  # whoever is served goes first
-                    os.setpriority(os.PRIO_PROCESS, envoy.pid, 19)
+                with suppress(OSError):
+                    os.setpriority(os.PRIO_PROCESS, envoy.pid, NICE)
                 _call(envoy, binding)
                 _lives(envoy)
         except EnvoyFailed as failed:

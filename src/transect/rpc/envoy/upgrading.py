@@ -108,8 +108,10 @@ class Running(Generic[M]):
     kind: Kind[M]
     module: M  # in force
     number: int = 1  # of the version in force
+    stopped: bool = False
 
     def stop(self) -> None:
+        self.stopped = True
         self.envoy.stop()
 
     def __enter__(self) -> Self:
@@ -298,4 +300,6 @@ class Upgrades(Generic[M]):
                     if settling.settle():
                         self._settling = None
                 except ControlError as wrong:  # Envoy is about to go, or is busy: the next look tells
+                    if self.deployed.stopped:
+                        return
                     log.warning("what RPCs of an old version did waits: %s", wrong)

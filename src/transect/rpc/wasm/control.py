@@ -11,8 +11,9 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Coroutine
-from concurrent.futures import Future
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ CALLER = struct.Struct("<IQB")  # version, machine, kind of its answer
 NOTHING, DONE = range(2)
 MAGIC = b"transect"
 CALL_S = 5.0  # a machine that has nothing to do calls again after that
-ANSWER_S = 5.0  # for a machine to answer: it does so between two events of its worker
+ANSWER_S = 20.0  # for a machine to answer: it does so between two events of its worker
+LOOK_S = 0.2  # until we ask whether it has gone
 MOST = 256 << 20  # bytes of a call
 
 
@@ -94,29 +96,37 @@ class Door:
         for machine in self.machines(version):
             del self._machines[machine.version, machine.number]
 
-    def ask(self, machine: Machine, verb: str, rest: bytes = b"") -> Answer:
-        """Whether it has done that, and its answer.  Raises Gone, ControlError."""
+    def ask(
+        self, machine: Machine, verb: str, rest: bytes = b"", gone: Callable[[], bool] = lambda: False
+    ) -> Answer:
+        """Whether it has done that, and its answer.  `gone`: asked when that takes long, because a machine may go
+        before it has said what it has done.  Raises Gone, ControlError."""
         running = self._run(self._ask(machine, verb.encode() + rest))
-        try:
-            found: Answer = running.result(ANSWER_S)
-            return found
-        except TimeoutError:
+        until = time.monotonic() + ANSWER_S
+        while True:
+            try:
+                found: Answer = running.result(LOOK_S)
+                return found
+            except CancelledError:
+                raise ControlError("nobody asks machines any more") from None
+            except TimeoutError:
+                if not running.done() and time.monotonic() < until and not gone():
+                    continue
             running.cancel()
+            if time.monotonic() < until:
+                raise Gone(f"a machine of version {machine.version} has gone")
             raise ControlError(
                 f"a machine of version {machine.version} does not answer within {ANSWER_S:g} s"
-            ) from None
-
-    def told(self, machine: Machine, verb: str, rest: bytes = b"") -> bytes:
-        """Its answer when it has done that.  Raises ControlError."""
-        done, said = self.ask(machine, verb, rest)
-        if not done:
-            raise ControlError(f"a machine of version {machine.version} refuses `{verb}`")
-        return said
+            )
 
     # ------------------------------------------------------------ in the loop
 
     def _run(self, what: Coroutine[Any, Any, Any]) -> Future[Any]:
-        return asyncio.run_coroutine_threadsafe(what, self._loop)
+        try:
+            return asyncio.run_coroutine_threadsafe(what, self._loop)
+        except RuntimeError:  # the loop is closed
+            what.close()
+            raise ControlError("nobody asks machines any more") from None
 
     async def _open(self) -> None:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -149,7 +159,7 @@ class Door:
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (len(MAGIC) + len(request)))
                 writer.write(MAGIC + request)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
             writer.close()
@@ -167,7 +177,7 @@ class Door:
 
 async def _next(machine: Machine, reader: asyncio.StreamReader) -> bytes:
     """What is asked of it next; nothing after a while.  ConnectionError when its call breaks off meanwhile."""
-    wanted = asyncio.ensure_future(machine.requests.get())
+    wanted = asyncio.ensure_future(_wanted(machine))
     ended = asyncio.ensure_future(reader.read(1))
     try:
         await asyncio.wait({wanted, ended}, timeout=CALL_S, return_when=asyncio.FIRST_COMPLETED)
@@ -183,6 +193,14 @@ async def _next(machine: Machine, reader: asyncio.StreamReader) -> bytes:
         await asyncio.wait({wanted, ended})
 
 
+async def _wanted(machine: Machine) -> tuple[bytes, asyncio.Future[Answer]]:
+    """The next request whose answer somebody waits for."""
+    while True:
+        request, answer = await machine.requests.get()
+        if not answer.done():
+            return request, answer
+
+
 async def _body(reader: asyncio.StreamReader) -> bytes:
     """Of the next call."""
     head = await reader.readuntil(b"\r\n\r\n")
@@ -194,3 +212,10 @@ async def _body(reader: asyncio.StreamReader) -> bytes:
     if not CALLER.size <= size <= MOST:
         raise ConnectionError(f"a call of {size} bytes")
     return await reader.readexactly(size)
+
+
+def done(answer: Answer, what: str) -> bytes:
+    """What it says, when it has done that.  Raises ControlError."""
+    if not answer[0]:
+        raise ControlError(f"a machine refuses `{what}`")
+    return answer[1]

@@ -26,7 +26,7 @@ from transect.rpc.upgrade import Version
 from transect.rpc.wasm.build import build
 from transect.rpc.wasm.can import WASM, check_copies, each_its_own
 from transect.rpc.wasm.config import Plugin, PluginSettings
-from transect.rpc.wasm.control import Door, Machine
+from transect.rpc.wasm.control import Answer, Door, Gone, Machine, done
 
 HELD_TRIES = 50  # of a change while messages wait: what ends RPCs meanwhile may still change the state
 U32 = struct.Struct("<I")
@@ -52,11 +52,11 @@ class PluginCopy:
 
     def keep(self) -> None:
         for machine in self.machines:
-            self.door.told(machine, "k")
+            self._told(machine, "k")
 
     def release(self) -> None:
         for machine in self.machines:
-            self.door.told(machine, "u")
+            self._told(machine, "u")
 
     def save(self, element: int) -> bytes:
         """What has happened in all machines."""
@@ -71,49 +71,69 @@ class PluginCopy:
     def swap(self, element: int, change: Callable[[bytes], bytes]) -> None:
         """Happens in every machine, and to what they began with: so it counts once."""
         for machine in self.machines:
-            if machine.number in self.left:
-                images = self.left[machine.number]
-                images[element] = change(images[element])
-            else:
-                self._swap(machine, element, change)
+            self._swap(machine, element, change)
         self.began[element] = change(self.began[element])
 
     def open(self) -> int:
-        here = [machine for machine in self.machines if machine.number not in self.left]
-        return sum(U32.unpack(self.door.told(machine, "s"))[0] for machine in here)
+        said = (self._told(machine, "s") for machine in self.machines)
+        return sum(U32.unpack(one)[0] for one in said if one is not None)
 
     def over(self) -> bool:
-        """Whether all machines have gone; those that have are asked for by what they left."""
-        for machine in self.machines:
-            if machine.number not in self.left and (found := self._left(machine)) is not None:
-                self.left[machine.number] = found
-        return len(self.left) == self.count
+        """Whether all machines have gone."""
+        return all([self._gone(machine) for machine in self.machines])
 
     def end(self) -> None:
         self.door.forget(self.version)
 
-    def _image(self, machine: Machine, element: int) -> bytes:
+    def _ask(self, machine: Machine, verb: str, rest: bytes = b"") -> Answer | None:
+        """None: it has gone, and what it left is here.  Raises ControlError."""
         if machine.number in self.left:
-            return self.left[machine.number][element]
-        return self.door.told(machine, "g", U32.pack(element))
+            return None
+        try:
+            return self.door.ask(machine, verb, rest, lambda: self._gone(machine))
+        except Gone:
+            if self._gone(machine):
+                return None
+            raise
 
-    def _left(self, machine: Machine) -> list[bytes] | None:
-        """What it left, as a machine of another version finds it; None: it is there."""
-        for heir in self.door.others(self.version):
-            done, said = self.door.ask(heir, "l", machine.key)
-            return _images(said) if done else None
-        return None
+    def _told(self, machine: Machine, verb: str, rest: bytes = b"") -> bytes | None:
+        answer = self._ask(machine, verb, rest)
+        return None if answer is None else done(answer, verb)
+
+    def _gone(self, machine: Machine) -> bool:
+        """Whether it has; what it left is then here: a machine of another version finds it."""
+        if machine.number not in self.left:
+            for heir in self.door.others(self.version)[:1]:
+                found, said = self.door.ask(heir, "l", machine.key)
+                if found:
+                    self.left[machine.number] = _images(said)
+        return machine.number in self.left
+
+    def _image(self, machine: Machine, element: int) -> bytes:
+        said = self._told(machine, "g", U32.pack(element))
+        return self.left[machine.number][element] if said is None else said
 
     def _swap(self, machine: Machine, element: int, change: Callable[[bytes], bytes]) -> None:
+        new: bytes | None = None
         for attempt in range(TRIES + HELD_TRIES):
-            old = self.door.told(machine, "g" if attempt < TRIES else "x", U32.pack(element))
+            old = self._told(machine, "g" if attempt < TRIES else "x", U32.pack(element))
+            if old is None:
+                break
             new = change(old)
             if new == old and attempt < TRIES:
                 return
-            done, _ = self.door.ask(machine, "i", U32.pack(element) + U32.pack(len(old)) + old + new)
-            if done:
+            answer = self._ask(machine, "i", U32.pack(element) + U32.pack(len(old)) + old + new)
+            if answer is None:
+                break
+            if answer[0]:
                 return
-        raise ControlError(f"a machine of version {self.version} is too busy to take a change of its state")
+        else:
+            raise ControlError(
+                f"a machine of version {self.version} is too busy to take a change of its state"
+            )
+        images = self.left[machine.number]
+        if images[element] != new:  # else it has taken the change before it went
+            images[element] = change(images[element])
 
 
 def _images(said: bytes) -> list[bytes]:
