@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the cpu benchmarks do in a machine: a load program is compiled outside and lies where any user may run it."""
+"""What the cpu benchmarks do in a machine: a load program is compiled outside and lies where any user may run it.
+
+Emulation is three times as slow on one host as on another, and more on a busy one: `rounds` ends in bounded time, and
+`scale` says by how much loads whose times are given have to be stretched.
+"""
 
 from __future__ import annotations
 
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from transect.cpu.machine import Bench
@@ -17,3 +23,18 @@ def compiled_load(bench: Bench, source: Path) -> str:
     subprocess.run(command, check=True)
     bench.shell(f"mkdir -p -m 755 /run/load; cp {target} /run/load; chmod 755 /run/load/{source.stem}")
     return f"/run/load/{source.stem}"
+
+
+def rounds(most: int, limit_s: float = 330) -> Iterator[int]:
+    """So many, or those that were begun within that time; three at least.  The record says how many there were."""
+    end = time.monotonic() + limit_s
+    for number in range(most):
+        if number >= 3 and time.monotonic() > end:
+            return
+        yield number
+
+
+def scale(bench: Bench) -> int:
+    """How many times longer than 60 us a round trip of a pinned pipe takes here: what waking and switching cost."""
+    pipe = compiled_load(bench, Path(__file__).parent / "cpu_pipe" / "pipe.c")
+    return max(1, round(float(bench.shell(f"{pipe} 1 9 300")) / 60_000))

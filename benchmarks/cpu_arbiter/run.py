@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from cpu_machine import compiled_load
+from cpu_machine import compiled_load, rounds
 from measuring import Control, Samples, claim, report, result
 
 from transect.core.frontend import compile_file
@@ -26,14 +26,14 @@ from transect.examples import path_of
 
 HERE = Path(__file__).parent
 ROUNDS = 7
-COUNT = 300  # wake-ups of a round
+COUNT = 200  # wake-ups of a round
 CPUS = 4
 MOST = 2  # cores that one application asks for
 NOBODY = "setpriv --reuid 65534 --regid 65534 --clear-groups"
 HOGS = "for n in 1 2 3 4 5 6; do sh -c 'while :; do :; done' & hogs=\"$hogs $!\"; done;"
 OTHERS = f"""
 {NOBODY} {{memcached}} /usr/bin/memcached -l 127.0.0.1 -t 2 -m 16 & server=$!
-/run/load/memload 3 > answered & load=$!
+/run/load/memload 2 > answered & load=$!
 """
 END = "kill $hogs $server; wait $load; wait; cat answered late"
 
@@ -41,7 +41,7 @@ END = "kill $hogs $server; wait $load; wait; cat answered late"
 def late(bench: Bench, how: str, *, arbiter: bool) -> tuple[float, int]:
     """The p50 of the sleeper's lateness in ns, and how often memcached answered meanwhile."""
     memcached = "/run/load/application exec" if arbiter else ""
-    changing = f"{NOBODY} /run/load/application changing 3 & " if arbiter else ""
+    changing = f"{NOBODY} /run/load/application changing 2 & " if arbiter else ""
     script = HOGS + OTHERS.format(memcached=memcached) + changing
     words = bench.shell(
         f"{script} {NOBODY} /run/load/application {how} {COUNT} > late; {END}", limit_s=120
@@ -84,7 +84,7 @@ def main() -> None:
         target_c.emitter.emit(program).write(bench.folder)
         for source in ("application.c", "memload.c"):
             compiled_load(bench, HERE / source)
-        for _ in range(ROUNDS):
+        for _ in rounds(ROUNDS):
             first, _ = late(bench, "bare", arbiter=False)
             again, _ = late(bench, "bare", arbiter=False)
             bench.force(program)

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from cpu_machine import rounds
 from measuring import Control, Samples, claim, report, result
 
 from transect.core.frontend import compile_file, compile_text
@@ -86,7 +87,7 @@ def main() -> None:
         for name in HAND:
             (program,) = compile_file(path_of(name)).programs
             ours, hand = bench.build(program), by_hand(bench, name)
-            for _ in range(ROUNDS):
+            for _ in rounds(ROUNDS, 150):
                 mine, first, again = measured(ours)
                 theirs, base, once_more = measured(hand)
                 samples.add("pipe", min(first, again) / min(base, once_more), base / once_more)

@@ -2,10 +2,15 @@
 /* Weighted fair sharing with a queue for each CPU and stealing, the running task competing, as one writes it by hand. */
 #include "scx.h"
 
-static u64 level;
+TS_KERNEL(s32, scx_bpf_task_cpu, (const struct task_struct *));
+
+#define CPUS 1024
+
+static u64 level[CPUS]; /* of each CPU: where the furthest of those that had their turn stood */
 
 struct ran {
 	u64 mark;
+	s64 home; /* the CPU whose level the task's time goes by; -1: it is new */
 };
 
 struct {
@@ -25,6 +30,25 @@ static __attribute__((always_inline)) inline void charge(struct task_struct *p)
 	ran->mark = now;
 }
 
+/* Times of another CPU keep their distance from its level; who slept is one slice behind at most. */
+static __attribute__((always_inline)) inline void settle(struct task_struct *p, struct ran *ran, u32 cpu)
+{
+	s64 lead = 0;
+	if (ran->home >= 0) {
+		lead = p->scx.dsq_vtime - level[ran->home & (CPUS - 1)];
+		if (lead < -(s64)TS_SLICE)
+			lead = -(s64)TS_SLICE;
+	}
+	p->scx.dsq_vtime = level[cpu] + lead;
+	ran->home = cpu;
+}
+
+static __attribute__((always_inline)) inline void reach(struct task_struct *p, u32 cpu)
+{
+	if ((s64)(p->scx.dsq_vtime - level[cpu]) > 0)
+		level[cpu] = p->scx.dsq_vtime;
+}
+
 SEC("struct_ops/select_cpu") s32 ts_op_select_cpu(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
@@ -38,10 +62,11 @@ SEC("struct_ops/select_cpu") s32 ts_op_select_cpu(u64 *ctx)
 SEC("struct_ops/enqueue") void ts_op_enqueue(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
-	u64 time = p->scx.dsq_vtime;
-	if ((s64)(time - (level - TS_SLICE)) < 0)
-		time = level - TS_SLICE;
-	scx_bpf_dsq_insert_vtime(p, scx_bpf_task_cpu(p), TS_SLICE, time, ctx[1]);
+	struct ran *ran = bpf_task_storage_get(&tasks, p, 0, 0);
+	u32 cpu = scx_bpf_task_cpu(p);
+	if (ran)
+		settle(p, ran, cpu & (CPUS - 1));
+	scx_bpf_dsq_insert_vtime(p, cpu, TS_SLICE, p->scx.dsq_vtime, ctx[1]);
 }
 
 SEC("struct_ops/dispatch") void ts_op_dispatch(u64 *ctx)
@@ -49,6 +74,7 @@ SEC("struct_ops/dispatch") void ts_op_dispatch(u64 *ctx)
 	s32 cpu = ctx[0], n, cpus = scx_bpf_nr_cpu_ids();
 	struct task_struct *before = (struct task_struct *)ctx[1];
 	if (before && (before->scx.flags & SCX_TASK_QUEUED)) {
+		reach(before, (u32)cpu & (CPUS - 1));
 		charge(before);
 		bpf_rcu_read_lock();
 		struct task_struct *first = scx_bpf_dsq_peek(cpu);
@@ -70,10 +96,12 @@ SEC("struct_ops/running") void ts_op_running(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
 	struct ran *ran = bpf_task_storage_get(&tasks, p, 0, 0);
-	if (ran)
-		ran->mark = p->se.sum_exec_runtime;
-	if ((s64)(p->scx.dsq_vtime - level) > 0)
-		level = p->scx.dsq_vtime;
+	u32 cpu = (u32)scx_bpf_task_cpu(p) & (CPUS - 1);
+	if (!ran)
+		return;
+	ran->mark = p->se.sum_exec_runtime;
+	settle(p, ran, cpu);
+	reach(p, cpu);
 }
 
 SEC("struct_ops/stopping") void ts_op_stopping(u64 *ctx) { charge((struct task_struct *)ctx[0]); }
@@ -81,8 +109,11 @@ SEC("struct_ops/stopping") void ts_op_stopping(u64 *ctx) { charge((struct task_s
 SEC("struct_ops/init_task") s32 ts_op_init_task(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
-	p->scx.dsq_vtime = level;
-	return bpf_task_storage_get(&tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE) ? 0 : -12;
+	struct ran *ran = bpf_task_storage_get(&tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!ran)
+		return -12; /* ENOMEM */
+	ran->home = -1;
+	return 0;
 }
 
 SEC("struct_ops.s/init") s32 ts_op_init(u64 *ctx)

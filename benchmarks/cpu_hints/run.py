@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from cpu_machine import compiled_load
+from cpu_machine import compiled_load, rounds
 from measuring import Control, Samples, claim, report, result
 
 from transect.core.frontend import compile_file
@@ -37,7 +37,7 @@ def main() -> None:
         target_c.emitter.emit(program).write(bench.folder)
         compiled_load(bench, HERE / "wake.c")
         bench.force(program)
-        for _ in range(ROUNDS):
+        for _ in rounds(ROUNDS):
             first, hinted, again = (
                 late(bench, "plain", hog=False),
                 late(bench, "urgent", hog=True),

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from cpu_machine import compiled_load
+from cpu_machine import compiled_load, rounds
 from measuring import Control, Samples, claim, report, result
 
 from transect.core.frontend import compile_file
@@ -37,7 +37,7 @@ def main() -> None:
             woken, home, moved, took = map(int, words)
             return home / woken, moved, took
 
-        for _ in range(ROUNDS):
+        for _ in rounds(ROUNDS):
             bare, right, wrong, again = groups("none"), groups("right"), groups("wrong"), groups("none")
             samples.add("share", right[0])
             samples.add("migrations", right[1] / ((bare[1] + again[1]) / 2))

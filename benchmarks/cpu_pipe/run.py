@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from cpu_machine import rounds
 from measuring import Control, Samples, claim, report, result
 
 from transect.core.frontend import compile_file, compile_text
@@ -51,7 +52,7 @@ def main() -> None:
     with Bench() as bench:
         source = Path(__file__).with_name("pipe.c")
         subprocess.run(["gcc", "-O2", "-static", "-o", bench.folder / "pipe", source], check=True)
-        for _ in range(ROUNDS):
+        for _ in rounds(ROUNDS):
             first, again = ping_pong(bench), ping_pong(bench)
             default = (first + again) / 2
             samples.add("shipped", forced(bench, fair) / default, first / again)

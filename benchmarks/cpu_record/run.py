@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from cpu_machine import rounds
 from measuring import Control, Samples, claim, report, result
 
 from transect.core.frontend import compile_file
@@ -59,7 +60,7 @@ def main() -> None:
     with Bench() as bench, tempfile.TemporaryDirectory() as folder:
         subprocess.run(["gcc", "-O2", "-static", "-o", bench.folder / "pipe", PIPE], check=True)
         bench.force(fair)
-        for number in range(ROUNDS):
+        for number in rounds(ROUNDS):
             log = Path(folder, f"log{number}")
             first = ping_pong(bench)
             took, lost = recorded(bench, fair, log)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Short requests among long ones on one CPU, a batch job beside: preemption after a quantum against none.
 
-In one boot of an emulated machine; times are scaled, since a switch costs some 30 us there.  `p90`, `p99`: short
-requests, ours / run to completion (the same policy with a quantum that no request comes to: only the batch job is
-preempted; were it not, nobody would run beside it).  `batch`: CPU time of the batch job, ours / default scheduler.
+In one boot of an emulated machine; all times are multiplied by what a switch costs there, in units of 30 us.
+`p90`, `p99`: short requests, ours / run to completion (the same policy with a quantum that no request comes to: only
+the batch job is preempted; were it not, nobody would run beside it).  `batch`: CPU time of the batch job, ours / default scheduler.
 `default_p99`: ours / default.  The control is a quantum as long as the long requests.
 """
 
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from cpu_machine import compiled_load
+from cpu_machine import compiled_load, rounds, scale
 from measuring import Control, Samples, claim, report, result
 
 from transect.core.frontend import compile_file
@@ -30,7 +30,8 @@ def main() -> None:
     samples = Samples()
     lost = 0
     with Bench() as bench:
-        load = compiled_load(bench, Path(__file__).with_name("requests.c"))
+        times = scale(bench)
+        load = f"{compiled_load(bench, Path(__file__).with_name('requests.c'))} {times}"
 
         def requests() -> tuple[float, float, float]:
             """p90 and p99 of the short ones, CPU time of the batch job."""
@@ -40,10 +41,10 @@ def main() -> None:
             return p90, p99, batch
 
         def ours(quantum: int) -> tuple[float, float, float]:
-            bench.set("quantum", quantum)
+            bench.set("quantum", [times * quantum])
             return requests()
 
-        for _ in range(ROUNDS):
+        for _ in rounds(ROUNDS):
             default, again = requests(), requests()
             bench.force(program)
             whole, mine, once_more = ours(WHOLE), ours(MS), ours(WHOLE)
@@ -57,7 +58,9 @@ def main() -> None:
         bench.stop()
         kernel = bench.vm.release
     toy = Control("a quantum as long as the long requests", control > 0.2)
-    report(result(claim(__file__), samples, [toy], guest=kernel, lost=lost, emulated=True), __file__)
+    report(
+        result(claim(__file__), samples, [toy], guest=kernel, scale=times, lost=lost, emulated=True), __file__
+    )
 
 
 if __name__ == "__main__":

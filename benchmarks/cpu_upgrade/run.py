@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from cpu_machine import compiled_load
+from cpu_machine import compiled_load, rounds
 from measuring import Control, Samples, claim, report, result
 
 import transect
@@ -51,7 +51,7 @@ def main() -> None:
         built = [str(bench.build(p).object.with_suffix(".json")) for p in (one, anew)]
         python, source = str(bench.vm.setup.python), str(Path(transect.__file__).parents[1])
         words = [bench.shim(), built[0], built[0], built[1], str(SWAPS)]
-        for _ in range(ROUNDS):
+        for _ in rounds(ROUNDS):
             done = bench.vm.run(
                 [python, "-s", "-S", str(HERE / "swaps.py"), *words],
                 env={"PYTHONPATH": source, "LATE": late},

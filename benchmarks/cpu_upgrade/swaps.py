@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 
 from transect.cpu.built import Built
-from transect.cpu.force import Force, Version, quiet
+from transect.cpu.force import Force, quiet
 from transect.cpu.ring import first_of_all
+from transect.cpu.version import Version
 
 PAUSE_S = 0.02
 STILL_S = 4  # without any store, for comparison

@@ -21,6 +21,7 @@ from transect.cpu.hints.schema import heard, told
 from transect.cpu.program import PREFIX, emit, legal, needs, ops, queues
 from transect.emit.bpf.recording import recorded, words_at_most
 from transect.emit.bpf.toolchain import BuildError, clang, compiled
+from transect.emit.bpf.unit import Unit
 from transect.emit.bpf.values import words
 
 SWITCH_PARTIAL = 1 << 3  # SCX_OPS_SWITCH_PARTIAL
@@ -73,13 +74,15 @@ def layout(program: Program) -> tuple[tuple[Place, ...], tuple[int, ...]]:
     """Where each field lies, as `emit.bpf.unit` declares it, and what it holds at first."""
     places: list[Place] = []
     start = [1]  # `ready`
+    unit = Unit(program, PREFIX)
+    unit.structs()  # which gives names to all members
     stored = [f for f in program.state if f.kind in (FieldKind.STATE, FieldKind.PARAM)]
     for f in stored:
         match f.type:
             case TableType(key=KeyType()):
                 continue  # a word of each task
             case TableType():
-                places.append(Place(f.name, 0, 0))
+                places.append(Place(f.name, 0, 0, unit.table_name(f.name)))
                 continue
             case ArrayType(item=item, length=length):
                 values = [_word(f.default)] * length * words(item)

@@ -17,7 +17,8 @@ class Place:
 
     field: str
     word: int
-    words: int  # 0: a table, a map of its own
+    words: int  # 0: a table
+    table: str = ""  # its map
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class Built:
         """Two versions of the same layout share their state."""
         hash: str = self.schema["hash"]
         return hash
+
+    def first(self, field: str) -> list[int]:
+        """The words that a field starts with, signed."""
+        place = next(p for p in self.places if p.field == field)
+        return [(word + 2**63) % 2**64 - 2**63 for word in self.start[place.word : place.word + place.words]]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"object": self.object.name}

@@ -10,6 +10,7 @@ from transect.base.span import Span
 from transect.core import ir
 from transect.core.ir import FieldKind, Function, Program
 from transect.core.types import (
+    DEFAULT_OPTIONS,
     ArrayType,
     TableKind,
     TableType,
@@ -23,6 +24,13 @@ from transect.cpu.hints import schema
 from transect.cpu.hints.schema import TELL
 from transect.cpu.platform import PLAIN, SCOPES, WITH_CALL
 from transect.emit.bpf.values import is_local, is_stored, is_word
+
+# Options of a field that BPF does not keep, and what to do instead.
+OPTIONS = {
+    "exclusive": "no lock is taken in the kernel; let each update be one step: `+=`, `|=`, `max(…)`, `min(…)`",
+    "persist": "leave it out; a scheduler's state lasts as long as it is in force",
+    "sync": "leave it out; all CPUs have the same state",
+}
 
 
 def check(program: Program) -> list[Diagnostic]:
@@ -42,6 +50,11 @@ def refused(program: Program) -> Iterator[Diagnostic]:
     diagnostics = Diagnostics()
     for f in program.state:
         _field(f, diagnostics)
+    for name in ("migrate", "migrate_back"):
+        if (hook := program.handler(name)) is not None and not hook.default:
+            help = "give the field another name: then it starts anew"
+            what = f"a scheduler has no `{name}`"
+            diagnostics.error("C005", what, hook.span, label="not in a scheduler", help=help)
     tables = {f.name for f in program.state if isinstance(f.type, TableType)}
     for function in (*program.functions, *program.handlers):
         _function(function, tables, diagnostics)
@@ -53,6 +66,9 @@ def _field(f: ir.StateField, diagnostics: Diagnostics) -> None:
     def bad(what: str, help: str) -> None:
         diagnostics.error("C005", what, f.span, label="not in a scheduler", help=help)
 
+    for option, help in OPTIONS.items():
+        if getattr(f.options, option) != getattr(DEFAULT_OPTIONS, option):
+            bad(f"a scheduler has no `{option}` state", help)
     match f.type:
         case ViewType(name=name) if f.kind is FieldKind.GIVEN and name in SCOPES:
             pass

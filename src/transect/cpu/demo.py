@@ -17,19 +17,20 @@ from transect.core.ir import Program
 from transect.cpu.check import check
 from transect.cpu.simulator import Work, simulate
 from transect.examples import path_of
+from transect.vm import Running, VmError
 
 EXAMPLES = ("fifo", "weighted_fair")
 WINDOWS = 5  # of which the median counts
-HOGS = f"""
+HOGS = """
 taskset -c 1 sh -c 'while :; do :; done' & a=$!
 taskset -c 1 nice -n 5 sh -c 'while :; do :; done' & b=$!
-for n in {" ".join(map(str, range(WINDOWS + 1)))}; do
-	sleep 0.2
+while :; do
 	read one rest < /proc/$a/schedstat; read two rest < /proc/$b/schedstat
 	echo $one $two
+	sleep 0.2
 done
-kill $a $b
 """
+PATIENCE_S = 300  # for the windows of one scheduler: a busy host takes its time
 LOST = """
 from transect.cpu import Fifo, Scheduler, Task
 from transect.lang import given
@@ -85,22 +86,32 @@ def _real(say: Say, color: bool) -> bool:
                 color,
             )
         )
+        hogs = bench.vm.start(["sh", "-c", HOGS])  # the same two for all schedulers
         ratios = []
         for program in programs:
             bench.force(program)
-            ratios.append(_ratio(bench.shell(HOGS, limit_s=300)))
+            ratios.append(_ratio(hogs))
             bench.stop()
             say(_line(program, ratios[-1]))
+        hogs.kill()
         say(f"  the default scheduler is back: sched_ext is {bench.scheduler()}")
     return ratios[0] < 2 < ratios[1]
 
 
-def _ratio(said: str) -> float:
-    """CPU time of the first hog to that of the second: the median of several windows, since a busy host takes the
-    machine's processors away for moments."""
-    times = list(map(int, said.split()))
-    first, second = (list(pairwise(times[n::2])) for n in (0, 1))
-    return statistics.median((b - a) / max(d - c, 1) for (a, b), (c, d) in zip(first, second, strict=True))
+def _ratio(hogs: Running) -> float:
+    """CPU time of the first hog to that of the second, from now on: the median of several windows, since a busy host
+    takes the machine's processors away for moments."""
+    lines, end = len(hogs.output().splitlines()) + 1, time.monotonic() + PATIENCE_S
+    while len(said := hogs.output().splitlines(keepends=True)) <= lines + WINDOWS or not said[-1].endswith(
+        b"\n"
+    ):
+        if hogs.ended or time.monotonic() > end:
+            raise VmError(
+                f"the hogs in the machine say nothing: {hogs.wait(1).stderr.decode(errors='replace')}"
+            )
+        time.sleep(0.02)
+    times = [tuple(map(int, line.split())) for line in said[lines:]]
+    return statistics.median((b[0] - a[0]) / max(b[1] - a[1], 1) for a, b in pairwise(times))
 
 
 def _simulated(say: Say) -> bool:

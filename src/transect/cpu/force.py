@@ -9,19 +9,21 @@ nothing.
 from __future__ import annotations
 
 import ctypes
+import gzip
 import mmap
 import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from transect.cpu.built import Built
 from transect.cpu.hints import broker
 from transect.cpu.hints.broker import Broker
 from transect.cpu.ring import RING, Drain, Ring
+from transect.cpu.version import STATE, Kept, Version, common
 from transect.linux.libbpf import BpfError, Object
 
 KERNEL = Path("/sys/kernel/sched_ext")
@@ -30,19 +32,6 @@ SHIM = struct.Struct("=QQq128s1024s32768s")  # struct ts_shim
 VERSIONS = 64
 WATCH_S = 2.0  # how long a new version is watched
 PATIENCE_S = 1.0  # the longest that the first of a queue may wait meanwhile
-ZERO = bytes(4)
-STATE = ".data.policy"  # the map of a policy's state: TS_STATE
-COUNTS = ".data.counts"  # TS_COUNTERS
-BROKEN = ".data.broken"  # watched.h
-
-
-class Kept(Exception):
-    """The new version does not take over; the old one is in force as before."""
-
-    def __init__(self, why: str, hint: str) -> None:
-        super().__init__(why)
-        self.why = why
-        self.hint = hint
 
 
 class Missing(Exception):
@@ -64,51 +53,10 @@ class Ended(Exception):
         self.dump = dump
 
 
-@dataclass(slots=True)
-class Version:
-    """A loaded policy."""
-
-    number: int
-    built: Built
-    object: Object
-    programs: dict[str, int]
-
-    def run(self, name: str, context: bytes = b"") -> int:
-        """Run one of its `syscall` programs; its result."""
-        return self.object.run(self.programs[name], context)
-
-    def words(self) -> list[int]:
-        """The words of its state."""
-        return self._words(STATE)
-
-    def counts(self) -> list[dict[str, str | int]]:
-        """What happened at its lines that no checker sees: `counted.py`."""
-        words = self._words(COUNTS) if self.built.counts else []
-        return [
-            {"what": what, "path": path, "line": line, "count": count}
-            for (what, path, line), count in zip(self.built.counts, words, strict=False)
-        ]
-
-    def broken(self) -> str:
-        """Which of its conditions did not hold, in words; empty: none."""
-        number = self._words(BROKEN)[0] if self.built.conditions else 0
-        if not number:
-            return ""
-        hook, path, line = self.built.conditions[number - 1]
-        what = f"what `{hook}` ensures does not hold" if hook else "the invariant does not hold"
-        return f"{what} ({Path(path).name}, line {line})"
-
-    def _words(self, name: str) -> list[int]:
-        data = self.object.map(name).read(ZERO)
-        assert data is not None, "an array map has its entry"
-        return [word for (word,) in struct.iter_unpack("=q", data)]
-
-
 class Force:
     """The shim, attached, and the versions of policies behind it."""
 
     def __init__(self, shim: Path) -> None:
-        self.began = time.monotonic()
         self._shim = Object(shim)
         self._shim.load()
         self._map = self._shim.map("ts_shims")
@@ -120,7 +68,6 @@ class Force:
         self._recording: tuple[Version, Drain] | None = None  # the version that was in force, and goes on
         self.broker: Broker | None = None  # of applications, once a policy talks with them
         self._lock = threading.Lock()  # a version is not closed while the broker runs a program of it
-        self.ticks = os.sysconf("SC_CLK_TCK")
 
     # --- versions ------------------------------------------------------------------------------------------------
 
@@ -129,15 +76,15 @@ class Force:
         number = self._active.value
         return next((v for v in self.versions if v.number == number), None)
 
-    def load(self, built: Built, state: list[int] | None = None) -> Version:
+    def load(self, built: Built) -> Version:
         """Load a version, with its queues and programs in place; not yet in force.  Raises `BpfError`."""
         look_for(built)
         old = self.current
         policy = Object(built.object)
-        shares = old is not None and old.built.layout == built.layout
-        if old is not None and shares:
-            for name in self._shared(old.built, built):
-                policy.share(name, old.object.map(name).fd)
+        maps = {} if old is None else _shared(old.built, built)
+        for name, there in maps.items():
+            assert old is not None, "something is shared with nobody"
+            policy.share(name, old.object.map(there).fd)
         if built.hears or built.tells:
             self._listen()
             for name in broker.MAPS:
@@ -145,8 +92,8 @@ class Force:
         try:
             policy.load()
             version = Version(self._number(), built, policy, dict(policy.programs()))
-            if not shares:
-                self._fill(version, state or list(built.start))
+            if STATE not in maps:
+                version.fill(built.start)
             if failed := version.run("ts_make_queues"):
                 raise BpfError("queues cannot be made", failed, policy.log.text)
             for op in built.ops:
@@ -171,16 +118,23 @@ class Force:
 
         Raises `Kept`, having changed nothing or having returned; `BpfError` when the verifier refuses it.
         """
+        from transect.cpu.handover import compared, hand_over
+
         old = self.current
         assert old is not None, "an upgrade of nothing"
         if self._recording is not None:
             raise Kept("it is recorded, and a log is of one version", "end the recording first")
-        fields = compared(old.built, built)
         if lost := [name for name, kind in old.built.queues if (name, kind) not in built.queues]:
             why = f"tasks may wait in the queue `{lost[0]}`, which the new version does not have"
             raise Kept(why, "keep the queue, and dispatch from it")
+        fields = compared(old.built, built, watched=watch_s > 0)
         first = watching if watching is not None and watch_s else built
-        new = self.load(first, carried(old, first))
+        new = self.load(first)
+        try:
+            hand_over(old, new)
+        except Kept:
+            self._retire(new)
+            raise
         self.activate(new)
         if watch_s:
             self._watch(old, new, watch_s)
@@ -198,9 +152,14 @@ class Force:
             raise
         self._retire(watched)
 
-    def _return(self, old: Version, new: Version) -> None:
+    def _return(self, old: Version, new: Version) -> str:
+        """The old version is in force again; in words."""
+        from transect.cpu.handover import hand_back
+
+        short = hand_back(old, new)
         self.activate(old)
         self._retire(new)
+        return f"the old version is back{short}"
 
     def _watch(self, old: Version, new: Version, watch_s: float) -> None:
         end = time.monotonic() + watch_s
@@ -208,36 +167,21 @@ class Force:
             time.sleep(0.05)
             self.check()
             if broken := new.broken():
-                self._return(old, new)
-                raise Kept(f"{new.built.name}: {broken}; the old version is back", "transect prove FILE")
+                back = self._return(old, new)
+                raise Kept(f"{new.built.name}: {broken}; {back}", "transect prove FILE")
             if (waited := self.longest_wait()) > PATIENCE_S:
-                self._return(old, new)
-                why = f"{new.built.name} let the first task of a queue wait {waited:.1f} s; the old version is back"
+                back = self._return(old, new)
+                why = f"{new.built.name} let the first task of a queue wait {waited:.1f} s; {back}"
                 raise Kept(why, "watch it with `transect vm`, or replay a record of it")
 
     def longest_wait(self) -> float:
         """For how long the first task of any queue has been able to run, in seconds."""
         version = self.current
-        return 0.0 if version is None else version.run("ts_longest_wait") / self.hertz
-
-    @property
-    def hertz(self) -> int:
-        return HERTZ
+        return 0.0 if version is None else version.run("ts_longest_wait") / HERTZ
 
     def _number(self) -> int:
         used = {v.number for v in self.versions}
         return next(n for n in range(1, VERSIONS) if n not in used)
-
-    def _shared(self, old: Built, new: Built) -> Iterator[str]:
-        yield STATE
-        if old.own == new.own:
-            yield "policy_tasks"
-        yield from (f"policy_table_{place.field}" for place in new.places if not place.words)
-
-    def _fill(self, version: Version, words: list[int]) -> None:
-        states = version.object.map(STATE)
-        data = b"".join(struct.pack("=Q", word % 2**64) for word in words)
-        states.write(ZERO, data.ljust(states.value_size, b"\0"))
 
     def _place(self, op: str, version: Version) -> None:
         if op == "init":
@@ -248,6 +192,8 @@ class Force:
     def _retire(self, version: Version) -> None:
         """Out of the tables and the kernel, once no CPU is in it any more."""
         quiet()
+        if "ts_end_slices" in version.programs:
+            version.run("ts_end_slices")  # its alarms go with it
         for op in version.built.ops:
             if op != "init":
                 self._shim.map(f"ts_to_{op}").remove(struct.pack("=I", version.number))
@@ -283,15 +229,11 @@ class Force:
 
     # --- for operators --------------------------------------------------------------------------------------------
 
-    def set(self, field: str, value: int) -> int:
-        """Give a parameter another value; the one before.  One store, which handlers see at once."""
+    def set(self, field: str, words: Sequence[int]) -> list[int]:
+        """Give a parameter another value, in words; the one before."""
         version = self.current
         assert version is not None, "a parameter of nothing"
-        place = next(p for p in version.built.places if p.field == field)
-        with mmap.mmap(version.object.map(STATE).fd, mmap.PAGESIZE * (1 + place.word // 512)) as memory:
-            before: int = struct.unpack_from("=q", memory, place.word * 8)[0]
-            struct.pack_into("=q", memory, place.word * 8, value)
-        return before
+        return version.set(field, words)
 
     # --- applications --------------------------------------------------------------------------------------------
 
@@ -333,6 +275,14 @@ class Force:
         self._shim.close()
 
 
+def _shared(old: Built, new: Built) -> dict[str, str]:
+    if old.layout == new.layout:
+        return common(old, new)
+    from transect.cpu.handover import shared
+
+    return shared(old, new)
+
+
 def look_for(built: Built, types: Path = TYPES) -> None:
     """Raises `Missing` when the kernel lacks what the policy needs.  A function of its interface has its name there."""
     names = types.read_bytes()
@@ -349,9 +299,7 @@ class Direct:
         self.object = Object(built.object)
         self.object.load()
         if built.start:  # hand-written objects keep no state of ours
-            states = self.object.map(STATE)
-            data = b"".join(struct.pack("=Q", word) for word in built.start)
-            states.write(ZERO, data.ljust(states.value_size, b"\0"))
+            Version(0, built, self.object, {}).fill(built.start)
         self.object.attach("policy")
 
     def instructions(self) -> dict[str, int]:
@@ -363,47 +311,25 @@ class Direct:
         self.object.close()
 
 
-def compared(old: Built, new: Built) -> dict[str, str]:
-    """What becomes of each field, by the rules for state across versions.  Raises `Kept`."""
-    if old.layout == new.layout:
-        return {place.field: "keep" for place in new.places}
-    from transect.core.schema import Schema
-    from transect.core.upgrade import compare
-
-    comparison = compare(Schema.from_json(old.schema), Schema.from_json(new.schema))
-    if comparison.refused:
-        why = "; ".join(f"`{d.field}`: {d.reason}" for d in comparison.refused)
-        raise Kept(f"its state does not go over: {why}", "give the field another name")
-    return {d.field: str(d.action) for d in comparison.decisions}
-
-
-def carried(old: Version, built: Built) -> list[int]:
-    """The words of the new version's state, with what goes over from the old one's."""
-    words, source = list(built.start), old.words()
-    before = {place.field: place for place in old.built.places}
-    for place in built.places:
-        was = before.get(place.field)
-        if was is not None and place.words and was.words:
-            count = min(place.words, was.words)
-            words[place.word : place.word + count] = source[was.word : was.word + count]
-    return words
-
-
 def renice() -> None:
     """Tell the fair class the nice value of each task anew.
 
     It takes no notice of those that changed while a scheduler of sched_ext was in force, and setting the value that a
     task has already is nothing to it: so each is set to another one and back.
     """
-    for folder in Path("/proc").glob("[0-9]*/task/[0-9]*"):
-        thread = int(folder.name)
-        try:
+    for thread in threads():
+        with suppress(OSError):  # it has ended meanwhile, or belongs to another user namespace
             nice = os.getpriority(os.PRIO_PROCESS, thread)
-            if nice != 0 and os.sched_getscheduler(thread) in (os.SCHED_OTHER, os.SCHED_BATCH):
+            if os.sched_getscheduler(thread) in (os.SCHED_OTHER, os.SCHED_BATCH):
                 os.setpriority(os.PRIO_PROCESS, thread, nice - 1 if nice > 0 else nice + 1)
                 os.setpriority(os.PRIO_PROCESS, thread, nice)
-        except (ProcessLookupError, PermissionError):
-            continue  # it has ended meanwhile, or belongs to another user namespace
+
+
+def threads() -> Iterator[int]:
+    """All that there are; some end while we look."""
+    for process in filter(str.isdecimal, os.listdir("/proc")):
+        with suppress(OSError):
+            yield from map(int, os.listdir(f"/proc/{process}/task"))
 
 
 def quiet() -> None:
@@ -433,14 +359,14 @@ def partial() -> bool:
 
 
 def _hertz() -> int:
-    """Ticks of the kernel's clock in a second; stock kernels of Debian have 250."""
-    config = Path(f"/boot/config-{os.uname().release}")
-    if config.is_file():
-        for line in config.read_text().splitlines():
-            if line.startswith("CONFIG_HZ="):
-                return int(line.partition("=")[2])
+    """Ticks of the kernel's clock in a second, from its configuration; stock kernels of Debian, which in a machine of
+    its own do not have it beside them, have 250."""
+    for path, opened in ((f"/boot/config-{os.uname().release}", open), ("/proc/config.gz", gzip.open)):
+        with suppress(OSError), opened(path, "rt") as file:
+            for line in file:
+                if line.startswith("CONFIG_HZ="):
+                    return int(line.partition("=")[2])
     return 250
 
 
 HERTZ = _hertz()
-Say = Callable[[str], None]

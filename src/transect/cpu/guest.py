@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from transect.cpu.built import Built
-from transect.cpu.force import Direct, Ended, Force, Kept, Missing, events, partial, state
+from transect.cpu.force import Direct, Ended, Force, Missing, events, partial, state
 from transect.cpu.ring import RawFile, first_of_all, possible
+from transect.cpu.version import Kept
 from transect.linux.libbpf import BpfError
 
 Answer = dict[str, Any]
@@ -92,7 +93,7 @@ def done(force: Force, request: Mapping[str, Any]) -> Any:
         case "check":
             return {}  # `answered` has looked
         case "set":
-            return force.set(request["field"], request["value"])
+            return force.set(request["field"], request["words"])
         case "record":
             file = RawFile(request["raw"])
             force.record(Built.read(Path(request["built"])), file.write, file.close)
@@ -111,8 +112,7 @@ def fields(force: Force) -> dict[str, list[int]]:
     """The words of the state of what is in force, by field."""
     version = force.current
     assert version is not None, "the state of nothing"
-    words = version.words()
-    return {p.field: words[p.word : p.word + p.words] for p in version.built.places if p.words}
+    return version.fields()
 
 
 def status(force: Force) -> dict[str, Any]:

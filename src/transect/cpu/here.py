@@ -93,9 +93,9 @@ class Here:
         assert self._force is not None, "the status of nothing"
         return status(self._force)
 
-    def set(self, field: str, value: int) -> int:
+    def set(self, field: str, words: Sequence[int]) -> list[int]:
         assert self._force is not None, "a parameter of nothing"
-        return self._force.set(field, value)
+        return self._force.set(field, words)
 
     def check(self) -> None:
         """Raises `Ended` once the kernel has ended it."""

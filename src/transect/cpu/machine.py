@@ -17,9 +17,10 @@ from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 from transect.cpu.build import build, build_shim
 from transect.cpu.built import Built
-from transect.cpu.force import WATCH_S, Ended, Kept, Missing
+from transect.cpu.force import WATCH_S, Ended, Missing
 from transect.cpu.partial import opted_in
 from transect.cpu.record import Recording
+from transect.cpu.version import Kept
 from transect.linux.libbpf import BpfError
 from transect.replay.log import Trailer
 from transect.vm import Kernel, NotStarted, Setup, Vm, VmError, find
@@ -186,9 +187,9 @@ class Bench:
         instructions: dict[str, int] = answer["instructions"]
         return instructions
 
-    def set(self, field: str, value: int) -> int:
-        """Give a parameter another value; the one before."""
-        before: int = self.ask("set", field=field, value=value)
+    def set(self, field: str, words: Sequence[int]) -> list[int]:
+        """Give a parameter another value, in words; the one before."""
+        before: list[int] = self.ask("set", field=field, words=list(words))
         return before
 
     def check(self) -> None:

@@ -119,7 +119,7 @@ class Kernel:
         assert view == "Task", f"no view {view} in a scheduler"
         match name:
             case "cpu":
-                return c.call("scx_bpf_task_cpu", base)
+                return c.call("ts_cpu", base)
             case "weight":
                 return c.Cast(c.Named("s64"), c.dot(c.Member(base, "scx", arrow=True), "weight"))
             case "movable":

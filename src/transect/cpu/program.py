@@ -13,7 +13,7 @@ from transect.core.passes.flatten import flatten
 from transect.core.types import OptionType, ViewType
 from transect.core.walk import walk
 from transect.cpu import arbiter
-from transect.cpu.context import Context
+from transect.cpu.context import USED, Context
 from transect.cpu.counted import moving, sites
 from transect.cpu.hints.schema import Message, heard, told
 from transect.cpu.platform import KERNEL, SCOPES, Kernel, queue_of
@@ -34,17 +34,16 @@ OPS = {
     "enqueue": ("enqueue", True),
     "dequeue": ("dequeue", False),
     "dispatch": ("dispatch", True),
-    "running": ("running", True),  # it notes where the task's time begins
+    "running": ("running", False),
     "stopping": ("stopping", False),
     "tick": ("tick", False),
     "wake": ("runnable", False),
     "sleep": ("quiescent", False),
     "weight": ("set_weight", False),
     "affinity": ("set_cpumask", False),
-    "enter": ("init_task", True),  # it makes the task's storage
+    "enter": ("init_task", False),
     "leave": ("exit_task", False),
 }
-KEEPING = {"running", "enter"}  # called for what is kept for each task
 # Hooks of a run that has begun: a version that has not met the task did not see that beginning, and sees no end of it.
 ENDING = {"dispatch", "tick", "stopping", "leave"}
 RECORDED = {"running", "stopping"}  # a log has them whatever the policy does: when tasks ran
@@ -69,19 +68,24 @@ def ops(program: Program, recording: bool = False) -> list[str]:
     """The kernel's operations that the object has."""
     if program.base == arbiter.BASE:
         return list(arbiter.OPS)
-    always = {hook for hook, (_, always) in OPS.items() if always} - (
-        set() if keeps_tasks(program) else KEEPING
-    )
+    always = {hook for hook, (_, always) in OPS.items() if always} | _keeping(program)
     always |= RECORDED if recording else set()
     if heard(program):
         always.add("tick")  # it listens
     return [op for hook, (op, _) in OPS.items() if hook in always or not _default(program, hook)] + ["init"]
 
 
+def _keeping(program: Program) -> set[str]:
+    """Hooks that are called for what is kept for each task: it is made, and notes where the task's time begins."""
+    return ({"enter"} if keeps_tasks(program) else set()) | (
+        {"running"} if USED in _asked(program) else set()
+    )
+
+
 def keeps_tasks(program: Program) -> bool:
     """Whether something is kept for each task: its own state, the time that it has used, that it was met."""
     own = any(f.kind is FieldKind.LOCAL for f in program.state)
-    return own or not _default(program, "enter") or "cpu.Task.used" in _asked(program)
+    return own or not _default(program, "enter") or USED in _asked(program)
 
 
 def _asked(program: Program) -> set[str]:
@@ -109,7 +113,8 @@ def alarms(program: Program) -> bool:
 
 def _always(hook: str, program: Program) -> bool:
     """Whether something calls the hook although the policy says nothing."""
-    called = (hook in OPS and OPS[hook][1]) or (hook in ("detach", "tick") and heard(program) is not None)
+    called = (hook in OPS and OPS[hook][1]) or hook in _keeping(program)
+    called |= hook in ("detach", "tick") and heard(program) is not None
     return called or (hook == "alarm" and alarms(program))
 
 
@@ -201,11 +206,11 @@ def _heard(hint: Message) -> c.Function:
 def _context(program: Program, names: list[str]) -> list[c.Decl]:
     """What of the task's own each operation finds before it calls the policy."""
     context = Context(program)
-    kept = keeps_tasks(program)
+    kept, keeping = keeps_tasks(program), _keeping(program)
     found: list[c.Decl] = []
     for hook, (op, _) in OPS.items():
         if op in names:
-            own = kept and (hook in KEEPING or context.own("keep" if hook == "dispatch" else hook))
+            own = kept and (hook in keeping or context.own("keep" if hook == "dispatch" else hook))
             found.append(_own(op, "" if not own else "ts_known" if hook in ENDING else "ts_own"))
     return [*found, _chosen(context.chooses_a_cpu(), program)]
 

@@ -19,12 +19,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from transect.core.codec import Slot, encode_state
-from transect.core.interp import Instance
-from transect.core.ir import FieldKind, Program
+from transect.core.ir import Program
 from transect.core.schema import schema
-from transect.core.types import ArrayType, BoolType, IntType, OptionType, Type
 from transect.cpu.ring import ARGUMENTS, HEAD, HOOKS, MARK, RESULT, stride
+from transect.cpu.words import image_of
 from transect.replay.log import Header, Policy, Record, Trailer
 from transect.replay.writer import Writer
 
@@ -48,8 +46,9 @@ class Recording:
         self._hooks = [
             next((n for n, h in enumerate(program.handlers) if h.name == hook), -1) for hook in HOOKS
         ]
-        start = image_of(program, fields)
-        self._writer.policy(Policy.of(program, schema(program), start, sources=sources))
+        # Tables stand as they are at first: what handlers read of them comes by the tape, as all that they read does.
+        layout = schema(program)
+        self._writer.policy(Policy.of(program, layout, image_of(layout, fields, {}), sources=sources))
 
     def take(self, raw: bytes) -> None:
         """Events as the ring had them."""
@@ -94,31 +93,3 @@ class Recording:
         if failure:
             raise OSError(failure)
         return trailer
-
-
-# ---------------------------------------------------------------- state
-
-
-def image_of(program: Program, fields: Mapping[str, list[int]]) -> bytes:
-    """The image of a state, from the words that BPF keeps.  Tables stand as they are at first: what handlers read of
-    them comes by the tape, as all that they read does."""
-    slots = Instance(program).slots()
-    for f in program.state:
-        if f.kind in (FieldKind.STATE, FieldKind.PARAM) and fields.get(f.name):
-            slots[f.name] = Slot(_value(f.type, fields[f.name]))
-    return encode_state(program.state, slots)
-
-
-def _value(t: Type, words: list[int]) -> object:
-    match t:
-        case ArrayType(item=item):
-            return [_value(item, [word]) for word in words]
-        case OptionType(item=item):
-            return _value(item, words[1:]) if words[0] else None
-        case BoolType():
-            return bool(words[0])
-        case IntType(bits=bits, signed=signed):
-            cut = words[0] % (1 << bits)
-            return cut - (1 << bits) if signed and cut >> (bits - 1) else cut
-        case _:
-            return words[0]

@@ -17,17 +17,19 @@ from typing import Any, Protocol
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.control.host import verbs_of
+from transect.control.params import find
 from transect.control.protocol import Refused
 from transect.control.server import Server
 from transect.core.frontend import compile_file
 from transect.core.frontend.contracts import contracted
-from transect.core.ir import FieldKind, Program
-from transect.core.types import DurationType
+from transect.core.ir import Program
 from transect.cpu.built import Built
 from transect.cpu.check import check
 from transect.cpu.explain import missing, paragraph, verifier
-from transect.cpu.force import WATCH_S, Ended, Kept, Missing
+from transect.cpu.force import WATCH_S, Ended, Missing
+from transect.cpu.version import Kept
 from transect.cpu.watched import Invalid, read_watched
+from transect.cpu.words import value_of, words_of
 from transect.linux.libbpf import BpfError
 from transect.replay.log import Trailer
 
@@ -44,7 +46,7 @@ class Place(Protocol):
         self, program: Program, /, *, watch_s: float = ..., watching: Program | None = ...
     ) -> dict[str, str]: ...
     def status(self) -> dict[str, Any]: ...
-    def set(self, field: str, value: int, /) -> int: ...
+    def set(self, field: str, words: Sequence[int], /) -> list[int]: ...
     def record(self, program: Program, sources: Mapping[str, str], path: Path, name: str, /) -> None: ...
     def end_record(self) -> Trailer: ...
     def check(self) -> None: ...
@@ -177,13 +179,10 @@ class Running:
         }
 
     def set(self, param: str, value: str) -> Mapping[str, Any]:
-        name = param.rpartition(".")[2]
-        f = next((f for f in self.program.state if f.kind is FieldKind.PARAM and f.name == name), None)
-        if f is None:
-            known = [f.name for f in self.program.state if f.kind is FieldKind.PARAM]
-            raise Refused(f"no parameter `{name}`", f"parameters are: {', '.join(known) or 'none'}")
-        number = _number(value, duration=isinstance(f.type, DurationType))
-        return {"param": name, "before": self.where.set(name, number), "after": number}
+        found = find([self.program], param)
+        after, t = found.parse(value), found.field.type
+        before = self.where.set(found.field.name, words_of(t, after))
+        return found.changed(value_of(t, before), after)
 
     def record_start(self, path: str) -> Mapping[str, Any]:
         if self.log is not None:
@@ -231,15 +230,3 @@ class Running:
         self.upgrades += 1
         looked_at = 0 if watching is None else len(contracted(watching).contracts)
         return {"policy": program.name, "fields": fields, "conditions looked at": looked_at}
-
-
-def _number(text: str, *, duration: bool) -> int:
-    """`20`, or a time such as `500us`, `1ms`, `2s`.  Raises `Refused`."""
-    units = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
-    for unit, factor in units.items():
-        if duration and text.endswith(unit) and text.removesuffix(unit).isdecimal():
-            return int(text.removesuffix(unit)) * factor
-    try:
-        return int(text)
-    except ValueError:
-        raise Refused(f"`{text}` is no number", "write 20, or for times 500us, 1ms, 2s") from None

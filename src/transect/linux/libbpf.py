@@ -42,7 +42,7 @@ def _library() -> ctypes.CDLL:
         getattr(lib, name).restype = c_void_p
     for name in ("bpf_map__name", "bpf_program__name"):
         getattr(lib, name).restype = c_char_p
-    lib.bpf_map__value_size.restype = c_uint32
+    lib.bpf_map__value_size.restype = lib.bpf_map__key_size.restype = c_uint32
     return lib
 
 
@@ -105,6 +105,7 @@ class Map:
         lib = _library()
         self.name: str = lib.bpf_map__name(self.pointer).decode()
         self.value_size: int = lib.bpf_map__value_size(self.pointer)
+        self.key_size: int = lib.bpf_map__key_size(self.pointer)
 
     @property
     def fd(self) -> int:
@@ -118,6 +119,14 @@ class Map:
     def write(self, key: bytes, value: bytes) -> None:
         if failed := _library().bpf_map_update_elem(self.fd, key, value, ctypes.c_uint64(0)):
             raise BpfError(f"map {self.name}", failed, "")
+
+    def entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values, in no order; what comes or goes meanwhile may be among them or not."""
+        lib, at, key = _library(), None, ctypes.create_string_buffer(self.key_size)
+        while not lib.bpf_map_get_next_key(self.fd, at, key):
+            at = key.raw
+            if (value := self.read(at)) is not None:
+                yield at, value
 
     def remove(self, key: bytes) -> None:
         """Take the entry out; an absent one changes nothing."""

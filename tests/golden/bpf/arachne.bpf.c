@@ -73,9 +73,6 @@ TS_HANDLER void policy_do_pass(struct policy_state *self, struct policy_task *ow
     ts_preempt(core);
 }
 
-TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
-}
-
 TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
     ts_option idle = (ts_option){false, 0};
     s64 t1 = 0;
@@ -87,7 +84,7 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
 
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 core = 0;
-    core = policy_do_core(self, own, call, task, scx_bpf_task_cpu(task));
+    core = policy_do_core(self, own, call, task, ts_cpu(task));
     TS_PLACED(&ts_counters[0], ts_on(TS_QUEUE(680887727u, 0), core), task, ts_put(call, ts_on(TS_QUEUE(680887727u, 0), core), task));
     ts_wake_cpu(core);
 }
@@ -98,9 +95,6 @@ TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task
     if (!t1 && TS_ELEMENT(self->owner, ts_mod(cpu, 64ll), 64) == 0ll) {
         (void)ts_steal(TS_QUEUE(680887727u, 0), cpu, &ts_counters[2]);
     }
-}
-
-TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
 }
 
 TS_HANDLER void policy_do_tick(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {

@@ -13,9 +13,6 @@ struct policy_task {
 
 TS_STATE(policy)
 
-TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
-}
-
 TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
     ts_option idle = (ts_option){false, 0};
     idle = ts_idle_cpu(call, task, cpu);
@@ -33,9 +30,6 @@ TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task 
 
 TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu) {
     (void)ts_take(TS_QUEUE(680887727u, 0));
-}
-
-TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
 }
 
 TS_INLINE void policy_first(struct policy_task *own) {

@@ -64,9 +64,6 @@ TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task
     }
 }
 
-TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
-}
-
 TS_HANDLER void policy_do_tick(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
 }
 
@@ -125,10 +122,6 @@ TS_INLINE struct policy_task *policy_own_dispatch(struct task_struct *task) {
     return &ts_nobody;
 }
 
-TS_INLINE struct policy_task *policy_own_running(struct task_struct *task) {
-    return ts_own(task);
-}
-
 TS_INLINE struct policy_task *policy_own_tick(struct task_struct *task) {
     return &ts_nobody;
 }
@@ -149,8 +142,7 @@ TS_INLINE u32 policy_heard(void) {
 #include "ops/select_cpu.h"
 #include "ops/enqueue.h"
 #include "ops/dispatch.h"
-#include "ops/running.h"
 #include "ops/tick.h"
 #include "ops/init_task.h"
 #include "ops/init.h"
-TS_SCHEDULER("transect_Locality", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running), TS_OP(tick), TS_OP(init_task), TS_OP(init))
+TS_SCHEDULER("transect_Locality", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(tick), TS_OP(init_task), TS_OP(init))

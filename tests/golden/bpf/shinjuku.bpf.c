@@ -15,9 +15,6 @@ struct policy_task {
 TS_STATE(policy)
 #include "alarm.h"
 
-TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
-}
-
 TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
     ts_option idle = (ts_option){false, 0};
     idle = ts_idle_cpu(call, task, cpu);

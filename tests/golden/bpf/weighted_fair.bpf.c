@@ -1,19 +1,35 @@
 /* WeightedFair, emitted by transect from weighted_fair.py
- * source sha256 e630059da9635794c1b2307b2041a4c843a1ef249e60ff53900a82729ed3ea7b */
+ * source sha256 f60df5564f4fe794202d0f760aedca6295b2d59ef9d69da77b08dc0e99877a02 */
 #include "scx.h"
 TS_COUNTERS(1)
 
 struct policy_state {
     s64 ready;
-    s64 level;
+    s64 level[1024];
 };
 
 struct policy_task {
     s64 met;
     s64 ran;
+    s64 home;
 };
 
 TS_STATE(policy)
+
+TS_HANDLER void policy_do_settle(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    s64 lead = 0;
+    s64 t1 = 0;
+    s64 t2 = 0;
+    if (TS_READ(own->home) >= 0ll) {
+        t1 = ts_time(task);
+        t2 = ts_max(t1 - TS_READ(self->level[TS_READ(own->home) & 1023ll]), -20000000ll);
+    } else {
+        t2 = 0ll;
+    }
+    lead = t2;
+    ts_set_time(task, TS_READ(self->level[ts_cpu(task) & 1023ll]) + lead);
+    TS_WRITE(own->home, ts_cpu(task));
+}
 
 TS_HANDLER void policy_do_charge(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 t1 = 0;
@@ -24,7 +40,6 @@ TS_HANDLER void policy_do_charge(struct policy_state *self, struct policy_task *
 }
 
 TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
-    ts_set_time(task, TS_READ(self->level));
 }
 
 TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
@@ -40,19 +55,26 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
 
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 t1 = 0;
+    policy_do_settle(self, own, call, task);
     t1 = ts_time(task);
-    ts_put_at(call, ts_at(TS_QUEUE(680887727u, 0), scx_bpf_task_cpu(task)), task, ts_max(t1, TS_READ(self->level) - 20000000ll));
+    ts_put_at(call, ts_at(TS_QUEUE(680887727u, 0), ts_cpu(task)), task, t1);
 }
 
 TS_HANDLER bool policy_do_keep(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
     s64 t1 = 0;
     s64 t2 = 0;
     s64 t3 = 0;
-    policy_do_charge(self, own, call, task);
+    s64 t4 = 0;
     t1 = ts_time(task);
+    {
+        u64 n1 = cpu & 1023ll;
+        ts_raise(&self->level[n1], t1);
+    }
+    policy_do_charge(self, own, call, task);
     t2 = ts_time(task);
-    t3 = ts_first(ts_at(TS_QUEUE(680887727u, 0), cpu), t2 + 1ll);
-    return t1 < t3;
+    t3 = ts_time(task);
+    t4 = ts_first(ts_at(TS_QUEUE(680887727u, 0), cpu), t3 + 1ll);
+    return t2 < t4;
     return 0;
 }
 
@@ -66,8 +88,12 @@ TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task
 
 TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 t1 = 0;
+    policy_do_settle(self, own, call, task);
     t1 = ts_time(task);
-    ts_raise(&self->level, t1);
+    {
+        u64 n1 = ts_cpu(task) & 1023ll;
+        ts_raise(&self->level[n1], t1);
+    }
 }
 
 TS_HANDLER void policy_do_stopping(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, bool runnable) {
@@ -75,7 +101,7 @@ TS_HANDLER void policy_do_stopping(struct policy_state *self, struct policy_task
 }
 
 TS_INLINE void policy_first(struct policy_task *own) {
-    (void)own;
+    own->home = -1ll;
 }
 
 TS_MEET(policy)
@@ -104,7 +130,7 @@ TS_INLINE struct policy_task *policy_own_select_cpu(struct task_struct *task) {
 }
 
 TS_INLINE struct policy_task *policy_own_enqueue(struct task_struct *task) {
-    return &ts_nobody;
+    return ts_own(task);
 }
 
 TS_INLINE struct policy_task *policy_own_dispatch(struct task_struct *task) {

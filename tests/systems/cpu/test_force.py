@@ -16,9 +16,10 @@ from tests.unit.cpu import policies
 from tests.unit.cpu.policies import ARBITERS, SCHEDULERS, example, scheduler
 from transect.core.frontend import compile_file
 from transect.cpu.build import clang
-from transect.cpu.force import Ended, Kept
+from transect.cpu.force import Ended
 from transect.cpu.machine import Bench
 from transect.cpu.run import read
+from transect.cpu.version import Kept
 from transect.cpu.watched import read_watched
 from transect.linux.libbpf import BpfError
 
@@ -95,6 +96,48 @@ def test_another_layout_takes_what_it_can_and_starts_the_rest(bench: Bench) -> N
     assert fields["woken"][0] >= before and fields["extra"] == [7]
 
 
+FIRST = """
+    met: Tally[int, int] = tally(64)
+    last: Map[int, int] = table(8)
+    byte: u8 = 250
+    limit: Param[int] = param(3)
+    fixed: Param[int] = param(3)
+
+    def running(self, task: Task) -> None:
+        self.met[7] = 1000
+        self.last[5] = 77
+        if self.byte != 4:
+            self.byte += 10
+"""
+SECOND = """
+    met: Tally[int, int] = tally(64)
+    last: Map[int, int] = table(16)
+    number: u16 = state(0, was="byte")
+    limit: Param[int] = param(9)
+    fixed: Param[int] = param(9)
+    known: int = 0
+
+    def running(self, task: Task) -> None:
+        self.known = self.met[7] + self.last.get(5, 0)
+        self.last[5] = 78
+"""
+THIRD = SECOND.replace("param(9)", "param(20)")
+
+
+def test_tables_renamed_fields_and_parameters_go_over_too(bench: Bench) -> None:
+    bench.force(scheduler(FIRST))
+    bench.set("fixed", [5])
+    bench.shell(BUSY.format(50))
+    bench.upgrade(scheduler(SECOND), watch_s=0)
+    bench.shell(BUSY.format(50))
+    fields = bench.status()["fields"]
+    assert fields["number"] == [4], "250 + 10 in a byte, which its word does not show"
+    assert fields["limit"] == [9] and fields["fixed"] == [5], "what somebody has set stays"
+    assert fields["known"] in ([1077], [1078])
+    bench.upgrade(scheduler(THIRD), watch_s=0)
+    assert bench.status()["fields"]["limit"] == [20], "also where the state is shared"
+
+
 def test_what_is_kept_for_each_task_may_change_alone(bench: Bench) -> None:
     bench.force(scheduler(COUNTING.format(more="    mine: Local[int] = local(5)\n")))
     assert bench.upgrade(
@@ -113,6 +156,7 @@ def test_a_version_that_starves_tasks_is_taken_back(bench: Bench) -> None:
         + """
     def dispatch(self, cpu: int) -> None:
         self.tries += 1
+        self.woken = max(self.woken, 1_000_000_000)
         if self.tries < 0:
             self.ready.take()
 """
@@ -123,6 +167,7 @@ def test_a_version_that_starves_tasks_is_taken_back(bench: Bench) -> None:
         bench.upgrade(built, watch_s=4)
     status = bench.status()
     assert status["policy"] == "P" and "tries" not in status["fields"]
+    assert status["fields"]["woken"][0] >= 1_000_000_000, "what it counted comes back with the old version"
     load.kill()
 
 
@@ -148,15 +193,14 @@ def test_a_loader_that_is_killed_leaves_the_default_scheduler(machine: Bench, un
 
 
 def test_nice_values_that_were_set_meanwhile_count_afterwards(machine: Bench) -> None:
-    """Two hogs on one CPU, one of them made nice under our scheduler: the default one gives it a third."""
-    machine.force(example("fifo"))
-    hogs = machine.vm.start(
-        ["sh", "-c", "for i in 1 2; do taskset -c 1 sh -c 'while :; do :; done' & echo $!; done; wait"]
-    )
+    """Two hogs on one CPU, under our scheduler one of them made nice and one no longer: the default one knows."""
+    hog = "taskset -c 1 nice -n {} sh -c 'while :; do :; done' & echo $!; "
+    hogs = machine.vm.start(["sh", "-c", hog.format(10) + hog.format(0) + "wait"])
     while len(hogs.output().split()) < 2:
         machine.shell("sleep 0.1")
     first, second = hogs.output().decode().split()
-    machine.shell(f"renice -n 10 -p {second}")
+    machine.force(example("fifo"))
+    machine.shell(f"renice -n 0 -p {first}; renice -n 10 -p {second}")
     machine.stop()
     times = f"cut -d' ' -f1 /proc/{first}/schedstat /proc/{second}/schedstat"
     before = machine.shell(f"sleep 0.3; {times}").split()
@@ -171,8 +215,8 @@ def test_an_upgrade_in_the_middle_of_a_fork_storm_loses_nobody(bench: Bench) -> 
     storm = bench.vm.start(
         ["sh", "-c", "n=0; while [ $n -lt 60 ]; do sh -c : & n=$((n+1)); done; wait; echo calm"]
     )
-    for extra in ("one", "two"):
-        bench.upgrade(scheduler(COUNTING.format(more=f"    {extra}: int = 0\n")), watch_s=0.1)
+    for extra in ("    one: int = 0\n", "    one: int = 0\n    two: int = 0\n"):
+        bench.upgrade(scheduler(COUNTING.format(more=extra)), watch_s=0.1)
     assert storm.wait(120).text == "calm\n"
 
 
@@ -187,9 +231,21 @@ def test_a_cpu_that_goes_and_comes_leaves_a_scheduler_or_the_default_one(machine
     assert machine.scheduler() == "disabled"
 
 
+def test_a_slice_that_an_alarm_would_end_ends_when_its_version_goes(bench: Bench) -> None:
+    """Timers go with their version: who runs in a slice of 10 s must not keep the CPU for the rest of it."""
+    bench.force(example("shinjuku"))
+    hog = bench.vm.start(["taskset", "-c", "1", "sh", "-c", "echo; while :; do :; done"])
+    while not hog.output():
+        bench.shell("sleep 0.1")
+    bench.upgrade(example("shinjuku"), watch_s=0.1)
+    took = bench.shell("s=$(date +%s%N); taskset -c 1 true; echo $(( $(date +%s%N) - s ))")
+    hog.kill()
+    assert int(took) < 4e9
+
+
 def test_a_parameter_is_set_while_it_runs(bench: Bench) -> None:
     bench.force(example("shinjuku"))
-    assert bench.set("quantum", 5_000_000) == 1_000_000
+    assert bench.set("quantum", [5_000_000]) == [1_000_000]
     assert bench.status()["fields"]["quantum"] == [5_000_000]
 
 

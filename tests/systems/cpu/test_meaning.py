@@ -104,7 +104,7 @@ def test_handlers_mean_in_the_kernel_what_the_interpreter_says(machine: Bench) -
     )
     source = str(HERE.parents[2] / "src")
     command = [str(machine.vm.setup.python), "-s", "-S", str(HERE / "calls.py"), str(requests)]
-    done = machine.vm.run(command, env={"PYTHONPATH": source}, limit_s=240)
+    done = machine.vm.run(command, env={"PYTHONPATH": source}, limit_s=480)
     answers = [json.loads(line) for line in done.text.splitlines()]
     assert len(answers) == PROGRAMS, done.stderr.decode()
     wrong = [

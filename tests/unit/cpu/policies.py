@@ -17,7 +17,7 @@ IMPORTS = (
     " Timelines, cpus, idle_cpu, node_of, nodes, start, wake_cpu\n"
     "from transect.lang import Array, Counter, Duration, Local, Map, Param, Tally, array, counter, given, local,"
     " ms, now\n"
-    "from transect.lang import param, table, tally, u8\n"
+    "from transect.lang import OldState, as_u64, param, rand_below, state, table, tally, u8, u16, u64\n"
 )
 CLASS = """
 

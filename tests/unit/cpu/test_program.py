@@ -88,6 +88,67 @@ def test_all_of_the_language_that_bpf_has_compiles(body: str, tmp_path: Path) ->
     build(scheduler(body), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["at", "seen", "before", "said", "used", "old", "s64", "call", "cpu_"])
+def test_a_local_may_have_any_name(name: str, tmp_path: Path) -> None:
+    """The runtime's macros have names of their own inside, which catch none of a policy's."""
+    program = scheduler(f"""
+    n: int = 1
+    share: Array[int] = array(8)
+    seen: Tally[int, int] = tally(64)
+
+    def tick(self, task: Task) -> None:
+        {name} = task.pid
+        if 0 <= {name} < 8 and task.may_run({name}):
+            self.n = self.share[{name}] + self.seen[{name}]
+        self.n *= {name}
+        self.seen[{name}] |= {name}
+        self.n += task.used() - {name}
+""")
+    build(program, tmp_path)
+    build(program, tmp_path, recording=True)
+    changed = "TS_CHANGED(&self->n, ts_before * {})"
+    named = {"s64": "s64_2", "call": "call_2"}.get(name, name)
+    for recording in (False, True):
+        assert changed.format(named) in source(program, marks=False, recording=recording)
+
+
+def test_every_update_of_one_value_is_one_step() -> None:
+    """Two CPUs that update one word at a time lose nothing: what is no instruction of its own is tried again."""
+    text = source(
+        scheduler("""
+    flags: int = 0
+    most: u64 = 0
+    least: u16 = 9
+
+    def tick(self, task: Task) -> None:
+        self.flags |= 1 << (task.cpu & 63)
+        self.most = max(self.most, as_u64(task.pid))
+        self.least = min(self.least, task.cpu)
+"""),
+        marks=False,
+    )
+    for field in ("flags", "most", "least"):
+        assert f"TS_CHANGED(&self->{field}," in text
+        assert f"TS_WRITE(self->{field}," not in text
+
+
+def test_a_hook_that_would_migrate_state_is_refused() -> None:
+    body = "    new: int = 0\n    def migrate(self, old: Before) -> None:\n        self.new = old.count\n"
+    shown = said(body, before="\n\nclass Before(OldState):\n    count: int\n")
+    assert "a scheduler has no `migrate`" in shown
+
+
+def test_random_numbers_come_from_the_kernel(tmp_path: Path) -> None:
+    program = scheduler(
+        "    n: int = 0\n    def tick(self, task: Task) -> None:\n        self.n = rand_below(6)\n"
+    )
+    assert not said(
+        "    n: int = 0\n    def tick(self, task: Task) -> None:\n        self.n = rand_below(6)\n"
+    )
+    build(program, tmp_path)
+    build(program, tmp_path, recording=True)
+
+
 def test_state_lies_in_words_in_the_order_of_its_fields() -> None:
     places, start = layout(
         scheduler("""
@@ -111,6 +172,7 @@ def test_state_lies_in_words_in_the_order_of_its_fields() -> None:
 def test_the_kernel_calls_only_what_the_policy_has() -> None:
     assert ops(example("fifo")) == ["select_cpu", "enqueue", "dispatch", "init"]
     assert "running" in ops(example("weighted_fair")), "it asks what its tasks have used"
+    assert "init_task" in ops(example("locality")) and "running" not in ops(example("locality"))
 
 
 @pytest.mark.parametrize(
@@ -123,6 +185,12 @@ def test_the_kernel_calls_only_what_the_policy_has() -> None:
             "    seen: Map[int, int] = table(4)\n    def tick(self, task: Task) -> None:\n"
             "        for k in self.seen.values():\n            pass\n",
             "a scheduler cannot loop over this",
+        ),
+        ("    n: Array[int] = array(4, exclusive=True)\n", "a scheduler has no `exclusive` state"),
+        ("    n: Tally[int, int] = tally(4, persist=True)\n", "a scheduler has no `persist` state"),
+        (
+            '    n: Tally[int, int] = tally(4, sync="eventual", merge="sum")\n',
+            "a scheduler has no `sync` state",
         ),
     ],
 )

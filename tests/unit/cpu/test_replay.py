@@ -138,7 +138,7 @@ def test_words_of_a_call_are_bounded_by_its_longest_path() -> None:
 def test_a_debugger_and_coverage_see_the_lines_of_the_policy(tmp_path: Path) -> None:
     """Lines of the policy's own file are what a trace function gets: `pdb` and coverage need no more."""
     lines: set[int] = set()
-    path = example("weighted_fair").path
+    path = example("fifo").path
 
     def trace(frame: FrameType, what: str, _: Any) -> Any:
         if frame.f_code.co_filename != path:
@@ -147,8 +147,9 @@ def test_a_debugger_and_coverage_see_the_lines_of_the_policy(tmp_path: Path) -> 
             lines.add(frame.f_lineno)
         return trace
 
-    words = [("level", 5), ("cpu.Task.set_time", 5)]
-    log = log_of(tmp_path, example("weighted_fair"), event("enter", words))
+    log = log_of(
+        tmp_path, example("fifo"), event("dispatch", [("cpu.Fifo.take", QUEUE), ("cpu.Fifo.take", 1)])
+    )
     before = sys.gettrace()
     sys.settrace(trace)
     try:
@@ -156,7 +157,7 @@ def test_a_debugger_and_coverage_see_the_lines_of_the_policy(tmp_path: Path) -> 
     finally:
         sys.settrace(before)
     text = Path(path).read_text().splitlines()
-    assert [text[line - 1].strip() for line in sorted(lines)] == ["task.set_time(self.level)"]
+    assert [text[line - 1].strip() for line in sorted(lines)] == ["self.ready.take()"]
 
 
 TALKING = """

@@ -25,6 +25,28 @@ def test_weighted_fair_gives_shares_by_weight() -> None:
     assert found["a"] / found["b"] == pytest.approx(100 / 33, rel=0.02)
 
 
+def test_weighted_fair_gives_shares_by_weight_whatever_other_cpus_do() -> None:
+    """The two lighter hogs of CPU 0 make its virtual time pass faster than that of CPU 1."""
+    work = [Work(name, weight=weight, cpus=frozenset({1})) for name, weight in (("a", 100), ("b", 33))]
+    work += [Work(name, weight=33, cpus=frozenset({0})) for name in ("other", "another")]
+    a, b, *_ = simulate(example("weighted_fair"), work, cpus=2, seconds=4).tasks
+    assert a.ran_ns / b.ran_ns == pytest.approx(100 / 33, rel=0.02)
+
+
+def test_who_was_away_or_is_new_keeps_nobody_waiting_under_weighted_fair() -> None:
+    """A hog that was alone for long has no debt to a newcomer; who slept for long, and starts at once on an idle
+    CPU, has no credit against who comes then."""
+    fair, s = example("weighted_fair"), 1000 * MS
+    alone = simulate(fair, [Work("alone"), Work("new", start_ns=4 * s)], cpus=1, seconds=8)
+    bursts = {
+        "sleeper": ((0, 1 * MS), (5 * s, 4 * s)),
+        "busy": ((0, 2 * s), (6 * s, 4 * s)),
+        "hog": ((0, 2 * s),),
+    }
+    idle = simulate(fair, [Work(name, bursts=b) for name, b in bursts.items()], cpus=1, seconds=10)
+    assert max(wait for task in (*alone.tasks, *idle.tasks) for wait in task.waits_ns) <= 60 * MS
+
+
 def test_fifo_knows_no_weights() -> None:
     found = shares(simulate(example("fifo"), [Work("a"), Work("b", weight=33)], cpus=1, seconds=10))
     assert found["a"] == pytest.approx(0.5, abs=0.01)

@@ -109,21 +109,21 @@ TS_INLINE void ts_keep(struct ts_event *event, u16 site, s64 value)
 #define TS_SAY(site, value) ts_keep(call->event, site, (s64)(value))
 #define TS_SAY_OPTION(site, ...) \
 	do { \
-		ts_option said = (__VA_ARGS__); \
-		TS_SAY(site, said.some); \
-		TS_SAY(site, said.some ? said.value : 0); \
+		ts_option ts_said = (__VA_ARGS__); \
+		TS_SAY(site, ts_said.some); \
+		TS_SAY(site, ts_said.some ? ts_said.value : 0); \
 	} while (0)
 #define TS_SEEN(site, ...) \
 	({ \
-		__auto_type seen = (__VA_ARGS__); \
-		TS_SAY(site, seen); \
-		seen; \
+		__auto_type ts_value = (__VA_ARGS__); \
+		TS_SAY(site, ts_value); \
+		ts_value; \
 	})
 #define TS_SEEN_OPTION(site, ...) \
 	({ \
-		ts_option seen = (__VA_ARGS__); \
-		TS_SAY_OPTION(site, seen); \
-		seen; \
+		ts_option ts_value = (__VA_ARGS__); \
+		TS_SAY_OPTION(site, ts_value); \
+		ts_value; \
 	})
 #define TS_SEEN_PUT(site, key, stored, ...) \
 	({ \
@@ -136,34 +136,3 @@ TS_INLINE void ts_keep(struct ts_event *event, u16 site, s64 value)
 /* ---------------------------------------------------------------- updates that give the value before */
 
 TS_INLINE s64 ts_added(s64 *word, s64 value) { return __sync_fetch_and_add(word, value); }
-
-TS_INLINE s64 ts_raised(s64 *word, s64 value)
-{
-	s64 old = TS_READ(*word);
-	while (value > old && can_loop) {
-		s64 seen = __sync_val_compare_and_swap(word, old, value);
-		if (seen == old)
-			break;
-		old = seen;
-	}
-	return old;
-}
-
-TS_INLINE s64 ts_lowered(s64 *word, s64 value)
-{
-	s64 old = TS_READ(*word);
-	while (value < old && can_loop) {
-		s64 seen = __sync_val_compare_and_swap(word, old, value);
-		if (seen == old)
-			break;
-		old = seen;
-	}
-	return old;
-}
-
-#define TS_REPLACED(word, ...) \
-	({ \
-		s64 before = TS_READ(*(word)); \
-		TS_WRITE(*(word), __VA_ARGS__); \
-		before; \
-	})

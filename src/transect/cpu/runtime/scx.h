@@ -24,7 +24,12 @@ struct sched_entity {
 	u64 sum_exec_runtime;
 };
 
+struct thread_info {
+	u32 cpu;
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	int pid;
 	int tgid;
 	int nr_cpus_allowed;
@@ -73,7 +78,6 @@ TS_KERNEL(u32, scx_bpf_nr_cpu_ids, (void));
 TS_KERNEL(u32, scx_bpf_nr_node_ids, (void));
 TS_KERNEL(s32, scx_bpf_cpu_node, (s32));
 TS_KERNEL(s32, scx_bpf_select_cpu_dfl, (struct task_struct *, s32, u64, bool *));
-TS_KERNEL(s32, scx_bpf_task_cpu, (const struct task_struct *));
 TS_KERNEL(u64, scx_bpf_now, (void));
 TS_KERNEL(struct task_struct *, bpf_task_from_pid, (s32));
 TS_KERNEL(void, bpf_task_release, (struct task_struct *));
@@ -90,8 +94,6 @@ TS_KERNEL(void, bpf_rcu_read_unlock, (void));
 #define SCX_KICK_IDLE 1
 #define SCX_KICK_PREEMPT 2
 #define SCX_TASK_QUEUED 1
-#define SCX_OPS_ENQ_LAST (1ull << 1)
-#define SCX_OPS_ENQ_MIGRATION_DISABLED (1ull << 4)
 #ifndef TS_FLAGS /* of the scheduler: `SWITCH_PARTIAL` in build.py */
 #define TS_FLAGS 0
 #endif
@@ -102,6 +104,7 @@ TS_KERNEL(void, bpf_rcu_read_unlock, (void));
 /* What belongs to one call of a hook. */
 struct ts_call {
 	u64 flags; /* of the kernel's, for what the call inserts */
+	u64 wake;  /* likewise, for choosing a CPU: how the task wakes */
 	u64 now;   /* 0: not asked yet */
 #ifdef TS_TAPE
 	struct ts_event *event; /* where it is recorded; NULL: nowhere */
@@ -190,11 +193,12 @@ TS_HANDLER s64 ts_first(u64 queue, s64 absent)
 /* Macros where a field of the kernel is read: clang finds it by name only where lines are kept. */
 #define ts_time(p) ((s64)(p)->scx.dsq_vtime)
 #define ts_set_time(p, time) ((void)((p)->scx.dsq_vtime = (time)))
+#define ts_cpu(p) ((s64)(p)->thread_info.cpu)
 #define ts_movable(p) ((s64)(p)->nr_cpus_allowed)
 #define ts_may_run(p, cpu) \
 	({ \
-		s64 at = (cpu); \
-		at >= 0 && at < scx_bpf_nr_cpu_ids() && bpf_cpumask_test_cpu(at, (p)->cpus_ptr); \
+		s64 ts_number = (cpu); \
+		ts_number >= 0 && ts_number < scx_bpf_nr_cpu_ids() && bpf_cpumask_test_cpu(ts_number, (p)->cpus_ptr); \
 	})
 
 /* ---------------------------------------------------------------- counters by the policy's lines: `counted.py` */
@@ -219,10 +223,10 @@ TS_INLINE s64 ts_moved(s64 *counter, s64 cpu, s64 before)
 /* Since `mark`, which moves on. */
 #define ts_used(mark, p) \
 	({ \
-		s64 ran = (p)->se.sum_exec_runtime; \
-		s64 used = ran - *(mark); \
-		*(mark) = ran; \
-		used; \
+		s64 ts_ran = (p)->se.sum_exec_runtime; \
+		s64 ts_since = ts_ran - *(mark); \
+		*(mark) = ts_ran; \
+		ts_since; \
 	})
 
 TS_INLINE void ts_start(struct ts_call *call, struct task_struct *p)
@@ -238,7 +242,7 @@ TS_INLINE void ts_start_first(struct ts_call *call, struct task_struct *p)
 TS_INLINE ts_option ts_idle_cpu(struct ts_call *call, struct task_struct *p, s64 cpu)
 {
 	bool idle = false;
-	s32 found = scx_bpf_select_cpu_dfl(p, cpu, call->flags, &idle);
+	s32 found = scx_bpf_select_cpu_dfl(p, cpu, call->wake, &idle);
 	return (ts_option){ idle, found };
 }
 

@@ -11,7 +11,7 @@
 
 #define TS_VERSIONS 64
 
-/* Shared with the loader; `shim.py` has the same layout. */
+/* Shared with the loader; `SHIM` in force.py has the same layout. */
 struct ts_shim {
 	u64 active;   /* 0: none */
 	u64 ended;    /* how the kernel ended the scheduler; 0: it has not */

@@ -7,7 +7,7 @@ belongs to this call.  Each access of state is one access of memory, each single
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from transect.core import ir
@@ -51,6 +51,16 @@ def integer(value: int, unsigned: bool = False) -> c.Expr:
     return c.Unary("-", literal) if value < 0 else literal
 
 
+def is_masked(index: Expr, length: int) -> bool:
+    """Whether the verifier sees by itself that the index is in range: `x & 63` in 64 elements."""
+    match index:
+        case ir.Binary(op=BinaryOp.AND, left=left, right=right):
+            masks = [e.value for e in (left, right) if isinstance(e, ir.Const)]
+            return any(isinstance(mask, int) and 0 <= mask < length for mask in masks)
+        case _:
+            return False
+
+
 class Lowering:
     """One function."""
 
@@ -58,7 +68,7 @@ class Lowering:
         self.unit = unit
         self.function = function
         self.platform = platform
-        self.names = Names(("self", "own", "call"))
+        self.names = Names(("self", "own", "call", "s8", "s16", "s32", "s64", "u8", "u16", "u32", "u64"))
         self.types: dict[str, Type] = dict(function.locals) | {p.name: p.type for p in function.params}
         self._temporaries = 0
 
@@ -243,17 +253,19 @@ class Lowering:
             return [c.Do(c.call("ts_option_write", c.address(place), value))]
         return [c.Do(c.call("TS_WRITE", place, self.truncated(t, value)))]
 
-    def element(self, field: str, key: Expr, use: object) -> list[c.Stmt]:
+    def element(self, field: str, key: Expr, use: Callable[[c.Expr], Sequence[c.Stmt]]) -> list[c.Stmt]:
         """Statements on an element.  The index is in range; the verifier wants to see it."""
-        assert callable(use)
         index = self.temporary()
         length = self.unit.array(field).length
         word = c.Index(self.unit.place(field), c.Name(index))
+        at = c.Var(index, U64, self.expr(key))
+        if is_masked(key, length):
+            return [c.Block((at, *use(word)))]
         inside = c.Binary("<", c.Name(index), c.Integer(length))
         seen = c.Do(
             c.call("barrier_var", c.Name(index))
         )  # else clang leaves out the test that it does not need
-        return [c.Block((c.Var(index, U64, self.expr(key)), seen, c.If(inside, c.Block(tuple(use(word))))))]
+        return [c.Block((at, seen, c.If(inside, c.Block(tuple(use(word))))))]
 
     def update(self, place: ir.Place, op: BinaryOp, value: c.Expr) -> list[c.Stmt]:
         match place:
@@ -289,9 +301,12 @@ class Lowering:
             case BinaryOp.MIN if simple:
                 return c.Do(c.call("ts_lower", word, value))
             case _:
-                old = self.truncated(t, c.call("TS_READ", c.deref(word)))
-                new = self.truncated(t, self.operate(op, t, old, value))
-                return c.Do(c.call("TS_WRITE", c.deref(word), new))
+                return c.Do(c.Cast(c.VOID, self.changed(word, t, op, value)))
+
+    def changed(self, word: c.Expr, t: Type, op: BinaryOp, value: c.Expr) -> c.Expr:
+        """An update that is no instruction; it gives the word before."""
+        before = self.loaded(t, c.Name("ts_before"))
+        return c.call("TS_CHANGED", word, self.truncated(t, self.operate(op, t, before, value)))
 
     def truncated(self, t: Type, value: c.Expr) -> c.Expr:
         cut = narrow(t)
@@ -378,8 +393,10 @@ class Lowering:
         args = [self.expr(a) for a in e.args]
         match f.type, e.op:
             case ArrayType(item=item, length=length), TableRead.AT:
-                word = c.call("TS_ELEMENT", self.unit.place(e.field), args[0], c.Integer(length))
-                return self.loaded(item, word)
+                place = self.unit.place(e.field)
+                if is_masked(e.args[0], length):
+                    return self.loaded(item, c.call("TS_READ", c.Index(place, args[0])))
+                return self.loaded(item, c.call("TS_ELEMENT", place, args[0], c.Integer(length)))
             case ArrayType(length=length), TableRead.LEN:
                 return c.Integer(length)
             case TableType(value=item), TableRead.AT | TableRead.TOTAL:

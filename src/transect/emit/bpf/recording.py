@@ -248,9 +248,8 @@ class Recording(Lowering):
             case BinaryOp.SUB:
                 return c.call("ts_added", word, c.Unary("-", value))
             case BinaryOp.MAX if simple:
-                return c.call("ts_raised", word, value)
+                return c.call("ts_raise", word, value)
             case BinaryOp.MIN if simple:
-                return c.call("ts_lowered", word, value)
+                return c.call("ts_lower", word, value)
             case _:
-                new = self.truncated(t, self.operate(op, t, self.loaded(t, c.Name("before")), value))
-                return c.call("TS_REPLACED", word, new)
+                return self.changed(word, t, op, value)

@@ -6,7 +6,7 @@ s32 ts_op_select_cpu(u64 *ctx)
 	struct task_struct *p = (struct task_struct *)ctx[0];
 	struct policy_state *self = ts_state();
 	struct policy_task *own = policy_own_select_cpu(p);
-	struct ts_call call = { .flags = ctx[2] };
+	struct ts_call call = { .wake = ctx[2] };
 	s32 before = (s32)ctx[1];
 	if (!own)
 		return before;

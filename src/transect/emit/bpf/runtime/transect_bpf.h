@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* What emitted BPF stands on: numbers as the language has them, atomic updates, tables.
  *
+ * What macros declare inside begins with `ts_`, as no name of a policy does: their arguments are a policy's.
+ *
  * State is made of 64-bit words.  Every update of a word is atomic; narrow integers truncate when they are stored and
  * when they are read, so that additions may wrap in between.
  */
@@ -53,6 +55,12 @@ TS_INLINE s64 ts_shl(s64 a, s64 n) { return (s64)((u64)a << (n & 63)); }
 TS_INLINE s64 ts_shr(s64 a, s64 n) { return a >> (n & 63); }
 TS_INLINE u64 ts_shr_u64(u64 a, u64 n) { return a >> (n & 63); }
 
+TS_INLINE s64 ts_rand_below(s64 n)
+{
+	u64 drawn = (u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
+	return n > 0 ? (s64)(drawn % (u64)n) : 0;
+}
+
 /* ---------------------------------------------------------------- words of state */
 
 #define TS_READ(word) (*(volatile s64 *)&(word))
@@ -71,8 +79,9 @@ TS_INLINE void ts_option_write(struct ts_option_words *words, ts_option value)
 
 TS_INLINE void ts_add(s64 *word, s64 value) { __sync_fetch_and_add(word, value); }
 
-/* The value stays the larger (the smaller) one, whoever else writes meanwhile. */
-TS_INLINE void ts_raise(s64 *word, s64 value)
+/* The value stays the larger (the smaller) one, whoever else writes meanwhile; what it was before.  Global functions:
+ * the verifier goes through them once, and not again on each path that comes to a call. */
+__weak s64 ts_raise(s64 *word __arg_nonnull, s64 value)
 {
 	s64 old = TS_READ(*word);
 	while (value > old && can_loop) {
@@ -81,9 +90,10 @@ TS_INLINE void ts_raise(s64 *word, s64 value)
 			break;
 		old = seen;
 	}
+	return old;
 }
 
-TS_INLINE void ts_lower(s64 *word, s64 value)
+__weak s64 ts_lower(s64 *word __arg_nonnull, s64 value)
 {
 	s64 old = TS_READ(*word);
 	while (value < old && can_loop) {
@@ -92,7 +102,21 @@ TS_INLINE void ts_lower(s64 *word, s64 value)
 			break;
 		old = seen;
 	}
+	return old;
 }
+
+/* Any other update, tried until nobody wrote meanwhile: `ts_before` is the value that it is made from, and what the
+ * macro gives. */
+#define TS_CHANGED(word, ...) \
+	({ \
+		s64 *ts_word = (word); \
+		s64 ts_seen = TS_READ(*ts_word), ts_before; \
+		do { \
+			ts_before = ts_seen; \
+			ts_seen = __sync_val_compare_and_swap(ts_word, ts_before, (s64)(__VA_ARGS__)); \
+		} while (ts_seen != ts_before && can_loop); \
+		ts_before; \
+	})
 
 /* ---------------------------------------------------------------- tables: a word by a word */
 
@@ -155,7 +179,7 @@ TS_INLINE s64 ts_rounds(s64 first, s64 last, s64 step)
 /* The front end has shown that the index is in range, and clang may see it too; the verifier must see the test. */
 #define TS_ELEMENT(array, index, length) \
 	({ \
-		u64 at = (index); \
-		barrier_var(at); \
-		at < (length) ? TS_READ((array)[at]) : 0; \
+		u64 ts_index = (index); \
+		barrier_var(ts_index); \
+		ts_index < (length) ? TS_READ((array)[ts_index]) : 0; \
 	})

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of one version's state the next one goes on with, and what comes back when it is taken out of force.
+
+Versions of one layout share all of their state, and so does a table that is the same in both.  All else goes over by
+the rules of the language, just before the other version takes over: what calls that are under way change then is lost.
+(It stands on the compiler, whose modules take seconds to read in emulation: the loader imports it when it is wanted.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from transect.core.codec import CodecError
+from transect.core.ir import FieldKind
+from transect.core.schema import Schema
+from transect.core.types import TableType
+from transect.core.upgrade import Refused, compare, returning, transfer, transfer_back
+from transect.cpu.built import Built
+from transect.cpu.version import Kept, Version, common
+from transect.cpu.words import from_image, image_of
+
+Transfer = Callable[[bytes, Schema, Schema], bytes]
+
+
+def compared(old: Built, new: Built, *, watched: bool) -> dict[str, str]:
+    """What becomes of each field.  Raises `Kept`: something does not go over, or, where that is wanted, not back."""
+    if old.layout == new.layout:
+        return {place.field: "keep" for place in new.places}
+    before, after = Schema.from_json(old.schema), Schema.from_json(new.schema)
+    comparison = compare(before, after)
+    if comparison.refused:
+        why = "; ".join(f"`{d.field}`: {d.reason}" for d in comparison.refused)
+        raise Kept(f"its state does not go over: {why}", "give the field another name")
+    if watched and (obstacles := returning(before, after)):
+        why = f"its state could not go back: {'; '.join(obstacles)}"
+        raise Kept(why, "give `--no-return` if that will not be needed")
+    return {d.field: str(d.action) for d in comparison.decisions}
+
+
+def shared(old: Built, new: Built) -> dict[str, str]:
+    """Maps that the new version has in common with the old one: the name of each there, and here."""
+    tables = {place.field: place.table for place in old.places if place.table}
+    if old.layout == new.layout:
+        return common(old, new)
+    before, after = Schema.from_json(old.schema), Schema.from_json(new.schema)
+    origins = {d.field: d.old for d in compare(before, after).decisions if d.old}
+    found: dict[str, str] = {}
+    for place in new.places:
+        origin, f = before.field(origins.get(place.field, "")), after.field(place.field)
+        if place.table and origin is not None and f is not None and origin.type == f.type:
+            found[place.table] = tables[origin.name]
+    return found
+
+
+def hand_over(old: Version, new: Version) -> None:
+    """Give the new version the state of the old one.  Raises `Kept`: its content does not fit."""
+    if old.built.layout == new.built.layout:
+        _defaults(old.built, new)
+        return
+    try:
+        _moved(old, new, transfer, shared(old.built, new.built))
+    except Refused as no:
+        raise Kept(f"its state does not go over: {no}", "make room for it") from None
+
+
+def hand_back(old: Version, new: Version) -> str:
+    """Give the old version the state as it is now; why not, when it does not fit: it goes on with its own."""
+    if old.built.layout == new.built.layout:
+        _defaults(new.built, old)
+        return ""
+    turned = {there: here for here, there in shared(old.built, new.built).items()}
+
+    def back(image: bytes, after: Schema, before: Schema) -> bytes:
+        return transfer_back(image, before, after)
+
+    try:
+        _moved(new, old, back, turned)
+    except Refused as no:
+        return f", with the state that it had then ({no})"
+    return ""
+
+
+def _moved(old: Version, new: Version, rules: Transfer, in_common: dict[str, str]) -> None:
+    """`in_common`: the maps of the new version that are the old one's."""
+    before, after = Schema.from_json(old.built.schema), Schema.from_json(new.built.schema)
+    ours, theirs = set(in_common), set(in_common.values())
+    tables = {p.field: old.entries(p.field) for p in old.built.places if p.table and p.table not in theirs}
+    try:
+        fields, moved = from_image(after, rules(image_of(before, old.fields(), tables), before, after))
+    except CodecError as error:
+        raise Refused(str(error)) from None
+    words = list(new.built.start)
+    for place in new.built.places:
+        words[place.word : place.word + place.words] = fields.get(place.field, [])
+    new.fill(words)
+    for place in new.built.places:
+        if place.table and place.table not in ours:
+            new.write_entries(place.field, moved[place.field])
+
+
+def _defaults(before: Built, version: Version) -> None:
+    """A parameter that nobody has set takes the default of the version that takes over, whose state is shared."""
+    fields = version.fields()
+    for f in Schema.from_json(version.built.schema).fields:
+        if f.kind is not FieldKind.PARAM or isinstance(f.type, TableType):
+            continue
+        was, place = before.first(f.name), version.built.first(f.name)
+        if fields[f.name] == was != place:
+            version.set(f.name, place)
