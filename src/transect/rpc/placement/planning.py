@@ -4,19 +4,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from transect.core.ir import Program
 from transect.core.text import dump
 from transect.rpc.chain_file import ChainFile
 from transect.rpc.equivalence.arrangement import Judge
 from transect.rpc.equivalence.cache import Cache, default_folder
 from transect.rpc.equivalence.levels import Element, Level
 from transect.rpc.equivalence.pairs import Settings
-from transect.rpc.placement.built_in import NONE, BuiltIn, Carriers, built_in, carriers
+from transect.rpc.placement.built_in import BuiltIn, Carriers, built_in, carriers
 from transect.rpc.placement.constraints import Piece, pieces, written
+from transect.rpc.placement.costs import Costs
 from transect.rpc.placement.model import (
     PROCESSORS,
     PROXIES,
@@ -30,7 +30,7 @@ from transect.rpc.placement.model import (
 )
 from transect.rpc.placement.moves import Relations, permitted, relations
 from transect.rpc.placement.optimum import Item, Problem, solve
-from transect.rpc.placement.profile import Cost, Profile, content
+from transect.rpc.placement.profile import Cost, Profile
 from transect.rpc.wasm.can import WASM
 
 SAME_SIDE = "the same side of the network: the same calls come to it, and its state is one"
@@ -96,51 +96,6 @@ def _fits_wasm(piece: Piece) -> bool:
     )
 
 
-def natives(found: Sequence[Piece], profile: Profile, text: Callable[[Program], str] = dump) -> list[float]:
-    """µs of each element's code.  Raises Unavailable when one was not measured."""
-    return [profile.native(piece.program, content(text(piece.program))) for piece in found]
-
-
-def predicted(
-    layout: Layout,
-    found: Sequence[Piece],
-    profile: Profile,
-    codes: Sequence[float],
-    passes: Mapping[str, float],
-    known: BuiltIn = NONE,
-) -> Cost:
-    """What an arrangement adds to a call, on average over the calls."""
-    total, reach, proxies = Cost(), 1.0, 0
-    for group in layout:
-        at = group.processor
-        if at.proxy:
-            proxies += 1
-            total += _proxy(profile, group).times(reach)
-            if proxies == 2:
-                total += profile.second.times(reach)
-        else:
-            total += profile.library[at.side].times(reach)
-        for element in group.elements:
-            total += _own(element, group.carrier, profile, codes, known).times(reach)
-            reach *= passes.get(found[element].name, 1.0)
-    return total
-
-
-def _own(element: int, carrier: Carrier, profile: Profile, codes: Sequence[float], known: BuiltIn) -> Cost:
-    """What an element itself costs."""
-    if carrier is Carrier.BUILT_IN:
-        return known.cost(element, profile)
-    own = codes[element] * (profile.wasm if carrier is Carrier.WASM else 1.0)
-    return Cost(own, own)
-
-
-def _proxy(profile: Profile, group: Group) -> Cost:
-    if not group.elements or group.carrier is Carrier.BUILT_IN:
-        return profile.proxy["bare"]
-    base = profile.proxy[group.carrier.value]
-    return base if group.fused else base + profile.plugin.times(len(group.elements) - 1)
-
-
 # ---------------------------------------------------------------- planning
 
 
@@ -159,8 +114,7 @@ class Posed:
     pieces: Sequence[Piece]
     reference: Sequence[Processor]  # where the elements are written
     answers: Relations
-    codes: Sequence[float]  # µs of each element's code
-    built_in: BuiltIn
+    costs: Costs
     ways: Sequence[Way]  # the first: a module (or plugin) in each proxy
 
     @property
@@ -196,19 +150,13 @@ def posed(
     found = pieces(chain.elements, chain.wishes)
     reference = written(found)
     assert reference is not None, "contradictions are told when the file is read"
-    codes = natives(found, profile, dump if judging.cache is None else judging.cache.text)
-    answers = relations(found, reference, chain.wishes.order, level, judging)
     known = built_in(found, chain.elements, chain.wishes, judging.settings.limit)
-
-    def costs(carrier: Carrier, element: int) -> Cost:
-        return _own(element, carrier, profile, codes, known)
-
-    ways = []
-    for chosen in carriers(chain.wishes, known):
-        hops = {at: _hop(at, chosen, profile) for at in PROCESSORS}
-        asked = _Asked(found, reference, answers, chain.wishes, passes, goal)
-        ways.append(Way(chosen, asked.problem(chosen, hops, profile.second, costs, known)))
-    return Posed(found, reference, answers, codes, known, ways)
+    text = dump if judging.cache is None else judging.cache.text
+    costs = Costs.of(found, profile, known, passes, text)
+    answers = relations(found, reference, chain.wishes.order, level, judging)
+    asked = _Asked(costs, reference, answers, chain.wishes.required, goal)
+    ways = [Way(chosen, asked.problem(chosen)) for chosen in carriers(chain.wishes, known)]
+    return Posed(found, reference, answers, costs, ways)
 
 
 def plan(
@@ -223,7 +171,7 @@ def plan(
     start = time.perf_counter()
     known = dict(passes or {})
     task = posed(chain, profile, level, known, goal, judging or judge())
-    found, codes = task.pieces, task.codes
+    found, filters = task.pieces, task.costs.built_in
     after, states = task.best()
     before = mesh(found, task.reference, chain.wishes)
     return Plan(
@@ -232,11 +180,11 @@ def plan(
         goal,
         before,
         after,
-        predicted(before, found, profile, codes, known),
-        predicted(after, found, profile, codes, known, task.built_in),
+        task.costs.of_layout(before),
+        task.costs.of_layout(after),
         known,
-        [*_moves(found, before, after, task.answers), *_filters(found, after, task.built_in)],
-        [*_refusals(found, task.reference, task.answers), *_no_filters(found, task.built_in)],
+        [*_moves(found, before, after, task.answers), *_filters(found, after, filters)],
+        [*_refusals(found, task.reference, task.answers), *_no_filters(found, filters)],
         list(task.answers.kept),
         states,
         time.perf_counter() - start,
@@ -244,58 +192,41 @@ def plan(
     )
 
 
-def _hop(at: Processor, chosen: Carriers, profile: Profile) -> Cost:
-    """What a processor costs by itself."""
-    if not at.proxy:
-        return profile.library[at.side]
-    return profile.proxy["bare" if chosen[at] is Carrier.BUILT_IN else chosen[at].value]
-
-
 @dataclass(frozen=True)
 class _Asked:
     """What the optimum is asked, as far as it does not depend on what proxies are."""
 
-    found: Sequence[Piece]
+    costs: Costs
     reference: Sequence[Processor]
     answers: Relations
-    wishes: Wishes
-    passes: Mapping[str, float]
+    required: Sequence[Processor]
     goal: Goal
 
-    def of(self, cost: Cost) -> float:
-        return cost.latency if self.goal is Goal.LATENCY else cost.cpu
-
-    def problem(
-        self,
-        chosen: Carriers,
-        hops: Mapping[Processor, Cost],
-        second: Cost,
-        costs: Callable[[Carrier, int], Cost],
-        known: BuiltIn,
-    ) -> Problem:
-        items = []
-        for index, piece in enumerate(self.found):
-            peer = Element(piece.name, piece.program).asks("peer", self.answers.level)
-            own = {
-                at: self.of(costs(chosen.get(at, Carrier.NATIVE), index))
-                for at in self.places(index, peer)
-                if chosen.get(at) is not Carrier.BUILT_IN or index in known.filters
-            }
-            share = self.passes.get(piece.name, 1.0)
-            items.append(Item(own, share, self.reference[index], peer))
+    def problem(self, chosen: Carriers) -> Problem:
+        items = [self._item(index, chosen) for index in range(len(self.reference))]
         return Problem(
             items,
-            self.answers.before(len(self.found)),
-            {at: self.of(cost) for at, cost in hops.items()},
-            self.of(second),
-            frozenset(self.wishes.required),
+            self.answers.before(len(items)),
+            {at: self._of(self.costs.processor(at, chosen.get(at, Carrier.NATIVE))) for at in PROCESSORS},
+            self._of(self.costs.profile.second),
+            frozenset(self.required),
             list(_together(self.reference, items, self.answers)),
         )
 
-    def places(self, index: int, peer: bool) -> list[Processor]:
-        """Whoever asks who calls stays in the processor which the calls come to first."""
-        permitted_to = permitted(self.found, self.reference, self.answers)[index]
-        return [at for at in permitted_to if not peer or at is self.reference[index] or not at.at_client]
+    def _of(self, cost: Cost) -> float:
+        return cost.latency if self.goal is Goal.LATENCY else cost.cpu
+
+    def _item(self, index: int, chosen: Carriers) -> Item:
+        piece, home = self.costs.pieces[index], self.reference[index]
+        peer = Element(piece.name, piece.program).asks("peer", self.answers.level)
+        own = {
+            at: self._of(self.costs.element(index, chosen.get(at, Carrier.NATIVE)))
+            for at in permitted(self.costs.pieces, self.reference, self.answers)[index]
+            # Whoever asks who calls stays in the processor which the calls come to first.
+            if (not peer or at is home or not at.at_client)
+            and (chosen.get(at) is not Carrier.BUILT_IN or index in self.costs.built_in.filters)
+        }
+        return Item(own, self.costs.share(index), home, peer)
 
 
 def _together(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from transect.examples.rpc.acl import Acl
 from transect.examples.rpc.bandwidth import Bandwidth
 from transect.examples.rpc.logging import Logging
 from transect.examples.rpc.metrics import Metrics
+from transect.examples.rpc.null import Null
+from transect.examples.rpc.decrypt import Decrypt
 from transect.examples.rpc.rate_limit import RateLimit
 from transect.examples.rpc.fault import Fault
 from transect.rpc import Chain
@@ -106,6 +109,29 @@ def test_a_required_proxy_takes_what_it_can(tmp_path: Path) -> None:
     assert found.after[0].carrier is Carrier.NATIVE
     words += ', proxies=["wasm"]'
     assert planned(tmp_path, "RateLimit()", words, Level.SERVICE).after[0].carrier is Carrier.WASM
+
+
+BUILT_IN = 'required=["server proxy"], proxies=["native", "built-in"]'
+
+
+def test_a_proxy_is_without_a_module_where_each_element_is_a_filter(tmp_path: Path) -> None:
+    found = planned(tmp_path, "Null()", BUILT_IN, Level.SERVICE)
+    assert [group.carrier for group in found.after] == [Carrier.BUILT_IN]
+    assert found.cost_after == Cost(140, 130), "of a bare one"
+    assert "Envoy's own filters" in report.text(found, costs(found.chain))
+    both = planned(tmp_path, "Null(), RateLimit()", BUILT_IN, Level.SERVICE)
+    assert [group.carrier for group in both.after] == [Carrier.NATIVE]
+    why = "calls change `buckets`, which no filter keeps"
+    assert ("RateLimit", "none of Envoy's own filters", why) in {(s.who, s.what, s.why) for s in both.refused}
+
+
+def test_filters_that_cost_more_than_a_module_are_not_taken(tmp_path: Path) -> None:
+    chain = read(tmp_path, "Decrypt()", BUILT_IN)  # without a key it refuses whatever comes
+    with pytest.raises(Unavailable, match="what Envoy's `rbac` costs"):
+        plan(chain, costs(chain), Level.SERVICE)
+    for latency, carrier in ((5, Carrier.BUILT_IN), (15, Carrier.NATIVE)):
+        known = replace(costs(chain), filters={"rbac": Cost(latency, latency)})
+        assert [group.carrier for group in plan(chain, known, Level.SERVICE).after] == [carrier]
 
 
 def test_a_limit_does_not_pass_the_list_before_it(tmp_path: Path) -> None:
