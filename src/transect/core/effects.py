@@ -195,17 +195,6 @@ class Facts:
         names = _Names(function, function)
         return lambda node: self._own(node, names)
 
-    def keys(self, call: ir.Call, field: str) -> Iterator[Expr | None]:
-        """The keys at which a call of a helper touches a field, in terms of what it is given; None for what is not
-        known, or no single entry."""
-        callee = self._scope.functions[call.function]
-        given: dict[str, Expr | None] = dict(zip((p.name for p in callee.params), call.args, strict=True))
-        below = self.helper(call.function)
-        accesses: list[Read | Write] = [*below.reads, *below.writes]
-        for access in accesses:
-            if access.field == field:
-                yield None if access.whole else _put(access.key, given)
-
     def verdicts(self, function: Function) -> frozenset[str]:
         """The names of the structs that a function may return; `None` for an empty Option."""
         returned = (node.value for node in nodes(function) if isinstance(node, ir.Return) and node.value)

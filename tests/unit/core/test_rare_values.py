@@ -63,6 +63,64 @@ def test_a_label_that_may_be_there() -> None:
     assert requested(body)[0].state["count"] == 0
 
 
+def test_a_struct_that_may_be_none_is_updated_where_it_is_not() -> None:
+    text = """
+        @struct
+        class Bucket:
+            tokens: int
+
+        class P(Element):
+            buckets: Map[str, Bucket] = table(16)
+
+            def request(self, rpc: Rpc) -> Verdict:
+                found = self.buckets.get("all")
+                if found is None:
+                    self.buckets["all"] = Bucket(1)
+                else:
+                    found.tokens = found.tokens + 1  # one step, as `+=` is
+                    self.buckets["all"] = found
+                return Forward()
+    """
+    p = Instance(compiled(text))
+    for _ in range(3):
+        p.call("request", (SimpleNamespace(msg=None),))
+    assert "tokens=3" in repr(p.state["buckets"].get("all"))
+
+
+def test_a_helper_gives_one_of_structs_that_no_verdict_has() -> None:
+    text = """
+        @struct
+        class Few:
+            n: int
+
+        @struct
+        class Many:
+            n: int
+
+        class P(Element):
+            count: int = 0
+
+            def request(self, rpc: Rpc) -> Verdict:
+                match self._sized(self.count):
+                    case Few(n):
+                        self.count = n + 5
+                    case Many(n):
+                        self.count = n * 2
+                return Forward()
+
+            def _sized(self, n: int) -> Few | Many:
+                if n < 5:
+                    return Few(n)
+                return Many(n)
+    """
+    p = Instance(compiled(text))
+    counts = []
+    for _ in range(3):
+        p.call("request", (SimpleNamespace(msg=None),))
+        counts.append(p.state["count"])
+    assert counts == [5, 10, 20]
+
+
 @pytest.mark.parametrize(("size", "count"), [(1, 1), (9, 2)])
 def test_a_verdict_is_told_apart(size: int, count: int) -> None:
     body = """

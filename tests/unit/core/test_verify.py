@@ -129,6 +129,8 @@ def test_an_unknown_name_is_no_effect() -> None:
     faults = found(unknown, Stage.FLAT)
     assert "I001 no Call has such operands, or it names something unknown" in faults
     assert not any("Call with an effect" in fault for fault in faults)
+    within = dataclasses.replace(changed("@_count(user)", "(@_counts(user)::int + 1)"), stage=Stage.FLAT)
+    assert not any("Call with an effect" in fault for fault in found(within, Stage.FLAT))
 
 
 def test_flat_effects_stand_alone() -> None:
