@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -116,8 +117,12 @@ def service() -> Iterator[tuple[int, Echo]]:
 
 def chain_of(folder: Path, port: int, method: str = "Say") -> tuple[ChainFile, Any]:
     (folder / "policies.py").write_text(POLICIES)
+    return read_bound(folder, CHAIN.format(port=port, method=method), method)
+
+
+def read_bound(folder: Path, text: str, method: str = "Say") -> tuple[ChainFile, Any]:
     path = folder / "shop.py"
-    path.write_text(CHAIN.format(port=port, method=method))
+    path.write_text(text)
     read = read_chain(path)
     assert read.chain is not None, list(read.diagnostics)
     diagnostics = Diagnostics()
@@ -287,3 +292,60 @@ def test_filters_alone_do_not_carry_each_element(tmp_path: Path) -> None:
     (wrong,) = read_chain(tmp_path / "shop.py").diagnostics
     assert wrong.message == "not each element is one of Envoy's own filters"
     assert wrong.help == 'write `proxies=["native", "built-in"]`'
+
+
+# ---------------------------------------------------------------- random ones
+
+
+def condition(dice: random.Random, depth: int) -> str:
+    """Over the headers `a` and `b`, which may be missing."""
+    if depth and dice.random() < 0.7:
+        word = dice.choice([" and ", " or "])
+        both = word.join(condition(dice, depth - 1) for _ in range(2))
+        return f"({both})" if dice.random() < 0.6 else f"(not ({both}))"
+    name, value = dice.choice("ab"), dice.choice(["x", "xy", "y", ""])
+    if not value:
+        return f"{name} is {dice.choice(['', 'not '])}None"
+    how = dice.choice(["{0} == {1!r}", "{0}.startswith({1!r})", "{0}.endswith({1!r})", "{1!r} in {0}"])
+    return f"({name} is not None and {how.format(name, value)})"
+
+
+def policy(dice: random.Random, number: int) -> str:
+    lines = ['a = rpc.headers.get("x-a")', 'b = rpc.headers.get("x-b")']
+    for code in dice.sample(["PERMISSION_DENIED", "UNAUTHENTICATED", "UNAVAILABLE"], dice.randint(1, 2)):
+        lines += [f"if {condition(dice, 2)}:", f'    return Reject(Code.{code}, "{number}")']
+    changes = ['set("x-a", "x")', 'set("x-b", "yx")', 'remove("x-a")', 'remove("x-b")']
+    lines += [f"rpc.headers.{one}" for one in dice.sample(changes, dice.randint(0, 2))]
+    body = "".join(f"        {line}\n" for line in (*lines, "return Forward()"))
+    return f"\n\nclass P{number}(Element):\n    def request(self, rpc: Rpc) -> Verdict:\n{body}"
+
+
+def test_random_policies_come_to_what_the_interpreter_says(service: tuple[int, Echo], tmp_path: Path) -> None:
+    dice = random.Random(5)
+    many = 6
+    head = "from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict\n"
+    (tmp_path / "policies.py").write_text(head + "".join(policy(dice, n) for n in range(many)))
+    names = ", ".join(f"P{n}" for n in range(many))
+    elements = ", ".join(f"P{n}()" for n in range(many))
+    chain, binding = read_bound(
+        tmp_path,
+        f"from policies import {names}\nfrom transect.rpc import Chain\n\nchain = Chain(\n"
+        f'    service="echo.Echo", upstream="127.0.0.1:{service[0]}", methods=["Say"], elements=[{elements}],\n)\n',
+    )
+    values = ["", "x", "xy", "yx", "y", "z", None]
+    refused = set[str]()
+    with deploy_filters(chain, binding, tmp_path / "envoy", workers=1).envoy as envoy:
+        c = connect(envoy.address.port)
+        try:
+            for index, (a, b) in enumerate(product(values, repeat=2)):
+                given = (("x-a", a), ("x-b", b))
+                headers = tuple((name, value) for name, value in given if value is not None)
+                code, text, passed = interpreted(chain, binding, headers)
+                assert called(c, 2 * index + 1, headers) == (code, text), headers
+                refused.add(text)
+                if code == 0:
+                    sent = {n: v for n, v in service[1].log[-1].items() if n in ("x-a", "x-b")}
+                    assert sent == passed, headers
+        finally:
+            c.close()
+    assert len(refused) > 2, "several of them refused something"
