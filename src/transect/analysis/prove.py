@@ -16,7 +16,7 @@ from transect.analysis import fold
 from transect.analysis.concrete import Content, Reader, instance_of
 from transect.analysis.evaluate import Evaluator, Result, start
 from transect.analysis.small import small
-from transect.analysis.solve import CORRECTIONS, LIMIT, Answer, Found, Model, Question
+from transect.analysis.solve import CORRECTIONS, LIMIT, SECOND, Answer, Found, Model, Question
 from transect.analysis.state import Path
 from transect.analysis.terms import TRUE, Term, unfolded
 from transect.analysis.values import Unsupported, Value, View
@@ -163,7 +163,7 @@ class Prover:
         with unfolded():
             call = SymbolicCall(self.policy, handler, self.world(handler.name))
             parts = [*call.given, fold.negate(call.after(promise))]
-            again = Question(parts, call.world.assumptions, limit=5 * self.limit, seed=7, tactic="smt")
+            again = Question(parts, call.world.assumptions, limit=self.limit, asking=SECOND)
             return again.ask().answer
 
     def _finding(

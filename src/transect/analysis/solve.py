@@ -83,6 +83,25 @@ def solver() -> Any:
     return z3
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a solver is asked."""
+
+    times: int  # the limit of processor time
+    seed: int
+    tactic: str  # "": z3's own choice
+
+    def solver(self) -> Any:
+        z3 = solver()
+        made = z3.Tactic(self.tactic).solver() if self.tactic else z3.Solver()
+        made.set("random_seed", self.seed)
+        return made
+
+
+FIRST, SECOND = Asking(1, 0, ""), Asking(5, 7, "smt")
+"""For a proof, and for the second one that confirms it."""
+
+
 @dataclass
 class Question:
     """Is there an input, keeping to the assumptions, for which all parts hold?"""
@@ -92,16 +111,14 @@ class Question:
     exact: bool = False  # numbers as they are
     texts: bool = False  # texts as they are: in models, of printable ASCII
     limit: float = LIMIT  # seconds of the processor
-    seed: int = 0
-    tactic: str = ""  # "": z3's own choice
+    asking: Asking = FIRST
     corrections: int = 0  # impossible models of a first question that are corrected, one after the other
     more: Sequence[Any] = field(default_factory=tuple)  # z3 terms besides
 
     def ask(self) -> Found:
         z3 = solver()
         start = time.perf_counter()
-        asked = z3.Tactic(self.tactic).solver() if self.tactic else z3.Solver()
-        asked.set("random_seed", self.seed)
+        asked = self.asking.solver()
         translation = Translation(z3, self.exact, self.texts)
         wanted = list(self.parts)
         for term in (*wanted, *relevant(self.assumptions, wanted)):
@@ -109,7 +126,7 @@ class Question:
         asked.add(*translation.known_facts())
         if self.texts:
             asked.add(*translation.plain_texts())
-        with limited(asked, self.limit):
+        with limited(asked, self.asking.times * self.limit):
             said, model = self._answered(asked, translation)
         seconds = time.perf_counter() - start
         if said == z3.unsat:

@@ -40,10 +40,10 @@ def prove(path: Path, limit: float, recheck: bool, as_json: bool) -> int:
         return Exit.NO
     proofs = [proof for program in compiled.programs for proof in _proofs(program, limit, recheck)]
     diagnostics = [d for proof in proofs if (d := diagnostic(proof)) is not None]
-    served = [s for p in compiled.programs if (s := serving.steps(path, p, limit)) is not None]
+    served = [s for p in compiled.programs if (s := serving.steps(path, p, limit, recheck)) is not None]
     if as_json:
         found = _plain(proofs, diagnostics) | {"llm": [serving.plain(s) for s in served]}
-        found["complete"] = found["complete"] and not any(s.has(serving.Verdict.UNKNOWN) for s in served)
+        found["complete"] = found["complete"] and all(s.decided for s in served)
         print(json.dumps(found, indent=2))
     else:
         if diagnostics:
@@ -64,11 +64,9 @@ def _proofs(program: Program, limit: float, recheck: bool) -> Iterator[Proof]:
 
 
 def _exit(proofs: list[Proof], served: Sequence[serving.Steps]) -> int:
-    if any(p.finding.verdict is Verdict.BROKEN for p in proofs) or any(
-        s.has(serving.Verdict.BROKEN) for s in served
-    ):
+    if any(p.finding.verdict is Verdict.BROKEN for p in proofs) or any(s.broken for s in served):
         return Exit.NO
-    if any(s.has(serving.Verdict.UNKNOWN) for s in served):
+    if not all(s.decided for s in served):
         return Exit.UNKNOWN
     if any(p.finding.verdict is Verdict.UNKNOWN or p.rechecked is False for p in proofs):
         return Exit.UNKNOWN

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from transect.base.unavailable import Unavailable
-from transect.core.interp import Instance
 from transect.examples import path_of
-from transect.llm import Queue, Refuse
 from transect.llm.adapter import MICRO, chooser_of
+from transect.llm.interpreted import interpreted
 from transect.llm.native import native
 from transect.llm.policies import examples, load
 from transect.llm.queue import TenantQueues
@@ -54,7 +53,7 @@ def test_a_policy_has_at_most_30_lines_of_code(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_emitted_python_decides_what_the_interpreter_decides(name: str) -> None:
     loaded = load(name)
-    reference = TenantQueues(chooser_of(Interpreted(Instance(loaded.program)), loaded.program))
+    reference = TenantQueues(chooser_of(interpreted(loaded).make(), loaded.program))
     assert agree(TenantQueues(chooser_of(loaded.make(), loaded.program)), reference, random.Random(name)) > 20
 
 
@@ -124,46 +123,6 @@ def agree(one: TenantQueues, two: TenantQueues, draw: random.Random) -> int:
             case _:
                 pass
     return admitted
-
-
-class Interpreted:
-    """A policy object that runs on the reference interpreter."""
-
-    def __init__(self, instance: Instance) -> None:
-        self._instance = instance
-        self.waiting = _List(instance.waiting)
-
-    def __getattr__(self, name: str) -> object:
-        instance = self._instance
-        if name == "accept":
-            return lambda request: _verdict(instance.call("accept", (request,)))
-        if name in instance.handlers:
-            return lambda *args: instance.call(name, args, locals=_locals(args))
-        return instance.state[name]
-
-
-class _List:
-    def __init__(self, waiting: list[object]) -> None:
-        self._waiting = waiting
-
-    def append(self, client: object) -> None:
-        self._waiting.append(client)
-
-    def remove(self, client: object) -> None:
-        self._waiting.remove(client)
-
-
-def _verdict(record: object) -> object:
-    return Refuse() if "Refuse" in repr(record) else Queue()
-
-
-def _locals(args: tuple[object, ...]) -> dict[str, object]:
-    """The policy's values of a request, kept with it."""
-    for arg in args:
-        if isinstance(arg, Held):
-            kept: dict[str, object] = arg.__locals__
-            return kept
-    return {}
 
 
 def test_first_come_first_served_looks_at_requests_not_clients() -> None:

@@ -28,17 +28,23 @@ class Steps:
         """Whether it promises fairness at all: `pick` orders clients by a counter of service."""
         return any(c.part is Part.FAIRNESS for c in self.claims)
 
-    def has(self, verdict: Verdict) -> bool:
-        return any(c.verdict is verdict for c in self.claims)
+    @property
+    def broken(self) -> bool:
+        return any(c.verdict is Verdict.BROKEN for c in self.claims)
+
+    @property
+    def decided(self) -> bool:
+        """Whether nothing is left open, by a proof that no second one confirms either."""
+        return not any(c.verdict is Verdict.UNKNOWN or c.rechecked is False for c in self.claims)
 
 
-def steps(path: Path, program: Program, limit: float) -> Steps | None:
+def steps(path: Path, program: Program, limit: float, recheck: bool) -> Steps | None:
     """None for a policy that does not run here."""
     if not runs_here(program):
         return None
     policy = load(f"{path}:{program.name}")
-    found = with_traces(policy, claims(policy.program, limit))
-    proved = all(c.verdict is Verdict.PROVED for c in found)
+    found = with_traces(policy, claims(policy.program, limit, recheck=recheck))
+    proved = all(c.verdict is Verdict.PROVED and c.rechecked is not False for c in found)
     fair = any(c.part is Part.FAIRNESS for c in found)
     return Steps(program.name, found, tightness(policy) if proved and fair else None)
 
@@ -48,8 +54,13 @@ def shown(found: Steps) -> Iterator[str]:
     yield f"{found.policy} in an LLM engine (docs/fairness.md)"
     for claim in found.claims:
         why = f": {claim.why}" if claim.verdict is Verdict.UNKNOWN else ""
+        if claim.rechecked is False:
+            why = ": asked in another way, the solver did not confirm it"
         yield f"  {claim.verdict:8} {claim.part:17} {claim.hook:8} {claim.says}{why}"
         yield from (f"           {line}" for line in claim.trace.splitlines())
+    again = [claim.rechecked for claim in found.claims if claim.rechecked is not None]
+    if again:
+        yield f"  {sum(again)} of {len(again)} proofs confirmed by a second one"
     if not found.fair:
         yield "  no fairness is promised: `pick` orders clients by no counter of service"
     if found.tight is not None:

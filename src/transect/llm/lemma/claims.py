@@ -10,13 +10,14 @@ admits whom the policy names, and stops only where that request does not fit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 
 from transect.analysis import fold
-from transect.analysis.solve import LIMIT
+from transect.analysis.solve import FIRST, LIMIT, SECOND, Asking
 from transect.analysis.state import Path
-from transect.analysis.terms import TRUE, Op, Term, integer, var
+from transect.analysis.terms import TRUE, Op, Term, integer, unfolded, var
 from transect.analysis.terms import Sort as S
 from transect.analysis.values import Struct, Union, Value, View
 from transect.core.ir import FieldKind, Program
@@ -58,19 +59,33 @@ class Claim:
     verdict: Verdict
     why: str = ""
     trace: str = ""  # which shows that it is broken
+    rechecked: bool | None = None  # whether a second proof confirms it; None: not asked again
 
 
+COSTS = ("charge", "admit", "finish", "retract")  # hooks whose steps go by how `charge` counts
 Ask = Callable[[], str]  # empty: it holds; else why that is not known
 
 
-def claims(program: Program, limit: float = LIMIT) -> Iterator[Claim]:
-    """Every step; none is `broken` here, since that takes a trace."""
-    for part, hook, says, ask in Steps(program, limit).all():
-        try:
-            why = ask()
-        except Unsupported as unsupported:
-            why = f"not evaluated: {unsupported}"
-        yield Claim(part, hook, says, Verdict.UNKNOWN if why else Verdict.PROVED, why)
+def claims(program: Program, limit: float = LIMIT, *, recheck: bool = True) -> Iterator[Claim]:
+    """Every step; none is `broken` here, since that takes a trace.  `recheck`: look for a second proof of
+    what is proved."""
+    first = Steps(program, limit)
+    second = Steps(program, limit, SECOND, first)
+    for (part, hook, says, ask), (*_, again) in zip(first.all(), second.all(), strict=True):
+        why, confirmed = _asked(ask), None
+        if not why and recheck:
+            # Of terms as they are written; but a cost is proved by the intervals of numbers, which folding finds.
+            by_intervals = isinstance(first.way, Cost) and hook in COSTS
+            with nullcontext() if by_intervals else unfolded():
+                confirmed = not _asked(again)
+        yield Claim(part, hook, says, Verdict.UNKNOWN if why else Verdict.PROVED, why, rechecked=confirmed)
+
+
+def _asked(ask: Ask) -> str:
+    try:
+        return ask()
+    except Unsupported as unsupported:
+        return f"not evaluated: {unsupported}"
 
 
 def ahead_of(program: Program) -> str | None:
@@ -80,9 +95,14 @@ def ahead_of(program: Program) -> str | None:
 
 
 class Steps:
-    def __init__(self, program: Program, limit: float) -> None:
+    def __init__(
+        self, program: Program, limit: float, asking: Asking = FIRST, first: Steps | None = None
+    ) -> None:
+        """`first`: whose proofs these are to confirm."""
+        self.first = first
         self.program = program
         self.limit = limit
+        self.asking = asking
         self.counter = counter_field(program) or ""
         self.ahead = ahead_of(program)
         self.shape = program.base == "Arbiter"
@@ -195,7 +215,7 @@ class Steps:
         if self.shape:
             return self._tokens_charged()
         why = ""
-        for way in (Cost(self._handlers(), self.ahead, self.limit), None, *self._deposits()):
+        for way in self._ways():
             self.way = way
             found = self._tokens_charged() if way is None else way.charges()
             if not found:
@@ -203,6 +223,14 @@ class Steps:
             why = found if way is None else why
         self.way = None
         return why
+
+    def _ways(self) -> list[Cost | Deposit | None]:
+        """In which `charge` may count; for a second proof, the one of the first."""
+        cost = Cost(self._handlers(), self.ahead, self.limit, self.asking)
+        ways: list[Cost | Deposit | None] = [cost, None, *self._deposits()]
+        if self.first is None:
+            return ways
+        return [way for way in ways if _kind(way) == _kind(self.first.way)]
 
     def _deposits(self) -> list[Deposit]:
         if self.ahead is not None:
@@ -369,7 +397,11 @@ class Steps:
         return [View(name)], request_of(h, path, "client", name)
 
     def _always(self, h: Handlers, claim: Term, *given: Term) -> str:
-        return always(h, claim, *given, limit=self.limit)
+        return always(h, claim, *given, limit=self.limit, asking=self.asking)
+
+
+def _kind(way: Cost | Deposit | None) -> tuple[object, ...]:
+    return type(way), way.tally if isinstance(way, Deposit) else ""
 
 
 def _most(a: Term, b: Term) -> Term:

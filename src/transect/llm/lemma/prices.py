@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from transect.analysis import fold
+from transect.analysis.solve import Asking
 from transect.analysis.state import Path
 from transect.analysis.terms import TRUE, Op, Term, integer, var
 from transect.analysis.terms import Sort as S
@@ -76,6 +77,7 @@ class Cost:
     handlers: Handlers
     ahead: str | None  # the local that remembers what is charged ahead for a request
     limit: float  # seconds for one question
+    asking: Asking
 
     def charges(self) -> str:
         prompt, more = var("prompt", S.INT), var("some more prompt", S.INT)
@@ -126,7 +128,7 @@ class Cost:
         own = (request_of(h, h.before, name) for name in ("input", "reserved"))
         inputs = [size for size in (*sizes, *own) if not size.is_const]
         ranges = {size: (0, TOKENS - 1) for size in inputs}
-        return Whole(ranges).always(claim, given, self.limit)
+        return Whole(ranges).always(claim, given, self.limit, self.asking)
 
     # ------------------------------------------------------------ parts of it
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 from transect.analysis import fold
 from transect.analysis.evaluate import End, Evaluator, Result, Way, start
-from transect.analysis.solve import LIMIT, Answer, Question
+from transect.analysis.solve import FIRST, LIMIT, Answer, Asking, Question
 from transect.analysis.state import Assume, Path, Table, fresh_table, unknown
 from transect.analysis.terms import TRUE, Op, Sort, Term, function, integer, var
 from transect.analysis.values import Unsupported, Value, View, anything
@@ -169,14 +169,16 @@ class Handlers(Evaluator):
         return [End(Way.ON, TRUE, path)]
 
 
-def always(handlers: Handlers, claim: Term, *given: Term, limit: float = LIMIT) -> str:
+def always(
+    handlers: Handlers, claim: Term, *given: Term, limit: float = LIMIT, asking: Asking = FIRST
+) -> str:
     """Empty when the claim holds wherever `given` does; else why it is not known to."""
     question = [*given, fold.negate(claim)]
     if claim is TRUE:
         return ""
     why = "it does not hold for every state"
     for exact in (False, True):
-        found = Question(question, handlers.world.assumptions, exact, exact, limit).ask()
+        found = Question(question, handlers.world.assumptions, exact, exact, limit, asking).ask()
         if found.answer is Answer.NEVER:
             return ""
         if found.answer is Answer.UNKNOWN:

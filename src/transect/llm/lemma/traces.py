@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traces on which a policy fails, for steps that are not proved: simulated on a tiny engine, small enough to be read.
 
-A step that is neither proved nor seen to fail stays unknown.
+They are searched with the policy as emitted Python.  None is shown that is not the same when the policy runs on the
+interpreter.  A step that is neither proved nor seen to fail stays unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from transect.llm.adapter import MICRO, counter_field
 from transect.llm.bounds import Bound, bound
+from transect.llm.interpreted import interpreted
 from transect.llm.lemma.claims import Claim, Part, Verdict, ahead_of
 from transect.llm.policies import Loaded
 from transect.llm.simulator.job import Job
@@ -23,7 +25,7 @@ from transect.llm.simulator.workloads import steady
 LIE = 10_000  # tokens that a client says it wants, or that a forecast from outside says
 TRIES = 200
 PUBLISHED = "a10g-llama-2-7b"
-SECONDS = (20, 40)  # two lengths of time: what has a bound is no further apart after the second
+SECONDS = (10, 20)  # two lengths of time: what has a bound is no further apart after the second
 
 
 def with_traces(policy: Loaded, found: Iterable[Claim]) -> list[Claim]:
@@ -39,14 +41,20 @@ def _refutations(policy: Loaded, claims: Sequence[Claim]) -> Iterator[Claim]:
     open_ = [c for c in claims if c.verdict is Verdict.UNKNOWN]
     refusing = [c for c in open_ if c.hook == "accept"]
     unfair = [c for c in open_ if c.part is Part.FAIRNESS]
-    if refusing and (trace := refused_for_nothing(policy)):
+    if refusing and (trace := _replayed(policy, refused_for_nothing)):
         yield _broken(refusing[0], trace)
     if not unfair:
         return
-    if trace := drifts(policy):
+    if trace := _replayed(policy, drifts):
         yield _broken(next((c for c in unfair if c.hook == "charge"), unfair[0]), trace)
     elif trace := far_apart(policy):
         yield _broken(unfair[0], trace)
+
+
+def _replayed(policy: Loaded, show: Callable[[Loaded], str]) -> str:
+    """What a trace shows, if it is the same on the interpreter."""
+    trace = show(policy)
+    return trace if trace and show(interpreted(policy)) == trace else ""
 
 
 def _broken(claim: Claim, trace: str) -> Claim:
@@ -60,7 +68,8 @@ def far_apart(policy: Loaded) -> str:
     """A trace on which the counters of waiting clients lie further apart than U; clients and forecasts lie."""
     lies = Setting(hint=lambda a: LIE, asked=lambda a: LIE)
     found = search(policy, _bound(policy).total, setting=lies, tries=TRIES)
-    return str(found) if found.breaks else ""
+    same = found.breaks and gap(interpreted(policy), found.trace, TINY, lies) == found.gap
+    return str(found) if same else ""
 
 
 def _bound(policy: Loaded) -> Bound:

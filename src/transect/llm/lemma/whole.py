@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transect.analysis.solve import limited, solver
+from transect.analysis.solve import Asking, limited, solver
 from transect.analysis.terms import Op, Sort, Term
 
 Range = tuple[int, int]
@@ -27,12 +27,12 @@ class Whole:
         self._made: dict[Term, tuple[Any, Range]] = {}
         self._inputs: list[Any] = []  # that they lie there
 
-    def always(self, claim: Term, given: Sequence[Term], limit: float) -> str:
+    def always(self, claim: Term, given: Sequence[Term], limit: float, asking: Asking) -> str:
         """Empty where the claim holds wherever `given` does; else why that is not known."""
-        asked = self._z3.Solver()
+        asked = asking.solver()
         asked.add(self._z3.Not(self._of(claim)[0]), *(self._of(term)[0] for term in given))
         asked.add(*self._inputs)
-        with limited(asked, limit):
+        with limited(asked, asking.times * limit):
             said = asked.check()
         if said == self._z3.unsat:
             return ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from transect.analysis import fold
-from transect.analysis.solve import LIMIT, Answer, Found, Question
+from transect.analysis.solve import LIMIT, SECOND, Answer, Found, Question
 from transect.analysis.terms import FALSE, TRUE, Term, unfolded
 from transect.analysis.values import Unsupported
 from transect.core.ir import FieldKind, Program
@@ -223,9 +223,7 @@ class PairQuestion:
                 parts = [fold.negate(goal(comparer))]
                 if parts[0] is FALSE:
                     continue
-                question = Question(
-                    parts, self.chain.assumptions, limit=5 * self.settings.limit, seed=7, tactic="smt"
-                )
+                question = Question(parts, self.chain.assumptions, limit=self.settings.limit, asking=SECOND)
                 answer = question.ask().answer
                 if answer is not Answer.NEVER and not split.decided(self, comparer, fold.negate(parts[0])):
                     worst = answer
