@@ -63,9 +63,8 @@ def deploy_plugin(
     door = Door(folder / "door.sock")
     try:
         kind = Plugins(folder, door, many, record)
-        plugin = kind.make(
-            chain, binding, 1, [first_state(use.program, use.values) for use in chain.elements]
-        )
+        firsts = [first_state(use.program, use.values) for use in chain.elements]
+        plugin = kind.make(chain, binding, 1, firsts)
         slot = Slot(folder / "filter.json", plugin)
         slot.clear()
         config = bootstrap(

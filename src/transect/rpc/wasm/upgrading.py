@@ -84,6 +84,8 @@ class PluginCopy:
 
     def end(self) -> None:
         self.door.forget(self.version)
+        self.began.clear()
+        self.left.clear()
 
     def _ask(self, machine: Machine, verb: str, rest: bytes = b"") -> Answer | None:
         """None: it has gone, and what it left is here.  Raises ControlError."""
