@@ -22,9 +22,13 @@ from tests.systems.rpc.envoy.test_upgrade import (
     upgraded,
 )
 from tests.systems.rpc.grpcio.test_upgrade import NEXT
+from tests.unit.cli.terminal import runner
 from transect.base.diagnostic import Diagnostics
+from transect.cli.exits import Exit
 from transect.control import params
+from transect.control.host import verbs_of
 from transect.control.protocol import Refused
+from transect.control.server import Server
 from transect.core.codec import decode_state
 from transect.core.schema import schema
 from transect.rpc import echo
@@ -173,8 +177,21 @@ def test_sums_of_two_workers_are_one_and_a_parameter_is_set_in_both(tmp_path: Pa
         assert it.host.status()["version"] == 3
 
 
-def test_state_of_each_worker_goes_over_to_nobody(tmp_path: Path) -> None:
-    with upgraded(tmp_path, of_two_workers, OWN, OWN) as it:
-        with pytest.raises(Refused, match=r"each of 2 workers has Count\.seen of its own"):
-            it.upgrade(it.folder / "second.py")
-        assert it.host.status()["version"] == 1
+def test_the_command_upgrades_a_plugin_and_says_what_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("transect.control.places.folder", lambda: tmp_path / "run")
+    run = runner(capsys)
+    with upgraded(tmp_path, of_two_workers, OWN.replace("        self.seen += 1\n", ""), OWN) as it:
+        with Server("rpc", "front", verbs_of(it.host) | it.host.verbs()):
+            done = run("rpc", "upgrade", it.chain("second"), "front")
+            assert done.code == Exit.DONE, done.out + done.err
+            assert "version  2" in done.out
+            own = run("rpc", "upgrade", it.chain("first"), "front")
+            assert own.code == Exit.NO
+            assert "each of 2 workers has Count.seen of its own" in own.err
+            file = it.chain("first")
+            several = run("rpc", "upgrade", f"front={file}", f"front={file}")
+            assert several.code == Exit.NO
+            assert "is no one of several processors" in several.err
+            assert it.host.status()["version"] == 2
