@@ -8,6 +8,7 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from transect.control.protocol import Refused
 from transect.core.schema import Schema
 from transect.rpc.upgrade import Handover, Origin, Version
 
@@ -59,6 +60,15 @@ VERBS = tuple(name for name in vars(Part) if not name.startswith("_"))
 def verbs_of_part(part: Part) -> dict[str, Callable[..., Any]]:
     """For `control.server.Server`."""
     return {f"edge-{name}": getattr(part, name) for name in VERBS}
+
+
+def refused_to(who: str, hint: str) -> dict[str, Callable[..., Any]]:
+    """The same of something that does not change together with others."""
+
+    def refuse(**_: Any) -> Any:
+        raise Refused(f"{who}, which is no one of several processors that change together", hint)
+
+    return {f"edge-{name}": refuse for name in VERBS}
 
 
 def packed(image: bytes) -> str:

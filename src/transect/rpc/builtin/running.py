@@ -24,6 +24,7 @@ from transect.rpc.envoy import binary
 from transect.rpc.envoy.config import bootstrap
 from transect.rpc.envoy.process import Envoy, start
 from transect.rpc.metrics import rows
+from transect.rpc.several import refused_to
 from transect.rpc.times import latencies
 
 NATIVE = 'take "built-in" out of `proxies=`, and plan again: a native module can'
@@ -118,6 +119,7 @@ class FilterHost:
             "policies": rows(programs, counted, [None] * len(programs)),
             "latency": latencies([p.name for p in programs], {"times": [(0, [])] * (1 + len(programs))}),
             "version": 1,
+            "settled": True,
             "counters": {"rpcs": calls, "requests": calls},
             "causes": {"reject": sum(refused)},
             "recording": None,
@@ -148,6 +150,7 @@ def hosted(running: Filters, chain: ChainFile, name: str, *, numbered: bool) -> 
         "service": chain.service,
     }
     host = FilterHost(name, running, about)
-    with Server("rpc", host.name, verbs_of(host), numbered=numbered) as server:
+    verbs = verbs_of(host) | refused_to(f"{name} is filters of Envoy's", NATIVE)
+    with Server("rpc", host.name, verbs, numbered=numbered) as server:
         host.name = server.name
         yield host

@@ -15,7 +15,7 @@ from transect.rpc.envoy.control import ControlError
 from transect.rpc.envoy.host import CAUSES, COUNTERS
 from transect.rpc.envoy.upgrading import Upgrades
 from transect.rpc.metrics import rows
-from transect.rpc.several import VERBS
+from transect.rpc.several import refused_to
 from transect.rpc.times import latencies
 from transect.rpc.upgrade import Version
 from transect.rpc.wasm.config import Plugin
@@ -43,14 +43,9 @@ class PluginHost:
 
     def verbs(self) -> dict[str, Callable[..., Any]]:
         """What processors of an edge are asked, which a plugin is not: for `control.server.Server`."""
-
-        def refuse(**_: Any) -> Any:
-            raise Refused(
-                f"{self.name} is a WASM plugin, which is no one of several processors that change together",
-                "run it as native code in Envoy; or upgrade it alone",
-            )
-
-        return {f"edge-{verb}": refuse for verb in VERBS}
+        return refused_to(
+            f"{self.name} is a WASM plugin", "run it as native code in Envoy; or upgrade it alone"
+        )
 
     def status(self) -> Mapping[str, Any]:
         try:

@@ -275,6 +275,8 @@ def test_a_plan_has_filters_where_it_may_and_they_are_in_force(tmp_path: Path) -
             assert rows == {"Null": (2, 0), "Team": (2, 1), "Closed": (1, 0), "Stamp": (1, 0)}
             with pytest.raises(Refused, match="take no `allowed`"):
                 Client("rpc", name).ask("set", param="allowed", value="{}")
+            with pytest.raises(Refused, match="is filters of Envoy's, which is no one of several"):
+                Client("rpc", name).ask("edge-named")
     finally:
         server.stop(0)
 
