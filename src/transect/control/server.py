@@ -93,7 +93,7 @@ class Server:
         with connection:
             connection.settimeout(PATIENCE_S)
             try:
-                if not _allowed(connection):
+                if not allowed(connection):
                     send(connection, Answer(Kind.REFUSED, why="only the user who runs it may ask"))
                     return
                 answer = self._answer(receive(connection, Request))
@@ -137,7 +137,7 @@ def _run(verb: Verb, arguments: Mapping[str, Any]) -> Answer:
         return Answer(Kind.BROKEN, why=f"{type(error).__name__}: {error}")
 
 
-def _allowed(connection: socket.socket) -> bool:
+def allowed(connection: socket.socket) -> bool:
     """Whether the peer is the same user, or root."""
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _, uid, _ = _CREDENTIALS.unpack(data)

@@ -136,7 +136,7 @@ def test_the_socket_is_for_its_user_alone(running: Server, runtime: Path) -> Non
 
 
 def test_another_user_is_turned_away(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_allowed", lambda connection: False)
+    monkeypatch.setattr(server, "allowed", lambda connection: False)
     with pytest.raises(Refused, match=r"^only the user who runs it may ask$"):
         CLIENT.status()
 
@@ -144,7 +144,7 @@ def test_another_user_is_turned_away(running: Server, monkeypatch: pytest.Monkey
 def test_who_is_turned_away_hears_why_whatever_he_was_about_to_say(
     running: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_allowed", lambda connection: False)
+    monkeypatch.setattr(server, "allowed", lambda connection: False)
     for _ in range(20):  # the answer is there before the request is sent, or the other way round
         with pytest.raises(Refused, match="only the user"):
             CLIENT.set("limit", "9" * 1_000_000)
@@ -153,7 +153,7 @@ def test_who_is_turned_away_hears_why_whatever_he_was_about_to_say(
 def test_the_peer_is_known_by_the_kernel() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     with ours, theirs:
-        assert server._allowed(ours)
+        assert server.allowed(ours)
 
 
 @pytest.mark.needs("root")

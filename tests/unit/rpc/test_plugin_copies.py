@@ -196,3 +196,12 @@ def test_who_does_not_answer_is_said(door: Door, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(control, "ANSWER_S", 0.3)
     with pytest.raises(ControlError, match="version 2 does not answer"):
         other.save(0)
+
+
+def test_another_user_is_not_heard(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "allowed", lambda _: False)
+    connection = socket.socket(socket.AF_UNIX)
+    with connection:
+        connection.connect(str(door.path))
+        assert connection.recv(1) == b"", "it hangs up"
+    assert door.machines(1) == []

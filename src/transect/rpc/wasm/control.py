@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transect.control.server import allowed
 from transect.rpc.envoy.control import ControlError
 
 KEY = struct.Struct("<IQ")
@@ -152,7 +153,7 @@ class Door:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection: calls of machines of one worker, one after the other."""
         try:
-            while True:
+            while allowed(writer.get_extra_info("socket")):
                 body = await _body(reader)
                 machine = self._caller(body)
                 request = await _next(machine, reader)
