@@ -3,8 +3,8 @@
 
 vLLM's scheduler with ours and without, each with 32 running requests of as many tenants as there are, and one of every
 other tenant waiting; requests end one after the other and the next ones are admitted.  The model's part is played, so
-that a step is scheduling and nothing else.  Sides take turns step by step; a line of JSON for each number N of tenants
-has the seconds of each pair of steps.
+that a step is scheduling and nothing else.  Sides take turns step by step, the engine's own twice; a line of JSON for
+each number N of tenants has the seconds of each step.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from tests.systems.llm.vllm.drive import Driven
 from transect.llm.config import parse
 from transect.llm.vllm.settings import TENANT
 
-RUNNING, STEPS, PROMPT, SETTLE = 32, 400, 4, 64
+RUNNING, STEPS, PROMPT, SETTLE = 32, 300, 4, 64
 
 
 def main() -> None:
     folder = Path(sys.argv[1])
     driven = Driven(folder, max_num_seqs=RUNNING, num_gpu_blocks_override=256, enable_prefix_caching=False)
     for tenants in map(int, sys.argv[2:]):
-        sides = {name: scheduler(driven, name, tenants) for name in ("vtc", "fcfs")}
+        sides = {name: scheduler(driven, name, tenants) for name in ("vtc", "fcfs", "again")}
         took: dict[str, list[float]] = {name: [] for name in sides}
         for number in range(STEPS + SETTLE):
-            for name, made in sides.items():
-                add(driven, made, number % tenants, number)
-                took[name].append(step(made))
+            order = [*sides][number % 3 :] + [*sides][: number % 3]
+            for name in order:
+                add(driven, sides[name], number % tenants, number)
+                took[name].append(step(sides[name]))
         print(
             json.dumps({"tenants": tenants} | {n: values[SETTLE:] for n, values in took.items()}), flush=True
         )

@@ -12,6 +12,7 @@ import json
 import statistics
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,7 +20,10 @@ from typing import Any
 
 from measuring import Control, Numbers, Samples, interleaved
 
+from transect.base.unavailable import Unavailable
+
 ROUNDS = 15
+LIMIT_S = 300  # of one side
 SIDE = Path(__file__).parent / "side.py"
 
 
@@ -28,12 +32,17 @@ class Side:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        while (line := self._line()) != "ready":
-            assert line, "the engine did not start"
+        while self._line() != "ready":
+            pass
 
     def _line(self) -> str:
+        """Raises `Unavailable` when the engine is no more."""
         assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+        line = self._process.stdout.readline()
+        if not line:
+            why = f"it ended, or took longer than {LIMIT_S} s"
+            raise Unavailable("the engine's side", why, "run it alone")
+        return line.strip()
 
     def round(self) -> Numbers:
         assert self._process.stdin is not None
@@ -54,9 +63,12 @@ def side(python: Path, name: str) -> Iterator[Side]:
             text=True,
             start_new_session=True,
         )
+        late = threading.Timer(LIMIT_S, process.kill)
+        late.start()
         try:
             yield Side(process)
         finally:
+            late.cancel()
             process.kill()
             process.wait()
 
@@ -67,11 +79,11 @@ def engine_ratio(python: Path, into: Samples, rounds: int = ROUNDS) -> tuple[Con
         ours, own = (stack.enter_context(side(python, name)) for name in ("vtc", "fcfs"))
         ours.round(), own.round()
         found = interleaved(ours.round, own.round, rounds)
-        into.values["engine"], into.aa["engine"] = found.values["processor"], found.aa["processor"]
         base = own.round()["processor"]
     with side(python, "one") as one:
         one.round()
         alone = one.round()["processor"] / base
+    into.values["engine"], into.aa["engine"] = found.values["processor"], found.aa["processor"]
     said = {
         "engine_by_the_clock": statistics.median(found.values["clock"]),
         "engine_with_a_batch_of_one": alone,

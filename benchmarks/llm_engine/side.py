@@ -20,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / 
 
 from tests.systems.llm.vllm.drive import Driven
 
-REQUESTS, PROMPT, OUTPUT = 64, 24, 24
+REQUESTS, PROMPT, OUTPUT = 32, 24, 24
 
 
 class Own(Driven):

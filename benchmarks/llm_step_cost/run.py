@@ -34,6 +34,7 @@ COST = Path(__file__).parents[1] / "llm_engine" / "cost.py"
 RUNNING = 32
 TENANTS = (16, 1000, 10_000)
 ROUNDS = 400
+LIMIT_S = 360  # of the engine's side
 
 
 def steps(chooser: Chooser, tenants: int, rounds: int) -> list[float]:
@@ -56,19 +57,33 @@ def steps(chooser: Chooser, tenants: int, rounds: int) -> list[float]:
     return took
 
 
-def in_the_engine(python: Path) -> dict[str, float]:
-    """Seconds that our scheduler adds to a step of the engine's own: the median of pairs of steps."""
+def in_the_engine(python: Path) -> dict[str, dict[str, float]]:
+    """Seconds that our scheduler adds to a step of the engine's own, the median of pairs of steps; what that adds to
+    itself; and its own step.  Raises `Unavailable` where that takes too long."""
     with tempfile.TemporaryDirectory() as folder:
-        ran = subprocess.run(
-            [str(python), str(COST), folder, *map(str, TENANTS)],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "XDG_RUNTIME_DIR": folder},
-            check=True,
-        )
+        try:
+            ran = subprocess.run(
+                [str(python), str(COST), folder, *map(str, TENANTS)],
+                capture_output=True,
+                text=True,
+                env={**os.environ, "XDG_RUNTIME_DIR": folder},
+                check=True,
+                timeout=LIMIT_S,
+            )
+        except subprocess.TimeoutExpired:
+            raise Unavailable(
+                "the engine's side", f"it took longer than {LIMIT_S} s", "run it alone"
+            ) from None
     rows = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
-    pairs = {f"t{row['tenants']}": zip(row["vtc"], row["fcfs"], strict=True) for row in rows}
-    return {key: statistics.median(ours - own for ours, own in found) for key, found in pairs.items()}
+    return {f"t{row['tenants']}": _added(row) for row in rows}
+
+
+def _added(row: dict[str, list[float]]) -> dict[str, float]:
+    def between(one: str, other: str) -> float:
+        return statistics.median(a - b for a, b in zip(row[one], row[other], strict=True))
+
+    own = statistics.median(row["fcfs"])
+    return {"added": between("vtc", "fcfs"), "against_itself": between("again", "fcfs"), "own": own}
 
 
 def main() -> None:
@@ -81,7 +96,7 @@ def main() -> None:
     try:
         found = need("vllm")
         assert isinstance(found, Path)
-        engine: dict[str, float] | str = in_the_engine(found)
+        engine: dict[str, dict[str, float]] | str = in_the_engine(found)
     except Unavailable as lacking:
         engine = str(lacking)
     the_claim = claim(__file__)

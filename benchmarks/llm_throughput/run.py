@@ -38,12 +38,11 @@ def main() -> None:
     of_engine: dict[str, Any] = {}
     try:
         python = need("vllm")
-    except Unavailable as lacking:
-        of_engine["engine_not_measured"] = str(lacking)
-    else:
         assert isinstance(python, Path)
         control, of_engine = engine_ratio(python, samples)
         controls.append(control)
+    except Unavailable as lacking:
+        of_engine["engine_not_measured"] = str(lacking)
     report(
         result(
             claim(__file__),

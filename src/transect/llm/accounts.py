@@ -103,6 +103,6 @@ class AccountedQueues(TenantQueues):
 
     def _charge(self, request: Held, prompt: int, output: int) -> None:
         super()._charge(request, prompt, output)
-        account = self.account(request.client)
+        account = self.accounts.get(request.client) or self.account(request.client)
         account.prompt += prompt
         account.output += output

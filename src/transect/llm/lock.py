@@ -8,6 +8,7 @@ for seconds, because nothing says whose turn it is.
 from __future__ import annotations
 
 import threading
+from threading import get_ident
 from types import TracebackType
 
 
@@ -21,7 +22,7 @@ class FairLock:
         self._depth = 0
 
     def __enter__(self) -> None:
-        me = threading.get_ident()
+        me = get_ident()
         if self._owner != me:
             with self._door:
                 self._lock.acquire()

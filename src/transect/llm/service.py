@@ -140,7 +140,9 @@ class Service:
             return
         self._looks += LOOKED_AT
         clients = self.queues.clients_waiting
-        if self._looks >= clients:
+        if clients < 2:
+            self.watcher.take(0)
+        elif self._looks >= clients:
             self._looks = 0
             self.watcher.look(self.queues)
         if time.monotonic() >= self._tidied + TIDY_S:

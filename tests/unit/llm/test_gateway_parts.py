@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from transect.llm.config import Config, Tenant
 from transect.llm.gateway.calls import UNBOUNDED, BadCall, read
+from transect.llm.gateway.corked import Corked
 from transect.llm.gateway.dispatch import Expectation
 from transect.llm.gateway.replica import LEAST, Replica, Said, understand
 from transect.llm.gateway.settings import Limits, Upstream
@@ -268,3 +270,43 @@ def test_expectations_are_bounded_and_forget_the_oldest() -> None:
     expected.learn("d", 7)
     assert set(expected.known) == {"c", "a", "d"}
     assert expected.of("b") == expected.first
+
+
+# ---------------------------------------------------------------- one write an answer
+
+
+class Wire:
+    """A transport that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[bytes | str] = []
+
+    def write(self, data: bytes) -> None:
+        self.told.append(data)
+
+    def close(self) -> None:
+        self.told.append("closed")
+
+    def is_closing(self) -> bool:
+        return "closed" in self.told
+
+
+def test_what_is_written_in_one_turn_leaves_in_one_piece() -> None:
+    async def written() -> list[bytes | str]:
+        wire: Any = Wire()
+        corked = Corked(wire, asyncio.get_running_loop())
+        corked.write(b"head, ")
+        corked.write(b"body")
+        await asyncio.sleep(0)
+        corked.write(b"more")
+        await asyncio.sleep(0)
+        corked.write(b"the ")
+        corked.write(b"end")
+        corked.close()
+        corked.write(b"to nobody")
+        await asyncio.sleep(0)
+        assert corked.is_closing()
+        told: list[bytes | str] = wire.told
+        return told
+
+    assert asyncio.run(written()) == [b"head, body", b"more", b"the end", "closed"]

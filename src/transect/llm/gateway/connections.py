@@ -73,8 +73,9 @@ class Exchange:
 
     async def read(self, most: int) -> bytes:
         """The whole body.  Raises `Unreachable` where it has more than so many bytes."""
-        pieces, size = [], 0
-        while piece := await self.piece():
+        pieces, size, body = [], 0, self._response.content
+        while not body.at_eof():
+            piece = await self.piece()
             pieces.append(piece)
             size += len(piece)
             if size > most:

@@ -19,7 +19,7 @@ from transect.llm.request import Held
 BUSY = frozenset({429, 503})
 TRIES = 4  # of replicas that cannot be reached, for one request
 LARGEST = 256 << 20  # bytes of an answer that is not streamed
-PASSED_ON = ("content-type", "x-request-id")  # headers of an answer
+PASSED_ON = (("content-type", b"content-type"), ("x-request-id", b"x-request-id"))  # headers of an answer
 
 
 class Relay:
@@ -115,4 +115,5 @@ class Relay:
 
 def headers_of(answer: Exchange) -> list[tuple[bytes, bytes]]:
     """Headers that go on to the client."""
-    return [(k.encode(), answer.headers[k].encode()) for k in PASSED_ON if k in answer.headers]
+    found = answer.headers.get
+    return [(sent, value.encode()) for name, sent in PASSED_ON if (value := found(name)) is not None]

@@ -27,6 +27,7 @@ from transect.llm.config import ConfigError
 from transect.llm.gateway.admin import Admin, Waits
 from transect.llm.gateway.app import App
 from transect.llm.gateway.connections import Unreachable
+from transect.llm.gateway.corked import Protocol
 from transect.llm.gateway.dispatch import Dispatcher
 from transect.llm.gateway.relay import Relay
 from transect.llm.gateway.replica import Replica, understand
@@ -233,6 +234,7 @@ class _Server(uvicorn.Server):
 def _server(app: Any) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
+        http=Protocol,
         log_config=None,
         access_log=False,
         server_header=False,

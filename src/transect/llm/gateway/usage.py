@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 END = b"\n\n"
+_decode = msgspec.json.Decoder().decode
 LONGEST = 8 << 20  # bytes of one event
 
 
@@ -31,7 +32,7 @@ class Garbage(Exception):
 def of_answer(body: bytes) -> Used:
     """What a whole answer says.  Raises `Garbage`."""
     try:
-        said = msgspec.json.decode(body)
+        said = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Garbage("the answer is no JSON") from None
     return _used(said.get("usage")) if isinstance(said, dict) else Used()
@@ -84,7 +85,7 @@ class Events:
             self.done = True
             return event
         try:
-            said = msgspec.json.decode(data)
+            said = _decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return event
         if not isinstance(said, dict):
