@@ -6,7 +6,7 @@ TS_KERNEL(s32, scx_bpf_task_cpu, (const struct task_struct *));
 
 #define CPUS 1024
 
-static u64 level[CPUS]; /* of each CPU: where the furthest of those that had their turn stood */
+static u64 level[CPUS]; /* of each CPU: how far who is furthest behind there has come */
 
 struct ran {
 	u64 mark;
@@ -43,10 +43,21 @@ static __attribute__((always_inline)) inline void settle(struct task_struct *p, 
 	ran->home = cpu;
 }
 
-static __attribute__((always_inline)) inline void reach(struct task_struct *p, u32 cpu)
+static __attribute__((always_inline)) inline u64 first_or(s32 cpu, u64 absent)
 {
-	if ((s64)(p->scx.dsq_vtime - level[cpu]) > 0)
-		level[cpu] = p->scx.dsq_vtime;
+	bpf_rcu_read_lock();
+	struct task_struct *first = scx_bpf_dsq_peek(cpu);
+	u64 time = first ? first->scx.dsq_vtime : absent;
+	bpf_rcu_read_unlock();
+	return time;
+}
+
+/* The level is where who is furthest behind stands: this task, or the first of those that wait. */
+static __attribute__((always_inline)) inline void reach(u32 cpu, u64 time, u64 first)
+{
+	u64 low = (s64)(first - time) < 0 ? first : time;
+	if ((s64)(low - level[cpu & (CPUS - 1)]) > 0)
+		level[cpu & (CPUS - 1)] = low;
 }
 
 SEC("struct_ops/select_cpu") s32 ts_op_select_cpu(u64 *ctx)
@@ -74,12 +85,10 @@ SEC("struct_ops/dispatch") void ts_op_dispatch(u64 *ctx)
 	s32 cpu = ctx[0], n, cpus = scx_bpf_nr_cpu_ids();
 	struct task_struct *before = (struct task_struct *)ctx[1];
 	if (before && (before->scx.flags & SCX_TASK_QUEUED)) {
-		reach(before, (u32)cpu & (CPUS - 1));
 		charge(before);
-		bpf_rcu_read_lock();
-		struct task_struct *first = scx_bpf_dsq_peek(cpu);
-		bool on = !first || (s64)(before->scx.dsq_vtime - first->scx.dsq_vtime) < 0;
-		bpf_rcu_read_unlock();
+		u64 time = before->scx.dsq_vtime, first = first_or(cpu, time + 1);
+		reach(cpu, time, first);
+		bool on = (s64)(time - first) < 0;
 		if (on) {
 			before->scx.slice = TS_SLICE;
 			return;
@@ -96,12 +105,12 @@ SEC("struct_ops/running") void ts_op_running(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
 	struct ran *ran = bpf_task_storage_get(&tasks, p, 0, 0);
-	u32 cpu = (u32)scx_bpf_task_cpu(p) & (CPUS - 1);
+	u32 cpu = scx_bpf_task_cpu(p);
 	if (!ran)
 		return;
 	ran->mark = p->se.sum_exec_runtime;
-	settle(p, ran, cpu);
-	reach(p, cpu);
+	settle(p, ran, cpu & (CPUS - 1));
+	reach(cpu, p->scx.dsq_vtime, first_or(cpu, p->scx.dsq_vtime));
 }
 
 SEC("struct_ops/stopping") void ts_op_stopping(u64 *ctx) { charge((struct task_struct *)ctx[0]); }

@@ -1,5 +1,5 @@
 /* WeightedFair, emitted by transect from weighted_fair.py
- * source sha256 f60df5564f4fe794202d0f760aedca6295b2d59ef9d69da77b08dc0e99877a02 */
+ * source sha256 398672bba2239c0b9cf7bc891bbd170e0f774734a1eb6b0f65aa815e577b45b8 */
 #include "scx.h"
 TS_COUNTERS(1)
 
@@ -16,7 +16,7 @@ struct policy_task {
 
 TS_STATE(policy)
 
-TS_HANDLER void policy_do_settle(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+TS_HANDLER s64 policy_do_settled(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 lead = 0;
     s64 t1 = 0;
     s64 t2 = 0;
@@ -27,16 +27,18 @@ TS_HANDLER void policy_do_settle(struct policy_state *self, struct policy_task *
         t2 = 0ll;
     }
     lead = t2;
-    ts_set_time(task, TS_READ(self->level[ts_cpu(task) & 1023ll]) + lead);
     TS_WRITE(own->home, ts_cpu(task));
+    return TS_READ(self->level[ts_cpu(task) & 1023ll]) + lead;
+    return 0;
 }
 
-TS_HANDLER void policy_do_charge(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+TS_HANDLER void policy_do_reach(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu, s64 time) {
     s64 t1 = 0;
-    s64 t2 = 0;
-    t1 = ts_time(task);
-    t2 = ts_used(&own->ran, task);
-    ts_set_time(task, t1 + ts_floordiv(t2 * 100ll, (s64)task->scx.weight));
+    t1 = ts_first(ts_on(TS_QUEUE(680887727u, 0), cpu), time);
+    {
+        u64 n1 = cpu & 1023ll;
+        ts_raise(&self->level[n1], ts_min(time, t1));
+    }
 }
 
 TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
@@ -55,8 +57,7 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
 
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 t1 = 0;
-    policy_do_settle(self, own, call, task);
-    t1 = ts_time(task);
+    t1 = policy_do_settled(self, own, call, task);
     ts_put_at(call, ts_at(TS_QUEUE(680887727u, 0), ts_cpu(task)), task, t1);
 }
 
@@ -65,16 +66,17 @@ TS_HANDLER bool policy_do_keep(struct policy_state *self, struct policy_task *ow
     s64 t2 = 0;
     s64 t3 = 0;
     s64 t4 = 0;
+    s64 t5 = 0;
+    s64 t6 = 0;
     t1 = ts_time(task);
-    {
-        u64 n1 = cpu & 1023ll;
-        ts_raise(&self->level[n1], t1);
-    }
-    policy_do_charge(self, own, call, task);
-    t2 = ts_time(task);
+    t2 = ts_used(&own->ran, task);
+    ts_set_time(task, t1 + ts_floordiv(t2 * 100ll, (s64)task->scx.weight));
     t3 = ts_time(task);
-    t4 = ts_first(ts_at(TS_QUEUE(680887727u, 0), cpu), t3 + 1ll);
-    return t2 < t4;
+    policy_do_reach(self, own, call, cpu, t3);
+    t4 = ts_time(task);
+    t5 = ts_time(task);
+    t6 = ts_first(ts_at(TS_QUEUE(680887727u, 0), cpu), t5 + 1ll);
+    return t4 < t6;
     return 0;
 }
 
@@ -88,16 +90,19 @@ TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task
 
 TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 t1 = 0;
-    policy_do_settle(self, own, call, task);
-    t1 = ts_time(task);
-    {
-        u64 n1 = ts_cpu(task) & 1023ll;
-        ts_raise(&self->level[n1], t1);
-    }
+    s64 t2 = 0;
+    t1 = policy_do_settled(self, own, call, task);
+    ts_set_time(task, t1);
+    t2 = ts_time(task);
+    policy_do_reach(self, own, call, ts_cpu(task), t2);
 }
 
 TS_HANDLER void policy_do_stopping(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, bool runnable) {
-    policy_do_charge(self, own, call, task);
+    s64 t1 = 0;
+    s64 t2 = 0;
+    t1 = ts_time(task);
+    t2 = ts_used(&own->ran, task);
+    ts_set_time(task, t1 + ts_floordiv(t2 * 100ll, (s64)task->scx.weight));
 }
 
 TS_INLINE void policy_first(struct policy_task *own) {

@@ -33,6 +33,25 @@ def test_weighted_fair_gives_shares_by_weight_whatever_other_cpus_do() -> None:
     assert a.ran_ns / b.ran_ns == pytest.approx(100 / 33, rel=0.02)
 
 
+def test_weighted_fair_gives_shares_by_weight_while_a_higher_class_preempts() -> None:
+    """Who is preempted goes on with the rest of its slice: the kernel says `stopping` and `running` again."""
+    machine = Machine(example("weighted_fair"), 1, [Work("a"), Work("b", weight=33)])
+
+    def preempt() -> None:
+        task = machine.cpus[0].current
+        if task is not None:
+            machine.account(task)
+            machine.call("stopping", task, True)
+            task.mark_ns = task.ran_ns
+            machine.call("running", task)
+        machine.at(7 * MS, preempt)
+
+    machine.at(7 * MS, preempt)
+    machine.run(10_000 * MS)
+    a, b = machine.tasks
+    assert a.ran_ns / b.ran_ns == pytest.approx(100 / 33, rel=0.02)
+
+
 def test_who_was_away_or_is_new_keeps_nobody_waiting_under_weighted_fair() -> None:
     """A hog that was alone for long has no debt to a newcomer; who slept for long, and starts at once on an idle
     CPU, has no credit against who comes then."""
