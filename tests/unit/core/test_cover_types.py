@@ -90,3 +90,10 @@ def test_what_a_stratum_has_is_provided() -> None:
     )
     found: Any = provided(f"rpc.{name}")
     assert found is function
+
+
+@pytest.mark.parametrize("written", ["None", "int", "str | None"])
+def test_a_view_is_of_what_has_fields(written: str) -> None:
+    body = f"class P(Element):\n    def request(self, rpc: Rpc[Any, {written}]) -> Verdict:\n        return Forward()\n"
+    (found,) = compile_text(f"from typing import Any\n{IMPORTS}{body}").diagnostics
+    assert (found.code, found.message) == ("P030", f"`{written}` has no fields")

@@ -228,8 +228,15 @@ class World:
         return UnionType("", tuple(cases))
 
     def _view_argument(self, module: Module, node: ast.expr) -> Type | None:
-        binding = self.binding(module, node)
-        return ViewType("Any") if binding == Surface("Any") else self.type_of(module, node)
+        """What a view is of: a class of fields, or `Any`."""
+        if self.binding(module, node) == Surface("Any"):
+            return ViewType("Any")
+        t = self.type_of(module, node)
+        if t is None or isinstance(t, ViewType | StructType):
+            return t
+        return self._no_type(
+            module, node, f"`{ast.unparse(node)[:40]}` has no fields", help="name a class, or write `Any`"
+        )
 
     def _subscript(self, module: Module, node: ast.expr, value: ast.expr, inner: ast.expr) -> Type | None:
         parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
