@@ -2,7 +2,8 @@
 """Which inputs come to something else in another version of a policy, with an example of each kind.
 
 Both versions start from the same state, as far as they share it: what one alone has is as it declares, a parameter
-whose default changed has each version's own.  A kind is a hook with the verdicts of either version; besides there are
+whose default changed has each version's own.  Where calls change what one alone has, both are compared with
+anything in it, too.  A kind is a hook with the verdicts of either version; besides there are
 other contents of the same verdict, other assignments to outside data, other things said, and another state left.  That
 none exists is a proof: by induction both versions then do the same for every sequence of calls.
 """
@@ -10,7 +11,8 @@ none exists is a proof: by induction both versions then do the same for every se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from transect.analysis import fold
@@ -25,6 +27,7 @@ from transect.analysis.values import Option, Union, Unsupported, Value, same
 from transect.analysis.views import ModelTape, Outside
 from transect.analysis.world import World
 from transect.core import ir
+from transect.core.effects import Facts
 from transect.core.ir import FieldKind, Program
 from transect.core.types import TableType, ViewType
 from transect.core.values import normal
@@ -101,8 +104,8 @@ class _Compared:
         self.limit = limit
 
     def changes(self, left: list[str]) -> list[Change]:
-        self.starts = self._starts()
-        self.results = [self._result(n) for n in range(2)]
+        self._begin(frozenset())
+        open_before = len(left)
         found = []
         for kind, where in self.kinds():
             if where is FALSE:
@@ -110,7 +113,34 @@ class _Compared:
             change = self._example(kind, where, left)
             if change is not None:
                 found.append(change)
+        if not found and len(left) == open_before and self.changing:
+            self._begin(self.changing)
+            left += self._later()
         return found
+
+    def _begin(self, any_content: frozenset[str]) -> None:
+        """Both start alike; own fields as declared, but that these hold anything."""
+        self.starts = self._starts(any_content)
+        self.results = [self._result(n) for n in range(2)]
+
+    @cached_property
+    def changing(self) -> frozenset[str]:
+        """Fields that the versions do not share and that calls change: they are as declared at first only."""
+        return frozenset(
+            name
+            for number, program in enumerate(self.programs)
+            for h in program.handlers
+            for name in (Facts(program).of(h).written_fields if not h.default else ())
+            if self._own(name, number)
+        )
+
+    def _later(self) -> Iterator[str]:
+        """Kinds of which nothing is known once calls have changed what one version alone has."""
+        names = ", ".join(f"`{name}`" for name in sorted(self.changing))
+        for kind, where in self.kinds():
+            question = Question([where], self.world.assumptions, limit=self.limit)
+            if where is not FALSE and question.ask().answer is not Answer.NEVER:
+                yield f"`{self.handlers[0].name}`, {kind}: none while {names} is as declared; later calls may differ"
 
     def _result(self, number: int) -> Result:
         handler = self.handlers[number]
@@ -127,7 +157,7 @@ class _Compared:
 
     # ------------------------------------------------------------ where both start
 
-    def _starts(self) -> tuple[Path, Path]:
+    def _starts(self, any_content: frozenset[str]) -> tuple[Path, Path]:
         paths = (start(self.programs[0], STATE, self.world), start(self.programs[1], STATE, self.world))
         for number, program in enumerate(self.programs):
             others = {f.name: f for f in self.programs[1 - number].state}
@@ -137,9 +167,16 @@ class _Compared:
                 own_default = (
                     shared and f.kind is FieldKind.PARAM and other is not None and other.default != f.default
                 )
-                if not shared or own_default:
+                if f.name in any_content:
+                    self._anything(paths[number], f, number)
+                elif not shared or own_default:
                     self._as_declared(paths[number], f, number)
         return paths
+
+    def _anything(self, path: Path, f: ir.StateField, number: int) -> None:
+        own = start(replace(self.programs[number], state=(f,)), f"new{number}", self.world)
+        path.fields |= own.fields
+        path.locals |= own.locals
 
     def _as_declared(self, path: Path, f: ir.StateField, number: int) -> None:
         if f.kind is FieldKind.LOCAL:
@@ -198,7 +235,13 @@ class _Compared:
         why = "no proof that there is none, and no input that shows it when it is run"
         for exact, more in ((False, near), (False, []), (True, near), (True, [])):
             found = Question(
-                [where, *more], self.world.assumptions, exact, exact, self.limit, corrections=CORRECTIONS
+                [where, *more],
+                self.world.assumptions,
+                exact,
+                exact,
+                bool(more),
+                self.limit,
+                corrections=CORRECTIONS,
             ).ask()
             if found.answer is Answer.NEVER and not more:
                 return None
@@ -237,7 +280,7 @@ class _Compared:
 
     def _end(self, reader: Reader, state: dict[str, object], number: int) -> tuple[Any, ...]:
         program = self.programs[number]
-        fields = {f.name for f in program.state if self._own(f, number)}
+        fields = {f.name for f in program.state if self._own(f.name, number)}
         instance = instance_of(program, {k: v for k, v in state.items() if k not in fields})
         locals: dict[str, object] = {
             f.name: reader.input(f.type, f"{STATE}.{f.name}")
@@ -254,11 +297,11 @@ class _Compared:
         held = {n: repr(v) for n, v in locals.items() if self._shared(n)}
         return (verdict, [repr(a) for a in args], said, left | held)
 
-    def _own(self, f: ir.StateField, number: int) -> bool:
+    def _own(self, name: str, number: int) -> bool:
         """Whether the version begins with the field as it declares it."""
-        if not self._shared(f.name):
+        if not self._shared(name):
             return True
-        other = self.programs[1 - number].field(f.name)
+        f, other = self.programs[number].field(name), self.programs[1 - number].field(name)
         return f.kind is FieldKind.PARAM and other.default != f.default
 
 

@@ -9,7 +9,7 @@ What it does not know raises `Unsupported`; nothing is approximated but by unkno
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import assert_never
@@ -40,8 +40,10 @@ from transect.core.types import (
     ArrayType,
     CounterType,
     HistogramType,
+    OptionType,
     StructType,
     TableType,
+    Type,
 )
 from transect.core.values import zero
 
@@ -91,7 +93,7 @@ class Evaluator(Expressions):
         outer = path.frame
         path.frame = dict(zip((p.name for p in called.params), args, strict=True))
         ends = self.block(called.body, path)
-        result = self._joined([e for e in ends if e.way in (Way.RETURN, Way.ON)])
+        result = self._joined([_returned(e, called.returns) for e in ends if e.way in (Way.RETURN, Way.ON)])
         result.path.frame = outer
         return result
 
@@ -351,6 +353,11 @@ class Evaluator(Expressions):
     @cached_property
     def functions(self) -> Mapping[str, ir.Function]:
         return {f.name: f for f in self.program.functions}
+
+
+def _returned(end: End, t: Type) -> End:
+    """An end whose value is one of the type: where nothing is returned, an option is empty."""
+    return replace(end, value=Option(FALSE, None)) if end.value is None and isinstance(t, OptionType) else end
 
 
 # ---------------------------------------------------------------- where an evaluation starts

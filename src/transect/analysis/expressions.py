@@ -504,7 +504,7 @@ class Expressions:
             if isinstance(part, ir.Const):
                 shape.append(repr(part.value))
             else:
-                shape.append("{}")
+                shape.append(f"{{{_written_as(part.type)}}}")
                 terms += [term for _, term in leaves(self.evaluate(part, path))]
         if not terms:
             joined = "".join(str(p.value) for p in parts if isinstance(p, ir.Const))
@@ -524,7 +524,8 @@ class Expressions:
             case "len", [Term() as x]:
                 return function("len", Sort.INT, (x,))
             case "abs", [Term() as x] if isinstance(t, FloatType):
-                return fold.ite(fold.float_less(x, number(0.0)), fold.float_negate(x), x)
+                below = fold.either(fold.float_less(x, number(0.0)), fold.equal(x, number(-0.0)))
+                return fold.ite(below, fold.float_negate(x), x)
             case "abs", [Term() as x]:
                 if t == U64:
                     return x
@@ -564,6 +565,11 @@ class Expressions:
 def _term(value: Value) -> Term:
     assert isinstance(value, Term), "a truth value"
     return value
+
+
+def _written_as(t: Type) -> str:
+    """How an f-string writes a value: the same bits are another text as an `int`, a `u64`, a member of an enum."""
+    return "text" if isinstance(t, TextType | BytesType) else str(widened(t))
 
 
 def _part(part: ir.Part, key: Term, value: Value) -> Value:

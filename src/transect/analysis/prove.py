@@ -17,7 +17,7 @@ from transect.analysis.concrete import Content, Reader, instance_of
 from transect.analysis.evaluate import Evaluator, Result, start
 from transect.analysis.small import small
 from transect.analysis.solve import CORRECTIONS, LIMIT, SECOND, Answer, Found, Model, Question
-from transect.analysis.state import Path
+from transect.analysis.state import Path, unknown
 from transect.analysis.terms import TRUE, Term, unfolded
 from transect.analysis.values import Unsupported, Value, View
 from transect.analysis.views import ModelTape, Outside
@@ -28,6 +28,8 @@ from transect.core.frontend.contracts import Contract, Contracted
 from transect.core.interp import Instance, Run
 from transect.core.ir import FieldKind
 from transect.core.types import UnitType, ViewType
+
+EARLIER = " earlier"  # marks what was so after the call before
 
 WorldOf = Callable[[str], World]
 """A world for a call, by the name of its tape."""
@@ -134,7 +136,13 @@ class Prover:
         near = small([("self", self.policy.program)], [*question, *world.assumptions])
         for exact, more in ((False, near), (False, []), (True, near), (True, [])):
             found = Question(
-                [*question, *more], world.assumptions, exact, exact, self.limit, corrections=CORRECTIONS
+                [*question, *more],
+                world.assumptions,
+                exact,
+                exact,
+                bool(more),
+                self.limit,
+                corrections=CORRECTIONS,
             ).ask()
             if found.answer is not Answer.NEVER or not more:
                 yield found
@@ -145,7 +153,8 @@ class Prover:
         """Run the inputs; None when the promise holds all the same."""
         reader = Reader(model, [*question, *call.world.assumptions])
         concrete = ConcreteCall(self.policy.program, handler, reader, call.world.tape)
-        if not all(concrete.holds(c) for c in (*self.policy.of("invariant"), *call.requires)):
+        invariants = self.policy.of("invariant")
+        if not (all(map(concrete.held, invariants)) and all(map(concrete.holds, call.requires))):
             return None
         before = concrete.shown()
         args = {p.name: shown(a) for p, a in zip(handler.params, concrete.args, strict=True)}
@@ -189,12 +198,22 @@ class SymbolicCall:
         self.args: list[Value] = [argument(p, world) for p in handler.params]
         self.before = start(policy.program, "self", world)
         self.requires = policy.of("requires", handler.name)
-        self.given = [
-            term
-            for c in (*policy.of("invariant"), *self.requires)
-            if (term := self._holds(c, self.before, self.args if c.kind == "requires" else [])) is not TRUE
-        ]
+        given = [*self._invariants(), *(self._holds(c, self.before, self.args) for c in self.requires)]
+        self.given = [term for term in given if term is not TRUE]
         self.result: Result = self.evaluator.handler(handler.name, self.args, self.before)
+
+    def _invariants(self) -> Iterator[Term]:
+        """That the invariants held after the call before: with this state, but another time and other parameters."""
+        earlier = World(f"{self.world.tape}{EARLIER}", self.world.assumptions)
+        path = self.before.copy()
+        for f in self.policy.program.state:
+            if f.kind is FieldKind.PARAM:
+                path.fields[f.name] = unknown(f"self.{f.name}{EARLIER}", f.type, self.world.assume)
+        evaluator = Evaluator(self.policy.program, earlier)
+        for c in self.policy.of("invariant"):
+            held = evaluator.call(evaluator.program.function(c.function.name), [], path.copy()).value
+            assert isinstance(held, Term), "a condition is a truth value"
+            yield held
 
     def after(self, promise: Contract) -> Term:
         """Whether the promise holds after the call."""
@@ -216,8 +235,6 @@ def argument(p: ir.Param, world: World) -> Value:
     """Any argument."""
     if isinstance(p.type, ViewType):
         return View(p.name)
-    from transect.analysis.state import unknown
-
     return unknown(p.name, p.type, world.assume)
 
 
@@ -254,6 +271,18 @@ class ConcreteCall:
             args.append(self.result)
         tape = ModelTape(self.reader, self.program, self.name)
         return bool(Run(self.instance, tape, self.locals, {}).call(contract.function, args))
+
+    def held(self, invariant: Contract) -> bool:
+        """Whether it held after the call before, when the parameters may have been others."""
+        earlier = {
+            f.name: value
+            for f in self.program.state
+            if f.kind is FieldKind.PARAM
+            and (value := self.reader.field(f, f"self.{f.name}{EARLIER}")) is not None
+        }
+        tape = ModelTape(self.reader, self.program, f"{self.name}{EARLIER}")
+        run = Run(instance_of(self.program, self.state | earlier), tape, self.locals, {})
+        return bool(run.call(invariant.function, []))
 
     def shown(self) -> dict[str, str]:
         return {name: repr(held) for name, held in self.instance.state.items()}

@@ -53,7 +53,15 @@ def flows(program: Program) -> Flows:
     for helper in found.program.functions:  # whoever calls it
         for hook in (h.name for h in found.program.handlers):
             _Function(found, helper, hook).run()
+    _written_and_read(found)
     return found
+
+
+def _written_and_read(found: Flows) -> None:
+    """What a hook reads of outside data may be what it, or an earlier hook, has put there."""
+    written = {node for node in found.into if node[0] == "write"}
+    for node in found.seen:
+        found.into[node] |= written
 
 
 class _Function:

@@ -109,7 +109,8 @@ class Question:
     parts: Sequence[Term]
     assumptions: Iterable[Term] = ()
     exact: bool = False  # numbers as they are
-    texts: bool = False  # texts as they are: in models, of printable ASCII
+    texts: bool = False  # texts as they are
+    plain: bool = True  # of these, such that are printable ASCII alone: for a model, never for a proof
     limit: float = LIMIT  # seconds of the processor
     asking: Asking = FIRST
     corrections: int = 0  # impossible models of a first question that are corrected, one after the other
@@ -124,7 +125,7 @@ class Question:
         for term in (*wanted, *relevant(self.assumptions, wanted)):
             asked.add(translation.of(term))
         asked.add(*translation.known_facts())
-        if self.texts:
+        if self.texts and self.plain:
             asked.add(*translation.plain_texts())
         with limited(asked, self.asking.times * self.limit):
             said, model = self._answered(asked, translation)

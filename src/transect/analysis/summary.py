@@ -15,7 +15,6 @@ from transect.analysis.values import Many, Unsupported, Value, View, leaves
 from transect.core import ir
 from transect.core.effects import Effects, Facts, bindings, nodes
 from transect.core.ir import FieldKind
-from transect.core.types import SetType
 
 if TYPE_CHECKING:
     from transect.analysis.evaluate import End, Evaluator
@@ -27,10 +26,10 @@ def summarised_value(evaluator: Expressions, e: ir.Reduce | ir.MakeSet, path: Pa
     touched = Facts(evaluator.program).of(e)
     if not touched.reads_only or touched.random or touched.outside_reads or touched.reports:
         raise Unsupported("a long reduction that does more than compute")
-    if isinstance(e.type, SetType):
+    if isinstance(e, ir.MakeSet):
         raise Unsupported("a set that is not unrolled")
     inputs = _inputs(evaluator, e, touched, path)
-    return unknown(_name(evaluator, e), e.type, evaluator.world.assume, inputs)
+    return unknown(f"{_name(evaluator, e)} {e.op}", e.type, evaluator.world.assume, inputs)
 
 
 def summarised_loop(evaluator: Evaluator, s: ir.For, path: Path) -> list[End]:
@@ -51,7 +50,7 @@ def summarised_loop(evaluator: Evaluator, s: ir.For, path: Path) -> list[End]:
     }
     for local in bindings((s,)):
         if local in path.frame:
-            path.frame[local] = unknown(f"{name} {local}", types[local], evaluator.world.assume, inputs)
+            path.frame[local] = unknown(f"{name} local {local}", types[local], evaluator.world.assume, inputs)
     if touched.reports:
         path.said = (*path.said, Said(TRUE, name, inputs))
     if touched.random:
@@ -63,8 +62,8 @@ def _havoc_field(evaluator: Evaluator, field: str, name: str, inputs: tuple[Term
     declared = evaluator.fields[field]
     if isinstance(path.fields.get(field), Table):
         raise Unsupported("a long loop that writes a table")
-    value = unknown(f"{name} {field}", declared.type, evaluator.world.assume, inputs)
-    path.overflow[field] = function(f"{name} {field}!", Sort.INT, (*inputs, path.overflow[field]))
+    value = unknown(f"{name} field {field}", declared.type, evaluator.world.assume, inputs)
+    path.overflow[field] = function(f"{name} field {field}!", Sort.INT, (*inputs, path.overflow[field]))
     if declared.kind is FieldKind.LOCAL:
         path.locals[field] = value
     else:
@@ -73,7 +72,7 @@ def _havoc_field(evaluator: Evaluator, field: str, name: str, inputs: tuple[Term
 
 def _name(evaluator: Expressions, node: ir.Expr | ir.Stmt) -> str:
     """One for each place of a program."""
-    return f"{evaluator.program.name} {evaluator.program.source_hash[:8]} {node.span.line}:{node.span.column}"
+    return f"{evaluator.program.name} {evaluator.program.source_hash[:8]} {node.span}"
 
 
 def _inputs(evaluator: Expressions, part: ir.Expr | ir.For, touched: Effects, path: Path) -> tuple[Term, ...]:
@@ -92,8 +91,9 @@ def _inputs(evaluator: Expressions, part: ir.Expr | ir.For, touched: Effects, pa
             terms += _held(path.frame[name])
     if touched.view_reads:
         terms.append(var(evaluator.world.tape, Sort.OPAQUE))
-        for place in sorted(path.outside):
-            terms += [var(place, Sort.OPAQUE), *_held(path.outside[place])]
+        outside = {**evaluator.world.given(), **path.outside}
+        for place in sorted(outside):
+            terms += [var(place, Sort.OPAQUE), *_held(outside[place])]
     if touched.clock or touched.random:
         terms += [var(evaluator.world.tape, Sort.OPAQUE), evaluator.world.now(), path.draws]
     return tuple(terms)

@@ -7,6 +7,8 @@ for an unknown function of the question, and every write to the outside for some
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from transect.analysis import fold
 from transect.analysis.state import Held, Path, Said, Table, unknown
 from transect.analysis.terms import TRUE, Op, Sort, Term, function, integer, number, var
@@ -41,6 +43,10 @@ class World:
         if isinstance(t, DictType):
             return Table(path, t.key, t.value)
         return unknown(path, t, self.assume)
+
+    def given(self) -> Mapping[str, Held]:
+        """What outside data this call was given, by place, where it is not the same in every call of one tape."""
+        return {}
 
     def read(self, path: Path, view: View, name: str, t: Type) -> Value:
         """A view's field."""

@@ -15,6 +15,8 @@ from transect.rpc.equivalence.levels import Counts, Element, Level
 from transect.rpc.equivalence.passes import Chain, Ending, Flight, Kind, Outcome, Side
 from transect.rpc.equivalence.world import Body, Passing
 
+_REPLY = ("reply headers", "reply trailers")
+
 
 @dataclass
 class Comparer:
@@ -25,9 +27,12 @@ class Comparer:
     watched: bool
 
     def __post_init__(self) -> None:
-        self.counts: Mapping[str, Counts] = {
-            name: e.counts(self.level) for name, e in self.chain.elements.items()
-        }
+        elements = self.chain.elements
+        # What callers receive matters as it does at `service` where others act on it.
+        level = Level.SERVICE if self.watched and self.level is Level.LOOSE else self.level
+        self.counts: Mapping[str, Counts] = {name: e.counts(level) for name, e in elements.items()}
+        self.ends_told = {n for n, e in elements.items() if e.told(("code", "cause"), level)}
+        self.metadata_told = {n for n, e in elements.items() if e.told(("headers", "trailers"), level)}
         self.world = World("compare", self.chain.assumptions)
 
     # ------------------------------------------------------------ what is put out
@@ -36,25 +41,35 @@ class Comparer:
         """Whether two outcomes look the same from outside."""
         if not self.watched:
             gone = (a.kind is not Kind.FORWARD, b.kind is not Kind.FORWARD)
-            if gone == (True, True):
-                return TRUE
-            if gone != (False, False):
+            if gone != (False, False) and gone != (True, True):
                 return FALSE
-            return TRUE if reply else self._sent(a, b)
+            sent = TRUE if reply or gone == (True, True) else self._sent(a, b)
+            return fold.both(sent, self._told(a, b))
         if a.kind is not b.kind:
             return FALSE
         match a.kind:
             case Kind.REJECT:
-                return fold.both(fold.equal(a.code, b.code), fold.equal(a.message, b.message))
+                return fold.both(
+                    fold.equal(a.code, b.code), fold.equal(a.message, b.message), self._told(a, b)
+                )
             case Kind.RESPOND:
                 return self._replied(a, b)
             case Kind.FORWARD:
                 return self._replied(a, b) if reply else self._sent(a, b)
 
+    def _told(self, a: Outcome, b: Outcome) -> Term:
+        """Whether those that the RPC entered on both sides are later told the same, as far as they ask."""
+        entered = {n for rpc, n in {*a.side.flights} & {*b.side.flights} if rpc == a.passing.rpc}
+        metadata = self._metadata(a.passing, b.passing, _REPLY) if self.metadata_told & entered else TRUE
+        if not self.ends_told & entered:
+            return metadata
+        return fold.both(metadata, fold.equal(a.code, b.code)) if a.kind is b.kind else FALSE
+
     def _sent(self, a: Outcome, b: Outcome) -> Term:
         return fold.both(
             a.passing.request.same(b.passing.request, self.world),
-            self._metadata(a.passing, b.passing, ("request headers",)),
+            # A hook of the request may set what goes back with the reply.
+            self._metadata(a.passing, b.passing, ("request headers", *(_REPLY if self.watched else ()))),
             fold.equal(a.route, b.route),
             fold.equal(a.delay, b.delay),
         )
@@ -62,7 +77,7 @@ class Comparer:
     def _replied(self, a: Outcome, b: Outcome) -> Term:
         return fold.both(
             a.passing.reply.same(b.passing.reply, self.world),
-            self._metadata(a.passing, b.passing, ("reply headers", "reply trailers")),
+            self._metadata(a.passing, b.passing, _REPLY),
             fold.equal(a.delay, b.delay),
         )
 

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -94,6 +95,14 @@ class Element:
             if not loose or hook == "request":
                 found += self.flows.sinks("write", hook)
         return found
+
+    def told(self, names: Collection[str], level: Level) -> bool:
+        """Whether what the element is told of replies and ends under one of these names comes to matter."""
+        seen: frozenset[Node] | set[Node] = self.flows.seen
+        if level is not Level.IDENTICAL:
+            seen = self.flows.relevant(self.sinks(level))
+        paths = [node[2].split(".") for node in seen if node[0] == "view" and node[1] != "request"]
+        return any(path[-1] in names for path in paths if len(path) == 1 or path[0] == "?")
 
     def asks(self, field: str, level: Level) -> bool:
         """Whether a field of `Rpc` itself comes to matter to what the level compares."""

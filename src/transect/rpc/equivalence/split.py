@@ -49,8 +49,9 @@ def _conditions(pair: PairQuestion, goal: Term) -> Iterator[Term]:
     fixed = {f"{e.name}.{name}" for e in pair.elements for name in _fixed(pair, e.name)}
     for term in walk(goal):
         if term.sort is Sort.BOOL and term.op not in (Op.NOT, Op.AND, Op.OR, Op.CONST):
-            inputs = [t for t in walk(term) if t.op is Op.VAR or (t.op is Op.FUNCTION and not t.args)]
-            if inputs and all(t.data in fixed for t in inputs):
+            # An unknown function's value may be a draw, or an entry of a table that calls change.
+            inputs = [t for t in walk(term) if t.op in (Op.VAR, Op.FUNCTION)]
+            if inputs and all(t.op is Op.VAR and t.data in fixed for t in inputs):
                 yield term
 
 

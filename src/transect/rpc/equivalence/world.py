@@ -126,6 +126,14 @@ class ChainWorld(World):
             return body.read(rest, self.types[path], self)
         return super().first(path)
 
+    def given(self) -> Mapping[str, Held]:
+        """Messages and metadata as the elements before have left them."""
+        found: dict[str, Held] = dict(self.passing.headers)
+        for root, body in (("request", self.passing.request), ("reply", self.passing.reply)):
+            found |= {f"{root} base": body.base, f"{root} bytes": body.bytes}
+            found |= {f"{root}.{name}": held for name, held in body.fields.items()}
+        return found
+
     # ------------------------------------------------------------ views
 
     def read(self, path: Path, view: View, name: str, t: Type) -> Value:

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pairs that differ by a way which is easy to overlook: none of them may count as proved."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.core.running import compiled
+from transect.rpc.equivalence import Level, Settings, Verdict, decide
+
+pytestmark = pytest.mark.needs("z3")
+
+MESSAGES = """
+class Ask(Message):
+    user: str
+    n: int
+class Answer(Message):
+    n: int
+"""
+PICKY = """
+bad: Map[str, bool] = table(64)
+def request(self, rpc: Rpc[Ask]) -> Verdict:
+    return Reject(Code.PERMISSION_DENIED, "no") if rpc.msg.user in self.bad else Forward()
+"""
+GATE = """
+def request(self, rpc: Rpc[Ask]) -> Verdict:
+    return Reject(Code.UNAVAILABLE, "shut") if self.shut else Forward()
+"""
+
+
+def verdict(first: str, second: str, level: Level, *, watched: bool = False) -> Verdict:
+    a, b = (
+        compiled(f"{MESSAGES}\nclass {name}(Element):\n" + "\n".join(f"    {x}" for x in body.splitlines()))
+        for name, body in (("First", first), ("Second", second))
+    )
+    settings = Settings(limit=20, watched=watched, witnesses=False)
+    return decide(a, b, levels=[level], settings=settings).at(level).verdict
+
+
+def test_whoever_rejects_tells_the_others_at_its_end() -> None:
+    """At `loose` callers are not looked at, but an element may be: `finish` learns the code."""
+    first = f"""
+shut: bool = False
+{GATE}
+def response(self, rpc: Rpc[Ask, Answer]) -> Verdict:
+    return Reject(Code.UNAVAILABLE, "first")
+def finish(self, rpc: Rpc[Ask, Answer], outcome: Outcome) -> None:
+    self.shut = self.shut or outcome.code == Code.UNAVAILABLE
+"""
+    second = """
+def response(self, rpc: Rpc[Ask, Answer]) -> Verdict:
+    return Reject(Code.ABORTED, "second")
+"""
+    assert verdict(first, second, Level.LOOSE) is Verdict.REFUSED
+
+
+def test_metadata_of_replies_is_read_at_the_end() -> None:
+    first = f"""
+shut: bool = False
+{GATE}
+def response(self, rpc: Rpc[Ask, Answer]) -> Verdict:
+    rpc.trailers.set("k", "first")
+    return Forward()
+def finish(self, rpc: Rpc[Ask, Answer], outcome: Outcome) -> None:
+    k = rpc.trailers.get("k")
+    if k is not None and k == "first":
+        self.shut = True
+"""
+    second = """
+def response(self, rpc: Rpc[Ask, Answer]) -> Verdict:
+    rpc.trailers.set("k", "second")
+    return Forward()
+"""
+    assert verdict(first, second, Level.LOOSE) is Verdict.REFUSED
+
+
+def test_a_request_sets_what_goes_back_with_the_reply() -> None:
+    first, second = (
+        f"def request(self, rpc: Rpc) -> Verdict:\n    rpc.trailers.set('k', '{n}')\n    return Forward()"
+        for n in range(2)
+    )
+    assert verdict(first, second, Level.SERVICE) is Verdict.REFUSED
+    assert verdict(first, second, Level.LOOSE) is Verdict.PROVED
+
+
+COUNTED = """
+count: int = 0
+def request(self, rpc: Rpc[Ask]) -> Verdict:
+    self.count += 1
+    return Forward()
+def response(self, rpc: Rpc[Ask, Answer]) -> Verdict:
+    rpc.reply.n = self.count
+    return Forward()
+"""
+
+
+def test_what_is_written_into_replies_counts_where_others_act_on_them() -> None:
+    assert verdict(COUNTED, PICKY, Level.LOOSE) is Verdict.PROVED
+    assert verdict(COUNTED, PICKY, Level.LOOSE, watched=True) is Verdict.REFUSED
+
+
+def test_what_is_written_into_a_reply_may_be_read_again() -> None:
+    first = """
+shut: bool = False
+count: int = 0
+def request(self, rpc: Rpc[Ask]) -> Verdict:
+    self.count += 1
+    return Reject(Code.UNAVAILABLE, "shut") if self.shut else Forward()
+def response(self, rpc: Rpc[Ask, Answer]) -> Verdict:
+    rpc.reply.n = self.count
+    if rpc.reply.n > 5:
+        self.shut = True
+    return Forward()
+"""
+    assert verdict(first, PICKY, Level.LOOSE) is Verdict.REFUSED
+
+
+def test_a_long_loop_reads_what_the_neighbour_has_assigned() -> None:
+    first = """
+allowed: Map[str, bool] = table(64)
+def request(self, rpc: Rpc[Ask]) -> Verdict:
+    return Forward() if any(k == rpc.msg.user for k in self.allowed) else Reject(Code.ABORTED, "no")
+"""
+    second = "def request(self, rpc: Rpc[Ask]) -> Verdict:\n    rpc.msg.user = 'root'\n    return Forward()"
+    assert verdict(first, second, Level.LOOSE) is Verdict.REFUSED
+
+
+def test_a_draw_is_no_case_that_lasts() -> None:
+    first = """
+share: float = 0.5
+def request(self, rpc: Rpc[Ask]) -> Verdict:
+    return Reject(Code.ABORTED, "unlucky") if rand() < self.share else Forward()
+"""
+    second = """
+count: int = 0
+def request(self, rpc: Rpc[Ask]) -> Verdict:
+    self.count += 1
+    return Reject(Code.RESOURCE_EXHAUSTED, "enough") if self.count > 5 else Forward()
+"""
+    assert verdict(first, second, Level.LOOSE) is Verdict.REFUSED
+
+
+def test_the_same_bits_are_another_text_as_another_type() -> None:
+    first, second = (
+        f"def request(self, rpc: Rpc[Ask]) -> Verdict:\n    return Reject(Code.ABORTED, f'{{{e}}}')"
+        for e in ("rpc.msg.n", "as_u64(rpc.msg.n)")
+    )
+    assert verdict(first, first, Level.SERVICE) is Verdict.PROVED
+    assert verdict(first, second, Level.SERVICE) is Verdict.REFUSED
