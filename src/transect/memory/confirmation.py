@@ -14,9 +14,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Protocol
 
+from transect.linux.kaslr import Location
 from transect.memory.findings import Key, Said
 from transect.memory.machine import MASK, Machine
 
@@ -71,6 +71,7 @@ class Running:
     """A kernel that runs, by its own account of RCU; and where RCU has nothing to do, by what its processors do."""
 
     machine: Machine
+    _found: tuple[Location, Places] | None = None
     _before: Rcu | None = None  # as it was at the last look
     _active: float = NEVER  # when RCU was last seen to have something to do, or to have done something
     _settled: float = NEVER
@@ -82,7 +83,8 @@ class Running:
         for offset in self.machine.processors():
             looks[offset] = self._look(offset)
         now = time.monotonic()
-        if rcu.busy or rcu != self._before or any(look.callbacks for look in looks.values()):
+        calm = not rcu.busy and rcu == self._before == self._rcu()
+        if not calm or any(look.callbacks for look in looks.values()):
             self._active = now
         quiet = min((look.quiet for look in looks.values()), default=NEVER)
         if quiet > self._active:
@@ -95,9 +97,13 @@ class Running:
         began = -(-since.grace >> STATE_BITS)
         return now.settled > since.at or (now.grace >> STATE_BITS) - began >= GRACE
 
-    @cached_property
+    @property
     def _places(self) -> Places:
-        return Places.of(self.machine)
+        """Those of a kernel that started again are others."""
+        if self._found is None or self._found[0] != self.machine.where:
+            self._found = self.machine.where, Places.of(self.machine)
+            self._before, self._processors, self._settled = None, {}, NEVER
+        return self._found[1]
 
     def _rcu(self) -> Rcu:
         read, at = self.machine.u64, self._places

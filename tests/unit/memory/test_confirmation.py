@@ -58,7 +58,7 @@ class Target:
         self.known = SimpleNamespace(btf=a_kernel(without), symbols=symbols, release="9.9", anchored=True)
         self.physical = SimpleNamespace(live=True)
         self.name, self.counts = "ram:x", Counts()
-        self.then = then
+        self.then, self.where = then, "here"
         self.grace = 100 << 2  # RCU's sequence: the number of grace periods, and whether one is under way
         self.needed = self.expedited = 0
         self.running, self.callbacks, self.switches, self.user = [1, 0], [0, 0], [5, 6], [7, 8]
@@ -194,6 +194,18 @@ def test_nor_has_one_that_switches_all_the_time_or_in_which_rcu_works_between_tw
         grace_periods(target)
 
     assert not settles(Target(switches)) and not settles(Target(works), GRACE - 1)
+
+
+def test_a_kernel_that_started_again_is_looked_for_at_its_new_place() -> None:
+    target = Target()
+    target.running = [0, 0]
+    progress = target.progress
+    since = [progress.mark(), progress.mark()][1]
+    target.where, plain = "there", target.read
+    target.symbol = lambda name: target.known.symbols.address(name) + 0x20  # type: ignore[method-assign]
+    target.read = lambda address, size: plain(address - 0x20, size)  # type: ignore[method-assign]
+    assert not progress.gone_on(since, progress.mark()), "of the new one nothing is known yet"
+    assert progress.gone_on(since, progress.mark())
 
 
 def test_a_kernel_without_what_is_needed_is_told() -> None:
