@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from transect.base.unavailable import Unavailable
 from transect.core import ir
@@ -43,6 +43,14 @@ class _Request(ctypes.Structure):
 
 
 _numbers = attrgetter(*FIELDS[2:])
+
+
+class Seen(NamedTuple):
+    """A request as one policy in machine code sees it."""
+
+    by: NativePolicy
+    address: int
+    fields: _Request
 
 
 def native(program: ir.Program) -> Chooser:
@@ -228,29 +236,31 @@ class NativePolicy:
 
         def call(request: Held, *rest: int) -> None:
             """With the request as C sees it; what changes is updated."""
-            kept = request.__locals__.get(self)
-            if kept is None:
-                kept = self._seen(request)
+            seen = request.seen
+            if seen is None or seen.by is not self:
+                seen = self._seen(request)
             else:
-                kept[0].produced = request.produced
-                kept[0].cached = request.cached
-            about_request(state, None, kept[1], *rest)
+                seen.fields.produced = request.produced
+                seen.fields.cached = request.cached
+            about_request(state, None, seen.address, *rest)
 
         return call
 
-    def _seen(self, request: Held) -> tuple[_Request, int]:
-        """The request as C sees it, kept with the request, and its address."""
+    def _seen(self, request: Held) -> Seen:
+        """The request as C sees it from now on, kept with the request."""
         made = _Request(self.handle(request.client), self.handle(request.group), *_numbers(request))
-        kept = request.__locals__[self] = made, ctypes.addressof(made)
-        return kept
+        seen = request.seen = Seen(self, ctypes.addressof(made), made)
+        return seen
 
     def produced(self, step: Sequence[tuple[Held, int]]) -> None:
         """What one step of an engine produced, charged in one call.  Of policies that are told of requests."""
         addresses = array("Q")
         for request, tokens in step:
-            kept = request.__locals__.get(self) or self._seen(request)
+            seen = request.seen
+            if seen is None or seen.by is not self:
+                seen = self._seen(request)
             request.produced += tokens
-            addresses.append(kept[1])
+            addresses.append(seen.address)
         counts = array("q", [tokens for _, tokens in step])
         self._produced(self._state, addresses.buffer_info()[0], counts.buffer_info()[0], len(step))
 

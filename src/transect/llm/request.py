@@ -36,6 +36,7 @@ class Held:
     preemptions: int = 0  # how often it was put back
     admitted: bool = False  # it has entered the batch at least once, and was not retracted
     own: Any = None  # what the engine or gateway keeps with it
+    seen: Any = None  # what machine code sees of it, and whose: `native.Seen`
     __locals__: dict[Any, Any] = field(
         default_factory=dict, repr=False
     )  # the policy's own, one value per request
