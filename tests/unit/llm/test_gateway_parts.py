@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transect.llm.config import Config, Tenant
+from transect.llm.gateway import relay
+from transect.llm.gateway.answers import Reply
 from transect.llm.gateway.calls import UNBOUNDED, BadCall, read
 from transect.llm.gateway.corked import Corked
 from transect.llm.gateway.dispatch import Expectation
@@ -310,3 +312,26 @@ def test_what_is_written_in_one_turn_leaves_in_one_piece() -> None:
         return told
 
     assert asyncio.run(written()) == [b"head, body", b"more", b"the end", "closed"]
+
+
+# ---------------------------------------------------------------- who does not read
+
+
+def test_who_does_not_read_is_not_waited_for_when_the_answer_breaks_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "TELL_S", 0.01)
+    told: list[Any] = []
+
+    async def send(message: Any) -> None:
+        told.append(message["body"])
+        await asyncio.Event().wait()  # its buffers are full
+
+    async def broken() -> None:
+        reply = Reply(send)
+        reply.begun = True
+        nothing: Any = None
+        await relay.Relay(nothing)._broken(nothing, reply, 504, "too long")
+
+    asyncio.run(broken())
+    assert len(told) == 1 and b"too long" in told[0]
