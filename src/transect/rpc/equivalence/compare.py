@@ -41,29 +41,20 @@ class Comparer:
         """Whether two outcomes look the same from outside."""
         if not self.watched:
             gone = (a.kind is not Kind.FORWARD, b.kind is not Kind.FORWARD)
-            if gone != (False, False) and gone != (True, True):
+            if gone == (True, True):
+                return TRUE
+            if gone != (False, False):
                 return FALSE
-            sent = TRUE if reply or gone == (True, True) else self._sent(a, b)
-            return fold.both(sent, self._told(a, b))
+            return TRUE if reply else self._sent(a, b)
         if a.kind is not b.kind:
             return FALSE
         match a.kind:
             case Kind.REJECT:
-                return fold.both(
-                    fold.equal(a.code, b.code), fold.equal(a.message, b.message), self._told(a, b)
-                )
+                return fold.both(fold.equal(a.code, b.code), fold.equal(a.message, b.message))
             case Kind.RESPOND:
                 return self._replied(a, b)
             case Kind.FORWARD:
                 return self._replied(a, b) if reply else self._sent(a, b)
-
-    def _told(self, a: Outcome, b: Outcome) -> Term:
-        """Whether those that the RPC entered on both sides are later told the same, as far as they ask."""
-        entered = {n for rpc, n in {*a.side.flights} & {*b.side.flights} if rpc == a.passing.rpc}
-        metadata = self._metadata(a.passing, b.passing, _REPLY) if self.metadata_told & entered else TRUE
-        if not self.ends_told & entered:
-            return metadata
-        return fold.both(metadata, fold.equal(a.code, b.code)) if a.kind is b.kind else FALSE
 
     def _sent(self, a: Outcome, b: Outcome) -> Term:
         return fold.both(
@@ -158,10 +149,19 @@ class Comparer:
         out = self.outputs(x, y, reply=reply)
         if out is FALSE:
             return FALSE
-        kept = fold.both(out, self.states(x.side, y.side), self.flights(rpc, x.side, y.side))
+        told = self._told(rpc, x, y)
+        kept = fold.both(out, told, self.states(x.side, y.side), self.flights(rpc, x.side, y.side))
         if kept is FALSE:
             return FALSE
         return fold.both(kept, self.lone_ends(rpc, x, y))
+
+    def _told(self, rpc: str, a: Outcome, b: Outcome) -> Term:
+        """Whether those that the RPC entered on both sides are later told the same, as far as they ask."""
+        entered = {name for of, name in {*a.side.flights} & {*b.side.flights} if of == rpc}
+        metadata = self._metadata(a.passing, b.passing, _REPLY) if self.metadata_told & entered else TRUE
+        if not self.ends_told & entered:
+            return metadata
+        return fold.both(metadata, fold.equal(a.code, b.code)) if a.kind is b.kind else FALSE
 
     def lone_ends(self, rpc: str, x: Outcome, y: Outcome) -> Term:
         """An element that the RPC entered on one side alone must not notice its end, whenever that comes."""
