@@ -233,8 +233,8 @@ class Confirmation:
 
     def begin(self) -> None:
         """A round begins.  A target that goes on has a moment for it.  Raises `KernelDataError`."""
-        since, self._now = self.waits, None
-        if since is not None:
+        self._now = None
+        if self._since and (since := self.waits) is not None:
             wait(self.progress, since, MOMENT_S)
             self._now = self.progress.mark()
 
@@ -244,12 +244,20 @@ class Confirmation:
 
     def said(self, said: Iterable[Said]) -> list[Said]:
         """What a round said; returns what of it is confirmed.  Raises `KernelDataError`."""
-        said = list(said)
-        confirmed = [s for s in said if s.key in self._since and self._gone_on(self._since[s.key])]
-        after = None
-        if any(not s.caught and s.key not in self._since for s in said):
-            after = self.progress.mark()
-        self._since = {s.key: self._since.get(s.key, None if s.caught else after) for s in said}
+        before, self._since = self._since, {}
+        confirmed: list[Said] = []
+        after: Mark | None = None
+        for one in said:
+            key = one.key
+            if key in before:
+                since = before[key]
+                if self._gone_on(since):
+                    confirmed.append(one)
+            elif one.caught:
+                since = None
+            else:
+                since = after = after or self.progress.mark()
+            self._since[key] = since
         return confirmed
 
     def _gone_on(self, since: Mark | None) -> bool:
