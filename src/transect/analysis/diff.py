@@ -258,7 +258,15 @@ class _Compared:
     def _run(self, reader: Reader) -> Example | None:
         """Both versions on the inputs; None when they come to the same."""
         state = reader.state(self.programs[0], STATE) | reader.state(self.programs[1], STATE)
-        ends = [self._end(reader, state, n) for n in range(2)]
+        given = [self._args(reader, n) for n in range(2)]
+        runs = [self._end(reader, state, n, given[n]) for n in range(2)]
+        for a, b in zip(*given, strict=True):
+            if isinstance(a, Outside) and isinstance(
+                b, Outside
+            ):  # a field that one alone has read is no difference
+                for view in (a, b):
+                    view.see({*a.known(), *b.known()})
+        ends = [(run[0], list(map(repr, args)), *run[1:]) for run, args in zip(runs, given, strict=True)]
         if normal(ends[0]) == normal(ends[1]):
             return None
         args = self._args(reader, 0)
@@ -278,7 +286,10 @@ class _Compared:
             for name, p in zip(self.names, self.handlers[number].params, strict=True)
         ]
 
-    def _end(self, reader: Reader, state: dict[str, object], number: int) -> tuple[Any, ...]:
+    def _end(
+        self, reader: Reader, state: dict[str, object], number: int, args: list[Any]
+    ) -> tuple[Any, list[str], dict[str, str]]:
+        """The verdict, what was said, and the state left."""
         program = self.programs[number]
         fields = {f.name for f in program.state if self._own(f.name, number)}
         instance = instance_of(program, {k: v for k, v in state.items() if k not in fields})
@@ -289,13 +300,12 @@ class _Compared:
         }
         said: list[str] = []
         tape = ModelTape(reader, program, self.world.tape)
-        args = self._args(reader, number)
         verdict = instance.call(
             self.handlers[number].name, args, tape=tape, locals=locals, functions={"trace": said.append}
         )
         left = {n: repr(v) for n, v in instance.state.items() if self._shared(n) and n not in fields}
         held = {n: repr(v) for n, v in locals.items() if self._shared(n)}
-        return (verdict, [repr(a) for a in args], said, left | held)
+        return verdict, said, left | held
 
     def _own(self, name: str, number: int) -> bool:
         """Whether the version begins with the field as it declares it."""

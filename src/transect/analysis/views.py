@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from transect.analysis.concrete import Reader
@@ -35,9 +35,25 @@ class Outside:
                     here = getattr(here, name, None)
         return self
 
+    def known(self) -> set[str]:
+        """The way to each field that was read or assigned."""
+        found = set()
+        for name, value in self._fields():
+            found |= {f"{name}.{w}" for w in value.known()} if isinstance(value, Outside) else {name}
+        return found
+
+    def see(self, ways: Iterable[str]) -> None:
+        """Read these fields, too."""
+        for way in ways:
+            here: Any = self
+            for name in way.split("."):
+                here = getattr(here, name, None)
+
+    def _fields(self) -> list[tuple[str, Any]]:
+        return sorted((k, v) for k, v in self.__dict__.items() if k != "_of")
+
     def __repr__(self) -> str:
-        fields = {k: v for k, v in self.__dict__.items() if k != "_of"}
-        return f"{self.__dict__['_of'][2].name}({', '.join(f'{k}={v!r}' for k, v in fields.items())})"
+        return f"{self.__dict__['_of'][2].name}({', '.join(f'{k}={v!r}' for k, v in self._fields())})"
 
 
 def _field(reader: Reader, program: ir.Program, view: ViewType, name: str, path: str) -> Any:

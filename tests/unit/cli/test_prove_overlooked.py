@@ -133,3 +133,13 @@ def test_a_new_field_that_decides_nothing_is_no_difference(tmp_path: Path) -> No
     old.write_text(version("", ""))
     new.write_text(version("seen: int = 0", "self.seen += 1"))
     assert run(["diff", str(old), str(new)]) == Exit.DONE
+
+
+def test_an_example_is_one_of_the_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A field which one version alone reads is no difference."""
+    old, new = tmp_path / "old.py", tmp_path / "new.py"
+    old.write_text(version("", ""))
+    new.write_text(version("", f'if rpc.msg.user.startswith(" "): {REJECT}'))
+    assert run(["diff", str(old), str(new), "--limit", "20"]) == Exit.NO
+    shown = capsys.readouterr().out
+    assert "user=' " in shown and "new: Reject" in shown

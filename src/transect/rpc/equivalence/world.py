@@ -172,13 +172,13 @@ class ChainWorld(World):
 
     def call(self, path: Path, declared: ir.IntrinsicDecl, args: list[Value]) -> Value:
         match declared.name.rpartition(".")[2], args:
-            case "get", [View(path=side), key] if side in self.passing.headers:
-                return self.map(path, View(side)).option(key, self.assume)
-            case "set", [View(path=side), key, value] if side in self.passing.headers:
-                path.outside[side] = self.map(path, View(side)).put(key, value)[1]
+            case "get", [View(path=side), Term() as name] if side in self.passing.headers:
+                return self.map(path, View(side)).option(_header(name), self.assume)
+            case "set", [View(path=side), Term() as name, value] if side in self.passing.headers:
+                path.outside[side] = self.map(path, View(side)).put(_header(name), value)[1]
                 return None
-            case "remove", [View(path=side), key] if side in self.passing.headers:
-                path.outside[side] = self.map(path, View(side)).removed(key)
+            case "remove", [View(path=side), Term() as name] if side in self.passing.headers:
+                path.outside[side] = self.map(path, View(side)).removed(_header(name))
                 return None
             case "seal_text" | "unseal_text", [_, Term() as key, *_]:
                 return self._keyed(super().call(path, declared, args), key, declared)
@@ -222,6 +222,11 @@ class ChainWorld(World):
         terms = [t for name in sorted(fields) for t in _leaves_of(fields[name])]
         written = function(f"{REWRITTEN}{' '.join(sorted(fields))}", Sort.TEXT, (body.bytes, *terms))
         return replace(body, bytes=fold.ite(dirty, written, body.bytes), fields=fields, types=types)
+
+
+def _header(name: Term) -> Term:
+    """A header's name as it is sent: carriers make lower case of a computed one; one that is written is so already."""
+    return name if name.is_const else function("name of a header", Sort.TEXT, (name,))
 
 
 def _leaves_of(held: Held) -> list[Term]:
