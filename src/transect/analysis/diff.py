@@ -239,9 +239,9 @@ class _Compared:
                 self.world.assumptions,
                 exact,
                 exact,
-                bool(more),
                 self.limit,
                 corrections=CORRECTIONS,
+                plain=bool(more),
             ).ask()
             if found.answer is Answer.NEVER and not more:
                 return None

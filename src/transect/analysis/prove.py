@@ -140,9 +140,9 @@ class Prover:
                 world.assumptions,
                 exact,
                 exact,
-                bool(more),
                 self.limit,
                 corrections=CORRECTIONS,
+                plain=bool(more),
             ).ask()
             if found.answer is not Answer.NEVER or not more:
                 yield found

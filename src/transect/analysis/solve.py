@@ -110,11 +110,11 @@ class Question:
     assumptions: Iterable[Term] = ()
     exact: bool = False  # numbers as they are
     texts: bool = False  # texts as they are
-    plain: bool = True  # of these, such that are printable ASCII alone: for a model, never for a proof
     limit: float = LIMIT  # seconds of the processor
     asking: Asking = FIRST
     corrections: int = 0  # impossible models of a first question that are corrected, one after the other
     more: Sequence[Any] = field(default_factory=tuple)  # z3 terms besides
+    plain: bool = True  # texts that are printable ASCII alone: for a model, never for a proof
 
     def ask(self) -> Found:
         z3 = solver()

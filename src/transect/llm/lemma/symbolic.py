@@ -178,7 +178,7 @@ def always(
         return ""
     why = "it does not hold for every state"
     for exact in (False, True):
-        found = Question(question, handlers.world.assumptions, exact, exact, limit, asking).ask()
+        found = Question(question, handlers.world.assumptions, exact, exact, limit, asking, plain=False).ask()
         if found.answer is Answer.NEVER:
             return ""
         if found.answer is Answer.UNKNOWN:

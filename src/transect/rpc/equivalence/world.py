@@ -157,6 +157,7 @@ class ChainWorld(World):
                 return Option(function(f"{body.root}.{rest}?", Sort.BOOL, (body.base,)), View(place))
             case SeqType():
                 return function(f"{body.root}.{rest}", Sort.OPAQUE, (body.base,))
+        self._alone(path, place, body, t)
         self.types[place] = t
         return _known(path.outside.get(place) or body.read(rest, t, self))
 
@@ -167,8 +168,25 @@ class ChainWorld(World):
             raise Unsupported(f"`{name}` of {view.path} is assigned")
         if "." in found[1]:
             raise Unsupported("a field of a sub-message is assigned")
+        self._alone(path, place, found[0], t)
         super().write(path, view, name, t, value)
         path.outside[place.partition(".")[0] + "@dirty"] = TRUE
+
+    def _alone(self, path: Path, place: str, body: Body, t: Type) -> None:
+        """Members of one oneof end each other, and only a service tells which fields are; all have presence."""
+        if not isinstance(t, OptionType):
+            return
+        root, _, rest = place.partition(".")
+        assigned = {name for name, held in body.fields.items() if isinstance(held, Option)}
+        assigned |= {
+            of.partition(".")[2]
+            for of, held in path.outside.items()
+            if of.startswith(f"{root}.") and isinstance(held, Option)
+        }
+        if assigned - {rest}:
+            raise Unsupported(
+                "one field with presence is assigned and another is used: they may be of one oneof"
+            )
 
     def call(self, path: Path, declared: ir.IntrinsicDecl, args: list[Value]) -> Value:
         match declared.name.rpartition(".")[2], args:

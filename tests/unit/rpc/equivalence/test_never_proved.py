@@ -14,6 +14,8 @@ MESSAGES = """
 class Ask(Message):
     user: str
     n: int
+    nick: str | None
+    count: int | None
 class Answer(Message):
     n: int
 """
@@ -158,3 +160,14 @@ def request(self, rpc: Rpc[Ask]) -> Verdict:
     return Forward()
 """
     assert verdict(first, second, Level.LOOSE) is Verdict.REFUSED
+
+
+def test_fields_with_presence_may_be_of_one_oneof() -> None:
+    """Where they are, whoever assigns one ends the other."""
+    nick = "def request(self, rpc: Rpc[Ask]) -> Verdict:\n    rpc.msg.nick = 'a'\n    return Forward()"
+    count = """
+def request(self, rpc: Rpc[Ask]) -> Verdict:
+    return Reject(Code.ABORTED, "none") if rpc.msg.count is None else Forward()
+"""
+    assert verdict(nick, count, Level.LOOSE) is Verdict.UNKNOWN
+    assert verdict(nick, PICKY, Level.IDENTICAL) is Verdict.PROVED
