@@ -3,8 +3,8 @@
 
 In one boot of an emulated machine; all times are multiplied by what a switch costs there, in units of 30 us.
 `p90`, `p99`: short requests, ours / run to completion (the same policy with a quantum that no request comes to: only
-the batch job is preempted; were it not, nobody would run beside it).  `batch`: CPU time of the batch job, ours / default
-scheduler.  `default_p99`: ours / default.  The control is a quantum as long as the long requests.
+the batch job is preempted; were it not, nobody would run beside it).  `batch`: CPU time of the batch job, ours /
+default scheduler.  `default_p99`: ours / default.  The control is a quantum as long as the long requests.
 """
 
 from __future__ import annotations
