@@ -20,6 +20,7 @@ from transect.cpu.version import Version
 
 PAUSE_S = 0.02
 STILL_S = 4  # without any store, for comparison
+BEGUN_NS = 500_000_000  # CPU time after which a hog has started for certain
 LOOK = 20  # stores from one look at the counts to the next
 HOG = "while :; do :; done"
 
@@ -58,13 +59,15 @@ def main() -> None:
     hogs = [subprocess.Popen([*bound, *nice, "sh", "-c", HOG]) for nice in ([], ["nice", "-n", "5"])]
     with open("/run/lateness", "wb") as lateness:
         late = subprocess.Popen(["taskset", "-c", "0", os.environ["LATE"]], stdout=lateness)
-    time.sleep(1)
+    while min(map(ran, hogs)) < BEGUN_NS:
+        time.sleep(0.1)
     swaps, stores, missing = list[int](), list[int](), 0
     still = [ran(hog) for hog in hogs]
     time.sleep(STILL_S)
     began, used = counts(versions[0])[0], [ran(hog) for hog in hogs]
     for number in range(2 * int(count)):
         time.sleep(PAUSE_S)
+        force.check()
         before, _ = counts(versions[0])
         at = time.monotonic_ns()
         active = versions[(number + 1) // 2 % 2]
