@@ -11,9 +11,10 @@ import ctypes as ct
 import mmap
 import os
 import struct
+import weakref
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -67,13 +68,19 @@ class Extent:
     offset: int
 
 
+def _opened(owner: object, path: Path | str) -> tuple[int, Callable[[], object]]:
+    """A descriptor that is closed when its owner goes, also one that refuses the file; and what closes it before."""
+    file = os.open(path, os.O_RDONLY)
+    return file, weakref.finalize(owner, os.close, file)
+
+
 class FileMemory:
     """Memory in a file: a live VM's shared RAM, an ELF core, a LiME dump."""
 
     def __init__(self, path: Path | str, extents: Sequence[Extent], live: bool) -> None:
         """Raises OSError, `KernelDataError` when the extents overlap or go beyond the file."""
         self.path = Path(path)
-        self._file = os.open(path, os.O_RDONLY)
+        self._file, self._closing = _opened(self, path)
         self._live = live
         self._extents = sorted(extents, key=lambda e: e.start)
         self._starts = [e.start for e in self._extents]
@@ -124,7 +131,7 @@ class FileMemory:
         return Mapping(self._file)
 
     def close(self) -> None:
-        os.close(self._file)
+        self._closing()
 
 
 def ram(path: Path | str, low: int | None = None) -> FileMemory:
@@ -216,7 +223,7 @@ class Rearranged:
 
     def __init__(self, path: Path | str) -> None:
         """Raises `KernelDataError` when it is cut off."""
-        self._file = os.open(path, os.O_RDONLY)
+        self._file, self._closing = _opened(self, path)
         self._pieces: list[tuple[int, int, int]] = []  # offset, size, place in this file; later ones win
         size, at = os.fstat(self._file).st_size, self.START
         while True:
@@ -253,7 +260,7 @@ class Plain:
     """An ordinary file."""
 
     def __init__(self, path: Path | str) -> None:
-        self._file = os.open(path, os.O_RDONLY)
+        self._file, self._closing = _opened(self, path)
         self.size = os.fstat(self._file).st_size
 
     def pread(self, size: int, offset: int) -> bytes:

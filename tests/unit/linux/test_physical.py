@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -147,3 +148,25 @@ def test_no_damage_raises_anything_else(
         for address in (0, 0x1000, 0x2000, 0x8000):
             with contextlib.suppress(KernelDataError):
                 memory.read(address, 4096)
+
+
+def test_a_file_that_nobody_reads_any_more_is_closed(tmp_path: Path) -> None:
+    made = {"ram": bytes(8192), "core": a_core(), "lime": a_lime(), "kdump": a_kdump(), "cut": a_core()[:-1]}
+    for name, data in made.items():
+        (tmp_path / name).write_bytes(data)
+
+    def opened() -> int:
+        """Descriptors of these files."""
+        links = [Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd")]
+        return sum(os.path.realpath(link).startswith(str(tmp_path)) for link in links)
+
+    kept = ram(tmp_path / "ram")
+    assert (kept.read(0, 4), opened()) == (bytes(4), 1)
+    for name in ("core", "lime", "kdump"):
+        dump(tmp_path / name).read(0x1000, 8)
+    with pytest.raises(KernelDataError):
+        dump(tmp_path / "cut")
+    assert opened() == 1
+    kept.close()
+    kept.close()
+    assert opened() == 0

@@ -205,6 +205,7 @@ def test_an_asyncio_client_and_both_servers_likewise(native: bool, files: tuple[
     with server(servicer(), wrap) as (made, port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = pb2_grpc.EchoStub(channel)
         with loaded(lambda user: stub.Say(ask(user)).number) as answers:
+            until(lambda: bool(answers))
             made.chain.upgrade(files[1], automatic_return=False)
             before = len(answers)
             until(lambda: len(answers) > before + 20)
