@@ -106,7 +106,7 @@ FIRST = """
     def running(self, task: Task) -> None:
         self.met[7] = 1000
         self.last[5] = 77
-        if self.byte != 4:
+        if task.cpu == 0 and self.byte != 4:  # else two processors add at once
             self.byte += 10
 """
 SECOND = """
