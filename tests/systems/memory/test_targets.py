@@ -43,6 +43,7 @@ def test_a_dump_holds_the_processes_of_its_moment(guest: Guest, form: str) -> No
         machine = open_target(f"core:{dump}", guest.target.image)
         assert not machine.physical.live
         assert pid in processes(machine)
+        dump.chmod(0o600)  # QEMU lets nobody write to it
         with open(dump, "r+b") as file:
             file.truncate(dump.stat().st_size // 3)
         with pytest.raises(KernelDataError):  # at once, or when a page is read that is no longer there

