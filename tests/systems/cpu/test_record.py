@@ -73,7 +73,9 @@ def test_cpus_that_race_on_a_word_replay_exactly(bench: Bench, tmp_path: Path) -
     obtained = [words_of(r.tape, "total")[:2] for r in log.records if r.hook == hook]
     before = [a for a, _ in obtained]
     assert all(b == a + 1 for a, b in obtained)
-    assert sorted(before) == list(range(min(before), min(before) + len(before))), "no two CPUs obtained the same"
+    assert sorted(before) == list(range(min(before), min(before) + len(before))), (
+        "no two CPUs obtained the same"
+    )
     cpus = {struct.unpack_from("<H", r.arguments, 14)[0] for r in log.records if r.hook == hook}
     assert len(cpus) > 1, "one CPU alone races with nobody"
 
