@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "rpc_python_chain")]
 
+from children import child, line, running
 from measuring import Control, Samples, claim, report, result
 from peers import built_server
 
@@ -33,40 +33,12 @@ EVERY_S = 2
 
 
 @contextmanager
-def child(*command: str, cwd: Path | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A process that ends with its standard input, or at SIGINT."""
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=cwd, start_new_session=True
-    )
-    assert process.stdin is not None
-    try:
-        yield process
-    finally:
-        process.stdin.close()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.send_signal(2)
-            process.wait(20)
-
-
-def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    found = process.stdout.readline().strip()
-    assert found, f"{process.args} has ended"
-    return found
-
-
-@contextmanager
 def envoy(folder: Path, carrier: str) -> Iterator[tuple[int, str]]:
     """`transect rpc run` of the chain: Envoy's process, and where it listens."""
     name = f"bench-soak-{carrier}-{os.getpid()}"
     options = ["--name", name, "--carrier", carrier, "--workers", "1"]
-    with child(sys.executable, "-m", "transect.cli", "rpc", "run", "front.py", *options, cwd=folder) as run:
-        said = line(run)
-        while "bench.Echo: " not in said:
-            said = line(run)
-        yield below(run.pid), said.split("bench.Echo: ")[1].split(" ")[0]
+    with running(folder, "front.py", *options) as (process, address):
+        yield below(process.pid), address
 
 
 def below(pid: int) -> int:

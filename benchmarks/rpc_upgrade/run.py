@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -28,6 +27,7 @@ sys.path.insert(0, str(HERE.parent / "rpc_python_chain"))
 
 import grpc
 from chains import chain_file, policies
+from children import child, line, running
 from measuring import Control, Samples, claim, report, result
 from peers import built_server, generated
 
@@ -93,31 +93,6 @@ def loaded(stub: Any, echo: Any) -> Iterator[Load]:
 
 
 @contextmanager
-def child(*command: str, cwd: Path | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A process which ends when its standard input does, or at SIGINT."""
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=cwd, start_new_session=True
-    )
-    try:
-        yield process
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        try:
-            process.wait(3)
-        except subprocess.TimeoutExpired:
-            process.send_signal(2)
-            process.wait(20)
-
-
-def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    found = process.stdout.readline().strip()
-    assert found, f"{process.args} has ended"
-    return found
-
-
-@contextmanager
 def upgrading(*names: str) -> Iterator[Any]:
     """Upgrades by another process: call with the files."""
     with child(sys.executable, str(HERE / "upgrades.py"), *names) as process:
@@ -178,7 +153,7 @@ def three(folder: Path, echo: Any, echo_grpc: Any) -> Iterator[Side]:
             ]
             for number, place in enumerate(places, 1)
         ]
-        with running(folder, versions[0][1], front) as address:
+        with running(folder, versions[0][1], "--name", front) as (_, address):
             below = grpc.insecure_channel(address)
             channel: Any = attach(below, [module.First(), module.Moving()], service=echo, name=client)
             names = (client, front, served)
@@ -192,17 +167,6 @@ def three(folder: Path, echo: Any, echo_grpc: Any) -> Iterator[Side]:
             finally:
                 channel.chain.close()
                 channel.close()
-
-
-@contextmanager
-def running(folder: Path, file: Path, name: str) -> Iterator[str]:
-    """`transect rpc run` of a chain file; where it listens."""
-    command = [sys.executable, "-m", "transect.cli", "rpc", "run", str(file), "--name", name]
-    with child(*command, cwd=folder) as process:
-        said = line(process)
-        while "bench.Echo: " not in said:
-            said = line(process)
-        yield said.split("bench.Echo: ")[1].split(" ")[0]
 
 
 def totals(state: dict[str, Any]) -> tuple[int, int]:
@@ -224,7 +188,7 @@ def envoy(folder: Path, echo: Any, echo_grpc: Any) -> Iterator[Side]:
     with child(str(built_server())) as server:
         upstream = f"127.0.0.1:{line(server)}"
         files = [chain_file(folder, f"envoy_{v}", v, "First,Moving,Last", upstream) for v in (1, 2)]
-        with running(folder, files[0], name) as address:
+        with running(folder, files[0], "--name", name) as (_, address):
             channel = grpc.insecure_channel(address)
 
             def counted() -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from transect.rpc.can import ENVOY, Can, check
 from transect.rpc.chain import emit_chain, needs_of
 from transect.rpc.chain_file import ChainFile, first_state
 from transect.rpc.envoy import binary
-from transect.rpc.envoy.config import Endpoint, Module, Settings, Slot, bootstrap
+from transect.rpc.envoy.config import Endpoint, HttpFilter, Json, Module, Settings, Slot, bootstrap
 from transect.rpc.envoy.control import Control, EnvoyCopy
 from transect.rpc.envoy.process import start
 from transect.rpc.envoy.recording import hook_numbers
@@ -98,17 +98,25 @@ def deploy(
     module = kind.make(chain, binding, 1, [first_state(u.program, u.values) for u in chain.elements])
     slot = Slot(folder / "filter.json", module)
     slot.clear()
-    config = bootstrap(
+    config = configured(chain, [slot], folder)
+    running = start(found, config, folder, modules=folder / MODULES, workers=workers)
+    return Deployed(chain, binding, found, running, slot, kind, module)
+
+
+def configured(
+    chain: ChainFile, filters: Sequence[HttpFilter], folder: Path, door: Path | None = None
+) -> Json:
+    """The configuration of an Envoy with these filters where a chain file says; `door` as of `bootstrap`."""
+    return bootstrap(
         listen=chain.listen,
         upstream=chain.upstream,
-        modules=[slot],
+        modules=filters,
         routes=chain.routes,
         admin=folder / "admin.sock",
         tls=chain.tls,
         upstream_tls=chain.upstream_tls,
+        door=door,
     )
-    running = start(found, config, folder, modules=folder / MODULES, workers=workers)
-    return Deployed(chain, binding, found, running, slot, kind, module)
 
 
 @dataclass(frozen=True, slots=True)

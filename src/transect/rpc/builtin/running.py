@@ -19,9 +19,8 @@ from transect.rpc.binding import Binding
 from transect.rpc.builtin.filters import Filter, NotAFilter, Refusal, with_filters
 from transect.rpc.builtin.proof import filters_of
 from transect.rpc.chain_file import ChainFile
-from transect.rpc.deploy import must_be_free
+from transect.rpc.deploy import configured, must_be_free
 from transect.rpc.envoy import binary
-from transect.rpc.envoy.config import bootstrap
 from transect.rpc.envoy.process import Envoy, start
 from transect.rpc.metrics import rows
 from transect.rpc.several import refused_to
@@ -79,15 +78,7 @@ def deploy_filters(
     )
     must_be_free(chain.listen)
     whole: Sequence[Filter] = [f for own in found for f in own]
-    config = bootstrap(
-        listen=chain.listen,
-        upstream=chain.upstream,
-        modules=whole,
-        routes=chain.routes,
-        admin=folder / "admin.sock",
-        tls=chain.tls,
-        upstream_tls=chain.upstream_tls,
-    )
+    config = configured(chain, whole, folder)
     made = with_filters(config, whole, [m.path for m in binding.methods])
     used = binary.find(envoy)
     return Filters(binding, used, start(used, made, folder, workers=workers), found)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from transect.rpc.binding import Binding
 from transect.rpc.chain_file import ChainFile, first_state
-from transect.rpc.deploy import must_be_free
+from transect.rpc.deploy import configured, must_be_free
 from transect.rpc.envoy import binary
-from transect.rpc.envoy.config import Slot, bootstrap
+from transect.rpc.envoy.config import Slot
 from transect.rpc.envoy.process import start
 from transect.rpc.envoy.upgrading import Running
 from transect.rpc.wasm.config import Plugin
@@ -67,16 +67,7 @@ def deploy_plugin(
         plugin = kind.make(chain, binding, 1, firsts)
         slot = Slot(folder / "filter.json", plugin)
         slot.clear()
-        config = bootstrap(
-            listen=chain.listen,
-            upstream=chain.upstream,
-            modules=[slot],
-            routes=chain.routes,
-            admin=folder / "admin.sock",
-            tls=chain.tls,
-            upstream_tls=chain.upstream_tls,
-            door=door.path,
-        )
+        config = configured(chain, [slot], folder, door.path)
         running = start(found, config, folder, workers=many)
     except BaseException:
         door.close()
