@@ -19,6 +19,7 @@ from transect.llm.gateway.calls import UNBOUNDED, BadCall, read
 from transect.llm.gateway.corked import Corked
 from transect.llm.gateway.dispatch import Expectation
 from transect.llm.gateway.replica import LEAST, Replica, Said, understand
+from transect.llm.gateway.serve import cancelled
 from transect.llm.gateway.settings import Limits, Upstream
 from transect.llm.gateway.share import Numbers, Shared
 from transect.llm.gateway.usage import Events, Garbage, of_answer
@@ -335,3 +336,27 @@ def test_who_does_not_read_is_not_waited_for_when_the_answer_breaks_off(
 
     asyncio.run(broken())
     assert len(told) == 1 and b"too long" in told[0]
+
+
+def test_a_task_whose_cancellation_was_lost_is_cancelled_again() -> None:
+    """As `asyncio.wait_for` within redis may lose it: the gateway would go on for ever."""
+    seen = 0
+
+    async def rounds() -> None:
+        nonlocal seen
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                seen += 1
+                if seen == 2:
+                    raise
+
+    async def goes_down() -> bool:
+        task = asyncio.ensure_future(rounds())
+        await asyncio.sleep(0)
+        await cancelled([task])
+        return task.cancelled()
+
+    assert asyncio.run(asyncio.wait_for(goes_down(), 10))
+    assert seen == 2

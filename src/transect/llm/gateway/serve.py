@@ -12,7 +12,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ logger = logging.getLogger("transect.gateway")
 FIRST_LOOK_S = 2.0  # that an engine has to say what memory it has, before the gateway begins without knowing
 LOOK_S = 1.0  # between looks at the engines' metrics
 KEEP_S = 5.0  # between writes of the state
+CANCEL_S = 0.5  # between two cancellations of a task that goes on
 METRICS = 16 << 20  # bytes of an engine's metrics
 
 
@@ -126,8 +127,7 @@ class Gateway:
             control.close()
             for server in servers:
                 server.should_exit = True
-            for task in tasks[2:]:
-                task.cancel()
+            await cancelled(tasks[2:])
             await asyncio.gather(*tasks, return_exceptions=True)
             for replica in self.replicas:
                 await replica.http.close()
@@ -221,6 +221,18 @@ async def _look_at(replica: Replica, patience_s: float) -> bool:
     if said is not None:
         replica.learn(said)
     return said is not None
+
+
+async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """End them: one whose library lost the first cancellation is cancelled again.
+
+    `asyncio.wait_for`, which redis uses, loses it before Python 3.12 where what it waits for is done by then.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_S)
 
 
 class _Server(uvicorn.Server):
