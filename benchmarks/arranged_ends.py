@@ -9,15 +9,14 @@ INDICES are numbers with commas between, or `-` for none: those elements stand i
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import grpc
 
+from transect.control.stopping import stopping
 from transect.emit.py.build import build
 from transect.emit.py.image import restore
 from transect.rpc import echo
@@ -47,13 +46,12 @@ def attached(target: Any, chain: ChainFile, indices: str) -> Any:
 
 
 def serve(chain: ChainFile, parts: list[str]) -> None:
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    made = [echo.serve(around=lambda it, part=part: attached(it, chain, part)) for part in parts]
-    print(*(port for _, port in made), flush=True)
-    stop.wait()
-    for server, _ in made:
-        server.stop(0)
+    with stopping() as stop:
+        made = [echo.serve(around=lambda it, part=part: attached(it, chain, part)) for part in parts]
+        print(*(port for _, port in made), flush=True)
+        stop.wait()
+        for server, _ in made:
+            server.stop(0)
 
 
 def call(chain: ChainFile, parts: list[str]) -> None:

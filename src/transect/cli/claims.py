@@ -2,22 +2,27 @@
 """The claims of a checkout: `benchmarks/FOLDER/expected.toml` states one, `run.py` beside it measures it.
 
 `run.py` prints its result as a JSON object; what it says on stderr passes through.  A run that ends with exit code 3
-could not run here; its claim stays undecided.
+could not run here; its claim stays undecided.  Whatever ends the command also ends what it has begun.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transect.base.unavailable import Unavailable
 from transect.cli.exits import Exit
+
+GRACE_S = 30.0  # for a benchmark that is interrupted
 
 Result = dict[str, Any]  # as `run.py` prints it: id, value, target, holds, why, …
 
@@ -56,16 +61,51 @@ def _claim(folder: Path) -> Claim:
 def measure(claim: Claim) -> Result:
     """Run one benchmark."""
     script = claim.folder / "run.py"
-    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
-    if done.returncode == Exit.UNAVAILABLE:
+    code, said = _ran([sys.executable, str(script)])
+    if code == Exit.UNAVAILABLE:
         return _undecided(claim, "something is missing here; see above")
     try:
-        result = json.loads(done.stdout)
+        result = json.loads(said)
     except json.JSONDecodeError:
         result = None
     if not isinstance(result, dict) or "holds" not in result:
-        return _undecided(claim, f"{script} ended with {done.returncode} and gave no result")
+        return _undecided(claim, f"{script} ended with {code} and gave no result")
     return result
+
+
+def _ran(command: Sequence[str]) -> tuple[int, str]:
+    """A program's exit code, and what it printed.
+
+    Ctrl-C and SIGTERM interrupt it once, and it has time to end its servers and machines.  It has a process group of
+    its own: a terminal would interrupt both of us, and whatever of the group is left in the end is killed.
+    """
+    with (
+        _interruptible(),
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as program,
+    ):
+        try:
+            said, _ = program.communicate()
+        except KeyboardInterrupt:
+            program.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                program.wait(GRACE_S)
+            raise
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
+    return program.returncode, said
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Within the block either signal is a Ctrl-C, also where a script that put us in the background had it ignored."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _undecided(claim: Claim, why: str) -> Result:

@@ -6,11 +6,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +17,7 @@ from transect.control.host import verbs_of
 from transect.control.params import find
 from transect.control.protocol import Refused
 from transect.control.server import Server
+from transect.control.stopping import Stop, stopping
 from transect.core.frontend import compile_file
 from transect.core.frontend.contracts import contracted
 from transect.core.ir import Program
@@ -89,7 +87,7 @@ def run(
     program, sources = read(path)
     where = place()
     try:
-        with _stopping() as stop:
+        with stopping() as stop:
             try:
                 where.force(program)
             except BpfError as refused:
@@ -124,22 +122,10 @@ def _end_record(host: Running, say: Say) -> int:
     return dropped
 
 
-def _wait(where: Place, stop: threading.Event) -> int:
+def _wait(where: Place, stop: Stop) -> int:
     while not stop.wait(LOOK_S):
         where.check()
     return 0
-
-
-@contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """An event which SIGINT and SIGTERM set; their former handlers come back in the end."""
-    stop = threading.Event()
-    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)
 
 
 class Running:

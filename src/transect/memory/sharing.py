@@ -7,10 +7,10 @@ A target waits while a round of one of its probes is due.  What it is charged is
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
+from transect.control.stopping import Stop
 from transect.memory.watch import Watch
 
 
@@ -21,7 +21,7 @@ class Shared:
         """`budget`: bytes a second, of all targets together."""
         self.watches, self.policy, self.budget = watches, policy, budget
 
-    def run(self, stop: threading.Event, rounds: int | None = None) -> None:
+    def run(self, stop: Stop, rounds: int | None = None) -> None:
         """Until `stop` is set, or each probe of each target has had so many rounds."""
         goals = {name: watch.goal(rounds) for name, watch in self.watches.items()}
         while not stop.is_set():

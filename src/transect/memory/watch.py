@@ -18,6 +18,7 @@ from typing import Any
 
 from transect.base.unavailable import Unavailable
 from transect.control import Refused, params
+from transect.control.stopping import Stop
 from transect.core.codec import CodecError
 from transect.core.ir import Program
 from transect.core.schema import schema
@@ -116,7 +117,7 @@ class Watch:
 
     # ------------------------------------------------------------ rounds
 
-    def run(self, stop: threading.Event, rounds: int | None = None) -> None:
+    def run(self, stop: Stop, rounds: int | None = None) -> None:
         """Until `stop` is set, or each probe has had so many rounds."""
         goal = self.goal(rounds)
         while not stop.is_set() and (left := self.left(goal)):

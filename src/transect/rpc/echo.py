@@ -13,7 +13,6 @@ service Echo   { rpc Say(Ask) returns (Answer); rpc Chat(stream Ask) returns (st
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -21,6 +20,8 @@ from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from transect.control.stopping import stopping
 
 SERVICE = "echo.Echo"
 
@@ -119,11 +120,9 @@ def _serve(port: int) -> int:
     except RuntimeError:
         print(f"port {port} is taken; give another: --port 0 takes any", file=sys.stderr)
         return 2
-    print(f"{SERVICE} on 127.0.0.1:{bound}; Ctrl-C stops it", flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: server.stop(0))
-    try:
-        server.wait_for_termination()
-    except KeyboardInterrupt:
+    with stopping() as stop:
+        print(f"{SERVICE} on 127.0.0.1:{bound}; Ctrl-C stops it", flush=True)
+        stop.wait()
         server.stop(0)
     return 0
 

@@ -5,9 +5,7 @@ to stop or Envoy goes."""
 from __future__ import annotations
 
 import shutil
-import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from transect.base.render import render_text
 from transect.base.unavailable import Unavailable
 from transect.control.host import verbs_of
 from transect.control.server import Server, Taken
+from transect.control.stopping import Stop, stopping
 from transect.rpc.binding import Binding
 from transect.rpc.chain_file import ChainFile, read_edges
 from transect.rpc.deploy import Deployed, bound, deploy
@@ -94,7 +93,7 @@ class Started:
         _told(self.say, made, chain, server.name)
         return made
 
-    def serve(self, stop: threading.Event, metrics: Endpoint | None, others: Sequence[Envoy] = ()) -> None:
+    def serve(self, stop: Stop, metrics: Endpoint | None, others: Sequence[Envoy] = ()) -> None:
         """Until told to stop; raises EnvoyFailed when one of them, or of `others`, goes before."""
         with exporting(metrics, self.statuses, self.say):
             watch([*(one.envoy for one in self.running), *others], stop)
@@ -165,23 +164,11 @@ def _told(say: Say, running: Deployed, chain: ChainFile, name: str) -> None:
     say(f"transect rpc status {name} shows it; Ctrl-C stops it")
 
 
-def watch(envoys: Sequence[Envoy], stop: threading.Event) -> None:
+def watch(envoys: Sequence[Envoy], stop: Stop) -> None:
     """Wait until told to stop; raises EnvoyFailed when an Envoy goes before."""
     while not stop.wait(LOOK_S):
         for envoy in (envoy for envoy in envoys if not envoy.alive):
             raise EnvoyFailed(f"Envoy ended with status {envoy.stop()}", envoy.log)
-
-
-@contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """An event which SIGINT and SIGTERM set; their former handlers come back in the end."""
-    stop = threading.Event()
-    before = {s: signal.signal(s, lambda *_: stop.set()) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)
 
 
 __all__ = ["Invalid", "Taken", "Unavailable", "run"]

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
 
 from tests.systems.memory.guest import Guest
 from transect.cli.replaying import decoder
+from transect.control.stopping import Stop
 from transect.linux import KernelDataError
 from transect.linux.found import find_kernel
 from transect.linux.physical import ram
@@ -156,10 +156,10 @@ def test_every_probe_of_rdmi_gives_something_or_is_clean(guest: Guest) -> None:
 def test_a_watch_tells_what_comes_and_goes(guest: Guest) -> None:
     events: list[Event] = []
     watch = Watch(guest.machine, chosen(["Netfilter", "HiddenModules"]), events.append, every_s=0)
-    watch.run(threading.Event(), rounds=3)
+    watch.run(Stop(), rounds=3)
     assert not events
     with guest.tampered("netfilter"):
-        watch.run(threading.Event(), rounds=3)
+        watch.run(Stop(), rounds=3)
         assert {(e.kind, e.probe) for e in events} == {("found", "Netfilter"), ("found", "HiddenModules")}
-    watch.run(threading.Event(), rounds=3)
+    watch.run(Stop(), rounds=3)
     assert watch.findings == 0 and {e.kind for e in events[-2:]} == {"gone"}

@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +83,40 @@ def test_a_wrong_name_and_the_list(transect: Run, benchmarks: Path) -> None:
         == "transect: no claim `core.god`\n  hint: did you mean core.good?\n"
     )
     assert transect("bench", "--list").out.split() == sorted([*CLAIMS, "rpc.missing", "rpc.broken"])
+
+
+COMMAND = """
+import signal, sys
+from pathlib import Path
+from transect.cli import claims, main
+claims.folder = lambda: Path(sys.argv[1])
+if sys.argv[2] == "SIGTERM":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script does it to what it starts in the background
+sys.exit(main(["bench"]))
+"""
+SLOW = """
+import subprocess, sys
+subprocess.Popen(["sleep", "100"])
+try:
+    print("begun", file=sys.stderr, flush=True)
+    sys.stdin.read()
+finally:
+    print("ended its servers", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_benchmark_began_ends_with_the_command(number: signal.Signals, tmp_path: Path) -> None:
+    """Interrupted, it ends in order; what it forgets (`sleep`, which holds stderr open) is ended, too."""
+    program(tmp_path, "rpc.slow", SLOW)
+    reads, writes = os.pipe()
+    command = [sys.executable, "-c", COMMAND, str(tmp_path), number.name]
+    with subprocess.Popen(command, stdin=reads, stderr=subprocess.PIPE, text=True) as bench:
+        assert bench.stderr and bench.stderr.readline() == "begun\n"
+        bench.send_signal(number)
+        said = bench.communicate(timeout=60)[1]
+    os.close(reads)
+    os.close(writes)
+    assert bench.returncode == 130
+    assert "ended its servers\n" in said
+    assert said.endswith("transect: interrupted\n")

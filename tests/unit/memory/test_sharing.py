@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ import pytest
 
 import transect.examples
 from transect.cli.memory.watching import Wrong, address_of, rates_of
+from transect.control.stopping import Stop
 from transect.core.interp import Instance
 from transect.core.ir import Program
 from transect.emit.py.load import load_text
@@ -76,7 +76,7 @@ def test_targets_share_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_target_alone_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     made = watches(monkeypatch, {"one": [100, 100]})
-    Shared(made, load_text(FAIR).FairShare()).run(threading.Event(), rounds=3)
+    Shared(made, load_text(FAIR).FairShare()).run(Stop(), rounds=3)
     assert [p.rounds for p in made["one"].probes.values()] == [3, 3]
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +12,7 @@ import pytest
 
 from tests.unit.memory.test_confirmation import Target, strides
 from transect.control import Refused
+from transect.control.stopping import Stop
 from transect.core.interp import Instance
 from transect.core.ir import Program
 from transect.lang.tape import Tape
@@ -54,7 +54,7 @@ def watched(
     monkeypatch.setattr(watch, "prepare", lambda program, *_: Scripted(program, rounds))
     chosen = programs or [standard()["HiddenTasks"]]
     made = Watch(cast(Machine, machine), chosen, events.append, every_s=0, draw=random.Random(1))
-    made.run(threading.Event(), rounds=len(rounds) or 1)
+    made.run(Stop(), rounds=len(rounds) or 1)
     return made, events
 
 
@@ -97,7 +97,7 @@ def test_a_target_that_stands_still_is_told_and_what_it_says_then_is_not(
     assert told(events) == [("unchecked", confirmation.STANDS_STILL)] and made.findings == 0
     made.probes["HiddenTasks"].runs = Scripted(made.probes["HiddenTasks"].program, [[HIDDEN], [HIDDEN]])
     target.grace += confirmation.GRACE << confirmation.STATE_BITS
-    made.run(threading.Event(), rounds=2)
+    made.run(Stop(), rounds=2)
     assert told(events)[1:] == [("checked", "it can look again"), ("found", 66)]
 
 

@@ -12,7 +12,6 @@ import typer
 from transect.cli.control import instance, show
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
-from transect.cli.waiting import until_told
 
 
 def record(stratum: str) -> Callable[..., int]:
@@ -42,11 +41,13 @@ def record(stratum: str) -> Callable[..., int]:
             return usage(f"{log} exists, and is not overwritten", "give another path")
 
         def ask() -> int:
+            from transect.control.stopping import stopping
+
             asked = instance(stratum, name)
-            with until_told() as wait:
+            with stopping() as stop:
                 asked.record_start(log)
                 print(f"recording into {log}" + ("; Ctrl-C ends it" if seconds is None else ""), flush=True)
-                wait(seconds)
+                stop.wait(seconds)
                 ended = asked.record_stop()
             print(f"{ended.get('records')} calls recorded, {ended.get('dropped')} dropped")
             return Exit.UNKNOWN if ended.get("dropped") else Exit.DONE

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +21,7 @@ from transect.cli.memory.opening import Engine, running
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from transect.control.stopping import Stop
     from transect.memory.machine import Machine
     from transect.memory.scan import Engine as Runs
     from transect.memory.watch import Event, Watch
@@ -107,13 +106,13 @@ def watched(machines: Sequence[Machine], wanted: Wanted) -> int:
 
 def _watched(watches: Mapping[str, Watch], wanted: Wanted) -> int:
     from transect.control import Taken
+    from transect.control.stopping import stopping
 
     unknown = wanted.rates.keys() - {name for w in watches.values() for name in w.probes}
     if unknown:
         return usage(f"`{sorted(unknown)[0]}` has a rate, but does not run", "name it among the probes")
-    stop = _stopped()
     try:
-        with _reached(watches, wanted):
+        with stopping() as stop, _reached(watches, wanted):
             for name, watch in watches.items():
                 print(f"watching {name}: {len(watch.probes)} probes", file=sys.stderr, flush=True)
             with _shown(watches, wanted.live):
@@ -142,7 +141,7 @@ def _watch(machine: Machine, wanted: Wanted, several: bool, runs: Runs | None) -
     )
 
 
-def _run(watches: Mapping[str, Watch], wanted: Wanted, stop: threading.Event) -> None:
+def _run(watches: Mapping[str, Watch], wanted: Wanted, stop: Stop) -> None:
     """One target by itself; several, or a budget, by turns that fair_share gives."""
     if len(watches) == 1 and wanted.budget is None:
         next(iter(watches.values())).run(stop, wanted.rounds)
@@ -199,11 +198,3 @@ def table(watches: Mapping[str, Watch]) -> Table:
                 style="red" if found else "yellow" if probe.problem else "",
             )  # fmt: skip
     return made
-
-
-def _stopped() -> threading.Event:
-    """Set by Ctrl-C and by `kill`."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
+from transect.control.stopping import stopping
 from transect.rpc.binding import Binding
 from transect.rpc.builtin import NotAFilter
 from transect.rpc.builtin.running import deploy_filters
@@ -24,7 +25,7 @@ from transect.rpc.envoy.config import PLAIN, Endpoint
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
 from transect.rpc.placement import saved
 from transect.rpc.placement.model import Carrier, Group, Layout, Processor
-from transect.rpc.run import Invalid, Say, Started, kept_log, name_of, stopping
+from transect.rpc.run import Invalid, Say, Started, kept_log, name_of
 from transect.rpc.wasm.can import WASM, check_copies, workers_for
 from transect.rpc.wasm.deploy import deploy_plugin
 from transect.rpc.wasm.run import hosted, told

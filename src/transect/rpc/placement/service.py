@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 
 import grpc
 
+from transect.control.stopping import stopping
 from transect.rpc import attach, echo
 
 
@@ -23,12 +22,11 @@ def main() -> None:
 
         return attach(server, [Null()], service=echo.DESCRIPTOR, native=True)
 
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    server, port = echo.serve(around=around)
-    print(port, flush=True)
-    stop.wait()
-    server.stop(0)
+    with stopping() as stop:
+        server, port = echo.serve(around=around)
+        print(port, flush=True)
+        stop.wait()
+        server.stop(0)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ from pathlib import Path
 from transect.base.render import render_text
 from transect.control.host import verbs_of
 from transect.control.server import Server
+from transect.control.stopping import stopping
 from transect.rpc.chain_file import ChainFile, Read, read_chain
 from transect.rpc.deploy import bound
 from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.process import EnvoyFailed
-from transect.rpc.run import Invalid, Say, exporting, kept_log, stopping, watch
+from transect.rpc.run import Invalid, Say, exporting, kept_log, watch
 from transect.rpc.upgrade import Version
 from transect.rpc.wasm.can import WASM, check_copies, workers_for
 from transect.rpc.wasm.deploy import DeployedPlugin, deploy_plugin

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How what runs in the foreground is told to end: Ctrl-C, or a service manager's SIGTERM.
+
+Within `stopping` both signals only leave word, so that whatever is begun is also ended in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+from collections.abc import Iterator
+
+
+class Stop:
+    """Set once, waited for by any number of threads.
+
+    `threading.Event` will not do: a signal handler runs in the main thread between any two of its instructions, and an
+    Event that is set while that thread waits for it takes a lock which the thread already holds.  A SimpleQueue
+    is made for this.
+    """
+
+    def __init__(self) -> None:
+        self._told = False
+        self._words: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def set(self) -> None:
+        """Tell; also from a signal handler."""
+        self._told = True
+        self._words.put(None)
+
+    def is_set(self) -> bool:
+        return self._told
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """True when told, False when the time is over."""
+        try:
+            self._words.get(timeout=None if seconds is None else max(seconds, 0))
+        except queue.Empty:
+            return False
+        self._words.put(None)  # for whoever else waits
+        return True
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[Stop]:
+    """What SIGINT and SIGTERM set; their former handlers come back in the end."""
+    stop = Stop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
