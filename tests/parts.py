@@ -179,6 +179,12 @@ def vm() -> object:
     return find()
 
 
+def verbs() -> object:
+    from transect.memory.roce.verbs import library as make
+
+    return make()
+
+
 NEEDS: dict[str, Callable[[], object]] = {
     "gcc": program("gcc", "apt-get install gcc"),
     "openssl": program("openssl", "apt-get install openssl"),
@@ -198,6 +204,7 @@ NEEDS: dict[str, Callable[[], object]] = {
     "envoy": envoy,
     "clang": clang,
     "vllm": vllm,
+    "verbs": verbs,
     "valkey-server": program("valkey-server"),
     "chromium": program("chromium"),
     "root": root,

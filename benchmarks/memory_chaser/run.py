@@ -141,7 +141,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         Network() as network,
         booted("6.12", Path(folder) / "tamper", ready_s=450, network=network) as booting,
-        tapped(booting, Path(folder) / "grant") as guest,
+        tapped(booting) as guest,
     ):
         samples, packets = measure(guest)
         release = guest.machine.known.release

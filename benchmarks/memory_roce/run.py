@@ -95,7 +95,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         Network() as network,
         booted("6.12", Path(folder) / "tamper", ready_s=450, network=network) as guest,
-        tapped(guest, Path(folder) / "grant") as there,
+        tapped(guest) as there,
     ):
         toy = measure(samples, there.machine)
         release = guest.target.kernel.release

@@ -6,7 +6,8 @@
 | `ram:FILE[?low=SIZE]`  | a VM's shared RAM (`memory-backend-file,share=on`), live                                  |
 | `core:FILE`            | a dump: ELF core, LiME, kdump (zlib)                                                      |
 | `qmp:SOCKET`           | a QEMU by its monitor: its shared RAM file when it has one, else a dump taken now         |
-| `roce://HOST/GRANT`    | RDMA READs over RoCEv2; the file holds what the target's /proc/transect_grant says        |
+| `roce://HOST/GRANT`    | RDMA READs over RoCEv2; the file holds what the target's /proc/transect_grant says;       |
+|                        | `?via=verbs` sends them by this machine's RDMA card, and else they are packets of our own |
 
 The kernel is found by its release: `--kernel`, else `/boot`, `/usr/lib/modules` and the cache of `transect vm`.  Its
 banner must be the one in memory.  Without it, symbols and types are taken from the target's memory, and every answer
@@ -93,7 +94,7 @@ def memory_of(address: Address) -> Physical:
 
 
 def _granted(address: Address) -> Physical:
-    """`roce://HOST/GRANT`; `?via=OWN,THEIRS&own=IP` goes over the sockets of QEMU's datagram netdev."""
+    """`roce://HOST/GRANT`; `?via=verbs` goes by an RDMA card, `?via=OWN,THEIRS&own=IP` by QEMU's datagram sockets."""
     host, slash, path = address.place.removeprefix("//").partition("/")
     if not address.place.startswith("//") or not host or not slash:
         raise BadTarget("write roce://HOST/GRANT, where GRANT is a copy of the target's /proc/transect_grant")
@@ -101,14 +102,25 @@ def _granted(address: Address) -> Physical:
     grant = Grant.parse(file.read_text(errors="replace"))
     if "via" not in address.options:
         return RoceMemory(grant, _socket(host))
+    if address.options["via"] == "verbs":
+        return _by_card(grant, host)
     own, comma, theirs = address.options["via"].partition(",")
     try:
         ends = Ends(socket.inet_aton(address.options.get("own", "")), socket.inet_aton(host))
     except OSError:
         raise BadTarget("with `via=` both sides are IPv4 addresses: roce://10.0.0.2/…&own=10.0.0.1") from None
     if not comma:
-        raise BadTarget("`via=` names two sockets: where QEMU sends, and where it listens")
+        raise BadTarget("`via=` is verbs, or names two sockets: where QEMU sends, and where it listens")
     return RoceMemory(grant, Frames(Path(own), Path(theirs), ends))
+
+
+def _by_card(grant: Grant, host: str) -> Physical:
+    from transect.memory.roce.verbs import VerbsMemory  # nobody else needs it
+
+    try:
+        return VerbsMemory(grant, host)
+    except OSError as wrong:
+        raise BadTarget(f"`{host}` cannot be reached: {wrong.strerror}") from wrong
 
 
 def _socket(host: str) -> Udp:

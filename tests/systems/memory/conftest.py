@@ -37,8 +37,8 @@ def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def granted(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def granted(guest: Guest) -> Iterator[str]:
     """The machine grants its memory over the card that needs no root; the address of that target."""
-    with networks.granted(guest, SOCKETS, tmp_path_factory.mktemp("grant")) as told:
+    with networks.granted(guest, SOCKETS) as told:
         here, there = guest.card
         yield f"roce://{SOCKETS.peer}/{told}?via={here},{there}&own={SOCKETS.own}"

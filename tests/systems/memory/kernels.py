@@ -23,6 +23,7 @@ MODULES = (  # of the generic kernel, for RDMA over an emulated network card
     "kernel/drivers/infiniband",
     "kernel/drivers/net/net_failover.ko.xz",
     "kernel/drivers/net/virtio_net.ko.xz",
+    "kernel/fs/configfs/configfs.ko.xz",
     "kernel/net/core/failover.ko.xz",
     "kernel/net/ipv4/udp_tunnel.ko.xz",
     "kernel/net/ipv6/ip6_udp_tunnel.ko.xz",
@@ -114,7 +115,7 @@ def target(version: str) -> Target:
 
 def _generic(archive: Packages, root: Path) -> Target:
     known = sorted(root.glob("boot/vmlinuz-6.12.*+deb13-amd64"))
-    if not known:
+    if not known or not _whole(root, known[-1]):
         name = archive.names(r"linux-image-6\.12\.\d+\+deb13-amd64")[-1]
         release = name.removeprefix("linux-image-")
         modules = f"./usr/lib/modules/{release}"
@@ -125,6 +126,12 @@ def _generic(archive: Packages, root: Path) -> Target:
     image = known[-1]
     kernel = own(image)
     return Target(kernel, _headers(archive, root, image.name.removeprefix("vmlinuz-")))
+
+
+def _whole(root: Path, image: Path) -> bool:
+    """Whether all modules are there that tests want by now."""
+    folder = root / "usr" / "lib" / "modules" / image.name.removeprefix("vmlinuz-")
+    return all((folder / name).exists() for name in MODULES)
 
 
 def _headers(archive: Packages, root: Path, release: str) -> Path:

@@ -98,24 +98,43 @@ def _namespace() -> int:
 
 
 @contextmanager
-def granted(guest: Guest, link: Link, folder: Path) -> Iterator[Path]:
+def granted(guest: Guest, link: Link) -> Iterator[Path]:
     """The machine grants its memory to us over that card; the file with what it tells of the grant."""
+    answers: AbstractContextManager[None] = answering(guest) if link is SOCKETS else nullcontext()
+    with granting(guest, link, f"peer={link.own}", answers) as there:
+        told = granter(guest).with_name(f"told-{link.device}")
+        told.write_text(guest.shell(f"cat {there}"))
+        yield told
+
+
+def granter(guest: Guest) -> Path:
+    """The module that grants, built once for a machine."""
+    folder = guest.module.parent / "grant"
+    made = folder / "grant.ko"
+    return made if made.exists() else guest.target.build(folder, SOURCES)
+
+
+@contextmanager
+def granting(guest: Guest, link: Link, words: str, answers: AbstractContextManager[None]) -> Iterator[str]:
+    """The machine grants its memory over that card, by those words; the file within it that tells of the grant.
+
+    `answers`: meanwhile, somebody tells it where the peer is.
+    """
     device = link.device
-    module = guest.target.build(folder, SOURCES)
-    guest.shell(f"/usr/sbin/modprobe -a -d {guest.target.modules} virtio_net crc32_generic rdma_rxe")
+    modules = "virtio_net crc32_generic rdma_rxe rdma_ucm"
+    guest.shell(f"/usr/sbin/modprobe -a -d {guest.target.modules} {modules}")
     guest.shell(
-        f"ip link set {device} up; ip addr replace {link.peer}/24 dev {device}; "
+        f"ip link set lo up; ip link set {device} up; ip addr replace {link.peer}/24 dev {device}; "
         f"test -e /sys/class/infiniband/rxe-{device} || rdma link add rxe-{device} type rxe netdev {device}"
     )
-    answers: AbstractContextManager[None] = answering(guest) if link is SOCKETS else nullcontext()
     with answers:
-        guest.shell(f"/usr/sbin/insmod {module} device={device} peer={link.own}")
-    told = folder / "told"
-    told.write_text(guest.shell("cat /proc/transect_grant"))
+        guest.shell(f"/usr/sbin/insmod {granter(guest)} device={device} {words}")
+    told = "/tmp/told"
+    guest.shell(f"cat /proc/transect_grant > {told}")
     try:
         yield told
     finally:
-        guest.shell("/usr/sbin/rmmod grant")
+        guest.shell("test ! -d /sys/module/grant || /usr/sbin/rmmod grant")
 
 
 @contextmanager
@@ -148,10 +167,10 @@ class Tapped:
 
 
 @contextmanager
-def tapped(guest: Guest, folder: Path) -> Iterator[Tapped]:
+def tapped(guest: Guest) -> Iterator[Tapped]:
     """A machine that grants its memory over its tap; this thread is in its network meanwhile."""
     assert guest.network is not None, "the machine has no tap"
-    with guest.network.entered(), granted(guest, TAP, folder) as told:
+    with guest.network.entered(), granted(guest, TAP) as told:
         memory = RoceMemory(Grant.parse(told.read_text()), Udp(TAP.peer))
         try:
             machine = Machine.find(f"roce://{TAP.peer}/{told}", memory, guest.machine.known)

@@ -6,15 +6,18 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transect.base.unavailable import Unavailable
 from transect.linux import KernelDataError
 from transect.linux.physical import OutOfRange, Range
 from transect.memory.roce import packet as p
 from transect.memory.roce import requester as requesting
+from transect.memory.roce import verbs
 from transect.memory.roce.grant import Grant, RoceMemory
 from transect.memory.roce.requester import Denied, PeerGone, Requester
 from transect.memory.roce.transport import Udp
@@ -278,6 +281,18 @@ def test_a_grant_is_read() -> None:
 def test_what_a_grant_does_not_say_is_named(line: str) -> None:
     with pytest.raises(KernelDataError, match=line.partition("=")[0]):
         Grant.parse(GRANT.replace(line + "\n", ""))
+
+
+def test_a_card_connects_to_the_port_that_the_grant_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Grant.parse(GRANT + "port=18515\n").port == 18515
+    with pytest.raises(KernelDataError, match="port 65536"):
+        Grant.parse(GRANT + "port=65536\n")
+    monkeypatch.setattr(verbs, "library", lambda: SimpleNamespace(tv_devices=lambda: 1))
+    with pytest.raises(KernelDataError, match=r"load grant\.ko with port="):
+        verbs.VerbsMemory(Grant.parse(GRANT), "10.0.0.2")
+    monkeypatch.setattr(verbs, "library", lambda: SimpleNamespace(tv_devices=lambda: 0))
+    with pytest.raises(Unavailable, match="this machine has none"):
+        verbs.VerbsMemory(Grant.parse(GRANT), "10.0.0.2")
 
 
 @given(st.text(max_size=300))

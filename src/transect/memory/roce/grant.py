@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,11 +21,12 @@ class Grant:
 
     key: int
     psn: int
-    linear: int  # virtual address of physical 0: soft-RoCE takes virtual addresses
+    linear: int  # what the target's device takes for physical 0: soft-RoCE a virtual address, a card 0
     pairs: tuple[int, ...]
     first_peer_pair: int
     ranges: tuple[Range, ...]
     init_task: int | None = None  # physical; where the kernel says that it is
+    port: int = 0  # where an RDMA card connects; 0: it cannot
 
     @staticmethod
     def parse(text: str) -> Grant:
@@ -38,6 +40,7 @@ class Grant:
             numbers = {n: int(values[n][0], 0) for n in ("rkey", "psn", "linear", "first_peer_pair")}
             pairs = tuple(int(v, 0) for v in values["pair"])
             told = int(values["init_task"][0], 0) if "init_task" in values else None
+            port = int(values["port"][0], 0) if "port" in values else 0
             ends = [v.partition("-") for v in values["range"][:MOST]]
             ranges = tuple(sorted((Range(int(a, 0), int(b, 0)) for a, _, b in ends), key=lambda r: r.start))
         except KeyError as missing:
@@ -46,6 +49,8 @@ class Grant:
             raise KernelDataError(f"the grant is damaged: {wrong}") from None
         if any(r.end <= r.start for r in ranges) or not ranges:
             raise KernelDataError("the grant has a range that is none")
+        if not 0 <= port < 1 << 16:
+            raise KernelDataError(f"the grant is damaged: port {port}")
         return Grant(
             numbers["rkey"],
             numbers["psn"],
@@ -54,18 +59,17 @@ class Grant:
             numbers["first_peer_pair"],
             ranges,
             told,
+            port,
         )
 
 
-class RoceMemory:
+class GrantedMemory(ABC):
     """Physical memory of a machine that granted it, by READs."""
 
     live = True
 
-    def __init__(self, grant: Grant, transport: Transport) -> None:
+    def __init__(self, grant: Grant) -> None:
         self.grant = grant
-        own = range(grant.first_peer_pair, grant.first_peer_pair + len(grant.pairs))
-        self.requester = Requester(transport, grant.key, grant.pairs, own, grant.psn)
 
     @property
     def ranges(self) -> Sequence[Range]:
@@ -84,7 +88,26 @@ class RoceMemory:
         for address, size in places:
             if not any(r.start <= address and address + size <= r.end for r in self.ranges):
                 raise OutOfRange(f"no memory at physical {address:#x} ({size} bytes)")
-        return self.requester.read_many([(self.grant.linear + address, size) for address, size in places])
+        return self._fetch([(self.grant.linear + address, size) for address, size in places])
+
+    @abstractmethod
+    def _fetch(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """At addresses as the target's card takes them.  Raises `KernelDataError`."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+class RoceMemory(GrantedMemory):
+    """By packets of our own: no RDMA card here."""
+
+    def __init__(self, grant: Grant, transport: Transport) -> None:
+        super().__init__(grant)
+        own = range(grant.first_peer_pair, grant.first_peer_pair + len(grant.pairs))
+        self.requester = Requester(transport, grant.key, grant.pairs, own, grant.psn)
+
+    def _fetch(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        return self.requester.read_many(places)
 
     def close(self) -> None:
         self.requester.transport.close()

@@ -25,10 +25,10 @@ WALKED = ("ProcessList", "Credentials", "ModuleList", "BorrowedCredentials", "Hi
 
 
 @pytest.fixture(scope="module")
-def target(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+def target(guest: Guest) -> Iterator[list[str]]:
     """The machine's address, and its kernel; this thread is in its network meanwhile."""
     assert guest.network is not None
-    with guest.network.entered(), granted(guest, TAP, tmp_path_factory.mktemp("grant")) as told:
+    with guest.network.entered(), granted(guest, TAP) as told:
         yield [f"roce://{TAP.peer}/{told}", "--kernel", str(guest.target.image)]
 
 

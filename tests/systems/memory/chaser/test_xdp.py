@@ -41,8 +41,8 @@ class Owners(Probe):
 
 
 @pytest.fixture(scope="module")
-def there(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tapped]:
-    with tapped(guest, tmp_path_factory.mktemp("grant")) as made:
+def there(guest: Guest) -> Iterator[Tapped]:
+    with tapped(guest) as made:
         yield made
 
 
