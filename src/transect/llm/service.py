@@ -25,7 +25,7 @@ from transect.core.upgrade import upgrade as carried_over
 from transect.emit.py.carried import carry_locals
 from transect.lang.functions import PolicyError
 from transect.llm.accounts import AccountedQueues
-from transect.llm.adapter import Chooser, chooser_of
+from transect.llm.adapter import Chooser, chooser_of, counter_field
 from transect.llm.config import Config
 from transect.llm.lock import FairLock
 from transect.llm.native import NativePolicy, image, numbered, restore
@@ -72,7 +72,7 @@ class Service:
         `running`: the requests that are admitted and have not ended.  `known`: tenants that have numbers already.
         `shared`: others move its counters, too.
 
-        Raises `PolicyError` for a policy that cannot run here.
+        Raises `PolicyError` for a policy that cannot run here, `Unavailable` for one without counters to share.
         """
         self.lock = FairLock()
         self.since = time.time()
@@ -84,6 +84,7 @@ class Service:
         self._running = running
         self._loaded = self._load(config.policy, config.params)
         self._shared = shared
+        self._can_share(self._loaded.program)
         self.python_because = ""  # why it does not run in machine code; empty: it does
         self._policy = self._made(self._loaded)
         self.queues = AccountedQueues(chooser_of(self._policy, self._loaded.program))
@@ -106,6 +107,11 @@ class Service:
             except Unavailable as why:
                 self.python_because = why.why
         return loaded.make()
+
+    def _can_share(self, program: Program) -> None:
+        if self._shared and counter_field(program) is None:
+            why = f"{program.name} orders tenants by no counter of service"
+            raise Unavailable("shared counters", why, "run it in one gateway")
 
     def place_of(self, what: str) -> Path:
         """Where a policy is, as a configuration names it: an example, or a file relative to the configuration."""
@@ -175,10 +181,11 @@ class Service:
         """Put the policy of a file in force, state kept by the schema rules.  `returns`: state that goes over could go
         back, too.  `params`: values of its parameters, whatever they were.
 
-        Raises `PolicyError` for a file without one that can run here, `Refused` for state that cannot go over, or back;
-        then the old one goes on.
+        Raises `PolicyError` for a file without one that can run here, `Unavailable` for one that cannot where counters
+        are shared, `Refused` for state that cannot go over, or back; then the old one goes on.
         """
         loaded = load(str(path), **(params or {}))
+        self._can_share(loaded.program)
         old, new = schema(self.program), schema(loaded.program)
         fields = compare(old, new, migration(loaded.program) is not None)
         with self.lock:

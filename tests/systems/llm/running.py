@@ -103,10 +103,10 @@ def configuration(
     return f"{settings}\n{ups}\n[limits]\n{limits}\n{rows}\n{tenants}\n"
 
 
-@contextmanager
-def gateway(
+def configured(
     folder: Path, upstreams: list[str], names: Sequence[str] = TENANTS, **how: str
-) -> Iterator[Running]:
+) -> dict[str, str]:
+    """Write the configuration of a gateway; the tenants' keys."""
     made = {name: keys.new() for name in names}
     listen = free_port()
     # As root all instances of a machine are in one folder: the port makes the name the test's own.
@@ -114,13 +114,20 @@ def gateway(
     settings += how.pop("settings", 'policy = "vtc"')
     text = configuration({n: h for n, (_, h) in made.items()}, upstreams, settings, **how)
     (folder / "gateway.toml").write_text(text)
-    with started(folder, {name: key for name, (key, _) in made.items()}) as running:
+    return {name: key for name, (key, _) in made.items()}
+
+
+@contextmanager
+def gateway(
+    folder: Path, upstreams: list[str], names: Sequence[str] = TENANTS, **how: str
+) -> Iterator[Running]:
+    with started(folder, configured(folder, upstreams, names, **how)) as running:
         yield running
 
 
 @contextmanager
-def started(folder: Path, known: dict[str, str]) -> Iterator[Running]:
-    """The gateway of the folder's configuration."""
+def starting(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The gateway of the folder's configuration, from its first moment."""
     with (folder / "errors").open("a") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "transect.cli", "llm", "run", "--config", "gateway.toml"],
@@ -132,21 +139,29 @@ def started(folder: Path, known: dict[str, str]) -> Iterator[Running]:
             start_new_session=True,
         )
     assert process.stdout is not None
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@contextmanager
+def started(folder: Path, known: dict[str, str]) -> Iterator[Running]:
+    """The gateway of the folder's configuration, once it serves."""
     text = (folder / "gateway.toml").read_text()
     listen, admin = re.findall(r'^(?:listen|admin) = "(.*)"$', text, re.M)
-    running = Running(process, f"http://{listen}", f"http://{admin}", known, folder)
-    try:
+    with starting(folder) as process:
+        assert process.stdout is not None
+        running = Running(process, f"http://{listen}", f"http://{admin}", known, folder)
         for line in process.stdout:
             running.said.append(line.rstrip())
             if line.startswith("transect llm status"):
                 break
         assert process.poll() is None, (running.said, (folder / "errors").read_text())
         yield running
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 async def flood(running: Running, plan: list[tuple[str, int]], **asked: Any) -> list[str]:

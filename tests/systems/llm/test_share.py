@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from tests.parts import need
 from tests.systems.llm.running import Running, free_port, gateway, started
@@ -92,12 +93,19 @@ def test_a_killed_store_is_full_again_after_a_round(tmp_path: Path, store: Store
         a.ask("ann")
         b.ask("ann")
         assert a.settles(lambda: counters(a)["ann"] == counters(b)["ann"] == 40)
+        errors = tmp_path / "g0" / "errors"
+        with redis.Redis(port=store.port) as other:  # who writes what is no number ends no rounds
+            other.sadd("transect:llm:default:gateways", "odd")
+            other.hset("transect:llm:default:charged:odd", "ann", "much")
+            assert a.settles(lambda: "not shared at the moment" in errors.read_text())
+            other.srem("transect:llm:default:gateways", "odd")
+            assert a.settles(lambda: "shared again" in errors.read_text())
         store.kill()
         assert a.ask("ann").status_code == 200, "a lost store is no reason not to serve"
         assert b.ask("ann").status_code == 200
         store.start()
         assert a.settles(lambda: counters(a)["ann"] == counters(b)["ann"] == 80, 20)
-        assert "not shared at the moment" in (tmp_path / "g0" / "errors").read_text()
+        assert errors.read_text().count("not shared at the moment") == 2
 
 
 def test_a_gateway_that_is_restarted_charges_nothing_twice(tmp_path: Path, store: Store) -> None:

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transect.llm.config import Config, Tenant
-from transect.llm.gateway import relay
+from transect.llm.gateway import answers, relay
 from transect.llm.gateway.answers import Reply
+from transect.llm.gateway.background import cancelled, regularly
 from transect.llm.gateway.calls import UNBOUNDED, BadCall, read
 from transect.llm.gateway.corked import Corked
 from transect.llm.gateway.dispatch import Expectation
 from transect.llm.gateway.replica import LEAST, Replica, Said, understand
-from transect.llm.gateway.serve import cancelled
 from transect.llm.gateway.settings import Limits, Upstream
 from transect.llm.gateway.share import Numbers, Shared
 from transect.llm.gateway.usage import Events, Garbage, of_answer
@@ -321,7 +321,7 @@ def test_what_is_written_in_one_turn_leaves_in_one_piece() -> None:
 def test_who_does_not_read_is_not_waited_for_when_the_answer_breaks_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(relay, "TELL_S", 0.01)
+    monkeypatch.setattr(answers, "TELL_S", 0.01)
     told: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -330,7 +330,7 @@ def test_who_does_not_read_is_not_waited_for_when_the_answer_breaks_off(
 
     async def broken() -> None:
         reply = Reply(send)
-        reply.begun = True
+        reply.begun = reply.streams = True
         nothing: Any = None
         await relay.Relay(nothing)._broken(nothing, reply, 504, "too long")
 
@@ -360,3 +360,38 @@ def test_a_task_whose_cancellation_was_lost_is_cancelled_again() -> None:
 
     assert asyncio.run(asyncio.wait_for(goes_down(), 10))
     assert seen == 2
+
+
+def test_a_mistake_beside_serving_is_logged_at_once_and_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    done: list[str] = []
+
+    async def work() -> None:
+        done.append("again")
+        if len(done) in (2, 3, 5):
+            raise ValueError("as told")
+
+    async def some() -> None:
+        task = asyncio.ensure_future(regularly("work", work, 0.001))
+        while len(done) < 7:
+            await asyncio.sleep(0.001)
+        await cancelled([task])
+
+    asyncio.run(some())
+    assert [record.exc_info is not None for record in caplog.records] == [True, True], "one for each in a row"
+    assert "work" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("odd", ["NaN", "+Inf", "many", "-1", "1e300"])
+def test_metrics_that_are_no_numbers_are_not_believed(odd: str) -> None:
+    text = "sglang:num_queue_reqs {}\nsglang:token_usage 0.5\nsglang:max_total_num_tokens {}\n"
+    assert understand(text.format(1, odd)) == Said(1, 0.5, None)
+    assert odd[0] in "-1" or understand(text.format(odd, 64)) is None
+
+
+@pytest.mark.parametrize("blocks", ["\u00b2", "9" * 5000, "-4", "", "0"])
+def test_a_memory_that_cannot_be_is_not_believed(blocks: str) -> None:
+    text = "vllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.5\n"
+    text += f'vllm:cache_config_info{{block_size="16",num_gpu_blocks="{blocks}"}} 1.0\n'
+    assert understand(text) == Said(1, 0.5, None)

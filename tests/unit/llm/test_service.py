@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from transect.base.unavailable import Unavailable
 from transect.control.protocol import Refused as NoUpgrade
 from transect.core.upgrade import Refused
 from transect.examples import path_of
@@ -224,6 +225,17 @@ def test_without_a_compiler_it_says_so_and_runs_as_python(
     rig = Rig("vtc", tmp_path)
     assert rig.service.python_because == "neither cc nor gcc is on PATH"
     rig.work(20)
+
+
+def test_where_counters_are_shared_only_policies_with_counters_come_into_force(tmp_path: Path) -> None:
+    config = Config(policy="vtc", tenants={"ann": Tenant()})
+    service = Service(config, tmp_path, bound=BOUND, running=lambda: (), shared=True)
+    chooser = service.queues.chooser
+    with pytest.raises(Unavailable, match="no counter of service"):
+        service.upgrade(path_of("fcfs"))
+    assert service.queues.chooser is chooser and service.program.name == chooser.program.name
+    with pytest.raises(Unavailable, match="no counter of service"):
+        Service(Config(policy="fcfs"), tmp_path, bound=BOUND, running=lambda: (), shared=True)
 
 
 def test_state_that_could_not_go_back_is_refused_unless_that_is_not_wanted(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -19,6 +21,7 @@ KINDS = {
     413: "invalid_request_error",
     429: "rate_limit_error",
 }
+TELL_S = 1.0  # that a client has to take the news that its answer breaks off
 JSON = (b"content-type", b"application/json")
 
 
@@ -35,15 +38,26 @@ def event_of_error(status: int, why: str) -> bytes:
 class Reply:
     """The way back to one client, which remembers whether the client has been told anything."""
 
-    __slots__ = ("_send", "begun")
+    __slots__ = ("_send", "begun", "streams")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.begun = False
+        self.streams = False  # the answer is a stream of events, to which another can be added
 
     def send(self, message: MutableMapping[str, Any]) -> Awaitable[None]:
         self.begun = True
         return self._send(message)
+
+    async def broken(self, status: int, why: str) -> None:
+        """Tell the client, if that can still be said, that its answer does not come, or not to its end."""
+        if not self.begun:
+            await error_answer(self.send, status, why, 5.0)
+        elif self.streams:
+            # Who does not read is not waited for: the request would hold its part of a window as long.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TELL_S):
+                    await self.send({"type": "http.response.body", "body": event_of_error(status, why)})
 
 
 async def plain_answer(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from transect.llm.gateway import calls
-from transect.llm.gateway.answers import Reply, error_answer, plain_answer
+from transect.llm.gateway.answers import TELL_S, Reply, error_answer, plain_answer
 from transect.llm.gateway.connections import Unreachable
 from transect.llm.gateway.dispatch import TurnedAway
 from transect.llm.gateway.relay import LARGEST, Relay, headers_of
@@ -25,7 +25,9 @@ logger = logging.getLogger("transect.gateway")
 
 SERVED = frozenset({"/v1/completions", "/v1/chat/completions"})
 MODELS = "/v1/models"
+GOING = "the gateway is going down"
 UNWATCHED_S = 0.02  # of a request, before somebody looks whether its client has left
+PIECE_S = 60.0  # that a client has to send some more of its request
 MODELS_S = 10.0  # that an upstream has to name its models
 
 
@@ -38,22 +40,43 @@ class App:
         self._identifier = identifier
         self._body_bytes = body_bytes
         self.draining = False
-        self.open = 0  # requests under way
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._cut = False
+
+    @property
+    def open(self) -> int:
+        """Requests under way."""
+        return len(self._under_way)
+
+    async def cut_off(self) -> None:
+        """End those that are under way; their clients are told."""
+        self._cut = True
+        for task in self._under_way:
+            task.cancel()
+        if self._under_way:
+            logger.warning("%d requests are cut off", self.open)
+            await asyncio.wait(set(self._under_way), timeout=2 * TELL_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
-            self.open += 1
+            task = asyncio.current_task()
+            assert task is not None
+            self._under_way.add(task)
             reply = Reply(send)
             try:
                 await self._http(scope, receive, reply)
+            except asyncio.CancelledError:
+                if not self._cut:
+                    raise
+                await reply.broken(503, GOING)
             except Exception:  # ours, and no reason to leave a client without an answer
                 logger.exception("a request ended in a mistake of the gateway")
                 if not reply.begun:
                     await error_answer(send, 500, "a mistake of the gateway; its log says more")
             finally:
-                self.open -= 1
+                self._under_way.discard(task)
         else:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
@@ -70,7 +93,7 @@ class App:
         elif method != "POST":
             await error_answer(send, 405, f"{path} is posted to")
         elif self.draining:
-            await error_answer(send, 503, "the gateway is going down", 5.0)
+            await error_answer(send, 503, GOING, 5.0)
         else:
             try:
                 body = await _body(receive, self._body_bytes)
@@ -139,7 +162,11 @@ async def _body(receive: Receive, most: int) -> bytes:
     """Raises `TurnedAway`, `_Gone`."""
     pieces, size, more = [], 0, True
     while more:
-        message = await receive()
+        try:
+            async with asyncio.timeout(PIECE_S):
+                message = await receive()
+        except TimeoutError:
+            raise TurnedAway(408, f"nothing more of the request came for {PIECE_S:g} s") from None
         if message["type"] == "http.disconnect":
             raise _Gone
         pieces.append(message.get("body", b""))

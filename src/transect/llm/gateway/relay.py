@@ -8,10 +8,7 @@ error that the client sees, and what was produced stays charged.
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-
-from transect.llm.gateway.answers import Reply, event_of_error, plain_answer
+from transect.llm.gateway.answers import Reply, plain_answer
 from transect.llm.gateway.calls import Call
 from transect.llm.gateway.connections import Exchange, Silent, Unreachable
 from transect.llm.gateway.dispatch import Dispatcher, TurnedAway
@@ -21,7 +18,6 @@ from transect.llm.request import Held
 
 BUSY = frozenset({429, 503})
 TRIES = 4  # of replicas that cannot be reached, for one request
-TELL_S = 1.0  # that a client has to take the news that its answer breaks off
 LARGEST = 256 << 20  # bytes of an answer that is not streamed
 PASSED_ON = (("content-type", b"content-type"), ("x-request-id", b"x-request-id"))  # headers of an answer
 
@@ -97,6 +93,7 @@ class Relay:
 
     async def _streamed(self, held: Held, answer: Exchange, reply: Reply) -> None:
         events = Events(held.own.call.wants_usage)
+        reply.streams = True
         await reply.send({"type": "http.response.start", "status": 200, "headers": headers_of(answer)})
         try:
             while data := await answer.piece():
@@ -111,10 +108,7 @@ class Relay:
     async def _broken(self, held: Held, reply: Reply, status: int, why: str) -> None:
         """An answer that does not come, or not to its end."""
         if reply.begun:
-            # Who does not read is not waited for: the request would hold its part of a window as long.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TELL_S):
-                    await reply.send({"type": "http.response.body", "body": event_of_error(status, why)})
+            await reply.broken(status, why)
             return
         self.dispatcher.settle_nothing(held)
         raise TurnedAway(status, why)

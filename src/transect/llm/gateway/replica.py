@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 
 from transect.base.unavailable import Unavailable
 from transect.llm.gateway.connections import Connections
@@ -20,6 +21,7 @@ from transect.llm.gateway.settings import Limits, Upstream, name_of
 
 FIRST = 16_384  # tokens, until the engine says what it has
 LEAST, MOST = 1_024, 1 << 24
+LARGEST = 1 << 40  # tokens; no engine has so many
 SHRINK, GROW = 0.85, 1.10  # by one look at the engine's metrics
 ROOMY = 0.90  # share of the engine's memory in use, up to which the window grows
 PAUSES_S = (0.5, 1.0, 2.0, 5.0)  # after so many failures in a row
@@ -44,22 +46,27 @@ def understand(text: str) -> Said | None:
 
 
 def _sum(text: str, names: Iterable[str]) -> float | None:
-    """The sum of a metric over its labels, under the first name that is there."""
+    """The sum of a metric over its labels, under the first name that is there; None where it is no number."""
     for name in names:
         values = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? (\S+)$", text, re.M)
         if values:
-            return sum(map(float, values))
+            try:
+                total = sum(map(float, values))
+            except ValueError:
+                return None
+            return total if isfinite(total) else None
     return None
 
 
 def _capacity(text: str) -> int | None:
+    """None: it does not say, or what no engine has."""
     config = re.search(r"^vllm:cache_config_info\{([^}]*)\}", text, re.M)
     if config:
-        labels = dict(re.findall(r'(\w+)="([^"]*)"', config[1]))
-        blocks, size = labels.get("num_gpu_blocks", ""), labels.get("block_size", "")
-        return int(blocks) * int(size) if blocks.isdigit() and size.isdigit() else None
-    total = _sum(text, ("sglang:max_total_num_tokens",))
-    return None if total is None else int(total)
+        labels = dict(re.findall(r'(\w+)="([0-9]{1,15})"', config[1]))
+        total: float | None = int(labels.get("num_gpu_blocks", 0)) * int(labels.get("block_size", 0))
+    else:
+        total = _sum(text, ("sglang:max_total_num_tokens",))
+    return int(total) if total is not None and 0 < total < LARGEST else None
 
 
 class Replica:

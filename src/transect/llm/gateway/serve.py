@@ -12,7 +12,8 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from transect.llm import kept
 from transect.llm.bound import engine_bound
 from transect.llm.config import ConfigError
 from transect.llm.gateway.admin import Admin, Waits
-from transect.llm.gateway.app import App
+from transect.llm.gateway.app import GOING, App
+from transect.llm.gateway.background import cancelled, regularly
 from transect.llm.gateway.connections import Unreachable
 from transect.llm.gateway.corked import Protocol
 from transect.llm.gateway.dispatch import Dispatcher
@@ -43,7 +45,7 @@ logger = logging.getLogger("transect.gateway")
 FIRST_LOOK_S = 2.0  # that an engine has to say what memory it has, before the gateway begins without knowing
 LOOK_S = 1.0  # between looks at the engines' metrics
 KEEP_S = 5.0  # between writes of the state
-CANCEL_S = 0.5  # between two cancellations of a task that goes on
+FLUSH_S = 2  # after a drain, that clients have to take what is written to them
 METRICS = 16 << 20  # bytes of an engine's metrics
 
 
@@ -58,6 +60,8 @@ class Gateway:
             )
         self.config = config
         self.path = path
+        self._ended, self._hurried = asyncio.Event(), asyncio.Event()
+        self._interrupts = 0
         self.say = say
         self.folder = path.parent
         self.shared: Shared | None = None
@@ -101,39 +105,54 @@ class Gateway:
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT."""
-        ended = asyncio.Event()
+        self._heed_signals()
+        async with contextlib.AsyncExitStack() as ends:  # the last first, whatever becomes of the others
+            listen = [ends.enter_context(_listening(at)) for at in (self.config.listen, self.config.admin)]
+            for replica in self.replicas:
+                ends.push_async_callback(replica.http.close)
+            await self._first_look()
+            store = await self._store()
+            if store is not None:
+                ends.push_async_callback(store.close)
+            control = ends.enter_context(self._control())
+            ends.callback(self._save)
+            ends.push_async_callback(cancelled, [asyncio.ensure_future(w) for w in self._works(store)])
+            servers = [_server(self.app), _server(self.admin)]
+            serving = [asyncio.ensure_future(s.serve([at])) for s, at in zip(servers, listen, strict=True)]
+            for task in serving:
+                task.add_done_callback(lambda _: self._ended.set())  # without a listener there is no gateway
+            ends.push_async_callback(_down, servers, serving)
+            self._introduce(control.name, *listen)
+            ready()
+            await self._ended.wait()
+            await self._drain()
+
+    def _heed_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, ended.set)
+            loop.add_signal_handler(number, self._told_to_end, number)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
-        await self._first_look()
-        store = await self._store()
-        sockets = [_listening(self.config.listen), _listening(self.config.admin)]
-        servers = [_server(self.app), _server(self.admin)]
-        tasks = [asyncio.ensure_future(s.serve([at])) for s, at in zip(servers, sockets, strict=True)]
-        tasks += [asyncio.ensure_future(self._looks(replica)) for replica in self.replicas]
-        tasks.append(asyncio.ensure_future(self._keep()))
+
+    def _told_to_end(self, number: int) -> None:
+        """Some tools send SIGTERM twice; who presses Ctrl-C twice does not want to wait."""
+        self._interrupts += number == signal.SIGINT
+        if self._interrupts > 1:
+            self._hurried.set()
+        self._ended.set()
+
+    def _works(self, store: Valkey | None) -> Iterator[Coroutine[Any, Any, None]]:
+        """What is done beside serving."""
+        for replica in self.replicas:
+            yield regularly(f"looks at {replica.name}", partial(self._look, replica), LOOK_S)
+        if self.state is not None:
+            yield regularly("keeping the state", self._keep, KEEP_S)
         if store is not None:
-            tasks.append(asyncio.ensure_future(store.rounds()))
-        host = LlmHost(self.service, "gateway", self.config.name or "gateway")
-        verbs = {**verbs_of(host), "metrics": lambda: exposition(self.service)}
-        control = Server("llm", self.config.name or "gateway", verbs)
-        try:
-            self._introduce(control.name, *sockets)
-            ready()
-            await ended.wait()
-            await self._drain()
-        finally:
-            control.close()
-            for server in servers:
-                server.should_exit = True
-            await cancelled(tasks[2:])
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for replica in self.replicas:
-                await replica.http.close()
-            if store is not None:
-                await store.close()
-            self._save()
+            yield regularly("sharing counters", store.round, store.every_s)
+
+    def _control(self) -> Server:
+        name = self.config.name or "gateway"
+        host = LlmHost(self.service, "gateway", name)
+        return Server("llm", name, {**verbs_of(host), "metrics": lambda: exposition(self.service)})
 
     async def _store(self) -> Valkey | None:
         share = self.config.share
@@ -155,11 +174,14 @@ class Gateway:
     async def _drain(self) -> None:
         self.app.draining = True
         running = len(self.dispatcher.running)
-        self.say(f"draining: {running} running, {len(self.service.queues)} waiting")
-        self.dispatcher.turn_away_all("the gateway is going down")
-        until = asyncio.get_running_loop().time() + self.config.limits.drain_s
-        while self.app.open and asyncio.get_running_loop().time() < until:
+        with contextlib.suppress(OSError):  # who read what it says may have gone before it
+            self.say(f"draining: {running} running, {len(self.service.queues)} waiting")
+        self.dispatcher.turn_away_all(GOING)
+        now = asyncio.get_running_loop().time
+        until = now() + self.config.limits.drain_s
+        while self.app.open and not self._hurried.is_set() and now() < until:
             await asyncio.sleep(0.05)
+        await self.app.cut_off()
 
     # ---------------------------------------------------------------- looking after things
 
@@ -168,18 +190,14 @@ class Gateway:
         await asyncio.gather(*(_look_at(replica, FIRST_LOOK_S) for replica in self.replicas))
         self.service.watcher.bound = self._bound()
 
-    async def _looks(self, replica: Replica) -> None:
-        """Ask an engine for its metrics now and then, and tune its window by them."""
-        while True:
-            await asyncio.sleep(LOOK_S)
-            if await _look_at(replica, 5.0):
-                self.service.watcher.bound = max(self.service.watcher.bound, self._bound())
-            self.dispatcher.pump()
+    async def _look(self, replica: Replica) -> None:
+        """Ask an engine for its metrics, and tune its window by them."""
+        if await _look_at(replica, 5.0):
+            self.service.watcher.bound = max(self.service.watcher.bound, self._bound())
+        self.dispatcher.pump()
 
     async def _keep(self) -> None:
-        while self.state is not None:
-            await asyncio.sleep(KEEP_S)
-            self._save()
+        self._save()
 
     def _save(self) -> None:
         if self.state is None:
@@ -195,7 +213,7 @@ class Gateway:
             config = read_gateway(self.path)
             if (config.policy, config.params) != (self.config.policy, self.config.params):
                 self.service.upgrade(self.service.place_of(config.policy), config.params)
-        except (ConfigError, PolicyError, Refused, OSError, ValueError) as wrong:
+        except (ConfigError, PolicyError, Refused, Unavailable, OSError, ValueError) as wrong:
             logger.error("the configuration is kept as it was: %s", wrong)
             return
         with self.service.lock:
@@ -223,16 +241,11 @@ async def _look_at(replica: Replica, patience_s: float) -> bool:
     return said is not None
 
 
-async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """End them: one whose library lost the first cancellation is cancelled again.
-
-    `asyncio.wait_for`, which redis uses, loses it before Python 3.12 where what it waits for is done by then.
-    """
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=CANCEL_S)
+async def _down(servers: Iterable[uvicorn.Server], serving: Iterable[asyncio.Task[None]]) -> None:
+    """Raises what a server ended by, if not by being told to."""
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*serving)
 
 
 class _Server(uvicorn.Server):
@@ -253,6 +266,7 @@ def _server(app: Any) -> uvicorn.Server:
         lifespan="on",
         ws="none",
         proxy_headers=False,
+        timeout_graceful_shutdown=FLUSH_S,
     )
     return _Server(config)
 

@@ -16,11 +16,11 @@ again after one round.  There is no policy logic in the store.  How far the inst
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from transect.base.unavailable import Unavailable
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("transect.gateway")
 
 PREFIX = "transect:llm:"
-ALIVE_S = 10  # for so long a gateway's name is its own after its last round
+ALIVE_S = 10  # for so long a gateway's name is its own after its last round, or for three rounds
+PATIENCE_S = 2.0  # with a store that says nothing
 MOVING = ("admit", "charge", "retract", "head", "finish")  # hooks whose changes of a counter are charges
 
 
@@ -71,12 +72,6 @@ class Shared:
 
     def attach(self, chooser: Chooser) -> None:
         """Take notice of what the chooser's hooks do to counters."""
-        if chooser.counter_field is None:
-            raise Unavailable(
-                "shared counters",
-                f"{chooser.program.name} orders tenants by no counter of service",
-                "run it in one gateway",
-            )
         for hook in ("arrive", *MOVING):
             inner = getattr(chooser, hook)
             if inner is not None:
@@ -170,11 +165,14 @@ class Valkey:
         """`group`: of the gateways that share; `name`: this one's own among them."""
         import redis.asyncio
 
-        self._store: Any = redis.asyncio.from_url(url, decode_responses=True, socket_timeout=2.0)
+        self._store: Any = redis.asyncio.from_url(
+            url, decode_responses=True, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
+        )
         self._at = f"{PREFIX}{group}:"
         self._name = name
         self._shared = shared
-        self._every_s = every_s
+        self.every_s = every_s
+        self._alive_s = max(ALIVE_S, ceil(3 * every_s))
         self._mine = f"{name}:{time.time_ns()}"  # this process, among those that ever had the name
 
     async def begin(self) -> None:
@@ -185,30 +183,31 @@ class Valkey:
         from redis.exceptions import RedisError
 
         try:
-            alive = await self._store.set(f"{self._at}alive:{self._name}", self._mine, nx=True, ex=ALIVE_S)
+            alive = await self._store.set(
+                f"{self._at}alive:{self._name}", self._mine, nx=True, ex=self._alive_s
+            )
             if not alive:
                 raise Unavailable(
                     f"the name {self._name} among the gateways that share",
                     "another gateway has it, or had it in the last seconds",
-                    "give each its own `share.name`, or wait 10 s after one was killed",
+                    f"give each its own `share.name`, or wait {self._alive_s} s after one was killed",
                 )
             self._shared.take_up(await self._read(self._name))
-        except (RedisError, OSError) as wrong:
+        except (RedisError, OSError, ValueError) as wrong:
             self._lost(wrong)
 
-    async def rounds(self) -> None:
-        """Write and read, again and again."""
+    async def round(self) -> None:
+        """Write and read.  A store that cannot be reached, or holds what is no number, is lost for now."""
         from redis.exceptions import RedisError
 
-        while True:
-            try:
-                await self._round()
-                if self._shared.lost_since is not None:
-                    logger.warning("counters are shared again")
-                    self._shared.lost_since = None
-            except (RedisError, OSError) as wrong:
-                self._lost(wrong)
-            await asyncio.sleep(self._every_s)
+        try:
+            await self._round()
+        except (RedisError, OSError, ValueError) as wrong:
+            self._lost(wrong)
+        else:
+            if self._shared.lost_since is not None:
+                logger.warning("counters are shared again")
+                self._shared.lost_since = None
 
     async def _round(self) -> None:
         """One pipelined round trip to write, one to read."""
@@ -218,7 +217,7 @@ class Valkey:
             if values:
                 pipe.hset(f"{self._at}{part}:{self._name}", mapping=values)
         pipe.sadd(f"{self._at}gateways", self._name)
-        pipe.set(f"{self._at}alive:{self._name}", self._mine, ex=ALIVE_S)
+        pipe.set(f"{self._at}alive:{self._name}", self._mine, ex=self._alive_s)
         pipe.smembers(f"{self._at}gateways")
         try:
             *_, names = await pipe.execute()
@@ -252,6 +251,6 @@ class Valkey:
         try:
             await self._round()
             await self._store.delete(f"{self._at}alive:{self._name}")
-        except (RedisError, OSError) as wrong:
+        except (RedisError, OSError, ValueError) as wrong:
             logger.warning("the last counters could not be shared: %s", wrong)
         await self._store.aclose()
