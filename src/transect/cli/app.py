@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ import typer
 from transect.base.diagnostic import closest
 from transect.cli import help as pages
 from transect.cli.exits import Exit
+from transect.cli.failure import usage
 from transect.cli.strata import Stratum, need
 from transect.cli.verbs import TRANSECT, Group, Verb
 
@@ -40,12 +41,15 @@ def run(words: Sequence[str]) -> int:
     return code
 
 
+_MISSING = re.compile(r".*[Ff]ile '(.*)' does not exist\.", re.DOTALL)
+
+
 def _mistake(mistake: Any) -> int:
+    if missing := _MISSING.fullmatch(mistake.format_message()):
+        return usage(f"no such file: {missing[1]}")
     message = " ".join(mistake.format_message().split()).removesuffix(".").replace(" Value error,", "")
-    print(f"transect: {message[:1].lower()}{message[1:]}", file=sys.stderr)
     path = mistake.ctx.command_path if mistake.ctx else NAME
-    print(f"  hint: {path} --help", file=sys.stderr)
-    return Exit.USAGE
+    return usage(f"{message[:1].lower()}{message[1:]}", f"{path} --help")
 
 
 class Verbs(pages.Group):

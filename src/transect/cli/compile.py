@@ -14,13 +14,15 @@ from transect.cli.failure import usage
 
 
 def compile(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy's file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="A policy's file.")
+    ],
     target: Annotated[
         str,
         typer.Option(
             "--to",
             metavar="TARGET",
-            help="What to compile to: py or c or wasm. Of schedulers also bpf, hints-c, hints-py; of probes p4.",
+            help="What to compile to: py, c or wasm; of schedulers also bpf, hints-c, hints-py; of probes also p4.",
         ),
     ],
     folder: Annotated[

@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
-from transect.cli.failure import usage
-
 
 def diff(
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="The version that is.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="The version that is to be.")],
-    limit: Annotated[float, typer.Option(help="Seconds for one question to the solver.")] = 5.0,
+    old: Annotated[
+        Path, typer.Argument(metavar="OLD", exists=True, dir_okay=False, help="The version that is.")
+    ],
+    new: Annotated[
+        Path, typer.Argument(metavar="NEW", exists=True, dir_okay=False, help="The version that is to be.")
+    ],
+    limit: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Seconds for one question to the solver.")
+    ] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:
     """Show which inputs come to something else in another version, an example of each kind, or prove that none does.
@@ -23,9 +27,6 @@ def diff(
     means the same. Every example was run on the interpreter in both versions. The exit code is 0 when it is proved that
     nothing changes, 1 when something does, and 4 when that is not known.
     """
-    for path in (old, new):
-        if not path.is_file():
-            return usage(f"no such file: {path}")
     from transect.cli.diffing import diff as run
 
     return run(old, new, limit, as_json)

@@ -39,6 +39,8 @@ def explain(
         return _list()
     if re.fullmatch(r"[A-Za-z]\d+", what) and not Path(what).exists():
         return _page(what.upper())
+    if not Path(what).is_file():
+        return usage(f"no such file: {what}", "an error's code is like P006")
     from transect.cli.side_by_side import show
 
     return show(Path(what), emit)

@@ -39,6 +39,16 @@ def usage(message: str, hint: str = "") -> int:
     return Exit.USAGE
 
 
+def refused(why: object) -> int:
+    """A policy that cannot be taken: its diagnostics as they are; else the sentence that says so."""
+    text = str(why).strip()
+    if "\n" in text:
+        print(text)
+    else:
+        print(f"transect: {text}", file=sys.stderr)
+    return Exit.NO
+
+
 def ours(error: Exception, words: Sequence[str]) -> str:
     """The text to report: versions, command and where it happened."""
     import platform

@@ -210,7 +210,7 @@ PROBES: dict[Stratum, tuple[Callable[[], Part], ...]] = {
     Stratum.MEMORY: (
         lambda: _program("zstd", "zstd", True, "kernels of Debian cannot be unpacked"),
         lambda: _program(
-            "qemu-system-x86_64", "qemu-system-x86", False, "no demonstration on a live machine"
+            "qemu-system-x86_64", "qemu-system-x86", False, "no demonstration on a live machine", "QEMU"
         ),
         lambda: (
             _program("virtiofsd", "virtiofsd", False, "no demonstration on a live machine")

@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
-from transect.cli.failure import usage
-
 
 def prove(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Policies with contracts.")],
-    limit: Annotated[float, typer.Option(help="Seconds for one question to the solver.")] = 5.0,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="Policies with contracts.")
+    ],
+    limit: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Seconds for one question to the solver.")
+    ] = 5.0,
     recheck: Annotated[bool, typer.Option(help="Ask again for what was proved, in another way.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:
@@ -22,8 +24,6 @@ def prove(
     What is shown as broken was run on the interpreter. The exit code is 1 when a promise can be broken, and 4 when one
     is neither proved nor seen to break.
     """
-    if not file.is_file():
-        return usage(f"no such file: {file}")
     from transect.cli.proving import prove as run
 
     return run(file, limit, recheck, as_json)

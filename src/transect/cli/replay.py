@@ -8,15 +8,19 @@ from typing import Annotated
 
 import typer
 
-from transect.cli.failure import usage
-
 
 def replay(
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="What `record` wrote.")],
+    log: Annotated[
+        Path, typer.Argument(metavar="LOG", exists=True, dir_okay=False, help="What `record` wrote.")
+    ],
     policy: Annotated[
         Path | None,
         typer.Argument(
-            metavar="POLICY", show_default=False, help="Another policy to compare with the recorded one."
+            metavar="POLICY",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+            help="Another policy to compare with the recorded one.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
@@ -27,9 +31,6 @@ def replay(
     the question is what that one would have done; another scheduler gets the same arrivals on a simulated machine, and
     a table compares the two. The exit code is 4 when part of the log could not be compared.
     """
-    for path in (log, policy):
-        if path is not None and not path.is_file():
-            return usage(f"no such file: {path}")
     from transect.cli.replaying import replay as run
 
     return run(log, policy, as_json)

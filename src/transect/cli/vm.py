@@ -23,17 +23,21 @@ def vm(
         str, typer.Option("--version", metavar="X.Y[.Z]", help="A kernel of Debian's; else the newest.")
     ] = "",
     kernel: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="A kernel of yours: vmlinuz or vmlinux.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="A kernel of yours: vmlinuz or vmlinux."
+        ),
     ] = None,
     job: Annotated[
         Path | None,
         typer.Option(
+            metavar="DIR",
             exists=True,
             file_okay=False,
             help="The one folder it may write ($TRANSECT_JOB); else a fresh one.",
         ),
     ] = None,
-    cpus: Annotated[int, typer.Option(min=1, max=64, help="Processors.")] = 2,
+    cpus: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="Processors.")] = 2,
     memory: Annotated[int, typer.Option(metavar="MIB", min=256, help="Memory.")] = 1024,
     limit: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="Kill the command after that.")

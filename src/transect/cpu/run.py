@@ -65,7 +65,9 @@ def read(path: Path) -> tuple[Program, dict[str, str]]:
     if diagnostics.failed:
         raise Invalid(render_text(diagnostics, compiled.sources))
     if len(programs) != 1:
-        raise Invalid(f"{path}: {len(programs)} schedulers; one is put in force at a time")
+        names = ", ".join(program.name for program in programs)
+        several = f"several schedulers are in {path}, and one is put in force at a time: {names}"
+        raise Invalid(several if names else f"there is no scheduler in {path}")
     return programs[0], compiled.sources
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,17 +45,22 @@ def load(what: str, **params: Any) -> Loaded:
     Raises `PolicyError` with the diagnostics, or saying what there is.
     """
     place, _, name = what.partition(":")
-    path = _path(place)
-    compiled = compile_file(path)
+    compiled = compile_file(_path(place))
     if compiled.diagnostics.failed:
         raise PolicyError("\n" + render_text(compiled.diagnostics, compiled.sources))
     found = [p for p in compiled.programs if runs_here(p) and name in ("", p.name)]
     if len(found) != 1:
-        known = ", ".join(p.name for p in compiled.programs if runs_here(p)) or "none"
-        problem = f"no policy `{name}` for this stratum" if name else "not one policy for this stratum"
-        raise PolicyError(f"{path}: {problem}; it has: {known}")
+        raise PolicyError(_not_one(place, name, [p.name for p in compiled.programs if runs_here(p)]))
     _check_params(found[0], params)
     return Loaded(found[0], params, compiled.sources)
+
+
+def _not_one(place: str, name: str, known: Sequence[str]) -> str:
+    if not known:
+        return f"there is no policy for LLM engines in {place}"
+    if name:
+        return f"there is no policy `{name}` for LLM engines in {place}; there is {', '.join(known)}"
+    return f"several policies for LLM engines are in {place}; say which: {place}:{known[0]}"
 
 
 def _check_params(program: ir.Program, params: Mapping[str, Any]) -> None:
@@ -74,6 +79,8 @@ def _check_params(program: ir.Program, params: Mapping[str, Any]) -> None:
 
 def _path(place: str) -> Path:
     if place.endswith(".py") or "/" in place:
+        if not Path(place).is_file():
+            raise PolicyError(f"no such file: {place}")
         return Path(place)
     if place not in examples():
         near = closest(place, examples())

@@ -6,18 +6,24 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
 
 import pytest
 from inline_snapshot import snapshot
 
-from tests.unit.cli.terminal import Run, in_terminal, process
+from tests.unit.cli.terminal import Ended, Run, in_terminal, process
 from transect.base.unavailable import Unavailable
+from transect.cli import app
 from transect.cli.exits import MEANING, Exit
 from transect.cli.progress import working
 from transect.cli.verbs import TRANSECT, Group
-from transect.emit.registry import targets
+from transect.emit.registry import all_targets
 
 
 def every_command(group: Group = TRANSECT, *path: str) -> list[tuple[str, ...]]:
@@ -25,6 +31,14 @@ def every_command(group: Group = TRANSECT, *path: str) -> list[tuple[str, ...]]:
     for name, entry in group.verbs.items():
         found += every_command(entry, *path, name) if isinstance(entry, Group) else [(*path, name)]
     return found
+
+
+def command_of(words: Sequence[str]) -> Any:
+    """The parser of a verb."""
+    command = app._group(app.NAME, TRANSECT)
+    for word in words:
+        command = command.get_command(None, word)
+    return command
 
 
 @pytest.mark.parametrize("words", every_command(), ids=" ".join)
@@ -179,7 +193,8 @@ Exit codes:
 
 def test_every_target_is_named_by_the_help_of_compile(transect: Run) -> None:
     shown = transect("compile", "--help").out
-    assert f"compile to: {' or '.join(targets())}." in shown
+    for target in all_targets():
+        assert re.search(rf"\b{target}\b", shown), target
 
 
 def test_transect_alone_shows_its_help_and_is_wrong_usage(transect: Run) -> None:
@@ -236,6 +251,23 @@ transect: no such option: --fromat (Possible options: --format)
 """),
         ),
         (["check", "nowhere.py", "gone"], snapshot("transect: no such file or folder: nowhere.py, gone\n")),
+        (["compile", "gone.py", "--to", "c"], snapshot("transect: no such file: gone.py\n")),
+        (["prove", "gone.py"], snapshot("transect: no such file: gone.py\n")),
+        (["diff", __file__, "gone.py"], snapshot("transect: no such file: gone.py\n")),
+        (["replay", "gone.log"], snapshot("transect: no such file: gone.log\n")),
+        (["rpc", "run", "gone.py"], snapshot("transect: no such file: gone.py\n")),
+        (["rpc", "plan", "gone.py"], snapshot("transect: no such file: gone.py\n")),
+        (["rpc", "upgrade", "gone.py"], snapshot("transect: no such file: gone.py\n")),
+        (["llm", "run", "-c", "gone.toml"], snapshot("transect: no such file: gone.toml\n")),
+        (["cpu", "run", "gone.py"], snapshot("transect: no such file: gone.py\n")),
+        (["memory", "upgrade", "gone.py"], snapshot("transect: no such file: gone.py\n")),
+        (
+            ["explain", "P06x"],
+            snapshot("""\
+transect: no such file: P06x
+  hint: an error's code is like P006
+"""),
+        ),
         (
             ["new", "acl.py"],
             snapshot("""\
@@ -249,6 +281,38 @@ def test_wrong_usage_ends_with_2_and_says_where_to_look(words: list[str], said: 
     ended = transect(*words)
     assert (ended.code, ended.out) == (Exit.USAGE, "")
     assert ended.err == said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["cpu", "run"], snapshot("transect: there is no scheduler in acl.py\n")),
+        (["cpu", "simulate"], snapshot("transect: there is no scheduler in acl.py\n")),
+        (["llm", "simulate"], snapshot("transect: there is no policy for LLM engines in acl.py\n")),
+    ],
+)
+def test_a_policy_of_another_stratum_is_told_so(
+    words: list[str], said: str, transect: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    transect("new", "acl.py", "--for", "rpc")
+    assert transect(*words, "acl.py") == Ended(Exit.NO, "", said)
+
+
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+def test_every_help_text_is_written_alike(words: tuple[str, ...], transect: Run) -> None:
+    """Repetition is `…` and a bracket `[…]` everywhere; of what may be chosen nothing is left unsaid."""
+    shown = transect(*words, "--help").out
+    assert "..." not in shown and "……" not in shown and "[[" not in shown
+    options = {o.name: o for o in command_of(words).params if o.param_type_name == "option"}
+    for option in options.values():
+        kind = option.type_descriptor.annotation
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            assert option.metavar, (words, option.name)
+            for choice in kind:
+                assert re.search(rf"\b{choice.value}\b", option.help or ""), (words, option.name, choice)
+    if "as_json" in options:
+        assert (options["as_json"].help or "").startswith("For programs")
 
 
 def broken(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

@@ -14,12 +14,18 @@ from transect.cli.exits import Exit
 pytestmark = pytest.mark.needs("z3")
 
 HEAD = """
-from transect.lang import Instant, Map, Param, as_u64, ensures, invariant, now, param, table, trace
+from transect.lang import Instant, Map, Param, as_u64, ensures, invariant, now, param, requires, table, trace
 from transect.rpc import Code, Element, Forward, Message, Outcome, Reject, Retry, Rpc, Verdict
+
+class Paid(Message):
+    by: str | None
 
 class Ask(Message):
     user: str
     n: int
+    card: str | None
+    cash: int | None
+    paid: Paid | None
 
 """
 BROKEN = {
@@ -60,6 +66,25 @@ class Policy(Element):
         self.f = -0.0
         return Forward()
 """,
+    "another member of a oneof": """
+class Policy(Element):
+    @requires(lambda self, rpc: rpc.msg.cash is not None)
+    @ensures(lambda self, rpc, verdict: rpc.msg.cash is not None)
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        if rpc.msg.card is None:
+            rpc.msg.card = "none"
+        return Forward()
+""",
+    "a sub-message of a oneof that is entered": """
+class Policy(Element):
+    @ensures(lambda self, rpc, verdict: rpc.msg.cash is not None)
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        paid = rpc.msg.paid
+        rpc.msg.cash = 1
+        if paid is not None:
+            paid.by = "hand"
+        return Forward()
+""",
     "a parameter that is lowered between calls": """
 @invariant(lambda self: self.running <= self.most)
 class Policy(Element):
@@ -91,6 +116,39 @@ def test_what_is_broken_is_shown(what: str, tmp_path: Path) -> None:
     path = tmp_path / "policy.py"
     path.write_text(HEAD + BROKEN[what])
     assert run(["prove", str(path), "--limit", "20"]) == Exit.NO
+
+
+NOT_BROKEN = {
+    "a number that fits every field": ("rpc.msg.n == 7", "rpc.msg.n = 7", Exit.DONE),
+    "a number that not every field holds": ("rpc.msg.n == 1 << 40", "rpc.msg.n = 1 << 40", Exit.UNKNOWN),
+    "what is assigned": ("rpc.msg.card is not None", "rpc.msg.cash = 1\n        rpc.msg.card = 'x'", Exit.DONE),
+    "what is taken out ends nothing": (
+        "rpc.msg.cash is not None",
+        "rpc.msg.cash = 1\n        rpc.msg.card = None",
+        Exit.DONE,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", NOT_BROKEN)
+def test_what_holds_of_the_messages_of_any_service(what: str, tmp_path: Path) -> None:
+    promise, body, code = NOT_BROKEN[what]
+    path = tmp_path / "policy.py"
+    path.write_text(
+        f"{HEAD}\nclass Policy(Element):\n    @ensures(lambda self, rpc, verdict: {promise})\n"
+        f"    def request(self, rpc: Rpc[Ask]) -> Verdict:\n        {body}\n        return Forward()\n"
+    )
+    assert run(["prove", str(path), "--limit", "20"]) == code
+
+
+def test_versions_that_differ_in_a_oneof(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The old version leaves what was there, the new one ends it where both are of one oneof."""
+    old, new = tmp_path / "old.py", tmp_path / "new.py"
+    old.write_text(version("", "had = rpc.msg.cash\n        rpc.msg.card = 'x'\n        rpc.msg.cash = had"))
+    new.write_text(version("", "rpc.msg.card = 'x'"))
+    assert run(["diff", str(old), str(new), "--limit", "20"]) == Exit.NO
+    assert "a oneof of rpc.msg = card, cash" in capsys.readouterr().out
+    assert run(["diff", str(new), str(new)]) == Exit.DONE
 
 
 def version(fields: str, body: str) -> str:

@@ -18,7 +18,7 @@ def record(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="[POLICY|NAME]",
+            metavar="POLICY|NAME",
             show_default=False,
             help="A scheduler's file, to put in force; or the name of one in force.",
         ),
@@ -26,7 +26,7 @@ def record(
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[-- COMMAND]",
+            metavar="-- COMMAND",
             show_default=False,
             help="With a file: run this under it, and end with it.",
         ),
@@ -44,7 +44,7 @@ def record(
         bool,
         typer.Option("--vm", help="With a file: in a machine of its own, with a recent kernel; no root."),
     ] = False,
-    cpus: Annotated[int, typer.Option(min=1, max=64, help="With --vm: processors.")] = 2,
+    cpus: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="With --vm: processors.")] = 2,
 ) -> int:
     """Write every call of a scheduler into a log, for `transect replay`.
 

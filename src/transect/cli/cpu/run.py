@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transect.cli.exits import Exit
+from transect.cli.failure import refused
 
 if TYPE_CHECKING:
     from transect.cpu.run import Place
@@ -25,9 +26,7 @@ def run(
     ],
     command: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[-- COMMAND]", show_default=False, help="Run this under it, and end with it."
-        ),
+        typer.Argument(metavar="-- COMMAND", show_default=False, help="Run this under it, and end with it."),
     ] = None,
     vm: Annotated[
         bool, typer.Option("--vm", help="In a machine of its own, with a recent kernel; no root.")
@@ -39,14 +38,21 @@ def run(
         ),
     ] = "",
     kernel: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="With --vm: a kernel of yours.")
+        Path | None,
+        typer.Option(metavar="FILE", exists=True, dir_okay=False, help="With --vm: a kernel of yours."),
     ] = None,
-    cpus: Annotated[int, typer.Option(min=1, max=64, help="With --vm: processors.")] = 2,
+    cpus: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="With --vm: processors.")] = 2,
     partial: Annotated[
         bool, typer.Option("--partial", help="Only tasks of the class SCHED_EXT, the command's among them.")
     ] = False,
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", show_default=False, help="For status and upgrade.")
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            show_default=False,
+            help="For status, set, record, upgrade; else the file's.",
+        ),
     ] = None,
 ) -> int:
     """Put a scheduler in force, until Ctrl-C or the end of the command; then the default scheduler is back.
@@ -98,8 +104,7 @@ def under(
     try:
         return show(ask)
     except Invalid as wrong:
-        print(wrong)
-        return Exit.NO
+        return refused(wrong)
     except Ended as end:
         _say(end.message or end.reason)
         return Exit.NO

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
+from transect.cli.failure import refused, usage
 
 if TYPE_CHECKING:
     from transect.cpu.simulator import Work
@@ -31,7 +31,7 @@ def simulate(
             help="A task: run=, sleep= (2ms), weight=, hint=, cpu=; without run it never sleeps. Repeatable.",
         ),
     ] = None,
-    cpus: Annotated[int, typer.Option(min=1, max=1024, help="Processors.")] = 1,
+    cpus: Annotated[int, typer.Option(metavar="N", min=1, max=1024, help="Processors.")] = 1,
     seconds: Annotated[float, typer.Option(min=0.001, help="Simulated time.")] = 2,
 ) -> int:
     """Run a scheduler on a SIMULATED machine: shares, waits and moves of each task.
@@ -51,8 +51,7 @@ def simulate(
         program, _ = read(policy)
         machine = run(program, work, cpus=cpus, seconds=seconds)
     except Invalid as invalid:
-        print(invalid)
-        return Exit.NO
+        return refused(invalid)
     except CustodyError as lost:
         print(f"transect: {lost}", file=sys.stderr)
         return Exit.NO

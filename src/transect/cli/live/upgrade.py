@@ -11,7 +11,6 @@ import typer
 
 from transect.cli.control import instance, lines, show
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
 
 NoReturn: TypeAlias = Annotated[
     bool,
@@ -23,7 +22,9 @@ def upgrade(stratum: str) -> Callable[..., int]:
     """The verb of a stratum."""
 
     def upgrade(
-        policy: Annotated[Path, typer.Argument(metavar="FILE", help="The new version.")],
+        policy: Annotated[
+            Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The new version.")
+        ],
         name: Annotated[
             str | None,
             typer.Argument(metavar="NAME", show_default=False, help="The instance; needed when several run."),
@@ -35,8 +36,6 @@ def upgrade(stratum: str) -> Callable[..., int]:
         State goes over by name and type, or as the new version's `migrate` says; what cannot is refused, and the old
         version goes on. It also goes on when the new one does not load.
         """
-        if not policy.exists():
-            return usage(f"no such file: {policy}")
 
         def ask() -> int:
             answer = instance(stratum, name).upgrade(policy, automatic_return=not no_return)

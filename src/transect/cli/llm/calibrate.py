@@ -17,7 +17,10 @@ def calibrate(
     profile: Annotated[
         Path,
         typer.Argument(
-            metavar="PROFILE", help="JSON: {input: {output: [batch, prefill s, decode s per request]}}."
+            metavar="PROFILE",
+            exists=True,
+            dir_okay=False,
+            help="JSON: {input: {output: [batch, prefill s, decode s per request]}}.",
         ),
     ],
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the model is called.")],
@@ -25,7 +28,7 @@ def calibrate(
         int, typer.Option("--memory", metavar="TOKENS", help="What the key-value cache holds.")
     ],
     seconds: Annotated[
-        float, typer.Option("--seconds", metavar="S", help="How long that run took on the real engine.")
+        float, typer.Option("--seconds", metavar="SECONDS", help="How long that run took on the real engine.")
     ],
     trace: Annotated[
         str,

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
 
 
 def run(
@@ -37,6 +36,8 @@ def run(
             "--config",
             "-c",
             metavar="FILE",
+            exists=True,
+            dir_okay=False,
             show_default=False,
             help="Tenants, keys, limits, listeners; TOML.",
         ),
@@ -58,8 +59,6 @@ def run(
 
         transect llm run vtc --upstream http://127.0.0.1:9000
     """
-    if config is not None and not config.is_file():
-        return usage(f"no such file: {config}")
     from transect.cli.llm.running import serve
 
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
+from transect.cli.failure import refused, usage
 from transect.cli.strata import Stratum, need_packages
 from transect.control.server import Taken
 from transect.lang.functions import PolicyError
@@ -31,8 +31,7 @@ def serve(policy: str | None, upstreams: Sequence[str], config: Path | None, sta
         gateway = Gateway(found, path, _say)
         _run(gateway.run())
     except (ConfigError, PolicyError) as wrong:
-        print(str(wrong).strip())
-        return Exit.NO
+        return refused(wrong)
     except msgspec.ValidationError:  # of the command line: a file's mistakes are shown where they stand
         return usage(f"`--upstream` wants http://HOST:PORT, not {', '.join(upstreams)}")
     except (NotKept, Taken) as wrong:

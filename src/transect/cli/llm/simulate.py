@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
+from transect.cli.failure import refused, usage
 from transect.cli.progress import working
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def simulate(
     policies: Annotated[
         list[str],
         typer.Argument(
-            metavar="POLICY…",
+            metavar="POLICY",
             help="Examples by name (`vtc`, `rpm,limit=30`), files (`mine.py`, `mine.py:Name`).",
         ),
     ],
@@ -55,7 +54,7 @@ def simulate(
             "--plots", metavar="FOLDER", show_default=False, help="Write pictures of one run (SVG)."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:
     """Serve a trace by a simulated engine under each policy, and print the table of the VTC paper.
 
@@ -68,8 +67,7 @@ def simulate(
         loaded = [_load(policy) for policy in policies]
         wanted = workload(trace)
     except PolicyError as error:
-        print(f"transect: {str(error).lstrip()}", file=sys.stderr)
-        return Exit.NO
+        return refused(error)
     except ValueError as error:
         return usage(str(error))
     names = [_name(policy) for policy in policies]

@@ -40,7 +40,9 @@ class Engine(StrEnum):
 Engines: TypeAlias = Annotated[
     Engine,
     typer.Option(
-        "--engine", help="The interpreter; or probes compiled to C, for memory in a file (ram:, core:)."
+        "--engine",
+        metavar="ENGINE",
+        help="python: the interpreter; c: probes compiled, for memory in a file (ram:, core:).",
     ),
 ]
 
@@ -62,6 +64,8 @@ Kernel: TypeAlias = Annotated[
     typer.Option(
         "--kernel",
         metavar="FILE",
+        exists=True,
+        dir_okay=False,
         show_default=False,
         help="The target's vmlinuz, from its package; else looked for by its release.",
     ),

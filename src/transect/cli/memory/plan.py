@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 def plan(
     target: Target,
-    probes: Annotated[list[str], typer.Argument(metavar="PROBE...", help="Names of probes, or files.")],
+    probes: Annotated[list[str], typer.Argument(metavar="PROBE", help="Names of probes, or files.")],
     kernel: Kernel = None,
     switch: Annotated[
         Path | None,
         typer.Option(
             "--switch",
             metavar="FILE",
+            exists=True,
+            dir_okay=False,
             show_default=False,
             help="What a programmable switch has (stages, ALUs); a probe that does not fit into it is an error.",
         ),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Probes: TypeAlias = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[PROBE]...", show_default=False, help="Names or files; else all but Text."),
+    typer.Argument(metavar="PROBE", show_default=False, help="Names or files; else all but Text."),
 ]
 Every: TypeAlias = Annotated[
     float, typer.Option("--every", metavar="SECONDS", min=0.0, help="Between two rounds of a probe.")
@@ -40,7 +40,7 @@ Budget: TypeAlias = Annotated[
     str | None,
     typer.Option("--budget", metavar="SIZE", show_default=False, help="Bytes a second at most: 64M."),
 ]
-Json: TypeAlias = Annotated[bool, typer.Option("--json", help="A JSON object a line.")]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="For programs: an object a line.")]
 Live: TypeAlias = Annotated[bool, typer.Option("--live", help="A table that is kept up to date.")]
 Metrics: TypeAlias = Annotated[
     str | None,
@@ -55,7 +55,9 @@ Alert: TypeAlias = Annotated[
         help="Run for each event; the event is on its stdin.",
     ),
 ]
-Name: TypeAlias = Annotated[str, typer.Option("--name", metavar="NAME", help="For status, record, upgrade.")]
+Name: TypeAlias = Annotated[
+    str, typer.Option("--name", metavar="NAME", help="For status, set, record, upgrade.")
+]
 
 
 def run(

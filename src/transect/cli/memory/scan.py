@@ -30,14 +30,17 @@ def scan(
     probes: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PROBE]...",
+            metavar="PROBE",
             show_default=False,
             help="Names of probes, or files with probes; else all that come with transect.",
         ),
     ] = None,
     kernel: Kernel = None,
     form: Annotated[
-        Form, typer.Option("--format", help="For people, for programs, for viewers.")
+        Form,
+        typer.Option(
+            "--format", metavar="FORMAT", help="table for people, json for programs, sarif for viewers."
+        ),
     ] = Form.TABLE,
     rounds: Annotated[
         int, typer.Option("--rounds", metavar="N", min=2, help="Rounds until a probe counts as unstable.")

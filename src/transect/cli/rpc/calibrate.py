@@ -17,7 +17,11 @@ def calibrate(
     chains: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="CHAIN...", show_default=False, help="Chain files whose elements are measured."
+            metavar="CHAIN",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+            help="Chain files whose elements are measured.",
         ),
     ] = None,
     profile: Annotated[

@@ -31,16 +31,28 @@ class For(StrEnum):
 
 
 def plan(
-    chain: Annotated[Path, typer.Argument(metavar="CHAIN", help="A file with `chain = Chain(…)`.")],
+    chain: Annotated[
+        Path,
+        typer.Argument(metavar="CHAIN", exists=True, dir_okay=False, help="A file with `chain = Chain(…)`."),
+    ],
     level: Annotated[
-        At, typer.Option("--level", help="What must stay the same: `transect rpc plan` says what that means.")
+        At,
+        typer.Option(
+            "--level",
+            metavar="LEVEL",
+            help="What must stay the same: identical, service or loose; the plan says what that means.",
+        ),
     ] = At.SERVICE,
-    goal: Annotated[For, typer.Option("--for", help="What is to be small.")] = For.LATENCY,
+    goal: Annotated[
+        For, typer.Option("--for", metavar="GOAL", help="What is to be small: latency or cpu.")
+    ] = For.LATENCY,
     observed: Annotated[
         Path | None,
         typer.Option(
             "--observed",
             metavar="FILE",
+            exists=True,
+            dir_okay=False,
             show_default=False,
             help="What `transect rpc status --json` said: how many calls each element lets through.",
         ),
@@ -62,7 +74,7 @@ def plan(
     examples: Annotated[
         bool, typer.Option("--examples", help="Show a stream of calls for each two that keep their order.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:
     """Find the cheapest arrangement of a chain that means the same: which element runs where, and in which order.
 

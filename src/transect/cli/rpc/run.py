@@ -23,7 +23,10 @@ class Carrier(StrEnum):
 
 
 def run(
-    chain: Annotated[Path, typer.Argument(metavar="CHAIN", help="A file with `chain = Chain(…)`.")],
+    chain: Annotated[
+        Path,
+        typer.Argument(metavar="CHAIN", exists=True, dir_okay=False, help="A file with `chain = Chain(…)`."),
+    ],
     envoy: Annotated[
         str | None,
         typer.Option(
@@ -36,7 +39,10 @@ def run(
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", metavar="NAME", show_default=False, help="For status, set, record; else the file's."
+            "--name",
+            metavar="NAME",
+            show_default=False,
+            help="For status, set, record, upgrade; else the file's.",
         ),
     ] = None,
     workers: Annotated[
@@ -46,13 +52,20 @@ def run(
         ),
     ] = None,
     carrier: Annotated[
-        Carrier, typer.Option("--carrier", help="A module of native code, or a WASM plugin.")
+        Carrier,
+        typer.Option(
+            "--carrier",
+            metavar="CARRIER",
+            help="native: a module of machine code; wasm: a plugin of any proxy-wasm host.",
+        ),
     ] = Carrier.NATIVE,
     plan: Annotated[
         Path | None,
         typer.Option(
             "--plan",
             metavar="PLAN",
+            exists=True,
+            dir_okay=False,
             show_default=False,
             help="The arrangement that `transect rpc plan CHAIN -o PLAN` found; else all in one Envoy, as written.",
         ),
@@ -68,7 +81,9 @@ def run(
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", metavar="HOST:PORT", show_default=False, help="Answer Prometheus there."),
+        typer.Option(
+            "--metrics", metavar="HOST:PORT", show_default=False, help="Serve /metrics for Prometheus."
+        ),
     ] = None,
 ) -> int:
     """Put a chain of elements in front of a service, in a stock Envoy, until Ctrl-C.

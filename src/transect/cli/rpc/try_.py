@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-from transect.cli.failure import usage
-
 
 class Level(StrEnum):
     IDENTICAL = "identical"
@@ -30,7 +28,13 @@ class Side(StrEnum):
 
 def try_(
     chain: Annotated[
-        Path, typer.Argument(metavar="CHAIN", help="A file with `chain = Chain(…)`, or with policies.")
+        Path,
+        typer.Argument(
+            metavar="CHAIN",
+            exists=True,
+            dir_okay=False,
+            help="A file with `chain = Chain(…)`, or with policies.",
+        ),
     ],
     elements: Annotated[
         list[str] | None,
@@ -38,13 +42,30 @@ def try_(
     ] = None,
     to: Annotated[
         Side | None,
-        typer.Option("--to", show_default=False, help="The elements move to that side, each by itself."),
+        typer.Option(
+            "--to",
+            metavar="SIDE",
+            show_default=False,
+            help="The elements move there, each by itself: client or server.",
+        ),
     ] = None,
-    level: Annotated[Level, typer.Option("--level", help="What must stay the same.")] = Level.SERVICE,
+    level: Annotated[
+        Level,
+        typer.Option(
+            "--level", metavar="LEVEL", help="What must stay the same: identical, service or loose."
+        ),
+    ] = Level.SERVICE,
     carrier: Annotated[
-        Carrier, typer.Option("--carrier", help="Stock Envoys with native modules, or gRPC libraries.")
+        Carrier,
+        typer.Option(
+            "--carrier",
+            metavar="CARRIER",
+            help="envoy: stock Envoys with native modules; grpcio: gRPC libraries.",
+        ),
     ] = Carrier.ENVOY,
-    limit: Annotated[float, typer.Option(help="Seconds for one question to the solver.")] = 5.0,
+    limit: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Seconds for one question to the solver.")
+    ] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:
     """Send the counter-example of each refused rearrangement through the real data plane, and show what comes of it.
@@ -54,8 +75,6 @@ def try_(
     exit code is 0 when each refusal is seen to differ there, 1 when one is not, and 4 when one cannot be sent or there
     is no answer.
     """
-    if not chain.is_file():
-        return usage(f"no such file: {chain}")
     from transect.cli.trying import run
 
     return run(chain, elements or [], to, level, carrier, limit, as_json)

@@ -20,7 +20,7 @@ def upgrade(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE [NAME] | NAME=FILE...",
+            metavar="FILE [NAME] | NAME=FILE",
             show_default=False,
             help="The new version, and the instance where several run; or a file for each of several instances.",
         ),
@@ -40,6 +40,8 @@ def upgrade(
         return _of_several(files)
     if len(files) > 2:
         return usage("one file, and one name at most", "for several instances: NAME=FILE NAME=FILE …")
+    if not Path(files[0]).is_file():
+        return usage(f"no such file: {files[0]}")
     return of_one("rpc")(Path(files[0]), files[1] if len(files) == 2 else None, no_return)
 
 
