@@ -19,7 +19,7 @@ from transect.analysis import fold
 from transect.analysis.concrete import Reader, instance_of
 from transect.analysis.evaluate import Evaluator, Result, initial, start
 from transect.analysis.prove import argument, shown
-from transect.analysis.small import small
+from transect.analysis.small import attempts
 from transect.analysis.solve import CORRECTIONS, LIMIT, Answer, Question
 from transect.analysis.state import Held, Path, Table, said_same, same_held
 from transect.analysis.terms import FALSE, Term
@@ -231,9 +231,8 @@ class _Compared:
 
     def _example(self, kind: str, where: Term, left: list[str]) -> Change | None:
         hook = self.handlers[0].name
-        near = small([(STATE, self.programs[1])], [where, *self.world.assumptions])
         why = "no proof that there is none, and no input that shows it when it is run"
-        for exact, more in ((False, near), (False, []), (True, near), (True, [])):
+        for exact, more in attempts([(STATE, self.programs[1])], [where], self.world):
             found = Question(
                 [where, *more],
                 self.world.assumptions,
@@ -252,7 +251,7 @@ class _Compared:
                 example = self._run(reader)
                 if example is not None:
                     return Change(hook, kind, *self.handlers, example)
-        left.append(f"`{hook}`, {kind}: {why}")
+        left.append(f"`{hook}`, {kind}: {why}{self.world.unsure()}")
         return None
 
     def _run(self, reader: Reader) -> Example | None:
@@ -272,7 +271,7 @@ class _Compared:
         args = self._args(reader, 0)
         return Example(
             state,
-            {name: shown(arg) for name, arg in zip(self.names, args, strict=True)},
+            {n: shown(arg) for n, arg in zip(self.names, args, strict=True)} | dict(self.world.told(reader)),
             _shown(ends[0], ends[1]),
             _shown(ends[1], ends[0]),
         )
@@ -280,7 +279,7 @@ class _Compared:
     def _args(self, reader: Reader, number: int) -> list[Any]:
         program = self.programs[number]
         return [
-            Outside(reader, program, p.type, name)
+            self.world.outside(reader, program, p.type, name)
             if isinstance(p.type, ViewType)
             else reader.input(p.type, name)
             for name, p in zip(self.names, self.handlers[number].params, strict=True)

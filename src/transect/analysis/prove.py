@@ -15,7 +15,7 @@ from typing import Any
 from transect.analysis import fold
 from transect.analysis.concrete import Content, Reader, instance_of
 from transect.analysis.evaluate import Evaluator, Result, start
-from transect.analysis.small import small
+from transect.analysis.small import attempts
 from transect.analysis.solve import CORRECTIONS, LIMIT, SECOND, Answer, Found, Model, Question
 from transect.analysis.state import Path, unknown
 from transect.analysis.terms import TRUE, Term, unfolded
@@ -128,13 +128,12 @@ class Prover:
                     example = self._replayed(call, promise, handler, found.model, question)
                     if example is not None:
                         return self._finding(promise, handler, Verdict.BROKEN, "", example, found.seconds)
-                    impossible = "no proof, and no input that breaks it when it is run"
+                    impossible = "no proof, and no input that breaks it when it is run" + call.world.unsure()
         return self._finding(promise, handler, Verdict.UNKNOWN, impossible)
 
     def _asked(self, question: list[Term], world: World) -> Iterator[Found]:
         """From small numbers to any, then exactly.  `NEVER` about small numbers alone says nothing."""
-        near = small([("self", self.policy.program)], [*question, *world.assumptions])
-        for exact, more in ((False, near), (False, []), (True, near), (True, [])):
+        for exact, more in attempts([("self", self.policy.program)], question, world):
             found = Question(
                 [*question, *more],
                 world.assumptions,
@@ -152,12 +151,13 @@ class Prover:
     ) -> Example | None:
         """Run the inputs; None when the promise holds all the same."""
         reader = Reader(model, [*question, *call.world.assumptions])
-        concrete = ConcreteCall(self.policy.program, handler, reader, call.world.tape)
+        concrete = ConcreteCall(self.policy.program, handler, reader, call.world)
         invariants = self.policy.of("invariant")
         if not (all(map(concrete.held, invariants)) and all(map(concrete.holds, call.requires))):
             return None
         before = concrete.shown()
         args = {p.name: shown(a) for p, a in zip(handler.params, concrete.args, strict=True)}
+        args |= call.world.told(reader)
         concrete.run()
         if concrete.holds(promise):
             return None
@@ -241,14 +241,15 @@ def argument(p: ir.Param, world: World) -> Value:
 class ConcreteCall:
     """The same call with a model's inputs, on the interpreter."""
 
-    def __init__(self, program: ir.Program, handler: ir.Function, reader: Reader, tape: str) -> None:
+    def __init__(self, program: ir.Program, handler: ir.Function, reader: Reader, world: World) -> None:
         self.program = program
+        self.world = world
         self.handler = handler
         self.state = reader.state(program, "self")
         self.instance = instance_of(program, self.state)
-        self.tape = ModelTape(reader, program, tape)
+        self.tape = ModelTape(reader, program, world.tape)
         self.reader = reader
-        self.name = tape
+        self.name = world.tape
         self.args: list[Any] = [self._argument(p) for p in handler.params]
         self.locals: dict[str, object] = {
             f.name: reader.input(f.type, f"self.{f.name}") for f in program.state if f.kind is FieldKind.LOCAL
@@ -258,7 +259,7 @@ class ConcreteCall:
 
     def _argument(self, p: ir.Param) -> Any:
         if isinstance(p.type, ViewType):
-            return Outside(self.reader, self.program, p.type, p.name)
+            return self.world.outside(self.reader, self.program, p.type, p.name)
         return self.reader.input(p.type, p.name)
 
     def run(self) -> None:

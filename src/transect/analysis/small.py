@@ -6,12 +6,13 @@ Conditions on the inputs of a question; without any a model is as good, but not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from transect.analysis import fold
 from transect.analysis.points import at_points
 from transect.analysis.terms import FALSE, Op, Sort, Term, integer, number, var, walk
 from transect.analysis.values import Unsupported, Value, build, constant, leaves
+from transect.analysis.world import World
 from transect.core import ir
 from transect.core.ir import FieldKind, Program
 from transect.core.types import ArrayType, DurationType, FloatType, InstantType, IntType, TableType, Type
@@ -50,6 +51,17 @@ def small(
     held = [fold.either(*(fold.equal(t, c) for c in values)) for t, values in chosen.items()]
     near = [c for t in wanted if t not in chosen for c in _condition(t, types)]
     return [*held, *near, *(c for c in at_points(question, chosen) if c is not FALSE)]
+
+
+def attempts(
+    programs: Iterable[tuple[str, Program]], question: Iterable[Term], world: World
+) -> Iterator[tuple[bool, Sequence[Term]]]:
+    """Whether operators are taken exactly, and which inputs are tried: from the clearest to any."""
+    near = small(programs, [*question, *world.assumptions])
+    for exact in (False, True):
+        for likely in world.likely():
+            yield exact, [*near, *likely]
+        yield exact, ()
 
 
 def _choices(term: Term, types: dict[str, Type], declared: dict[str, Term]) -> tuple[Term, ...]:

@@ -20,10 +20,14 @@ class Outside:
         self.__dict__["_of"] = (reader, program, view, path)
 
     def __getattr__(self, name: str) -> Any:
-        reader, program, view, path = self.__dict__["_of"]
-        value = _field(reader, program, view, name, f"{path}.{name}")
+        value = _field(self, name)
         self.__dict__[name] = value
         return value
+
+    def inner(self, view: ViewType, path: str) -> Outside:
+        """A view within this one."""
+        reader, program, _, _ = self.__dict__["_of"]
+        return Outside(reader, program, view, path)
 
     def told(self) -> Outside:
         """Itself, with every field read that the question is about, so that it shows them."""
@@ -50,23 +54,25 @@ class Outside:
                 here = getattr(here, name, None)
 
     def _fields(self) -> list[tuple[str, Any]]:
-        return sorted((k, v) for k, v in self.__dict__.items() if k != "_of")
+        return sorted((k, v) for k, v in self.__dict__.items() if k not in ("_of", "_in"))
 
     def __repr__(self) -> str:
         return f"{self.__dict__['_of'][2].name}({', '.join(f'{k}={v!r}' for k, v in self._fields())})"
 
 
-def _field(reader: Reader, program: ir.Program, view: ViewType, name: str, path: str) -> Any:
+def _field(outer: Outside, name: str) -> Any:
+    reader, program, view, of = outer.__dict__["_of"]
+    path = f"{of}.{name}"
     member = next((v.member(name) for v in program.views if v.name == view.name), None)
     if member is None:  # a method: what it answers comes by the tape
         return lambda *args: None
     t = _substituted(program, view, member.type)
     match t:
         case ViewType():
-            return Outside(reader, program, t, path)
+            return outer.inner(t, path)
         case OptionType(item=ViewType() as inner):
             there = reader.value(var(f"{path}?", Sort.BOOL)) if f"{path}?" in reader.asked else False
-            return Outside(reader, program, inner, path) if there else None
+            return outer.inner(inner, path) if there else None
         case SeqType():
             return ()
         case DictType(key=key, value=value):

@@ -7,15 +7,17 @@ for an unknown function of the question, and every write to the outside for some
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from transect.analysis import fold
+from transect.analysis.concrete import Reader
 from transect.analysis.state import Held, Path, Said, Table, unknown
 from transect.analysis.terms import TRUE, Op, Sort, Term, function, integer, number, var
 from transect.analysis.values import Option, Unsupported, Value, View, build, leaves, made
+from transect.analysis.views import Outside
 from transect.core import ir
 from transect.core.ir import Effect
-from transect.core.types import DictType, OptionType, SeqType, Type, ViewType
+from transect.core.types import BoolType, DictType, OptionType, SeqType, Type, ViewType
 
 
 class World:
@@ -30,6 +32,24 @@ class World:
         """Inputs are such that this holds."""
         if term is not TRUE:
             self.assumptions.add(term)
+
+    # ------------------------------------------------------------ models
+
+    def likely(self) -> Sequence[Sequence[Term]]:
+        """Conditions that make a counter-example clearer where it can be so, tried from the strictest."""
+        return ((),)
+
+    def outside(self, reader: Reader, program: ir.Program, view: ViewType, path: str) -> Outside:
+        """A view for the interpreter, as a model has it."""
+        return Outside(reader, program, view, path)
+
+    def unsure(self) -> str:
+        """What an answer may have failed for."""
+        return ""
+
+    def told(self, reader: Reader) -> Mapping[str, str]:
+        """What a model says of outside data besides its content, for people."""
+        return {}
 
     # ------------------------------------------------------------ views
 
@@ -55,8 +75,7 @@ class World:
             case ViewType():
                 return View(place)
             case OptionType(item=ViewType()):
-                self.types[place + "?"] = t
-                return Option(var(f"{place}?", Sort.BOOL), View(place))
+                return Option(self.there(path, place), View(place))
             case SeqType():
                 return var(place, Sort.OPAQUE)
             case DictType():
@@ -67,6 +86,13 @@ class World:
         if held is None:
             held = self.first(place)
         assert not isinstance(held, Table), f"{place} is one value"
+        return held
+
+    def there(self, path: Path, place: str) -> Term:
+        """Whether a view that may be absent is there."""
+        self.types[f"{place}?"] = BoolType()
+        held = path.outside.get(f"{place}?") or self.first(f"{place}?")
+        assert isinstance(held, Term), "a truth value"
         return held
 
     def write(self, path: Path, view: View, name: str, t: Type, value: Value) -> None:

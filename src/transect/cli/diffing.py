@@ -13,6 +13,7 @@ from transect.analysis.prove import content
 from transect.analysis.solve import solver
 from transect.cli.compiling import Refused, is_chain, read
 from transect.cli.exits import Exit
+from transect.cli.worlds import world_of
 from transect.core.ir import Program
 
 
@@ -43,7 +44,7 @@ Found = list[tuple[Program, Program, Difference]]
 def different(old: tuple[Program, ...], new: tuple[Program, ...], limit: float) -> tuple[Found, list[str]]:
     """How the policies of two versions differ, and which one version alone has."""
     pairs, alone = _pairs(old, new)
-    return [(a, b, differences(a, b, limit=limit)) for a, b in pairs], alone
+    return [(a, b, differences(a, b, world_of(a, b), limit)) for a, b in pairs], alone
 
 
 def _pairs(

@@ -16,6 +16,7 @@ from transect.base.render import render_text
 from transect.cli.checking import in_color
 from transect.cli.exits import Exit
 from transect.cli.llm import proving as serving
+from transect.cli.worlds import world_of
 from transect.core.frontend.contracts import compile_contracts, contracted
 from transect.core.ir import Program
 
@@ -56,7 +57,7 @@ def prove(path: Path, limit: float, recheck: bool, as_json: bool) -> int:
 
 
 def _proofs(program: Program, limit: float, recheck: bool) -> Iterator[Proof]:
-    prover = Prover(contracted(program), limit=limit)
+    prover = Prover(contracted(program), world_of(program), limit)
     for finding in prover.run():
         proved = finding.verdict is Verdict.PROVED and finding.hook
         again = prover.recheck(finding) is Answer.NEVER if proved and recheck else None

@@ -66,7 +66,7 @@ class Trial:
     def __init__(self, program: Program, hook: str) -> None:
         self.program = program
         self.hook = hook
-        self.world = World(hook)
+        self.world = self.world_for(hook)
         self.before = start(program, "self", self.world)
         handler = program.handler(hook)
         assert handler is not None
@@ -75,12 +75,21 @@ class Trial:
         self.result = Evaluator(program, self.world).handler(hook, args, self.before)
         self.seed = 0
 
+    def world_for(self, hook: str) -> World:
+        return World(hook)
+
+    def inputs(self, sizes: Mapping[str, int] | None = None) -> Inputs:
+        return Inputs(self.seed, sizes)
+
+    def concrete(self, reader: Reader) -> ConcreteCall:
+        return ConcreteCall(self.program, self.handler, reader, self.world)
+
     def differences(self, seed: int) -> list[str] | None:
         """What the evaluator and the interpreter do not agree on; None: these inputs cannot be, or are not followed."""
         self.seed = seed
-        handler, world, before, result = self.handler, self.world, self.before, self.result
+        world, before, result = self.world, self.before, self.result
         asked = [t for _, t in _leaves(result.value)] + list(_terms(result.path)) + list(world.assumptions)
-        inputs = Inputs(self.seed, self._sizes(asked))
+        inputs = self.inputs(self._sizes(asked))
         needed = relevant(world.assumptions, [t for t in asked if t not in world.assumptions])
         if any(inputs.specialised.of(a) is FALSE for a in needed):
             return None
@@ -89,7 +98,7 @@ class Trial:
             return None
         if not self._consistent(reader, before):
             return None
-        concrete = ConcreteCall(self.program, handler, reader, world.tape)
+        concrete = self.concrete(reader)
         sizes = {
             n: len(t.entries()) for n, t in concrete.instance.state.items() if isinstance(t, tables.Table)
         }
@@ -110,7 +119,7 @@ class Trial:
 
     def _sizes(self, asked: list[Term]) -> dict[str, int]:
         """As many entries as the inputs say that there are."""
-        reader = Reader(Inputs(self.seed), asked)  # type: ignore[arg-type]
+        reader = Reader(self.inputs(), asked)  # type: ignore[arg-type]
         found = {}
         for f in self.program.state:
             if isinstance(f.type, TableType) and f.kind is FieldKind.STATE:

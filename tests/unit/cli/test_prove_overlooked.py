@@ -121,7 +121,11 @@ def test_what_is_broken_is_shown(what: str, tmp_path: Path) -> None:
 NOT_BROKEN = {
     "a number that fits every field": ("rpc.msg.n == 7", "rpc.msg.n = 7", Exit.DONE),
     "a number that not every field holds": ("rpc.msg.n == 1 << 40", "rpc.msg.n = 1 << 40", Exit.UNKNOWN),
-    "what is assigned": ("rpc.msg.card is not None", "rpc.msg.cash = 1\n        rpc.msg.card = 'x'", Exit.DONE),
+    "what is assigned": (
+        "rpc.msg.card is not None",
+        "rpc.msg.cash = 1\n        rpc.msg.card = 'x'",
+        Exit.DONE,
+    ),
     "what is taken out ends nothing": (
         "rpc.msg.cash is not None",
         "rpc.msg.cash = 1\n        rpc.msg.card = None",

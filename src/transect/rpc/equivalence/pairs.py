@@ -23,6 +23,7 @@ from transect.rpc.equivalence.compare import Comparer
 from transect.rpc.equivalence.levels import LEVELS, Element, Level
 from transect.rpc.equivalence.passes import Chain, Side
 from transect.rpc.equivalence.streams import Witness
+from transect.rpc.equivalence.world import Oneofs
 
 
 class Verdict(StrEnum):
@@ -72,6 +73,7 @@ class Settings:
     streaming: bool = True  # several messages of one RPC, too
     watched: bool = False  # at `loose`, another element of the chain acts on what callers receive
     witnesses: bool = True  # look for counter-examples
+    oneofs: Oneofs = None  # of the service's messages; None: of any service's
 
 
 def decide(
@@ -100,7 +102,7 @@ class PairQuestion:
     def __init__(self, first: Program, second: Program, settings: Settings) -> None:
         self.settings = settings
         self.elements = named(first, second)
-        self.chain = Chain(self.elements)
+        self.chain = Chain(self.elements, settings.oneofs)
         self.names = tuple(e.name for e in self.elements)
         self.orders = (self.names, self.names[::-1])
         self._obligations: list[tuple[str, Obligation]] | None = None

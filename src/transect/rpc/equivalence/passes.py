@@ -18,7 +18,7 @@ from transect.analysis.terms import FALSE, TRUE, Op, Term, integer, text
 from transect.analysis.values import Option, Struct, Union, Unsupported, Value, View
 from transect.analysis.world import World
 from transect.rpc.equivalence.levels import Element
-from transect.rpc.equivalence.world import Body, ChainWorld, Passing, came, metadata
+from transect.rpc.equivalence.world import Body, ChainWorld, Oneofs, Passing, came, metadata
 
 NONE, NO_ROUTE = integer(0), text(b"")
 
@@ -78,8 +78,9 @@ class Ending:
 class Chain:
     """The elements of a question, and the assumptions that their evaluation makes."""
 
-    def __init__(self, elements: Sequence[Element]) -> None:
+    def __init__(self, elements: Sequence[Element], oneofs: Oneofs = None) -> None:
         self.elements = {e.name: e for e in elements}
+        self.oneofs = oneofs
         self.assumptions: set[Term] = set()
 
     # ------------------------------------------------------------ where a question starts
@@ -232,7 +233,7 @@ class Chain:
             seen = replace(seen, request=flight.request)
         if hook == "finish":
             seen = replace(seen, reply=flight.reply)
-        world = ChainWorld(name, hook, call, seen, self.assumptions)
+        world = ChainWorld(name, hook, call, seen, self.assumptions, self.oneofs)
         path = Path(
             fields=dict(side.fields[name]),
             overflow=dict(side.overflow[name]),

@@ -8,7 +8,7 @@ a policy that looks at `rpc.body` sees every change of the message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from transect.analysis import fold
@@ -22,6 +22,10 @@ from transect.rpc.chacha import KEY_BYTES
 
 REWRITTEN = "rewritten "
 """How the unknown function is called which gives a message's bytes after fields were assigned; their names follow."""
+
+
+Oneofs = Sequence[Collection[str]] | None
+"""The members of each oneof of the messages, by name; None: no service is known, so that any may be of one."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,17 @@ def metadata(rpc: str) -> dict[str, Table]:
 class ChainWorld(World):
     """One call of one hook."""
 
-    def __init__(self, element: str, hook: str, call: str, passing: Passing, assumptions: set[Term]) -> None:
+    def __init__(
+        self,
+        element: str,
+        hook: str,
+        call: str,
+        passing: Passing,
+        assumptions: set[Term],
+        oneofs: Oneofs = None,
+    ) -> None:
         super().__init__(f"{element} {call} {hook}", assumptions)
+        self.oneofs = oneofs
         self.hook = hook
         self.call_name = call
         self.passing = passing
@@ -153,13 +166,15 @@ class ChainWorld(World):
             case ViewType() | DictType():
                 self.types[place] = t
                 return View(place)
-            case OptionType(item=ViewType()):
-                return Option(function(f"{body.root}.{rest}?", Sort.BOOL, (body.base,)), View(place))
             case SeqType():
                 return function(f"{body.root}.{rest}", Sort.OPAQUE, (body.base,))
         self._alone(path, place, body, t)
+        if isinstance(t, OptionType) and isinstance(t.item, ViewType):
+            return Option(self.there(path, place), View(place))
         self.types[place] = t
-        return _known(path.outside.get(place) or body.read(rest, t, self))
+        held = _known(path.outside.get(place) or body.read(rest, t, self))
+        _seen_alike(rest, held, t)
+        return held
 
     def write(self, path: Path, view: View, name: str, t: Type, value: Value) -> None:
         place = self.place(view, name)
@@ -169,24 +184,28 @@ class ChainWorld(World):
         if "." in found[1]:
             raise Unsupported("a field of a sub-message is assigned")
         self._alone(path, place, found[0], t)
+        _seen_alike(found[1], found[0].fields.get(found[1], value), t)
         super().write(path, view, name, t, value)
         path.outside[place.partition(".")[0] + "@dirty"] = TRUE
 
     def _alone(self, path: Path, place: str, body: Body, t: Type) -> None:
-        """Members of one oneof end each other, and only a service tells which fields are; all have presence."""
-        if not isinstance(t, OptionType):
-            return
+        """Members of one oneof end each other, and only a service tells which fields are.
+
+        Within one element the fields that may be of one are `T | None` (R015); another may read them as `T`.
+        """
         root, _, rest = place.partition(".")
-        assigned = {name for name, held in body.fields.items() if isinstance(held, Option)}
-        assigned |= {
-            of.partition(".")[2]
-            for of, held in path.outside.items()
-            if of.startswith(f"{root}.") and isinstance(held, Option)
-        }
-        if assigned - {rest}:
+        assigned = _with_presence(body.fields)
+        if isinstance(t, OptionType):
+            mine = {of: held for of, held in path.outside.items() if of.startswith(f"{root}.")}
+            assigned |= {of.partition(".")[2] for of in _with_presence(mine)}
+        used, _, _ = rest.partition(".")
+        if any(self._may_be_one(used, other) for other in assigned - {used}):
             raise Unsupported(
                 "one field with presence is assigned and another is used: they may be of one oneof"
             )
+
+    def _may_be_one(self, a: str, b: str) -> bool:
+        return self.oneofs is None or any(a in one and b in one for one in self.oneofs)
 
     def call(self, path: Path, declared: ir.IntrinsicDecl, args: list[Value]) -> Value:
         match declared.name.rpartition(".")[2], args:
@@ -240,6 +259,16 @@ class ChainWorld(World):
         terms = [t for name in sorted(fields) for t in _leaves_of(fields[name])]
         written = function(f"{REWRITTEN}{' '.join(sorted(fields))}", Sort.TEXT, (body.bytes, *terms))
         return replace(body, bytes=fold.ite(dirty, written, body.bytes), fields=fields, types=types)
+
+
+def _seen_alike(name: str, held: Value | Held, t: Type) -> None:
+    if isinstance(held, Option) != isinstance(t, OptionType):
+        raise Unsupported(f"`{name}` is `T` to one element and `T | None` to another, and is assigned")
+
+
+def _with_presence(fields: Mapping[str, Held]) -> set[str]:
+    """Assigned fields that may be absent."""
+    return {name for name, held in fields.items() if isinstance(held, Option)}
 
 
 def _header(name: Term) -> Term:

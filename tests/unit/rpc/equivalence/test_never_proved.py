@@ -7,12 +7,19 @@ import pytest
 
 from tests.unit.core.running import compiled
 from transect.rpc.equivalence import Level, Settings, Verdict, decide
+from transect.rpc.equivalence.world import Oneofs
 
 pytestmark = pytest.mark.needs("z3")
 
 MESSAGES = """
+class User(Message):
+    name: str
+class Other(Message):
+    nick: str
 class Ask(Message):
     user: str
+    who: User | None
+    deputy: User
     n: int
     nick: str | None
     count: int | None
@@ -30,12 +37,14 @@ def request(self, rpc: Rpc[Ask]) -> Verdict:
 """
 
 
-def verdict(first: str, second: str, level: Level, *, watched: bool = False) -> Verdict:
+def verdict(
+    first: str, second: str, level: Level, *, watched: bool = False, oneofs: Oneofs = None
+) -> Verdict:
     a, b = (
         compiled(f"{MESSAGES}\nclass {name}(Element):\n" + "\n".join(f"    {x}" for x in body.splitlines()))
         for name, body in (("First", first), ("Second", second))
     )
-    settings = Settings(limit=20, watched=watched, witnesses=False)
+    settings = Settings(limit=20, watched=watched, witnesses=False, oneofs=oneofs)
     return decide(a, b, levels=[level], settings=settings).at(level).verdict
 
 
@@ -162,12 +171,32 @@ def request(self, rpc: Rpc[Ask]) -> Verdict:
     assert verdict(first, second, Level.LOOSE) is Verdict.REFUSED
 
 
-def test_fields_with_presence_may_be_of_one_oneof() -> None:
-    """Where they are, whoever assigns one ends the other."""
-    nick = "def request(self, rpc: Rpc[Ask]) -> Verdict:\n    rpc.msg.nick = 'a'\n    return Forward()"
-    count = """
+NICK = """
 def request(self, rpc: Rpc[Ask]) -> Verdict:
-    return Reject(Code.ABORTED, "none") if rpc.msg.count is None else Forward()
+    rpc.msg.nick = 'a'
+    return Forward()
 """
-    assert verdict(nick, count, Level.LOOSE) is Verdict.UNKNOWN
-    assert verdict(nick, PICKY, Level.IDENTICAL) is Verdict.PROVED
+READERS = {
+    "count": "rpc.msg.count is None",
+    "user": "rpc.msg.user == ''",
+    "who": "rpc.msg.who is None",
+    "deputy": "rpc.msg.deputy.name == 'ann'",
+}
+
+
+@pytest.mark.parametrize("field", READERS)
+def test_fields_may_be_of_one_oneof(field: str) -> None:
+    """Where they are, whoever assigns one ends the other, however that is read."""
+    reader = f"""
+def request(self, rpc: Rpc[Ask]) -> Verdict:
+    return Reject(Code.ABORTED, "none") if {READERS[field]} else Forward()
+"""
+    assert verdict(NICK, reader, Level.LOOSE) is Verdict.UNKNOWN
+    assert verdict(NICK, reader, Level.LOOSE, oneofs=[("nick", field, "n")]) is Verdict.UNKNOWN
+    assert verdict(NICK, reader, Level.IDENTICAL, oneofs=[("nick", "n")]) is Verdict.PROVED
+
+
+@pytest.mark.parametrize("use", ["rpc.msg.nick = 'b'", "rpc.trailers.set('nick', rpc.msg.nick)"])
+def test_a_field_that_may_be_absent_to_one_and_is_its_default_to_another(use: str) -> None:
+    other = f"def request(self, rpc: Rpc[Other]) -> Verdict:\n    {use}\n    return Forward()"
+    assert verdict(NICK, other, Level.IDENTICAL, oneofs=()) is Verdict.UNKNOWN

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What proofs about a stratum's policies take outside data for."""
+
+from __future__ import annotations
+
+from transect.analysis.prove import WorldOf
+from transect.analysis.world import World
+from transect.core.ir import Program
+
+
+def world_of(*programs: Program) -> WorldOf:
+    """A world for each hook of a policy, or of two versions of one."""
+    if all(p.base == "rpc.Element" for p in programs):
+        from transect.rpc.any_service import AnyService
+
+        return lambda hook: AnyService(hook, programs)
+    return World
