@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transect.base.unavailable import Unavailable
+
 Numbers = Mapping[str, float]
 RESAMPLES = 2000
 
@@ -164,3 +166,12 @@ def report(found: Mapping[str, Any], script: str) -> None:
     (folder / "latest.json").write_text(text + "\n")
     print(text)
     sys.stdout.flush()
+
+
+def begin(main: Callable[[], None]) -> None:
+    """Run it; what is missing here is said, and ends it with 3."""
+    try:
+        main()
+    except Unavailable as lacking:
+        print(lacking, file=sys.stderr)
+        raise SystemExit(3) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from measuring import Control, Samples, claim, installed, report, result
+from measuring import Control, Samples, begin, claim, installed, report, result
 
 ROUNDS = 25
 SMALL = Path(__file__).parents[2] / "src" / "transect" / "examples" / "rpc" / "breaker.py"
@@ -61,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from measuring import Control, Samples, claim, interleaved, report, result
+from measuring import Control, Samples, begin, claim, interleaved, report, result
 
 from transect.core.frontend import compile_file
 from transect.emit.c import emit
@@ -78,4 +78,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

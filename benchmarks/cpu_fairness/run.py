@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 
 import transect
 from transect.core.frontend import compile_file
@@ -67,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

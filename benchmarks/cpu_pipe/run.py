@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from cpu_machine import rounds
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
@@ -73,4 +73,4 @@ def forced(bench: Bench, program: Program) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

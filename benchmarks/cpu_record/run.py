@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from cpu_machine import rounds
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
@@ -85,4 +85,4 @@ def undrained(bench: Bench, program: Program, path: Path) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

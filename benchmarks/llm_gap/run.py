@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 from simulated import RUNS, constant, load, measure, oracle, workload
 
 from transect.llm.simulator.trace import Trace
@@ -48,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 from simulated import RUNS, constant, interval, load, measure, oracle, plain, ratio, workload
 
 CONSTANTS = (256, 288, 320, 352, 384)
@@ -60,4 +60,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

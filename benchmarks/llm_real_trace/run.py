@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from artifact import ArtifactQueues
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 from simulated import RUNS, interval, load, measure, oracle, plain, ratio, workload
 
 HERE = Path(__file__).parent
@@ -75,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 
 from tests.parts import need
 from transect.base.unavailable import Unavailable
@@ -116,4 +116,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 from simulated import A10G, RUNS, Hint, load, measure, oracle, plain, workload
 
 from transect.llm.simulator.metric import linear, profiled
@@ -84,4 +84,4 @@ def _others(name: str) -> list[Row]:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

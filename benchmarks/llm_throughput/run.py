@@ -17,7 +17,7 @@ sys.path[:0] = [
 ]
 
 from measured import engine_ratio
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 from simulated import A10G, RUNS, interval, load, measure, ratio, workload
 
 from tests.parts import need
@@ -60,4 +60,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

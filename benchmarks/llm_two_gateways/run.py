@@ -22,13 +22,12 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 import itertools
 
 import httpx
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 
 from tests.parts import need
 from tests.systems.llm.running import Running, gateway
 from tests.systems.llm.test_share import Store
 from tests.systems.llm.upstream import engine
-from transect.base.unavailable import Unavailable
 from transect.llm import keys
 
 WINDOWS, WINDOW_S, WARM_S = 5, 10.0, 3.0
@@ -107,12 +106,8 @@ def error(ratio: float) -> float:
     return abs(ratio / 4 - 1)
 
 
-def main() -> int:
-    try:
-        need("valkey-server")
-    except Unavailable as lacking:
-        print(lacking, file=sys.stderr)
-        return 3
+def main() -> None:
+    need("valkey-server")
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         store = Store(folder)
@@ -143,8 +138,7 @@ def main() -> int:
         ),
         __file__,
     )
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    begin(main)

@@ -22,7 +22,7 @@ from pathlib import Path
 HERE = Path(__file__)
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parents[2])]
 
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 
 from tests.systems.memory.guest import Guest, booted
 from transect.base.unavailable import Unavailable
@@ -143,4 +143,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parent.parent), str(ROOT)]
 
-from measuring import Control, Samples, claim, interleaved, report, result
+from measuring import Control, Samples, begin, claim, interleaved, report, result
 
 from tests.systems.memory.guest import booted
 from tests.systems.memory.network import Network, Tapped, tapped
@@ -156,4 +156,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__)
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parents[2])]
 
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 
 from tests.systems.memory import guest as guests
 from tests.systems.memory.guest import Guest, booted
@@ -104,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

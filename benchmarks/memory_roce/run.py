@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__)
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parents[2])]
 
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 
 from tests.systems.memory.guest import booted
 from tests.systems.memory.network import Network, tapped
@@ -104,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

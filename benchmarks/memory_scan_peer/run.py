@@ -24,7 +24,7 @@ HERE = Path(__file__)
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parents[2])]
 
 from drgn.helpers.linux.list import list_for_each_entry
-from measuring import Control, Samples, claim, installed, interleaved, report, result
+from measuring import Control, Samples, begin, claim, installed, interleaved, report, result
 
 from tests.systems.memory.oracles import debugger
 from tests.systems.memory.oracles.isf import Isf
@@ -128,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

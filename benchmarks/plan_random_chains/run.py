@@ -22,9 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from arranged import DIRECT, Tools, a_round, arranged, built, costs
 from chains_at_random import Drawn, draw
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 
-from transect.base.unavailable import Unavailable
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.placement.calibrate import preferred
 from transect.rpc.placement.model import Layout
@@ -179,8 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Unavailable as lacking:
-        print(lacking, file=sys.stderr)
-        raise SystemExit(3) from None
+    begin(main)

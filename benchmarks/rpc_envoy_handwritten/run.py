@@ -16,10 +16,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from envoy_sides import sides
-from measuring import Control, claim, interleaved, report, result
+from measuring import Control, begin, claim, interleaved, report, result
 from rpc_handwritten.run import PAIRS, body, by_hand, emitted
 
-from transect.base.unavailable import Unavailable
 from transect.rpc.envoy import find
 
 ROUNDS = 61
@@ -43,8 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Unavailable as lacking:
-        print(lacking, file=sys.stderr)
-        raise SystemExit(3) from None
+    begin(main)

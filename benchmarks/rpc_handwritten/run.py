@@ -17,10 +17,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from envoy_sides import Sides, sides
-from measuring import Control, Samples, claim, interleaved, report, result, spread
+from measuring import Control, Samples, begin, claim, interleaved, report, result, spread
 
 from transect.base.diagnostic import Diagnostics
-from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_file
 from transect.examples import path_of
 from transect.rpc import echo
@@ -138,8 +137,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Unavailable as lacking:
-        print(lacking, file=sys.stderr)
-        raise SystemExit(3) from None
+    begin(main)

@@ -18,9 +18,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from arranged import DIRECT, Tools, a_round, arranged, costs, read
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 
-from transect.base.unavailable import Unavailable
 from transect.rpc.chain_file import ChainFile
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.placement.calibrate import preferred
@@ -144,8 +143,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Unavailable as lacking:
-        print(lacking, file=sys.stderr)
-        raise SystemExit(3) from None
+    begin(main)

@@ -15,22 +15,15 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import grpc
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 from peers import PAYLOAD, WITHHELD, chained, chat, generated, round_of, serving, unary
-
-from transect.base.unavailable import Unavailable
 
 ROUNDS, BLOCKS, SIZE = 21, 12, 100
 
 
-def main() -> int:
-    try:
-        with serving() as port, ExitStack() as stack:
-            report(measured(port, stack), __file__)
-    except Unavailable as lacking:
-        print(lacking, file=sys.stderr)
-        return 3
-    return 0
+def main() -> None:
+    with serving() as port, ExitStack() as stack:
+        report(measured(port, stack), __file__)
 
 
 def measured(port: int, stack: ExitStack) -> dict[str, Any]:
@@ -83,4 +76,4 @@ def add(samples: Samples, key: str, of: str, got: dict[str, dict[str, float]]) -
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    begin(main)

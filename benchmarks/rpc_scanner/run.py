@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from measuring import Control, Samples, claim, interleaved, report, result
+from measuring import Control, Samples, begin, claim, interleaved, report, result
 
 from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_file
@@ -217,4 +217,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

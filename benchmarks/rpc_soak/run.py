@@ -23,10 +23,8 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "rpc_python_chain")]
 
 from children import child, line, running
-from measuring import Control, Samples, claim, report, result
+from measuring import Control, Samples, begin, claim, report, result
 from peers import built_server
-
-from transect.base.unavailable import Unavailable
 
 SECONDS = int(os.environ.get("SECONDS", "600"))
 EVERY_S = 2
@@ -115,8 +113,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Unavailable as lacking:
-        print(lacking, file=sys.stderr)
-        raise SystemExit(3) from None
+    begin(main)

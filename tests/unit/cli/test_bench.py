@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from inline_snapshot import snapshot
 
+from tests.parts import ROOT
 from tests.unit.cli.terminal import Run
 from transect.cli import claims
 
@@ -69,6 +70,24 @@ FAILS     rpc.slow
 )
 def test_the_exit_code_tells_the_worst(names: list[str], code: int, transect: Run, benchmarks: Path) -> None:
     assert transect("bench", *names).code == code
+
+
+def test_every_benchmark_of_ours_says_what_it_lacks_and_ends_with_3(tmp_path: Path) -> None:
+    """All begin by the same function of `measuring.py`."""
+    for script in sorted((ROOT / "benchmarks").glob("*/run.py")):
+        assert script.read_text().endswith('if __name__ == "__main__":\n    begin(main)\n'), script
+    lacking = """
+from measuring import begin
+from transect.base.unavailable import Unavailable
+
+def main():
+    raise Unavailable("an engine", "there is none", "buy one")
+
+begin(main)
+"""
+    command = [sys.executable, "-c", lacking]
+    ended = subprocess.run(command, cwd=ROOT / "benchmarks", capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", "an engine: there is none (buy one)\n")
 
 
 def test_json_is_one_list(transect: Run, benchmarks: Path) -> None:
