@@ -375,9 +375,10 @@ class _Binder:
             wish = f"scope={f.options.scope!r}" if f.options.scope != "instance" else ""
             wish = f"sync={str(f.options.sync)!r}" if f.options.sync is not Sync.NONE else wish
             if wish:
+                who = "only a WASM plugin" if f.options.scope == "worker" else "no carrier"
                 self._error(
                     "R017",
-                    f"`{f.name}` asks for `{wish}`, which no carrier gives",
+                    f"`{f.name}` asks for `{wish}`, which {who} gives",
                     f.span,
                     label="there is one copy for each chain",
                     help=f"leave `{wish.partition('=')[0]}` out, and let one proxy or channel carry the chain",

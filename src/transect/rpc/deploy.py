@@ -24,7 +24,7 @@ from transect.rpc.envoy.process import start
 from transect.rpc.envoy.recording import hook_numbers
 from transect.rpc.envoy.upgrading import MODULES, Running
 from transect.rpc.protos import ProtoError, from_files, from_reflection
-from transect.rpc.upgrade import Version
+from transect.rpc.upgrade import Handover, Version
 
 
 @dataclass
@@ -130,7 +130,7 @@ class Native:
     def check(self, binding: Binding, diagnostics: Diagnostics) -> None:
         """A module takes all that Envoy can."""
 
-    def carries(self, version: Version) -> None:
+    def carries(self, version: Version, handover: Handover) -> None:
         """One state serves all workers."""
 
     def make(

@@ -406,7 +406,7 @@ class P(Element):
 """
     assert said(text) == snapshot(
         [
-            "R017 line 3: `mine` asks for `scope='worker'`, which no carrier gives — leave `scope` out, and let one proxy or channel carry the chain",
+            "R017 line 3: `mine` asks for `scope='worker'`, which only a WASM plugin gives — leave `scope` out, and let one proxy or channel carry the chain",
             "R017 line 4: `ours` asks for `sync='eventual'`, which no carrier gives — leave `sync` out, and let one proxy or channel carry the chain",
             "R017 line 5: `kept` asks for `persist=True`, which no carrier gives — leave `persist` out; the state begins anew with the chain",
         ]

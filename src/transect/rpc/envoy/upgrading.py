@@ -78,8 +78,8 @@ class Kind(Protocol[M]):
         """Report what does not fit, beyond what `can` says."""
         ...
 
-    def carries(self, version: Version) -> None:
-        """Raises Refused when the state of that version cannot be had."""
+    def carries(self, version: Version, handover: Handover) -> None:
+        """Raises Refused when the state of that version, with which the next one goes on, cannot be had."""
         ...
 
     def make(
@@ -201,7 +201,7 @@ class Upgrades(Generic[M]):
         """Have Envoy load it, after a trial; `edge`: as of `Settings`.  Raises Refused, and the old version goes on."""
         chain = self._chain(version)
         binding = self._bound(chain, version)
-        self.deployed.kind.carries(self.version)
+        self.deployed.kind.carries(self.version, handover)
         try:
             return self._loaded(version, chain, binding, handover, image, edge)
         except (BuildError, ControlError) as error:

@@ -8,13 +8,14 @@ begin with the same images; what has happened in each of them since makes the ve
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics
 from transect.control.protocol import Refused
 from transect.core.schema import Schema, schema
+from transect.core.upgrade import migration
 from transect.rpc.binding import Binding
 from transect.rpc.can import Can
 from transect.rpc.chain import emit_chain, needs_of
@@ -22,7 +23,7 @@ from transect.rpc.chain_file import ChainFile
 from transect.rpc.envoy.control import TRIES, ControlError
 from transect.rpc.envoy.upgrading import MODULES
 from transect.rpc.merging import merged
-from transect.rpc.upgrade import Version
+from transect.rpc.upgrade import Handover, Version
 from transect.rpc.wasm.build import build
 from transect.rpc.wasm.can import WASM, check_copies, each_its_own
 from transect.rpc.wasm.config import Plugin, PluginSettings
@@ -165,13 +166,14 @@ class Plugins:
     def check(self, binding: Binding, diagnostics: Diagnostics) -> None:
         check_copies(binding, self.workers, diagnostics)
 
-    def carries(self, version: Version) -> None:
-        own = [f"{p.name}.{f.name}" for p in version.programs for f in each_its_own(p)]
-        if own and self.workers > 1:
+    def carries(self, version: Version, handover: Handover) -> None:
+        own = list(_each_its_own(version, handover)) if self.workers > 1 else []
+        if own:
             raise Refused(
-                f"each of {self.workers} workers has {', '.join(own)} of its own, and a plugin does not know which"
-                " worker it is on: whose state goes on where?",
-                "start it again with the new version; or run it as native code, or with one worker",
+                f"each of {self.workers} workers has {', '.join(own)} of its own, and a plugin cannot tell which worker"
+                " it is on, so that nobody knows whose state goes on where",
+                "give it another name, under which each worker begins anew (with `--no-return`); to keep it, leave"
+                ' `scope="worker"` out, and start the chain again as native code or with `--workers 1`',
             )
 
     def make(
@@ -189,6 +191,17 @@ class Plugins:
 
     def loaded(self, module: Plugin) -> PluginCopy:
         return self.copies[module.settings.version]
+
+
+def _each_its_own(version: Version, handover: Handover) -> Iterator[str]:
+    """State of the version of which each worker has its own, and with which the next one goes on."""
+    for program, origin in zip(handover.new.programs, handover.origins, strict=True):
+        if origin is None:
+            continue
+        there = {name for f in program.state for name in (f.name, f.options.was)}
+        for f in each_its_own(version.programs[origin]):
+            if f.name in there or migration(program) is not None:
+                yield f"{program.name}.{f.name}"
 
 
 def settings_of(chain: ChainFile, binding: Binding, images: Sequence[bytes]) -> PluginSettings:

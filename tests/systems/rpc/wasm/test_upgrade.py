@@ -190,8 +190,13 @@ def test_the_command_upgrades_a_plugin_and_says_what_cannot_be(
             own = run("rpc", "upgrade", it.chain("first"), "front")
             assert own.code == Exit.NO
             assert "each of 2 workers has Count.seen of its own" in own.err
+            assert "give it another name" in own.err and "--workers 1" in own.err
+            (it.folder / "anew.py").write_text(OWN.replace("seen", "counted"))
+            anew = run("rpc", "upgrade", it.folder / "anew.py", "front", "--no-return")
+            assert anew.code == Exit.DONE, anew.out + anew.err
+            assert connected(it, 4) == ["hi"] * 4
             file = it.chain("first")
             several = run("rpc", "upgrade", f"front={file}", f"front={file}")
             assert several.code == Exit.NO
             assert "is no one of several processors" in several.err
-            assert it.host.status()["version"] == 2
+            assert it.host.status()["version"] == 3
