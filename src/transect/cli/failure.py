@@ -40,12 +40,12 @@ def usage(message: str, hint: str = "") -> int:
 
 
 def refused(why: object) -> int:
-    """A policy that cannot be taken: its diagnostics as they are; else the sentence that says so."""
+    """A policy that cannot be taken: its diagnostics as they are; else the sentence that says so.
+
+    On stderr: what `run` and `simulate` would have said stands on stdout.
+    """
     text = str(why).strip()
-    if "\n" in text:
-        print(text)
-    else:
-        print(f"transect: {text}", file=sys.stderr)
+    print(text if "\n" in text else f"transect: {text}", file=sys.stderr)
     return Exit.NO
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from transect.cli.exits import Exit
+from transect.cli.failure import refused
 from transect.cli.progress import working
 
 
@@ -49,8 +50,7 @@ def calibrate(
     reads = [read_edges(path) for path in chains or []]
     for read in reads:
         if read.diagnostics.failed:
-            print(render_text(read.diagnostics, read.sources))
-            return Exit.NO
+            return refused(render_text(read.diagnostics, read.sources))
     edges = [chain for read in reads for chain in read.chains]
     try:
         with working("measuring"):
@@ -59,8 +59,9 @@ def calibrate(
             else:
                 found = measuring.calibrate(edges, lambda _: None)
     except measuring.CannotBind as wrong:
-        print(render_text(wrong.diagnostics, {name: text for r in reads for name, text in r.sources.items()}))
-        return Exit.NO
+        return refused(
+            render_text(wrong.diagnostics, {k: text for r in reads for k, text in r.sources.items()})
+        )
     except (EnvoyFailed, BuildError) as wrong:
         print(f"transect: {wrong}", file=sys.stderr)
         return Exit.UNAVAILABLE

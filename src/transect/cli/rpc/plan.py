@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
+from transect.cli.failure import refused, usage
 from transect.cli.progress import working
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ def plan(
 
     read = read_edges(chain)
     if read.diagnostics.failed:
-        print(render_text(read.diagnostics, read.sources))
-        return Exit.NO
+        return refused(render_text(read.diagnostics, read.sources))
     costs = profiles.load(profile)
     try:
         passes = {} if observed is None else shares(observed)

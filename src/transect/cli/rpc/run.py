@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
+from transect.cli.failure import refused, usage
 from transect.cli.progress import working
 
 
@@ -140,8 +140,7 @@ def _served(serve: Callable[..., None]) -> int:
 
             serve(say=say)
     except Invalid as wrong:
-        print(wrong)
-        return Exit.NO
+        return refused(wrong)
     except PlanError as wrong:
         return usage(str(wrong), wrong.hint)
     except (EnvoyFailed, BuildError, Taken, FileExistsError) as wrong:
