@@ -41,24 +41,6 @@ def command_of(words: Sequence[str]) -> Any:
     return command
 
 
-@pytest.mark.parametrize(
-    "words",
-    [("rpc", "run"), ("rpc", "run", "--carrier=wasm"), ("rpc", "plan"), ("cpu", "run"), ("llm", "simulate")],
-)
-def test_what_keeps_a_policy_from_running_is_said_on_stderr(
-    words: tuple[str, ...], transect: Run, tmp_path: Path
-) -> None:
-    """On stdout stands what it does when it runs: addresses, measurements."""
-    bad = tmp_path / "bad.py"
-    bad.write_text("from transect.rpc import Chain\nchain = Chain(elements=[1])\n")
-    if words[0] != "rpc":
-        base = {"cpu": "transect.cpu import Scheduler", "llm": "transect.llm import Admission"}[words[0]]
-        bad.write_text(f"from {base}\n\nclass Bad({base.split()[-1]}):\n    n: int = self\n")
-    ended = transect(*words, bad)
-    assert (ended.code, ended.out) == (Exit.NO, "")
-    assert "error[" in ended.err and "bad.py" in ended.err
-
-
 @pytest.mark.parametrize("words", every_command(), ids=" ".join)
 def test_every_help_text_tells_what_it_is_for_and_the_exit_codes(
     words: tuple[str, ...], transect: Run
