@@ -6,7 +6,7 @@ from transect.examples.cpu.arachne import Arachne
 
 
 class Watched(Arachne):
-    """As `Arachne`; tasks that are bound to one core, as the kernel's own are, may not run elsewhere."""
+    """As `Arachne`; who may not run on core 0, which is never granted, cannot be moved off and counts apart."""
 
     own: int = 0
     foreign: int = 0
@@ -16,7 +16,7 @@ class Watched(Arachne):
         owner = self.owner[task.cpu % 64]
         if owner == task.process:
             self.own += 1
-        elif owner != 0 and task.movable == 1:
+        elif owner != 0 and not task.may_run(0):
             self.bound += 1
         elif owner != 0:
             self.foreign += 1

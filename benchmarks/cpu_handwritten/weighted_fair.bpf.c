@@ -5,6 +5,7 @@
 TS_KERNEL(s32, scx_bpf_task_cpu, (const struct task_struct *));
 
 #define CPUS 1024
+#define AHEAD (300 * 1000 * 1000ll) /* ns of virtual time */
 
 static u64 level[CPUS]; /* of each CPU: how far who is furthest behind there has come */
 
@@ -30,7 +31,7 @@ static __attribute__((always_inline)) inline void charge(struct task_struct *p)
 	ran->mark = now;
 }
 
-/* Times of another CPU keep their distance from its level; who slept is one slice behind at most. */
+/* Times of another CPU keep their distance from its level; who slept is one slice behind at most, and nobody far ahead. */
 static __attribute__((always_inline)) inline void settle(struct task_struct *p, struct ran *ran, u32 cpu)
 {
 	s64 lead = 0;
@@ -38,6 +39,8 @@ static __attribute__((always_inline)) inline void settle(struct task_struct *p, 
 		lead = p->scx.dsq_vtime - level[ran->home & (CPUS - 1)];
 		if (lead < -(s64)TS_SLICE)
 			lead = -(s64)TS_SLICE;
+		if (lead > AHEAD)
+			lead = AHEAD;
 	}
 	p->scx.dsq_vtime = level[cpu] + lead;
 	ran->home = cpu;
@@ -74,10 +77,10 @@ SEC("struct_ops/enqueue") void ts_op_enqueue(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
 	struct ran *ran = bpf_task_storage_get(&tasks, p, 0, 0);
-	u32 cpu = scx_bpf_task_cpu(p);
+	u32 cpu = scx_bpf_task_cpu(p), weight = p->scx.weight;
 	if (ran)
 		settle(p, ran, cpu & (CPUS - 1));
-	scx_bpf_dsq_insert_vtime(p, cpu, TS_SLICE, p->scx.dsq_vtime, ctx[1]);
+	scx_bpf_dsq_insert_vtime(p, cpu, TS_SLICE / 100 * (weight < 100 ? weight : 100), p->scx.dsq_vtime, ctx[1]);
 }
 
 SEC("struct_ops/dispatch") void ts_op_dispatch(u64 *ctx)

@@ -9,6 +9,7 @@ nothing.
 from __future__ import annotations
 
 import ctypes
+import errno
 import gzip
 import mmap
 import os
@@ -31,7 +32,7 @@ TYPES = Path("/sys/kernel/btf/vmlinux")
 SHIM = struct.Struct("=QQq128s1024s32768s")  # struct ts_shim
 VERSIONS = 64
 WATCH_S = 2.0  # how long a new version is watched
-PATIENCE_S = 1.0  # the longest that the first of a queue may wait meanwhile
+PATIENCE_S = 1.0  # the longest that the first of a queue may wait meanwhile while nobody gets on
 
 
 class Missing(Exception):
@@ -51,6 +52,8 @@ class Ended(Exception):
         self.reason = reason
         self.message = message
         self.dump = dump
+        if dump:
+            self.add_note(dump)  # a traceback shows it
 
 
 class Force:
@@ -77,7 +80,10 @@ class Force:
         return next((v for v in self.versions if v.number == number), None)
 
     def load(self, built: Built) -> Version:
-        """Load a version, with its queues and programs in place; not yet in force.  Raises `BpfError`."""
+        """Load a version, with its queues and programs in place; not yet in force.
+
+        Raises `BpfError`, and `Ended`: what is refused with ENODEV is so since the kernel has ended the scheduler.
+        """
         look_for(built)
         old = self.current
         policy = Object(built.object)
@@ -100,6 +106,7 @@ class Force:
                 self._place(op, version)
         except BaseException:
             policy.close()
+            self.check()
             raise
         self.versions.append(version)
         return version
@@ -162,14 +169,22 @@ class Force:
         return f"the old version is back{short}"
 
     def _watch(self, old: Version, new: Version, watch_s: float) -> None:
-        end = time.monotonic() + watch_s
-        while time.monotonic() < end:
+        """Raises `Kept`, the old version being back, or `Ended`.
+
+        Who is light may have waited for long when its turn comes, and starves only if nobody gets on meanwhile.
+        """
+        since = last = time.monotonic()  # `since`: when somebody last got on
+        end, before = since + watch_s, 0.0
+        while last < end:
             time.sleep(0.05)
             self.check()
             if broken := new.broken():
                 back = self._return(old, new)
                 raise Kept(f"{new.built.name}: {broken}; {back}", "transect prove FILE")
-            if (waited := self.longest_wait()) > PATIENCE_S:
+            now, waited = time.monotonic(), self.longest_wait()
+            since = since if waited - before > (now - last) / 2 else now
+            last, before = now, waited
+            if min(waited, now - since) > PATIENCE_S:
                 back = self._return(old, new)
                 why = f"{new.built.name} let the first task of a queue wait {waited:.1f} s; {back}"
                 raise Kept(why, "watch it with `transect vm`, or replay a record of it")
@@ -340,10 +355,13 @@ def quiet() -> None:
 
 def events() -> dict[str, int]:
     """The kernel's own counters of the scheduler in force; none: there is no scheduler."""
-    file = KERNEL / "root" / "events"
-    if not file.is_file():
-        return {}
-    return {name: int(count) for name, count in (line.split() for line in file.read_text().splitlines())}
+    try:
+        lines = (KERNEL / "root" / "events").read_text().splitlines()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):  # ENODEV: it went while we looked
+            return {}
+        raise
+    return {name: int(count) for name, count in (line.split() for line in lines)}
 
 
 def state() -> str:

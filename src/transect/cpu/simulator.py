@@ -208,7 +208,7 @@ class Machine:
             "cpu.start": self.start,
             "cpu.start_first": self.start,
             "cpu.preempt": self.preempt,
-            "cpu.wake_cpu": lambda cpu: self.at(0, lambda: self.look(self.cpus[cpu])),
+            "cpu.wake_cpu": self.wake_cpu,
             "cpu.set_alarm": self.set_alarm,
             "cpu.Scheduler.tell": self.tell,
         }
@@ -280,9 +280,15 @@ class Machine:
         return None
 
     def preempt(self, number: int) -> None:
-        cpu = self.cpus[number]
-        cpu.end_ns = self.now
-        self.at(0, lambda: self.look(cpu))
+        for cpu in self.cpus:
+            if cpu.number == number:  # else there is no such CPU: nothing happens
+                cpu.end_ns = self.now
+        self.wake_cpu(number)
+
+    def wake_cpu(self, number: int) -> None:
+        for cpu in self.cpus:
+            if cpu.number == number:
+                self.at(0, partial(self.look, cpu))
 
     def set_alarm(self, delay_ns: int) -> None:
         cpu = self.cpus[self.asking]

@@ -1,5 +1,5 @@
 /* Arachne, emitted by transect from arachne.py
- * source sha256 a759875e66b982ac6d24bea8318cca039dfa6bb41278a568871e1b30bebce153 */
+ * source sha256 b09d4d198f5631de429ecfeab2bf7ab41e0e5b16c64fb7ee94b86a8aca9a8bf2 */
 #include "scx.h"
 TS_COUNTERS(3)
 
@@ -22,8 +22,38 @@ TS_TABLE(policy_table_has, 1024)
 TS_HANDLER s64 policy_do_core(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
     s64 best = 0;
     s64 core = 0;
+    bool own_2 = 0;
+    bool t1 = 0;
+    s64 t2 = 0;
+    bool t3 = 0;
+    bool t4 = 0;
+    t1 = ts_may_run(task, 0ll);
+    best = t1 ? 0ll : cpu;
+    t2 = scx_bpf_nr_cpu_ids();
+    {
+        s64 n2 = 1ll;
+        s64 n3 = ts_min(t2, 64ll);
+        s64 n4 = ts_rounds(n2, n3, 1ll);
+        int n1;
+        bpf_for(n1, 0, n4) {
+            core = n2 + n1 * 1ll;
+            t4 = TS_ELEMENT(self->owner, core, 64) == (s64)task->tgid;
+            if (t4) {
+                t3 = ts_may_run(task, core);
+                t4 = t3;
+            }
+            own_2 = t4;
+            best = own_2 && (best == 0ll || core == cpu) ? core : best;
+        }
+    }
+    return best;
+    return 0;
+}
+
+TS_HANDLER void policy_do_grant(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 process, s64 count, s64 rank) {
+    s64 core = 0;
+    bool own_2 = 0;
     s64 t1 = 0;
-    best = 0ll;
     t1 = scx_bpf_nr_cpu_ids();
     {
         s64 n2 = 1ll;
@@ -32,53 +62,59 @@ TS_HANDLER s64 policy_do_core(struct policy_state *self, struct policy_task *own
         int n1;
         bpf_for(n1, 0, n4) {
             core = n2 + n1 * 1ll;
-            if (TS_ELEMENT(self->owner, core, 64) == (s64)task->tgid && best != cpu) {
-                best = core;
+            own_2 = TS_ELEMENT(self->owner, core, 64) == process;
+            if (own_2 ? ts_table_get_or(&policy_table_has, process, 0) > count : ts_table_get_or(&policy_table_has, process, 0) < count && TS_ELEMENT(self->rank, core, 64) < rank) {
+                TS_TELL(TS_ELEMENT(self->owner, core, 64), 2138800154u, core);
+                {
+                    s64 *n5 = ts_table_word(&policy_table_has, TS_ELEMENT(self->owner, core, 64), 0, &self->has_overflow);
+                    if (n5) {
+                        ts_add(n5, -1ll);
+                    }
+                }
+                {
+                    u64 n6 = core;
+                    barrier_var(n6);
+                    if (n6 < 64) {
+                        TS_WRITE(self->owner[n6], own_2 ? 0ll : process);
+                    }
+                }
+                {
+                    u64 n7 = core;
+                    barrier_var(n7);
+                    if (n7 < 64) {
+                        TS_WRITE(self->rank[n7], own_2 ? 0ll : rank);
+                    }
+                }
+                {
+                    s64 *n8 = ts_table_word(&policy_table_has, TS_ELEMENT(self->owner, core, 64), 0, &self->has_overflow);
+                    if (n8) {
+                        ts_add(n8, 1ll);
+                    }
+                }
+                TS_TELL(TS_ELEMENT(self->owner, core, 64), 4213799431u, core);
+                ts_preempt(core);
             }
         }
     }
-    return ts_movable(task) == 1ll || (best == 0ll && TS_ELEMENT(self->owner, ts_mod(cpu, 64ll), 64) == 0ll) ? cpu : best;
-    return 0;
-}
-
-TS_HANDLER void policy_do_pass(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 core, s64 process, s64 rank) {
-    TS_TELL(TS_ELEMENT(self->owner, ts_mod(core, 64ll), 64), 2138800154u, core);
-    {
-        s64 *n1 = ts_table_word(&policy_table_has, TS_ELEMENT(self->owner, ts_mod(core, 64ll), 64), 0, &self->has_overflow);
-        if (n1) {
-            ts_add(n1, -1ll);
-        }
-    }
-    {
-        s64 *n2 = ts_table_word(&policy_table_has, process, 0, &self->has_overflow);
-        if (n2) {
-            ts_add(n2, 1ll);
-        }
-    }
-    {
-        u64 n3 = ts_mod(core, 64ll);
-        barrier_var(n3);
-        if (n3 < 64) {
-            TS_WRITE(self->owner[n3], process);
-        }
-    }
-    {
-        u64 n4 = ts_mod(core, 64ll);
-        barrier_var(n4);
-        if (n4 < 64) {
-            TS_WRITE(self->rank[n4], rank);
-        }
-    }
-    TS_TELL(process, 4213799431u, core);
-    ts_preempt(core);
 }
 
 TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
+    s64 core = 0;
     ts_option idle = (ts_option){false, 0};
     s64 t1 = 0;
-    idle = ts_idle_cpu(call, task, cpu);
-    t1 = policy_do_core(self, own, call, task, !idle.some ? cpu : (s64)idle.value);
-    return t1;
+    bool t2 = 0;
+    core = policy_do_core(self, own, call, task, cpu);
+    idle = ts_idle_cpu(call, task, core == 0ll ? cpu : core);
+    core = idle.some && TS_ELEMENT(self->owner, ts_mod((s64)idle.value, 64ll), 64) == TS_ELEMENT(self->owner, ts_mod(core, 64ll), 64) ? (s64)idle.value : core;
+    t2 = core > 0ll;
+    if (t2) {
+        t1 = ts_length(ts_on(TS_QUEUE(680887727u, 0), core));
+        t2 = t1 == 0ll;
+    }
+    if (t2) {
+        ts_start(call, task);
+    }
+    return core;
     return 0;
 }
 
@@ -91,8 +127,15 @@ TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task 
 
 TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu) {
     bool t1 = 0;
+    bool t2 = 0;
+    bool t3 = 0;
     t1 = ts_take(ts_at(TS_QUEUE(680887727u, 0), cpu));
-    if (!t1 && TS_ELEMENT(self->owner, ts_mod(cpu, 64ll), 64) == 0ll) {
+    t3 = !t1 && TS_ELEMENT(self->owner, ts_mod(cpu, 64ll), 64) == 0ll;
+    if (t3) {
+        t2 = ts_take(ts_on(TS_QUEUE(680887727u, 0), 0ll));
+        t3 = !t2;
+    }
+    if (t3) {
         (void)ts_steal(TS_QUEUE(680887727u, 0), cpu, &ts_counters[2]);
     }
 }
@@ -101,45 +144,11 @@ TS_HANDLER void policy_do_tick(struct policy_state *self, struct policy_task *ow
 }
 
 TS_HANDLER void policy_do_hint(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 *ask) {
-    s64 core = 0;
-    bool own_2 = 0;
-    s64 t1 = 0;
-    t1 = scx_bpf_nr_cpu_ids();
-    {
-        s64 n2 = 1ll;
-        s64 n3 = ts_min(t1, 64ll);
-        s64 n4 = ts_rounds(n2, n3, 1ll);
-        int n1;
-        bpf_for(n1, 0, n4) {
-            core = n2 + n1 * 1ll;
-            own_2 = TS_ELEMENT(self->owner, core, 64) == (s64)task->tgid;
-            if (own_2 && ts_table_get_or(&policy_table_has, (s64)task->tgid, 0) > ask[0]) {
-                policy_do_pass(self, own, call, core, 0ll, 0ll);
-            } else {
-                if (!own_2 && ts_table_get_or(&policy_table_has, (s64)task->tgid, 0) < ask[0] && TS_ELEMENT(self->rank, core, 64) < ask[1]) {
-                    policy_do_pass(self, own, call, core, (s64)task->tgid, ask[1]);
-                }
-            }
-        }
-    }
+    policy_do_grant(self, own, call, (s64)task->tgid, ask[0], ask[1]);
 }
 
 TS_HANDLER void policy_do_detach(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 process) {
-    s64 core = 0;
-    s64 t1 = 0;
-    t1 = scx_bpf_nr_cpu_ids();
-    {
-        s64 n2 = 1ll;
-        s64 n3 = ts_min(t1, 64ll);
-        s64 n4 = ts_rounds(n2, n3, 1ll);
-        int n1;
-        bpf_for(n1, 0, n4) {
-            core = n2 + n1 * 1ll;
-            if (TS_ELEMENT(self->owner, core, 64) == process) {
-                policy_do_pass(self, own, call, core, 0ll, 0ll);
-            }
-        }
-    }
+    policy_do_grant(self, own, call, process, 0ll, 0ll);
 }
 
 TS_INLINE void policy_first(struct policy_task *own) {

@@ -1,10 +1,11 @@
 /* Shinjuku, emitted by transect from shinjuku.py
- * source sha256 feebf6edb9300086e39bf04be2f5eec485bc977bea775553c414ca265a816f8d */
+ * source sha256 3b9ae5116e0c64f194678b40b2f5d70202fe927bcfd525402ecb98b138bf2aa8 */
 #include "scx.h"
 
 struct policy_state {
     s64 ready;
     s64 quantum;
+    s64 due[1024];
 };
 
 struct policy_task {
@@ -27,10 +28,45 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
 }
 
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    s64 at = 0;
+    s64 n = 0;
+    bool t1 = 0;
+    bool t2 = 0;
+    s64 t3 = 0;
+    ts_option t4 = (ts_option){false, 0};
+    s64 t5 = 0;
     if ((s64)task->scx.weight < 100ll) {
-        ts_put_for(call, TS_QUEUE(4161491668u, 0), task, 10000000000ll);
+        ts_put(call, TS_QUEUE(4161491668u, 0), task);
     } else {
-        ts_put_for(call, TS_QUEUE(680887727u, 0), task, 10000000000ll);
+        ts_put_for(call, TS_QUEUE(680887727u, 0), task, 4ll * TS_READ(self->quantum));
+        t3 = scx_bpf_nr_cpu_ids();
+        t4 = (ts_option){false, 0};
+        {
+            s64 n2 = 0ll;
+            s64 n3 = ts_min(t3, 999ll);
+            s64 n4 = ts_rounds(n2, n3, 1ll);
+            int n1;
+            bpf_for(n1, 0, n4) {
+                n = n2 + n1 * 1ll;
+                t2 = TS_ELEMENT(self->due, n, 1024) == 1ll;
+                if (t2) {
+                    t1 = ts_may_run(task, n);
+                    t2 = t1;
+                }
+                if (t2) {
+                    t5 = n;
+                    if (!t4.some || t5 < (s64)t4.value) {
+                        t4 = ts_some(t5);
+                    }
+                }
+            }
+        }
+        at = t4.some ? (s64)t4.value : -1ll;
+        {
+            u64 n5 = at & 1023ll;
+            ts_lower(&self->due[n5], 0ll);
+        }
+        ts_preempt(at);
     }
 }
 
@@ -43,16 +79,26 @@ TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task
 }
 
 TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    {
+        u64 n1 = ts_cpu(task) & 1023ll;
+        TS_WRITE(self->due[n1], (s64)task->scx.weight < 100ll ? 1ll : 0ll);
+    }
     ts_set_alarm(TS_READ(self->quantum));
 }
 
 TS_HANDLER void policy_do_alarm(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu) {
     s64 t1 = 0;
+    {
+        u64 n1 = cpu & 1023ll;
+        TS_WRITE(self->due[n1], 1ll);
+    }
     t1 = ts_length(TS_QUEUE(680887727u, 0));
     if (t1 > 0ll) {
+        {
+            u64 n2 = cpu & 1023ll;
+            TS_WRITE(self->due[n2], 0ll);
+        }
         ts_preempt(cpu);
-    } else {
-        ts_set_alarm(TS_READ(self->quantum));
     }
 }
 

@@ -1,4 +1,4 @@
-"""Hints of Arachne, emitted by transect from arachne.py; source sha256 a759875e66b982ac6d24bea8318cca039dfa6bb41278a568871e1b30bebce153."""
+"""Hints of Arachne, emitted by transect from arachne.py; source sha256 b09d4d198f5631de429ecfeab2bf7ab41e0e5b16c64fb7ee94b86a8aca9a8bf2."""
 from dataclasses import dataclass
 from typing import ClassVar
 from transect_hints import Application

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 from tests.unit.cpu.policies import example, scheduler
@@ -45,6 +48,19 @@ def test_ten_thousand_tasks_all_end(bench: Bench, tmp_path: Path) -> None:
     subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", bench.folder / "crowd", source], check=True)
     bench.force(example("weighted_fair"))
     assert bench.shell(f"{bench.folder}/crowd", limit_s=400) == "10000 10000\n"
+    bench.check()
+    assert bench.scheduler() == "enabled"
+
+
+def test_a_machine_that_its_host_stops_for_six_seconds_keeps_its_scheduler(bench: Bench) -> None:
+    """Its clock goes on meanwhile, and nobody runs: with a patience of five seconds the kernel ended the scheduler."""
+    bench.force(example("weighted_fair"))
+    os.killpg(bench.vm.pid, signal.SIGSTOP)
+    try:
+        time.sleep(6)
+    finally:
+        os.killpg(bench.vm.pid, signal.SIGCONT)
+    assert bench.shell("sleep 0.2; echo on") == "on\n"
     bench.check()
     assert bench.scheduler() == "enabled"
 

@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.unit.cpu.policies import example, scheduler
+from transect.cpu import force
 from transect.cpu.built import Built
 from transect.cpu.explain import missing, paragraph, verifier
 from transect.cpu.force import Ended, Missing, look_for
 from transect.cpu.platform import queue_number
 from transect.cpu.program import needs
+from transect.cpu.version import Kept, Version
 from transect.linux.libbpf import BpfError
 
 SLOW = """
@@ -46,6 +51,84 @@ def test_another_end_is_told_as_it_is() -> None:
     assert paragraph(scheduler(""), Ended("unregistered", "cpu 1 going offline", "")) == (
         "the kernel says: cpu 1 going offline. All tasks are with the default scheduler again."
     )
+
+
+def test_what_is_refused_since_the_kernel_has_ended_the_scheduler_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Queues are made in the scheduler that is attached: without one, ENODEV."""
+
+    class Refusing:
+        def __init__(self, path: Path) -> None:
+            self.closed = False
+
+        def load(self) -> None:
+            raise BpfError("queues cannot be made", errno.ENODEV, "")
+
+        def close(self) -> None:
+            self.closed = True
+
+    forced = object.__new__(force.Force)
+    said = force.SHIM.pack(
+        0, 1026, 0, b"runnable task stall", b"watchdog failed to check in for 5.0s", b"CPU 0"
+    )
+    forced.versions, forced._active, forced._memory = [], ctypes.c_uint64(0), said  # type: ignore[assignment]
+    monkeypatch.setattr(force, "Object", Refusing)
+    monkeypatch.setattr(force, "look_for", lambda built: None)
+    with pytest.raises(Ended, match="runnable task stall: watchdog failed to check in") as ended:
+        forced.load(Built("P", "", tmp_path, {}, (), (), (), ()))
+    assert ended.value.__notes__ == ["CPU 0"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("every_s", "returns_s"), [(0.0, 1.1), (0.3, None)])
+def test_a_version_is_taken_back_when_nobody_gets_on(
+    monkeypatch: pytest.MonkeyPatch, every_s: float, returns_s: float | None
+) -> None:
+    """Not when those are served each 0.3 s who have waited for more than a second, as a light task does."""
+    clock = Clock()
+
+    class Watched(force.Force):
+        def __init__(self) -> None:
+            self.returned: float | None = None
+
+        def check(self) -> None:
+            pass
+
+        def longest_wait(self) -> float:
+            since = clock.now - 100
+            return 1.2 + since % every_s if every_s else since
+
+        def _return(self, old: Version, new: Version) -> str:
+            self.returned = clock.now - 100
+            return "the old version is back"
+
+    monkeypatch.setattr(force, "time", clock)
+    built = Built("P", "", Path(), {}, (), (), (), ())
+    version, watched = Version(1, built, None, {}), Watched()  # type: ignore[arg-type]
+    with suppress(Kept):
+        watched._watch(version, version, 2.0)
+    assert watched.returned == (None if returns_s is None else pytest.approx(returns_s, abs=0.1))
+
+
+def test_the_kernels_counters_may_go_while_they_are_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def gone(path: Path) -> str:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(Path, "read_text", gone)
+    assert force.events() == {}
 
 
 def test_the_verifiers_refusal_stands_at_the_policys_line() -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts import ROOT
 from tests.unit.cpu.policies import example, said, scheduler
+from transect.core.frontend import compile_file
 from transect.cpu.built import Built
 from transect.cpu.hints import target_c, target_py
 from transect.cpu.hints.broker import Unwelcome, known
@@ -182,6 +184,21 @@ def test_who_goes_gives_back() -> None:
     machine = arachne(Work("app", hint=(2, 3)))
     machine.call("detach", 1)
     assert owners(machine) == [0, 0, 0, 0]
+
+
+def test_nobody_who_waited_for_a_core_runs_on_it_once_it_is_granted() -> None:
+    """Hogs share all cores and wait at each when an application comes and takes two, and when another takes one."""
+    (program,) = compile_file(ROOT / "benchmarks" / "cpu_arbiter" / "watched.py").programs
+    hogs = [Work(f"hog{n}") for n in range(8)]
+    app = Work("app", run_ns=3 * MS, sleep_ns=MS, hint=(2, 1), start_ns=90 * MS)
+    high = Work("high", run_ns=MS, sleep_ns=MS, hint=(1, 3), start_ns=190 * MS)
+    bound = Work("bound", run_ns=MS, sleep_ns=9 * MS, cpus=frozenset({1}))
+    machine = Machine(program, 4, [*hogs, app, high, bound])
+    machine.run(400 * MS)
+    state = machine.instance.state
+    assert owners(machine) == [0, 10, 9, 0] and state["foreign"] == 0
+    assert state["own"] > 100 and state["bound"] > 20
+    assert all(hog.ran_ns > 50 * MS for hog in machine.tasks[:8]), "they share the other two"
 
 
 def test_told_to_nobody_is_not_told() -> None:

@@ -66,6 +66,22 @@ def test_who_was_away_or_is_new_keeps_nobody_waiting_under_weighted_fair() -> No
     assert max(wait for task in (*alone.tasks, *idle.tasks) for wait in task.waits_ns) <= 60 * MS
 
 
+def test_the_nicest_keeps_up_beside_many_hogs_under_weighted_fair() -> None:
+    """Its share is one hundredth of a hog's, in small pieces: the kernel ends a scheduler when somebody waits for long.
+
+    It had 20 ms every 20 x 2 s.  Alone for a while it gets whole slices, for which it then waits no longer.
+    """
+    hogs = [Work(f"hog{n}", start_ns=50 * MS) for n in range(20)]
+    machine = Machine(example("weighted_fair"), 1, [*hogs, Work("nicest", weight=1)])
+    nicest = machine.tasks[-1]
+    machine.run(10_000 * MS)
+    assert max(nicest.waits_ns) <= 6_100 * MS, "0.3 s behind each of the hogs"
+    before = nicest.ran_ns
+    machine.run(40_000 * MS)
+    assert len(nicest.waits_ns) > 70
+    assert nicest.ran_ns - before == pytest.approx(30_000 * MS / 2001, rel=0.05)
+
+
 def test_fifo_knows_no_weights() -> None:
     found = shares(simulate(example("fifo"), [Work("a"), Work("b", weight=33)], cpus=1, seconds=10))
     assert found["a"] == pytest.approx(0.5, abs=0.01)
@@ -89,6 +105,25 @@ def test_short_requests_pass_long_ones_under_shinjuku() -> None:
     ours = simulate(example("shinjuku"), work, cpus=1, seconds=3).tasks[2]
     fifo = simulate(example("fifo"), work, cpus=1, seconds=3).tasks[2]
     assert max(ours.waits_ns) <= 3 * MS < 20 * MS <= max(fifo.waits_ns)
+
+
+def test_a_request_takes_the_cpu_from_batch_work_at_once_and_from_others_after_their_quantum() -> None:
+    shinjuku = example("shinjuku")
+    work = [Work("batch", weight=33), Work("short", run_ns=MS // 5, sleep_ns=15 * MS // 2)]
+    alone = simulate(shinjuku, work, cpus=1, seconds=1).tasks[1]
+    assert max(alone.waits_ns[1:]) == 0
+    long = Work("long", run_ns=50 * MS, sleep_ns=1 * MS)
+    beside = simulate(shinjuku, [long, *work], cpus=1, seconds=3).tasks[2]
+    assert max(beside.waits_ns[1:]) <= 1 * MS and 0 in beside.waits_ns, (
+        "who had its quantum before gives way at once"
+    )
+
+
+def test_a_request_finds_the_cpu_where_batch_work_runs() -> None:
+    long = [Work(f"long{n}", run_ns=900 * MS, sleep_ns=1 * MS) for n in range(2)]
+    work = [*long, Work("batch", weight=33), Work("short", run_ns=MS // 5, sleep_ns=7 * MS)]
+    machine = simulate(example("shinjuku"), work, cpus=3, seconds=1, params={"quantum": 1000 * MS})
+    assert max(machine.tasks[3].waits_ns[1:]) == 0 and machine.tasks[2].ran_ns > 900 * MS
 
 
 def test_batch_work_runs_when_nobody_else_does() -> None:

@@ -99,6 +99,7 @@ TS_KERNEL(void, bpf_rcu_read_unlock, (void));
 #endif
 
 #define TS_SLICE (20 * 1000 * 1000ull) /* ns, of those that name none */
+#define TS_PATIENCE 30000 /* ms that a task may wait before the kernel ends the scheduler; it allows no more */
 #define TS_CPUS 1024
 
 /* What belongs to one call of a hook. */
@@ -108,6 +109,8 @@ struct ts_call {
 	u64 now;   /* 0: not asked yet */
 #ifdef TS_TAPE
 	struct ts_event *event; /* where it is recorded; NULL: nowhere */
+	struct ts_ring *ring;	/* of this CPU */
+	u64 at;			/* the event's place in it */
 #endif
 };
 
@@ -360,7 +363,7 @@ TS_INLINE s32 ts_create(u64 queue, int scope)
 #define TS_SCHEDULER(title, ...) \
 	SEC(".struct_ops.link") \
 	struct sched_ext_ops policy = { \
-		__VA_ARGS__, .flags = TS_FLAGS, .timeout_ms = 5000, .name = title \
+		__VA_ARGS__, .flags = TS_FLAGS, .timeout_ms = TS_PATIENCE, .name = title \
 	};
 
 char _license[] SEC("license") = "Dual MIT/GPL";
