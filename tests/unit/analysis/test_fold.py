@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transect.analysis import fold
-from transect.analysis.solve import Translation, solver
+from transect.analysis.solve import solver
 from transect.analysis.terms import TRUE, Op, Sort, Term, boolean, integer, number, text, unfolded, var
+from transect.analysis.translation import Translation
 from transect.core import values
 
 INTS = st.one_of(

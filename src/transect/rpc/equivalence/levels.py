@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -70,6 +70,13 @@ class Element:
 
     def verdicts(self, hook: str) -> frozenset[str]:
         """Names of the verdicts that a hook may give."""
+        return self._verdicts[hook]
+
+    @cached_property
+    def _verdicts(self) -> Mapping[str, frozenset[str]]:
+        return {hook: self._verdicts_of(hook) for hook in HOOKS}
+
+    def _verdicts_of(self, hook: str) -> frozenset[str]:
         handler = self.program.handler(hook)
         if handler is None or hook not in self.hooks:
             return frozenset({"None" if hook == "finish" else "Forward"})
