@@ -144,9 +144,14 @@ def from_reflection(target: str) -> Protos:
             ) from error
         except grpc.RpcError as error:
             raise ProtoError(
-                f"{target} does not answer reflection requests: {error}",
+                f"{target} does not answer reflection requests: {_said(error)}",
                 "enable reflection in the server, or name its protos: `protos=[…]`",
             ) from error
+
+
+def _said(error: Any) -> str:
+    """A status as one line: the text of an error of gRPC is many."""
+    return f"{error.code().name}: {error.details()}" if hasattr(error, "details") else str(error)
 
 
 def _reflected(database: Any) -> list[Any]:

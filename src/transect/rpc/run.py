@@ -23,7 +23,7 @@ from transect.rpc.deploy import Deployed, bound, deploy
 from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.part import EnvoyPart
-from transect.rpc.envoy.process import Envoy, EnvoyFailed
+from transect.rpc.envoy.process import Envoy, EnvoyFailed, ended
 from transect.rpc.metrics import Exporter
 from transect.rpc.upgrade import Version
 
@@ -168,7 +168,8 @@ def watch(envoys: Sequence[Envoy], stop: Stop) -> None:
     """Wait until told to stop; raises EnvoyFailed when an Envoy goes before."""
     while not stop.wait(LOOK_S):
         for envoy in (envoy for envoy in envoys if not envoy.alive):
-            raise EnvoyFailed(f"Envoy ended with status {envoy.stop()}", envoy.log)
+            why = f"the Envoy at {envoy.address} {ended(envoy.stop())}: nobody takes its calls until it runs again"
+            raise EnvoyFailed(why, envoy.log)
 
 
 __all__ = ["Invalid", "Taken", "Unavailable", "run"]

@@ -163,7 +163,7 @@ def _served(process: subprocess.Popen[bytes], folder: Path, log: Path, patience_
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise EnvoyFailed(_reason(log) or f"Envoy ended with status {process.returncode}", log)
+            raise EnvoyFailed(_reason(log) or f"Envoy {ended(process.returncode)}", log)
         with contextlib.suppress(OSError, http.client.HTTPException):
             if _admin(folder, "/ready", "GET", 1.0).startswith(b"LIVE"):
                 return _address(json.loads(_admin(folder, "/listeners?format=json", "GET", 1.0)))
@@ -185,6 +185,15 @@ def _address(listeners: Mapping[str, Any]) -> Endpoint:
     if "pipe" in found:
         return Endpoint("", 0, found["pipe"]["path"])
     return Endpoint(found["socket_address"]["address"], found["socket_address"]["port_value"])
+
+
+def ended(status: int) -> str:
+    """What an exit status says."""
+    if status >= 0:
+        return f"ended with status {status}"
+    number = signal.Signals(-status)
+    by_others = number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    return f"{'was killed' if by_others else 'crashed'} ({number.name})"
 
 
 def _reason(log: Path) -> str:
