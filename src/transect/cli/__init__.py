@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line.  `main` starts it; verbs are loaded by name, so that each pays for nothing but itself.
 
-`check` is run by editors and hooks at every save.  Its usual forms are recognised here, before the library that parses
-command lines is imported; everything else, `check --help` included, takes the common way in `app.py`.
+`check` is run by editors and hooks at every save, `memory ps` and `lsmod` at a prompt.  Their usual forms are
+recognised here, before the library that parses command lines is imported; everything else, `check --help` included,
+takes the common way in `app.py`.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ def _dispatch(words: list[str]) -> int:
         request = usual_form(words[1:])
         if request is not None:
             return check(*request)
+    if words[:1] == ["memory"]:
+        from transect.cli.memory import listing
+
+        listed = listing.usual_form(words[1:])
+        if listed is not None:
+            return listing.listing(*listed)
     from transect.cli.app import run
 
     return run(words)

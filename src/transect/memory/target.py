@@ -12,6 +12,8 @@
 The kernel is found by its release: `--kernel`, else `/boot`, `/usr/lib/modules` and the cache of `transect vm`.  Its
 banner must be the one in memory.  Without it, symbols and types are taken from the target's memory, and every answer
 says so (*unanchored*).
+
+What only one scheme needs is imported where it is met: a list of processes is over before that pays.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from transect.base.unavailable import Unavailable
 from transect.linux import stored
@@ -30,10 +33,10 @@ from transect.linux.errors import KernelDataError
 from transect.linux.found import find_kernel
 from transect.linux.physical import FileMemory, Physical, dump, ram
 from transect.memory.machine import Known, Machine
-from transect.memory.qmp import Monitor
-from transect.memory.roce.grant import Grant, RoceMemory
-from transect.memory.roce.packet import PORT, Ends
-from transect.memory.roce.transport import Frames, Udp
+
+if TYPE_CHECKING:
+    from transect.memory.roce.grant import Grant
+    from transect.memory.roce.transport import Udp
 
 SCHEMES = ("ram", "core", "qmp", "roce")
 OPTIONS = {"ram": {"low"}, "roce": {"via", "own"}}
@@ -85,6 +88,8 @@ def memory_of(address: Address) -> Physical:
         case "core":
             return dump(address.place)
         case "qmp":
+            from transect.memory.qmp import Monitor
+
             with Monitor(Path(address.place)) as monitor:
                 return monitor.memory()
         case "roce":
@@ -95,6 +100,10 @@ def memory_of(address: Address) -> Physical:
 
 def _granted(address: Address) -> Physical:
     """`roce://HOST/GRANT`; `?via=verbs` goes by an RDMA card, `?via=OWN,THEIRS&own=IP` by QEMU's datagram sockets."""
+    from transect.memory.roce.grant import Grant, RoceMemory
+    from transect.memory.roce.packet import Ends
+    from transect.memory.roce.transport import Frames
+
     host, slash, path = address.place.removeprefix("//").partition("/")
     if not address.place.startswith("//") or not host or not slash:
         raise BadTarget("write roce://HOST/GRANT, where GRANT is a copy of the target's /proc/transect_grant")
@@ -115,7 +124,7 @@ def _granted(address: Address) -> Physical:
 
 
 def _by_card(grant: Grant, host: str) -> Physical:
-    from transect.memory.roce.verbs import VerbsMemory  # nobody else needs it
+    from transect.memory.roce.verbs import VerbsMemory
 
     try:
         return VerbsMemory(grant, host)
@@ -124,6 +133,9 @@ def _by_card(grant: Grant, host: str) -> Physical:
 
 
 def _socket(host: str) -> Udp:
+    from transect.memory.roce.packet import PORT
+    from transect.memory.roce.transport import Udp
+
     try:
         return Udp(host)
     except OSError as wrong:

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from transect.cli import main
+from transect.cli.memory.listing import usual_form
 from transect.memory import report
 from transect.memory.findings import Result, Said, Scan, Verdict
 from transect.memory.target import Address, BadTarget, packages, release_of, size
@@ -113,3 +116,30 @@ def test_what_the_command_line_says_without_a_target(
     (tmp_path / "junk").write_bytes(b"junk" * 4096)
     assert main(["memory", *(w.format(junk=tmp_path / "junk") for w in words)]) == code
     assert says in capsys.readouterr().err
+
+
+IMPORTED = """
+import sys
+from transect.cli import main
+code = main(["memory", "ps", sys.argv[1]])
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+sys.exit(code)
+"""
+
+
+def test_a_list_at_the_prompt_imports_little(tmp_path: Path) -> None:
+    (tmp_path / "junk").write_bytes(b"junk" * 4096)
+    words = [sys.executable, "-c", IMPORTED, f"ram:{tmp_path / 'junk'}"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, "no kernel with kallsyms" in done.stderr) == (4, True)
+    assert {"typer", "pydantic", "rich", "z3", "grpc", "asyncio"} & set(done.stdout.split()) == set()
+
+
+def test_the_usual_forms_of_a_list(tmp_path: Path) -> None:
+    kernel = tmp_path / "vmlinuz"
+    kernel.touch()
+    assert usual_form(["ps", "ram:x"]) == ("ps", "ram:x", None)
+    assert usual_form(["lsmod", "ram:x", "--kernel", str(kernel)]) == ("lsmod", "ram:x", kernel)
+    assert usual_form(["ps", "--kernel", str(kernel), "ram:x"]) == ("ps", "ram:x", kernel)
+    for other in ("ps", "ps --help", "ps ram:x --kernel", "ps ram:x --kernel /nonexistent", "scan ram:x"):
+        assert usual_form(other.split()) is None, other

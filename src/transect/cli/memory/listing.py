@@ -1,20 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one of transect's own probes shows, in columns."""
+"""What one of transect's own probes shows, in columns: `transect memory ps` and `lsmod`.
+
+They are asked at a prompt, so their usual forms do without the library that parses command lines.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transect.cli.exits import Exit
+from transect.cli.memory.opening import with_target
 
 if TYPE_CHECKING:
     from transect.memory.machine import Machine
 
+LISTS = {  # probe and columns, by verb
+    "ps": ("Processes", ("pid", "parent", "uid", "state", "comm", "hidden")),
+    "lsmod": ("Modules", ("name", "text", "size", "taints", "hidden")),
+}
 
-def listing(machine: Machine, name: str, columns: Sequence[str]) -> int:
+
+def usual_form(words: Sequence[str]) -> tuple[str, str, Path | None] | None:
+    """Verb, target and kernel, if there is nothing else; None leaves it to the general parser."""
+    match words:
+        case [verb, target]:
+            kernel = None
+        case [verb, target, "--kernel", file] | [verb, "--kernel", file, target]:
+            kernel = Path(file)
+        case _:
+            return None
+    if verb not in LISTS or target.startswith("-") or (kernel is not None and not kernel.is_file()):
+        return None
+    return verb, target, kernel
+
+
+def listing(verb: str, target: str, kernel: Path | None) -> int:
     """Print the rows; 1 when the probe reports something, 4 when it could not look."""
+    return with_target(target, kernel, partial(_listed, *LISTS[verb]))
+
+
+def _listed(name: str, columns: Sequence[str], machine: Machine) -> int:
     from transect.memory import asked, report
     from transect.memory import scan as scanning
     from transect.memory.findings import Verdict, shown

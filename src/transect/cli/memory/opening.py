@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every verb about a target says when it cannot be opened."""
+"""A target opened for a verb, and who runs its probes; what every verb says when it cannot be opened."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
-
-import typer
+from typing import TYPE_CHECKING
 
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
@@ -35,41 +33,6 @@ class Engine(StrEnum):
         from transect.memory.native.probes import native
 
         return native
-
-
-Engines: TypeAlias = Annotated[
-    Engine,
-    typer.Option(
-        "--engine",
-        metavar="ENGINE",
-        help="python: the interpreter; c: probes compiled, for memory in a file (ram:, core:).",
-    ),
-]
-
-Via: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--via",
-        metavar="xdp[:INTERFACE]",
-        show_default=False,
-        help="Walks over a roce:// target's lists run in this machine's kernel, as packets pass; as root.",
-    ),
-]
-Target: TypeAlias = Annotated[
-    str,
-    typer.Argument(metavar="TARGET", help="ram:FILE (a live VM), core:FILE, qmp:SOCKET, roce://HOST/GRANT."),
-]
-Kernel: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--kernel",
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        show_default=False,
-        help="The target's vmlinuz, from its package; else looked for by its release.",
-    ),
-]
 
 
 @contextmanager

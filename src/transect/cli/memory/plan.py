@@ -10,7 +10,8 @@ import typer
 
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
-from transect.cli.memory.opening import Kernel, Target, with_target
+from transect.cli.memory.opening import with_target
+from transect.cli.memory.options import Kernel, Target
 
 if TYPE_CHECKING:
     from transect.memory.machine import Machine

@@ -3,13 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from transect.cli.memory.listing import listing
-from transect.cli.memory.opening import Kernel, Target, with_target
-
-if TYPE_CHECKING:
-    from transect.memory.machine import Machine
+from transect.cli.memory.options import Kernel, Target
 
 
 def ps(target: Target, kernel: Kernel = None) -> int:
@@ -17,8 +12,4 @@ def ps(target: Target, kernel: Kernel = None) -> int:
 
     `hidden` marks those which only one of the two knows; the exit code is then 1.
     """
-
-    def work(machine: Machine) -> int:
-        return listing(machine, "Processes", ("pid", "parent", "uid", "state", "comm", "hidden"))
-
-    return with_target(target, kernel, work)
+    return listing("ps", target, kernel)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from transect.cli.failure import usage
-from transect.cli.memory.opening import Engine, Engines, Kernel, Target, Via, with_target
+from transect.cli.memory.opening import Engine, with_target
+from transect.cli.memory.options import Engines, Kernel, Target, Via
 from transect.cli.memory.watching import Wanted, Wrong, address_of, rates_of, watched
 
 if TYPE_CHECKING:

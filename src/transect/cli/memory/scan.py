@@ -11,7 +11,8 @@ import typer
 
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
-from transect.cli.memory.opening import Engine, Engines, Kernel, Target, Via, running, with_target
+from transect.cli.memory.opening import Engine, running, with_target
+from transect.cli.memory.options import Engines, Kernel, Target, Via
 
 if TYPE_CHECKING:
     from transect.memory.machine import Machine
