@@ -23,7 +23,10 @@ myst_heading_anchors = 3
 highlight_language = "python"
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "transect"
+html_static_path = ["_static"]
+html_css_files = ["transect.css"]
 html_show_sourcelink = False
 
 # Pages join the table of contents when they are written; a pattern without pages yet is no warning.
