@@ -96,6 +96,8 @@ def run(
                 raise Invalid(verifier(program, refused, sources)) from refused
             except Missing as lacking:
                 raise Invalid(missing(program, lacking, sources)) from lacking
+            except Ended as end:
+                raise Ended(end.reason, paragraph(program, end), end.dump) from None
             host = Running(path, program, sources, where)
             with Server("cpu", name or path.stem, verbs_of(host), numbered=name is None) as server:
                 host.name = server.name
@@ -214,6 +216,8 @@ class Running:
             raise Refused(verifier(program, refused, sources)) from None
         except Missing as lacking:
             raise Refused(missing(program, lacking, sources)) from None
+        except Ended as end:
+            raise Refused(paragraph(self.program, end), "begin anew with `transect cpu run`") from None
         self.program, self.path, self.sources = program, Path(path), sources
         self.upgrades += 1
         looked_at = 0 if watching is None else len(contracted(watching).contracts)

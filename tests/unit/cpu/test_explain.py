@@ -11,13 +11,17 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cpu.policies import example, scheduler
+from transect.control.protocol import Refused
+from transect.core.ir import Program
 from transect.cpu import force
 from transect.cpu.built import Built
 from transect.cpu.explain import missing, paragraph, verifier
 from transect.cpu.force import Ended, Missing, look_for
 from transect.cpu.platform import queue_number
 from transect.cpu.program import needs
+from transect.cpu.run import Running
 from transect.cpu.version import Kept, Version
+from transect.examples import path_of
 from transect.linux.libbpf import BpfError
 
 SLOW = """
@@ -78,6 +82,19 @@ def test_what_is_refused_since_the_kernel_has_ended_the_scheduler_says_why(
     with pytest.raises(Ended, match="runnable task stall: watchdog failed to check in") as ended:
         forced.load(Built("P", "", tmp_path, {}, (), (), (), ()))
     assert ended.value.__notes__ == ["CPU 0"]
+
+
+def test_an_operator_is_told_why_when_the_scheduler_ends_under_an_upgrade() -> None:
+    class Where:
+        def upgrade(self, program: Program, **_: object) -> dict[str, str]:
+            raise Ended("runnable task stall", "watchdog failed to check in for 31.0s", dump(9, "ready"))
+
+    fifo = path_of("fifo")
+    running = Running(fifo, example("fifo"), {}, Where())  # type: ignore[arg-type]
+    with pytest.raises(
+        Refused, match=r"watchdog failed .*: 1 task waited in the queue `ready`, put there at line 14"
+    ):
+        running.upgrade(str(fifo))
 
 
 class Clock:
