@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transect.base.diagnostic import closest
 from transect.base.unavailable import Unavailable
 from transect.control.places import found, socket_path
 from transect.control.protocol import Answer, Kind, Refused, Request, receive, send
@@ -112,10 +113,13 @@ class Client:
 
 
 def _absent(stratum: str, name: str | None) -> Unavailable:
-    others = [f"{kind} `{n}`" for kind, n in found()]
-    running = f"running: {', '.join(others)}" if others else "nothing is running"
+    others = found()
     what = f"{stratum} instance `{name}`" if name is not None else f"{stratum} instance"
-    return Unavailable(what, running, _hint(stratum))
+    if not others:
+        return Unavailable(what, "nothing is running", _hint(stratum))
+    running = f"none is running; there is {', '.join(f'{kind} `{n}`' for kind, n in others)}"
+    close = closest(name, [n for kind, n in others if kind == stratum]) if name else None
+    return Unavailable(what, running, f"did you mean `{close}`?" if close else _hint(stratum))
 
 
 def _hint(stratum: str) -> str:

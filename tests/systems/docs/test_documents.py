@@ -15,6 +15,7 @@ DOCUMENTS = (
     "docs/tutorial.md",
     "docs/testing.md",
     "docs/gateway.md",
+    "docs/rpc-mesh.md",
     "docs/rpc-writing-an-element.md",
 )
 SECTIONS = [(name, i, blocks) for name in DOCUMENTS for i, blocks in enumerate(sections(ROOT / name))]

@@ -136,7 +136,7 @@ def test_a_wrong_name_lists_those_found(start: Callable[[str], Host], transect: 
     ended = transect("rpc", "status", "shap")
     assert (ended.code, ended.err) == (
         3,
-        "transect: rpc instance `shap`: running: rpc `shop`\n  hint: transect rpc run …\n",
+        "transect: rpc instance `shap`: none is running; there is rpc `shop`\n  hint: did you mean `shop`?\n",
     )
 
 

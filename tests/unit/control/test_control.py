@@ -111,7 +111,7 @@ def test_what_it_does_not_know(running: Server, verb: str, arguments: dict[str, 
 def test_nobody_there(running: Server) -> None:
     with pytest.raises(Unavailable) as absent:
         Client("llm", "vtc").status()
-    assert str(absent.value) == "llm instance `vtc`: running: rpc `acl` (transect llm run …)"
+    assert str(absent.value) == "llm instance `vtc`: none is running; there is rpc `acl` (transect llm run …)"
     running.close()
     with pytest.raises(Unavailable, match=r"^rpc instance `acl`: nothing is running"):
         CLIENT.status()
@@ -125,7 +125,7 @@ def test_the_only_one_need_not_be_named(running: Server) -> None:
     with Server("rpc", "limit", {}):
         with pytest.raises(Unavailable, match=r"2 are running .say which: acl, limit."):
             Client.only("rpc")
-    with pytest.raises(Unavailable, match=r"^cpu instance: running: rpc `acl`"):
+    with pytest.raises(Unavailable, match=r"^cpu instance: none is running; there is rpc `acl`"):
         Client.only("cpu")
 
 
