@@ -26,6 +26,7 @@ from transect.core.upgrade import compare, migration, returning, upgrade
 from transect.core.values import normal
 from transect.rpc.chain_file import ChainFile, first_state, read_chain
 from transect.rpc.merging import merged
+from transect.rpc.placement.model import names
 
 _DECLARES = re.compile(r"^(chain|edges) = ", re.MULTILINE)
 NOT_ALONE = "it is one of several processors of an edge, which change together"
@@ -110,27 +111,30 @@ class Handover:
         origins = tuple(places[p.name].pop(0) if places.get(p.name) else None for p in new.programs)
         return cls(tuple(old), new, origins)
 
-    def _pairs(self) -> Iterator[tuple[Schema, Program]]:
-        """What goes over: old and new."""
-        for program, origin in zip(self.new.programs, self.origins, strict=True):
+    def _pairs(self) -> Iterator[tuple[str, Schema, Program]]:
+        """What goes over: the element's name, old and new."""
+        for name, program, origin in zip(self.names, self.new.programs, self.origins, strict=True):
             if origin is not None:
-                yield self.old[origin].schema, program
+                yield name, self.old[origin].schema, program
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the new elements."""
+        return names([program.name for program in self.new.programs])
 
     def check(self, automatic_return: bool) -> None:
         """Raises Refused for state that cannot go over, or, where that is wanted, not back."""
-        for before, program in self._pairs():
+        for name, before, program in self._pairs():
             found = compare(before, schema(program), migration(program) is not None)
             if not found.accepted:
-                why = "; ".join(f"{program.name}.{d.field}: {d.reason}" for d in found.refused)
+                why = "; ".join(f"{name}.{d.field}: {d.reason}" for d in found.refused)
                 raise Refused(
                     f"the state cannot go over: {why}", "write `migrate`, or keep the field as it was"
                 )
             back = migration(program, "migrate_back") is not None
             obstacles = returning(before, schema(program), back) if automatic_return else ()
             if obstacles:
-                raise Refused(
-                    f"the state of {program.name} could not go back: {'; '.join(obstacles)}", NO_RETURN
-                )
+                raise Refused(f"the state of {name} could not go back: {'; '.join(obstacles)}", NO_RETURN)
         gone = [origin.name for origin in self.dropped if origin.schema.fields]
         if gone and automatic_return:
             raise Refused(f"the state of {', '.join(gone)} would go with it", NO_RETURN)
@@ -141,13 +145,14 @@ class Handover:
 
     def fields(self) -> dict[str, str]:
         """What becomes of each field, for the operator."""
-        new = [p.name for p, origin in zip(self.new.programs, self.origins, strict=True) if origin is None]
+        new = [name for name, origin in zip(self.names, self.origins, strict=True) if origin is None]
         told = dict.fromkeys(new, "new")
-        for old, program in self._pairs():
+        for name, old, program in self._pairs():
             found = compare(old, schema(program), migration(program) is not None)
             for d in found.decisions:
-                told[f"{program.name}.{d.field}"] = f"{d.action}{f' ({d.reason})' if d.reason else ''}"
-        return told | {origin.name: "dropped" for origin in self.dropped}
+                told[f"{name}.{d.field}"] = f"{d.action}{f' ({d.reason})' if d.reason else ''}"
+        old_names = names([origin.name for origin in self.old])
+        return told | {n: "dropped" for i, n in enumerate(old_names) if i not in self.origins}
 
     def carried(self, element: int, image: bytes) -> bytes:
         """The state with which a new element goes on, from its origin's.  Raises Refused."""

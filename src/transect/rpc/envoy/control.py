@@ -58,7 +58,12 @@ class Control:
         return answer[1:]
 
     def _silent(self, wrong: OSError) -> ControlError:
-        return ControlError(f"the module at {self.path} does not answer: {wrong}")
+        where = f"the module in Envoy, at {self.path},"
+        if isinstance(wrong, TimeoutError):
+            return ControlError(
+                f"{where} does not answer within {self.timeout_s:g} s: its Envoy stands still"
+            )
+        return ControlError(f"{where} does not answer: {wrong.strerror or wrong}")
 
     def status(self) -> dict[str, Any]:
         """Counters since the start: rpcs, requests, rejected and responded per element, causes of ends, records …"""

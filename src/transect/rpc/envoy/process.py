@@ -163,7 +163,8 @@ def _served(process: subprocess.Popen[bytes], folder: Path, log: Path, patience_
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise EnvoyFailed(_reason(log) or f"Envoy {ended(process.returncode)}", log)
+            fate = f"Envoy {ended(process.returncode)}"  # after a crash the log ends with addresses
+            raise EnvoyFailed(fate if process.returncode < 0 else _reason(log) or fate, log)
         with contextlib.suppress(OSError, http.client.HTTPException):
             if _admin(folder, "/ready", "GET", 1.0).startswith(b"LIVE"):
                 return _address(json.loads(_admin(folder, "/listeners?format=json", "GET", 1.0)))

@@ -101,8 +101,13 @@ def test_the_door_is_for_its_own_user_and_stands_wrong_knocks(alone: Proxy) -> N
 
 
 def test_nobody_at_the_door(tmp_path: Path) -> None:
-    with pytest.raises(ControlError, match="does not answer"):
+    with pytest.raises(ControlError, match="does not answer: No such file"):
         Control(tmp_path / "none.sock").status()
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(tmp_path / "shut.sock"))
+        door.listen()
+        with pytest.raises(ControlError, match=r"does not answer within 0\.05 s: its Envoy stands still"):
+            Control(tmp_path / "shut.sock", timeout_s=0.05).status()
 
 
 def records(path: Path) -> list[Record]:
