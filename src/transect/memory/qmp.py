@@ -23,9 +23,19 @@ class Monitor:
     def __init__(self, path: Path) -> None:
         """Raises OSError, `KernelDataError` when it is no QEMU."""
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(LIMIT_S)
-        self._socket.connect(str(path))
         self._buffer = b""
+        try:
+            self._begin(path)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _begin(self, path: Path) -> None:
+        self._socket.settimeout(LIMIT_S)
+        try:
+            self._socket.connect(str(path))
+        except OSError as no:  # which does not say where
+            raise OSError(no.errno, no.strerror or str(no), str(path)) from None
         if "QMP" not in self._reply():
             raise KernelDataError(f"{path} is no QEMU monitor (QMP)")
         self.ask("qmp_capabilities")
@@ -47,7 +57,10 @@ class Monitor:
 
     def _reply(self) -> dict[str, Any]:
         while b"\n" not in self._buffer:
-            part = self._socket.recv(65536)
+            try:
+                part = self._socket.recv(65536)
+            except TimeoutError:
+                part = b""
             if not part or len(self._buffer) > REPLY:
                 raise KernelDataError("the QEMU monitor does not answer")
             self._buffer += part
