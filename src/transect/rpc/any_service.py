@@ -16,17 +16,16 @@ from typing import Any
 from transect.analysis import fold
 from transect.analysis.concrete import Reader
 from transect.analysis.state import Path
-from transect.analysis.terms import TRUE, Sort, Term, function, integer, var
+from transect.analysis.terms import TRUE, Sort, Term, var
 from transect.analysis.values import Option, Unsupported, Value, View
 from transect.analysis.views import Outside
 from transect.analysis.world import World
 from transect.core.ir import Program, ViewMember
 from transect.core.types import OptionType, Type, ViewType
 from transect.rpc.needs import is_rpc
-from transect.rpc.rewriter import single
+from transect.rpc.widths import as_held
 
 ROOTS = ("msg", "reply")
-EXACT = 1 << 31  # numbers from 0 on that every integer field holds as they are
 
 
 class AnyService(World):
@@ -38,9 +37,7 @@ class AnyService(World):
         self.programs = programs
         self.members = cache(self._members)
         self._met: set[str] = set()  # messages in which a field was assigned that may be of a oneof
-        self._held: dict[
-            Term, Term
-        ] = {}  # what fields hold of numbers, and the numbers, where these may differ
+        self._held: dict[Term, Term] = {}  # what fields hold of a number, where that may be another
 
     # ------------------------------------------------------------ the fields of a message
 
@@ -70,7 +67,7 @@ class AnyService(World):
     def write(self, path: Path, view: View, name: str, t: Type, value: Value) -> None:
         there = value.present if isinstance(value, Option) else TRUE
         self._enter(path, view.path, there)
-        super().write(path, view, name, t, self._stored(self.place(view, name), value))
+        super().write(path, view, name, t, as_held(self.place(view, name), value, self._held.__setitem__))
         self._end_rivals(path, view.path, name, there)
 
     def _enter(self, path: Path, message: str, there: Term) -> None:
@@ -116,18 +113,6 @@ class AnyService(World):
             pairs = [self.together(message, a, b) for a, b in combinations(names, 2)]
             for one in pairs:
                 self.assume(fold.implies(fold.both(*(p for p in pairs if p is not one)), one))
-
-    def _stored(self, place: str, value: Value) -> Value:
-        """What a field reads after the value was assigned."""
-        match value:
-            case Option(present=present, value=inner) if inner is not None:
-                return Option(present, self._stored(place, inner))
-            case Term(sort=Sort.INT | Sort.FLOAT) if not _exact(value):
-                held = function(f"{place} holds", value.sort, (value,))
-                self._held[held] = value
-                return held if value.sort is Sort.FLOAT else fold.ite(_small(value), value, held)
-            case _:
-                return value
 
     # ------------------------------------------------------------ models
 
@@ -199,17 +184,6 @@ def together(message: str, a: str, b: str) -> str:
     """The name of the unknown that says whether two fields are of one oneof."""
     first, second = sorted((a, b))
     return f"one oneof: {message} {first} {second}"
-
-
-def _exact(value: Term) -> bool:
-    """Whether every kind of field holds the number as it is."""
-    if value.sort is Sort.FLOAT:
-        return value.is_const and single(float(value.data)) == value.data
-    return _small(value) is TRUE
-
-
-def _small(value: Term) -> Term:
-    return fold.both(fold.at_most(integer(0), value), fold.less(value, integer(EXACT)))
 
 
 def _view(program: Program, hook: str, way: Sequence[str]) -> tuple[ViewMember, ...]:

@@ -22,6 +22,7 @@ from transect.analysis.world import World
 from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_text
 from transect.core.ir import Program
+from transect.rpc import any_service
 from transect.rpc.any_service import AnyService
 from transect.rpc.binding import bind
 from transect.rpc.plan import Plans, plan_of
@@ -221,8 +222,10 @@ def test_any_service_means_what_a_real_one_means() -> None:
     assert len(compared) > 200
 
 
-@pytest.mark.parametrize("rule", ["_end_rivals", "_enter", "_stored"])
+@pytest.mark.parametrize("rule", ["_end_rivals", "_enter", "as_held"])
 def test_a_broken_rule_is_noticed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = (lambda self, place, value: value) if rule == "_stored" else lambda self, *args: None
-    monkeypatch.setattr(AnyService, rule, broken)
+    if rule == "as_held":
+        monkeypatch.setattr(any_service, rule, lambda place, value, note: value)
+    else:
+        monkeypatch.setattr(AnyService, rule, lambda self, *args: None)
     assert any(differing())

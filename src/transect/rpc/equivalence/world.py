@@ -19,6 +19,7 @@ from transect.analysis.world import World
 from transect.core import ir
 from transect.core.types import TEXT, DictType, OptionType, SeqType, Type, ViewType
 from transect.rpc.chacha import KEY_BYTES
+from transect.rpc.widths import as_held
 
 REWRITTEN = "rewritten "
 """How the unknown function is called which gives a message's bytes after fields were assigned; their names follow."""
@@ -185,7 +186,7 @@ class ChainWorld(World):
             raise Unsupported("a field of a sub-message is assigned")
         self._alone(path, place, found[0], t)
         _seen_alike(found[1], found[0].fields.get(found[1], value), t)
-        super().write(path, view, name, t, value)
+        super().write(path, view, name, t, as_held(place, value))
         path.outside[place.partition(".")[0] + "@dirty"] = TRUE
 
     def _alone(self, path: Path, place: str, body: Body, t: Type) -> None:

@@ -200,3 +200,20 @@ def request(self, rpc: Rpc[Ask]) -> Verdict:
 def test_a_field_that_may_be_absent_to_one_and_is_its_default_to_another(use: str) -> None:
     other = f"def request(self, rpc: Rpc[Other]) -> Verdict:\n    {use}\n    return Forward()"
     assert verdict(NICK, other, Level.IDENTICAL, oneofs=()) is Verdict.UNKNOWN
+
+
+def test_a_number_may_be_cut_between_two_elements() -> None:
+    """In an int32, the first order leaves 3, the second 5."""
+    first, second = (
+        f"def request(self, rpc: Rpc[Ask]) -> Verdict:\n    rpc.msg.n = max(rpc.msg.n, {least})\n    return Forward()"
+        for least in (2**40 + 5, 2**33 + 3)
+    )
+    assert verdict(first, second, Level.LOOSE) is not Verdict.PROVED
+    small, smaller = (
+        text.replace(str(n), m) for text, n, m in ((first, 2**40 + 5, "9"), (second, 2**33 + 3, "7"))
+    )
+    capped = [
+        text.replace("max(rpc.msg.n", "min(max(rpc.msg.n").replace(")\n    return", "), 99)\n    return")
+        for text in (small, smaller)
+    ]
+    assert verdict(capped[0], capped[1], Level.IDENTICAL) is Verdict.PROVED
