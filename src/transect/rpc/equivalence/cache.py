@@ -18,7 +18,7 @@ from transect.core.text import dump
 from transect.rpc.equivalence.levels import LEVELS, Level
 from transect.rpc.equivalence.pairs import Judgement, Pair, Settings, Verdict, decide
 
-VERSION = 3
+VERSION = 4
 """To be raised whenever the same question may have another answer."""
 
 
