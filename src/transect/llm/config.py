@@ -21,8 +21,20 @@ from transect.base.diagnostic import Diagnostics, closest
 from transect.base.render import render_text
 from transect.base.span import Span
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@-]*$", max_length=64)]
-KeyHash = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@-]*$",
+        max_length=64,
+        description="letters, digits, `_`, `.`, `@` and `-`",
+    ),
+]
+KeyHash = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^sha256:[0-9a-f]{64}$", description="the hash of a key, as `transect llm key new` prints it"
+    ),
+]
 
 
 class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,12 +170,28 @@ class _Reading:
         try:
             return msgspec.convert(plain, kind)
         except msgspec.ValidationError as wrong:
-            message = str(wrong).partition(" - at ")[0]
+            message, _, inner = str(wrong).partition(" - at ")
+            name = ".".join(path) + inner.strip("`").removeprefix("$").replace("[...]", "")
+            meant = _meant(kind, message)
+            if meant:
+                self.wrong(path, f"`{name}` is not what it has to be", help=f"write {meant}")
+                return
             help = f"one of: {', '.join(map(repr, get_args(kind)))}" if get_origin(kind) is Literal else ""
-            self.wrong(path, f"`{'.'.join(path)}`: {message[:1].lower()}{message[1:]}", help=help)
+            self.wrong(path, f"`{name}`: {message[:1].lower()}{message[1:]}", help=help)
 
     def wrong(self, path: tuple[str, ...], message: str, *, label: str = "", help: str = "") -> None:
         self.diagnostics.error("S031", message, self.lines.of(list(path)), label=label, help=help)
+
+
+def _meant(kind: Any, message: str) -> str:
+    """What a text with a pattern has to be, in words, where the message is about that pattern."""
+    if isinstance(kind, msgspec.Meta):
+        about = kind.pattern is not None and repr(kind.pattern) in message
+        return (kind.description or "") if about else ""
+    inner = getattr(kind, "__metadata__", ()) + get_args(kind)
+    if _struct(kind) is not None:
+        inner = tuple(get_type_hints(kind, include_extras=True).values())
+    return next((found for part in inner if (found := _meant(part, message))), "")
 
 
 def _struct(kind: Any) -> type[msgspec.Struct] | None:

@@ -160,11 +160,19 @@ error[S031]: `identity.trusted`: 10.0.0.1/8 has host bits set
 """)
 
 
+def test_a_text_of_another_form_is_told_in_words_where_it_stands() -> None:
+    assert "`tenants.a.keys[1]` is not what it has to be" in (
+        said := wrong(f'[tenants.a]\nkeys = ["sha256:{64 * "0"}", "sha256:…"]\n')
+    )
+    assert said.endswith("= help: write the hash of a key, as `transect llm key new` prints it")
+
+
 def test_a_name_that_is_none() -> None:
     assert wrong('[tenants."two words"]\n') == snapshot("""\
-error[S031]: `tenants.two words`: expected `str` matching regex '^[A-Za-z0-9_][A-Za-z0-9_.@-]*$'
+error[S031]: `tenants.two words` is not what it has to be
  --> llm.toml:1:1
   |
 1 | [tenants."two words"]
-  | ^^^^^^^^^^^^^^^^^^^^^\
+  | ^^^^^^^^^^^^^^^^^^^^^
+  = help: write letters, digits, `_`, `.`, `@` and `-`\
 """)

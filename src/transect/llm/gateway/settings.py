@@ -11,8 +11,8 @@ import msgspec
 
 from transect.llm.config import Config, Name, parse, read
 
-Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s:]+:\d{1,5}$")]
-Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/@]+(/\S*)?$")]
+Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s:]+:\d{1,5}$", description="HOST:PORT")]
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/@]+(/\S*)?$", description="http://HOST:PORT")]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -50,7 +50,12 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Counters shared with other gateways, eventually; without it each gateway has its own."""
 
-    url: Annotated[str, msgspec.Meta(pattern=r"^(redis|rediss|unix|valkey)://")]
+    url: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^(redis|rediss|unix|valkey)://", description="redis://HOST:PORT, or unix:///PATH"
+        ),
+    ]
     """Of a Valkey or Redis server, as `valkey://127.0.0.1:6379`."""
     name: Name
     """This gateway's own name among those that share."""
