@@ -33,6 +33,7 @@ RPC_RUNTIME = (
     "scan.h",
     "map.h",
     "rewrite.h",
+    "passing.h",
     "elements.h",
     "functions.h",
     "lz4.h",
