@@ -47,7 +47,8 @@ _MISSING = re.compile(r".*[Ff]ile '(.*)' does not exist\.", re.DOTALL)
 def _mistake(mistake: Any) -> int:
     if missing := _MISSING.fullmatch(mistake.format_message()):
         return usage(f"no such file: {missing[1]}")
-    message = " ".join(mistake.format_message().split()).removesuffix(".").replace(" Value error,", "")
+    message = " ".join(mistake.format_message().split()).removesuffix(".")
+    message = message.replace(" Value error,", "").replace(": Input should", ": it should")
     path = mistake.ctx.command_path if mistake.ctx else NAME
     return usage(f"{message[:1].lower()}{message[1:]}", f"{path} --help")
 

@@ -113,8 +113,8 @@ def _option(option: Any) -> Entry:
     meaning = "Show this text." if "--help" in option.opts else option.help or ""
     if option.required:
         meaning += " [required]"
-    elif option.show_default and default not in (None, False, True, "", []):
-        meaning += f" [default: {default}]"
+    elif option.show_default and not isinstance(default, bool) and default not in (None, "", []):
+        meaning += f" [default: {default:g}]" if isinstance(default, float) else f" [default: {default}]"
     return written, meaning
 
 

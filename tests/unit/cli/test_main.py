@@ -202,6 +202,12 @@ def test_transect_alone_shows_its_help_and_is_wrong_usage(transect: Run) -> None
     assert (alone.code, alone.out, alone.err) == (2, transect("--help").out, "")
 
 
+def test_a_default_that_is_1_or_0_is_shown_too(transect: Run) -> None:
+    shown = transect("llm", "simulate", "--help").out
+    assert "So many, on one queue. [default: 1]" in shown
+    assert "[default: 0]" in shown and "[default: 4]" in shown
+
+
 def test_a_terminal_gets_bold_headings_unless_it_does_not_want_them() -> None:
     assert "\n\x1b[1mPolicies:\x1b[0m\n" in in_terminal("--help").out
     assert "\x1b" not in in_terminal("--help", NO_COLOR="1").out
@@ -241,6 +247,13 @@ transect: missing argument 'PATH'
             snapshot("""\
 transect: invalid value for '--format': 'xml' is not one of 'text', 'json', 'sarif', 'github'
   hint: transect check --help
+"""),
+        ),
+        (
+            ["llm", "simulate", "vtc", "--runs", "0"],
+            snapshot("""\
+transect: invalid value for '--runs': it should be greater than or equal to 1
+  hint: transect llm simulate --help
 """),
         ),
         (
