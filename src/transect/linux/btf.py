@@ -229,14 +229,17 @@ class Btf:
 
     def _names(self) -> dict[bytes, int]:
         found: dict[bytes, int] = {}
+        words, strings, first = _words(self._types), self._strings, self._first_string
         for number, at in enumerate(self._at, self._first):
-            name_at, info, _ = RECORD.unpack_from(self._types, at)
-            if name_at >= self._first_string:
-                start = name_at - self._first_string
-                name = self._strings[start : self._strings.find(b"\0", start)]
+            name_at = words[at // 4]
+            if name_at == 0:
+                continue  # it has none
+            if name_at >= first:
+                start = name_at - first
+                name = strings[start : strings.find(b"\0", start)]
             else:
                 name = self.string(name_at).encode()
-            found.setdefault(KINDS[info >> 24 & 0x1F] + name, number)
+            found.setdefault(KINDS[words[at // 4 + 1] >> 24 & 0x1F] + name, number)
         return found
 
     def named(self, name: str, *kinds: Kind) -> Type | None:
@@ -369,15 +372,21 @@ def _sections(data: bytes) -> tuple[bytes, bytes]:
     return types, strings
 
 
+def _words(types: bytes) -> memoryview:
+    """The whole words of the types."""
+    return memoryview(types)[: len(types) & ~3].cast("I")
+
+
 def _offsets(types: bytes) -> list[int]:
     """Where each type's record begins."""
     found: list[int] = []
     at, size = 0, len(types)
+    words = _words(types)
     tails = [_TAIL.get(kind) for kind in range(32)]
     while at < size:
         if at + RECORD.size > size:
             raise KernelDataError(f"BTF ends within type {len(found) + 1}")
-        info = int.from_bytes(types[at + 4 : at + 8], "little")
+        info = words[at // 4 + 1]  # all sizes are multiples of four
         tail = tails[info >> 24 & 0x1F]
         if tail is None:
             raise KernelDataError(f"BTF type {len(found) + 1} is of an unknown kind, {info >> 24 & 0x1F}")

@@ -20,7 +20,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice
+from operator import gt
 
 from transect.linux.errors import KernelDataError
 
@@ -61,10 +62,8 @@ class Symbols:
     @cached_property
     def _by_name(self) -> Mapping[bytes, int]:
         """Name -> index; the first of several."""
-        found: dict[bytes, int] = {}
-        for index, name in enumerate(self.names):
-            found.setdefault(name[1:], index)
-        return found
+        last = len(self.names) - 1
+        return dict(zip((name[1:] for name in reversed(self.names)), range(last, -1, -1), strict=True))
 
     def index(self, name: bytes) -> int | None:
         """Of the first symbol of that name."""
@@ -164,9 +163,10 @@ def _decode(data: bytes, address: int | None, tokens_at: int, after: int, tokens
         if at + 4 * count + 16 > len(data):
             continue
         offsets = struct.unpack_from(f"<{count}i", data, at)
-        relative, placed = _relative(data, at, offsets), _from_place((address or 0) + at, offsets)
+        relative = _relative(data, at, offsets)
         if relative is not None and _plausible(names, relative, data, address, at):
             return _sorted(names, relative)
+        placed = _from_place((address or 0) + at, offsets)
         if _plausible(names, placed, data, address or 0, at):
             return _sorted(names, placed)
     raise KernelDataError("kallsyms: the addresses of the symbols are in no form that is known")
@@ -245,7 +245,7 @@ def _plausible(names: list[bytes], addresses: list[int], data: bytes, start: int
     The text tells a table from one that is read an entry too early or too late.  Without a start, the table's own
     symbol gives it.
     """
-    if sum(a > b for a, b in pairwise(addresses)) > 2:
+    if sum(map(gt, addresses, islice(addresses, 1, None))) > 2:
         return False
     place = {n[1:]: a for n, a in zip(names, addresses, strict=True) if n[1:] in _KNOWN}
     if start is None:
@@ -255,5 +255,5 @@ def _plausible(names: list[bytes], addresses: list[int], data: bytes, start: int
 
 
 def _sorted(names: list[bytes], addresses: list[int]) -> Symbols:
-    pairs = sorted(zip(addresses, range(len(names)), strict=True))
-    return Symbols(tuple(names[i] for _, i in pairs), tuple(a for a, _ in pairs))
+    order = sorted(range(len(names)), key=addresses.__getitem__)
+    return Symbols(tuple(map(names.__getitem__, order)), tuple(map(addresses.__getitem__, order)))

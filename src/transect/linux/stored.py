@@ -17,10 +17,12 @@ import stat
 import struct
 import tempfile
 import time
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import overload
 
@@ -44,7 +46,9 @@ def default_cache() -> Path:
 def image(path: Path | str, cache: Path | None = None) -> Image:
     """As `Image.from_file`; what is kept of that file serves, else it is kept from now on."""
     file = Path(path).read_bytes()
-    kept = (cache or default_cache()) / hashlib.sha256(FORMAT + file).hexdigest()
+    told = hashlib.sha256(FORMAT)
+    told.update(file)
+    kept = (cache or default_cache()) / told.hexdigest()
     try:
         found = _opened(kept)
         with contextlib.suppress(OSError):
@@ -89,13 +93,13 @@ def _tidy(cache: Path) -> None:
 def _index(made: Image) -> bytes:
     """Where each part begins and its size; then the parts."""
     symbols, types = made.symbols, made.btf.index
-    keys = sorted(types.named)
+    keys, bare = sorted(types.named), [name[1:] for name in symbols.names]
     names, name_ends = _texts(symbols.names)
     key_text, key_ends = _texts(keys)
     parts = (
         _numbers("Q", symbols.addresses), names, name_ends,
-        _numbers("I", sorted(range(len(symbols)), key=lambda i: symbols.names[i][1:])),
-        _numbers("I", types.at), key_text, key_ends, _numbers("I", (types.named[key] for key in keys)),
+        _numbers("I", sorted(range(len(bare)), key=bare.__getitem__)),
+        _numbers("I", types.at), key_text, key_ends, _numbers("I", map(types.named.__getitem__, keys)),
     )  # fmt: skip
     at, head, body = PLACE.size * len(PARTS), b"", []
     for part in parts:
@@ -106,17 +110,12 @@ def _index(made: Image) -> bytes:
 
 
 def _numbers(form: str, values: Iterable[int]) -> bytes:
-    found = tuple(values)
-    return struct.pack(f"<{len(found)}{form}", *found)
+    return array(form, values).tobytes()
 
 
-def _texts(texts: Iterable[bytes]) -> tuple[bytes, bytes]:
+def _texts(texts: Sequence[bytes]) -> tuple[bytes, bytes]:
     """One after the other; and where each ends."""
-    whole, ends = bytearray(), []
-    for text in texts:
-        whole += text
-        ends.append(len(whole))
-    return bytes(whole), _numbers("I", ends)
+    return b"".join(texts), _numbers("I", accumulate(map(len, texts)))
 
 
 def _opened(kept: Path) -> Image:

@@ -7,6 +7,7 @@ What a round says, and whether it can look at all, is as from `scan.Prepared`, w
 from __future__ import annotations
 
 import ctypes as ct
+import struct
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,6 +34,9 @@ PACKAGED = frozenset(
     f"memory.{name}" for name in ("original", "direct_calls", "changed_tables", "changed_text")
 )
 REMEMBERED = 1024
+SIZE, SAYS = struct.Struct("<I"), struct.Struct("<BI")
+NUMBERS = {ord(kind): struct.Struct(f"<{form}") for kind, form in (("i", "q"), ("u", "Q"), ("b", "?"))}
+TEXT = ord("t")
 
 
 class CExtent(ct.Structure):
@@ -156,6 +160,7 @@ class NativeProbe:
         self._ask = ASK(self._answer)
         self._wrong: KernelDataError | None = None
         self._given = b""  # the last answer
+        self._names: dict[bytes, str] = {}  # of evidence
         self._round = CRound(
             machine=ct.pointer(mapped.known), plan=ct.pointer(self._tables.plan), ask=self._ask,
             said=CWriter(ct.addressof(self._said), SAID, 0),
@@ -213,12 +218,22 @@ class NativeProbe:
         if size > SAID:
             raise KernelDataError(f"the probe says more than {SAID} bytes")
         said = ct.string_at(self._said, size)
-        read, reported, shown = Reader(said), list[Said](), list[Said]()
-        while read.left:
-            how = read.integer(1)
-            what = read.sized().decode()
-            evidence = tuple((read.sized().decode(), _value(read)) for _ in range(read.integer(4)))
-            (reported if how else shown).append(Said(what, evidence, how == CAUGHT))
+        reported, shown = list[Said](), list[Said]()
+        at, names = 0, self._names
+        while at < size:
+            how, what_size = SAYS.unpack_from(said, at)
+            at += SAYS.size + what_size
+            what = said[at - what_size : at]
+            (count,) = SIZE.unpack_from(said, at)
+            at += SIZE.size
+            evidence = []
+            for _ in range(count):
+                (name_size,) = SIZE.unpack_from(said, at)
+                at += SIZE.size + name_size
+                name = said[at - name_size : at]
+                value, at = _value(said, at)
+                evidence.append((names.get(name) or names.setdefault(name, name.decode()), value))
+            (reported if how else shown).append(Said(what.decode(), tuple(evidence), how == CAUGHT))
         return tuple(reported), tuple(shown)
 
     def _answer(self, name: Any, name_size: int, given: Any, size: int) -> None:
@@ -248,15 +263,12 @@ class NativeProbe:
 QUESTIONS = frozenset(f"memory.{name}" for name in ("name_of", "original_bytes", "proc_operations", "symbol"))
 
 
-def _value(read: Reader) -> Any:
-    match chr(read.integer(1)):
-        case "i":
-            return read.integer(8, signed=True)
-        case "u":
-            return read.integer(8)
-        case "b":
-            return bool(read.integer(1))
-        case "t":
-            return read.sized().decode()
-        case _:
-            return read.sized()
+def _value(said: bytes, at: int) -> tuple[Any, int]:
+    """What stands there, by its kind, as `tm_named` and those after it write it; and where it ends."""
+    kind = said[at]
+    if kind in NUMBERS:
+        form = NUMBERS[kind]
+        return form.unpack_from(said, at + 1)[0], at + 1 + form.size
+    start = at + 1 + SIZE.size
+    end = start + SIZE.unpack_from(said, at + 1)[0]
+    return (said[start:end].decode() if kind == TEXT else said[start:end]), end
