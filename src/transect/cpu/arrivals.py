@@ -69,7 +69,7 @@ def tasks(log: Log) -> tuple[list[Seen], int]:
     hooks = log.policies[0].hooks
     first = now = HEAD.unpack_from(log.records[0].arguments)[0] if log.records else 0
     for record in log.records:
-        time, pid, _, cpu, _ = HEAD.unpack_from(record.arguments)
+        time, pid, _, cpu, *_ = HEAD.unpack_from(record.arguments)
         hook = hooks[record.hook]
         # Clocks of two CPUs differ a little; what is recorded later is not earlier.
         now = max(now, time)

@@ -23,7 +23,7 @@ from pathlib import Path
 from transect.cpu.built import Built
 from transect.cpu.hints import broker
 from transect.cpu.hints.broker import Broker
-from transect.cpu.ring import RING, Drain, Ring
+from transect.cpu.ring import MAP, Drain, Rings, Write, possible
 from transect.cpu.version import STATE, Kept, Version, common
 from transect.linux.libbpf import BpfError, Object
 
@@ -91,6 +91,8 @@ class Force:
         for name, there in maps.items():
             assert old is not None, "something is shared with nobody"
             policy.share(name, old.object.map(there).fd)
+        if built.tape:
+            policy.resize(MAP, possible("cpu"))
         if built.hears or built.tells:
             self._listen()
             for name in broker.MAPS:
@@ -218,15 +220,13 @@ class Force:
 
     # --- recording -----------------------------------------------------------------------------------------------
 
-    def record(
-        self, built: Built, write: Callable[[bytes], object], close: Callable[[], object] = lambda: None
-    ) -> None:
+    def record(self, built: Built, write: Write, close: Callable[[], object] = lambda: None) -> None:
         """Put the same policy in force as an object that keeps its calls, and give them to `write` as they come."""
         old = self.current
         assert old is not None and self._recording is None, "a recording of nothing, or a second one"
         new = self.load(built)
-        ring, recorder = new.object.map("ts_events"), new.object.map("ts_recorders")
-        self._recording = old, Drain(Ring(ring.fd, RING, recorder.fd, built.tape), write, close)
+        rings = Rings(new.object.map(MAP).fd, possible("cpu"), built.tape)
+        self._recording = old, Drain(rings, write, close)
         self.activate(new)
 
     def end_record(self) -> Drain:

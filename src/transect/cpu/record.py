@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recording a scheduler: what comes out of its ring becomes a log.
+"""Recording a scheduler: what comes out of its rings becomes a log, in the order in which calls began.
 
 A log of this stratum holds, for each call:
 
-arguments   as the kernel wrote them: u64 time (ns), u32 pid, u16 hook, u16 CPU, u64 words; two i64, by hook:
+arguments   as the kernel wrote them: u64 time (ns), u32 pid, u16 hook, u16 CPU, u32 bytes of words,
+            u32 bytes in the ring; two i64, by hook:
             `select` CPU before and wake-up flags; `enqueue` flags; `keep`, `dispatch`, `alarm` CPU; `running` weight
             and the CPUs that it may run on, as a mask; `stopping` whether it can go on; `enter` weight;
             `detach` the process that has gone
@@ -16,12 +17,14 @@ call that found no room in the ring is missing, and nothing else.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from transect.core.ir import Program
 from transect.core.schema import schema
-from transect.cpu.ring import ARGUMENTS, HEAD, HOOKS, MARK, RESULT, stride
+from transect.cpu.ring import ARGUMENTS, GAP, HEAD, HOOKS, NUMBER, RING, WORD, WORDS, most
 from transect.cpu.words import image_of
 from transect.replay.log import Header, Policy, Record, Trailer
 from transect.replay.writer import Writer
@@ -38,6 +41,12 @@ class Recording:
         self._tape = tape
         self._writer = Writer(path, Header("cpu", name, real, {"cpus": cpus, "nodes": nodes}), buffer=BUFFER)
         self._rest = b""
+        self._skip = 0  # bytes of a gap that are still to come
+        self._waiting: dict[int, bytes] = {}  # events, by number, that came before one that began earlier
+        self._bound = cpus * (RING // WORDS)  # of them: what all rings hold
+        self._next = 0  # the number of the event that is next in the log
+        self._numbers = 0  # of all calls that were kept
+        self._came = 0  # of them
         self._sequence = 0
         self._hooks: list[int] = []
 
@@ -50,30 +59,56 @@ class Recording:
         layout = schema(program)
         self._writer.policy(Policy.of(program, layout, image_of(layout, fields, {}), sources=sources))
 
-    def take(self, raw: bytes) -> None:
-        """Events as the ring had them."""
-        data = self._rest + raw
-        step, room = stride(self._tape), self._tape
-        whole = len(data) - len(data) % step
-        self._rest = data[whole:]
-        for at in range(MARK, whole + MARK, step):
-            _, pid, hook, _, count = HEAD.unpack_from(data, at)
-            if count > room:
-                self._writer.drop()
+    def take(self, raw: bytes | memoryview) -> None:
+        """Events as rings had them, a ring at a time."""
+        data = b"".join((self._rest, raw))
+        at, whole = self._skip, len(data)
+        while at + WORDS <= whole:
+            (number,) = NUMBER.unpack_from(data, at)
+            if number == GAP:
+                at += most(self._tape)
                 continue
-            words, sites = at + RESULT, at + RESULT + 8 * room
-            self._writer.add(
-                Record(
-                    self._sequence,
-                    0,
-                    self._hooks[hook],
-                    pid,
-                    data[at : at + ARGUMENTS],
-                    data[words : words + 8 * count] + data[sites : sites + 2 * count],
-                    data[at + ARGUMENTS : at + RESULT],
-                )
+            end = at + HEAD.unpack_from(data, at + NUMBER.size)[-1]
+            if end > whole:
+                break
+            self._turn(number, data[at:end])
+            at = end
+        self._rest, self._skip = data[at:], max(at - whole, 0)
+
+    def _turn(self, number: int, event: bytes) -> None:
+        """Events of one CPU come in their order, and those of another one before or after them."""
+        self._numbers = max(self._numbers, number + 1)
+        self._came += 1
+        if number < self._next:
+            self._add(event)  # later than all could be kept waiting for it
+            return
+        self._waiting[number] = event
+        if len(self._waiting) > self._bound:
+            self._next = min(self._waiting)
+        while self._next in self._waiting:
+            self._add(self._waiting.pop(self._next))
+            self._next += 1
+
+    def _add(self, event: bytes) -> None:
+        _, pid, hook, _, used, _ = HEAD.unpack_from(event, NUMBER.size)
+        count = used // WORD
+        if count > self._tape:
+            self._writer.drop()
+            return
+        pairs, columns = _forms(count)
+        words = pairs.unpack_from(event, WORDS)
+        self._writer.add(
+            Record(
+                self._sequence,
+                0,
+                self._hooks[hook],
+                pid,
+                event[NUMBER.size : NUMBER.size + ARGUMENTS],
+                columns.pack(*words[::2], *words[1::2]),
+                event[NUMBER.size + ARGUMENTS : WORDS],
             )
-            self._sequence += 1
+        )
+        self._sequence += 1
 
     def take_file(self, path: Path) -> None:
         """Events from a file, no faster than the disk takes the log."""
@@ -87,9 +122,17 @@ class Recording:
 
         Raises OSError when a disk did not take everything.
         """
-        for _ in range(lost + bool(failure)):
+        for number in sorted(self._waiting):
+            self._add(self._waiting[number])
+        for _ in range(lost + self._numbers - self._came + bool(failure)):
             self._writer.drop()
         trailer = self._writer.close({})
         if failure:
             raise OSError(failure)
         return trailer
+
+
+@cache
+def _forms(count: int) -> tuple[struct.Struct, struct.Struct]:
+    """So many words as a ring has them, each with its site, and as a log has them."""
+    return struct.Struct("<" + "qH" * count), struct.Struct(f"<{count}q{count}H")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ring that recorded calls come through: how an event lies in it, and copying events out while a scheduler runs.
+"""The rings that recorded calls come through, one for each CPU: how an event lies in them, and taking events out while
+a scheduler runs.
 
-`runtime/record.h` has the same layout.  The events of an object are of one size, so that copying looks into none.
-Standard library only: it may run in emulation.
+`runtime/record.h` has the same layout.  What is taken goes from the ring's own memory to a file: to look into events,
+or to copy them, would cost more than the calls do.  Standard library only: it may run in emulation.
 """
 
 from __future__ import annotations
@@ -19,61 +20,125 @@ HOOKS = (
     "enter", "select", "enqueue", "dequeue", "keep", "dispatch", "running", "stopping",
     "tick", "alarm", "wake", "sleep", "weight", "affinity", "leave", "hint", "detach",
 )  # fmt: skip
-HEAD = struct.Struct("<QIHHQ")  # now, pid, hook, cpu, count
+NUMBER = struct.Struct("<Q")  # what an event begins with: the order of calls, over all CPUs
+HEAD = struct.Struct("<QIHHII")  # now, pid, hook, cpu, bytes of words asked for, bytes to the next event
 ARGUMENTS = HEAD.size + 16  # the head, and two numbers
 RESULT = ARGUMENTS + 8
-MARK = 8  # bytes of the ring before each event
-BUSY = 0x80  # in the mark's fourth byte: the call is under way
-RECORDER = struct.Struct("=QQ")  # on, lost
-RING = 16 << 20  # bytes of the ring
-PAUSE_S = 0.01  # the ring holds what a ping-pong does in half a second
-PIECE = 1 << 20  # bytes copied at once
+WORDS = NUMBER.size + RESULT  # where an event's words begin
+WORD = 10  # bytes of a word: its value, then its site
+GAP = 2**64 - 1  # as a number: up to the end of the ring there is no event
+MAP = "ts_rings"
+RING = 4 << 20  # bytes of events that a CPU's ring holds
+LIMIT, END, BEGUN, ENDED, LOST = range(5)  # the words that a ring begins with
+NESTED = 16  # events that may begin where there is room for one: calls nest, and each may leave a gap
+TRIES = 20  # to find no call under way on a CPU
+PAUSE_S = 0.02  # a ring holds what a ping-pong does in a third of a second
+PIECE = 1 << 20  # bytes written at once
 
 
-def stride(tape: int) -> int:
-    """Bytes from one event to the next, for events with room for so many words."""
-    return MARK + RESULT + 8 * tape + 2 * ((tape + 3) & ~3)
+Write = Callable[
+    [memoryview], object
+]  # takes a piece of a ring, whose memory is another's once it has returned
+
+
+def most(tape: int) -> int:
+    """Bytes that an event with room for so many words takes at most."""
+    return WORDS + (1 << (tape * WORD).bit_length()) + 16
+
+
+def _pages(size: int) -> int:
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def first(tape: int) -> int:
+    """Where a ring's events begin: on the page behind its words, and the place of calls that are lost."""
+    return _pages(8 * (LOST + 1) + most(tape))
+
+
+def ring_size(tape: int) -> int:
+    """Bytes from one CPU's ring to the next."""
+    return first(tape) + _pages(RING + most(tape))
 
 
 class Ring:
-    """The events of a scheduler in force, by the descriptors of its ring and of what its programs share with us."""
+    """The events of one CPU."""
 
-    def __init__(self, ring: int, size: int, recorder: int, tape: int) -> None:
-        self.stride = stride(tape)
-        self._size = size
-        self._ours = mmap.mmap(ring, mmap.PAGESIZE)
-        # The kernel maps the data twice in a row: no event is in two pieces.
-        theirs = mmap.PAGESIZE + 2 * size
-        self._theirs = mmap.mmap(ring, theirs, prot=mmap.PROT_READ, offset=mmap.PAGESIZE)
-        self._shared = mmap.mmap(recorder, mmap.PAGESIZE)
-        (self._at,) = struct.unpack_from("=Q", self._ours)
+    def __init__(self, memory: memoryview, tape: int) -> None:
+        self._words = memory[: 8 * (LOST + 1)].cast("Q")
+        self._events = memory[first(tape) :][:RING]
+        self._spare = NESTED * most(tape)
+        self._taken = 0
 
     @property
     def lost(self) -> int:
         """Calls that found no room."""
-        lost: int = RECORDER.unpack_from(self._shared)[1]
-        return lost
+        return self._words[LOST]
+
+    @property
+    def left(self) -> int:
+        """Bytes that were not taken."""
+        return self._words[END] - self._taken
 
     def switch(self, on: bool) -> None:
-        """Whether programs keep their calls from now on."""
-        struct.pack_into("=Q", self._shared, 0, on)
+        """Whether programs keep their calls from now on, where there is room."""
+        self._words[LIMIT] = self._taken + RING - self._spare if on else 0
 
-    def take(self) -> bytes:
-        """The next events that are complete, each behind its mark; empty: there is none."""
-        (end,) = struct.unpack_from("=Q", self._theirs)
-        first = mmap.PAGESIZE + self._at % self._size
-        last = first + min(end - self._at, PIECE - PIECE % self.stride)
-        # What is busy is seen before anything is copied; what is not stays as it is.
-        marks = self._theirs[first + 3 : last : self.stride]
-        done = marks.find(BUSY)
-        data = self._theirs[first : last if done < 0 else first + done * self.stride]
-        self._at += len(data)
-        struct.pack_into("=Q", self._ours, 0, self._at)
-        return data
+    def take(self, write: Write) -> int:
+        """Give all events to `write`, in pieces, and make room; how many bytes.  None while a call is under way."""
+        words = self._words
+        for _ in range(TRIES):
+            ended, end = words[ENDED], words[END]
+            if (
+                words[BEGUN] == ended
+            ):  # so none was when we looked at `end`: what lies before that is complete
+                break
+        else:
+            return 0
+        begin = self._taken
+        if begin == end:
+            return 0
+        while self._taken < end:
+            at = self._taken % RING
+            piece = self._events[at : at + min(end - self._taken, PIECE)]
+            write(piece)
+            self._taken += len(piece)
+        self.switch(True)
+        return end - begin
 
     def close(self) -> None:
-        for memory in (self._ours, self._theirs, self._shared):
-            memory.close()
+        self._words.release()
+        self._events.release()
+
+
+class Rings:
+    """Those of all CPUs, by the descriptor of their map."""
+
+    def __init__(self, descriptor: int, cpus: int, tape: int) -> None:
+        size = ring_size(tape)
+        self._memory = mmap.mmap(descriptor, cpus * size)
+        self._view = memoryview(self._memory)
+        self._all = [Ring(self._view[n * size : (n + 1) * size], tape) for n in range(cpus)]
+
+    @property
+    def lost(self) -> int:
+        return sum(ring.lost for ring in self._all)
+
+    @property
+    def left(self) -> int:
+        return sum(ring.left for ring in self._all)
+
+    def switch(self, on: bool) -> None:
+        for ring in self._all:
+            ring.switch(on)
+
+    def take(self, write: Write) -> int:
+        return sum(ring.take(write) for ring in self._all)
+
+    def close(self) -> None:
+        for ring in self._all:
+            ring.close()
+        self._view.release()
+        self._memory.close()
 
 
 def first_of_all() -> None:
@@ -85,19 +150,17 @@ def first_of_all() -> None:
 
 
 class Drain:
-    """Copies events out of a ring, in a thread of its own, until it is told to end."""
+    """Takes events out of rings, in a thread of its own, until it is told to end."""
 
-    def __init__(
-        self, ring: Ring, write: Callable[[bytes], object], close: Callable[[], object] = lambda: None
-    ) -> None:
-        self._ring = ring
+    def __init__(self, rings: Rings, write: Write, close: Callable[[], object] = lambda: None) -> None:
+        self._rings = rings
         self._write = write
         self._close = close
         self._stop = threading.Event()
         self.bytes = 0
         self.lost = 0  # calls that found no room; known in the end
         self.failure: OSError | None = None  # why nothing is kept any more
-        ring.switch(True)
+        rings.switch(True)
         self._thread = threading.Thread(target=self._run, name="transect-ring", daemon=True)
         self._thread.start()
 
@@ -109,23 +172,21 @@ class Drain:
             self._all()
 
     def _all(self) -> None:
-        while data := self._ring.take():
-            if self.failure is None:
-                try:
-                    self._write(data)
-                    self.bytes += len(data)
-                except OSError as error:
-                    self.failure = error
-                    self._ring.switch(False)  # the scheduler goes on, and pays for nothing
+        if self.failure is None:
+            try:
+                self.bytes += self._rings.take(self._write)
+            except OSError as error:
+                self.failure = error.with_traceback(None)  # which would hold on to a piece of a ring
+                self._rings.switch(False)  # the scheduler goes on, and its calls are lost
 
     def end(self) -> None:
         """Once no call is under way: everything that is left, and how many were lost."""
-        self._ring.switch(False)
         self._stop.set()
         self._thread.join()
         self._all()
-        self.lost = self._ring.lost
-        self._ring.close()
+        assert self.failure or not self._rings.left, "a call is under way in a version that no CPU is in"
+        self.lost = self._rings.lost
+        self._rings.close()
         self._close()
 
 
@@ -136,12 +197,15 @@ def possible(what: str) -> int:
 
 
 class RawFile:
-    """Where a machine of its own leaves the events for its host."""
+    """Where a machine of its own leaves the events for its host, who takes them from its memory: no copy is made there.
+
+    The host has made the file: one that is made with O_DIRECT it would itself write in whole blocks only.
+    """
 
     def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_DIRECT)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: memoryview) -> None:
         while data:
             data = data[os.write(self._descriptor, data) :]
 

@@ -14,20 +14,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from transect.cpu.ring import RING, Drain, RawFile, Ring
+from transect.cpu.ring import MAP, Drain, RawFile, Rings, possible
 from transect.linux.libbpf import BpfError, Object
 
 
 def recording(policy: Object, request: Any) -> Drain:
-    ring, recorder = policy.map("ts_events"), policy.map("ts_recorders")
-    file = RawFile(request["raw"])
-    return Drain(Ring(ring.fd, RING, recorder.fd, request["tape"]), file.write)
+    rings = Rings(policy.map(MAP).fd, possible("cpu"), request["tape"])
+    return Drain(rings, RawFile(request["raw"]).write)
 
 
 def main() -> None:
     for line in Path(sys.argv[1]).read_text().splitlines():
         request = json.loads(line)
         policy = Object(Path(request["object"]))
+        if "tape" in request:
+            policy.resize(MAP, possible("cpu"))
         try:
             policy.load()
         except BpfError as refused:
@@ -43,6 +44,7 @@ def main() -> None:
             policy.run(program, context)
         if drain:
             drain.end()
+            assert drain.failure is None and drain.lost == 0, f"{drain.lost} calls lost: {drain.failure}"
         after = states.read(bytes(4))
         assert after is not None
         print(json.dumps({"words": [word for (word,) in struct.iter_unpack("=q", after)]}), flush=True)

@@ -127,9 +127,9 @@ def predicted(log: Log) -> list[bool]:
     waiting: dict[int, dict[int, tuple[int, int]]] = {}  # by CPU: task → time, arrival
     picks = []
     for record in log.records:
-        _, pid, _, cpu, _ = HEAD.unpack_from(record.arguments)
+        _, pid, _, cpu, *_ = HEAD.unpack_from(record.arguments)
         if hooks[record.hook] == "enqueue":
-            queue, time = words_of(record.tape, "cpu.Timeline.put")
+            queue, time, _ = words_of(record.tape, "cpu.Timeline.put_for")
             waiting.setdefault(queue & 0xFFF, {})[pid] = time, record.sequence
         elif hooks[record.hook] == "running":
             for at, queued in waiting.items():
@@ -142,7 +142,7 @@ def predicted(log: Log) -> list[bool]:
 
 def test_a_full_disk_ends_the_recording_and_not_the_scheduler(bench: Bench) -> None:
     bench.force(example("fifo"))
-    bench.shell("mkdir -p /run/small; mount -t tmpfs -o size=16k tmpfs /run/small")
+    bench.shell("mkdir -p /run/small; mount -t tmpfs -o size=16k tmpfs /run/small; : > /run/small/events")
     built = bench.build(example("fifo"), recording=True)
     bench.ask("record", built=str(built.object.with_suffix(".json")), raw="/run/small/events")
     assert bench.shell(BUSY.format(200)) == "done\n"
@@ -177,6 +177,7 @@ def test_random_handlers_replay(machine: Bench, tmp_path: Path) -> None:
     for seed, program in programs.items():
         tape = words_at_most(recorded(program))
         raw = machine.folder / f"raw{seed}"
+        raw.touch(mode=0o600)
         target = recording_object(machine.folder, program, seed, tape)
         batches = [arguments(seed * 100 + n, CALLS) for n in range(BATCHES)]
         start = layout(program)[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 from transect.core.ir import Program
 from transect.cpu.record import Recording
 from transect.cpu.replay import CpuDecoder
-from transect.cpu.ring import HEAD, HOOKS, stride
+from transect.cpu.ring import HEAD, HOOKS, NUMBER, WORD, WORDS
 from transect.emit.bpf.recording import site
 from transect.replay import Comparison, Log, compare, read
 
@@ -28,14 +28,16 @@ def event(
     now: int = 0,
     cpu: int = 0,
 ) -> bytes:
-    """One call as the ring has it."""
-    head = HEAD.pack(now, pid, HOOKS.index(hook), cpu, len(words))
-    room = TAPE - len(words)
-    kept = struct.pack(f"<{len(words)}q", *(word for _, word in words)) + bytes(8 * max(room, 0))
-    sites = struct.pack(f"<{len(words)}H", *(site(name) for name, _ in words)) + bytes(2 * max(room, 0))
-    whole = bytes(8) + head + struct.pack("<qqq", *args, result) + kept[: 8 * TAPE] + sites[: 2 * TAPE]
-    assert len(whole) == stride(TAPE)
-    return whole
+    """One call as a ring has it, but for its number."""
+    kept = b"".join(struct.pack("<qH", word, site(name)) for name, word in words[:TAPE])
+    size = WORDS + -(-len(kept) // 8) * 8
+    head = HEAD.pack(now, pid, HOOKS.index(hook), cpu, WORD * len(words), size)
+    return (bytes(NUMBER.size) + head + struct.pack("<qqq", *args, result) + kept).ljust(size, b"\0")
+
+
+def numbered(*events: bytes) -> list[bytes]:
+    """The calls in the order in which they began."""
+    return [NUMBER.pack(n) + event[NUMBER.size :] for n, event in enumerate(events)]
 
 
 def log_of(folder: Path, program: Program, *events: bytes, lost: int = 0, piece: int = 1 << 20) -> Log:
@@ -44,7 +46,7 @@ def log_of(folder: Path, program: Program, *events: bytes, lost: int = 0, piece:
     path.unlink(missing_ok=True)
     recording = Recording(path, "p", real=False, cpus=4, tape=TAPE)
     recording.policy(program, {}, {})
-    raw = b"".join(events)
+    raw = b"".join(numbered(*events))
     for at in range(0, len(raw), piece):
         recording.take(raw[at : at + piece])
     recording.close(lost)
