@@ -44,7 +44,8 @@ def read(path: Path) -> File:
     file = File(compiled.programs, compiled.sources)
     file.refuse(compiled.diagnostics)
     if not file.programs:
-        raise Refused(f"transect: there is no policy in {path}")
+        hint = "\n  hint: a chain becomes a plugin: transect compile --to wasm" if is_chain(path) else ""
+        raise Refused(f"transect: there is no policy in {path}{hint}")
     return file
 
 

@@ -58,6 +58,10 @@ def run(
         return Exit.UNAVAILABLE
     if as_json:
         print(json.dumps(_plain(found), indent=2))
+    elif not found:
+        print(
+            "nothing to try: no two elements here could change places; `--to client` or `--to server` moves one"
+        )
     if any(one.refuted for one in found):
         return Exit.NO
     return Exit.UNKNOWN if any(one.open for one in found) else Exit.DONE

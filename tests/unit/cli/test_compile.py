@@ -45,6 +45,33 @@ def test_emitted_python_runs(transect: Run, tmp_path: Path) -> None:
     subprocess.run([sys.executable, emitted], check=True)
 
 
+CHAIN = """
+from transect.examples.rpc.acl import Acl
+from transect.rpc import Chain
+
+chain = Chain(service="echo.Echo", upstream="127.0.0.1:1", elements=[Acl()])
+"""
+
+
+def test_a_chain_is_no_policy(transect: Run, tmp_path: Path) -> None:
+    chain = tmp_path / "front.py"
+    chain.write_text(CHAIN)
+    ended = transect("compile", chain, "--to", "c", "-o", tmp_path / "out")
+    assert (ended.code, ended.out) == (
+        1,
+        f"transect: there is no policy in {chain}\n  hint: a chain becomes a plugin: transect compile --to wasm\n",
+    )
+
+
+@pytest.mark.needs("z3")
+def test_one_element_has_nothing_to_change_places_with(transect: Run, tmp_path: Path) -> None:
+    chain = tmp_path / "front.py"
+    chain.write_text(CHAIN)
+    ended = transect("rpc", "try", chain)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("nothing to try: no two elements here could change places")
+
+
 def test_a_target_that_is_not_there(transect: Run, tmp_path: Path) -> None:
     ended = transect("compile", path_of("acl"), "--to", "cobol", "-o", tmp_path)
     assert (ended.code, ended.err) == (
