@@ -13,7 +13,9 @@ from transect.cli.diffing import Found, different, plain, text
 from transect.cli.exits import Exit
 from transect.rpc.chain_file import ChainFile, read_edges
 from transect.rpc.equivalence.chains import ChainDifference, Order, Use, difference
+from transect.rpc.equivalence.oneofs import oneofs_of
 from transect.rpc.equivalence.pairs import Settings, Verdict
+from transect.rpc.protos import ProtoError
 
 Edges = dict[str, tuple[ChainDifference, Found]]
 
@@ -44,7 +46,11 @@ def _edges(path: Path) -> dict[str, ChainFile]:
 
 def _compared(old: ChainFile, new: ChainFile, limit: float) -> tuple[ChainDifference, Found]:
     before, after = ([Use(u.program, u.values) for u in chain.elements] for chain in (old, new))
-    chain = difference(before, after, Settings(limit=limit))
+    try:
+        settings = Settings(limit=limit, oneofs=oneofs_of(new))
+    except ProtoError as wrong:
+        raise Refused(f"{new.path}: {wrong}") from wrong
+    chain = difference(before, after, settings)
     programs = [tuple(u.program for u in one.elements) for one in (old, new)]
     return chain, different(programs[0], programs[1], limit)[0]
 

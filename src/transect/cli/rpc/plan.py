@@ -87,6 +87,7 @@ def plan(
     from transect.rpc.placement import profile as profiles
     from transect.rpc.placement.observed import NotUnderstood, shares
     from transect.rpc.placement.saved import save
+    from transect.rpc.protos import ProtoError
 
     read = read_edges(chain)
     if read.diagnostics.failed:
@@ -96,11 +97,14 @@ def plan(
         passes = {} if observed is None else shares(observed)
     except NotUnderstood as wrong:
         return usage(str(wrong), "write it with `transect rpc status --json > FILE`")
-    with working("comparing arrangements"):
-        plans = [
-            planning.plan(edge, costs, Level(level.value), passes, planning.Goal(goal.value))
-            for edge in read.chains
-        ]
+    try:
+        with working("comparing arrangements"):
+            plans = [
+                planning.plan(edge, costs, Level(level.value), passes, planning.Goal(goal.value))
+                for edge in read.chains
+            ]
+    except ProtoError as wrong:
+        return usage(str(wrong), wrong.help)
     _show(plans, costs, as_json, examples)
     if output is not None:
         save(plans, chain, output)

@@ -17,6 +17,7 @@ from transect.rpc.equivalence.cache import Cache
 from transect.rpc.equivalence.levels import Element, Level
 from transect.rpc.equivalence.moves import Move, Side, judge_move
 from transect.rpc.equivalence.pairs import Judgement, Pair, Settings, Verdict, decide
+from transect.rpc.equivalence.world import Oneofs
 from transect.rpc.needs import needs
 
 
@@ -64,6 +65,12 @@ class Judge:
     cache: Cache | None = None
     _pairs: dict[tuple[str, str, bool], Pair] = field(default_factory=dict)
     _known: dict[int, _Touched] = field(default_factory=dict, repr=False)
+
+    def of(self, oneofs: Oneofs) -> Judge:
+        """One for messages whose oneofs are known."""
+        if oneofs is None:
+            return self
+        return Judge(replace(self.settings, oneofs=oneofs), self.cache)
 
     def compare(self, before: Arrangement, after: Arrangement, level: Level) -> Report:
         """Whether `after` means the same as `before`.  Raises ValueError when they are not of the same elements."""

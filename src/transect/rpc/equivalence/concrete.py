@@ -13,12 +13,14 @@ from typing import Any
 from transect.analysis.concrete import Facts, Reader
 from transect.analysis.solve import Model
 from transect.analysis.terms import Op, Sort, Term, function, var
-from transect.core.types import Type
+from transect.core.ir import View
+from transect.core.types import OptionType, Type, ViewType
 from transect.core.values import Record, struct_fields, struct_name
 from transect.rpc.equivalence.passes import Chain
 from transect.rpc.equivalence.service import REPLY, REQUEST
 from transect.rpc.equivalence.simulate import Trial, filler
 from transect.rpc.equivalence.streams import Event, Step, Stream
+from transect.rpc.wire import Presence
 
 CAUSES = 5
 ABSTRACT = b"Text"  # how bytes begin of which a model says nothing but that they differ from others
@@ -76,30 +78,58 @@ class Reading(Reader):
                 return Event(rpc, step, self.fields("reply", base), self.size(base), headers, tapes=tapes)
 
     def fields(self, root: str, base: Term) -> dict[str, object]:
-        """The fields of a message, as far as the question is about them."""
+        """The fields of a message, as far as the question is about them; of a sub-message a dict."""
+        return self._fields(REQUEST if root == "request" else REPLY, root, base)
+
+    def _fields(self, message: str, path: str, base: Term) -> dict[str, object]:
         found: dict[str, object] = {}
-        message = self.trial.service.messages[REQUEST if root == "request" else REPLY]
-        types = self._types(root)
-        for f in message.fields:
-            name = f"{root}.{f.name}"
-            if f.name in types and any(t.args and t.args[0] is base for t in self._named(name)):
+        types = self._types.get(message, {})
+        for f in self.trial.service.messages[message].fields:
+            name = f"{path}.{f.name}"
+            if f.kind.nested and f.presence is Presence.EXPLICIT:
+                if any(known.startswith((f"{name}.", f"{name}?")) for known in self.asked):
+                    inner = self._fields(f.message, name, base)
+                    if self._there(name, base, bool(inner)):
+                        found[f.name] = inner
+            elif f.name in types and any(t.args and t.args[0] is base for t in self._named(name)):
                 found[f.name] = self.python(types[f.name], name, (base,))
         return found
+
+    def _there(self, name: str, base: Term, otherwise: bool) -> bool:
+        there = function(f"{name}?", Sort.BOOL, (base,))
+        return bool(self.value(there)) if there in self.asked.get(f"{name}?", ()) else otherwise
 
     def _named(self, name: str) -> list[Term]:
         return [t for known, terms in self.asked.items() if known in (name, name + "?") for t in terms]
 
-    def _types(self, root: str) -> dict[str, Type]:
-        found: dict[str, Type] = {}
-        place = 0 if root == "request" else 1
+    @cached_property
+    def _types(self) -> Mapping[str, dict[str, Type]]:
+        """By message and field, as the elements' views have it."""
+        found: dict[str, dict[str, Type]] = {}
         for element in self.chain.elements.values():
+            views = {v.name: v for v in element.program.views}
             for handler in element.program.handlers:
                 arguments = getattr(handler.params[0].type, "arguments", ()) if handler.params else ()
-                view = getattr(arguments[place], "name", "") if len(arguments) > place else ""
-                for v in element.program.views:
-                    if v.name == view:
-                        found |= {m.name: m.type for m in v.members}
+                for argument, message in zip(arguments, (REQUEST, REPLY), strict=False):
+                    self._see(views, argument, message, found, frozenset())
         return found
+
+    def _see(
+        self,
+        views: Mapping[str, View],
+        t: Type,
+        message: str,
+        found: dict[str, dict[str, Type]],
+        seen: frozenset[str],
+    ) -> None:
+        view = views.get(t.name) if isinstance(t, ViewType) else None
+        if view is None or view.name in seen or message not in self.trial.service.messages:
+            return
+        fields = {f.name: f for f in self.trial.service.messages[message].fields}
+        for m in view.members:
+            found.setdefault(message, {})[m.name] = m.type
+            inner = m.type.item if isinstance(m.type, OptionType) else m.type
+            self._see(views, inner, fields[m.name].message, found, seen | {view.name})
 
     def size(self, base: Term) -> int:
         for term in self._all:

@@ -52,6 +52,7 @@ def service_for(programs: Iterable[Program], *, streaming: bool = False) -> Prot
 class _Maker:
     def __init__(self) -> None:
         self.fields: dict[str, dict[str, ProtoField]] = {REQUEST: {}, REPLY: {}}
+        self.within: dict[str, str] = {}  # the messages of view classes that stand around, by class
 
     def messages(self) -> dict[str, ProtoMessage]:
         return {
@@ -67,11 +68,13 @@ class _Maker:
         if view.name not in known:
             return
         fields = self.fields.setdefault(message, {})
+        self.within[view.name] = message
         for member in known[view.name].members:
             number = fields[member.name].number if member.name in fields else len(fields) + 1
             made = self.field(program, member.name, number, member.type, message)
             if fields.setdefault(member.name, made) != made:
                 raise Clash(f"`{member.name}` has two types")
+        del self.within[view.name]
 
     def field(self, program: Program, name: str, number: int, t: Type, message: str) -> ProtoField:
         match t:
@@ -89,8 +92,9 @@ class _Maker:
                 }
                 return ProtoField(name, number, Kind.MESSAGE, Presence.MAP, entry)
             case ViewType():
-                inner_name = f"{message}.{name}"
-                self.view(program, t, inner_name)
+                inner_name = self.within.get(t.name) or f"{message}.{name}"
+                if t.name not in self.within:
+                    self.view(program, t, inner_name)
                 self.fields.setdefault(inner_name, {})
                 return ProtoField(name, number, Kind.MESSAGE, Presence.EXPLICIT, inner_name)
             case EnumType(name=enum, members=members):

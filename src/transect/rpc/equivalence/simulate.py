@@ -134,14 +134,17 @@ class Trial:
 
     def encode(self, message: str, fields: Mapping[str, object], size: int = 0) -> bytes:
         """A message with these fields, and an unknown one that brings it up to a size where that can be."""
+        data = rewrite(self._node(message, fields))
+        room = size - len(data)
+        return data + filler(room) if room >= 3 else data
+
+    def _node(self, message: str, fields: Mapping[str, object]) -> Node:
         node = Node(self.plans[message])
         for name, value in fields.items():
             slot = node.plan.by_name.get(name)
             if slot is not None and not slot.hidden and slot.field.presence is not Presence.MAP:
-                assign(node, slot, value)
-        data = rewrite(node)
-        room = size - len(data)
-        return data + filler(room) if room >= 3 else data
+                assign(node, slot, self._node(slot.inner, value) if isinstance(value, Mapping) else value)
+        return node
 
     def decode(self, message: str, data: bytes) -> dict[str, object]:
         """The fields that some element sees."""

@@ -13,6 +13,7 @@ from transect.rpc.chain_file import ChainFile
 from transect.rpc.equivalence.arrangement import Judge
 from transect.rpc.equivalence.cache import Cache, default_folder
 from transect.rpc.equivalence.levels import Element, Level
+from transect.rpc.equivalence.oneofs import oneofs_of
 from transect.rpc.equivalence.pairs import Settings
 from transect.rpc.placement.built_in import BuiltIn, Carriers, built_in, carriers
 from transect.rpc.placement.constraints import Piece, pieces, written
@@ -146,14 +147,14 @@ def posed(
     goal: Goal,
     judging: Judge,
 ) -> Posed:
-    """Raises Unavailable when an element of the chain was not measured."""
+    """Raises Unavailable when an element of the chain was not measured, ProtoError when its protos cannot be read."""
     found = pieces(chain.elements, chain.wishes)
     reference = written(found)
     assert reference is not None, "contradictions are told when the file is read"
     known = built_in(found, chain.elements, chain.wishes, judging.settings.limit)
     text = dump if judging.cache is None else judging.cache.text
     costs = Costs.of(found, profile, known, passes, text)
-    answers = relations(found, reference, chain.wishes.order, level, judging)
+    answers = relations(found, reference, chain.wishes.order, level, judging.of(oneofs_of(chain)))
     asked = _Asked(costs, reference, answers, chain.wishes.required, goal)
     ways = [Way(chosen, asked.problem(chosen)) for chosen in carriers(chain.wishes, known)]
     return Posed(found, reference, answers, costs, ways)
@@ -167,7 +168,7 @@ def plan(
     goal: Goal = Goal.LATENCY,
     judging: Judge | None = None,
 ) -> Plan:
-    """Raises Unavailable when an element of the chain was not measured."""
+    """Raises Unavailable when an element of the chain was not measured, ProtoError when its protos cannot be read."""
     start = time.perf_counter()
     known = dict(passes or {})
     task = posed(chain, profile, level, known, goal, judging or judge())

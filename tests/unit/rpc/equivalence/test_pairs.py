@@ -102,3 +102,32 @@ def test_a_case_in_which_something_passes_proves_nothing() -> None:
     """The key of the one that opens decides about some calls, not about all."""
     found = decide(example("sticky"), example("decrypt"), [Level.SERVICE], Settings(witnesses=False))
     assert found.at(Level.SERVICE).verdict is Verdict.REFUSED
+
+
+USER = """
+class User(Message):
+    name: str
+    boss: "User | None"
+class Ask(Message):
+    user: str
+    who: User
+    deputy: User | None
+class Gate(Element):
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        if CONDITION:
+            return Reject(Code.PERMISSION_DENIED, "no")
+        return Forward()
+"""
+ABOUT_SUB_MESSAGES = {
+    "rpc.msg.deputy is None": "deputy={",
+    "rpc.msg.who.name == 'ann'": "who={",
+    "rpc.msg.who.boss is not None": "who={",
+}
+
+
+@pytest.mark.parametrize("condition", ABOUT_SUB_MESSAGES)
+def test_a_counter_example_has_sub_messages(condition: str) -> None:
+    gate = compiled(USER.replace("CONDITION", condition))
+    found = decide(example("rate_limit"), gate, [Level.LOOSE], PATIENT).at(Level.LOOSE)
+    assert found.verdict is Verdict.REFUSED
+    assert ABOUT_SUB_MESSAGES[condition] in found.table
