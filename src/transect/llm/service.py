@@ -85,6 +85,7 @@ class Service:
         self._loaded = self._load(config.policy, config.params)
         self._shared = shared
         self._can_share(self._loaded.program)
+        self._lifts = _lifts(self._loaded.program)
         self.python_because = ""  # why it does not run in machine code; empty: it does
         self._policy = self._made(self._loaded)
         self.queues = AccountedQueues(chooser_of(self._policy, self._loaded.program))
@@ -161,17 +162,12 @@ class Service:
         all gateways charged is to stay; and never under a policy that lifts nobody who comes back.
         """
         self._tidied = time.monotonic()
-        if not self._lifts() or self.recording is not None or self.noticing is not None:
+        if not self._lifts or self.recording is not None or self.noticing is not None:
             return 0
         asked = list(islice(self._idle, FORGOTTEN))
         if len(asked) < FORGOTTEN:
             self._idle = iter(list(self.queues.accounts))
         return len(self.queues.forget_idle(asked))
-
-    def _lifts(self) -> bool:
-        """Whether who comes back is lifted: only then is a low counter nothing that must be kept."""
-        field, arrive = self.queues.chooser.counter_field, self.program.handler("arrive")
-        return arrive is not None and field in Facts(self.program).of(arrive).written_fields
 
     # ---------------------------------------------------------------- another policy, or version
 
@@ -211,7 +207,7 @@ class Service:
                 chooser.waiting.append(client)
             for request in (*self.queues, *self._running()):
                 self._carry(policy, request)
-        self._policy, self._loaded = policy, loaded
+        self._policy, self._loaded, self._lifts = policy, loaded, _lifts(loaded.program)
         self.version += 1
         self.use(chooser)
 
@@ -276,6 +272,12 @@ class Service:
             self._in_force(chooser_of(self._policy, self.program))
             final = image(self._policy)
         return recording.close(final)
+
+
+def _lifts(program: Program) -> bool:
+    """Whether who comes back is lifted: only then is a low counter nothing that must be kept."""
+    arrive = program.handler("arrive")
+    return arrive is not None and counter_field(program) in Facts(program).of(arrive).written_fields
 
 
 def _with_params(state: bytes, loaded: Loaded) -> bytes:
