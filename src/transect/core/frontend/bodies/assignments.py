@@ -10,7 +10,7 @@ from transect.base.diagnostic import Label
 from transect.core import ir
 from transect.core.frontend.bodies.context import convert, join, loose, short, widen
 from transect.core.frontend.bodies.facts import Present, bounds, changes_state
-from transect.core.frontend.bodies.operators import BINARY, literal_kind
+from transect.core.frontend.bodies.operators import literal_kind
 from transect.core.frontend.bodies.places import Places
 from transect.core.ir import BinaryOp, Block, Expr, Place, Stmt
 from transect.core.types import (
@@ -202,15 +202,8 @@ class Assignments(Places):
     # ------------------------------------------------------------ updates, deletion, effects
 
     def _augment(self, node: ast.AugAssign) -> Block:
-        op = BINARY.get(type(node.op))
+        op = self.operator(node)
         if op is None:
-            self.error(
-                "P047",
-                node,
-                "this operator is not part of the language",
-                "write powers as multiplications or shifts",
-                label="not part of the language",
-            )
             return ()
         if isinstance(node.target, ast.Name):
             load = ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target)

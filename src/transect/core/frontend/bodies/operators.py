@@ -82,7 +82,8 @@ class Operators(Members):
                 )
                 return None
 
-    def _binary(self, node: ast.BinOp, wanted: Type | None) -> Expr | None:
+    def operator(self, node: ast.BinOp | ast.AugAssign) -> BinaryOp | None:
+        """What `+` of `a + b` or `a += b` is; None, and an error, where the language has none."""
         op = BINARY.get(type(node.op))
         if op is None:
             self.error(
@@ -92,6 +93,11 @@ class Operators(Members):
                 "write powers as multiplications or shifts",
                 label="not part of the language",
             )
+        return op
+
+    def _binary(self, node: ast.BinOp, wanted: Type | None) -> Expr | None:
+        op = self.operator(node)
+        if op is None:
             return None
         pair = self._operands(op, node.left, node.right, wanted)
         return None if pair is None else self.combine(node, op, *pair)
