@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy adds to a step of the real engine's scheduler, under the engine's own Python: `cost.py FOLDER N…`.
+"""One side of what a policy adds to a step of the engine's scheduler, under the engine's own Python:
+`cost.py FOLDER vtc|fcfs`.
 
-vLLM's scheduler with ours and without, each with 32 running requests of as many tenants as there are, and one of every
-other tenant waiting; requests end one after the other and the next ones are admitted.  The model's part is played, so
-that a step is scheduling and nothing else.  Sides take turns step by step, the engine's own twice; a line of JSON for
-each number N of tenants has the seconds of each step.
+A number N on standard input begins anew with N tenants: 32 running requests, and one of every other tenant waiting.
+Each other line is a round of steps, whose seconds come back as a line of JSON.  Requests end one after the other and
+the next ones are admitted.  The model's part is played, so that a step is scheduling and nothing else.
+
+The sides are processes of their own, as engines are: in one process the steps of two classes of schedulers go through
+the same code in turns, whose caches of where attributes are hold for one class, and the other would pay for that.
 """
 
 from __future__ import annotations
@@ -21,23 +24,25 @@ from tests.systems.llm.vllm.drive import Driven
 from transect.llm.config import parse
 from transect.llm.vllm.settings import TENANT
 
-RUNNING, STEPS, PROMPT, SETTLE = 32, 300, 4, 64
+RUNNING, STEPS, PROMPT, SETTLE = 32, 20, 4, 64
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder, name = Path(sys.argv[1]), sys.argv[2]
     driven = Driven(folder, max_num_seqs=RUNNING, num_gpu_blocks_override=256, enable_prefix_caching=False)
-    for tenants in map(int, sys.argv[2:]):
-        sides = {name: scheduler(driven, name, tenants) for name in ("vtc", "fcfs", "again")}
-        took: dict[str, list[float]] = {name: [] for name in sides}
-        for number in range(STEPS + SETTLE):
-            order = [*sides][number % 3 :] + [*sides][: number % 3]
-            for name in order:
-                add(driven, sides[name], number % tenants, number)
-                took[name].append(step(sides[name]))
-        print(
-            json.dumps({"tenants": tenants} | {n: values[SETTLE:] for n, values in took.items()}), flush=True
-        )
+    print("ready", flush=True)
+    tenants, made, arrived = 1, None, 0
+    for line in sys.stdin:
+        count = STEPS
+        if line.strip().isdigit():
+            tenants, count, arrived = int(line), SETTLE, 0
+            made = scheduler(driven, name, tenants)
+        took = []
+        for _ in range(count):
+            add(driven, made, arrived % tenants, arrived)
+            arrived += 1
+            took.append(step(made))
+        print(json.dumps(took), flush=True)
 
 
 def scheduler(driven: Driven, name: str, tenants: int) -> Any:
@@ -74,21 +79,21 @@ def add(driven: Driven, made: Any, tenant: int, number: int) -> None:
 
 
 def step(made: Any) -> float:
-    """Seconds of the scheduler's two halves of one step."""
+    """Seconds of processor time, which others on the machine take no part of, of a step's two halves."""
     from vllm.v1.outputs import ModelRunnerOutput
 
-    began = time.perf_counter()
+    began = time.thread_time()
     scheduled = made.schedule()
-    first = time.perf_counter() - began
+    first = time.thread_time() - began
     names = list(scheduled.num_scheduled_tokens)
     answer = ModelRunnerOutput(
         req_ids=names,
         req_id_to_index={name: i for i, name in enumerate(names)},
         sampled_token_ids=[[7] for _ in names],
     )
-    began = time.perf_counter()
+    began = time.thread_time()
     made.update_from_output(scheduled, answer)
-    return first + time.perf_counter() - began
+    return first + time.thread_time() - began
 
 
 if __name__ == "__main__":

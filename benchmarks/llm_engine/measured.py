@@ -45,18 +45,22 @@ class Side:
         return line.strip()
 
     def round(self) -> Numbers:
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        found: Numbers = json.loads(self._line())
+        found: Numbers = self.told("go")
         return found
+
+    def told(self, word: str) -> Any:
+        """What it answers."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+        return json.loads(self._line())
 
 
 @contextmanager
-def side(python: Path, name: str) -> Iterator[Side]:
+def side(python: Path, name: str, script: Path = SIDE) -> Iterator[Side]:
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
-            [str(python), str(SIDE), folder, name],
+            [str(python), str(script), folder, name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -8,17 +8,19 @@ stands what our scheduler adds to a step of vLLM's own, accounts and all, where 
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+sys.path[:0] = [
+    str(Path(__file__).parents[1]),
+    str(Path(__file__).parents[2]),
+    str(Path(__file__).parents[1] / "llm_engine"),
+]
 
+from measured import side
 from measuring import Control, Samples, begin, claim, report, result
 
 from tests.parts import need
@@ -34,7 +36,7 @@ COST = Path(__file__).parents[1] / "llm_engine" / "cost.py"
 RUNNING = 32
 TENANTS = (16, 1000, 10_000)
 ROUNDS = 400
-LIMIT_S = 360  # of the engine's side
+TURNS = 40  # rounds of each side of the engine
 
 
 def steps(chooser: Chooser, tenants: int, rounds: int) -> list[float]:
@@ -58,32 +60,24 @@ def steps(chooser: Chooser, tenants: int, rounds: int) -> list[float]:
 
 
 def in_the_engine(python: Path) -> dict[str, dict[str, float]]:
-    """Seconds that our scheduler adds to a step of the engine's own, the median of pairs of steps; what that adds to
+    """Seconds that our scheduler adds to a step of the engine's own, the median of rounds by turns; what that adds to
     itself; and its own step.  Raises `Unavailable` where that takes too long."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            ran = subprocess.run(
-                [str(python), str(COST), folder, *map(str, TENANTS)],
-                capture_output=True,
-                text=True,
-                env={**os.environ, "XDG_RUNTIME_DIR": folder},
-                check=True,
-                timeout=LIMIT_S,
-            )
-        except subprocess.TimeoutExpired:
-            raise Unavailable(
-                "the engine's side", f"it took longer than {LIMIT_S} s", "run it alone"
-            ) from None
-    rows = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
-    return {f"t{row['tenants']}": _added(row) for row in rows}
-
-
-def _added(row: dict[str, list[float]]) -> dict[str, float]:
-    def between(one: str, other: str) -> float:
-        return statistics.median(a - b for a, b in zip(row[one], row[other], strict=True))
-
-    own = statistics.median(row["fcfs"])
-    return {"added": between("vtc", "fcfs"), "against_itself": between("again", "fcfs"), "own": own}
+    found = {}
+    with ExitStack() as stack:
+        ours, own = (stack.enter_context(side(python, name, COST)) for name in ("vtc", "fcfs"))
+        for tenants in TENANTS:
+            for one in (ours, own):
+                one.told(str(tenants))
+            base, vtc, again = [], [], []
+            for _ in range(TURNS):
+                for rows, one in ((base, own), (vtc, ours), (again, own)):
+                    rows.append(statistics.median(one.told("go")))
+            found[f"t{tenants}"] = {
+                "added": statistics.median(a - b for a, b in zip(vtc, base, strict=True)),
+                "against_itself": statistics.median(a - b for a, b in zip(again, base, strict=True)),
+                "own": statistics.median(base),
+            }
+    return found
 
 
 def main() -> None:
