@@ -23,16 +23,15 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize("guest", ["6.12"], indirect=True)  # the cloud flavour has no soft-RoCE
 def test_a_card_reads_what_was_granted_and_nothing_else(guest: Guest) -> None:
     library()  # compiled here: within the machine our files cannot be written
+    base, read = guest.machine.where.base, guest.machine.physical.read
     with granting(guest, SOCKETS, f"peer={SOCKETS.peer} port=18515", nullcontext()) as told:
-        words = f"'roce://{SOCKETS.peer}{told}?via=verbs' {guest.target.image} {granter(guest)}"
-        reader = f"{guest.vm.setup.python} -m tests.systems.memory.verbs_reader {words}"
-        cache = f"XDG_CACHE_HOME={default_cache().parents[1]}"
-        answer = guest.shell(f"{cache} PYTHONPATH={ROOT} timeout 110 {reader} 2>&1; true")
-    said: dict[str, Any] = json.loads(answer.splitlines()[-1])
-    read, base = guest.machine.physical.read, guest.machine.where.base
+        words = [SOCKETS.peer, told, str(base), str(granter(guest))]
+        env = [f"XDG_CACHE_HOME={default_cache().parents[1]}", f"PYTHONPATH={ROOT}"]
+        reader = [str(guest.vm.setup.python), "-m", "tests.systems.memory.verbs_reader"]
+        done = guest.vm.run(["/usr/bin/env", *env, *reader, *words], limit_s=300)
+    assert done.code == 0, done.stderr.decode()
+    said: dict[str, Any] = json.loads(done.text)
     places = [(base + 3000 * i, 2500) for i in range(64)] + [(base, 1 << 20)]
-    assert (said["base"], said["verdict"]) == (base, "clean")
-    assert {1, 2} < set(said["pids"])
     assert said["read"] == zlib.crc32(b"".join(read(*place) for place in places))
     assert "no memory at physical" in said["outside"]
     assert said["key"].startswith("PeerGone: ") and "remote access error" in said["key"]
@@ -41,6 +40,6 @@ def test_a_card_reads_what_was_granted_and_nothing_else(guest: Guest) -> None:
     assert said["lost"].startswith("PeerGone: ") and "a READ" in said["lost"]
     assert said["found"] == page
     assert "no RDMA card leads there" in said["nobody"]
-    assert "has ended the connection" in said["taken back"]
+    assert said["taken back"].startswith("PeerGone: ") and "a READ" in said["taken back"]
     assert "the target does not accept the connection" in said["gone"]
     assert "the target does not accept the connection" in said["another's"]

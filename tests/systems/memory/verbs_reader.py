@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run inside of a machine with an RDMA card: reads what the machine granted to itself, by verbs, and says what came."""
+"""Run inside of a machine with an RDMA card: reads what the machine granted to itself, by verbs, and says what came.
+
+It imports little: an emulated machine takes its time for that.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from transect.linux.errors import KernelDataError
+from transect.memory.roce.grant import Grant
 from transect.memory.roce.verbs import VerbsMemory
-from transect.memory.scan import scan
-from transect.memory.standard import chosen
-from transect.memory.target import open_target
 
 CARD = Path("/sys/class/net/eth0/address")
 
 
-def main(target: str, kernel: str, module: str) -> dict[str, object]:
+def main(host: str, told: str, at: str, module: str) -> dict[str, str | int]:
     """What was read, and what was refused; the grant is taken back meanwhile, and given to somebody else."""
-    machine = open_target(target, Path(kernel))
-    memory, base = machine.physical, machine.where.base
-    assert isinstance(memory, VerbsMemory)
+    memory, base = VerbsMemory(Grant.parse(Path(told).read_text()), host), int(at)
     places = [(base + 3000 * i, 2500) for i in range(64)] + [(base, 1 << 20), (base, 0)]
-    (processes,) = scan(machine, chosen(["Processes"])).results
-    said: dict[str, object] = {"base": base, "verdict": processes.verdict}
-    said["pids"] = [dict(shown.evidence)["pid"] for shown in processes.shown]
+    said: dict[str, str | int] = {}
     said["read"] = zlib.crc32(b"".join(memory.read_many(places)))
     said["outside"] = wrong(lambda: memory.read(max(r.end for r in memory.ranges), 8))
     key, memory.grant = memory.grant, replace(memory.grant, key=memory.grant.key + 1)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,7 @@ from transect.memory.roce import verbs
 from transect.memory.roce.grant import Grant, RoceMemory
 from transect.memory.roce.requester import Denied, PeerGone, Requester
 from transect.memory.roce.transport import Udp
+from transect.memory.target import Address, memory_of
 
 OWN, PEER = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])
 ENDS = p.Ends(OWN, PEER)
@@ -283,7 +285,9 @@ def test_what_a_grant_does_not_say_is_named(line: str) -> None:
         Grant.parse(GRANT.replace(line + "\n", ""))
 
 
-def test_a_card_connects_to_the_port_that_the_grant_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_connects_to_the_port_that_the_grant_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     assert Grant.parse(GRANT + "port=18515\n").port == 18515
     with pytest.raises(KernelDataError, match="port 65536"):
         Grant.parse(GRANT + "port=65536\n")
@@ -291,8 +295,9 @@ def test_a_card_connects_to_the_port_that_the_grant_names(monkeypatch: pytest.Mo
     with pytest.raises(KernelDataError, match=r"load grant\.ko with port="):
         verbs.VerbsMemory(Grant.parse(GRANT), "10.0.0.2")
     monkeypatch.setattr(verbs, "library", lambda: SimpleNamespace(tv_devices=lambda: 0))
+    (tmp_path / "grant").write_text(GRANT)
     with pytest.raises(Unavailable, match="this machine has none"):
-        verbs.VerbsMemory(Grant.parse(GRANT), "10.0.0.2")
+        memory_of(Address.of(f"roce://10.0.0.2{tmp_path}/grant?via=verbs"))
 
 
 @given(st.text(max_size=300))
