@@ -269,7 +269,7 @@ def test_a_chain_file_replaces_configuration_too(
         chain.set("Count", most=9)
         path.write_text(CHAIN.format(file="second", elements="Count(most=3), Count()"))
         told = chain.upgrade(path, automatic_return=False)
-        assert told["Count"] == "new"
+        assert told["Count.2"] == "new"
         assert chain.elements == ("Count", "Count")
         assert chain.state(0).most == 9, "set live: kept"
         assert stub.Say(ask()).number == 222
