@@ -14,7 +14,7 @@ import typer
 from transect.base.diagnostic import closest
 from transect.cli import help as pages
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
+from transect.cli.failure import no_file, usage
 from transect.cli.strata import Stratum, need
 from transect.cli.verbs import TRANSECT, Group, Verb
 
@@ -46,7 +46,7 @@ _MISSING = re.compile(r".*[Ff]ile '(.*)' does not exist\.", re.DOTALL)
 
 def _mistake(mistake: Any) -> int:
     if missing := _MISSING.fullmatch(mistake.format_message()):
-        return usage(f"no such file: {missing[1]}")
+        return no_file(missing[1])
     message = " ".join(mistake.format_message().split()).removesuffix(".")
     message = message.replace(" Value error,", "").replace(": Input should", ": it should")
     path = mistake.ctx.command_path if mistake.ctx else NAME

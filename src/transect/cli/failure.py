@@ -39,6 +39,11 @@ def usage(message: str, hint: str = "") -> int:
     return Exit.USAGE
 
 
+def no_file(place: str) -> int:
+    """A file that a command line names and that is not there."""
+    return usage(f"no such file: {place}")
+
+
 def refused(why: object) -> int:
     """A policy that cannot be taken: its diagnostics as they are; else the sentence that says so.
 

@@ -272,6 +272,8 @@ transect: no such option: --fromat (Possible options: --format)
         (["rpc", "plan", "gone.py"], snapshot("transect: no such file: gone.py\n")),
         (["rpc", "upgrade", "gone.py"], snapshot("transect: no such file: gone.py\n")),
         (["llm", "run", "-c", "gone.toml"], snapshot("transect: no such file: gone.toml\n")),
+        (["llm", "run", "gone.py"], snapshot("transect: no such file: gone.py\n")),
+        (["llm", "simulate", "vtc", "gone.py:Mine,limit=3"], snapshot("transect: no such file: gone.py\n")),
         (["cpu", "run", "gone.py"], snapshot("transect: no such file: gone.py\n")),
         (["memory", "upgrade", "gone.py"], snapshot("transect: no such file: gone.py\n")),
         (

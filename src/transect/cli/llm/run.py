@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from transect.cli.exits import Exit
+from transect.cli.failure import no_file
 
 
 def run(
@@ -59,6 +60,9 @@ def run(
 
         transect llm run vtc --upstream http://127.0.0.1:9000
     """
+    place = (policy or "").partition(":")[0]
+    if place.endswith(".py") and not Path(place).is_file():
+        return no_file(place)
     from transect.cli.llm.running import serve
 
     try:

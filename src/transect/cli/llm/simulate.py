@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.failure import refused, usage
+from transect.cli.failure import no_file, refused, usage
 from transect.cli.progress import working
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ def simulate(
     from transect.lang.functions import PolicyError
     from transect.llm.simulator.workloads import workload
 
+    for policy in policies:
+        place = policy.partition(",")[0].partition(":")[0]
+        if place.endswith(".py") and not Path(place).is_file():
+            return no_file(place)
     try:
         loaded = [_load(policy) for policy in policies]
         wanted = workload(trace)

@@ -11,7 +11,7 @@ import typer
 
 from transect.cli.control import lines, show
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
+from transect.cli.failure import no_file, usage
 from transect.cli.live.upgrade import NoReturn
 from transect.cli.live.upgrade import upgrade as of_one
 
@@ -41,7 +41,7 @@ def upgrade(
     if len(files) > 2:
         return usage("one file, and one name at most", "for several instances: NAME=FILE NAME=FILE …")
     if not Path(files[0]).is_file():
-        return usage(f"no such file: {files[0]}")
+        return no_file(files[0])
     return of_one("rpc")(Path(files[0]), files[1] if len(files) == 2 else None, no_return)
 
 
@@ -53,7 +53,7 @@ def _of_several(words: list[str]) -> int:
         if not name or not file:
             return usage(f"`{name or file}` is no NAME=FILE", "write a file for each instance")
         if not Path(file).is_file():
-            return usage(f"no such file: {file}")
+            return no_file(file)
 
     def ask() -> int:
         edge = Edge.of([name for name, _ in pairs])
