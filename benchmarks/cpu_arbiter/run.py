@@ -35,7 +35,7 @@ OTHERS = f"""
 {NOBODY} {{memcached}} /usr/bin/memcached -l 127.0.0.1 -t 2 -m 16 & server=$!
 /run/load/memload 2 > answered & load=$!
 """
-END = "kill $hogs $server; wait $load; wait; cat answered late"
+END = "kill $hogs; wait $load && cat answered late; kill $server; wait"
 
 
 def late(bench: Bench, how: str, *, arbiter: bool) -> tuple[float, int]:
@@ -43,10 +43,9 @@ def late(bench: Bench, how: str, *, arbiter: bool) -> tuple[float, int]:
     memcached = "/run/load/application exec" if arbiter else ""
     changing = f"{NOBODY} /run/load/application changing 2 & " if arbiter else ""
     script = HOGS + OTHERS.format(memcached=memcached) + changing
-    words = bench.shell(
-        f"{script} {NOBODY} /run/load/application {how} {COUNT} > late; {END}", limit_s=120
-    ).split()
-    return float(words[1]), int(words[0])
+    said = bench.shell(f"{script} {NOBODY} /run/load/application {how} {COUNT} > late; {END}", limit_s=120)
+    answered, p50, _, _ = map(int, said.split())
+    return p50, answered
 
 
 class Looks:

@@ -5,7 +5,6 @@
 TS_KERNEL(s32, scx_bpf_task_cpu, (const struct task_struct *));
 
 #define CPUS 1024
-#define AHEAD (300 * 1000 * 1000ll) /* ns of virtual time */
 
 static u64 level[CPUS]; /* of each CPU: how far who is furthest behind there has come */
 
@@ -31,7 +30,14 @@ static __attribute__((always_inline)) inline void charge(struct task_struct *p)
 	ran->mark = now;
 }
 
-/* Times of another CPU keep their distance from its level; who slept is one slice behind at most, and nobody far ahead. */
+/* Light tasks have shorter slices: one of 20 ms would set them back for seconds. */
+static __attribute__((always_inline)) inline u64 slice(struct task_struct *p)
+{
+	u32 weight = p->scx.weight;
+	return TS_SLICE / 100 * (weight < 100 ? weight : 100);
+}
+
+/* Times of another CPU keep their distance from its level; who slept is one slice behind at most. */
 static __attribute__((always_inline)) inline void settle(struct task_struct *p, struct ran *ran, u32 cpu)
 {
 	s64 lead = 0;
@@ -39,8 +45,6 @@ static __attribute__((always_inline)) inline void settle(struct task_struct *p, 
 		lead = p->scx.dsq_vtime - level[ran->home & (CPUS - 1)];
 		if (lead < -(s64)TS_SLICE)
 			lead = -(s64)TS_SLICE;
-		if (lead > AHEAD)
-			lead = AHEAD;
 	}
 	p->scx.dsq_vtime = level[cpu] + lead;
 	ran->home = cpu;
@@ -77,10 +81,10 @@ SEC("struct_ops/enqueue") void ts_op_enqueue(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
 	struct ran *ran = bpf_task_storage_get(&tasks, p, 0, 0);
-	u32 cpu = scx_bpf_task_cpu(p), weight = p->scx.weight;
+	u32 cpu = scx_bpf_task_cpu(p);
 	if (ran)
 		settle(p, ran, cpu & (CPUS - 1));
-	scx_bpf_dsq_insert_vtime(p, cpu, TS_SLICE / 100 * (weight < 100 ? weight : 100), p->scx.dsq_vtime, ctx[1]);
+	scx_bpf_dsq_insert_vtime(p, cpu, slice(p), p->scx.dsq_vtime, ctx[1]);
 }
 
 SEC("struct_ops/dispatch") void ts_op_dispatch(u64 *ctx)
@@ -93,7 +97,7 @@ SEC("struct_ops/dispatch") void ts_op_dispatch(u64 *ctx)
 		reach(cpu, time, first);
 		bool on = (s64)(time - first) < 0;
 		if (on) {
-			before->scx.slice = TS_SLICE;
+			before->scx.slice = slice(before);
 			return;
 		}
 	}

@@ -118,7 +118,7 @@ class Timeline(View):
 
     @intrinsic(effect="outside-write")
     def put(self, task: Task, time: int, /) -> None:
-        """Queue the task at that time, which becomes its own; its slice is 20 ms."""
+        """Queue the task at that time, which becomes its own; its slice is 20 ms, less for one of less weight."""
         raise NotImplementedError
 
     @intrinsic(effect="outside-write")
@@ -267,7 +267,7 @@ class Scheduler(Policy):
         return idle
 
     def enqueue(self, task: Task, /) -> None:
-        """The task can run and waits from now on; `task.cpu` is where."""
+        """The task can run and waits from now on; `task.cpu` is where.  (Also when its slice ended and it is alone.)"""
         raise NotImplementedError
 
     def dequeue(self, task: Task, /) -> None:

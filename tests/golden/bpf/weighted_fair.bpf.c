@@ -1,5 +1,5 @@
 /* WeightedFair, emitted by transect from weighted_fair.py
- * source sha256 27c444e00a72dc3663b8c7ed2aeded7bd8eebbb998ccd48128af7634fc259d4b */
+ * source sha256 398672bba2239c0b9cf7bc891bbd170e0f774734a1eb6b0f65aa815e577b45b8 */
 #include "scx.h"
 TS_COUNTERS(1)
 
@@ -17,18 +17,18 @@ struct policy_task {
 TS_STATE(policy)
 
 TS_HANDLER s64 policy_do_settled(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
-    s64 ahead = 0;
+    s64 lead = 0;
     s64 t1 = 0;
     s64 t2 = 0;
     if (TS_READ(own->home) >= 0ll) {
         t1 = ts_time(task);
-        t2 = t1 - TS_READ(self->level[TS_READ(own->home) & 1023ll]);
+        t2 = ts_max(t1 - TS_READ(self->level[TS_READ(own->home) & 1023ll]), -20000000ll);
     } else {
         t2 = 0ll;
     }
-    ahead = t2;
+    lead = t2;
     TS_WRITE(own->home, ts_cpu(task));
-    return TS_READ(self->level[ts_cpu(task) & 1023ll]) + ts_min(ts_max(ahead, -20000000ll), 300000000ll);
+    return TS_READ(self->level[ts_cpu(task) & 1023ll]) + lead;
     return 0;
 }
 
@@ -58,7 +58,7 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 t1 = 0;
     t1 = policy_do_settled(self, own, call, task);
-    ts_put_at_for(call, ts_at(TS_QUEUE(680887727u, 0), ts_cpu(task)), task, t1, (s64)(200ll * ts_min((s64)task->scx.weight, 100ll) * 1000ll));
+    ts_put_at(call, ts_at(TS_QUEUE(680887727u, 0), ts_cpu(task)), task, t1);
 }
 
 TS_HANDLER bool policy_do_keep(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {

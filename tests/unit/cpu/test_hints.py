@@ -175,6 +175,14 @@ def test_a_higher_priority_takes_cores_and_gives_them_back() -> None:
     ]
 
 
+def test_who_runs_on_a_core_leaves_it_when_it_is_granted_and_its_application_sleeps() -> None:
+    app = Work("app", run_ns=MS, sleep_ns=90 * MS, hint=(2, 1), start_ns=50 * MS)
+    machine = Machine(example("arachne"), 3, [*(Work(f"hog{n}") for n in range(4)), app])
+    machine.run(60 * MS)
+    assert owners(machine)[1:3] == [5, 5] and machine.tasks[4].ran_ns == 1 * MS
+    assert [cpu.current is None for cpu in machine.cpus] == [False, True, True]
+
+
 def test_equals_do_not_take_from_each_other_and_core_0_stays_shared() -> None:
     machine = arachne(Work("one", hint=(9, 3)), Work("two", hint=(9, 3)))
     assert owners(machine) == [0, 1, 1, 1]

@@ -18,13 +18,11 @@ TS_INLINE s64 policy_do_select(struct policy_state *self, struct policy_task *ow
 	return idle.some ? idle.value : cpu;
 }
 
-/* The slice of a light task is shorter by as much: one of 20 ms would set it back for seconds. */
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call,
 				  struct task_struct *task)
 {
-	u32 weight = task->scx.weight;
 	policy_do_arrive(self, own, call, task);
-	ts_put_at_for(call, policy_queue(), task, policy_key(own), TS_SLICE * (weight < 100 ? weight : 100) / 100);
+	ts_put_at(call, policy_queue(), task, policy_key(own));
 }
 
 TS_INLINE void policy_do_dispatch(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu)

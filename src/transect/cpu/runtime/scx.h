@@ -91,12 +91,15 @@ TS_KERNEL(void, bpf_rcu_read_unlock, (void));
 #define SCX_DSQ_LOCAL (SCX_DSQ_FLAG_BUILTIN | 2)
 #define SCX_ENQ_HEAD (1ull << 4)
 #define SCX_ENQ_PREEMPT (1ull << 32)
+#define SCX_ENQ_LAST (1ull << 41)
+#define SCX_OPS_ENQ_LAST (1ull << 1)
 #define SCX_KICK_IDLE 1
 #define SCX_KICK_PREEMPT 2
 #define SCX_TASK_QUEUED 1
 #ifndef TS_FLAGS /* of the scheduler: `SWITCH_PARTIAL` in build.py */
 #define TS_FLAGS 0
 #endif
+#define TS_LAST 0 /* SCX_OPS_ENQ_LAST where `ts_look_again` is called */
 
 #define TS_SLICE (20 * 1000 * 1000ull) /* ns, of those that name none */
 #define TS_PATIENCE 30000 /* ms that a task may wait before the kernel ends the scheduler; it allows no more */
@@ -135,22 +138,38 @@ TS_INLINE u64 ts_on(u64 queue, s64 cpu)
 	return queue | (u64)(cpu >= 0 && cpu < scx_bpf_nr_cpu_ids() ? cpu : 0);
 }
 
-TS_INLINE void ts_put_for(struct ts_call *call, u64 queue, struct task_struct *p, s64 slice)
+/* At least 1 ns, without a branch: it would double what the verifier goes through. */
+TS_INLINE u64 ts_slice(s64 slice)
 {
-	scx_bpf_dsq_insert(p, queue, slice > 0 ? slice : 1, call->flags);
+	s64 negative = slice >> 63;
+	barrier_var(negative);
+	return (slice & ~negative) | 1;
 }
 
-TS_INLINE void ts_put(struct ts_call *call, u64 queue, struct task_struct *p) { ts_put_for(call, queue, p, TS_SLICE); }
+TS_INLINE void ts_put_for(struct ts_call *call, u64 queue, struct task_struct *p, s64 slice)
+{
+	scx_bpf_dsq_insert(p, queue, ts_slice(slice), call->flags);
+}
+
+TS_INLINE void ts_put(struct ts_call *call, u64 queue, struct task_struct *p)
+{
+	scx_bpf_dsq_insert(p, queue, TS_SLICE, call->flags);
+}
 
 TS_INLINE void ts_put_at_for(struct ts_call *call, u64 queue, struct task_struct *p, s64 time, s64 slice)
 {
-	scx_bpf_dsq_insert_vtime(p, queue, slice > 0 ? slice : 1, time, call->flags);
+	scx_bpf_dsq_insert_vtime(p, queue, ts_slice(slice), time, call->flags);
 }
 
-TS_INLINE void ts_put_at(struct ts_call *call, u64 queue, struct task_struct *p, s64 time)
-{
-	ts_put_at_for(call, queue, p, time, TS_SLICE);
-}
+/* Where virtual time counts, a slice is 20 ms, or less by as much as the weight is below 100: one of 20 ms would set a
+ * light task back for seconds.  No branch: see `ts_slice`. */
+#define ts_light(p) \
+	({ \
+		s64 ts_above = (s64)(p)->scx.weight - 100, ts_below = ts_above >> 63; \
+		barrier_var(ts_below); \
+		(s64)TS_SLICE + (s64)(TS_SLICE / 100) * (ts_above & ts_below); \
+	})
+#define ts_put_at(call, queue, p, time) scx_bpf_dsq_insert_vtime(p, queue, ts_light(p), time, (call)->flags)
 
 TS_INLINE bool ts_take(u64 queue) { return scx_bpf_dsq_move_to_local(queue); }
 TS_INLINE s64 ts_length(u64 queue) { return scx_bpf_dsq_nr_queued(queue); }
@@ -262,6 +281,13 @@ TS_INLINE void ts_preempt(s64 cpu)
 		scx_bpf_kick_cpu(cpu, SCX_KICK_PREEMPT);
 }
 
+/* Whose slice has ended is queued as any other, also when nobody else is there: this CPU, which would idle, looks again. */
+TS_INLINE void ts_look_again(u64 flags)
+{
+	if (flags & SCX_ENQ_LAST)
+		scx_bpf_kick_cpu(bpf_get_smp_processor_id(), 0);
+}
+
 TS_INLINE void ts_wake_cpu(s64 cpu)
 {
 	if (cpu >= 0 && cpu < scx_bpf_nr_cpu_ids())
@@ -363,7 +389,7 @@ TS_INLINE s32 ts_create(u64 queue, int scope)
 #define TS_SCHEDULER(title, ...) \
 	SEC(".struct_ops.link") \
 	struct sched_ext_ops policy = { \
-		__VA_ARGS__, .flags = TS_FLAGS, .timeout_ms = TS_PATIENCE, .name = title \
+		__VA_ARGS__, .flags = TS_FLAGS | TS_LAST, .timeout_ms = TS_PATIENCE, .name = title \
 	};
 
 char _license[] SEC("license") = "Dual MIT/GPL";

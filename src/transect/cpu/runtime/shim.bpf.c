@@ -75,6 +75,7 @@ TS_FORWARD(enqueue) void ts_op_enqueue(u64 *ctx)
 {
 	TS_GO(enqueue);
 	scx_bpf_dsq_insert((struct task_struct *)ctx[0], SCX_DSQ_GLOBAL, TS_SLICE, ctx[1]);
+	ts_look_again(ctx[1]);
 }
 
 TS_FORWARD(dequeue) void ts_op_dequeue(u64 *ctx) { TS_GO(dequeue); }
@@ -108,6 +109,8 @@ SEC("struct_ops/exit") void ts_op_exit(u64 *ctx)
 	shared->ended = info->kind;
 }
 
+#undef TS_LAST
+#define TS_LAST SCX_OPS_ENQ_LAST
 TS_SCHEDULER("transect", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dequeue), TS_OP(dispatch), TS_OP(tick),
 	     TS_OP(runnable), TS_OP(running), TS_OP(stopping), TS_OP(quiescent), TS_OP(set_weight), TS_OP(set_cpumask),
 	     TS_OP(init_task), TS_OP(exit_task), TS_OP(exit))

@@ -2,7 +2,7 @@
 """CPU time in proportion to weight, by virtual time."""
 
 from transect.cpu import Scheduler, Task, Timelines
-from transect.lang import Array, Local, array, given, local, us
+from transect.lang import Array, Local, array, given, local
 
 
 class WeightedFair(Scheduler):
@@ -16,12 +16,12 @@ class WeightedFair(Scheduler):
         self.level[cpu & 1023] = max(self.level[cpu & 1023], min(time, self.ready.on(cpu).first(time)))
 
     def _settled(self, task: Task) -> int:
-        ahead = task.time() - self.level[self.home & 1023] if self.home >= 0 else 0
+        lead = max(task.time() - self.level[self.home & 1023], -20_000_000) if self.home >= 0 else 0
         self.home = task.cpu
-        return self.level[task.cpu & 1023] + min(max(ahead, -20_000_000), 300_000_000)
+        return self.level[task.cpu & 1023] + lead
 
     def enqueue(self, task: Task) -> None:
-        self.ready.on(task.cpu).put_for(task, self._settled(task), us(200 * min(task.weight, 100)))
+        self.ready.on(task.cpu).put(task, self._settled(task))
 
     def dispatch(self, cpu: int) -> None:
         if not self.ready.on(cpu).take():

@@ -20,7 +20,7 @@ void ts_op_dispatch(u64 *ctx)
 			TS_END(keeps);
 		}
 		if (keeps) {
-			before->scx.slice = TS_SLICE;
+			before->scx.slice = ts_light(before);
 			return;
 		}
 	}
