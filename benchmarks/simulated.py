@@ -101,6 +101,15 @@ def plain(row: Row) -> dict[str, Any]:
     }
 
 
+def beyond(figure: Spread, published: float) -> dict[str, float] | None:
+    """By which share a published figure lies beyond the 5–95 % range of the runs; None: it lies inside."""
+    low, high = figure.percentile(0.05), figure.percentile(0.95)
+    if low <= published <= high:
+        return None
+    nearest = low if published < low else high
+    return {"published": published, "p5": low, "p95": high, "beyond": published / nearest - 1}
+
+
 def constant(tokens: int) -> Callable[[int], Hint]:
     return lambda seed: lambda a: tokens
 
@@ -114,6 +123,7 @@ __all__ = [
     "RUNS",
     "Measured",
     "Sequence",
+    "beyond",
     "constant",
     "interval",
     "load",

@@ -68,7 +68,9 @@ def in_the_engine(python: Path) -> dict[str, dict[str, float]]:
         for tenants in TENANTS:
             for one in (ours, own):
                 one.told(str(tenants))
-            base, vtc, again = [], [], []
+            base: list[float] = []
+            vtc: list[float] = []
+            again: list[float] = []
             for _ in range(TURNS):
                 for rows, one in ((base, own), (vtc, ours), (again, own)):
                     rows.append(statistics.median(one.told("go")))
