@@ -129,7 +129,7 @@ def predicted(log: Log) -> list[bool]:
     for record in log.records:
         _, pid, _, cpu, *_ = HEAD.unpack_from(record.arguments)
         if hooks[record.hook] == "enqueue":
-            queue, time, _ = words_of(record.tape, "cpu.Timeline.put_for")
+            queue, time = words_of(record.tape, "cpu.Timeline.put")
             waiting.setdefault(queue & 0xFFF, {})[pid] = time, record.sequence
         elif hooks[record.hook] == "running":
             for at, queued in waiting.items():
