@@ -36,9 +36,8 @@ PAUSE_S = 0.02  # a ring holds what a ping-pong does in a third of a second
 PIECE = 1 << 20  # bytes written at once
 
 
-Write = Callable[
-    [memoryview], object
-]  # takes a piece of a ring, whose memory is another's once it has returned
+# Takes a piece of a ring, whose memory is another's once it has returned.
+Write = Callable[[memoryview], object]
 
 
 def most(tape: int) -> int:
@@ -84,13 +83,12 @@ class Ring:
         self._words[LIMIT] = self._taken + RING - self._spare if on else 0
 
     def take(self, write: Write) -> int:
-        """Give all events to `write`, in pieces, and make room; how many bytes.  None while a call is under way."""
+        """Give all events to `write`, in pieces, and make room; how many bytes.  0 while a call is under way."""
         words = self._words
         for _ in range(TRIES):
             ended, end = words[ENDED], words[END]
-            if (
-                words[BEGUN] == ended
-            ):  # so none was when we looked at `end`: what lies before that is complete
+            # If all that began had ended before we looked at `end`, what lies before that is complete.
+            if words[BEGUN] == ended:
                 break
         else:
             return 0
