@@ -24,7 +24,7 @@ from transect.memory.standard import chosen
 
 pytestmark = pytest.mark.parametrize("guest", ["6.12"], indirect=True)  # frees pages of modules late
 PROBES = ("StrayCode", "MissingModules", "HiddenModules", "HiddenThreads", "HiddenTasks", "HiddenChildren")
-MODULES = "ib_core", "ib_umad"  # the second needs the first, and nothing needs the second, RDMA between machines either
+MODULES = "ib_core", "ib_umad"  # the second needs the first; nothing, RDMA either, needs the second
 SAME = 5  # states that two rounds in a row have seen
 LIMIT_S = 120
 
