@@ -12,6 +12,7 @@ import typer
 
 from transect.cli.exits import Exit
 from transect.cli.failure import refused
+from transect.cli.options import Name
 
 if TYPE_CHECKING:
     from transect.cpu.run import Place
@@ -45,15 +46,7 @@ def run(
     partial: Annotated[
         bool, typer.Option("--partial", help="Only tasks of the class SCHED_EXT, the command's among them.")
     ] = False,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            show_default=False,
-            help="For status, set, record, upgrade; else the file's.",
-        ),
-    ] = None,
+    name: Name = None,
 ) -> int:
     """Put a scheduler in force, until Ctrl-C or the end of the command; then the default scheduler is back.
 

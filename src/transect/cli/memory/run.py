@@ -12,6 +12,7 @@ from transect.cli.failure import usage
 from transect.cli.memory.opening import Engine, with_target
 from transect.cli.memory.options import Engines, Kernel, Target, Via
 from transect.cli.memory.watching import Wanted, Wrong, address_of, rates_of, watched
+from transect.cli.options import Metrics
 
 if TYPE_CHECKING:
     from transect.memory.machine import Machine
@@ -43,10 +44,6 @@ Budget: TypeAlias = Annotated[
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="For programs: an object a line.")]
 Live: TypeAlias = Annotated[bool, typer.Option("--live", help="A table that is kept up to date.")]
-Metrics: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--metrics", metavar="HOST:PORT", show_default=False, help="Serve /metrics for Prometheus."),
-]
 Alert: TypeAlias = Annotated[
     str | None,
     typer.Option(

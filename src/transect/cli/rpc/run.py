@@ -14,6 +14,7 @@ import typer
 
 from transect.cli.exits import Exit
 from transect.cli.failure import refused, usage
+from transect.cli.options import Metrics, Name
 from transect.cli.progress import working
 
 
@@ -36,15 +37,7 @@ def run(
             help="The Envoy; else the one on PATH, else the wheel's.",
         ),
     ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            show_default=False,
-            help="For status, set, record, upgrade; else the file's.",
-        ),
-    ] = None,
+    name: Name = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -79,12 +72,7 @@ def run(
             help="With wasm: write every handler call into this log at the end.",
         ),
     ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            "--metrics", metavar="HOST:PORT", show_default=False, help="Serve /metrics for Prometheus."
-        ),
-    ] = None,
+    metrics: Metrics = None,
 ) -> int:
     """Put a chain of elements in front of a service, in a stock Envoy, until Ctrl-C.
 

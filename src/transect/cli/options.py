@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that what runs in the foreground has in every stratum."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+Name: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        show_default=False,
+        help="For status, set, record, upgrade; else the file's.",
+    ),
+]
+Metrics: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--metrics", metavar="HOST:PORT", show_default=False, help="Serve /metrics for Prometheus."),
+]
