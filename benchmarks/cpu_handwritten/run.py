@@ -2,12 +2,14 @@
 """Emitted schedulers against the same ones written by hand in BPF C, each attached by itself, in one boot.
 
 `instructions` is what the verifier goes through in the operations that run all the time (select, enqueue, dispatch,
-running, stopping), all paths; it is the same on every machine.  `pipe` is a pinned ping-pong.  The control is an
-emitted FIFO that works for nothing.
+running, stopping), all paths; it is the same on every machine.  `pipe` is a pinned ping-pong, `hackbench` two groups
+of processes that send to each other (Debian's package rt-tests).  The control is an emitted FIFO that works for nothing.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from cpu_machine import rounds
 from measuring import Control, Samples, begin, claim, report, result
 
+from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_file, compile_text
 from transect.cpu.build import compiled
 from transect.cpu.built import Built
@@ -25,6 +28,7 @@ from transect.examples import path_of
 
 HERE = Path(__file__).parent
 ROUNDS = 5
+HACKBENCH = "hackbench -P -g 2 -l 60 | sed -n 's/^Time: //p'"  # s
 OFTEN = ("select_cpu", "enqueue", "dispatch", "running", "stopping")
 HAND = {
     "fifo": ("select_cpu", "enqueue", "dispatch", "init"),
@@ -61,8 +65,6 @@ def by_hand(bench: Bench, name: str) -> Built:
     source.write_bytes((HERE / f"{name}.bpf.c").read_bytes())
     target = compiled(source, source.with_name(f"hand_{name}.o"))
     built = Built(name, "", target, {"hash": ""}, (), (), HAND[name], ())
-    import json
-
     target.with_suffix(".json").write_text(json.dumps(built.to_json()))
     return built
 
@@ -72,25 +74,31 @@ def count(instructions: dict[str, int]) -> int:
 
 
 def main() -> None:
+    if not shutil.which("hackbench"):
+        raise Unavailable("cpu.handwritten", "hackbench is not installed", "apt-get install rt-tests")
     samples = Samples()
     counts: dict[str, tuple[int, int]] = {}
     with Bench() as bench:
         source = HERE.parent / "cpu_pipe" / "pipe.c"
         subprocess.run(["gcc", "-O2", "-static", "-o", bench.folder / "pipe", source], check=True)
 
-        def measured(built: Built) -> tuple[int, float, float]:
+        loads = {"pipe": f"{bench.folder}/pipe 1 9 600", "hackbench": HACKBENCH}
+
+        def measured(built: Built) -> tuple[int, dict[str, list[float]]]:
+            """Instructions, and by load how long it took twice."""
             instructions = count(bench.force_alone(built))
-            took = [float(bench.shell(f"{bench.folder}/pipe 1 9 600")) for _ in range(2)]
+            took = {name: [float(bench.shell(load)) for _ in range(2)] for name, load in loads.items()}
             bench.stop()
-            return instructions, took[0], took[1]
+            return instructions, took
 
         for name in HAND:
             (program,) = compile_file(path_of(name)).programs
             ours, hand = bench.build(program), by_hand(bench, name)
             for _ in rounds(ROUNDS, 150):
-                mine, first, again = measured(ours)
-                theirs, base, once_more = measured(hand)
-                samples.add("pipe", min(first, again) / min(base, once_more), base / once_more)
+                mine, took = measured(ours)
+                theirs, base = measured(hand)
+                for load in loads:
+                    samples.add(load, min(took[load]) / min(base[load]), base[load][0] / base[load][1])
             counts[name] = (mine, theirs)
         samples.add("instructions", max(ours / hand for ours, hand in counts.values()))
         (slow,) = compile_text(SLOW, "slow.py").programs

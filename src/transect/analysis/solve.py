@@ -85,7 +85,9 @@ class Asking:
 
     times: int  # the limit of processor time
     seed: int
-    simplified: bool  # by z3's tactics for the question's theories, before its core sees it; else by the core alone
+    simplified: (
+        bool  # by z3's tactics for the question's theories, before its core sees it; else by the core alone
+    )
 
     def solver(self) -> Any:
         z3 = solver()

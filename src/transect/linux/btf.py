@@ -10,7 +10,8 @@ Format: the kernel's documentation, `Documentation/bpf/btf.rst`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -24,6 +25,7 @@ HEADER = struct.Struct(
 )  # magic, version, flags, header length, types: offset, size, strings: offset, size
 RECORD = struct.Struct("<III")  # name, info, size or type
 MEMBER = struct.Struct("<III")  # name, type, offset
+WORD = struct.Struct("<I")
 POINTER = 8  # bytes
 DEPTH = 64  # typedefs, qualifiers and anonymous members within each other, at most
 
@@ -75,7 +77,6 @@ _TAIL: dict[int, tuple[int, int]] = {
     Kind.TYPE_TAG: (0, 0),
     Kind.ENUM64: (0, 12),
 }
-KINDS = tuple(bytes([kind]) for kind in range(32))
 _TRANSPARENT = frozenset({Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG})
 _SIZED = frozenset({Kind.INT, Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.FLOAT, Kind.ENUM64, Kind.DATASEC})
 
@@ -128,7 +129,7 @@ class Index:
     """Where the types of a BTF are."""
 
     at: Sequence[int]  # the record of each
-    named: Mapping[bytes, int]  # kind (a byte) and name -> number; the first of several
+    names: bytes | memoryview  # where the name of each is, in words of four bytes
 
 
 class Btf:
@@ -146,7 +147,8 @@ class Btf:
         self._types = types
         self._strings_end: int = self._first_string + len(self._strings)
         self._at: Sequence[int] = _offsets(types) if index is None else index.at
-        self._named: Mapping[bytes, int] = self._names() if index is None else index.named
+        self._names: bytes = self._name_places() if index is None else bytes(index.names)
+        self._numbers: dict[bytes, dict[int, int]] = {}
         self._decoded: dict[int, Type] = {}
 
     @classmethod
@@ -225,27 +227,62 @@ class Btf:
     @property
     def index(self) -> Index:
         """To begin with the next time."""
-        return Index(self._at, self._named)
+        return Index(self._at, self._names)
 
-    def _names(self) -> dict[bytes, int]:
-        found: dict[bytes, int] = {}
-        words, strings, first = _words(self._types), self._strings, self._first_string
-        for number, at in enumerate(self._at, self._first):
-            name_at = words[at // 4]
-            if name_at == 0:
-                continue  # it has none
-            if name_at >= first:
-                start = name_at - first
-                name = strings[start : strings.find(b"\0", start)]
-            else:
-                name = self.string(name_at).encode()
-            found.setdefault(KINDS[words[at // 4 + 1] >> 24 & 0x1F] + name, number)
+    def _name_places(self) -> bytes:
+        words = _words(self._types)
+        return array("I", [words[at // 4] for at in self._at]).tobytes()
+
+    def _numbers_of(self, name: bytes) -> dict[int, int]:
+        """Number of the first type of that name, by kind.
+
+        The name is looked for among the strings, then where it stands among the types.  A file that does not hold each
+        string once and whole, as the kernel's build writes them, is gone through.
+        """
+        if not name:
+            return {}
+        if name not in self._numbers:
+            found: dict[int, int] = {}
+            for place in self._places(name):
+                self._add_named(found, place)
+            self._numbers[name] = found or self._every_name.get(name, {})
+        return self._numbers[name]
+
+    def _places(self, name: bytes) -> Iterator[int]:
+        """Where a string stands."""
+        whole = b"\0%b\0" % name
+        at = self._strings.find(whole)
+        while at >= 0:
+            yield self._first_string + at + 1
+            at = self._strings.find(whole, at + 1)
+        if self._base is not None:
+            yield from self._base._places(name)
+
+    def _add_named(self, found: dict[int, int], place: int) -> None:
+        wanted = WORD.pack(place)
+        at = self._names.find(wanted)
+        while at >= 0:
+            if at % 4 == 0:
+                kind, number = self._kind(at // 4), self._first + at // 4
+                found[kind] = min(found.get(kind, number), number)
+            at = self._names.find(wanted, at + 1)
+
+    def _kind(self, index: int) -> int:
+        return self._types[self._at[index] + 7] & 0x1F
+
+    @cached_property
+    def _every_name(self) -> dict[bytes, dict[int, int]]:
+        found: dict[bytes, dict[int, int]] = {}
+        for index, (place,) in enumerate(WORD.iter_unpack(self._names)):
+            if place:
+                name = self.string(place).encode()
+                found.setdefault(name, {}).setdefault(self._kind(index), self._first + index)
         return found
 
     def named(self, name: str, *kinds: Kind) -> Type | None:
         """The type of that name among the kinds (struct, union, typedef, enum, int when none is given)."""
         for kind in kinds or (Kind.STRUCT, Kind.UNION, Kind.TYPEDEF, Kind.ENUM, Kind.ENUM64, Kind.INT):
-            if (number := self._named.get(KINDS[kind] + name.encode())) is not None:
+            if (number := self._numbers_of(name.encode()).get(kind)) is not None:
                 return self.type(number)
         return None if self._base is None else self._base.named(name, *kinds)
 
@@ -260,7 +297,7 @@ class Btf:
 
     def names(self, kind: Kind) -> list[str]:
         """All names of a kind, for suggestions."""
-        return [name[1:].decode("utf-8", "replace") for name in self._named if name[0] == kind and name[1:]]
+        return [name.decode("utf-8", "replace") for name, kinds in self._every_name.items() if kind in kinds]
 
     def enum_values(self, name: str) -> dict[str, int]:
         """Members of an enum.  Raises `KernelDataError` when there is none of that name."""

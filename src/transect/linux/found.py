@@ -7,7 +7,7 @@ What is found so comes from the very machine that is looked at, which may lie: c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transect.linux.btf import Btf
 from transect.linux.errors import KernelDataError
@@ -87,7 +87,7 @@ def _rebased(
     move = (virtual - text) & MASK
     if relative:
         moved = tuple((a + move) & MASK for a in symbols.addresses)
-        symbols = Symbols(symbols.names, moved)
+        symbols = replace(symbols, addresses=moved)
     elif move:
         raise KernelDataError("the kernel's symbols and its page tables disagree")
     end = data.find(b"\0", banner_at)

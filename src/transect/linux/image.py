@@ -10,15 +10,17 @@ import bz2
 import hashlib
 import lzma
 import mmap
+import os
 import shutil
 import struct
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from transect.base.unavailable import Unavailable
 from transect.linux import elf
@@ -59,9 +61,9 @@ class Image:
         return Image.from_bytes(Path(path).read_bytes())
 
     @staticmethod
-    def from_bytes(data: bytes) -> Image:
-        """Of a `vmlinuz` or `vmlinux`."""
-        return Image.of(data if data[:4] == b"\x7fELF" else unpack(payload(data)))
+    def from_bytes(data: bytes, into: Path | None = None) -> Image:
+        """Of a `vmlinuz` or `vmlinux`, which is unpacked into that file, or a temporary one."""
+        return Image.of(data if data[:4] == b"\x7fELF" else unpack(payload(data), into))
 
     @classmethod
     def of(cls, data: bytes | mmap.mmap, **more: Any) -> Self:
@@ -148,48 +150,59 @@ def payload(data: bytes) -> bytes:
     return data[start : start + length]
 
 
-def unpack(packed: bytes) -> bytes:
-    """The kernel that a payload holds; its last four bytes are the size.  Raises `KernelDataError`, `Unavailable`."""
+def unpack(packed: bytes, into: Path | None = None) -> mmap.mmap:
+    """The kernel that a payload holds, in that file, or a temporary one; the payload's last four bytes are its size.
+
+    Raises `KernelDataError`, `Unavailable`, OSError.
+    """
     size = int.from_bytes(packed[-4:], "little")
     if size > LIMIT:
         raise KernelDataError(f"this boot image says that its kernel has {size} bytes")
     for magic, how in _UNPACKERS.items():
         if packed.startswith(magic):
-            try:
-                data = how(packed)
-            except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-                raise KernelDataError(f"the kernel within this boot image is damaged: {error}") from error
-            if len(data) != size:
-                raise KernelDataError(
-                    f"the kernel within this boot image has {len(data)} bytes instead of {size}"
-                )
-            return data
+            with open(into, "w+b") if into else tempfile.TemporaryFile() as file:
+                try:
+                    how(packed, file)
+                except (EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+                    raise KernelDataError(f"the kernel within this boot image is damaged: {error}") from error
+                has = file.seek(0, os.SEEK_END)  # what was written is there, too
+                if has != size or not has:
+                    raise KernelDataError(
+                        f"the kernel within this boot image has {has} bytes instead of {size}"
+                    )
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     raise KernelDataError(f"this boot image is packed in an unknown way ({packed[:4].hex()})")
 
 
-def _zstd(packed: bytes) -> bytes:
+def _zstd(packed: bytes, file: IO[bytes]) -> None:
     program = shutil.which("zstd")
     if program is None:
         raise Unavailable("zstd", "this kernel is packed with it", "apt-get install zstd")
-    done = subprocess.run([program, "-dcq"], input=packed[:-4], capture_output=True, timeout=60)
+    with tempfile.TemporaryFile() as given:  # files: a pipe is read in pieces of 64 KB
+        given.write(packed[:-4])
+        given.seek(0)
+        done = subprocess.run([program, "-dcq"], stdin=given, stdout=file, stderr=subprocess.PIPE, timeout=60)
     if done.returncode:
         raise ValueError(done.stderr.decode("utf-8", "replace").strip() or "zstd refuses it")
-    return done.stdout
 
 
-def _gzip(packed: bytes) -> bytes:
-    return zlib.decompressobj(wbits=31).decompress(packed, LIMIT)
+def _gzip(packed: bytes, file: IO[bytes]) -> None:
+    file.write(zlib.decompressobj(wbits=31).decompress(packed, LIMIT))
 
 
-def _xz(packed: bytes) -> bytes:
-    return lzma.LZMADecompressor().decompress(packed, LIMIT)
+def _xz(packed: bytes, file: IO[bytes]) -> None:
+    file.write(lzma.LZMADecompressor().decompress(packed, LIMIT))
 
 
-def _bzip2(packed: bytes) -> bytes:
-    return bz2.BZ2Decompressor().decompress(packed, LIMIT)
+def _bzip2(packed: bytes, file: IO[bytes]) -> None:
+    try:
+        data = bz2.BZ2Decompressor().decompress(packed, LIMIT)
+    except OSError as error:  # as it calls data that is none
+        raise ValueError(error) from error
+    file.write(data)
 
 
-_UNPACKERS: dict[bytes, Callable[[bytes], bytes]] = {
+_UNPACKERS: dict[bytes, Callable[[bytes, IO[bytes]], None]] = {
     b"\x28\xb5\x2f\xfd": _zstd,
     b"\x1f\x8b": _gzip,
     b"\xfd7zXZ\0": _xz,

@@ -10,18 +10,22 @@ themselves, one after the other, which is how the table is found; the index of t
 | to 6.x        | `relative_base - 1 - offset` for negative offsets, the offset itself (per-CPU) for others |
 | from about 7  | the place of its offset in the table plus the offset                                      |
 
+From 6.4 on the order of the names stands behind the addresses, so that a name is found without unpacking all of them.
+
 Format: `scripts/kallsyms.c` and `kernel/kallsyms.c` of the kernel.
 """
 
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from operator import gt
+from operator import add, gt
+from typing import overload
 
 from transect.linux.errors import KernelDataError
 
@@ -33,7 +37,7 @@ LONGEST = 4096  # bytes of a token table at most (it has about 1,000)
 MOST = 1 << 22  # symbols at most
 MASK = (1 << 64) - 1
 BANNER = b"Linux version "
-_KNOWN = frozenset({b"linux_banner", b"kallsyms_offsets"})
+SAMPLES = 64  # neighbours in the order of names that are looked at
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,38 @@ class Symbol:
 
 
 @dataclass(frozen=True)
+class Names(Sequence[bytes]):
+    """Names as the kernel holds them; one is unpacked when it is asked for."""
+
+    packed: bytes | memoryview
+    starts: Sequence[int]  # in it, of each: its length, in one byte or two, then so many tokens
+    tokens: Sequence[bytes]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, at: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(at, slice):
+            return Names(self.packed, self.starts[at], self.tokens)
+        packed, start = self.packed, self.starts[at]
+        size = packed[start]
+        if size & 0x80:
+            start += 1
+            size = size & 0x7F | packed[start] << 7
+        return b"".join(map(self.tokens.__getitem__, packed[start + 1 : start + 1 + size]))
+
+
+@dataclass(frozen=True)
 class Symbols:
     """The symbols of a kernel, at the addresses for which it was linked (or was running, when read from memory)."""
 
     names: Sequence[bytes]  # by ascending address, each with its kind as the first byte
     addresses: Sequence[int]
+    order: Sequence[int] = ()  # of the names without their kinds: indices; empty where it has to be made
 
     def __len__(self) -> int:
         return len(self.names)
@@ -60,14 +91,18 @@ class Symbols:
             yield Symbol(name[1:].decode("utf-8", "replace"), chr(name[0]), address)
 
     @cached_property
-    def _by_name(self) -> Mapping[bytes, int]:
-        """Name -> index; the first of several."""
-        last = len(self.names) - 1
-        return dict(zip((name[1:] for name in reversed(self.names)), range(last, -1, -1), strict=True))
+    def by_name(self) -> Sequence[int]:
+        """Indices by ascending name; of equal names the first symbol comes first."""
+        if len(self.order) or not len(self.names):
+            return self.order
+        bare = [name[1:] for name in self.names]
+        return array("I", sorted(range(len(bare)), key=bare.__getitem__))
 
     def index(self, name: bytes) -> int | None:
         """Of the first symbol of that name."""
-        return self._by_name.get(name)
+        order, names = self.by_name, self.names
+        at = bisect_left(order, name, key=lambda i: names[i][1:])
+        return order[at] if at < len(order) and names[order[at]][1:] == name else None
 
     def __contains__(self, name: str) -> bool:
         return self.index(name.encode()) is not None
@@ -78,18 +113,6 @@ class Symbols:
         if index is None:
             raise KernelDataError(f"this kernel has no symbol `{name}`")
         return self.addresses[index]
-
-    def all(self, name: str) -> tuple[int, ...]:
-        """Addresses of every symbol of that name."""
-        wanted = name.encode()
-        return tuple(a for n, a in zip(self.names, self.addresses, strict=True) if n[1:] == wanted)
-
-    def starting(self, prefix: str) -> Iterator[Symbol]:
-        """Symbols whose names begin so."""
-        wanted = prefix.encode()
-        for name, address in zip(self.names, self.addresses, strict=True):
-            if name.startswith(wanted, 1):
-                yield Symbol(name[1:].decode("utf-8", "replace"), chr(name[0]), address)
 
     def near(self, address: int) -> tuple[str, int] | None:
         """The last symbol at or before an address, and how far behind it the address is."""
@@ -157,18 +180,22 @@ def _first_tokens(data: bytes, start: int, digits: int) -> Iterator[int]:
 
 def _decode(data: bytes, address: int | None, tokens_at: int, after: int, tokens: list[bytes]) -> Symbols:
     marks_at, marks = _marks(data, tokens_at)
-    count, names = _names(data, marks_at, marks, tokens)
-    offsets_at = -(-after // 4) * 4
+    names = _names(data, marks_at, marks, tokens)
+    count, offsets_at = len(names), -(-after // 4) * 4
     for at in dict.fromkeys((-(-offsets_at // 8) * 8, offsets_at)):
-        if at + 4 * count + 16 > len(data):
+        end = at + 4 * count
+        if end + 16 > len(data):
             continue
         offsets = struct.unpack_from(f"<{count}i", data, at)
-        relative = _relative(data, at, offsets)
-        if relative is not None and _plausible(names, relative, data, address, at):
-            return _sorted(names, relative)
-        placed = _from_place((address or 0) + at, offsets)
-        if _plausible(names, placed, data, address or 0, at):
-            return _sorted(names, placed)
+        base_at = -(-end // 8) * 8
+        relative = _relative(int.from_bytes(data[base_at : base_at + 8], "little"), offsets)
+        if relative is not None:
+            symbols = Symbols(names, relative, _order(data, base_at + 8, names))
+            if _plausible(symbols, data, address, at):
+                return _sorted(symbols)
+        placed = Symbols(names, _from_place((address or 0) + at, offsets), _order(data, end, names))
+        if _plausible(placed, data, address or 0, at):
+            return _sorted(placed)
     raise KernelDataError("kallsyms: the addresses of the symbols are in no form that is known")
 
 
@@ -188,8 +215,8 @@ def _marks(data: bytes, end: int) -> tuple[int, list[int]]:
     raise KernelDataError("kallsyms: the marks of the names do not begin with 0")
 
 
-def _names(data: bytes, end: int, marks: list[int], tokens: list[bytes]) -> tuple[int, list[bytes]]:
-    """How many symbols there are, and their names: the number stands (padded to 8 bytes) before the names."""
+def _names(data: bytes, end: int, marks: list[int], tokens: list[bytes]) -> Names:
+    """The names of all symbols: how many there are stands (padded to 8 bytes) before them."""
     low, high = STEP * (len(marks) - 1), STEP * len(marks)
     if high > MOST:
         raise KernelDataError(f"kallsyms: {high} symbols are too many")
@@ -198,62 +225,86 @@ def _names(data: bytes, end: int, marks: list[int], tokens: list[bytes]) -> tupl
         for pad in (8, 4):
             count = int.from_bytes(data[start - pad : start - pad + 4], "little")
             if low < count <= high and data[start - pad + 4 : start] == bytes(pad - 4):
-                names = _expand(data, start, end, count, marks, tokens)
-                if names is not None:
-                    return count, names
+                packed = data[start:end]
+                starts = _starts(packed, count, marks)
+                if starts is not None:
+                    return Names(packed, starts, tokens)
     raise KernelDataError("kallsyms: the names before the marks are not found")
 
 
-def _expand(
-    data: bytes, start: int, end: int, count: int, marks: list[int], tokens: list[bytes]
-) -> list[bytes] | None:
-    """All names, or None when the marks do not fit."""
-    found: list[bytes] = []
-    token, join, at = tokens.__getitem__, b"".join, start
-    for number in range(count):
-        if number % STEP == 0 and at - start != marks[number // STEP]:
-            return None
+def _starts(packed: bytes, count: int, marks: list[int]) -> Sequence[int] | None:
+    """Where each name begins, or None when the marks do not fit, or a name is empty."""
+    found = array("I")
+    append, at, end = found.append, 0, len(packed)
+    for _ in range(count):
         if at >= end:
             return None
-        size = data[at]
-        at += 1
+        append(at)
+        size = packed[at]
         if size & 0x80:
-            size = size & 0x7F | data[at] << 7
             at += 1
-        found.append(join(map(token, data[at : at + size])))
-        at += size
-    return found if 0 <= end - at < 16 and all(found) else None
+            size = size & 0x7F | (packed[at] << 7 if at < end else 0)
+        if not size:
+            return None
+        at += 1 + size
+    return found if 0 <= end - at < 16 and found[::STEP].tolist() == marks else None
 
 
-def _relative(data: bytes, at: int, offsets: tuple[int, ...]) -> list[int] | None:
+def _order(data: bytes, at: int, names: Names) -> Sequence[int]:
+    """The order by name that the kernel holds: three bytes for each, the highest first.  Empty when it holds none."""
+    count = len(names)
+    held = data[at : at + 3 * count]
+    if len(held) < 3 * count:
+        return ()
+    words = bytearray(4 * count)
+    for place in range(3):
+        words[2 - place :: 4] = held[place::3]
+    order = array("I", bytes(words))
+    if max(order) >= count or sum(order) != count * (count - 1) // 2:
+        return ()
+    for i in range(0, count - 1, max(1, count // SAMPLES)):
+        one, other = order[i], order[i + 1]
+        if (names[one][1:], one) > (names[other][1:], other):
+            return ()
+    return order
+
+
+def _relative(base: int, offsets: Sequence[int]) -> list[int] | None:
     """Addresses by `relative_base`, which stands behind the offsets."""
-    place = -(-(at + 4 * len(offsets)) // 8) * 8
-    base = int.from_bytes(data[place : place + 8], "little")
     if base >> 63 == 0:
         return None
     return [o if o >= 0 else base - 1 - o for o in offsets]
 
 
-def _from_place(address: int, offsets: tuple[int, ...]) -> list[int]:
+def _from_place(address: int, offsets: Sequence[int]) -> list[int]:
     """Addresses by where their offsets stand."""
-    return [(address + 4 * i + o) & MASK for i, o in enumerate(offsets)]
+    found = list(map(add, range(address, address + 4 * len(offsets), 4), offsets))
+    return found if min(found) >= 0 and max(found) <= MASK else [a & MASK for a in found]
 
 
-def _plausible(names: list[bytes], addresses: list[int], data: bytes, start: int | None, at: int) -> bool:
+def _plausible(symbols: Symbols, data: bytes, start: int | None, at: int) -> bool:
     """Whether they ascend (but for a few absolute ones), and `linux_banner` is at the banner.
 
     The text tells a table from one that is read an entry too early or too late.  Without a start, the table's own
     symbol gives it.
     """
+    addresses = symbols.addresses
     if sum(map(gt, addresses, islice(addresses, 1, None))) > 2:
         return False
-    place = {n[1:]: a for n, a in zip(names, addresses, strict=True) if n[1:] in _KNOWN}
     if start is None:
-        start = place.get(b"kallsyms_offsets", at) - at
-    banner = place.get(b"linux_banner", 0) - start
+        own = symbols.index(b"kallsyms_offsets")
+        start = 0 if own is None else addresses[own] - at
+    found = symbols.index(b"linux_banner")
+    banner = (0 if found is None else addresses[found]) - start
     return data[banner : banner + len(BANNER)] == BANNER if 0 <= banner < len(data) else False
 
 
-def _sorted(names: list[bytes], addresses: list[int]) -> Symbols:
+def _sorted(symbols: Symbols) -> Symbols:
+    """By ascending address."""
+    names, addresses = symbols.names, symbols.addresses
+    assert isinstance(names, Names)
     order = sorted(range(len(names)), key=addresses.__getitem__)
-    return Symbols(tuple(map(names.__getitem__, order)), tuple(map(addresses.__getitem__, order)))
+    if order == list(range(len(names))):
+        return symbols
+    starts = array("I", map(names.starts.__getitem__, order))
+    return Symbols(Names(names.packed, starts, names.tokens), list(map(addresses.__getitem__, order)))

@@ -18,22 +18,19 @@ import struct
 import tempfile
 import time
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from pathlib import Path
-from typing import overload
 
 from transect.linux.btf import Btf, Index
 from transect.linux.errors import KernelDataError
 from transect.linux.image import Image
-from transect.linux.kallsyms import Symbols
+from transect.linux.kallsyms import Names, Symbols
 
-FORMAT = b"transect symbols 1"  # part of what is hashed: another format has other names
+FORMAT = b"transect symbols 2"  # part of what is hashed: another format has other names
 KERNEL, INDEX = "vmlinux", "index"
-PARTS = ("addresses", "names", "name_ends", "order", "at", "keys", "key_ends", "types")
+PARTS = ("addresses", "names", "starts", "tokens", "order", "at", "types")
 PLACE = struct.Struct("<QQ")
 MOST = 8  # kernels; each takes about 70 MB
 ABANDONED_S = 3600.0  # after which a folder under way is somebody's who was killed
@@ -55,27 +52,34 @@ def image(path: Path | str, cache: Path | None = None) -> Image:
             os.utime(kept)  # it is used
         return found
     except (OSError, ValueError, struct.error, KernelDataError):  # none, or not one that we may trust
-        made = Image.from_bytes(file)
-    with contextlib.suppress(OSError):  # a full disk, or a home that cannot be written: then nothing is kept
-        _keep(made, kept)
-    return made
+        pass
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        work = Path(tempfile.mkdtemp(prefix=".", dir=kept.parent))
+    except OSError:  # a home that cannot be written: then nothing is kept
+        return Image.from_bytes(file)
+    try:
+        return _kept(file, work, kept)
+    except OSError:  # a full disk
+        return Image.from_bytes(file)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 # --- the files ----------------------------------------------------------------------------------------------------
 
 
-def _keep(made: Image, kept: Path) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    work = Path(tempfile.mkdtemp(prefix=".", dir=kept.parent))
-    try:
+def _kept(file: bytes, work: Path, kept: Path) -> Image:
+    """The kernel of that file, from now on kept."""
+    made = Image.from_bytes(file, work / KERNEL)
+    if not (work / KERNEL).exists():  # it was not packed
         (work / KERNEL).write_bytes(made.data)
-        (work / INDEX).write_bytes(_index(made))
-        if kept.exists():
-            shutil.rmtree(kept)
-        work.rename(kept)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    (work / INDEX).write_bytes(_index(made))
+    if kept.exists():
+        shutil.rmtree(kept)
+    work.rename(kept)
     _tidy(kept.parent)
+    return made
 
 
 def _tidy(cache: Path) -> None:
@@ -93,13 +97,11 @@ def _tidy(cache: Path) -> None:
 def _index(made: Image) -> bytes:
     """Where each part begins and its size; then the parts."""
     symbols, types = made.symbols, made.btf.index
-    keys, bare = sorted(types.named), [name[1:] for name in symbols.names]
-    names, name_ends = _texts(symbols.names)
-    key_text, key_ends = _texts(keys)
+    names = symbols.names
+    assert isinstance(names, Names)
     parts = (
-        _numbers("Q", symbols.addresses), names, name_ends,
-        _numbers("I", sorted(range(len(bare)), key=bare.__getitem__)),
-        _numbers("I", types.at), key_text, key_ends, _numbers("I", map(types.named.__getitem__, keys)),
+        _numbers("Q", symbols.addresses), names.packed, _numbers("I", names.starts), b"\0".join(names.tokens),
+        _numbers("I", symbols.by_name), _numbers("I", types.at), types.names,
     )  # fmt: skip
     at, head, body = PLACE.size * len(PARTS), b"", []
     for part in parts:
@@ -111,11 +113,6 @@ def _index(made: Image) -> bytes:
 
 def _numbers(form: str, values: Iterable[int]) -> bytes:
     return array(form, values).tobytes()
-
-
-def _texts(texts: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """One after the other; and where each ends."""
-    return b"".join(texts), _numbers("I", accumulate(map(len, texts)))
 
 
 def _opened(kept: Path) -> Image:
@@ -142,66 +139,6 @@ def _mapped(path: Path) -> mmap.mmap:
 
 
 @dataclass(frozen=True)
-class Texts(Sequence[bytes]):
-    """Texts that stand one after the other."""
-
-    text: memoryview
-    ends: memoryview
-
-    @staticmethod
-    def of(parts: Mapping[str, memoryview], text: str, ends: str) -> Texts:
-        return Texts(parts[text], parts[ends].cast("I"))
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    @overload
-    def __getitem__(self, at: int) -> bytes: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[bytes]: ...
-    def __getitem__(self, at: int | slice) -> bytes | Sequence[bytes]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
-        if not 0 <= at < len(self):
-            raise IndexError(at)
-        return bytes(self.text[self.ends[at - 1] if at else 0 : self.ends[at]])
-
-
-@dataclass(frozen=True)
-class Keyed(Mapping[bytes, int]):
-    """Numbers by texts; these are in order."""
-
-    texts: Texts
-    numbers: memoryview
-
-    def __getitem__(self, key: bytes) -> int:
-        at = bisect_left(self.texts, key)
-        if at == len(self.texts) or self.texts[at] != key:
-            raise KeyError(key)
-        return int(self.numbers[at])
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.texts)
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-
-@dataclass(frozen=True)
-class Ordered(Symbols):
-    """Symbols, and their order by name."""
-
-    order: memoryview
-
-    def index(self, name: bytes) -> int | None:
-        """Of the first symbol of that name."""
-        at = bisect_left(self.order, name, key=lambda i: self.names[i][1:])
-        if at == len(self.order) or self.names[self.order[at]][1:] != name:
-            return None
-        return int(self.order[at])
-
-
-@dataclass(frozen=True)
 class Stored(Image):
     """An image whose symbols and types need no search."""
 
@@ -210,11 +147,11 @@ class Stored(Image):
     @cached_property
     def symbols(self) -> Symbols:
         """The kernel's own symbol table."""
-        names = Texts.of(self.parts, "names", "name_ends")
-        addresses, order = self.parts["addresses"].cast("Q"), self.parts["order"].cast("I")
-        return Ordered(names, addresses, order)
+        tokens = bytes(self.parts["tokens"]).split(b"\0")
+        names = Names(self.parts["names"], self.parts["starts"].cast("I"), tokens)
+        return Symbols(names, self.parts["addresses"].cast("Q"), self.parts["order"].cast("I"))
 
     @cached_property
     def btf(self) -> Btf:
-        named = Keyed(Texts.of(self.parts, "keys", "key_ends"), self.parts["types"].cast("I"))
-        return Btf(self.section_data(".BTF"), index=Index(self.parts["at"].cast("I"), named))
+        index = Index(self.parts["at"].cast("I"), self.parts["types"])
+        return Btf(self.section_data(".BTF"), index=index)

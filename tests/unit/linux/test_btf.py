@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.linux.types import Writer
 from transect.linux import KernelDataError
-from transect.linux.btf import Btf, Kind
+from transect.linux.btf import HEADER, Btf, Kind
 
 
 def a_task() -> bytes:
@@ -28,6 +28,13 @@ def a_task() -> bytes:
     w.enum("mod_state", [("LIVE", 0), ("GONE", -1)])
     w.pointer(task)
     return w.data()
+
+
+def a_task_string(name: bytes) -> bytes:
+    """Where it stands among the strings of `a_task`."""
+    data = a_task()
+    *_, start, _ = HEADER.unpack_from(data)
+    return (data.index(name) - HEADER.size - start).to_bytes(4, "little")
 
 
 def test_a_field_is_found_through_anonymous_members_and_typedefs() -> None:
@@ -49,6 +56,30 @@ def test_signed_enums_have_negative_members() -> None:
     btf = Btf(a_task())
     assert btf.enum_values("mod_state") == {"LIVE": 0, "GONE": -1}
     assert btf.constants["GONE"] == -1
+
+
+def test_a_name_is_found_however_strings_are_kept() -> None:
+    w = Writer()
+    w.integer("long_name", 8)
+    w.add(Kind.FWD, "", 0)
+    w.types[-12:-8] = (1 + len("long_")).to_bytes(4, "little")  # `name`, the end of another string
+    first, second = (w.struct("twice", size, [("a", 1, 0)]) for size in (8, 16))  # a string each
+    btf = Btf(w.data())
+    assert (found := btf.named("name", Kind.FWD)) is not None and (found.id, found.name) == (2, "name")
+    assert btf.named("name", Kind.INT) is None and btf.named("long") is None and btf.named("") is None
+    assert btf.struct("twice").id == first < second
+    assert btf.names(Kind.STRUCT) == ["twice"]
+
+
+def test_a_module_uses_names_and_types_of_the_kernel() -> None:
+    kernel, module = Btf(a_task()), Writer()
+    base = kernel.struct("task_struct")
+    module.add(Kind.TYPEDEF, "", base.id)
+    module.types[:4] = a_task_string(b"task_struct")
+    types = Btf(module.data(), kernel)
+    assert types.struct("task_struct").id == base.id
+    assert (alias := types.named("task_struct", Kind.TYPEDEF)) is not None
+    assert (alias.id, alias.target) == (len(kernel), base.id)
 
 
 def test_sizes_of_arrays() -> None:

@@ -50,7 +50,7 @@ def sized(packed: bytes, whole: bytes) -> bytes:
 def test_a_boot_image_holds_its_kernel(pack: Callable[[bytes], bytes]) -> None:
     kernel = a_kernel()
     image = Image.from_bytes(a_boot_image(sized(pack(kernel), kernel)))
-    assert image.data == kernel
+    assert bytes(image.data) == kernel
     assert image.read(TEXT, 4) == b"code"
     assert image.section_data(".BTF") == b"codecode"
 

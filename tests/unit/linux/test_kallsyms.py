@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transect.linux import KernelDataError
-from transect.linux.kallsyms import BANNER, Symbols, find
+from transect.linux.kallsyms import BANNER, Names, Symbols, find
 
 BASE = 0xFFFFFFFF81000000
 NAMES = [f"Tfunction_{i}" for i in range(600)]
@@ -22,8 +22,11 @@ def aligned(data: bytes, to: int = 8) -> bytes:
     return data + bytes(-len(data) % to)
 
 
-def a_table(form: str) -> tuple[bytes, dict[str, int]]:
-    """A stretch of read-only data with a symbol table, and what it says."""
+def a_table(form: str, swapped: int | None = None) -> tuple[bytes, dict[str, int]]:
+    """A stretch of read-only data with a symbol table, and what it says.
+
+    `swapped`: two neighbours in the order of names, from this one on, are not in order; -1: the table has no order.
+    """
     names = [*NAMES, "Rlinux_banner", "dkallsyms_offsets"]
     packed, marks = b"", []
     for number, name in enumerate(names):
@@ -52,6 +55,11 @@ def a_table(form: str) -> tuple[bytes, dict[str, int]]:
     else:
         offsets = struct.pack(f"<{len(names)}i", *(a - offsets_at - 4 * i for i, a in enumerate(addresses)))
         after = offsets
+    by_name = sorted(range(len(names)), key=lambda i: names[i][1:])
+    if swapped is not None and swapped >= 0:
+        by_name[swapped : swapped + 2] = reversed(by_name[swapped : swapped + 2])
+    if swapped != -1:
+        after += b"".join(i.to_bytes(3, "big") for i in by_name)
     return before + after + bytes(64), {n[1:]: a for n, a in zip(names, addresses, strict=True)}
 
 
@@ -65,6 +73,40 @@ def found(data: bytes, address: int | None = BASE) -> Symbols:
 def test_every_symbol_has_its_address(form: str) -> None:
     data, wanted = a_table(form)
     assert {s.name: s.address for s in found(data)} == wanted
+
+
+@pytest.mark.parametrize("form", ["relative", "placed"])
+def test_a_name_is_found_by_the_order_that_the_kernel_holds(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, wanted = a_table(form)
+    unpacked: list[int] = []
+    one = Names.__getitem__
+    monkeypatch.setattr(Names, "__getitem__", lambda self, at: unpacked.append(at) or one(self, at))
+    symbols = found(data)
+    assert {
+        name: symbols.address(name) for name in ("function_599", "linux_banner")
+    }.items() <= wanted.items()
+    assert "function_6000" not in symbols and "Tfunction_6" not in symbols
+    assert len(unpacked) < len(NAMES), "most names stay packed"
+
+
+@pytest.mark.parametrize("form", ["relative", "placed"])
+@pytest.mark.parametrize("swapped", [-1, 0, 9 * 33])  # one of nine neighbours is looked at
+def test_without_an_order_that_serves_the_names_are_sorted(form: str, swapped: int) -> None:
+    data, wanted = a_table(form, swapped)
+    symbols = found(data)
+    assert not len(symbols.order)
+    assert {name: symbols.address(name) for name in wanted} == wanted
+
+
+def test_of_equal_names_the_first_counts() -> None:
+    names = (b"Ttwice", b"Tonce", b"dtwice")
+    assert (
+        Symbols(names, (1, 2, 3)).address("twice")
+        == Symbols(names, (1, 2, 3), (1, 0, 2)).address("twice")
+        == 1
+    )
 
 
 def test_the_address_of_the_stretch_is_found_when_addresses_are_absolute() -> None:
