@@ -28,6 +28,7 @@ from transect.linux.btf import Btf
 from transect.linux.errors import KernelDataError
 from transect.linux.kallsyms import Symbols, find
 
+ELF = b"\x7fELF"
 BOOT_MAGIC = b"HdrS"  # at 0x202 of a boot image
 LIMIT = 1 << 28  # bytes of an unpacked kernel at most
 BANNER = b"Linux version "
@@ -63,7 +64,7 @@ class Image:
     @staticmethod
     def from_bytes(data: bytes, into: Path | None = None) -> Image:
         """Of a `vmlinuz` or `vmlinux`, which is unpacked into that file, or a temporary one."""
-        return Image.of(data if data[:4] == b"\x7fELF" else unpack(payload(data), into))
+        return Image.of(data if data.startswith(ELF) else unpack(payload(data), into))
 
     @classmethod
     def of(cls, data: bytes | mmap.mmap, **more: Any) -> Self:
@@ -209,4 +210,4 @@ _UNPACKERS: dict[bytes, Callable[[bytes, IO[bytes]], None]] = {
     b"BZh": _bzip2,
 }
 
-__all__ = ["BANNER", "Image", "Piece", "payload", "unpack"]
+__all__ = ["BANNER", "ELF", "Image", "Piece", "payload", "unpack"]

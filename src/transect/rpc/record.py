@@ -22,9 +22,8 @@ from transect.core.types import (
     TEXT,
     Type,
 )
+from transect.rpc.needs import HOOKS
 from transect.rpc.views import OutcomeView
-
-HOOKS = ("request", "response", "finish")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,10 @@ from transect.replay.compare import Call
 from transect.replay.log import Log, LogError
 from transect.replay.log import Record as Logged
 from transect.rpc.binding import Binding, bind
+from transect.rpc.needs import HOOKS
 from transect.rpc.plan import plans
 from transect.rpc.python_chain import ElementRunner, ElementState, Passing, RpcFacts
-from transect.rpc.record import HOOKS, Record, arguments_of, verdict_type
+from transect.rpc.record import Record, arguments_of, verdict_type
 from transect.rpc.scanner import Malformed
 from transect.rpc.views import PlainHeaders
 from transect.rpc.wire import (

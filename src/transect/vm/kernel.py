@@ -9,10 +9,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 
 from transect.base.unavailable import Unavailable
-from transect.vm import image
+from transect.linux.errors import KernelDataError
+from transect.linux.image import ELF, payload, unpack
 from transect.vm.packages import OWN_KERNEL, Archive, Package
 
 CLOUD = re.compile(r"(?P<version>\d+(?:\.\d+)+)\+deb\d+-cloud-amd64")
@@ -56,11 +58,11 @@ def find(
 def own(path: Path, cache: Path | None = None) -> Kernel:
     """A kernel of the user's: an ELF file, or a compressed image, whose content is unpacked into the cache."""
     data = path.read_bytes()
-    if image.is_elf(data):
+    if data.startswith(ELF):
         return Kernel(path.name, path, None)
     try:
-        unpacked = image.unpack(data)
-    except image.NotAKernel as reason:
+        unpacked = unpack(payload(data))
+    except KernelDataError as reason:
         raise Unavailable(str(path), str(reason), "give the vmlinuz or vmlinux of an x86-64 kernel") from None
     import hashlib
 
@@ -95,7 +97,7 @@ def fetch(version: str, cache: Path, say: Callable[[str], None]) -> Kernel:
     compressed = archive.image(package)
     folder = _folder(cache / "kernels" / package.release)
     _write(folder / "vmlinuz", compressed)
-    _write(folder / "vmlinux", image.unpack(compressed))
+    _write(folder / "vmlinux", unpack(payload(compressed)))
     return Kernel(package.release, folder / "vmlinux", folder / "vmlinuz")
 
 
@@ -104,7 +106,7 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes | mmap) -> None:
     """Whole or not at all: a machine never boots half a kernel."""
     part = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

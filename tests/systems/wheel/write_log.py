@@ -19,8 +19,8 @@ from transect.rpc import record as rpc_record
 from transect.rpc.binding import bind
 from transect.rpc.chain_file import first_state
 from transect.rpc.grpcio.attach import service_of
+from transect.rpc.needs import HOOKS
 from transect.rpc.python_chain import Interpreted, PythonChain
-from transect.rpc.record import HOOKS
 from transect.rpc.replay import about
 from transect.rpc.views import PlainHeaders
 

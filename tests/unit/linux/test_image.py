@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import lzma
+import shutil
 import struct
+import subprocess
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transect.base.unavailable import Unavailable
 from transect.linux import KernelDataError, elf
 from transect.linux.image import Image, payload, unpack
 
@@ -46,7 +50,13 @@ def sized(packed: bytes, whole: bytes) -> bytes:
     return packed + len(whole).to_bytes(4, "little")
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress], ids=["gzip", "xz"])
+def zstd(data: bytes) -> bytes:
+    if shutil.which("zstd") is None:
+        raise Unavailable("zstd", "not on PATH", "apt-get install zstd")
+    return subprocess.run(["zstd", "-c"], input=data, capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, zstd])
 def test_a_boot_image_holds_its_kernel(pack: Callable[[bytes], bytes]) -> None:
     kernel = a_kernel()
     image = Image.from_bytes(a_boot_image(sized(pack(kernel), kernel)))
@@ -64,6 +74,24 @@ def test_a_size_that_does_not_fit_is_told() -> None:
     kernel = a_kernel()
     with pytest.raises(KernelDataError, match="instead of"):
         unpack(gzip.compress(kernel) + (5).to_bytes(4, "little"))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress, zstd])
+def test_what_is_packed_badly_is_told(pack: Callable[[bytes], bytes]) -> None:
+    packed = pack(a_kernel())
+    broken = packed[:12] + bytes(len(packed) - 12)
+    with pytest.raises(KernelDataError, match="damaged|instead of"):
+        unpack(sized(broken, a_kernel()))
+
+
+def test_another_way_to_pack_is_named() -> None:
+    with pytest.raises(KernelDataError, match=r"unknown way \(02214c18\)"):
+        unpack(b"\x02!L\x18rest" + (9).to_bytes(4, "little"))
+
+
+def test_a_boot_image_that_is_cut_off_is_told() -> None:
+    with pytest.raises(KernelDataError, match="cut off within its kernel"):
+        payload(a_boot_image(b"packed and more")[:-4])
 
 
 def test_something_else_is_refused() -> None:

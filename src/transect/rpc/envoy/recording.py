@@ -17,7 +17,7 @@ from transect.replay.log import MAGIC, VERSION, Header, Policy, Trailer, json_fr
 from transect.replay.writer import create
 from transect.rpc.binding import Binding
 from transect.rpc.envoy.control import Control
-from transect.rpc.record import HOOKS
+from transect.rpc.needs import HOOKS
 from transect.rpc.replay import about
 
 NO_HOOK = 0xFFFF

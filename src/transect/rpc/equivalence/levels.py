@@ -20,8 +20,7 @@ from transect.core import ir
 from transect.core.effects import Facts, nodes
 from transect.core.ir import FieldKind, Program, TableRead
 from transect.core.types import TableKind, TableType
-
-HOOKS = ("request", "response", "finish")
+from transect.rpc.needs import HOOKS
 
 
 class Level(StrEnum):

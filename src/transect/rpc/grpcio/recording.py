@@ -12,7 +12,7 @@ from transect.replay.log import Record as Logged
 from transect.replay.writer import Writer
 from transect.rpc.binding import Binding
 from transect.rpc.grpcio.handle import Handle, Record
-from transect.rpc.record import HOOKS
+from transect.rpc.needs import HOOKS
 from transect.rpc.replay import about
 
 PATIENCE = 0.001  # seconds between two looks whether the last records have come
