@@ -13,10 +13,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from measuring import Control, Samples, begin, claim, report, result
 
-import transect
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
 from transect.cpu.machine import Bench
+from transect.examples import path_of
 
 ROUNDS = 5
 SECONDS = 4
@@ -34,7 +34,7 @@ echo $before $after
 
 
 def example(name: str) -> Program:
-    (program,) = compile_file(Path(transect.__file__).parent / "examples" / f"{name}.py").programs
+    (program,) = compile_file(path_of(name)).programs
     return program
 
 

@@ -32,7 +32,7 @@ RESAMPLES = 1000
 TIMED = "s=$(date +%s%N); { {command}; } >/dev/null 2>&1; echo $(( $(date +%s%N) - s ))"
 MEMCACHED = (
     "/usr/bin/memcached -u nobody -l 127.0.0.1 -t 2 -m 16 & server=$!;"
-    " /run/load/memload 2 > /run/answered; kill $server; echo $((1000000000 / $(cat /run/answered)))"
+    " /run/load/memload 2 > /run/answered; kill $server; wait $server; echo $((1000000000 / $(cat /run/answered)))"
 )
 STRESS = (
     "for n in 1 2 3; do (i=0; while [ $i -lt 6000 ]; do i=$((i+1)); done) & done;"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transect.base.render import render_text
 from transect.cli.compiling import Refused
-from transect.cli.diffing import Found, different, plain, text
+from transect.cli.diffing_policies import Found, different, plain, text
 from transect.cli.exits import Exit
 from transect.rpc.chain_file import ChainFile, read_edges
 from transect.rpc.equivalence.chains import ChainDifference, Order, Use, difference
