@@ -15,7 +15,7 @@ from transect.core.types import ViewType
 from transect.core.walk import walk
 
 USED = "cpu.Task.used"
-IDLE = "cpu.idle_cpu"
+IDLE, HERE = "cpu.idle_cpu", "cpu.here"
 CPU_OF = {"select": 1, "keep": 1, "dispatch": 0, "alarm": 0}  # the parameter that is a CPU
 
 
@@ -71,8 +71,10 @@ def parts(function: Function) -> Iterator[object]:
 
 
 def is_cpu(e: Expr, function: Function) -> bool:
-    """Whether the kernel has given that number as a CPU's: a parameter of the hook, `task.cpu`, an idle CPU."""
+    """Whether the kernel has given that number as a CPU's: a parameter of the hook, `task.cpu`, `here()`, an idle CPU."""
     match e:
+        case ir.Intrinsic(name=name):
+            return name == HERE
         case ir.ViewField(base=base, name="cpu"):
             return isinstance(base.type, ViewType) and base.type.name == "Task"
         case ir.Unwrap(value=value):

@@ -205,6 +205,12 @@ def cpus() -> int:
 
 
 @intrinsic(effect="outside-read")
+def here() -> int:
+    """The CPU on which the hook runs; in `select` that of who wakes the task."""
+    raise NotImplementedError
+
+
+@intrinsic(effect="outside-read")
 def nodes() -> int:
     """How many nodes of memory there may be; they are numbered from 0."""
     raise NotImplementedError

@@ -45,6 +45,7 @@ PLAIN = {
     "cpu.Timelines.steal": "ts_steal",
     "cpu.NodeFifos.steal": "ts_steal_node",
     "cpu.NodeTimelines.steal": "ts_steal_node",
+    "cpu.here": "bpf_get_smp_processor_id",
     "cpu.nodes": "scx_bpf_nr_node_ids",
     "cpu.node_of": "ts_node_of",
     "cpu.Task.time": "ts_time",

@@ -208,6 +208,7 @@ class Machine:
                 )
         self.functions: dict[str, Callable[..., object]] = {
             "cpu.cpus": lambda: cpus,
+            "cpu.here": lambda: self.asking,
             "cpu.nodes": lambda: nodes,
             "cpu.node_of": lambda cpu: cpu * nodes // cpus if 0 <= cpu < cpus else 0,
             "cpu.idle_cpu": self.idle_cpu,

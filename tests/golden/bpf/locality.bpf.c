@@ -1,7 +1,7 @@
 /* Locality, emitted by transect from locality.py
- * source sha256 31b537939784ef4995877e4a84f8d007bc9a93cab7268bc02eec083ed1f57cb0 */
+ * source sha256 d49da8627eb948cef8d300e50f3dd3d61b74b06e38fd50ef52a75bb4b40f0de9 */
 #include "scx.h"
-TS_COUNTERS(2)
+TS_COUNTERS(1)
 
 struct policy_state {
     s64 ready;
@@ -31,17 +31,26 @@ TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *o
 }
 
 TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
+    ts_option idle = (ts_option){false, 0};
     bool t1 = 0;
     s64 t2 = 0;
     s64 t3 = 0;
+    ts_option t4 = (ts_option){false, 0};
+    ts_option t5 = (ts_option){false, 0};
     t1 = ts_may_run(task, TS_READ(own->home));
-    if (t1) {
-        t3 = TS_READ(own->home);
-    } else {
+    if (!t1) {
         t2 = policy_do_Scheduler_2e_select(self, own, call, task, cpu);
-        t3 = t2;
+        return t2;
     }
-    return t3;
+    t3 = bpf_get_smp_processor_id();
+    if (t3 == TS_READ(own->home)) {
+        t5 = (ts_option){false, 0};
+    } else {
+        t4 = ts_idle_cpu(call, task, TS_READ(own->home));
+        t5 = t4;
+    }
+    idle = t5;
+    return !idle.some ? TS_READ(own->home) : (s64)idle.value;
     return 0;
 }
 
@@ -49,8 +58,8 @@ TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task 
     bool t1 = 0;
     t1 = ts_may_run(task, TS_READ(own->home));
     if (t1) {
-        TS_PLACED(&ts_counters[0], ts_on(TS_QUEUE(2645347283u, 0), TS_READ(own->home)), task, ts_put(call, ts_on(TS_QUEUE(2645347283u, 0), TS_READ(own->home)), task));
-        ts_wake_cpu(TS_READ(own->home));
+        ts_put(call, ts_at(TS_QUEUE(2645347283u, 0), ts_cpu(task)), task);
+        ts_wake_cpu(ts_cpu(task));
     } else {
         ts_put(call, TS_QUEUE(1433039014u, 0), task);
     }
@@ -131,7 +140,7 @@ TS_INLINE struct policy_task *policy_own_init_task(struct task_struct *task) {
 }
 
 TS_INLINE s64 policy_chosen(s64 cpu, s64 before) {
-    return ts_moved(&ts_counters[1], ts_cpu_or(cpu, before), before);
+    return ts_moved(&ts_counters[0], ts_cpu_or(cpu, before), before);
 }
 
 TS_INLINE u32 policy_heard(void) {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks that belong together share a CPU: applications say which, by a hint."""
 
-from transect.cpu import Fifo, Fifos, Hint, Said, Scheduler, Task, cpus, wake_cpu
+from transect.cpu import Fifo, Fifos, Hint, Said, Scheduler, Task, cpus, here, idle_cpu, wake_cpu
 from transect.lang import Local, given, local
 
 
@@ -12,7 +12,7 @@ class Group(Hint):
 
 
 class Locality(Scheduler):
-    """A task with a hint runs on the CPU of its group; the others wherever there is room."""
+    """A task with a hint runs on the CPU of its group, unless strangers keep that busy and another CPU is idle."""
 
     homes: Fifos = given()
     anywhere: Fifo = given()
@@ -22,12 +22,15 @@ class Locality(Scheduler):
         self.home = said.hint.number % cpus()
 
     def select(self, task: Task, cpu: int) -> int:
-        return self.home if task.may_run(self.home) else super().select(task, cpu)
+        if not task.may_run(self.home):
+            return super().select(task, cpu)
+        idle = None if here() == self.home else idle_cpu(task, self.home)  # who wakes it there soon makes room
+        return self.home if idle is None else idle
 
     def enqueue(self, task: Task) -> None:
         if task.may_run(self.home):
-            self.homes.on(self.home).put(task)
-            wake_cpu(self.home)
+            self.homes.on(task.cpu).put(task)
+            wake_cpu(task.cpu)
         else:
             self.anywhere.put(task)
 
