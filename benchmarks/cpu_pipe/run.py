@@ -20,7 +20,7 @@ from transect.core.ir import Program
 from transect.cpu.machine import Bench
 from transect.examples import path_of
 
-ROUNDS = 7
+ROUNDS = 15
 SLOW = """
 from transect.cpu import Fifo, Scheduler, Task
 from transect.lang import given

@@ -20,7 +20,7 @@ from transect.core.frontend import compile_file
 from transect.cpu.machine import Bench
 from transect.examples import path_of
 
-ROUNDS = 7
+ROUNDS = 15
 MS = 1_000_000
 WHOLE = 20 * MS  # the longest request takes 10 ms
 

@@ -48,9 +48,10 @@ def main() -> None:
     samples, toys, still, begun = Samples(), list[int](), list[float](), 0
     with Bench() as bench:
         late = compiled_load(bench, HERE / "late.c")
-        built = [str(bench.build(p).object.with_suffix(".json")) for p in (one, anew)]
+        both = [bench.build(p) for p in (one, anew)]
+        built = [str(b.object.with_suffix(".json")) for b in both]
         python, source = str(bench.vm.setup.python), str(Path(transect.__file__).parents[1])
-        words = [bench.shim(), built[0], built[0], built[1], str(SWAPS)]
+        words = [bench.shim(both[0]), built[0], built[0], built[1], str(SWAPS)]
         for _ in rounds(ROUNDS):
             done = bench.vm.run(
                 [python, "-s", "-S", str(HERE / "swaps.py"), *words],

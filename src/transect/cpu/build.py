@@ -61,13 +61,15 @@ def build(program: Program, folder: Path, stem: str = PREFIX, *, recording: bool
     return built
 
 
-def build_shim(folder: Path, *, partial: bool = False) -> Path:
+def build_shim(folder: Path, *, partial: bool = False, hears_all: bool = False) -> Path:
     """The scheduler that stays; the folder has the runtime's files already.
 
+    `hears_all`: it passes on `dequeue`, `wake` and `sleep`, too, which costs every policy behind it.
     `partial`: it has the tasks that opted in, those of the class SCHED_EXT, and the default scheduler the others.
     """
-    target = folder / ("partial.o" if partial else "shim.o")
-    return compiled(folder / "shim.bpf.c", target, TS_FLAGS=SWITCH_PARTIAL if partial else 0)
+    defines = {"TS_FLAGS": SWITCH_PARTIAL if partial else 0} | ({"TS_ALL": 1} if hears_all else {})
+    name = "shim" + "-partial" * partial + "-all" * hears_all
+    return compiled(folder / "shim.bpf.c", folder / f"{name}.o", **defines)
 
 
 def layout(program: Program) -> tuple[tuple[Place, ...], tuple[int, ...]]:

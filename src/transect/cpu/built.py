@@ -8,6 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+SELDOM = (
+    "dequeue",
+    "runnable",
+    "quiescent",
+)  # few policies hear of these, and the kernel says them at each wake-up
 Form = tuple[str, tuple[str, ...]]  # of a message: its name, and those of its numbers
 
 
@@ -46,6 +51,11 @@ class Built:
         """Two versions of the same layout share their state."""
         hash: str = self.schema["hash"]
         return hash
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether it has one of the hooks `dequeue`, `wake`, `sleep`."""
+        return any(op in SELDOM for op in self.ops)
 
     def first(self, field: str) -> list[int]:
         """The words that a field starts with, signed."""

@@ -29,8 +29,8 @@ from transect.linux.libbpf import BpfError, Object
 
 KERNEL = Path("/sys/kernel/sched_ext")
 TYPES = Path("/sys/kernel/btf/vmlinux")
-SHIM = struct.Struct("=QQq128s1024s32768s")  # struct ts_shim
-VERSIONS = 64
+SHIM = struct.Struct("=Qq128s1024s32768s")  # struct ts_shim
+VERSIONS = 5  # places for them; one is in force, an upgrade has two more
 WATCH_S = 2.0  # how long a new version is watched
 PATIENCE_S = 1.0  # the longest that the first of a queue may wait meanwhile while nobody gets on
 
@@ -62,10 +62,10 @@ class Force:
     def __init__(self, shim: Path) -> None:
         self._shim = Object(shim)
         self._shim.load()
-        self._map = self._shim.map("ts_shims")
         size = -(-SHIM.size // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._memory = mmap.mmap(self._map.fd, size)
-        self._active = ctypes.c_uint64.from_buffer(self._memory)  # a store to it is one instruction
+        self._memory = mmap.mmap(self._shim.map("ts_shims").fd, size)
+        self._word = mmap.mmap(self._shim.map(".data.active").fd, mmap.PAGESIZE)
+        self._active = ctypes.c_uint64.from_buffer(self._word)  # a store to it is one instruction
         self._shim.attach("policy")
         self.versions: list[Version] = []
         self._recording: tuple[Version, Drain] | None = None  # the version that was in force, and goes on
@@ -82,10 +82,13 @@ class Force:
     def load(self, built: Built) -> Version:
         """Load a version, with its queues and programs in place; not yet in force.
 
-        Raises `BpfError`, and `Ended`: what is refused with ENODEV is so since the kernel has ended the scheduler.
+        Raises `BpfError`, `Kept`, and `Ended`: what is refused with ENODEV is so since the kernel has ended the scheduler.
         """
         look_for(built)
         old = self.current
+        if built.hears_all and not self._shim.has_map("ts_to_dequeue"):
+            why = "the scheduler was attached for a policy without `dequeue`, `wake` and `sleep`, and this one has one"
+            raise Kept(why, "end it, and begin with this version")
         policy = Object(built.object)
         maps = {} if old is None else _shared(old.built, built)
         for name, there in maps.items():
@@ -271,7 +274,7 @@ class Force:
 
     def check(self) -> None:
         """Raises `Ended` once the kernel has ended the scheduler."""
-        _, ended, _, reason, message, dump = SHIM.unpack_from(self._memory)
+        ended, _, reason, message, dump = SHIM.unpack_from(self._memory)
         if ended:
             raise Ended(
                 *(text.partition(b"\0")[0].decode(errors="replace") for text in (reason, message, dump))
@@ -286,6 +289,7 @@ class Force:
         for version in self.versions:
             version.object.close()
         del self._active
+        self._word.close()
         self._memory.close()
         self._shim.close()
 

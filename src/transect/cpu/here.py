@@ -54,7 +54,7 @@ class Here:
 
     def force(self, program: Program) -> Built:
         built = self.build(program)
-        self._force = Force(build_shim(self.folder, partial=self.partial))
+        self._force = Force(build_shim(self.folder, partial=self.partial, hears_all=built.hears_all))
         self._force.activate(self._force.load(built))
         return built
 

@@ -57,7 +57,7 @@ class Bench:
         self._rest = b""
         self._guest: Any = None
         self._built: dict[tuple[str, str, bool, bool], Built] = {}
-        self._shims: dict[bool, Path] = {}
+        self._shims: dict[tuple[bool, bool], Path] = {}
         self._recording: tuple[Recording, Path] | None = None
         self._recordings = 0
         try:
@@ -89,19 +89,20 @@ class Bench:
         if key not in self._built:
             stem = f"version{len(self._built)}"
             self._built[key] = build(program, self.folder, stem, recording=recording)
-            self.shim()
+            self.shim(self._built[key])
         return self._built[key]
 
-    def shim(self) -> str:
-        """The object of the scheduler that stays, which is compiled once."""
-        if self.partial not in self._shims:
-            self._shims[self.partial] = build_shim(self.folder, partial=self.partial)
-        return str(self._shims[self.partial])
+    def shim(self, first: Built) -> str:
+        """The object of the scheduler that stays, for this as the first policy; each is compiled once."""
+        kind = self.partial, first.hears_all
+        if kind not in self._shims:
+            self._shims[kind] = build_shim(self.folder, partial=self.partial, hears_all=first.hears_all)
+        return str(self._shims[kind])
 
     def force(self, program: Program | Built) -> Built:
         """Put a policy in force.  Raises `BpfError`, `Ended`."""
         built = program if isinstance(program, Built) else self.build(program)
-        self.ask("load", built=str(built.object.with_suffix(".json")), shim=self.shim())
+        self.ask("load", built=str(built.object.with_suffix(".json")), shim=self.shim(built))
         return built
 
     def _loader(self) -> Any:

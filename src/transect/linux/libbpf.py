@@ -161,6 +161,9 @@ class Object:
         if failed:
             raise BpfError("the kernel's verifier refused the program", failed, self.log.text)
 
+    def has_map(self, name: str) -> bool:
+        return bool(_library().bpf_object__find_map_by_name(self._pointer, name.encode()))
+
     def map(self, name: str) -> Map:
         found = _library().bpf_object__find_map_by_name(self._pointer, name.encode())
         assert found, f"no map {name} in the object"

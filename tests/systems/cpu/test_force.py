@@ -183,7 +183,37 @@ def test_what_does_not_go_over_is_refused_and_changes_nothing(bench: Bench) -> N
         )
     with pytest.raises(Kept, match="tasks may wait in the queue `ready`"):
         bench.upgrade(example("weighted_fair"))
+    hearing = (
+        COUNTING.format(more="") + "\n    def sleep(self, task: Task) -> None:\n        self.woken += 1\n"
+    )
+    with pytest.raises(Kept, match="attached for a policy without `dequeue`, `wake` and `sleep`"):
+        bench.upgrade(scheduler(hearing))
     assert bench.shell(BUSY.format(100)) == "done\n"
+
+
+def test_a_policy_that_hears_of_every_wake_up_is_attached_so_and_may_be_followed(bench: Bench) -> None:
+    hearing = """
+    woken: int = 0
+    slept: int = 0
+    left: int = 0
+
+    def wake(self, task: Task) -> None:
+        self.woken += 1
+
+    def sleep(self, task: Task) -> None:
+        self.slept += 1
+
+    def dequeue(self, task: Task) -> None:
+        self.left += 1
+"""
+    bench.force(scheduler(hearing))
+    assert bench.shell(BUSY.format(100)) == "done\n"
+    before = bench.status()["fields"]
+    assert min(before["woken"][0], before["slept"][0], before["left"][0]) > 6
+    bench.upgrade(scheduler(hearing.replace("self.slept += 1", "self.slept += 2")), watch_s=0)
+    assert bench.shell(BUSY.format(100)) == "done\n"
+    after = bench.status()["fields"]
+    assert after["woken"][0] > before["woken"][0] and after["slept"][0] > before["slept"][0] + 6
 
 
 def test_a_loader_that_is_killed_leaves_the_default_scheduler(machine: Bench, until: Until) -> None:

@@ -5,15 +5,20 @@
  * table for each operation.  Putting another version in force is one store to that word.  Queues belong to this
  * scheduler, so that who waits goes on waiting.  Where no version has a program for an operation, what follows the tail
  * call is done: a safe default, in which every task runs.
+ *
+ * The place in the table is a constant of the call, so that the kernel makes a jump of it, or nothing where the place is
+ * empty (docs/design/handing-on.md).
  */
 #include "scx.h"
 #include "hints.h" /* its maps stay, too */
 
-#define TS_VERSIONS 64
+#define TS_VERSIONS 5 /* `VERSIONS` in force.py: 1 to 4 */
+
+/* Which version is in force; 0: none.  A map of its own, which programs reach without looking it up. */
+volatile u64 ts_active SEC(".data.active");
 
 /* Shared with the loader; `SHIM` in force.py has the same layout. */
 struct ts_shim {
-	u64 active;   /* 0: none */
 	u64 ended;    /* how the kernel ended the scheduler; 0: it has not */
 	s64 code;
 	char reason[128];
@@ -57,11 +62,15 @@ TS_INLINE struct ts_shim *ts_shared(void)
 
 #define TS_GO(op) \
 	do { \
-		struct ts_shim *shared = ts_shared(); \
-		if (shared) { \
-			u32 active = *(volatile u64 *)&shared->active; \
-			bpf_tail_call(ctx, &ts_to_##op, active); \
-		} \
+		u64 active = ts_active; \
+		if (active == 1) \
+			bpf_tail_call_static(ctx, &ts_to_##op, 1); \
+		else if (active == 2) \
+			bpf_tail_call_static(ctx, &ts_to_##op, 2); \
+		else if (active == 3) \
+			bpf_tail_call_static(ctx, &ts_to_##op, 3); \
+		else if (active == 4) \
+			bpf_tail_call_static(ctx, &ts_to_##op, 4); \
 	} while (0)
 
 TS_FORWARD(select_cpu) s32 ts_op_select_cpu(u64 *ctx)
@@ -78,16 +87,22 @@ TS_FORWARD(enqueue) void ts_op_enqueue(u64 *ctx)
 	ts_look_again(ctx[1]);
 }
 
-TS_FORWARD(dequeue) void ts_op_dequeue(u64 *ctx) { TS_GO(dequeue); }
 TS_FORWARD(dispatch) void ts_op_dispatch(u64 *ctx) { TS_GO(dispatch); }
 TS_FORWARD(tick) void ts_op_tick(u64 *ctx) { TS_GO(tick); }
-TS_FORWARD(runnable) void ts_op_runnable(u64 *ctx) { TS_GO(runnable); }
 TS_FORWARD(running) void ts_op_running(u64 *ctx) { TS_GO(running); }
 TS_FORWARD(stopping) void ts_op_stopping(u64 *ctx) { TS_GO(stopping); }
-TS_FORWARD(quiescent) void ts_op_quiescent(u64 *ctx) { TS_GO(quiescent); }
 TS_FORWARD(set_weight) void ts_op_set_weight(u64 *ctx) { TS_GO(set_weight); }
 TS_FORWARD(set_cpumask) void ts_op_set_cpumask(u64 *ctx) { TS_GO(set_cpumask); }
 TS_FORWARD(exit_task) void ts_op_exit_task(u64 *ctx) { TS_GO(exit_task); }
+
+#ifdef TS_ALL /* for a policy that hears of these: three calls more for each time that a task wakes up */
+TS_FORWARD(dequeue) void ts_op_dequeue(u64 *ctx) { TS_GO(dequeue); }
+TS_FORWARD(runnable) void ts_op_runnable(u64 *ctx) { TS_GO(runnable); }
+TS_FORWARD(quiescent) void ts_op_quiescent(u64 *ctx) { TS_GO(quiescent); }
+#define TS_MORE TS_OP(dequeue), TS_OP(runnable), TS_OP(quiescent),
+#else
+#define TS_MORE
+#endif
 
 TS_FORWARD(init_task) s32 ts_op_init_task(u64 *ctx)
 {
@@ -111,6 +126,6 @@ SEC("struct_ops/exit") void ts_op_exit(u64 *ctx)
 
 #undef TS_LAST
 #define TS_LAST SCX_OPS_ENQ_LAST
-TS_SCHEDULER("transect", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dequeue), TS_OP(dispatch), TS_OP(tick),
-	     TS_OP(runnable), TS_OP(running), TS_OP(stopping), TS_OP(quiescent), TS_OP(set_weight), TS_OP(set_cpumask),
-	     TS_OP(init_task), TS_OP(exit_task), TS_OP(exit))
+TS_SCHEDULER("transect", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(tick), TS_OP(running),
+	     TS_OP(stopping), TS_OP(set_weight), TS_OP(set_cpumask), TS_OP(init_task), TS_OP(exit_task), TS_MORE
+	     TS_OP(exit))

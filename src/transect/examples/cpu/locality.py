@@ -24,7 +24,9 @@ class Locality(Scheduler):
     def select(self, task: Task, cpu: int) -> int:
         if not task.may_run(self.home):
             return super().select(task, cpu)
-        idle = None if here() == self.home else idle_cpu(task, self.home)  # who wakes it there soon makes room
+        idle = (
+            None if here() == self.home else idle_cpu(task, self.home)
+        )  # who wakes it there soon makes room
         return self.home if idle is None else idle
 
     def enqueue(self, task: Task) -> None:
