@@ -19,7 +19,7 @@ from transect.cpu.hints import target_c
 from transect.cpu.machine import Bench
 from transect.examples import path_of
 
-ROUNDS = 5
+ROUNDS = 21
 
 
 def main() -> None:

@@ -1,5 +1,5 @@
 /* Locality, emitted by transect from locality.py
- * source sha256 d49da8627eb948cef8d300e50f3dd3d61b74b06e38fd50ef52a75bb4b40f0de9 */
+ * source sha256 148a2d84bf173701948a11ad7adb7c8a398a3e611152a33d0d1f16bfbdbab7a2 */
 #include "scx.h"
 TS_COUNTERS(1)
 
@@ -31,26 +31,23 @@ TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *o
 }
 
 TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
-    ts_option idle = (ts_option){false, 0};
-    bool t1 = 0;
-    s64 t2 = 0;
-    s64 t3 = 0;
-    ts_option t4 = (ts_option){false, 0};
-    ts_option t5 = (ts_option){false, 0};
-    t1 = ts_may_run(task, TS_READ(own->home));
-    if (!t1) {
-        t2 = policy_do_Scheduler_2e_select(self, own, call, task, cpu);
-        return t2;
+    s64 t1 = 0;
+    bool t2 = 0;
+    bool t3 = 0;
+    bool t4 = 0;
+    s64 t5 = 0;
+    t1 = bpf_get_smp_processor_id();
+    t3 = t1 == TS_READ(own->home);
+    if (t3) {
+        t2 = ts_may_run(task, TS_READ(own->home));
+        t3 = t2;
     }
-    t3 = bpf_get_smp_processor_id();
-    if (t3 == TS_READ(own->home)) {
-        t5 = (ts_option){false, 0};
-    } else {
-        t4 = ts_idle_cpu(call, task, TS_READ(own->home));
-        t5 = t4;
+    if (t3) {
+        return TS_READ(own->home);
     }
-    idle = t5;
-    return !idle.some ? TS_READ(own->home) : (s64)idle.value;
+    t4 = ts_may_run(task, TS_READ(own->home));
+    t5 = policy_do_Scheduler_2e_select(self, own, call, task, t4 ? TS_READ(own->home) : cpu);
+    return t5;
     return 0;
 }
 

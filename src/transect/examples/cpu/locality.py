@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks that belong together share a CPU: applications say which, by a hint."""
 
-from transect.cpu import Fifo, Fifos, Hint, Said, Scheduler, Task, cpus, here, idle_cpu, wake_cpu
+from transect.cpu import Fifo, Fifos, Hint, Said, Scheduler, Task, cpus, here, wake_cpu
 from transect.lang import Local, given, local
 
 
@@ -22,12 +22,9 @@ class Locality(Scheduler):
         self.home = said.hint.number % cpus()
 
     def select(self, task: Task, cpu: int) -> int:
-        if not task.may_run(self.home):
-            return super().select(task, cpu)
-        idle = (
-            None if here() == self.home else idle_cpu(task, self.home)
-        )  # who wakes it there soon makes room
-        return self.home if idle is None else idle
+        if here() == self.home and task.may_run(self.home):
+            return self.home  # who wakes it there makes room for it
+        return super().select(task, self.home if task.may_run(self.home) else cpu)
 
     def enqueue(self, task: Task) -> None:
         if task.may_run(self.home):
