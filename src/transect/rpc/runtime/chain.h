@@ -72,6 +72,7 @@ typedef struct ts_chain ts_chain;
 extern const uint32_t ts_chain_abi;          /* TS_CHAIN_ABI */
 extern const char ts_chain_description[];    /* JSON: elements (name, schema hash, fields), methods, needs */
 extern const size_t ts_chain_rpc_size;
+extern const int ts_chain_peer; /* whether an element asks who calls */
 
 ts_chain *ts_chain_new(void);
 void ts_chain_free(ts_chain *chain);

@@ -193,7 +193,8 @@ static const struct ts_carrier plain = {carrier_now, carrier_draw, header_get, h
 static const struct ts_carrier recorded = {carrier_now, carrier_draw, header_get, header_set, header_remove,
                                            carrier_trace, carrier_record, carrier_took};
 
-const struct calls own_calls = {ts_chain_request, ts_chain_response, ts_chain_finish, &ts_chain_rpc_size};
+const struct calls own_calls = {ts_chain_request, ts_chain_response, ts_chain_finish, &ts_chain_rpc_size,
+                                &ts_chain_peer};
 
 /* --- calls of the chain ------------------------------------------------------------------------------------------- */
 

@@ -115,22 +115,6 @@ static void keep_names(struct stream *s, struct envoy_buffer method, struct envo
     s->rpc.peer = slice_of(to + method.size, peer.size);
 }
 
-/* "100m": the unit is one of H M S m u n. */
-static int64_t timeout_of(struct envoy_buffer text) {
-    static const char units[] = "HMSmun";
-    static const int64_t ns[] = {3600000000000, 60000000000, 1000000000, 1000000, 1000, 1};
-    int64_t n = 0;
-    if (text.size < 2 || text.size > 9) return 0;
-    for (size_t i = 0; i + 1 < text.size; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9') return 0;
-        n = n * 10 + (text.data[i] - '0');
-    }
-    const char *unit = memchr(units, text.data[text.size - 1], 6);
-    if (!unit) return 0;
-    const int64_t most = INT64_MAX / 2; /* leaves room for the time it is added to */
-    return n > most / ns[unit - units] ? most : n * ns[unit - units];
-}
-
 /* Envoy has chosen a route before any filter runs. */
 static void forbid_route(struct stream *s) {
     struct envoy_buffer asked;
@@ -151,17 +135,13 @@ static int choose_version(struct stream *s) {
 }
 
 static void begin(struct stream *s) {
-    struct envoy_buffer path = {"", 0}, peer, timeout;
+    struct envoy_buffer path = {"", 0}, peer = {"", 0};
     int here = choose_version(s);
     s->grpc = 1;
     s->began = now_ns();
     header_of(s, REQUEST_HEADERS, ":path", &path);
-    name_peer(s, &peer);
+    if (*s->config->calls->peer || recording(s->config->recorder)) name_peer(s, &peer);
     keep_names(s, path, peer);
-    if (header_of(s, REQUEST_HEADERS, "grpc-timeout", &timeout)) {
-        int64_t ns = timeout_of(timeout), slack = ns / 10 < 5000000 ? ns / 10 : 5000000;
-        s->deadline = ns ? s->began + ns - slack : 0; /* the client's clock started before ours */
-    }
     if (s->config->routes.count) forbid_route(s);
     s->streaming = (uint8_t)has_name(&s->config->streaming, (const char *)s->rpc.method.data, s->rpc.method.size);
     s->request.open = s->streaming;

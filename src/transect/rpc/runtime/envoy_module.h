@@ -26,6 +26,7 @@ struct calls {
     void (*response)(ts_chain *, void *, const struct ts_rpc *, ts_slice, struct ts_verdict *);
     void (*finish)(ts_chain *, void *, const struct ts_rpc *, int, enum ts_cause, int64_t, struct ts_ending *);
     const size_t *rpc_size;
+    const int *peer;
 };
 
 struct bytes {
@@ -118,7 +119,7 @@ struct stream {
     struct way request, response;
     struct change *changes;
     struct bytes joined;   /* the answer about a header that came several times */
-    int64_t began, deadline; /* ns; deadline 0: none */
+    int64_t began; /* ns */
     char *long_names;
     char *status_text;     /* encoded grpc-message of an end that is still to be sent */
     int status;            /* its code */
@@ -181,7 +182,7 @@ void respond(struct stream *s, ts_slice message);
 void refuse_plain(struct stream *s);
 void end_now(struct stream *s);
 void end_in_trailers(struct stream *s, enum envoy_headers map);
-int late(const struct stream *s);
+int late(struct stream *s);
 void finish_by(struct stream *s, enum envoy_headers map);
 
 /* envoy_wait.c */
