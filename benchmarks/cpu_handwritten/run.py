@@ -27,7 +27,7 @@ from transect.cpu.program import runtime
 from transect.examples import path_of
 
 HERE = Path(__file__).parent
-ROUNDS = 5
+ROUNDS = 15
 HACKBENCH = "hackbench -P -g 2 -l 60 | sed -n 's/^Time: //p'"  # s
 OFTEN = ("select_cpu", "enqueue", "dispatch", "running", "stopping")
 HAND = {
@@ -94,7 +94,7 @@ def main() -> None:
         for name in HAND:
             (program,) = compile_file(path_of(name)).programs
             ours, hand = bench.build(program), by_hand(bench, name)
-            for _ in rounds(ROUNDS, 150):
+            for _ in rounds(ROUNDS, 250):
                 mine, took = measured(ours)
                 theirs, base = measured(hand)
                 for load in loads:

@@ -31,7 +31,7 @@ from transect.memory.chaser.xdp import Xdp
 from transect.memory.roce.packet import PSNS, Opcode, answer, read_request
 from transect.memory.standard import standard
 
-ROUNDS = 15
+ROUNDS = 41
 WALKS = 4  # of each side in a round
 QUIET_S = 0.5
 

@@ -87,7 +87,7 @@ class Force:
         look_for(built)
         old = self.current
         if built.hears_all and not self._shim.has_map("ts_to_dequeue"):
-            why = "the scheduler was attached for a policy without `dequeue`, `wake` and `sleep`, and this one has one"
+            why = "it was attached for a policy without `dequeue`, `wake` and `sleep`, and this one has one of them"
             raise Kept(why, "end it, and begin with this version")
         policy = Object(built.object)
         maps = {} if old is None else _shared(old.built, built)

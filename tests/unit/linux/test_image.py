@@ -80,7 +80,7 @@ def test_a_size_that_does_not_fit_is_told() -> None:
 def test_what_is_packed_badly_is_told(pack: Callable[[bytes], bytes]) -> None:
     packed = pack(a_kernel())
     broken = packed[:12] + bytes(len(packed) - 12)
-    with pytest.raises(KernelDataError, match="damaged|instead of"):
+    with pytest.raises(KernelDataError, match=r"damaged|instead of"):
         unpack(sized(broken, a_kernel()))
 
 
