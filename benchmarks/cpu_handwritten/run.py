@@ -3,7 +3,8 @@
 
 `instructions` is what the verifier goes through in the operations that run all the time (select, enqueue, dispatch,
 running, stopping), all paths; it is the same on every machine.  `pipe` is a pinned ping-pong, `hackbench` two groups
-of processes that send to each other (Debian's package rt-tests).  The control is an emitted FIFO that works for nothing.
+of processes that send to each other (Debian's package rt-tests).  The control is an emitted FIFO that works for
+nothing.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 A target with one virtual processor is pinned to core 0, the observer to core 1.  A victim drawn at random among 70
 tasks gets the kernel's credentials for half of each period; the fixture's log is the truth.  The observer runs whole
 rounds of `BorrowedCredentials` in C, one after the other, and counts what they confirm: two in a row say it.  Caught:
-changes of the log that appear in the same order among what was told (the longest common subsequence); `false`: told, and
-not among them.  `slowdown`: a
+changes of the log that appear in the same order among what was told (the longest common subsequence); `false`: told,
+and not among them.  `slowdown`: a
 program in the target that only computes, while it is observed / while it is not, in turn.  `dwell_10`: 500 a second,
 each for a tenth of its period (no target).
 """

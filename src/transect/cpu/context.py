@@ -71,7 +71,7 @@ def parts(function: Function) -> Iterator[object]:
 
 
 def is_cpu(e: Expr, function: Function) -> bool:
-    """Whether the kernel has given that number as a CPU's: a parameter of the hook, `task.cpu`, `here()`, an idle CPU."""
+    """Whether the kernel has given that number as a CPU's: a hook's parameter, `task.cpu`, `here()`, an idle CPU."""
     match e:
         case ir.Intrinsic(name=name):
             return name == HERE

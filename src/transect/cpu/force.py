@@ -82,7 +82,7 @@ class Force:
     def load(self, built: Built) -> Version:
         """Load a version, with its queues and programs in place; not yet in force.
 
-        Raises `BpfError`, `Kept`, and `Ended`: what is refused with ENODEV is so since the kernel has ended the scheduler.
+        Raises `BpfError`, `Kept`, `Ended`: what is refused with ENODEV is so since the kernel has ended the scheduler.
         """
         look_for(built)
         old = self.current
