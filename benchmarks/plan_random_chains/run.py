@@ -54,13 +54,10 @@ class Planned:
         return {"first": 1, "none": 0, "second": 1, **{level.value: 2 + i for i, level in enumerate(LEVELS)}}
 
 
-def planned(drawn: Drawn, profile: Profile, tools: Tools) -> Planned:
-    """With all code compiled."""
+def planned(drawn: Drawn, profile: Profile) -> Planned:
     judging = judge()
     plans = [plan(drawn.chain, profile, level, judging=judging) for level in LEVELS]
-    layouts = [DIRECT, plans[0].before, *(one.after for one in plans)]
-    built(drawn.chain, layouts, tools)
-    return Planned(drawn, layouts)
+    return Planned(drawn, [DIRECT, plans[0].before, *(one.after for one in plans)])
 
 
 def fewest_proxies(drawn: Drawn, profile: Profile) -> int:
@@ -129,8 +126,9 @@ def main() -> None:
         tools = Tools.made(folder)
         drawn = [draw(rng, ELEMENTS, folder / f"chain{number}.py") for number in range(CHAINS)]
         profile = costs([one.chain for one in drawn])
+        ready = [planned(one, profile) for one in drawn]
         with ThreadPoolExecutor(4) as pool:
-            ready = list(pool.map(lambda one: planned(one, profile, tools), drawn))
+            list(pool.map(lambda one: built(one.drawn.chain, one.layouts, tools), ready))
         print("compiled", file=sys.stderr, flush=True)
         for number, one in enumerate(ready):
             found.append(

@@ -3,6 +3,8 @@
 
 A model of a question that is not exact may be impossible: whoever asks replays it, and asks again exactly.  Before
 that it may have the model corrected, and the question asked again.
+
+z3's terms are shared by the whole process and not made for several threads: proofs run in one thread at a time.
 """
 
 from __future__ import annotations
@@ -100,6 +102,9 @@ FIRST, SECOND = Asking(1, 0, simplified=False), Asking(5, 7, simplified=True)
 """For a proof, and for the second one that confirms it."""
 
 
+_asking = threading.Lock()
+
+
 @dataclass
 class Question:
     """Is there an input, keeping to the assumptions, for which all parts hold?"""
@@ -115,6 +120,17 @@ class Question:
     plain: bool = True  # texts that are printable ASCII alone: for a model, never for a proof
 
     def ask(self) -> Found:
+        """Raises `RuntimeError` while another thread asks."""
+        if not _asking.acquire(blocking=False):
+            raise RuntimeError(
+                "z3 serves one thread: run proofs one after the other, or in processes of their own"
+            )
+        try:
+            return self._asked()
+        finally:
+            _asking.release()
+
+    def _asked(self) -> Found:
         z3 = solver()
         start = time.perf_counter()
         asked = self.asking.solver()
