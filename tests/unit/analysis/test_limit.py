@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A question's limit is time of the processor: what other programs take meanwhile changes no answer; one thread asks."""
+"""A question's limit is time of the processor: what other programs take meanwhile changes no answer.
+
+One thread asks.
+"""
 
 from __future__ import annotations
 
