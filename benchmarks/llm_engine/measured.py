@@ -3,7 +3,8 @@
 
 vLLM's CPU build with a random model whose steps take about as long as the published engine's, in batches of 8.  Tokens
 in a second of the process's processor time, which does not depend on who else uses the machine; by the clock they stand
-beside it.  Two engines take turns round by round, and the baseline runs twice a round, for the A/A control.
+beside it.  Engines take turns round by round, the baseline's twice, for the A/A control: in two processes, and all are
+started anew several times, since the same engine is some percent faster in one process than in another.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from measuring import Control, Numbers, Samples, interleaved
 
 from transect.base.unavailable import Unavailable
 
-ROUNDS = 15
+STARTS, ROUNDS = 5, 3  # of the engines; of each start
 LIMIT_S = 500  # of one side
 SIDE = Path(__file__).parent / "side.py"
 
@@ -79,11 +81,15 @@ def side(python: Path, name: str, script: Path = SIDE) -> Iterator[Side]:
 
 def engine_ratio(python: Path, into: Samples, rounds: int = ROUNDS) -> tuple[Control, dict[str, Any]]:
     """Adds `engine` to the samples; the control, and conditions of the measurement."""
-    with ExitStack() as stack:
-        ours, own = (stack.enter_context(side(python, name)) for name in ("vtc", "fcfs"))
-        ours.round(), own.round()
-        found = interleaved(ours.round, own.round, rounds)
-        base = own.round()["processor"]
+    found, base = Samples(), 0.0
+    for _ in range(STARTS):
+        with ExitStack() as stack:
+            ours, own, other = (stack.enter_context(side(python, name)) for name in ("vtc", "fcfs", "fcfs"))
+            for each in (ours, own, other):
+                each.round()
+            turns = cycle((own, other))
+            interleaved(ours.round, lambda turns=turns: next(turns).round(), rounds, into=found)
+            base = own.round()["processor"]
     with side(python, "one") as one:
         one.round()
         alone = one.round()["processor"] / base
