@@ -87,9 +87,7 @@ class Asking:
 
     times: int  # the limit of processor time
     seed: int
-    simplified: (
-        bool  # by z3's tactics for the question's theories, before its core sees it; else by the core alone
-    )
+    simplified: bool  # by z3's tactics for its theories, before the core sees it; else the core is alone
 
     def solver(self) -> Any:
         z3 = solver()

@@ -189,13 +189,15 @@ def _decode(data: bytes, address: int | None, tokens_at: int, after: int, tokens
         offsets = struct.unpack_from(f"<{count}i", data, at)
         base_at = -(-end // 8) * 8
         relative = _relative(int.from_bytes(data[base_at : base_at + 8], "little"), offsets)
-        if relative is not None:
+        if relative is not None and _ascend(relative):
             symbols = Symbols(names, relative, _order(data, base_at + 8, names))
             if _plausible(symbols, data, address, at):
                 return _sorted(symbols)
-        placed = Symbols(names, _from_place((address or 0) + at, offsets), _order(data, end, names))
-        if _plausible(placed, data, address or 0, at):
-            return _sorted(placed)
+        placed = _from_place((address or 0) + at, offsets)
+        if _ascend(placed):
+            symbols = Symbols(names, placed, _order(data, end, names))
+            if _plausible(symbols, data, address or 0, at):
+                return _sorted(symbols)
     raise KernelDataError("kallsyms: the addresses of the symbols are in no form that is known")
 
 
@@ -282,15 +284,19 @@ def _from_place(address: int, offsets: Sequence[int]) -> list[int]:
     return found if min(found) >= 0 and max(found) <= MASK else [a & MASK for a in found]
 
 
+def _ascend(addresses: list[int]) -> bool:
+    """But for a few absolute ones."""
+    falls: int = sum(map(gt, addresses, islice(addresses, 1, None)))
+    return falls <= 2
+
+
 def _plausible(symbols: Symbols, data: bytes, start: int | None, at: int) -> bool:
-    """Whether they ascend (but for a few absolute ones), and `linux_banner` is at the banner.
+    """Whether `linux_banner` is at the banner.
 
     The text tells a table from one that is read an entry too early or too late.  Without a start, the table's own
     symbol gives it.
     """
     addresses = symbols.addresses
-    if sum(map(gt, addresses, islice(addresses, 1, None))) > 2:
-        return False
     if start is None:
         own = symbols.index(b"kallsyms_offsets")
         start = 0 if own is None else addresses[own] - at

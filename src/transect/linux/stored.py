@@ -46,13 +46,12 @@ def image(path: Path | str, cache: Path | None = None) -> Image:
     told = hashlib.sha256(FORMAT)
     told.update(file)
     kept = (cache or default_cache()) / told.hexdigest()
-    try:
+    # There may be none, or one that we may not trust.
+    with contextlib.suppress(OSError, ValueError, struct.error, KernelDataError):
         found = _opened(kept)
         with contextlib.suppress(OSError):
             os.utime(kept)  # it is used
         return found
-    except (OSError, ValueError, struct.error, KernelDataError):  # none, or not one that we may trust
-        pass
     try:
         kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         work = Path(tempfile.mkdtemp(prefix=".", dir=kept.parent))
