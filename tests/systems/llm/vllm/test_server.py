@@ -65,7 +65,8 @@ class Served:
         """Wait until the server before the engine has nothing left to do: what was asked lies at the engine's door."""
         used, since = -1, time.monotonic()
         while time.monotonic() < since + QUIET_S:
-            ticks = sum(map(int, Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            ticks = int(fields[11]) + int(fields[12])
             if ticks != used:
                 used, since = ticks, time.monotonic()
             time.sleep(0.02)
@@ -127,9 +128,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             except httpx.TransportError:
                 time.sleep(0.5)
         with httpx.Client(timeout=60, limits=httpx.Limits(max_connections=None)) as http:
-            yield Served(
-                url, {name: key for name, (key, _) in made.items()}, folder, process.pid, http
-            )
+            yield Served(url, {name: key for name, (key, _) in made.items()}, folder, process.pid, http)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
