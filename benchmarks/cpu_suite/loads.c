@@ -68,8 +68,11 @@ static void *worker(void *own)
 
 static int workers;
 
-static void *messenger(void *nothing)
+/* Sleeps of no fixed length: else each run has one phase between its messengers, and its p99 is that of the phase. */
+static void *messenger(void *number)
 {
+	unsigned drawn = (unsigned)(long)number;
+	int between = 1000 + 500 * workers;
 	struct worker *all = calloc(workers, sizeof(*all));
 	pthread_t *threads = calloc(workers, sizeof(*threads));
 	for (int n = 0; n < workers; n++)
@@ -81,11 +84,11 @@ static void *messenger(void *nothing)
 				__atomic_store_n(&all[n].called, 1, __ATOMIC_RELEASE);
 				futex(&all[n].called, FUTEX_WAKE_PRIVATE, 1);
 			}
-		usleep(1000 + 500 * workers);
+		usleep(between / 2 + rand_r(&drawn) % between);
 	}
 	for (int n = 0; n < workers; n++)
 		pthread_join(threads[n], NULL);
-	return nothing;
+	return NULL;
 }
 
 static void together(int count, void *(*run)(void *))

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from transect.cpu.built import Built
@@ -60,13 +61,13 @@ class Force:
     """The shim, attached, and the versions of policies behind it."""
 
     def __init__(self, shim: Path) -> None:
-        self._shim = Object(shim)
+        self._shim, form = opened(shim)
         self._shim.load()
         size = -(-SHIM.size // mmap.PAGESIZE) * mmap.PAGESIZE
         self._memory = mmap.mmap(self._shim.map("ts_shims").fd, size)
         self._word = mmap.mmap(self._shim.map(".data.active").fd, mmap.PAGESIZE)
         self._active = ctypes.c_uint64.from_buffer(self._word)  # a store to it is one instruction
-        self._shim.attach("policy")
+        self._shim.attach(form)
         self.versions: list[Version] = []
         self._recording: tuple[Version, Drain] | None = None  # the version that was in force, and goes on
         self.broker: Broker | None = None  # of applications, once a policy talks with them
@@ -89,7 +90,7 @@ class Force:
         if built.hears_all and not self._shim.has_map("ts_to_dequeue"):
             why = "it was attached for a policy without `dequeue`, `wake` and `sleep`, and this one has one of them"
             raise Kept(why, "end it, and begin with this version")
-        policy = Object(built.object)
+        policy, _ = opened(built.object)
         maps = {} if old is None else _shared(old.built, built)
         for name, there in maps.items():
             assert old is not None, "something is shared with nobody"
@@ -310,16 +311,30 @@ def look_for(built: Built, types: Path = TYPES) -> None:
             raise Missing(function, line)
 
 
+def opened(path: Path, types: Path = TYPES) -> tuple[Object, str]:
+    """An object, not loaded yet, and the form of its scheduler whose flags this kernel knows; the other is left out."""
+    found = Object(path)
+    form, other = _forms(types)
+    found.leave_out(other)
+    return found, form
+
+
+@cache
+def _forms(types: Path) -> tuple[str, str]:
+    queued = b"\0SCX_OPS_ALLOW_QUEUED_WAKEUP\0" in types.read_bytes()
+    return ("policy_queued", "policy") if queued else ("policy", "policy_queued")
+
+
 class Direct:
     """One policy attached by itself, as hand-written BPF is."""
 
     def __init__(self, built: Built) -> None:
         self.built = built
-        self.object = Object(built.object)
+        self.object, form = opened(built.object)
         self.object.load()
         if built.start:  # hand-written objects keep no state of ours
             Version(0, built, self.object, {}).fill(built.start)
-        self.object.attach("policy")
+        self.object.attach(form)
 
     def instructions(self) -> dict[str, int]:
         """What the verifier went through, by operation."""

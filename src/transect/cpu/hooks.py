@@ -265,7 +265,10 @@ class Scheduler(Policy):
         """A task comes under the policy."""
 
     def select(self, task: Task, cpu: int, /) -> int:
-        """A task wakes up, having run on `cpu`: the CPU for it.  One that starts here is not enqueued."""
+        """A task wakes up, having run on `cpu`: the CPU for it.  One that starts here is not enqueued.
+
+        Not asked about one that is woken before `cpu` has switched away from it: it is enqueued there.
+        """
         idle = idle_cpu(task, cpu)
         if idle is None:
             return cpu

@@ -211,6 +211,13 @@ class Object:
         if failed := _library().bpf_map__reuse_fd(c_void_p(found), fd):
             raise BpfError(f"map {name}", failed, self.log.text)
 
+    def leave_out(self, name: str) -> None:
+        """Before loading: the map is not made."""
+        found = _library().bpf_object__find_map_by_name(self._pointer, name.encode())
+        assert found, f"no map {name} in the object"
+        if failed := _library().bpf_map__set_autocreate(c_void_p(found), False):
+            raise BpfError(f"map {name}", failed, self.log.text)
+
     def resize(self, name: str, entries: int) -> None:
         """Before loading: let the map have so many entries."""
         found = _library().bpf_object__find_map_by_name(self._pointer, name.encode())

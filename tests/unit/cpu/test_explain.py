@@ -75,7 +75,7 @@ def test_what_is_refused_since_the_kernel_has_ended_the_scheduler_says_why(
     forced = object.__new__(force.Force)
     said = force.SHIM.pack(1026, 0, b"runnable task stall", b"watchdog failed to check in for 5.0s", b"CPU 0")
     forced.versions, forced._active, forced._memory = [], ctypes.c_uint64(0), said  # type: ignore[assignment]
-    monkeypatch.setattr(force, "Object", Refusing)
+    monkeypatch.setattr(force, "opened", lambda path: (Refusing(path), "policy"))
     monkeypatch.setattr(force, "look_for", lambda built: None)
     with pytest.raises(Ended, match="runnable task stall: watchdog failed to check in") as ended:
         forced.load(Built("P", "", tmp_path, {}, (), (), (), ()))

@@ -13,6 +13,7 @@ from transect.core.frontend import compile_file
 from transect.core.frontend.contracts import contracted
 from transect.cpu.build import build, build_shim, layout
 from transect.cpu.built import Built
+from transect.cpu.force import opened
 from transect.cpu.program import ops, source
 from transect.cpu.watched import Invalid, read_watched
 
@@ -29,6 +30,21 @@ def test_clang_takes_it_and_the_loader_finds_what_it_needs(tmp_path: Path) -> No
     built = build(example("weighted_fair"), tmp_path, "fair")
     assert Built.read(tmp_path / "fair.json") == built
     assert build_shim(tmp_path).is_file()
+
+
+@pytest.mark.needs("clang")
+@pytest.mark.parametrize(
+    ("known", "form"),
+    [(b"SCX_OPS_ENQ_LAST", "policy"), (b"SCX_OPS_ALLOW_QUEUED_WAKEUP", "policy_queued")],
+)
+def test_the_form_is_one_whose_flags_the_kernel_knows(tmp_path: Path, known: bytes, form: str) -> None:
+    build(example("fifo"), tmp_path)
+    types = tmp_path / "btf"
+    types.write_bytes(b"\0" + known + b"\0")
+    for path in (build_shim(tmp_path), tmp_path / "policy.o"):
+        found, chosen = opened(path, types)
+        found.close()
+        assert chosen == form
 
 
 @pytest.mark.needs("clang")

@@ -93,6 +93,7 @@ TS_KERNEL(void, bpf_rcu_read_unlock, (void));
 #define SCX_ENQ_PREEMPT (1ull << 32)
 #define SCX_ENQ_LAST (1ull << 41)
 #define SCX_OPS_ENQ_LAST (1ull << 1)
+#define SCX_OPS_ALLOW_QUEUED_WAKEUP (1ull << 5)
 #define SCX_KICK_IDLE 1
 #define SCX_KICK_PREEMPT 2
 #define SCX_TASK_QUEUED 1
@@ -386,10 +387,15 @@ TS_INLINE s32 ts_create(u64 queue, int scope)
 
 #define TS_OP(op) .op = (void *)ts_op_##op
 
-#define TS_SCHEDULER(title, ...) \
+/* In two forms.  Where the kernel can, a wake-up is handed over to the CPU where the task will run, which puts it into a
+ * queue itself; else whoever wakes waits for that CPU's lock. */
+#define TS_FORM(form, more, title, ...) \
 	SEC(".struct_ops.link") \
-	struct sched_ext_ops policy = { \
-		__VA_ARGS__, .flags = TS_FLAGS | TS_LAST, .timeout_ms = TS_PATIENCE, .name = title \
+	struct sched_ext_ops form = { \
+		__VA_ARGS__, .flags = TS_FLAGS | TS_LAST | (more), .timeout_ms = TS_PATIENCE, .name = title \
 	};
+#define TS_SCHEDULER(title, ...) \
+	TS_FORM(policy, 0, title, __VA_ARGS__) \
+	TS_FORM(policy_queued, SCX_OPS_ALLOW_QUEUED_WAKEUP, title, __VA_ARGS__)
 
 char _license[] SEC("license") = "Dual MIT/GPL";
