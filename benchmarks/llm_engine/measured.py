@@ -3,8 +3,8 @@
 
 vLLM's CPU build with a random model whose steps take about as long as the published engine's, in batches of 8.  Tokens
 in a second of the process's processor time, which does not depend on who else uses the machine; by the clock they stand
-beside it.  Engines take turns round by round, the baseline's twice, for the A/A control: in two processes, and all are
-started anew several times, since the same engine is some percent faster in one process than in another.
+beside it.  The schedulers take turns in one engine, the baseline's twice a round, for the A/A control; the engine is
+started anew several times, since the same model is some percent faster in one process than in another.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from itertools import cycle
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from measuring import Control, Numbers, Samples, interleaved
+from measuring import Control, Samples, interleaved
 
 from transect.base.unavailable import Unavailable
 
-STARTS, ROUNDS = 5, 3  # of the engines; of each start
+STARTS, ROUNDS = 3, 12  # of the engines; of each start
 LIMIT_S = 500  # of one side
 SIDE = Path(__file__).parent / "side.py"
 
@@ -46,10 +46,6 @@ class Side:
             raise Unavailable("the engine's side", why, "run it alone")
         return line.strip()
 
-    def round(self) -> Numbers:
-        found: Numbers = self.told("go")
-        return found
-
     def told(self, word: str) -> Any:
         """What it answers."""
         assert self._process.stdin is not None
@@ -59,10 +55,10 @@ class Side:
 
 
 @contextmanager
-def side(python: Path, name: str, script: Path = SIDE) -> Iterator[Side]:
+def side(python: Path, *words: str, script: Path = SIDE) -> Iterator[Side]:
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
-            [str(python), str(script), folder, name],
+            [str(python), str(script), folder, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -81,18 +77,13 @@ def side(python: Path, name: str, script: Path = SIDE) -> Iterator[Side]:
 
 def engine_ratio(python: Path, into: Samples, rounds: int = ROUNDS) -> tuple[Control, dict[str, Any]]:
     """Adds `engine` to the samples; the control, and conditions of the measurement."""
-    found, base = Samples(), 0.0
+    found = Samples()
     for _ in range(STARTS):
-        with ExitStack() as stack:
-            ours, own, other = (stack.enter_context(side(python, name)) for name in ("vtc", "fcfs", "fcfs"))
-            for each in (ours, own, other):
-                each.round()
-            turns = cycle((own, other))
-            interleaved(ours.round, lambda turns=turns: next(turns).round(), rounds, into=found)
-            base = own.round()["processor"]
-    with side(python, "one") as one:
-        one.round()
-        alone = one.round()["processor"] / base
+        with side(python) as engine:
+            for name in ("vtc", "fcfs", "fcfs"):
+                engine.told(name)
+            interleaved(partial(engine.told, "vtc"), partial(engine.told, "fcfs"), rounds, into=found)
+            alone = engine.told("one")["processor"] / engine.told("fcfs")["processor"]
     into.values["engine"], into.aa["engine"] = found.values["processor"], found.aa["processor"]
     said = {
         "engine_by_the_clock": statistics.median(found.values["clock"]),

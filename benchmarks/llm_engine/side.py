@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One side of the engine's throughput, under the engine's own Python: `side.py FOLDER vtc|fcfs|one`.
+"""One engine, and the schedulers that take turns in it, under the engine's own Python: `side.py FOLDER`.
 
 vtc    our scheduler with VTC
 fcfs   the engine's own scheduler, first come, first served
 one    the same, with a batch of one request: it must fall short
 
-Each line on standard input is one round; what it took comes back as a line of JSON.
+Each line on standard input says whose the next round is; what it took comes back as a line of JSON.  Between rounds
+no request is there, so that a scheduler leaves nothing to the next one.  One engine for all, since the same model is
+some percent faster in one process than in another.
 
 The model is as large as it takes for steps of some 50 ms, about as long as those of the published engine: beside one
 of a millisecond, as a tiny model has, a scheduler weighs fifty times as much.
@@ -13,11 +15,12 @@ of a millisecond, as a tiny model has, a scheduler weighs fifty times as much.
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import time
-from collections import Counter
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / "src")]
 
@@ -31,32 +34,44 @@ LIKE_A_GPU = {
 }  # fmt: skip
 
 
-class Own(Driven):
-    """The engine with its own scheduler: there is no policy to put in force."""
-
-    def begin(self, settings: str) -> None:
-        self.tokens, self.ended, self.owner = Counter(), Counter(), {}
-
-
 def main() -> None:
-    folder, side = Path(sys.argv[1]), sys.argv[2]
     tiny.CONFIG.update(LIKE_A_GPU)
-    if side == "vtc":
-        driven = Driven(folder)
-        driven.begin('policy = "vtc"')
-    else:
-        batch = 1 if side == "one" else 8
-        driven = Own(folder, scheduler_cls="vllm.v1.core.sched.scheduler.Scheduler", max_num_seqs=batch)
+    driven = Driven(Path(sys.argv[1]))
+    driven.begin('policy = "vtc"')
+    schedulers = {"vtc": driven.scheduler, "fcfs": engines_own(driven), "one": engines_own(driven, batch=1)}
     print("ready", flush=True)
-    for _ in sys.stdin:
-        clock, processor = time.perf_counter(), time.process_time()
-        for i in range(REQUESTS):
-            driven.add("ab"[i % 3 > 0], driven.prompt(PROMPT), OUTPUT)
-        driven.run()
-        took = time.perf_counter() - clock, time.process_time() - processor
-        tokens = REQUESTS * (PROMPT + OUTPUT)
-        assert sum(driven.ended.values()) % REQUESTS == 0, driven.ended
-        print(json.dumps({"clock": tokens / took[0], "processor": tokens / took[1]}), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(round_of(driven, schedulers[line.strip()])), flush=True)
+
+
+def engines_own(driven: Driven, batch: int = 8) -> Any:
+    """The engine's own scheduler, made as the engine made ours."""
+    from vllm.v1.core.sched.scheduler import Scheduler
+
+    ours = driven.scheduler
+    config = copy.copy(ours.vllm_config)
+    config.scheduler_config = copy.copy(config.scheduler_config)
+    config.scheduler_config.max_num_seqs = batch
+    return Scheduler(
+        vllm_config=config,
+        kv_cache_config=ours.kv_cache_config,
+        structured_output_manager=ours.structured_output_manager,
+        block_size=ours.block_size,
+    )
+
+
+def round_of(driven: Driven, scheduler: Any) -> dict[str, float]:
+    """Tokens in a second, by the clock and of the process's processor time."""
+    driven.engine.engine_core.engine_core.scheduler = scheduler
+    driven.ended.clear()
+    clock, processor = time.perf_counter(), time.process_time()
+    for i in range(REQUESTS):
+        driven.add("ab"[i % 3 > 0], driven.prompt(PROMPT), OUTPUT)
+    driven.run()
+    took = time.perf_counter() - clock, time.process_time() - processor
+    assert sum(driven.ended.values()) == REQUESTS, driven.ended
+    tokens = REQUESTS * (PROMPT + OUTPUT)
+    return {"clock": tokens / took[0], "processor": tokens / took[1]}
 
 
 if __name__ == "__main__":

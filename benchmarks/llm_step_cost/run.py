@@ -64,7 +64,7 @@ def in_the_engine(python: Path) -> dict[str, dict[str, float]]:
     itself; and its own step.  Raises `Unavailable` where that takes too long."""
     found = {}
     with ExitStack() as stack:
-        ours, own = (stack.enter_context(side(python, name, COST)) for name in ("vtc", "fcfs"))
+        ours, own = (stack.enter_context(side(python, name, script=COST)) for name in ("vtc", "fcfs"))
         for tenants in TENANTS:
             for one in (ours, own):
                 one.told(str(tenants))
