@@ -85,6 +85,8 @@ SEC("struct_ops/enqueue") void ts_op_enqueue(u64 *ctx)
 	if (ran)
 		settle(p, ran, cpu & (CPUS - 1));
 	scx_bpf_dsq_insert_vtime(p, cpu, slice(p), p->scx.dsq_vtime, ctx[1]);
+	if ((s64)(p->scx.dsq_vtime + TS_SLICE - level[cpu & (CPUS - 1)]) <= 0) /* a whole slice behind: at once */
+		scx_bpf_kick_cpu(cpu, SCX_KICK_PREEMPT);
 }
 
 SEC("struct_ops/dispatch") void ts_op_dispatch(u64 *ctx)

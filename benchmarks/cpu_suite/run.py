@@ -35,9 +35,11 @@ MEMCACHED = (
     " /run/load/memload 2 > /run/answered; kill $server; wait $server; echo $((1000000000 / $(cat /run/answered)))"
 )
 STRESS = (
-    "for n in 1 2 3; do (i=0; while [ $i -lt 6000 ]; do i=$((i+1)); done) & done;"
-    " for n in 1 2; do (i=0; while [ $i -lt 15 ]; do sleep 0.005; i=$((i+1)); done) & done;"
-    " (i=0; while [ $i -lt 15 ]; do echo $i | cat > /dev/null; i=$((i+1)); done) & wait"
+    "for n in 1 2; do nice -n 19 sh -c 'while :; do :; done' & behind=\"$behind $!\"; done;"
+    ' for n in 1 2 3; do (i=0; while [ $i -lt 6000 ]; do i=$((i+1)); done) & mine="$mine $!"; done;'
+    ' for n in 1 2; do (i=0; while [ $i -lt 15 ]; do sleep 0.005; i=$((i+1)); done) & mine="$mine $!"; done;'
+    ' (i=0; while [ $i -lt 15 ]; do echo $i | cat > /dev/null; i=$((i+1)); done) & mine="$mine $!";'
+    " wait $mine; kill $behind"
 )
 UNIT = "int f{n}(int x) {{ int a[64]; for (int i = 0; i < 64; i++) a[i] = x * i; return a[x & 63]; }}"
 

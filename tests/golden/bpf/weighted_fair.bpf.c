@@ -1,5 +1,5 @@
 /* WeightedFair, emitted by transect from weighted_fair.py
- * source sha256 398672bba2239c0b9cf7bc891bbd170e0f774734a1eb6b0f65aa815e577b45b8 */
+ * source sha256 884e0c21b7e9cd431d5ef2ca5a191a27406a8b826a67e8280088aa257779ef32 */
 #include "scx.h"
 TS_COUNTERS(1)
 
@@ -32,8 +32,9 @@ TS_HANDLER s64 policy_do_settled(struct policy_state *self, struct policy_task *
     return 0;
 }
 
-TS_HANDLER void policy_do_reach(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu, s64 time) {
+TS_HANDLER void policy_do_stand(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu, s64 time) {
     s64 t1 = 0;
+    ts_set_time(task, time);
     t1 = ts_first(ts_on(TS_QUEUE(680887727u, 0), cpu), time);
     {
         u64 n1 = cpu & 1023ll;
@@ -57,8 +58,13 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
 
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 t1 = 0;
+    s64 t2 = 0;
     t1 = policy_do_settled(self, own, call, task);
     ts_put_at(call, ts_at(TS_QUEUE(680887727u, 0), ts_cpu(task)), task, t1);
+    t2 = ts_time(task);
+    if (t2 + 20000000ll <= TS_READ(self->level[ts_cpu(task) & 1023ll])) {
+        ts_preempt(ts_cpu(task));
+    }
 }
 
 TS_HANDLER bool policy_do_keep(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
@@ -67,16 +73,13 @@ TS_HANDLER bool policy_do_keep(struct policy_state *self, struct policy_task *ow
     s64 t3 = 0;
     s64 t4 = 0;
     s64 t5 = 0;
-    s64 t6 = 0;
     t1 = ts_time(task);
     t2 = ts_used(&own->ran, task);
-    ts_set_time(task, t1 + ts_floordiv(t2 * 100ll, (s64)task->scx.weight));
+    policy_do_stand(self, own, call, task, cpu, t1 + ts_floordiv(t2 * 100ll, (s64)task->scx.weight));
     t3 = ts_time(task);
-    policy_do_reach(self, own, call, cpu, t3);
     t4 = ts_time(task);
-    t5 = ts_time(task);
-    t6 = ts_first(ts_at(TS_QUEUE(680887727u, 0), cpu), t5 + 1ll);
-    return t4 < t6;
+    t5 = ts_first(ts_at(TS_QUEUE(680887727u, 0), cpu), t4 + 1ll);
+    return t3 < t5;
     return 0;
 }
 
@@ -90,11 +93,8 @@ TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task
 
 TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 t1 = 0;
-    s64 t2 = 0;
     t1 = policy_do_settled(self, own, call, task);
-    ts_set_time(task, t1);
-    t2 = ts_time(task);
-    policy_do_reach(self, own, call, ts_cpu(task), t2);
+    policy_do_stand(self, own, call, task, ts_cpu(task), t1);
 }
 
 TS_HANDLER void policy_do_stopping(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, bool runnable) {

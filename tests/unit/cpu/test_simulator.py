@@ -98,6 +98,15 @@ def test_a_sleeper_is_not_kept_waiting_by_hogs_under_weighted_fair() -> None:
     assert statistics.median(machine.tasks[2].waits_ns) <= 20 * MS
 
 
+def test_who_comes_back_a_whole_slice_behind_runs_at_once_under_weighted_fair() -> None:
+    """Beside a hog of the least weight, whose virtual time flies, 5 ms are; beside an equal one 30 ms are."""
+    for weight, sleep in ((1, 5 * MS), (100, 30 * MS)):
+        work = [Work("hog", weight=weight), Work("sleeper", run_ns=1 * MS, sleep_ns=sleep)]
+        hog, sleeper = simulate(example("weighted_fair"), work, cpus=1, seconds=2).tasks
+        assert max(sleeper.waits_ns[3:]) == 0, weight
+        assert hog.ran_ns > 1000 * MS
+
+
 def test_short_requests_pass_long_ones_under_shinjuku() -> None:
     work = [Work("long", run_ns=50 * MS, sleep_ns=1 * MS), Work("long 2", run_ns=50 * MS, sleep_ns=1 * MS)]
     work.append(Work("short", run_ns=MS // 5, sleep_ns=7 * MS))

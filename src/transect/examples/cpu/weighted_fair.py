@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """CPU time in proportion to weight, by virtual time."""
 
-from transect.cpu import Scheduler, Task, Timelines
+from transect.cpu import Scheduler, Task, Timelines, preempt
 from transect.lang import Array, Local, array, given, local
 
 
 class WeightedFair(Scheduler):
-    """Whoever has the smallest virtual time runs next; a sleeper comes back one slice behind at most."""
+    """Whoever has the smallest virtual time runs next; a sleeper is back one slice behind at most, and then at once."""
 
     ready: Timelines = given()
     level: Array[int] = array(1024)  # of each CPU: how far who is furthest behind there has come
     home: Local[int] = local(-1)  # the CPU whose level the task's time goes by; -1: it is new, and level
 
-    def _reach(self, cpu: int, time: int) -> None:
+    def _stand(self, task: Task, cpu: int, time: int) -> None:
+        task.set_time(time)
         self.level[cpu & 1023] = max(self.level[cpu & 1023], min(time, self.ready.on(cpu).first(time)))
 
     def _settled(self, task: Task) -> int:
@@ -22,19 +23,19 @@ class WeightedFair(Scheduler):
 
     def enqueue(self, task: Task) -> None:
         self.ready.on(task.cpu).put(task, self._settled(task))
+        if task.time() + 20_000_000 <= self.level[task.cpu & 1023]:
+            preempt(task.cpu)
 
     def dispatch(self, cpu: int) -> None:
         if not self.ready.on(cpu).take():
             self.ready.steal(cpu)
 
     def keep(self, task: Task, cpu: int) -> bool:
-        task.set_time(task.time() + task.used() * 100 // task.weight)
-        self._reach(cpu, task.time())
+        self._stand(task, cpu, task.time() + task.used() * 100 // task.weight)
         return task.time() < self.ready.on(cpu).first(task.time() + 1)
 
     def running(self, task: Task) -> None:
-        task.set_time(self._settled(task))
-        self._reach(task.cpu, task.time())
+        self._stand(task, task.cpu, self._settled(task))
 
     def stopping(self, task: Task, runnable: bool) -> None:
         task.set_time(task.time() + task.used() * 100 // task.weight)
