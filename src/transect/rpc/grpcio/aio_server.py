@@ -221,6 +221,7 @@ class Context(bases.AioServicerContext):
         self._trailers: dict[str, str | None] = {}  # the chain's changes
         self._answer: bytes | None = None  # of a `Respond`
         self._refusal: tuple[int, str] | None = None
+        self._aborted: aio.AbortError | None = None  # by the chain; what the client hears is sent then
         inner.add_done_callback(partial(ended, rpc))
 
     # ------------------------------------------------------------ driving
@@ -267,6 +268,9 @@ class Context(bases.AioServicerContext):
         self._rpc.finish(code_of(self._inner), Cause.REPLY)
 
     async def _refuse(self) -> None:
+        """Whatever the handler made of it: a refused RPC ends so.  To abort a second time is an error of its own."""
+        if self._aborted is not None:
+            raise self._aborted
         if self._refusal is not None:
             await self._inner.abort(status(self._refusal[0]), self._refusal[1])
 
@@ -335,7 +339,11 @@ class Context(bases.AioServicerContext):
     async def _abort(self, code: int, text: str, cause: Cause) -> None:
         await self._apply()
         self._rpc.finish(code or UNKNOWN, cause)
-        await self._inner.abort(status(code), text)
+        try:
+            await self._inner.abort(status(code), text)
+        except aio.AbortError as aborted:
+            self._aborted = aborted
+            raise
 
     async def _apply(self) -> None:
         """Show the handler, and send the client, what the chain has set."""

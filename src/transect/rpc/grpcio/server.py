@@ -203,6 +203,7 @@ class ServedCall:
         self.context = context
         self.answer: bytes | None = None  # of a `Respond`
         self.refusal: tuple[int, str] | None = None
+        self._aborted: Exception | None = None  # by the chain; what the client hears is sent then
         if not context.add_callback(partial(ended, rpc, context)):
             ended(rpc, context)
 
@@ -254,7 +255,11 @@ class ServedCall:
     def abort(self, code: int, text: str, cause: Cause) -> None:
         self._headers()
         self.rpc.finish(code or UNKNOWN, cause)
-        self.context.abort(status(code), text)
+        try:
+            self.context.abort(status(code), text)
+        except Exception as aborted:
+            self._aborted = aborted
+            raise
 
     def passed(self, reply: Any) -> bytes:
         """The reply which the client gets."""
@@ -293,7 +298,12 @@ class ServedCall:
         return data
 
     def _refuse(self) -> None:
-        """A request was refused, and the handler took that for the end of its requests."""
+        """A request was refused, and the handler took that for the end of its requests.
+
+        asyncio's servers take a second `abort` for an error of the handler's.
+        """
+        if self._aborted is not None:
+            raise self._aborted
         if self.refusal is not None:
             self.context.abort(status(self.refusal[0]), self.refusal[1])
 

@@ -137,7 +137,7 @@ def test_messages_of_all_kinds_pass_the_chain_in_both_directions(run: Any, probe
     assert [(t.requests[0], t.responses[0]) for t in diary(probe)] == [(1, 1), (1, 3), (2, 1), (2, 2)]
 
 
-def test_rejections(run: Any, probe: Any) -> None:
+def test_rejections(run: Any, probe: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def case(stub: Stub) -> None:
         assert await refused(stub.say(b"q1 reject 7 no")) == ("PERMISSION_DENIED", "no")
         assert await refused(all_of(stub.many(b"q0 reject 8 full"))) == ("RESOURCE_EXHAUSTED", "full")
@@ -151,6 +151,27 @@ def test_rejections(run: Any, probe: Any) -> None:
 
     run(case)
     assert ends(probe) == [(7, REJECT), (8, REJECT), (9, REJECT), (3, REJECT), (3, REJECT), (5, REJECT)]
+    assert not caplog.records, "to be refused is no error of the server's"
+
+
+def test_a_handler_that_catches_everything_does_not_undo_a_rejection(
+    carried: Carried, probe: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Catches(ReadersAndWriters):
+        async def chat(self, requests: Any, context: Any) -> None:  # type: ignore[override]
+            try:
+                await super().chat(requests, context)
+            except Exception:
+                await context.write(b"all is well")
+
+    async def case(stub: Stub) -> None:
+        replies = stub.chat(iter([b"a", b"q0 reject 5 gone", b"c"]))
+        assert await replies.read() == b"a"
+        assert await refused(replies.read()) == ("NOT_FOUND", "gone")
+
+    asyncio.run(served(Catches(), carried, case))
+    assert ends(probe) == [(5, REJECT)]
+    assert not caplog.records
 
 
 def test_answers_of_the_chain(run: Any, probe: Any) -> None:
