@@ -206,23 +206,17 @@ class Object:
 
     def share(self, name: str, fd: int) -> None:
         """Before loading: let the map be one that exists already."""
-        found = _library().bpf_object__find_map_by_name(self._pointer, name.encode())
-        assert found, f"no map {name} in the object"
-        if failed := _library().bpf_map__reuse_fd(c_void_p(found), fd):
+        if failed := _library().bpf_map__reuse_fd(self.map(name).pointer, fd):
             raise BpfError(f"map {name}", failed, self.log.text)
 
     def leave_out(self, name: str) -> None:
         """Before loading: the map is not made."""
-        found = _library().bpf_object__find_map_by_name(self._pointer, name.encode())
-        assert found, f"no map {name} in the object"
-        if failed := _library().bpf_map__set_autocreate(c_void_p(found), False):
+        if failed := _library().bpf_map__set_autocreate(self.map(name).pointer, False):
             raise BpfError(f"map {name}", failed, self.log.text)
 
     def resize(self, name: str, entries: int) -> None:
         """Before loading: let the map have so many entries."""
-        found = _library().bpf_object__find_map_by_name(self._pointer, name.encode())
-        assert found, f"no map {name} in the object"
-        if failed := _library().bpf_map__set_max_entries(c_void_p(found), c_uint32(entries)):
+        if failed := _library().bpf_map__set_max_entries(self.map(name).pointer, c_uint32(entries)):
             raise BpfError(f"map {name}", failed, self.log.text)
 
     def attach(self, name: str) -> None:
