@@ -18,6 +18,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests import again
 from tests.parts import PARTS, ROOT, need, part_of, required
 from transect.base.unavailable import Unavailable
 
@@ -192,6 +193,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "part(name): the part a test belongs to, where its path does not say")
     config.addinivalue_line("markers", "needs(name, …): what the test needs from the machine; tests/parts.py")
     config.pluginmanager.register(Ledger(), "ledger")
+    config.pluginmanager.register(again)
     hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

@@ -67,7 +67,7 @@ def vm(
         _say(str(late))
         return Exit.UNKNOWN
     except VmError as off:
-        raise Unavailable("a virtual machine", str(off), "transect doctor cpu") from None
+        raise Unavailable("a virtual machine", str(off), off.hint) from None
     return done.code
 
 

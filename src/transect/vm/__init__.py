@@ -9,9 +9,10 @@ The host's files are there for reading; one job folder may be written.  No root 
 
 from transect.vm.kernel import Kernel, find, own
 from transect.vm.machine import Setup
-from transect.vm.vm import Finished, NotStarted, Running, TimeLimit, Vm, VmError
+from transect.vm.vm import EmulatorFault, Finished, NotStarted, Running, TimeLimit, Vm, VmError
 
 __all__ = [
+    "EmulatorFault",
     "Finished",
     "Kernel",
     "NotStarted",

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Self
 
 from transect.vm import accelerator as accelerators
+from transect.vm import emulation
 from transect.vm.channel import Frame, Kind, frames, send
 from transect.vm.machine import Accelerator, Setup, machine_command, share_command
 
@@ -37,6 +38,14 @@ Sink = Callable[[bytes], object]
 
 class VmError(Exception):
     """The machine did not start, or ended under a command; the text says what its console said last."""
+
+    hint = "transect doctor cpu"
+
+
+class EmulatorFault(VmError):
+    """QEMU's emulation killed the machine, whatever ran in it."""
+
+    hint = "run it again; under KVM this does not happen"
 
 
 class TimeLimit(VmError):
@@ -107,7 +116,7 @@ class Running:
 
     def _outcome(self, frame: Frame | None) -> Finished:
         if frame is None:
-            raise VmError(self._vm.last_words("the machine went off under the command"))
+            raise self._vm.end("the machine went off under the command")
         if frame.kind is Kind.REFUSED:
             refused = json.loads(frame.payload)
             raise NotStarted(refused["code"], refused["reason"])
@@ -232,6 +241,13 @@ class Vm:
             said += [line for line in text.replace("\r", "").splitlines() if line.strip()][-60:]
         return "\n  ".join([what, *said])
 
+    def end(self, what: str) -> VmError:
+        """The error of a machine that has ended: what it said last, and whose fault it was where that is known."""
+        console = self.console.read_text(errors="replace") if self.console.is_file() else ""
+        if self.accelerator == "tcg" and emulation.killed_by(console):
+            return EmulatorFault(f"{emulation.WHY}\n{self.last_words(what)}")
+        return VmError(self.last_words(what))
+
     def close(self) -> None:
         """Switch it off and remove its work folder.  Files of the job folder stay."""
         if self._listener is not None and not self._off:
@@ -299,7 +315,7 @@ class Vm:
         running = Running(self, number := next(self._numbers), stdout, stderr)
         with self._lock:
             if self._off:
-                raise VmError(self.last_words("the machine is off"))
+                raise self.end("the machine is off")
             self._jobs[number] = running
         asked = {
             "argv": [str(word) for word in argv],
@@ -317,7 +333,7 @@ class Vm:
                 assert self._channel is not None, "a frame before the machine was started"
                 send(self._channel, job, kind, payload)
         except OSError:
-            raise VmError(self.last_words("the machine is off")) from None
+            raise self.end("the machine is off") from None
 
     def _listen(self, channel: socket.socket, ready: queue.Queue[Frame | None]) -> None:
         for frame in frames(channel):

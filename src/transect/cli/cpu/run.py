@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from transect.base.unavailable import Unavailable
 from transect.cli.exits import Exit
 from transect.cli.failure import refused
 from transect.cli.options import Name
@@ -82,6 +83,7 @@ def under(
     from transect.cpu.force import Ended
     from transect.cpu.run import run as serve
     from transect.cpu.watched import Invalid
+    from transect.vm import VmError
 
     def ask() -> int:
         return serve(
@@ -104,6 +106,8 @@ def under(
     except Taken as taken:
         _say(str(taken))
         return Exit.UNAVAILABLE
+    except VmError as off:
+        raise Unavailable("a virtual machine", str(off), off.hint) from None
 
 
 def _place(vm: bool, version: str, kernel: Path | None, cpus: int, partial: bool) -> Place:
