@@ -9,14 +9,16 @@ scheduler that inserts a task twice, and one whose task waits for ever; the veri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import assert_never
+from types import MappingProxyType
+from typing import TypeAlias, assert_never
 
 from transect.base.diagnostic import Diagnostic, Diagnostics, Label
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.ir import Expr, Function, Program
+from transect.core.types import ViewType
 from transect.core.walk import walk
 
 PUTS = frozenset(
@@ -34,6 +36,9 @@ STEALS = frozenset(
 )
 TAKES = frozenset({"cpu.Fifo.take", "cpu.Timeline.take"}) | STEALS
 STARTS = frozenset({"cpu.start", "cpu.start_first"})
+
+Fields: TypeAlias = frozenset[str]
+NONE: Fields = frozenset()
 
 # Hooks in which the kernel allows each function.
 ALLOWED = (
@@ -214,14 +219,17 @@ class _Custody:
         dispatch = self.program.handler("dispatch")
         served = {
             queue
-            for call in (self._calls(dispatch) if dispatch else ())
+            for call, queues in (self._queues_used(dispatch) if dispatch else ())
             if call.name in TAKES
-            for queue in [_queue(call)]
+            for queue in queues
         }
+        fields = [f for f in self.program.state if f.kind is ir.FieldKind.GIVEN]
+        every = frozenset(f.name for f in fields if isinstance(f.type, ViewType))
         for handler in self.program.handlers:
-            for call in self._calls(handler):
-                queue = _queue(call)
-                if call.name in PUTS - STARTS and queue not in served:
+            for call, queues in self._queues_used(handler):
+                if call.name not in PUTS - STARTS:
+                    continue
+                for queue in sorted((queues or every) - served):  # what we cannot follow may be any
                     self.diagnostics.error(
                         "C004",
                         f"tasks in `{queue}` would wait for ever: `dispatch` never takes from it",
@@ -233,10 +241,54 @@ class _Custody:
                         help=f"write `self.{queue}.take()` in `dispatch`, or for many queues `.on(…).take()`",
                     )
 
+    def _queues_used(
+        self, function: Function, given: Mapping[str, Fields] = MappingProxyType({})
+    ) -> Iterator[tuple[ir.Intrinsic, Fields]]:
+        """The functions of the stratum that it calls, through helpers too, and whose queue each may be called on."""
+        for part in _below(function):
+            if isinstance(part, ir.Intrinsic):
+                yield part, self._may_be(part.args[0], function, given) if part.args else NONE
+            elif isinstance(part, ir.Call):
+                yield from self._queues_used(*self._entered(part, function, given))
 
-def _queue(call: ir.Intrinsic) -> str:
-    """The field whose queue a function is called on; empty: none."""
-    return next((part.field for part in walk(call) if isinstance(part, ir.State)), "")
+    def _entered(
+        self, call: ir.Call, function: Function, given: Mapping[str, Fields]
+    ) -> tuple[Function, Mapping[str, Fields]]:
+        helper = self.functions[call.function]
+        values = [self._may_be(value, function, given) for value in call.args]
+        return helper, {param.name: fields for param, fields in zip(helper.params, values, strict=True)}
+
+    def _may_be(self, value: Expr, function: Function, given: Mapping[str, Fields]) -> Fields:
+        """The fields whose queue a value may be; of other values those that it is made of."""
+        match value:
+            case ir.State():
+                return frozenset({value.field})
+            case ir.Choose():
+                return self._may_be(value.then, function, given) | self._may_be(value.orelse, function, given)
+            case ir.Intrinsic(args=(queues, *_)):  # `.on(…)` of many queues
+                return self._may_be(queues, function, given)
+            case ir.LetIn():
+                return self._may_be(value.body, function, given)
+            case ir.Local() if value.name in given:
+                return given[value.name]
+            case ir.Local():
+                others = {**given, value.name: NONE}  # a name that is given to itself adds nothing
+                return NONE.union(
+                    *(self._may_be(given_it, function, others) for given_it in _values(function, value.name))
+                )
+            case ir.Call():
+                helper, fields = self._entered(value, function, given)
+                returns = [part for part in _below(helper) if isinstance(part, ir.Return)]
+                return NONE.union(*(self._may_be(r.value, helper, fields) for r in returns if r.value))
+            case _:
+                return NONE
+
+
+def _values(function: Function, name: str) -> Iterator[Expr]:
+    """What a local of the function is set to, wherever that is."""
+    for part in _below(function):
+        if isinstance(part, ir.Let | ir.LetIn) and part.name == name:
+            yield part.value
 
 
 def _below(function: Function) -> Iterator[object]:

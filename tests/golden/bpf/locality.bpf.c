@@ -1,10 +1,11 @@
 /* Locality, emitted by transect from locality.py
- * source sha256 148a2d84bf173701948a11ad7adb7c8a398a3e611152a33d0d1f16bfbdbab7a2 */
+ * source sha256 707c8ae1b6c38ddb42733eadd31644d0e883fe1ea72221c1c3d88607abe44993 */
 #include "scx.h"
 TS_COUNTERS(1)
 
 struct policy_state {
     s64 ready;
+    s64 runs[1024];
 };
 
 struct policy_task {
@@ -31,11 +32,16 @@ TS_HANDLER void policy_do_enter(struct policy_state *self, struct policy_task *o
 }
 
 TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
+    s64 near = 0;
+    s64 subject = 0;
     s64 t1 = 0;
     bool t2 = 0;
     bool t3 = 0;
-    bool t4 = 0;
+    s64 t4 = 0;
     s64 t5 = 0;
+    s64 t6 = 0;
+    bool t7 = 0;
+    s64 t8 = 0;
     t1 = bpf_get_smp_processor_id();
     t3 = t1 == TS_READ(own->home);
     if (t3) {
@@ -45,28 +51,48 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
     if (t3) {
         return TS_READ(own->home);
     }
-    t4 = ts_may_run(task, TS_READ(own->home));
-    t5 = policy_do_Scheduler_2e_select(self, own, call, task, t4 ? TS_READ(own->home) : cpu);
-    return t5;
+    t4 = bpf_get_smp_processor_id();
+    subject = TS_READ(self->runs[t4 & 1023ll]);
+    if (subject == 0ll || subject == TS_READ(own->home) + 1ll) {
+        t6 = TS_READ(own->home);
+    } else {
+        t5 = bpf_get_smp_processor_id();
+        t6 = t5;
+    }
+    near = t6;
+    t7 = ts_may_run(task, TS_READ(own->home));
+    t8 = policy_do_Scheduler_2e_select(self, own, call, task, t7 ? near : cpu);
+    return t8;
     return 0;
 }
 
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
-    bool t1 = 0;
-    t1 = ts_may_run(task, TS_READ(own->home));
-    if (t1) {
-        ts_put(call, ts_at(TS_QUEUE(2645347283u, 0), ts_cpu(task)), task);
-        ts_wake_cpu(ts_cpu(task));
-    } else {
-        ts_put(call, TS_QUEUE(1433039014u, 0), task);
-    }
+    ts_put(call, ts_cpu(task) == TS_READ(own->home) ? ts_at(TS_QUEUE(2645347283u, 0), ts_cpu(task)) : TS_QUEUE(1433039014u, 0), task);
+    ts_wake_cpu(ts_cpu(task));
 }
 
 TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task *own, struct ts_call *call, s64 cpu) {
     bool t1 = 0;
+    bool t2 = 0;
+    bool t3 = 0;
     t1 = ts_take(ts_at(TS_QUEUE(2645347283u, 0), cpu));
-    if (!t1) {
-        (void)ts_take(TS_QUEUE(1433039014u, 0));
+    t3 = t1;
+    if (!t3) {
+        t2 = ts_take(TS_QUEUE(1433039014u, 0));
+        t3 = t2;
+    }
+    if (!t3) {
+        {
+            u64 n1 = cpu & 1023ll;
+            TS_WRITE(self->runs[n1], 0ll);
+        }
+    }
+}
+
+TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    {
+        u64 n1 = ts_cpu(task) & 1023ll;
+        TS_WRITE(self->runs[n1], TS_READ(own->home) + 1ll);
     }
 }
 
@@ -128,6 +154,10 @@ TS_INLINE struct policy_task *policy_own_dispatch(struct task_struct *task) {
     return &ts_nobody;
 }
 
+TS_INLINE struct policy_task *policy_own_running(struct task_struct *task) {
+    return ts_own(task);
+}
+
 TS_INLINE struct policy_task *policy_own_tick(struct task_struct *task) {
     return &ts_nobody;
 }
@@ -148,7 +178,8 @@ TS_INLINE u32 policy_heard(void) {
 #include "ops/select_cpu.h"
 #include "ops/enqueue.h"
 #include "ops/dispatch.h"
+#include "ops/running.h"
 #include "ops/tick.h"
 #include "ops/init_task.h"
 #include "ops/init.h"
-TS_SCHEDULER("transect_Locality", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(tick), TS_OP(init_task), TS_OP(init))
+TS_SCHEDULER("transect_Locality", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running), TS_OP(tick), TS_OP(init_task), TS_OP(init))

@@ -117,6 +117,43 @@ def test_a_queue_of_each_cpu_is_served_by_taking_or_stealing() -> None:
     assert codes(body.format("self.ready.take()")) == ["C004"]
 
 
+@pytest.mark.parametrize(
+    "put",
+    [
+        "(self.fast if task.weight > 100 else self.slow).put(task)",
+        "(self.fast if self.more > 1 else self.slow).put(task)",  # what decides is no queue
+        "queue = self.fast if task.weight > 100 else self.slow\n        queue.put(task)",
+        "self._put(self.fast if task.weight > 100 else self.slow, task)",
+        "self._which(task).put(task)",
+    ],
+)
+def test_a_queue_that_is_a_value_is_each_that_it_may_be(put: str) -> None:
+    body = """
+    fast: Fifo = given()
+    slow: Fifo = given()
+    more: int = 0
+
+    def _put(self, queue: Fifo, task: Task) -> None:
+        queue.put(task)
+
+    def _which(self, task: Task) -> Fifo:
+        if task.weight > 100:
+            return self.fast
+        return self.slow
+
+    def enqueue(self, task: Task) -> None:
+        {}
+
+    def dispatch(self, cpu: int) -> None:
+        {}
+"""
+    assert codes(body.format(put, "self.fast.take()")) == ["C004"]
+    assert codes(body.format(put, "self.slow.take()")) == ["C004"]
+    assert codes(body.format(put, "if not self.fast.take():\n            self.slow.take()")) == []
+    both = "first = self.fast if cpu == 0 else self.slow\n        first.take()"
+    assert codes(body.format(put, both)) == []
+
+
 # --- mutants ------------------------------------------------------------------------------------------------------
 
 

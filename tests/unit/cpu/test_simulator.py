@@ -146,6 +146,16 @@ def test_hints_keep_a_group_on_its_cpu() -> None:
     assert {task.cpu for task in machine.tasks[:3]} == {1}
 
 
+@pytest.mark.parametrize(("waker", "home"), [((2,), True), ((), True), ((0,), False)])
+def test_who_is_woken_by_another_group_goes_by_its_waker(waker: tuple[int, ...], home: bool) -> None:
+    busy = [Work("waker", hint=waker), Work("h1"), Work("h2")]
+    machine = simulate(example("locality"), [*busy, Work("woken", start_ns=1000 * MS)], cpus=3, seconds=0.1)
+    woken = machine.tasks[3]
+    machine.hint(woken, 2)
+    machine.asking = machine.tasks[0].cpu
+    assert machine.call("select", woken, 1) == (2 if home else machine.asking)
+
+
 def test_a_pinned_task_runs_where_it_may() -> None:
     for name in ("fifo", "weighted_fair", "shinjuku", "locality"):
         work = [

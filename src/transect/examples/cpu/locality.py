@@ -2,7 +2,7 @@
 """Tasks that belong together share a CPU: applications say which, by a hint."""
 
 from transect.cpu import Fifo, Fifos, Hint, Said, Scheduler, Task, cpus, here, wake_cpu
-from transect.lang import Local, given, local
+from transect.lang import Array, Local, array, given, local
 
 
 class Group(Hint):
@@ -12,10 +12,14 @@ class Group(Hint):
 
 
 class Locality(Scheduler):
-    """A task with a hint runs on the CPU of its group, unless strangers keep that busy and another CPU is idle."""
+    """A task with a hint runs on the CPU of its group, unless strangers keep that busy or another group wakes the task.
+
+    Who wakes whom says more than a hint: partners that were told apart by mistake run as if nothing had been said.
+    """
 
     homes: Fifos = given()
     anywhere: Fifo = given()
+    runs: Array[int] = array(1024)  # of each CPU: 1 + the home of who runs there; 0: it has none
     home: Local[int] = local(-1)
 
     def hint(self, task: Task, said: Said[Group]) -> None:
@@ -24,15 +28,16 @@ class Locality(Scheduler):
     def select(self, task: Task, cpu: int) -> int:
         if here() == self.home and task.may_run(self.home):
             return self.home  # who wakes it there makes room for it
-        return super().select(task, self.home if task.may_run(self.home) else cpu)
+        near = self.home if self.runs[here() & 1023] in (0, self.home + 1) else here()
+        return super().select(task, near if task.may_run(self.home) else cpu)
 
     def enqueue(self, task: Task) -> None:
-        if task.may_run(self.home):
-            self.homes.on(task.cpu).put(task)
-            wake_cpu(task.cpu)
-        else:
-            self.anywhere.put(task)
+        (self.homes.on(task.cpu) if task.cpu == self.home else self.anywhere).put(task)
+        wake_cpu(task.cpu)
 
     def dispatch(self, cpu: int) -> None:
-        if not self.homes.on(cpu).take():
-            self.anywhere.take()
+        if not (self.homes.on(cpu).take() or self.anywhere.take()):
+            self.runs[cpu & 1023] = 0
+
+    def running(self, task: Task) -> None:
+        self.runs[task.cpu & 1023] = self.home + 1
