@@ -20,14 +20,12 @@ struct {
 	__type(value, struct ran);
 } tasks SEC(".maps");
 
-static __attribute__((always_inline)) inline void charge(struct task_struct *p)
+/* What it has used since this was last asked. */
+static __attribute__((always_inline)) inline u64 used(struct task_struct *p, struct ran *ran)
 {
-	struct ran *ran = bpf_task_storage_get(&tasks, p, 0, 0);
-	if (!ran)
-		return;
-	u64 now = p->se.sum_exec_runtime;
-	p->scx.dsq_vtime += (now - ran->mark) * 100 / p->scx.weight;
+	u64 now = p->se.sum_exec_runtime, used = now - ran->mark;
 	ran->mark = now;
+	return used;
 }
 
 /* Light tasks have shorter slices: one of 20 ms would set them back for seconds. */
@@ -38,31 +36,36 @@ static __attribute__((always_inline)) inline u64 slice(struct task_struct *p)
 }
 
 /* Times of another CPU keep their distance from its level; who slept is one slice behind at most. */
-static __attribute__((always_inline)) inline void settle(struct task_struct *p, struct ran *ran, u32 cpu)
+static __attribute__((always_inline)) inline void settle(struct task_struct *p, struct ran *ran, u64 used, u32 cpu)
 {
 	s64 lead = 0;
 	if (ran->home >= 0) {
-		lead = p->scx.dsq_vtime - level[ran->home & (CPUS - 1)];
+		lead = p->scx.dsq_vtime + used * 100 / p->scx.weight - level[ran->home & (CPUS - 1)];
 		if (lead < -(s64)TS_SLICE)
 			lead = -(s64)TS_SLICE;
 	}
-	p->scx.dsq_vtime = level[cpu] + lead;
+	p->scx.dsq_vtime = level[cpu & (CPUS - 1)] + lead;
 	ran->home = cpu;
 }
 
 static __attribute__((always_inline)) inline u64 first_or(s32 cpu, u64 absent)
 {
-	bpf_rcu_read_lock();
 	struct task_struct *first = scx_bpf_dsq_peek(cpu);
-	u64 time = first ? first->scx.dsq_vtime : absent;
-	bpf_rcu_read_unlock();
-	return time;
+	return first ? first->scx.dsq_vtime : absent;
 }
 
-/* The level is where who is furthest behind stands: this task, or the first of those that wait. */
-static __attribute__((always_inline)) inline void reach(u32 cpu, u64 time, u64 first)
+/* The level is where who is furthest behind stands: this task, or the first of those that wait; it was that itself
+ * where it has used nothing since. */
+static __attribute__((always_inline)) inline void stand(struct task_struct *p, struct ran *ran, u32 cpu)
 {
-	u64 low = (s64)(first - time) < 0 ? first : time;
+	u64 since = used(p, ran);
+	settle(p, ran, since, cpu);
+	u64 low = p->scx.dsq_vtime;
+	if (since) {
+		u64 first = first_or(cpu, low);
+		if ((s64)(first - low) < 0)
+			low = first;
+	}
 	if ((s64)(low - level[cpu & (CPUS - 1)]) > 0)
 		level[cpu & (CPUS - 1)] = low;
 }
@@ -83,7 +86,7 @@ SEC("struct_ops/enqueue") void ts_op_enqueue(u64 *ctx)
 	struct ran *ran = bpf_task_storage_get(&tasks, p, 0, 0);
 	u32 cpu = scx_bpf_task_cpu(p);
 	if (ran)
-		settle(p, ran, cpu & (CPUS - 1));
+		settle(p, ran, used(p, ran), cpu);
 	scx_bpf_dsq_insert_vtime(p, cpu, slice(p), p->scx.dsq_vtime, ctx[1]);
 	if ((s64)(p->scx.dsq_vtime + TS_SLICE - level[cpu & (CPUS - 1)]) <= 0) /* a whole slice behind: at once */
 		scx_bpf_kick_cpu(cpu, SCX_KICK_PREEMPT);
@@ -94,11 +97,11 @@ SEC("struct_ops/dispatch") void ts_op_dispatch(u64 *ctx)
 	s32 cpu = ctx[0], n, cpus = scx_bpf_nr_cpu_ids();
 	struct task_struct *before = (struct task_struct *)ctx[1];
 	if (before && (before->scx.flags & SCX_TASK_QUEUED)) {
-		charge(before);
-		u64 time = before->scx.dsq_vtime, first = first_or(cpu, time + 1);
-		reach(cpu, time, first);
-		bool on = (s64)(time - first) < 0;
-		if (on) {
+		struct ran *ran = bpf_task_storage_get(&tasks, before, 0, 0);
+		if (ran)
+			stand(before, ran, cpu);
+		u64 time = before->scx.dsq_vtime;
+		if ((s64)(time - first_or(cpu, time + 1)) < 0) {
 			before->scx.slice = slice(before);
 			return;
 		}
@@ -114,15 +117,18 @@ SEC("struct_ops/running") void ts_op_running(u64 *ctx)
 {
 	struct task_struct *p = (struct task_struct *)ctx[0];
 	struct ran *ran = bpf_task_storage_get(&tasks, p, 0, 0);
-	u32 cpu = scx_bpf_task_cpu(p);
-	if (!ran)
-		return;
-	ran->mark = p->se.sum_exec_runtime;
-	settle(p, ran, cpu & (CPUS - 1));
-	reach(cpu, p->scx.dsq_vtime, first_or(cpu, p->scx.dsq_vtime));
+	if (ran)
+		stand(p, ran, scx_bpf_task_cpu(p));
 }
 
-SEC("struct_ops/stopping") void ts_op_stopping(u64 *ctx) { charge((struct task_struct *)ctx[0]); }
+/* It comes under the scheduler, or back from another class. */
+SEC("struct_ops/enable") void ts_op_enable(u64 *ctx)
+{
+	struct task_struct *p = (struct task_struct *)ctx[0];
+	struct ran *ran = bpf_task_storage_get(&tasks, p, 0, 0);
+	if (ran)
+		ran->mark = p->se.sum_exec_runtime;
+}
 
 SEC("struct_ops/init_task") s32 ts_op_init_task(u64 *ctx)
 {
@@ -147,4 +153,4 @@ SEC("struct_ops.s/init") s32 ts_op_init(u64 *ctx)
 }
 
 TS_SCHEDULER("hand_weighted_fair", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running),
-	     TS_OP(stopping), TS_OP(init_task), TS_OP(init))
+	     TS_OP(enable), TS_OP(init_task), TS_OP(init))

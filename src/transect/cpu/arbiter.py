@@ -33,7 +33,7 @@ HOOKS = (
     "pick",
     "charge",
 )  # those that the adapter calls; `leave` and `forget` only if they are written
-OPS = ("select_cpu", "enqueue", "dispatch", "running", "stopping", "init_task", "init")
+OPS = ("select_cpu", "enqueue", "dispatch", "stopping", "enable", "init_task", "init")
 QUEUE = c.call("TS_QUEUE", c.Integer(queue_number(WAITING), "u"), c.ZERO)
 FIRST = "ts_first"
 

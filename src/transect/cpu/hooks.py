@@ -65,7 +65,7 @@ class Task(View):
 
     @intrinsic(effect="outside-read")
     def used(self) -> int:
-        """Nanoseconds that it has run since this was last asked, or since it began to run."""
+        """Nanoseconds that it has run since this was last asked, or since it came under the scheduler."""
         raise NotImplementedError
 
     @intrinsic(effect="outside-read")

@@ -72,14 +72,13 @@ def ops(program: Program, recording: bool = False) -> list[str]:
     always |= RECORDED if recording else set()
     if heard(program):
         always.add("tick")  # it listens
-    return [op for hook, (op, _) in OPS.items() if hook in always or not _default(program, hook)] + ["init"]
+    own = [op for hook, (op, _) in OPS.items() if hook in always or not _default(program, hook)]
+    return own + (["enable"] if USED in _asked(program) else []) + ["init"]
 
 
 def _keeping(program: Program) -> set[str]:
-    """Hooks that are called for what is kept for each task: it is made, and notes where the task's time begins."""
-    return ({"enter"} if keeps_tasks(program) else set()) | (
-        {"running"} if USED in _asked(program) else set()
-    )
+    """Hooks that are called for what is kept for each task: it is made."""
+    return {"enter"} if keeps_tasks(program) else set()
 
 
 def keeps_tasks(program: Program) -> bool:
@@ -300,7 +299,7 @@ def runtime() -> dict[str, bytes]:
 
 
 def _all_ops() -> list[str]:
-    return [op for op, _ in OPS.values()] + ["init", "alarm"]
+    return [op for op, _ in OPS.values()] + ["enable", "init", "alarm"]
 
 
 def emit(program: Program, recording: bool = False) -> Artifact:

@@ -386,7 +386,7 @@ class Machine:
             task.waits_ns.append(self.now - task.ready_ns)
         task.alone = False
         task.migrations += task.cpu != cpu.number
-        task.cpu, task.held, task.mark_ns = cpu.number, "running", task.ran_ns
+        task.cpu, task.held = cpu.number, "running"
         cpu.current, cpu.since_ns, cpu.end_ns, cpu.claimed = task, self.now, self.now + task.slice_ns, False
         self.asking = cpu.number
         self.call("running", task)

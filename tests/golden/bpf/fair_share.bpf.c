@@ -57,11 +57,11 @@ TS_INLINE struct policy_task *policy_own_dispatch(struct task_struct *task) {
     return ts_own(task);
 }
 
-TS_INLINE struct policy_task *policy_own_running(struct task_struct *task) {
+TS_INLINE struct policy_task *policy_own_stopping(struct task_struct *task) {
     return ts_own(task);
 }
 
-TS_INLINE struct policy_task *policy_own_stopping(struct task_struct *task) {
+TS_INLINE struct policy_task *policy_own_enable(struct task_struct *task) {
     return ts_own(task);
 }
 
@@ -80,8 +80,8 @@ TS_INLINE s64 policy_chosen(s64 cpu, s64 before) {
 #include "ops/select_cpu.h"
 #include "ops/enqueue.h"
 #include "ops/dispatch.h"
-#include "ops/running.h"
 #include "ops/stopping.h"
+#include "ops/enable.h"
 #include "ops/init_task.h"
 #include "ops/init.h"
-TS_SCHEDULER("transect_FairShare", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running), TS_OP(stopping), TS_OP(init_task), TS_OP(init))
+TS_SCHEDULER("transect_FairShare", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(stopping), TS_OP(enable), TS_OP(init_task), TS_OP(init))

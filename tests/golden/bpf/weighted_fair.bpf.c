@@ -1,5 +1,5 @@
 /* WeightedFair, emitted by transect from weighted_fair.py
- * source sha256 884e0c21b7e9cd431d5ef2ca5a191a27406a8b826a67e8280088aa257779ef32 */
+ * source sha256 dac7338625ba9f3bc58c543b5e109fc462c3eae967e873de07476f96b41e7651 */
 #include "scx.h"
 TS_COUNTERS(1)
 
@@ -16,29 +16,41 @@ struct policy_task {
 
 TS_STATE(policy)
 
-TS_HANDLER s64 policy_do_settled(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+TS_HANDLER s64 policy_do_settled(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 used) {
+    s64 time = 0;
     s64 lead = 0;
     s64 t1 = 0;
-    s64 t2 = 0;
-    if (TS_READ(own->home) >= 0ll) {
-        t1 = ts_time(task);
-        t2 = ts_max(t1 - TS_READ(self->level[TS_READ(own->home) & 1023ll]), -20000000ll);
-    } else {
-        t2 = 0ll;
-    }
-    lead = t2;
+    t1 = ts_time(task);
+    time = t1 + ts_floordiv(used * 100ll, (s64)task->scx.weight);
+    lead = TS_READ(own->home) >= 0ll ? ts_max(time - TS_READ(self->level[TS_READ(own->home) & 1023ll]), -20000000ll) : 0ll;
     TS_WRITE(own->home, ts_cpu(task));
     return TS_READ(self->level[ts_cpu(task) & 1023ll]) + lead;
     return 0;
 }
 
-TS_HANDLER void policy_do_stand(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu, s64 time) {
+TS_HANDLER void policy_do_stand(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu, s64 used) {
+    s64 low = 0;
     s64 t1 = 0;
-    ts_set_time(task, time);
-    t1 = ts_first(ts_on(TS_QUEUE(680887727u, 0), cpu), time);
+    s64 t2 = 0;
+    s64 t3 = 0;
+    s64 t4 = 0;
+    s64 t5 = 0;
+    s64 t6 = 0;
+    t1 = policy_do_settled(self, own, call, task, used);
+    ts_set_time(task, t1);
+    if (used > 0ll) {
+        t2 = ts_time(task);
+        t3 = ts_time(task);
+        t4 = ts_first(ts_on(TS_QUEUE(680887727u, 0), cpu), t3);
+        t6 = ts_min(t2, t4);
+    } else {
+        t5 = ts_time(task);
+        t6 = t5;
+    }
+    low = t6;
     {
         u64 n1 = cpu & 1023ll;
-        ts_raise(&self->level[n1], ts_min(time, t1));
+        ts_raise(&self->level[n1], low);
     }
 }
 
@@ -59,10 +71,12 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 t1 = 0;
     s64 t2 = 0;
-    t1 = policy_do_settled(self, own, call, task);
-    ts_put_at(call, ts_at(TS_QUEUE(680887727u, 0), ts_cpu(task)), task, t1);
-    t2 = ts_time(task);
-    if (t2 + 20000000ll <= TS_READ(self->level[ts_cpu(task) & 1023ll])) {
+    s64 t3 = 0;
+    t1 = ts_used(&own->ran, task);
+    t2 = policy_do_settled(self, own, call, task, t1);
+    ts_put_at(call, ts_at(TS_QUEUE(680887727u, 0), ts_cpu(task)), task, t2);
+    t3 = ts_time(task);
+    if (t3 + 20000000ll <= TS_READ(self->level[ts_cpu(task) & 1023ll])) {
         ts_preempt(ts_cpu(task));
     }
 }
@@ -72,14 +86,12 @@ TS_HANDLER bool policy_do_keep(struct policy_state *self, struct policy_task *ow
     s64 t2 = 0;
     s64 t3 = 0;
     s64 t4 = 0;
-    s64 t5 = 0;
-    t1 = ts_time(task);
-    t2 = ts_used(&own->ran, task);
-    policy_do_stand(self, own, call, task, cpu, t1 + ts_floordiv(t2 * 100ll, (s64)task->scx.weight));
+    t1 = ts_used(&own->ran, task);
+    policy_do_stand(self, own, call, task, cpu, t1);
+    t2 = ts_time(task);
     t3 = ts_time(task);
-    t4 = ts_time(task);
-    t5 = ts_first(ts_at(TS_QUEUE(680887727u, 0), cpu), t4 + 1ll);
-    return t3 < t5;
+    t4 = ts_first(ts_at(TS_QUEUE(680887727u, 0), cpu), t3 + 1ll);
+    return t2 < t4;
     return 0;
 }
 
@@ -93,16 +105,8 @@ TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task
 
 TS_HANDLER void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 t1 = 0;
-    t1 = policy_do_settled(self, own, call, task);
+    t1 = ts_used(&own->ran, task);
     policy_do_stand(self, own, call, task, ts_cpu(task), t1);
-}
-
-TS_HANDLER void policy_do_stopping(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, bool runnable) {
-    s64 t1 = 0;
-    s64 t2 = 0;
-    t1 = ts_time(task);
-    t2 = ts_used(&own->ran, task);
-    ts_set_time(task, t1 + ts_floordiv(t2 * 100ll, (s64)task->scx.weight));
 }
 
 TS_INLINE void policy_first(struct policy_task *own) {
@@ -146,10 +150,6 @@ TS_INLINE struct policy_task *policy_own_running(struct task_struct *task) {
     return ts_own(task);
 }
 
-TS_INLINE struct policy_task *policy_own_stopping(struct task_struct *task) {
-    return ts_known(task);
-}
-
 TS_INLINE struct policy_task *policy_own_init_task(struct task_struct *task) {
     return ts_own(task);
 }
@@ -163,7 +163,7 @@ TS_INLINE s64 policy_chosen(s64 cpu, s64 before) {
 #include "ops/enqueue.h"
 #include "ops/dispatch.h"
 #include "ops/running.h"
-#include "ops/stopping.h"
 #include "ops/init_task.h"
+#include "ops/enable.h"
 #include "ops/init.h"
-TS_SCHEDULER("transect_WeightedFair", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running), TS_OP(stopping), TS_OP(init_task), TS_OP(init))
+TS_SCHEDULER("transect_WeightedFair", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(running), TS_OP(init_task), TS_OP(enable), TS_OP(init))

@@ -96,6 +96,33 @@ def test_another_layout_takes_what_it_can_and_starts_the_rest(bench: Bench) -> N
     assert fields["woken"][0] >= before and fields["extra"] == [7]
 
 
+USED = """
+    most: int = 0
+
+    def enqueue(self, task: Task) -> None:
+        self.most = max(self.most, task.used())
+        self.ready.put(task)
+"""
+ANOTHER_CLASS = """
+import os, time
+def burn(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end: pass
+burn(0.1)
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+burn(1)
+os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+burn(0.1)
+"""
+
+
+def test_what_a_task_runs_under_another_class_is_not_used(bench: Bench) -> None:
+    bench.force(scheduler(USED))
+    assert bench.vm.run([str(bench.vm.setup.python), "-c", ANOTHER_CLASS], limit_s=60).code == 0
+    (most,) = bench.status()["fields"]["most"]
+    assert 0 < most < 500_000_000, "it ran for a second under SCHED_FIFO"
+
+
 FIRST = """
     met: Tally[int, int] = tally(64)
     last: Map[int, int] = table(8)

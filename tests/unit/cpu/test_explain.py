@@ -154,10 +154,10 @@ def test_the_verifiers_refusal_stands_at_the_policys_line() -> None:
 
 def test_a_missing_function_stands_at_the_line_that_needs_it() -> None:
     program = example("weighted_fair")
-    assert ("scx_bpf_dsq_peek", 17) in needs(program)
+    assert ("scx_bpf_dsq_peek", 27) in needs(program)
     text = Path(program.path).read_text()
-    shown = missing(program, Missing("scx_bpf_dsq_peek", 17), {program.path: text})
-    assert "error[C008]: this kernel has no `scx_bpf_dsq_peek`" in shown and ".first(time)" in shown
+    shown = missing(program, Missing("scx_bpf_dsq_peek", 27), {program.path: text})
+    assert "error[C008]: this kernel has no `scx_bpf_dsq_peek`" in shown and ".first(task.time())" in shown
 
 
 def test_the_loader_looks_for_functions_by_their_whole_names(tmp_path: Path) -> None:

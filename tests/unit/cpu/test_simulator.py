@@ -42,7 +42,6 @@ def test_weighted_fair_gives_shares_by_weight_while_a_higher_class_preempts() ->
         if task is not None:
             machine.account(task)
             machine.call("stopping", task, True)
-            task.mark_ns = task.ran_ns
             machine.call("running", task)
         machine.at(7 * MS, preempt)
 

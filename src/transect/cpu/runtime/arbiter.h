@@ -43,11 +43,6 @@ TS_HANDLER bool policy_do_keep(struct policy_state *self, struct policy_task *ow
 	return policy_key(own) < ts_first(policy_queue(), policy_key(own) + 1);
 }
 
-TS_INLINE void policy_do_running(struct policy_state *self, struct policy_task *own, struct ts_call *call,
-				 struct task_struct *task)
-{
-}
-
 TS_HANDLER void policy_do_stopping(struct policy_state *self, struct policy_task *own, struct ts_call *call,
 				   struct task_struct *task, bool runnable)
 {

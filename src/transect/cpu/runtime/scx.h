@@ -52,6 +52,7 @@ struct sched_ext_ops {
 	void (*running)(struct task_struct *);
 	void (*stopping)(struct task_struct *, bool);
 	void (*quiescent)(struct task_struct *, u64);
+	void (*enable)(struct task_struct *);
 	void (*set_weight)(struct task_struct *, u32);
 	void (*set_cpumask)(struct task_struct *, const struct cpumask *);
 	s32 (*init_task)(struct task_struct *, struct scx_init_task_args *);
@@ -202,13 +203,11 @@ TS_INLINE bool ts_steal_of(u64 queues, s64 at, int count, s64 *counter)
 #define ts_steal(queues, cpu, counter) ts_steal_of(queues, cpu, scx_bpf_nr_cpu_ids(), counter)
 #define ts_steal_node(queues, node, counter) ts_steal_of(queues, node, scx_bpf_nr_node_ids(), counter)
 
+/* Operations do not sleep, which is as good as a lock of RCU's. */
 TS_HANDLER s64 ts_first(u64 queue, s64 absent)
 {
-	bpf_rcu_read_lock();
 	struct task_struct *first = scx_bpf_dsq_peek(queue);
-	s64 time = first ? (s64)first->scx.dsq_vtime : absent;
-	bpf_rcu_read_unlock();
-	return time;
+	return first ? (s64)first->scx.dsq_vtime : absent;
 }
 
 /* ---------------------------------------------------------------- tasks */

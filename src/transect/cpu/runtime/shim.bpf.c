@@ -91,6 +91,7 @@ TS_FORWARD(dispatch) void ts_op_dispatch(u64 *ctx) { TS_GO(dispatch); }
 TS_FORWARD(tick) void ts_op_tick(u64 *ctx) { TS_GO(tick); }
 TS_FORWARD(running) void ts_op_running(u64 *ctx) { TS_GO(running); }
 TS_FORWARD(stopping) void ts_op_stopping(u64 *ctx) { TS_GO(stopping); }
+TS_FORWARD(enable) void ts_op_enable(u64 *ctx) { TS_GO(enable); }
 TS_FORWARD(set_weight) void ts_op_set_weight(u64 *ctx) { TS_GO(set_weight); }
 TS_FORWARD(set_cpumask) void ts_op_set_cpumask(u64 *ctx) { TS_GO(set_cpumask); }
 TS_FORWARD(exit_task) void ts_op_exit_task(u64 *ctx) { TS_GO(exit_task); }
@@ -127,5 +128,5 @@ SEC("struct_ops/exit") void ts_op_exit(u64 *ctx)
 #undef TS_LAST
 #define TS_LAST SCX_OPS_ENQ_LAST
 TS_SCHEDULER("transect", TS_OP(select_cpu), TS_OP(enqueue), TS_OP(dispatch), TS_OP(tick), TS_OP(running),
-	     TS_OP(stopping), TS_OP(set_weight), TS_OP(set_cpumask), TS_OP(init_task), TS_OP(exit_task), TS_MORE
-	     TS_OP(exit))
+	     TS_OP(stopping), TS_OP(enable), TS_OP(set_weight), TS_OP(set_cpumask), TS_OP(init_task), TS_OP(exit_task),
+	     TS_MORE TS_OP(exit))

@@ -6,23 +6,29 @@ from transect.lang import Array, Local, array, given, local
 
 
 class WeightedFair(Scheduler):
-    """Whoever has the smallest virtual time runs next; a sleeper is back one slice behind at most, and then at once."""
+    """Whoever has the smallest virtual time runs next; a sleeper is back one slice behind at most, and then at once.
+
+    A task is charged when it is put, begins to run, or could go on.  Who begins, and has used nothing since it was put,
+    was the first of its queue.
+    """
 
     ready: Timelines = given()
     level: Array[int] = array(1024)  # of each CPU: how far who is furthest behind there has come
     home: Local[int] = local(-1)  # the CPU whose level the task's time goes by; -1: it is new, and level
 
-    def _stand(self, task: Task, cpu: int, time: int) -> None:
-        task.set_time(time)
-        self.level[cpu & 1023] = max(self.level[cpu & 1023], min(time, self.ready.on(cpu).first(time)))
-
-    def _settled(self, task: Task) -> int:
-        lead = max(task.time() - self.level[self.home & 1023], -20_000_000) if self.home >= 0 else 0
+    def _settled(self, task: Task, used: int) -> int:
+        time = task.time() + used * 100 // task.weight
+        lead = max(time - self.level[self.home & 1023], -20_000_000) if self.home >= 0 else 0
         self.home = task.cpu
         return self.level[task.cpu & 1023] + lead
 
+    def _stand(self, task: Task, cpu: int, used: int) -> None:
+        task.set_time(self._settled(task, used))
+        low = min(task.time(), self.ready.on(cpu).first(task.time())) if used > 0 else task.time()
+        self.level[cpu & 1023] = max(self.level[cpu & 1023], low)
+
     def enqueue(self, task: Task) -> None:
-        self.ready.on(task.cpu).put(task, self._settled(task))
+        self.ready.on(task.cpu).put(task, self._settled(task, task.used()))
         if task.time() + 20_000_000 <= self.level[task.cpu & 1023]:
             preempt(task.cpu)
 
@@ -31,11 +37,8 @@ class WeightedFair(Scheduler):
             self.ready.steal(cpu)
 
     def keep(self, task: Task, cpu: int) -> bool:
-        self._stand(task, cpu, task.time() + task.used() * 100 // task.weight)
+        self._stand(task, cpu, task.used())
         return task.time() < self.ready.on(cpu).first(task.time() + 1)
 
     def running(self, task: Task) -> None:
-        self._stand(task, task.cpu, self._settled(task))
-
-    def stopping(self, task: Task, runnable: bool) -> None:
-        task.set_time(task.time() + task.used() * 100 // task.weight)
+        self._stand(task, task.cpu, task.used())

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* The task begins to run: what it uses counts from here. */
+/* The task begins to run. */
 SEC("struct_ops/running")
 void ts_op_running(u64 *ctx)
 {
@@ -9,7 +9,6 @@ void ts_op_running(u64 *ctx)
 	struct ts_call call = { 0 };
 	if (!own)
 		return;
-	own->ran = p->se.sum_exec_runtime;
 	TS_BEGIN(running, p->pid, p->scx.weight, p->cpus_ptr->bits[0]);
 	policy_do_running(self, own, &call, p);
 	TS_END(0);
