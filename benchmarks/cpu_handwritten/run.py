@@ -2,7 +2,7 @@
 """Emitted schedulers against the same ones written by hand in BPF C, each attached by itself, in one boot.
 
 `instructions` is what the verifier goes through in the operations that run all the time (select, enqueue, dispatch,
-running, stopping), all paths; it is the same on every machine.  `pipe` is a pinned ping-pong, `hackbench` two groups
+running), all paths; it is the same on every machine.  `pipe` is a pinned ping-pong, `hackbench` two groups
 of processes that send to each other (Debian's package rt-tests).  The control is an emitted FIFO that works for
 nothing.
 """
@@ -30,10 +30,10 @@ from transect.examples import path_of
 HERE = Path(__file__).parent
 ROUNDS = 15
 HACKBENCH = "hackbench -P -g 2 -l 60 | sed -n 's/^Time: //p'"  # s
-OFTEN = ("select_cpu", "enqueue", "dispatch", "running", "stopping")
+OFTEN = ("select_cpu", "enqueue", "dispatch", "running")
 HAND = {
     "fifo": ("select_cpu", "enqueue", "dispatch", "init"),
-    "weighted_fair": ("select_cpu", "enqueue", "dispatch", "running", "stopping", "init_task", "init"),
+    "weighted_fair": ("select_cpu", "enqueue", "dispatch", "running", "enable", "init_task", "init"),
 }
 SLOW = """
 from transect.cpu import Fifo, Scheduler, Task

@@ -1,5 +1,5 @@
 /* WeightedFair, emitted by transect from weighted_fair.py
- * source sha256 dac7338625ba9f3bc58c543b5e109fc462c3eae967e873de07476f96b41e7651 */
+ * source sha256 fa9e5beed281ea3e06196764f28cb68cf2a366dac4c8d60b7216dbb2f29217df */
 #include "scx.h"
 TS_COUNTERS(1)
 
