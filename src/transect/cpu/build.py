@@ -49,7 +49,7 @@ def build(program: Program, folder: Path, stem: str = PREFIX, *, recording: bool
         start,
         tuple(ops(program, recording)),
         (*waiting, *((f.name, getattr(f.type, "name", "")) for f, _ in queues(program))),
-        ", ".join(f"{f.name}: {spell(f.type)}" for f in program.state if f.kind is FieldKind.LOCAL),
+        _kept(program),
         needs(program),
         tape,
         tuple((m.name, m.numbers) for m in [heard(program)] if m),
@@ -59,6 +59,12 @@ def build(program: Program, folder: Path, stem: str = PREFIX, *, recording: bool
     )
     (folder / f"{stem}.json").write_text(json.dumps(built.to_json()))
     return built
+
+
+def _kept(program: Program) -> str:
+    """What is kept for each task.  Who asks what tasks have used keeps that, too: nobody else's would be of today."""
+    fields = [f"{f.name}: {spell(f.type)}" for f in program.state if f.kind is FieldKind.LOCAL]
+    return ", ".join([*fields, *(["used"] if "enable" in ops(program) else [])])
 
 
 def build_shim(folder: Path, *, partial: bool = False, hears_all: bool = False) -> Path:

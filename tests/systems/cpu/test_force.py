@@ -123,6 +123,28 @@ def test_what_a_task_runs_under_another_class_is_not_used(bench: Bench) -> None:
     assert 0 < most < 500_000_000, "it ran for a second under SCHED_FIFO"
 
 
+KEPT = """
+    most: int = 0
+    mine: Local[int] = local(0)
+
+    def enqueue(self, task: Task) -> None:
+        self.most = max(self.most, {used})
+        self.ready.put(task)
+"""
+
+
+def test_what_tasks_have_used_counts_from_the_first_version_that_asks(bench: Bench) -> None:
+    bench.force(scheduler(KEPT.format(used="self.mine")))
+    burning = bench.vm.start(
+        [str(bench.vm.setup.python), "-c", ANOTHER_CLASS.partition("os.sched")[0] + "burn(4)"]
+    )
+    bench.vm.run(["sleep", "1.5"])
+    bench.upgrade(scheduler(KEPT.format(used="task.used()")), watch_s=0.2)
+    assert burning.wait(60).code == 0
+    (most,) = bench.status()["fields"]["most"]
+    assert 0 < most < 500_000_000, "it had run for more than a second under the version before"
+
+
 FIRST = """
     met: Tally[int, int] = tally(64)
     last: Map[int, int] = table(8)
