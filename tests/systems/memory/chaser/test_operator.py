@@ -32,20 +32,32 @@ def target(guest: Guest) -> Iterator[list[str]]:
         yield [f"roce://{TAP.peer}/{told}", "--kernel", str(guest.target.image)]
 
 
-def without_costs(text: str) -> list[dict[str, Any]]:
-    costs = ("reads", "seconds", "rounds")
-    return [{k: v for k, v in probe.items() if k not in costs} for probe in json.loads(text)["probes"]]
+def answers(text: str) -> tuple[list[dict[str, Any]], list[set[str]]]:
+    """What each probe said, without what it cost; and what it listed."""
+    probes = json.loads(text)["probes"]
+    apart = ("reads", "seconds", "rounds", "shown")
+    said = [{k: v for k, v in probe.items() if k not in apart} for probe in probes]
+    return said, [{json.dumps(line, sort_keys=True) for line in probe["shown"]} for probe in probes]
 
 
 def test_a_scan_says_what_the_ram_file_says(
     guest: Guest, target: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The machine lives, since it answers: its workers come and go, so the file is read before and afterwards."""
     words = [*WALKED, "Interrupts", "--format", "json"]
+    file = ["memory", "scan", f"ram:{guest.ram}", *target[1:], *words]
     with guest.tampered("netfilter"):
+        assert main(file) == 1
+        before, listed_before = answers(capsys.readouterr().out)
         assert main(["memory", "scan", *target, *words, "--via", "xdp"]) == 1
         got, said = capsys.readouterr()
-        assert main(["memory", "scan", f"ram:{guest.ram}", *target[1:], *words]) == 1
-    assert without_costs(got) == without_costs(capsys.readouterr().out)
+        assert main(file) == 1
+        after, listed_after = answers(capsys.readouterr().out)
+    through, listed = answers(got)
+    assert before == through == after and len(listed) == len(WALKED) + 1
+    for earlier, now, later in zip(listed_before, listed, listed_after, strict=True):
+        assert earlier & later <= now <= earlier | later
+    assert len(listed[0]) > 30, "processes"
     assert "in the network: " in said and ", HiddenModules, " in said
     assert "by the observer alone: Interrupts" in said
     assert "done again" not in said
