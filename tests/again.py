@@ -21,10 +21,12 @@ PROPERTY = "machines killed by QEMU"
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for killed in range(TIMES + 1):
+    killed = 0
+    while True:
         item.stash[KILLED] = False
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
-        if not item.stash[KILLED] or killed == TIMES:
+        killed += item.stash[KILLED]
+        if not item.stash[KILLED] or killed > TIMES:
             break
         item.session._setupstate.teardown_exact(None)  # of all that tests share: the dead machine is among it
     for report in reports:

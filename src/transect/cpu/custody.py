@@ -194,7 +194,7 @@ class _Custody:
     # ---------------------------------------------------------------- where what is allowed
 
     def _places(self, handler: Function) -> None:
-        for call in self._calls(handler):
+        for call, _ in self._calls(handler):
             allowed = ALLOWED.get(call.name)
             if allowed is not None and handler.name not in allowed:
                 self.diagnostics.error(
@@ -205,28 +205,20 @@ class _Custody:
                     help=f"it belongs to {' and '.join(f'`{hook}`' for hook in allowed)}",
                 )
 
-    def _calls(self, function: Function) -> Iterator[ir.Intrinsic]:
-        """The functions of the stratum that it calls, through helpers too."""
-        for part in _below(function):
-            if isinstance(part, ir.Intrinsic):
-                yield part
-            elif isinstance(part, ir.Call):
-                yield from self._calls(self.functions[part.function])
-
     # ---------------------------------------------------------------- every queue is served
 
     def _served(self) -> None:
         dispatch = self.program.handler("dispatch")
         served = {
             queue
-            for call, queues in (self._queues_used(dispatch) if dispatch else ())
+            for call, queues in (self._calls(dispatch) if dispatch else ())
             if call.name in TAKES
             for queue in queues
         }
         fields = [f for f in self.program.state if f.kind is ir.FieldKind.GIVEN]
         every = frozenset(f.name for f in fields if isinstance(f.type, ViewType))
         for handler in self.program.handlers:
-            for call, queues in self._queues_used(handler):
+            for call, queues in self._calls(handler):
                 if call.name not in PUTS - STARTS:
                     continue
                 for queue in sorted((queues or every) - served):  # what we cannot follow may be any
@@ -241,7 +233,7 @@ class _Custody:
                         help=f"write `self.{queue}.take()` in `dispatch`, or for many queues `.on(…).take()`",
                     )
 
-    def _queues_used(
+    def _calls(
         self, function: Function, given: Mapping[str, Fields] = MappingProxyType({})
     ) -> Iterator[tuple[ir.Intrinsic, Fields]]:
         """The functions of the stratum that it calls, through helpers too, and whose queue each may be called on."""
@@ -249,7 +241,7 @@ class _Custody:
             if isinstance(part, ir.Intrinsic):
                 yield part, self._may_be(part.args[0], function, given) if part.args else NONE
             elif isinstance(part, ir.Call):
-                yield from self._queues_used(*self._entered(part, function, given))
+                yield from self._calls(*self._entered(part, function, given))
 
     def _entered(
         self, call: ir.Call, function: Function, given: Mapping[str, Fields]

@@ -68,17 +68,14 @@ def ops(program: Program, recording: bool = False) -> list[str]:
     """The kernel's operations that the object has."""
     if program.base == arbiter.BASE:
         return list(arbiter.OPS)
-    always = {hook for hook, (_, always) in OPS.items() if always} | _keeping(program)
+    always = {hook for hook, (_, always) in OPS.items() if always}
     always |= RECORDED if recording else set()
     if heard(program):
         always.add("tick")  # it listens
+    if keeps_tasks(program):
+        always.add("enter")
     own = [op for hook, (op, _) in OPS.items() if hook in always or not _default(program, hook)]
     return own + (["enable"] if USED in _asked(program) else []) + ["init"]
-
-
-def _keeping(program: Program) -> set[str]:
-    """Hooks that are called for what is kept for each task: it is made."""
-    return {"enter"} if keeps_tasks(program) else set()
 
 
 def keeps_tasks(program: Program) -> bool:
@@ -112,7 +109,7 @@ def alarms(program: Program) -> bool:
 
 def _always(hook: str, program: Program) -> bool:
     """Whether something calls the hook although the policy says nothing."""
-    called = (hook in OPS and OPS[hook][1]) or hook in _keeping(program)
+    called = (hook in OPS and OPS[hook][1]) or (hook == "enter" and keeps_tasks(program))
     called |= hook in ("detach", "tick") and heard(program) is not None
     return called or (hook == "alarm" and alarms(program))
 
@@ -205,11 +202,11 @@ def _heard(hint: Message) -> c.Function:
 def _context(program: Program, names: list[str]) -> list[c.Decl]:
     """What of the task's own each operation finds before it calls the policy."""
     context = Context(program)
-    kept, keeping = keeps_tasks(program), _keeping(program)
+    kept = keeps_tasks(program)
     found: list[c.Decl] = []
     for hook, (op, _) in OPS.items():
         if op in names:
-            own = kept and (hook in keeping or context.own("keep" if hook == "dispatch" else hook))
+            own = kept and (hook == "enter" or context.own("keep" if hook == "dispatch" else hook))
             found.append(_own(op, "" if not own else "ts_known" if hook in ENDING else "ts_own"))
     return [*found, _chosen(context.chooses_a_cpu(), program)]
 

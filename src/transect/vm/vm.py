@@ -116,7 +116,7 @@ class Running:
 
     def _outcome(self, frame: Frame | None) -> Finished:
         if frame is None:
-            raise self._vm.end("the machine went off under the command")
+            raise self._vm.gone("the machine went off under the command")
         if frame.kind is Kind.REFUSED:
             refused = json.loads(frame.payload)
             raise NotStarted(refused["code"], refused["reason"])
@@ -158,7 +158,7 @@ class Vm:
         self._listener: threading.Thread | None = None
         self._channel: socket.socket | None = None
         try:
-            self.accelerator: Accelerator = accelerators.choose(setup, self._boot, ready_s, say)
+            accelerators.choose(setup, self._boot, ready_s, say)
         except BaseException:
             self.close()
             raise
@@ -167,6 +167,7 @@ class Vm:
 
     def _boot(self, accelerator: Accelerator, ready_s: float) -> None:
         """Start the programs and wait for the agent.  Raises `VmError` when it does not answer in time."""
+        self.accelerator = accelerator
         began = time.monotonic()
         before = os.umask(0o077)  # sockets, console and RAM file are for us alone
         try:
@@ -178,9 +179,9 @@ class Vm:
         except queue.Empty:
             frame = None
         if frame is None:
-            words = self.last_words(f"the machine was not ready after {time.monotonic() - began:.1f} s")
+            error = self.gone(f"the machine was not ready after {time.monotonic() - began:.1f} s")
             self._end()
-            raise VmError(words)
+            raise error
         facts = json.loads(frame.payload)
         self.release: str = facts["release"]
         self.boot_s = time.monotonic() - began
@@ -241,7 +242,7 @@ class Vm:
             said += [line for line in text.replace("\r", "").splitlines() if line.strip()][-60:]
         return "\n  ".join([what, *said])
 
-    def end(self, what: str) -> VmError:
+    def gone(self, what: str) -> VmError:
         """The error of a machine that has ended: what it said last, and whose fault it was where that is known."""
         console = self.console.read_text(errors="replace") if self.console.is_file() else ""
         if self.accelerator == "tcg" and emulation.killed_by(console):
@@ -315,7 +316,7 @@ class Vm:
         running = Running(self, number := next(self._numbers), stdout, stderr)
         with self._lock:
             if self._off:
-                raise self.end("the machine is off")
+                raise self.gone("the machine is off")
             self._jobs[number] = running
         asked = {
             "argv": [str(word) for word in argv],
@@ -333,7 +334,7 @@ class Vm:
                 assert self._channel is not None, "a frame before the machine was started"
                 send(self._channel, job, kind, payload)
         except OSError:
-            raise self.end("the machine is off") from None
+            raise self.gone("the machine is off") from None
 
     def _listen(self, channel: socket.socket, ready: queue.Queue[Frame | None]) -> None:
         for frame in frames(channel):

@@ -103,11 +103,13 @@ USED = """
         self.most = max(self.most, task.used())
         self.ready.put(task)
 """
-ANOTHER_CLASS = """
+BURN = """
 import os, time
 def burn(seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end: pass
+"""
+ANOTHER_CLASS = f"""{BURN}
 burn(0.1)
 os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 burn(1)
@@ -135,9 +137,7 @@ KEPT = """
 
 def test_what_tasks_have_used_counts_from_the_first_version_that_asks(bench: Bench) -> None:
     bench.force(scheduler(KEPT.format(used="self.mine")))
-    burning = bench.vm.start(
-        [str(bench.vm.setup.python), "-c", ANOTHER_CLASS.partition("os.sched")[0] + "burn(4)"]
-    )
+    burning = bench.vm.start([str(bench.vm.setup.python), "-c", f"{BURN}burn(4)"])
     bench.vm.run(["sleep", "1.5"])
     bench.upgrade(scheduler(KEPT.format(used="task.used()")), watch_s=0.2)
     assert burning.wait(60).code == 0

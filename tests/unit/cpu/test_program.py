@@ -187,8 +187,11 @@ def test_state_lies_in_words_in_the_order_of_its_fields() -> None:
 
 def test_the_kernel_calls_only_what_the_policy_has() -> None:
     assert ops(example("fifo")) == ["select_cpu", "enqueue", "dispatch", "init"]
-    assert "running" in ops(example("weighted_fair")), "it asks what its tasks have used"
-    assert "init_task" in ops(example("locality")) and "stopping" not in ops(example("locality"))
+    assert "enable" in ops(example("weighted_fair")), "it asks what its tasks have used"
+    assert "stopping" not in ops(example("weighted_fair")), "each call costs, whatever it does"
+    assert ops(example("locality")) == [
+        "select_cpu", "enqueue", "dispatch", "running", "tick", "init_task", "init"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def test_one_that_always_dies_fails(tmp_path: Path) -> None:
     assert counts["failed"] == 2  # it, and the one that asks how many machines there were
     assert counts["error"] == 1  # the machine is gone afterwards, too
     assert "EmulatorFault: the machine is off" in said
+    assert "QEMU's emulation killed 3 machines under test_sample.py::test_dies" in said
 
 
 @pytest.mark.parametrize("error", ['VmError("the machine is off")', "AssertionError()"])

@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from transect.vm import EmulatorFault, Vm
 from transect.vm.emulation import killed_by
 
 # As a real machine said it, on a host with two busy processors, when a scheduler left.
@@ -27,3 +32,16 @@ def test_other_deaths_are_the_machines_own() -> None:
     assert not killed_by(STRAY.replace("ff 0f <1f>", "ff cc <1f>"))  # a breakpoint that is there
     assert not killed_by(STRAY.replace("Oops: int3", "Oops: invalid opcode"))
     assert not killed_by("[   53.727007] Oops: int3: 0000 [#1] SMP NOPTI\n")  # it said no more: not known
+
+
+@pytest.mark.parametrize(("accelerator", "fault"), [("tcg", True), ("kvm", False)])
+def test_a_machine_that_is_gone_says_whose_fault_it_was(
+    tmp_path: Path, accelerator: str, fault: bool
+) -> None:
+    machine = object.__new__(Vm)
+    machine.folder, machine.accelerator = tmp_path, accelerator  # type: ignore[assignment]
+    machine.console.write_text(STRAY)
+    error = machine.gone("the machine is off")
+    assert isinstance(error, EmulatorFault) == fault
+    assert ("QEMU's emulation killed the machine" in str(error)) == fault
+    assert "the machine is off\n" in str(error) and "Kernel panic" in str(error)
