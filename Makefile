@@ -4,6 +4,7 @@
 PYTHON       ?= python3
 PYTHON311    ?= python3.11
 FUZZ_SECONDS ?= 60
+FUZZ_INPUTS  ?= 200000
 WORKERS      ?= auto
 ARGS         ?=
 
@@ -24,7 +25,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 .PHONY: help setup demo test lint fuzz bench golden coverage format docs lock system setup-vllm clean
 
 help:  ## this list
-	@echo "make TARGET   (variables: PYTHON, PYTHON311, PYTHON313, ARGS, WORKERS, SYSTEM=0, REQUIRE=all, FUZZ_SECONDS)"
+	@echo "make TARGET   (variables: PYTHON, PYTHON311, PYTHON313, ARGS, WORKERS, SYSTEM=0, REQUIRE=all, FUZZ_SECONDS, FUZZ_INPUTS)"
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make ./.venv; afterwards .venv/bin/transect works
@@ -44,8 +45,8 @@ test: $(READY) system  ## every test this machine allows; ARGS="tests/unit -k na
 lint: $(READY)  ## style, types, import arrows, documentation, licences
 	@$(BIN)/python tools/lint.py $(ARGS)
 
-fuzz: $(READY)  ## random programs for FUZZ_SECONDS (60) seconds a test
-	@HYPOTHESIS_PROFILE=deep FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz --timeout=0 $(ARGS)
+fuzz: $(READY)  ## random programs for FUZZ_SECONDS (60) seconds a test, FUZZ_INPUTS (200,000) damaged inputs a reader
+	@HYPOTHESIS_PROFILE=deep FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_INPUTS=$(FUZZ_INPUTS) $(BIN)/python -m pytest tests/fuzz --timeout=0 $(ARGS)
 
 bench: $(READY)  ## measure the claims of benchmarks/ here; ARGS="rpc.scanner" picks
 	@$(BIN)/transect bench $(ARGS)
