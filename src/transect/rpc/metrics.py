@@ -17,7 +17,10 @@ from transect.core.schema import schema
 from transect.rpc.times import QUANTILES, quantile_name
 
 Status = Mapping[str, Any]
-PLAIN = ("rpcs", "requests", "responses", "rewritten", "delayed", "malformed", "refused")
+PLAIN = (
+    *("rpcs", "requests", "responses", "rewritten", "delayed", "malformed", "refused"),
+    *("traced", "traces_left_out"),
+)
 
 
 def rows(

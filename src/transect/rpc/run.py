@@ -21,6 +21,7 @@ from transect.rpc.binding import Binding
 from transect.rpc.chain_file import ChainFile, read_edges
 from transect.rpc.deploy import Deployed, bound, deploy
 from transect.rpc.envoy.config import Endpoint
+from transect.rpc.envoy.following import Tell, telling
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.part import EnvoyPart
 from transect.rpc.envoy.process import Envoy, EnvoyFailed, ended
@@ -79,6 +80,7 @@ class Started:
     statuses: list[Callable[[], Mapping[str, Any]]] = field(
         default_factory=list
     )  # of all carriers, for Prometheus
+    tells: list[Tell] = field(default_factory=list)  # what elements trace
 
     def add(self, chain: ChainFile, binding: Binding, name: str, sources: dict[str, str]) -> Deployed:
         place = self.folder / str(len(self.running))
@@ -90,13 +92,14 @@ class Started:
         host.name = server.name
         self.hosts.append(host)
         self.statuses.append(host.status)
+        self.tells.append(telling(host.name, made.envoy.log))
         _told(self.say, made, chain, server.name)
         return made
 
     def serve(self, stop: Stop, metrics: Endpoint | None, others: Sequence[Envoy] = ()) -> None:
         """Until told to stop; raises EnvoyFailed when one of them, or of `others`, goes before."""
         with exporting(metrics, self.statuses, self.say):
-            watch([*(one.envoy for one in self.running), *others], stop)
+            watch([*(one.envoy for one in self.running), *others], stop, self.tells)
         for host in self.hosts:
             if host.recording is not None:
                 host.record_stop()
@@ -164,10 +167,14 @@ def _told(say: Say, running: Deployed, chain: ChainFile, name: str) -> None:
     say(f"transect rpc status {name} shows it; Ctrl-C stops it")
 
 
-def watch(envoys: Sequence[Envoy], stop: Stop) -> None:
-    """Wait until told to stop; raises EnvoyFailed when an Envoy goes before."""
-    while not stop.wait(LOOK_S):
-        for envoy in (envoy for envoy in envoys if not envoy.alive):
+def watch(envoys: Sequence[Envoy], stop: Stop, tells: Sequence[Tell] = ()) -> None:
+    """Wait until told to stop, and say meanwhile what elements trace; raises EnvoyFailed when an Envoy goes before."""
+    stopped = False
+    while not stopped:
+        stopped = stop.wait(LOOK_S)
+        for tell in tells:
+            tell()
+        for envoy in (envoy for envoy in envoys if not (stopped or envoy.alive)):
             why = f"the Envoy at {envoy.address} {ended(envoy.stop())}: nobody takes its calls until it runs again"
             raise EnvoyFailed(why, envoy.log)
 

@@ -49,7 +49,19 @@ DRAW = ct.CFUNCTYPE(ct.c_uint64, ct.c_void_p)
 GET = ct.CFUNCTYPE(ct.c_int, ct.c_void_p, ct.c_int, Slice, ct.POINTER(Slice))
 SET = ct.CFUNCTYPE(None, ct.c_void_p, ct.c_int, Slice, Slice)
 REMOVE = ct.CFUNCTYPE(None, ct.c_void_p, ct.c_int, Slice)
-TRACE = ct.CFUNCTYPE(None, ct.c_void_p, Slice)
+
+
+class _Said(ct.Structure):
+    _fields_ = [
+        ("name", ct.c_char_p),
+        ("element", ct.c_uint32),
+        ("count", ct.c_uint32),
+        ("left_out", ct.c_uint32),
+        ("texts", Slice * 64),
+    ]
+
+
+TRACE = ct.CFUNCTYPE(None, ct.c_void_p, ct.POINTER(_Said))
 RECORD = ct.CFUNCTYPE(None, ct.c_void_p, ct.POINTER(_Record))
 
 
@@ -142,6 +154,7 @@ class NativeRpc:
         self._headers = headers
         self._tape = tape
         self.traces: list[str] = []
+        self.left_out = 0
         self._answer: Any = None
         self._carrier = _Carrier(
             NOW(lambda _: tape.now()),
@@ -149,7 +162,7 @@ class NativeRpc:
             GET(self._get),
             SET(lambda _, side, name, value: headers.set(side, name.bytes.decode(), value.bytes.decode())),
             REMOVE(lambda _, side, name: headers.remove(side, name.bytes.decode())),
-            TRACE(lambda _, text: self.traces.append(text.bytes.decode())),
+            TRACE(self._trace),
             RECORD(self._record) if chain.recording is not None else RECORD(),
         )
         (method_slice, self._m), (peer_slice, self._p) = slice_of(method.encode()), slice_of(peer.encode())
@@ -165,6 +178,11 @@ class NativeRpc:
         made, self._answer = slice_of(found.encode())
         value[0] = made
         return 1
+
+    def _trace(self, _: int, found: Any) -> None:
+        said = found[0]
+        self.traces += (text.bytes.decode() for text in said.texts[: said.count])
+        self.left_out += said.left_out
 
     def _record(self, _: int, record: Any) -> None:
         r = record[0]

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from transect.base.diagnostic import closest
+from transect.base.traced import Traced
 from transect.core.tables import Array, Counter, Histogram, Table
 from transect.core.types import ArrayType, CounterType, HistogramType, SeqType, TableType
 from transect.emit.py.admit import admit
@@ -44,7 +44,7 @@ def policy(
     """
     by_name = dict(fields)
     local = _local_class(name, {key: f for key, f in by_name.items() if f.kind == "local"})
-    functions = {"trace": logging.getLogger(f"transect.{name}").info}
+    functions = {"trace": functools.partial(Traced().say, name)}
 
     def __init__(self: Any, **given: Any) -> None:
         object.__setattr__(self, "__state__", fresh_state(state, by_name, functions))

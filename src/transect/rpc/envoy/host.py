@@ -26,7 +26,10 @@ from transect.rpc.upgrade import Version
 if TYPE_CHECKING:
     from transect.rpc.deploy import Deployed
 
-COUNTERS = ("rpcs", "requests", "responses", "rewritten", "delayed", "compressed", "malformed", "refused")
+COUNTERS = (
+    *("rpcs", "requests", "responses", "rewritten", "delayed", "compressed", "malformed", "refused"),
+    *("traced", "traces_left_out"),
+)
 CAUSES = ("reply", "reject", "cancel", "deadline", "reset")
 
 

@@ -135,7 +135,8 @@ def start(
     environment = dict(os.environ) | ({SEARCH_PATH: str(modules)} if modules else {})
     log = folder / "envoy.log"
     try:
-        with log.open("wb") as output:
+        log.unlink(missing_ok=True)
+        with log.open("ab") as output:  # who reads it may empty it
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -13,6 +13,7 @@ from typing import Any
 
 from transect.analysis.concrete import Facts, instance_of, is_junk
 from transect.base.diagnostic import Diagnostics
+from transect.base.traced import line
 from transect.core.interp import Instance
 from transect.core.ir import FieldKind, Program
 from transect.core.types import (
@@ -65,7 +66,7 @@ class _Engine:
 
     def call(self, hook: str, args: Sequence[object], tape: Tape, locals: dict[str, object]) -> Any:
         facts = self.room.tapes.get(self.name, Facts())
-        functions = {"trace": self.said.append}
+        functions = {"trace": lambda text: self.said.append(line(text))}
         return self.instance.call(hook, args, tape=EventTape(facts), locals=locals, functions=functions)
 
     def image(self) -> bytes:

@@ -90,6 +90,10 @@ Record: TypeAlias = tuple[int, int, int, int, bytes, bytes, bytes]
 """(sequence, rpc, element, hook, arguments, tape, result); as `ts_record`."""
 
 
+Trace: TypeAlias = tuple[int, str, int]
+"""(element, text, how many more the same call has traced that are left out)."""
+
+
 class Handle(Protocol):
     """One copy of a chain's state, and its code."""
 
@@ -134,7 +138,9 @@ class Handle(Protocol):
         """RPCs under way: entered, not finished."""
         ...
 
-    def trace(self, sink: Callable[[str], object] | None, /) -> None: ...
+    def trace(self, sink: Callable[[Trace], object] | None, /) -> None:
+        """Who hears what hooks have traced, when they have returned and hold no lock."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,12 @@ class GrpcioHost:
             "latency": latencies(chain.elements, found),
             "version": chain.number,
             "settled": chain.settled,
-            "counters": {"open": chain.handle.open} | {name: found[name] for name in COUNTERS},
+            "counters": {
+                "open": chain.handle.open,
+                **{name: found[name] for name in COUNTERS},
+                "traced": chain.now.traced.written,
+                "traces_left_out": chain.now.traced.left_out,
+            },
             "causes": dict(zip(CAUSES, found["causes"], strict=True)),
             "recording": None if chain.recording is None else str(chain.recording.path),
         }

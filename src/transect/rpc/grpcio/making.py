@@ -11,6 +11,7 @@ from typing import Any
 
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
+from transect.base.traced import Traced
 from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 from transect.lang.functions import PolicyError
@@ -65,7 +66,8 @@ class Maker:
             peer=self.peer,
             attempts=self.attempts,
         )
-        return Standing(version, binding, tuple(map(type, policies)), handle, reason, lambda: carried)
+        traced = tracing(handle, [element.name for element in binding.elements])
+        return Standing(version, binding, tuple(map(type, policies)), handle, reason, traced, lambda: carried)
 
     def _handle(self, binding: Binding, policies: Sequence[Any], trial: Trial | None) -> tuple[Handle, str]:
         reason = "asked for: native=False"
@@ -81,6 +83,13 @@ class Maker:
         from transect.rpc.grpcio.python_handle import PythonHandle
 
         return PythonHandle(binding, policies), reason
+
+
+def tracing(handle: Handle, names: Sequence[str]) -> Traced:
+    """What the elements of those names trace goes to Python's log."""
+    traced = Traced()
+    handle.trace(lambda said: traced.say(names[said[0]], *said[1:]))
+    return traced
 
 
 def numbered(standing: Standing, version: str) -> Standing:

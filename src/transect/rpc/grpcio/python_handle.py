@@ -12,13 +12,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
+from functools import partial
 from typing import Any
 
+from transect.base.traced import A_CALL
 from transect.core.codec import CodecError
 from transect.emit.py.image import image, restore
 from transect.lang.tape import LiveTape
 from transect.rpc.binding import Binding
-from transect.rpc.grpcio.handle import Action, Cause, Decision, Pairs, Record
+from transect.rpc.grpcio.handle import Action, Cause, Decision, Pairs, Record, Trace
 from transect.rpc.python_chain import (
     INVALID_ARGUMENT,
     NOBODY,
@@ -67,7 +69,11 @@ class PythonHandle:
         self._times = [Times() for _ in range(1 + len(policies))]  # of whole RPCs, then of each element
         self.abandoned: deque[PythonRpcHandle] = deque()
         self.open = 0
+        self.said: dict[int, list[str]] = {}  # what hooks have traced, by element
+        self._tracer: Callable[[Trace], object] | None = None
         self._policies = tuple(map(copied, policies))
+        for element, policy in enumerate(self._policies):
+            policy.__functions__["trace"] = partial(self._keep, element)
         engines = [Emitted(policy) for policy in self._policies]
         self._chain = PythonChain(
             binding, engines, pass_unknown=True, took=lambda element, ns: self._times[1 + element].add(ns)
@@ -121,9 +127,26 @@ class PythonHandle:
             self._chain.recording = None if sink is None else pass_on
             return tuple(self._chain.save(element) for element in range(elements))
 
-    def trace(self, sink: Callable[[str], object] | None, /) -> None:
-        for policy in self._policies:
-            policy.__functions__["trace"] = sink if sink is not None else lambda text: None
+    def trace(self, sink: Callable[[Trace], object] | None, /) -> None:
+        with self.lock:
+            self._tracer = sink
+
+    def _keep(self, element: int, text: str) -> None:
+        """Until the hooks have returned: writing it down may take long, and the lock is held now."""
+        self.said.setdefault(element, []).append(text)
+
+    def tell(self) -> None:
+        """The lock is free: what has been traced is said."""
+        with self.lock:
+            said, self.said = self.said, {}
+            tracer = self._tracer
+        if tracer is None:
+            return
+        for element, texts in said.items():
+            for text in texts[: A_CALL - 1]:
+                tracer((element, text, 0))
+            for text in texts[A_CALL - 1 : A_CALL]:
+                tracer((element, text, len(texts) - A_CALL))
 
 
 def copied(policy: Any) -> Any:
@@ -152,14 +175,20 @@ class PythonRpcHandle:
             self._handle._counts["rpcs"] += not self.entered
             self._handle._counts["requests"] += 1
             self.entered = True
-            return self._decided(self._rpc.request(message), message, "rejected")
+            decided = self._decided(self._rpc.request(message), message, "rejected")
+        if self._handle.said:
+            self._handle.tell()
+        return decided
 
     def response(self, message: bytes, /) -> bytes | Decision:
         with self._handle.lock:
             if self.finished:
                 return OVER
             self._handle._counts["responses"] += 1
-            return self._decided(self._rpc.response(message), message, "withheld")
+            decided = self._decided(self._rpc.response(message), message, "withheld")
+        if self._handle.said:
+            self._handle.tell()
+        return decided
 
     def _decided(self, verdict: ChainVerdict, message: bytes, refused: str) -> bytes | Decision:
         data: Any
@@ -187,6 +216,8 @@ class PythonRpcHandle:
             elapsed = self.elapsed
             self._handle._times[0].add(elapsed)
             ending = self._rpc.finish(code, cause, elapsed)
+        if self._handle.said:
+            self._handle.tell()
         return ending.after if ending.retry else None
 
     @property

@@ -6,9 +6,10 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from transect.base.traced import Traced
 from transect.emit.py.image import image, restore
 from transect.rpc.binding import Binding
 from transect.rpc.grpcio.handle import Carried, Handle
@@ -27,6 +28,7 @@ class Standing:
     classes: tuple[type[Any], ...]  # of policy objects
     handle: Handle
     reason: str  # why the chain is not native; empty: it is
+    traced: Traced  # what its elements say
     carried: Callable[[], Carried | None]  # None: no RPC can begin on it any more
 
     @property
@@ -76,7 +78,7 @@ class Standing:
         """The same, kept for what its RPCs still do."""
         held = self.carried()
         assert held is not None, "it takes RPCs"
-        return Standing(self.version, self.binding, self.classes, self.handle, self.reason, weakref.ref(held))
+        return replace(self, carried=weakref.ref(held))
 
     def open(self) -> int:
         return self.handle.open

@@ -22,6 +22,7 @@ from transect.rpc.can import ENVOY
 from transect.rpc.chain_file import ChainFile, read_edges
 from transect.rpc.deploy import bound
 from transect.rpc.envoy.config import PLAIN, Endpoint
+from transect.rpc.envoy.following import telling
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
 from transect.rpc.placement import saved
 from transect.rpc.placement.model import Carrier, Group, Layout, Processor
@@ -122,6 +123,7 @@ def bring_up(started: Started, parts: list[Part], name: str, sources: dict[str, 
             told(started.say, running, own, host.name, part.workers)
             others.append(running.envoy)
             started.statuses.append(host.status)
+            started.tells.append(telling(host.name, running.envoy.log))
             upstream = running.envoy.address
         else:
             upstream = started.add(own, part.binding, called, sources).envoy.address

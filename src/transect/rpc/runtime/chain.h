@@ -30,6 +30,18 @@ struct ts_record {
     ts_slice result;    /* the verdict, and the message if it was rewritten */
 };
 
+/* What one hook call has traced.  Each text is cut to TS_TRACE_SIZE bytes; the carrier makes a line of it. */
+#define TS_TRACE_LINES 64
+#define TS_TRACE_SIZE 1024
+
+struct ts_said {
+    const char *name;  /* the element's */
+    uint32_t element;
+    uint32_t count;
+    uint32_t left_out; /* beyond TS_TRACE_LINES */
+    ts_slice texts[TS_TRACE_LINES]; /* in UTF-8; one that was cut ends with "…" */
+};
+
 /* What a carrier offers.  `ctx` is the carrier's own, one per RPC. */
 struct ts_carrier {
     int64_t (*now)(void *ctx);   /* ns, monotonic */
@@ -37,7 +49,7 @@ struct ts_carrier {
     int (*header_get)(void *ctx, enum ts_side side, ts_slice name, ts_slice *value); /* 1 found, 0 absent */
     void (*header_set)(void *ctx, enum ts_side side, ts_slice name, ts_slice value);
     void (*header_remove)(void *ctx, enum ts_side side, ts_slice name);
-    void (*trace)(void *ctx, ts_slice text);
+    void (*trace)(void *ctx, const struct ts_said *said); /* after each hook call that traced; no lock is held then */
     void (*record)(void *ctx, const struct ts_record *record); /* NULL: not recording */
     /* How long an element took for a message, with the delay that it asked for; of a sample of RPCs.  NULL: nobody counts. */
     void (*took)(void *ctx, uint32_t element, int64_t ns);

@@ -103,6 +103,8 @@ struct ts_rpc_head {
     uint32_t method;  /* UINT32_MAX: not covered */
     uint64_t number;
     uint64_t unlogged; /* calls of hooks which the policies do not define */
+    struct ts_said *said; /* what the running hook has traced; NULL: nothing */
+    uint32_t running;     /* element of that hook */
     struct ts_call call;
     struct ts_arena keep;
     void *escape[5];       /* where a hook that runs out of memory ends */
@@ -123,11 +125,48 @@ static uint64_t ts_rpc_draw(void *context)
     return rpc->carrier->draw(rpc->ctx);
 }
 
-static void ts_rpc_trace(void *context, ts_slice text)
+/* At most TS_TRACE_SIZE bytes of a text, without half a character. */
+static ts_slice ts_trace_cut(struct ts_arena *arena, ts_slice text)
 {
-    const struct ts_rpc *rpc = context;
+    static const char sign[] = "…";
+    bool whole = text.size <= TS_TRACE_SIZE;
+    uint32_t size = whole ? text.size : TS_TRACE_SIZE;
+    while (!whole && (text.data[size] & 0xc0) == 0x80) {
+        size--;
+    }
+    uint8_t *copy = ts_take(arena, size + sizeof sign);
+    if (size > 0) {
+        memcpy(copy, text.data, size);
+    }
+    memcpy(copy + size, sign, sizeof sign);
+    return (ts_slice){copy, whole ? size : size + (uint32_t)sizeof sign - 1};
+}
+
+/* Kept until the hook has returned: writing it down may take long, and its element's lock is held now. */
+static void ts_rpc_trace(struct ts_call *call, ts_slice text)
+{
+    struct ts_rpc_head *head = (struct ts_rpc_head *)((uint8_t *)call - offsetof(struct ts_rpc_head, call));
+    if (head->said == NULL) {
+        head->said = ts_take(&call->arena, sizeof *head->said);
+        head->said->count = head->said->left_out = 0;
+    }
+    if (head->said->count == TS_TRACE_LINES) {
+        head->said->left_out++;
+    } else {
+        ts_slice cut = ts_trace_cut(&call->arena, text);
+        head->said->texts[head->said->count++] = cut;
+    }
+}
+
+static void ts_tell_traces(struct ts_rpc_head *head, const struct ts_tables *tables, uint32_t element)
+{
+    const struct ts_rpc *rpc = head->call.context;
+    struct ts_said *said = head->said;
+    head->said = NULL;
     if (rpc->carrier->trace != NULL) {
-        rpc->carrier->trace(rpc->ctx, text);
+        said->name = tables->elements[element].name;
+        said->element = element;
+        rpc->carrier->trace(rpc->ctx, said);
     }
 }
 
@@ -286,7 +325,11 @@ static void ts_run(const struct ts_tables *tables, struct ts_rpc_head *head, str
 #endif
     bool timed = carrier->took != NULL && passing != NULL && code->defines[hook] && ts_sampled(head->number);
     int64_t began = timed ? carrier->now(step->rpc->ctx) : 0;
+    head->running = element;
     code->hooks[hook](step);
+    if (head->said != NULL) {
+        ts_tell_traces(head, tables, element);
+    }
     bool rewritten = passing != NULL && ts_settle(&head->call, passing);
     if (logging) {
         ts_log_call(step, hook, element, head->number, came, rewritten ? &passing->data : NULL);
@@ -327,7 +370,7 @@ static void ts_begin(const struct ts_tables *tables, ts_chain *chain, struct ts_
 #ifdef __wasm__ /* the host ends the instance */
 #define TS_OUT_OF_MEMORY(HEAD, SIZE) (ts_bounded(HEAD, SIZE), false)
 #else
-#define TS_OUT_OF_MEMORY(HEAD, SIZE) (ts_bounded(HEAD, SIZE), __builtin_setjmp((HEAD)->escape) != 0 && ts_escaped(HEAD))
+#define TS_OUT_OF_MEMORY(HEAD, SIZE) (ts_bounded(HEAD, SIZE), __builtin_setjmp((HEAD)->escape) != 0 && ts_escaped(tables, HEAD))
 #endif
 
 #define TS_TOO_MUCH "looking into this message takes too much memory"
@@ -339,11 +382,14 @@ static void ts_bounded(struct ts_rpc_head *head, size_t size)
 }
 
 /* What the handler has done to its state by then stays: there is no way back to what was before. */
-static __attribute__((unused)) bool ts_escaped(struct ts_rpc_head *head)
+static __attribute__((unused)) bool ts_escaped(const struct ts_tables *tables, struct ts_rpc_head *head)
 {
     if (head->held != NULL) {
         pthread_mutex_unlock(head->held);
         head->held = NULL;
+    }
+    if (head->said != NULL) {
+        ts_tell_traces(head, tables, head->running);
     }
     head->call.tape = NULL;
     ts_arena_end(&head->call.arena);

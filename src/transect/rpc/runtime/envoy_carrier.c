@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the chain asks of its carrier: time, randomness, headers, trace.
+/* What the chain asks of its carrier: time, randomness, headers; traces are in envoy_trace.c.
  *
  * A header set before its map exists (a trailer set in `request`) waits in the stream's list and is applied when the
  * map comes; reading sees it at once.
@@ -42,11 +42,6 @@ static uint64_t carrier_draw(void *ctx) {
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
-}
-
-static void carrier_trace(void *ctx, ts_slice text) {
-    (void)ctx;
-    CALLBACK(log)(LEVEL_INFO, buffer_of(text));
 }
 
 static void carrier_record(void *ctx, const struct ts_record *record) {

@@ -79,6 +79,7 @@ static int status(struct config *c, struct bytes *to) {
         {"responses", &t->responses}, {"finishes", &t->finishes}, {"rewritten", &t->rewritten},
         {"delayed", &t->delayed}, {"compressed", &t->compressed},
         {"malformed", &t->malformed}, {"bad_headers", &t->bad_headers}, {"refused", &t->refused},
+        {"traced", &t->traced}, {"traces_left_out", &t->traces_left_out},
     };
     recorder_counts(c->recorder, &records, &dropped);
     print(to, "{\"recording\":%s,\"records\":%llu,\"dropped\":%llu", recording(c->recorder) ? "true" : "false",

@@ -47,6 +47,14 @@ struct totals {
     _Atomic uint64_t refused; /* by the chain itself: a malformed message, a method without a policy */
     _Atomic uint64_t rejected[MAX_ELEMENTS], responded[MAX_ELEMENTS]; /* requests */
     _Atomic uint64_t withheld[MAX_ELEMENTS];                           /* replies that were rejected */
+    _Atomic uint64_t traced, traces_left_out; /* lines */
+};
+
+/* Lines of `trace` in the present second. */
+struct traces {
+    _Atomic int64_t second;
+    _Atomic uint64_t said;
+    _Atomic uint64_t untold; /* left out since that was last said */
 };
 
 struct recorder; /* envoy_record.c */
@@ -86,6 +94,7 @@ struct config {
     uint32_t elements;      /* with a line `hooks` in the configuration */
     uint16_t hooks[MAX_ELEMENTS][3]; /* number of request, response, finish among the hooks of the policy, for the log */
     struct totals totals;
+    struct traces traces;
     struct ts_times *times; /* of whole RPCs, then of each element */
     struct recorder *recorder;
     struct keeper *keeper;
@@ -164,6 +173,9 @@ int header_of(struct stream *s, enum envoy_headers map, const char *name, struct
 void set_header(struct stream *s, enum envoy_headers map, const char *name, const char *value, size_t size);
 void apply_changes(struct stream *s, enum ts_side side);
 void forget_changes(struct stream *s);
+
+/* envoy_trace.c */
+void carrier_trace(void *ctx, const struct ts_said *said);
 
 /* envoy_frames.c */
 void bytes_add(struct bytes *b, const void *data, size_t size);

@@ -137,9 +137,15 @@ static void carrier_header_remove(void *ctx, enum ts_side side, ts_slice name) {
     change_header(ctx, (int)side, name, (ts_slice){NULL, 0}, 1);
 }
 
-static void carrier_trace(void *ctx, ts_slice text) {
+static void carrier_trace(void *ctx, const struct ts_said *said) {
     struct chain_object *owner = ((struct rpc_object *)ctx)->owner;
-    if (owner->tracer) append_slice(&owner->traces, text);
+    if (!owner->tracer) return;
+    for (uint32_t i = 0; i < said->count; i++) {
+        uint32_t more = i + 1 == said->count ? said->left_out : 0;
+        append(&owner->traces, &said->element, sizeof said->element);
+        append(&owner->traces, &more, sizeof more);
+        append_slice(&owner->traces, said->texts[i]);
+    }
 }
 
 void carrier_record(void *ctx, const struct ts_record *record) {
@@ -189,11 +195,13 @@ static PyObject *read_record(const uint8_t **at) {
 }
 
 static PyObject *read_trace(const uint8_t **at) {
-    uint32_t size;
-    memcpy(&size, *at, sizeof size);
-    PyObject *text = PyUnicode_DecodeUTF8((const char *)*at + sizeof size, size, "replace");
-    *at += sizeof size + size;
-    return text;
+    uint32_t element, more, size;
+    memcpy(&element, *at, 4);
+    memcpy(&more, *at + 4, 4);
+    memcpy(&size, *at + 8, 4);
+    PyObject *text = PyUnicode_DecodeUTF8((const char *)*at + 12, size, "replace");
+    *at += 12 + size;
+    return text ? Py_BuildValue("INI", element, text, more) : NULL;
 }
 
 /* Calls `sink` with each thing kept in `m`.  What the sink raises is reported and ends nothing else. */

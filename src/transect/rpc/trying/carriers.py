@@ -6,7 +6,6 @@ Elements at the clients' side have a processor for each client; those at the ser
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ import grpc
 
 from transect.analysis.concrete import instance_of
 from transect.base.diagnostic import Diagnostics
+from transect.base.traced import line
 from transect.rpc.binding import Binding
 from transect.rpc.build import envoy_module
 from transect.rpc.can import ENVOY, Can, check
@@ -26,6 +26,7 @@ from transect.rpc.chain import emit_chain
 from transect.rpc.envoy import binary
 from transect.rpc.envoy.config import Endpoint, Module, Settings, bootstrap
 from transect.rpc.envoy.control import Control
+from transect.rpc.envoy.following import Following
 from transect.rpc.envoy.process import Envoy, start
 from transect.rpc.equivalence.sendable import Unsendable
 from transect.rpc.equivalence.simulate import Arranged, Trial
@@ -33,7 +34,7 @@ from transect.rpc.equivalence.streams import Stream
 from transect.rpc.trying.facts import FactsFile
 from transect.rpc.trying.puppet import Puppet
 
-_TRACED = re.compile(r"\[info\]\[dynamic_modules\] \[[^]]*\] (.*)")
+MODULE = ("-O0", "-DTS_TRACES_A_SECOND=100000")  # it runs for a moment, and all that is traced counts
 
 
 class Carrier(StrEnum):
@@ -113,8 +114,7 @@ class EnvoyProcessor(Processor):
         return int(found["open"]), int(found["delayed"])
 
     def said(self) -> list[str]:
-        traced = _TRACED.findall(self.envoy.log.read_text(errors="replace"))
-        return [text for text in traced if not text.startswith("Dynamic module ABI")]  # Envoy's own
+        return [said.text for said in Following(self.envoy.log).lines()]
 
 
 def _envoy(
@@ -124,7 +124,7 @@ def _envoy(
     found = binary.find()
     binding = place.bound(elements, ENVOY)
     chain = place.facts.given(emit_chain(binding), elements)
-    library = envoy_module(chain, place.folder / "modules", flags=("-O0",))  # it runs for a moment
+    library = envoy_module(chain, place.folder / "modules", flags=MODULE)
     binary.check(library, found)
     folder.mkdir(parents=True, exist_ok=True)
     states = []
@@ -187,7 +187,7 @@ class GrpcioProcessor(Processor):
         super().__init__(elements)
         self.handle = handle
         self._said: list[str] = []
-        handle.trace(self._said.append)
+        handle.trace(lambda said: self._said.append(line(said[1])))
 
     def save(self, element: int) -> bytes:
         data: bytes = self.handle.save(element)

@@ -15,7 +15,7 @@ from transect.emit.wasm import toolchain
 from transect.emit.wasm.emitter import fixed, libc
 from transect.rpc.build import RPC_RUNTIME, BuildError, cache_folder, kept, linked
 
-SHARED = ("envoy_carrier.c", "envoy_end.c", "envoy_frames.c", "envoy_module.c")
+SHARED = ("envoy_carrier.c", "envoy_end.c", "envoy_frames.c", "envoy_module.c", "envoy_trace.c")
 HEADERS = (
     "envoy_abi.h",
     "envoy_module.h",

@@ -15,6 +15,7 @@ from transect.control.stopping import stopping
 from transect.rpc.chain_file import ChainFile, Read, read_chain
 from transect.rpc.deploy import bound
 from transect.rpc.envoy.config import Endpoint
+from transect.rpc.envoy.following import LARGEST, telling
 from transect.rpc.envoy.process import EnvoyFailed
 from transect.rpc.run import Invalid, Say, exporting, kept_log, watch
 from transect.rpc.upgrade import Version
@@ -58,7 +59,8 @@ def run_plugin(
                 ) as host:
                     told(say, running, read.chain, host.name, workers)
                     with exporting(metrics, [host.status], say):
-                        watch([running.envoy], stop)
+                        heard = telling(host.name, running.envoy.log, LARGEST if record is None else None)
+                        watch([running.envoy], stop, [heard])
                     if record is not None:
                         _write(record, host.name, running, read)
         except EnvoyFailed as failed:

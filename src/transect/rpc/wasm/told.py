@@ -21,7 +21,16 @@ PATIENCE_S = 10.0
 _LINE = re.compile(rb"transect-(record|state|told) ([^\r\n]*)")
 COUNTERS = (
     *("rpcs", "entered", "requests", "responses", "finishes"),
-    *("rewritten", "delayed", "compressed", "malformed", "bad_headers", "refused"),
+    *(
+        "rewritten",
+        "delayed",
+        "compressed",
+        "malformed",
+        "bad_headers",
+        "refused",
+        "traced",
+        "traces_left_out",
+    ),
 )
 
 

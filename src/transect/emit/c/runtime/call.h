@@ -155,10 +155,12 @@ TS_INLINE void *ts_take(struct ts_arena *arena, size_t size)
 
 /* ---------------------------------------------------------------- outside facts */
 
+struct ts_call;
+
 struct ts_host {
     int64_t (*now)(void *context);   /* ns */
     uint64_t (*draw)(void *context); /* 64 random bits */
-    void (*trace)(void *context, ts_slice text);
+    void (*trace)(struct ts_call *call, ts_slice text); /* the text is valid until it returns */
     /* A stratum's intrinsic, where its lowering knows no better way: arguments and answer as codec.h writes them.  The
      * answer is valid until the next question. */
     ts_slice (*ask)(void *context, ts_slice name, ts_slice arguments);
@@ -224,7 +226,7 @@ TS_INLINE void ts_log_answer(struct ts_call *call, ts_slice answer)
 
 TS_INLINE double ts_rand(struct ts_call *call) { return ts_fraction(ts_draw(call)); }
 TS_INLINE int64_t ts_rand_below(struct ts_call *call, int64_t n) { return ts_below(ts_draw(call), n); }
-TS_INLINE void ts_trace(struct ts_call *call, ts_slice text) { call->host->trace(call->context, text); }
+TS_INLINE void ts_trace(struct ts_call *call, ts_slice text) { call->host->trace(call, text); }
 
 /* ---------------------------------------------------------------- texts which a call makes */
 

@@ -98,9 +98,9 @@ static void ts_more(struct ts_writer *out, size_t size)
     }
 }
 
-static void ts_driver_trace(void *context, ts_slice text)
+static void ts_driver_trace(struct ts_call *call, ts_slice text)
 {
-    struct ts_driver *driver = context;
+    struct ts_driver *driver = call->context;
     ts_more(&driver->traces, text.size + 4);
     ts_write_text(&driver->traces, text);
     driver->trace_count++;

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What elements trace in an Envoy, native or as a plugin: lines of its log that runtime/envoy_trace.c has written."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+LARGEST = 64 << 20  # bytes of a log; then it begins anew
+
+_LINE = re.compile(
+    r"\[(?P<time>[^]]*)\]\[\d+\]\[info\]\[(?:dynamic_modules|wasm)\] \[[^]]*\] (?:wasm log[^:]*: )?"
+    r"transect-trace (?P<element>\S+) (?P<text>.*)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One line."""
+
+    time: str  # as Envoy writes it
+    element: str
+    text: str
+
+
+class Following:
+    """Reads a log that grows, from its beginning on."""
+
+    def __init__(self, log: Path, largest: int | None = None) -> None:
+        """`largest`: a log of that many bytes is emptied when all of it has been read; None: it is left as it is."""
+        self._log = log
+        self._largest = largest
+        self._at = 0
+
+    def lines(self) -> Iterator[Said]:
+        """What has been traced since this was last asked."""
+        with self._log.open("rb") as log:
+            log.seek(self._at)
+            whole, end, _ = log.read().rpartition(b"\n")
+        self._at += len(whole) + len(end)
+        for one in whole.decode(errors="replace").split("\n"):
+            if found := _LINE.fullmatch(one):
+                yield Said(**found.groupdict())
+        if self._largest is not None and self._at > self._largest:
+            os.truncate(self._log, 0)  # Envoy appends; what it has written in this very moment is lost
+            self._at = 0
+
+
+Tell = Callable[[], None]
+
+
+def telling(name: str, log: Path, largest: int | None = LARGEST) -> Tell:
+    """Writes what the chain of that name has traced since it was last called to stderr."""
+    following = Following(log, largest)
+
+    def tell() -> None:
+        for said in following.lines():
+            print(f"{said.time} {name} {said.element}: {said.text}", file=sys.stderr, flush=True)
+
+    return tell
