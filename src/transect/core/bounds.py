@@ -2,14 +2,15 @@
 """Worst-case bounds of a handler: steps, outside answers, bytes of stack.
 
 Every loop of a policy goes over something whose size is known, or over outside data: then the bound has a term for each
-element of that data.  There is no recursion, so this always terminates.
+element of that data.  There is no recursion, so this always terminates.  How much one call may take at most is
+`STEPS_LIMIT`; `docs/design/steps.md` says why so much.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from typing import assert_never
 
 from transect.core import ir
@@ -94,6 +95,8 @@ def total(bounds: Iterable[Bound]) -> Bound:
 
 ONE = Bound.of(1)
 
+STEPS_LIMIT = 100_000_000  # steps of one call, with one element in everything that comes from outside
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -108,10 +111,14 @@ class Budget:
 
 
 class Bounds:
-    """Budgets of one program's functions; those of helpers are found once."""
+    """Budgets of one program's functions; those of helpers are found once.
 
-    def __init__(self, program: Program) -> None:
+    `elements` is the bound of what outside data holds, by its name.
+    """
+
+    def __init__(self, program: Program, elements: Callable[[str], Bound] = Bound.elements) -> None:
         self.program = program
+        self.elements = elements
         self._facts = Facts(program)
         self._fields = {f.name: f for f in program.state}
         self._helpers: dict[str, Budget] = {}
@@ -127,9 +134,25 @@ class Bounds:
             self._helpers[name] = self._function(self.program.function(name))
         return self._helpers[name]
 
+    def steps(self, f: Function) -> Bound:
+        """Of one call."""
+        return self.counting_steps(f).block(f.body)
+
+    def counting_steps(self, f: Function) -> Count:
+        """What counts the steps of the function's parts."""
+        return Count(self, f, lambda node: ONE, lambda name: self._helper_steps[name])
+
+    @cached_property
+    def _helper_steps(self) -> Mapping[str, Bound]:
+        """Each helper stands after those that it calls, so that a long chain of them needs no stack."""
+        found: dict[str, Bound] = {}
+        for f in self.program.functions:
+            found[f.name] = Count(self, f, lambda node: ONE, found.__getitem__).block(f.body)
+        return found
+
     def _function(self, f: Function) -> Budget:
-        steps = _Count(self, f, lambda node: ONE, lambda b: b.steps).block(f.body)
-        tape = _Count(self, f, self._asks, lambda b: b.tape).block(f.body)
+        steps = self.steps(f)
+        tape = Count(self, f, self._asks, lambda name: self.helper(name).tape).block(f.body)
         own = [*((p.name, p.type) for p in f.params), *f.locals]
         below = [self.helper(name) for name in _called(f)]
         open_sets = [name for name, t in own if size(t) is None]
@@ -157,7 +180,7 @@ class Bounds:
                     case TableType(most=int(n)) | ArrayType(length=n):
                         return Bound.of(n)
                     case TableType():
-                        return Bound.elements(name)
+                        return self.elements(name)
                     case _:
                         raise AssertionError(f"a loop over state of type {self._fields[name].type}")
             case ir.OverValue(value=value):
@@ -171,9 +194,9 @@ class Bounds:
             return Bound.of(e.type.bound)
         match e:
             case ir.State(field=name):
-                return Bound.elements(name)
+                return self.elements(name)
             case ir.Intrinsic(name=name):
-                return Bound.elements(name)
+                return self.elements(name)
             case ir.MakeSet(source=source):
                 return self.rounds(source, within)
             case ir.Binary(op=ir.BinaryOp.OR | ir.BinaryOp.XOR, left=left, right=right):
@@ -186,13 +209,13 @@ class Bounds:
                 made = [v for v in bindings(within).get(name, []) if v is not None]
                 if len(made) == 1 and not _mentions(made[0], name):
                     return self._elements(made[0], within)
-                return Bound.elements(name)
+                return self.elements(name)
             case _:
                 path = data_path(e, within)
-                return Bound.elements(".".join(path) if path else "outside data")
+                return self.elements(".".join(path) if path else "outside data")
 
 
-class _Count:
+class Count:
     """Adds up what the nodes of a function cost, loops and helpers multiplied out."""
 
     def __init__(
@@ -200,7 +223,7 @@ class _Count:
         bounds: Bounds,
         within: Function,
         own: Callable[[Node], Bound],
-        called: Callable[[Budget], Bound],
+        called: Callable[[str], Bound],
     ) -> None:
         self.bounds = bounds
         self.within = within
@@ -230,7 +253,7 @@ class _Count:
             case ir.MakeSet(source=source, cond=cond, item=item):
                 return own + self.node(source) + self.rounds(source) * (self.optional(cond) + self.node(item))
             case ir.Call(function=name, args=args):
-                return own + total(map(self.node, args)) + self.called(self.bounds.helper(name))
+                return own + total(map(self.node, args)) + self.called(name)
             case _:
                 return own + total(map(self.node, children(node)))
 
@@ -288,3 +311,31 @@ def bounds(program: Program) -> dict[str, Budget]:
     """The budget of each handler, by its name."""
     found = Bounds(program)
     return {h.name: found.handler(h) for h in program.handlers}
+
+
+class Steps:
+    """Steps of the parts of a program at most, with one element in everything that comes from outside."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._bounds = Bounds(program, lambda of: ONE)
+
+    def of(self, function: Function) -> int:
+        """Of one call."""
+        return _number(self._bounds.steps(function))
+
+    def within(self, function: Function, node: Node) -> int:
+        """Of a node of that function, each time that it is executed."""
+        return _number(self._bounds.counting_steps(function).node(node))
+
+
+def worst_steps(program: Program) -> dict[str, int]:
+    """The steps of one call of each handler at most, by its name."""
+    steps = Steps(program)
+    return {h.name: steps.of(h) for h in program.handlers}
+
+
+def _number(steps: Bound) -> int:
+    known = steps.known
+    assert known is not None, f"{steps} depends on outside data"
+    return known

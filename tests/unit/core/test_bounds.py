@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 
 from tests.unit.core.sink import sink
-from tests.unit.core.test_effects import compiled, element
+from tests.unit.core.test_effects import HEAD, compiled, element
 from transect.core import types as t
-from transect.core.bounds import Bound, bounds, size
+from transect.core.bounds import STEPS_LIMIT, Bound, bounds, size, worst_steps
+from transect.core.frontend import compile_text
 from transect.core.interp import Instance, Run
 from transect.core.values import Record
 
@@ -174,3 +177,35 @@ def test_arithmetic_of_bounds() -> None:
 )
 def test_bytes_of_a_local(of: t.Type, wanted: int | None) -> None:
     assert size(of) == wanted
+
+
+def test_the_worst_case_is_a_number_whatever_comes_from_outside() -> None:
+    program = element("n: int = 0", "for p in rpc.msg.parts:\n    self.n += 1\nreturn Forward()")
+    assert worst_steps(program)["request"] == BASE + 5 + 4
+    assert worst_steps(sink())["request"] > 0
+
+
+def doubling(helpers: int) -> str:
+    """Each helper calls the next one twice."""
+    return "\n".join(
+        f"def _h{i}(self) -> int:\n    return "
+        + (f"self._h{i + 1}() + self._h{i + 1}()" if i < helpers else "1")
+        for i in range(helpers + 1)
+    )
+
+
+def test_helpers_that_call_the_next_twice_add_up() -> None:
+    program = element("n: int = 0", "self.n = self._h0()\nreturn Forward()", doubling(20))
+    assert worst_steps(program)["request"] == BASE + 3 + 6 * 2**20 - 4
+
+
+def test_a_call_may_take_as_many_steps_as_the_limit_and_no_more() -> None:
+    def said(rounds: int) -> list[str]:
+        body = f"for i in range(1000):\n    for j in range({rounds}):\n        self.n += j\nreturn Forward()"
+        text = textwrap.indent(textwrap.dedent(body), " " * 8)
+        head = "class P(Element):\n    n: int = 0\n    def request(self, rpc: Rpc) -> Verdict:\n"
+        return [d.code for d in compile_text(HEAD + head + text).diagnostics]
+
+    most = ((STEPS_LIMIT - BASE - 4) // 1000 - 5) // 4
+    assert said(most) == []
+    assert said(most + 1) == ["P051"]

@@ -15,6 +15,7 @@ from transect.core.frontend.members import is_helper, marked
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module, Modules
 from transect.core.frontend.policies import PolicyClass
 from transect.core.frontend.source import parse, read
+from transect.core.frontend.steps import check_steps
 from transect.core.ir import Program
 
 __all__ = ["Compiled", "compile_file", "compile_text"]
@@ -69,6 +70,7 @@ def _programs(world: World, module: Module, kind: type[PolicyClass]) -> tuple[Pr
             program = policy.build()
             if program is not None:
                 check_flow(program, world.diagnostics)
+                check_steps(program, world.diagnostics)
                 policy.warn_of_races(program)
                 programs.append(program)
         else:

@@ -50,4 +50,5 @@ CODES: dict[str, str] = {
     "P048": "a `migrate` without old state",
     "P049": "something slow under the lock of an exclusive field",
     "P050": "a read and a write that another handler may come between",
+    "P051": "a call that may take too many steps",
 }
