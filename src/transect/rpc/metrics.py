@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from transect.base.unavailable import Unavailable
+from transect.control import readings
 from transect.core.ir import Program
 from transect.core.schema import schema
 from transect.rpc.times import QUANTILES, quantile_name
@@ -78,6 +79,12 @@ def _lines(statuses: Sequence[Status]) -> Iterator[str]:
     ]
     help = "What the element took for one message, with the delay that it asked for; of a sample of RPCs."
     yield from _summary("transect_rpc_element_seconds", help, parts)
+    held = [
+        (_labels(s, **_element(row["place"], s["policies"][row["place"]])), row)
+        for s in statuses
+        for row in s.get("state", ())
+    ]
+    yield from readings.exposition("transect_rpc_element", held)
     versions = [(_labels(s), s["version"]) for s in statuses]
     yield from _metric("transect_rpc_version", "gauge", "Number of the version in force.", versions)
 
@@ -88,11 +95,7 @@ def _element(place: int, row: Mapping[str, Any]) -> dict[str, str]:
 
 def _labels(status: Status, **more: str) -> str:
     pairs = {"chain": status["name"], "carrier": status["carrier"], **more}
-    return ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs.items())
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return ",".join(f'{name}="{readings.escaped(value)}"' for name, value in pairs.items())
 
 
 def _metric(name: str, kind: str, help: str, samples: Sequence[tuple[str, int]]) -> Iterator[str]:

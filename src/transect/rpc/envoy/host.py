@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from transect.base.unavailable import Unavailable
 from transect.control import params
 from transect.control.protocol import Refused
+from transect.control.readings import readings
 from transect.core.schema import schema
 from transect.rpc.binding import Binding
 from transect.rpc.envoy.config import Module
@@ -68,14 +69,16 @@ class EnvoyHost:
         self.sources = {**self.sources, **self.upgrades.version.sources}
 
     def status(self) -> Mapping[str, Any]:
-        found = self._asked(self.control.status)
-        sizes = [len(self._asked(partial(self.control.save, i))) for i in range(len(self.programs))]
+        control, programs = self.control, self.programs  # an upgrade may come meanwhile
+        found = self._asked(control.status)
+        images = [self._asked(partial(control.save, i)) for i in range(len(programs))]
         return {
             **self.about,
             "name": self.name,
             "since": self.since,
-            "policies": rows(self.programs, found, sizes),
-            "latency": latencies([program.name for program in self.programs], found),
+            "policies": rows(programs, found, map(len, images)),
+            "state": readings(programs, images),
+            "latency": latencies([program.name for program in programs], found),
             "version": 1 if self.upgrades is None else self.upgrades.deployed.number,
             "settled": self.upgrades is None or self.upgrades.settled,
             "counters": {name: found[name] for name in COUNTERS},

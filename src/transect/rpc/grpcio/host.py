@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from transect.control import params
 from transect.control.protocol import Refused
+from transect.control.readings import readings
 from transect.rpc.metrics import rows
 from transect.rpc.times import latencies
 
@@ -30,23 +31,26 @@ class GrpcioHost:
 
     def status(self) -> Mapping[str, Any]:
         chain = self._chain
-        found = chain.handle.counts
-        sizes = [len(chain.handle.save(index)) for index in range(len(chain.programs))]
+        now = chain.now  # an upgrade may come meanwhile
+        programs = [element.program for element in now.binding.elements]
+        found = now.handle.counts
+        images = [now.handle.save(index) for index in range(len(programs))]
         return {
             "carrier": chain.carrier,
             "name": chain.name,
             "since": self._since,
             "native": chain.native,
             "why": chain.reason,
-            "policies": rows(chain.programs, found, sizes),
-            "latency": latencies(chain.elements, found),
+            "policies": rows(programs, found, map(len, images)),
+            "state": readings(programs, images),
+            "latency": latencies(now.elements, found),
             "version": chain.number,
             "settled": chain.settled,
             "counters": {
-                "open": chain.handle.open,
+                "open": now.handle.open,
                 **{name: found[name] for name in COUNTERS},
-                "traced": chain.now.traced.written,
-                "traces_left_out": chain.now.traced.left_out,
+                "traced": now.traced.written,
+                "traces_left_out": now.traced.left_out,
             },
             "causes": dict(zip(CAUSES, found["causes"], strict=True)),
             "recording": None if chain.recording is None else str(chain.recording.path),

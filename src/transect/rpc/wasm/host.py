@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from transect.control import params
 from transect.control.protocol import Refused
+from transect.control.readings import readings
 from transect.core.ir import Program
 from transect.rpc.envoy.control import ControlError
 from transect.rpc.envoy.host import CAUSES, COUNTERS
@@ -53,11 +55,13 @@ class PluginHost:
         except OSError as wrong:
             raise Refused(f"Envoy does not answer: {wrong}") from wrong
         programs = self.programs
+        images = [self._asked(partial(self.upgrades.now.save, i)) for i in range(len(programs))]
         return {
             **self.about,
             "name": self.name,
             "since": self.since,
-            "policies": rows(programs, found, [None] * len(programs)),
+            "policies": rows(programs, found, map(len, images)),
+            "state": readings(programs, images),
             "latency": latencies([p.name for p in programs], found),
             "version": self.running.number,
             "settled": self.upgrades.settled,
