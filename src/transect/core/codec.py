@@ -107,7 +107,7 @@ def write(out: bytearray, t: Type, value: Any, bounded: bool = False) -> None:
             out.append(value)
         case FloatType():
             _expect(isinstance(value, float), "a float", value)
-            out += _NAN if value != value else struct.pack("<d", value)
+            out += float_bytes(value)
         case TextType(bound=bound):
             _expect(isinstance(value, str), "a text", value)
             _write_sized(out, _utf8(value), bound if bounded else None)
@@ -150,6 +150,11 @@ def write(out: bytearray, t: Type, value: Any, bounded: bool = False) -> None:
             raise CodecError(f"{spell(t)} is a reference to outside data: it has no encoding")
         case _:
             assert_never(t)
+
+
+def float_bytes(value: float) -> bytes:
+    """Wherever a float leaves a policy it leaves like this: any NaN as the one."""
+    return _NAN if value != value else struct.pack("<d", value)
 
 
 def _expect(holds: bool, wanted: str, value: object) -> None:

@@ -11,6 +11,7 @@ import math
 import struct
 from typing import Any
 
+from transect.core.codec import float_bytes
 from transect.rpc.plan import Slot
 from transect.rpc.scanner import MAX_DEPTH, Node, default_of, is_known, read_raw, read_tag, signed
 from transect.rpc.wire import BITS, Kind, Presence, ProtoField, Wire
@@ -119,13 +120,11 @@ def put_field(out: bytearray, f: ProtoField, value: Any) -> None:
             put_varint(out, _raw(f, value))
         case Wire.FIXED64:
             out += (
-                struct.pack("<d", value)
-                if f.kind is Kind.DOUBLE
-                else (value & (1 << 64) - 1).to_bytes(8, "little")
+                float_bytes(value) if f.kind is Kind.DOUBLE else (value & (1 << 64) - 1).to_bytes(8, "little")
             )
         case Wire.FIXED32:
             out += (
-                struct.pack("<f", value)
+                struct.pack("<f", math.nan if value != value else value)
                 if f.kind is Kind.FLOAT
                 else (value & (1 << 32) - 1).to_bytes(4, "little")
             )

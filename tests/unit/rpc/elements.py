@@ -379,6 +379,39 @@ class Odd(Element):
             return Reject(Code.OUT_OF_RANGE, f"{ask.i64} {ask.flag} {ask.colour}")
         return Forward()
 ''',
+    "Floats": '''
+class Floats(Element):
+    """NaN of every origin: from outside, of zeros, of infinities; kept, changed in sign, in the smaller width."""
+    n: int = 0
+    kept: float = 0.0
+    by_user: Map[str, float] = table(8)
+
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        ask = rpc.msg
+        self.n += 1
+        zero = as_float(self.n - self.n)
+        huge = as_float(self.n) / zero
+        match self.n % 7:
+            case 0:
+                ask.dbl = zero / zero
+            case 1:
+                ask.dbl = -(zero / zero)
+            case 2:
+                ask.flt = huge - huge
+            case 3:
+                ask.flt = ask.dbl
+            case 4:
+                ask.dbl = self.kept
+            case 5:
+                ask.dbl = max(ask.dbl, ask.flt)
+            case _:
+                ask.dbl = self.by_user.get(ask.user, ask.flt * 0.5)
+        if ask.dbl < self.kept:
+            ask.i64 = as_int(ask.dbl)
+        self.kept = min(ask.flt, self.kept + ask.dbl)
+        self.by_user[ask.user] = ask.dbl
+        return Forward()
+''',
     "Header": '''
 class Header(Element):
     """Metadata only."""

@@ -336,7 +336,8 @@ def random_value(rng: random.Random, f: ProtoField) -> Any:
             text = rng.choice(("", "x", "eve", "grün", "y" * 200))
             return text if f.kind is Kind.STRING else text.encode()
         case c.DOUBLE:
-            return rng.choice((0.0, -0.0, 1.5, 1e300, 0.1, math.inf))
+            nan = struct.unpack("<d", struct.pack("<Q", rng.choice((0xFFF8, 0x7FF9, 0x7FF8)) << 48 | 5))[0]
+            return rng.choice((0.0, -0.0, 1.5, 1e300, 0.1, math.inf, math.nan, nan))
         case c.BOOL:
             return rng.random() < 0.5
     if f.enum is not None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
@@ -125,3 +126,22 @@ def test_a_copy_does_not_follow_later_assignments() -> None:
     assign(node.values[who.index], node.values[who.index].plan.by_name["name"], "y")
     assert copy.values[0] == "a"
     assert copy.values[1].values[0] == "x"
+
+
+@pytest.mark.parametrize("bits", [0x7FF8 << 48, 0xFFF8 << 48, 0x7FF0 << 48 | 1, (1 << 64) - 1])
+def test_a_nan_that_is_assigned_is_sent_as_the_one_nan(bits: int) -> None:
+    nan: float = struct.unpack("<d", bits.to_bytes(8, "little"))[0]
+    node = scan(plans("dbl", "flt"), "sample.Ask", b"")
+    for name in ("dbl", "flt"):
+        assign(node, node.plan.by_name[name], nan)
+    sent = rewrite(node)
+    assert (0x7FF8 << 48).to_bytes(8, "little") in sent and 0x7FC00000.to_bytes(4, "little") in sent
+    assert sent == ask(dbl=float("nan"), flt=float("nan"))
+
+
+def test_a_nan_that_nobody_assigns_passes_as_it_came() -> None:
+    for nan in (0xFFF8 << 48 | 3, 0x7FF0 << 48 | 1):
+        data = ask(dbl=1.5).replace(struct.pack("<d", 1.5), nan.to_bytes(8, "little"))
+        node = scan(plans("dbl", "user"), "sample.Ask", data)
+        assign(node, node.plan.by_name["user"], "eve")
+        assert rewrite(node) == data + ask(user="eve")

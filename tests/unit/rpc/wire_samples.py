@@ -22,6 +22,8 @@ from transect.rpc.wire import Kind, Presence, ProtoField, ProtoMessage, ProtoSer
 
 FOLDER = Path(__file__).parent / "protos"
 SPECIAL = (0, 1, 2, 3, 127, 128, 300, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1)
+NAN_BITS = (0x7FF8 << 48, 0xFFF8 << 48, 0x7FF0 << 48 | 1, 0x7FC00000, 0xFFC00001, 0x7FA00000)
+"""NaN as a double or a float: of either sign, quiet and signalling, with something in them."""
 TEXTS = (
     b"",
     b"a",
@@ -140,7 +142,7 @@ class Maker:
 
     def _number(self) -> int:
         if self.random.random() < 0.5:
-            return self.random.choice(SPECIAL)
+            return self.random.choice((*SPECIAL, *NAN_BITS))
         return self.random.getrandbits(self.random.choice((7, 16, 32, 64)))
 
     def _put_long(self, out: bytearray, value: int) -> None:

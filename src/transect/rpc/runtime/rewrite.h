@@ -97,14 +97,14 @@ TS_INLINE void ts_put_slice(struct ts_buffer *out, uint32_t tag, ts_slice conten
     }
 }
 
-/* From values to what stands on the wire. */
+/* From values to what stands on the wire.  Which NaN arithmetic gives depends on the machine: one for all. */
 TS_INLINE uint64_t ts_raw_zigzag(int64_t value) { return ((uint64_t)value << 1) ^ (value < 0 ? UINT64_MAX : 0); }
 
 TS_INLINE uint64_t ts_raw_double(double value)
 {
     uint64_t raw;
     memcpy(&raw, &value, 8);
-    return raw;
+    return value != value ? UINT64_C(0x7ff8000000000000) : raw;
 }
 
 /* Rounded to 32 bits; too large: infinite. */
@@ -113,7 +113,7 @@ TS_INLINE uint64_t ts_raw_float(double value)
     float single = (float)value;
     uint32_t raw;
     memcpy(&raw, &single, 4);
-    return raw;
+    return single != single ? UINT32_C(0x7fc00000) : raw;
 }
 
 #endif
