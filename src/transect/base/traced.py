@@ -80,3 +80,16 @@ class Traced:
             self._second, self._in_second = second, 0
         self._in_second += 1
         return self._in_second <= A_SECOND
+
+
+def to_stderr() -> None:
+    """Lines go to stderr, for a process that has not been told where its log goes."""
+    logger = logging.getLogger("transect")
+    if logger.hasHandlers():
+        return
+    formatter = logging.Formatter("%(asctime)s %(name)s: %(message)s")
+    formatter.default_msec_format = "%s.%03d"
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -48,22 +49,87 @@ Row = Mapping[str, Any]
 """`element`, `place`, `field`, `kind`, and what is known of a field of that kind."""
 
 
-def readings(programs: Sequence[Program], images: Iterable[bytes | None]) -> list[dict[str, Any]]:
-    """A row for each stored field of each program; `images`: None where a carrier cannot tell."""
+def readings(
+    programs: Sequence[Program], images: Iterable[bytes | None], name_of: Callable[[int], str] = str
+) -> list[dict[str, Any]]:
+    """A row for each stored field of each program; `images`: None where a carrier cannot tell; `name_of`: of a
+    stratum's identity."""
     return [
         {"element": program.name, "place": place, **row}
         for place, (program, image) in enumerate(zip(programs, images, strict=True))
         if image is not None
-        for row in _rows(program, image)
+        for row in _Read(Reader(image), name_of).rows(program)
     ]
 
 
-def _rows(program: Program, image: bytes) -> Iterator[dict[str, Any]]:
-    reader = Reader(image)
-    for f in stored(program.state):
-        row = {"field": f.name, **_read(reader, f)}
-        overflow = reader.integer(8)
-        yield row | ({"overflow": overflow} if _overflows(f.type) else {})
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Takes an image apart, and passes over what is not shown."""
+
+    reader: Reader
+    name_of: Callable[[int], str]
+
+    def rows(self, program: Program) -> Iterator[dict[str, Any]]:
+        for f in stored(program.state):
+            row = {"field": f.name, **self._field(f)}
+            overflow = self.reader.integer(8)
+            yield row | ({"overflow": overflow} if _overflows(f.type) else {})
+
+    def _field(self, f: StateField) -> dict[str, Any]:
+        reader = self.reader
+        match f.type:
+            case CounterType():
+                return {"kind": "counter", "value": reader.integer(8)}
+            case HistogramType():
+                counts = [reader.integer(8) for _ in range(BUCKETS)]
+                seen = {_bound(i): n for i, n in enumerate(counts) if n}
+                return {"kind": "histogram", "value": seen, "entries": sum(counts)}
+            case TableType(kind=TableKind.TALLY) as t:
+                return {"kind": "tally", **self._tally(t), "capacity": t.most}
+            case TableType() as t:
+                count = reader.integer(4)
+                pairs = [(reader.value(t.key), reader.value(t.value)) for _ in range(min(count, ENTRIES))]
+                _skip(reader, TupleType((t.key, t.value)), count - len(pairs))
+                value = {self._shown(key, t.key): self._shown(item, t.value) for key, item in pairs}
+                return {"kind": str(t.kind), "value": value, "entries": count, "capacity": t.most}
+            case ArrayType(item=item, length=length):
+                items = [reader.value(item) for _ in range(min(length, ENTRIES))]
+                _skip(reader, item, length - len(items))
+                return {"kind": "array", "value": [self._shown(v, item) for v in items], "entries": length}
+            case t:
+                return {"kind": str(f.kind), "value": self._shown(reader.value(t), t)}
+
+    def _tally(self, t: TableType) -> dict[str, Any]:
+        count = self.reader.integer(4)
+        if count > READ:
+            _skip(self.reader, TupleType((t.key, t.value)), count)
+            return {"value": {}, "entries": count}
+        pairs = [(self.reader.value(t.key), self.reader.value(t.value)) for _ in range(count)]
+        pairs.sort(key=lambda pair: -abs(pair[1]))
+        rest = sum(value for _, value in pairs[LARGEST:])
+        value = {self._shown(key, t.key): _number(value) for key, value in pairs[:LARGEST]}
+        return {"value": value, "entries": count, "rest": _number(rest)}
+
+    def _shown(self, value: Any, t: Type) -> str:
+        """One line of bounded length; others for other values."""
+        spelled = self._spelled(value, t)
+        text = line(spelled)
+        if len(text) <= TEXT:
+            return text
+        return f"{text[:TEXT]}…{hashlib.sha256(spelled.encode()).hexdigest()[:8]}"
+
+    def _spelled(self, value: Any, t: Type) -> str:
+        match t:
+            case KeyType():
+                return self.name_of(value)
+            case OptionType(item=item):
+                return "none" if value is None else self._spelled(value, item)
+            case TupleType(items=items):
+                return ", ".join(self._spelled(v, item) for v, item in zip(value, items, strict=True))
+            case StructType(fields=fields):
+                return ", ".join(f"{f.name} {self._spelled(getattr(value, f.name), f.type)}" for f in fields)
+            case _:
+                return show_value(value, t)
 
 
 def _overflows(t: Type) -> bool:
@@ -71,70 +137,14 @@ def _overflows(t: Type) -> bool:
     return isinstance(t, TableType | ArrayType) or _size(t) is None
 
 
-def _read(reader: Reader, f: StateField) -> dict[str, Any]:
-    match f.type:
-        case CounterType():
-            return {"kind": "counter", "value": reader.integer(8)}
-        case HistogramType():
-            counts = [reader.integer(8) for _ in range(BUCKETS)]
-            seen = {_bound(i): n for i, n in enumerate(counts) if n}
-            return {"kind": "histogram", "value": seen, "entries": sum(counts)}
-        case TableType(kind=TableKind.TALLY) as t:
-            return {"kind": "tally", **_tally(reader, t), "capacity": t.most}
-        case TableType() as t:
-            count = reader.integer(4)
-            pairs = [(reader.value(t.key), reader.value(t.value)) for _ in range(min(count, ENTRIES))]
-            _skip(reader, TupleType((t.key, t.value)), count - len(pairs))
-            value = {shown(key, t.key): shown(item, t.value) for key, item in pairs}
-            return {"kind": str(t.kind), "value": value, "entries": count, "capacity": t.most}
-        case ArrayType(item=item, length=length):
-            items = [reader.value(item) for _ in range(min(length, ENTRIES))]
-            _skip(reader, item, length - len(items))
-            return {"kind": "array", "value": [shown(v, item) for v in items], "entries": length}
-        case t:
-            return {"kind": str(f.kind), "value": shown(reader.value(t), t)}
-
-
 def _bound(bucket: int) -> str:
     """The greatest value that a bucket of a histogram holds."""
     return "+Inf" if bucket == BUCKETS - 1 else str((1 << bucket) - 1)
 
 
-def _tally(reader: Reader, t: TableType) -> dict[str, Any]:
-    count = reader.integer(4)
-    if count > READ:
-        _skip(reader, TupleType((t.key, t.value)), count)
-        return {"value": {}, "entries": count}
-    pairs = [(reader.value(t.key), reader.value(t.value)) for _ in range(count)]
-    pairs.sort(key=lambda pair: -abs(pair[1]))
-    rest = sum(value for _, value in pairs[LARGEST:])
-    value = {shown(key, t.key): _number(value) for key, value in pairs[:LARGEST]}
-    return {"value": value, "entries": count, "rest": _number(rest)}
-
-
 def _number(value: float) -> float | str:
     """As JSON can say it."""
     return value if isinstance(value, int) or math.isfinite(value) else str(value)
-
-
-def shown(value: Any, t: Type) -> str:
-    """One line of bounded length; others for other values."""
-    text = line(_spelled(value, t))
-    if len(text) <= TEXT:
-        return text
-    return f"{text[:TEXT]}…{hashlib.sha256(_spelled(value, t).encode()).hexdigest()[:8]}"
-
-
-def _spelled(value: Any, t: Type) -> str:
-    match t:
-        case OptionType(item=item):
-            return "none" if value is None else _spelled(value, item)
-        case TupleType(items=items):
-            return ", ".join(_spelled(v, item) for v, item in zip(value, items, strict=True))
-        case StructType(fields=fields):
-            return ", ".join(f"{f.name} {_spelled(getattr(value, f.name), f.type)}" for f in fields)
-        case _:
-            return show_value(value, t)
 
 
 # ---------------------------------------------------------------- passing over what is not shown

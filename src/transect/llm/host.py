@@ -9,6 +9,7 @@ from typing import Any
 
 from transect.control import params
 from transect.control.protocol import Refused
+from transect.control.readings import readings
 from transect.core.schema import schema
 from transect.core.upgrade import Refused as NotKept
 from transect.lang.functions import PolicyError
@@ -51,6 +52,7 @@ class LlmHost:
                 },
                 "bound": self._bound(),
                 "tenants": self._tenants(),
+                "state": readings([program], [image(service.policy)], service.tenants.name_of),
                 "recording": None if service.recording is None else str(service.recording.path),
             }
 

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
+from transect.control import readings
 from transect.llm.accounts import Account
 from transect.llm.adapter import MICRO
+from transect.llm.native import image
 
 if TYPE_CHECKING:
     from transect.llm.service import Service
@@ -40,7 +42,10 @@ def exposition(service: Service) -> str:
     """All of a service's metrics."""
     with service.lock:
         found = [*_tenants(service), *_bound(service)]
-    return render(found)
+        program, state = service.program, image(service.policy)
+    held = readings.readings([program], [state], service.tenants.name_of)
+    rows = [(f'policy="{program.name}"', row) for row in held]
+    return render(found) + "".join(line + "\n" for line in readings.exposition("transect_llm_policy", rows))
 
 
 def render(metrics: Iterable[Metric]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from transect.control import readings
 from transect.memory.watch import Watch, Watched
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,11 +42,13 @@ def _lines(watches: Sequence[Watch]) -> Iterator[str]:
             for probe, watched in list(watch.probes.items()):
                 yield f'transect_memory_{name}{{{_target(watch)},probe="{probe}"}} {value(watched)}'
 
+    held = [(f'{_target(watch)},probe="{row["element"]}"', row) for watch in watches for row in watch.held()]
+    yield from readings.exposition("transect_memory_probe", held)
+
 
 def _target(watch: Watch) -> str:
     """The label, its text as the format wants it."""
-    name = watch.machine.name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'target="{name}"'
+    return f'target="{readings.escaped(watch.machine.name)}"'
 
 
 def serve(watches: Sequence[Watch], host: str, port: int) -> ThreadingHTTPServer:

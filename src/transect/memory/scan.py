@@ -10,8 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
+from transect.base.traced import Traced
 from transect.core import ir
 from transect.core.interp import Instance
 from transect.core.ir import FieldKind
@@ -70,7 +72,7 @@ class Prepared:
 def prepare(program: ir.Program, machine: Machine, answers: asked.Answers) -> Prepared:
     """Raises `KernelDataError` which names what this kernel does not have."""
     views = Views(program, machine)
-    functions: dict[str, Callable[..., Any]] = {}
+    functions: dict[str, Callable[..., Any]] = {"trace": partial(Traced().say, program.name)}
     made = Prepared(program, Instance(program), views, functions, answers)
     roots = layouts_of_roots()
     for declared in program.intrinsics:

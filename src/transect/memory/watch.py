@@ -18,6 +18,7 @@ from typing import Any
 
 from transect.base.unavailable import Unavailable
 from transect.control import Refused, params
+from transect.control.readings import readings
 from transect.control.stopping import Stop
 from transect.core.codec import CodecError
 from transect.core.ir import Program
@@ -216,8 +217,15 @@ class Watch:
                 "since": self.since,
                 "reads": self.machine.counts.reads,
                 "policies": [self._status(w) for w in self.probes.values()],
+                "state": self.held(),
                 "recording": None if self._recorder is None else self._recorder[1],
             }
+
+    def held(self) -> list[dict[str, Any]]:
+        """What each probe holds."""
+        with self._lock:
+            prepared = [watched.prepared for watched in self.probes.values()]
+            return readings([p.program for p in prepared], [p.instance.image() for p in prepared])
 
     def _status(self, watched: Watched) -> dict[str, Any]:
         program = watched.program

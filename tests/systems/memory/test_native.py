@@ -14,6 +14,7 @@ import pytest
 
 from tests.systems.memory.guest import Guest
 from tests.systems.memory.test_corrupt import Lying
+from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_text
 from transect.linux import KernelDataError
 from transect.linux.physical import Physical, Range, ram
@@ -97,6 +98,42 @@ def test_both_find_the_same(guest: Guest) -> None:
     assert {"HiddenModules", "StrayCode", "HiddenChildren"} <= found
     copy.unlink()
     guest.shell(f"kill -9 {pid}")
+
+
+TALKING = """
+from transect.lang import {names}
+from transect.memory import Probe, linux
+class Talking(Probe):
+    def scan(self) -> None:
+        {line}
+"""
+
+
+def talking(machine: Machine, names: str, line: str) -> Prepared:
+    program = compile_text(TALKING.format(names=names, line=line), "talking.py").programs[0]
+    return prepare(program, machine, Answers(machine))
+
+
+def test_both_trace_the_same(guest: Guest, frozen: Path, caplog: pytest.LogCaptureFixture) -> None:
+    machine = Machine.find("ram:frozen", ram(frozen), guest.machine.known)
+    line = (
+        'for task in linux.tasks():\n            if task.pid < 9:\n                trace(f"pid {task.pid}")'
+    )
+    prepared = talking(machine, "trace", line)
+    said = []
+    for runs in (prepared, Native(machine, [prepared], CHECKED).probes["Talking"]):
+        caplog.clear()
+        with caplog.at_level("INFO", "transect"):
+            runs.round(machine)
+        said.append(caplog.messages)
+    assert said[0] == said[1] and "pid 1" in said[0]
+
+
+def test_a_probe_that_asks_for_time_or_chance_is_not_run_in_c(guest: Guest, frozen: Path) -> None:
+    machine = Machine.find("ram:frozen", ram(frozen), guest.machine.known)
+    prepared = talking(machine, "rand_below", 'if rand_below(2) == 0:\n            self.report("heads")')
+    with pytest.raises(Unavailable, match="time or chance"):
+        Native(machine, [prepared], CHECKED)
 
 
 class Noting(Lying):

@@ -18,6 +18,7 @@ from transect.llm.adapter import INPUT, OUTPUT
 from transect.llm.config import Config, Identity, Tenant
 from transect.llm.hooks import Request
 from transect.llm.host import LlmHost
+from transect.llm.metrics import exposition
 from transect.llm.native import NativePolicy, image
 from transect.llm.replay import LlmDecoder
 from transect.llm.request import FIELDS, Held
@@ -279,6 +280,16 @@ def test_status_and_set_through_the_host(tmp_path: Path) -> None:
     answer = host.set(param, "7")
     assert answer["after"] == "7"
     assert getattr(rig.service.policy, param) == 7
+
+
+def test_what_a_policy_holds_of_each_tenant_is_in_status_and_metrics(tmp_path: Path) -> None:
+    rig = Rig("vtc", tmp_path)
+    rig.work(40)
+    rows = {row["field"]: row for row in LlmHost(rig.service, "rig", "rig").status()["state"]}
+    assert set(rows["served"]["value"]) <= set(NAMES) and rows["served"]["kind"] == "tally"
+    lines = exposition(rig.service).splitlines()
+    for name, value in rows["served"]["value"].items():
+        assert f'transect_llm_policy_tally{{policy="Vtc",field="served",key="{name}"}} {value}' in lines
 
 
 def test_work_that_ends_is_accounted_for(tmp_path: Path) -> None:

@@ -109,6 +109,28 @@ def test_metrics_have_every_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'transect_memory_reads_total{target="ram:x"} 5' in lines
 
 
+COUNTING = """
+from transect.lang import Counter, counter
+from transect.memory import Probe, linux
+class Counting(Probe):
+    seen: Counter = counter()
+    def scan(self) -> None:
+        self.seen.add()
+"""
+
+
+def test_what_a_probe_counts_is_in_status_and_metrics(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "counting.py").write_text(COUNTING)
+    made, _ = watched(monkeypatch, [], programs=of_file(tmp_path / "counting.py"))
+    made.probes["Counting"].prepared.instance.call("scan", [])
+    (row,) = made.status()["state"]
+    assert (row["element"], row["field"], row["value"]) == ("Counting", "seen", 1)
+    lines = metrics.text([made]).splitlines()
+    assert 'transect_memory_probe_counter_total{target="ram:x",probe="Counting",field="seen"} 1' in lines
+
+
 PROBE = """
 from transect.lang import Param, param
 from transect.memory import Probe, linux

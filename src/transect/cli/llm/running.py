@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from transect.base.traced import to_stderr
 from transect.cli.exits import Exit
 from transect.cli.failure import refused, usage
 from transect.cli.strata import Stratum, need_packages
@@ -24,6 +25,7 @@ from transect.llm.kept import NotKept
 def serve(policy: str | None, upstreams: Sequence[str], config: Path | None, state: Path | None) -> int:
     """Put a gateway in force until it is told to end."""
     need_packages(Stratum.LLM)
+    to_stderr()
     from transect.llm.gateway.serve import Gateway
 
     try:

@@ -57,10 +57,12 @@ def running(machine: Machine, engine: Engine, via: str | None) -> Iterator[Runs 
 
 def with_target(target: str, kernel: Path | None, work: Callable[[Machine], int]) -> int:
     """Open the target and do the work; what cannot be read is said, with the exit code for it."""
+    from transect.base.traced import to_stderr
     from transect.linux.errors import KernelDataError
     from transect.memory.standard import Refused, UnknownProbe
     from transect.memory.target import BadTarget, open_target
 
+    to_stderr()
     try:
         with closing(open_target(target, kernel)) as machine:
             return work(machine)

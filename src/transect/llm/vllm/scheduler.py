@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
+from transect.base.traced import to_stderr
 from transect.control import Server, verbs_of
 from transect.lang.functions import PolicyError
 from transect.llm.bound import engine_bound
@@ -55,6 +56,7 @@ class FairMixin(_Base):
 
     def put_in_force(self, config: Config, folder: Path) -> None:
         """Begin with this configuration; the engine has no requests yet.  Raises `PolicyError`."""
+        to_stderr()
         self.fair = Service(config, folder, bound=self._bound(config), running=self._running)
         _only_what_an_engine_can(self.fair)
         self.waiting = PolicyQueue(self.fair.queues, self._held_of)

@@ -14,6 +14,7 @@ from typing import Any
 
 from transect.base.unavailable import Unavailable
 from transect.core.codec import Reader, encode
+from transect.core.effects import effects
 from transect.core.ir import FieldKind, IntrinsicDecl
 from transect.lang.tape import Tape
 from transect.linux.errors import KernelDataError
@@ -131,6 +132,12 @@ class Native:
             if any(f.kind is FieldKind.GIVEN for f in program.state):
                 raise Unavailable(
                     f"{program.name} in C", "it names symbols by `given()`", "leave `--engine c` away"
+                )
+            if any(
+                touches.clock or touches.random for touches in (effects(program, h) for h in program.handlers)
+            ):
+                raise Unavailable(
+                    f"{program.name} in C", "it asks for time or chance", "leave `--engine c` away"
                 )
         artifact, made = emit(programs, frozenset(layouts_of_roots()))
         self._library = ct.CDLL(str(library(artifact, flags=flags)))
@@ -254,6 +261,9 @@ class NativeProbe:
             start = machine.known.symbols.address(given.decode())
             end = machine.known.symbols.next_address(start) or start
             return start.to_bytes(8, "little") + end.to_bytes(8, "little")
+        if name == "trace":
+            self.prepared.functions["trace"](given.decode())
+            return b""
         declared: IntrinsicDecl = self._asked[name]
         read = Reader(given)
         arguments = [read.value(p.type) for p in declared.params]
