@@ -4,13 +4,17 @@
 It walks the tree of a CHECKED or FLAT program.  Evaluation is left to right; a plain assignment evaluates its value
 before its target, as Python does, an augmented one its target (the key, once), then the value, and reads the old
 content when it has both.  What the front end proves (a look-up is dominated by a test, an index is in range) is
-asserted, never repaired.
+checked at each step and never repaired: a program that came as text may break it, and is then `Broken`.
+
+Names are looked up in what the program declares: a member of a view, a method of one and a struct's field are never
+asked for by a name that is not in these tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final, assert_never
 
 from transect.core import ir, tables, values
@@ -34,6 +38,10 @@ from transect.core.types import (
 from transect.lang.tape import Tape, current
 
 Frame = dict[str, Any]  # the locals of one function call
+
+
+class Broken(Exception):
+    """The program does what no program of the front end does; the text says what."""
 
 
 class Signal:
@@ -65,6 +73,14 @@ class Instance:
         self.functions = {f.name: f for f in program.functions}
         self.handlers = {h.name: h for h in program.handlers}
         self.intrinsics = {d.name: d for d in program.intrinsics}
+        self.members = {
+            (view.name, m.name): attrgetter(_public(m.name)) for view in program.views for m in view.members
+        }
+        self.methods = {
+            d.name: _public(d.name.rpartition(".")[2])
+            for d in program.intrinsics
+            if d.params and isinstance(d.params[0].type, ViewType)
+        }
         self.state: dict[str, Any] = {
             f.name: self.initial(f) for f in program.state if f.kind is not FieldKind.LOCAL
         }
@@ -270,6 +286,7 @@ class Run:
             case ir.LocalPlace(name=name, path=path, type=t):
                 frame[name] = values.replaced(frame[name], path, made(t, value))
             case ir.ViewPlace(base=base, name=name, type=t):
+                self.member(base, name)
                 setattr(self.evaluate(base, frame), name, made(t, value))
             case _:
                 assert_never(place)
@@ -304,9 +321,9 @@ class Run:
                 new = made(t, operate(at_path(frame[name], path), value))
                 frame[name] = values.replaced(frame[name], path, new)
             case ir.ViewPlace(base=base_expr, name=name, type=t):
-                base = self.evaluate(base_expr, frame)
+                base, read = self.evaluate(base_expr, frame), self.member(base_expr, name)
                 value = self.evaluate(s.value, frame)
-                setattr(base, name, made(t, operate(getattr(base, name), value)))
+                setattr(base, name, made(t, operate(read(base), value)))
             case _:
                 assert_never(s.place)
 
@@ -320,8 +337,10 @@ class Run:
                 return frame[name]
             case ir.State(field=field):
                 return self.read(field)
-            case ir.Attr(base=base, name=name) | ir.ViewField(base=base, name=name):
-                return getattr(self.evaluate(base, frame), name)
+            case ir.Attr(base=base, name=name):
+                return values.field_of(self.evaluate(base, frame), name)
+            case ir.ViewField(base=base, name=name):
+                return self.member(base, name)(self.evaluate(base, frame))
             case ir.Item(base=base, index=index):
                 return self.evaluate(base, frame)[index]
             case ir.Lookup(op=op, field=field, args=args):
@@ -370,8 +389,14 @@ class Run:
             case _:
                 assert_never(e)
 
+    def member(self, base: ir.Expr, name: str) -> Callable[[Any], Any]:
+        """How a member is read from the object of a view; a member that the view declares."""
+        assert isinstance(base.type, ViewType), "a member of something that is no view"
+        return self.instance.members[base.type.name, name]
+
     def unwrap(self, e: ir.Unwrap, value: Any) -> Any:
-        assert value is not None, f"{e.span}: the front end let an empty Option through"
+        if value is None:
+            raise Broken(f"{e.span}: an empty Option is taken for a value")
         return value
 
     def make_struct(self, t: Type, items: list[Any]) -> values.Record:
@@ -393,9 +418,8 @@ class Run:
         match source:
             case ir.OverRange(start=start, stop=stop, step=step, bound=bound):
                 steps = range(self.evaluate(start, frame), self.evaluate(stop, frame), step)
-                assert len(steps) <= bound, (
-                    f"{source.span}: {len(steps)} steps; the front end promised {bound}"
-                )
+                if len(steps) > bound:
+                    raise Broken(f"{source.span}: {len(steps)} steps, where {bound} were promised")
                 return steps
             case ir.OverState(field=field, part=part):
                 return of_part(self.many(field), part)
@@ -441,7 +465,8 @@ class Run:
                     assert_never(e.op)
             found = True
         if not found and e.op not in (ReduceOp.SUM, ReduceOp.ANY, ReduceOp.ALL):
-            assert e.default is not None, f"{e.span}: the front end let an empty {e.op} through"
+            if e.default is None:
+                raise Broken(f"{e.span}: `{e.op}` of nothing")
             return default
         return best_item if e.op in (ReduceOp.ARGMIN, ReduceOp.ARGMAX) else best
 
@@ -492,10 +517,8 @@ class Run:
         elif (given := provided(declared.name)) is not None:
             function = given
         else:
-            assert declared.params and isinstance(declared.params[0].type, ViewType), (
-                f"no {declared.name} was given"
-            )
-            function = getattr(args.pop(0), declared.name.rpartition(".")[2])
+            assert declared.name in self.instance.methods, f"no {declared.name} was given"
+            function = getattr(args.pop(0), self.instance.methods[declared.name])
         if declared.effect in (Effect.CLOCK, Effect.RANDOM, Effect.OUTSIDE_READ):
             return self.tape.answer(declared.name, lambda: function(*args))
         return function(*args)
@@ -508,6 +531,12 @@ def ignore(*_: object) -> None:
     """Where traces go when nobody listens."""
 
 
+def _public(name: str) -> str:
+    """The name itself, which is one that Python gives no meaning of its own."""
+    assert name.isidentifier() and not name.startswith("__"), f"{name!r} is no name of the language"
+    return name
+
+
 def made(t: Type, value: Any) -> Any:
     """The value as one of type t: narrow integers within it truncate."""
     make = _made(t)
@@ -516,7 +545,7 @@ def made(t: Type, value: Any) -> Any:
 
 def at_path(value: Any, path: tuple[str, ...]) -> Any:
     for name in path:
-        value = getattr(value, name)
+        value = values.field_of(value, name)
     return value
 
 
@@ -575,7 +604,7 @@ def matched(pattern: ir.Pattern, subject: Any) -> Frame | None:
         case ir.MatchStruct(type=t, fields=fields):
             if values.struct_name(subject) != t.name:
                 return None
-            return all_matched((inner, getattr(subject, name)) for name, inner in fields)
+            return all_matched((inner, values.field_of(subject, name)) for name, inner in fields)
         case ir.MatchOr(options=options):
             return next((bound for p in options if (bound := matched(p, subject)) is not None), None)
         case _:

@@ -11,16 +11,23 @@ import importlib
 from collections.abc import Callable
 from functools import cache
 
+STRATA = ("rpc", "llm", "cpu", "memory")
+
 
 @cache
 def provided(name: str) -> Callable[..., object] | None:
     """The function of that full name (`stratum.function`); None when it is no function of a stratum."""
-    stratum, dot, function = name.partition(".")
-    if not dot or "." in function:
-        return None
+    stratum, _, function = name.partition(".")
+    return _functions(stratum).get(function) if stratum in STRATA else None
+
+
+@cache
+def _functions(stratum: str) -> dict[str, Callable[..., object]]:
+    """What the stratum's `functions` module marks as functions for policies, by name."""
     try:
         module = importlib.import_module(f"transect.{stratum}.functions")
-    except ModuleNotFoundError:
-        return None
-    found: Callable[..., object] | None = getattr(module, function, None)
-    return found
+    except ModuleNotFoundError as missing:
+        if missing.name != f"transect.{stratum}.functions":
+            raise
+        return {}
+    return {name: f for name, f in vars(module).items() if getattr(f, "__intrinsic__", False)}

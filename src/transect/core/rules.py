@@ -332,6 +332,11 @@ FIXED: dict[str, tuple[tuple[Type, ...], Type]] = {
     "trace": ((TEXT,), UNIT),
 }
 
+LANGUAGE = frozenset(
+    (*FIXED, "len", "abs", "startswith", "endswith", "contains", "fits", "mul_div", "dict.get", "dict.get_or")
+)
+"""The names of the language's own functions."""
+
 
 def builtin_type(name: str, args: tuple[Type, ...]) -> Type | None:
     """The result of one of the language's own functions; None when it is unknown or does not take such arguments."""

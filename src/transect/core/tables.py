@@ -229,9 +229,8 @@ class Array:
         return f"Array({self._items!r})"
 
     def _at(self, index: int) -> int:
-        assert 0 <= index < len(self._items), (
-            f"index {index} of an array of {len(self._items)} was not checked"
-        )
+        if not 0 <= index < len(self._items):
+            raise IndexError(f"index {index} of an array of {len(self._items)} was not checked")
         return index
 
     def __getitem__(self, index: int) -> Any:

@@ -13,7 +13,8 @@ from transect.base.span import NOWHERE, Span
 
 TOKEN = re.compile(
     r"""\s*(?:
-    (?P<text>b?'(?:[^'\\\n]|\\.)*'|b?"(?:[^"\\\n]|\\.)*")
+    (?P<text>b?'(?:[^'\\\n]|\\[\\'"nrt]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\U[0-9a-f]{8})*'
+            |b?"(?:[^"\\\n]|\\[\\'"nrt]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\U[0-9a-f]{8})*")
   | (?P<number>-?0(?:inf|nan)|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)
   | (?P<name>[^\W\d]\w*)
   | (?P<quoted>`[^`\n]*`)
@@ -56,7 +57,11 @@ def number(text: str) -> int | float:
 
 
 def text_value(token: str) -> str | bytes:
-    value = ast.literal_eval(token)
+    """The value of a text's token.  Raises ValueError."""
+    try:
+        value = ast.literal_eval(token)
+    except SyntaxError as error:  # a code point that there is not, in a text of bytes a letter that is none
+        raise ValueError(f"{token:.40} is no text") from error
     assert isinstance(value, str | bytes)
     return value
 

@@ -377,6 +377,8 @@ class _Program(_Statements):
     def program(self) -> ir.Program:
         try:
             return self._program()
+        except RecursionError:
+            raise TextError("the program is nested too deeply") from None
         except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, TextError):
                 raise

@@ -218,12 +218,20 @@ def struct_fields(value: Any) -> dict[str, Any]:
     return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
 
 
+def field_of(value: Any, name: str) -> Any:
+    """A field of a struct, by its name."""
+    if isinstance(value, Record):
+        return value.__fields__[name]
+    assert name in type(value).__dataclass_fields__, f"{type(value).__name__} has no field {name!r}"
+    return getattr(value, name)
+
+
 def replaced(value: Any, path: tuple[str, ...], new: object) -> Any:
     """A copy of the struct with `new` at the field that the path names."""
     if not path:
         return new
     name, *rest = path
-    inner = replaced(getattr(value, name), tuple(rest), new)
+    inner = replaced(field_of(value, name), tuple(rest), new)
     if isinstance(value, Record):
         return Record(value.__name__, {**value.__fields__, name: inner})
     changed = copy.copy(value)

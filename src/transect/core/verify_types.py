@@ -72,13 +72,18 @@ def fits_constant(value: object, t: Type) -> bool:
         case FloatType():
             return isinstance(value, float)
         case TextType():
-            return isinstance(value, str)
+            return isinstance(value, str) and _is_utf8(value)
         case BytesType():
             return isinstance(value, bytes)
         case OptionType() | UnitType():
             return value is None
         case _:
             return False
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether it has no surrogates, which no text of the language has."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def type_fault(e: Expr, scope: Scope) -> Faults:

@@ -114,6 +114,7 @@ def intrinsic(*, effect: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def mark(function: Callable[P, R]) -> Callable[P, R]:
+        vars(function)["__intrinsic__"] = True
         return function
 
     return mark

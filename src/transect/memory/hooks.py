@@ -28,6 +28,7 @@ from transect.memory.layout import (  # part of the interface
 )
 
 SCOPES = ("instance",)
+LIBRARY = ("linux",)  # modules of views and functions besides this one
 
 
 class Struct(View):

@@ -3,6 +3,9 @@
 
 Calls of one policy are run in the order of their sequence numbers, from the state at the start, with recorded outside
 answers.  What differs is shown at the policy's line: the `return` that gave the other result.
+
+The recorded program has been verified when it was read (`core/foreign.py`); what it does beyond that, running, ends
+the comparison and nothing else.
 """
 
 from __future__ import annotations
@@ -170,6 +173,19 @@ class _Differs(Exception):
         self.record = record
 
 
+def _broken(
+    policy: Policy, other: Program | None, error: Exception, record: Record | None = None
+) -> Exception:
+    """What an exception of a program's run means: the recorded one may do what no program of the compiler does.
+
+    With another program, which the compiler made, it is a mistake of ours.
+    """
+    if other is not None:
+        return error
+    text = f"the recorded program {policy.name} cannot be run: {type(error).__name__}: {error}"
+    return _Differs(Diagnostic(Severity.ERROR, "L003", text, NOWHERE), record)
+
+
 class _Comparing:
     def __init__(self, log: Log, decoder: Decoder, make: Callable[[Program], Runner]) -> None:
         self.log = log
@@ -218,12 +234,14 @@ class _Comparing:
 
     def begin(self, policy: Policy, other: Program | None) -> _Played | None:
         program = policy.program if other is None else other
-        runner = self.make(program)
         try:
+            runner = self.make(program)
             runner.load(self.start(policy, other))
         except (Refused, CodecError) as error:
             self.open.append(f"the state of {policy.name} at the start cannot be taken over: {error}")
             return None
+        except Exception as error:
+            raise _broken(policy, other, error) from error
         return _Played(policy, program, runner, next=policy.first)
 
     def start(self, policy: Policy, other: Program | None) -> bytes:
@@ -254,7 +272,15 @@ class _Comparing:
             _wait(played.runner, call.waiting)
         if call.given and isinstance(played.runner, Instance):
             played.runner.state.update(call.given)
-        value = played.runner.call(hook, call.args, tape=tape, locals=rpc_locals, functions=call.functions)
+        try:
+            value = played.runner.call(
+                hook, call.args, tape=tape, locals=rpc_locals, functions=call.functions
+            )
+        except (TapeMismatch, CodecError):
+            raise
+        except Exception as error:
+            other = None if played.program is played.policy.program else played.program
+            raise _broken(played.policy, other, error, record) from error
         if call.ends:
             del played.locals[record.instance]
         if tape.left and played.program is played.policy.program:

@@ -22,9 +22,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
+from transect.core.foreign import admitted
 from transect.core.ir import Program
 from transect.core.schema import Schema
-from transect.core.text import TextError, dump, parse
+from transect.core.text import TextError, dump
 
 MAGIC = b"TRANSECT"
 VERSION = 1
@@ -101,11 +104,14 @@ class Policy:
 
     @cached_property
     def program(self) -> Program:
-        """The program.  Raises `LogError` when its text cannot be read by this version of transect."""
+        """The program, verified.  Raises `LogError` when this version of transect cannot read its text or may not run it."""
         try:
-            return parse(self.program_text)
+            found = admitted(self.program_text)
         except TextError as error:
             raise LogError(f"the program of {self.name} cannot be read: {error}") from error
+        if found.name != self.name or tuple(h.name for h in found.handlers) != self.hooks:
+            raise LogError(f"the program of {self.name} has another name, or other hooks, than the log says")
+        return found
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -122,17 +128,40 @@ class Policy:
 
     @staticmethod
     def from_json(data: Any) -> Policy:
+        told = msgspec.convert(data, _PolicyJson)
         return Policy(
-            data["name"],
-            data["version"],
-            tuple(data["hooks"]),
-            data["program"],
-            data["sources"],
-            data["source_hash"],
-            Schema.from_json(data["schema"]),
-            unpacked(data["start"]),
-            data["first"],
+            told.name,
+            told.version,
+            told.hooks,
+            told.program,
+            told.sources,
+            told.source_hash,
+            Schema.from_json(told.schema),
+            unpacked(told.start),
+            told.first,
         )
+
+
+class _PolicyJson(msgspec.Struct):
+    """What `Policy.to_json` writes."""
+
+    name: str
+    version: int
+    hooks: tuple[str, ...]
+    program: str
+    sources: dict[str, str]
+    source_hash: str
+    schema: dict[str, Any]
+    start: str
+    first: int | None
+
+
+class _TrailerJson(msgspec.Struct):
+    """What `Trailer.to_json` writes."""
+
+    records: int
+    dropped: int
+    finals: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +178,9 @@ class Trailer:
 
     @staticmethod
     def from_json(data: Any) -> Trailer:
-        finals = {int(number): unpacked(image) for number, image in data["finals"].items()}
-        return Trailer(data["records"], data["dropped"], finals)
+        told = msgspec.convert(data, _TrailerJson)
+        finals = {int(number): unpacked(image) for number, image in told.finals.items()}
+        return Trailer(told.records, told.dropped, finals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +195,7 @@ class Header:
 
     @staticmethod
     def from_json(data: Any) -> Header:
-        return Header(data["stratum"], data["name"], data["real"], data["notes"])
+        return msgspec.convert(data, Header)
 
 
 @dataclass(frozen=True, slots=True)

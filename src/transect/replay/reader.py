@@ -84,7 +84,7 @@ class _Reading:
     def value(self, payload: bytes, of: Any) -> Any:
         try:
             return of.from_json(json.loads(payload))
-        except (ValueError, KeyError, TypeError, AttributeError, SchemaError) as error:
+        except (ValueError, RecursionError, SchemaError) as error:  # msgspec's own among them
             raise LogError(f"the {of.__name__.lower()} cannot be read: {error}") from error
 
     def record(self, payload: bytes) -> Record:

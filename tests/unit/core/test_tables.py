@@ -178,9 +178,9 @@ def test_an_array_has_a_value_at_every_index() -> None:
     array[1], array[2] = "ab", "abc"
     assert list(array) == ["", "ab", ""] and array.overflow == 1 and len(array) == 3
     assert array.items() == [(0, ""), (1, "ab"), (2, "")]
-    with pytest.raises(AssertionError, match="index 3 of an array of 3"):
+    with pytest.raises(IndexError, match="index 3 of an array of 3"):
         _ = array[3]
-    with pytest.raises(AssertionError, match="index -1"):
+    with pytest.raises(IndexError, match="index -1"):
         array[-1] = ""
     array.load(["a", "b", "c"], 5)
     assert array.values() == ["a", "b", "c"] and array.overflow == 5

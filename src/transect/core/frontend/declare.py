@@ -496,7 +496,7 @@ class World:
         if key in self.views:
             return self.views[key]
         self._unique(cls)
-        base, writable = "", self._writable(cls)
+        base, writable = "", self.writable(cls)
         inherited: tuple[ir.ViewMember, ...] = ()
         for parent in self.bases(cls):
             if isinstance(parent, ClassDef):
@@ -537,9 +537,10 @@ class World:
                     return of
         return next((of for b in self.bases(cls) if isinstance(b, ClassDef) and (of := self._of(b))), "")
 
-    def _writable(self, cls: ClassDef) -> bool:
+    def writable(self, cls: ClassDef) -> bool:
+        """Whether policies may write the members of views derived from the class."""
         return any(k.arg == "writable" for k in cls.node.keywords) or any(
-            self._writable(b) for b in self.bases(cls) if isinstance(b, ClassDef)
+            self.writable(b) for b in self.bases(cls) if isinstance(b, ClassDef)
         )
 
     def _unique(self, cls: ClassDef) -> None:

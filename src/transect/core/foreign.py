@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that come as text: from a log, whoever wrote it.
+
+Nothing evaluates, emits or loads such a program before it has been verified: it is well formed, as after every pass of
+the compiler, and declares nothing but what its stratum gives.  What the front end proves besides (a look-up is
+dominated by a test, an index is in range) the interpreter checks at each step.
+"""
+
+from __future__ import annotations
+
+from transect.core.ir import Program, Stage
+from transect.core.text import TextError, parse
+from transect.core.verify import verify
+from transect.core.verify_interface import verify_interface
+
+MAX_BYTES = 1 << 23  # of a program's text; the largest that the front end makes of a file is smaller
+
+
+def admitted(text: str) -> Program:
+    """The checked program that a text shows.  Raises `TextError` when it shows none, or one that breaks a rule."""
+    if len(text) > MAX_BYTES:
+        raise TextError(f"a program of {len(text):,} characters is too large")
+    program = parse(text)
+    found = verify_interface(program) or verify(program, Stage.CHECKED)
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise TextError(f"the program breaks a rule ({found[0].code}): {found[0].message}{more}")
+    return program
