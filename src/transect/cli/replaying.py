@@ -11,7 +11,6 @@ from pathlib import Path
 
 from transect.base.formats import plain
 from transect.base.render import render_text
-from transect.base.unavailable import Unavailable
 from transect.cli.checking import in_color
 from transect.cli.compiling import File, Refused, read
 from transect.cli.exits import Exit
@@ -83,7 +82,7 @@ def decoder(log: Log) -> Decoder:
     """What the log's stratum knows of its records."""
     stratum = log.header.stratum
     if stratum not in DECODERS:
-        raise Unavailable(f"replay of {stratum} logs", "not part of this version yet", "")
+        raise LogError(f"the log is of {stratum!r:.40}, which is no stratum")
     module, name = DECODERS[stratum]
     made: Decoder = getattr(importlib.import_module(module), name)(log)
     return made

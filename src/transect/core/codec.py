@@ -56,7 +56,7 @@ from transect.core.types import (
     ViewType,
     spell,
 )
-from transect.core.values import Record, struct_name
+from transect.core.values import Record, field_of, struct_name
 
 _NAN = struct.pack("<Q", 0x7FF8 << 48)  # one for all: which one arithmetic gives depends on the machine
 
@@ -207,8 +207,8 @@ def _expect_count(values: Sequence[Any], wanted: int) -> None:
 
 def _attribute(value: object, name: str) -> object:
     try:
-        return getattr(value, name)
-    except AttributeError as error:
+        return field_of(value, name)
+    except (AttributeError, KeyError) as error:
         raise CodecError(f"{value!r} has no field {name}") from error
 
 
@@ -343,10 +343,17 @@ class Reader:
             raise CodecError(f"{data!r} is not valid UTF-8") from error
 
     def _items(self, item: Type) -> list[Any]:
-        return [self.value(item) for _ in range(self.integer(4))]
+        return [self.value(item) for _ in range(self._count())]
 
     def _pairs(self, key: Type, value: Type) -> list[tuple[Any, Any]]:
-        return [(self.value(key), self.value(value)) for _ in range(self.integer(4))]
+        return [(self.value(key), self.value(value)) for _ in range(self._count())]
+
+    def _count(self) -> int:
+        """A u32 count of what takes a byte at least, each."""
+        count = self.integer(4)
+        if count > self.left:
+            raise CodecError(f"cut short: {count} items wanted at {self.at}, {self.left} bytes are left")
+        return count
 
 
 def _check_entries(t: TableType, pairs: list[tuple[Any, Any]]) -> None:

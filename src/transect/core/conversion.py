@@ -22,7 +22,7 @@ from transect.core.types import (
     Type,
     spell,
 )
-from transect.core.values import Record, equal, from_plain, size, zero
+from transect.core.values import Record, equal, field_of, from_plain, size, zero
 
 
 class Change(IntEnum):
@@ -179,12 +179,12 @@ def first_value(f: StructField) -> Any:
 
 def _struct(value: Any, old: StructType, new: StructType) -> Record:
     for f in old.fields:
-        if new.field(f.name) is None and not equal(getattr(value, f.name), first_value(f)):
-            raise NotFitting(f"`{new.name}` has no `{f.name}`, which is {getattr(value, f.name)!r}")
+        if new.field(f.name) is None and not equal(field_of(value, f.name), first_value(f)):
+            raise NotFitting(f"`{new.name}` has no `{f.name}`, which is {field_of(value, f.name)!r}")
     fields = {}
     for f in new.fields:
         before = old.field(f.name)
-        fields[f.name] = converted(getattr(value, f.name), before.type, f.type) if before else first_value(f)
+        fields[f.name] = converted(field_of(value, f.name), before.type, f.type) if before else first_value(f)
     return Record(new.name, fields)
 
 

@@ -82,10 +82,10 @@ class Schema:
                 raise SchemaError(
                     f"schema version {data['version']!r} is not known; this is version {VERSION}"
                 )
-            found = Schema(data["policy"], tuple(map(_field, data["fields"])))
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, SchemaError):
-                raise
+            found = Schema(str(data["policy"]), tuple(map(_field, data["fields"])))
+        except SchemaError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SchemaError("no schema") from error
         if found.hash != data.get("hash"):
             raise SchemaError(f"the schema of {found.policy} does not have the hash that it says")
@@ -124,6 +124,8 @@ def _field(data: Any) -> SchemaField:
     given = dict(data.get("options", {}))
     if "sync" in given:
         given["sync"] = Sync(given["sync"])
+    if not isinstance(data["name"], str):
+        raise SchemaError(f"a field's name that is no text: {data['name']!r:.40}")
     start = bytes.fromhex(data["start"])
     t = type_from_json(data["type"])
     decode(t, start)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transect.core.codec import CodecError, decode, encode
+from transect.core.codec import decode, encode
 from transect.core.types import (
     BOOL,
     DURATION,
@@ -36,6 +36,8 @@ from transect.core.types import (
     spell,
 )
 from transect.core.values import from_plain, to_plain
+
+MOST = 1 << 32  # of any size: what front ends take is less
 
 _PLAIN: dict[str, Type] = {
     "int": INT,
@@ -93,8 +95,36 @@ def type_from_json(data: Any) -> Type:
     """The type that a JSON value describes.  Raises `SchemaError`."""
     try:
         return _type(data)
-    except (KeyError, TypeError, ValueError, AttributeError, CodecError) as error:
-        raise SchemaError(f"no type of state: {data!r}") from error
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # CodecError among them
+        raise SchemaError(f"no type of state: {data!r:.200}") from error
+
+
+def _size(data: Any) -> int:
+    if type(data) is not int or not 0 <= data <= MOST:
+        raise SchemaError(f"a size of {data!r:.40}")
+    return data
+
+
+def _number(data: Any) -> int:
+    if type(data) is not int:
+        raise SchemaError(f"no number: {data!r:.40}")
+    return data
+
+
+def _bound(data: Any) -> int | None:
+    return None if data is None else _size(data)
+
+
+def _name(data: Any) -> str:
+    if not isinstance(data, str):
+        raise SchemaError(f"a name that is no text: {data!r:.40}")
+    return data
 
 
 def _type(data: Any) -> Type:
@@ -103,29 +133,30 @@ def _type(data: Any) -> Type:
     ((what, inner),) = data.items()
     match what:
         case "text":
-            return TextType(inner)
+            return TextType(_bound(inner))
         case "bytes":
-            return BytesType(inner)
+            return BytesType(_bound(inner))
         case "key":
-            return KeyType(inner)
+            return KeyType(_name(inner))
         case "option":
             return OptionType(_type(inner))
         case "tuple":
             return TupleType(tuple(map(_type, inner)))
         case "enum":
-            return EnumType(inner["name"], tuple(inner["members"].items()), inner["open"])
+            members = tuple((name, _number(n)) for name, n in inner["members"].items())
+            return EnumType(_name(inner["name"]), members, inner["open"] is True)
         case "struct":
-            return StructType(inner["name"], tuple(map(_field, inner["fields"])))
+            return StructType(_name(inner["name"]), tuple(map(_field, inner["fields"])))
         case "array":
             item, length = inner
-            return ArrayType(_type(item), length)
+            return ArrayType(_type(item), _size(length))
         case _:
             key, value, capacity = inner
-            return TableType(TableKind(what), _type(key), _type(value), capacity)
+            return TableType(TableKind(what), _type(key), _type(value), _size(capacity))
 
 
 def _field(data: Any) -> StructField:
     t = _type(data["type"])
     if "default" not in data:
-        return StructField(data["name"], t)
-    return StructField(data["name"], t, to_plain(decode(t, bytes.fromhex(data["default"]))), False)
+        return StructField(_name(data["name"]), t)
+    return StructField(_name(data["name"]), t, to_plain(decode(t, bytes.fromhex(data["default"]))), False)

@@ -219,10 +219,11 @@ def struct_fields(value: Any) -> dict[str, Any]:
 
 
 def field_of(value: Any, name: str) -> Any:
-    """A field of a struct, by its name."""
+    """A field of a struct.  Raises KeyError when it has none of that name, AttributeError when it is none."""
     if isinstance(value, Record):
         return value.__fields__[name]
-    assert name in type(value).__dataclass_fields__, f"{type(value).__name__} has no field {name!r}"
+    if name not in type(value).__dataclass_fields__:
+        raise KeyError(name)
     return getattr(value, name)
 
 

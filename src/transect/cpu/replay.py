@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import cache, partial
 from itertools import islice
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from transect.base.span import Span
 from transect.core import ir
@@ -36,7 +38,7 @@ from transect.emit.bpf.recording import asked_words, is_asked, recorded, site
 from transect.emit.py.build import build
 from transect.lang.tape import Tape
 from transect.replay.compare import Call, Functions
-from transect.replay.log import Log, Record
+from transect.replay.log import Log, LogError, Record
 from transect.replay.tape import TapeMismatch
 
 WORD = struct.Struct("<q")
@@ -337,12 +339,22 @@ class Outside:
 # ---------------------------------------------------------------- records
 
 
+class Notes(msgspec.Struct):
+    """What the head of a log says of the machine."""
+
+    cpus: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
+    nodes: Annotated[int, msgspec.Meta(ge=1, le=1 << 10)] = 1
+
+
 class CpuDecoder:
     """The decoder of logs whose stratum is `cpu`, and what runs them."""
 
     def __init__(self, log: Log) -> None:
-        self.cpus: int = log.header.notes["cpus"]
-        self.nodes: int = log.header.notes.get("nodes", 1)
+        try:
+            notes = msgspec.convert(log.header.notes, Notes)
+        except ValueError as wrong:
+            raise LogError(f"the log does not say what machine it recorded: {wrong}") from wrong
+        self.cpus, self.nodes = notes.cpus, notes.nodes
         self._players: dict[int, Player] = {}
         self._calls: dict[tuple[int, str], list[tuple[Any, Callable[[int], Any]]]] = {}
         self._names: dict[int, str] = {}

@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transect.core.codec import CodecError
+import msgspec
+
 from transect.core.schema import Schema, schema
 from transect.core.upgrade import Refused, upgrade
 from transect.llm.native import image, restore
@@ -31,34 +32,43 @@ class NotKept(Exception):
 
 def names_in(path: Path) -> list[str]:
     """The tenants of a file by number, to be given the same numbers again; none where there is no file."""
-    data = _read(path)
-    return [] if data is None else list(data["tenants"])
+    kept = _read(path)
+    return [] if kept is None else list(kept.tenants)
 
 
 def load(service: Service, path: Path) -> bool:
     """Give the policy of a service the state of a file; whether there was one.  Raises `NotKept`."""
-    data = _read(path)
-    if data is None:
+    kept = _read(path)
+    if kept is None:
         return False
     try:
-        old = Schema.from_json(data["schema"])
-        state = upgrade(base64.b64decode(data["state"], validate=True), old, service.program)
+        old = Schema.from_json(kept.schema)
+        state = upgrade(base64.b64decode(kept.state, validate=True), old, service.program)
         restore(service.policy, state)
-    except (Refused, CodecError, ValueError, KeyError) as wrong:
+    except (Refused, ValueError) as wrong:  # SchemaError and CodecError among them
         raise NotKept(f"the state in {path} cannot go over to {service.program.name}: {wrong}") from wrong
     return True
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+class _Kept(msgspec.Struct):
+    """What a file holds."""
+
+    policy: str
+    schema: dict[str, Any]
+    tenants: tuple[str, ...]  # by number
+    state: str  # the image, in base64
+
+
+def _read(path: Path) -> _Kept | None:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = msgspec.json.decode(path.read_bytes())
+        if not isinstance(data, dict) or data.get("version") != VERSION:
+            raise NotKept(f"{path} is no state of this version; move it away to begin anew")
+        return msgspec.convert(data, _Kept)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as wrong:
+    except (OSError, ValueError, RecursionError) as wrong:
         raise NotKept(f"{path} cannot be read: {wrong}; move it away to begin anew") from wrong
-    if not isinstance(data, dict) or data.get("version") != VERSION:
-        raise NotKept(f"{path} is no state of this version; move it away to begin anew")
-    return data
 
 
 def save(service: Service, path: Path) -> None:

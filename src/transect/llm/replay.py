@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
 from transect.core.codec import CodecError, Reader, encode
 from transect.core.ir import Program
 from transect.core.types import ViewType
 from transect.llm.record import CLEARED, JOINED, LEFT
 from transect.llm.request import FIELDS
 from transect.replay.compare import Call
-from transect.replay.log import Log, Record
+from transect.replay.log import Log, LogError, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ def told(record: Record) -> Told:
     request = None
     if has_request:
         request = SimpleNamespace(**{name: reader.integer(8, True) for name in FIELDS})
+        if request.client < 0 or request.group < 0:
+            raise CodecError("the number of a client or group is less than 0")
     return Told(time, changes, request, reader.take(reader.left))
 
 
@@ -43,7 +47,10 @@ class LlmDecoder:
     """The decoder of logs whose stratum is `llm`."""
 
     def __init__(self, log: Log) -> None:
-        self._names: dict[str, str] = log.header.notes.get("tenants", {})
+        try:
+            self._names = msgspec.convert(log.header.notes.get("tenants", {}), dict[str, str])
+        except ValueError as wrong:
+            raise LogError(f"the log's tenants cannot be read: {wrong}") from wrong
         self._waiting: dict[int, None] = {}
         self._at = -1  # the last record whose changes of who waits are in force
 

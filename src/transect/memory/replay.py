@@ -6,12 +6,13 @@ The kernel's package is not in the log: its image must be found by its release, 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from transect.base.unavailable import Unavailable
+from transect.core.codec import CodecError
 from transect.core.ir import Program
 from transect.linux import stored
 from transect.linux.errors import KernelDataError
@@ -43,17 +44,28 @@ def notes_of(machine: Machine, kernel: Path | None) -> dict[str, Any]:
     }
 
 
+class _Notes(msgspec.Struct):
+    """What `notes_of` wrote."""
+
+    target: str
+    release: str
+    sha256: str  # of the kernel's image
+    kernel: str  # the path of its package, where the recording had one
+    where: tuple[int, int, int, int, int]
+    ranges: list[tuple[int, int]]
+
+
 class MemoryDecoder:
     """The decoder of logs whose stratum is `memory`."""
 
     def __init__(self, log: Log) -> None:
-        notes = log.header.notes
-        if "where" not in notes:
-            raise LogError("the log does not say where the target's kernel was")
-        ranges = [Range(start, end) for start, end in notes["ranges"]]
-        self._memory = Replayed(ranges)
+        try:
+            notes = msgspec.convert(log.header.notes, _Notes)
+        except ValueError as wrong:
+            raise LogError(f"the log does not say where the target's kernel was: {wrong}") from wrong
+        self._memory = Replayed([Range(start, end) for start, end in notes.ranges])
         self._machine = Machine(
-            notes["target"], _as_physical(self._memory), _known(notes), Location(*notes["where"])
+            notes.target, _as_physical(self._memory), _known(notes), Location(*notes.where)
         )
         self._answers = asked.Answers(self._machine)
         self._prepared: dict[str, Prepared] = {}
@@ -74,9 +86,12 @@ class MemoryDecoder:
 
     def words(self, program: Program, hook: str, result: bytes) -> str:
         """What a round said."""
-        told = json.loads(result)
-        said = "; ".join(f"{what} {evidence}" for what, evidence in told["said"])
-        return told["problem"] or said or "nothing"
+        try:
+            told = msgspec.json.decode(result, type=_Round)
+        except (ValueError, RecursionError) as wrong:
+            raise CodecError(str(wrong)) from wrong
+        said = "; ".join(f"{what} {evidence}" for what, evidence in told.said)
+        return told.problem or said or "nothing"
 
     def _of(self, program: Program) -> Prepared:
         key = f"{program.name} {program.source_hash}"
@@ -88,17 +103,25 @@ class MemoryDecoder:
         return self._prepared[key]
 
 
+class _Round(msgspec.Struct):
+    """What `result_of` wrote."""
+
+    said: list[tuple[str, dict[str, Any]]]
+    problem: str
+
+
 def _as_physical(memory: Replayed) -> Physical:
     return memory
 
 
-def _known(notes: Mapping[str, Any]) -> Known:
-    paths = [Path(notes["kernel"])] if notes["kernel"] else []
-    for path in [*paths, *packages(notes["release"])]:
+def _known(notes: _Notes) -> Known:
+    """The recorded kernel's image, wherever it lies here; a file that the log names is believed by its hash."""
+    named = [Path(notes.kernel)] if notes.kernel and Path(notes.kernel).is_file() else []
+    for path in [*named, *packages(notes.release)]:
         try:
             image = stored.image(path)
         except (KernelDataError, Unavailable, OSError):
             continue
-        if image.sha256 == notes["sha256"]:
+        if image.sha256 == notes.sha256:
             return Known.of(image)
-    raise LogError(f"the log was recorded of Linux {notes['release']}; its image is not on this machine")
+    raise LogError(f"the log was recorded of Linux {notes.release}; its image is not on this machine")

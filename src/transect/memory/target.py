@@ -19,6 +19,7 @@ What only one scheme needs is imported where it is met: a list of processes is o
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import re
 import socket
@@ -172,13 +173,14 @@ def packages(release: str) -> Iterator[Path]:
     """Where the image of a kernel may lie on this machine."""
     if "/" in release:  # it comes from the target
         return
+    pattern = glob.escape(release)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transect"
     candidates = [
         Path("/boot") / f"vmlinuz-{release}",
         Path("/boot") / f"vmlinux-{release}",
         Path("/usr/lib/modules") / release / "vmlinuz",
-        *sorted(cache.glob(f"**/vmlinu[xz]-{release}")),
-        *sorted(cache.glob(f"**/{release}/vmlinu[xz]")),
+        *sorted(cache.glob(f"**/vmlinu[xz]-{pattern}")),
+        *sorted(cache.glob(f"**/{pattern}/vmlinu[xz]")),
     ]
     yield from (c for c in candidates if c.is_file())
 

@@ -304,11 +304,17 @@ class _Comparing:
     def difference(
         self, played: _Played, hook: str, record: Record, outcome: _Outcome, before: _Outcome | None
     ) -> Diagnostic:
-        was = self.decoder.words(played.policy.program, hook, record.result)
-        now = self.decoder.words(played.program, hook, outcome.result)
+        was = self.words(played.policy.program, hook, record.result)
+        now = self.words(played.program, hook, outcome.result)
         others = () if before is None else (Label(before.span, f"the recorded policy gives {was}"),)
         text = f"{now} comes out, where {was} was recorded"
         return self.diagnostic(text, outcome.span, record, hook, label=f"gives {now}", others=others)
+
+    def words(self, program: Program, hook: str, result: bytes) -> str:
+        try:
+            return self.decoder.words(program, hook, result)
+        except CodecError as error:
+            return f"no result of `{hook}` ({error})"
 
     # ---------------------------------------------------------------- the end
 
@@ -318,7 +324,10 @@ class _Comparing:
         final = trailer.finals.get(number) if trailer else None
         if final is None or self.open or played.program is not played.policy.program:
             return
-        image = played.runner.image()
+        try:
+            image = played.runner.image()
+        except Exception as error:
+            raise _broken(played.policy, None, error) from error
         if image != final:
             fields = self.fields(played, image, final)
             text = f"the state of {played.policy.name} is another in the end: {fields}"

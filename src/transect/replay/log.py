@@ -104,7 +104,7 @@ class Policy:
 
     @cached_property
     def program(self) -> Program:
-        """The program, verified.  Raises `LogError` when this version of transect cannot read its text or may not run it."""
+        """The program, verified.  Raises `LogError` when its text cannot be read, or may not be run."""
         try:
             found = admitted(self.program_text)
         except TextError as error:

@@ -12,6 +12,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from transect.base.diagnostic import Diagnostics
 from transect.core.codec import CodecError, Reader, encode
 from transect.core.ir import Program
@@ -29,9 +31,7 @@ from transect.rpc.views import PlainHeaders
 from transect.rpc.wire import (
     Kind,
     Presence,
-    ProtoEnum,
     ProtoField,
-    ProtoMessage,
     ProtoMethod,
     ProtoService,
 )
@@ -42,15 +42,18 @@ class RpcDecoder:
 
     def __init__(self, log: Log) -> None:
         notes = log.header.notes
-        if "service" not in notes:
-            raise LogError("the log does not say what service it recorded")
-        self.service = service_from_json(notes["service"])
-        self.methods: list[str] = notes["methods"]
+        try:
+            self.service = service_from_json(notes["service"])
+            self.methods = msgspec.convert(notes["methods"], list[str])
+        except (KeyError, ValueError) as wrong:
+            raise LogError(f"the log does not say what service it recorded: {wrong}") from wrong
         self._runners: dict[str, ElementRunner] = {}  # by hash and name of the program
         self._states: dict[tuple[str, int], ElementState] = {}
 
     def call(self, program: Program, hook: str, record: Logged) -> Call:
         """The call that a record describes.  Raises CodecError."""
+        if hook not in HOOKS:
+            raise CodecError(f"`{hook}` is called by no RPC")
         runner = self._runner(program)
         key = (f"{program.name} {program.source_hash}", record.instance)
         state = self._states.setdefault(key, ElementState())
@@ -63,7 +66,7 @@ class RpcDecoder:
             del self._states[key]
             args = [runner.view_of_end(facts, state), rest]
             return Call(args, lambda value: encode(result_type, value), ends=True)
-        binding_method = next(m for m in self.service.methods if m.path == method)
+        binding_method = self._method(method)
         message = binding_method.request if hook == "request" else binding_method.reply
         try:
             passing = Passing(runner.plans, runner.plans[message], rest)
@@ -76,6 +79,13 @@ class RpcDecoder:
             return encode(result_type, value) + flag + encode(BYTES, rewritten or b"")
 
         return Call([runner.view_of_message(hook, facts, state, passing)], result)
+
+    def _method(self, path: str) -> ProtoMethod:
+        """The recorded method of that path, one of those that the chain was bound to."""
+        found = next((m for m in self.service.methods if m.path == path and m.name in self.methods), None)
+        if found is None:
+            raise CodecError(f"{path!r:.80} is no method of the recorded chain")
+        return found
 
     def words(self, program: Program, hook: str, result: bytes) -> str:
         """A verdict as a person reads it, and whether the message was rewritten."""
@@ -149,26 +159,42 @@ def _plain(value: Any) -> Any:
 
 
 def service_from_json(data: Mapping[str, Any]) -> ProtoService:
-    """The service that `service_to_json` wrote."""
-    messages = {name: _message(m) for name, m in data["messages"].items()}
-    methods = tuple(ProtoMethod(**m) for m in data["methods"])
-    return ProtoService(data["name"], data["file"], methods, messages)
+    """The service that `service_to_json` wrote.  Raises ValueError when these values are none."""
+    told = msgspec.convert(data, ProtoService)
+    messages = {
+        name: dataclasses.replace(message, fields=tuple(map(_with_default, message.fields)))
+        for name, message in told.messages.items()
+    }
+    named = [f.message for message in messages.values() for f in message.fields if f.message]
+    named += [name for method in told.methods for name in (method.request, method.reply)]
+    lacking = next((name for name in named if name not in messages), None)
+    if lacking is not None:
+        raise ValueError(f"the message {lacking!r:.80} is missing")
+    return dataclasses.replace(told, messages=messages)
 
 
-def _message(data: Mapping[str, Any]) -> ProtoMessage:
-    return ProtoMessage(data["name"], data["file"], tuple(map(_field, data["fields"])))
+def _with_default(field: ProtoField) -> ProtoField:
+    """The field with its default as a value of its kind."""
+    default = field.default
+    if isinstance(default, dict):
+        default = base64.b64decode(msgspec.convert(default, dict[str, str])["bytes"], validate=True)
+    wanted = _DEFAULTS.get(field.kind, int)
+    plain = field.presence in (Presence.IMPLICIT, Presence.EXPLICIT) and not field.kind.nested
+    if type(default) is not (wanted if plain else type(None)):
+        raise ValueError(f"the default of {field.name!r:.80} is {default!r:.80}")
+    if not 0 < field.number < 1 << 29:
+        raise ValueError(f"the number of {field.name!r:.80} is {field.number}")
+    return dataclasses.replace(field, default=default)
 
 
-def _field(data: Mapping[str, Any]) -> ProtoField:
-    given = dict(data)
-    given["kind"] = Kind(given["kind"])
-    given["presence"] = Presence(given["presence"])
-    if given["enum"] is not None:
-        e = given["enum"]
-        given["enum"] = ProtoEnum(e["name"], tuple((n, v) for n, v in e["members"]), e["closed"])
-    if isinstance(given["default"], dict):
-        given["default"] = base64.b64decode(given["default"]["bytes"])
-    return ProtoField(**given)
+_DEFAULTS = {
+    Kind.DOUBLE: float,
+    Kind.FLOAT: float,
+    Kind.BOOL: bool,
+    Kind.STRING: str,
+    Kind.BYTES: bytes,
+}
+"""Python's type of a field's default; of all other kinds it is an integer."""
 
 
 __all__ = ["RpcDecoder", "about", "service_from_json", "service_to_json"]

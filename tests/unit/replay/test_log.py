@@ -256,7 +256,10 @@ POLICY = json_frame(b"P", policy().to_json())
         (HEAD + json_frame(b"T", Trailer(0, 0, {}).to_json()) + POLICY, "the log goes on after its end"),
         (HEAD + json_frame(b"T", Trailer(4, 0, {}).to_json()), "the log has 0 records, and says 4"),
         (HEAD + frame(b"P", b"{"), "the policy cannot be read: Expecting property name"),
-        (HEAD + json_frame(b"T", {"records": 0}), "the trailer cannot be read: Object missing required field `dropped`"),
+        (
+            HEAD + json_frame(b"T", {"records": 0}),
+            "the trailer cannot be read: Object missing required field `dropped`",
+        ),
     ],
 )
 def test_a_wrong_frame_ends_the_reading(data: bytes, damage: str) -> None:
