@@ -120,7 +120,7 @@ class Bounds:
         self.program = program
         self.elements = elements
         self._facts = Facts(program)
-        self._fields = {f.name: f for f in program.state}
+        self._fields = {f.name: f for f in (*program.state, *program.old_state)}
         self._helpers: dict[str, Budget] = {}
 
     def handler(self, f: Function) -> Budget:

@@ -8,6 +8,8 @@ dominated by a test, an index is in range) the interpreter checks at each step.
 
 from __future__ import annotations
 
+from transect.base.diagnostic import Diagnostic, Diagnostics
+from transect.core.frontend.steps import check_steps
 from transect.core.ir import Program, Stage
 from transect.core.text import TextError, parse
 from transect.core.verify import verify
@@ -21,8 +23,15 @@ def admitted(text: str) -> Program:
     if len(text) > MAX_BYTES:
         raise TextError(f"a program of {len(text):,} characters is too large")
     program = parse(text)
-    found = verify_interface(program) or verify(program, Stage.CHECKED)
+    found = verify_interface(program) or verify(program, Stage.CHECKED) or _too_long(program)
     if found:
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise TextError(f"the program breaks a rule ({found[0].code}): {found[0].message}{more}")
     return program
+
+
+def _too_long(program: Program) -> list[Diagnostic]:
+    """What a call may not take: the limit of a policy file is that of a text."""
+    diagnostics = Diagnostics()
+    check_steps(program, diagnostics)
+    return list(diagnostics)

@@ -58,6 +58,8 @@ def number(text: str) -> int | float:
 
 def text_value(token: str) -> str | bytes:
     """The value of a text's token.  Raises ValueError."""
+    if "\\" not in token:
+        return token[2:-1].encode("ascii") if token[0] == "b" else token[1:-1]
     try:
         value = ast.literal_eval(token)
     except SyntaxError as error:  # a code point that there is not, in a text of bytes a letter that is none

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from transect.base.span import NOWHERE, Span
 from transect.core.text_lex import TOKEN, WORDS, Files, number, read_spans, text_value
@@ -46,8 +46,7 @@ class TextError(ValueError):
     """A text that is no program; says the line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     kind: str  # text, number, name, quoted, punctuation, end
     text: str
 
@@ -106,17 +105,19 @@ class Reader:
         self._split(text)
 
     def _split(self, text: str) -> None:
-        at = 0
-        while text[at:].strip():
+        at, end = 0, len(text.rstrip())
+        tokens = self.line.tokens
+        while at < end:
             match = TOKEN.match(text, at)
             if match is None or match.lastgroup is None:
                 raise self.error(f"cannot read {text[at:].strip()[:20]!r}")
             at = match.end()
-            token = Token(match.lastgroup, match[match.lastgroup])
+            kind = match.lastgroup
+            token = Token(kind, match[kind])
             if token.text == ";":
                 self.line.spans = read_spans(text[at:], self.files)
                 return
-            self.line.tokens.append(token)
+            tokens.append(token)
 
     def upcoming(self) -> str:
         """The first word of the line to come."""
@@ -143,8 +144,9 @@ class Reader:
     # ---------------------------------------------------------------- words
 
     def peek(self, ahead: int = 0) -> Token:
-        at = self.line.at + ahead
-        return self.line.tokens[at] if at < len(self.line.tokens) else END
+        line = self.line
+        at = line.at + ahead
+        return line.tokens[at] if at < len(line.tokens) else END
 
     def take(self) -> Token:
         token = self.peek()
@@ -153,7 +155,8 @@ class Reader:
 
     def skip(self, word: str) -> bool:
         """Take the word if it comes next.  A name in backquotes is never a word."""
-        if self.peek().text != word or self.peek().kind == "text":
+        token = self.peek()
+        if token.text != word or token.kind == "text":
             return False
         self.line.at += 1
         return True

@@ -453,6 +453,11 @@ SIZES = {
     "a loop beyond time": ("range(0, 8, 1, 8)", "range(0, 1000000000, 1, 1000000000)"),
     "a loop of less than nothing": ("range(0, 8, 1, 8)", "range(0, 8, 1, -1)"),
     "a loop that stands still": ("range(0, 8, 1, 8)", "range(0, 8, 0, 8)"),
+    "loops within loops": (
+        "      continue\n",
+        "      for before in range(0, 16777216, 1, 16777216):\n"
+        "        for worst in range(0, 65536, 1, 65536):\n          pass\n",
+    ),
     "a loop over texts": ("range(0, 8, 1, 8)", "range('0', 8, 1, 8)"),
     "an expression beyond the stack": ("(n + n)", "(" * 5000 + "n" + " + n)" * 5000),
     "an expression that is deep": ("(n + n)", "(" * 400 + "n" + " + n)" * 400),
