@@ -52,6 +52,7 @@ Row = Mapping[str, Any]
 def readings(
     programs: Sequence[Program], images: Iterable[bytes | None], name_of: Callable[[int], str] = str
 ) -> list[dict[str, Any]]:
+from transect.core.values import field_of
     """A row for each stored field of each program; `images`: None where a carrier cannot tell; `name_of`: of a
     stratum's identity."""
     return [
@@ -127,7 +128,7 @@ class _Read:
             case TupleType(items=items):
                 return ", ".join(self._spelled(v, item) for v, item in zip(value, items, strict=True))
             case StructType(fields=fields):
-                return ", ".join(f"{f.name} {self._spelled(getattr(value, f.name), f.type)}" for f in fields)
+                return ", ".join(f"{f.name} {self._spelled(field_of(value, f.name), f.type)}" for f in fields)
             case _:
                 return show_value(value, t)
 
