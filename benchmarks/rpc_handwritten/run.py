@@ -24,7 +24,7 @@ from transect.core.frontend import compile_file
 from transect.examples import path_of
 from transect.rpc import echo
 from transect.rpc.binding import bind
-from transect.rpc.build import RPC_RUNTIME, shared_object
+from transect.rpc.build import shared_object
 from transect.rpc.chain import emit_chain, needs_of
 from transect.rpc.chain_file import first_state
 from transect.rpc.envoy import Module, Settings, build, find
@@ -70,7 +70,7 @@ def by_hand(pair: Pair, folder: Path, *flags: str) -> Module:
     source = {name: (HERE / name).read_bytes() for name in names}
     flags = ("-D_GNU_SOURCE", "-pthread", *pair.flags, *flags)
     stem = f"libhand_{pair.example}"
-    return Module(shared_object(stem, source, folder=folder, include=(RPC_RUNTIME,), flags=flags))
+    return Module(shared_object(stem, source, folder=folder, flags=flags))
 
 
 def body(user: str) -> bytes:

@@ -20,6 +20,7 @@ from typing import Any
 
 import grpc
 
+from transect.base.cache import opened, place
 from transect.base.unavailable import Unavailable
 from transect.rpc import attach
 
@@ -51,20 +52,20 @@ def built_server() -> Path:
         raise Unavailable("libgrpc++", asked.stderr.strip(), "as root: make system")
     sources = [HERE / "echo.proto", HERE / "server.cc"]
     name = hashlib.sha256(b"".join(s.read_bytes() for s in sources) + asked.stdout.encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transect" / "bench"
-    target = cache / f"echo_server_{name}"
-    if not target.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as work:
+    target = place("bench") / f"echo_server_{name}"
+    with opened(target.parent, make=True) as folder:
+        if target.exists():
+            return target
+        with folder.workplace() as work:
             plugin = shutil.which("grpc_cpp_plugin")
-            compile_proto = ["protoc", f"-I{HERE}", f"--cpp_out={work}", f"--grpc_out={work}"]
+            compile_proto = ["protoc", f"-I{HERE}", "--cpp_out=.", "--grpc_out=."]
             subprocess.run(
-                [*compile_proto, f"--plugin=protoc-gen-grpc={plugin}", "echo.proto"], cwd=HERE, check=True
+                [*compile_proto, f"--plugin=protoc-gen-grpc={plugin}", "echo.proto"], cwd=work, check=True
             )
             units = [str(HERE / "server.cc"), "echo.pb.cc", "echo.grpc.pb.cc"]
-            command = ["g++", "-O2", "-std=c++17", f"-I{work}", *units, *asked.stdout.split(), "-o", "server"]
+            command = ["g++", "-O2", "-std=c++17", "-I.", *units, *asked.stdout.split(), "-o", "server"]
             subprocess.run(command, cwd=work, check=True)
-            os.replace(Path(work) / "server", target)
+            os.replace(work / "server", target)
     return target
 
 

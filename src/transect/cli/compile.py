@@ -86,7 +86,7 @@ def _compile(file: Path, target: str, folder: Path | None, print_after: list[str
 
 
 def _plugin(chain: Path, folder: Path) -> int:
-    from transect.rpc.build import BuildError
+    from transect.emit.toolchain import BuildError
     from transect.rpc.run import Invalid
     from transect.rpc.wasm.files import write_plugin
 

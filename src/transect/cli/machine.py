@@ -88,7 +88,7 @@ def _package(name: str, extra: str) -> Part:
 
 def _native() -> Part:
     """What compiles the chain for gRPC's library to machine code; without it, emitted Python runs instead."""
-    from transect.rpc.build import compiler
+    from transect.emit.c.toolchain import compiler
 
     name, effect = "native chain", "gRPC's library runs the chain as Python instead of C"
     try:

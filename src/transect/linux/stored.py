@@ -3,41 +3,37 @@
 that is named by the hash of what they were derived from.  They are mapped into memory, and nothing is read of them that
 is not asked for.  The kernels that were used last are kept, `MOST` of them; a mapping outlives its file.
 
-Whoever can write there could give symbols other places, so files which others own, or can write, are not used.
+Whoever can write there could give symbols other places: where others could have, nothing is used or kept
+(`base.cache`).  Of damage, what is cut off is noticed, and made anew.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import mmap
+import logging
 import os
-import shutil
-import stat
 import struct
-import tempfile
-import time
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from transect.base.cache import Folder, opened, place
+from transect.base.unavailable import Unavailable
 from transect.linux.btf import Btf, Index
 from transect.linux.errors import KernelDataError
 from transect.linux.image import Image
 from transect.linux.kallsyms import Names, Symbols
 
-FORMAT = b"transect symbols 2"  # part of what is hashed: another format has other names
+log = logging.getLogger("transect.linux")
+
+FORMAT = b"transect symbols 3"  # part of what is hashed: another format has other names
 KERNEL, INDEX = "vmlinux", "index"
 PARTS = ("addresses", "names", "starts", "tokens", "order", "at", "types")
 PLACE = struct.Struct("<QQ")
 MOST = 8  # kernels; each takes about 70 MB
-ABANDONED_S = 3600.0  # after which a folder under way is somebody's who was killed
-
-
-def default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transect" / "symbols"
 
 
 def image(path: Path | str, cache: Path | None = None) -> Image:
@@ -45,56 +41,49 @@ def image(path: Path | str, cache: Path | None = None) -> Image:
     file = Path(path).read_bytes()
     told = hashlib.sha256(FORMAT)
     told.update(file)
-    kept = (cache or default_cache()) / told.hexdigest()
-    # There may be none, or one that we may not trust.
-    with contextlib.suppress(OSError, ValueError, struct.error, KernelDataError):
-        found = _opened(kept)
-        with contextlib.suppress(OSError):
-            os.utime(kept)  # it is used
-        return found
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        work = Path(tempfile.mkdtemp(prefix=".", dir=kept.parent))
-    except OSError:  # a home that cannot be written: then nothing is kept
+        with opened(cache or place("symbols"), make=True) as folder:
+            return _found(folder, told.hexdigest()) or _kept(file, folder, told.hexdigest())
+    except (Unavailable, OSError) as lacking:  # no home, one that cannot be written, a full disk
+        log.warning("symbols of %s are not kept: %s", path, lacking)
         return Image.from_bytes(file)
-    try:
-        return _kept(file, work, kept)
-    except OSError:  # a full disk
-        return Image.from_bytes(file)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 # --- the files ----------------------------------------------------------------------------------------------------
 
 
-def _kept(file: bytes, work: Path, kept: Path) -> Image:
+def _kept(file: bytes, folder: Folder, name: str) -> Image:
     """The kernel of that file, from now on kept."""
-    made = Image.from_bytes(file, work / KERNEL)
-    if not (work / KERNEL).exists():  # it was not packed
-        (work / KERNEL).write_bytes(made.data)
-    (work / INDEX).write_bytes(_index(made))
-    if kept.exists():
-        shutil.rmtree(kept)
-    work.rename(kept)
-    _tidy(kept.parent)
+    with folder.workplace() as work, _anew(folder, name) as kept:
+        made = Image.from_bytes(file, work / KERNEL)
+        if (work / KERNEL).exists():
+            (work / KERNEL).chmod(0o600)
+            os.rename(work / KERNEL, kept.here / KERNEL)
+        else:  # it was not packed
+            kept.put(KERNEL, bytes(made.data))
+        kept.put(INDEX, _index(made))  # last: what has an index is whole
+    _tidy(folder)
     return made
 
 
-def _tidy(cache: Path) -> None:
+@contextlib.contextmanager
+def _anew(folder: Folder, name: str) -> Iterator[Folder]:
+    folder.remove(name)
+    with folder.inside(name, make=True) as kept:
+        yield kept
+
+
+def _tidy(folder: Folder) -> None:
     """Throw those away that were not used for longest, and what others did not finish."""
-    made: list[tuple[float, Path]] = []
-    for folder in cache.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # another process tidies, too
-            made.append((folder.stat().st_mtime, folder))
-    whole = sorted((used, f) for used, f in made if not f.name.startswith("."))
-    left = [f for used, f in made if f.name.startswith(".") and used < time.time() - ABANDONED_S]
-    for folder in [*left, *(f for _, f in whole[: max(len(whole) - MOST, 0)])]:
-        shutil.rmtree(folder, ignore_errors=True)
+    folder.tidy()
+    with os.scandir(folder.descriptor) as entries:
+        whole = sorted((e.stat().st_mtime, e.name) for e in entries if not e.name.startswith("."))
+    for _, name in whole[: max(len(whole) - MOST, 0)]:
+        folder.remove(name)
 
 
 def _index(made: Image) -> bytes:
-    """Where each part begins and its size; then the parts."""
+    """The size of the kernel, where each part begins and its size; then the parts."""
     symbols, types = made.symbols, made.btf.index
     names = symbols.names
     assert isinstance(names, Names)
@@ -102,7 +91,7 @@ def _index(made: Image) -> bytes:
         _numbers("Q", symbols.addresses), names.packed, _numbers("I", names.starts), b"\0".join(names.tokens),
         _numbers("I", symbols.by_name), _numbers("I", types.at), types.names,
     )  # fmt: skip
-    at, head, body = PLACE.size * len(PARTS), b"", []
+    at, head, body = PLACE.size * (1 + len(PARTS)), PLACE.pack(len(made.data), len(PARTS)), []
     for part in parts:
         head += PLACE.pack(at, len(part))
         body += [part, bytes(-len(part) % 8)]
@@ -114,24 +103,30 @@ def _numbers(form: str, values: Iterable[int]) -> bytes:
     return array(form, values).tobytes()
 
 
-def _opened(kept: Path) -> Image:
-    """Raises OSError, ValueError, struct.error: there is none that may serve."""
-    whole = memoryview(_mapped(kept / INDEX))
+def _found(folder: Folder, name: str) -> Image | None:
+    """What is kept under that name; None: nothing that may serve."""
+    with contextlib.suppress(Unavailable, ValueError, struct.error, KernelDataError):
+        with folder.inside(name) as kept:
+            index, kernel = kept.mapped(INDEX), kept.mapped(KERNEL)
+            if index is None or kernel is None:
+                return None
+            found = Stored.of(kernel, parts=_parts(memoryview(index), len(kernel)))
+            os.utime(kept.descriptor)  # it is used
+            return found
+    return None
+
+
+def _parts(whole: memoryview, kernel: int) -> Mapping[str, memoryview]:
+    """The parts of an index.  Raises ValueError, struct.error: it is cut off, or of another kernel."""
+    if PLACE.unpack_from(whole) != (kernel, len(PARTS)):
+        raise ValueError("the kernel beside it is cut off")
     parts = {}
-    for number, name in enumerate(PARTS):
+    for number, name in enumerate(PARTS, 1):
         start, size = PLACE.unpack_from(whole, PLACE.size * number)
         parts[name] = whole[start : start + size]
         if len(parts[name]) != size:
-            raise ValueError(f"{kept} is cut off")
-    return Stored.of(_mapped(kept / KERNEL), parts=parts)
-
-
-def _mapped(path: Path) -> mmap.mmap:
-    with open(path, "rb") as file:
-        for status in (os.fstat(file.fileno()), path.parent.stat()):
-            if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise ValueError(f"{path} can be written by others")
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            raise ValueError("the index is cut off")
+    return parts
 
 
 # --- what is read of them -----------------------------------------------------------------------------------------

@@ -9,11 +9,6 @@ raises `Unavailable`, and emitted Python runs them.
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
 from array import array
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
@@ -21,21 +16,23 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from transect.base import cache
 from transect.base.unavailable import Unavailable
 from transect.core import ir
 from transect.core.codec import CodecError
 from transect.core.ir import FieldKind
 from transect.core.types import KeyType
 from transect.core.walk import walk
+from transect.emit.c.toolchain import shared_object
 from transect.emit.py.image import image as python_image
 from transect.emit.py.image import restore as python_restore
 from transect.emit.registry import emitter
+from transect.emit.toolchain import BuildError
 from transect.llm.adapter import ArbiterChooser, Chooser, counter_field
 from transect.llm.policies import Loaded
 from transect.llm.request import FIELDS, Held
 
 RUNTIME = Path(__file__).parent / "runtime" / "admission.c"
-FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing")
 
 
 class _Request(ctypes.Structure):
@@ -84,14 +81,18 @@ def restore(policy: Any, data: bytes) -> None:
 
 
 def _library(program: ir.Program) -> ctypes.PyDLL:
-    if why := _obstacle(program):
+    if why := obstacle(program):
         raise Unavailable(f"{program.name} in machine code", why, "it runs as Python")
-    # Calls take less than it would to give up the interpreter's lock.
-    return ctypes.PyDLL(str(_built(program)))
+    try:
+        with cache.loadable(_built(program)) as file:
+            # Calls take less than it would to give up the interpreter's lock.
+            return ctypes.PyDLL(file.name)
+    except (BuildError, OSError) as error:  # OSError: files there may not be run
+        raise Unavailable(f"{program.name} in machine code", str(error), "it runs as Python") from error
 
 
-def _obstacle(program: ir.Program) -> str:
-    """Why not; empty when nothing is in the way."""
+def obstacle(program: ir.Program) -> str:
+    """What of the policy is in the way of machine code; empty: nothing."""
     if any(f.kind is FieldKind.LOCAL for f in program.state):
         return "it keeps values with each request"
     accept = program.handler("accept")
@@ -108,30 +109,15 @@ def _built(program: ir.Program) -> Path:
     files = emitter("c").emit(program).files
     stem = next(name.removesuffix(".c") for name in files if name.endswith(".c"))
     counter = counter_field(program)
-    digest = hashlib.sha256(b"\0".join([RUNTIME.read_bytes(), *files.values(), " ".join(FLAGS).encode()]))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transect" / "admission"
-    built = cache / f"{stem}-{digest.hexdigest()[:24]}.so"
-    if built.exists():
-        return built
-    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
-    if compiler is None:
-        raise Unavailable("a C compiler", "neither cc nor gcc is on PATH", "apt-get install gcc")
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        for name, content in files.items():
-            Path(folder, name).write_bytes(content)
-        names = [
-            f"-DTS_POLICY={stem}",
-            f'-DTS_SOURCE="{stem}.c"',
-            *([f"-DTS_COUNTER={counter}"] if counter else []),
-            *(["-DTS_REQUESTS"] if _of_requests(program) else []),
-        ]
-        made = Path(folder, "made.so")
-        command = [compiler, *FLAGS, *names, f"-I{folder}", str(RUNTIME), "-o", str(made)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert not done.returncode, f"the compiler refuses emitted code:\n{done.stderr}"
-        made.replace(built)
-    return built
+    names = [
+        f"-DTS_POLICY={stem}",
+        f'-DTS_SOURCE="{stem}.c"',
+        *([f"-DTS_COUNTER={counter}"] if counter else []),
+        *(["-DTS_REQUESTS"] if _of_requests(program) else []),
+    ]
+    sources = {**files, RUNTIME.name: RUNTIME.read_bytes()}
+    folder = cache.place("admission")
+    return shared_object(stem, sources, folder=folder, flags=names, units=[RUNTIME.name])
 
 
 def _of_requests(program: ir.Program) -> bool:

@@ -7,6 +7,7 @@ The policy can be replaced while requests wait and run (`upgrade`), and everythi
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from transect.llm.accounts import AccountedQueues
 from transect.llm.adapter import Chooser, chooser_of, counter_field
 from transect.llm.config import Config
 from transect.llm.lock import FairLock
-from transect.llm.native import NativePolicy, image, numbered, restore
+from transect.llm.native import NativePolicy, image, numbered, obstacle, restore
 from transect.llm.policies import Loaded, load
 from transect.llm.request import Held
 from transect.llm.tenants import Tenants
@@ -37,6 +38,8 @@ from transect.llm.watch import Mode, Watcher
 if TYPE_CHECKING:
     from transect.llm.record import Recording
     from transect.replay.log import Trailer
+
+log = logging.getLogger("transect.llm")
 
 LOOKED_AT = (
     64  # counters read per look at the bound, on average: looking costs the same for any number of tenants
@@ -105,8 +108,10 @@ class Service:
         if not self._shared:
             try:
                 return numbered(loaded)
-            except Unavailable as why:
-                self.python_because = why.why
+            except Unavailable as lacking:
+                self.python_because = lacking.why
+                if not obstacle(loaded.program):  # the machine is in the way
+                    log.warning("%s runs as emitted Python: %s", loaded.program.name, lacking)
         return loaded.make()
 
     def _can_share(self, program: Program) -> None:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from transect.vm.kernel import default_cache
+from transect.base.cache import opened, place
 from transect.vm.machine import Accelerator, Setup
 
 KVM = Path("/dev/kvm")
@@ -37,7 +37,7 @@ def choose(setup: Setup, boot: Boot, ready_s: float, say: Callable[[str], None])
 
 
 def _note(setup: Setup) -> Path:
-    return default_cache() / "no-kvm" / setup.kernel.release
+    return place("vm") / "no-kvm" / setup.kernel.release
 
 
 def _host_boot() -> str:
@@ -51,5 +51,5 @@ def _failed_before(setup: Setup) -> bool:
 
 def _remember_failure(setup: Setup) -> None:
     note = _note(setup)
-    note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    note.write_text(_host_boot() + "\n")
+    with opened(note.parent, make=True) as folder:
+        folder.put(note.name, f"{_host_boot()}\n".encode())

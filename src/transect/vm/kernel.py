@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
 
+from transect.base.cache import opened, place
 from transect.base.unavailable import Unavailable
 from transect.linux.errors import KernelDataError
 from transect.linux.image import ELF, payload, unpack
@@ -34,10 +35,6 @@ class Kernel:
         return tuple(int(number) for number in match[0].split(".")) if match else ()
 
 
-def default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transect" / "vm"
-
-
 def find(
     version: str = "", *, cache: Path | None = None, say: Callable[[str], None] = lambda _: None
 ) -> Kernel:
@@ -46,7 +43,7 @@ def find(
     `7.3`, `7.3.4` and a whole release are versions.  Nothing is asked of the network while the cache has an answer.
     Raises `Unavailable`: no such kernel, no network, not a Debian system.
     """
-    cache = cache or default_cache()
+    cache = cache or place("vm")
     if known := [kernel for kernel in cached(cache) if fits(kernel.release, version)]:
         return known[-1]
     with _locked(cache):
@@ -66,14 +63,15 @@ def own(path: Path, cache: Path | None = None) -> Kernel:
         raise Unavailable(str(path), str(reason), "give the vmlinuz or vmlinux of an x86-64 kernel") from None
     import hashlib
 
-    folder = (cache or default_cache()) / "own" / hashlib.sha256(data).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(folder / "vmlinux", unpacked)
+    folder = (cache or place("vm")) / "own" / hashlib.sha256(data).hexdigest()[:16]
+    _write(_folder(folder) / "vmlinux", unpacked)
     return Kernel(path.name.removeprefix("vmlinuz-"), folder / "vmlinux", path)
 
 
 def cached(cache: Path) -> list[Kernel]:
-    """The kernels that are there already, oldest first."""
+    """The kernels that are there already, oldest first.  Raises `Unavailable` where others could have put them."""
+    with opened(cache, make=True), opened(cache / "kernels", make=True):
+        pass  # nobody else can lead a path through them elsewhere
     kernels = [
         Kernel(file.parent.name, file, file.with_name("vmlinuz")) for file in cache.glob("kernels/*/vmlinux")
     ]
@@ -102,8 +100,9 @@ def fetch(version: str, cache: Path, say: Callable[[str], None]) -> Kernel:
 
 
 def _folder(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path
+    """Made, if need be.  Raises `Unavailable` where others could put something there."""
+    with opened(path, make=True):
+        return path
 
 
 def _write(path: Path, data: bytes | mmap) -> None:

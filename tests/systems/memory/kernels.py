@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from transect.base.cache import place
 from transect.base.unavailable import Unavailable
-from transect.vm.kernel import Kernel, default_cache, find, own
+from transect.vm.kernel import Kernel, find, own
 from transect.vm.packages import ARCHIVE, KEYRING, Archive
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -104,7 +105,7 @@ class Target:
 @cache
 def target(version: str) -> Target:
     """`6.12`: the release's generic kernel; `7.3`: that of `transect vm`.  Raises `Unavailable`."""
-    root = default_cache() / "headers"
+    root = place("vm") / "headers"
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     archive = Packages(root / "apt")
     if version == "6.12":

@@ -13,7 +13,7 @@ import pytest
 
 from tests.systems.memory.guest import Guest
 from tests.systems.memory.network import SOCKETS, granter, granting
-from transect.memory.native.build import default_cache
+from transect.base.cache import place
 from transect.memory.roce.verbs import library
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +26,7 @@ def test_a_card_reads_what_was_granted_and_nothing_else(guest: Guest) -> None:
     base, read = guest.machine.where.base, guest.machine.physical.read
     with granting(guest, SOCKETS, f"peer={SOCKETS.peer} port=18515", nullcontext()) as told:
         words = [SOCKETS.peer, told, str(base), str(granter(guest))]
-        env = [f"XDG_CACHE_HOME={default_cache().parents[1]}", f"PYTHONPATH={ROOT}"]
+        env = [f"XDG_CACHE_HOME={place('probes').parents[1]}", f"PYTHONPATH={ROOT}"]
         reader = [str(guest.vm.setup.python), "-m", "tests.systems.memory.verbs_reader"]
         done = guest.vm.run(["/usr/bin/env", *env, *reader, *words], limit_s=300)
     assert done.code == 0, done.stderr.decode()

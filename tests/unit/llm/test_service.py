@@ -193,7 +193,7 @@ def test_machine_code_serves_as_python_does(
     machine = Rig(policy, tmp_path)
     assert machine.service.python_because == "" and isinstance(machine.service.policy, NativePolicy)
     assert LlmHost(machine.service, "rig", "rig").status()["policies"][0]["runs as"] == "machine code"
-    monkeypatch.setattr("transect.llm.native._obstacle", lambda program: "the test says so")
+    monkeypatch.setattr("transect.llm.native.obstacle", lambda program: "the test says so")
     python = Rig(policy, tmp_path)
     assert python.service.python_because == "the test says so"
     said = LlmHost(python.service, "rig", "rig").status()
@@ -225,6 +225,22 @@ def test_without_a_compiler_it_says_so_and_runs_as_python(
     monkeypatch.setenv("PATH", str(tmp_path))
     rig = Rig("vtc", tmp_path)
     assert rig.service.python_because == "neither cc nor gcc is on PATH"
+    rig.work(20)
+
+
+@pytest.mark.needs("gcc")
+def test_where_others_could_have_put_its_machine_code_it_runs_as_python_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared))
+    assert Rig("vtc", tmp_path).service.python_because == ""
+    assert caplog.text == ""
+    shared.chmod(0o777)
+    rig = Rig("vtc", tmp_path)
+    assert rig.service.python_because == "others may write there (mode 777)"
+    assert "runs as emitted Python: the cache in" in caplog.text and f"chmod go-w {shared}" in caplog.text
     rig.work(20)
 
 

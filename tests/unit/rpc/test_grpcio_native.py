@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import logging
 import os
 import subprocess
+import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +18,11 @@ import pytest
 
 from tests.parts import need
 from transect import rpc
+from transect.base import cache
 from transect.base.unavailable import Unavailable
+from transect.control import Client, places
+from transect.emit import toolchain
+from transect.emit.toolchain import BuildError
 from transect.rpc import build
 from transect.rpc.grpcio import native
 
@@ -62,7 +69,7 @@ def test_without_python_h(no_headers: Path) -> None:
     assert rpc.native_status() == (False, f"Python.h: not in {no_headers}", "apt-get install python3-dev")
 
 
-def attached(folder: Path, **more: Any) -> Any:
+def attached(folder: Path | None, **more: Any) -> Any:
     import grpc
 
     from transect.examples.rpc.acl import Acl
@@ -91,6 +98,138 @@ def test_a_chain_that_cannot_be_compiled_runs_as_emitted_python_and_says_why(
     assert caplog.text == ""
 
 
+@pytest.fixture
+def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/nonexistent")
+
+
+@pytest.fixture
+def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc")
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "rename", full)
+
+
+@pytest.fixture
+def foreign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    tmp_path.chmod(0o777)
+
+
+def _compiler(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    tool = folder / "cc"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("CC", str(tool))
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _compiler(monkeypatch, tmp_path, "echo the disk is on fire >&2; exit 1")
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(toolchain, "PATIENCE_S", 0.3)
+    _compiler(monkeypatch, tmp_path, 'test "$1" = --version && echo slow || sleep 1000')
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tool = tmp_path / "cc"
+    tool.write_bytes(b"\x7fELF")
+    tool.chmod(0o755)
+    monkeypatch.setenv("CC", str(tool))
+
+
+FAULTS = {
+    "no_home": "the home /nonexistent is not there",
+    "read_only": "No such file or directory",
+    "full_disk": "No space left on device",
+    "foreign": "others may write there",
+    "failing": "the disk is on fire",
+    "hanging": "it does not end within 0.3 s",
+    "broken": "it does not start: Exec format error",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_fault_of_the_cache_or_the_compiler_keeps_a_service_from_starting(
+    fault: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    need("gcc")
+    need("python-headers")
+    request.getfixturevalue(fault)
+    folder = None if fault in ("no_home", "read_only", "foreign") else tmp_path / "kept"
+    with caplog.at_level(logging.WARNING, "transect.rpc"):
+        channel = attached(folder)
+    assert not channel.chain.native and FAULTS[fault] in channel.chain.reason
+    assert "the chain Acl runs as emitted Python" in caplog.text and FAULTS[fault] in caplog.text
+    with pytest.raises(Unavailable) as refused:
+        attached(folder, native=True)
+    assert FAULTS[fault] in str(refused.value)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_chain_is_compiled_anew(tmp_path: Path, damage: str) -> None:
+    """Loaded, what is cut off ends the process with SIGBUS, and what is damaged with SIGSEGV."""
+    need("gcc")
+    need("python-headers")
+    made = native.compiled({"chain.c": PROBE.read_bytes()}, tmp_path)
+    whole = made.read_bytes()
+    if damage == "cut":
+        made.write_bytes(whole[: len(whole) * 3 // 10])
+    else:
+        made.write_bytes(bytes(b ^ 0xFF if i % 97 == 0 else b for i, b in enumerate(whole)))
+    with pytest.raises(Unavailable, match="damaged"):
+        native.load(made)
+    code = (
+        "import sys, pathlib; from transect.rpc.grpcio import native; native.load(pathlib.Path(sys.argv[1]))"
+    )
+    assert native.compiled({"chain.c": PROBE.read_bytes()}, tmp_path) == made
+    loaded = subprocess.run([sys.executable, "-c", code, made], capture_output=True, text=True)
+    assert loaded.returncode == 0, loaded.stderr
+
+
+def test_a_damaged_object_of_the_fixed_part_is_compiled_anew(tmp_path: Path) -> None:
+    need("gcc")
+    fixed = {"help.c": b"int help(void) { return 7; }\n"}
+    build.shared_object("unit", UNIT, folder=tmp_path, fixed=fixed)
+    (kept,) = tmp_path.glob("*_help.o")
+    kept.write_bytes(kept.read_bytes()[:100])
+    other = {"chain.c": b"int help(void);\nint answer(void) { return help(); }\n"}
+    path = build.shared_object("unit", other, folder=tmp_path, fixed=fixed, flags=["-fvisibility=default"])
+    with cache.loadable(path) as file:
+        assert ctypes.CDLL(file.name).answer() == 7
+
+
+@pytest.mark.parametrize("trial", [False, True])
+def test_what_is_loaded_is_what_was_verified(tmp_path: Path, trial: bool) -> None:
+    """The folder is another one meanwhile, in this process and in that of a trial."""
+    need("gcc")
+    made = build.shared_object("unit", UNIT, folder=tmp_path / "ours", flags=["-fvisibility=default"])
+    with cache.loadable(made) as file:
+        (tmp_path / "ours").rename(tmp_path / "moved")
+        evil = {"chain.c": b"int answer(void) { return 666; }\n"}
+        build.shared_object("unit", evil, folder=tmp_path / "ours").rename(made)
+        if trial:
+            code = f"import ctypes; print(ctypes.CDLL({file.name!r}).answer())"
+            done = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, pass_fds=[file.descriptor]
+            )
+            assert done.stdout == b"42\n"
+        else:
+            assert ctypes.CDLL(file.name).answer() == 42
+
+
 def test_a_chain_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need("gcc")
     first = build.shared_object("unit", UNIT, folder=tmp_path)
@@ -99,8 +238,7 @@ def test_a_chain_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("compiled again")
 
-    build.compiler()
-    monkeypatch.setattr(subprocess, "run", never)
+    monkeypatch.setattr(subprocess, "Popen", never)
     assert build.shared_object("unit", UNIT, folder=tmp_path) == first
 
 
@@ -113,10 +251,9 @@ def test_what_others_could_have_put_there_is_not_loaded(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert made.parent.stat().st_mode & 0o777 == 0o700
-    for mode in (0o720, 0o702):
-        made.parent.chmod(mode)
-        with pytest.raises(Unavailable, match="others may write there"):
-            build.shared_object("unit", UNIT, folder=made.parent)
+    made.parent.chmod(0o702)
+    with pytest.raises(Unavailable, match="others may write there"):
+        build.shared_object("unit", UNIT, folder=made.parent)
     made.parent.chmod(0o755)
     assert build.shared_object("unit", UNIT, folder=made.parent) == made
 
@@ -157,7 +294,7 @@ def test_many_at_once_build_the_same(tmp_path: Path) -> None:
 
 def test_what_the_compiler_refuses_is_told_in_its_words(tmp_path: Path) -> None:
     need("gcc")
-    with pytest.raises(build.BuildError, match=r"chain\.c:1"):
+    with pytest.raises(BuildError, match=r"chain\.c:1"):
         build.shared_object("unit", {"chain.c": b"int answer(void) { return nothing; }\n"}, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -176,3 +313,33 @@ def test_the_cache_is_where_the_user_keeps_his(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert build.cache_folder() == tmp_path / ".cache" / "transect" / "chains"
+
+
+def test_a_name_that_is_taken_keeps_no_service_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(places, "folder", lambda: tmp_path / "sockets")
+    first = attached(tmp_path, native=False, name="shop").chain
+    assert caplog.text == ""
+    second = attached(tmp_path, native=False, name="shop").chain
+    assert (first.name, second.name) == ("shop", "shop-2")
+    assert "a chain `shop` runs already; this one is `shop-2`" in caplog.text
+    assert [Client("rpc", name).status()["carrier"] for name in ("shop", "shop-2")] == ["grpcio client"] * 2
+    first.close(), second.close()
+
+
+def test_a_control_socket_that_cannot_be_made_keeps_no_service_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = tmp_path / "sockets"
+    monkeypatch.setattr(places, "folder", lambda: place)
+    place.write_bytes(b"")
+    attached(tmp_path, native=False, name="shop")
+    assert "the chain `shop` cannot be reached by `transect rpc status`" in caplog.text
+    place.unlink()
+    place.mkdir(mode=0o755)
+    attached(tmp_path, native=False, name="shop")
+    assert f"`chmod 700 {place}`" in caplog.text
+    place.chmod(0o700)
+    with pytest.raises(ValueError, match="no name of an instance"):
+        attached(tmp_path, native=False, name="a shop")

@@ -41,7 +41,7 @@ def calibrate(
     run meanwhile: what others take from the processors counts as cost.
     """
     from transect.base.render import render_text
-    from transect.rpc.build import BuildError
+    from transect.emit.toolchain import BuildError
     from transect.rpc.chain_file import read_edges
     from transect.rpc.envoy.process import EnvoyFailed
     from transect.rpc.placement import calibrate as measuring

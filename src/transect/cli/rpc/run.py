@@ -114,7 +114,7 @@ def _contradiction(carrier: Carrier, plan: Path | None, record: Path | None) -> 
 def _served(serve: Callable[..., None]) -> int:
     """Until Ctrl-C, or what kept it from serving."""
     from transect.control.server import Taken
-    from transect.rpc.build import BuildError
+    from transect.emit.toolchain import BuildError
     from transect.rpc.envoy.process import EnvoyFailed
     from transect.rpc.placement.saved import PlanError
     from transect.rpc.run import Invalid

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 from transect.base.unavailable import Unavailable
+from transect.emit.toolchain import BuildError, called, on_path
+
+__all__ = ["BuildError", "clang", "compiled"]
 
 CLANGS = ("clang-19", "clang-20", "clang-21", "clang")
 FLAGS = (
@@ -26,14 +27,9 @@ FLAGS = (
 )
 
 
-class BuildError(Exception):
-    """clang refused what we emitted: our mistake; the text is what it said."""
-
-
 def clang() -> str:
-    for name in CLANGS:
-        if path := shutil.which(name):
-            return path
+    if path := on_path(*CLANGS):
+        return path
     raise Unavailable(
         "clang", "it compiles BPF programs and is not installed", "apt-get install clang-19 libbpf-dev"
     )
@@ -43,11 +39,11 @@ def compiled(source: Path, target: Path, **defines: int) -> Path:
     """`defines`: macros and their values."""
     command = [clang(), *FLAGS, *(f"-D{name}={value}" for name, value in defines.items())]
     command += [source.name, "-o", target.name]
-    done = subprocess.run(command, cwd=source.parent, capture_output=True, text=True)
-    if done.returncode:
-        if "bpf/bpf_helpers.h" in done.stderr and "not found" in done.stderr:
-            raise Unavailable(
-                "libbpf's headers", "bpf/bpf_helpers.h is missing", "apt-get install libbpf-dev"
-            )
-        raise BuildError(done.stderr)
+    try:
+        called(command, source.parent)
+    except BuildError as wrong:
+        if "bpf/bpf_helpers.h" in str(wrong) and "not found" in str(wrong):
+            lacking = "bpf/bpf_helpers.h is missing"
+            raise Unavailable("libbpf's headers", lacking, "apt-get install libbpf-dev") from wrong
+        raise
     return target

@@ -46,7 +46,7 @@ class WasmEmitter:
         return Artifact({f"{name}/{path}": content for path, content in made.items()})
 
     def build(self, program: Program, folder: Path) -> list[Path]:
-        """Compile what was written below `folder`: NAME.wasm.  Raises Unavailable, toolchain.Failed."""
+        """Compile what was written below `folder`: NAME.wasm.  Raises Unavailable, BuildError."""
         name = snake(program.name)
         target = folder / f"{name}.wasm"
         toolchain.compile((MAIN, *FIXED), folder / name, target, flags=("-Dmain=ts_main",))

@@ -140,7 +140,7 @@ class Native:
                     f"{program.name} in C", "it asks for time or chance", "leave `--engine c` away"
                 )
         artifact, made = emit(programs, frozenset(layouts_of_roots()))
-        self._library = ct.CDLL(str(library(artifact, flags=flags)))
+        self._library = library(artifact, flags)
         used = {i.name for p in programs for i in p.intrinsics}
         self.mapped = Mapped(machine, bool(used & PACKAGED), "memory.changed_text" in used)
         self.probes: Mapping[str, NativeProbe] = {

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from transect.base.unavailable import Unavailable
 from transect.linux.errors import KernelDataError
-from transect.memory.native.build import compiled
+from transect.memory.native.build import loaded
 from transect.memory.roce.grant import Grant, GrantedMemory
 from transect.memory.roce.requester import PeerGone
 
@@ -31,7 +31,7 @@ def library() -> ct.CDLL:
     if not HEADER.is_file():
         raise Unavailable(WHAT, f"there is no {HEADER}", INSTALL)
     source = (files("transect.memory") / "runtime" / "verbs.c").read_bytes()
-    lib = ct.CDLL(str(compiled(WHAT, {"verbs.c": source}, "verbs", libraries=("rdmacm", "ibverbs"))))
+    lib = loaded(WHAT, {"verbs.c": source}, "verbs", libraries=("rdmacm", "ibverbs"))
     lib.tv_open.restype, lib.tv_open.argtypes = ct.c_void_p, [ct.c_uint32, ct.c_uint16]
     lib.tv_wrong.restype, lib.tv_wrong.argtypes = ct.c_char_p, [ct.c_void_p]
     lib.tv_close.restype, lib.tv_close.argtypes = None, [ct.c_void_p]

@@ -23,8 +23,8 @@ from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.base.unavailable import Unavailable
 from transect.control.protocol import Refused
+from transect.emit.toolchain import BuildError
 from transect.rpc.binding import Binding, bind
-from transect.rpc.build import BuildError
 from transect.rpc.can import Can, check
 from transect.rpc.chain_file import ChainFile, ElementUse
 from transect.rpc.envoy.binary import Binary

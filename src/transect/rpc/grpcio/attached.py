@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -16,7 +17,6 @@ from transect.control.protocol import Refused
 from transect.core.ir import Program
 from transect.lang.functions import PolicyError
 from transect.rpc.binding import Binding
-from transect.rpc.build import BuildError
 from transect.rpc.grpcio.handle import Handle
 from transect.rpc.grpcio.making import Maker, numbered
 from transect.rpc.grpcio.standing import Standing
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from transect.control.server import Server
     from transect.replay.log import Trailer
     from transect.rpc.grpcio.recording import Recording
+
+log = logging.getLogger("transect.rpc")
 
 YIELD_S = 0.0005
 SETTLE_S = (
@@ -154,7 +156,7 @@ class Attached:
             binding = self._maker.bound(version.programs, lambda: dict(version.sources))
             policies = [build(program)() for program in version.programs]
             return self._maker.standing(version, binding, policies, trial)
-        except (PolicyError, BuildError) as error:
+        except PolicyError as error:
             raise Refused(f"the new version cannot run here: {error}") from error
         except Unavailable as lacking:
             raise Refused(f"{lacking.what}: {lacking.why}", lacking.hint) from lacking
@@ -206,15 +208,27 @@ class Attached:
     def listen(self, name: str) -> None:
         """Be reachable by `transect rpc status`, `set`, `record` and `upgrade` under a name, until `close`.
 
-        Raises `control.server.Taken` when another instance has that name.
+        The service matters more than who looks after it: where the name is taken, as by the first of several processes
+        of one server, it is `NAME-2`, `NAME-3` …, and where no socket can be made there is none; a warning says so.
+        Raises ValueError for a name that cannot be one.
         """
         from transect.control.host import verbs_of
-        from transect.control.server import Server
+        from transect.control.places import Unsafe
+        from transect.control.server import Server, Taken
         from transect.rpc.grpcio.host import GrpcioHost
         from transect.rpc.grpcio.part import Part
 
         self.name = name
-        self._server = Server("rpc", name, verbs_of(GrpcioHost(self)) | Part(self).verbs())
+        try:
+            self._server = Server("rpc", name, verbs_of(GrpcioHost(self)) | Part(self).verbs(), numbered=True)
+        except (Taken, Unsafe, OSError) as wrong:
+            log.warning(
+                "the chain `%s` cannot be reached by `transect rpc status` and the like: %s", name, wrong
+            )
+            return
+        self.name = self._server.name
+        if self.name != name:
+            log.warning("a chain `%s` runs already; this one is `%s`", name, self.name)
 
     def close(self) -> None:
         """End the recording, and be reachable no longer; the chain itself goes on."""

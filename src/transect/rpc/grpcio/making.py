@@ -14,6 +14,7 @@ from transect.base.render import render_text
 from transect.base.traced import Traced
 from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
+from transect.emit.toolchain import BuildError
 from transect.lang.functions import PolicyError
 from transect.rpc.binding import Binding, bind
 from transect.rpc.can import Can, check
@@ -56,7 +57,7 @@ class Maker:
     ) -> Standing:
         """Code, and a copy of the state of the policy objects.  `trial` raises for a file that must not be loaded.
 
-        Raises Unavailable when native code is insisted on and cannot be.
+        Raises Unavailable when native code is insisted on and cannot be, whatever the reason.
         """
         handle, reason = self._handle(binding, policies, trial)
         carried = Carried(
@@ -117,10 +118,13 @@ def _compiled(binding: Binding, policies: Sequence[Any], cache: Path | None, tri
     from transect.rpc.grpcio import native
 
     native.headers()
-    library = native.compiled(native.emitted(binding), cache)
-    if trial is not None:
-        trial(library)
-    handle: Handle = native.load(library).Chain()
+    try:
+        library = native.compiled(native.emitted(binding), cache)
+        if trial is not None:
+            trial(library)
+        handle: Handle = native.load(library).Chain()
+    except (BuildError, ImportError, OSError) as wrong:  # ImportError: files there may not be run
+        raise Unavailable("the compiled chain", str(wrong), "`native=False` does without") from wrong
     for index, policy in enumerate(policies):
         fits = handle.load(index, image(policy))
         assert fits, f"{binding.elements[index].name}: emitted C and Python disagree on the state's image"

@@ -14,9 +14,11 @@ from typing import Any
 
 import grpc
 
+from transect.base import cache
 from transect.base.unavailable import Unavailable
+from transect.emit.c.toolchain import compiler
 from transect.rpc.binding import Binding
-from transect.rpc.build import RPC_RUNTIME, cache_folder, compiler, shared_object
+from transect.rpc.build import RPC_RUNTIME, cache_folder, shared_object
 from transect.rpc.chain import emit_chain
 
 STEM = "transect_chain"
@@ -55,23 +57,25 @@ def compiled(sources: Mapping[str, bytes], folder: Path | None = None) -> Path:
         {**sources, **module},
         folder=folder or cache_folder(),
         fixed=carrier,
-        include=[include],
+        system=[include],
         flags=["-DTS_MODULE={name}"],
         suffix=importlib.machinery.EXTENSION_SUFFIXES[0],
     )
 
 
 def load(path: Path) -> ModuleType:
-    """Import a compiled chain; the same file is loaded once."""
+    """Import a compiled chain; the same file is loaded once.  Raises Unavailable as `cache.loadable`, ImportError."""
     name = path.name.partition(".")[0]
     qualified = f"transect.rpc.grpcio.{name}"
     if qualified in sys.modules:
         return sys.modules[qualified]
-    loader = importlib.machinery.ExtensionFileLoader(name, str(path))
-    spec = importlib.util.spec_from_loader(name, loader, origin=str(path))
-    assert spec is not None, f"no spec for {path}"
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
+    with cache.loadable(path) as file:
+        loader = importlib.machinery.ExtensionFileLoader(name, file.name)
+        spec = importlib.util.spec_from_loader(name, loader, origin=file.name)
+        assert spec is not None, f"no spec for {path}"
+        module = importlib.util.module_from_spec(spec)
+        loader.exec_module(module)
+    module.__file__ = str(path)
     grpc.UnaryUnaryMultiCallable.register(module.Unary)
     sys.modules[qualified] = module
     return module

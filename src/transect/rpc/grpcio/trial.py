@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from transect.base import cache
 from transect.control.protocol import Refused
 
 PATIENCE_S = 20.0
@@ -25,13 +26,15 @@ MESSAGES = (b"", b"\x0a\x00", b"\xff\xff")  # an empty one, a field, none at all
 
 
 def tried(library: Path, methods: Sequence[str], images: Sequence[bytes]) -> None:
-    """Run some RPCs through the new code on copies of the states.  Raises Refused with how that failed."""
+    """Run some RPCs through the new code on copies of the states.  Raises Refused with how that failed, Unavailable."""
     trial = {"methods": methods, "images": [base64.b64encode(image).decode() for image in images]}
-    command = [sys.executable, "-m", "transect.rpc.grpcio.trial", str(library)]
+    given = json.dumps(trial).encode()
     try:
-        done = subprocess.run(
-            command, input=json.dumps(trial).encode(), capture_output=True, timeout=PATIENCE_S
-        )
+        with cache.loadable(library) as file:
+            command = [sys.executable, "-m", "transect.rpc.grpcio.trial", file.name]
+            done = subprocess.run(
+                command, input=given, capture_output=True, timeout=PATIENCE_S, pass_fds=[file.descriptor]
+            )
     except subprocess.TimeoutExpired:
         raise Refused(f"a trial of the new version does not end within {PATIENCE_S:g} s", GOES_ON) from None
     if done.returncode < 0:

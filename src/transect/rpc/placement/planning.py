@@ -11,7 +11,7 @@ from enum import StrEnum
 from transect.core.text import dump
 from transect.rpc.chain_file import ChainFile
 from transect.rpc.equivalence.arrangement import Judge
-from transect.rpc.equivalence.cache import Cache, default_folder
+from transect.rpc.equivalence.cache import Cache
 from transect.rpc.equivalence.levels import Element, Level
 from transect.rpc.equivalence.oneofs import oneofs_of
 from transect.rpc.equivalence.pairs import Settings
@@ -73,7 +73,7 @@ class Plan:
 
 def judge() -> Judge:
     """Answers about pairs, kept below the user's cache.  Streams that show a refusal are found when they are wanted."""
-    return Judge(Settings(witnesses=False), Cache(default_folder()))
+    return Judge(Settings(witnesses=False), Cache())
 
 
 def mesh(found: Sequence[Piece], places: Sequence[Processor], wishes: Wishes) -> Layout:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from transect.base import cache
 from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 
@@ -77,17 +78,18 @@ def content(text: str) -> str:
 
 
 def default_path() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "transect" / "rpc-profile.json"
+    """Raises Unavailable for a user without a home."""
+    return cache.place("rpc-profile.json")
 
 
 def load(path: Path | None = None) -> Profile:
     """Raises Unavailable when there is none, or it is of another version."""
     at = path or default_path()
+    data = _ours(at) if path is None else _anybodys(at)
+    if data is None:
+        raise Unavailable("what calls cost here", f"no profile at {at}", HINT)
     try:
-        found = msgspec.json.decode(at.read_bytes(), type=Profile)
-    except FileNotFoundError:
-        raise Unavailable("what calls cost here", f"no profile at {at}", HINT) from None
+        found = msgspec.json.decode(data, type=Profile)
     except (msgspec.DecodeError, msgspec.ValidationError) as wrong:
         raise Unavailable("what calls cost here", f"{at} is no profile: {wrong}", HINT) from wrong
     if found.version != VERSION:
@@ -95,13 +97,34 @@ def load(path: Path | None = None) -> Profile:
     return found
 
 
+def _ours(path: Path) -> bytes | None:
+    """What is at the usual place; nobody else can have put it there."""
+    if not path.parent.exists():
+        return None
+    with cache.opened(path.parent) as folder:
+        return folder.plain(path.name)
+
+
+def _anybodys(path: Path) -> bytes | None:
+    """What the user names."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
 HINT = "transect rpc calibrate CHAIN"
 
 
 def save(profile: Profile, path: Path | None = None) -> Path:
-    at = path or default_path()
-    at.parent.mkdir(parents=True, exist_ok=True)
-    half = at.with_suffix(f".{os.getpid()}")
-    half.write_bytes(msgspec.json.format(msgspec.json.encode(profile), indent=1) + b"\n")
-    half.replace(at)  # whole, or as it was
-    return at
+    """Write it, whole or not at all.  Raises Unavailable for the usual place, where that is not ours alone, OSError."""
+    data = msgspec.json.format(msgspec.json.encode(profile), indent=1) + b"\n"
+    if path is None:
+        with cache.opened(default_path().parent, make=True) as folder:
+            folder.put(default_path().name, data)
+        return default_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(f".{os.getpid()}")
+    half.write_bytes(data)
+    half.replace(path)
+    return path

@@ -176,10 +176,10 @@ def data(plan: Plan, profile: Profile) -> dict[str, Any]:
 def examples(plan: Plan) -> list[str]:
     """For each two elements that keep their order: a stream of calls which shows why, run on the interpreter."""
     from transect.rpc.equivalence.arrangement import Judge
-    from transect.rpc.equivalence.cache import Cache, default_folder
+    from transect.rpc.equivalence.cache import Cache
     from transect.rpc.equivalence.oneofs import oneofs_of
 
-    judge = Judge(cache=Cache(default_folder())).of(oneofs_of(plan.chain))
+    judge = Judge(cache=Cache()).of(oneofs_of(plan.chain))
     found = []
     for first, second in plan.kept:
         one, two = plan.pieces[first], plan.pieces[second]

@@ -7,13 +7,14 @@ around it there: Envoy's interface and threads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from transect.emit.artifact import Artifact
+from transect.emit.toolchain import kept
 from transect.emit.wasm import toolchain
 from transect.emit.wasm.emitter import fixed, libc
-from transect.rpc.build import RPC_RUNTIME, BuildError, cache_folder, kept, linked
+from transect.rpc.build import RPC_RUNTIME, cache_folder, linked
 
 SHARED = ("envoy_carrier.c", "envoy_end.c", "envoy_frames.c", "envoy_module.c", "envoy_trace.c")
 HEADERS = (
@@ -37,20 +38,20 @@ def fixed_files(chain: Artifact) -> dict[str, bytes]:
 
 
 def build(chain: Artifact, folder: Path) -> Path:
-    """`folder`/transect_HASH.wasm, compiled once and kept in the cache; raises Unavailable without a compiler,
-    BuildError when it refuses."""
+    """`folder`/transect_HASH.wasm, where an Envoy finds it; as `built`."""
+    return linked(built(chain), folder)
+
+
+def built(chain: Artifact) -> Path:
+    """The plugin, compiled once and kept, sealed: `base.cache`.  Raises Unavailable without a compiler, or a folder to
+    keep it in, BuildError when the compiler refuses."""
     tool = toolchain.compiler()
     by = [text.encode() for text in (tool.path, tool.version, *toolchain.FLAGS)]
     sources = {**libc(), **chain.files}
-    built = kept(
+    return kept(
         "transect", ".wasm", sources, fixed_files(chain), folder=cache_folder(), compile=_compile, by=by
     )
-    return linked(built, folder)
 
 
-def _compile(work: Path, files: Mapping[str, bytes], objects: Sequence[str], target: Path | None) -> None:
-    units = sorted(name for name in files if name.endswith(".c"))
-    try:
-        toolchain.compile((*units, *objects), work, target, flags=("-c",) if target is None else ())
-    except toolchain.Failed as wrong:
-        raise BuildError(str(wrong)) from wrong
+def _compile(work: Path, units: Sequence[str], objects: Sequence[str], target: str | None) -> None:
+    toolchain.compile((*units, *objects), work, None, flags=("-c",) if target is None else ("-o", target))

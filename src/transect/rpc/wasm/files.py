@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from transect.base.cache import content
 from transect.base.render import render_text
 from transect.rpc.chain import emit_chain
 from transect.rpc.chain_file import first_state, read_chain
 from transect.rpc.deploy import bound
 from transect.rpc.envoy.config import to_json
 from transect.rpc.run import Invalid
-from transect.rpc.wasm.build import build
+from transect.rpc.wasm.build import built
 from transect.rpc.wasm.can import WASM, divided
 from transect.rpc.wasm.config import Plugin
 from transect.rpc.wasm.upgrading import settings_of
@@ -38,7 +38,7 @@ def write_plugin(path: Path, folder: Path) -> Written:
         raise Invalid(render_text(read.diagnostics, read.sources))
     folder.mkdir(parents=True, exist_ok=True)
     plugin, config, told = (folder / f"{path.stem}{suffix}" for suffix in (".wasm", ".conf", ".filter.json"))
-    os.replace(build(emit_chain(binding), folder), plugin)
+    plugin.write_bytes(content(built(emit_chain(binding))))
     settings = settings_of(
         read.chain, binding, [first_state(use.program, use.values) for use in read.chain.elements]
     )

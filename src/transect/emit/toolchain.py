@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calling compilers, and keeping what they make.  What is made is named by the hash of everything it was made from, so
+a file that is there is the right one, and a new version never takes the place of one which is loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from transect.base.cache import Folder, opened
+from transect.base.unavailable import Unavailable
+
+PATIENCE_S = 60.0  # for a compiler; what we emit takes some seconds
+VERSION_S = 10.0  # for its version
+
+
+class BuildError(Exception):
+    """The compiler refuses what it was given; the text is what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    path: str
+    version: str  # its own words
+
+
+def compiler_at(path: str) -> Compiler:
+    """Raises Unavailable for one that does not say its version."""
+    return Compiler(path, _version(path))
+
+
+@cache
+def _version(path: str) -> str:
+    return called([path, "--version"], Path("/"), VERSION_S).partition("\n")[0]
+
+
+def called(command: Sequence[str], folder: Path, patience_s: float | None = None) -> str:
+    """What a compiler said that was run in a folder, its temporary files there, too.
+
+    Raises BuildError when it refuses, Unavailable when it does not start or does not end: it is killed, with all that
+    it has started.
+    """
+    patience_s = PATIENCE_S if patience_s is None else patience_s
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "TMPDIR": "."},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Unavailable(
+            command[0], f"it does not start: {error.strerror}", "give another one: CC="
+        ) from error
+    with process:
+        try:
+            said, complaint = process.communicate(timeout=patience_s)
+        except subprocess.TimeoutExpired:
+            why = f"it does not end within {patience_s:g} s"
+            raise Unavailable(command[0], why, "give another one: CC=") from None
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode:
+        raise BuildError(complaint.strip() or f"{command[0]} ended with status {process.returncode}")
+    return said
+
+
+# ---------------------------------------------------------------- what is kept
+
+Compile = Callable[[Path, Sequence[str], Sequence[str], str | None], None]
+"""In a folder: compile these units, and link them with these objects into a file of that name; without one, leave their
+objects there.  Paths are relative to the folder.  Raises BuildError, Unavailable."""
+
+
+def kept(
+    stem: str,
+    suffix: str,
+    sources: Mapping[str, bytes],
+    fixed: Mapping[str, bytes],
+    *,
+    folder: Path,
+    compile: Compile,
+    by: Iterable[bytes],
+    units: Sequence[str] | None = None,
+) -> Path:
+    """`folder`/STEM_HASH.SUFFIX, made of `sources` (relative path → content) unless it is there.  It is sealed: to be
+    loaded by `cache.loadable`.
+
+    `fixed`: more of them, the same for many; their objects are kept.  `by`: all else that decides what is made: the
+    compiler, its flags, files that it finds elsewhere.  `units`: those of the sources that are compiled; by default all
+    in C.  Raises Unavailable when others could write into `folder`, or it cannot be written, and as `compile`.
+    """
+    by = list(by)
+    name = f"{stem}_{_key({**fixed, **sources}, [*by, *_words(units or ())])}{suffix}"
+    with opened(folder, make=True) as held:
+        if held.read(name) is None:
+            held.tidy()
+            objects = _objects(held, _key(fixed, by), fixed, compile) if fixed else {}
+            with held.workplace() as work:
+                _write(work, {**sources, **objects})
+                compile(work, _in_c(sources) if units is None else units, sorted(objects), name)
+                held.keep(name, (work / name).read_bytes())
+    return folder / name
+
+
+def _objects(held: Folder, key: str, fixed: Mapping[str, bytes], compile: Compile) -> dict[str, bytes]:
+    """The objects of what is fixed, made unless all are there."""
+    units = _in_c(fixed)
+    names = {f"{Path(unit).stem}.o": f"{key}_{Path(unit).stem}.o" for unit in units}
+    found = {f"fixed_{made}": held.read(name) for made, name in names.items()}
+    whole = {path: data for path, data in found.items() if data is not None}
+    if len(whole) == len(names):
+        return whole
+    with held.workplace() as work:
+        _write(work, fixed)
+        compile(work, units, (), None)
+        for made, name in names.items():
+            whole[f"fixed_{made}"] = (work / made).read_bytes()
+            held.keep(name, whole[f"fixed_{made}"])
+    return whole
+
+
+def _in_c(files: Iterable[str]) -> list[str]:
+    return sorted(name for name in files if name.endswith(".c"))
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Raises Unavailable: a full disk."""
+    try:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    except OSError as error:
+        raise Unavailable("a place to compile in", error.strerror or str(error), "make room there") from error
+
+
+def _words(words: Iterable[str]) -> list[bytes]:
+    return [word.encode() for word in words]
+
+
+def _key(files: Mapping[str, bytes], by: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in (*by, *(one for name in sorted(files) for one in (name.encode(), files[name]))):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()[:20]
+
+
+def on_path(*names: str | None) -> str | None:
+    """The first of some programs that is there."""
+    return next((path for name in names if name and (path := shutil.which(name))), None)
