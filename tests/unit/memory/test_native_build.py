@@ -43,5 +43,5 @@ def test_where_others_may_write_nothing_is_loaded(folder: Path) -> None:
 
 
 def test_what_the_compiler_says_is_told(folder: Path) -> None:
-    with pytest.raises(Unavailable, match=r"^it: answer\.c:1"):
+    with pytest.raises(Unavailable, match=r"^it: answer\.c: In function .answer.:\nanswer\.c:1:27: error"):
         loaded("it", {"answer.c": b"int answer(void) { return nothing; }\n"}, "answer")
