@@ -39,6 +39,7 @@ from transect.core.types import (
     TupleType,
     Type,
 )
+from transect.core.values import field_of
 
 ENTRIES = 20  # of a table or an array
 LARGEST = 50  # entries of a tally: those whose value is the largest
@@ -52,7 +53,6 @@ Row = Mapping[str, Any]
 def readings(
     programs: Sequence[Program], images: Iterable[bytes | None], name_of: Callable[[int], str] = str
 ) -> list[dict[str, Any]]:
-from transect.core.values import field_of
     """A row for each stored field of each program; `images`: None where a carrier cannot tell; `name_of`: of a
     stratum's identity."""
     return [
