@@ -125,6 +125,8 @@ class Question:
             )
         try:
             return self._asked()
+        except solver().Z3Exception as failed:  # nothing is known then, whatever it fell over
+            return Found(Answer.UNKNOWN, why=reason(failed))
         finally:
             _asking.release()
 
@@ -162,6 +164,12 @@ class Question:
             asked.add(*wrong)
             said = asked.check()
         return (said, None) if said == z3.unsat or model is None else (z3.sat, model)
+
+
+def reason(failed: Exception) -> str:
+    """What z3 said when it fell over a question."""
+    said = failed.args[0] if failed.args else ""
+    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
 @contextmanager

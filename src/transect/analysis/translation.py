@@ -158,7 +158,7 @@ class Translation:
         return any(t.op in (Op.LENGTH, Op.FITS) for t in self._made)
 
     def known_facts(self) -> list[Any]:
-        """What an abstract question knows besides: constants differ, and have their length."""
+        """What an abstract question knows besides: constants differ and have their length, no text is within a shorter."""
         z3 = self.z3
         found = list(self.facts)
         if len(self._texts) > 1:
@@ -166,6 +166,11 @@ class Translation:
         if self.measured():
             of = z3.Function("length", self._sorts[Sort.TEXT], self._sorts[Sort.INT])
             found += [of(e) == len(data) for data, e in self._texts.items()]
+            found += [
+                z3.Implies(self._made[t], of(self._made[t.args[1]]) <= of(self._made[t.args[0]]))
+                for t in self._made
+                if t.op in (Op.PREFIX, Op.SUFFIX, Op.CONTAINS)
+            ]
             if b"" in self._texts:
                 empty = self._texts[b""]
                 found += [

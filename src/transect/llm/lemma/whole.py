@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transect.analysis.solve import Asking, limited, solver
+from transect.analysis.solve import Asking, limited, reason, solver
 from transect.analysis.terms import Op, Sort, Term
 
 Range = tuple[int, int]
@@ -33,7 +33,10 @@ class Whole:
         asked.add(self._z3.Not(self._of(claim)[0]), *(self._of(term)[0] for term in given))
         asked.add(*self._inputs)
         with limited(asked, asking.times * limit):
-            said = asked.check()
+            try:
+                said = asked.check()
+            except self._z3.Z3Exception as failed:
+                return f"the solver gave up ({reason(failed)})"
         if said == self._z3.unsat:
             return ""
         return "it is not known to hold for all tokens" if said == self._z3.sat else "the solver gave up"
