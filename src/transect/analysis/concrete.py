@@ -26,6 +26,7 @@ from transect.core.types import (
     HistogramType,
     IntType,
     OptionType,
+    SeqType,
     StructType,
     TableKind,
     TableType,
@@ -35,6 +36,8 @@ from transect.core.types import (
     UnitType,
 )
 from transect.core.values import Record, narrow, zero
+
+LONGEST = 1000  # members of an outside sequence that a model is shown with
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ class Reader:
         for term in self.asked.get(f"{tape} rand", ()):
             share = self.value(term)
             assert isinstance(share, float), "a share"
-            draws[self._index(term)] = int(share * 2.0**53) << 11
+            # One that the question is not about may be anything, also no share.
+            draws[self._index(term)] = int(share * 2.0**53) << 11 if 0.0 <= share < 1.0 else 0
         for term in self.asked.get(f"{tape} draw", ()):
             draws[self._index(term)] = int(self.value(term)) & ((1 << 64) - 1)
         count = max(draws, default=-1) + 1
@@ -108,7 +112,7 @@ class Reader:
                 return self.table(f.type, name)
             case ArrayType(item=item):
                 keys = {
-                    term.args for known, terms in self.asked.items() if _of(known, name) for term in terms
+                    term.args for known, terms in self.asked.items() if is_of(known, name) for term in terms
                 }
                 entries = [
                     (self.value(args[0]), self.python(item, name, args)) for args in keys if len(args) == 1
@@ -119,7 +123,7 @@ class Reader:
             case HistogramType():
                 return None
             case _:
-                asked = any(_of(known, name) for known in self.asked)
+                asked = any(is_of(known, name) for known in self.asked)
                 return self.python(f.type, name, ()) if asked else None
 
     def table(self, t: TableType, name: str) -> Content | None:
@@ -145,7 +149,7 @@ class Reader:
         order = (var(f"{name} order", Sort.OPAQUE),)
         found: dict[object, int] = {}
         for which in ("oldest", "second"):
-            if any(_of(known, f"{name}.{which}") for known in self.asked):
+            if any(is_of(known, f"{name}.{which}") for known in self.asked):
                 found.setdefault(self.python(t.key, f"{name}.{which}", order), len(found))
         return found
 
@@ -154,12 +158,30 @@ class Reader:
 
     def input(self, t: Type, name: str) -> Any:
         """An input of the type; its zero where the question is not about it."""
-        return self.python(t, name, ()) if any(_of(known, name) for known in self.asked) else zero(t)
+        return self.python(t, name, ()) if any(is_of(known, name) for known in self.asked) else zero(t)
+
+    def members(self, t: SeqType, whole: Term) -> list[Any]:
+        """A sequence from outside: those that the question finds in it, and others up to its length."""
+        found: list[Any] = []
+        for term in self.asked.get("in", ()):
+            if term.args[0] is whole and self.value(term):
+                found.append(self.python_key(t.item, term.args[1:]))
+        found = list(dict.fromkeys(found))
+        length = function("len", Sort.INT, (whole,))
+        wanted = int(self.value(length)) if length in self.asked.get("len", ()) else 0
+        missing = min(wanted, LONGEST) - len(found)
+        return [*found, *(other(t.item, number + 1) for number in range(missing))]
 
     # ------------------------------------------------------------ values
 
     def value(self, term: Term) -> bool | int | float | bytes | str:
         return self.model.value(term)
+
+    def is_value(self, term: Term, plain: object) -> bool:
+        """Whether a term has that value: a plain one, or the same as another term."""
+        if isinstance(plain, Term):
+            return self.value(term) == self.value(plain)
+        return bool(self.value(term) == (plain.encode() if isinstance(plain, str) else plain))
 
     def python_key(self, t: Type, args: Sequence[Term]) -> Any:
         """A key from its leaves, in their order."""
@@ -207,7 +229,7 @@ class Reader:
         return value.decode("utf-8", "replace")
 
 
-def _of(known: str, name: str) -> bool:
+def is_of(known: str, name: str) -> bool:
     """Whether an input's name is that of a field or of a leaf within it."""
     return known == name or (known.startswith(name) and known[len(name)] in ".?:")
 
@@ -265,21 +287,22 @@ def fill(table: tables.Table, t: TableType, entries: int) -> None:
     missing = min(entries, t.capacity) - len(there)
     while missing > 0:
         number += 1
-        missing -= _junk(t.key, number) not in table
-        table[_junk(t.key, number)] = zero_of(t.value)
+        missing -= other(t.key, number) not in table
+        table[other(t.key, number)] = zero_of(t.value)
 
 
 _JUNK = 1 << 40
 
 
-def _junk(t: Type, number: int) -> Any:
+def other(t: Type, number: int) -> Any:
+    """A key that nobody asks for; another for each number."""
     match t:
         case TextType():
             return f"other{number}"
         case BytesType():
             return f"other{number}".encode()
         case TupleType(items=items):
-            return tuple(_junk(item, number) for item in items)
+            return tuple(other(item, number) for item in items)
         case BoolType():
             return bool(number % 2)
         case _:

@@ -17,6 +17,7 @@ from typing import Any
 
 from transect.analysis import fold
 from transect.analysis.concrete import Reader, instance_of
+from transect.analysis.did import Doing, ModelTape
 from transect.analysis.evaluate import Evaluator, Result, initial, start
 from transect.analysis.prove import argument, shown
 from transect.analysis.small import attempts
@@ -24,7 +25,7 @@ from transect.analysis.solve import CORRECTIONS, LIMIT, Answer, Question
 from transect.analysis.state import Held, Path, Table, said_same, same_held
 from transect.analysis.terms import FALSE, Term
 from transect.analysis.values import Option, Union, Unsupported, Value, same
-from transect.analysis.views import ModelTape, Outside
+from transect.analysis.views import Outside
 from transect.analysis.world import World
 from transect.core import ir
 from transect.core.effects import Facts
@@ -196,7 +197,7 @@ class _Compared:
         yield from _verdicts(old, new)
         yield "other assignments to outside data", fold.negate(self._outside())
         yield (
-            "other things said",
+            "other things said or done",
             fold.negate(said_same(self.results[0].path.said, self.results[1].path.said)),
         )
         yield "another state left", fold.negate(self._states())
@@ -288,7 +289,7 @@ class _Compared:
     def _end(
         self, reader: Reader, state: dict[str, object], number: int, args: list[Any]
     ) -> tuple[Any, list[str], dict[str, str]]:
-        """The verdict, what was said, and the state left."""
+        """The verdict, what was said and done, and the state left."""
         program = self.programs[number]
         fields = {f.name for f in program.state if self._own(f.name, number)}
         instance = instance_of(program, {k: v for k, v in state.items() if k not in fields})
@@ -297,14 +298,14 @@ class _Compared:
             for f in program.state
             if f.kind is FieldKind.LOCAL and f.name not in fields
         }
-        said: list[str] = []
-        tape = ModelTape(reader, program, self.world.tape)
-        verdict = instance.call(
-            self.handlers[number].name, args, tape=tape, locals=locals, functions={"trace": said.append}
-        )
+        instance.state.update(self.world.kept(reader, program, STATE))
+        doing = Doing(reader, program, self.world)
+        tape = ModelTape(reader, self.world.tape)
+        hook = self.handlers[number].name
+        verdict = instance.call(hook, args, tape=tape, locals=locals, functions=doing.functions)
         left = {n: repr(v) for n, v in instance.state.items() if self._shared(n) and n not in fields}
         held = {n: repr(v) for n, v in locals.items() if self._shared(n)}
-        return verdict, said, left | held
+        return verdict, doing.done, left | held
 
     def _own(self, name: str, number: int) -> bool:
         """Whether the version begins with the field as it declares it."""
@@ -352,6 +353,6 @@ def _shown(end: Sequence[Any], other: Sequence[Any]) -> str:
     verdict, args, said, state = end
     parts = [repr(verdict)]
     parts += [f"passes on {a}" for a, b in zip(args, other[1], strict=True) if a != b]
-    parts += [f"says {s!r}" for s in said if said != other[2]]
+    parts += said if said != other[2] else []
     parts += [f"leaves {n} = {v}" for n, v in state.items() if other[3].get(n) != v]
     return "; ".join(parts)

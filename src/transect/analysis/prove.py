@@ -7,20 +7,21 @@ that can be broken comes with inputs that break it, which were run on the interp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from transect.analysis import fold
 from transect.analysis.concrete import Content, Reader, instance_of
+from transect.analysis.did import Doing, ModelTape
 from transect.analysis.evaluate import Evaluator, Result, start
 from transect.analysis.small import attempts
 from transect.analysis.solve import CORRECTIONS, LIMIT, SECOND, Answer, Found, Model, Question
 from transect.analysis.state import Path, unknown
 from transect.analysis.terms import TRUE, Term, unfolded
 from transect.analysis.values import Unsupported, Value, View
-from transect.analysis.views import ModelTape, Outside
+from transect.analysis.views import Outside
 from transect.analysis.world import World
 from transect.base.span import Span
 from transect.core import ir
@@ -246,9 +247,10 @@ class ConcreteCall:
         self.world = world
         self.handler = handler
         self.state = reader.state(program, "self")
-        self.instance = instance_of(program, self.state)
-        self.tape = ModelTape(reader, program, world.tape)
         self.reader = reader
+        self.instance = self._instance(self.state)
+        self.doing = Doing(reader, program, world)
+        self.tape = ModelTape(reader, world.tape)
         self.name = world.tape
         self.args: list[Any] = [self._argument(p) for p in handler.params]
         self.locals: dict[str, object] = {
@@ -257,21 +259,33 @@ class ConcreteCall:
         self.result: Any = None
         self.done = False
 
+    def _instance(self, state: Mapping[str, object]) -> Instance:
+        made = instance_of(self.program, state)
+        made.state.update(self.world.kept(self.reader, self.program, "self"))
+        return made
+
     def _argument(self, p: ir.Param) -> Any:
         if isinstance(p.type, ViewType):
             return self.world.outside(self.reader, self.program, p.type, p.name)
         return self.reader.input(p.type, p.name)
 
     def run(self) -> None:
-        self.result = self.instance.call(self.handler.name, self.args, tape=self.tape, locals=self.locals)
+        self.result = self.instance.call(
+            self.handler.name,
+            self.args,
+            tape=self.tape,
+            locals=self.locals,
+            functions=self.doing.functions,
+        )
         self.done = True
 
     def holds(self, contract: Contract) -> bool:
         args = list(self.args) if contract.kind != "invariant" else []
         if contract.kind == "ensures" and not isinstance(self.handler.returns, UnitType):
             args.append(self.result)
-        tape = ModelTape(self.reader, self.program, self.name)
-        return bool(Run(self.instance, tape, self.locals, {}).call(contract.function, args))
+        tape = ModelTape(self.reader, self.name, self.tape.drawn)
+        run = Run(self.instance, tape, self.locals, self.doing.functions)
+        return bool(run.call(contract.function, args))
 
     def held(self, invariant: Contract) -> bool:
         """Whether it held after the call before, when the parameters may have been others."""
@@ -281,8 +295,8 @@ class ConcreteCall:
             if f.kind is FieldKind.PARAM
             and (value := self.reader.field(f, f"self.{f.name}{EARLIER}")) is not None
         }
-        tape = ModelTape(self.reader, self.program, f"{self.name}{EARLIER}")
-        run = Run(instance_of(self.program, self.state | earlier), tape, self.locals, {})
+        tape = ModelTape(self.reader, f"{self.name}{EARLIER}")
+        run = Run(self._instance(self.state | earlier), tape, self.locals, self.doing.functions)
         return bool(run.call(invariant.function, []))
 
     def shown(self) -> dict[str, str]:

@@ -158,7 +158,7 @@ class Translation:
         return any(t.op in (Op.LENGTH, Op.FITS) for t in self._made)
 
     def known_facts(self) -> list[Any]:
-        """What an abstract question knows besides: constants differ and have their length, no text is within a shorter."""
+        """What else an abstract question knows: constants differ and have their length, no text is within a shorter."""
         z3 = self.z3
         found = list(self.facts)
         if len(self._texts) > 1:

@@ -3,14 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from transect.analysis.concrete import Reader
-from transect.analysis.terms import Sort, function, var
+from transect.analysis.terms import Sort, Term, function, var
 from transect.core import ir
 from transect.core.types import DictType, OptionType, SeqType, Type, ViewType
-from transect.core.values import zero
+
+
+@dataclass(frozen=True)
+class Handle:
+    """Something of the outside that has a name and no content: a queue, the queue of one CPU."""
+
+    term: Term
+    name: str
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 class Outside:
@@ -89,31 +100,3 @@ def _substituted(program: ir.Program, view: ViewType, t: Type) -> Type:
     declared = next(v for v in program.views if v.name == view.name)
     given = dict(zip(declared.params, view.arguments, strict=False))
     return given.get(t.name, t) if isinstance(t, ViewType) else t
-
-
-class ModelTape:
-    """A tape that says what the model says."""
-
-    def __init__(self, reader: Reader, program: ir.Program, tape: str) -> None:
-        self._facts = reader.facts(tape)
-        self._drawn = 0
-        self._reader = reader
-        self._tape = tape
-        self._returns: Mapping[str, Type] = {d.name: d.returns for d in program.intrinsics}
-
-    def now(self) -> int:
-        return self._facts.now
-
-    def draw(self) -> int:
-        index, self._drawn = self._drawn, self._drawn + 1
-        return self._facts.draws[index] if index < len(self._facts.draws) else 0
-
-    def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
-        index, self._drawn = self._drawn, self._drawn + 1
-        returns = self._returns[intrinsic]
-        for known, terms in self._reader.asked.items():
-            if known.rstrip("?").startswith(f"{self._tape} {intrinsic}"):
-                for term in terms:
-                    if self._reader.value(term.args[0]) == index:
-                        return self._reader.python(returns, f"{self._tape} {intrinsic}", term.args)
-        return zero(returns)

@@ -14,9 +14,9 @@ from transect.analysis.concrete import Reader
 from transect.analysis.state import Held, Path, Said, Table, unknown
 from transect.analysis.terms import TRUE, Op, Sort, Term, function, integer, number, var
 from transect.analysis.values import Option, Unsupported, Value, View, build, leaves, made
-from transect.analysis.views import Outside
+from transect.analysis.views import Handle, Outside
 from transect.core import ir
-from transect.core.ir import Effect
+from transect.core.ir import Effect, FieldKind
 from transect.core.types import BoolType, DictType, OptionType, SeqType, Type, ViewType
 
 
@@ -42,6 +42,19 @@ class World:
     def outside(self, reader: Reader, program: ir.Program, view: ViewType, path: str) -> Outside:
         """A view for the interpreter, as a model has it."""
         return Outside(reader, program, view, path)
+
+    def kept(self, reader: Reader, program: ir.Program, name: str) -> Mapping[str, object]:
+        """What the `given()` fields of a state that goes by this name hold, for the interpreter."""
+        found: dict[str, object] = {}
+        for f in program.state:
+            if f.kind is FieldKind.GIVEN:
+                whole = var(f"{name}.{f.name}", Sort.OPAQUE)
+                found[f.name] = (
+                    reader.members(f.type, whole)
+                    if isinstance(f.type, SeqType)
+                    else Handle(whole, f"self.{f.name}")
+                )
+        return found
 
     def unsure(self) -> str:
         """What an answer may have failed for."""
@@ -142,12 +155,27 @@ class World:
             case Effect.PURE:
                 return unknown(declared.name, declared.returns, self.assume, terms)
             case Effect.CLOCK | Effect.RANDOM | Effect.OUTSIDE_READ:
+                if self.changes(declared):
+                    self.say(path, declared.name, terms)
                 index = self._next(path)
                 name = f"{self.tape} {declared.name}"
-                return unknown(name, declared.returns, self.assume, (index, *terms))
+                of = terms if self.fixed(declared) else (index, *terms)
+                return unknown(name, declared.returns, self.assume, of)
             case Effect.REPORT | Effect.OUTSIDE_WRITE:
                 self.say(path, declared.name, terms)
                 return build(declared.returns, lambda place, t, sort: var(f"{self.tape}{place}", sort))
+
+    def changes(self, declared: ir.IntrinsicDecl) -> bool:
+        """Whether who asks that function may change what is outside, so that asking is something done."""
+        return declared.effect is Effect.OUTSIDE_READ
+
+    def fixed(self, declared: ir.IntrinsicDecl) -> bool:
+        """Whether the function answers the same throughout a call."""
+        return False
+
+    def has_method(self, declared: ir.IntrinsicDecl) -> bool:
+        """Whether views for the interpreter (`outside`) have the function as a method."""
+        return False
 
     def say(self, path: Path, name: str, terms: tuple[Term, ...]) -> None:
         path.said = (*path.said, Said(TRUE, name, terms))

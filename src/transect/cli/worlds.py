@@ -14,4 +14,12 @@ def world_of(*programs: Program) -> WorldOf:
         from transect.rpc.any_service import AnyService
 
         return lambda hook: AnyService(hook, programs)
+    if all(p.base == "cpu.Scheduler" for p in programs):
+        from transect.cpu.outside import Kernel
+
+        return Kernel
+    if all(p.base in ("llm.Admission", "Arbiter") for p in programs):
+        from transect.llm.outside import Engine
+
+        return Engine
     return World

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a stratum's functions do while a model is run: what they were asked to do is noted, and answers are the model's.
+
+A scheduler's queues are of the kernel, so no proof has them: a task that is put somewhere is something done, and what
+`take` answers is the model's choice, as long as it is the same for the same question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transect.analysis.concrete import Reader, is_of
+from transect.analysis.terms import Sort, Term, function, integer, var
+from transect.analysis.views import Handle, Outside
+from transect.analysis.world import World
+from transect.core import ir
+from transect.core.ir import Effect
+from transect.core.provided import provided
+from transect.core.types import ViewType
+from transect.core.values import zero
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question to the outside."""
+
+    declared: ir.IntrinsicDecl
+    args: tuple[object, ...]
+
+
+class Doing:
+    """The functions of a stratum for one call, and what they did, in order."""
+
+    def __init__(self, reader: Reader, program: ir.Program, world: World) -> None:
+        self.done: list[str] = []
+        self._reader = reader
+        self._world = world
+        self.functions: Mapping[str, Callable[..., object]] = {
+            "trace": lambda said: self.done.append(f"says {said!r}"),
+            **{d.name: self._function(d) for d in program.intrinsics if self._taken(d)},
+        }
+
+    def _taken(self, declared: ir.IntrinsicDecl) -> bool:
+        """Whether nothing else is there that could be called."""
+        return provided(declared.name) is None and not self._world.has_method(declared)
+
+    def _function(self, declared: ir.IntrinsicDecl) -> Callable[..., object]:
+        match declared.effect:
+            case Effect.PURE:
+                return lambda *args: self._pure(declared, args)
+            case Effect.REPORT | Effect.OUTSIDE_WRITE:
+                return lambda *args: self._note(declared, args)
+            case Effect.CLOCK | Effect.RANDOM | Effect.OUTSIDE_READ:
+                return lambda *args: self._asked(declared, args)
+
+    def _note(self, declared: ir.IntrinsicDecl, args: tuple[object, ...]) -> None:
+        self.done.append(f"calls {written(declared, args)}")
+
+    def _asked(self, declared: ir.IntrinsicDecl, args: tuple[object, ...]) -> Asked:
+        """The question: the tape has the answer."""
+        if self._world.changes(declared):
+            self._note(declared, args)
+        return Asked(declared, args)
+
+    def _pure(self, declared: ir.IntrinsicDecl, args: tuple[object, ...]) -> object:
+        if isinstance(declared.returns, ViewType):
+            terms = [as_term(arg) for arg in args]
+            return Handle(function(declared.name, Sort.OPAQUE, terms), written(declared, args))
+        return answer(self._reader, Asked(declared, args), declared.name, ())
+
+
+class ModelTape:
+    """A tape that says what the model says; `drawn`: how many numbers and answers were taken from it before."""
+
+    def __init__(self, reader: Reader, tape: str, drawn: int = 0) -> None:
+        self._facts = reader.facts(tape)
+        self._reader = reader
+        self._tape = tape
+        self.drawn = drawn
+
+    def now(self) -> int:
+        return self._facts.now
+
+    def draw(self) -> int:
+        index, self.drawn = self.drawn, self.drawn + 1
+        return self._facts.draws[index] if index < len(self._facts.draws) else 0
+
+    def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
+        """The model's answer, but where a view of the world's own has answered."""
+        found = ask()
+        if not isinstance(found, Asked):
+            return found
+        index, self.drawn = self.drawn, self.drawn + 1
+        return answer(self._reader, found, f"{self._tape} {intrinsic}", (index,))
+
+
+def answer(reader: Reader, asked: Asked, name: str, number: tuple[int, ...]) -> object:
+    """What the model answers to a question, which it numbers or not; zero where it does not speak of it."""
+    of = tuple(map(as_value, asked.args))
+    for known, terms in reader.asked.items():
+        if not is_of(known, name):
+            continue
+        for term in terms:
+            wanted = of if len(term.args) == len(of) else (*number, *of)
+            if len(term.args) == len(wanted) and all(map(reader.is_value, term.args, wanted)):
+                return reader.python(asked.declared.returns, name, term.args)
+    return zero(asked.declared.returns)
+
+
+def as_term(arg: object) -> Term:
+    """The name of something outside; of a plain value, the value."""
+    match arg:
+        case Handle(term=term):
+            return term
+        case Outside():
+            return var(arg.__dict__["_of"][3], Sort.OPAQUE)
+        case int():
+            return integer(int(arg))
+        case _:
+            raise AssertionError(f"{arg!r} does not lead to a piece of the outside")
+
+
+def as_value(arg: object) -> object:
+    return as_term(arg) if isinstance(arg, Handle | Outside) else arg
+
+
+def written(declared: ir.IntrinsicDecl, args: tuple[object, ...]) -> str:
+    """A call as a policy writes it: `self.fast.put(task)`."""
+    *_, name = declared.name.split(".")
+    shown = [_named(arg) for arg in args]
+    if declared.params and isinstance(declared.params[0].type, ViewType) and declared.name.count(".") > 1:
+        return f"{shown[0]}.{name}({', '.join(shown[1:])})"
+    return f"{name}({', '.join(shown)})"
+
+
+def _named(arg: Any) -> str:
+    return str(arg.__dict__["_of"][3]) if isinstance(arg, Outside) else repr(arg)
