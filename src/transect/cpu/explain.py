@@ -20,6 +20,7 @@ from transect.linux.libbpf import BpfError
 LINE = re.compile(r"^; .* @ (?P<file>\S+):(?P<line>\d+)$")
 MISSING = re.compile(r"extern '(?P<name>\w+)'.*(?:not found|unresolved)|kernel function '(?P<func>\w+)'")
 STALL = re.compile(r"(?P<task>\S+)\[(?P<pid>\d+)\] failed to run for (?P<seconds>[\d.]+)s")
+TASK = re.compile(r"^ .*\[(\d+)\] .*[+-]\d+ms$", re.MULTILINE)  # what the kernel dumps of each task begins so
 NOISE = (
     "processed ",
     "-- ",
@@ -95,9 +96,8 @@ def paragraph(program: Program, end: Ended) -> str:
 
 def _stalled_queue(program: Program, dump: str, pid: str) -> str:
     """Which queue the task waited in, and where it was put there, from the kernel's dump."""
-    lines = dump.splitlines()
-    start = next((n for n, line in enumerate(lines) if re.search(rf"\[{pid}\]", line)), None)
-    text = "\n".join(lines[start : start + 12]) if start is not None else ""
+    _, *tasks = TASK.split(dump)
+    text = next((after for found, after in zip(tasks[::2], tasks[1::2], strict=True) if found == pid), "")
     queues = _queues(program, text)
     return "".join(f": it waited in the queue `{name}`{_puts(program, name)}" for name in list(queues)[:1])
 

@@ -33,9 +33,39 @@ SLOW = """
 
 
 def dump(pid: int, queue: str) -> str:
+    """As 7.3.4 wrote it; what the kernel says of the end stands in front, and names the task as well."""
     number = (1 << 48) | (queue_number(queue) << 12)
-    head = f"CPU 0\n R sh[{pid}] -6504ms\n   scx_state/flags=3/0x1 dsq_flags=0x0\n"
-    return f"{head}   sticky/holding_cpu=-1/-1 dsq_id={number:#x}\n"
+    return f"""transect: root
+kworker/u4:0[12] triggered exit kind 1026 on CPU 0:
+  runnable task stall (sh[{pid}] failed to run for 6.504s)
+
+Backtrace:
+  scx_vexit+0x6d/0xa0
+  scx_watchdog_workfn+0x1b6/0x260
+
+CPU states
+----------
+
+CPU 0   : nr_run=4 flags=0x1 cpu_rel=0 ksync=1781
+          rescue=0 budget=0us rescuing=none[-1]
+          curr=kworker/u4:0[12] class=ext_sched_class
+
+ *R kworker/u4:0[12] *root +0ms
+      scx_state/flags=4/0xd dsq_flags=0x0 ops_state/qseq=0/0
+      sticky/holding_cpu=-1/-1 dsq_id=(n/a)
+      dsq_vtime=0 slice=20000000 weight=100
+      cpus=1 no_mig=0
+
+    scx_dump_cpu+0x5e1/0x630
+
+  R sh[{pid}] *root -6504ms
+      scx_state/flags=4/0xb dsq_flags=0x0 ops_state/qseq=0/0
+      sticky/holding_cpu=-1/-1 dsq_id={number:#x}
+      dsq_vtime=0 slice=20000000 weight=11
+      cpus=1 no_mig=0
+
+    fuse_chan_send+0x120/0x270
+"""
 
 
 def test_a_stall_names_queue_and_lines() -> None:
