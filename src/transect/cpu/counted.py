@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from transect.core import ir
 from transect.core.ir import Function, Program
 from transect.core.walk import walk
+from transect.cpu.calls import STEALS
 from transect.cpu.context import is_cpu
-from transect.cpu.custody import STEALS
 
 Site = tuple[str, str, int]  # what, and the path and line where
 

@@ -3,16 +3,16 @@
 
 Each path through `enqueue` puts the task exactly once, every path through `select` at most once, no other hook puts
 one, and `dispatch` takes from each queue that is put into.  Paths go through helpers, branches and loops, with
-what the kernel answers open; a path is a count of puts (none, one, more) and the last of them.  (The kernel ends a
-scheduler that inserts a task twice, and one whose task waits for ever; the verifier sees neither.)
+what the kernel answers open; a path is a count of puts (none, one, more), the last of them, and what is known of locals
+that are true or false (`paths.py`).  (The kernel ends a scheduler that inserts a task twice, and one whose task waits
+for ever; the verifier sees neither.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from transect.base.diagnostic import Diagnostic, Diagnostics, Label
 from transect.base.span import Span
@@ -20,25 +20,8 @@ from transect.core import ir
 from transect.core.ir import Expr, Function, Program
 from transect.core.types import ViewType
 from transect.core.walk import walk
-
-PUTS = frozenset(
-    {
-        "cpu.Fifo.put",
-        "cpu.Fifo.put_for",
-        "cpu.Timeline.put",
-        "cpu.Timeline.put_for",
-        "cpu.start",
-        "cpu.start_first",
-    }
-)
-STEALS = frozenset(
-    {"cpu.Fifos.steal", "cpu.Timelines.steal", "cpu.NodeFifos.steal", "cpu.NodeTimelines.steal"}
-)
-TAKES = frozenset({"cpu.Fifo.take", "cpu.Timeline.take"}) | STEALS
-STARTS = frozenset({"cpu.start", "cpu.start_first"})
-
-Fields: TypeAlias = frozenset[str]
-NONE: Fields = frozenset()
+from transect.cpu.calls import PUTS, STARTS, TAKES, Calls
+from transect.cpu.paths import Path, bound_by, few, tested
 
 # Hooks in which the kernel allows each function.
 ALLOWED = (
@@ -47,14 +30,6 @@ ALLOWED = (
     | dict.fromkeys(TAKES, ("dispatch",))
     | {"cpu.idle_cpu": ("select",)}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """One way to a point: how often the task was put, and where last."""
-
-    puts: int = 0  # 2: twice or more
-    at: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +60,8 @@ class _Custody:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.functions = {f.name: f for f in program.functions}
+        self.calls = Calls(program)
+        self.ways: dict[tuple[str, Path], frozenset[Path]] = {}  # through helpers, by how they are entered
         self.diagnostics = Diagnostics()
 
     def check(self) -> Iterable[Diagnostic]:
@@ -123,44 +100,50 @@ class _Custody:
         for s in block:
             if not result.on:
                 break
-            result = result.then(self.statement(s, result.on))
+            result = result.then(self.statement(s, few(result.on)))
         return result
 
     def statement(self, s: ir.Stmt, paths: frozenset[Path]) -> After:
         match s:
-            case ir.Let() | ir.Store() | ir.Update() | ir.Remove() | ir.Do():
+            case ir.Let(name=name, value=ir.Call() as call):
+                return After(self.called(call, paths, name))
+            case ir.Let(name=name, value=value):
+                return After(frozenset(path.bind(name, value) for path in self.expressions(value, paths)))
+            case ir.Store() | ir.Update() | ir.Remove() | ir.Do():
                 return After(self.expressions(s, paths))
             case ir.If(cond=cond, then=then, orelse=orelse):
                 at = self.expressions(cond, paths)
-                return self.block(then, at) | self.block(orelse, at)
+                return self.block(then, tested(at, cond, True)) | self.block(orelse, tested(at, cond, False))
             case ir.Switch(subject=subject, cases=cases):
                 at = self.expressions(subject, paths)
                 result = After(at if not _whole(cases) else frozenset())
                 for case in cases:
-                    result |= self.block(case.body, at)
+                    bound = tuple(bound_by([case.pattern]))
+                    result |= self.block(case.body, frozenset(path.without(*bound) for path in at))
                 return result
-            case ir.For(body=body):
-                return self.loop(body, self.expressions(s.source, paths))
+            case ir.For(targets=targets, body=body):
+                return self.loop(targets, body, self.expressions(s.source, paths))
             case ir.Break():
                 return After(frozenset(), broke=paths)
             case ir.Continue():
                 return After(frozenset(), again=paths)
             case ir.Return(value=value):
                 at = paths if value is None else self.expressions(value, paths)
-                return After(frozenset(), frozenset((path, s.span) for path in at))
+                left = (replace(path, result=None if value is None else path.holds(value)) for path in at)
+                return After(frozenset(), frozenset((path, s.span) for path in left))
             case ir.Pass():
                 return After(paths)
             case _:
                 assert_never(s)
 
-    def loop(self, body: ir.Block, paths: frozenset[Path]) -> After:
+    def loop(self, targets: tuple[str, ...], body: ir.Block, paths: frozenset[Path]) -> After:
         """Any number of rounds: until no new path comes."""
         seen, left, out = paths, After(frozenset()), paths
         while True:
-            after = self.block(body, seen)
+            after = self.block(body, frozenset(path.without(*targets) for path in seen))
             left = replace(left, left=left.left | after.left)
             out |= after.broke
-            more = seen | after.on | after.again
+            more = few(seen | after.on | after.again)
             if more == seen:
                 return After(out | more, left.left)
             seen = more
@@ -171,12 +154,29 @@ class _Custody:
             match part:
                 case ir.Intrinsic(name=name) if name in PUTS:
                     paths = frozenset(self._put(path, part) for path in paths)
-                case ir.Call(function=function):
-                    after = self.block(self.functions[function].body, paths)
-                    paths = after.on | {path for path, _ in after.left}
+                case ir.Call():
+                    paths = self.called(part, paths)
                 case _:
                     pass
         return paths
+
+    def called(self, call: ir.Call, paths: frozenset[Path], name: str = "") -> frozenset[Path]:
+        """Through a helper; what it returns goes to the local of that name."""
+        helper = self.functions[call.function]
+        found = set()
+        for path in paths:
+            given = [(p.name, path.holds(arg)) for p, arg in zip(helper.params, call.args, strict=True)]
+            for end in self._through(helper, path.entered(given)):
+                found.add(replace(path, puts=end.puts, at=end.at).told(name, end.result))
+        return frozenset(found)
+
+    def _through(self, helper: Function, path: Path) -> frozenset[Path]:
+        """Where the paths through it end; what is known there of its own locals is forgotten."""
+        if (helper.name, path) not in self.ways:
+            after = self.block(helper.body, frozenset({path}))
+            ends = after.on | {left for left, _ in after.left}
+            self.ways[helper.name, path] = frozenset(end.entered(()) for end in ends)
+        return self.ways[helper.name, path]
 
     def _put(self, path: Path, put: ir.Intrinsic) -> Path:
         if path.puts:
@@ -189,12 +189,12 @@ class _Custody:
                 others=(Label(path.at, "put here before"),) if path.at != put.span else (),
                 help="put it once: `if … else`, a `return` behind the first, or a `break` out of the loop",
             )
-        return Path(min(path.puts + 1, 2), put.span)
+        return path.put(put.span)
 
     # ---------------------------------------------------------------- where what is allowed
 
     def _places(self, handler: Function) -> None:
-        for call, _ in self._calls(handler):
+        for call, _ in self.calls.of(handler):
             allowed = ALLOWED.get(call.name)
             if allowed is not None and handler.name not in allowed:
                 self.diagnostics.error(
@@ -211,14 +211,14 @@ class _Custody:
         dispatch = self.program.handler("dispatch")
         served = {
             queue
-            for call, queues in (self._calls(dispatch) if dispatch else ())
+            for call, queues in (self.calls.of(dispatch) if dispatch else ())
             if call.name in TAKES
             for queue in queues
         }
         fields = [f for f in self.program.state if f.kind is ir.FieldKind.GIVEN]
         every = frozenset(f.name for f in fields if isinstance(f.type, ViewType))
         for handler in self.program.handlers:
-            for call, queues in self._calls(handler):
+            for call, queues in self.calls.of(handler):
                 if call.name not in PUTS - STARTS:
                     continue
                 for queue in sorted((queues or every) - served):  # what we cannot follow may be any
@@ -232,60 +232,6 @@ class _Custody:
                         else (Label(dispatch.span, "takes from other queues only"),),
                         help=f"write `self.{queue}.take()` in `dispatch`, or for many queues `.on(…).take()`",
                     )
-
-    def _calls(
-        self, function: Function, given: Mapping[str, Fields] = MappingProxyType({})
-    ) -> Iterator[tuple[ir.Intrinsic, Fields]]:
-        """The functions of the stratum that it calls, through helpers too, and whose queue each may be called on."""
-        for part in _below(function):
-            if isinstance(part, ir.Intrinsic):
-                yield part, self._may_be(part.args[0], function, given) if part.args else NONE
-            elif isinstance(part, ir.Call):
-                yield from self._calls(*self._entered(part, function, given))
-
-    def _entered(
-        self, call: ir.Call, function: Function, given: Mapping[str, Fields]
-    ) -> tuple[Function, Mapping[str, Fields]]:
-        helper = self.functions[call.function]
-        values = [self._may_be(value, function, given) for value in call.args]
-        return helper, {param.name: fields for param, fields in zip(helper.params, values, strict=True)}
-
-    def _may_be(self, value: Expr, function: Function, given: Mapping[str, Fields]) -> Fields:
-        """The fields whose queue a value may be; of other values those that it is made of."""
-        match value:
-            case ir.State():
-                return frozenset({value.field})
-            case ir.Choose():
-                return self._may_be(value.then, function, given) | self._may_be(value.orelse, function, given)
-            case ir.Intrinsic(args=(queues, *_)):  # `.on(…)` of many queues
-                return self._may_be(queues, function, given)
-            case ir.LetIn():
-                return self._may_be(value.body, function, given)
-            case ir.Local() if value.name in given:
-                return given[value.name]
-            case ir.Local():
-                others = {**given, value.name: NONE}  # a name that is given to itself adds nothing
-                return NONE.union(
-                    *(self._may_be(given_it, function, others) for given_it in _values(function, value.name))
-                )
-            case ir.Call():
-                helper, fields = self._entered(value, function, given)
-                returns = [part for part in _below(helper) if isinstance(part, ir.Return)]
-                return NONE.union(*(self._may_be(r.value, helper, fields) for r in returns if r.value))
-            case _:
-                return NONE
-
-
-def _values(function: Function, name: str) -> Iterator[Expr]:
-    """What a local of the function is set to, wherever that is."""
-    for part in _below(function):
-        if isinstance(part, ir.Let | ir.LetIn) and part.name == name:
-            yield part.value
-
-
-def _below(function: Function) -> Iterator[object]:
-    for s in function.body:
-        yield from walk(s)
 
 
 def _expressions(node: object) -> Iterator[object]:

@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.base.span import Span
-from transect.core import ir
 from transect.core.ir import Program
-from transect.core.walk import walk
-from transect.cpu.custody import PUTS, STARTS
+from transect.cpu.calls import PUTS, STARTS, Calls
 from transect.cpu.force import Ended, Missing
 from transect.cpu.platform import queue_number
 from transect.linux.libbpf import BpfError
@@ -116,17 +114,14 @@ def _queues(program: Program, dump: str) -> dict[str, int]:
 
 def _puts(program: Program, queue: str) -> str:
     """`, put there at line 12`."""
-    lines = sorted(
-        {
-            part.span.line
-            for handler in (*program.handlers, *program.functions)
-            for s in handler.body
-            for part in walk(s)
-            if isinstance(part, ir.Intrinsic)
-            and part.name in PUTS - STARTS
-            and any(isinstance(below, ir.State) and below.field == queue for below in walk(part))
-        }
-    )
+    lines = sorted({span.line for span in puts(program, queue)})
     dispatch = program.handler("dispatch")
     serve = f"; `dispatch`, line {dispatch.span.line}, did not take from it" if dispatch else ""
     return f", put there at line {', '.join(map(str, lines))}{serve}" if lines else serve
+
+
+def puts(program: Program, queue: str) -> list[Span]:
+    """Where tasks are put into a queue."""
+    calls = Calls(program)
+    found = (call for handler in program.handlers for call in calls.of(handler))
+    return [call.span for call, queues in found if call.name in PUTS - STARTS and queue in queues]

@@ -12,8 +12,9 @@ import pytest
 from tests.unit.cpu.policies import SCHEDULERS, scheduler
 from transect.core import ir
 from transect.core.frontend import compile_file
+from transect.cpu.calls import PUTS, TAKES
 from transect.cpu.check import check
-from transect.cpu.custody import PUTS, TAKES, custody
+from transect.cpu.custody import custody
 from transect.cpu.program import legal
 
 
@@ -152,6 +153,109 @@ def test_a_queue_that_is_a_value_is_each_that_it_may_be(put: str) -> None:
     assert codes(body.format(put, "if not self.fast.take():\n            self.slow.take()")) == []
     both = "first = self.fast if cpu == 0 else self.slow\n        first.take()"
     assert codes(body.format(put, both)) == []
+
+
+FLAGS = {
+    "a flag": """
+        done = False
+        if task.weight > 100:
+            self.ready.put(task)
+            done = True
+        if not done:
+            self.ready.put(task)
+""",
+    "a test that is made once": """
+        heavy = task.weight > 100
+        if heavy:
+            self.ready.put(task)
+        if not heavy:
+            start(task)
+""",
+    "a flag that is another's": """
+        done = task.weight > 100
+        if done:
+            self.ready.put(task)
+        finished = done
+        if not finished and task.pid > 0:
+            self.ready.put(task)
+            finished = True
+        if not finished:
+            start(task)
+""",
+    "a helper that says whether": """
+        if not self._try(task):
+            self.ready.put(task)
+""",
+    "a helper that is told": """
+        done = self._try(task)
+        self._unless(done, task)
+""",
+    "an option": """
+        home: int | None = None
+        if task.pid > 7:
+            home = task.cpu
+            self.ready.put(task)
+        if home is None:
+            self.ready.put(task)
+""",
+    "a loop": """
+        done = False
+        for cpu in range(4):
+            if not done and task.may_run(cpu):
+                self.ready.put(task)
+                done = True
+        if not done:
+            start(task)
+""",
+}
+HELPERS = """
+    def _try(self, task: Task) -> bool:
+        if task.movable > 1:
+            return False
+        self.ready.put(task)
+        return True
+
+    def _unless(self, done: bool, task: Task) -> None:
+        if not done:
+            self.ready.put(task)
+
+    def enqueue(self, task: Task) -> None:"""
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_flag_that_says_whether_the_task_is_put_is_followed(name: str) -> None:
+    assert codes(HELPERS + FLAGS[name]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "code"),
+    [
+        ("a flag", "done = True", "done = False", "C002"),
+        ("a flag", "done = False", "done = True", "C001"),
+        ("a test that is made once", "not heavy", "heavy", "C001"),
+        ("a test that is made once", "if heavy", "heavy = task.pid > 3\n        if heavy", ""),
+        ("a test that is made once", "if not heavy", "heavy = task.pid > 3\n        if not heavy", "C001"),
+        ("a flag that is another's", "finished = done", "finished = task.pid > 3", "C002"),
+        ("a flag that is another's", "not finished and", "not finished or", "C002"),
+        ("a helper that says whether", "if not", "if", "C002"),
+        ("a helper that is told", "done = self", "done = not self", "C002"),
+        ("an option", "is None:", "is not None:", "C001"),
+        ("a loop", "done = True", "pass", "C002"),
+        ("a loop", "if not done and", "if", "C002"),
+    ],
+)
+def test_a_flag_that_says_something_else_is_no_proof(name: str, right: str, wrong: str, code: str) -> None:
+    assert right in FLAGS[name]
+    changed = FLAGS[name].replace(right, wrong, 1)
+    assert (code in codes(HELPERS + changed)) if code else codes(HELPERS + changed) == []
+
+
+def test_flags_too_many_to_follow_are_given_up_and_prove_nothing() -> None:
+    flags = [f"        f{n} = task.pid > {n}\n        if f{n}:\n            pass\n" for n in range(1, 12)]
+    body = "\n        done = task.pid > 0\n        if done:\n            self.ready.put(task)\n{}"
+    body += "        if not done:\n            self.ready.put(task)\n"
+    assert set(codes(HELPERS + body.format("".join(flags)))) == {"C001", "C002"}
+    assert codes(HELPERS + body.format("".join(flags[:5]))) == []
 
 
 # --- mutants ------------------------------------------------------------------------------------------------------
