@@ -48,6 +48,7 @@ def _simulated(log: Log, other: Program, as_json: bool) -> int:
     """A scheduler decides what happens next, so that another one meets other calls: it gets the same arrivals."""
     from transect.cpu.against import against, table
     from transect.cpu.check import check
+    from transect.cpu.pace import Standstill
     from transect.cpu.simulator import CustodyError
 
     wrong = check(other)
@@ -56,6 +57,9 @@ def _simulated(log: Log, other: Program, as_json: bool) -> int:
         return Exit.NO
     try:
         outcomes = against(log, other)
+    except Standstill as still:
+        print(render_text(still.diagnostics, {}, color=in_color()), file=sys.stderr)
+        return Exit.NO
     except CustodyError as lost:
         print(f"transect: {lost}", file=sys.stderr)
         return Exit.NO

@@ -138,6 +138,9 @@ class Kernel:
             return c.call("ts_used", MARK, *args)
         if name in ON and is_cpu(e.args[1], self.function):
             return c.call("ts_at", *args)
+        if name == "cpu.idle_cpu" and not is_cpu(e.args[1], self.function):
+            # The kernel would end a scheduler that asks for a CPU near one that does not exist.
+            args = [args[0], c.call("ts_cpu_or", args[1], c.call("ts_cpu", args[0]))]
         what = counted(e, self.function)
         if what == "stolen":
             return c.call(PLAIN[name], *args, self.counter(what, e.span))

@@ -222,7 +222,7 @@ class Player:
             elif isinstance(f.type, CounterType):
                 setattr(self._state, f.name, Count(self, f.name))
         self.functions = {i.name: self._function(i) for i in program.intrinsics}
-        self._views = {view.name: self._view(view.name) for view in program.views}
+        self.views = {view.name: self._view(view.name) for view in program.views}
         self._hooks = {h.name: self._hook(made, h.name) for h in flat.handlers}
 
     def _slots(self, name: str, base: type[Any], *kinds: FieldKind) -> type[Any]:
@@ -381,7 +381,7 @@ class CpuDecoder:
 
     def _parameter(self, program: Program, t: Type) -> tuple[Any, Callable[[int], Any]]:
         """A view, or how a number is read."""
-        view = self._players[id(program)]._views[t.name] if isinstance(t, ViewType) else None
+        view = self._players[id(program)].views[t.name] if isinstance(t, ViewType) else None
         return view, _reader(t)
 
     def words(self, program: Program, hook: str, result: bytes) -> str:

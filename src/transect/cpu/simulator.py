@@ -3,16 +3,16 @@
 
 It keeps the kernel's order of calls (a CPU looks at its own queue, asks `keep`, then `dispatch`; who is put back is
 enqueued after the next one has been taken) and times in whole nanoseconds.  Switching costs nothing and there are no
-caches.  That every task is in one place is asserted at each step.
+caches.  That every task is in one place is asserted at each step, and that time goes on.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-from collections import deque
+import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -20,164 +20,29 @@ from typing import Any
 from transect.core.interp import Instance
 from transect.core.ir import FieldKind, Program
 from transect.core.types import ViewType
+from transect.cpu.arbiter import BASE
 from transect.cpu.hints.schema import heard
+from transect.cpu.pace import PATIENCE_NS, Pace, Starved
 from transect.cpu.platform import SCOPES
+from transect.cpu.simulated import (
+    METHODS,
+    SLICE,
+    TICK,
+    Cpu,
+    CustodyError,
+    SimQueue,
+    SimQueues,
+    SimTask,
+    Work,
+)
+from transect.cpu.simulated_arbiter import adapted
 from transect.lang.tape import GivenTape
 
-SLICE = 20_000_000  # ns
-TICK = 4_000_000
+__all__ = ["CustodyError", "Machine", "Work", "simulate"]
 
-
-class CustodyError(AssertionError):
-    """A task was lost, or put twice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What one task does: runs, sleeps, and again."""
-
-    name: str
-    run_ns: int = 0  # 0: for ever
-    sleep_ns: int = 0
-    weight: int = 100
-    cpus: frozenset[int] | None = None  # where it may run; None: anywhere
-    hint: tuple[int, ...] = ()  # what it says when it enters; (): nothing
-    start_ns: int = 0
-    bursts: tuple[
-        tuple[int, int], ...
-    ] = ()  # instead of run and sleep: when it can run, and for how long (ns)
-
-
-@dataclass(eq=False)
-class SimTask:
-    """A task as the policy sees it, and what we know of it besides."""
-
-    machine: Machine
-    work: Work
-    pid: int
-    cpu: int = 0
-    held: str = "kernel"  # kernel, running, or the name of a queue
-    virtual: int = 0
-    slice_ns: int = SLICE
-    ran_ns: int = 0
-    mark_ns: int = 0
-    left_ns: int = 0  # of this run
-    done: int = 0  # bursts
-    ready_ns: int = 0  # since when it waits
-    alone: bool = False  # it was put back, and nobody else was there: that it goes on is no wait
-    waits_ns: list[int] = field(default_factory=list)
-    migrations: int = 0
-    locals: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def weight(self) -> int:
-        return self.work.weight
-
-    @property
-    def process(self) -> int:
-        return self.pid  # each task is an application of its own
-
-    @property
-    def movable(self) -> int:
-        return len(self.machine.cpus) if self.work.cpus is None else len(self.work.cpus)
-
-    @property
-    def light_ns(self) -> int:
-        """A slice where virtual time counts: 20 ms, or less by as much as the weight is below 100."""
-        return SLICE * min(self.weight, 100) // 100
-
-    def next_run(self) -> int:
-        """For how long it runs, now that it wakes up."""
-        if not self.work.bursts:
-            return self.work.run_ns or 1 << 62
-        self.done += 1
-        return max(1, self.work.bursts[self.done - 1][1])
-
-    def next_sleep(self) -> int | None:
-        """For how long it sleeps now; None: for ever."""
-        if not self.work.bursts:
-            return self.work.sleep_ns
-        if self.done == len(self.work.bursts):
-            return None
-        return max(0, self.work.bursts[self.done][0] - self.machine.now)
-
-    def time(self) -> int:
-        return self.virtual
-
-    def set_time(self, time: int) -> None:
-        self.virtual = time
-
-    def used(self) -> int:
-        self.machine.account(self)
-        used, self.mark_ns = self.ran_ns - self.mark_ns, self.ran_ns
-        return used
-
-    def may_run(self, cpu: int) -> bool:
-        return 0 <= cpu < len(self.machine.cpus) and (self.work.cpus is None or cpu in self.work.cpus)
-
-
-class SimQueue:
-    """A `Fifo` or a `Timeline`."""
-
-    def __init__(self, machine: Machine, name: str, timed: bool) -> None:
-        self.machine = machine
-        self.name = name
-        self.timed = timed
-        self.tasks: list[tuple[int, int, SimTask]] = []
-
-    def put(self, task: SimTask, time: int = 0) -> None:
-        self._put(task, time, task.light_ns if self.timed else SLICE)
-
-    def put_for(self, task: SimTask, *time_and_slice: int) -> None:
-        self._put(task, time_and_slice[0] if self.timed else 0, time_and_slice[-1])
-
-    def _put(self, task: SimTask, time: int, slice_ns: int) -> None:
-        self.machine.hand(task, self.name)
-        if self.timed:
-            task.virtual = time
-        task.slice_ns = slice_ns
-        heapq.heappush(self.tasks, (time if self.timed else 0, next(self.machine.order), task))
-
-    def take(self) -> bool:
-        for entry in sorted(self.tasks, key=lambda e: e[:2]):
-            if entry[2].may_run(self.machine.asking):
-                self.tasks.remove(entry)
-                heapq.heapify(self.tasks)
-                self.machine.local(entry[2], self.machine.asking)
-                return True
-        return False
-
-    def first(self, default: int) -> int:
-        return self.tasks[0][0] if self.tasks else default
-
-    def length(self) -> int:
-        return len(self.tasks)
-
-
-class SimQueues:
-    """A queue for each CPU, or node."""
-
-    def __init__(self, machine: Machine, name: str, timed: bool, count: int) -> None:
-        self.each = [SimQueue(machine, f"{name}.on({n})", timed) for n in range(count)]
-
-    def on(self, number: int) -> SimQueue:
-        return self.each[number if 0 <= number < len(self.each) else 0]
-
-    def steal(self, number: int) -> bool:
-        count = len(self.each)
-        return any(self.each[(number + n) % count].take() for n in range(1, count))
-
-
-@dataclass(eq=False)
-class Cpu:
-    number: int
-    current: SimTask | None = None
-    since_ns: int = 0
-    end_ns: int = 0  # of the slice
-    local: deque[SimTask] = field(default_factory=deque)
-    claimed: bool = False  # by `idle_cpu`
-    event: int = 0  # the number of its next event; older ones are void
-    alarm: int = 0
+SEED = 1  # of what `rand_below` draws
+LOOK_NS = 100_000_000  # how often it is looked whether somebody still waits
+UNSIMULATED = ("dequeue", "weight", "affinity")  # hooks of what never happens here
 
 
 class Machine:
@@ -191,6 +56,7 @@ class Machine:
         params: Mapping[str, object] | None = None,
         *,
         nodes: int = 1,
+        seed: int = SEED,
     ):
         self.now = 0
         self.cpus = [Cpu(number) for number in range(cpus)]
@@ -199,7 +65,13 @@ class Machine:
         self.events: list[tuple[int, int, Callable[[], None]]] = []
         self.instance = Instance(program, params)
         self.program = program
+        self.pace = Pace(program, cpus)
+        self.beyond: Counter[str] = Counter()  # by queues: how often one was asked for that does not exist
+        self.late: list[Starved] = []  # who ran only when the kernel would have ended the scheduler
+        numbers = random.Random(seed)
+        self.draws = (numbers.getrandbits(64) for _ in itertools.count())
         self.started: SimTask | None = None
+        self.first = False  # whether it comes before others, and what runs gives way
         for f in program.state:
             if f.kind is FieldKind.GIVEN and isinstance(f.type, ViewType):
                 timed, many = "Timeline" in f.type.name, (0, cpus, nodes)[SCOPES[f.type.name]]
@@ -207,23 +79,28 @@ class Machine:
                     SimQueues(self, f.name, timed, many) if many else SimQueue(self, f.name, timed)
                 )
         self.functions: dict[str, Callable[..., object]] = {
+            **METHODS,
             "cpu.cpus": lambda: cpus,
             "cpu.here": lambda: self.asking,
             "cpu.nodes": lambda: nodes,
             "cpu.node_of": lambda cpu: cpu * nodes // cpus if 0 <= cpu < cpus else 0,
             "cpu.idle_cpu": self.idle_cpu,
             "cpu.start": self.start,
-            "cpu.start_first": self.start,
+            "cpu.start_first": self.start_first,
             "cpu.preempt": self.preempt,
             "cpu.wake_cpu": self.wake_cpu,
             "cpu.set_alarm": self.set_alarm,
             "cpu.Scheduler.tell": self.tell,
         }
+        self.adapter = adapted(self) if program.base == BASE else {}
         self.heard = heard(program)
         self.told: list[tuple[int, str, dict[str, int]]] = []  # to which process, what, its numbers
         self.tasks = [SimTask(self, w, pid, cpu=self._first_cpu(w)) for pid, w in enumerate(work, 1)]
         for task in self.tasks:
             self.at(task.work.start_ns, partial(self.enter, task))
+        if "tick" in self.instance.handlers and not self.instance.handlers["tick"].default:
+            for one in self.cpus:
+                self.at(TICK, partial(self.tick, one))
 
     def _first_cpu(self, work: Work) -> int:
         return min(work.cpus) if work.cpus else 0
@@ -231,14 +108,30 @@ class Machine:
     # --- time ----------------------------------------------------------------------------------------------------
 
     def run(self, until_ns: int) -> None:
-        """Go on until that time."""
+        """Go on until that time.  Raises `Standstill` when the policy does not let time go on."""
         while self.events and self.events[0][0] <= until_ns:
             self.now, _, act = heapq.heappop(self.events)
+            self.pace.step(self.now)
             act()
         self.now = until_ns
         for cpu in self.cpus:
             if cpu.current:
                 self.account(cpu.current)
+
+    def starved(self) -> list[Starved]:
+        """Who can run, and waits until the kernel's watchdog has no patience any more.
+
+        Goes on with time until those who wait now have run: who is merely light gets a turn.
+        """
+        since = {task: task.ready_ns for task in self.tasks if task.waits}
+        while since and not self.late:
+            self.run(self.now + LOOK_NS)
+            since = {task: ns for task, ns in since.items() if task.waits and task.ready_ns == ns}
+            self.late += [self._starved(task) for task in since if self.now - since[task] >= PATIENCE_NS]
+        return self.late
+
+    def _starved(self, task: SimTask) -> Starved:
+        return Starved(task.work.name, task.held, task.ready_ns, self.now - task.ready_ns)
 
     def at(self, delay_ns: int, act: Callable[[], None]) -> int:
         number = next(self.order)
@@ -256,10 +149,17 @@ class Machine:
     # --- hooks ---------------------------------------------------------------------------------------------------
 
     def call(self, hook: str, *args: Any) -> Any:
+        """What the kernel calls: the policy's own hook, or what makes a scheduler of an `Arbiter`."""
+        if hook in self.adapter:
+            return self.adapter[hook](*args)
+        return self.hook(hook, *args)
+
+    def hook(self, hook: str, *args: Any) -> Any:
         if hook not in self.instance.handlers:
             return None
         locals = args[0].locals if args and isinstance(args[0], SimTask) else None
-        tape = GivenTape(now=self.now)
+        tape = GivenTape(now=self.now, rand=self.draws)
+        self.pace.hook = hook
         return self.instance.call(hook, args, tape=tape, locals=locals, functions=self.functions)
 
     def hand(self, task: SimTask, to: str) -> None:
@@ -273,13 +173,30 @@ class Machine:
         task.slice_ns = SLICE
         self.started = task
 
+    def start_first(self, task: SimTask) -> None:
+        """Before the others there, and in place of what runs."""
+        self.pace.ask("cpu.start_first")
+        self.start(task)
+        self.first = True
+
+    def _give_started(self, task: SimTask) -> None:
+        """To its CPU's own queue."""
+        cpu = self.cpus[task.cpu]
+        self.local(task, cpu.number)
+        if self.first:
+            cpu.local.rotate(1)
+            cpu.end_ns = self.now
+            self.at(0, partial(self.look, cpu))
+        self.started, self.first = None, False
+
     def local(self, task: SimTask, cpu: int) -> None:
         task.held = f"cpu {cpu}"
         self.cpus[cpu].local.append(task)
 
     def idle_cpu(self, task: SimTask, near: int) -> int | None:
         number: int
-        for number in (near, *range(len(self.cpus))):
+        at = near if 0 <= near < len(self.cpus) else task.cpu
+        for number in (at, *range(len(self.cpus))):
             cpu = self.cpus[number]
             if cpu.current is None and not cpu.claimed and not cpu.local and task.may_run(number):
                 cpu.claimed = True
@@ -287,17 +204,18 @@ class Machine:
         return None
 
     def preempt(self, number: int) -> None:
-        for cpu in self.cpus:
-            if cpu.number == number:  # else there is no such CPU: nothing happens
-                cpu.end_ns = self.now
-        self.wake_cpu(number)
+        self.pace.ask("cpu.preempt")
+        if 0 <= number < len(self.cpus):  # else there is no such CPU: nothing happens
+            self.cpus[number].end_ns = self.now
+            self.at(0, partial(self.look, self.cpus[number]))
 
     def wake_cpu(self, number: int) -> None:
-        for cpu in self.cpus:
-            if cpu.number == number:
-                self.at(0, partial(self.look, cpu))
+        self.pace.ask("cpu.wake_cpu")
+        if 0 <= number < len(self.cpus):
+            self.at(0, partial(self.look, self.cpus[number]))
 
     def set_alarm(self, delay_ns: int) -> None:
+        self.pace.ask("cpu.set_alarm", delay_ns)
         cpu = self.cpus[self.asking]
 
         def ring() -> None:
@@ -318,6 +236,13 @@ class Machine:
             said = SimpleNamespace(**dict(zip(self.heard.numbers, filled, strict=False)))
             self.call("hint", task, SimpleNamespace(hint=said))
 
+    def tick(self, cpu: Cpu) -> None:
+        if cpu.current is not None:
+            self.account(cpu.current)
+            self.asking = cpu.number
+            self.call("tick", cpu.current)
+        self.at(TICK, partial(self.tick, cpu))
+
     # --- a task's life -------------------------------------------------------------------------------------------
 
     def enter(self, task: SimTask) -> None:
@@ -327,6 +252,7 @@ class Machine:
         self.wake(task)
 
     def wake(self, task: SimTask) -> None:
+        self.pace.wake()
         task.left_ns = task.next_run()
         self.call("wake", task)
         self.asking = task.cpu
@@ -342,8 +268,7 @@ class Machine:
             self.asking = task.cpu
             self.call("enqueue", task)
         if self.started is task:
-            self.started = None
-            self.local(task, task.cpu)
+            self._give_started(task)
         if task.held == "kernel":
             raise CustodyError(f"{task.work.name} was put into no queue")
         cpu = self.cpus[task.cpu]
@@ -384,6 +309,8 @@ class Machine:
     def begin(self, cpu: Cpu, task: SimTask) -> None:
         if not task.alone:
             task.waits_ns.append(self.now - task.ready_ns)
+            if task.waits_ns[-1] >= PATIENCE_NS:
+                self.late.append(self._starved(task))
         task.alone = False
         task.migrations += task.cpu != cpu.number
         task.cpu, task.held = cpu.number, "running"
@@ -405,6 +332,10 @@ class Machine:
         cpu.current, task.held = None, "kernel"
         if (sleep_ns := task.next_sleep()) is not None:
             self.at(sleep_ns, lambda: self.wake(task))
+            return
+        self.call("leave", task)
+        if task.work.hint:
+            self.call("detach", task.process)
 
 
 def simulate(
@@ -414,8 +345,12 @@ def simulate(
     cpus: int = 2,
     seconds: float = 1,
     params: Mapping[str, object] | None = None,
+    seed: int = SEED,
 ) -> Machine:
-    """Run a policy for that simulated time.  Raises `CustodyError` when a task is lost or put twice."""
-    machine = Machine(program, cpus, work, params)
+    """Run a policy for that simulated time.
+
+    Raises `CustodyError` when a task is lost or put twice, `Standstill` when the policy does not let time go on.
+    """
+    machine = Machine(program, cpus, work, params, seed=seed)
     machine.run(round(seconds * 1e9))
     return machine

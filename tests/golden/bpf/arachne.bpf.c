@@ -104,7 +104,7 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
     s64 t1 = 0;
     bool t2 = 0;
     core = policy_do_core(self, own, call, task, cpu);
-    idle = ts_idle_cpu(call, task, core == 0ll ? cpu : core);
+    idle = ts_idle_cpu(call, task, ts_cpu_or(core == 0ll ? cpu : core, ts_cpu(task)));
     core = idle.some && TS_ELEMENT(self->owner, ts_mod((s64)idle.value, 64ll), 64) == TS_ELEMENT(self->owner, ts_mod(core, 64ll), 64) ? (s64)idle.value : core;
     t2 = core > 0ll;
     if (t2) {

@@ -19,7 +19,7 @@ TS_STATE(policy)
 
 TS_HANDLER s64 policy_do_Scheduler_2e_select(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task, s64 cpu) {
     ts_option idle = (ts_option){false, 0};
-    idle = ts_idle_cpu(call, task, cpu);
+    idle = ts_idle_cpu(call, task, ts_cpu_or(cpu, ts_cpu(task)));
     if (!idle.some) {
         return cpu;
     }

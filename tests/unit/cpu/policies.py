@@ -14,7 +14,7 @@ SCHEDULERS = tuple(path for path in paths("cpu") if path.stem != "fair_share")
 ARBITERS = (path_of("fair_share"),)
 IMPORTS = (
     "\nfrom transect.cpu import Fifo, Fifos, Hint, NodeFifos, NodeTimelines, Said, Scheduler, Task, Timeline,"
-    " Timelines, cpus, idle_cpu, node_of, nodes, start, wake_cpu\n"
+    " Timelines, cpus, here, idle_cpu, node_of, nodes, preempt, set_alarm, start, start_first, wake_cpu\n"
     "from transect.lang import Array, Counter, Duration, Local, Map, Param, Tally, array, counter, given, local,"
     " ms, now\n"
     "from transect.lang import OldState, as_u64, param, rand_below, state, table, tally, u8, u16, u64\n"

@@ -3,17 +3,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from transect.base.diagnostic import Diagnostics
+from transect.base.diagnostic import Diagnostic, Diagnostics
 from transect.base.render import render_text
 from transect.core.frontend import compile_text
+from transect.core.ir import Program
 from transect.cpu.check import check
+from transect.cpu.pace import Standstill, starvation
+from transect.cpu.simulator import Work, simulate
 from transect.errors import codes, page
 
 PAGES = [
     code for code in codes() if code.startswith("C") and code not in ("C006", "C008")
 ]  # which the kernel alone says
+SIMULATED = ("C010", "C011")  # which a simulation says
+
+
+def simulated(program: Program) -> Iterable[Diagnostic]:
+    """What shows on a machine that is idle now and then, and on one that is not."""
+    busy = [Work("hog"), Work("nice", weight=33, start_ns=1)]
+    idle = [Work("short", run_ns=1_000_000, sleep_ns=9_000_000)]
+    try:
+        return [
+            d for work in (busy, idle) for d in starvation(program, simulate(program, work, cpus=1).starved())
+        ]
+    except Standstill as still:
+        return still.diagnostics
 
 
 def reported(code: str, mark: str) -> tuple[list[str], str]:
@@ -23,7 +41,10 @@ def reported(code: str, mark: str) -> tuple[list[str], str]:
     compiled = compile_text(example, "example.py")
     assert not compiled.diagnostics.failed, render_text(compiled.diagnostics, compiled.sources)
     diagnostics = Diagnostics()
-    for diagnostic in check(compiled.programs[0]):
+    for diagnostic in (
+        *check(compiled.programs[0]),
+        *(simulated(compiled.programs[0]) if code in SIMULATED else ()),
+    ):
         diagnostics.add(diagnostic)
     return sorted({d.code for d in diagnostics}), render_text(diagnostics, compiled.sources)
 

@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 import statistics
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
-from tests.unit.cpu.policies import example, scheduler
+from tests.unit.cpu.policies import ARBITERS, HEAD, example, scheduler
+from transect.core.frontend import compile_file
+from transect.core.ir import Program
+from transect.cpu.pace import PATIENCE_NS, Standstill, Starved, starvation
 from transect.cpu.simulator import CustodyError, Machine, Work, simulate
 
 MS = 1_000_000
@@ -204,3 +209,171 @@ def test_queues_of_nodes_keep_tasks_on_theirs_until_another_has_nothing() -> Non
     machine.run(200 * MS)
     assert [t.ran_ns for t in machine.tasks] == [200 * MS] * 4, "four on four CPUs of two nodes"
     assert machine.functions["cpu.node_of"](1) == 0 and machine.functions["cpu.node_of"](2) == 1
+
+
+# --- what the kernel does, too ------------------------------------------------------------------------------------
+
+
+def test_random_numbers_are_those_of_the_seed() -> None:
+    program = scheduler("""
+    drawn: int = 0
+
+    def enqueue(self, task: Task) -> None:
+        self.drawn = self.drawn * 10 + rand_below(10)
+        self.ready.put(task)
+""")
+
+    def drawn(seed: int) -> object:
+        return simulate(program, [Work("hog"), Work("other")], cpus=1, seed=seed).instance.state["drawn"]
+
+    assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_who_starts_first_runs_in_place_of_another_and_before_those_that_started() -> None:
+    program = scheduler("""
+    def select(self, task: Task, cpu: int) -> int:
+        return cpu
+
+    def enqueue(self, task: Task) -> None:
+        if task.weight > 100:
+            start_first(task)
+        else:
+            start(task)
+""")
+    work = [Work("a"), Work("b"), Work("first", weight=200, run_ns=MS, sleep_ns=6 * MS, start_ns=3 * MS)]
+    first = simulate(program, work, cpus=1, seconds=0.1).tasks[2]
+    assert max(first.waits_ns) == 0 and len(first.waits_ns) == 14
+
+
+@pytest.mark.parametrize("near", [-1, 4, 99])
+def test_an_idle_cpu_near_one_that_does_not_exist_is_one_near_the_tasks_own(near: int) -> None:
+    body = f"""
+    def select(self, task: Task, cpu: int) -> int:
+        idle = idle_cpu(task, cpu - cpu + {near})
+        return cpu if idle is None else idle
+"""
+    machine = simulate(scheduler(body), [Work(f"t{n}") for n in range(4)], cpus=4, seconds=0.1)
+    assert {task.cpu for task in machine.tasks} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(("at", "turn"), [(0, 1), (2, 0), (3, 1), (-1, 0), (-2, 0), (-4, 1)])
+def test_who_steals_asks_in_turn_from_the_number_that_is_given_as_32_bits(at: int, turn: int) -> None:
+    """As C has it: 2^32 - 1 is divided by 3 without a rest."""
+    program = scheduler("    mine: Fifos = given()\n")
+    machine = Machine(program, 3, [])
+    queues, asked = machine.instance.state["mine"], []
+    for n, queue in enumerate(queues.each):
+        queue.take = lambda n=n: asked.append(n)
+    queues.steal(at)
+    assert asked[0] == turn
+
+
+def test_the_queue_of_a_cpu_that_does_not_exist_is_the_first_and_is_counted() -> None:
+    body = """
+    mine: Fifos = given()
+
+    def enqueue(self, task: Task) -> None:
+        self.mine.on(task.pid + 6).put(task)
+
+    def dispatch(self, cpu: int) -> None:
+        if not self.mine.on(0).take():
+            self.ready.take()
+"""
+    machine = simulate(scheduler(body), [Work("a"), Work("b")], cpus=2, seconds=0.1)
+    assert machine.beyond["mine"] > 2
+    assert min(task.ran_ns for task in machine.tasks) > 0
+
+
+def test_an_arbiter_gives_shares_by_weight() -> None:
+    (program,) = compile_file(ARBITERS[0]).programs
+    found = shares(simulate(program, [Work("a"), Work("b", weight=33)], cpus=1, seconds=10))
+    assert found["a"] / found["b"] == pytest.approx(100 / 33, rel=0.1)
+
+
+# --- what does not get on -----------------------------------------------------------------------------------------
+
+ENDLESS = {
+    "wake": "    def dispatch(self, cpu: int) -> None:\n        if not self.ready.take():\n            wake_cpu(cpu)\n",
+    "slice": "    def enqueue(self, task: Task) -> None:\n        self.ready.put_for(task, ms(0))\n",
+    "alarm": "    def running(self, task: Task) -> None:\n        set_alarm(ms(0))\n\n"
+    "    def alarm(self, cpu: int) -> None:\n        set_alarm(ms(0))\n",
+    "preempt": "    def running(self, task: Task) -> None:\n        self._again(task.cpu)\n\n"
+    "    def _again(self, cpu: int) -> None:\n        preempt(cpu)\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "asks"), list(zip(ENDLESS, ("wake_cpu", "put_for", "set_alarm", "preempt"), strict=True))
+)
+@pytest.mark.parametrize("cpus", [1, 4])
+def test_time_that_does_not_go_on_ends_the_simulation_at_the_line_that_asks(
+    name: str, asks: str, cpus: int
+) -> None:
+    program = scheduler(ENDLESS[name])
+    work = [Work("short", run_ns=MS, sleep_ns=9 * MS), Work("late", bursts=((30 * MS, MS),))]
+    work += [Work("hog")] if name == "slice" else []
+    with pytest.raises(Standstill, match=r"simulated time does not go on: at 0\.0") as still:
+        simulate(program, work, cpus=cpus)
+    (diagnostic,) = still.value.diagnostics
+    line = (HEAD + ENDLESS[name]).splitlines()[diagnostic.span.line - 1]
+    assert asks in line, line
+
+
+def test_many_tasks_that_wake_at_once_are_no_standstill() -> None:
+    work = [Work(f"t{n}", run_ns=1_000, sleep_ns=1_000) for n in range(20)]
+    machine = simulate(example("fifo"), work, cpus=4, seconds=0.003)
+    assert sum(len(task.waits_ns) for task in machine.tasks) > 8_000
+
+
+GATED = """
+    slow: Fifo = given()
+    gate: Param[int] = param(0)
+
+    def enqueue(self, task: Task) -> None:
+        if task.weight < 100:
+            self.slow.put(task)
+        else:
+            self.ready.put(task)
+
+    def dispatch(self, cpu: int) -> None:
+        if not self.ready.take() and self.gate > 0:
+            self.slow.take()
+"""
+
+
+def test_a_starved_task_is_named_with_its_line_and_when_the_kernel_would_end_the_scheduler() -> None:
+    program = scheduler(GATED)
+    machine = simulate(program, [Work("hog"), Work("nice", weight=33, start_ns=500 * MS)], cpus=1, seconds=2)
+    (found,) = starvation(program, machine.starved())
+    assert (
+        found.message
+        == "`nice` could run from 0.500 s on and did not for 30 s: it waited in the queue `slow`"
+    )
+    assert found.note == "the kernel's watchdog would have ended the scheduler at 30.500 s"
+    assert "self.slow.put" in (HEAD + GATED).splitlines()[found.span.line - 1]
+    assert [label.text for label in found.others] == ["did not take it"]
+
+
+@pytest.mark.parametrize(
+    "program", [example("fifo"), example("weighted_fair")], ids=["fifo", "weighted_fair"]
+)
+def test_who_merely_waits_for_long_does_not_starve(program: Program) -> None:
+    work = [Work(f"hog{n}") for n in range(60)] + [Work("light", weight=1)]
+    machine = simulate(program, work, cpus=1, seconds=0.1)
+    assert not all(task.waits_ns for task in machine.tasks)
+    assert machine.starved() == []
+
+
+def test_who_starves_in_the_queue_of_its_cpu_is_shown_where_it_was_given_to_it() -> None:
+    program = example("fifo")
+    (found,) = starvation(program, [Starved("b", "cpu 0", 0, 31_000 * MS)])
+    assert (
+        found.message
+        == "`b` could run from 0.000 s on and did not for 31 s: it waited in the own queue of cpu 0"
+    )
+    assert "self.ready.take()" in Path(program.path).read_text().splitlines()[found.span.line - 1]
+
+
+def test_the_watchdogs_patience_is_that_of_what_is_attached() -> None:
+    text = (files("transect.cpu") / "runtime" / "scx.h").read_text()
+    assert f"#define TS_PATIENCE {PATIENCE_NS // MS} " in text

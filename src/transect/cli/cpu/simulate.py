@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from transect.base.render import render_text
+from transect.cli.checking import in_color
 from transect.cli.exits import Exit
 from transect.cli.failure import refused, usage
 
 if TYPE_CHECKING:
-    from transect.cpu.simulator import Work
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from transect.base.diagnostic import Diagnostic
+    from transect.core.ir import Program
+    from transect.cpu.simulator import Machine, Work
 
 DEFAULT = ["hog", "nice:weight=33", "short:run=1ms,sleep=9ms"]
 UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
@@ -33,14 +39,15 @@ def simulate(
     ] = None,
     cpus: Annotated[int, typer.Option(metavar="N", min=1, max=1024, help="Processors.")] = 1,
     seconds: Annotated[float, typer.Option(min=0.001, help="Simulated time.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of the numbers that `rand_below` draws.")] = 1,
 ) -> int:
     """Run a scheduler on a SIMULATED machine: shares, waits and moves of each task.
 
     Switching costs nothing there and there are no caches: what is shown is who runs when, not how fast.
     """
+    from transect.cpu.pace import Standstill, starvation
     from transect.cpu.run import read
-    from transect.cpu.simulator import CustodyError
-    from transect.cpu.simulator import simulate as run
+    from transect.cpu.simulator import CustodyError, Machine
     from transect.cpu.watched import Invalid
 
     try:
@@ -48,21 +55,48 @@ def simulate(
     except ValueError as wrong:
         return usage(str(wrong), "--task short:run=1ms,sleep=9ms,weight=100")
     try:
-        program, _ = read(policy)
-        machine = run(program, work, cpus=cpus, seconds=seconds)
+        program, sources = read(policy)
+        machine = Machine(program, cpus, work, seed=seed)
+        machine.run(round(seconds * 1e9))
+        print(f"SIMULATED: {program.name}, {cpus} {'CPU' if cpus == 1 else 'CPUs'}, {seconds:g} s")
+        print("\n".join(_table(machine, seconds)))
+        starved = starvation(program, machine.starved())
     except Invalid as invalid:
         return refused(invalid)
+    except Standstill as still:
+        return _wrong(still.diagnostics, sources)
     except CustodyError as lost:
         print(f"transect: {lost}", file=sys.stderr)
         return Exit.NO
-    print(f"SIMULATED: {program.name}, {cpus} {'CPU' if cpus == 1 else 'CPUs'}, {seconds:g} s")
-    print(f"{'task':16}{'share':>8}{'waits':>8}{'p50 ms':>10}{'p99 ms':>10}{'moves':>8}")
+    return _wrong(starved, sources) if len(starved) else Exit.DONE
+
+
+def _wrong(diagnostics: Iterable[Diagnostic], sources: Mapping[str, str]) -> int:
+    """What the simulation shows of the policy."""
+    print(render_text(diagnostics, dict(sources), color=in_color()), file=sys.stderr)
+    return Exit.NO
+
+
+def _table(machine: Machine, seconds: float) -> Iterator[str]:
+    yield f"{'task':16}{'share':>8}{'waits':>8}{'p50 ms':>10}{'p99 ms':>10}{'moves':>8}"
     for one in machine.tasks:
-        waits = sorted(one.waits_ns) or [0]
-        p50, p99 = (waits[int(q * (len(waits) - 1))] / 1e6 for q in (0.5, 0.99))
-        share = one.ran_ns / (seconds * 1e9 * cpus)
-        print(f"{one.work.name:16}{share:8.1%}{len(one.waits_ns):8}{p50:10.2f}{p99:10.2f}{one.migrations:8}")
-    return Exit.DONE
+        waits = sorted(one.waits_ns)
+        p50, p99 = (f"{waits[int(q * (len(waits) - 1))] / 1e6:.2f}" if waits else "-" for q in (0.5, 0.99))
+        share = one.ran_ns / (seconds * 1e9 * len(machine.cpus))
+        yield f"{one.work.name:16}{share:8.1%}{len(waits):8}{p50:>10}{p99:>10}{one.migrations:8}"
+    yield from _notes(machine.program, machine)
+
+
+def _notes(program: Program, machine: Machine) -> Iterator[str]:
+    """What of the policy a simulation does not show, or shows to be odd."""
+    from transect.cpu.simulator import UNSIMULATED
+
+    for queues, count in sorted(machine.beyond.items()):
+        yield f"`self.{queues}.on(…)` was asked for a CPU or node that does not exist: {count} times, and gave queue 0"
+    for hook in UNSIMULATED:
+        handler = program.handler(hook)
+        if handler is not None and not handler.default:
+            yield f"`{hook}` is not called here: it never happens on a simulated machine"
 
 
 def _work(text: str) -> Work:

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every hook and every function of schedulers runs in a simulation, replays, and compiles for BPF."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cpu import everything
+from tests.unit.cpu.logs import event, log_of, replayed
+from transect.core import ir
+from transect.core.frontend import compile_file
+from transect.core.ir import Program
+from transect.core.types import ViewType
+from transect.core.walk import walk
+from transect.cpu import hooks
+from transect.cpu.build import build
+from transect.cpu.check import check
+from transect.cpu.replay import Player, Words
+from transect.cpu.simulator import UNSIMULATED, Machine, Work
+from transect.emit.bpf.recording import site
+
+MS = 1_000_000
+HOOKS = [name for name, f in vars(hooks.Scheduler).items() if inspect.isfunction(f) and name != "tell"]
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    compiled = compile_file(Path(everything.__file__))
+    assert not compiled.diagnostics.failed
+    (program,) = compiled.programs
+    return program
+
+
+def called(program: Program) -> set[str]:
+    functions = (*program.functions, *program.handlers)
+    parts = (part for f in functions for s in f.body for part in walk(s))
+    return {part.name for part in parts if isinstance(part, ir.Intrinsic)}
+
+
+def test_it_has_every_hook_and_calls_every_function(program: Program) -> None:
+    assert [h.name for h in program.handlers if h.default] == []
+    assert {h.name for h in program.handlers} == set(HOOKS)
+    assert called(program) == {i.name for i in program.intrinsics} | {"now", "rand_below"}
+    assert len(program.intrinsics) == sum(
+        text.count("@intrinsic(") for text in [Path(hooks.__file__).read_text()]
+    )
+    assert check(program) == []
+
+
+def test_every_function_is_simulated_and_every_hook_called_but_those_that_are_named(program: Program) -> None:
+    work = [Work(f"hog{n}", hint=(n,)) for n in range(3)]
+    work += [Work(f"short{n}", run_ns=MS, sleep_ns=2 * MS, weight=1 + 99 * n) for n in range(3)]
+    work += [Work("ends", bursts=((0, MS), (9 * MS, 3 * MS)), hint=(1,)), Work("there", cpus=frozenset({2}))]
+    machine = Machine(program, 4, work, nodes=2)
+    asked: set[str] = set()
+    heard: set[str] = set()
+    for name, function in list(machine.functions.items()):
+        machine.functions[name] = lambda *args, name=name, function=function: (
+            asked.add(name) or function(*args)
+        )
+    call = machine.hook
+    machine.hook = lambda hook, *args: heard.add(hook) or call(hook, *args)  # type: ignore[method-assign]
+    machine.run(300 * MS)
+    assert asked == {i.name for i in program.intrinsics}
+    assert heard == set(HOOKS) - set(UNSIMULATED)
+    assert machine.starved() == []
+
+
+@pytest.mark.needs("clang")
+@pytest.mark.parametrize("recording", [False, True])
+def test_it_compiles_for_bpf(program: Program, tmp_path: Path, recording: bool) -> None:
+    built = build(program, tmp_path, recording=recording)
+    assert built.object.stat().st_size > 0
+    assert {"select_cpu", "enqueue", "dispatch", "tick", "set_weight", "set_cpumask"} <= set(built.ops)
+
+
+class Answering(Words):
+    """A tape that has whatever is asked for, and keeps it."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__(b"", {})
+        self.kept: list[tuple[int, int]] = []
+        self.first = first
+
+    def saw(self, number: int) -> int:
+        self.kept.append((number, (self.first + len(self.kept)) % 9))
+        return self.kept[-1][1]
+
+    def said(self, number: int, value: int) -> None:
+        self.kept.append((number, int(value)))
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_what_each_hook_saw_and_said_replays(program: Program, tmp_path: Path, hook: str) -> None:
+    player = Player(program, 4, 2)
+    names = {site(i.name): i.name for i in program.intrinsics}
+    names |= {site(f.name): f.name for f in program.state} | {
+        site(name): name for name in ("now", "rand_below")
+    }
+    names |= {site(f"{v.name}.{m.name}"): f"{v.name}.{m.name}" for v in program.views for m in v.members}
+    handler = program.handler(hook)
+    assert handler is not None
+    events = []
+    for first in range(9):
+        tape = Answering(first)
+        args = [player.views[p.type.name] if isinstance(p.type, ViewType) else 1 for p in handler.params]
+        result = player.call(hook, args, tape=tape)
+        words = [(names[number], word) for number, word in tape.kept]
+        events.append(event(hook, words, args=(1, 0), result=int(result or 0)))
+    found = replayed(log_of(tmp_path, program, *events))
+    assert found.divergence is None and found.calls == 9
