@@ -18,7 +18,8 @@ TOKEN = re.compile(
   | (?P<number>-?0(?:inf|nan)|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)
   | (?P<name>[^\W\d]\w*)
   | (?P<quoted>`[^`\n]*`)
-  | (?P<punctuation>->|::|==|!=|<=|>=|<<|>>|//|[-+*/%&|^~<>=?;,:.(){}\[\]\#@!])
+  | (?P<punctuation>->|::|==|!=|<=|>=|<<|>>|//|[-+*/%&|^~<>=?,:.(){}\[\]\#@!])
+  | (?P<wrong>\S)
 )""",
     re.VERBOSE,
 )
@@ -92,7 +93,7 @@ def spans_text(spans: Sequence[Span], files: Files) -> str:
     for span in spans:
         words.append(_span_text(span, last, files))
         last = span
-    return "  ; " + " ".join(words)
+    return SPANS + " ".join(words)
 
 
 def _span_text(span: Span, last: Span, files: Files) -> str:
@@ -109,6 +110,8 @@ def _span_text(span: Span, last: Span, files: Files) -> str:
     return f"{head}{span.column}-{span.end_line}:{span.end_column}"
 
 
+SPANS = "  ; "  # what the spans of a line stand behind
+ONLY_SPANS = re.compile("[^'\"`]*")  # not within a text or a name
 _SPAN = re.compile(r"(?:(\d+)!)?(?:(\d+):)?(\d+)(?:\+(-?\d+)|-(\d+):(\d+))")
 
 

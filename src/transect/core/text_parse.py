@@ -48,7 +48,8 @@ class _Expressions(TypeReader):
             if found is None:
                 raise self.error(f"the type of this {type(e).__name__} is not known; write `::` and the type")
             t = found
-        return replace(e, type=t, span=span)
+        e.type, e.span = t, span  # type: ignore[misc]  # the reader has made it a moment ago, and nobody has it yet
+        return e
 
     def expr(self) -> ir.Expr:
         e = self.close(self._atom())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from transect.base.span import NOWHERE, Span
-from transect.core.text_lex import TOKEN, WORDS, Files, number, read_spans, text_value
+from transect.core.text_lex import ONLY_SPANS, SPANS, TOKEN, WORDS, Files, number, read_spans, text_value
 from transect.core.types import (
     BOOL,
     DURATION,
@@ -105,19 +105,15 @@ class Reader:
         self._split(text)
 
     def _split(self, text: str) -> None:
-        at, end = 0, len(text.rstrip())
-        tokens = self.line.tokens
-        while at < end:
-            match = TOKEN.match(text, at)
-            if match is None or match.lastgroup is None:
-                raise self.error(f"cannot read {text[at:].strip()[:20]!r}")
-            at = match.end()
-            kind = match.lastgroup
-            token = Token(kind, match[kind])
-            if token.text == ";":
-                self.line.spans = read_spans(text[at:], self.files)
-                return
-            tokens.append(token)
+        words, mark, spans = text.rpartition(SPANS)
+        if mark and ONLY_SPANS.fullmatch(spans):
+            self.line.spans = read_spans(spans, self.files)
+        else:
+            words = text
+        self.line.tokens = [Token(m.lastgroup, m[m.lastgroup]) for m in TOKEN.finditer(words) if m.lastgroup]
+        if any(token.kind == "wrong" for token in self.line.tokens):
+            wrong = next(m for m in TOKEN.finditer(words) if m.lastgroup == "wrong")
+            raise self.error(f"cannot read {words[wrong.start() :].strip()[:20]!r}")
 
     def upcoming(self) -> str:
         """The first word of the line to come."""
