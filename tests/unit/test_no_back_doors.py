@@ -143,13 +143,12 @@ MAY_STAY = {
         rpc/grpcio/standing.py:Standing.set.change
     """,
     "it is a function of that file, which runs the C compiler": """
-        rpc/build.py:_objects
-        rpc/build.py:kept
+        emit/toolchain.py:_objects
+        emit/toolchain.py:kept
     """,
     "the library was compiled here; `base/cache.py` says whether what is loaded is that": """
         llm/native.py:_library
-        memory/native/probes.py:Native.__init__
-        memory/roce/verbs.py:library
+        memory/native/build.py:loaded
         rpc/grpcio/native.py:load
         rpc/grpcio/trial.py:run
     """,
