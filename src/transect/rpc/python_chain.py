@@ -11,6 +11,7 @@ It serves where no compiler is, for replay, and as the oracle of the native chai
   `finish` `rpc.reply` the last reply likewise; both are empty messages when none passed.
 - `rpc.headers` are the request's in `request`, the reply's afterwards; `rpc.trailers` the reply's.
 - Delays of `Forward(after=…)` add up; a negative one counts as none; the last route named by `to=` wins.
+- What comes of a message, a refusal or an answer by a later element too, is seen when the delays before it are over.
 - `Respond` in `request`: the `response` of the elements before runs, in reverse, on that reply.  In `response` it
   replaces the reply for the elements before.
 - A method which the binding does not cover is refused with UNIMPLEMENTED, or passed untouched (`pass_unknown`); it
@@ -23,7 +24,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from itertools import count
 from typing import Any, Protocol
@@ -61,7 +62,7 @@ class ChainVerdict:
     code: int = 0  # REJECT
     text: bytes = b""  # REJECT: the message, UTF-8; RESPOND: the serialised reply
     message: bytes | None = None  # FORWARD: replaces what came in; None: pass it on as it came
-    after: int = 0  # ns; FORWARD
+    after: int = 0  # ns to wait before the message goes on or the RPC is answered
     to: str = ""  # FORWARD
     element: int = NOBODY
 
@@ -355,22 +356,22 @@ class PythonRpc:
             verdict = self._message("request", index, passing)
             match verdict_name(verdict):
                 case "Reject":
-                    return rejected(verdict, index)
+                    return rejected(verdict, index, after)
                 case "Respond":
-                    return self._respond(verdict.body, index)
+                    return self._respond(verdict.body, index, after)
                 case _:
                     after, to = passed(verdict, after, to)
         return ChainVerdict(
             Action.FORWARD, message=passing.data if passing.replaced else None, after=after, to=to
         )
 
-    def _respond(self, body: bytes, index: int) -> ChainVerdict:
+    def _respond(self, body: bytes, index: int, after: int) -> ChainVerdict:
         verdict = self._replies(body, index)
+        total = longer(after, verdict.after)
         if verdict.action is Action.REJECT:
-            return verdict
-        return ChainVerdict(
-            Action.RESPOND, text=body if verdict.message is None else verdict.message, element=index
-        )
+            return replace(verdict, after=total)
+        reply = body if verdict.message is None else verdict.message
+        return ChainVerdict(Action.RESPOND, text=reply, after=total, element=index)
 
     def response(self, message: bytes) -> ChainVerdict:
         self._begin()
@@ -388,13 +389,13 @@ class PythonRpc:
                 verdict = self._message("response", index, passing)
                 match verdict_name(verdict):
                     case "Reject":
-                        return rejected(verdict, index)
+                        return rejected(verdict, index, after)
                     case "Respond":
                         passing.replace(verdict.body)
                     case _:
                         after, _ = passed(verdict, after, "")
         except Malformed:
-            return malformed(name)
+            return replace(malformed(name), after=after)
         return ChainVerdict(Action.FORWARD, message=passing.data if passing.replaced else None, after=after)
 
     def finish(self, code: int, cause: int, elapsed: int) -> ChainEnding:
@@ -482,8 +483,10 @@ def verdict_name(verdict: Any) -> str:
     return "Forward" if verdict is None else values.struct_name(verdict)
 
 
-def rejected(verdict: Any, index: int) -> ChainVerdict:
-    return ChainVerdict(Action.REJECT, int(verdict.code), verdict.message.encode(), element=index)
+def rejected(verdict: Any, index: int, after: int) -> ChainVerdict:
+    return ChainVerdict(
+        Action.REJECT, int(verdict.code), verdict.message.encode(), after=after, element=index
+    )
 
 
 def malformed(message: str) -> ChainVerdict:
@@ -494,5 +497,9 @@ def passed(verdict: Any, after: int, to: str) -> tuple[int, str]:
     """The delay and route so far, and those of one more `Forward`."""
     if verdict is None:
         return after, to
-    more = max(0, verdict.after or 0)
-    return min(after + more, LONGEST), to if verdict.to is None else verdict.to
+    return longer(after, verdict.after or 0), to if verdict.to is None else verdict.to
+
+
+def longer(after: int, more: int) -> int:
+    """Two delays, one after the other; ns."""
+    return min(after + max(0, more), LONGEST)

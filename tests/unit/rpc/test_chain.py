@@ -178,6 +178,24 @@ def test_delays_do_not_run_over() -> None:
     assert Rig(element("A", longest), element("B", longest)).rpc().request(ask()).after == 2**63 - 1
 
 
+def test_who_is_refused_or_answered_behind_delays_waits_for_them() -> None:
+    delay, back = "return Forward(after=ms(5))", "return Forward(after=ms(2))"
+    refused = Rig(element("A", delay), element("B", 'return Reject(Code.ABORTED, "no")')).rpc().request(ask())
+    assert (refused.action, refused.after) == (Action.REJECT, 5_000_000)
+    answering = (element("A", delay, response=back), element("B", 'return Respond(b"")'))
+    answered = Rig(*answering).rpc().request(ask())
+    assert (answered.action, answered.after) == (Action.RESPOND, 7_000_000)
+    withheld = (
+        element("A", delay, response='return Reject(Code.ABORTED, "no")'),
+        element("B", delay, response=back),
+        element("C", 'return Respond(b"")'),
+    )
+    assert Rig(*withheld).rpc().request(ask()).after == 12_000_000
+    reading = element("A", delay, response="self.n = rpc.reply.cost\n        return Forward()")
+    malformed = Rig(reading, element("B", 'return Respond(b"\\xff")')).rpc().request(ask())
+    assert (malformed.action, malformed.code, malformed.after) == (Action.REJECT, 3, 5_000_000)
+
+
 def test_each_element_sees_what_the_one_before_passed_on() -> None:
     rig = Rig(
         element("A", 'rpc.msg.user = "a"\n        return Forward()'),

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("transect.rpc")
 
-VERSION = 4
+VERSION = 5
 """To be raised whenever the same question may have another answer."""
 
 

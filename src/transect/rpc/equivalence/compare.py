@@ -50,7 +50,11 @@ class Comparer:
             return FALSE
         match a.kind:
             case Kind.REJECT:
-                return fold.both(fold.equal(a.code, b.code), fold.equal(a.message, b.message))
+                return fold.both(
+                    fold.equal(a.code, b.code),
+                    fold.equal(a.message, b.message),
+                    fold.equal(a.delay, b.delay),
+                )
             case Kind.RESPOND:
                 return self._replied(a, b)
             case Kind.FORWARD:

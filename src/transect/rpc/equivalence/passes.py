@@ -124,9 +124,9 @@ class Chain:
                     continue
                 given = verdict.cases[kind][1].fields
                 if kind == "Reject":
-                    found.append(self._rejected(here, side, passing, given, index))
+                    found.append(self._rejected(here, side, passing, given, index, delay))
                 else:
-                    found += self._answered(here, side, passing, given["body"], index, call)
+                    found += self._answered(here, side, passing, given["body"], index, call, delay)
             guard = fold.both(guard, verdict.guard("Forward"))
             if guard is FALSE:
                 return found
@@ -134,9 +134,9 @@ class Chain:
         return [*found, Outcome(guard, Kind.FORWARD, side, passing, delay, route)]
 
     def _answered(
-        self, guard: Term, side: Side, passing: Passing, body: Value, index: int, call: str
+        self, guard: Term, side: Side, passing: Passing, body: Value, index: int, call: str, delay: Term
     ) -> list[Outcome]:
-        """`Respond` by the element at `index`: the reply goes back through those before it."""
+        """`Respond` by the element at `index`: the reply goes back through those before it, after their delays."""
         assert isinstance(body, Term), "a body is bytes"
         reply = Passing(passing.rpc, passing.request, Body("reply", body, body), passing.headers)
         found = self._back(side, reply, side.order[:index], f"{call} answer")
@@ -144,6 +144,7 @@ class Chain:
             replace(
                 o,
                 guard=fold.both(guard, o.guard),
+                delay=_longer(delay, o.delay),
                 kind=Kind.RESPOND if o.kind is Kind.FORWARD else o.kind,
                 by=index if o.kind is Kind.FORWARD else o.by,
             )
@@ -162,7 +163,7 @@ class Chain:
             here = fold.both(guard, verdict.guard("Reject"))
             if here is not FALSE and "Reject" in verdict.cases:
                 given = verdict.cases["Reject"][1].fields
-                found.append(self._rejected(here, side, passing, given, index))
+                found.append(self._rejected(here, side, passing, given, index, delay))
             answered = verdict.guard("Respond")
             if answered is not FALSE and "Respond" in verdict.cases:
                 if answered is not fold.negate(verdict.guard("Reject")):
@@ -258,11 +259,17 @@ class Chain:
         return result.value, side, mine
 
     def _rejected(
-        self, guard: Term, side: Side, passing: Passing, given: Mapping[str, Value], index: int
+        self,
+        guard: Term,
+        side: Side,
+        passing: Passing,
+        given: Mapping[str, Value],
+        index: int,
+        delay: Term,
     ) -> Outcome:
         code, message = given["code"], given["message"]
         assert isinstance(code, Term) and isinstance(message, Term), "of a rejection"
-        return Outcome(guard, Kind.REJECT, side, passing, code=code, message=message, by=index)
+        return Outcome(guard, Kind.REJECT, side, passing, delay, code=code, message=message, by=index)
 
 
 _FORWARD = Union(
@@ -285,11 +292,16 @@ def _passed(verdict: Union, delay: Term, route: Term) -> tuple[Term, Term]:
     if "Forward" not in verdict.cases:
         return delay, route
     given = verdict.cases["Forward"][1].fields
-    more = _nonnegative(given["after"])
-    total = fold.arithmetic(Op.ADD, delay, more)
-    longest = fold.ite(fold.less(total, integer(0)), integer((1 << 63) - 1), total)
     to = given["to"]
     assert isinstance(to, Option), "a route is optional"
     if isinstance(to.value, Term):
         route = fold.ite(to.present, to.value, route)
-    return longest if more is not integer(0) else delay, route
+    return _longer(delay, _nonnegative(given["after"])), route
+
+
+def _longer(delay: Term, more: Term) -> Term:
+    """Two delays that are not negative, one after the other."""
+    if NONE in (delay, more):
+        return more if delay is NONE else delay
+    total = fold.arithmetic(Op.ADD, delay, more)
+    return fold.ite(fold.less(total, integer(0)), integer((1 << 63) - 1), total)

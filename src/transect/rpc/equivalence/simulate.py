@@ -297,7 +297,8 @@ class _Running:
                 continue
             verdict = rpc.request(data)
             if verdict.action is not Action.FORWARD:
-                return self._stopped(event, verdict, near if place == "server" else None)
+                stopped = self._stopped(event, verdict, near if place == "server" else None)
+                return replace(stopped, after=total + stopped.after)
             data = data if verdict.message is None else verdict.message
             total, route = total + verdict.after, verdict.to or route
         headers = self.headers[event.rpc].sides[0]
@@ -306,18 +307,19 @@ class _Running:
     def _stopped(self, event: Event, verdict: ChainVerdict, behind: PythonRpc | None) -> Seen:
         if verdict.action is Action.REJECT:
             return self._rejected(event, verdict)
-        data = verdict.text
+        data, total = verdict.text, verdict.after
         if behind is not None:
             back = behind.response(data)
+            total += back.after
             if back.action is Action.REJECT:
-                return self._rejected(event, back)
+                return replace(self._rejected(event, back), after=total)
             data = data if back.message is None else back.message
         self._end(event.rpc, OK, CAUSE_REPLY)
-        return Seen("answered" + self._reply(event, data), verdict.after)
+        return Seen("answered" + self._reply(event, data), total)
 
     def _rejected(self, event: Event, verdict: ChainVerdict) -> Seen:
         self._end(event.rpc, verdict.code, CAUSE_REJECT)
-        return Seen(f"rejected {code_name(verdict.code)}: {verdict.text.decode()}")
+        return Seen(f"rejected {code_name(verdict.code)}: {verdict.text.decode()}", verdict.after)
 
     def response(self, event: Event) -> Seen:
         if event.rpc in self.ended or event.rpc not in self.rpcs:
@@ -329,10 +331,10 @@ class _Running:
             if rpc is None:
                 continue
             verdict = rpc.response(data)
-            if verdict.action is Action.REJECT:
-                return self._rejected(event, verdict)
-            data = data if verdict.message is None else verdict.message
             total += verdict.after
+            if verdict.action is Action.REJECT:
+                return replace(self._rejected(event, verdict), after=total)
+            data = data if verdict.message is None else verdict.message
         return Seen("delivered" + self._reply(event, data), total)
 
     def finish(self, event: Event) -> Seen:

@@ -314,6 +314,8 @@ class Context(bases.AioServicerContext):
         return out  # type: ignore[no-any-return]
 
     async def _decided(self, out: Decision) -> Any:
+        if out[3]:
+            await self._wait(out[3] * NS)
         match out[0]:
             case Action.REJECT:
                 self._refusal = out[1], shortened(out[2])
@@ -325,8 +327,6 @@ class Context(bases.AioServicerContext):
                 return out[2]
             case Action.OVER:
                 raise Stop
-        if out[3]:
-            await self._wait(out[3] * NS)
         await self._apply()
         return out[2]
 

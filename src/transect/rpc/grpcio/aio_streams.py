@@ -40,11 +40,10 @@ class _Uploading(Call):
             return None
         if isinstance(out, bytes):
             return out
-        seconds = upload.decide(out)
-        if seconds < 0:
+        if out[3]:
+            await asyncio.sleep(out[3] * NS)
+        if not upload.decide(out):
             return None
-        if seconds:
-            await asyncio.sleep(seconds)
         message: bytes = out[2]
         return message
 
@@ -165,14 +164,14 @@ class _ManyReplies(Call):
     async def _decided(self, out: Decision) -> bytes:
         if self._carried.touches.replies:
             self._changes += self._rpc.changes(Side.RESPONSE)
+        if out[3]:
+            await asyncio.sleep(out[3] * NS)
         if out[0] in (Action.REJECT, Action.OVER):
             refusal = Ended.rejected(out) if out[0] == Action.REJECT else self._refusal() or Ended.over()
             self._over = refusal
             self._rpc.finish(*outcome(refusal))
             self._call.cancel()
             raise refusal
-        if out[3]:
-            await asyncio.sleep(out[3] * NS)
         message: bytes = out[2]
         return message
 
@@ -231,7 +230,7 @@ class UnaryStreamCall(_ManyReplies, bases.AioUnaryStreamCall):
             return
         if isinstance(out, bytes):
             self._call = self._start(out, given.timeout, metadata)
-        elif out[0] in (Action.REJECT, Action.OVER):
+        elif out[0] in (Action.REJECT, Action.OVER) and not out[3]:
             self._over = Ended.rejected(out) if out[0] == Action.REJECT else Ended.over()
             rpc.finish(*outcome(self._over))
         else:
@@ -246,8 +245,8 @@ class UnaryStreamCall(_ManyReplies, bases.AioUnaryStreamCall):
         remaining = left(deadline)
         late = remaining is not None and out[3] * NS >= remaining
         await asyncio.sleep(remaining if late and remaining is not None else out[3] * NS)
-        if late:
-            self._over = Ended.deadline()
+        if late or out[0] == Action.REJECT:
+            self._over = self._over or (Ended.deadline() if late else Ended.rejected(out))
             self._rpc.finish(*outcome(self._over))
         elif self._over is None:
             self._call = self._start(out[2], left(deadline), metadata)

@@ -120,18 +120,18 @@ class UnaryStream(Method, bases.UnaryStream):
 
 
 def held(out: Any, deadline: float | None) -> Ended | None:
-    """Wait as the chain asks; or what to refuse with."""
+    """Wait as the chain asks; then what to refuse with."""
+    remaining = left(deadline)
+    if remaining is not None and out[3] and out[3] * NS >= remaining:
+        time.sleep(remaining)
+        return Ended.deadline()
+    if out[3]:
+        time.sleep(out[3] * NS)
     match out[0]:
         case Action.REJECT:
             return Ended.rejected(out)
         case Action.OVER:
             return Ended.over()
-    remaining = left(deadline)
-    if remaining is not None and out[3] * NS >= remaining:
-        time.sleep(remaining)
-        return Ended.deadline()
-    if out[3]:
-        time.sleep(out[3] * NS)
     return None
 
 
@@ -215,11 +215,10 @@ class Requests:
         return self._slowly(out)  # type: ignore[arg-type]
 
     def _slowly(self, out: Decision) -> bytes:
-        seconds = self._uploading.decide(out)
-        if seconds < 0:
+        if out[3]:
+            time.sleep(out[3] * NS)
+        if not self._uploading.decide(out):
             self._end()
-        if seconds:
-            time.sleep(seconds)
         message: bytes = out[2]
         return message
 

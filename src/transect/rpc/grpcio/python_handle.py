@@ -45,10 +45,10 @@ class Counts(dict[str, Any]):
         return cls(dict.fromkeys(plain, 0) | {"causes": [0] * 5} | lists)
 
     def note(self, verdict: ChainVerdict, refused: str) -> None:
+        self["delayed"] += verdict.after > 0
         match verdict.action:
             case Action.FORWARD:
                 self["rewritten"] += verdict.message is not None
-                self["delayed"] += verdict.after > 0
             case Action.REJECT if verdict.element == NOBODY:
                 self["refused"] += 1
                 self["malformed"] += verdict.code == INVALID_ARGUMENT

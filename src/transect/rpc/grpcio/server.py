@@ -223,6 +223,8 @@ class ServedCall:
             self.abort(INTERNAL, "Exception deserializing request!", Cause.REPLY)
 
     def _decided(self, out: Any) -> Any:
+        if out[3]:
+            self._wait(out[3] * NS)
         match out[0]:
             case Action.REJECT:
                 self.refusal = out[1], shortened(out[2])
@@ -234,8 +236,6 @@ class ServedCall:
                 return out[2]
             case Action.OVER:
                 raise Stop
-        if out[3]:
-            self._wait(out[3] * NS)
         self._headers()
         return out[2]
 

@@ -164,9 +164,9 @@ class Unary:
 
     def _attempt(self, rpc: Rpc, out: bytes | Decision, deadline: float | None, metadata: Any) -> Steps:
         if not isinstance(out, bytes):
+            yield from admitted(out, deadline)
             if out[0] == Action.RESPOND:
                 return Answer(out[2], Ended.answered())
-            yield from admitted(out, deadline)
             if self.carried.touches.headers:
                 metadata = changed(metadata, rpc.changes(Side.REQUEST))
             out = out[2]
@@ -199,18 +199,20 @@ class Upload:
         self.rpc.finish(OK, Cause.REPLY)
         return answer
 
-    def decide(self, out: Decision) -> float:
-        """Seconds to wait before the request passes on; negative: it does not, and the requests end."""
+    def decide(self, out: Decision) -> bool:
+        """Whether the request passes on, now that its delay is over; else the requests end."""
+        if self.rpc.finished:  # meanwhile
+            return False
         match out[0]:
             case Action.FORWARD:
-                return out[3] * NS
+                return True
             case Action.RESPOND:
                 self.answer = out[2]
                 self.rpc.finish(OK, Cause.REPLY)
             case Action.REJECT:
                 self.refusal = Ended.rejected(out)
                 self.rpc.finish(*outcome(self.refusal))
-        return -1.0
+        return False
 
 
 def replied(carried: Carried, rpc: Rpc, reply: Reply, deadline: float | None) -> Steps:
@@ -235,15 +237,15 @@ def show(rpc: Rpc, initial: Any, trailing: Any) -> None:
 
 
 def admitted(out: Decision, deadline: float | None) -> Generator[Sleep | Send, Any, None]:
-    """Wait as the chain asks, or raise what it refuses with."""
+    """Wait as the chain asks, then raise what it refuses with."""
+    after, remaining = out[3] * NS, left(deadline)
+    if remaining is not None and after and after >= remaining:
+        yield Sleep(remaining)
+        raise Ended.deadline()
+    if after:
+        yield Sleep(after)
     match out[0]:
         case Action.REJECT:
             raise Ended.rejected(out)
         case Action.OVER:
             raise Ended.over()
-    after, remaining = out[3] * NS, left(deadline)
-    if remaining is not None and after >= remaining:
-        yield Sleep(remaining)
-        raise Ended.deadline()
-    if after:
-        yield Sleep(after)

@@ -68,7 +68,7 @@ struct ts_verdict {
     ts_slice text;     /* TS_REJECT: message; TS_RESPOND: the serialised reply, already seen by earlier elements */
     int rewritten;     /* TS_FORWARD: `message` replaces what came in */
     ts_slice message;
-    int64_t after;     /* TS_FORWARD: ns to wait before passing it on; 0 none (delays of several elements add up) */
+    int64_t after;     /* ns to wait before the message goes on or the RPC is answered; 0 none (delays add up) */
     ts_slice to;       /* TS_FORWARD: route; size 0 none */
     uint32_t element;  /* who decided, for REJECT and RESPOND */
 };

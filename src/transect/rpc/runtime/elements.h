@@ -407,6 +407,7 @@ static void ts_replies(const struct ts_tables *tables, ts_chain *chain, struct t
         ts_run(tables, head, &step, TS_HOOK_RESPONSE, i, &passing);
         if (step.action == TS_REJECT) {
             ts_refusing(out, (int)step.status, step.text, i);
+            out->after = after;
             return;
         }
         if (step.action == TS_RESPOND) {
@@ -417,6 +418,7 @@ static void ts_replies(const struct ts_tables *tables, ts_chain *chain, struct t
     }
     if (!good) {
         ts_refuse_malformed(&head->call, out, passing.root);
+        out->after = after;
         return;
     }
     ts_forwarding(out);
@@ -445,14 +447,16 @@ static void ts_requests(const struct ts_tables *tables, ts_chain *chain, struct 
         ts_run(tables, head, &step, TS_HOOK_REQUEST, i, &passing);
         if (step.action == TS_REJECT) {
             ts_refusing(out, (int)step.status, step.text, i);
+            out->after = after;
             return;
         }
         if (step.action == TS_RESPOND) {
             ts_replies(tables, chain, head, rpc, i, step.text, out);
             if (out->action == TS_FORWARD) {
                 ts_slice body = out->rewritten ? out->message : step.text;
-                *out = (struct ts_verdict){.action = TS_RESPOND, .text = body, .element = i};
+                *out = (struct ts_verdict){.action = TS_RESPOND, .text = body, .after = out->after, .element = i};
             }
+            out->after = ts_longer(after, out->after);
             return;
         }
         after = ts_longer(after, step.after);

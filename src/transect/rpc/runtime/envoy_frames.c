@@ -97,41 +97,61 @@ void bad_frame(struct stream *s, const struct way *w, const char *what) {
     fail_with(s, w->reply ? 13 : 3, what); /* INTERNAL, INVALID_ARGUMENT */
 }
 
+static enum step end_by(struct pass *p, const struct ts_verdict *v) {
+    struct stream *s = p->s;
+    struct totals *t = &s->config->totals;
+    if (v->action == TS_RESPOND) {
+        count_for(t, t->responded, v->element);
+        respond(s, v->text);
+        return OVER;
+    }
+    count_for(t, p->w->reply ? t->withheld : t->rejected, v->element);
+    if (v->element >= MAX_ELEMENTS && v->code == 3) count(&t->malformed);
+    /* Replies that passed before this one still reach the client; the status then comes in trailers. */
+    if (p->w->reply && (p->at > 0 || p->given || p->w->out.size)) s->response.open = 1;
+    fail(s, v->code, v->text);
+    return OVER;
+}
+
+static enum step begin_delay(struct pass *p, int64_t delay) {
+    count(&p->s->config->totals.delayed);
+    wait_for(p->s, p->w, delay);
+    return WAIT;
+}
+
+/* What ends the RPC is seen when the delays before it are over; the message itself goes nowhere. */
+static enum step put_off(struct pass *p, size_t frame_end, const struct ts_verdict *v) {
+    struct verdict_due *due = &p->w->due;
+    due->waits = 1;
+    due->action = v->action;
+    due->code = v->code;
+    due->element = v->element;
+    if (v->text.size) bytes_add(&due->text, v->text.data, v->text.size);
+    give_run(p, p->at);
+    p->run = frame_end;
+    return begin_delay(p, v->after);
+}
+
+static enum step end_due(struct pass *p) {
+    struct verdict_due due = p->w->due;
+    p->w->due = (struct verdict_due){0};
+    struct ts_verdict v = {.action = due.action, .code = due.code, .element = due.element, .text = slice_of(due.text.data, due.text.size)};
+    enum step step = end_by(p, &v);
+    bytes_free(&due.text);
+    return step;
+}
+
 static enum step obey(struct pass *p, size_t frame_end, const struct ts_verdict *v) {
     struct stream *s = p->s;
     struct totals *t = &s->config->totals;
-    switch (v->action) {
-    case TS_REJECT:
-        count_for(t, p->w->reply ? t->withheld : t->rejected, v->element);
-        if (v->element >= MAX_ELEMENTS && v->code == 3) count(&t->malformed);
-        /* Replies that passed before this one still reach the client; the status then comes in trailers. */
-        if (p->w->reply && (p->at > 0 || p->given || p->w->out.size)) s->response.open = 1;
-        fail(s, v->code, v->text);
-        return OVER;
-    case TS_RESPOND:
-        if (!p->w->reply) {
-            count_for(t, t->responded, v->element);
-            respond(s, v->text);
-            return OVER;
-        }
-        give_run(p, p->at);
-        give_message(p, v->text);
-        p->run = frame_end;
-        return PASS;
-    case TS_FORWARD: break;
-    }
+    if (v->action != TS_FORWARD) return v->after > 0 ? put_off(p, frame_end, v) : end_by(p, v);
     if (v->rewritten) {
         count(&t->rewritten);
         give_run(p, p->at);
         give_message(p, v->message);
         p->run = frame_end;
     }
-    if (v->after > 0) {
-        count(&t->delayed);
-        wait_for(s, p->w, v->after);
-        return WAIT;
-    }
-    return PASS;
+    return v->after > 0 ? begin_delay(p, v->after) : PASS;
 }
 
 /* A route is a header that the routing table of `config.py` matches; what a client sends under that name is removed. */
@@ -300,7 +320,7 @@ void wake(struct stream *s, struct way *w) {
     gather(s, buffered(w), &w->in);
     CALLBACK(http_drain_body)(s->filter, buffered(w), SIZE_MAX);
     struct pass p = {.s = s, .w = w, .data = w->in.data, .size = w->in.size, .aside = 1};
-    enum step step = decide_all(&p);
+    enum step step = w->due.waits ? end_due(&p) : decide_all(&p);
     if (step == OVER) {
         if (s->ending) give_run(&p, p.at);
         if (s->filter) wake_closed(s, w);

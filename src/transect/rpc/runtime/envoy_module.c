@@ -42,6 +42,8 @@ EXPORT const void *HOOK(http_filter_new)(const void *config, void *filter) {
 }
 
 static void free_stream(struct stream *s) {
+    bytes_free(&s->request.due.text);
+    bytes_free(&s->response.due.text);
     bytes_free(&s->request.in);
     bytes_free(&s->request.out);
     bytes_free(&s->response.in);

@@ -101,8 +101,18 @@ struct config {
     struct clock *clock;
 };
 
+/* The end of an RPC as the chain decided it, until the delay before it is over. */
+struct verdict_due {
+    uint8_t waits;
+    enum ts_action action; /* TS_REJECT, TS_RESPOND */
+    int code;
+    uint32_t element;
+    struct bytes text; /* a copy: the other direction may call the chain meanwhile */
+};
+
 /* One direction of a stream. */
 struct way {
+    struct verdict_due due;
     struct bytes in;  /* not yet decided: part of a frame, or what came behind a delayed message */
     struct bytes out; /* decided, waiting for the delay to end */
     struct wait *wait;

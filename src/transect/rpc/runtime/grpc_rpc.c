@@ -127,7 +127,7 @@ static PyObject *over(void) {
 
 static void note_verdict(struct totals *t, const struct ts_verdict *v, int request) {
     t->rewritten += v->action == TS_FORWARD && v->rewritten;
-    t->delayed += v->action == TS_FORWARD && v->after > 0;
+    t->delayed += v->after > 0;
     if (v->action == TS_FORWARD || (v->action == TS_RESPOND && !request)) return;
     if (v->element >= MOST_ELEMENTS) {
         t->refused++;

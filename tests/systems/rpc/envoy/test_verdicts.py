@@ -127,6 +127,39 @@ def test_delays_of_elements_add_up(client: Client) -> None:
     assert 0.09 <= time.monotonic() - began < 0.5
 
 
+@pytest.mark.parametrize("ways", [("q0", "q1"), ("p1", "p0")])
+def test_who_is_refused_behind_a_delay_waits_for_it(
+    running: Proxy, client: Client, echo: tuple[int, Echo], ways: tuple[str, str]
+) -> None:
+    refusing = f"{ways[0]} after 60\n{ways[1]} reject 7 no".encode()
+    before = len(echo[1].log)
+    began = time.monotonic()
+    assert outcome(client.unary_unary(ECHO), refusing)[:2] == (DENIED, "no")
+    assert 0.06 <= time.monotonic() - began < 0.5
+    assert len(echo[1].log) == before + (ways[0] == "p1"), "who is refused does not reach the server"
+    assert running.ends() == {1: (7, REJECTED)}
+
+
+@pytest.mark.parametrize("ways", [("q0", "q1"), ("p1", "p0")])
+def test_who_is_refused_behind_a_delay_of_a_stream_waits_for_it(
+    running: Proxy, client: Client, ways: tuple[str, str]
+) -> None:
+    refusing = f"{ways[0]} after 60\n{ways[1]} reject 7 no".encode()
+    began = time.monotonic()
+    got, code, text = talk(client, b"a", refusing, b"d")
+    assert (code, text) == (DENIED, "no")
+    assert got[:1] in ([b"a"], []) if ways[0] == "q0" else got == [b"a"]
+    assert 0.06 <= time.monotonic() - began < 0.5
+    assert running.ends() == {1: (7, REJECTED)}
+
+
+def test_who_is_answered_behind_a_delay_waits_for_it(running: Proxy, client: Client) -> None:
+    began = time.monotonic()
+    assert client.unary_unary(ECHO)(b"q0 after 60\nq1 respond from the cache") == b"from the cache"
+    assert 0.06 <= time.monotonic() - began < 0.5
+    assert running.ends() == {1: (0, REPLY)}
+
+
 def test_a_route_leads_elsewhere_and_no_client_can_choose_it(
     probe: Path, echo: tuple[int, Echo], tmp_path: Path
 ) -> None:

@@ -201,6 +201,36 @@ def test_delays_never_block_the_loop(run: Any, probe: Any) -> None:
     assert ends(probe) == [OK] * 6
 
 
+def test_who_is_refused_or_answered_behind_a_delay_waits_for_it(run: Any, probe: Any) -> None:
+    no, back, answer = (
+        b"q0 after 30\nq1 reject 7 no",
+        b"p1 after 30\np0 reject 7 no",
+        b"q0 after 30\nq1 respond x",
+    )
+
+    async def case(stub: Stub) -> None:
+        for refusal in (
+            lambda: stub.say(no),
+            lambda: stub.say(back),
+            lambda: all_of(stub.many(no)),
+            lambda: all_of(stub.many(back)),
+            lambda: all_of(stub.chat(iter([no]))),
+            lambda: stub.collect(iter([no])),
+        ):
+            began = time.monotonic()
+            assert await refused(refusal()) == ("PERMISSION_DENIED", "no")
+            assert 0.03 <= time.monotonic() - began < 1.0
+        for answered in (lambda: stub.say(answer), lambda: stub.collect(iter([answer]))):
+            began = time.monotonic()
+            assert await answered() == b"x"
+            assert 0.03 <= time.monotonic() - began < 1.0
+        late = b"q0 after 9000\nq1 reject 7 no"
+        assert (await refused(all_of(stub.many(late, timeout=0.05))))[0] == "DEADLINE_EXCEEDED"
+
+    run(case)
+    assert ends(probe) == [(7, REJECT)] * 6 + [OK] * 2 + [(4, DEADLINE)]
+
+
 def test_a_delay_beyond_the_deadline_ends_at_the_deadline(run: Any, probe: Any) -> None:
     async def case(stub: Stub) -> None:
         began = time.monotonic()

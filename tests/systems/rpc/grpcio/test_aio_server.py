@@ -183,6 +183,27 @@ def test_answers_of_the_chain(run: Any, probe: Any) -> None:
     assert ends(probe) == [OK] * 2
 
 
+def test_who_is_refused_or_answered_behind_a_delay_waits_for_it(run: Any, probe: Any) -> None:
+    no, back = b"q0 after 30\nq1 reject 7 no", b"p1 after 30\np0 reject 7 no"
+
+    async def case(stub: Stub) -> None:
+        for refusal in (
+            lambda: stub.say(no),
+            lambda: stub.say(back),
+            lambda: all_of(stub.chat(iter([no]))),
+            lambda: all_of(stub.chat(iter([back]))),
+        ):
+            began = time.monotonic()
+            assert await refused(refusal()) == ("PERMISSION_DENIED", "no")
+            assert 0.03 <= time.monotonic() - began < 1.0
+        began = time.monotonic()
+        assert await stub.say(b"q0 after 30\nq1 respond x") == b"x"
+        assert 0.03 <= time.monotonic() - began < 1.0
+
+    run(case)
+    assert ends(probe) == [(7, REJECT)] * 4 + [OK]
+
+
 def test_delays(run: Any, probe: Any) -> None:
     async def case(stub: Stub) -> None:
         for call in (

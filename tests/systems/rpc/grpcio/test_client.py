@@ -161,6 +161,35 @@ def test_a_delay_is_waited(stub: Stub) -> None:
         assert 0.03 <= time.monotonic() - began < 1.0
 
 
+def test_who_is_refused_or_answered_behind_a_delay_waits_for_it(stub: Stub, probe: Any, echo: Echo) -> None:
+    no, back, answer = (
+        b"q0 after 30\nq1 reject 7 no",
+        b"p1 after 30\np0 reject 7 no",
+        b"q0 after 30\nq1 respond x",
+    )
+    for refusal in (
+        lambda: stub.say(no),
+        lambda: stub.say(back),
+        lambda: stub.say.future(no).result(5),
+        lambda: list(stub.many(no)),
+        lambda: list(stub.many(back)),
+        lambda: list(stub.chat(iter([no]))),
+        lambda: stub.collect(iter([no])),
+    ):
+        began = time.monotonic()
+        assert refused(refusal) == ("PERMISSION_DENIED", "no")
+        assert 0.03 <= time.monotonic() - began < 1.0
+    for answered in (lambda: stub.say(answer), lambda: stub.collect(iter([answer]))):
+        began = time.monotonic()
+        assert answered() == b"x"
+        assert 0.03 <= time.monotonic() - began < 1.0
+    assert set(echo.seen) == {back}
+    late = b"q0 after 9000\nq1 reject 7 no"
+    assert refused(lambda: stub.say(late, timeout=0.05))[0] == "DEADLINE_EXCEEDED"
+    assert refused(lambda: list(stub.many(late, timeout=0.05)))[0] == "DEADLINE_EXCEEDED"
+    assert ends(probe) == [(7, REJECT)] * 7 + [OK] * 2 + [(4, DEADLINE)] * 2
+
+
 def test_a_delay_beyond_the_deadline_ends_at_the_deadline(stub: Stub, probe: Any, echo: Echo) -> None:
     began = time.monotonic()
     assert refused(lambda: stub.say(b"q0 after 9000", timeout=0.05))[0] == "DEADLINE_EXCEEDED"

@@ -125,6 +125,24 @@ def test_a_delay_is_waited_but_not_beyond_the_deadline(stub: Stub, probe: Any, e
     assert echo.seen == []
 
 
+def test_who_is_refused_or_answered_behind_a_delay_waits_for_it(stub: Stub, probe: Any) -> None:
+    no, back = b"q0 after 30\nq1 reject 7 no", b"p1 after 30\np0 reject 7 no"
+    for refusal in (
+        lambda: stub.say(no),
+        lambda: stub.say(back),
+        lambda: list(stub.chat(iter([no]))),
+        lambda: list(stub.chat(iter([back]))),
+    ):
+        began = time.monotonic()
+        assert refused(refusal) == ("PERMISSION_DENIED", "no")
+        assert 0.03 <= time.monotonic() - began < 1.0
+    began = time.monotonic()
+    assert stub.say(b"q0 after 30\nq1 respond x") == b"x"
+    assert 0.03 <= time.monotonic() - began < 1.0
+    assert refused(lambda: stub.say(b"q0 after 9000\nq1 reject 7 no", timeout=0.05))[0] == "DEADLINE_EXCEEDED"
+    assert eventually(lambda: ends(probe))[:6] == [(7, REJECT)] * 4 + [OK, (4, DEADLINE)]
+
+
 def test_a_handlers_own_status_runs_no_response(stub: Stub, probe: Any, echo: Echo, caplog: Any) -> None:
     def abort(request: Any, context: Any) -> Any:
         context.abort(grpc.StatusCode.DATA_LOSS, "lost")

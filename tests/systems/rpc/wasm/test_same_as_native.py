@@ -59,6 +59,7 @@ SAME = {
         "test_later_elements_are_not_entered",
         "test_requests_and_replies_may_be_rewritten",
         "test_the_text_of_a_rejection_arrives_as_written",
+        "test_who_is_refused_behind_a_delay_waits_for_it",
     ),
 }
 slow = test_ends.slow

@@ -80,6 +80,23 @@ def test_two_that_reject_change_who_answers() -> None:
     assert found.at(Level.SERVICE).verdict is Verdict.REFUSED
 
 
+DELAY = """
+class Delay(Element):
+    def request(self, rpc: Rpc) -> Verdict:
+        return Forward(after=ms(300))
+"""
+
+
+def test_a_refusal_does_not_pass_a_delay() -> None:
+    """The caller waits for what stands before the refusal, wherever the two stand; the service sees no difference."""
+    found = decide(compiled(DELAY), example("acl"), settings=PATIENT)
+    assert found.at(Level.LOOSE).holds
+    refused = found.at(Level.SERVICE)
+    assert refused.verdict is Verdict.REFUSED
+    assert refused.witness is not None
+    assert "after 300000000 ns" in refused.witness.table()
+
+
 def test_a_refusal_is_a_table_with_a_starting_state_and_both_orders() -> None:
     witness = pair("rate_limit", "acl").at(Level.LOOSE).witness
     assert witness is not None
