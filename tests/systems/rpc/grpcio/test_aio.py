@@ -220,9 +220,9 @@ def test_who_is_refused_or_answered_behind_a_delay_waits_for_it(run: Any, probe:
             began = time.monotonic()
             assert await refused(refusal()) == ("PERMISSION_DENIED", "no")
             assert 0.03 <= time.monotonic() - began < 1.0
-        for answered in (lambda: stub.say(answer), lambda: stub.collect(iter([answer]))):
+        for call, asked in ((stub.say, answer), (stub.collect, iter([answer]))):
             began = time.monotonic()
-            assert await answered() == b"x"
+            assert await call(asked) == b"x"
             assert 0.03 <= time.monotonic() - began < 1.0
         late = b"q0 after 9000\nq1 reject 7 no"
         assert (await refused(all_of(stub.many(late, timeout=0.05))))[0] == "DEADLINE_EXCEEDED"

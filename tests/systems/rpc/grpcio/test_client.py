@@ -179,9 +179,9 @@ def test_who_is_refused_or_answered_behind_a_delay_waits_for_it(stub: Stub, prob
         began = time.monotonic()
         assert refused(refusal) == ("PERMISSION_DENIED", "no")
         assert 0.03 <= time.monotonic() - began < 1.0
-    for answered in (lambda: stub.say(answer), lambda: stub.collect(iter([answer]))):
+    for call, asked in ((stub.say, answer), (stub.collect, iter([answer]))):
         began = time.monotonic()
-        assert answered() == b"x"
+        assert call(asked) == b"x"
         assert 0.03 <= time.monotonic() - began < 1.0
     assert set(echo.seen) == {back}
     late = b"q0 after 9000\nq1 reject 7 no"
