@@ -113,12 +113,18 @@ class Budget:
 class Bounds:
     """Budgets of one program's functions; those of helpers are found once.
 
-    `elements` is the bound of what outside data holds, by its name.
+    `elements` is the bound of what outside data holds, by its name; `step` what a node takes by itself.
     """
 
-    def __init__(self, program: Program, elements: Callable[[str], Bound] = Bound.elements) -> None:
+    def __init__(
+        self,
+        program: Program,
+        elements: Callable[[str], Bound] = Bound.elements,
+        step: Callable[[Node], Bound] = lambda _: ONE,
+    ) -> None:
         self.program = program
         self.elements = elements
+        self.step = step
         self._facts = Facts(program)
         self._fields = {f.name: f for f in (*program.state, *program.old_state)}
         self._helpers: dict[str, Budget] = {}
@@ -140,14 +146,14 @@ class Bounds:
 
     def counting_steps(self, f: Function) -> Count:
         """What counts the steps of the function's parts."""
-        return Count(self, f, lambda node: ONE, lambda name: self._helper_steps[name])
+        return Count(self, f, self.step, lambda name: self._helper_steps[name])
 
     @cached_property
     def _helper_steps(self) -> Mapping[str, Bound]:
         """Each helper stands after those that it calls, so that a long chain of them needs no stack."""
         found: dict[str, Bound] = {}
         for f in self.program.functions:
-            found[f.name] = Count(self, f, lambda node: ONE, found.__getitem__).block(f.body)
+            found[f.name] = Count(self, f, self.step, found.__getitem__).block(f.body)
         return found
 
     def _function(self, f: Function) -> Budget:
@@ -314,11 +320,14 @@ def bounds(program: Program) -> dict[str, Budget]:
 
 
 class Steps:
-    """Steps of the parts of a program at most, with one element in everything that comes from outside."""
+    """Steps of the parts of a program at most, with one element in everything that comes from outside.
 
-    def __init__(self, program: Program) -> None:
+    `step` says how many a node takes by itself, where the nodes of a stratum differ.
+    """
+
+    def __init__(self, program: Program, step: Callable[[Node], int] = lambda _: 1) -> None:
         self.program = program
-        self._bounds = Bounds(program, lambda of: ONE)
+        self._bounds = Bounds(program, lambda of: ONE, lambda node: Bound.of(step(node)))
 
     def of(self, function: Function) -> int:
         """Of one call."""

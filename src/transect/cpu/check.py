@@ -23,6 +23,7 @@ from transect.cpu.custody import custody
 from transect.cpu.hints import schema
 from transect.cpu.hints.schema import TELL
 from transect.cpu.platform import PLAIN, SCOPES, WITH_CALL
+from transect.cpu.steps import too_long
 from transect.emit.bpf.values import is_local, is_stored, is_word
 
 # Options of a field that BPF does not keep, and what to do instead.
@@ -37,6 +38,8 @@ def check(program: Program) -> list[Diagnostic]:
     """Diagnostics of a checked policy of this stratum; with an error among them it cannot be put in force."""
     from transect.cpu.program import legal
 
+    if long := list(too_long(program)):
+        return long  # who goes along all of its ways would take as long
     if program.base == arbiter.BASE:
         return arbiter.refused(program)
     found = Diagnostics()

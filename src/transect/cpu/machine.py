@@ -24,8 +24,10 @@ from transect.cpu.version import Kept
 from transect.linux.libbpf import BpfError
 from transect.replay.log import Trailer
 from transect.vm import Kernel, NotStarted, Setup, Vm, VmError, find
+from transect.vm.console import stuck, watched
 
 ANSWER_S = 180.0  # of a request; loading takes a second in emulation, many on a busy machine
+SILENT_S = 20.0  # after which we say that we wait
 LIFE_S = 3600  # of the machine; it ends with us before that
 LOOK_S = 0.2  # how often we see whether the loader has ended
 SCHED_EXT = (6, 12)  # the first kernel that has it
@@ -50,6 +52,7 @@ class Bench:
         `partial`: schedulers have the tasks that opted in, the command's among them.
         """
         self.partial = partial
+        self._say = say
         chosen = kernel or find(say=say)
         self._work = tempfile.TemporaryDirectory(prefix="transect-cpu-")
         self.folder = Path(self._work.name).resolve()
@@ -202,7 +205,8 @@ class Bench:
         if self.partial:
             words = opted_in(self.vm.setup.python, words)
         try:
-            return self.vm.run(list(words), limit_s=None, cwd=Path.cwd(), stdout=write, stderr=write).code
+            with watched(self.vm.console, self._say):
+                return self.vm.run(list(words), limit_s=None, cwd=Path.cwd(), stdout=write, stderr=write).code
         except NotStarted as refused:
             write(f"{refused}\n".encode())
             return refused.code
@@ -216,10 +220,11 @@ class Bench:
         if self._guest is None and do not in ("load", "direct"):
             raise VmError(f"nothing is in force: no `{do}`")
         self._loader().write(json.dumps({"do": do, **arguments}).encode() + b"\n")
-        return self._answer()
+        with watched(self.vm.console, self._say):
+            return self._answer(do)
 
-    def _answer(self) -> Any:
-        answer = json.loads(self._line())
+    def _answer(self, do: str) -> Any:
+        answer = json.loads(self._line(do))
         match answer["kind"]:
             case "done":
                 return answer["value"]
@@ -232,20 +237,27 @@ class Bench:
             case _:
                 raise BpfError(answer["why"], 0, answer["log"])
 
-    def _line(self) -> bytes:
-        end = time.monotonic() + ANSWER_S
+    def _line(self, do: str) -> bytes:
+        began, told = time.monotonic(), False
         while True:
-            last = self._guest.ended or time.monotonic() > end  # what it said before it ended counts
+            waited = time.monotonic() - began
+            last = self._guest.ended or waited > ANSWER_S  # what it said before it ended counts
             try:
                 return self._answers.get(timeout=LOOK_S)
             except queue.Empty:
                 if last:
-                    raise VmError(self.vm.last_words(self._silence())) from None
+                    raise VmError(self.vm.last_words(self._silence(do))) from None
+            if waited > SILENT_S and not told:
+                told = True
+                limits = f"for {SILENT_S:g} s; it is given up after {ANSWER_S:g} s"
+                self._say(f"the loader in the machine has not answered `{do}` {limits}")
 
-    def _silence(self) -> str:
+    def _silence(self, do: str) -> str:
         """Why the loader does not answer."""
         if not self._guest.ended:
-            return "the loader does not answer"
+            line = stuck(self.vm.console)
+            why = f": a processor of the machine does not get on ({line})" if line else ""
+            return f"the loader in the machine did not answer `{do}` within {ANSWER_S:g} s{why}"
         said = self._guest.wait().stderr.decode(errors="replace").strip()
         return f"the loader has ended: {said.splitlines()[-1] if said else 'it was killed'}"
 

@@ -29,20 +29,20 @@ def check_steps(program: ir.Program, diagnostics: Diagnostics) -> None:
     for handler in program.handlers:
         total = steps.of(handler)
         if total > STEPS_LIMIT:
-            at, here = _where(handler, steps, STEPS_LIMIT)
+            at, here = longest(handler, steps, STEPS_LIMIT)
             diagnostics.error(
                 "P051",
-                f"a call of `{handler.name}` may take {_spelled(total)} steps, and {STEPS_LIMIT:,} are the most",
+                f"a call of `{handler.name}` may take {spelled(total)} steps, and {STEPS_LIMIT:,} are the most",
                 at,
-                label=f"{_spelled(here)} steps",
+                label=f"{spelled(here)} steps",
                 others=() if at == handler.span else (Label(handler.span, "the handler"),),
                 help="lower the bound of a loop or the size of what it goes over, or keep in state what is found anew"
                 " each time",
             )
 
 
-def _where(function: ir.Function, steps: Steps, limit: int) -> tuple[Span, int]:
-    """The innermost place which takes too long by itself, and its steps."""
+def longest(function: ir.Function, steps: Steps, limit: int) -> tuple[Span, int]:
+    """The innermost place which takes more than the limit by itself, and its steps."""
     at, total = function.span, steps.of(function)
     below: list[Node] = list(function.body)
     while below:
@@ -59,5 +59,5 @@ def _where(function: ir.Function, steps: Steps, limit: int) -> tuple[Span, int]:
     return at, total
 
 
-def _spelled(steps: int) -> str:
+def spelled(steps: int) -> str:
     return f"{steps:,}" if steps < _SHOWN else "over 10^18"

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a machine's console says of processors that do not get on: its kernel finds that out after some 20 s."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+STUCK = re.compile(r"rcu: INFO: .*stall|soft lockup|hard LOCKUP|blocked for more than \d+ seconds")
+LOOK_S = 1.0
+
+
+def stuck(console: Path) -> str:
+    """The first line that says so; empty: there is none."""
+    text = console.read_text(errors="replace") if console.is_file() else ""
+    line = next((line for line in text.splitlines() if STUCK.search(line)), "")
+    return re.sub(r"^\[ *[\d.]+\] ", "", line.strip())
+
+
+@contextmanager
+def watched(console: Path, say: Callable[[str], None], look_s: float = LOOK_S) -> Iterator[None]:
+    """Say it once, when the kernel has."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(look_s):
+            if line := stuck(console):
+                say(f"the machine's kernel reports a processor that does not get on: {line}")
+                return
+
+    thread = threading.Thread(target=watch, name="transect-console", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
