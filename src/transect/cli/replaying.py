@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `transect replay` does."""
+"""What `transect replay` does.  Nothing that a log says reaches the terminal as a control character."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from transect.base.formats import plain
 from transect.base.render import render_text
+from transect.base.snippet import visible
 from transect.cli.checking import in_color
 from transect.cli.compiling import File, Refused, read
 from transect.cli.exits import Exit
@@ -30,7 +31,7 @@ def replay(path: Path, policy: Path | None, as_json: bool) -> int:
             return _simulated(log, stands, as_json)
         found = compare(log, known, program=stands, runner=getattr(known, "runner", None))
     except LogError as wrong:
-        print(f"transect: {path}: {wrong}", file=sys.stderr)
+        print(f"transect: {path}: {visible(str(wrong))}", file=sys.stderr)
         return Exit.USAGE
     except Refused as refused:
         print(refused)
@@ -69,7 +70,7 @@ def _simulated(log: Log, other: Program, as_json: bool) -> int:
         print("SIMULATED: the recorded arrivals, in the second and third column")
         print("\n".join(table(outcomes)))
         if not log.complete:
-            print(f"of a log that is not whole: {log.shortcomings}")
+            print(f"of a log that is not whole: {visible(log.shortcomings)}")
     return Exit.DONE if log.complete else Exit.UNKNOWN
 
 
@@ -112,9 +113,9 @@ def _print(log: Log, found: Comparison, other: File | None) -> None:
         print(f"\n{_calls(found)} before it came out as recorded")
         return
     names = ", ".join(dict.fromkeys(policy.name for policy in log.policies))
-    print(f"{_calls(found)} of {names} came out as recorded")
+    print(f"{_calls(found)} of {visible(names)} came out as recorded")
     for why in found.open:
-        print(f"not compared: {why}")
+        print(f"not compared: {visible(why)}")
 
 
 def _plain(log: Log, found: Comparison) -> dict[str, object]:

@@ -13,8 +13,10 @@ from inline_snapshot import snapshot
 from tests.unit.cli.terminal import Run
 from tests.unit.replay.test_compare import CALLS, IMPORTS, LIMIT, Plain, recorded
 from transect.cli import replaying
+from transect.cli.exits import Exit
 from transect.core.frontend import compile_text
 from transect.replay import Log, LogError, Writer
+from transect.replay.log import MAGIC, VERSION, json_frame
 
 POLICY = f"""\
 from transect.lang import Param, param
@@ -131,3 +133,19 @@ def test_a_stratum_that_there_is_not() -> None:
     log = recorded(program, CALLS)
     with pytest.raises(LogError, match="the log is of 'disk', which is no stratum"):
         replaying.decoder(replace(log, header=replace(log.header, stratum="disk")))
+
+
+def test_what_a_log_says_reaches_no_terminal_as_a_control_character(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (program,) = compile_text(POLICY, "limit.py").programs
+    log = recorded(program, CALLS)
+    path = tmp_path / "log"
+    for header in (replace(log.header, stratum="\x1b[31m"), replace(log.header, stratum="llm", notes={})):
+        policy = replace(log.policies[0], name="\x1b]0;title\x07")
+        frames = [json_frame(b"H", header.to_json()), json_frame(b"P", policy.to_json())]
+        path.write_bytes(MAGIC + VERSION.to_bytes(4, "little") + b"".join(frames))
+        assert replaying.replay(path, None, False) == Exit.USAGE
+        said = capsys.readouterr()
+        assert "no stratum" in said.err or "has another name" in said.err
+        assert "\x1b" not in said.err + said.out
