@@ -71,14 +71,14 @@ def warn(program: Program, diagnostics: Diagnostics, serial: Iterable[str] = ())
         f = program.field(race.field)
         entry = "self.{}[key]" if isinstance(f.type, TableType) else "self.{}"
         place = entry.format(f.name)
-        lock = "" if isinstance(f.type, TableType) else ", or declare the field with `exclusive=True`"
         diagnostics.warning(
             "P050",
             f"`{f.name}` may change between this write and the read that it rests on",
             race.write,
             label="another CPU may have written it since",
             others=(Label(race.read, "read here"),),
-            help=f"change it in one step (`{place} += …`, `{place} = max({place}, …)`){lock}",
+            help=f"change it in one step (`{place} += …`, `{place} = max({place}, …)`), or keep it in a `Local` if it"
+            " is of one task alone; if a lost update does no harm, leave it",
             note="handlers of this stratum run at the same time; each access is atomic, a handler is not",
         )
 

@@ -8,6 +8,7 @@ kernel that was recorded.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from transect.core.ir import FieldKind, Program
 from transect.cpu.arrivals import Outcome, recorded, simulated, tasks, work
@@ -22,7 +23,9 @@ def against(log: Log, other: Program) -> list[Outcome]:
 
     Raises `CustodyError` when the other one loses a task.
     """
-    return [recorded(log), *(simulated(under(log, program)) for program in (log.policies[0].program, other))]
+    first = log.policies[0].program
+    of = f" ({Path(other.path).name})" if other.name == first.name else ""
+    return [recorded(log), simulated(under(log, first)), simulated(under(log, other), of)]
 
 
 def under(log: Log, program: Program) -> Machine:

@@ -174,9 +174,9 @@ def recorded(log: Log) -> Outcome:
     )
 
 
-def simulated(machine: Machine) -> Outcome:
-    """How they fare on a simulated machine."""
+def simulated(machine: Machine, of: str = "") -> Outcome:
+    """How they fare on a simulated machine.  `of`: what tells its scheduler from another of the same name."""
     return outcome(
-        f"{machine.program.name}, simulated",
+        f"{machine.program.name}{of}, simulated",
         (Fared(t.weight, t.ran_ns, t.waits_ns, t.migrations) for t in machine.tasks),
     )

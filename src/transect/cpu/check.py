@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from transect.base.diagnostic import Diagnostic, Diagnostics
+from transect.base.diagnostic import Diagnostic, Diagnostics, Label
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.ir import FieldKind, Function, Program
@@ -22,13 +22,13 @@ from transect.cpu import arbiter
 from transect.cpu.custody import custody
 from transect.cpu.hints import schema
 from transect.cpu.hints.schema import TELL
-from transect.cpu.platform import PLAIN, SCOPES, WITH_CALL
+from transect.cpu.platform import PLAIN, SCOPES, WITH_CALL, queue_number
 from transect.cpu.steps import too_long
 from transect.emit.bpf.values import is_local, is_stored, is_word
 
 # Options of a field that BPF does not keep, and what to do instead.
 OPTIONS = {
-    "exclusive": "no lock is taken in the kernel; let each update be one step: `+=`, `|=`, `max(…)`, `min(…)`",
+    "exclusive": "no lock is taken in the kernel; let each update be one step: `+=`, `max(…)`, `min(…)`",
     "persist": "leave it out; a scheduler's state lasts as long as it is in force",
     "sync": "leave it out; all CPUs have the same state",
 }
@@ -58,11 +58,29 @@ def refused(program: Program) -> Iterator[Diagnostic]:
             help = "give the field another name: then it starts anew"
             what = f"a scheduler has no `{name}`"
             diagnostics.error("C005", what, hook.span, label="not in a scheduler", help=help)
+    _queues(program, diagnostics)
     tables = {f.name for f in program.state if isinstance(f.type, TableType)}
     for function in (*program.functions, *program.handlers):
         _function(function, tables, diagnostics)
     schema.refused(program, diagnostics)
     yield from diagnostics
+
+
+def _queues(program: Program, diagnostics: Diagnostics) -> None:
+    """A queue's number comes from its name, so that a later version finds it again; two names may have one number."""
+    queues = [f for f in program.state if f.kind is FieldKind.GIVEN]
+    first: dict[int, ir.StateField] = {}
+    for f in queues:
+        other = first.setdefault(queue_number(f.name), f)
+        if other is not f:
+            diagnostics.error(
+                "C013",
+                f"the queues `{other.name}` and `{f.name}` would be one queue in the kernel",
+                f.span,
+                label=f"has the number of `{other.name}`",
+                others=(Label(other.span, "this one"),),
+                help="give one of them another name: a queue's number there is a checksum of its name",
+            )
 
 
 def _field(f: ir.StateField, diagnostics: Diagnostics) -> None:

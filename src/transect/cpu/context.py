@@ -15,7 +15,7 @@ from transect.core.types import ViewType
 from transect.core.walk import walk
 
 USED = "cpu.Task.used"
-IDLE, HERE = "cpu.idle_cpu", "cpu.here"
+IDLE, HERE, NODE = "cpu.idle_cpu", "cpu.here", "cpu.node_of"
 CPU_OF = {"select": 1, "keep": 1, "dispatch": 0, "alarm": 0}  # the parameter that is a CPU
 
 
@@ -86,6 +86,18 @@ def is_cpu(e: Expr, function: Function) -> bool:
             if given:
                 return all(is_cpu(value, function) for value in bound if value != e)
             return bool(bound) and all(is_cpu(value, function) for value in bound if value != e)
+        case _:
+            return False
+
+
+def is_node(e: Expr, function: Function) -> bool:
+    """Whether the kernel has given that number as a node's."""
+    match e:
+        case ir.Intrinsic(name=name):
+            return name == NODE
+        case ir.Local(name=name):
+            bound = _bound(name, function)
+            return bool(bound) and all(is_node(value, function) for value in bound if value != e)
         case _:
             return False
 

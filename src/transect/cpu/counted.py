@@ -4,6 +4,7 @@
 moved     `select` sent a task that woke up to another CPU than the one where it ran last
 stolen    `steal` gave a CPU a task that waited for another one, or another node
 affinity  a task was put into the queue of a CPU on which it may not run: it waits there until somebody steals it
+beyond    `on` was asked for the queue of a CPU or node that does not exist, and gave the first one
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from transect.core import ir
 from transect.core.ir import Function, Program
 from transect.core.walk import walk
 from transect.cpu.calls import STEALS
-from transect.cpu.context import is_cpu
+from transect.cpu.context import is_cpu, is_node
 
 Site = tuple[str, str, int]  # what, and the path and line where
 
 PUTS = ("cpu.Fifo.put", "cpu.Fifo.put_for", "cpu.Timeline.put", "cpu.Timeline.put_for")
 ON = ("cpu.Fifos.on", "cpu.Timelines.on")
+ON_NODE = ("cpu.NodeFifos.on", "cpu.NodeTimelines.on")
 
 
 def sites(program: Program) -> tuple[Site, ...]:
@@ -46,6 +48,14 @@ def counted(e: ir.Intrinsic, function: Function) -> str:
     if e.name in STEALS:
         return "stolen"
     match e:
+        case ir.Intrinsic(name=name, args=(_, cpu)) if name in ON:
+            return "" if is_cpu(cpu, function) or _is_first(cpu) else "beyond"
+        case ir.Intrinsic(name=name, args=(_, node)) if name in ON_NODE:
+            return "" if is_node(node, function) or _is_first(node) else "beyond"
         case ir.Intrinsic(name=name, args=(ir.Intrinsic(name=on, args=(_, cpu)), *_)) if name in PUTS:
             return "affinity" if on in ON and not is_cpu(cpu, function) else ""
     return ""
+
+
+def _is_first(number: ir.Expr) -> bool:
+    return isinstance(number, ir.Const) and number.value == 0

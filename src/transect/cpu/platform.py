@@ -10,7 +10,7 @@ from transect.base.span import Span
 from transect.core import ir
 from transect.core.types import Type, ViewType
 from transect.cpu.context import is_cpu
-from transect.cpu.counted import counted, sites
+from transect.cpu.counted import ON, ON_NODE, counted, sites
 from transect.cpu.hints.schema import BASE, TELL, message_of
 from transect.emit.c import tree as c
 
@@ -57,8 +57,6 @@ PLAIN = {
     "cpu.wake_cpu": "ts_wake_cpu",
     "cpu.broken": "ts_broken",
 }
-
-ON = ("cpu.Fifos.on", "cpu.Timelines.on")
 
 # What of the kernel each needs; the loader looks for it.
 KERNEL = {
@@ -136,17 +134,20 @@ class Kernel:
             return c.call("TS_TELL", args[0], c.Integer(message_of(e).kind, "u"), *args[1:])
         if name == "cpu.Task.used":
             return c.call("ts_used", MARK, *args)
-        if name in ON and is_cpu(e.args[1], self.function):
-            return c.call("ts_at", *args)
         if name == "cpu.idle_cpu" and not is_cpu(e.args[1], self.function):
             # The kernel would end a scheduler that asks for a CPU near one that does not exist.
             args = [args[0], c.call("ts_cpu_or", args[1], c.call("ts_cpu", args[0]))]
         what = counted(e, self.function)
-        if what == "stolen":
+        if name in (*ON, *ON_NODE) and not what:
+            return c.call("ts_at", *args)
+        if what in ("stolen", "beyond"):
             return c.call(PLAIN[name], *args, self.counter(what, e.span))
         if name in WITH_CALL:
-            done = c.call(WITH_CALL[name], CALL, *args)
-            return c.call("TS_PLACED", self.counter(what, e.span), *args[:2], done) if what else done
+            put = WITH_CALL[name]
+            placed = (
+                c.call("TS_PLACED", self.counter(what, e.span), c.Name(put), CALL, *args) if what else None
+            )
+            return placed or c.call(put, CALL, *args)
         return c.call(PLAIN[name], *args)
 
     def counter(self, what: str, span: Span) -> c.Expr:

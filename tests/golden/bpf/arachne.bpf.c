@@ -1,7 +1,7 @@
 /* Arachne, emitted by transect from arachne.py
  * source sha256 b09d4d198f5631de429ecfeab2bf7ab41e0e5b16c64fb7ee94b86a8aca9a8bf2 */
 #include "scx.h"
-TS_COUNTERS(3)
+TS_COUNTERS(5)
 
 struct policy_state {
     s64 ready;
@@ -108,7 +108,7 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
     core = idle.some && TS_ELEMENT(self->owner, ts_mod((s64)idle.value, 64ll), 64) == TS_ELEMENT(self->owner, ts_mod(core, 64ll), 64) ? (s64)idle.value : core;
     t2 = core > 0ll;
     if (t2) {
-        t1 = ts_length(ts_on(TS_QUEUE(680887727u, 0), core));
+        t1 = ts_length(ts_on(TS_QUEUE(680887727u, 0), core, &ts_counters[1]));
         t2 = t1 == 0ll;
     }
     if (t2) {
@@ -121,7 +121,7 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
     s64 core = 0;
     core = policy_do_core(self, own, call, task, ts_cpu(task));
-    TS_PLACED(&ts_counters[0], ts_on(TS_QUEUE(680887727u, 0), core), task, ts_put(call, ts_on(TS_QUEUE(680887727u, 0), core), task));
+    TS_PLACED(&ts_counters[0], ts_put, call, ts_on(TS_QUEUE(680887727u, 0), core, &ts_counters[2]), task);
     ts_wake_cpu(core);
 }
 
@@ -132,11 +132,11 @@ TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task
     t1 = ts_take(ts_at(TS_QUEUE(680887727u, 0), cpu));
     t3 = !t1 && TS_ELEMENT(self->owner, ts_mod(cpu, 64ll), 64) == 0ll;
     if (t3) {
-        t2 = ts_take(ts_on(TS_QUEUE(680887727u, 0), 0ll));
+        t2 = ts_take(ts_at(TS_QUEUE(680887727u, 0), 0ll));
         t3 = !t2;
     }
     if (t3) {
-        (void)ts_steal(TS_QUEUE(680887727u, 0), cpu, &ts_counters[2]);
+        (void)ts_steal(TS_QUEUE(680887727u, 0), cpu, &ts_counters[4]);
     }
 }
 
@@ -193,7 +193,7 @@ TS_INLINE struct policy_task *policy_own_tick(struct task_struct *task) {
 }
 
 TS_INLINE s64 policy_chosen(s64 cpu, s64 before) {
-    return ts_moved(&ts_counters[1], ts_cpu_or(cpu, before), before);
+    return ts_moved(&ts_counters[3], ts_cpu_or(cpu, before), before);
 }
 
 TS_INLINE u32 policy_heard(void) {

@@ -1,7 +1,7 @@
 /* WeightedFair, emitted by transect from weighted_fair.py
  * source sha256 fa9e5beed281ea3e06196764f28cb68cf2a366dac4c8d60b7216dbb2f29217df */
 #include "scx.h"
-TS_COUNTERS(1)
+TS_COUNTERS(2)
 
 struct policy_state {
     s64 ready;
@@ -41,7 +41,7 @@ TS_HANDLER void policy_do_stand(struct policy_state *self, struct policy_task *o
     if (used > 0ll) {
         t2 = ts_time(task);
         t3 = ts_time(task);
-        t4 = ts_first(ts_on(TS_QUEUE(680887727u, 0), cpu), t3);
+        t4 = ts_first(ts_on(TS_QUEUE(680887727u, 0), cpu, &ts_counters[0]), t3);
         t6 = ts_min(t2, t4);
     } else {
         t5 = ts_time(task);
@@ -99,7 +99,7 @@ TS_HANDLER void policy_do_dispatch(struct policy_state *self, struct policy_task
     bool t1 = 0;
     t1 = ts_take(ts_at(TS_QUEUE(680887727u, 0), cpu));
     if (!t1) {
-        (void)ts_steal(TS_QUEUE(680887727u, 0), cpu, &ts_counters[0]);
+        (void)ts_steal(TS_QUEUE(680887727u, 0), cpu, &ts_counters[1]);
     }
 }
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,12 @@ def test_another_scheduler_gets_the_same_arrivals(tmp_path: Path) -> None:
         "FirstCome,", "recorded", "FirstCome,", "simulated", "Shinjuku,", "simulated"
     ]  # fmt: skip
     assert lines[4].split() == ["longest", "wait", "ms", "15.00", "15.00", "1.00"]
+
+
+def test_a_changed_version_of_the_same_name_has_its_file_beside_it(tmp_path: Path) -> None:
+    changed = replace(example("fifo"), path="/somewhere/changed.py")
+    names = [outcome.scheduler for outcome in against(shared_cpu(tmp_path), changed)]
+    assert names == ["FirstCome, recorded", "FirstCome, simulated", "FirstCome (changed.py), simulated"]
 
 
 def test_moves_between_cpus_are_counted(tmp_path: Path) -> None:

@@ -8,14 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cpu.policies import ARBITERS, SCHEDULERS, example, said, scheduler
-from transect.core.frontend import compile_file
+from tests.unit.cpu import everything
+from tests.unit.cpu.policies import ARBITERS, HEAD, SCHEDULERS, example, said, scheduler
+from transect.core.frontend import compile_file, compile_text
 from transect.core.frontend.contracts import contracted
 from transect.cpu.build import build, build_shim, layout
 from transect.cpu.built import Built
+from transect.cpu.check import check
+from transect.cpu.counted import sites
 from transect.cpu.force import opened
-from transect.cpu.program import ops, source
+from transect.cpu.program import legal, ops, source
 from transect.cpu.watched import Invalid, read_watched
+from transect.emit.bpf.recording import recorded
+
+REST = """
+    def enqueue(self, task: Task) -> None:
+        self.ready.put(task)
+
+    def dispatch(self, cpu: int) -> None:
+        self.ready.take()
+"""
 
 
 @pytest.mark.parametrize("path", (*SCHEDULERS, *ARBITERS), ids=lambda path: path.stem)
@@ -264,3 +276,52 @@ def test_a_loop_through_a_table_is_refused() -> None:
     assert "BPF does not go through a table" in said(
         body + "        for pid in self.seen:\n            self.most = max(self.most, pid)\n"
     )
+
+
+def test_what_p050_advises_is_taken() -> None:
+    """It advised `exclusive=True`, which a scheduler may not have."""
+    racing = "    n: int = 0\n\n    def running(self, task: Task) -> None:\n        self.n = self.n * 2 + 1\n"
+    step = racing.replace("self.n = self.n * 2 + 1", "self.n += 1")
+    local = racing.replace("n: int = 0", "n: Local[int] = local(0)")
+
+    def warned(body: str) -> list[str]:
+        compiled = compile_text(HEAD + body + REST, "p.py")
+        return [*(d.code for d in compiled.diagnostics), *(d.code for d in check(compiled.programs[0]))]
+
+    assert warned(racing) == ["P050"]
+    assert warned(step) == warned(local) == []
+
+
+def test_a_queue_of_a_cpu_that_may_not_exist_is_counted_once_at_its_line(tmp_path: Path) -> None:
+    program = scheduler(
+        """
+    mine: Fifos = given()
+    near: NodeFifos = given()
+
+    def enqueue(self, task: Task) -> None:
+        if task.pid > 9:
+            self.mine.on(task.pid).put(task)
+        elif task.pid > 5:
+            self.mine.on(task.cpu).put(task)
+        elif task.pid > 3:
+            self.near.on(task.pid).put(task)
+        else:
+            self.near.on(node_of(task.cpu)).put(task)
+
+    def dispatch(self, cpu: int) -> None:
+        if not self.mine.on(cpu).take() and not self.mine.on(0).take():
+            self.near.steal(0)
+        self.ready.take()
+"""
+    )
+    found = [(what, line) for what, _, line in sites(program) if what == "beyond"]
+    assert found == [("beyond", 15), ("beyond", 19)]
+    for recording in (False, True):
+        text = source(program, marks=False, recording=recording)
+        assert text.count("ts_on(") + text.count("ts_on_node(") == 2, text
+
+
+@pytest.mark.parametrize("path", (*SCHEDULERS, Path(everything.__file__)), ids=lambda path: path.stem)
+def test_what_is_counted_is_the_same_in_the_form_that_records(path: Path) -> None:
+    (program,) = compile_file(path).programs
+    assert sites(legal(program)) == sites(recorded(program))

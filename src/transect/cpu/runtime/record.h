@@ -173,6 +173,11 @@ TS_INLINE void ts_end(struct ts_call *call, s64 result)
 		TS_SEEN(site, __VA_ARGS__); \
 	})
 #define TS_ASK(...) (__VA_ARGS__)
+#define TS_OF(queue, ...) \
+	({ \
+		u64 ts_queue = (queue); \
+		__VA_ARGS__; \
+	}) /* what is asked of a queue that is found first: `ts_queue` */
 
 /* ---------------------------------------------------------------- updates that give the value before */
 

@@ -130,15 +130,21 @@ struct ts_call {
 
 #define TS_QUEUE(hash, cpu) ((1ull << 48) | ((u64)(hash) << 12) | (u64)((cpu) & 0xfff))
 
-/* Of a number that is a CPU's; `ts_on`: of any. */
+/* Of a number that is a CPU's, or a node's; `ts_on`, `ts_on_node`: of any.  What does not exist is counted. */
 TS_INLINE u64 ts_at(u64 queue, s64 cpu) { return queue | (u64)cpu; }
+
+TS_INLINE u64 ts_at_or_first(u64 queue, s64 number, s64 many, s64 *counter)
+{
+	if (number >= 0 && number < many)
+		return ts_at(queue, number);
+	ts_add(counter, 1);
+	return queue;
+}
 
 TS_INLINE s64 ts_cpu_or(s64 cpu, s64 other) { return cpu >= 0 && cpu < scx_bpf_nr_cpu_ids() ? cpu : other; }
 
-TS_INLINE u64 ts_on(u64 queue, s64 cpu)
-{
-	return queue | (u64)(cpu >= 0 && cpu < scx_bpf_nr_cpu_ids() ? cpu : 0);
-}
+#define ts_on(queues, cpu, counter) ts_at_or_first(queues, cpu, scx_bpf_nr_cpu_ids(), counter)
+#define ts_on_node(queues, node, counter) ts_at_or_first(queues, node, scx_bpf_nr_node_ids(), counter)
 
 /* At least 1 ns, without a branch: it would double what the verifier goes through. */
 TS_INLINE u64 ts_slice(s64 slice)
@@ -175,11 +181,6 @@ TS_INLINE void ts_put_at_for(struct ts_call *call, u64 queue, struct task_struct
 
 TS_INLINE bool ts_take(u64 queue) { return scx_bpf_dsq_move_to_local(queue); }
 TS_INLINE s64 ts_length(u64 queue) { return scx_bpf_dsq_nr_queued(queue); }
-
-TS_INLINE u64 ts_on_node(u64 queue, s64 node)
-{
-	return queue | (u64)(node >= 0 && node < scx_bpf_nr_node_ids() ? node : 0);
-}
 
 TS_INLINE s64 ts_node_of(s64 cpu) { return cpu >= 0 && cpu < scx_bpf_nr_cpu_ids() ? scx_bpf_cpu_node(cpu) : 0; }
 
@@ -228,11 +229,12 @@ TS_HANDLER s64 ts_first(u64 queue, s64 absent)
 #define TS_COUNTERS(count) s64 ts_counters[count] SEC(".data.counts");
 
 /* Put into a CPU's queue: may it run there? */
-#define TS_PLACED(counter, queue, p, put) \
+#define TS_PLACED(counter, put, call, queue, p, ...) \
 	({ \
-		if ((p)->nr_cpus_allowed < scx_bpf_nr_cpu_ids() && !bpf_cpumask_test_cpu((queue) & 0xfff, (p)->cpus_ptr)) \
+		u64 ts_its = (queue); \
+		if ((p)->nr_cpus_allowed < scx_bpf_nr_cpu_ids() && !bpf_cpumask_test_cpu(ts_its & 0xfff, (p)->cpus_ptr)) \
 			ts_add(counter, 1); \
-		put; \
+		put(call, ts_its, p, ##__VA_ARGS__); \
 	})
 
 TS_INLINE s64 ts_moved(s64 *counter, s64 cpu, s64 before)

@@ -176,6 +176,12 @@ class Recording(Lowering):
         return super().expr(e)
 
     def intrinsic(self, e: ir.Intrinsic, args: Sequence[c.Expr]) -> c.Expr:
+        # A queue that is asked for stands once in what is emitted: a number that does not exist is counted there.
+        if not any(isinstance(n, ir.Intrinsic) for a in e.args[:1] for n in walk(a)):
+            return self._asked(e, args)
+        return c.call("TS_OF", args[0], self._asked(e, [c.Name("ts_queue"), *args[1:]]))
+
+    def _asked(self, e: ir.Intrinsic, args: Sequence[c.Expr]) -> c.Expr:
         name, t, value = e.name, e.type, super().intrinsic(e, args)
         declared = next((i for i in self.unit.program.intrinsics if i.name == name), None)
         if declared is None:
