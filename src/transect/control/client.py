@@ -12,7 +12,7 @@ from typing import Any
 from transect.base.diagnostic import closest
 from transect.base.unavailable import Unavailable
 from transect.control.places import found, socket_path
-from transect.control.protocol import Answer, Kind, Refused, Request, receive, send
+from transect.control.protocol import Answer, Kind, Refused, Request, allowed, receive, send
 
 
 class ControlError(Exception):
@@ -100,6 +100,9 @@ class Client:
                 raise Unavailable(
                     what, "it belongs to another user", "ask as that user, or as root"
                 ) from error
+            if not allowed(connection):
+                what = f"{self.stratum} instance `{self.name}`"
+                raise Unavailable(what, f"another user listens at {path}", "remove what lies there")
             try:
                 # Who does not want to hear the request may have answered before it was sent.
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):

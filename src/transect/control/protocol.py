@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import struct
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
 VERSION = 1
 LARGEST = 64 << 20  # bytes of one message
+
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 T = TypeVar("T")
 
@@ -54,10 +58,13 @@ class Broken(ConnectionError):
 
 
 def send(connection: socket.socket, message: Request | Answer) -> None:
-    """Send one message."""
+    """Send one message.  Raises `Broken`, OSError."""
     import msgspec
 
-    data = msgspec.json.encode(message)
+    try:
+        data = msgspec.json.encode(message)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Broken(f"a message that JSON cannot say: {error}") from error
     if len(data) > LARGEST:
         raise Broken(f"a message of {len(data)} bytes is too large")
     connection.sendall(len(data).to_bytes(4, "little") + data)
@@ -72,8 +79,15 @@ def receive(connection: socket.socket, of: type[T]) -> T:
         raise Broken(f"a message of {size} bytes is too large")
     try:
         return msgspec.json.decode(_exactly(connection, size), type=of)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: no UTF-8
         raise Broken(f"no message of this protocol: {error}") from error
+
+
+def allowed(connection: socket.socket) -> bool:
+    """Whether the other side is the same user, or root, as the kernel has it of who connected, or listens."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, _ = _CREDENTIALS.unpack(data)
+    return uid in (0, os.geteuid())
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import inspect
 import logging
 import os
 import socket
 import stat
-import struct
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,13 +22,14 @@ from typing import Any
 from transect.base.unavailable import Unavailable
 from transect.control.host import Verb
 from transect.control.places import is_live, make_folder, socket_path
-from transect.control.protocol import VERSION, Answer, Broken, Kind, Refused, Request, receive, send
+from transect.control.protocol import VERSION, Answer, Broken, Kind, Refused, Request, allowed, receive, send
 
 logger = logging.getLogger("transect.control")
 
 PATIENCE_S = 5.0  # for a request to arrive
 UNLOCKED = frozenset({"status"})  # verbs which may run beside others
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+SHORTAGE_S = 0.1  # between two looks whether there are descriptors, memory or threads again
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _open: weakref.WeakSet[Server] = weakref.WeakSet()
 
@@ -80,32 +82,48 @@ class Server:
     # ---------------------------------------------------------------- serving
 
     def _accept(self) -> None:
+        short = False
         while not self._closed:
             try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                if not self._closed:
+                self._begin(self._socket.accept()[0])
+                short = False
+            except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
+                if self._closed:
+                    return
+                if isinstance(error, OSError) and error.errno not in {*SHORTAGES, errno.ECONNABORTED}:
                     logger.exception("the control socket %s stopped", self.path)
-                return
+                    return
+                if not short:
+                    logger.warning("the control socket %s waits: %s", self.path, error)
+                short = True  # it passes, and is said once
+                time.sleep(SHORTAGE_S)
+
+    def _begin(self, connection: socket.socket) -> None:
+        try:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        except RuntimeError:
+            connection.close()
+            raise
 
     def _serve(self, connection: socket.socket) -> None:
         with connection:
             connection.settimeout(PATIENCE_S)
             try:
-                if not allowed(connection):
-                    send(connection, Answer(Kind.REFUSED, why="only the user who runs it may ask"))
-                    return
-                answer = self._answer(receive(connection, Request))
+                answer = self._heard(connection)
                 connection.settimeout(PATIENCE_S)
                 send(connection, answer)
-            except (Broken, TypeError) as error:  # TypeError: an answer that JSON cannot say
+            except Broken as error:
                 with contextlib.suppress(OSError):  # who only looks whether somebody listens is gone by now
                     send(connection, Answer(Kind.BROKEN, why=str(error)))
             except ConnectionError as error:
                 logger.debug("who asked %s did not wait for the answer: %s", self.name, error)
             except OSError as error:
                 logger.warning("a control request to %s failed: %s", self.name, error)
+
+    def _heard(self, connection: socket.socket) -> Answer:
+        if not allowed(connection):
+            return Answer(Kind.REFUSED, why="only the user who runs it may ask")
+        return self._answer(receive(connection, Request))
 
     def _answer(self, request: Request) -> Answer:
         if request.version != VERSION:
@@ -135,13 +153,6 @@ def _run(verb: Verb, arguments: Mapping[str, Any]) -> Answer:
     except Exception as error:  # whatever it is, the policy goes on
         logger.exception("a control request failed")
         return Answer(Kind.BROKEN, why=f"{type(error).__name__}: {error}")
-
-
-def allowed(connection: socket.socket) -> bool:
-    """Whether the peer is the same user, or root."""
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, uid, _ = _CREDENTIALS.unpack(data)
-    return uid in (0, os.geteuid())
 
 
 def _bound(stratum: str, name: str, numbered: bool) -> tuple[str, Path, socket.socket]:

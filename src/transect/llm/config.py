@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 import msgspec
 
+from transect.base import toml
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.render import render_text
 from transect.base.span import Span
@@ -91,7 +92,13 @@ C = TypeVar("C", bound=Config)
 
 def read(path: Path, of: type[C] = Config) -> C:  # type: ignore[assignment]
     """The configuration in a file.  Raises `ConfigError`, OSError."""
-    return parse(path.read_text(encoding="utf-8"), path, of)
+    data = path.read_bytes()
+    text = data.decode(errors="replace")
+    diagnostics = Diagnostics()
+    found = _checked(data, text, path, diagnostics, of)
+    if found is None:
+        raise ConfigError(diagnostics, text, path)
+    return found
 
 
 def parse(text: str, path: Path, of: type[C] = Config) -> C:  # type: ignore[assignment]
@@ -105,9 +112,13 @@ def parse(text: str, path: Path, of: type[C] = Config) -> C:  # type: ignore[ass
 
 def check(text: str, path: Path, diagnostics: Diagnostics, of: type[C]) -> C | None:
     """The configuration that a text says; all that is wrong with it goes to the diagnostics."""
+    return _checked(text.encode(errors="surrogatepass"), text, path, diagnostics, of)
+
+
+def _checked(data: bytes, text: str, path: Path, diagnostics: Diagnostics, of: type[C]) -> C | None:
     lines = _Lines(str(path), text)
     try:
-        plain = tomllib.loads(text)
+        plain = toml.parsed(data)
     except tomllib.TOMLDecodeError as wrong:
         message, line = _said(wrong)
         help = "every line is `name = value` or `[table]`; texts stand in double quotes"

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -341,3 +342,100 @@ def test_one_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
         "it belongs to another user",
         "ask as that user, or as root",
     )
+
+
+def _raw(path: Path, data: bytes) -> protocol.Answer:
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.settimeout(10)
+        raw.connect(str(path))
+        raw.sendall(len(data).to_bytes(4, "little") + data)
+        return protocol.receive(raw, protocol.Answer)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"verb": "set", "arguments": {"param": ' + b"[" * 100_000,
+        b'{"verb": "set", "arguments": {"param": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}",
+        b'{"verb": "\xff\xfe"}',
+        b'{"verb": "set", "arguments": {"param": "\xff", "value": "1"}}',
+        b'{"verb": "\\ud800"}',
+        b'{"verb": "set", "arguments": {"\xed\xa0\x80": 1}}',
+    ],
+    ids=lambda data: data[:50].decode("ascii", "replace"),
+)
+def test_what_is_no_request_is_answered_all_the_same(running: Server, data: bytes) -> None:
+    answer = _raw(running.path, data)
+    assert answer.kind in (protocol.Kind.BROKEN, protocol.Kind.WRONG) and answer.why
+    assert CLIENT.status()["limit"] == 3
+
+
+def test_an_answer_that_is_nested_too_deeply_is_told() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with Server("rpc", "acl", {"status": lambda: {"deep": deep}}):
+        with pytest.raises(ControlError, match="a message that JSON cannot say"):
+            CLIENT.status()
+
+
+def test_a_shortage_of_descriptors_passes(running: Server, caplog: pytest.LogCaptureFixture) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX) as asking:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (asking.fileno() + 1, before[1]))
+        try:
+            asking.settimeout(10)
+            asking.connect(str(running.path))
+            end = time.monotonic() + 10
+            while "waits: [Errno 24]" not in caplog.text:
+                assert time.monotonic() < end, "there was no shortage"
+                time.sleep(0.01)
+            time.sleep(3 * server.SHORTAGE_S)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        protocol.send(asking, protocol.Request("status"))
+        assert protocol.receive(asking, protocol.Answer).kind is protocol.Kind.DONE
+    assert caplog.text.count("waits:") == 1, "it is said once"
+    assert CLIENT.status()["limit"] == 3
+
+
+def test_a_thread_that_cannot_be_started_is_waited_for(
+    running: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(ControlError):
+            CLIENT.status()
+    assert "can't start new thread" in caplog.text
+    assert CLIENT.status()["limit"] == 3
+
+
+def test_whose_socket_it_is_is_known_before_anything_is_said(
+    running: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transect.control.client.allowed", lambda connection: False)
+    with pytest.raises(Unavailable, match=rf"another user listens at {running.path}"):
+        CLIENT.status()
+
+
+@pytest.mark.needs("root")
+def test_a_socket_of_a_real_other_user_is_not_talked_to(runtime: Path) -> None:
+    code = (
+        "import os, socket\n"
+        "os.setuid(65534)\n"
+        "made = socket.socket(socket.AF_UNIX); made.bind('rpc-acl.sock'); made.listen(1)\n"
+        "print(flush=True)\n"
+        "one, _ = made.accept(); print(one.recv(100), flush=True)\n"
+    )
+    runtime.mkdir(mode=0o777)
+    runtime.chmod(0o777)
+    command = [sys.executable, "-c", code]  # below a folder that he cannot enter, he begins in his own
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=runtime) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(Unavailable, match="another user listens at"):
+            CLIENT.status()
+        assert other.stdout.readline() == "b''\n", "it heard nothing"

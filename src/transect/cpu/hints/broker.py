@@ -9,13 +9,16 @@ reaches this process: the kernel reads and fills the rings, so much at a time.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import logging
 import mmap
 import os
 import selectors
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +27,15 @@ from typing import Any
 from transect.cpu.built import Built
 from transect.linux.libbpf import BpfError, Map, make_map
 
+log = logging.getLogger("transect.cpu")
+
 SOCKET = Path("/run/transect-hints.sock")
 SEATS = 64  # TS_SEATS
 OF_ONE_USER = 16  # seats that one user may have, root apart
-PENDING = 64  # connections that have not said anything yet
+PENDING = 64  # connections that have not said anything yet; one more, and that which came first goes
+PENDING_OF_ONE = 8  # of one user
+PATIENCE_S = 2.0  # for what an application says of itself
+SHORTAGE_S = 0.1  # between two looks whether there are descriptors again
 RING = 1 << 16  # bytes
 SEAT = struct.Struct("=8q")  # struct ts_seat
 COUNTS = ("heard", "unknown", "strange", "short", "told", "lost")
@@ -48,6 +56,7 @@ class Guest:
     connection: socket.socket
     process: int
     user: int
+    since: float  # when it came, by the monotonic clock
     seat: int = -1
     alive: int = -1  # a descriptor of the process, which tells when it ends
     rings: list[int] = field(default_factory=list)
@@ -109,22 +118,45 @@ class Broker:
 
     def _serve(self) -> None:
         while True:
-            for key, _ in self._watch.select():
+            for key, _ in self._watch.select(PATIENCE_S / 2 if self._pending() else None):
                 if key.data is None:
                     return
                 key.data()
+            for guest in self._pending():
+                if guest.since + PATIENCE_S < time.monotonic():
+                    self._leave(guest)
+
+    def _pending(self) -> list[Guest]:
+        """Who has not said anything yet, in the order in which they came."""
+        return [guest for guest in self.guests if guest.seat < 0]
 
     def _accept(self) -> None:
-        connection, _ = self._socket.accept()
+        try:
+            connection, _ = self._socket.accept()
+        except (
+            OSError
+        ) as error:  # no descriptors or memory, which passes, or the application has gone already
+            if error.errno != errno.ECONNABORTED:
+                log.warning("hints: nobody can attach for now: %s", error)
+                time.sleep(SHORTAGE_S)
+            return
         connection.setblocking(False)
         data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
         process, user, _ = CREDENTIALS.unpack(data)
-        guest = Guest(connection, process, user)
-        if sum(g.seat < 0 for g in self.guests) >= PENDING:
+        guest, pending = Guest(connection, process, user, time.monotonic()), self._pending()
+        if sum(other.user == user for other in pending) >= PENDING_OF_ONE:
             connection.close()
             return
+        if (
+            len(pending) >= PENDING
+        ):  # an application speaks at once: who has waited longest has nothing to say
+            self._leave(pending[0])
         self.guests.append(guest)
-        self._watch.register(connection, selectors.EVENT_READ, lambda: self._read(guest))
+        try:
+            self._watch.register(connection, selectors.EVENT_READ, lambda: self._read(guest))
+        except OSError:  # no memory
+            self.guests.remove(guest)
+            connection.close()
 
     def _read(self, guest: Guest) -> None:
         """What it would say and hear; later, only its end."""
@@ -142,7 +174,7 @@ class Broker:
         except Unwelcome as no:
             self.refused += 1
             with contextlib.suppress(OSError):
-                guest.connection.send(b"-" + str(no).encode()[:1000])
+                guest.connection.send(refusal(no))
             self._leave(guest)
         except OSError:  # gone already
             self._leave(guest)
@@ -163,10 +195,16 @@ class Broker:
     # ---------------------------------------------------------------- seats
 
     def _seat(self, guest: Guest, seat: int) -> None:
-        guest.alive = os.pidfd_open(guest.process)
-        self._watch.register(guest.alive, selectors.EVENT_READ, lambda: self._leave(guest))
+        alive = os.pidfd_open(guest.process)
         try:
-            guest.rings += [make_map(USER_RINGBUF, "ts_inbox", RING), make_map(RINGBUF, "ts_outbox", RING)]
+            self._watch.register(alive, selectors.EVENT_READ, lambda: self._leave(guest))
+        except OSError:
+            os.close(alive)
+            raise
+        guest.alive = alive
+        try:
+            guest.rings.append(make_map(USER_RINGBUF, "ts_inbox", RING))
+            guest.rings.append(make_map(RINGBUF, "ts_outbox", RING))
             self.maps["ts_seats"].write(_number(seat), SEAT.pack(guest.process, *[0] * 7))
             for name, ring in zip(("ts_inboxes", "ts_outboxes"), guest.rings, strict=True):
                 self.maps[name].write(_number(seat), _number(ring))
@@ -221,6 +259,11 @@ def known(policy: Built | None, data: bytes) -> None:
                     f"{name} {what} {listed}, not {_shown(form)};"
                     " emit the application's side anew: transect compile POLICY --to hints-c (or hints-py)"
                 )
+
+
+def refusal(no: Unwelcome) -> bytes:
+    """The answer.  It quotes what the application has said, which may be no text."""
+    return b"-" + str(no).encode(errors="replace")[:1000]
 
 
 def _forms(value: Any) -> list[tuple[str, tuple[str, ...]]]:

@@ -6,13 +6,13 @@ The models are data files in `llm/engines/`, written by `transect llm calibrate`
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from transect.base import toml
 from transect.base.diagnostic import closest
 from transect.base.unavailable import Unavailable
 
@@ -79,7 +79,11 @@ def engine(name: str) -> Model:
         near = closest(name, engines())
         hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(engines())}"
         raise Unavailable(f"the engine model {name}", "there is no such file", hint)
-    return of(tomllib.loads(path.read_text()))
+    try:
+        return of(toml.parsed(path.read_bytes()))
+    except (KeyError, TypeError, ValueError, OSError) as wrong:  # ValueError: no TOML, too
+        hint = "`transect llm calibrate` writes one"
+        raise Unavailable(f"the engine model {name}", f"{path} is none: {wrong!r}", hint) from wrong
 
 
 def engines() -> list[str]:

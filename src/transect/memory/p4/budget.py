@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from transect.base import toml
 from transect.memory.p4.syntax import (
     Assign,
     Binary,
@@ -56,15 +57,21 @@ class Budget:
     def of(file: Path = DEFAULT, name: str = "") -> Budget:
         """Raises `BadBudget`."""
         try:
-            data = tomllib.loads(file.read_text())
+            data = toml.parsed(file.read_bytes())
         except (OSError, tomllib.TOMLDecodeError) as problem:
             raise BadBudget(f"{file}: {problem}") from None
-        names = sorted(data.get("switch", {}))
+        switches = data.get("switch", {})
+        if not isinstance(switches, dict) or not all(isinstance(one, dict) for one in switches.values()):
+            raise BadBudget(f"{file}: `switch` is not a table of tables")
+        names = sorted(switches)
         wanted = name or str(data.get("default", names[0] if names else ""))
         if wanted not in names:
             raise BadBudget(f"{file}: no switch `{wanted}`; there is {', '.join(names) or 'none'}")
+        for key, value in switches[wanted].items():
+            if type(value) is not int:
+                raise BadBudget(f"{file}: switch `{wanted}`: `{key}` is not a whole number")
         try:
-            return Budget(wanted, **data["switch"][wanted])
+            return Budget(wanted, **switches[wanted])
         except TypeError as problem:
             raise BadBudget(f"{file}: switch `{wanted}`: {problem}") from None
 

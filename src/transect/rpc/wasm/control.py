@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transect.control.server import allowed
+from transect.control.protocol import allowed
 from transect.rpc.envoy.control import ControlError
 
 KEY = struct.Struct("<IQ")
