@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,11 @@ def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]
         return {"after": int(value)}
 
     monkeypatch.setattr(places, "folder", lambda: tmp_path / "sockets")
-    verbs = {"status": lambda: {"up": True}, "set": changed, "record-start": lambda path: {"path": path}}
+    verbs: dict[str, Callable[..., Any]] = {
+        "status": lambda: {"up": True},
+        "set": changed,
+        "record-start": lambda path: {"path": path},
+    }
     with Server("rpc", "acl", verbs) as made:
         yield made
 

@@ -154,7 +154,7 @@ def test_who_is_turned_away_hears_why_whatever_he_was_about_to_say(
 def test_the_peer_is_known_by_the_kernel() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     with ours, theirs:
-        assert server.allowed(ours)
+        assert protocol.allowed(ours)
 
 
 @pytest.mark.needs("root")
