@@ -23,7 +23,7 @@ from transect.analysis.world import World
 from transect.core.ir import Program, ViewMember
 from transect.core.types import OptionType, Type, ViewType
 from transect.rpc.needs import is_rpc
-from transect.rpc.widths import as_held
+from transect.rpc.widths import as_held, keeps
 
 ROOTS = ("msg", "reply")
 
@@ -67,8 +67,24 @@ class AnyService(World):
     def write(self, path: Path, view: View, name: str, t: Type, value: Value) -> None:
         there = value.present if isinstance(value, Option) else TRUE
         self._enter(path, view.path, there)
-        super().write(path, view, name, t, as_held(self.place(view, name), value, self._held.__setitem__))
+        place = self.place(view, name)
+
+        def note(found: Term, given: Term) -> None:
+            self._held[found] = given
+            self._keep(place, found)
+
+        super().write(path, view, name, t, as_held(place, value, note))
         self._end_rivals(path, view.path, name, there)
+
+    def read(self, path: Path, view: View, name: str, t: Type) -> Value:
+        found = super().read(path, view, name, t)
+        if view.path.split(".")[1:2] in (["msg"], ["reply"]):
+            self._keep(self.place(view, name), found)
+        return found
+
+    def _keep(self, place: str, held: Value) -> None:
+        for fact in keeps(place, held):
+            self.assume(fact)
 
     def _enter(self, path: Path, message: str, there: Term) -> None:
         """An absent sub-message comes into being when one of its fields is assigned."""

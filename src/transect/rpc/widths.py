@@ -6,9 +6,10 @@ So to a proof it is an unknown function of the number, but for numbers that ever
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from transect.analysis import fold
+from transect.analysis.state import Held
 from transect.analysis.terms import TRUE, Sort, Term, function, integer
 from transect.analysis.values import Option, Value
 from transect.rpc.rewriter import single
@@ -29,6 +30,17 @@ def as_held(
             return found if value.sort is Sort.FLOAT else fold.ite(_small(value), value, found)
         case _:
             return value
+
+
+def keeps(place: str, held: Held) -> Iterator[Term]:
+    """That the field at a place holds what was read there as it is: it came out of a field of that width."""
+    match held:
+        case Option(value=inner) if inner is not None:
+            yield from keeps(place, inner)
+        case Term(sort=Sort.INT | Sort.FLOAT) if not _exact(held):
+            yield fold.equal(function(f"{place} holds", held.sort, (held,)), held)
+        case _:
+            pass
 
 
 def _exact(value: Term) -> bool:

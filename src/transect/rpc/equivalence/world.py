@@ -19,7 +19,7 @@ from transect.analysis.world import World
 from transect.core import ir
 from transect.core.types import TEXT, DictType, OptionType, SeqType, Type, ViewType
 from transect.rpc.chacha import KEY_BYTES
-from transect.rpc.widths import as_held
+from transect.rpc.widths import as_held, keeps
 
 REWRITTEN = "rewritten "
 """How the unknown function is called which gives a message's bytes after fields were assigned; their names follow."""
@@ -175,7 +175,12 @@ class ChainWorld(World):
         self.types[place] = t
         held = _known(path.outside.get(place) or body.read(rest, t, self))
         _seen_alike(rest, held, t)
+        self._keep(place, held)
         return held
+
+    def _keep(self, place: str, held: Value) -> None:
+        for fact in keeps(place, held):
+            self.assume(fact)
 
     def write(self, path: Path, view: View, name: str, t: Type, value: Value) -> None:
         place = self.place(view, name)
@@ -186,7 +191,8 @@ class ChainWorld(World):
             raise Unsupported("a field of a sub-message is assigned")
         self._alone(path, place, found[0], t)
         _seen_alike(found[1], found[0].fields.get(found[1], value), t)
-        super().write(path, view, name, t, as_held(place, value))
+        held = as_held(place, value, lambda found, _: self._keep(place, found))
+        super().write(path, view, name, t, held)
         path.outside[place.partition(".")[0] + "@dirty"] = TRUE
 
     def _alone(self, path: Path, place: str, body: Body, t: Type) -> None:

@@ -68,8 +68,8 @@ def relations(
 def _why(answer: Judgement) -> str:
     if answer.verdict is Verdict.UNKNOWN:
         return f"not proved ({answer.why})"
-    # Without a stream that shows it, the reason is the name of the obligation which does not hold.
-    return answer.why if answer.table or "`" in answer.why else f"the solver finds a difference: {answer.why}"
+    # Without a stream that shows it, the reason is the name of the obligation which the solver does not confirm.
+    return answer.why if answer.table or "`" in answer.why else f"not proved ({answer.why} may differ)"
 
 
 def _rank(processor: Processor) -> int:
