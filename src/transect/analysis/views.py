@@ -35,7 +35,7 @@ class Outside:
         self.__dict__[name] = value
         return value
 
-    def inner(self, view: ViewType, path: str) -> Outside:
+    def inner(self, view: ViewType, path: str) -> Any:
         """A view within this one."""
         reader, program, _, _ = self.__dict__["_of"]
         return Outside(reader, program, view, path)

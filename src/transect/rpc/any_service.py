@@ -15,17 +15,19 @@ from typing import Any
 
 from transect.analysis import fold
 from transect.analysis.concrete import Reader
-from transect.analysis.state import Path
+from transect.analysis.state import Held, Path
 from transect.analysis.terms import TRUE, Sort, Term, var
 from transect.analysis.values import Option, Unsupported, Value, View
 from transect.analysis.views import Outside
 from transect.analysis.world import World
-from transect.core.ir import Program, ViewMember
+from transect.core.ir import IntrinsicDecl, Program, ViewMember
 from transect.core.types import OptionType, Type, ViewType
+from transect.rpc.metadata import OF_HEADERS, Metadata, any_metadata, asked
 from transect.rpc.needs import is_rpc
 from transect.rpc.widths import as_held, keeps
 
 ROOTS = ("msg", "reply")
+METADATA = ("headers", "trailers")  # of `rpc`
 
 
 class AnyService(World):
@@ -61,6 +63,20 @@ class AnyService(World):
     def together(self, message: str, a: str, b: str) -> Term:
         """Whether two fields of a message are of one oneof."""
         return var(together(message, a, b), Sort.BOOL)
+
+    # ------------------------------------------------------------ metadata
+
+    def first(self, path: str) -> Held:
+        _, _, name = path.partition(".")
+        return any_metadata(path) if name in METADATA else super().first(path)
+
+    def call(self, path: Path, declared: IntrinsicDecl, args: list[Value]) -> Value:
+        if self.has_method(declared):
+            return asked(self, path, declared, args)
+        return super().call(path, declared, args)
+
+    def has_method(self, declared: IntrinsicDecl) -> bool:
+        return declared.name.startswith(OF_HEADERS)
 
     # ------------------------------------------------------------ assigning
 
@@ -180,8 +196,10 @@ class AnyMessage(Outside):
         super().__init__(reader, program, view, path)
         self.__dict__["_in"] = (world, outer)
 
-    def inner(self, view: ViewType, path: str) -> Outside:
+    def inner(self, view: ViewType, path: str) -> Any:
         reader, program, _, _ = self.__dict__["_of"]
+        if path.partition(".")[2] in METADATA:
+            return Metadata(reader, path)
         return AnyMessage(self.__dict__["_in"][0], reader, program, view, path, self)
 
     def __setattr__(self, name: str, value: Any) -> None:

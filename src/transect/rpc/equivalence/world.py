@@ -17,8 +17,9 @@ from transect.analysis.terms import FALSE, TRUE, Sort, Term, function, integer, 
 from transect.analysis.values import Option, Unsupported, Value, View, build, leaves
 from transect.analysis.world import World
 from transect.core import ir
-from transect.core.types import TEXT, DictType, OptionType, SeqType, Type, ViewType
+from transect.core.types import DictType, OptionType, SeqType, Type, ViewType
 from transect.rpc.chacha import KEY_BYTES
+from transect.rpc.metadata import OF_HEADERS, any_metadata, asked
 from transect.rpc.widths import as_held, keeps
 
 REWRITTEN = "rewritten "
@@ -82,8 +83,7 @@ class Passing:
 def metadata(rpc: str) -> dict[str, Table]:
     """Any metadata."""
     return {
-        side: Table(f"{rpc} {side}", TEXT, TEXT)
-        for side in ("request headers", "reply headers", "reply trailers")
+        side: any_metadata(f"{rpc} {side}") for side in ("request headers", "reply headers", "reply trailers")
     }
 
 
@@ -216,14 +216,8 @@ class ChainWorld(World):
 
     def call(self, path: Path, declared: ir.IntrinsicDecl, args: list[Value]) -> Value:
         match declared.name.rpartition(".")[2], args:
-            case "get", [View(path=side), Term() as name] if side in self.passing.headers:
-                return self.map(path, View(side)).option(_header(name), self.assume)
-            case "set", [View(path=side), Term() as name, value] if side in self.passing.headers:
-                path.outside[side] = self.map(path, View(side)).put(_header(name), value)[1]
-                return None
-            case "remove", [View(path=side), Term() as name] if side in self.passing.headers:
-                path.outside[side] = self.map(path, View(side)).removed(_header(name))
-                return None
+            case _ if declared.name.startswith(OF_HEADERS):
+                return asked(self, path, declared, args)
             case "seal_text" | "unseal_text", [_, Term() as key, *_]:
                 return self._keyed(super().call(path, declared, args), key, declared)
             case _:
@@ -276,11 +270,6 @@ def _seen_alike(name: str, held: Value | Held, t: Type) -> None:
 def _with_presence(fields: Mapping[str, Held]) -> set[str]:
     """Assigned fields that may be absent."""
     return {name for name, held in fields.items() if isinstance(held, Option)}
-
-
-def _header(name: Term) -> Term:
-    """A header's name as it is sent: carriers make lower case of a computed one; one that is written is so already."""
-    return name if name.is_const else function("name of a header", Sort.TEXT, (name,))
 
 
 def _leaves_of(held: Held) -> list[Term]:
