@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from transect.analysis.solve import Model
-from transect.analysis.terms import Op, Sort, Term, function, var, walk
+from transect.analysis.specialise import Specialised
+from transect.analysis.terms import Op, Sort, Term, boolean, function, integer, number, text, var, walk
 from transect.analysis.values import build
 from transect.core import ir, tables
 from transect.core.interp import Instance
@@ -56,15 +57,23 @@ class Facts:
     draws: Sequence[int] = ()  # of 64 bits, then zeros
 
 
+Plain = bool | int | float | bytes | str
+
+
 class Reader:
     """Reads one model."""
 
     def __init__(self, model: Model, question: Iterable[Term]) -> None:
         self.model = model
+        self._values: dict[Term, Plain] = {}
+        self._chosen: dict[Term, Plain] = {}  # in place of what the model has
+        self._computed: Specialised | None = None
         self.asked: dict[str, list[Term]] = {}  # inputs and unknown functions of the question, by name
-        for term in walk(*question):
+        for term in walk(*sorted(question, key=lambda t: t.serial)):
             if term.op in (Op.VAR, Op.FUNCTION):
                 self.asked.setdefault(str(term.data), []).append(term)
+        self._inputs = [t for terms in self.asked.values() for t in terms if t.sort is not Sort.OPAQUE]
+        self._inputs.sort(key=lambda t: t.serial)
 
     # ------------------------------------------------------------ tapes and inputs
 
@@ -111,9 +120,9 @@ class Reader:
             case TableType():
                 return self.table(f.type, name)
             case ArrayType(item=item):
-                keys = {
+                keys = dict.fromkeys(
                     term.args for known, terms in self.asked.items() if is_of(known, name) for term in terms
-                }
+                )
                 entries = [
                     (self.value(args[0]), self.python(item, name, args)) for args in keys if len(args) == 1
                 ]
@@ -174,8 +183,36 @@ class Reader:
 
     # ------------------------------------------------------------ values
 
-    def value(self, term: Term) -> bool | int | float | bytes | str:
-        return self.model.value(term)
+    def value(self, term: Term) -> Plain:
+        if term in self._chosen:
+            return self._chosen[term]
+        if self._chosen and term.op not in (Op.VAR, Op.FUNCTION):
+            computed = self.computed().of(term)
+            if computed.is_const:
+                return computed.data  # type: ignore[no-any-return]
+        if term not in self._values:
+            self._values[term] = self.model.value(term)
+        return self._values[term]
+
+    @property
+    def chosen(self) -> Mapping[Term, Plain]:
+        """Values of inputs in place of those that the model has."""
+        return self._chosen
+
+    @chosen.setter
+    def chosen(self, values: Mapping[Term, Plain]) -> None:
+        self._chosen = dict(values)
+        self._computed = None
+
+    def computed(self) -> Specialised:
+        """Terms with the values that inputs have now."""
+        if self._computed is None:
+            known: dict[tuple[str, tuple[Term, ...]], Term] = {}
+            self._computed = Specialised(lambda asked: known.get((str(asked.data), asked.args)))
+            for term in self._inputs:  # arguments come before what they are given to
+                args = tuple(self._computed.of(a) for a in term.args)
+                known.setdefault((str(term.data), args), constant_of(self.value(term)))
+        return self._computed
 
     def is_value(self, term: Term, plain: object) -> bool:
         """Whether a term has that value: a plain one, or the same as another term."""
@@ -227,6 +264,21 @@ class Reader:
     def text_of(self, value: object) -> str:
         assert isinstance(value, bytes), "a text"
         return value.decode("utf-8", "replace")
+
+
+def constant_of(value: Plain) -> Term:
+    """The term for a value of an input."""
+    match value:
+        case bool():
+            return boolean(value)
+        case int():
+            return integer(value)
+        case float():
+            return number(value)
+        case bytes():
+            return text(value)
+        case _:
+            raise AssertionError(f"{value!r} names something opaque")
 
 
 def is_of(known: str, name: str) -> bool:

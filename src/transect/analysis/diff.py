@@ -11,7 +11,7 @@ none exists is a proof: by induction both versions then do the same for every se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,9 @@ from transect.analysis.concrete import Reader, instance_of
 from transect.analysis.did import Doing, ModelTape
 from transect.analysis.evaluate import Evaluator, Result, initial, start
 from transect.analysis.prove import argument, shown
-from transect.analysis.small import attempts
+from transect.analysis.shown import changes, snapshot
+from transect.analysis.small import attempts, parameters
+from transect.analysis.smaller import smallest
 from transect.analysis.solve import CORRECTIONS, LIMIT, Answer, Question
 from transect.analysis.state import Held, Path, Table, said_same, same_held
 from transect.analysis.terms import FALSE, Term
@@ -31,7 +33,7 @@ from transect.core import ir
 from transect.core.effects import Facts
 from transect.core.ir import FieldKind, Program
 from transect.core.types import TableType, ViewType
-from transect.core.values import normal
+from transect.core.values import is_struct, normal, struct_name
 
 STATE = "self"
 
@@ -44,6 +46,7 @@ class Example:
     args: dict[str, str]
     old: str
     new: str
+    kind: tuple[object, ...] = field(default=(), compare=False)  # verdicts, and what else differs
 
 
 @dataclass(frozen=True)
@@ -249,11 +252,21 @@ class _Compared:
                 why = f"the solver gave up ({found.why})"
             if found.model is not None:
                 reader = Reader(found.model, [where, *self.world.assumptions])
-                example = self._run(reader)
-                if example is not None:
-                    return Change(hook, kind, *self.handlers, example)
+                first = self._run(reader)
+                if first is not None:
+                    return Change(hook, kind, *self.handlers, self._smallest(reader, where, first))
         left.append(f"`{hook}`, {kind}: {why}{self.world.unsure()}")
         return None
+
+    def _smallest(self, reader: Reader, where: Term, first: Example) -> Example:
+        """The example, made smaller as long as it is of the same kind."""
+
+        def again() -> Example | None:
+            found = self._run(reader) if reader.computed().of(where) is not FALSE else None
+            return found if found is not None and found.kind == first.kind else None
+
+        declared = parameters(STATE, self.programs[0])
+        return smallest(reader, self.world.assumptions, first, again, declared)
 
     def _run(self, reader: Reader) -> Example | None:
         """Both versions on the inputs; None when they come to the same."""
@@ -275,6 +288,10 @@ class _Compared:
             {n: shown(arg) for n, arg in zip(self.names, args, strict=True)} | dict(self.world.told(reader)),
             _shown(ends[0], ends[1]),
             _shown(ends[1], ends[0]),
+            (
+                *(type_name(end[0]) for end in ends),
+                *(a == b for a, b in zip(*map(normal, ends), strict=True)),
+            ),
         )
 
     def _args(self, reader: Reader, number: int) -> list[Any]:
@@ -288,7 +305,7 @@ class _Compared:
 
     def _end(
         self, reader: Reader, state: dict[str, object], number: int, args: list[Any]
-    ) -> tuple[Any, list[str], dict[str, str]]:
+    ) -> tuple[Any, list[str], dict[str, object]]:
         """The verdict, what was said and done, and the state left."""
         program = self.programs[number]
         fields = {f.name for f in program.state if self._own(f.name, number)}
@@ -303,8 +320,8 @@ class _Compared:
         tape = ModelTape(reader, self.world.tape)
         hook = self.handlers[number].name
         verdict = instance.call(hook, args, tape=tape, locals=locals, functions=doing.functions)
-        left = {n: repr(v) for n, v in instance.state.items() if self._shared(n) and n not in fields}
-        held = {n: repr(v) for n, v in locals.items() if self._shared(n)}
+        left = snapshot({n: v for n, v in instance.state.items() if self._shared(n) and n not in fields})
+        held = snapshot({n: v for n, v in locals.items() if self._shared(n)})
         return verdict, doing.done, left | held
 
     def _own(self, name: str, number: int) -> bool:
@@ -348,11 +365,16 @@ def _same_field(a: Held, b: Held) -> Term:
     return fold.both(*parts)
 
 
+def type_name(verdict: Any) -> str:
+    """Of which kind a result is."""
+    return struct_name(verdict) if is_struct(verdict) else str(verdict is None)
+
+
 def _shown(end: Sequence[Any], other: Sequence[Any]) -> str:
     """A verdict, and what else is not as the other version has it."""
     verdict, args, said, state = end
     parts = [repr(verdict)]
     parts += [f"passes on {a}" for a, b in zip(args, other[1], strict=True) if a != b]
     parts += said if said != other[2] else []
-    parts += [f"leaves {n} = {v}" for n, v in state.items() if other[3].get(n) != v]
+    parts += [f"leaves {place} = {held}" for place, held in changes(other[3], state).items()]
     return "; ".join(parts)

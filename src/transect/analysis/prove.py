@@ -13,10 +13,12 @@ from enum import StrEnum
 from typing import Any
 
 from transect.analysis import fold
-from transect.analysis.concrete import Content, Reader, instance_of
+from transect.analysis.concrete import Reader, instance_of
 from transect.analysis.did import Doing, ModelTape
 from transect.analysis.evaluate import Evaluator, Result, start
-from transect.analysis.small import attempts
+from transect.analysis.shown import changes, snapshot
+from transect.analysis.small import attempts, parameters
+from transect.analysis.smaller import smallest
 from transect.analysis.solve import CORRECTIONS, LIMIT, SECOND, Answer, Found, Model, Question
 from transect.analysis.state import Path, unknown
 from transect.analysis.terms import TRUE, Term, unfolded
@@ -152,6 +154,20 @@ class Prover:
     ) -> Example | None:
         """Run the inputs; None when the promise holds all the same."""
         reader = Reader(model, [*question, *call.world.assumptions])
+        first = self._run(call, promise, handler, reader)
+        if first is None:
+            return None
+        return smallest(
+            reader,
+            call.world.assumptions,
+            first,
+            lambda: self._run(call, promise, handler, reader),
+            parameters("self", self.policy.program),
+        )
+
+    def _run(
+        self, call: SymbolicCall, promise: Contract, handler: ir.Function, reader: Reader
+    ) -> Example | None:
         concrete = ConcreteCall(self.policy.program, handler, reader, call.world)
         invariants = self.policy.of("invariant")
         if not (all(map(concrete.held, invariants)) and all(map(concrete.holds, call.requires))):
@@ -162,7 +178,7 @@ class Prover:
         concrete.run()
         if concrete.holds(promise):
             return None
-        changed = {k: v for k, v in concrete.shown().items() if before.get(k) != v}
+        changed = changes(before, concrete.shown())
         return Example(concrete.state, args, concrete.facts(), repr(concrete.result), changed)
 
     def recheck(self, finding: Finding) -> Answer:
@@ -299,8 +315,8 @@ class ConcreteCall:
         run = Run(self._instance(self.state | earlier), tape, self.locals, self.doing.functions)
         return bool(run.call(invariant.function, []))
 
-    def shown(self) -> dict[str, str]:
-        return {name: repr(held) for name, held in self.instance.state.items()}
+    def shown(self) -> dict[str, object]:
+        return snapshot(self.instance.state)
 
     def facts(self) -> str:
         facts = self.reader.facts(self.name)
@@ -317,12 +333,3 @@ def holds_on(instance: Instance, contract: Contract, args: Sequence[object]) -> 
 def shown(argument: object) -> str:
     """An argument in words."""
     return repr(argument.told() if isinstance(argument, Outside) else argument)
-
-
-def content(value: object) -> str:
-    """A field's first content in words."""
-    if isinstance(value, Content):
-        shown = [f"{k!r}: {v!r}" for k, v in value.entries]
-        more = value.filled - len(value.entries)
-        return "{" + ", ".join([*shown, *([f"… {more} others"] if more > 0 else [])]) + "}"
-    return repr(value)

@@ -41,8 +41,7 @@ def small(
     for name, program in programs:
         for f in program.state:
             types |= dict(_leaf_types(f, f"{name}.{f.name}"))
-            if params and f.kind is FieldKind.PARAM:
-                declared |= dict(_defaults(f, f"{name}.{f.name}"))
+        declared |= parameters(name, program) if params else {}
     question = list(question)
     every = list(walk(*question))
     asked = [t for t in every if t.op in (Op.VAR, Op.FUNCTION, Op.LENGTH)]
@@ -62,6 +61,15 @@ def attempts(
         for likely in world.likely():
             yield exact, [*near, *likely]
         yield exact, ()
+
+
+def parameters(name: str, program: Program) -> dict[str, Term]:
+    """Parameters as they are declared, by the names of the inputs, in a state that goes by this name."""
+    found: dict[str, Term] = {}
+    for f in program.state:
+        if f.kind is FieldKind.PARAM:
+            found |= dict(_defaults(f, f"{name}.{f.name}"))
+    return found
 
 
 def _choices(term: Term, types: dict[str, Type], declared: dict[str, Term]) -> tuple[Term, ...]:

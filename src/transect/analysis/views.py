@@ -44,7 +44,7 @@ class Outside:
         """Itself, with every field read that the question is about, so that it shows them."""
         reader, _, _, path = self.__dict__["_of"]
         for known in reader.asked:
-            if known.startswith(f"{path}."):
+            if known.startswith(f"{path}.") and " " not in known:  # else it is not of the view itself
                 here: Any = self
                 for name in known.removeprefix(f"{path}.").rstrip("?[]").split("."):
                     here = getattr(here, name, None)

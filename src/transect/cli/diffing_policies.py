@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transect.analysis.diff import Change, Difference
 from transect.analysis.diff import diff as differences
-from transect.analysis.prove import content
+from transect.analysis.shown import content
 from transect.cli.compiling import read
 from transect.cli.exits import Exit
 from transect.cli.worlds import world_of

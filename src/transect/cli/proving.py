@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transect.analysis.prove import Example, Finding, Prover, Verdict, content
+from transect.analysis.prove import Example, Finding, Prover, Verdict
+from transect.analysis.shown import content
 from transect.analysis.solve import Answer, solver
 from transect.base.diagnostic import Diagnostic, Label, Severity
 from transect.base.formats import plain
