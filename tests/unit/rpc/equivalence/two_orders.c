@@ -122,12 +122,14 @@ static void header_remove(void *ctx, enum ts_side side, ts_slice name)
 }
 
 static unsigned which; /* arrangement that runs */
-static void trace(void *ctx, ts_slice text)
+static void trace(void *ctx, const struct ts_said *said)
 {
-    uint64_t h = 0;
     (void)ctx;
-    for (uint32_t i = 0; i < text.size; i++) h = mixed(h + text.data[i]);
-    heard[which] += h;
+    for (uint32_t line = 0; line < said->count; line++) {
+        uint64_t h = 0;
+        for (uint32_t i = 0; i < said->texts[line].size; i++) h = mixed(h + said->texts[line].data[i]);
+        heard[which] += h;
+    }
 }
 
 static const struct ts_carrier carrier = {NULL, NULL, header_get, header_set, header_remove, trace, NULL};
@@ -216,6 +218,7 @@ static void compare(struct rpc *r, int reply, const struct ts_verdict *v, ts_sli
         if (on[0] != on[1]) differ(r, "one is sent, the other is not");
     }
     if (a->action != b->action) differ(r, "other verdicts");
+    if (a->after != b->after && level != LOOSE) differ(r, "other delays");
     if (a->action == TS_REJECT) {
         if (a->code != b->code || !same_text(a->text, b->text)) differ(r, "other rejections");
         return;
@@ -223,7 +226,7 @@ static void compare(struct rpc *r, int reply, const struct ts_verdict *v, ts_sli
     ts_slice x = a->action == TS_RESPOND ? a->text : a->rewritten ? a->message : came;
     ts_slice y = b->action == TS_RESPOND ? b->text : b->rewritten ? b->message : came;
     if (!same_message(x, y)) differ(r, "other messages");
-    if (a->after != b->after) differ(r, "other delays");
+    if (a->after != b->after) differ(r, "other delays of messages");
     int back = reply || a->action == TS_RESPOND;
     if (!back && !same_text(a->to, b->to)) differ(r, "other routes");
     if (!back && !same_headers(r, TS_REQUEST_HEADERS)) differ(r, "other request metadata");
