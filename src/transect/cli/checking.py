@@ -90,10 +90,13 @@ class Checked:
             self._chain(path)
 
     def _chain(self, path: Path) -> None:
-        """A chain with its elements; its service is asked for only when it is run."""
+        """A chain with its elements, and with its service, as far as files tell; that is asked only when it is run."""
         from transect.rpc.chain_file import read_edges
+        from transect.rpc.fitting import known
 
         read = read_edges(path)
+        for chain in read.chains:
+            known(chain, read.diagnostics)
         self.chains += max(1, len(read.chains))
         self._report(read.diagnostics, read.sources)
 

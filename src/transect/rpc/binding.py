@@ -21,7 +21,6 @@ from transect.core.types import (
     IntType,
     OptionType,
     SeqType,
-    Sync,
     TextType,
     Type,
     ViewType,
@@ -145,8 +144,7 @@ class _Binder:
 
     def element(self, methods: Iterable[ProtoMethod]) -> BoundElement:
         bound = tuple(map(self._method, methods))
-        check_element(self.needs.program, self.diagnostics)
-        self._copies()
+        check_element(self.needs.program, self.diagnostics, by_worker=self.by_worker)
         for view in dict.fromkeys(name for name, _ in self.views):
             self._assigned(view)
         views = {key: view for key, view in self.views.items() if view is not None}
@@ -365,31 +363,6 @@ class _Binder:
                     made.span,
                     label="the whole request again",
                     help="narrow the chain to unary methods: `methods=[…]`",
-                )
-
-    def _copies(self) -> None:
-        """Carriers keep one copy of an element's state for each chain, in memory; what asks for another is refused."""
-        for f in self.needs.program.state:
-            if self.by_worker and (f.options.scope == "worker" or f.options.merge == "sum"):
-                continue  # the carrier says itself whether it can
-            wish = f"scope={f.options.scope!r}" if f.options.scope != "instance" else ""
-            wish = f"sync={str(f.options.sync)!r}" if f.options.sync is not Sync.NONE else wish
-            if wish:
-                who = "only a WASM plugin" if f.options.scope == "worker" else "no carrier"
-                self._error(
-                    "R017",
-                    f"`{f.name}` asks for `{wish}`, which {who} gives",
-                    f.span,
-                    label="there is one copy for each chain",
-                    help=f"leave `{wish.partition('=')[0]}` out, and let one proxy or channel carry the chain",
-                )
-            elif f.options.persist:
-                self._error(
-                    "R017",
-                    f"`{f.name}` asks for `persist=True`, which no carrier gives",
-                    f.span,
-                    label="it lives as long as its chain",
-                    help="leave `persist` out; the state begins anew with the chain",
                 )
 
     def _assigned(self, view: str) -> None:

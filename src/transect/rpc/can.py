@@ -22,6 +22,8 @@ class Can:
 
 
 ENVOY = Can("Envoy", route=True)
+ANYWHERE = Can("some carrier", route=True, retry=True, client=True, by_worker=True)
+"""What is none of its faults is one of each carrier's."""
 
 
 def check(binding: Binding, carrier: Can, diagnostics: Diagnostics) -> None:

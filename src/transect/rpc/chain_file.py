@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics, Label, closest
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend import compile_file
-from transect.core.frontend.constants import literal
+from transect.core.frontend.constants import fit, literal
 from transect.core.frontend.modules import ClassDef, Module, Modules
 from transect.core.frontend.source import Source, parse, read
 from transect.core.frontend.surface import DURATION_UNITS
@@ -33,6 +33,7 @@ from transect.core.types import (
 )
 from transect.core.values import Record
 from transect.rpc.chain_spec import Chain
+from transect.rpc.chain_words import Words, number
 from transect.rpc.envoy.config import PLAIN, Endpoint, Tls
 from transect.rpc.placement.constraints import contradictions
 from transect.rpc.placement.model import NOTHING_SAID, Wishes, names
@@ -40,6 +41,7 @@ from transect.rpc.placement.words import wishes
 
 DEFAULTS = {f.name: f.default for f in dataclasses.fields(Chain)}
 REQUIRED = ("service", "upstream", "elements")
+NO_POLICY = "name a class that derives from `Element`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,16 @@ class ChainFile:
     routes: Mapping[str, Endpoint]
     on_compressed: str
     max_message: int
-    span: Span  # of the service's name
+    spans: Mapping[str, Span] = field(repr=False)  # of what its keywords are given
+    proto_path: tuple[Path, ...] = ()
     tls: Tls = PLAIN
     upstream_tls: Tls = PLAIN
     wishes: Wishes = NOTHING_SAID
+
+    @property
+    def span(self) -> Span:
+        """Of the service's name."""
+        return self.spans["service"]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,14 +145,25 @@ def read_chain(path: Path, service: str = "") -> Read:
 
 def declares_chain(tree: ast.Module) -> bool:
     """Whether a file has `chain = …` or `edges = …`."""
-    return _declaration(tree) is not None
+    return bool(_declarations(tree))
 
 
-def _declaration(tree: ast.Module) -> ast.Assign | None:
+@dataclass(frozen=True, slots=True)
+class _Declaration:
+    name: str  # chain, edges
+    node: ast.stmt
+    value: ast.expr
+
+
+def _declarations(tree: ast.Module) -> list[_Declaration]:
+    found = []
     for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("chain", "edges"):
-            return node
-    return None
+        match node:
+            case ast.Assign(targets=[ast.Name(id="chain" | "edges" as name)], value=value):
+                found.append(_Declaration(name, node, value))
+            case _:
+                continue
+    return found
 
 
 class _Reader:
@@ -164,8 +183,8 @@ class _Reader:
     # ------------------------------------------------------------ the declaration
 
     def read(self) -> tuple[ChainFile, ...]:
-        node = _declaration(self.source.tree)
-        if node is None:
+        declared = _declarations(self.source.tree)
+        if not declared:
             start = Span(self.source.path, 1, 0, 1, 1)
             self.error(
                 start,
@@ -173,10 +192,14 @@ class _Reader:
                 "write `chain = Chain(service=…, upstream=…, elements=[…])`",
             )
             return ()
-        if ast.unparse(node.targets[0]) == "chain":
-            found = [self._declared(node.value, node)]
-        elif isinstance(node.value, ast.List | ast.Tuple) and node.value.elts:
-            found = [self._declared(call, call) for call in node.value.elts]
+        for other in declared[1:]:
+            help = "of several services: `edges = [Chain(…), Chain(…)]`"
+            self.error(other.node, "a file declares its chains once", help, f"after `{declared[0].name}`")
+        node, value = declared[0].node, declared[0].value
+        if declared[0].name == "chain":
+            found = [self._declared(value, node)]
+        elif isinstance(value, ast.List | ast.Tuple) and value.elts:
+            found = [self._declared(call, call) for call in value.elts]
         else:
             self.error(
                 node, "`edges` is a list of chains", "write `edges = [Chain(…), Chain(…)]`", "not a list"
@@ -196,11 +219,12 @@ class _Reader:
                     chain.span, f"there are two edges of {chain.service}", "name each service once", "again"
                 )
             fixed = chain.listen.path or chain.listen.port
-            if fixed and places.setdefault(str(chain.listen), chain) is not chain:
+            first = places.setdefault(str(chain.listen), chain)
+            if fixed and first is not chain:
                 self.error(
-                    chain.span,
-                    f"two edges listen at {chain.listen}",
-                    "give each its own `listen=`",
+                    chain.spans["listen"],
+                    f"the edges of {first.service} and {chain.service} listen at {chain.listen}",
+                    "each edge is an Envoy of its own: give one of them another `listen=`, and its callers that",
                     "this one too",
                 )
 
@@ -222,150 +246,56 @@ class _Reader:
     def _keywords(self, call: ast.Call) -> dict[str, ast.expr]:
         given: dict[str, ast.expr] = {}
         for keyword in call.keywords:
-            if keyword.arg in DEFAULTS:
+            if keyword.arg in given:
+                self.error(keyword, f"`{keyword.arg}` is given twice", "give it once", "again")
+            elif keyword.arg in DEFAULTS:
                 given[keyword.arg] = keyword.value
-                continue
-            close = closest(keyword.arg or "", DEFAULTS)
-            help = f"write `{close}=`" if close else f"a chain has {', '.join(DEFAULTS)}"
-            self.error(keyword, f"a chain has no `{keyword.arg or '**'}`", help, "unknown")
+            else:
+                close = closest(keyword.arg or "", DEFAULTS)
+                help = f"write `{close}=`" if close else f"a chain has {', '.join(DEFAULTS)}"
+                self.error(keyword, f"a chain has no `{keyword.arg or '**'}`", help, "unknown")
         return given
 
     def _chain(self, given: Mapping[str, ast.expr]) -> ChainFile | None:
+        words = Words(self.source, self.diagnostics)
         elements = self._elements(given["elements"])
-        upstream = self._endpoint(given["upstream"], "upstream")
-        listen = (
-            self._endpoint(given["listen"], "listen")
-            if "listen" in given
-            else Endpoint.parse(str(DEFAULTS["listen"]))
-        )
-        service = self._text(given["service"], "service")
-        protos = self._texts(given.get("protos"), "protos")
-        methods = self._texts(given.get("methods"), "methods")
-        routes = self._routes(given.get("routes"))
-        compressed = self._choice(given.get("on_compressed"))
-        largest = self._size(given.get("max_message"))
+        upstream = words.server(given["upstream"], "upstream")
+        listen = words.listener(given.get("listen"))
+        service = words.text(given["service"], "service")
+        protos = words.texts(given.get("protos"), "protos")
+        roots = words.texts(given.get("proto_path"), "proto_path")
+        methods = words.texts(given.get("methods"), "methods")
+        routes = words.routes(given.get("routes"))
+        compressed = words.choice(given.get("on_compressed"), "on_compressed", ("reject", "pass"))
+        largest = words.size(given.get("max_message"))
+        tls = words.tls(given.get("tls"), "tls", ("certificate", "key"), ("clients",))
+        others = ("name", "certificate", "key")
+        upstream_tls = words.tls(given.get("upstream_tls"), "upstream_tls", ("authority",), others)
         called = names([use.program.name for use in elements])
         wished = wishes(given, called, self.source, self.diagnostics)
         if not self.diagnostics.failed:
             contradictions(elements, wished, self.diagnostics)
-        if (
-            self.diagnostics.failed
-            or upstream is None
-            or listen is None
-            or service is None
-            or largest is None
-        ):
+        if self.diagnostics.failed:
             return None
+        assert upstream and listen and service and largest, "what is not understood is told"
         beside = Path(self.source.path).parent
         return ChainFile(
-            Path(self.source.path),
-            service,
-            upstream,
-            listen,
-            elements,
-            tuple(beside / p for p in protos),
-            tuple(methods),
-            routes,
-            compressed,
-            largest,
-            self.source.span(given["service"]),
-            self._tls(given.get("tls"), "tls", ("certificate", "key"), ("clients",)),
-            self._tls(
-                given.get("upstream_tls"), "upstream_tls", ("authority",), ("name", "certificate", "key")
-            ),
-            wished,
+            path=Path(self.source.path),
+            service=service,
+            upstream=upstream,
+            listen=listen,
+            elements=elements,
+            protos=tuple(beside / p for p in protos),
+            proto_path=tuple(beside / p for p in roots),
+            methods=tuple(methods),
+            routes=routes,
+            on_compressed=compressed,
+            max_message=largest,
+            spans={name: self.source.span(node) for name, node in given.items()},
+            tls=tls,
+            upstream_tls=upstream_tls,
+            wishes=wished,
         )
-
-    # ------------------------------------------------------------ values of its keywords
-
-    def _text(self, node: ast.expr, name: str) -> str | None:
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value:
-            return node.value
-        self.error(node, f"`{name}` is a text", f'write `{name}="…"`', "not a text in quotes")
-        return None
-
-    def _texts(self, node: ast.expr | None, name: str) -> list[str]:
-        if node is None:
-            return []
-        if isinstance(node, ast.List | ast.Tuple):
-            found = [self._text(e, name) for e in node.elts]
-            return [f for f in found if f is not None]
-        self.error(node, f"`{name}` is a list of texts", f'write `{name}=["…"]`', "not a list")
-        return []
-
-    def _endpoint(self, node: ast.expr, name: str) -> Endpoint | None:
-        text = self._text(node, name)
-        if text is None:
-            return None
-        try:
-            return Endpoint.parse(text)
-        except ValueError as wrong:
-            message, _, help = str(wrong).partition("; ")
-            self.error(node, message, help, "not an address")
-            return None
-
-    def _routes(self, node: ast.expr | None) -> dict[str, Endpoint]:
-        if node is None:
-            return {}
-        if not isinstance(node, ast.Dict):
-            self.error(node, "`routes` names addresses", 'write `routes={"name": "host:port"}`', "not a dict")
-            return {}
-        routes = {}
-        for key, value in zip(node.keys, node.values, strict=True):
-            name = None if key is None else self._text(key, "a route's name")
-            at = self._endpoint(value, "a route")
-            if name is not None and at is not None:
-                routes[name] = at
-        return routes
-
-    def _tls(
-        self, node: ast.expr | None, keyword: str, wanted: tuple[str, ...], others: tuple[str, ...]
-    ) -> Tls:
-        if node is None:
-            return PLAIN
-        files = ", ".join(f'"{name}": "…"' for name in wanted)
-        help = f"write `{keyword}={{{files}}}`"
-        if not isinstance(node, ast.Dict):
-            self.error(node, f"`{keyword}` names files", help, "not a dict")
-            return PLAIN
-        found: dict[str, str] = {}
-        for key, value in zip(node.keys, node.values, strict=True):
-            name = None if key is None else self._text(key, "what a file is for")
-            text = self._text(value, keyword)
-            if name is not None and name not in (*wanted, *others):
-                self.error(
-                    value,
-                    f"`{keyword}` has no `{name}`",
-                    f"it has {', '.join((*wanted, *others))}",
-                    "unknown",
-                )
-            elif name is not None and text is not None:
-                found[name] = (
-                    text if name == "name" else str((Path(self.source.path).parent / text).absolute())
-                )
-        for name in wanted:
-            if name not in found:
-                self.error(node, f"`{keyword}` has no `{name}`", help, f"no `{name}`")
-        return Tls(**found)
-
-    def _choice(self, node: ast.expr | None) -> str:
-        if node is None:
-            return str(DEFAULTS["on_compressed"])
-        if isinstance(node, ast.Constant) and node.value in ("reject", "pass"):
-            return str(node.value)
-        self.error(node, '`on_compressed` is "reject" or "pass"', 'write `on_compressed="reject"`', "neither")
-        return "reject"
-
-    def _size(self, node: ast.expr | None) -> int | None:
-        if node is None:
-            return Chain.max_message
-        value = _number(node)
-        if value is not None and 1 <= value <= 1 << 31:
-            return value
-        self.error(
-            node, "`max_message` is a number of bytes", "write `max_message=4 << 20`", "not such a number"
-        )
-        return None
 
     # ------------------------------------------------------------ elements
 
@@ -410,6 +340,9 @@ class _Reader:
 
     def _program(self, cls: ClassDef, node: ast.Name) -> Program | None:
         """The class's program, compiled with its own file."""
+        if not cls.node.bases:  # such as `Chain` itself: its file is none of policies
+            self.error(node, f"`{cls.node.name}` is not a policy", NO_POLICY, "not a policy", "R031")
+            return None
         path = cls.module.source.path
         if cls.module.library:
             path = str(Path(__file__).parents[2] / path)
@@ -424,7 +357,7 @@ class _Reader:
             self.error(
                 node,
                 f"`{cls.node.name}` is not a policy",
-                "name a class that derives from `Element`",
+                NO_POLICY,
                 "not a policy",
                 "R031",
             )
@@ -442,6 +375,9 @@ class _Reader:
     def _value(self, program: Program, keyword: ast.keyword, into: dict[str, object]) -> None:
         fields = {f.name: f for f in program.state if f.kind in (FieldKind.STATE, FieldKind.PARAM)}
         field = fields.get(keyword.arg or "")
+        if field is not None and field.name in into:
+            self.error(keyword, f"`{field.name}` is given twice", "give it once", "again", "R032")
+            return
         if field is None:
             close = closest(keyword.arg or "", fields)
             help = f"write `{close}=`" if close else f"it has {', '.join(fields) or 'no state'}"
@@ -472,6 +408,7 @@ class _Reader:
                     if k
                 ]
                 ok = all(k[0] and v[0] for k, v in pairs) and len(pairs) <= t.capacity
+                ok = ok and len({k[1] for k, _ in pairs}) == len(pairs)
                 return ok, {k[1]: v[1] for k, v in pairs} if ok else None
             case ArrayType(item=item, length=length), ast.List(elts=elts) if len(elts) == length:
                 parts = [self._of_type(e, item) for e in elts]
@@ -482,8 +419,8 @@ class _Reader:
             case StructType(), ast.Call(func=ast.Name(id=name), args=[], keywords=keywords) if name == t.name:
                 return self._struct(t, keywords)
             case DurationType(), ast.Call(func=ast.Name(id=unit), args=[count]) if unit in DURATION_UNITS:
-                number = _number(count)
-                return number is not None, (number or 0) * DURATION_UNITS[unit]
+                found = number(count)
+                return (False, None) if found is None else fit(found * DURATION_UNITS[unit], t)
             case EnumType(name=name, members=members), ast.Attribute(value=ast.Name(id=owner), attr=attr):
                 return owner == name and attr in dict(members), dict(members).get(attr)
             case _:
@@ -514,19 +451,3 @@ def _value_help(field: ir.StateField) -> str:
             return f"write a literal `{spell(t)}` that fits"
         case _:
             return "leave it out"
-
-
-def _number(node: ast.expr) -> int | None:
-    """An integer literal, or `4 << 20` and the like."""
-    fold: dict[type[ast.operator], Callable[[int, int], int]] = {
-        ast.LShift: lambda a, b: a << b,
-        ast.Mult: lambda a, b: a * b,
-    }
-    match node:
-        case ast.Constant(value=int(value)) if not isinstance(value, bool):
-            return value
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in fold:
-            a, b = _number(left), _number(right)
-            return None if a is None or b is None or not 0 <= b < 1 << 32 else fold[type(op)](a, min(b, 64))
-        case _:
-            return None

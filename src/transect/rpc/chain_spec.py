@@ -22,6 +22,8 @@ class Chain:
     """Where callers go; port 0: any free one."""
     protos: Sequence[str] = ()
     """Files beside this one, .proto or .binpb; without them the upstream is asked by reflection."""
+    proto_path: Sequence[str] = ()
+    """Folders, beside this file, below which imports of `protos` are found; without any, each file's own."""
     methods: Sequence[str] = ()
     """The methods that the chain covers; without any, all."""
     routes: Mapping[str, str] = field(default_factory=dict)

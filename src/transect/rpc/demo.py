@@ -25,7 +25,8 @@ from transect.lang.tape import GivenTape
 from transect.rpc import echo
 from transect.rpc.binding import Binding, bind
 from transect.rpc.chain_file import ChainFile, first_state, read_chain
-from transect.rpc.deploy import bound, deploy
+from transect.rpc.deploy import deploy
+from transect.rpc.fitting import bound
 from transect.rpc.grpcio import native
 from transect.rpc.grpcio.attach import attach, service_of
 from transect.rpc.python_chain import Action, Emitted, Interpreted, PythonChain

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chain file into a running Envoy: bind, compile, check against the binary, start, wait until it serves."""
+"""A bound chain into a running Envoy: compile, check against the binary, start, wait until it serves."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transect.base.diagnostic import Diagnostics, closest
+from transect.base.diagnostic import Diagnostics
 from transect.base.unavailable import Unavailable
-from transect.rpc.binding import Binding, bind
+from transect.rpc.binding import Binding
 from transect.rpc.build import envoy_module
-from transect.rpc.can import ENVOY, Can, check
+from transect.rpc.can import ENVOY, Can
 from transect.rpc.chain import emit_chain, needs_of
 from transect.rpc.chain_file import ChainFile, first_state
 from transect.rpc.envoy import binary
@@ -23,7 +23,6 @@ from transect.rpc.envoy.control import Control, EnvoyCopy
 from transect.rpc.envoy.process import start
 from transect.rpc.envoy.recording import hook_numbers
 from transect.rpc.envoy.upgrading import MODULES, Running
-from transect.rpc.protos import ProtoError, from_files, from_reflection
 from transect.rpc.upgrade import Handover, Version
 
 
@@ -35,48 +34,6 @@ class Deployed(Running[Module]):
     def control(self) -> Control:
         """Of the version in force."""
         return Control(Path(self.module.settings.control))
-
-
-def bound(chain: ChainFile, diagnostics: Diagnostics, carrier: Can = ENVOY) -> Binding | None:
-    """The chain's elements on the service's descriptors; None when `diagnostics` has errors."""
-    if chain.upstream_tls.authority and not chain.protos:
-        diagnostics.error(
-            "R033",
-            f"{chain.upstream} speaks TLS: its descriptors are not asked for by reflection",
-            chain.span,
-            label="its descriptors are needed",
-            help="give `protos=[…]`",
-        )
-        return None
-    try:
-        protos = from_files(chain.protos) if chain.protos else from_reflection(str(chain.upstream))
-    except ProtoError as error:
-        diagnostics.error("R033", str(error), chain.span, label="its descriptors are needed", help=error.help)
-        return None
-    service = protos.service(chain.service)
-    if service is None:
-        close = closest(chain.service, protos.services)
-        known = ", ".join(protos.services)
-        diagnostics.error(
-            "R033",
-            f"there is no service `{chain.service}`",
-            chain.span,
-            label="unknown service",
-            help=f"write `{close}`" if close else f"there are {known}" if known else "give `protos=[…]`",
-        )
-        return None
-    programs = [use.program for use in chain.elements]
-    binding = bind(
-        programs,
-        service,
-        diagnostics,
-        methods=chain.methods or None,
-        at=chain.span,
-        by_worker=carrier.by_worker,
-    )
-    if binding is not None:
-        check(binding, carrier, diagnostics)
-    return None if diagnostics.failed else binding
 
 
 def deploy(

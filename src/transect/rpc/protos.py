@@ -5,11 +5,12 @@ by a protobuf compiler), from a generated module, or from a server's reflection;
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,25 +74,48 @@ def from_set(data: bytes, name: str = "the descriptor set") -> Protos:
     return _pool_of(list(files), name)
 
 
-def from_files(paths: Sequence[Path]) -> Protos:
-    """Descriptors from .proto files, compiled here, or from .binpb files; several of one kind."""
+def from_files(paths: Sequence[Path], roots: Sequence[Path] = ()) -> Protos:
+    """Descriptors from .proto files, compiled here, or from .binpb files; several of one kind.  `roots` as of
+    `compile_protos`."""
+    check_files(paths, roots)
     _require("google.protobuf")
+    sources = [path for path in paths if path.suffix == ".proto"]
+    try:
+        sets = [path.read_bytes() for path in paths if path.suffix != ".proto"]
+    except OSError as wrong:
+        raise ProtoError(f"{wrong.filename} cannot be read: {wrong.strerror}", "let us read it") from wrong
+    if sources:
+        sets.append(compile_protos(sources, roots))
+    return from_set(b"".join(sets), ", ".join(map(str, paths)))
+
+
+def check_files(paths: Sequence[Path], roots: Sequence[Path] = ()) -> None:
+    """Raises ProtoError where a file or folder is not there."""
     for path in paths:
         if not path.is_file():
             raise ProtoError(
                 f"there is no file {path}",
                 "`protos=` names .proto or .binpb files, relative to the chain file",
             )
-    sets = [path.read_bytes() for path in paths if path.suffix != ".proto"]
-    sources = [path for path in paths if path.suffix == ".proto"]
-    if sources:
-        sets.append(compile_protos(sources))
-    return from_set(b"".join(sets), ", ".join(map(str, paths)))
+    for root in roots:
+        if not root.is_dir():
+            raise ProtoError(
+                f"there is no folder {root}",
+                "`proto_path=` names folders below which imports are found, relative to the chain file",
+            )
 
 
-def compile_protos(paths: Sequence[Path]) -> bytes:
-    """A FileDescriptorSet of .proto files and their imports, which are looked for beside them."""
-    folders = list(dict.fromkeys(str(path.parent) for path in paths))
+def compile_protos(paths: Sequence[Path], roots: Sequence[Path] = ()) -> bytes:
+    """A FileDescriptorSet of .proto files and their imports.
+
+    Imports are found below `roots`; a file that is below none has its own folder as one more.  Google's own protos
+    (`google/protobuf/…`, `google/rpc/…`) are found where their packages are installed.
+    """
+    compiler = _protoc()
+    roots = [root.resolve() for root in roots]
+    paths = [path.resolve() for path in paths]
+    beside = [path.parent for path in paths if not any(path.is_relative_to(root) for root in roots)]
+    folders = dict.fromkeys(map(str, (*roots, *beside, *_installed())))
     with tempfile.TemporaryDirectory(prefix="transect-") as folder:
         target = Path(folder) / "set.binpb"
         arguments = [
@@ -100,13 +124,37 @@ def compile_protos(paths: Sequence[Path]) -> bytes:
             f"--descriptor_set_out={target}",
             *map(str, paths),
         ]
-        done = subprocess.run([*_protoc(), *arguments], capture_output=True, text=True)
+        done = subprocess.run([*compiler, *arguments], capture_output=True, text=True)
         if done.returncode:
             raise ProtoError(
                 f"the protobuf compiler refuses {', '.join(map(str, paths))}:\n{done.stderr.strip()}",
-                "mend the .proto file, or put what it imports beside it",
+                _help_with(done.stderr),
             )
         return target.read_bytes()
+
+
+def _installed() -> Iterator[Path]:
+    """The root of `google/rpc/status.proto` and its like, where googleapis-common-protos is installed."""
+    try:
+        found = importlib.util.find_spec("google.rpc")
+    except ModuleNotFoundError:
+        return
+    for place in (found.submodule_search_locations or ()) if found is not None else ():
+        if (Path(place) / "status.proto").is_file():
+            yield Path(place).parents[1]
+
+
+GOOGLES = ("google/rpc/", "google/api/", "google/type/", "google/longrunning/")
+
+
+def _help_with(said: str) -> str:
+    """What to do about the compiler's words."""
+    missing = re.findall(r"^(\S+\.proto): File not found", said, re.MULTILINE)
+    if any(name.startswith(GOOGLES) for name in missing):
+        return "pip install googleapis-common-protos"
+    if missing:
+        return f'name the folder below which {missing[0]} is: `proto_path=["…"]`'
+    return "mend the .proto file"
 
 
 def _protoc() -> list[str]:

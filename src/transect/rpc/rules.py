@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from transect.base.diagnostic import Diagnostics
 from transect.base.span import Span
 from transect.core.ir import Program
-from transect.core.types import DictType, OptionType, SeqType, ViewType
+from transect.core.types import DictType, OptionType, SeqType, Sync, ViewType
 from transect.rpc.needs import Access, Needs, headers_named, needs
 
 
-def check_element(program: Program, diagnostics: Diagnostics) -> None:
-    """Report what no message and no carrier could make right."""
+def check_element(program: Program, diagnostics: Diagnostics, *, by_worker: bool = True) -> None:
+    """Report what no message could make right, and no carrier.
+
+    `by_worker`: the carrier, or one of those that are still open, may keep a copy of the state for each of its workers,
+    and copies which are summed.
+    """
     rules = _Rules(needs(program), diagnostics)
+    rules.copies(by_worker)
     rules.early_reads()
     rules.writes()
     rules.header_names()
@@ -27,6 +32,33 @@ class _Rules:
 
     def error(self, code: str, message: str, at: Span, label: str, help: str) -> None:
         self.diagnostics.error(code, message, at, label=label, help=help)
+
+    def copies(self, by_worker: bool) -> None:
+        """Carriers keep one copy of an element's state for each chain, in memory; what asks for another is refused."""
+        for f in self.needs.program.state:
+            options = f.options
+            summed = options.merge == "sum" and options.sync is not Sync.STRONG
+            if by_worker and (options.scope == "worker" or summed):
+                continue  # the carrier says itself whether it can
+            wish = f"scope={options.scope!r}" if options.scope != "instance" else ""
+            wish = f"sync={str(options.sync)!r}" if options.sync is not Sync.NONE else wish
+            if wish:
+                who = "only a WASM plugin" if options.scope == "worker" else "no carrier"
+                self.error(
+                    "R017",
+                    f"`{f.name}` asks for `{wish}`, which {who} gives",
+                    f.span,
+                    "there is one copy for each chain",
+                    f"leave `{wish.partition('=')[0]}` out, and let one proxy or channel carry the chain",
+                )
+            elif options.persist:
+                self.error(
+                    "R017",
+                    f"`{f.name}` asks for `persist=True`, which no carrier gives",
+                    f.span,
+                    "it lives as long as its chain",
+                    "leave `persist` out; the state begins anew with the chain",
+                )
 
     def early_reads(self) -> None:
         for use in self.needs.uses_of("request", "reply", "reply_body"):

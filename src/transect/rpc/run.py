@@ -19,12 +19,13 @@ from transect.control.server import Server, Taken
 from transect.control.stopping import Stop, stopping
 from transect.rpc.binding import Binding
 from transect.rpc.chain_file import ChainFile, read_edges
-from transect.rpc.deploy import Deployed, bound, deploy
+from transect.rpc.deploy import Deployed, deploy
 from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.following import Tell, telling
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.part import EnvoyPart
 from transect.rpc.envoy.process import Envoy, EnvoyFailed, ended
+from transect.rpc.fitting import bound, usable
 from transect.rpc.metrics import Exporter
 from transect.rpc.upgrade import Version
 
@@ -52,6 +53,8 @@ def run(
     with stopping() as stop, tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder:
         read = read_edges(path)
         bindings = [bound(chain, read.diagnostics) for chain in read.chains]
+        for chain in read.chains:
+            usable(chain, read.diagnostics)
         if read.diagnostics.failed:
             raise Invalid(render_text(read.diagnostics, read.sources))
         try:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,18 @@ FILTER = API + "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
+LONGEST_PATH = 107  # bytes of a Unix socket's path, in Linux
+HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?")
+
+
+def _ip(host: str) -> int | None:
+    """4 or 6; None: it is a name, or nothing."""
+    try:
+        return ipaddress.ip_address(host).version
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a server listens: host and port (0: any free one), or the path of a Unix socket."""
@@ -28,12 +42,28 @@ class Endpoint:
     @classmethod
     def parse(cls, text: str) -> Endpoint:
         """`host:port`, `:port`, `[::1]:port` or `unix:PATH`; ValueError says what is wrong."""
+        wrong = f"`{text}` is no address; "
         if text.startswith("unix:"):
-            return cls("", 0, text.removeprefix("unix:").removeprefix("//"))
+            path = text.removeprefix("unix:").removeprefix("//")
+            if not path or len(path.encode()) > LONGEST_PATH:
+                raise ValueError(f"{wrong}write unix:PATH, with at most {LONGEST_PATH} bytes of a path")
+            return cls("", 0, path)
         host, colon, port = text.rpartition(":")
-        if not colon or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"`{text}` is no address; write host:port or unix:PATH")
-        return cls(host.strip("[]") or "127.0.0.1", int(port))
+        if not colon or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
+            raise ValueError(f"{wrong}write host:port or unix:PATH")
+        if host.startswith("[") and host.endswith("]") and _ip(host[1:-1]) == 6:
+            return cls(host[1:-1], int(port))
+        if ":" in host and "//" not in host:
+            raise ValueError(f"{wrong}write [host]:port for an address of IPv6")
+        digits = host.replace(".", "").isdigit()
+        if host and (_ip(host) != 4 if digits else HOST.fullmatch(host) is None):
+            raise ValueError(f"{wrong}write host:port or unix:PATH")
+        return cls(host or "127.0.0.1", int(port))
+
+    @property
+    def numeric(self) -> bool:
+        """No name stands in it that somebody would have to look up."""
+        return bool(self.path) or _ip(self.host) is not None
 
     def __str__(self) -> str:
         if self.path:

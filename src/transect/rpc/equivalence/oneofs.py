@@ -15,7 +15,7 @@ def oneofs_of(chain: ChainFile) -> Oneofs:
     """None where they are not known, or do not matter.  Raises ProtoError."""
     if not chain.protos or not any(_assigns_option(use.program) for use in chain.elements):
         return None
-    service = from_files(chain.protos).service(chain.service)
+    service = from_files(chain.protos, chain.proto_path).service(chain.service)
     if service is None:
         return None
     found: dict[tuple[str, str], list[str]] = {}

@@ -38,6 +38,7 @@ def attach(
     *,
     service: Any,
     protos: Sequence[str | Path] = (),
+    proto_path: Sequence[str | Path] = (),
     methods: Iterable[str] | None = None,
     native: bool | None = None,
     cache: Path | None = None,
@@ -49,7 +50,8 @@ def attach(
 
     `elements`: policy objects, in chain order; their present state is where the chain's own begins.
     `service`: a generated `…_pb2` module with one service, a service descriptor, or, with `protos` (.proto or .binpb
-    files), a full name.  `methods`: names of the methods to cover, by default all; the others pass untouched.
+    files), a full name; imports are found below the folders `proto_path`, or beside each file.
+    `methods`: names of the methods to cover, by default all; the others pass untouched.
     `native`: True insists on the compiled chain, False on emitted Python; by default compiled where that is possible,
     and the result's `.chain.reason` says why it is not.  `cache`: where compiled chains are kept.
     `peer`: who a channel's calls come from, as `rpc.peer` shows it.  `attempts`: of one unary RPC at most, where an
@@ -61,7 +63,9 @@ def attach(
     policies = list(elements)
     programs = [program_of(policy) for policy in policies]
     names = None if methods is None else tuple(methods)
-    maker = Maker(service_of(service, protos), names, can.of(target), native, cache, peer, attempts)
+    maker = Maker(
+        service_of(service, protos, proto_path), names, can.of(target), native, cache, peer, attempts
+    )
     return put_before(target, maker, programs, policies, name)
 
 
@@ -113,14 +117,16 @@ def _sources(programs: Iterable[Program]) -> dict[str, str]:
     return {p.path: Path(p.path).read_text(encoding="utf-8") for p in programs if Path(p.path).is_file()}
 
 
-def service_of(service: Any, protos: Sequence[str | Path] = ()) -> ProtoService:
+def service_of(
+    service: Any, protos: Sequence[str | Path] = (), proto_path: Sequence[str | Path] = ()
+) -> ProtoService:
     """What `service=` stands for.  Raises ProtoError."""
     if isinstance(service, ProtoService):
         return service
     if isinstance(service, str):
         if not protos:
             raise ProtoError(f"`service={service!r}` needs `protos=`", "or give the generated module")
-        return _named(from_files([Path(p) for p in protos]), service)
+        return _named(from_files(list(map(Path, protos)), list(map(Path, proto_path))), service)
     if hasattr(service, "full_name") and hasattr(service, "methods"):
         return _named(Protos(service.file.pool, [service.file.name]), service.full_name)
     if hasattr(service, "DESCRIPTOR"):

@@ -33,12 +33,12 @@ from transect.rpc.binding import Binding, bind
 from transect.rpc.build import envoy_module
 from transect.rpc.builtin import Mutation, Refusal
 from transect.rpc.builtin.filters import any_of, header
-from transect.rpc.can import Can
+from transect.rpc.can import ANYWHERE
 from transect.rpc.chain import emit_chain, needs_of
 from transect.rpc.chain_file import ChainFile, ElementUse, first_state
-from transect.rpc.deploy import bound
 from transect.rpc.envoy import Endpoint, Envoy, Module, bootstrap, check, find, start
 from transect.rpc.envoy.config import HttpFilter, Settings
+from transect.rpc.fitting import bound
 from transect.rpc.hooks import Code
 from transect.rpc.placement.profile import VERSION, Cost, ElementCost, Profile, content
 from transect.rpc.wasm import Plugin, PluginSettings, build
@@ -99,9 +99,6 @@ def _least(cost: Cost, than: Cost = NOTHING) -> Cost:
 
 
 # ---------------------------------------------------------------- elements
-
-
-ANYWHERE = Can("some carrier", route=True, retry=True)
 
 
 class CannotBind(Exception):

@@ -20,10 +20,10 @@ from transect.rpc.builtin.running import deploy_filters
 from transect.rpc.builtin.running import hosted as hosted_filters
 from transect.rpc.can import ENVOY
 from transect.rpc.chain_file import ChainFile, read_edges
-from transect.rpc.deploy import bound
 from transect.rpc.envoy.config import PLAIN, Endpoint
 from transect.rpc.envoy.following import telling
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
+from transect.rpc.fitting import bound, usable
 from transect.rpc.placement import saved
 from transect.rpc.placement.model import Carrier, Group, Layout, Processor
 from transect.rpc.run import Invalid, Say, Started, kept_log, name_of
@@ -63,6 +63,8 @@ def run_plan(
         parts_of(chain, layout, workers, read.diagnostics)
         for chain, layout in zip(read.chains, layouts, strict=True)
     ]
+    for chain in read.chains:
+        usable(chain, read.diagnostics)
     if read.diagnostics.failed:
         raise Invalid(render_text(read.diagnostics, read.sources))
     with (

@@ -73,6 +73,8 @@ class _Words:
         for key, value in zip(node.keys, node.values, strict=True):
             assert key is not None, "looked at above"
             name = self.element(key)
+            if name in found:
+                self.error(key, f"`place` has `{name}` twice", "give its places once", "again")
             processors = self.processors(value, "place")
             if name is not None and processors:
                 found[name] = Place(processors, self.source.span(key).to(self.source.span(value)))
@@ -103,6 +105,9 @@ class _Words:
         """One place, or a list of them."""
         several = isinstance(node, ast.List | ast.Tuple)
         items = self.items(node, word) if several else [node]
+        if word == "place" and not items:
+            help = 'name a place, such as "server", or leave the element out: it may then stand anywhere'
+            self.error(node, "`place` leaves an element no place", help, "no place")
         found = [self.choice(item, "there is no place", list(PLACES)) for item in items]
         named = {p for one in found if one is not None for p in PLACES[one]}
         return tuple(p for p in Processor if p in named)
@@ -117,6 +122,9 @@ class _Words:
 
     def carriers(self, node: ast.expr | None) -> tuple[Carrier, ...]:
         found = tuple(map(Carrier, self.choices(node, "proxies", list(Carrier))))
+        if isinstance(node, ast.List | ast.Tuple) and not node.elts:
+            help = 'write `proxies=["native", "wasm"]`, or leave it out'
+            self.error(node, "`proxies` leaves proxies nothing to load", help, "empty")
         if found == (Carrier.BUILT_IN,) and node is not None:
             help = 'write `proxies=["native", "built-in"]`'
             self.error(

@@ -10,8 +10,8 @@ from transect.base.cache import content
 from transect.base.render import render_text
 from transect.rpc.chain import emit_chain
 from transect.rpc.chain_file import first_state, read_chain
-from transect.rpc.deploy import bound
 from transect.rpc.envoy.config import to_json
+from transect.rpc.fitting import bound
 from transect.rpc.run import Invalid
 from transect.rpc.wasm.build import built
 from transect.rpc.wasm.can import WASM, divided

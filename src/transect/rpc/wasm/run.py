@@ -13,10 +13,10 @@ from transect.control.host import verbs_of
 from transect.control.server import Server
 from transect.control.stopping import stopping
 from transect.rpc.chain_file import ChainFile, Read, read_chain
-from transect.rpc.deploy import bound
 from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.following import LARGEST, telling
 from transect.rpc.envoy.process import EnvoyFailed
+from transect.rpc.fitting import bound, usable
 from transect.rpc.run import Invalid, Say, exporting, kept_log, watch
 from transect.rpc.upgrade import Version
 from transect.rpc.wasm.can import WASM, check_copies, workers_for
@@ -45,6 +45,8 @@ def run_plugin(
         raise FileExistsError(f"{record} is there already")
     read = read_chain(path)
     binding = None if read.chain is None else bound(read.chain, read.diagnostics, WASM)
+    if read.chain is not None:
+        usable(read.chain, read.diagnostics)
     if binding is not None:
         workers = workers_for(binding, workers)
         check_copies(binding, workers, read.diagnostics)

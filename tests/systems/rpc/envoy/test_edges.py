@@ -128,7 +128,9 @@ def test_what_edges_may_not_share(tmp_path: Path) -> None:
     assert [d.message for d in read_edges(path).diagnostics] == ["there are two edges of echo.Echo"]
     listen = EDGES.format(first=1, second=2).replace("upstream", 'listen="127.0.0.1:8080", upstream')
     path.write_text(listen)
-    assert [d.message for d in read_edges(path).diagnostics] == ["two edges listen at 127.0.0.1:8080"]
+    assert [d.message for d in read_edges(path).diagnostics] == [
+        "the edges of echo.Echo and other.Echo listen at 127.0.0.1:8080"
+    ]
     path.write_text("from transect.rpc import Chain\nedges = Chain()\n")
     assert [d.message for d in read_edges(path).diagnostics] == ["`edges` is a list of chains"]
 

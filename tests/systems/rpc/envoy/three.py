@@ -22,9 +22,10 @@ from transect.core.codec import decode_state
 from transect.core.schema import Schema
 from transect.emit.py.load import load_text
 from transect.rpc.chain_file import read_chain
-from transect.rpc.deploy import Deployed, bound, deploy
+from transect.rpc.deploy import Deployed, deploy
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.part import EnvoyPart
+from transect.rpc.fitting import bound
 from transect.rpc.several import unpacked
 from transect.rpc.upgrade import Version
 

@@ -17,7 +17,8 @@ import pytest
 import transect
 from transect.base.diagnostic import Diagnostics
 from transect.rpc.chain_file import read_chain
-from transect.rpc.deploy import bound, deploy
+from transect.rpc.deploy import deploy
+from transect.rpc.fitting import bound
 from transect.rpc.wasm.deploy import deploy_plugin
 
 pytestmark = pytest.mark.needs("grpcio", "protoc")

@@ -26,8 +26,9 @@ from transect.replay.reader import read
 from transect.rpc import echo
 from transect.rpc.binding import Binding
 from transect.rpc.chain_file import ChainFile, read_chain
-from transect.rpc.deploy import bound, deploy
+from transect.rpc.deploy import deploy
 from transect.rpc.envoy.host import EnvoyHost
+from transect.rpc.fitting import bound
 from transect.rpc.replay import RpcDecoder
 from transect.rpc.several import VERBS
 from transect.rpc.upgrade import Version

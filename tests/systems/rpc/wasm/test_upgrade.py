@@ -33,8 +33,8 @@ from transect.core.codec import decode_state
 from transect.core.schema import schema
 from transect.rpc import echo
 from transect.rpc.chain_file import Read
-from transect.rpc.deploy import bound
 from transect.rpc.envoy.upgrading import Running
+from transect.rpc.fitting import bound
 from transect.rpc.upgrade import Version
 from transect.rpc.wasm.can import WASM
 from transect.rpc.wasm.deploy import deploy_plugin
