@@ -137,6 +137,148 @@ def test_what_moves_a_counter_besides_is_not_proved(tmp_path: Path) -> None:
     assert verdicts["arrive", "lifts a newcomer to the least of those who wait"] is Verdict.PROVED
 
 
+AHEAD = """
+from typing import Final
+from transect.lang import Local, Tally, local, tally
+from transect.llm import Admission, Client, Request
+INPUT: Final = 1_000_000
+OUTPUT: Final = 2_000_000
+
+class Mine(Admission):
+    served: Tally[Client, int] = tally(16384)
+    last: Client | None = None
+    ahead: Local[int] = local(0)
+
+    def arrive(self, request: Request) -> None:
+        client = request.client
+        if client in self.waiting:
+            return
+        level = min((self.served[c] for c in self.waiting), default=self._left())
+        self.served[client] = max(self.served[client], level)
+
+    def _left(self) -> int:
+        return 0 if self.last is None else self.served[self.last]
+
+    def pick(self) -> Client:
+        return min(self.waiting, key=self.served.get)
+
+    def admit(self, request: Request) -> None:
+        self.ahead = max(0, min(request.hint, request.reserved))
+        self.served[request.client] += OUTPUT * self.ahead
+
+    def charge(self, request: Request, prompt: int, output: int) -> None:
+        now, before = max(request.produced, self.ahead), max(request.produced - output, self.ahead)
+        self.served[request.client] += INPUT * prompt + OUTPUT * (now - before)
+
+    def finish(self, request: Request) -> None:
+        self.served[request.client] -= OUTPUT * BACK
+
+    def leave(self, client: Client) -> None:
+        self.last = client
+RETRACT"""
+RETRACT = """
+    def retract(self, request: Request) -> None:
+        self.served[request.client] -= OUTPUT * self.ahead
+        self.ahead = 0
+"""
+CHARGED_AT_THE_END = """\
+from transect.llm import Request
+from .vtc import INPUT, OUTPUT, Vtc
+
+class AtCompletion(Vtc):
+    def charge(self, request: Request, prompt: int, output: int) -> None:
+        self.served[request.client] += INPUT * prompt
+
+    def finish(self, request: Request) -> None:
+        self.served[request.client] += OUTPUT * request.produced
+"""
+BY_TIME = """
+from transect.lang import Instant, Map, as_int, now, table
+from transect.llm import Admission, Client, Request
+
+class ByTime(Admission):
+    since: Map[Client, Instant] = table(64)
+    least: Client | None = None
+    first: int | None = None
+
+    def head(self, request: Request) -> None:
+        self.since[request.client] = now()
+        self.least = request.client
+
+    def pick(self) -> Client:
+        CHOOSE
+
+    def _score(self, client: Client) -> int:
+        return 0 - as_int(now() - self.since[client]) if client in self.since else 0
+"""
+BY_HAND = """best: Client | None = None
+        key: int | None = None
+        for c in self.waiting:
+            score = self._score(c)
+            if key is None or score < key:
+                key = score
+                best = c
+        if best is None and self.least is not None:
+            return self.least
+        return min(self.waiting, key=self._score) if best is None else best"""
+
+
+def refuted(folder: Path, text: str) -> dict[str, Claim]:
+    return {c.hook: c for c in steps(written(folder, text)) if c.verdict is Verdict.BROKEN}
+
+
+def test_what_is_charged_at_the_end_alone_is_shown_call_by_call(tmp_path: Path) -> None:
+    found = refuted(tmp_path, CHARGED_AT_THE_END)
+    assert found.keys() == {"charge", "finish"}
+    assert "it produces 8 tokens, one by one: counter 4\n`charge` takes nothing" in found["charge"].trace
+    assert "it ends: counter 20\n`finish` charges 16" in found["finish"].trace
+
+
+def test_a_refund_that_may_be_negative_is_shown_call_by_call(tmp_path: Path) -> None:
+    text = AHEAD.replace("BACK", "(self.ahead - request.produced)")
+    found = refuted(tmp_path, text.replace("RETRACT", ""))
+    assert found.keys() == {"finish", "retract"}
+    assert "`finish` charges 16, where it may only take back" in found["finish"].trace
+    assert "`retract` leaves the counter +4 from where it stood" in found["retract"].trace
+    assert refuted(tmp_path, text.replace("RETRACT", RETRACT)).keys() == {"finish"}
+
+
+def test_no_calls_refute_the_refund_that_is_right(tmp_path: Path) -> None:
+    text = AHEAD.replace("BACK", "max(0, self.ahead - request.produced)").replace("RETRACT", RETRACT)
+    found = steps(written(tmp_path, text))
+    assert Verdict.BROKEN not in {c.verdict for c in found}
+    assert [c.verdict for c in found if c.hook == "finish"] == [Verdict.PROVED]
+
+
+def picks(folder: Path, choose: str) -> Verdict:
+    program = load(written(folder, BY_TIME.replace("CHOOSE", choose))).program
+    (found,) = (c for c in claims(program, PATIENCE) if c.hook == "pick")
+    return found.verdict
+
+
+@pytest.mark.parametrize("choose", ["return min(self.waiting, key=self._score)", BY_HAND])
+def test_a_key_that_reads_the_clock_still_picks_one_of_those_who_wait(tmp_path: Path, choose: str) -> None:
+    assert picks(tmp_path, choose) is Verdict.PROVED
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("key: int | None = None", "key: int | None = 0"),  # then the first need not be better
+        ("best = c", "best = self.least"),
+        ("if key is None or score < key", "if score < 0 and (key is None or score < key)"),
+        ("if best is None and", "if"),
+        (
+            "score = self._score(c)",
+            "score = self._score(c)\n            if score > 7:\n                continue",
+        ),
+    ],
+)
+def test_one_who_need_not_wait_is_not_proved_to(tmp_path: Path, old: str, new: str) -> None:
+    assert old in BY_HAND
+    assert picks(tmp_path, BY_HAND.replace(old, new)) is Verdict.UNKNOWN
+
+
 def test_a_trace_that_the_interpreter_does_not_confirm_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "interpreted", lambda policy: load("vtc"))
     for name in ("lcf", "rpm"):

@@ -413,4 +413,4 @@ def fold_why(*reasons: str) -> str:
     return next(filter(None, reasons), "")
 
 
-__all__ = ["Claim", "Part", "Verdict", "ahead_of", "claims"]
+__all__ = ["COSTS", "Claim", "Part", "Verdict", "ahead_of", "claims"]

@@ -14,8 +14,8 @@ from transect.analysis import fold
 from transect.analysis.evaluate import End, Evaluator, Result, Way, start
 from transect.analysis.solve import FIRST, LIMIT, Answer, Asking, Question
 from transect.analysis.state import Assume, Path, Table, fresh_table, unknown
-from transect.analysis.terms import TRUE, Op, Sort, Term, function, integer, var
-from transect.analysis.values import Unsupported, Value, View, anything
+from transect.analysis.terms import FALSE, TRUE, Op, Sort, Term, function, integer, var
+from transect.analysis.values import Option, Unsupported, Value, View, anything
 from transect.analysis.world import World
 from transect.core import ir
 from transect.core.effects import Facts, bindings, nodes
@@ -146,10 +146,17 @@ class Handlers(Evaluator):
                 return super().loop_value(e, path)
 
     def _loop(self, s: ir.For, path: Path) -> list[End]:
+        locals_of = _chosen(s) if path.fields["waiting"] is WAITING else None
+        begins = locals_of is not None and all(_is_empty(path.frame.get(name)) for name in locals_of)
         try:
-            return super()._loop(s, path)
+            ends = super()._loop(s, path)
         except Unsupported:
-            return self._forgotten(s, path)
+            ends = self._forgotten(s, path)
+        if locals_of is not None and begins:
+            member = self._somebody(f"at {s.span.line}:{s.span.column}")
+            for end in ends:
+                end.path.frame[locals_of[0]] = Option(fold.less(integer(0), count()), member)
+        return ends
 
     def _forgotten(self, s: ir.For, path: Path) -> list[End]:
         """A loop after which all that it may have written is unknown."""
@@ -167,6 +174,46 @@ class Handlers(Evaluator):
         for local in bindings((s,)):
             path.frame.pop(local, None)
         return [End(Way.ON, TRUE, path)]
+
+
+def _is_empty(value: Value) -> bool:
+    return isinstance(value, Option) and value.present is FALSE
+
+
+def _chosen(s: ir.For) -> tuple[str, str] | None:
+    """The local that holds one of those who wait after the loop, if anybody waits, and its best key: both empty before.
+
+    A `min` whose key is more than computed becomes such a loop.  In its first round the test holds, for there is no
+    best key yet; and nothing else assigns the two.
+    """
+    match s:
+        case ir.For(targets=(item,), source=ir.OverValue(value=ir.State(field="waiting")), body=body):
+            pass
+        case _:
+            return None
+    inner = list(nodes(body))
+    if any(isinstance(node, ir.Break | ir.Continue | ir.Return | ir.LocalPlace) for node in inner):
+        return None
+    written = [node.name for node in inner if isinstance(node, ir.Let)]
+    if written.count(item) or any(isinstance(node, ir.For | ir.MatchAny | ir.LetIn) for node in inner):
+        return None
+    for part in body:
+        match part:
+            case ir.If(
+                cond=ir.Logic(
+                    conjunction=False,
+                    left=ir.Unary(op=ir.UnaryOp.NOT, operand=ir.IsSome(value=ir.Local(name=best))),
+                ),
+                then=(
+                    ir.Let(name=kept, value=ir.Some()),
+                    ir.Let(name=chosen, value=ir.Some(value=ir.Local(name=member))),
+                ),
+                orelse=(),
+            ) if kept == best and member == item and written.count(best) == written.count(chosen) == 1:
+                return chosen, kept
+            case _:
+                pass
+    return None
 
 
 def always(

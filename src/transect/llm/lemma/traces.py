@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from transect.llm.adapter import MICRO, counter_field
 from transect.llm.bounds import Bound, bound
 from transect.llm.interpreted import interpreted
-from transect.llm.lemma.claims import Claim, Part, Verdict, ahead_of
+from transect.llm.lemma.calls import refuted
+from transect.llm.lemma.claims import COSTS, Claim, Part, Verdict, ahead_of
 from transect.llm.policies import Loaded
 from transect.llm.simulator.job import Job
 from transect.llm.simulator.model import engine
@@ -49,6 +50,8 @@ def _refutations(policy: Loaded, claims: Sequence[Claim]) -> Iterator[Claim]:
         yield _broken(next((c for c in unfair if c.hook == "charge"), unfair[0]), trace)
     elif trace := far_apart(policy):
         yield _broken(unfair[0], trace)
+    shown = dict(refuted(policy)) if any(c.hook in COSTS for c in unfair) else {}
+    yield from (_broken(c, shown[c.hook]) for c in unfair if c.hook in shown)
 
 
 def _replayed(policy: Loaded, show: Callable[[Loaded], str]) -> str:
