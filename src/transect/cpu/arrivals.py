@@ -8,15 +8,16 @@ arrival.  Work that arrives while a task has some left follows that at once.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from transect.cpu.ring import ARGUMENTS, HEAD
+from transect.core.codec import CodecError
+from transect.cpu.record import Head, head
 from transect.cpu.simulator import Machine, Work
-from transect.replay.log import Log
+from transect.replay.log import Log, LogError, Record
 
-ARGS = struct.Struct("<qq")
+LONGEST_NS = 3_600_000_000_000  # of a log that is simulated: an hour has 180,000 slices
+HEAVIEST = 10_000  # the kernel's own bound of weights
 
 
 @dataclass(slots=True)
@@ -64,21 +65,25 @@ class Seen:
 
 
 def tasks(log: Log) -> tuple[list[Seen], int]:
-    """The tasks that ran, and how long the log is (ns).  Times count from its first call."""
+    """The tasks that ran, and how long the log is (ns).  Times count from its first call.  Raises `LogError`."""
     found: dict[int, Seen] = {}
-    hooks = log.policies[0].hooks
-    first = now = HEAD.unpack_from(log.records[0].arguments)[0] if log.records else 0
-    for record in log.records:
-        time, pid, _, cpu, *_ = HEAD.unpack_from(record.arguments)
-        hook = hooks[record.hook]
+    hooks = log.policies[0].hooks if log.policies else ()
+    calls = [(hooks[record.hook], _head(record)) for record in log.records]
+    first = now = calls[0][1].now if calls else 0
+    for hook, (time, pid, cpu, (one, two)) in calls:
         # Clocks of two CPUs differ a little; what is recorded later is not earlier.
         now = max(now, time)
+        if now - first > LONGEST_NS:
+            raise LogError(
+                f"the log is of more than {LONGEST_NS / 1e9:.0f} s: it says so, or its times are damaged"
+            )
         if hook not in ("select", "enqueue", "running", "stopping"):
             continue
         task = found.setdefault(pid, Seen(pid))
-        one, two = ARGS.unpack_from(record.arguments, ARGUMENTS - ARGS.size)
         match hook:
             case "running":
+                if not 1 <= one <= HEAVIEST:
+                    raise LogError(f"a task has a weight from 1 to {HEAVIEST}, and pid {pid} has {one}")
                 task.weight, task.cpus = one, two
                 task.run(now - first, cpu)
             case "stopping":
@@ -88,6 +93,13 @@ def tasks(log: Log) -> tuple[list[Seen], int]:
     for task in found.values():
         task.end(now - first)
     return [task for task in found.values() if task.bursts], now - first
+
+
+def _head(record: Record) -> Head:
+    try:
+        return head(record)
+    except CodecError as wrong:
+        raise LogError(f"record {record.sequence}: {wrong}") from wrong
 
 
 def work(seen: Sequence[Seen], cpus: int) -> list[Work]:

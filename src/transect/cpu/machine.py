@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from transect.base.unavailable import Unavailable
+from transect.core.codec import CodecError
 from transect.core.ir import Program
 from transect.cpu.build import build, build_shim
 from transect.cpu.built import Built
@@ -180,7 +181,10 @@ class Bench:
             lost, failure = answer["lost"], answer["failure"]
         except (VmError, Ended):
             pass  # what came until then is kept, and `failure` says that it is not all
-        recording.take_file(raw)
+        try:
+            recording.take_file(raw)
+        except CodecError as wrong:
+            failure = f"what came from the machine is damaged: {wrong}"
         raw.unlink()
         return recording.close(lost, failure)
 

@@ -21,7 +21,9 @@ import struct
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
+from transect.core.codec import CodecError
 from transect.core.ir import Program
 from transect.core.schema import schema
 from transect.cpu.ring import ARGUMENTS, GAP, HEAD, HOOKS, NUMBER, RING, WORD, WORDS, most
@@ -60,7 +62,7 @@ class Recording:
         self._writer.policy(Policy.of(program, layout, image_of(layout, fields, {}), sources=sources))
 
     def take(self, raw: bytes | memoryview) -> None:
-        """Events as rings had them, a ring at a time."""
+        """Events as rings had them, a ring at a time.  Raises `CodecError` on what no ring has."""
         data = b"".join((self._rest, raw))
         at, whole = self._skip, len(data)
         while at + WORDS <= whole:
@@ -68,12 +70,20 @@ class Recording:
             if number == GAP:
                 at += most(self._tape)
                 continue
-            end = at + HEAD.unpack_from(data, at + NUMBER.size)[-1]
+            end = at + self._size(data, at)
             if end > whole:
                 break
             self._turn(number, data[at:end])
             at = end
         self._rest, self._skip = data[at:], max(at - whole, 0)
+
+    def _size(self, data: bytes, at: int) -> int:
+        """Bytes of the event there."""
+        _, _, hook, _, used, size = HEAD.unpack_from(data, at + NUMBER.size)
+        kept = used if used <= self._tape * WORD else 0  # a call with more words is lost
+        if hook >= len(HOOKS) or not WORDS + kept <= size <= most(self._tape):
+            raise CodecError(f"no event: hook {hook}, {used} bytes of words in {size}")
+        return int(size)
 
     def _turn(self, number: int, event: bytes) -> None:
         """Events of one CPU come in their order, and those of another one before or after them."""
@@ -124,8 +134,7 @@ class Recording:
         """
         for number in sorted(self._waiting):
             self._add(self._waiting[number])
-        for _ in range(lost + self._numbers - self._came + bool(failure)):
-            self._writer.drop()
+        self._writer.drop(lost + self._numbers - self._came + bool(failure))
         trailer = self._writer.close({})
         if failure:
             raise OSError(failure)
@@ -136,3 +145,23 @@ class Recording:
 def _forms(count: int) -> tuple[struct.Struct, struct.Struct]:
     """So many words as a ring has them, each with its site, and as a log has them."""
     return struct.Struct("<" + "qH" * count), struct.Struct(f"<{count}q{count}H")
+
+
+class Head(NamedTuple):
+    """What stands before the words of a call."""
+
+    now: int  # ns
+    pid: int
+    cpu: int
+    args: tuple[int, int]
+
+
+ARGS = struct.Struct("<qq")
+
+
+def head(record: Record) -> Head:
+    """Of a record of a log.  Raises `CodecError`."""
+    if len(record.arguments) != ARGUMENTS:
+        raise CodecError(f"a call of a scheduler has {ARGUMENTS} bytes of arguments: {len(record.arguments)}")
+    now, pid, _, cpu, *_ = HEAD.unpack_from(record.arguments)
+    return Head(now, pid, cpu, ARGS.unpack_from(record.arguments, HEAD.size))

@@ -19,6 +19,7 @@ import msgspec
 
 from transect.base.span import Span
 from transect.core import ir
+from transect.core.codec import CodecError
 from transect.core.ir import FieldKind, Program
 from transect.core.types import (
     ArrayType,
@@ -33,7 +34,7 @@ from transect.core.types import (
 )
 from transect.cpu.hints.schema import heard
 from transect.cpu.platform import queue_number
-from transect.cpu.ring import ARGUMENTS
+from transect.cpu.record import head
 from transect.emit.bpf.recording import asked_words, is_asked, recorded, site
 from transect.emit.py.build import build
 from transect.lang.tape import Tape
@@ -42,7 +43,6 @@ from transect.replay.log import Log, LogError, Record
 from transect.replay.tape import TapeMismatch
 
 WORD = struct.Struct("<q")
-ARGS = struct.Struct("<qq")
 MASK = 2**64 - 1
 
 
@@ -346,15 +346,20 @@ class Notes(msgspec.Struct):
     nodes: Annotated[int, msgspec.Meta(ge=1, le=1 << 10)] = 1
 
 
+def notes(log: Log) -> Notes:
+    """Raises `LogError`."""
+    try:
+        return msgspec.convert(log.header.notes, Notes)
+    except ValueError as wrong:
+        raise LogError(f"the log does not say what machine it recorded: {wrong}") from wrong
+
+
 class CpuDecoder:
     """The decoder of logs whose stratum is `cpu`, and what runs them."""
 
     def __init__(self, log: Log) -> None:
-        try:
-            notes = msgspec.convert(log.header.notes, Notes)
-        except ValueError as wrong:
-            raise LogError(f"the log does not say what machine it recorded: {wrong}") from wrong
-        self.cpus, self.nodes = notes.cpus, notes.nodes
+        said = notes(log)
+        self.cpus, self.nodes = said.cpus, said.nodes
         self._players: dict[int, Player] = {}
         self._calls: dict[tuple[int, str], list[tuple[Any, Callable[[int], Any]]]] = {}
         self._names: dict[int, str] = {}
@@ -375,7 +380,7 @@ class CpuDecoder:
             known = self._calls[id(program), hook] = [
                 self._parameter(program, p.type) for p in handler.params
             ]
-        numbers = iter(ARGS.unpack_from(record.arguments, ARGUMENTS - ARGS.size))
+        numbers = iter(head(record).args)
         args = [kind(next(numbers)) if view is None else view for view, kind in known]
         return Call(args, _result, tape=Words(record.tape, self._names))  # type: ignore[arg-type]
 
@@ -387,6 +392,8 @@ class CpuDecoder:
     def words(self, program: Program, hook: str, result: bytes) -> str:
         handler = program.handler(hook)
         assert handler is not None, f"{program.name} has no {hook}"
+        if len(result) != WORD.size:
+            raise CodecError(f"a result has {WORD.size} bytes, and this one {len(result)}")
         return repr(_reader(handler.returns)(WORD.unpack(result)[0]))
 
 

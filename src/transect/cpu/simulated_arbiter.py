@@ -25,7 +25,7 @@ def adapted(machine: Machine) -> dict[str, Callable[..., Any]]:
         return int(state[key.name].get(task.pid, 0))
 
     def charge(task: SimTask) -> None:
-        machine.hook("charge", task.pid, task.used() * 100 // task.weight)
+        machine.hook("charge", task.pid, task.used() * 100 // (task.weight or 1))
 
     def select(task: SimTask, cpu: int) -> int:
         idle = machine.idle_cpu(task, cpu)

@@ -76,10 +76,10 @@ class Writer:
             while self._size > size and self._failure is None:
                 self._changed.wait(0.01)
 
-    def drop(self) -> None:
-        """A call could not be recorded: its tape exceeded its bound."""
+    def drop(self, calls: int = 1) -> None:
+        """Calls could not be recorded: their tapes exceeded their bound, or they found no room."""
         with self._changed:
-            self.dropped += 1
+            self.dropped += calls
 
     def close(self, finals: Mapping[int, bytes]) -> Trailer:
         """Write what waits and the trailer; `finals` are the images of the state, by policy number.
