@@ -70,6 +70,8 @@ def _layout(module: Mapping[str, bytes]) -> str:
 def linked(built: Path, folder: Path) -> Path:
     """The same file in a folder of ours from which an Envoy loads it.  Raises Unavailable when others could change what
     lies there."""
+    module = content(built)
     with opened(folder, make=True) as held:
-        held.put(built.name, content(built))
+        if held.plain(built.name) != module:
+            held.put(built.name, module)
     return folder / built.name

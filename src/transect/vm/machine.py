@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from transect.base.children import following
 from transect.base.unavailable import Unavailable
 from transect.vm.kernel import Kernel
 
@@ -100,7 +101,7 @@ def machine_command(
 ) -> list[str]:
     """The machine itself; `socket(tag)` is where the share of that tag is served."""
     return [
-        program("timeout"), "--signal=KILL", str(setup.life_s), qemu(),
+        program("timeout"), "--signal=KILL", str(setup.life_s), *following([qemu()]),
         "-machine", "q35", *_accelerator(accelerator),
         "-smp", str(setup.cpus), "-m", str(setup.memory_mib), *_memory(setup),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",

@@ -25,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from transect.base import children
 from transect.vm import accelerator as accelerators
 from transect.vm import emulation
 from transect.vm.channel import Frame, Kind, frames, send
@@ -213,12 +214,12 @@ class Vm:
 
     def _start(self, command: Sequence[str], keep: Iterable[int]) -> None:
         with open(self.folder / "log", "ab") as log:
-            process = subprocess.Popen(
+            process = children.start(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=tuple(keep),
+                pass_fds=keep,
                 start_new_session=True,
             )
         self._processes.append(process)

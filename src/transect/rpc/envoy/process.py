@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An Envoy as a child process: started in a session of its own, ready when it serves, stopped by its own pid."""
+"""An Envoy as a child process: started in a session of its own, ready when it serves, stopped by its own pid, and
+killed when we are."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from transect.base import children
 from transect.base.unavailable import Unavailable
 from transect.rpc.envoy.binary import Binary
 from transect.rpc.envoy.config import Endpoint, to_json
@@ -137,7 +139,7 @@ def start(
     try:
         log.unlink(missing_ok=True)
         with log.open("ab") as output:  # who reads it may empty it
-            process = subprocess.Popen(
+            process = children.start(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

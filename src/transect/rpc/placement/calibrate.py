@@ -25,6 +25,7 @@ from typing import Any
 
 import grpc
 
+from transect.base import children
 from transect.base.diagnostic import Diagnostics
 from transect.base.span import NOWHERE
 from transect.core.text import dump
@@ -388,7 +389,7 @@ class Served:
 def serving(*options: str) -> Iterator[Served]:
     """The echo service in a process of its own."""
     command = [sys.executable, "-m", "transect.rpc.placement.service", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = children.start(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,3 +122,26 @@ def test_a_chain_runs_as_a_plugin_is_watched_and_leaves_its_log(
     again = compare(found, RpcDecoder(found))
     assert (again.divergence, again.same, again.calls) == (None, True, len(found.records))
     assert len(found.records) == 7
+
+
+@pytest.mark.parametrize("carrier", ["wasm", "native"])
+def test_an_envoy_does_not_serve_on_when_its_command_is_killed(
+    chain: tuple[Path, int], tmp_path: Path, carrier: str
+) -> None:
+    """Nobody would control it."""
+    path, _ = chain
+    environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)}
+    asked = [TRANSECT, "rpc", "run", str(path), "--carrier", carrier]
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True, env=environment) as running:
+        assert running.stdout is not None
+        host, port = running.stdout.readline().split()[1].rsplit(":", 1)
+        socket.create_connection((host, int(port)), timeout=5).close()
+        running.kill()
+    end = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except ConnectionError:
+            return
+        assert time.monotonic() < end, "it serves on"
+        time.sleep(0.05)
