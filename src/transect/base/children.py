@@ -52,7 +52,12 @@ def start(command: Sequence[str], *, pass_fds: Iterable[int] = (), **options: An
 def following(command: Sequence[str], parent: int = 0, tell: int = -1) -> list[str]:
     """The command, killed when its parent ends.  `parent`: which must be that process, or it does not begin;
     `tell`: a pipe for the number of the error when it cannot be run."""
-    return [sys.executable, "-IS", str(FOLLOW), str(parent), str(tell), *command]
+    return [_python(), "-IS", str(FOLLOW), str(parent), str(tell), *command]
+
+
+def _python() -> str:
+    """What runs us; by our own process when its path is closed to us, who became another user."""
+    return sys.executable if os.access(sys.executable, os.X_OK) else f"/proc/{os.getpid()}/exe"
 
 
 def _by_the_starter(make: Callable[[], subprocess.Popen[Any]]) -> subprocess.Popen[Any]:
