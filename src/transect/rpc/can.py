@@ -3,11 +3,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from transect.base.diagnostic import Diagnostics
 from transect.rpc.binding import Binding, BoundElement
 from transect.rpc.needs import structs_made
+from transect.rpc.wire import ProtoMethod
+
+
+class Streams(StrEnum):
+    """A kind of methods whose headers do not wait for one message."""
+
+    REQUESTS = "requests stream"
+    REPLIES = "replies stream"
+
+
+def streams_of(method: ProtoMethod) -> Streams | None:
+    if method.client_streams:
+        return Streams.REQUESTS
+    return Streams.REPLIES if method.server_streams else None
+
+
+Sets = Mapping[str, frozenset[Streams]]
+"""By hook: the kinds of streams of which the headers that it sets or removes take effect."""
+SETS_NONE: Sets = {"request": frozenset(), "response": frozenset()}
+SETS_ALL: Sets = {"request": frozenset(Streams), "response": frozenset(Streams)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +41,7 @@ class Can:
     respond: bool = True  # Respond in request
     client: bool = False
     by_worker: bool = False  # state may be `scope="worker"`
+    sets: Sets = field(default_factory=lambda: SETS_NONE)
 
 
 ENVOY = Can("Envoy", route=True)

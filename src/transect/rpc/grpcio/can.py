@@ -10,15 +10,16 @@ from grpc import aio
 
 from transect.base.diagnostic import Diagnostics
 from transect.rpc.binding import Binding
-from transect.rpc.can import Can
+from transect.rpc.can import SETS_ALL, Can, Streams
 from transect.rpc.needs import intrinsics_used
 
 SETTING = frozenset({"rpc.Headers.set", "rpc.Headers.remove"})
 
-CLIENT = Can("a grpcio client", retry=True, client=True)
-AIO_CLIENT = Can("a grpcio aio client", retry=True, client=True)
-SERVER = Can("a grpcio server")
-AIO_SERVER = Can("a grpcio aio server")
+SETS = {"request": frozenset({Streams.REPLIES}), "response": frozenset(Streams)}
+CLIENT = Can("a grpcio client", retry=True, client=True, sets=SETS)
+AIO_CLIENT = Can("a grpcio aio client", retry=True, client=True, sets=SETS)
+SERVER = Can("a grpcio server", sets=SETS_ALL)
+AIO_SERVER = Can("a grpcio aio server", sets=SETS_ALL)
 
 
 def of(target: Any) -> Can:

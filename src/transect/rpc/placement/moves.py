@@ -102,11 +102,19 @@ def _stateful(found: Sequence[Piece], level: Level) -> frozenset[int]:
 
 
 def permitted(
-    found: Sequence[Piece], reference: Sequence[Processor], answers: Relations
+    found: Sequence[Piece],
+    reference: Sequence[Processor],
+    answers: Relations,
+    apart: Sequence[Mapping[Processor, str]],
 ) -> list[tuple[Processor, ...]]:
-    """Of each element: the processors in which it may stand, what it means being kept."""
+    """Of each element: the processors in which it may stand, what it means being kept.  `apart`: where carriers would
+    make something else of it."""
     return [
-        tuple(at for at in piece.allowed if at.side == reference[index].side or answers.sides[index].holds)
+        tuple(
+            at
+            for at in piece.allowed
+            if (at.side == reference[index].side or answers.sides[index].holds) and at not in apart[index]
+        )
         for index, piece in enumerate(found)
     ]
 

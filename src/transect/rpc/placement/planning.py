@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from transect.core.text import dump
@@ -32,6 +32,7 @@ from transect.rpc.placement.model import (
 from transect.rpc.placement.moves import Relations, permitted, relations
 from transect.rpc.placement.optimum import Item, Problem, solve
 from transect.rpc.placement.profile import Cost, Profile
+from transect.rpc.placement.streamed import apart
 from transect.rpc.wasm.can import WASM
 
 SAME_SIDE = "the same side of the network: the same calls come to it, and its state is one"
@@ -69,6 +70,9 @@ class Plan:
     states: int
     seconds: float
     pieces: Sequence[Piece] = field(repr=False)
+    cost_busy: Cost | None = (
+        None  # of `before` without proxies that have nothing to do; None: each has something
+    )
 
 
 def judge() -> Judge:
@@ -108,6 +112,10 @@ class Way:
     problem: Problem
 
 
+Apart = Sequence[Mapping[Processor, str]]
+"""Of each element: where carriers would make something else of it, and why."""
+
+
 @dataclass(frozen=True)
 class Posed:
     """What the optimum is asked for a chain, and what that was made of."""
@@ -117,6 +125,7 @@ class Posed:
     answers: Relations
     costs: Costs
     ways: Sequence[Way]  # the first: a module (or plugin) in each proxy
+    apart: Apart
 
     @property
     def problem(self) -> Problem:
@@ -130,6 +139,11 @@ class Posed:
             for at, items in groups
             if items or at.proxy
         )
+
+    def elsewhere(self, element: int, home: Processor) -> float | None:
+        """What the cheapest arrangement costs in which an element is not at this place; None: there is none."""
+        found = [solve(_without(way.problem, element, home)) for way in self.ways]
+        return min((one.cost for one in found if one is not None), default=None)
 
     def best(self) -> tuple[Layout, int]:
         """The cheapest arrangement, and how many states were looked at."""
@@ -155,9 +169,10 @@ def posed(
     text = dump if judging.cache is None else judging.cache.text
     costs = Costs.of(found, profile, known, passes, text)
     answers = relations(found, reference, chain.wishes.order, level, judging.of(oneofs_of(chain)))
-    asked = _Asked(costs, reference, answers, chain.wishes.required, goal)
+    elsewhere = apart(chain, found, reference)
+    asked = _Asked(costs, reference, answers, elsewhere, chain.wishes.required, goal)
     ways = [Way(chosen, asked.problem(chosen)) for chosen in carriers(chain.wishes, known)]
-    return Posed(found, reference, answers, costs, ways)
+    return Posed(found, reference, answers, costs, ways, elsewhere)
 
 
 def plan(
@@ -175,6 +190,7 @@ def plan(
     found, filters = task.pieces, task.costs.built_in
     after, states = task.best()
     before = mesh(found, task.reference, chain.wishes)
+    busy = tuple(group for group in before if group.elements or group.processor in chain.wishes.required)
     return Plan(
         chain,
         level,
@@ -185,11 +201,16 @@ def plan(
         task.costs.of_layout(after),
         known,
         [*_moves(found, before, after, task.answers), *_filters(found, after, filters)],
-        [*_refusals(found, task.reference, task.answers), *_no_filters(found, filters)],
+        [
+            *_refusals(found, task.reference, task.answers, task.apart),
+            *_stays(task, after),
+            *_no_filters(found, filters),
+        ],
         list(task.answers.kept),
         states,
         time.perf_counter() - start,
         found,
+        task.costs.of_layout(busy) if len(busy) < len(before) else None,
     )
 
 
@@ -200,6 +221,7 @@ class _Asked:
     costs: Costs
     reference: Sequence[Processor]
     answers: Relations
+    apart: Apart
     required: Sequence[Processor]
     goal: Goal
 
@@ -222,7 +244,7 @@ class _Asked:
         peer = Element(piece.name, piece.program).asks("peer", self.answers.level)
         own = {
             at: self._of(self.costs.element(index, chosen.get(at, Carrier.NATIVE)))
-            for at in permitted(self.costs.pieces, self.reference, self.answers)[index]
+            for at in permitted(self.costs.pieces, self.reference, self.answers, self.apart)[index]
             # Whoever asks who calls stays in the processor which the calls come to first.
             if (not peer or at is home or not at.at_client)
             and (chosen.get(at) is not Carrier.BUILT_IN or index in self.costs.built_in.filters)
@@ -264,7 +286,9 @@ def _moves(found: Sequence[Piece], before: Layout, after: Layout, answers: Relat
             yield Step(f"the {group.processor}", "out of the path", "no element stands there any more")
 
 
-def _refusals(found: Sequence[Piece], reference: Sequence[Processor], answers: Relations) -> Iterator[Step]:
+def _refusals(
+    found: Sequence[Piece], reference: Sequence[Processor], answers: Relations, elsewhere: Apart
+) -> Iterator[Step]:
     for index, piece in enumerate(found):
         told: dict[str, list[Processor]] = {}
         for at in PROCESSORS:
@@ -274,10 +298,41 @@ def _refusals(found: Sequence[Piece], reference: Sequence[Processor], answers: R
                 told.setdefault(piece.bars[at][0].why, []).append(at)
             elif at.side != reference[index].side and not answers.sides[index].holds:
                 told.setdefault(answers.sides[index].why, []).append(at)
+            elif at in elsewhere[index]:
+                told.setdefault(elsewhere[index][at], []).append(at)
         for why, places in told.items():
             yield Step(piece.name, f"not in the {' or '.join(places)}", why)
     for (first, second), why in answers.kept.items():
         yield Step(found[second].name, f"not before {found[first].name}", why)
+
+
+def _without(problem: Problem, element: int, home: Processor) -> Problem:
+    items = list(problem.items)
+    costs = {at: cost for at, cost in items[element].costs.items() if at is not home}
+    items[element] = replace(items[element], costs=costs)
+    return replace(problem, items=items)
+
+
+def _stays(task: Posed, after: Layout) -> Iterator[Step]:
+    """Elements that may stand elsewhere, and do not."""
+    now = places_of(after)
+    best = min(one.cost for way in task.ways if (one := solve(way.problem)) is not None)
+    for index, piece in enumerate(task.pieces):
+        others = [at for at in task.problem.items[index].costs if at is not now[index]]
+        if now[index] is not task.reference[index] or not others:
+            continue
+        cost = task.elsewhere(index, now[index])
+        where = " or ".join(others)
+        what = f"stays in the {now[index]}, and might go to the {where}"
+        if cost is None:
+            yield Step(piece.name, what, "not without elements that stay with it, or before it")
+        elif cost - best < LEAST:
+            yield Step(piece.name, what, "that costs no less")
+        else:
+            yield Step(piece.name, what, f"that costs {cost - best:.1f} µs more")
+
+
+LEAST = 0.05  # µs: less is not told
 
 
 PROVED = "proved: it refuses and changes headers just so, keeps nothing and says nothing"

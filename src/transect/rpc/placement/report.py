@@ -120,6 +120,11 @@ def _assumed(plan: Plan, profile: Profile) -> list[str]:
         if observed
         else ["each element lets all calls through: `--observed` takes the counters of a running chain"]
     )
+    if plan.cost_busy is not None:
+        told.append(
+            "a mesh has a proxy at either side, also where no element stands; without those that have nothing to do,"
+            f" what is written adds {plan.cost_busy.latency:.0f} µs, {plan.cost_busy.cpu:.0f} CPU"
+        )
     told += [
         f"costs measured here on {profile.measured}: a call {profile.direct.latency:.0f} µs, a proxy"
         f" {profile.proxy['native'].latency:.0f} µs, WASM {profile.wasm:.1f} times the native code",
@@ -163,6 +168,12 @@ def data(plan: Plan, profile: Profile) -> dict[str, Any]:
         "level": plan.level.value,
         "goal": plan.goal.value,
         "before": layout(plan.before, plan.cost_before),
+        "before_busy_us": None
+        if plan.cost_busy is None
+        else {
+            "latency_us": round(plan.cost_busy.latency, 3),
+            "cpu_us": round(plan.cost_busy.cpu, 3),
+        },
         "after": layout(plan.after, plan.cost_after),
         "moves": [said(s) for s in plan.moves],
         "refused": [said(s) for s in plan.refused],

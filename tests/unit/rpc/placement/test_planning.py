@@ -254,3 +254,102 @@ def test_a_plan_is_of_one_chain_file(tmp_path: Path) -> None:
     with pytest.raises(saved.PlanError, match="has changed since"):
         saved.chain_of(again, file)
     assert Processor.SERVER_LIBRARY in {g.processor for g in found.after}
+
+
+# ---------------------------------------------------------------- what carriers make of headers of streams
+
+PROTO = """\
+syntax = "proto3";
+package shop;
+message Order { string user = 1; }
+service Shop {
+  rpc Buy(Order) returns (Order);
+  rpc Watch(Order) returns (stream Order);
+  rpc Fill(stream Order) returns (Order);
+}
+"""
+SETTING = """\
+from transect.rpc import Chain, Element, Forward, Rpc, Verdict
+
+
+class Who(Element):
+    def request(self, rpc: Rpc) -> Verdict:
+        rpc.headers.set("x-who", "judged")
+        return Forward()
+
+
+class Seen(Element):
+    def response(self, rpc: Rpc) -> Verdict:
+        rpc.headers.set("x-seen", "yes")
+        return Forward()
+
+
+chain = Chain(
+    service="shop.Shop",
+    upstream="127.0.0.1:50051",
+    elements=[{element}()],
+    libraries=["client", "server"],
+    {words}
+)
+"""
+
+
+def of_streams(folder: Path, element: str, words: str) -> Plan:
+    (folder / "shop.proto").write_text(PROTO)
+    path = folder / "shop.py"
+    path.write_text(SETTING.format(element=element, words=words))
+    chain = read_chain(path).chain
+    assert chain is not None
+    return plan(chain, costs(chain), Level.IDENTICAL)
+
+
+PROTOS = 'protos=["shop.proto"],'
+ENVOY_ONLY = {"server proxy": ["Who"]}
+
+
+@pytest.mark.needs("grpcio")
+@pytest.mark.parametrize("element", ["Who", "Seen"])
+def test_who_sets_headers_of_streams_stays_where_that_comes_to_the_same(tmp_path: Path, element: str) -> None:
+    for methods in ('methods=["Watch"],', 'methods=["Fill"],', ""):
+        found = of_streams(tmp_path, element, f"{PROTOS} {methods}")
+        assert set(arrangement(found)) <= {"client proxy", "server proxy"}
+        refused = [step.why for step in found.refused if "server library" in step.what]
+        assert refused and all("it sets headers in" in why for why in refused)
+    unary = of_streams(tmp_path, element, f'{PROTOS} methods=["Buy"],')
+    assert arrangement(unary) == {"client library": [element]}
+
+
+def test_without_protos_any_method_might_stream(tmp_path: Path) -> None:
+    found = of_streams(tmp_path, "Who", "")
+    assert set(arrangement(found)) <= {"client proxy", "server proxy"}
+    assert any("only `protos=` would tell" in step.why for step in found.refused)
+
+
+@pytest.mark.needs("grpcio")
+def test_a_client_s_library_does_not_take_what_it_would_refuse(tmp_path: Path) -> None:
+    """`attach` refuses an element there which sets headers of a method that streams requests (R021)."""
+    home = 'place={"Who": ["client library", "server library"]},'
+    found = of_streams(tmp_path, "Who", f'{PROTOS} methods=["Fill"], {home}')
+    assert arrangement(found) == {"server library": ["Who"]}
+    watching = of_streams(tmp_path, "Who", f'{PROTOS} methods=["Watch"], {home}')
+    assert arrangement(watching) == {"client library": ["Who"]}
+
+
+def test_who_may_move_and_does_not_is_told_what_that_would_cost(tmp_path: Path) -> None:
+    found = planned(tmp_path, "Null()", 'required=["server proxy"],', Level.IDENTICAL)
+    assert arrangement(found) == {"server proxy": ["Null"]}
+    (step,) = [step for step in found.refused if step.what.startswith("stays")]
+    assert step.what == "stays in the server proxy, and might go to the client proxy"
+    assert step.why == "that costs 210.0 µs more"
+
+
+def test_the_mesh_s_idle_proxy_is_told(tmp_path: Path) -> None:
+    chain = read(tmp_path, "RateLimit()", BOTH)
+    found = plan(chain, costs(chain), Level.SERVICE)
+    told = report.text(found, costs(chain))
+    assert found.cost_busy is not None and found.cost_busy.latency < found.cost_before.latency
+    assert "without those that have nothing to do" in told.replace("\n    ", " ")
+    both = planned(
+        tmp_path, "Null(), RateLimit()", f'{BOTH} place={{"Null": "client proxy"}},', Level.SERVICE
+    )
+    assert both.cost_busy is None
