@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NaN in a message: what an element assigns is the one NaN, to the bit, on every carrier; what none assigns passes as it
-came."""
+"""NaN in a message: what an element assigns is the one NaN, to the bit, on every carrier; the rest passes as it came."""
 
 from __future__ import annotations
 
