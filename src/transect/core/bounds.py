@@ -181,6 +181,8 @@ class Bounds:
         match source:
             case ir.OverRange(bound=bound):
                 return Bound.of(bound)
+            case ir.OverState(field=name) if name not in self._fields:
+                return self.elements(name)  # old state: as much as there is
             case ir.OverState(field=name):
                 match self._fields[name].type:
                     case TableType(most=int(n)) | ArrayType(length=n):

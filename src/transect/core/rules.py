@@ -215,7 +215,7 @@ def is_ordered(t: Type) -> bool:
     """Whether `<` has a meaning for it."""
     match t:
         case TupleType(items=items):
-            return all(map(is_ordered, items))
+            return all(is_ordered(widened(item)) for item in items)
         case EnumType():
             return True
         case _:

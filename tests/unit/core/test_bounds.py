@@ -209,3 +209,20 @@ def test_a_call_may_take_as_many_steps_as_the_limit_and_no_more() -> None:
     most = ((STEPS_LIMIT - BASE - 4) // 1000 - 5) // 4
     assert said(most) == []
     assert said(most + 1) == ["P051"]
+
+
+def test_what_migrate_goes_over_comes_from_outside() -> None:
+    program = compiled("""
+        from transect.lang import OldState
+        class V1(OldState):
+            seen: Tally[str, int]
+        class P(Element):
+            n: int = 0
+            def migrate(self, old: V1) -> None:
+                for key in old.seen:
+                    self.n += 1
+            def request(self, rpc: Rpc) -> Verdict:
+                return Forward()
+    """)
+    assert worst_steps(program)["migrate"] == 2 + 4
+    assert str(bounds(program)["migrate"].steps) == "2 + 4 per element of old.seen"

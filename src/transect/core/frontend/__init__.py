@@ -14,7 +14,7 @@ from transect.core.frontend.helpers import Helpers
 from transect.core.frontend.members import is_helper, marked
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module, Modules
 from transect.core.frontend.policies import PolicyClass
-from transect.core.frontend.source import parse, read
+from transect.core.frontend.source import parse, read, too_long_chain
 from transect.core.frontend.steps import check_steps
 from transect.core.ir import Program
 
@@ -53,12 +53,21 @@ def _compile(text: str, path: str, diagnostics: Diagnostics, policy: type[Policy
         return Compiled((), diagnostics, {path: text})
     modules = Modules(diagnostics)
     module = modules.add(source)
-    world = World(diagnostics, modules)
-    programs = _programs(world, module, policy)
+    programs = _programs_in(World(diagnostics, modules), module, policy)
     sources = {
         m.source.path: m.source.text for m in modules.loaded.values() if m is not None and not m.library
     }
     return Compiled(() if diagnostics.failed else programs, diagnostics, sources)
+
+
+def _programs_in(world: World, module: Module, kind: type[PolicyClass]) -> tuple[Program, ...]:
+    """The programs; none, with a diagnostic, where definitions refer to each other through more steps than Python's own
+    stack has.  Each by itself is no deeper than `source.MAX_DEPTH`."""
+    try:
+        return _programs(world, module, kind)
+    except RecursionError:
+        too_long_chain(module.source, world.diagnostics)
+        return ()
 
 
 def _programs(world: World, module: Module, kind: type[PolicyClass]) -> tuple[Program, ...]:

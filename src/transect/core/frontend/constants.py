@@ -56,6 +56,8 @@ def fit(value: object, t: Type) -> tuple[bool, Scalar]:
         case IntType(bits=bits, signed=signed), int():
             low, high = int_range(bits, signed)
             return low <= value <= high, value
+        case EnumType(members=members, open=False), int():
+            return any(value == number for _, number in members), value
         case InstantType() | DurationType() | EnumType(), int():
             return -(2**63) <= value < 2**63, value
         case FloatType(), int() | float():

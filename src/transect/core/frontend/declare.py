@@ -28,10 +28,8 @@ from transect.core.frontend.surface import CLASSES, PLAIN_TYPES
 from transect.core.types import (
     INT,
     UNIT,
-    CounterType,
     DictType,
     EnumType,
-    HistogramType,
     KeyType,
     OptionType,
     SeqType,
@@ -45,6 +43,7 @@ from transect.core.types import (
     UnitType,
     ViewType,
     an,
+    is_key,
     is_value,
     spell,
 )
@@ -65,6 +64,7 @@ class World:
     view_modules: dict[str, Module] = field(default_factory=dict)
     unions: dict[str, UnionType] = field(default_factory=dict)
     named: dict[str, ClassDef] = field(default_factory=dict)
+    opened: list[ast.expr] = field(default_factory=list)  # values of aliases that are being read
 
     # ------------------------------------------------------------ names
 
@@ -127,7 +127,26 @@ class World:
     # ------------------------------------------------------------ annotations
 
     def type_of(self, module: Module, node: ast.expr) -> Type | None:
-        """The type that an annotation names; None with a diagnostic when it names none."""
+        """The type of values that an annotation names; None with a diagnostic when it names none."""
+        t = self.result_type(module, node)
+        if not isinstance(t, UnitType):
+            return t
+        return self._no_type(
+            module,
+            node,
+            "`None` is not a type of values",
+            help="write `T | None` for what may be absent; `None` alone is the result of a helper",
+        )
+
+    def result_type(self, module: Module, node: ast.expr) -> Type | None:
+        """As `type_of`, and `None`: what a function gives that gives nothing."""
+        t = self._annotated(module, node)
+        if isinstance(t, UnionType) and not t.name:  # written out where it stands
+            name = "_or_".join(case.name for case in t.cases)
+            return self.unions.setdefault(name, UnionType(name, t.cases))
+        return t
+
+    def _annotated(self, module: Module, node: ast.expr) -> Type | None:
         match node:
             case ast.Constant(value=None):
                 return UNIT
@@ -149,7 +168,7 @@ class World:
             return self._no_type(module, node, "this is not a type")
         for part in ast.walk(inner):
             ast.copy_location(part, node)
-        return self.type_of(module, inner)
+        return self._annotated(module, inner)
 
     def _named(self, module: Module, node: ast.expr) -> Type | None:
         match self.binding(module, node):
@@ -159,10 +178,13 @@ class World:
                 return self._alias(owner, value, node)
             case Surface(name=name) if name in PLAIN_TYPES:
                 return PLAIN_TYPES[name]
-            case Surface(name="Counter"):
-                return CounterType()
-            case Surface(name="Histogram"):
-                return HistogramType()
+            case Surface(name="Counter" | "Histogram" as name):
+                return self._no_type(
+                    module,
+                    node,
+                    f"a `{name}` is a state field of its own",
+                    help=f"declare it in the policy: `name: {name} = {name.lower()}()`",
+                )
             case Surface(name="Any"):
                 return self._no_type(
                     module,
@@ -189,7 +211,17 @@ class World:
         )
 
     def _alias(self, owner: Module, value: ast.expr, node: ast.expr) -> Type | None:
-        t = self.type_of(owner, value)
+        if value in self.opened:
+            self.diagnostics.error(
+                "P018",
+                "this type is made of itself",
+                owner.source.span(value),
+                help="name another type; a view's field may be of the view's own class",
+            )
+            return None
+        self.opened.append(value)
+        t = self._annotated(owner, value)
+        self.opened.pop()
         if isinstance(t, UnionType) and t.name == "":
             name = (
                 node.attr
@@ -202,7 +234,7 @@ class World:
         return t
 
     def _either(self, module: Module, node: ast.expr, left: ast.expr, right: ast.expr) -> Type | None:
-        a, b = self.type_of(module, left), self.type_of(module, right)
+        a, b = self._annotated(module, left), self._annotated(module, right)
         if a is None or b is None:
             return None
         if isinstance(a, UnitType):
@@ -222,6 +254,9 @@ class World:
                     return self._no_type(
                         module, node, f"`{spell(a)} | {spell(b)}` is not a type of the language"
                     )
+        cases = list({c.name: c for c in cases}.values())
+        if len(cases) == 1:
+            return cases[0]
         for union in self.unions.values():
             if {c.name for c in cases} <= {c.name for c in union.cases}:
                 return union
@@ -231,7 +266,7 @@ class World:
         """What a view is of: a class of fields, or `Any`."""
         if self.binding(module, node) == Surface("Any"):
             return ViewType("Any")
-        t = self.type_of(module, node)
+        t = self.result_type(module, node)
         if t is None or isinstance(t, ViewType | StructType):
             return t
         return self._no_type(
@@ -252,7 +287,14 @@ class World:
                 )
             case Surface(name="set" | "frozenset"):
                 item = self.type_of(module, parts[0])
-                return None if item is None else SetType(item)
+                if item is None or is_key(item):
+                    return None if item is None else SetType(item)
+                return self._no_type(
+                    module,
+                    node,
+                    f"a set cannot hold {an(item)}",
+                    help="members are integers, texts, enums, keys, and tuples of these",
+                )
             case Surface(name="Sequence") if len(parts) == 1:
                 item = self.type_of(module, parts[0])
                 return None if item is None else SeqType(item)

@@ -18,6 +18,7 @@ from transect.core.ir import FieldKind, StateField
 from transect.core.types import (
     ArrayType,
     CounterType,
+    EnumType,
     FloatType,
     HistogramType,
     IntType,
@@ -149,8 +150,7 @@ class FieldReader:
             f"the first value of `{name}` is not a literal of type `{spell(t)}`",
             span,
             label="must be a plain value that fits the type",
-            help=self._not_imported(value)
-            or 'write a literal such as `0`, `1.5`, `""`, `True`, `None`, or a struct of literals',
+            help=self._not_imported(value) or _literal_help(t),
         )
         return None
 
@@ -410,6 +410,14 @@ class FieldReader:
         self.world.diagnostics.error(
             "P029", message, self.module.source.span(node), label="cannot be meant", help=help
         )
+
+
+def _literal_help(t: Type) -> str:
+    match t:
+        case EnumType(name=name, members=((member, _), *_)):
+            return f"write a member: `{name}.{member}`"
+        case _:
+            return 'write a literal such as `0`, `1.5`, `""`, `True`, `None`, or a struct of literals'
 
 
 def _has_identity(t: Type) -> bool:

@@ -37,7 +37,7 @@ class Handlers(Helpers):
     def _hook(self, cls: ClassDef, node: ast.FunctionDef) -> Hook:
         module = cls.module
         params = tuple(self._param(module, a) for a in [*node.args.posonlyargs, *node.args.args][1:])
-        returns = UNIT if node.returns is None else self.world.type_of(module, node.returns)
+        returns = UNIT if node.returns is None else self.world.result_type(module, node.returns)
         assert returns is not None, f"{module.name}.{node.name} has no legal result type"
         marks = {decorator_name(d): d for d in node.decorator_list}
         given, ended = _argument(marks.get("nonempty")), _argument(marks.get("ends"))

@@ -14,6 +14,7 @@ from transect.core.frontend.bodies.statements import Statements
 from transect.core.frontend.declare import qualified
 from transect.core.frontend.members import Members, decorator_name, is_helper, marked
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module
+from transect.core.frontend.nothing import check_values
 from transect.core.ir import MIGRATIONS, Effect
 from transect.core.types import (
     UNIT,
@@ -155,7 +156,7 @@ class Helpers(Members):
             if t is None:
                 return None
             params.append(ir.Param(a.arg, t, module.source.span(a)))
-        returns = UNIT if node.returns is None else self.world.type_of(module, node.returns)
+        returns = UNIT if node.returns is None else self.world.result_type(module, node.returns)
         return None if returns is None else self._finish(key, module, node, tuple(params), returns, at, owner)
 
     def _key(self, name: str, node: ast.FunctionDef) -> str:
@@ -248,7 +249,7 @@ class Helpers(Members):
         params = tuple(self._param(module, a) for a in args)
         if first is not None:
             params = (ir.Param("self", first, module.source.span(node)), *params)
-        returns = UNIT if node.returns is None else self.world.type_of(module, node.returns)
+        returns = UNIT if node.returns is None else self.world.result_type(module, node.returns)
         assert returns is not None, f"{name} has no legal result type"
         named = node.args.kwarg is not None
         self.intrinsics[name] = ir.IntrinsicDecl(name, params, returns, effect, named)
@@ -280,6 +281,8 @@ class Helpers(Members):
             self._unsettled(module, node, name)
         for d in typing.diagnostics:
             self.world.diagnostics.add(d)
+        if len(self.world.diagnostics) == before:
+            check_values(body, self.diagnostics)
         if typing.facts.live and not isinstance(returns, UnitType | OptionType):
             self._missing_return(module, node, name, returns)
         doc = ast.get_docstring(node) or ""

@@ -315,7 +315,7 @@ class Members:
         """The annotation may be narrower than the hook's result (`Forward` for `Verdict`)."""
         if node.returns is None:
             return
-        t = self.world.type_of(module, node.returns)
+        t = self.world.result_type(module, node.returns)
         fits = (
             t is None
             or t == returns

@@ -15,6 +15,8 @@ from transect.core.frontend.contract_syntax import without_contracts
 
 MAX_BYTES = 1 << 20  # a policy is 5 to 500 lines; a megabyte is a mistake
 MAX_DEPTH = 100  # nested nodes; keeps every later walk far from Python's own limit
+MAX_ARMS = 80  # of an `if … elif …`: Python nests each in the one before
+MAX_BITS = 1100  # of an integer: the largest float has 1,024, and Python spells no more than it reads
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +100,16 @@ def parse(text: str, path: str, diagnostics: Diagnostics) -> Source | None:
         )
         return None
     source = Source(path, text, without_contracts(tree))
-    deep = _deepest(tree)
-    if deep is not None:
+    deep, arms, number = _deepest(tree), _longest_elif(tree), _longest_number(tree)
+    if arms is not None:
+        _too_many_arms(source.header(arms), diagnostics)
+    elif deep is not None:
         _too_deep(source.span(deep), diagnostics)
-        return None
-    return source
+    elif number is not None:
+        _too_large(source.span(number), diagnostics)
+    else:
+        return source
+    return None
 
 
 def _too_deep(at: Span, diagnostics: Diagnostics) -> None:
@@ -112,6 +119,37 @@ def _too_deep(at: Span, diagnostics: Diagnostics) -> None:
         at,
         label=f"more than {MAX_DEPTH} levels",
         help="name parts of it, or move parts into helpers",
+    )
+
+
+def too_long_chain(source: Source, diagnostics: Diagnostics) -> None:
+    """Helpers, classes, types or constants that lead from one to the next beyond Python's own stack."""
+    diagnostics.error(
+        "P003",
+        "definitions refer to each other through too many steps",
+        Span(source.path, 1, 0, 1, 0),
+        label="a long chain of helpers, classes, types or constants in this file",
+        help="call, derive and name more directly",
+    )
+
+
+def _too_many_arms(at: Span, diagnostics: Diagnostics) -> None:
+    diagnostics.error(
+        "P003",
+        f"an `if` with more than {MAX_ARMS} arms",
+        at,
+        label="the first of its `elif`",
+        help="compare one value by `match`, look it up in a table, or return early from several `if`",
+    )
+
+
+def _too_large(at: Span, diagnostics: Diagnostics) -> None:
+    diagnostics.error(
+        "P039",
+        "this number does not fit in any type",
+        at,
+        label="out of range",
+        help="`int` and `u64` have 64 bits",
     )
 
 
@@ -136,3 +174,23 @@ def _deepest(tree: ast.Module) -> ast.AST | None:
         if not level:
             return None
     return next((node for node in level if hasattr(node, "lineno")), None)
+
+
+def _longest_elif(tree: ast.Module) -> ast.If | None:
+    """An `if` with more arms than allowed, or None."""
+    arms: dict[ast.If, int] = {}
+    for node in reversed([n for n in ast.walk(tree) if isinstance(n, ast.If)]):  # the last arm first
+        match node.orelse:
+            case [ast.If() as following]:
+                arms[node] = arms[following] + 1
+            case _:
+                arms[node] = 1
+        if arms[node] > MAX_ARMS:
+            return node
+    return None
+
+
+def _longest_number(tree: ast.Module) -> ast.Constant | None:
+    """An integer that is not even the value of a float, or None."""
+    numbers = (n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, int))
+    return next((n for n in numbers if n.value.bit_length() > MAX_BITS), None)  # type: ignore[union-attr]

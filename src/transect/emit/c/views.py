@@ -144,6 +144,7 @@ class PlainViews:
         )
 
     def has(self, unit: Unit, base: c.Expr, t: SeqType | DictType, item: c.Expr) -> c.Expr:
+        t = _plain(t)
         return c.call(unit.once(f"has_{tag(t)}", lambda name: [self._has(unit, name, t)]), base, item)
 
     def _search(self, unit: Unit, t: SeqType | DictType, found: c.Stmt) -> c.Stmt:
@@ -162,6 +163,7 @@ class PlainViews:
         return inline(name, c.BOOL, self._asked(unit, t), search, c.Return(c.FALSE))
 
     def get(self, unit: Unit, base: c.Expr, t: DictType, key: c.Expr) -> c.Expr:
+        t = DictType(plain(t.key), plain(t.value))
         return c.call(unit.once(f"get_{tag(t)}", lambda name: [self._get(unit, name, t)]), base, key)
 
     def _get(self, unit: Unit, name: str, t: DictType) -> c.Decl:
@@ -193,6 +195,15 @@ class PlainViews:
             source=True,
         )
         return c.call(function, c.Name("call"), *args)
+
+
+def _plain(t: SeqType | DictType) -> SeqType | DictType:
+    """As items are held: in value form, whatever their storage is."""
+    match t:
+        case SeqType(item=item):
+            return SeqType(plain(item))
+        case DictType(key=key, value=value):
+            return DictType(plain(key), plain(value))
 
 
 def _question(unit: Unit, name: str, declared: IntrinsicDecl) -> c.Decl:

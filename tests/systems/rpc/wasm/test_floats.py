@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NaN in a message: what an element assigns is the one NaN, to the bit, on every carrier; the rest passes as it came."""
+"""NaN in a message: what an element assigns is the one NaN on every carrier, to the bit; the rest passes as it was."""
 
 from __future__ import annotations
 

@@ -36,6 +36,11 @@ BOMBS = {
     "attributes": ("x" + ".a" * 50_000, "P003"),
     "nots": ("not " * 50_000 + "1", "P003"),
     "a large file": ("#" * (1 << 20) + "#", "P003"),
+    "an `if` with many arms": ("if x: pass\n" + "elif x: pass\n" * 80, "P003"),
+    "a hexadecimal of 5,000 digits": ("x = 0x" + "f" * 5000, "P039"),
+    "an import of a name of 300 letters": (f"from {'a' * 300} import b", "P004"),
+    "an import from here of a name of 300 letters": (f"from . import {'a' * 300}", "P004"),
+    "an import from transect of a name of 300 letters": (f"from transect.{'a' * 300} import b", "P004"),
     "a lone surrogate": ('x = "\\ud800"', "P047"),
 }
 
@@ -125,3 +130,43 @@ def test_a_mutated_policy_ends_in_diagnostics_or_success(path: Path, data: st.Da
         text = text[:at] + piece + other[start : start + length] + text[at + length :]
     compiled = compile_text(text, str(path))
     assert compiled.programs or len(compiled.diagnostics) or "Element" not in text
+
+
+POLICY = """
+from typing import Final, TypeAlias
+from transect.lang import helper
+from transect.rpc import Element, Forward, Rpc, Verdict
+{before}
+class P(Element):
+    n: int = 0
+    def request(self, rpc: Rpc) -> Verdict:
+        {body}
+        return Forward()
+"""
+
+
+def policy(body: str, before: str = "") -> str:
+    return POLICY.format(before=before, body=body)
+
+
+LONG = {
+    "a condition of 3,000 terms": (policy("if " + " and ".join(["self.n > 1"] * 3000) + ": self.n = 1"), []),
+    "one of 3,000 numbers": (policy(f"if self.n in {set(range(3000))}: self.n = 1"), []),
+    "a chain of comparisons": (policy("if " + " < ".join(["self.n"] * 40) + ": self.n = 1"), ["P003"]),
+    "a type that is made of itself": (policy("x: X = 1", "X: TypeAlias = Y\nY: TypeAlias = X\n"), ["P018"]),
+    "a constant that is itself": (policy("self.n = A", "A: Final = B\nB: Final = A\n"), ["P028"]),
+    "helpers in a long chain": (
+        policy(
+            "self.n = h0()",
+            "".join(f"@helper\ndef h{i}() -> int:\n    return h{i + 1}()\n" for i in range(900))
+            + "@helper\ndef h900() -> int:\n    return 1\n",
+        ),
+        ["P003"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_what_is_long_is_taken_or_refused_in_words(name: str) -> None:
+    text, wanted = LONG[name]
+    assert codes(text) == wanted

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 
 from transect.base.span import Span
 from transect.core import ir
@@ -31,6 +33,7 @@ from transect.core.types import (
     TableType,
     TextType,
     Type,
+    UnitType,
     ViewType,
     an,
     is_value,
@@ -45,6 +48,8 @@ _COMPARE: dict[type[ast.cmpop], CompareOp] = {
     ast.Gt: CompareOp.GT,
     ast.GtE: CompareOp.GE,
 }
+
+JOINED = 32  # terms of a condition, one below the other
 
 
 class Conditions(Operators):
@@ -78,20 +83,19 @@ class Conditions(Operators):
         return None
 
     def _logic(self, node: ast.BoolOp) -> Expr | None:
+        """Where a term has a diagnostic, what the others say is taken to hold from here on: no second one follows."""
         conjunction = isinstance(node.op, ast.And)
         before = self.facts
-        result: Expr | None = None
-        for index, value in enumerate(node.values):
+        terms: list[Expr] = []
+        for value in node.values:
             e = self.condition(value)
-            if e is None:
-                self.facts = before.surviving(self.facts)
-                return None
-            left = result
-            result = e if left is None else ir.Logic(conjunction, left, e, type=BOOL, span=self.span(node))
-            if index < len(node.values) - 1:
+            if e is not None:
+                terms.append(e)
                 self.facts = self.facts.having(implied(e, conjunction))
+        if len(terms) < len(node.values):
+            return None
         self.facts = before.surviving(self.facts)
-        return result
+        return joined(conjunction, terms, self.span(node))
 
     # ------------------------------------------------------------ comparisons
 
@@ -105,6 +109,15 @@ class Conditions(Operators):
     def _chain(self, node: ast.Compare, operands: list[ast.expr]) -> Expr | None:
         if any(isinstance(op, ast.In | ast.NotIn | ast.Is | ast.IsNot) for op in node.ops):
             self.error("P047", node, "`in` and `is` do not chain", "join two tests by `and`", label="a chain")
+            return None
+        if len(operands) > JOINED:
+            self.error(
+                "P003",
+                node,
+                f"a chain of {len(node.ops)} comparisons",
+                "join several shorter ones by `and`",
+                label=f"more than {JOINED - 1}",
+            )
             return None
         typed = self.alike(operands)
         if typed is None:
@@ -172,13 +185,24 @@ class Conditions(Operators):
     def _comparison(self, node: ast.AST, op: CompareOp, a: Expr, b: Expr) -> Expr | None:
         ordered = op not in (CompareOp.EQ, CompareOp.NE)
         same = loose(a.type) == loose(b.type)
-        fine = same and (
-            orderable(a.type) if ordered else is_value(a.type) and not isinstance(a.type, OptionType)
-        )
+        fine = same and (orderable(a.type) if ordered else equatable(a.type))
         if fine:
             return ir.Compare(op, a, b, type=BOOL, span=self.span(node))
         self._uncomparable(node, op, a, b, same)
         return None
+
+    def _equatable(self, node: ast.Compare, item: Type) -> bool:
+        """Whether a member can be told from others; else a diagnostic."""
+        if equatable(item):
+            return True
+        self.error(
+            "P011",
+            node,
+            f"values of type `{spell(item)}` have no `==`, so nothing is among them",
+            "go over them, and compare their parts",
+            label=f"among values of type `{spell(item)}`",
+        )
+        return False
 
     def _uncomparable(self, node: ast.AST, op: CompareOp, a: Expr, b: Expr, same: bool) -> None:
         label = f"`{spell(a.type)}` and `{spell(b.type)}`"
@@ -227,6 +251,10 @@ class Conditions(Operators):
         e = self.raw(left)
         if e is None:
             return None
+        if isinstance(
+            e.type, UnitType
+        ):  # as long as nothing else is known of it; else `check_values` speaks of it
+            return ir.Const(not negate, type=BOOL, span=self.span(node))
         if not isinstance(e.type, OptionType):
             self.error(
                 "P022",
@@ -259,7 +287,9 @@ class Conditions(Operators):
         match container.type:
             case SetType(item=item) | SeqType(item=item) | DictType(key=item):
                 member = self.value(left, item, "the member")
-                return None if member is None else ir.Contains(member, container, type=BOOL, span=span)
+                if member is None or not self._equatable(node, item):
+                    return None
+                return ir.Contains(member, container, type=BOOL, span=span)
             case TextType() | BytesType():
                 needle = self.value(left, container.type, "the text searched for")
                 if needle is None:
@@ -292,15 +322,21 @@ class Conditions(Operators):
         )
         local: Expr = subject if name is None else ir.Local(name, type=subject.type, span=subject.span)
         choices, lets = self.named(typed[1:]) if any(map(self.acts, typed[1:])) else (tuple(typed[1:]), ())
-        result: Expr | None = None
-        for choice in choices:
-            test = self._comparison(node, CompareOp.EQ, local, choice)
-            if test is None:
-                return None
-            result = test if result is None else ir.Logic(False, result, test, type=BOOL, span=span)
-        assert result is not None
-        result = after(lets, result)
+        tests = [self._comparison(node, CompareOp.EQ, local, choice) for choice in choices]
+        known = [test for test in tests if test is not None]
+        if len(known) < len(tests):
+            return None
+        result = after(lets, joined(False, known, span))
         return result if name is None else ir.LetIn(name, subject, result, type=BOOL, span=span)
+
+
+def joined(conjunction: bool, terms: Sequence[Expr], span: Span) -> Expr:
+    """The terms joined by `and` or `or`, from left to right; many of them in halves, which means the same and is no
+    deeper than a tree may be."""
+    if len(terms) > JOINED:
+        middle = len(terms) // 2
+        terms = [joined(conjunction, terms[:middle], span), joined(conjunction, terms[middle:], span)]
+    return reduce(lambda left, e: ir.Logic(conjunction, left, e, type=BOOL, span=span), terms)
 
 
 def _replace_first(e: Expr, old: Expr, new: Expr) -> Expr:
@@ -314,6 +350,11 @@ def _replace_first(e: Expr, old: Expr, new: Expr) -> Expr:
             return replace(e, left=new)
         case _:
             raise AssertionError(f"not a comparison: {e}")
+
+
+def equatable(t: Type) -> bool:
+    """Whether two values of the type may be compared by `==`."""
+    return is_value(t) and not isinstance(t, OptionType)
 
 
 def _is_none_literal(node: ast.expr) -> bool:

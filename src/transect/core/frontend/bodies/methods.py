@@ -387,10 +387,12 @@ class Methods(Reductions):
             op, result = TableRead.GET_OR, t.value
         else:
             args = self.arguments(node, [t.key], "`get`", least=1)
-            op, result = (
-                TableRead.GET,
-                OptionType(t.value) if not isinstance(t.value, OptionType) else t.value,
-            )
+            op, result = TableRead.GET, OptionType(t.value)
+            if args is not None and isinstance(
+                t.value, OptionType
+            ):  # None for an absent one as well: never nested
+                args = [*args, ir.Const(None, type=t.value, span=self.span(node))]
+                op, result = TableRead.GET_OR, t.value
         if t.kind is TableKind.LRU:
             self.facts = self.facts.write_field(f.name, removes=False)
         return None if args is None else ir.Lookup(op, f.name, tuple(args), type=result, span=self.span(node))

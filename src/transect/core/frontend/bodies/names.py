@@ -9,8 +9,9 @@ from transect.base.diagnostic import Label, closest
 from transect.core import ir
 from transect.core.frontend.bodies.calls import Calls
 from transect.core.frontend.bodies.context import short
-from transect.core.frontend.constants import constant_int, fit, int_range, literal
+from transect.core.frontend.constants import constant_int, constant_of, fit, int_range, literal
 from transect.core.frontend.modules import ConstantDef, surface_name
+from transect.core.frontend.plain import number
 from transect.core.frontend.surface import DURATION_UNITS
 from transect.core.ir import Expr
 from transect.core.types import (
@@ -142,7 +143,7 @@ class Names(Calls):
                 return None
             ok, plain = literal(value, t)
             if ok:
-                return ir.Const(plain, type=t, span=self.span(node))
+                return constant_of(plain, t, self.span(node))
         else:
             return self._folded_constant(node, constant, wanted)
         self.error(
@@ -182,11 +183,9 @@ class Names(Calls):
 
     def constant_number(self, node: ast.expr, within: ConstantDef | None = None) -> int | None:
         """The integer that a module's constant stands for, or None."""
-        module = self.module if within is None else within.module
-        binding = self.world.binding(module, node)
-        if isinstance(binding, ConstantDef) and binding is not within and binding.node.value is not None:
-            return constant_int(binding.node.value, lambda n: self.constant_number(n, binding))
-        return None
+        return number(
+            self.world, self.module if within is None else within.module, node, (within,) if within else ()
+        )
 
     def flexible(self, node: ast.expr) -> bool:
         """Whether the node is a number that takes the type of its context."""
