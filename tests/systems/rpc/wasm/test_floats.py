@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
-import transect
+import transect.rpc
 from transect.base.diagnostic import Diagnostics
 from transect.rpc.chain_file import read_chain
 from transect.rpc.deploy import deploy
@@ -88,7 +88,7 @@ def expected() -> list[bytes]:
 @contextmanager
 def mirror() -> Iterator[int]:
     """A server that gives back what it gets."""
-    handler = grpc.unary_unary_rpc_method_handler(lambda data, context: data)
+    handler: Any = grpc.unary_unary_rpc_method_handler(lambda data, context: data)
     server = grpc.server(ThreadPoolExecutor(2))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("mean.Mean", {"Say": handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
