@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,15 @@ SHOWN = 50  # tenants in `status`, those served most
 class LlmHost:
     """A service, as `control.host.Host` wants it."""
 
-    def __init__(self, service: Service, kind: str, name: str) -> None:
-        """`kind`: what serves, for `status` (`vLLM 0.32`, `gateway`).  `name`: the instance's."""
+    def __init__(
+        self, service: Service, kind: str, name: str, more: Callable[[], Mapping[str, Any]] = dict
+    ) -> None:
+        """`kind`: what serves, for `status` (`vLLM 0.32`, `gateway`).  `name`: the instance's.  `more`: what else
+        `status` says."""
         self._service = service
         self._kind = kind
         self._name = name
+        self._more = more
 
     def status(self) -> Mapping[str, Any]:
         service = self._service
@@ -53,6 +57,7 @@ class LlmHost:
                 "bound": self._bound(),
                 "tenants": self._tenants(),
                 "state": readings([program], [image(service.policy)], service.tenants.name_of),
+                **self._more(),
                 "recording": None if service.recording is None else str(service.recording.path),
             }
 
@@ -78,6 +83,7 @@ class LlmHost:
         return [
             {
                 "tenant": service.tenants.name_of(number),
+                "weight": service.tenants.weight_of(number),
                 "waiting": queues.waiting_of(number),
                 "running": queues.running_of(number),
                 "prompt": account.prompt,

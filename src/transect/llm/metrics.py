@@ -34,8 +34,13 @@ class Metric:
         yield f"# HELP {self.name} {self.help}"
         yield f"# TYPE {self.name} {self.kind}"
         for of, value in self.samples:
-            label = f'{{{self.label}="{of}"}}' if of else ""
+            label = f'{{{self.label}="{escaped(of)}"}}' if of else ""
             yield f"{self.name}{label} {value:g}" if value % 1 else f"{self.name}{label} {int(value)}"
+
+
+def escaped(value: str) -> str:
+    """A label's value as text: what another gateway calls its tenants may be anything."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def exposition(service: Service) -> str:

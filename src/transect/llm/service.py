@@ -197,7 +197,7 @@ class Service:
             except CodecError as error:
                 raise Refused(f"the state of {self.program.name} cannot be read: {error}") from error
             anew = not any(_keeps(d, new) for d in fields.decisions)
-            if returns and not anew:
+            if returns:
                 _can_return(old, new, loaded.program)
             before = self.program.source_hash
             self._take_over(policy, loaded, anew)

@@ -87,6 +87,11 @@ class Tenants:
             self._names.append(name)
         return self._numbers[name]
 
+    def weight_of(self, number: int) -> int:
+        """In percent; of a tenant that the configuration does not name, the ordinary one."""
+        client = self._clients.get(self._names[number])
+        return ORDINARY.weight if client is None else client.weight
+
     def name_of(self, number: int) -> str:
         return self._names[number]
 

@@ -119,18 +119,24 @@ def configured(
 
 @contextmanager
 def gateway(
-    folder: Path, upstreams: list[str], names: Sequence[str] = TENANTS, **how: str
+    folder: Path,
+    upstreams: list[str],
+    names: Sequence[str] = TENANTS,
+    *,
+    descriptors: int | None = None,
+    **how: str,
 ) -> Iterator[Running]:
-    with started(folder, configured(folder, upstreams, names, **how)) as running:
+    with started(folder, configured(folder, upstreams, names, **how), descriptors) as running:
         yield running
 
 
 @contextmanager
-def starting(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """The gateway of the folder's configuration, from its first moment."""
+def starting(folder: Path, descriptors: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """The gateway of the folder's configuration, from its first moment.  `descriptors`: that it may have."""
+    limited = [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
     with (folder / "errors").open("a") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "transect.cli", "llm", "run", "--config", "gateway.toml"],
+            [*limited, sys.executable, "-m", "transect.cli", "llm", "run", "--config", "gateway.toml"],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -149,11 +155,11 @@ def starting(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def started(folder: Path, known: dict[str, str]) -> Iterator[Running]:
+def started(folder: Path, known: dict[str, str], descriptors: int | None = None) -> Iterator[Running]:
     """The gateway of the folder's configuration, once it serves."""
     text = (folder / "gateway.toml").read_text()
     listen, admin = re.findall(r'^(?:listen|admin) = "(.*)"$', text, re.M)
-    with starting(folder) as process:
+    with starting(folder, descriptors) as process:
         assert process.stdout is not None
         running = Running(process, f"http://{listen}", f"http://{admin}", known, folder)
         for line in process.stdout:

@@ -16,7 +16,7 @@ from transect.llm.config import Config, Tenant
 from transect.llm.gateway import answers, relay
 from transect.llm.gateway.answers import Reply
 from transect.llm.gateway.background import cancelled, regularly
-from transect.llm.gateway.calls import UNBOUNDED, BadCall, read
+from transect.llm.gateway.calls import UNBOUNDED, BadCall, Counting, read
 from transect.llm.gateway.corked import Corked
 from transect.llm.gateway.dispatch import Expectation
 from transect.llm.gateway.replica import LEAST, Replica, Said, understand
@@ -46,9 +46,76 @@ def test_limits() -> None:
     assert call(prompt="x", max_tokens=9, max_completion_tokens=5, n=3).limit == 15
 
 
+@pytest.mark.parametrize(
+    ("asked", "limit"),
+    [
+        ({"prompt": ["x"] * 1000}, 100_000),
+        ({"prompt": [[1, 2], [3]]}, 200),
+        ({"prompt": [1, 2, 3]}, 100),
+        ({"prompt": "x", "best_of": 5}, 500),
+        ({"prompt": "x", "best_of": 5, "n": 7}, 700),
+        ({"prompt": ["x", "y"], "best_of": 5, "n": 2}, 1000),
+        ({"prompt": "x", "n": 1 << 60}, UNBOUNDED),
+    ],
+)
+def test_a_limit_is_of_all_answers_to_all_prompts(asked: dict[str, Any], limit: int) -> None:
+    assert call(max_tokens=100, **asked).limit == limit
+
+
+@pytest.mark.parametrize("name", ["n", "best_of", "max_tokens", "max_completion_tokens"])
+@pytest.mark.parametrize("value", [True, -1, "9", 1.5, [3]])
+def test_a_number_that_is_none_is_refused_by_its_name(name: str, value: object) -> None:
+    with pytest.raises(BadCall, match=f"`{name}` is a whole number"):
+        call(prompt="x", **{name: value})
+
+
+def test_what_may_be_null_is_as_if_it_were_not_there() -> None:
+    null = dict.fromkeys(("stream", "stream_options", "max_tokens", "n", "best_of"))
+    found = call(prompt="x", **null)
+    assert not found.stream and not found.wants_usage and found.limit == UNBOUNDED
+
+
+@pytest.mark.parametrize("shape", [b'{"prompt": %s}', b'{"messages": %s, "stream": true}', b"%s"])
+@pytest.mark.parametrize("depth", [900, 5_000, 100_000])
+def test_a_body_that_is_nested_deeply_is_a_call_or_told_so(shape: bytes, depth: int) -> None:
+    try:
+        read("/v1/completions", shape % (b"[" * depth + b"]" * depth))
+    except BadCall as wrong:
+        assert "nested too deeply" in str(wrong) or "JSON object" in str(wrong)
+
+
+@pytest.mark.parametrize(
+    "number", [b"NaN", b"Infinity", b"-Infinity", b"1e400", b"9" * 5000, rb'"\ud800"', rb'"\udc00x"', b"01"]
+)
+def test_what_json_cannot_say_is_no_json(number: bytes) -> None:
+    with pytest.raises(BadCall, match="no JSON"):
+        read("/v1/completions", b'{"prompt": "x", "seed": ' + number + b"}")
+
+
+def test_an_engine_reads_the_values_that_were_understood_of_a_name_that_comes_twice() -> None:
+    found = read(
+        "/v1/completions",
+        b'{"prompt": "x", "max_tokens": 9, "stream": true, "stream": false, "max_tokens": 5}',
+    )
+    assert found.limit == 5 and not found.stream
+    assert found.body == b'{"prompt":"x","max_tokens":5,"stream":false}'
+
+
+def test_a_stream_asks_an_engine_for_as_much_as_it_takes() -> None:
+    found = call(prompt="x", stream=True, stream_options={"other": 1})
+    options = {how: json.loads(found.body_for(how)).get("stream_options") for how in Counting}
+    assert options == {
+        Counting.CONTINUOUS: {"other": 1, "include_usage": True, "continuous_usage_stats": True},
+        Counting.FINAL: {"other": 1, "include_usage": True},
+        Counting.NONE: {"other": 1},
+    }
+    assert "stream_options" not in json.loads(call(prompt="x", stream=True).body_for(Counting.NONE))
+    assert "stream_options" not in json.loads(call(prompt="x").body)
+
+
 @given(
     st.dictionaries(
-        st.sampled_from(["prompt", "stream", "max_tokens", "n", "stream_options", "messages"]),
+        st.sampled_from(["prompt", "stream", "max_tokens", "n", "best_of", "stream_options", "messages"]),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text(max_size=5),
             lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=3), x, max_size=3),
@@ -120,7 +187,7 @@ def test_counts_that_are_none() -> None:
 
 
 def replica(window: Any = "auto") -> Replica:
-    return Replica(Upstream("http://127.0.0.1:1", window=window), Limits())
+    return Replica(Upstream("http://127.0.0.1:1", window=window), Limits(), 100)
 
 
 def test_a_window_begins_with_the_engines_memory() -> None:

@@ -267,7 +267,20 @@ def test_state_that_could_not_go_back_is_refused_unless_that_is_not_wanted(tmp_p
     assert rig.service.version == 1
     host.upgrade(str(newer), automatic_return=False)
     assert rig.service.version == 2
-    host.upgrade(str(path_of("fcfs")))  # shares nothing with it: there is nothing to go back
+
+
+def test_a_policy_that_drops_all_counters_is_refused_unless_that_is_wanted(tmp_path: Path) -> None:
+    rig = Rig("vtc", tmp_path)
+    rig.work(20)
+    before = image(rig.service.policy)
+    host = LlmHost(rig.service, "rig", "rig")
+    with pytest.raises(NoUpgrade) as refused:
+        host.upgrade(str(path_of("fcfs")))
+    assert "`served` is dropped by the new version" in refused.value.why
+    assert "--no-return" in refused.value.why
+    assert rig.service.program.name == "Vtc" and image(rig.service.policy) == before
+    host.upgrade(str(path_of("fcfs")), automatic_return=False)
+    assert rig.service.program.name != "Vtc"
 
 
 def test_parameters_that_come_with_an_upgrade_are_put_in_force(tmp_path: Path) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from importlib import resources
 from typing import Any
 
 from transect.llm.adapter import MICRO
 from transect.llm.gateway.answers import JSON, error_answer, plain_answer
 from transect.llm.gateway.app import App
+from transect.llm.gateway.bodies import Bodies
+from transect.llm.gateway.guard import Guard, Phase, Why
+from transect.llm.gateway.http import KEY
 from transect.llm.gateway.replica import Replica
 from transect.llm.metrics import Metric, exposition, render
 from transect.llm.service import Service
@@ -19,6 +22,15 @@ from transect.llm.service import Service
 Message = MutableMapping[str, Any]
 
 SHOWN = 100  # tenants on the live page, those served most
+GUARDING = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (
+        b"content-security-policy",
+        b"default-src 'self' 'unsafe-inline' data:; base-uri 'none'; form-action 'none'",
+    ),
+)  # headers of each page: a browser takes nothing of it from elsewhere, and shows it nowhere else
 BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)  # of waiting times
 
 
@@ -47,11 +59,22 @@ class Waits:
 class Admin:
     """An ASGI application.  It asks for no key: who reaches it may see all of it, and change nothing."""
 
-    def __init__(self, service: Service, replicas: Sequence[Replica], app: App, waits: Waits) -> None:
+    def __init__(
+        self,
+        service: Service,
+        replicas: Sequence[Replica],
+        app: App,
+        waits: Waits,
+        guard: Guard,
+        bodies: Bodies,
+    ) -> None:
+        """`guard`: of the clients' connections."""
         self._service = service
         self._replicas = replicas
         self._app = app
         self._waits = waits
+        self._guard = guard
+        self._bodies = bodies
         self._pages: dict[str, Callable[[], tuple[int, bytes, bytes]]] = {
             "/": self._page,
             "/status": self._status,
@@ -72,6 +95,8 @@ class Admin:
                 await send({"type": f"{kind}.complete"})
                 if kind == "lifespan.shutdown":
                     return
+        if (connection := scope.get(KEY)) is not None:
+            connection.known()
         page = self._pages.get(scope["path"])
         if page is None:
             await error_answer(send, 404, f"there are: {', '.join(self._pages)}")
@@ -79,7 +104,7 @@ class Admin:
             await error_answer(send, 405, "look, don't touch")
         else:
             status, kind, body = page()
-            await plain_answer(send, status, body, [(b"content-type", kind), (b"cache-control", b"no-store")])
+            await plain_answer(send, status, body, [(b"content-type", kind), *GUARDING])
 
     # ---------------------------------------------------------------- pages
 
@@ -95,8 +120,24 @@ class Admin:
         return 200, b"text/plain", b"ready\n"
 
     def _metrics(self) -> tuple[int, bytes, bytes]:
-        text = exposition(self._service) + render(self._of_replicas()) + self._waits.text()
+        found = [*self._of_replicas(), *self._of_clients()]
+        text = exposition(self._service) + render(found) + self._waits.text()
         return 200, b"text/plain; version=0.0.4", text.encode()
+
+    def _of_clients(self) -> Iterator[Metric]:
+        guard = self._guard
+        phases = tuple((str(phase), float(guard.count(phase))) for phase in Phase)
+        help = "Connections of clients, by what they do."
+        yield Metric("transect_llm_connections", "gauge", help, phases, label="phase")
+        most = (("", float(guard.most)),)
+        yield Metric("transect_llm_connections_most", "gauge", "Connections of clients at most.", most)
+        ended = tuple((str(why), float(guard.closed[why])) for why in Why)
+        help = "Connections of clients that the gateway closed, by why."
+        yield Metric("transect_llm_connections_closed_total", "counter", help, ended, label="why")
+        held = (("", float(self._bodies.total)),)
+        yield Metric("transect_llm_held_bytes", "gauge", "Bodies of requests that are here.", held)
+        open = (("", float(self._app.open)),)
+        yield Metric("transect_llm_open_requests", "gauge", "Requests of clients under way.", open)
 
     def _of_replicas(self) -> list[Metric]:
         gauges: dict[str, tuple[str, Callable[[Replica], float]]] = {
@@ -105,7 +146,7 @@ class Admin:
             "upstream_requests": ("Requests that an upstream works on.", lambda r: r.running),
             "upstream_up": ("Whether an upstream is asked at all.", lambda r: int(r.healthy)),
         }
-        found = [
+        return [
             Metric(
                 f"transect_llm_{name}",
                 "gauge",
@@ -115,8 +156,6 @@ class Admin:
             )
             for name, (help, of) in gauges.items()
         ]
-        open = (("", float(self._app.open)),)
-        return [*found, Metric("transect_llm_open_requests", "gauge", "Requests of clients under way.", open)]
 
     def _status(self) -> tuple[int, bytes, bytes]:
         """What the live page draws."""
@@ -155,6 +194,7 @@ class Admin:
                         "in_flight": r.in_flight,
                         "running": r.running,
                         "healthy": r.healthy,
+                        "usage": r.counting.value,
                     }
                     for r in self._replicas
                 ],

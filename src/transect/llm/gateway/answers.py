@@ -16,11 +16,17 @@ Headers = Sequence[tuple[bytes, bytes]]
 KINDS = {
     400: "invalid_request_error",
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    408: "invalid_request_error",
     413: "invalid_request_error",
+    415: "invalid_request_error",
     429: "rate_limit_error",
+    431: "invalid_request_error",
 }
+NO_KEY = "this needs a valid API key: `Authorization: Bearer KEY`"
+LAST = frozenset({401, 408, 413, 415})  # after which the connection is closed
 TELL_S = 1.0  # that a client has to take the news that its answer breaks off
 JSON = (b"content-type", b"application/json")
 
@@ -74,4 +80,6 @@ async def error_answer(send: Send, status: int, why: str, retry_s: float | None 
         headers.append((b"retry-after", str(math.ceil(retry_s)).encode()))
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if status in LAST:
+        headers.append((b"connection", b"close"))
     await plain_answer(send, status, error_body(status, why), headers)

@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
-from transect.llm.gateway import calls
-from transect.llm.gateway.answers import TELL_S, Reply, error_answer, plain_answer
-from transect.llm.gateway.connections import Unreachable
+from transect.llm.gateway import calls, models
+from transect.llm.gateway.answers import NO_KEY, TELL_S, Reply, error_answer
+from transect.llm.gateway.bodies import Bodies, Body
 from transect.llm.gateway.dispatch import TurnedAway
-from transect.llm.gateway.relay import LARGEST, Relay, headers_of
+from transect.llm.gateway.http import KEY
+from transect.llm.gateway.relay import Relay
+from transect.llm.gateway.settings import Limits
 from transect.llm.identity import Identifier
 from transect.llm.request import Held
+from transect.llm.tenants import Client
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -24,21 +29,24 @@ Send = Callable[[Message], Awaitable[None]]
 logger = logging.getLogger("transect.gateway")
 
 SERVED = frozenset({"/v1/completions", "/v1/chat/completions"})
-MODELS = "/v1/models"
 GOING = "the gateway is going down"
 UNWATCHED_S = 0.02  # of a request, before somebody looks whether its client has left
-PIECE_S = 60.0  # that a client has to send some more of its request
-MODELS_S = 10.0  # that an upstream has to name its models
 
 
 class App:
     """An ASGI application."""
 
-    def __init__(self, relay: Relay, identifier: Identifier, body_bytes: int) -> None:
+    def __init__(
+        self, relay: Relay, identifier: Identifier, limits: Limits, bodies: Bodies, open_each: int
+    ) -> None:
+        """`open_each`: requests of one tenant under way at most."""
         self._relay = relay
         self._dispatcher = relay.dispatcher
         self._identifier = identifier
-        self._body_bytes = body_bytes
+        self._limits = limits
+        self._bodies = bodies
+        self._open_each = open_each
+        self._of: Counter[int] = Counter()  # requests under way, by tenant
         self.draining = False
         self._under_way: set[asyncio.Task[Any]] = set()
         self._cut = False
@@ -82,29 +90,78 @@ class App:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: Scope, receive: Receive, reply: Reply) -> None:
-        path, method, send = scope["path"], scope["method"], reply.send
         client = self._identifier.who(scope)
         if client is None:
-            await error_answer(send, 401, "show an API key: `Authorization: Bearer …`")
-        elif path == MODELS and method == "GET":
-            await self._models(send)
+            await error_answer(reply.send, 401, NO_KEY)
+            return
+        if (connection := scope.get(KEY)) is not None:
+            connection.known()
+        try:
+            with self._counted(client):
+                await self._routed(client, scope, receive, reply)
+        except calls.BadCall as wrong:
+            await error_answer(reply.send, 400, str(wrong))
+        except TurnedAway as away:
+            await error_answer(reply.send, away.status, away.why, away.retry_s)
+        except _Gone:
+            return
+
+    @contextmanager
+    def _counted(self, client: Client) -> Iterator[None]:
+        """Raises `TurnedAway` where the tenant has too many requests under way."""
+        if self._of[client.number] >= self._open_each:
+            raise TurnedAway(429, f"{client.name} has {self._open_each} requests under way already", 1.0)
+        self._of[client.number] += 1
+        try:
+            yield
+        finally:
+            self._of[client.number] -= 1
+            if not self._of[client.number]:
+                del self._of[client.number]
+
+    async def _routed(self, client: Client, scope: Scope, receive: Receive, reply: Reply) -> None:
+        path, method, send = scope["path"], scope["method"], reply.send
+        if models.served(path):
+            if method not in ("GET", "HEAD"):
+                raise TurnedAway(405, f"{models.PATH} is read with GET")
+            await models.answer(send, path, self._dispatcher.replicas)
         elif path not in SERVED:
-            await error_answer(send, 404, f"{path} is not served here; there are {', '.join(sorted(SERVED))}")
+            raise TurnedAway(
+                404, f"this path is not served here; there are {', '.join((*sorted(SERVED), models.PATH))}"
+            )
         elif method != "POST":
-            await error_answer(send, 405, f"{path} is posted to")
+            raise TurnedAway(405, f"{path} is posted to")
         elif self.draining:
-            await error_answer(send, 503, GOING, 5.0)
+            raise TurnedAway(503, GOING, 5.0)
         else:
-            try:
-                body = await _body(receive, self._body_bytes)
-                held = self._dispatcher.enter(client, calls.read(path, body))
+            with self._bodies.holding(client.number, client.name) as body:
+                whole = await self._body(scope, receive, body)
+                held = self._dispatcher.enter(client, calls.read(path, whole))
+                del whole
                 await self._served(held, receive, reply)
-            except calls.BadCall as wrong:
-                await error_answer(send, 400, str(wrong))
-            except TurnedAway as away:
-                await error_answer(send, away.status, away.why, away.retry_s)
-            except _Gone:
-                return
+
+    async def _body(self, scope: Scope, receive: Receive, body: Body) -> bytes:
+        """Raises `TurnedAway`, `_Gone`."""
+        most, patience = self._limits.body_bytes, self._limits.body_s
+        declared = _declared(scope)
+        if declared > most:
+            raise TurnedAway(413, f"a request has at most {most} bytes")
+        body.room_for(declared)
+        pieces = []
+        try:
+            async with asyncio.timeout(patience):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Gone
+                    pieces.append(message.get("body", b""))
+                    body.grow(len(pieces[-1]))
+                    if body.size > most:
+                        raise TurnedAway(413, f"a request has at most {most} bytes")
+                    if not message.get("more_body", False):
+                        return b"".join(pieces)
+        except TimeoutError:
+            raise TurnedAway(408, f"the request did not come within {patience:g} s") from None
 
     async def _served(self, held: Held, receive: Receive, reply: Reply) -> None:
         """Serve it, unless its client goes first."""
@@ -138,43 +195,21 @@ class App:
             if gone is not None:
                 gone.cancel()
 
-    async def _models(self, send: Send) -> None:
-        """What the first replica that answers says."""
-        for replica in self._dispatcher.replicas:
-            if not replica.healthy:
-                continue
-            try:
-                async with asyncio.timeout(MODELS_S), replica.http.ask("GET", MODELS) as answer:
-                    body = await answer.read(LARGEST)
-            except (TimeoutError, Unreachable):
-                replica.failed()
-                continue
-            await plain_answer(send, answer.status, body, headers_of(answer))
-            return
-        await error_answer(send, 503, "no upstream answers", 5.0)
-
 
 class _Gone(Exception):
     """The client has left."""
 
 
-async def _body(receive: Receive, most: int) -> bytes:
-    """Raises `TurnedAway`, `_Gone`."""
-    pieces, size, more = [], 0, True
-    while more:
-        try:
-            async with asyncio.timeout(PIECE_S):
-                message = await receive()
-        except TimeoutError:
-            raise TurnedAway(408, f"nothing more of the request came for {PIECE_S:g} s") from None
-        if message["type"] == "http.disconnect":
-            raise _Gone
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if size > most:
-            raise TurnedAway(413, f"a request has at most {most} bytes")
-        more = message.get("more_body", False)
-    return b"".join(pieces)
+def _declared(scope: Scope) -> int:
+    """How large the body is as its client says, 0 where it says nothing.  Raises `TurnedAway` for a form that is not
+    read."""
+    declared = 0
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            declared = int(value)  # digits, as the parser has seen
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise TurnedAway(415, "a request that is compressed is not read")
+    return declared
 
 
 async def _until_gone(receive: Receive) -> None:

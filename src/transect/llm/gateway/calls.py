@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+from math import prod
 from typing import Any
 
 import msgspec
@@ -17,50 +19,105 @@ class BadCall(Exception):
     """A request that cannot be served; says why."""
 
 
+class Counting(Enum):
+    """What a stream is asked to say of the tokens that it used, beyond what its client asked for."""
+
+    CONTINUOUS = "with every event"
+    FINAL = "at its end"
+    NONE = "only if its client asks"
+
+    @property
+    def simpler(self) -> Counting | None:
+        """What an engine may still take that refuses this one."""
+        return {Counting.CONTINUOUS: Counting.FINAL, Counting.FINAL: Counting.NONE}.get(self)
+
+
+_OPTIONS = {
+    Counting.CONTINUOUS: {"include_usage": True, "continuous_usage_stats": True},
+    Counting.FINAL: {"include_usage": True},
+}
+
+
 @dataclass(slots=True)
 class Call:
     """One request on its way."""
 
     path: str
-    body: bytes  # as it goes upstream
+    body: bytes  # as it goes upstream; a stream is asked for `Counting.CONTINUOUS`
     stream: bool
-    wants_usage: bool  # the client itself asked for usage in the stream
+    options: dict[str, Any] | None  # the client's own `stream_options`
     prompt: int  # tokens, estimated unless the prompt came as tokens
     limit: int  # `max_tokens`, times the answers that are asked for
 
+    @property
+    def wants_usage(self) -> bool:
+        """Whether the client itself asked for usage in the stream."""
+        return bool((self.options or {}).get("include_usage"))
+
+    def body_for(self, counting: Counting) -> bytes:
+        """The body for an engine that takes no more than this."""
+        if not self.stream or counting is Counting.CONTINUOUS:
+            return self.body
+        asked = _decode(self.body)
+        del asked["stream_options"]
+        if counting is Counting.FINAL or self.options is not None:
+            asked["stream_options"] = {**(self.options or {}), **_OPTIONS.get(counting, {})}
+        return msgspec.json.encode(asked)
+
 
 def read(path: str, body: bytes) -> Call:
-    """The request of a body.  Raises `BadCall`."""
+    """The request of a body.  Raises `BadCall`.
+
+    What goes upstream is what was understood here, written anew: of a name that comes twice the engine cannot take the
+    other value.
+    """
     try:
         asked = _decode(body)
+        if not isinstance(asked, dict):
+            raise BadCall("the body is a JSON object")
+        stream, options = _streaming(asked)
+        call = Call(path, b"", stream, options, _prompt(asked), _limit(asked))
+        if stream:
+            # Exact counts while it streams; what the client did not ask for is taken out again on the way back.
+            asked["stream_options"] = {**(options or {}), **_OPTIONS[Counting.CONTINUOUS]}
+        call.body = msgspec.json.encode(asked)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadCall("the body is no JSON") from None
-    if not isinstance(asked, dict):
-        raise BadCall("the body is a JSON object")
-    stream = asked.get("stream", False)
-    if not isinstance(stream, bool):
+    except RecursionError:
+        raise BadCall("the body is nested too deeply") from None
+    return call
+
+
+def _streaming(asked: dict[str, Any]) -> tuple[bool, dict[str, Any] | None]:
+    stream = asked.get("stream")
+    if stream is not None and not isinstance(stream, bool):
         raise BadCall("`stream` is true or false")
-    options = asked.get("stream_options") or {}
-    if not isinstance(options, dict):
+    options = asked.get("stream_options")
+    if options is not None and not isinstance(options, dict):
         raise BadCall("`stream_options` is an object")
-    if stream:
-        # Exact counts while it streams; what the client did not ask for is taken out again on the way back.
-        asked["stream_options"] = {**options, "include_usage": True, "continuous_usage_stats": True}
-        body = msgspec.json.encode(asked)
-    return Call(path, body, stream, bool(options.get("include_usage")), _prompt(asked), _limit(asked))
+    return bool(stream), options
 
 
 def _limit(asked: dict[str, Any]) -> int:
-    given = asked.get("max_completion_tokens")
-    given = asked.get("max_tokens") if given is None else given
-    if given is None:
-        return UNBOUNDED
-    if not isinstance(given, int) or isinstance(given, bool) or given < 0:
-        raise BadCall("`max_tokens` is a whole number, 0 or more")
-    answers = asked.get("n") or 1
-    if not isinstance(answers, int) or not 1 <= answers <= 1000:
-        raise BadCall("`n` is a whole number from 1")
-    return min(given * answers, UNBOUNDED)
+    """Tokens of output at most, over all answers: each prompt has `n`, and of `best_of` all are made."""
+    name = "max_tokens" if asked.get("max_completion_tokens") is None else "max_completion_tokens"
+    given = _whole(asked, name, least=0)
+    each = max(_whole(asked, "n", least=1) or 1, _whole(asked, "best_of", least=1) or 1)
+    return UNBOUNDED if given is None else min(prod((given, each, _prompts(asked))), UNBOUNDED)
+
+
+def _whole(asked: dict[str, Any], name: str, least: int) -> int | None:
+    value = asked.get(name)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+        raise BadCall(f"`{name}` is a whole number, {least} or more")
+    return value
+
+
+def _prompts(asked: dict[str, Any]) -> int:
+    """How many there are: a list of texts, or of lists of tokens, is one each."""
+    prompt = asked.get("prompt")
+    several = isinstance(prompt, list) and prompt and not isinstance(prompt[0], int)
+    return len(prompt) if isinstance(prompt, list) and several else 1
 
 
 def _prompt(asked: dict[str, Any]) -> int:

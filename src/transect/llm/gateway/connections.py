@@ -25,6 +25,10 @@ class Unreachable(Exception):
     """An upstream that is not there, breaks off, or does not speak HTTP."""
 
 
+class Absent(Unreachable):
+    """No connection could be made: nothing of the request has been sent."""
+
+
 class Silent(Unreachable):
     """It says nothing any more."""
 
@@ -101,7 +105,9 @@ class Exchange:
                 if self._task.uncancel() == 0:  # nobody else wants it to end
                     raise self._over from None
             case aiohttp.ConnectionTimeoutError():
-                raise Unreachable(f"no connection within {CONNECT_S:g} s") from None
+                raise Absent(f"no connection within {CONNECT_S:g} s") from None
+            case aiohttp.ClientConnectorError():
+                raise Absent(str(error)) from error
             case aiohttp.ClientError():
                 raise Unreachable(str(error)) from error
             case _:

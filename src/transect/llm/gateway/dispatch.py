@@ -136,7 +136,9 @@ class Dispatcher:
         """The replica with the most room, if it is enough."""
         best: Replica | None = None
         for replica in self.replicas:
-            if replica.healthy and (best is None or replica.free > best.free):
+            if not replica.healthy or replica.running >= replica.connections:
+                continue
+            if best is None or replica.free > best.free:
                 best = replica
         if best is None or best.fits(tokens):
             return best

@@ -8,16 +8,22 @@ error that the client sees, and what was produced stays charged.
 
 from __future__ import annotations
 
+import logging
+
 from transect.llm.gateway.answers import Reply, plain_answer
 from transect.llm.gateway.calls import Call
-from transect.llm.gateway.connections import Exchange, Silent, Unreachable
+from transect.llm.gateway.connections import Absent, Exchange, Silent, Unreachable
 from transect.llm.gateway.dispatch import Dispatcher, TurnedAway
 from transect.llm.gateway.replica import Replica
 from transect.llm.gateway.usage import Events, Garbage, of_answer
 from transect.llm.request import Held
 
+logger = logging.getLogger("transect.gateway")
+
 BUSY = frozenset({429, 503})
-TRIES = 4  # of replicas that cannot be reached, for one request
+STRICT = frozenset({400, 422})  # how an engine refuses what it does not know
+OURS = frozenset({401, 403, 407})  # about the gateway's key, which is nothing of the client's
+TRIES = 4  # of replicas that break off before they answer, for one request
 LARGEST = 256 << 20  # bytes of an answer that is not streamed
 PASSED_ON = (("content-type", b"content-type"), ("x-request-id", b"x-request-id"))  # headers of an answer
 
@@ -40,40 +46,69 @@ class Relay:
             dispatcher.leave(held)
 
     async def _attempt(self, held: Held, replica: Replica, reply: Reply) -> bool:
-        """Whether the client has been answered; if not, the request is back in the queue."""
-        call: Call = held.own.call
+        """Whether the client has been answered; if not, the request is back in the queue.
+
+        What goes wrong at an engine is for the operator's log; a client is told no more than it can use.
+        """
         try:
-            async with replica.http.ask("POST", call.path, call.body) as answer:
-                if answer.status in BUSY:
-                    replica.busy()
-                    self._again(held)
-                    return False
-                replica.answered()
-                if answer.status != 200:
-                    await self._refused(held, answer, reply)
-                elif call.stream:
-                    await self._streamed(held, answer, reply)
-                else:
-                    await self._whole(held, answer, reply)
+            return await self._asked(held, replica, reply)
         except TimeoutError:  # the engine may be well: this one request asked for more than there is time for
-            why = f"{replica.name} took longer than {self.dispatcher.limits.answer_s:g} s"
-            await self._broken(held, reply, 504, why)
-        except Silent:
+            await self._broken(
+                held, reply, 504, f"no whole answer within {self.dispatcher.limits.answer_s:g} s"
+            )
+        except Silent as wrong:
             replica.failed()
-            await self._broken(held, reply, 504, f"{replica.name} says nothing any more")
+            logger.warning("%s: %s", replica.name, wrong)
+            await self._broken(held, reply, 504, "the engine says nothing any more")
         except Unreachable as wrong:
             replica.failed()
-            if not reply.begun and held.own.tries < TRIES and not held.produced:
-                self._again(held)
+            logger.warning("%s: %s", replica.name, wrong)
+            if not reply.begun and not held.produced and self._may_try(held, wrong):
+                self.dispatcher.again(held)
                 return False
-            await self._broken(held, reply, 502, f"{replica.name} broke off: {wrong}")
+            await self._broken(held, reply, 502, "the engine broke off")
         except Garbage as wrong:
-            await self._broken(held, reply, 502, f"{replica.name}: {wrong}")
+            logger.warning("%s: %s", replica.name, wrong)
+            await self._broken(held, reply, 502, f"the engine gave no answer that is one: {wrong}")
         return True
 
-    def _again(self, held: Held) -> None:
-        held.own.tries += 1
-        self.dispatcher.again(held)
+    def _may_try(self, held: Held, wrong: Unreachable) -> bool:
+        """Who was not even connected to has lost nothing but time, and waits as long as anybody does."""
+        if not isinstance(wrong, Absent):
+            held.own.tries += 1
+        return bool(held.own.tries < TRIES)
+
+    async def _asked(self, held: Held, replica: Replica, reply: Reply) -> bool:
+        """The same.  An engine that refuses a stream is asked once more for less, as long as none has begun there."""
+        call: Call = held.own.call
+        counting = replica.counting
+        while True:
+            async with replica.http.ask("POST", call.path, call.body_for(counting)) as answer:
+                if answer.status in BUSY:
+                    replica.busy()
+                    self.dispatcher.again(held)
+                    return False
+                replica.answered()
+                less = counting.simpler if call.stream and not replica.counting_known else None
+                if less is None or answer.status not in STRICT:
+                    if call.stream and answer.status == 200:
+                        replica.counts(counting)
+                    await self._passed(held, replica, answer, reply)
+                    return True
+            counting = less
+
+    async def _passed(self, held: Held, replica: Replica, answer: Exchange, reply: Reply) -> None:
+        """What it says goes to the client."""
+        if answer.status == 200 and held.own.call.stream:
+            await self._streamed(held, answer, reply)
+        elif answer.status == 200:
+            await self._whole(held, answer, reply)
+        elif 400 <= answer.status < 500 and answer.status not in OURS:
+            await self._refused(held, answer, reply)
+        else:
+            logger.error("%s answers %d", replica.name, answer.status)
+            status = answer.status if answer.status >= 500 else 502
+            await self._broken(held, reply, status, "the engine cannot serve this at the moment")
 
     # ---------------------------------------------------------------- answers
 

@@ -8,6 +8,7 @@ tenants wait though the engine has memory to spare.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -16,8 +17,11 @@ from dataclasses import dataclass
 from math import isfinite
 
 from transect.base.unavailable import Unavailable
+from transect.llm.gateway.calls import Counting
 from transect.llm.gateway.connections import Connections
 from transect.llm.gateway.settings import Limits, Upstream, name_of
+
+logger = logging.getLogger("transect.gateway")
 
 FIRST = 16_384  # tokens, until the engine says what it has
 LEAST, MOST = 1_024, 1 << 24
@@ -72,10 +76,11 @@ def _capacity(text: str) -> int | None:
 class Replica:
     """What the gateway knows of one upstream.  Sizes in tokens."""
 
-    def __init__(self, upstream: Upstream, limits: Limits) -> None:
-        """Raises `Unavailable` without its key."""
+    def __init__(self, upstream: Upstream, limits: Limits, connections: int) -> None:
+        """`connections`: to it at the same time, at most.  Raises `Unavailable` without its key."""
         self.upstream = upstream
         self.name = name_of(upstream)
+        self.connections = connections
         self.http = Connections(
             upstream.url, _headers(upstream), silence_s=limits.silence_s, answer_s=limits.answer_s
         )
@@ -83,6 +88,8 @@ class Replica:
         self.in_flight = 0
         self.running = 0  # requests
         self.capacity: int | None = None
+        self.counting = Counting.CONTINUOUS  # what its streams are asked to say of the tokens that they used
+        self.counting_known = False  # a stream has begun that was asked so
         self.failures = 0  # in a row
         self._until = 0.0  # monotonic; not asked before
         self._limited = False  # somebody found no room since the last look
@@ -130,6 +137,16 @@ class Replica:
 
     def answered(self) -> None:
         self.failures = 0
+
+    def counts(self, counting: Counting) -> None:
+        """A stream has begun that was asked to count so: all others will be."""
+        if not self.counting_known and counting is not Counting.CONTINUOUS:
+            logger.warning(
+                "%s refuses streams that are asked for usage with every event: it is asked for it %s",
+                self.name,
+                counting.value,
+            )
+        self.counting, self.counting_known = counting, True
 
     # ---------------------------------------------------------------- the window
 

@@ -28,12 +28,17 @@ from transect.llm.config import ConfigError
 from transect.llm.gateway.admin import Admin, Waits
 from transect.llm.gateway.app import GOING, App
 from transect.llm.gateway.background import cancelled, regularly
+from transect.llm.gateway.bodies import Bodies
+from transect.llm.gateway.budget import OPERATORS, claimed
 from transect.llm.gateway.connections import Unreachable
-from transect.llm.gateway.corked import Protocol
 from transect.llm.gateway.dispatch import Dispatcher
+from transect.llm.gateway.guard import Guard, Patience
+from transect.llm.gateway.http import Heads
+from transect.llm.gateway.listener import Server as Listening
+from transect.llm.gateway.listener import listening
 from transect.llm.gateway.relay import Relay
 from transect.llm.gateway.replica import Replica, understand
-from transect.llm.gateway.settings import GatewayConfig, host_and_port, read_gateway
+from transect.llm.gateway.settings import GatewayConfig, read_gateway
 from transect.llm.gateway.share import Shared, Valkey
 from transect.llm.host import LlmHost
 from transect.llm.identity import Identifier
@@ -45,7 +50,6 @@ logger = logging.getLogger("transect.gateway")
 FIRST_LOOK_S = 2.0  # that an engine has to say what memory it has, before the gateway begins without knowing
 LOOK_S = 1.0  # between looks at the engines' metrics
 KEEP_S = 5.0  # between writes of the state
-FLUSH_S = 2  # after a drain, that clients have to take what is written to them
 METRICS = 16 << 20  # bytes of an engine's metrics
 
 
@@ -53,7 +57,7 @@ class Gateway:
     """One gateway."""
 
     def __init__(self, config: GatewayConfig, path: Path, say: Callable[[str], None]) -> None:
-        """Raises `PolicyError`, `kept.NotKept`, `Unavailable` without upstreams, or without the key of one."""
+        """Raises `PolicyError`, `kept.NotKept`, `Unavailable` without upstreams, the key of one, or descriptors."""
         if not config.upstreams:
             raise Unavailable(
                 "an upstream", "the configuration names none", "--upstream URL, or [[upstreams]] url = …"
@@ -68,7 +72,10 @@ class Gateway:
         self.state = None if config.state is None else self.folder / config.state
         if self.state is not None and not self.state.parent.is_dir():
             raise kept.NotKept(f"the state cannot be written to {self.state}: there is no such folder")
-        self.replicas = [Replica(upstream, config.limits) for upstream in config.upstreams]
+        limits = config.limits
+        self.budget = claimed(limits)
+        each = max(1, self.budget.engines // len(config.upstreams))
+        self.replicas = [Replica(upstream, limits, each) for upstream in config.upstreams]
         known = kept.names_in(self.state) if self.state else ()
         self.service = Service(
             config,
@@ -85,11 +92,15 @@ class Gateway:
             self.shared.attach(self.service.queues.chooser)
             self.service.noticing = self.shared.attach
         self.waits = Waits()
-        self.dispatcher = Dispatcher(self.service, self.replicas, config.limits)
+        self.dispatcher = Dispatcher(self.service, self.replicas, limits)
         self.dispatcher.waits = self.waits.take
         self.identifier = Identifier(self.service.tenants, config)
-        self.app = App(Relay(self.dispatcher), self.identifier, config.limits.body_bytes)
-        self.admin = Admin(self.service, self.replicas, self.app, self.waits)
+        patience = Patience(limits.head_s, limits.idle_s, limits.unread_s)
+        self.guard = Guard(self.budget.clients, limits.connections_each, patience)
+        self.bodies = Bodies(limits.held_bytes, limits.held_bytes_each)
+        open_each = self.budget.clients // 2 if limits.open_each == "auto" else limits.open_each
+        self.app = App(Relay(self.dispatcher), self.identifier, limits, self.bodies, open_each)
+        self.admin = Admin(self.service, self.replicas, self.app, self.waits, self.guard, self.bodies)
 
     def _running(self) -> Iterator[Any]:
         return iter(self.dispatcher.running)
@@ -107,7 +118,7 @@ class Gateway:
         """Serve until SIGTERM or SIGINT."""
         self._heed_signals()
         async with contextlib.AsyncExitStack() as ends:  # the last first, whatever becomes of the others
-            listen = [ends.enter_context(_listening(at)) for at in (self.config.listen, self.config.admin)]
+            listen = [ends.enter_context(listening(at)) for at in (self.config.listen, self.config.admin)]
             for replica in self.replicas:
                 ends.push_async_callback(replica.http.close)
             await self._first_look()
@@ -117,7 +128,7 @@ class Gateway:
             control = ends.enter_context(self._control())
             ends.callback(self._save)
             ends.push_async_callback(cancelled, [asyncio.ensure_future(w) for w in self._works(store)])
-            servers = [_server(self.app), _server(self.admin)]
+            servers = self._servers()
             serving = [asyncio.ensure_future(s.serve([at])) for s, at in zip(servers, listen, strict=True)]
             for task in serving:
                 task.add_done_callback(lambda _: self._ended.set())  # without a listener there is no gateway
@@ -126,6 +137,12 @@ class Gateway:
             ready()
             await self._ended.wait()
             await self._drain()
+
+    def _servers(self) -> list[uvicorn.Server]:
+        """For clients, and for operators, who know one another and show no keys."""
+        heads = Heads(self.config.limits.head_bytes, self.config.limits.head_lines)
+        operators = Guard(OPERATORS, OPERATORS, self.guard.patience)
+        return [Listening(self.app, self.guard, heads), Listening(self.admin, operators, heads)]
 
     def _heed_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -151,8 +168,23 @@ class Gateway:
 
     def _control(self) -> Server:
         name = self.config.name or "gateway"
-        host = LlmHost(self.service, "gateway", name)
+        host = LlmHost(self.service, "gateway", name, self._upstreams)
         return Server("llm", name, {**verbs_of(host), "metrics": lambda: exposition(self.service)})
+
+    def _upstreams(self) -> dict[str, Any]:
+        """What `status` says of them and of clients' connections."""
+        rows = [
+            {
+                "upstream": replica.name,
+                "answers": replica.healthy,
+                "running": replica.running,
+                "in flight": replica.in_flight,
+                "window": replica.window,
+                "usage": replica.counting.value,
+            }
+            for replica in self.replicas
+        ]
+        return {"upstreams": rows, "connections": {"now": len(self.guard), "most": self.guard.most}}
 
     async def _store(self) -> Valkey | None:
         share = self.config.share
@@ -246,49 +278,6 @@ async def _down(servers: Iterable[uvicorn.Server], serving: Iterable[asyncio.Tas
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*serving)
-
-
-class _Server(uvicorn.Server):
-    """Signals are the gateway's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _server(app: Any) -> uvicorn.Server:
-    config = uvicorn.Config(
-        app,
-        http=Protocol,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="on",
-        ws="none",
-        proxy_headers=False,
-        timeout_graceful_shutdown=FLUSH_S,
-    )
-    return _Server(config)
-
-
-def _listening(address: str) -> socket.socket:
-    """Raises `Unavailable` when somebody else listens there."""
-    host, port = host_and_port(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends without delay (TCP_NODELAY) only on sockets that say that they are TCP: else an answer's first token
-    # waits 40 ms for the client's acknowledgement of its headers.
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        made.bind((host.strip("[]"), port))
-    except OSError as wrong:
-        made.close()
-        raise Unavailable(
-            f"the address {address}", str(wrong.strerror), "give another one in the configuration"
-        ) from wrong
-    made.listen(2048)
-    made.setblocking(False)
-    return made
 
 
 def _named(listening: socket.socket) -> str:

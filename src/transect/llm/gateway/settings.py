@@ -29,7 +29,7 @@ class Upstream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What keeps memory and patience bounded."""
+    """What keeps memory, connections and patience bounded."""
 
     waiting: Count = 10_000
     """Requests that wait, of all tenants; one more is turned away (503)."""
@@ -39,6 +39,29 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a request waits before it is given up (503)."""
     body_bytes: Count = 16 << 20
     """Of a request; a larger one is turned away (413)."""
+    held_bytes: Count = 1 << 30
+    """Of the bodies of all requests that are here; one more is turned away (503)."""
+    held_bytes_each: Count = 256 << 20
+    """Of the bodies of one tenant's requests that are here; one more is turned away (429)."""
+    open_each: Count | Literal["auto"] = "auto"
+    """Requests of one tenant under way, however far (429 beyond); `auto`: half of the connections."""
+    body_s: Seconds = 120.0
+    """How long a client may take to send the body of a request (408)."""
+    head_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 32 << 10
+    """Of the head of a request; a larger one is turned away (431)."""
+    head_lines: Annotated[int, msgspec.Meta(ge=16)] = 100
+    """Headers of a request; one with more is turned away (431)."""
+    head_s: Seconds = 10.0
+    """How long a client may take to send the head of a request (408), from the moment that it connects."""
+    idle_s: Seconds = 75.0
+    """How long a connection may be idle between two requests."""
+    unread_s: Seconds = 60.0
+    """How long a client may take less than 64 KiB of an answer that waits for it, before it is cut off."""
+    connections: Count | Literal["auto"] = "auto"
+    """Of clients at the same time; more wait to be accepted.  `auto`: as many as the process may have descriptors for,
+    beside those for engines and operators."""
+    connections_each: Count = 128
+    """Of one address that have shown no key; beyond them the oldest is closed."""
     silence_s: Seconds = 300.0
     """How long an upstream may say nothing while it answers (504)."""
     answer_s: Seconds = 3600.0

@@ -15,6 +15,7 @@ import msgspec
 END = b"\n\n"
 _decode = msgspec.json.Decoder().decode
 LONGEST = 8 << 20  # bytes of one event
+NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last one: nested too deeply
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ def of_answer(body: bytes) -> Used:
     """What a whole answer says.  Raises `Garbage`."""
     try:
         said = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NO_JSON:
         raise Garbage("the answer is no JSON") from None
     return _used(said.get("usage")) if isinstance(said, dict) else Used()
 
@@ -86,7 +87,7 @@ class Events:
             return event
         try:
             said = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NO_JSON:
             return event
         if not isinstance(said, dict):
             return event

@@ -15,6 +15,7 @@ from typing import Any
 from transect.base.unavailable import Unavailable
 from transect.control import Client as Control
 from transect.control import ControlError, Refused, found
+from transect.llm.gateway.answers import NO_KEY, error_answer
 from transect.llm.identity import Identifier
 from transect.llm.tenants import Client, Tenants
 from transect.llm.vllm.settings import NAME, TENANT, configuration
@@ -57,27 +58,27 @@ class TenantMiddleware:
         client = self._identifier.who(scope)
         path = scope["path"].rstrip("/")
         if client is None:
-            await _answer(send, 401, "show an API key: `Authorization: Bearer …`")
+            await error_answer(send, 401, NO_KEY)
         elif path in HARMLESS:
             await self._app(scope, receive, send)
         elif path not in CARRYING:
-            await _answer(send, 403, f"{path} cannot carry a tenant, and is not served here")
+            await error_answer(send, 403, f"{path} cannot carry a tenant, and is not served here")
         else:
             await self._with_tenant(client, scope, receive, send)
 
     async def _with_tenant(self, client: Client, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _whole(receive)
         if body is None:
-            await _answer(send, 413, f"a request has at most {LARGEST} bytes")
+            await error_answer(send, 413, f"a request has at most {LARGEST} bytes")
             return
         try:
             asked = json.loads(body)
-        except ValueError:
-            await _answer(send, 400, "the body is no JSON")
+        except (ValueError, RecursionError):
+            await error_answer(send, 400, "the body is no JSON")
             return
         given = asked.get("vllm_xargs") if isinstance(asked, dict) else None
         if not isinstance(asked, dict) or not isinstance(given, dict | None):
-            await _answer(send, 400, "the body, and `vllm_xargs` in it, are JSON objects")
+            await error_answer(send, 400, "the body, and `vllm_xargs` in it, are JSON objects")
             return
         asked["vllm_xargs"] = {**(given or {}), TENANT: client.name}
         changed = json.dumps(asked).encode()
@@ -145,14 +146,6 @@ class _Appending:
         elif message["type"] == "http.response.body" and not message.get("more_body", False):
             message = {**message, "body": message.get("body", b"") + await self._more()}
         await self._send(message)
-
-
-async def _answer(send: Send, status: int, text: str) -> None:
-    """An error as OpenAI's API words it."""
-    body = json.dumps({"error": {"message": text, "type": "invalid_request_error", "code": status}}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 async def _close(receive: Receive, send: Send) -> None:

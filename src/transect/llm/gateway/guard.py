@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may hold a connection, and for how long: before anybody has shown a key, and after.
+
+A connection is in one phase at a time, and a phase other than a request under way has an end.  Connections that have
+shown no key are bounded for each address.  When all places are taken, somebody of an address that is beyond its bound
+goes first, then who has shown no key for longest, then who has been idle for longest; a request under way is never
+ended for another's sake, so that newcomers then wait in the kernel's queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv6Address, ip_address
+from itertools import islice
+from math import inf
+from typing import Protocol
+
+LINGER_S = 2.0  # that a client has to take note of an answer before the end of its request
+YOUNG_S = (
+    0.25  # within which nobody is closed for another's sake: the head of a request may still be on its way
+)
+SETTLED_S = (
+    2.0  # the same, of an address that has many: a busy client opens its connections first, and then sends
+)
+LOOK_S = 0.25  # between two looks for who is overdue
+
+
+class Phase(StrEnum):
+    """What a connection does."""
+
+    STRANGE = "strange"  # it has shown no key yet
+    BUSY = "busy"  # a request is under way
+    HEAD = "head"  # the head of another request has begun
+    IDLE = "idle"  # between requests
+    UNREAD = "unread"  # the client does not take what is written to it
+    LEAVING = "leaving"  # the last answer has been given; what still comes is thrown away
+
+
+class Why(StrEnum):
+    """Why the gateway closed a connection, or gave no other answer than that."""
+
+    LATE = "late head"
+    IDLE = "idle"
+    UNREAD = "answer not read"
+    ADDRESS = "too many of one address"
+    ROOM = "no room"
+    LARGE = "head too large"
+    MALFORMED = "malformed"
+    LINGERED = "still sending"
+
+
+ENDS: Mapping[Phase, Why] = {
+    Phase.STRANGE: Why.LATE,
+    Phase.HEAD: Why.LATE,
+    Phase.IDLE: Why.IDLE,
+    Phase.UNREAD: Why.UNREAD,
+    Phase.LEAVING: Why.LINGERED,
+}
+YIELDS = (Phase.LEAVING, Phase.STRANGE, Phase.HEAD, Phase.IDLE)
+
+
+class Guarded(Protocol):
+    """A connection, as a guard sees it."""
+
+    address: str
+
+    def overdue(self, phase: Phase) -> bool:
+        """Its phase has taken too long: end it.  False: it goes on after all, and has as long again."""
+
+    def abort(self) -> None:
+        """Close it at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a connection may stay in each phase.  Seconds."""
+
+    head: float
+    idle: float
+    unread: float
+
+    def of(self, phase: Phase) -> float:
+        match phase:
+            case Phase.STRANGE | Phase.HEAD:
+                return self.head
+            case Phase.IDLE:
+                return self.idle
+            case Phase.UNREAD:
+                return self.unread
+            case Phase.LEAVING:
+                return LINGER_S
+            case Phase.BUSY:
+                return inf
+
+
+def address_of(peer: object) -> str:
+    """For whom a peer counts: an IPv6 host has 2^64 addresses, which are one here."""
+    host = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+    try:
+        found = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or IPv6Address(int(found) >> 64 << 64))
+    return str(found)
+
+
+@dataclass(slots=True, eq=False)
+class Guard:
+    """The connections of one listener."""
+
+    most: int  # connections
+    each: int  # of one address, that have shown no key
+    patience: Patience
+    now: Callable[[], float] = time.monotonic
+    closed: Counter[Why] = field(default_factory=Counter)
+    _phases: dict[Guarded, Phase] = field(default_factory=dict)
+    # Since when; the order is that of age, as whoever comes into a phase is put at its end.
+    _in: dict[Phase, dict[Guarded, float]] = field(default_factory=lambda: {phase: {} for phase in Phase})
+    _strangers: dict[str, dict[Guarded, None]] = field(default_factory=dict)  # by address
+    _over: dict[str, None] = field(default_factory=dict)  # addresses that have more strangers than they may
+    _left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __len__(self) -> int:
+        return len(self._phases)
+
+    def count(self, phase: Phase) -> int:
+        return len(self._in[phase])
+
+    def phase(self, connection: Guarded) -> Phase | None:
+        """None: it is gone."""
+        return self._phases.get(connection)
+
+    # ---------------------------------------------------------------- one connection
+
+    def enter(self, connection: Guarded) -> None:
+        """It has been accepted; of its address those go that have been there for too long without a key."""
+        strangers = self._strangers.setdefault(connection.address, {})
+        self._put(connection, Phase.STRANGE)
+        strangers[connection] = None
+        for older in list(strangers)[: max(0, len(strangers) - self.each)]:
+            if self._age(older) >= SETTLED_S:
+                self._end(older, Why.ADDRESS)
+        if len(strangers) > self.each:
+            self._over[connection.address] = None
+
+    def known(self, connection: Guarded) -> None:
+        """It has shown a key, whatever it does at the moment."""
+        self._forget_stranger(connection)
+
+    def is_known(self, connection: Guarded) -> bool:
+        return connection not in self._strangers.get(connection.address, ())
+
+    def move(self, connection: Guarded, phase: Phase) -> None:
+        """It does something else now; in the same phase it has as long again."""
+        before = self._phases.get(connection)
+        if before is not None:
+            del self._in[before][connection]
+            self._put(connection, phase)
+
+    def gone(self, connection: Guarded) -> None:
+        """It is closed; a second time is no matter."""
+        phase = self._phases.pop(connection, None)
+        if phase is not None:
+            del self._in[phase][connection]
+            self._forget_stranger(connection)
+            self._left.set()
+
+    def _put(self, connection: Guarded, phase: Phase) -> None:
+        self._phases[connection] = phase
+        self._in[phase][connection] = self.now()
+
+    def _forget_stranger(self, connection: Guarded) -> None:
+        strangers = self._strangers.get(connection.address)
+        if strangers is not None:
+            strangers.pop(connection, None)
+            if not strangers:
+                del self._strangers[connection.address]
+            if len(strangers) <= self.each:
+                self._over.pop(connection.address, None)
+
+    def _age(self, connection: Guarded) -> float:
+        return self.now() - self._in[self._phases[connection]][connection]
+
+    def _end(self, connection: Guarded, why: Why) -> None:
+        self.closed[why] += 1
+        connection.abort()
+        self.gone(connection)
+
+    # ---------------------------------------------------------------- all of them
+
+    async def room(self) -> None:
+        """Wait until another connection may be accepted."""
+        while len(self) >= self.most and not self._make_room():
+            self._left.clear()
+            try:
+                async with asyncio.timeout(YOUNG_S):
+                    await self._left.wait()
+            except TimeoutError:
+                pass  # meanwhile somebody may have grown old
+
+    def _make_room(self) -> bool:
+        """Whether somebody could be closed."""
+        for oldest in self._yielding():
+            if self._age(oldest) >= YOUNG_S:
+                self._end(oldest, Why.ROOM)
+                return True
+        return False
+
+    def _yielding(self) -> Iterator[Guarded]:
+        """The oldest of each kind that makes room for others, in this order."""
+        for address in islice(self._over, 1):
+            yield next(iter(self._strangers[address]))
+        for phase in YIELDS:
+            yield from islice(self._in[phase], 1)
+
+    async def look(self) -> None:
+        """End those that are overdue."""
+        now = self.now()
+        for phase, since in list(self._overdue(now)):
+            for connection in since:
+                if connection.overdue(phase):
+                    self.closed[ENDS[phase]] += 1
+                elif self._phases.get(connection) is phase:
+                    self.move(connection, phase)
+
+    def _overdue(self, now: float) -> Iterator[tuple[Phase, list[Guarded]]]:
+        for phase in ENDS:
+            patience, found = self.patience.of(phase), []
+            for connection, since in self._in[phase].items():
+                if now - since < patience:
+                    break
+                found.append(connection)
+            yield phase, found

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One connection of a client: HTTP as uvicorn speaks it, within bounds.
+
+Bounded are the head of a request (bytes, lines, time), what frames a body in chunks, requests that are sent ahead of
+their answers, and for how long a client may be silent or leave an answer unread.  What is no HTTP is answered 400 where
+nothing else is under way on the connection, and ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from transect.llm.gateway.answers import error_body
+from transect.llm.gateway.corked import Corked
+from transect.llm.gateway.guard import Guard, Phase, Why, address_of
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.server import ServerState
+
+AHEAD = 8  # requests of a connection that wait for those before them
+FRAME, FRAME_EACH = (
+    64 << 10,
+    16,
+)  # bytes around a body in chunks: at most so many, and for each byte of the body
+PROGRESS = 64 << 10  # bytes of an answer that a client takes in the time that it has
+LINE = 4  # bytes of a header line besides name and value
+KEY = "transect.connection"  # of an ASGI scope: the `Connection` that the request came on
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """How large the head of a request may be."""
+
+    size: int  # bytes
+    lines: int
+
+
+class _TooLarge(Exception):
+    """A head beyond its bounds."""
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol, under a guard."""
+
+    transport: Any  # a `Corked`
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        guard: Guard,
+        heads: Heads,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        # What comes after the last request is thrown away by us, not read as another request.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
+        self._guard = guard
+        self._heads = heads
+        self.address = ""
+        self._in_head = True  # of a request, or before one
+        self._in_message = False
+        self._deaf = False  # nothing that comes is read any more
+        self._head = self._lines = 0  # bytes and lines of this request's head, and of its trailer
+        self._came = 0  # bytes that came while one head went on
+        self._whole_heads = 0
+        self._body = self._frame = 0  # bytes of this request's body, and of what stands around it
+        self._left = 0  # bytes that the client had not taken when somebody last looked
+
+    # ---------------------------------------------------------------- from the event loop
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        corked = Corked(transport, self.loop, self._closes)
+        super().connection_made(cast(asyncio.Transport, corked))
+        self.address = address_of(self.client)
+        self._guard.enter(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._guard.gone(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        if self._guard.phase(self) is Phase.IDLE:
+            self._guard.move(self, Phase.HEAD)
+        in_head, body, heads = self._in_head, self._body, self._whole_heads
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._deaf = True  # it is answered as if it had not asked, and was the last one
+        except httptools.HttpParserError as wrong:
+            self._refuse(isinstance(wrong.__context__, _TooLarge))
+        else:
+            if heads == self._whole_heads:
+                self._measure(len(data), in_head, self._body - body)
+
+    def _measure(self, size: int, in_head: bool, body: int) -> None:
+        """Of a piece within one head, or one body: what of it the parser keeps, or reads for nothing."""
+        if in_head and self._in_head:
+            self._came += size
+            if self._came > self._heads.size:  # a line that has not ended is shown to nobody yet
+                self._refuse(True)
+        elif not in_head and not self._in_head:
+            self._frame += size - body
+            if self._frame > FRAME + FRAME_EACH * self._body:
+                self._refuse(False)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._left = self.transport.unwritten
+        self._guard.move(self, Phase.UNREAD)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._guard.phase(self) is Phase.UNREAD:
+            self._guard.move(self, self._at_rest())
+
+    def _at_rest(self) -> Phase:
+        if self.transport.is_closing():
+            return Phase.LEAVING
+        if self._under_way:
+            return Phase.BUSY
+        return Phase.HEAD if self._in_message else Phase.IDLE
+
+    # ---------------------------------------------------------------- from the parser
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_message = True
+        self._head = self._lines = self._body = self._frame = 0
+        self.scope[KEY] = self  # type: ignore[typeddict-unknown-key]
+
+    def on_url(self, url: bytes) -> None:
+        self._grows(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._lines += 1
+        self._grows(len(name) + len(value) + LINE)
+        if self._in_head:  # a trailer's lines come too late to say whose a request is
+            super().on_header(name, value)
+
+    def _grows(self, size: int) -> None:
+        self._head += size
+        if self._head > self._heads.size or self._lines > self._heads.lines:
+            raise _TooLarge
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= AHEAD:
+            raise _TooLarge
+        super().on_headers_complete()
+        self._in_head = False
+        self._whole_heads += 1
+        self._came = 0
+        if self._guard.phase(self) in (Phase.STRANGE, Phase.HEAD, Phase.IDLE):
+            self._guard.move(self, Phase.BUSY)
+
+    def on_body(self, body: bytes) -> None:
+        self._body += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        self._in_head = True
+        super().on_message_complete()
+
+    # ---------------------------------------------------------------- from the application
+
+    def known(self) -> None:
+        """A request on it has shown a key."""
+        self._guard.known(self)
+
+    @property
+    def _under_way(self) -> bool:
+        return bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
+
+    def on_response_complete(self) -> None:
+        last = self._deaf or self.cycle.more_body or not self._guard.is_known(self)
+        if last and not self.pipeline:
+            self.transport.close()
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # the guard looks after that
+        if self._guard.phase(self) is Phase.BUSY:
+            self._guard.move(self, self._at_rest())
+
+    # ---------------------------------------------------------------- its end
+
+    def _closes(self) -> bool:
+        """It is being closed: what still comes is thrown away; whether anything may come."""
+        self._deaf = True
+        self.flow.resume_reading()
+        self._guard.move(self, Phase.LEAVING)
+        return self._in_message
+
+    def _refuse(self, large: bool) -> None:
+        """What came is no request, or too large for one."""
+        self._guard.closed[Why.LARGE if large else Why.MALFORMED] += 1
+        self._deaf = True
+        cycle = self.cycle
+        if self._in_head and self._under_way:
+            return  # the requests before it are answered, and then it is closed
+        if self._under_way and not self.pipeline and not cycle.response_started:
+            cycle.disconnected = True  # whoever reads its body hears that there is no more of it
+            cycle.message_event.set()
+        elif not self._in_head:
+            self.transport.abort()  # in the midst of an answer nothing else can be said
+            return
+        if large:
+            self._answer(
+                431,
+                f"the head of a request has at most {self._heads.size} bytes in {self._heads.lines} lines",
+            )
+        else:
+            self._answer(400, "this is no HTTP/1.1 request")
+
+    def _answer(self, status: int, why: str) -> None:
+        """One that no request is served for."""
+        body = error_body(status, why)
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(
+            body
+        )
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+    def overdue(self, phase: Phase) -> bool:
+        """See `guard.Guarded`."""
+        match phase:
+            case Phase.BUSY:
+                return False
+            case Phase.UNREAD:
+                return self._unread_for_long()
+            case Phase.IDLE | Phase.LEAVING if self.transport.unwritten:
+                self._left = self.transport.unwritten
+                self._guard.move(self, Phase.UNREAD)
+                return False
+            case Phase.LEAVING:
+                self.transport.abort()
+            case Phase.IDLE:
+                self.transport.close()
+            case Phase.STRANGE | Phase.HEAD:
+                self._late()
+        return True
+
+    def _late(self) -> None:
+        if self._in_message:
+            self._answer(408, "the head of the request did not come in time")
+        else:
+            self.transport.close()
+
+    def _unread_for_long(self) -> bool:
+        """Whether its client takes so little of an answer that it was closed."""
+        left = self.transport.unwritten
+        if left and left > self._left - PROGRESS:
+            self.abort()
+            return True
+        self._left = left
+        if not left:
+            self._guard.move(self, self._at_rest())
+        return False
+
+    def abort(self) -> None:
+        """See `guard.Guarded`."""
+        self.transport.abort()

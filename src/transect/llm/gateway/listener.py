@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listeners: a connection is accepted only when its guard has a place for it, so that descriptors never run out.
+
+Who comes while there is none waits in the kernel's queue.  Where descriptors are short all the same, because something
+else in the process took them, the listener tries again and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, cast
+
+import uvicorn
+
+from transect.base.unavailable import Unavailable
+from transect.llm.gateway.background import regularly
+from transect.llm.gateway.guard import LOOK_S, Guard
+from transect.llm.gateway.http import Connection, Heads
+from transect.llm.gateway.settings import host_and_port
+
+logger = logging.getLogger("transect.gateway")
+
+FLUSH_S = 2  # after a drain, that clients have to take what is written to them
+BACKLOG = 2048  # connections that wait to be accepted
+PAUSE_S = 0.1  # after the system had no descriptor or memory for another connection
+SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Listener:
+    """Accepts connections at one socket, until it is closed.  It has what uvicorn wants of an `asyncio.Server`."""
+
+    def __init__(self, listening: socket.socket, guard: Guard, make: Callable[[], asyncio.Protocol]) -> None:
+        self._socket = listening
+        self._guard = guard
+        self._make = make
+        self._tasks = [
+            asyncio.ensure_future(self._accept()),
+            asyncio.ensure_future(regularly("looking after connections", guard.look, LOOK_S)),
+        ]
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._guard.room()
+            try:
+                accepted, _ = await loop.sock_accept(self._socket)
+            except OSError as wrong:
+                # Anything else is about that one connection, which is gone.
+                if wrong.errno in SHORT:
+                    logger.error("no connection can be accepted at the moment: %s", wrong.strerror)
+                    await asyncio.sleep(PAUSE_S)
+                continue
+            try:
+                await loop.connect_accepted_socket(self._make, accepted)
+            except OSError as wrong:
+                accepted.close()
+                logger.debug("a connection was gone as soon as it was there: %s", wrong)
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        await asyncio.wait(self._tasks)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, with our listener.  Signals are the gateway's."""
+
+    def __init__(self, app: Any, guard: Guard, heads: Heads) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Connection,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="on",
+                ws="none",
+                proxy_headers=False,
+                timeout_graceful_shutdown=FLUSH_S,
+            )
+        )
+        self._guard = guard
+        self._heads = heads
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        assert sockets is not None, "a gateway listens before it serves"
+        await self.lifespan.startup()
+        make = partial(
+            Connection,
+            self.config,
+            self.server_state,
+            self.lifespan.state,
+            guard=self._guard,
+            heads=self._heads,
+        )
+        listeners: Sequence[Any] = [Listener(at, self._guard, make) for at in sockets]
+        self.servers = cast(list[asyncio.base_events.Server], listeners)
+        self.started = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listening(address: str) -> socket.socket:
+    """Raises `Unavailable` when somebody else listens there."""
+    host, port = host_and_port(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends without delay (TCP_NODELAY) only on sockets that say that they are TCP: else an answer's first token
+    # waits 40 ms for the client's acknowledgement of its headers.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host.strip("[]"), port))
+    except OSError as wrong:
+        made.close()
+        raise Unavailable(
+            f"the address {address}", str(wrong.strerror), "give another one in the configuration"
+        ) from wrong
+    made.listen(BACKLOG)
+    made.setblocking(False)
+    return made
