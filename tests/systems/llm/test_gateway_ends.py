@@ -55,8 +55,7 @@ def test_nobody_holds_it_up(tmp_path: Path) -> None:
         served = stack.enter_context(engine(slots=8, token_s=0))
         settings = f'policy = "vtc"\nstate = "kept"\n[share]\nurl = "valkey://{store}"\nname = "a"'
         upstreams = [served.url, f"http://{silent}"]
-        how = {"settings": settings, "limits": "drain_s = 0.2"}
-        running = stack.enter_context(gateway(tmp_path, upstreams, **how))
+        running = stack.enter_context(gateway(tmp_path, upstreams, settings=settings, limits="drain_s = 0.2"))
         served.app.faults.append("endless")
 
         def hold(made: socket.socket) -> None:

@@ -19,7 +19,7 @@ from tests.systems.llm.upstream import Engine, engine
 from transect.control import Client
 from transect.examples import path_of
 from transect.llm import keys
-from transect.llm.gateway.serve import _listening
+from transect.llm.gateway.listener import listening
 
 
 def test_sigterm_drains(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_port_that_is_taken_and_a_file_that_is_wrong(tmp_path: Path) -> None:
 
 def test_a_first_token_is_sent_without_delay() -> None:
     """A socket that does not say that it is TCP makes each stream begin 40 ms late."""
-    with _listening("127.0.0.1:0") as made, socket.create_connection(made.getsockname()) as client:
+    with listening("127.0.0.1:0") as made, socket.create_connection(made.getsockname()) as client:
         made.setblocking(True)
 
         async def accepted() -> int:

@@ -23,8 +23,15 @@ class Engine:
     """Serves first come first served, as engines do."""
 
     def __init__(
-        self, slots: int = 4, token_s: float = 0.001, capacity: int = 4096, continuous: bool = True
+        self,
+        slots: int = 4,
+        token_s: float = 0.001,
+        capacity: int = 4096,
+        continuous: bool = True,
+        knows: tuple[str, ...] | None = None,
     ) -> None:
+        """`knows`: the options of streams that it does not refuse, None: all of them; without any, not the table."""
+        self.knows = knows
         self.slots = slots
         self.token_s = token_s
         self.capacity = capacity
@@ -73,6 +80,10 @@ class Engine:
         asked = json.loads(body)
         self.headers.append({k.decode(): v.decode() for k, v in scope["headers"]})
         self.bodies.append(asked)
+        options = asked.get("stream_options")
+        if self.knows is not None and options is not None and not set(options) <= set(self.knows or "x"):
+            await self._plain(send, 400, b'{"error": {"message": "extra inputs are not permitted"}}')
+            return
         fault = self.faults.popleft() if self.faults else ""
         if fault.isdigit():
             await self._plain(send, int(fault), b'{"error": {"message": "as told"}}')
@@ -185,9 +196,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def engine(**how: Any) -> Iterator[Served]:
+def engine(port: int = 0, **how: Any) -> Iterator[Served]:
     """An upstream; `.app` is its `Engine`."""
-    served = Served(lambda: Engine(**how))
+    served = Served(lambda: Engine(**how), port)
     try:
         yield served
     finally:

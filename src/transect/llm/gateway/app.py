@@ -209,6 +209,8 @@ def _declared(scope: Scope) -> int:
             declared = int(value)  # digits, as the parser has seen
         elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             raise TurnedAway(415, "a request that is compressed is not read")
+        elif name == b"upgrade":  # the parser takes what follows its head for another protocol
+            raise TurnedAway(400, "a request with `Upgrade` is not read")
     return declared
 
 

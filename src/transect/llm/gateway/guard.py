@@ -2,9 +2,9 @@
 """Who may hold a connection, and for how long: before anybody has shown a key, and after.
 
 A connection is in one phase at a time, and a phase other than a request under way has an end.  Connections that have
-shown no key are bounded for each address.  When all places are taken, somebody of an address that is beyond its bound
-goes first, then who has shown no key for longest, then who has been idle for longest; a request under way is never
-ended for another's sake, so that newcomers then wait in the kernel's queue.
+shown no key are bounded for each address.  When all places are taken, one that is being closed goes first, then one
+that has shown no key, then who has been idle for longest; a request under way is never ended for another's sake, so
+that newcomers then wait in the kernel's queue.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from ipaddress import IPv6Address, ip_address
 from itertools import islice
 from math import inf
 from typing import Protocol
+
+from transect.llm.gateway.strangers import Strangers
 
 LINGER_S = 2.0  # that a client has to take note of an answer before the end of its request
 YOUNG_S = (
@@ -61,7 +63,6 @@ ENDS: Mapping[Phase, Why] = {
     Phase.UNREAD: Why.UNREAD,
     Phase.LEAVING: Why.LINGERED,
 }
-YIELDS = (Phase.LEAVING, Phase.STRANGE, Phase.HEAD, Phase.IDLE)
 
 
 class Guarded(Protocol):
@@ -122,8 +123,7 @@ class Guard:
     _phases: dict[Guarded, Phase] = field(default_factory=dict)
     # Since when; the order is that of age, as whoever comes into a phase is put at its end.
     _in: dict[Phase, dict[Guarded, float]] = field(default_factory=lambda: {phase: {} for phase in Phase})
-    _strangers: dict[str, dict[Guarded, None]] = field(default_factory=dict)  # by address
-    _over: dict[str, None] = field(default_factory=dict)  # addresses that have more strangers than they may
+    _strangers: Strangers[Guarded] = field(default_factory=Strangers)
     _left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __len__(self) -> int:
@@ -140,21 +140,19 @@ class Guard:
 
     def enter(self, connection: Guarded) -> None:
         """It has been accepted; of its address those go that have been there for too long without a key."""
-        strangers = self._strangers.setdefault(connection.address, {})
         self._put(connection, Phase.STRANGE)
-        strangers[connection] = None
-        for older in list(strangers)[: max(0, len(strangers) - self.each)]:
+        self._strangers.add(connection.address, connection)
+        more = self._strangers.count(connection.address) - self.each
+        for older in list(islice(self._strangers.of(connection.address), max(0, more))):
             if self._age(older) >= SETTLED_S:
                 self._end(older, Why.ADDRESS)
-        if len(strangers) > self.each:
-            self._over[connection.address] = None
 
     def known(self, connection: Guarded) -> None:
         """It has shown a key, whatever it does at the moment."""
-        self._forget_stranger(connection)
+        self._strangers.discard(connection.address, connection)
 
     def is_known(self, connection: Guarded) -> bool:
-        return connection not in self._strangers.get(connection.address, ())
+        return not self._strangers.has(connection.address, connection)
 
     def move(self, connection: Guarded, phase: Phase) -> None:
         """It does something else now; in the same phase it has as long again."""
@@ -168,21 +166,12 @@ class Guard:
         phase = self._phases.pop(connection, None)
         if phase is not None:
             del self._in[phase][connection]
-            self._forget_stranger(connection)
+            self._strangers.discard(connection.address, connection)
             self._left.set()
 
     def _put(self, connection: Guarded, phase: Phase) -> None:
         self._phases[connection] = phase
         self._in[phase][connection] = self.now()
-
-    def _forget_stranger(self, connection: Guarded) -> None:
-        strangers = self._strangers.get(connection.address)
-        if strangers is not None:
-            strangers.pop(connection, None)
-            if not strangers:
-                del self._strangers[connection.address]
-            if len(strangers) <= self.each:
-                self._over.pop(connection.address, None)
 
     def _age(self, connection: Guarded) -> float:
         return self.now() - self._in[self._phases[connection]][connection]
@@ -213,10 +202,11 @@ class Guard:
         return False
 
     def _yielding(self) -> Iterator[Guarded]:
-        """The oldest of each kind that makes room for others, in this order."""
-        for address in islice(self._over, 1):
-            yield next(iter(self._strangers[address]))
-        for phase in YIELDS:
+        """Who makes room for others, in this order."""
+        yield from islice(self._in[Phase.LEAVING], 1)
+        if (stranger := self._strangers.first_to_go()) is not None:
+            yield stranger
+        for phase in (Phase.HEAD, Phase.IDLE):
             yield from islice(self._in[phase], 1)
 
     async def look(self) -> None:

@@ -137,7 +137,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._in_message = True
         self._head = self._lines = self._body = self._frame = 0
-        self.scope[KEY] = self  # type: ignore[typeddict-unknown-key]
+        self.scope[KEY] = self  # type: ignore[literal-required]
 
     def on_url(self, url: bytes) -> None:
         self._grows(len(url))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -46,7 +46,7 @@ async def answer(send: Send, path: str, replicas: Sequence[Replica]) -> None:
         await error_answer(send, 503, "no engine answers", 5.0)
 
 
-async def _said(replicas: Sequence[Replica]) -> AsyncIterator[tuple[bytes, list[Any]]]:
+async def _said(replicas: Sequence[Replica]) -> AsyncGenerator[tuple[bytes, list[Any]]]:
     """What each engine says, and the models in it; of those that have something to say."""
     for replica in replicas:
         if not replica.healthy:

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Those who have shown no key, by the address that they come from.
+
+Where somebody has to go it is the oldest of the address that has most of them: whoever opens many connections crowds
+out nobody but itself, and who has one is closed only where nobody has two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Strangers(Generic[T]):
+    """Every step takes the same time, however many there are."""
+
+    _of: dict[str, dict[T, None]] = field(default_factory=dict)  # of each address, oldest first
+    _sized: dict[int, dict[str, None]] = field(default_factory=dict)  # addresses that have so many
+    _most: int = 0  # of one address
+
+    def add(self, address: str, one: T) -> None:
+        members = self._of.setdefault(address, {})
+        members[one] = None
+        self._resized(address, len(members) - 1, len(members))
+
+    def discard(self, address: str, one: T) -> None:
+        members = self._of.get(address, {})
+        if one in members:
+            del members[one]
+            self._resized(address, len(members) + 1, len(members))
+            if not members:
+                del self._of[address]
+
+    def has(self, address: str, one: T) -> bool:
+        return one in self._of.get(address, ())
+
+    def of(self, address: str) -> Iterator[T]:
+        """Those of an address, oldest first."""
+        return iter(self._of.get(address, ()))
+
+    def count(self, address: str) -> int:
+        return len(self._of.get(address, ()))
+
+    def first_to_go(self) -> T | None:
+        """None: there are none."""
+        for address in self._sized.get(self._most, ()):
+            return next(self.of(address))
+        return None
+
+    def _resized(self, address: str, before: int, after: int) -> None:
+        if before:
+            same = self._sized[before]
+            del same[address]
+            if not same:
+                del self._sized[before]
+        if after:
+            self._sized.setdefault(after, {})[address] = None
+        if after > self._most or self._most not in self._sized:
+            self._most = after  # the only address of its size has one more, or one less
