@@ -31,6 +31,28 @@ def test_figures_as_json(transect: Run, tmp_path: Path) -> None:
     assert row["policy"] == "vtc" and row["throughput"]["mean"] > 0 and row["throughput"]["runs"] == 1
 
 
+def test_requests_that_no_engine_has_memory_for_are_refused_and_said(transect: Run, tmp_path: Path) -> None:
+    trace = tmp_path / "big.csv"
+    trace.write_text(TINY + "3,a,14050,10\n4,b,20,14050\n")
+    done = transect("llm", "simulate", "vtc", "fcfs", "--trace", str(trace), "--runs", "1")
+    assert done.code == 0, done.err
+    assert "2 of 62 requests need more than the engine's memory of 10,000 tokens" in done.out
+    said = transect("llm", "simulate", "vtc", "--trace", str(trace), "--runs", "1", "--json")
+    assert [row["too_large"] for row in json.loads(said.out)] == [2]
+    trace.write_text(TINY.splitlines()[0] + "\n0,a,14050,10\n")
+    alone = transect("llm", "simulate", "vtc", "--trace", str(trace), "--runs", "1")
+    assert alone.code == 0 and "1 of 1 requests need more" in alone.out
+    trace.write_text(TINY)
+    assert "memory" not in transect("llm", "simulate", "vtc", "--trace", str(trace), "--runs", "1").out
+
+
+def test_differences_between_clients_with_weights_are_of_services_divided_by_them(transect: Run) -> None:
+    done = transect("llm", "simulate", "vtc_weighted", "vtc", "--trace", "weighted", "--runs", "1")
+    greatest = {row.split()[0]: float(row.split()[1].replace(",", "")) for row in done.out.splitlines()[2:4]}
+    assert greatest["vtc_weighted"] < greatest["vtc"]
+    assert "divided by them" in done.out
+
+
 def test_pictures_are_svg(transect: Run, tmp_path: Path) -> None:
     trace = tmp_path / "tiny.csv"
     trace.write_text(TINY)

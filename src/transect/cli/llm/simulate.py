@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from transect.cli.progress import working
 if TYPE_CHECKING:
     from transect.llm.policies import Loaded
     from transect.llm.simulator.perturbed import Row
+    from transect.llm.simulator.trace import Trace
 
 
 def simulate(
@@ -86,6 +88,8 @@ def simulate(
         from transect.llm.simulator.report import table
 
         print(table(rows))
+        for note in _notes(rows[0], wanted, engine):
+            print(note)
     if plots is not None:
         _plots(plots, names, loaded, trace, engine)
     return Exit.DONE
@@ -117,7 +121,7 @@ def _name(spec: str) -> str:
 def _row(
     name: str,
     policy: Loaded,
-    trace: object,
+    trace: Trace,
     engine: str,
     engines: int,
     runs: int,
@@ -128,10 +132,8 @@ def _row(
     from transect.llm.simulator.model import engine as model
     from transect.llm.simulator.perturbed import row
     from transect.llm.simulator.run import Setting
-    from transect.llm.simulator.trace import Trace
     from transect.llm.simulator.workloads import forecast
 
-    assert isinstance(trace, Trace)
     return row(
         name,
         policy,
@@ -140,7 +142,22 @@ def _row(
         lambda seed: Setting(engines=engines, hint=forecast(hints, seed)),
         runs=runs,
         service=metric.profiled if profiled else metric.linear,
+        by_weight=bool(trace.weights),
     )
+
+
+def _notes(row: Row, trace: Trace, engine: str) -> Iterator[str]:
+    """What the figures leave out, or are measured by."""
+    from transect.llm.simulator.model import engine as model
+
+    if row.too_large:
+        memory = model(engine).memory
+        yield (
+            f"{row.too_large:,} of {len(trace.arrivals):,} requests need more than the engine's memory of "
+            f"{memory:,} tokens: it refuses them, and they count for nothing"
+        )
+    if trace.weights:
+        yield "clients of this trace have weights: differences are of services divided by them (100 % is 1)"
 
 
 def _plain(row: Row) -> dict[str, object]:
@@ -150,7 +167,7 @@ def _plain(row: Row) -> dict[str, object]:
         "variance": row.variance,
         "throughput": row.throughput,
     }
-    return {"policy": row.name} | {
+    return {"policy": row.name, "too_large": row.too_large} | {
         k: {"mean": f.mean, "half": f.half, "runs": len(f.values)} for k, f in figures.items()
     }
 

@@ -71,7 +71,7 @@ class Engine:
             if batch:
                 self._prefill(batch)
                 return
-            assert self.running, "a request that is alone does not fit; the trace should have been refused"
+            assert self.running, "a request that fits alone does not fit"
         self._decode(until)
 
     # ---------------------------------------------------------------- admission

@@ -16,7 +16,8 @@ class Job(Held):
     arrival: float = 0.0
     output: int = 1  # tokens that it will produce; no policy sees it
     booked: int = 1  # output tokens that admission reserves memory for; no policy sees it
-    refused: bool = False
+    refused: bool = False  # by the policy, or as too large
+    too_large: bool = False  # no engine has the memory for it
     first: float = -1.0  # when its first token came
     done: float = -1.0  # when its last token came
     born: int = 0  # the step at which it would have produced nothing

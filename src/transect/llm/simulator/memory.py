@@ -39,6 +39,13 @@ def room_of(model: Model) -> Room:
             return Unreserved(model)
 
 
+def fits_alone(model: Model, job: Job) -> bool:
+    """Whether an engine that does nothing else can serve it to its end; if not, it refuses it."""
+    room = room_of(model)
+    room.begin((), 0, 0)
+    return job.prompt + job.output <= model.memory and room.take(job)
+
+
 class Peak:
     """The peak of future use.  With the remaining outputs in descending order, all that runs while the k-th is still
     running is those up to it: remaining_k · k + Σ_{j ≤ k} (input_j + produced_j) must stay below M for every k.  The

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
+from transect.llm.request import ORDINARY
 from transect.llm.simulator.job import Job
 
 WINDOW = 60.0  # s
@@ -44,11 +45,15 @@ class Fairness:
     differences: tuple[float, ...]  # of each window
 
 
-def fairness(jobs: Sequence[Job], service: Cost = linear, demand: Cost | None = None) -> Fairness:
-    """The figures of one row of a table.  `demand`: another measure for what clients ask for than for what they get."""
+def fairness(
+    jobs: Sequence[Job], service: Cost = linear, demand: Cost | None = None, *, by_weight: bool = False
+) -> Fairness:
+    """The figures of one row of a table.  `demand`: another measure for what clients ask for than for what they get.
+    `by_weight`: services and demands are divided by the client's weight, as a part of the ordinary one; in the paper
+    they are not."""
     served = [job for job in jobs if job.done >= 0]
     asked = demand or service
-    differences = tuple(_difference(served, start, service, asked) for start in STARTS)
+    differences = tuple(_difference(served, start, service, asked, by_weight) for start in STARTS)
     seconds = max((job.done for job in served), default=0.0)
     tokens = sum(job.input + job.output for job in served)
     return Fairness(
@@ -61,11 +66,15 @@ def fairness(jobs: Sequence[Job], service: Cost = linear, demand: Cost | None = 
     )
 
 
-def _difference(jobs: Sequence[Job], start: float, service: Cost, demand: Cost) -> float:
+def _difference(jobs: Sequence[Job], start: float, service: Cost, demand: Cost, by_weight: bool) -> float:
     got, wanted = services(jobs, start, start + WINDOW, service), defaultdict[Hashable, float](float)
     for job in jobs:
         if start <= job.arrival < start + WINDOW:
             wanted[job.client] += demand(job.input, job.output)
+    if by_weight:
+        for client, weight in {job.client: job.weight for job in jobs}.items():
+            got[client] *= ORDINARY / weight
+            wanted[client] *= ORDINARY / weight
     most = max(got.values(), default=0.0)
     clients = got.keys() | wanted.keys()
     return sum(min(most - got[c], abs(wanted[c] - got[c])) for c in clients) / WINDOW

@@ -62,6 +62,7 @@ class Row:
     variance: Spread
     throughput: Spread
     seconds: Spread
+    too_large: int = 0  # requests that no engine had the memory for
 
 
 def row(
@@ -74,10 +75,11 @@ def row(
     runs: int = RUNS,
     service: Cost = linear,
     demand: Cost | None = None,
+    by_weight: bool = False,
     each: Callable[[Run], object] = lambda run: None,
 ) -> Row:
     """Run it with seeds 0, 1, …; one run is without noise.  `trace` and `setting` may depend on the seed, whose place
-    in the setting this fills.  `each` sees every run."""
+    in the setting this fills.  `each` sees every run; `by_weight` as in `metric.fairness`."""
     found = []
     for seed in range(runs):
         given = (setting(seed) if callable(setting) else setting) or Setting()
@@ -85,8 +87,8 @@ def row(
             given = replace(given, seed=seed)
         run = simulate(policy, trace(seed) if callable(trace) else trace, model, given)
         each(run)
-        found.append(fairness(run.jobs, service, demand))
-    return summary(name, found)
+        found.append(fairness(run.jobs, service, demand, by_weight=by_weight))
+    return replace(summary(name, found), too_large=sum(job.too_large for job in run.jobs))
 
 
 def summary(name: str, runs: Sequence[Fairness]) -> Row:

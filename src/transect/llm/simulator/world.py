@@ -13,6 +13,7 @@ from typing import Protocol
 from transect.lang.tape import use
 from transect.llm.simulator.engine import Engine
 from transect.llm.simulator.job import Job
+from transect.llm.simulator.memory import fits_alone
 
 NEVER = float("inf")
 NANO = 1_000_000_000
@@ -86,6 +87,9 @@ class World:
 
     def _arrive(self, job: Job) -> None:
         self.clock.seconds = job.arrival
+        if not any(fits_alone(engine.model, job) for engine in self.engines):
+            job.refused = job.too_large = True
+            return
         self._charge()
         self.front.arrive(job, job.arrival)
         self._wake(job.arrival)
