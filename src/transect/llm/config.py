@@ -39,7 +39,7 @@ KeyHash = Annotated[
 
 
 class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Someone who is served."""
+    """Someone who is served; a name with `.` or `@` stands in quotes."""
 
     weight: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
     """Of the service, in percent of an ordinary share."""

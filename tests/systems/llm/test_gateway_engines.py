@@ -125,7 +125,12 @@ def test_a_stream_that_is_refused_for_a_reason_of_its_own_teaches_nothing(tmp_pa
 
 def test_there_is_one_answer_to_who_shows_no_key_that_is_known(one: tuple[Running, Engine]) -> None:
     running, _ = one
-    shown = ({}, {"authorization": "Bearer tsk-x"}, {"authorization": "Basic eHg="}, {"x-api-key": "x"})
+    shown: tuple[dict[str, str], ...] = (
+        {},
+        {"authorization": "Bearer tsk-x"},
+        {"authorization": "Basic eHg="},
+        {"x-api-key": "x"},
+    )
     answers = [running.ask(None, headers=headers) for headers in shown]
     assert {(a.status_code, a.text, a.headers["www-authenticate"]) for a in answers} == {
         (401, answers[0].text, "Bearer")

@@ -124,7 +124,9 @@ def test_a_key_fits_the_hash_that_is_added(transect: Run, tmp_path: Path) -> Non
     (key,) = re.findall(r"tsk-\S+", said.out)
     config: Config = parse(path.read_text(), path)
     assert config.tenants["ann@acme"].keys == (hash_of(key),)
-    assert key not in path.read_text()
+    assert key not in path.read_text() and '[tenants."ann@acme"]' in path.read_text()
+    transect("llm", "key", "new", "gold", "--add-to", path)
+    assert "\n[tenants.gold]\n" in path.read_text(), "as `transect llm config` writes it"
 
 
 def test_a_tenant_that_is_there_is_left_alone(transect: Run, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from transect.llm.policies import Loaded
 from transect.llm.simulator.metric import Cost, Fairness, fairness, linear
@@ -62,7 +62,7 @@ class Row:
     variance: Spread
     throughput: Spread
     seconds: Spread
-    too_large: int = 0  # requests that no engine had the memory for
+    too_large: int = field(default=0, kw_only=True)  # requests that no engine had the memory for
 
 
 def row(

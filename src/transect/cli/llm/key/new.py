@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,8 @@ import typer
 
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
+
+BARE = re.compile(r"[A-Za-z0-9_-]+")  # names that TOML wants no quotes around
 
 
 def new(
@@ -40,7 +43,8 @@ def new(
     except msgspec.ValidationError:
         return usage(f"`{tenant}` is no name of a tenant: letters, digits, `_`, `.`, `@` and `-`, please")
     key, hashed = made()
-    lines = f'[tenants."{tenant}"]\nkeys = ["{hashed}"]\n'
+    named = tenant if BARE.fullmatch(tenant) else f'"{tenant}"'
+    lines = f'[tenants.{named}]\nkeys = ["{hashed}"]\n'
     if add_to is not None:
         return _added(add_to, tenant, key, lines)
     print(f"key of {tenant}, shown only now:\n\n    {key}\n\nfor the configuration:\n")
