@@ -12,7 +12,7 @@ import pytest
 from tests.systems.llm.running import TENANTS, Running, gateway
 from tests.systems.llm.upstream import Engine, engine
 
-TESTS = 40  # at most, that share it
+TESTS = 80  # at most, that share it
 
 
 @pytest.fixture(scope="session")
