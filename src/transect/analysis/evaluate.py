@@ -127,6 +127,13 @@ class Evaluator(Expressions):
 
     def statement(self, s: ir.Stmt, path: Path) -> list[End]:
         """The ends of one statement; at most one goes on."""
+        try:
+            return self._statement(s, path)
+        except Unsupported as why:
+            why.span = why.span or s.span
+            raise
+
+    def _statement(self, s: ir.Stmt, path: Path) -> list[End]:
         match s:
             case ir.Let(name=name, value=value):
                 path.frame[name] = self.effect(value, path)

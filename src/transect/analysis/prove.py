@@ -8,7 +8,7 @@ that can be broken comes with inputs that break it, which were run on the interp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -66,6 +66,8 @@ class Finding:
     why: str = ""
     example: Example | None = None
     seconds: float = 0.0
+    unfollowed: Mapping[Span, str] = field(default_factory=dict)  # what the reason may be, in words
+    late: bool = False  # the solver's time was up
 
 
 @dataclass(frozen=True)
@@ -104,20 +106,24 @@ class Prover:
             call = SymbolicCall(self.policy, handler, self.world(handler.name))
         except Unsupported as why:
             for promise in promises:
-                yield self._finding(promise, handler, Verdict.UNKNOWN, f"not evaluated: {why}")
+                yield self._not_evaluated(promise, handler, why)
             return
         for promise in promises:
             try:
                 yield self._promise(call, promise, handler)
             except Unsupported as why:
-                yield self._finding(promise, handler, Verdict.UNKNOWN, f"not evaluated: {why}")
+                yield self._not_evaluated(promise, handler, why)
+
+    def _not_evaluated(self, promise: Contract, handler: ir.Function, why: Unsupported) -> Finding:
+        found = self._finding(promise, handler, Verdict.UNKNOWN, f"not evaluated: {why}")
+        return found if why.span is None else replace(found, unfollowed={why.span: "not followed"})
 
     def _promise(self, call: SymbolicCall, promise: Contract, handler: ir.Function) -> Finding:
         holds = call.after(promise)
         if holds is TRUE:
             return self._finding(promise, handler, Verdict.PROVED, "for every input")
         question = [*call.given, fold.negate(holds)]
-        impossible = ""
+        impossible, late = "", False
         for found in self._asked(question, call.world):
             match found.answer:
                 case Answer.NEVER:
@@ -125,14 +131,15 @@ class Prover:
                         promise, handler, Verdict.PROVED, "by the solver", None, found.seconds
                     )
                 case Answer.UNKNOWN:
-                    impossible = f"the solver gave up ({found.why})"
+                    impossible, late = f"the solver gave up ({found.why})", found.late
                 case Answer.SOMETIMES:
                     assert found.model is not None, "an answer with a model"
                     example = self._replayed(call, promise, handler, found.model, question)
                     if example is not None:
                         return self._finding(promise, handler, Verdict.BROKEN, "", example, found.seconds)
                     impossible = "no proof, and no input that breaks it when it is run" + call.world.unsure()
-        return self._finding(promise, handler, Verdict.UNKNOWN, impossible)
+        unknown = self._finding(promise, handler, Verdict.UNKNOWN, impossible)
+        return replace(unknown, unfollowed=dict(call.world.unfollowed), late=late)
 
     def _asked(self, question: list[Term], world: World) -> Iterator[Found]:
         """From small numbers to any, then exactly.  `NEVER` about small numbers alone says nothing."""

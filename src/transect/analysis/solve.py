@@ -23,6 +23,7 @@ from transect.base.unavailable import Unavailable
 
 LIMIT = 2.0  # seconds of the processor for one question
 CORRECTIONS = 20  # for who replays models
+LATE = ("timeout", "canceled", "interrupted")  # words of z3 for a time that is up
 WAITS = 20  # times as long by the clock, where other programs have the processor
 
 
@@ -70,6 +71,11 @@ class Found:
     model: Model | None = None
     seconds: float = 0.0
     why: str = ""
+
+    @property
+    def late(self) -> bool:
+        """Whether more time may give an answer."""
+        return self.answer is Answer.UNKNOWN and any(word in self.why for word in LATE)
 
 
 def solver() -> Any:

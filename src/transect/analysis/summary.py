@@ -7,8 +7,10 @@ it.  What cannot be said so (a loop that returns from within, or that writes tab
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
+from transect.analysis.entries import assume_of_entries
+from transect.analysis.expressions import UNROLLED
 from transect.analysis.state import Held, Path, Said, Table, unknown
 from transect.analysis.terms import TRUE, Sort, Term, function, var
 from transect.analysis.values import Many, Unsupported, Value, View, leaves
@@ -25,11 +27,17 @@ def summarised_value(evaluator: Expressions, e: ir.Reduce | ir.MakeSet, path: Pa
     """A reduction as an unknown function."""
     touched = Facts(evaluator.program).of(e)
     if not touched.reads_only or touched.random or touched.outside_reads or touched.reports:
-        raise Unsupported("a long reduction that does more than compute")
+        raise Unsupported(f"one value {_over(e.source)} by what does more than compute")
     if isinstance(e, ir.MakeSet):
-        raise Unsupported("a set that is not unrolled")
-    inputs = _inputs(evaluator, e, touched, path)
-    return unknown(f"{_name(evaluator, e)} {e.op}", e.type, evaluator.world.assume, inputs)
+        raise Unsupported(f"a set of what stands {_over(e.source)}")
+    name = f"{_name(evaluator, e)} {e.op}"
+
+    def whole(at: Path) -> Value:
+        return unknown(name, e.type, evaluator.world.assume, _inputs(evaluator, e, touched, at))
+
+    if not assume_of_entries(evaluator, e, path, whole):
+        evaluator.world.unfollowed[e.span] = f"`{e.op}` {_over(e.source)}"
+    return whole(path)
 
 
 def summarised_loop(evaluator: Evaluator, s: ir.For, path: Path) -> list[End]:
@@ -38,10 +46,11 @@ def summarised_loop(evaluator: Evaluator, s: ir.For, path: Path) -> list[End]:
 
     touched = Facts(evaluator.program).of((s,))
     if any(isinstance(node, ir.Return) for node in nodes((s,))):
-        raise Unsupported("a long loop that returns")
+        raise Unsupported(f"a loop {_over(s.source)} that returns from within")
     if touched.view_writes or touched.outside_writes or touched.outside_reads:
-        raise Unsupported("a long loop that writes outside data")
+        raise Unsupported(f"a loop {_over(s.source)} that writes outside data")
     inputs = _inputs(evaluator, s, touched, path)
+    evaluator.world.unfollowed[s.span] = f"a loop {_over(s.source)}"
     name = _name(evaluator, s)
     for field in sorted(touched.written_fields):
         _havoc_field(evaluator, field, name, inputs, path)
@@ -61,13 +70,28 @@ def summarised_loop(evaluator: Evaluator, s: ir.For, path: Path) -> list[End]:
 def _havoc_field(evaluator: Evaluator, field: str, name: str, inputs: tuple[Term, ...], path: Path) -> None:
     declared = evaluator.fields[field]
     if isinstance(path.fields.get(field), Table):
-        raise Unsupported("a long loop that writes a table")
+        raise Unsupported(f"a loop of more than {UNROLLED} rounds that writes the table `{field}`")
     value = unknown(f"{name} field {field}", declared.type, evaluator.world.assume, inputs)
     path.overflow[field] = function(f"{name} field {field}!", Sort.INT, (*inputs, path.overflow[field]))
     if declared.kind is FieldKind.LOCAL:
         path.locals[field] = value
     else:
         path.fields[field] = value
+
+
+def _over(source: ir.Source) -> str:
+    """What a loop goes over, in words."""
+    match source:
+        case ir.OverState(field=field):
+            return f"over the entries of `{field}`"
+        case ir.OverValue(value=ir.State(field=field)):
+            return f"over `{field}`"
+        case ir.OverRange():
+            return f"of more than {UNROLLED} rounds"
+        case ir.OverValue():
+            return "over what comes from outside"
+        case _:
+            assert_never(source)
 
 
 def _name(evaluator: Expressions, node: ir.Expr | ir.Stmt) -> str:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from transect.analysis import fold
 from transect.analysis.terms import FALSE, TRUE, Sort, Term, boolean, integer, number, text, zero
+from transect.base.span import Span
 from transect.core import values
 from transect.core.types import (
     BoolType,
@@ -41,6 +42,8 @@ from transect.core.types import (
 
 class Unsupported(Exception):
     """Something that is not evaluated symbolically; the answer is then "unknown", and the text says why."""
+
+    span: Span | None = None  # of the statement that it stands in
 
 
 @dataclass(frozen=True, slots=True)

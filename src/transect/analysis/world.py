@@ -15,6 +15,7 @@ from transect.analysis.state import Held, Path, Said, Table, unknown
 from transect.analysis.terms import TRUE, Op, Sort, Term, function, integer, number, var
 from transect.analysis.values import Option, Unsupported, Value, View, build, leaves, made
 from transect.analysis.views import Handle, Outside
+from transect.base.span import Span
 from transect.core import ir
 from transect.core.ir import Effect, FieldKind
 from transect.core.types import BoolType, DictType, OptionType, SeqType, Type, ViewType
@@ -27,6 +28,9 @@ class World:
         self.tape = tape
         self.assumptions: set[Term] = set() if assumptions is None else assumptions
         self.types: dict[str, Type] = {}  # of outside data, by path
+        self.unfollowed: dict[
+            Span, str
+        ] = {}  # parts of a policy whose values are taken for unknown, in words
 
     def assume(self, term: Term) -> None:
         """Inputs are such that this holds."""

@@ -91,8 +91,28 @@ def diagnostic(proof: Proof) -> Diagnostic | None:
     if found.verdict is Verdict.UNKNOWN or proof.rechecked is False:
         why = found.why or "asked in another way, the solver did not confirm it"
         message = f"neither proved nor broken at {where}: {why}"
-        return Diagnostic(Severity.WARNING, UNKNOWN, message, found.span, "not decided", others)
+        unfollowed = tuple(Label(span, _unfollowed(words)) for span, words in found.unfollowed.items())
+        others = (*others, *unfollowed)
+        return Diagnostic(
+            Severity.WARNING, UNKNOWN, message, found.span, "not decided", others, help=_help(found)
+        )
     return None
+
+
+def _unfollowed(words: str) -> str:
+    return words if words == "not followed" else f"{words}: any value is taken for it"
+
+
+def _help(found: Finding) -> str:
+    """What may bring an answer."""
+    if found.late:
+        return "give the solver more time: `--limit 60`"
+    if any("entries of" in words for words in found.unfollowed.values()):
+        return (
+            "promise it of the entry that the call changes (`self.calls.get(user, 0) <= 10`), or keep the sum, the "
+            "count or the largest in a field of its own, and promise it of that"
+        )
+    return ""
 
 
 def lines(example: Example) -> Iterator[str]:
