@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the chain asks of its carrier: time, randomness, headers; traces are in envoy_trace.c.
  *
- * A header set before its map exists (a trailer set in `request`) waits in the stream's list and is applied when the
- * map comes; reading sees it at once.
+ * What elements set or remove is kept in the stream's list, where reading sees it at once.  It is applied to the map when
+ * that is there: a trailer that was set in `request`, when the trailers come.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -103,14 +103,14 @@ static ts_slice join(struct stream *s, enum envoy_headers map, struct envoy_buff
 
 static int header_get(void *ctx, enum ts_side side, ts_slice name, ts_slice *value) {
     struct stream *s = ctx;
+    const struct change *c = change_of(s, side, name);
+    if (c) {
+        *value = slice_of(c->text + c->name_size, c->value_size);
+        return !c->removed;
+    }
     int map = map_of(s, side);
     struct envoy_buffer found;
-    if (map < 0) {
-        struct change *c = change_of(s, side, name);
-        if (!c || c->removed) return 0;
-        *value = slice_of(c->text + c->name_size, c->value_size);
-        return 1;
-    }
+    if (map < 0) return 0;
     size_t many = 0;
     if (!CALLBACK(http_get_header)(s->filter, (enum envoy_headers)map, buffer_of(name), &found, 0, &many) || !many) return 0;
     *value = slice_of(found.data, found.size);
@@ -130,15 +130,15 @@ static int sound(ts_slice name, ts_slice value) {
     return 1;
 }
 
+static void apply(struct stream *s, enum envoy_headers map, const struct change *c) {
+    struct envoy_buffer to = {c->removed ? NULL : c->text + c->name_size, c->value_size};
+    CALLBACK(http_set_header)(s->filter, map, (struct envoy_buffer){c->text, c->name_size}, to);
+}
+
 static void change_header(struct stream *s, enum ts_side side, ts_slice name, ts_slice value, int removed) {
     int map = map_of(s, side);
     if (!sound(name, value)) {
         count(&s->config->totals.bad_headers);
-        return;
-    }
-    if (map >= 0) {
-        struct envoy_buffer to = {removed ? NULL : value.size ? (const char *)value.data : "", value.size};
-        CALLBACK(http_set_header)(s->filter, (enum envoy_headers)map, buffer_of(name), to);
         return;
     }
     struct change *old = change_of(s, side, name);
@@ -154,6 +154,7 @@ static void change_header(struct stream *s, enum ts_side side, ts_slice name, ts
     memcpy(c->text, name.data, name.size);
     if (value.size) memcpy(c->text + name.size, value.data, value.size);
     s->changes = c;
+    if (map >= 0) apply(s, (enum envoy_headers)map, c);
 }
 
 static void header_set(void *ctx, enum ts_side side, ts_slice name, ts_slice value) {
@@ -164,15 +165,17 @@ static void header_remove(void *ctx, enum ts_side side, ts_slice name) {
     change_header(ctx, side, name, (ts_slice){0, 0}, 1);
 }
 
+/* Of the request: neither elements nor the server see it. */
+void remove_header(struct stream *s, const char *name) {
+    change_header(s, TS_REQUEST_HEADERS, slice_of(name, strlen(name)), (ts_slice){0, 0}, 1);
+}
+
 /* The map of `side` has just come into being. */
 void apply_changes(struct stream *s, enum ts_side side) {
     int map = map_of(s, side);
     if (map < 0) return;
-    for (struct change *c = s->changes; c; c = c->next) {
-        if (c->side != side) continue;
-        struct envoy_buffer to = {c->removed ? NULL : c->text + c->name_size, c->value_size};
-        CALLBACK(http_set_header)(s->filter, (enum envoy_headers)map, (struct envoy_buffer){c->text, c->name_size}, to);
-    }
+    for (const struct change *c = s->changes; c; c = c->next)
+        if (c->side == side) apply(s, (enum envoy_headers)map, c);
 }
 
 void forget_changes(struct stream *s) {

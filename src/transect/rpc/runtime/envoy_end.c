@@ -87,28 +87,43 @@ static int code_of_reply(struct stream *s, enum envoy_headers map) {
     return header_of(s, RESPONSE_HEADERS, ":status", &found) ? code_of_http(found) : 2;
 }
 
-/* "100m": the unit is one of H M S m u n. */
+/* "100m": one to eight digits, and a unit, one of H M S m u n.  Negative: it is none of these. */
 static int64_t timeout_of(struct envoy_buffer text) {
     static const char units[] = "HMSmun";
     static const int64_t ns[] = {3600000000000, 60000000000, 1000000000, 1000000, 1000, 1};
     int64_t n = 0;
-    if (text.size < 2 || text.size > 9) return 0;
+    if (text.size < 2 || text.size > 9) return -1;
     for (size_t i = 0; i + 1 < text.size; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9') return 0;
+        if (text.data[i] < '0' || text.data[i] > '9') return -1;
         n = n * 10 + (text.data[i] - '0');
     }
-    const char *unit = memchr(units, text.data[text.size - 1], 6);
-    if (!unit) return 0;
+    const char *unit = memchr(units, text.data[text.size - 1], sizeof units - 1);
+    if (!unit) return -1;
     const int64_t most = INT64_MAX / 2; /* leaves room for the time it is added to */
     return n > most / ns[unit - units] ? most : n * ns[unit - units];
 }
 
-/* Asked of the header when it matters, which is seldom. */
-int late(struct stream *s) {
-    struct envoy_buffer timeout;
-    if (!header_of(s, REQUEST_HEADERS, "grpc-timeout", &timeout)) return 0;
-    int64_t ns = timeout_of(timeout), slack = ns / 10 < 5000000 ? ns / 10 : 5000000;
-    return ns && now_ns() >= s->began + ns - slack; /* the client's clock started before ours */
+/* False: a `grpc-timeout` that is malformed, or there twice.  gRPC's servers answer one by ending the connection, which here
+ * carries the calls of others. */
+int take_timeout(struct stream *s) {
+    struct envoy_buffer text;
+    size_t many = 0;
+    CALLBACK(http_get_header)(s->filter, REQUEST_HEADERS, text_of("grpc-timeout"), &text, 0, &many);
+    int64_t ns = many == 0 ? 0 : many > 1 ? -1 : timeout_of(text);
+    s->timeout = ns < 0 ? 0 : ns == 0 && many ? 1 : ns;
+    return ns >= 0;
+}
+
+/* The client's clock started before ours, and gRPC's core writes timeouts rounded up: 1 s as 1010m, 120 s as 121000m, so up
+ * to a hundredth too long.  Ours is twice that, 5 ms at least, and never more than a tenth. */
+static int64_t slack(int64_t timeout) {
+    int64_t rounded = timeout / 50, least = 5000000;
+    int64_t slack = rounded > least ? rounded : least;
+    return slack < timeout / 10 ? slack : timeout / 10;
+}
+
+int late(const struct stream *s) {
+    return s->timeout && now_ns() >= s->began + s->timeout - slack(s->timeout);
 }
 
 /* The server may notice the deadline before the client does, and say so. */

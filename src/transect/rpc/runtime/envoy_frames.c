@@ -173,6 +173,7 @@ static enum step decide(struct pass *p, ts_slice message, size_t frame_end) {
     struct ts_verdict v = {0};
     count(p->w->reply ? &s->config->totals.responses : &s->config->totals.requests);
     ask_chain(s, p->w->reply, message, &v);
+    if (s->unreadable) return fail_with(s, 13, "the host does not show the headers"), OVER; /* INTERNAL: a policy took them for absent */
     if (v.action == TS_FORWARD && v.to.size && !p->w->reply && !take_route(s, v.to)) return OVER;
     return obey(p, frame_end, &v);
 }

@@ -121,7 +121,7 @@ static void keep_names(struct stream *s, struct envoy_buffer method, struct envo
 static void forbid_route(struct stream *s) {
     struct envoy_buffer asked;
     if (!header_of(s, REQUEST_HEADERS, "x-transect-route", &asked)) return;
-    set_header(s, REQUEST_HEADERS, "x-transect-route", NULL, 0);
+    remove_header(s, "x-transect-route");
     CALLBACK(http_clear_route_cache)(s->filter);
 }
 
@@ -149,6 +149,7 @@ static void begin(struct stream *s) {
     s->request.open = s->streaming;
     count(&s->config->totals.rpcs);
     if (!here) edge_refuse(s);
+    else if (!take_timeout(s)) fail_with(s, 3, "malformed grpc-timeout"); /* INVALID_ARGUMENT */
 }
 
 EXPORT int HOOK(http_filter_request_headers)(void *filter, const void *stream, bool end) {

@@ -123,7 +123,7 @@ struct way {
     uint8_t open;     /* headers have gone on */
 };
 
-struct change { /* a header that an element set before its map existed */
+struct change { /* a header that an element set or removed */
     struct change *next;
     enum ts_side side;
     uint32_t name_size, value_size;
@@ -139,6 +139,7 @@ struct stream {
     struct change *changes;
     struct bytes joined;   /* the answer about a header that came several times */
     int64_t began; /* ns */
+    int64_t timeout; /* ns that the client gives the RPC; 0: it has no deadline */
     char *long_names;
     char *status_text;     /* encoded grpc-message of an end that is still to be sent */
     int status;            /* its code */
@@ -155,6 +156,7 @@ struct stream {
     uint8_t local_cause;   /* 1 + cause of a reply that Envoy made itself; 0 none */
     uint8_t depth, gone;   /* hooks running; Envoy destroyed the filter meanwhile */
     uint8_t guest;         /* `config` is another module's */
+    uint8_t unreadable;    /* the host did not give us headers that are there */
     char names[160];       /* method and peer, when they fit */
     void *state;           /* the chain's: `own`, or memory of malloc */
     _Alignas(16) uint8_t own[];
@@ -181,6 +183,7 @@ int64_t now_ns(void);
 void note(enum envoy_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int header_of(struct stream *s, enum envoy_headers map, const char *name, struct envoy_buffer *value);
 void set_header(struct stream *s, enum envoy_headers map, const char *name, const char *value, size_t size);
+void remove_header(struct stream *s, const char *name);
 void apply_changes(struct stream *s, enum ts_side side);
 void forget_changes(struct stream *s);
 
@@ -204,7 +207,8 @@ void respond(struct stream *s, ts_slice message);
 void refuse_plain(struct stream *s);
 void end_now(struct stream *s);
 void end_in_trailers(struct stream *s, enum envoy_headers map);
-int late(struct stream *s);
+int take_timeout(struct stream *s);
+int late(const struct stream *s);
 void finish_by(struct stream *s, enum envoy_headers map);
 
 /* envoy_wait.c */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The interface of Envoy's modules, made of functions of any proxy-wasm host.
  *
- * A host copies what is asked into our memory; such copies live until the outermost hook returns.  It has one buffer for
- * each direction: what a hook is handed, or what waits while the direction stands still.
+ * A host copies what is asked into our memory; such copies live until the outermost hook returns, headers as long as their
+ * stream.  It has one buffer for each direction: what a hook is handed, or what waits while the direction stands still.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,14 +11,6 @@
 #include <time.h>
 
 #include "wasm_plugin.h"
-
-/* Asked by name, a host gives but one of several values, so a map is read as a whole: once a hook, until it changes. */
-struct pairs {
-    const uint8_t *data; /* their count, the sizes of all, the texts of all, each with a 0 behind it */
-    size_t size;
-};
-
-static struct pairs maps[4]; /* of the running hook */
 
 struct copy {
     struct copy *next;
@@ -32,14 +24,8 @@ void host_begin(void) {
     hooks++;
 }
 
-/* What was read of one context's headers is not another's. */
-void host_turn(void) {
-    for (int map = 0; map < 4; map++) maps[map].data = NULL;
-}
-
 void host_end(void) {
     if (--hooks) return;
-    host_turn();
     while (copies) {
         struct copy *c = copies;
         copies = c->next;
@@ -100,29 +86,43 @@ ssize_t getrandom(void *to, size_t size, unsigned how) {
 
 /* --- headers ------------------------------------------------------------------------------------------------------ */
 
+static void free_pairs(struct pairs *p) {
+    if (p->ours) free((void *)(uintptr_t)p->data);
+    *p = (struct pairs){0};
+}
+
 static uint32_t size_at(const uint8_t *at) {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-static struct pairs read_map(enum envoy_headers map) {
-    struct pairs *p = &maps[map];
-    if (!p->data) {
-        const char *data = NULL;
-        if (proxy_get_header_map_pairs((int)map, &data, &p->size) || !data || p->size < 4) return (struct pairs){0};
-        keep(data);
-        p->data = (const uint8_t *)data;
-    }
-    return *p;
+/* The map has just come.  Asked by name, a host gives but one of several values, and nothing once the map has gone on: so it
+ * is read as a whole, now. */
+void host_headers(struct context *c, enum envoy_headers map) {
+    static const uint8_t none[4]; /* a count of 0: hosts give no bytes for a map without headers */
+    struct pairs *p = &c->maps[map];
+    const char *data = NULL;
+    free_pairs(p);
+    if (proxy_get_header_map_pairs((int)map, &data, &p->size) != WASM_OK) return;
+    *p = data && p->size >= sizeof none ? (struct pairs){(const uint8_t *)data, p->size, 1} : (struct pairs){none, sizeof none, 0};
 }
 
+void host_forget(struct context *c) {
+    for (int map = 0; map < 4; map++) free_pairs(&c->maps[map]);
+}
+
+/* Headers that could not be read are never taken for absent ones: whoever asked must not decide. */
 bool CALLBACK(http_get_header)(void *filter, enum envoy_headers map, struct envoy_buffer name,
                                struct envoy_buffer *value, size_t index, size_t *count) {
-    struct pairs p = read_map(map);
-    uint32_t all = p.data ? size_at(p.data) : 0;
-    const uint8_t *sizes = p.data + 4, *text = sizes + 8 * (size_t)all;
-    (void)filter;
+    const struct context *c = filter;
+    struct pairs p = c->maps[map];
     *value = (struct envoy_buffer){NULL, 0};
     *count = 0;
+    if (!p.data) {
+        c->stream->unreadable = 1;
+        return false;
+    }
+    uint32_t all = size_at(p.data);
+    const uint8_t *sizes = p.data + 4, *text = sizes + 8 * (size_t)all;
     for (uint32_t i = 0; i < all; i++, sizes += 8) {
         uint32_t name_size = size_at(sizes), value_size = size_at(sizes + 4);
         if (name_size == name.size && memcmp(text, name.data, name_size) == 0 && (*count)++ == index)
@@ -135,7 +135,6 @@ bool CALLBACK(http_get_header)(void *filter, enum envoy_headers map, struct envo
 bool CALLBACK(http_set_header)(void *filter, enum envoy_headers map, struct envoy_buffer name,
                                struct envoy_buffer value) {
     (void)filter;
-    maps[map].data = NULL;
     if (!value.data) return proxy_remove_header_map_value((int)map, name.data, name.size) == WASM_OK;
     return proxy_replace_header_map_value((int)map, name.data, name.size, value.data, value.size) == WASM_OK;
 }

@@ -39,6 +39,7 @@ static void forget(struct context *gone) {
     struct context **at = &contexts[gone->id % HASHES];
     while (*at != gone) at = &(*at)->next;
     *at = gone->next;
+    host_forget(gone);
     free(gone);
 }
 
@@ -118,6 +119,7 @@ static int leave(int status) {
 WASM_EXPORT(proxy_on_request_headers) int proxy_on_request_headers(uint32_t id, uint32_t count, int end) {
     struct context *c = enter(id);
     (void)count;
+    host_headers(c, REQUEST_HEADERS);
     return leave(HOOK(http_filter_request_headers)(c, c->stream, end));
 }
 
@@ -158,6 +160,7 @@ static void local_reply(struct context *c) {
 WASM_EXPORT(proxy_on_response_headers) int proxy_on_response_headers(uint32_t id, uint32_t count, int end) {
     struct context *c = enter(id);
     (void)count;
+    host_headers(c, RESPONSE_HEADERS);
     if (end) local_reply(c);
     return leave(HOOK(http_filter_response_headers)(c, c->stream, end));
 }
@@ -169,6 +172,7 @@ WASM_EXPORT(proxy_on_response_body) int proxy_on_response_body(uint32_t id, size
 WASM_EXPORT(proxy_on_response_trailers) int proxy_on_response_trailers(uint32_t id, uint32_t count) {
     struct context *c = enter(id);
     (void)count;
+    host_headers(c, RESPONSE_TRAILERS);
     return leave(HOOK(http_filter_response_trailers)(c, c->stream));
 }
 

@@ -11,6 +11,13 @@
 #include "envoy_module.h"
 #include "wasm_abi.h"
 
+/* A map of headers, as a host gives it. */
+struct pairs {
+    const uint8_t *data; /* their count, the sizes of all, the texts of all, each with a 0 behind it; NULL: not there */
+    size_t size;
+    uint8_t ours; /* to free */
+};
+
 /* One of the host's contexts: the plugin (a root), or one stream. */
 struct context {
     uint32_t id;
@@ -20,6 +27,7 @@ struct context {
     size_t bodies[2];      /* bytes that the running hook was handed, of the request and the reply */
     uint8_t handed[2];     /* such a hook is running */
     uint8_t root;
+    struct pairs maps[4];  /* the headers of its stream, as they came; hosts forget them when they have gone on */
 };
 
 /* Of all plugins of a machine: nobody asks who calls. */
@@ -31,7 +39,8 @@ struct context *context_of(uint32_t id);
 /* wasm_host.c */
 void host_begin(void);
 void host_end(void);
-void host_turn(void);
+void host_headers(struct context *c, enum envoy_headers map);
+void host_forget(struct context *c);
 uint8_t *host_bytes(int buffer, size_t *size);
 
 /* wasm_wait.c: the earliest of all that must happen later decides when the host ticks next */

@@ -81,7 +81,6 @@ void tick(const struct config *config) {
         if (c->stream->request.wait == w) c->stream->request.wait = NULL;
         if (c->stream->response.wait == w) c->stream->response.wait = NULL;
         take_out(w);
-        host_turn();
         if (proxy_set_effective_context(c->id) == WASM_OK) HOOK(http_filter_scheduled)(c, c->stream, event);
     }
     if (waits) tick_at(waits->due);

@@ -191,11 +191,11 @@ class Connection:
         self.socket.sendall(b"".join(frames))
 
     def request(self, stream: int, path: str, *more: tuple[str, str], end: bool = False) -> None:
+        """Of `more`, those take the place of ours that have their name; one without a value is left out."""
         headers = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "test"}
-        headers |= {"content-type": "application/grpc", "te": "trailers"} | dict(
-            more
-        )  # an empty one is left out
-        block = encode_headers([(k, v) for k, v in headers.items() if v])
+        headers |= {"content-type": "application/grpc", "te": "trailers"}
+        others = {name: value for name, value in headers.items() if name not in dict(more)}
+        block = encode_headers([*others.items(), *((name, value) for name, value in more if value)])
         self.send(frame(HEADERS, END_HEADERS | end, stream, block))
 
     def data(self, stream: int, data: bytes, *, piece: int = 16384, end: bool = True) -> None:

@@ -3,7 +3,7 @@
  *
  * A message is lines; `q1 reject 7 no` is for `request` of element 1, `p0 …` for `response` of element 0.  Verbs: reject CODE
  * TEXT, respond TEXT, rewrite TEXT, after MS, to ROUTE, set SIDE NAME VALUE, remove SIDE NAME, get SIDE NAME,
- * retry MS (`finish` asks for it when the RPC failed).
+ * later NAME (`finish` reads that header of the reply), retry MS (`finish` asks for it when the RPC failed).
  */
 #include <pthread.h>
 #include <stdarg.h>
@@ -28,6 +28,7 @@ struct rpc {
     uint8_t entered[ELEMENTS];
     char *made; /* the message of the last verdict */
     int64_t retry; /* ms; 0: do not */
+    char *later; /* a header that `finish` reads */
 };
 
 const uint32_t ts_chain_abi = TS_CHAIN_ABI;
@@ -95,6 +96,11 @@ static void obey(ts_chain *c, struct rpc *r, const struct ts_rpc *rpc, uint32_t 
         out->after += strtol(rest, NULL, 10) * 1000000;
     } else if (!strcmp(verb, "retry")) {
         r->retry = strtol(rest, NULL, 10);
+    } else if (!strcmp(verb, "later")) {
+        free(r->later);
+        if (!(r->later = malloc(strlen(rest) + 3))) abort();
+        memcpy(r->later, "p ", 2);
+        memcpy(r->later + 2, rest, strlen(rest) + 1);
     } else if (!strcmp(verb, "to")) {
         r->made = strdup(rest);
         out->to = text(r->made);
@@ -148,6 +154,9 @@ void ts_chain_finish(ts_chain *c, void *state, const struct ts_rpc *rpc, int cod
     struct rpc *r = state;
     memset(out, 0, sizeof *out);
     if (elapsed < 0) abort();
+    if (r->later) headers(c, r, rpc, "get", r->later);
+    free(r->later);
+    r->later = NULL;
     if (code && r->retry) *out = (struct ts_ending){1, r->retry * 1000000};
     for (uint32_t i = ELEMENTS; i-- > 0;)
         if (r->entered[i]) write_down(c, "f %llu %u %d %d\n", (unsigned long long)r->id, i, code, cause);

@@ -26,6 +26,7 @@ from tests.systems.rpc.envoy.kit import (
     REPLY,
     RESET,
     STREAM,
+    Client,
     Echo,
     Proxy,
     channel,
@@ -102,6 +103,37 @@ def test_the_deadline_passes(slow: Proxy) -> None:
             seen = list(finished_once(slow, len(seen) + 1).values())
     assert set(seen) <= {(4, DEADLINE), (1, CANCEL)}
     assert seen.count((4, DEADLINE)) == 2
+
+
+def test_a_deadline_of_a_second_is_told_from_a_cancellation(slow: Proxy) -> None:
+    """gRPC's core writes 1 s as 1010m, and so the client gives up a hundredth before that."""
+    with channel(slow.port) as c:
+        calls = [c.unary_unary(SLOW).future(b"x", timeout=seconds) for seconds in (1.0, 1.0, 1.5)]
+        assert {call.code() for call in calls} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+        assert set(finished_once(slow, 3).values()) == {(4, DEADLINE)}
+        given_up = c.unary_unary(SLOW).future(b"x", timeout=1.0)
+        time.sleep(0.3)
+        given_up.cancel()
+        assert finished_once(slow, 4)[4] == (1, CANCEL)
+
+
+MALFORMED = ("0Q", "m", "1", "-1S", "1.5S", "123456789S", "1S,2S")
+
+
+def test_a_malformed_timeout_ends_nobody_elses_calls(running: Proxy, client: Client) -> None:
+    """gRPC's server answers one with an end of the connection, and Envoy's to it is everybody's."""
+    raw = connect(running.port)
+    numbers = range(1, 2 * len(MALFORMED) + 3, 2)
+    for n, timeout in zip(numbers, MALFORMED, strict=False):
+        raw.request(n, ECHO, ("grpc-timeout", timeout))
+        raw.data(n, message(b"x"))
+    raw.request(numbers[-1], ECHO, ("grpc-timeout", "9S"), ("grpc-timeout", "9S"))
+    raw.data(numbers[-1], message(b"x"))
+    over = raw.until_over(*numbers)
+    assert {t: s.status for t, s in zip((*MALFORMED, "twice"), over, strict=True) if s.status != 3} == {}
+    raw.close()
+    assert [client.unary_unary(ECHO)(b"y", timeout=9.0) for _ in range(20)] == [b"y"] * 20
+    assert len(running.ends(20)) == 20, "no element saw the others"
 
 
 def test_a_deadline_passes_during_a_delay(slow: Proxy) -> None:

@@ -286,3 +286,18 @@ def test_methods_not_declared_as_streaming_stream_all_the_same(
         assert talk(c, b"a", b"b") == ([b"a", b"b"], grpc.StatusCode.OK, "")
         assert talk(c, b"p0 reject 7 first") == ([], DENIED, "first")
         assert talk(c, b"a", b"p0 reject 7 second") == ([b"a"], DENIED, "second")
+
+
+def test_headers_of_a_stream_are_read_with_each_of_its_messages(running: Proxy, client: Client) -> None:
+    """Also when they have gone on: whoever refuses by a header must not be told that there is none."""
+    asks = [b"q0 get q x-in", b"q1 get q x-in\np0 get p content-type", b"p1 get p content-type"]
+    call = client.stream_stream(STREAM)(iter(asks), timeout=10, metadata=[("x-in", "a"), ("x-in", "b")])
+    assert list(call) == asks
+    got = [line[2:] for line in running.diary() if line[0] == "get"]
+    assert sorted(got) == [["content-type=application/grpc"]] * 2 + [["x-in=a,b"]] * 2
+
+
+def test_headers_of_a_reply_are_read_when_the_rpc_ends(running: Proxy, client: Client) -> None:
+    assert client.unary_unary(ECHO)(b"q0 later content-type")
+    running.ends(1)
+    assert ["get", "1", "content-type=application/grpc"] in running.diary()

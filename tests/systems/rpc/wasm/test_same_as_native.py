@@ -15,7 +15,9 @@ pytestmark = pytest.mark.needs("envoy", "clang-19", "wasm-ld-19", "grpcio")
 
 SAME = {
     test_ends: (
+        "test_a_deadline_of_a_second_is_told_from_a_cancellation",
         "test_a_deadline_passes_during_a_delay",
+        "test_a_malformed_timeout_ends_nobody_elses_calls",
         "test_a_server_may_speak_first",
         "test_nobody_serves",
         "test_the_client_cancels",
@@ -55,6 +57,8 @@ SAME = {
         "test_delays_of_elements_add_up",
         "test_each_message_of_a_stream_is_decided_as_it_comes",
         "test_elements_read_set_and_remove_headers",
+        "test_headers_of_a_reply_are_read_when_the_rpc_ends",
+        "test_headers_of_a_stream_are_read_with_each_of_its_messages",
         "test_hooks_run_in_chain_order_and_in_reverse",
         "test_later_elements_are_not_entered",
         "test_requests_and_replies_may_be_rewritten",
