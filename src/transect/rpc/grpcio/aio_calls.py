@@ -20,7 +20,11 @@ from transect.rpc.grpcio.steps import Answer, Reply, Send, Sleep, Stage, Steps, 
 def error_of(ended: Ended) -> aio.AioRpcError:
     """As an asyncio stub raises it."""
     return aio.AioRpcError(
-        ended.code(), aio.Metadata(), aio.Metadata(), ended.details(), ended.debug_error_string()
+        ended.code(),
+        aio.Metadata(*ended.initial_metadata()),
+        aio.Metadata(*ended.trailing_metadata()),
+        ended.details(),
+        ended.debug_error_string(),
     )
 
 
@@ -50,10 +54,14 @@ class Call:
 
     async def initial_metadata(self) -> Any:
         await self._settled()
+        if self._over is not None:
+            return aio.Metadata(*self._over.initial_metadata())
         return aio.Metadata() if self._call is None else await self._call.initial_metadata()
 
     async def trailing_metadata(self) -> Any:
         await self._settled()
+        if self._over is not None:
+            return aio.Metadata(*self._over.trailing_metadata())
         return aio.Metadata() if self._call is None else await self._call.trailing_metadata()
 
     async def code(self) -> grpc.StatusCode:

@@ -395,8 +395,10 @@ class Context(bases.AioServicerContext):
             self._rpc.receive(Side.TRAILERS, pairs(trailing_metadata))
 
     async def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> None:  # type: ignore[override]
+        if trailing_metadata:
+            self.set_trailing_metadata(trailing_metadata)
         await self._apply()
-        await self._inner.abort(code, details, trailing_metadata)
+        await self._inner.abort(code, details)
 
     async def abort_with_status(self, status: Any) -> Any:
         await self._apply()

@@ -12,10 +12,10 @@ from grpc import aio
 
 from transect.rpc.grpcio import bases
 from transect.rpc.grpcio.aio_calls import Call, OneReply, changed_metadata, error_of
-from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome
+from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome, told
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
-from transect.rpc.grpcio.metadata import changed, pairs
-from transect.rpc.grpcio.steps import NS, Reply, Send, Upload, deadline_of, left, show
+from transect.rpc.grpcio.metadata import Changes, changed, pairs
+from transect.rpc.grpcio.steps import NS, Reply, Send, Upload, deadline_of, left, received, show
 from transect.rpc.grpcio.stubs import Given
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ class _ManyReplies(Call):
         self._rpc = rpc
         self._deserialize = method._deserialize
         self._fresh = self._carried.touches.replies
-        self._changes: list[tuple[str, str | None]] = []
+        self._initial: Changes = ()  # what elements have set, with the first reply
+        self._trailing: list[tuple[str, str | None]] = []
         self._iterator: AsyncIterator[Any] | None = None
 
     async def read(self) -> Any:
@@ -153,17 +154,17 @@ class _ManyReplies(Call):
             raise await self._failed(error) from None
 
     async def _passed(self, reply: bytes) -> Any:
-        if self._fresh:
-            self._fresh = False
+        first, self._fresh = self._fresh, False
+        if first:
             self._rpc.receive(Side.RESPONSE, pairs(await self._call.initial_metadata()))
         out = self._rpc.response(reply)
+        if first:
+            self._initial = self._rpc.changes(Side.RESPONSE)
         if not isinstance(out, bytes):
             out = await self._decided(out)
         return self._deserialize(out)
 
     async def _decided(self, out: Decision) -> bytes:
-        if self._carried.touches.replies:
-            self._changes += self._rpc.changes(Side.RESPONSE)
         if out[3]:
             await asyncio.sleep(out[3] * NS)
         if out[0] in (Action.REJECT, Action.OVER):
@@ -171,7 +172,7 @@ class _ManyReplies(Call):
             self._over = refusal
             self._rpc.finish(*outcome(refusal))
             self._call.cancel()
-            raise refusal
+            raise told(self._carried, self._rpc, refusal)
         message: bytes = out[2]
         return message
 
@@ -188,13 +189,13 @@ class _ManyReplies(Call):
         if refusal is not None:
             self._over = refusal
             self._rpc.finish(*outcome(refusal))
-            return error_of(refusal)
+            return error_of(told(self._carried, self._rpc, refusal))
         if self._carried.touches.replies and isinstance(error, aio.AioRpcError):
-            show(self._rpc, error.initial_metadata(), error.trailing_metadata())
+            show(self._rpc, *received(error))
         self._rpc.finish(*outcome(error))
         if isinstance(error, asyncio.CancelledError) and self._call is not None:
             self._call.cancel()
-        return error
+        return told(self._carried, self._rpc, error)  # type: ignore[no-any-return]
 
     def cancel(self) -> bool:
         done: bool = self._call is not None and self._call.cancel()
@@ -210,7 +211,13 @@ class _ManyReplies(Call):
 
     async def initial_metadata(self) -> Any:
         found = await super().initial_metadata()
-        return changed_metadata(found, self._changes) if self._changes else found
+        return changed_metadata(found, self._initial) if self._initial else found
+
+    async def trailing_metadata(self) -> Any:
+        found = await super().trailing_metadata()
+        if self._over is None and self._carried.touches.replies:
+            self._trailing += self._rpc.changes(Side.TRAILERS)
+        return changed_metadata(found, tuple(dict(self._trailing).items())) if self._trailing else found
 
 
 class UnaryStreamCall(_ManyReplies, bases.AioUnaryStreamCall):
@@ -233,6 +240,7 @@ class UnaryStreamCall(_ManyReplies, bases.AioUnaryStreamCall):
         elif out[0] in (Action.REJECT, Action.OVER) and not out[3]:
             self._over = Ended.rejected(out) if out[0] == Action.REJECT else Ended.over()
             rpc.finish(*outcome(self._over))
+            told(carried, rpc, self._over)
         else:
             metadata = (
                 changed(metadata, rpc.changes(Side.REQUEST)) if self._carried.touches.headers else metadata

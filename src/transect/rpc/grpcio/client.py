@@ -17,11 +17,23 @@ from typing import Any, ClassVar
 import grpc
 
 from transect.rpc.grpcio import bases
-from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome
+from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome, told
 from transect.rpc.grpcio.future import Future, block, reply_of, shown
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
-from transect.rpc.grpcio.metadata import changed, pairs
-from transect.rpc.grpcio.steps import NS, Reply, Send, Stage, Steps, Unary, Upload, deadline_of, left, show
+from transect.rpc.grpcio.metadata import Changes, changed, pairs
+from transect.rpc.grpcio.steps import (
+    NS,
+    Reply,
+    Send,
+    Stage,
+    Steps,
+    Unary,
+    Upload,
+    deadline_of,
+    left,
+    received,
+    show,
+)
 from transect.rpc.grpcio.stubs import Given, Method, Stubs, Transform, plain
 
 JOIN_SECONDS = 5.0  # gRPC returns the call at once; it may have failed to start
@@ -111,7 +123,7 @@ class UnaryStream(Method, bases.UnaryStream):
             refusal = held(out, deadline)
             if refusal is not None:
                 rpc.finish(*outcome(refusal))
-                return Replies(carried, rpc, None, self._deserialize, refusal)
+                return Replies(carried, rpc, None, self._deserialize, told(carried, rpc, refusal))
             if carried.touches.headers:
                 metadata = changed(metadata, rpc.changes(Side.REQUEST))
             out, timeout = out[2], left(deadline)
@@ -251,7 +263,8 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         self._uploading = uploading
         self._fresh = carried.touches.replies  # headers have yet to be shown to the chain
         self._response: Any = rpc.response if rpc is not None else plain
-        self._changes: list[tuple[str, str | None]] = []
+        self._initial: Changes = ()  # what elements have set, with the first reply
+        self._trailing: list[tuple[str, str | None]] = []
 
     def __iter__(self) -> Replies:
         return self
@@ -267,9 +280,13 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         except BaseException:
             self.cancel()
             raise
-        if self._fresh:
+        first = self._fresh
+        if first:
             self._show()
         out = self._response(reply)
+        if first:
+            assert self._rpc is not None
+            self._initial = self._rpc.changes(Side.RESPONSE)
         if out.__class__ is not bytes:
             out = self._held(out)
         try:
@@ -280,9 +297,7 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
     next = __next__
 
     def _held(self, out: Decision) -> bytes:
-        """A reply that the chain delays, refuses, or passes with other headers."""
-        if self._carried.touches.replies and self._rpc is not None:
-            self._changes += self._rpc.changes(Side.RESPONSE)
+        """A reply that the chain delays or refuses."""
         refusal = held(out, None)
         if refusal is not None:
             raise self._stopped((self._ended() if out[0] == Action.OVER else None) or refusal)
@@ -294,7 +309,7 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         self._refusal = error
         self._finish(*outcome(error))
         self._call.cancel()
-        return error
+        return self._told(error)
 
     def _ended(self) -> Ended | None:
         return self._refusal or (self._uploading.refusal if self._uploading is not None else None)
@@ -307,9 +322,12 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
             and self._carried.touches.replies
             and self._rpc is not None
         ):
-            show(self._rpc, error.initial_metadata(), error.trailing_metadata())  # type: ignore[attr-defined]
+            show(self._rpc, *received(error))
         self._finish(*outcome(refusal or error))
-        return refusal or error
+        return self._told(refusal or error)
+
+    def _told(self, error: Any) -> Any:
+        return error if self._rpc is None else told(self._carried, self._rpc, error)
 
     def _refuse(self) -> Any:
         assert self._refusal is not None
@@ -349,14 +367,15 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         return self._ended() or self._call
 
     def initial_metadata(self) -> Any:
-        return (
-            changed(self._call.initial_metadata(), self._changes)
-            if self._changes
-            else self._call.initial_metadata()
-        )
+        found = self._known().initial_metadata()
+        return changed(found, self._initial) if self._initial else found
 
     def trailing_metadata(self) -> Any:
-        return self._call.trailing_metadata()
+        known = self._known()
+        if known is self._call and self._rpc is not None and self._carried.touches.replies:
+            self._trailing += self._rpc.changes(Side.TRAILERS)
+        found = known.trailing_metadata()
+        return changed(found, tuple(dict(self._trailing).items())) if self._trailing else found
 
     def debug_error_string(self) -> Any:
         return self._known().debug_error_string()

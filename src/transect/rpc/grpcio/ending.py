@@ -9,9 +9,11 @@ from types import TracebackType
 from typing import Any
 
 import grpc
+from grpc import aio
 
 from transect.rpc.grpcio import bases
-from transect.rpc.grpcio.handle import Cause, Decision
+from transect.rpc.grpcio.handle import Carried, Cause, Decision, Rpc, Side
+from transect.rpc.grpcio.metadata import Changes, changed, sent
 
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
 OK, CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE = 0, 1, 2, 4, 13, 14
@@ -32,6 +34,7 @@ TRANSPORT = (
     "resolution failed",
 )
 DEADLINE = "Deadline Exceeded"  # likewise, of its own clock
+DEADLINES = (DEADLINE, f"Stream removed ({DEADLINE})")  # before, and after, the first reply has come
 
 
 def status(code: int) -> grpc.StatusCode:
@@ -55,6 +58,8 @@ class Ended(grpc.RpcError, grpc.Call, bases.Future):
     def __init__(self, code: grpc.StatusCode, text: str, cause: Cause) -> None:
         super().__init__(text)
         self.cause = cause
+        self.initial: Changes = ()  # what elements have set for a reply that never comes
+        self.trailing: Changes = ()
         self._code = code
         self._text = text
 
@@ -94,10 +99,10 @@ class Ended(grpc.RpcError, grpc.Call, bases.Future):
         return f"transect:{self._code.name}:{self._text}"
 
     def initial_metadata(self) -> tuple[Any, ...]:
-        return ()
+        return sent(self.initial)
 
     def trailing_metadata(self) -> tuple[Any, ...]:
-        return ()
+        return sent(self.trailing)
 
     def is_active(self) -> bool:
         return False
@@ -141,6 +146,69 @@ class Ended(grpc.RpcError, grpc.Call, bases.Future):
     __repr__ = __str__
 
 
+class Failed(grpc.RpcError, grpc.Call):
+    """What gRPC raised, with the headers and trailers that elements have set."""
+
+    def __init__(self, error: Any, initial: Changes, trailing: Changes) -> None:
+        super().__init__(*error.args)
+        self._error = error
+        self._initial = initial
+        self._trailing = trailing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._error, name)
+
+    def code(self) -> grpc.StatusCode:
+        return self._error.code()  # type: ignore[no-any-return]
+
+    def details(self) -> str:
+        return self._error.details()  # type: ignore[no-any-return]
+
+    def initial_metadata(self) -> Any:
+        return changed(self._error.initial_metadata(), self._initial)
+
+    def trailing_metadata(self) -> Any:
+        return changed(self._error.trailing_metadata(), self._trailing)
+
+    def is_active(self) -> bool:
+        return False
+
+    def time_remaining(self) -> Any:
+        return self._error.time_remaining()
+
+    def cancel(self) -> bool:
+        return False
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        return str(self._error)
+
+    __repr__ = __str__
+
+
+def told(carried: Carried, rpc: Rpc, error: Any) -> Any:
+    """The error as the application gets it: with what elements have set and removed in the metadata of the reply."""
+    if not carried.touches.replies or not isinstance(error, grpc.RpcError):
+        return error
+    initial, trailing = rpc.changes(Side.RESPONSE), rpc.changes(Side.TRAILERS)
+    if isinstance(error, Ended):
+        error.initial, error.trailing = (*error.initial, *initial), (*error.trailing, *trailing)
+        return error
+    if not (initial or trailing):
+        return error
+    if isinstance(error, aio.AioRpcError):
+        return aio.AioRpcError(
+            error.code(),
+            aio.Metadata(*changed(error.initial_metadata(), initial)),
+            aio.Metadata(*changed(error.trailing_metadata(), trailing)),
+            error.details(),
+            error.debug_error_string(),
+        )
+    return Failed(error, initial, trailing)
+
+
 def outcome(error: BaseException) -> tuple[int, Cause]:
     """Code and cause, on the client's side, of what an RPC raised."""
     if isinstance(error, Ended):
@@ -152,7 +220,7 @@ def outcome(error: BaseException) -> tuple[int, Cause]:
     if cancelled is not None and cancelled():
         return CANCELLED, Cause.CANCEL
     number = code.value[0]
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED and text.startswith(DEADLINE):
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and text.startswith(DEADLINES):
         return number, Cause.DEADLINE
     if code is grpc.StatusCode.CANCELLED and text == "Channel closed!":
         return number, Cause.CANCEL

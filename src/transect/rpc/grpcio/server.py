@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 NEAR = (
     0.01  # seconds before its deadline in which a cancelled RPC counts as late: the client's clock decided so
 )
-
+ROUNDED = 50  # … or that part of its whole time: gRPC's core writes timeouts up to a hundredth too long, 1 s as 1010m
 
 ATTACH_FIRST = "attach the chain first, then add services to what `attach` returns"
 
@@ -372,7 +372,7 @@ def ended(rpc: Rpc, context: Any) -> None:
     """The RPC is over; if the handler had not ended it, its client has."""
     if not rpc.finished:
         left = context.time_remaining()
-        if left is not None and left <= NEAR:
+        if left is not None and left <= max(NEAR, (rpc.elapsed * NS + left) / ROUNDED):
             rpc.finish(DEADLINE_EXCEEDED, Cause.DEADLINE)
         else:
             rpc.finish(CANCELLED, Cause.CANCEL)

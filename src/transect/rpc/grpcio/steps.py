@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome
+from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome, told
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import Changes, changed, pairs
 
@@ -147,8 +147,7 @@ class Unary:
             yield Sleep(after * NS)
             return (yield from self._from(attempt + 1, data, deadline, metadata))
         if answer is None:
-            assert failure is not None
-            raise failure
+            raise told(self.carried, rpc, failure)
         return answer
 
     def _again(self, attempt: int, cause: int, after: int, deadline: float | None) -> bool:
@@ -159,7 +158,7 @@ class Unary:
 
     def _failed(self, rpc: Rpc, error: Exception) -> tuple[int, Cause]:
         if self.carried.touches.replies and isinstance(error, grpc.RpcError) and not isinstance(error, Ended):
-            show(rpc, error.initial_metadata(), error.trailing_metadata())  # type: ignore[attr-defined]
+            show(rpc, *received(error))
         return outcome(error)
 
     def _attempt(self, rpc: Rpc, out: bytes | Decision, deadline: float | None, metadata: Any) -> Steps:
@@ -191,8 +190,10 @@ class Upload:
             if self.answer is not None:
                 return Answer(self.answer, Ended.answered())
             failure = self.refusal or error
+            if failure is error and isinstance(error, grpc.RpcError) and self.carried.touches.replies:
+                show(self.rpc, *received(error))
             self.rpc.finish(*outcome(failure))
-            raise failure from None
+            raise told(self.carried, self.rpc, failure) from None
         except BaseException:
             self.rpc.finish(CANCELLED, Cause.CANCEL)
             raise
@@ -229,6 +230,13 @@ def replied(carried: Carried, rpc: Rpc, reply: Reply, deadline: float | None) ->
         yield from admitted(out, deadline)
         out = out[2]
     return Answer(out, reply.call, rpc.changes(Side.RESPONSE), rpc.changes(Side.TRAILERS))
+
+
+def received(error: Any) -> tuple[Any, Any]:
+    """Headers and trailers that came with a failed reply."""
+    if not hasattr(error, "trailing_metadata"):  # gRPC's futures raise errors without a call
+        return (), ()
+    return error.initial_metadata(), error.trailing_metadata()
 
 
 def show(rpc: Rpc, initial: Any, trailing: Any) -> None:

@@ -134,7 +134,8 @@ def test_the_call_of_a_refused_rpc_answers_questions(run: Any) -> None:
         assert await call.code() is grpc.StatusCode.PERMISSION_DENIED
         assert await call.details() == "no"
         assert "PERMISSION_DENIED" in await call.debug_error_string()
-        assert len(await call.initial_metadata()) == len(await call.trailing_metadata()) == 0
+        assert len(await call.initial_metadata()) == 0
+        assert dict(await call.trailing_metadata()) == {"x-finished": "yes"}, "set by the probe, in `finish`"
         assert (call.done(), call.cancelled(), call.cancel(), call.time_remaining()) == (
             True,
             False,

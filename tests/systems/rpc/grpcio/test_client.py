@@ -110,7 +110,7 @@ def test_our_error_has_the_interface_of_grpcs_own(stub: Stub) -> None:
     error: Any = caught.value
     assert isinstance(error, grpc.Call)
     assert isinstance(error, grpc.Future)
-    assert (error.initial_metadata(), error.trailing_metadata()) == ((), ())
+    assert (error.initial_metadata(), error.trailing_metadata()) == ((), (("x-finished", "yes"),))
     assert (error.done(), error.running(), error.cancelled(), error.cancel()) == (True, False, False, False)
     assert error.exception() is error
     assert error.traceback() is not None
