@@ -303,6 +303,18 @@ def headers_named(program: Program) -> Iterator[Const]:
                     yield from (a for a in node.args[1:2] if isinstance(a, Const))
 
 
+def headers_changed(program: Program, hook: str, field: str) -> Iterator[Span]:
+    """Where a hook sets or removes one of `rpc.headers` or of `rpc.trailers`: `field` says of which; or of what may be it."""
+    handler = program.handler(hook)
+    for function in () if handler is None or handler.default else _reached(program, handler):
+        for node in _nodes(function):
+            if isinstance(node, IntrinsicNode) and node.name in ("rpc.Headers.set", "rpc.Headers.remove"):
+                of = node.args[0]
+                named = of.name if isinstance(of, ViewField) and is_rpc(of.base.type) else field
+                if named == field:
+                    yield node.span
+
+
 def intrinsics_used(program: Program, hook: str) -> frozenset[str]:
     """Full names of the intrinsics that a hook may call."""
     handler = program.handler(hook)

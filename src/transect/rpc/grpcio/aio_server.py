@@ -311,6 +311,7 @@ class Context(bases.AioServicerContext):
             out = await self._decided(out)
         elif self._touches.replies:
             await self._apply()
+        self._sent = True  # with the reply, whatever the chain has set
         return out  # type: ignore[no-any-return]
 
     async def _decided(self, out: Decision) -> Any:

@@ -10,16 +10,14 @@ from grpc import aio
 
 from transect.base.diagnostic import Diagnostics
 from transect.rpc.binding import Binding
-from transect.rpc.can import SETS_ALL, Can, Streams
-from transect.rpc.needs import intrinsics_used
-
-SETTING = frozenset({"rpc.Headers.set", "rpc.Headers.remove"})
+from transect.rpc.can import Can, Streams
+from transect.rpc.needs import headers_changed
 
 SETS = {"request": frozenset({Streams.REPLIES}), "response": frozenset(Streams)}
 CLIENT = Can("a grpcio client", retry=True, client=True, sets=SETS)
 AIO_CLIENT = Can("a grpcio aio client", retry=True, client=True, sets=SETS)
-SERVER = Can("a grpcio server", sets=SETS_ALL)
-AIO_SERVER = Can("a grpcio aio server", sets=SETS_ALL)
+SERVER = Can("a grpcio server")
+AIO_SERVER = Can("a grpcio aio server")
 
 
 def of(target: Any) -> Can:
@@ -41,13 +39,11 @@ def check_headers(binding: Binding, carrier: Can, diagnostics: Diagnostics) -> N
     """Report request headers which a client has sent before the chain sees the first request."""
     streams = [method for method in binding.methods if method.client_streams]
     for element in binding.elements if carrier.client and streams else ():
-        if not SETTING & intrinsics_used(element.program, "request"):
-            continue
-        for use in element.needs.uses_of("request", "headers")[:1]:
+        for span in [*headers_changed(element.program, "request", "headers")][:1]:
             diagnostics.error(
                 "R021",
                 f"{carrier.name} sends the headers of {streams[0].path} before its first request",
-                use.span,
+                span,
                 label="set or removed here, too late",
                 help="run this element in Envoy or at the server, or narrow the chain: `methods=[…]`",
             )

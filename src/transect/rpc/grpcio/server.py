@@ -23,10 +23,10 @@ from transect.rpc.grpcio.versions import Unknown, Versions
 
 log = logging.getLogger(__name__)
 
-NEAR = (
-    0.01  # seconds before its deadline in which a cancelled RPC counts as late: the client's clock decided so
-)
+NEAR = 0.02  # seconds before its deadline in which a cancelled RPC counts as late: the client's clock decided so
 ROUNDED = 50  # … or that part of its whole time: gRPC's core writes timeouts up to a hundredth too long, 1 s as 1010m
+LATEST = 10  # … but never more than that part
+
 
 ATTACH_FIRST = "attach the chain first, then add services to what `attach` returns"
 
@@ -273,6 +273,8 @@ class ServedCall:
             out = self._decided(out)
         elif self._touching:
             self._headers()
+        if self._touching:
+            self.context.sent = True
         passed: bytes = out
         return passed
 
@@ -372,7 +374,8 @@ def ended(rpc: Rpc, context: Any) -> None:
     """The RPC is over; if the handler had not ended it, its client has."""
     if not rpc.finished:
         left = context.time_remaining()
-        if left is not None and left <= max(NEAR, (rpc.elapsed * NS + left) / ROUNDED):
+        whole = 0.0 if left is None else rpc.elapsed * NS + left
+        if left is not None and left <= min(max(NEAR, whole / ROUNDED), whole / LATEST):
             rpc.finish(DEADLINE_EXCEEDED, Cause.DEADLINE)
         else:
             rpc.finish(CANCELLED, Cause.CANCEL)
@@ -399,7 +402,7 @@ class Context(grpc.ServicerContext):
         self._touches = touches
         self._invocation: Any = None  # the request's metadata, once the chain has changed them
         self._initial: Any = None
-        self._sent = False
+        self.sent = False  # headers of the reply have gone to the client
         self._trailing: Any = ()  # the handler's
         self._trailers: dict[str, str | None] = {}  # the chain's changes
 
@@ -410,7 +413,7 @@ class Context(grpc.ServicerContext):
         if not self._touches.replies:
             self._inner.send_initial_metadata(initial_metadata)
             return
-        if self._sent or self._initial is not None:
+        if self.sent or self._initial is not None:
             raise ValueError("Initial metadata no longer allowed!")
         self._initial = initial_metadata
         self._rpc.receive(Side.RESPONSE, pairs(initial_metadata))
@@ -430,8 +433,8 @@ class Context(grpc.ServicerContext):
             self._trailers.update(trailers)
             self._inner.set_trailing_metadata(changed(self._trailing, tuple(self._trailers.items())))
         changes = self._rpc.changes(Side.RESPONSE)
-        if not self._sent and (changes or self._initial is not None):
-            self._sent = True
+        if not self.sent and (changes or self._initial is not None):
+            self.sent = True
             self._inner.send_initial_metadata(
                 changed(self._initial, changes) if changes else tuple(self._initial)
             )

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kit's calls through each carrier, the chain in each the same."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+
+import transect.rpc
+from tests.systems.rpc.carriers.calls import Call
+from tests.systems.rpc.carriers.client import Got, all_awaited, all_blocking, settle
+from tests.systems.rpc.carriers.judge import Judge, Setter
+from tests.systems.rpc.carriers.service import HERE, AioKit, Kit, Seen, generated
+from transect.base.diagnostic import Diagnostics
+from transect.emit.py.image import restore
+from transect.lang.functions import PolicyError
+from transect.rpc import Cause, Code
+from transect.rpc.chain_file import read_chain
+from transect.rpc.deploy import bound, deploy
+from transect.rpc.envoy.upgrading import Running
+from transect.rpc.wasm.can import WASM
+from transect.rpc.wasm.deploy import deploy_plugin
+
+LARGE = [("grpc.max_receive_message_length", 8 << 20), ("grpc.so_reuseport", 0)]
+CHAIN = """
+from judge import Judge, Setter
+from transect.rpc import Chain
+
+chain = Chain(service="kit.Kit", upstream="127.0.0.1:{port}", protos=["kit.proto"], elements=[Setter(), Judge()])
+"""
+
+
+@dataclass(frozen=True)
+class Saw:
+    """What both ends, and the element, saw of one call."""
+
+    client: Got
+    server: Seen
+    finish: str  # the code and the cause that the element's `finish` heard; "" it was not called
+
+
+def _results(got: dict[str, Got], kit: Kit, judge: Any) -> dict[str, Saw]:
+    def heard(name: str) -> str:
+        code = judge.codes.get(name)
+        return "" if code is None else f"{Code(code).name} by {Cause(judge.causes[name]).name}"
+
+    return {name: Saw(found, kit.seen[name], heard(name)) for name, found in got.items()}
+
+
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(40)
+
+
+@contextmanager
+def _served(kit: Kit, wrap: Callable[[Any], Any] = lambda server: server) -> Iterator[tuple[int, Any]]:
+    pool = _pool()
+    server = wrap(grpc.server(pool, options=LARGE))
+    generated()[1].add_KitServicer_to_server(kit, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port, server
+    finally:
+        server.stop(0).wait()
+
+
+def _channel(address: object) -> Any:
+    return grpc.insecure_channel(str(address), options=LARGE)
+
+
+def _attached(target: Any, **more: Any) -> Any:
+    return transect.rpc.attach(target, [Setter(), Judge()], service=generated()[0], **more)
+
+
+def _client(plain: Any, **more: Any) -> Any:
+    """A client sends the headers of a stream before its first request: what sets them is refused there (R021)."""
+    with pytest.raises(PolicyError, match=r"R021(.|\n)*set\(\"x-who\""):
+        _attached(plain, **more)
+    one = _attached(plain, methods=["Say", "Many"], **more)
+    return transect.rpc.attach(one, [Judge()], service=generated()[0], methods=["Collect", "Chat"], **more)
+
+
+def _states(channel: Any) -> Any:
+    """What the element heard, of both chains of a client."""
+    both = channel._inner.chain.state(1), channel.chain.state(0)
+    return SimpleNamespace(
+        **{name: dict(getattr(both[0], name)) | dict(getattr(both[1], name)) for name in ("codes", "causes")}
+    )
+
+
+def grpcio_client(folder: Path, calls: tuple[Call, ...], native: bool = True) -> dict[str, Saw]:
+    kit = Kit()
+    with _served(kit) as (port, _), _channel(f"127.0.0.1:{port}") as plain:
+        channel = _client(plain, native=native)
+        got = all_blocking(channel, calls)
+        settle()
+        return _results(got, kit, _states(channel))
+
+
+def grpcio_aio_client(folder: Path, calls: tuple[Call, ...]) -> dict[str, Saw]:
+    async def all_calls(port: int) -> tuple[dict[str, Got], Any]:
+        async with aio.insecure_channel(f"127.0.0.1:{port}", options=LARGE) as plain:
+            channel = _client(plain, native=True)
+            got = await all_awaited(channel, calls)
+            await asyncio.sleep(0.3)
+            return got, _states(channel)
+
+    kit = Kit()
+    with _served(kit) as (port, _):
+        got, state = asyncio.run(all_calls(port))
+        return _results(got, kit, state)
+
+
+def grpcio_server(folder: Path, calls: tuple[Call, ...], native: bool = True) -> dict[str, Saw]:
+    kit = Kit()
+    with _served(kit, lambda s: _attached(s, native=native)) as (port, server):
+        with _channel(f"127.0.0.1:{port}") as channel:
+            got = all_blocking(channel, calls)
+        settle()
+        return _results(got, kit, server.chain.state(1))
+
+
+def grpcio_aio_server(folder: Path, calls: tuple[Call, ...]) -> dict[str, Saw]:
+    kit, ready, over = AioKit(), threading.Event(), threading.Event()
+    known: list[Any] = []
+
+    async def serve() -> None:
+        server = _attached(aio.server(options=LARGE), native=True)
+        generated()[1].add_KitServicer_to_server(kit, server)
+        known.extend((server.add_insecure_port("127.0.0.1:0"), server))
+        await server.start()
+        ready.set()
+        while not over.is_set():
+            await asyncio.sleep(0.02)
+        await server.stop(0)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert ready.wait(60), "the server did not start"
+        with _channel(f"127.0.0.1:{known[0]}") as channel:
+            got = all_blocking(channel, calls)
+        settle()
+        return _results(got, kit, known[1].chain.state(1))
+    finally:
+        over.set()
+        thread.join(20)
+
+
+def _in_envoy(folder: Path, calls: tuple[Call, ...], kind: Callable[..., Running[Any]], **can: Any) -> dict[str, Saw]:
+    folder.mkdir()
+    for name in ("judge.py", "kit.proto"):
+        (folder / name).write_text((HERE / name).read_text())
+    kit = Kit()
+    with _served(kit) as (port, _):
+        path = folder / "chain.py"
+        path.write_text(CHAIN.format(port=port))
+        read = read_chain(path)
+        assert read.chain is not None, read.diagnostics
+        binding = bound(read.chain, read.diagnostics, *can.values())
+        assert binding is not None, [d.message for d in read.diagnostics]
+        with kind(read.chain, binding, folder / "run", workers=1) as running:
+            with _channel(running.envoy.address) as channel:
+                got = all_blocking(channel, calls)
+            settle()
+            judge = Judge()
+            restore(judge, running.kind.loaded(running.module).save(1))
+        return _results(got, kit, judge)
+
+
+def envoy(folder: Path, calls: tuple[Call, ...]) -> dict[str, Saw]:
+    return _in_envoy(folder, calls, deploy)
+
+
+def wasm(folder: Path, calls: tuple[Call, ...]) -> dict[str, Saw]:
+    return _in_envoy(folder, calls, deploy_plugin, can=WASM)
+
+
+CARRIERS = {
+    "grpcio client": grpcio_client,
+    "grpcio aio client": grpcio_aio_client,
+    "grpcio server": grpcio_server,
+    "grpcio aio server": grpcio_aio_server,
+    "Envoy": envoy,
+    "WASM plugin": wasm,
+}
