@@ -26,7 +26,7 @@ from transect.core.types import (
     ViewType,
     spell,
 )
-from transect.rpc.needs import Needs, needs, plain, structs_made
+from transect.rpc.needs import Needs, headers_changed, needs, plain, structs_made
 from transect.rpc.rules import check_element
 from transect.rpc.wire import BITS, Kind, Presence, ProtoField, ProtoMessage, ProtoMethod, ProtoService
 
@@ -85,6 +85,25 @@ class Binding:
     service: ProtoService
     methods: tuple[ProtoMethod, ...]
     elements: tuple[BoundElement, ...]
+    speaks_first: tuple[str, ...] = ()  # paths of methods whose server may speak before its client does
+
+    @property
+    def early(self) -> tuple[str, ...]:
+        """Paths of methods of which the service hears before the first message has passed: their client streams, and no
+        element decides about messages, or the service speaks first."""
+        decides = any("request" in element.needs.hooks for element in self.elements)
+        return tuple(
+            m.path for m in self.methods if m.client_streams and (not decides or m.path in self.speaks_first)
+        )
+
+    @property
+    def streaming(self) -> tuple[str, ...]:
+        """Paths of methods whose replies stream, and of which the client hears before the first reply has passed: no
+        element changes its headers."""
+        changed = any(
+            True for element in self.elements for _ in headers_changed(element.program, "response", "headers")
+        )
+        return () if changed else tuple(m.path for m in self.methods if m.server_streams)
 
 
 def bind(
@@ -95,8 +114,11 @@ def bind(
     methods: Iterable[str] | None = None,
     at: Span = NOWHERE,
     by_worker: bool = False,
+    speaks_first: Iterable[str] = (),
 ) -> Binding | None:
     """Bind each program to the methods (all, or those named); None when there are errors, which `diagnostics` holds.
+
+    `speaks_first`: methods whose service may speak before its client does, and so hears of an RPC at once.
 
     `by_worker`: the carrier may keep a copy of the state for each of its workers, and copies which are summed.
     """
@@ -104,7 +126,24 @@ def bind(
     elements = tuple(
         _Binder(needs(program), service, diagnostics, by_worker).element(covered) for program in programs
     )
-    return None if diagnostics.failed else Binding(service, covered, elements)
+    first = tuple(method.path for method in _covered(service, speaks_first, diagnostics, at))
+    binding = Binding(service, covered, elements, first)
+    _too_late(binding, diagnostics)
+    return None if diagnostics.failed else binding
+
+
+def _too_late(binding: Binding, diagnostics: Diagnostics) -> None:
+    """Report headers of a request that are set or removed when its service has them already."""
+    early = [path for path in binding.early if path in binding.speaks_first]
+    for element in binding.elements if early else ():
+        for span in [*headers_changed(element.program, "request", "headers")][:1]:
+            diagnostics.error(
+                "R021",
+                f"the service has the headers of {early[0]} before the first request: it speaks first",
+                span,
+                label="set or removed here, too late",
+                help="take the method out of `speaks_first=[…]`, or narrow the chain: `methods=[…]`",
+            )
 
 
 def _covered(

@@ -72,6 +72,7 @@ class ChainFile:
     tls: Tls = PLAIN
     upstream_tls: Tls = PLAIN
     wishes: Wishes = NOTHING_SAID
+    speaks_first: tuple[str, ...] = ()  # methods
 
     @property
     def span(self) -> Span:
@@ -265,6 +266,7 @@ class _Reader:
         protos = words.texts(given.get("protos"), "protos")
         roots = words.texts(given.get("proto_path"), "proto_path")
         methods = words.texts(given.get("methods"), "methods")
+        first = words.texts(given.get("speaks_first"), "speaks_first")
         routes = words.routes(given.get("routes"))
         compressed = words.choice(given.get("on_compressed"), "on_compressed", ("reject", "pass"))
         largest = words.size(given.get("max_message"))
@@ -295,6 +297,7 @@ class _Reader:
             tls=tls,
             upstream_tls=upstream_tls,
             wishes=wished,
+            speaks_first=tuple(first),
         )
 
     # ------------------------------------------------------------ elements

@@ -26,6 +26,8 @@ class Chain:
     """Folders, beside this file, below which imports of `protos` are found; without any, each file's own."""
     methods: Sequence[str] = ()
     """The methods that the chain covers; without any, all."""
+    speaks_first: Sequence[str] = ()
+    """Methods whose service may speak before its client does: it hears of an RPC at once, before any policy has run."""
     routes: Mapping[str, str] = field(default_factory=dict)
     """Where `Forward(to=name)` goes."""
     on_compressed: str = "reject"

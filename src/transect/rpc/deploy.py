@@ -98,7 +98,8 @@ class Native:
         binary.check(library, self.binary)
         needs = needs_of(binding)
         settings = Settings(
-            streaming=tuple(m.path for m in binding.methods if m.client_streams or m.server_streams),
+            early=binding.early,
+            streaming=binding.streaming,
             routes=tuple(chain.routes),
             states=_states(images, self.folder, number),
             max_message=chain.max_message,

@@ -74,6 +74,7 @@ def _fitted(chain: ChainFile, protos: Protos, diagnostics: Diagnostics, carrier:
         service,
         diagnostics,
         methods=chain.methods or None,
+        speaks_first=chain.speaks_first,
         at=chain.spans.get("methods", chain.span),
         by_worker=carrier.by_worker,
     )

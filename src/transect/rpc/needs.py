@@ -304,7 +304,7 @@ def headers_named(program: Program) -> Iterator[Const]:
 
 
 def headers_changed(program: Program, hook: str, field: str) -> Iterator[Span]:
-    """Where a hook sets or removes one of `rpc.headers` or of `rpc.trailers`: `field` says of which; or of what may be it."""
+    """Where a hook sets or removes one of `rpc.headers` or `rpc.trailers`, as `field` says; or of what may be that."""
     handler = program.handler(hook)
     for function in () if handler is None or handler.default else _reached(program, handler):
         for node in _nodes(function):

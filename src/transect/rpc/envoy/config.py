@@ -148,7 +148,10 @@ PLAIN = Tls()
 class Settings:
     """What the module is told when it is loaded."""
 
-    streaming: tuple[str, ...] = ()  # paths of methods whose headers do not wait for a message
+    early: tuple[str, ...] = ()  # paths of methods of which the server hears before the first message
+    streaming: tuple[
+        str, ...
+    ] = ()  # paths of methods whose reply's headers do not wait for its first message
     routes: tuple[str, ...] = ()  # names for Forward(to=…)
     states: tuple[
         str, ...
@@ -168,6 +171,7 @@ class Settings:
         assert self.on_compressed in ("reject", "pass"), self.on_compressed
         assert self.on_other in ("reject", "pass"), self.on_other
         lines = [
+            *(f"early {name}" for name in self.early),
             *(f"streaming {name}" for name in self.streaming),
             *(f"route {name}" for name in self.routes),
             *(f"state {path}" for path in self.states),

@@ -230,6 +230,7 @@ class Upgrades(Generic[M]):
             methods=chain.methods or None,
             at=chain.span,
             by_worker=it.kind.can.by_worker,
+            speaks_first=chain.speaks_first,
         )
         if binding is not None:
             check(binding, it.kind.can, diagnostics)

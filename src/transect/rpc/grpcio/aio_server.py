@@ -16,7 +16,16 @@ import grpc
 from grpc import aio
 
 from transect.rpc.grpcio import bases
-from transect.rpc.grpcio.ending import DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, shortened, status
+from transect.rpc.grpcio.ending import (
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    NO_MESSAGE,
+    OK,
+    UNKNOWN,
+    shortened,
+    status,
+)
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side, Touches
 from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.server import (
@@ -202,14 +211,16 @@ class Awaiting(Serving):
         except Unknown as unknown:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(unknown))
         touches, rpc = self.begun(carried, context)
-        return Context(context, self, touches, rpc)
+        return Context(context, self, touches, rpc, carried.holds(self._method))
 
 
 class Context(bases.AioServicerContext):
     """One RPC on its way through a chain and a handler, and the context which the handler sees."""
 
-    def __init__(self, inner: Any, serving: Serving, touches: Touches, rpc: Rpc) -> None:
+    def __init__(self, inner: Any, serving: Serving, touches: Touches, rpc: Rpc, holds: bool) -> None:
         self._inner = inner
+        self._holds = holds  # the handler begins when a request has passed
+        self._first: list[Any] = []  # has passed; the handler has yet to take it
         self._deserialize = serving._deserialize
         self._serialize = serving._serialize
         self._touches = touches
@@ -229,7 +240,7 @@ class Context(bases.AioServicerContext):
     async def one(self, behavior: Any, request: Any, streams: bool) -> Any:
         """A coroutine: one reply, or replies by `write`."""
         try:
-            argument = self._incoming(request) if streams else await self._request(request)
+            argument = await self._opened(request) if streams else await self._request(request)
             if self._answer is not None:
                 return self._answer
             reply = await behavior(argument, self)
@@ -254,7 +265,7 @@ class Context(bases.AioServicerContext):
     async def many(self, behavior: Any, request: Any, streams: bool) -> AsyncIterator[bytes]:
         """An asynchronous generator."""
         try:
-            argument = self._incoming(request) if streams else await self._request(request)
+            argument = await self._opened(request) if streams else await self._request(request)
             async for reply in behavior(argument, self):
                 yield await self._passed(reply)
             await self._refuse()
@@ -361,7 +372,18 @@ class Context(bases.AioServicerContext):
             self._sent = True
             await self._inner.send_initial_metadata(changed(self._initial, changes))
 
+    async def _opened(self, requests: Any) -> AsyncIterator[Any]:
+        """The requests of a stream, when the first of them has passed: the handler hears of it then."""
+        if self._holds:
+            data = await self._inner.read()
+            if data is aio.EOF:
+                await self._abort(INVALID_ARGUMENT, NO_MESSAGE, Cause.REJECT)
+            self._first.append(await self._request(data))
+        return self._incoming(requests)
+
     async def _incoming(self, requests: Any) -> AsyncIterator[Any]:
+        if self._first:
+            yield self._first.pop()
         async for data in requests:
             request = await self._request(data)
             if self._answer is not None:
@@ -371,6 +393,8 @@ class Context(bases.AioServicerContext):
     # ------------------------------------------------------------ grpc.aio.ServicerContext
 
     async def read(self) -> Any:
+        if self._first:
+            return self._first.pop()
         data = await self._inner.read()
         if data is aio.EOF or self._answer is not None:
             return aio.EOF

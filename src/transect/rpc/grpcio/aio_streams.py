@@ -32,6 +32,7 @@ class _Uploading(Call):
     async def _through(self, request: Any) -> bytes | None:
         """The request as it goes on; None: it does not, and the stream ends."""
         upload = self._upload
+        upload.silent = False
         try:
             out = upload.rpc.request(self._serialize(request))
         except Ended as ended:
@@ -54,6 +55,8 @@ class _Uploading(Call):
                 self._end()
                 return
             yield out
+        if self._upload.ends():
+            self._end()
 
     def _end(self) -> None:
         # Cancelled first: a stream that just ends would look complete to the server.
@@ -69,7 +72,9 @@ class _Uploading(Call):
         await self._call.write(out)
 
     async def done_writing(self) -> None:
-        if self._upload.answer is None:
+        if self._upload.ends():
+            self._end()
+        elif self._upload.answer is None:
             await self._call.done_writing()
 
 
@@ -85,7 +90,7 @@ async def _asynchronous(requests: Any) -> AsyncIterator[Any]:
 class StreamUnaryCall(_Uploading, OneReply, bases.AioStreamUnaryCall):
     def __init__(self, method: AioMethod, request_iterator: Any, given: Given) -> None:
         carried, rpc, metadata = method.begun(given.metadata)
-        self._upload = upload = Upload(carried, rpc)
+        self._upload = upload = Upload(carried, rpc, carried.holds(method._method))
         self._serialize = method._serialize
         requests = None if request_iterator is None else self._requests(request_iterator)
         # Made here, not by the task: a request may be written before the task has run.
@@ -276,7 +281,7 @@ class StreamStreamCall(_Uploading, _ManyReplies, bases.AioStreamStreamCall):
     def __init__(self, method: AioMethod, request_iterator: Any, given: Given) -> None:
         carried, rpc, metadata = method.begun(given.metadata)
         self._init(method, carried, rpc)
-        self._upload: Upload = Upload(carried, rpc)
+        self._upload: Upload = Upload(carried, rpc, carried.holds(method._method))
         self._serialize = method._serialize
         requests = None if request_iterator is None else self._requests(request_iterator)
         self._call = method._inner(requests, timeout=given.timeout, metadata=metadata, **given.named)

@@ -44,6 +44,7 @@ def attach(
     cache: Path | None = None,
     peer: str = "",
     attempts: int = 5,
+    speaks_first: Iterable[str] = (),
     name: str | None = None,
 ) -> Target:
     """`target` (a channel or a server, of `grpc` or `grpc.aio`) with a chain in front of a service's methods.
@@ -55,7 +56,9 @@ def attach(
     `native`: True insists on the compiled chain, False on emitted Python; by default compiled where that is possible,
     and the result's `.chain.reason` says why it is not.  `cache`: where compiled chains are kept.
     `peer`: who a channel's calls come from, as `rpc.peer` shows it.  `attempts`: of one unary RPC at most, where an
-    element asks for a `Retry`.  `name`: under which `status`, `set` and `record` reach the chain.
+    element asks for a `Retry`.  `speaks_first`: names of methods whose handler may speak before its client does: it
+    begins before any policy has run, where others do when the first request has passed.  `name`: under which `status`,
+    `set` and `record` reach the chain.
 
     Raises PolicyError with the diagnostics when an element does not fit the service or cannot run here, Unavailable
     when `native=True` and there is no compiler or no Python.h.
@@ -63,9 +66,8 @@ def attach(
     policies = list(elements)
     programs = [program_of(policy) for policy in policies]
     names = None if methods is None else tuple(methods)
-    maker = Maker(
-        service_of(service, protos, proto_path), names, can.of(target), native, cache, peer, attempts
-    )
+    found, first = service_of(service, protos, proto_path), tuple(speaks_first)
+    maker = Maker(found, names, can.of(target), native, cache, peer, attempts, first)
     return put_before(target, maker, programs, policies, name)
 
 

@@ -171,7 +171,7 @@ class StreamUnary(Method, bases.StreamUnary):
         """An RPC, what is to be done for it, and how its call begins."""
         carried = self._versions.current
         metadata = carried.stamped(given.metadata)
-        uploading = Upload(carried, carried.begin(self._method, metadata))
+        uploading = Upload(carried, carried.begin(self._method, metadata), carried.holds(self._method))
         passing = Requests(iter(requests), uploading, self._serialize)
 
         def start(step: Send) -> Any:
@@ -188,7 +188,7 @@ class StreamStream(Method, bases.StreamStream):
         given = Given(*args, **named)
         carried = self._versions.current
         metadata = carried.stamped(given.metadata)
-        uploading = Upload(carried, carried.begin(self._method, metadata))
+        uploading = Upload(carried, carried.begin(self._method, metadata), carried.holds(self._method))
         requests = Requests(iter(request_iterator), uploading, self._serialize)
         call = requests.join(self._inner(requests, given.timeout, metadata, *given.rest))
         return Replies(carried, uploading.rpc, call, self._deserialize, uploading=uploading)
@@ -215,7 +215,13 @@ class Requests:
         return self
 
     def __next__(self) -> bytes:
-        request = next(self._requests)
+        try:
+            request = next(self._requests)
+        except StopIteration:
+            if self._uploading.ends():
+                self._end()
+            raise
+        self._uploading.silent = False
         try:
             out = self._request(self._serialize(request))
         except Ended as error:

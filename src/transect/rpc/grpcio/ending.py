@@ -16,7 +16,7 @@ from transect.rpc.grpcio.handle import Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import Changes, changed, sent
 
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
-OK, CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE = 0, 1, 2, 4, 13, 14
+OK, CANCELLED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE = 0, 1, 2, 3, 4, 13, 14
 
 # gRPC does not say whether a status came from the peer or from its own transport, except in its words.
 TRANSPORT = (
@@ -42,6 +42,7 @@ def status(code: int) -> grpc.StatusCode:
     return STATUS.get(code, grpc.StatusCode.UNKNOWN) if code else grpc.StatusCode.UNKNOWN
 
 
+NO_MESSAGE = "a request without a message: the chain has nothing to decide"
 LONGEST_TEXT = 1024  # bytes of a status that a server sends; peers refuse headers of 8 or 16 KiB in all
 
 

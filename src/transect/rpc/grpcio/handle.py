@@ -161,11 +161,16 @@ class Carried:
     methods: frozenset[str] | None = None  # paths which it covers; None: all
     peer: str = ""  # who calls, as the client's own chain sees it
     attempts: int = 5  # of one unary RPC at most, the first included
+    early: frozenset[str] = frozenset()  # paths of methods whose handlers begin before a request has passed
     version: str = ""  # in words that headers can take
     stamps: bool = False  # RPCs tell those behind which version they are for
 
     def covers(self, method: str) -> bool:
         return self.methods is None or method in self.methods
+
+    def holds(self, method: str) -> bool:
+        """Whether the service hears of such an RPC when its first message has passed, and there must be one."""
+        return method not in self.early
 
     def begin(self, method: str, metadata: Any) -> Rpc:
         """An RPC on the client's side."""

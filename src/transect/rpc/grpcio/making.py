@@ -40,11 +40,14 @@ class Maker:
     cache: Path | None
     peer: str
     attempts: int
+    speaks_first: tuple[str, ...] = ()  # names of methods
 
     def bound(self, programs: Sequence[Program], sources: Callable[[], dict[str, str]]) -> Binding:
         """Raises PolicyError with the diagnostics."""
         diagnostics = Diagnostics()
-        binding = bind(programs, self.service, diagnostics, methods=self.methods)
+        binding = bind(
+            programs, self.service, diagnostics, methods=self.methods, speaks_first=self.speaks_first
+        )
         if binding is not None:
             check(binding, self.carrier, diagnostics)
             can.check_headers(binding, self.carrier, diagnostics)
@@ -66,6 +69,7 @@ class Maker:
             methods=frozenset(method.path for method in binding.methods),
             peer=self.peer,
             attempts=self.attempts,
+            early=frozenset(binding.early),
         )
         traced = tracing(handle, [element.name for element in binding.elements])
         return Standing(version, binding, tuple(map(type, policies)), handle, reason, traced, lambda: carried)

@@ -60,7 +60,10 @@ def attach_plan(
     if not uses:
         return target
     found = _service(read.chain, service)
-    maker = Maker(found, read.chain.methods or None, can.of(target), native, cache, peer, attempts)
+    chain = read.chain
+    maker = Maker(
+        found, chain.methods or None, can.of(target), native, cache, peer, attempts, chain.speaks_first
+    )
     policies = [_policy(use) for use in uses]
     return put_before(target, maker, [use.program for use in uses], policies, name)
 

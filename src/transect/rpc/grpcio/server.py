@@ -15,7 +15,17 @@ from urllib.parse import unquote
 
 import grpc
 
-from transect.rpc.grpcio.ending import CANCELLED, DEADLINE_EXCEEDED, INTERNAL, OK, UNKNOWN, shortened, status
+from transect.rpc.grpcio.ending import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    NO_MESSAGE,
+    OK,
+    UNKNOWN,
+    shortened,
+    status,
+)
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Rpc, Side, Touches
 from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.steps import NS
@@ -23,10 +33,11 @@ from transect.rpc.grpcio.versions import Unknown, Versions
 
 log = logging.getLogger(__name__)
 
-NEAR = 0.02  # seconds before its deadline in which a cancelled RPC counts as late: the client's clock decided so
-ROUNDED = 50  # … or that part of its whole time: gRPC's core writes timeouts up to a hundredth too long, 1 s as 1010m
-LATEST = 10  # … but never more than that part
-
+# A cancelled RPC counts as late by its client's clock, which started before ours, this long before its deadline: seconds,
+# or, because gRPC's core writes timeouts up to a hundredth too long (1 s as 1010m), a part of the whole; at most a tenth.
+NEAR = 0.05
+ROUNDED = 50
+LATEST = 10
 
 ATTACH_FIRST = "attach the chain first, then add services to what `attach` returns"
 
@@ -168,11 +179,16 @@ class Serving:
 
     def stream_unary(self, requests: Iterator[bytes], context: Any) -> bytes | None:
         call = self._call(context)
-        return call.reply(self._behavior, Incoming(requests, call))
+        return call.reply(self._opened, Incoming(requests, call))
 
     def stream_stream(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         call = self._call(context)
-        return call.replies(self._behavior, Incoming(requests, call))
+        return call.replies(self._opened, Incoming(requests, call))
+
+    def _opened(self, requests: Incoming, context: Any) -> Any:
+        """The handler hears of a stream when its first message has passed, as of every other RPC."""
+        requests.open()
+        return self._behavior(requests, context)
 
     def _call(self, context: Any) -> ServedCall:
         try:
@@ -182,7 +198,7 @@ class Serving:
         touches, rpc = self.begun(carried, context)
         if touches.headers or touches.replies:
             context = Context(context, rpc, touches)
-        return ServedCall(self, touches, rpc, context)
+        return ServedCall(self, touches, rpc, context, carried.holds(self._method))
 
     def begun(self, carried: Carried, context: Any) -> tuple[Touches, Rpc]:
         """An RPC of that version.  What it does not touch need not be fetched."""
@@ -195,7 +211,8 @@ class Serving:
 class ServedCall:
     """One RPC on its way through a chain and a handler."""
 
-    def __init__(self, serving: Serving, touches: Touches, rpc: Rpc, context: Any) -> None:
+    def __init__(self, serving: Serving, touches: Touches, rpc: Rpc, context: Any, holds: bool) -> None:
+        self.holds = holds  # the handler begins when a request has passed
         self._deserialize = serving._deserialize
         self._serialize = serving._serialize
         self._touching = touches.headers or touches.replies
@@ -344,11 +361,25 @@ class Incoming:
     def __init__(self, requests: Iterator[bytes], call: ServedCall) -> None:
         self._requests = requests
         self._call = call
+        self._first: list[Any] = []  # has passed; the handler has yet to take it
+
+    def open(self) -> None:
+        """Returns when the first request has passed.  Raises Stop, or what gRPC's `abort` does, when none will."""
+        if not self._call.holds:
+            return
+        try:
+            self._first.append(next(self))
+        except StopIteration:
+            if self._call.answer is None:
+                self._call.abort(INVALID_ARGUMENT, NO_MESSAGE, Cause.REJECT)
+            raise Stop from None
 
     def __iter__(self) -> Incoming:
         return self
 
     def __next__(self) -> Any:
+        if self._first:
+            return self._first.pop()
         if self._call.refusal is not None or self._call.answer is not None:
             raise StopIteration
         request = self._call.request(next(self._requests))

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome, told
+from transect.rpc.grpcio.ending import CANCELLED, NO_MESSAGE, OK, Ended, outcome, told
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import Changes, changed, pairs
 
@@ -179,6 +179,7 @@ class Upload:
 
     carried: Carried
     rpc: Rpc
+    silent: bool = False  # no request has come, and one must: else there is nothing to decide
     refusal: Ended | None = None
     answer: bytes | None = None  # of a `Respond`
 
@@ -199,6 +200,12 @@ class Upload:
             raise
         self.rpc.finish(OK, Cause.REPLY)
         return answer
+
+    def ends(self) -> bool:
+        """There are no more requests; whether that ends the RPC, because there was none."""
+        if self.silent:
+            self.refusal = Ended(grpc.StatusCode.INVALID_ARGUMENT, NO_MESSAGE, Cause.REJECT)
+        return self.silent
 
     def decide(self, out: Decision) -> bool:
         """Whether the request passes on, now that its delay is over; else the requests end."""

@@ -74,7 +74,8 @@ static int take_line(struct config *c, const char *line, size_t size) {
     size_t key = space ? (size_t)(space - line) : size;
     const char *value = line + key + (space != NULL);
     size_t rest = size - key - (space != NULL);
-    if (is(line, key, "streaming")) add_name(&c->streaming, value, rest);
+    if (is(line, key, "early")) add_name(&c->early, value, rest);
+    else if (is(line, key, "streaming")) add_name(&c->streaming, value, rest);
     else if (is(line, key, "route")) add_name(&c->routes, value, rest);
     else if (is(line, key, "state")) add_name(&c->states, value, rest);
     else if (is(line, key, "max_message")) return take_size(value, rest, &c->max_message);
@@ -113,6 +114,7 @@ void config_free(struct config *c) {
     pthread_rwlock_destroy(&c->gate);
     pthread_rwlock_destroy(&c->versions);
     free(c->times);
+    free_names(&c->early);
     free_names(&c->streaming);
     free_names(&c->routes);
     free_names(&c->states);

@@ -115,9 +115,9 @@ int take_timeout(struct stream *s) {
 }
 
 /* The client's clock started before ours, by some milliseconds where it is busy; and gRPC's core writes timeouts rounded up,
- * 1 s as 1010m, 120 s as 121000m: up to a hundredth too long.  So it is 20 ms, or 2 %, and never more than a tenth. */
+ * 1 s as 1010m, 120 s as 121000m: up to a hundredth too long.  So it is 50 ms, or 2 %, and never more than a tenth. */
 static int64_t slack(int64_t timeout) {
-    int64_t rounded = timeout / 50, least = 20000000;
+    int64_t rounded = timeout / 50, least = 50000000;
     int64_t slack = rounded > least ? rounded : least;
     return slack < timeout / 10 ? slack : timeout / 10;
 }

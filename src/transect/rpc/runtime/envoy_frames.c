@@ -196,6 +196,7 @@ static enum step decide_all(struct pass *p) {
             return fail_with(p->s, 8, "message larger than max_message"), OVER; /* RESOURCE_EXHAUSTED */
         if (p->size - p->at - FRAME_HEAD < size) break;
         size_t end = p->at + FRAME_HEAD + size;
+        if (!p->w->reply) p->s->spoke = 1;
         step = f[0] ? compressed(p->s) : decide(p, slice_of(f + FRAME_HEAD, size), end);
         if (step != OVER) p->at = end;
     }

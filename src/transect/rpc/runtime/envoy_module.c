@@ -2,8 +2,8 @@
 /* A chain of elements as a filter of a stock Envoy: the hooks that Envoy looks up by name.
  *
  * Headers of a request stand still until its first message is decided, so that a server sees nothing of an RPC that the
- * chain rejects and elements may change headers; methods listed as `streaming` are exempt, because there a server may
- * speak first.  The reply's headers stand still likewise.
+ * chain rejects and elements may change headers; methods listed as `early` are exempt, because there a server speaks
+ * first.  The reply's headers stand still likewise, but for methods listed as `streaming`.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +136,10 @@ static int choose_version(struct stream *s) {
     return 1;
 }
 
+static uint8_t names_method(const struct names *names, const struct stream *s) {
+    return (uint8_t)has_name(names, (const char *)s->rpc.method.data, s->rpc.method.size);
+}
+
 static void begin(struct stream *s) {
     struct envoy_buffer path = {"", 0}, peer = {"", 0};
     int here = choose_version(s);
@@ -145,11 +149,17 @@ static void begin(struct stream *s) {
     if (*s->config->calls->peer || recording(s->config->recorder)) name_peer(s, &peer);
     keep_names(s, path, peer);
     if (s->config->routes.count) forbid_route(s);
-    s->streaming = (uint8_t)has_name(&s->config->streaming, (const char *)s->rpc.method.data, s->rpc.method.size);
-    s->request.open = s->streaming;
+    s->request.open = names_method(&s->config->early, s);
+    s->streaming = names_method(&s->config->streaming, s);
     count(&s->config->totals.rpcs);
     if (!here) edge_refuse(s);
     else if (!take_timeout(s)) fail_with(s, 3, "malformed grpc-timeout"); /* INVALID_ARGUMENT */
+}
+
+/* The request has ended.  One without a message would reach the server, and its handler run, undecided. */
+static void must_have_spoken(struct stream *s) {
+    if (!s->grpc || s->closed || s->request.paused || s->request.open || s->spoke) return;
+    fail_with(s, 3, "a request without a message: the chain has nothing to decide"); /* INVALID_ARGUMENT */
 }
 
 EXPORT int HOOK(http_filter_request_headers)(void *filter, const void *stream, bool end) {
@@ -157,12 +167,15 @@ EXPORT int HOOK(http_filter_request_headers)(void *filter, const void *stream, b
     s->filter = filter;
     if (is_grpc(s, REQUEST_HEADERS)) begin(s);
     else if (!s->config->pass_other) refuse_plain(s);
+    if (end) must_have_spoken(s);
     return leave(s, s->closed || (s->grpc && !end && !s->request.open) ? HEADERS_STOP : HEADERS_CONTINUE);
 }
 
 static enum envoy_body_status body(struct stream *s, struct way *w, bool end) {
     if (s->closed) return w->paused ? BODY_STOP_AND_WATERMARK : BODY_STOP_NO_BUFFER;
     enum envoy_body_status status = pass_body(s, w, end);
+    if (end && !w->reply) must_have_spoken(s);
+    if (s->closed && !w->reply) return BODY_STOP_NO_BUFFER;
     if (status == BODY_CONTINUE) w->open = 1;
     return status;
 }
@@ -179,6 +192,7 @@ EXPORT int HOOK(http_filter_request_trailers)(void *filter, const void *stream) 
     s->request.ended = 1;
     if (s->grpc && !s->closed && !s->request.paused && left_over(&s->request))
         bad_frame(s, &s->request, "the request ends within a message");
+    must_have_spoken(s);
     return leave(s, s->closed || s->request.paused ? TRAILERS_STOP : TRAILERS_CONTINUE);
 }
 

@@ -75,7 +75,8 @@ struct config {
     const struct calls *calls;
     ts_chain *chain;
     pthread_rwlock_t gate;  /* read: a call of the chain; write: whoever wants to see or change it as a whole */
-    struct names streaming; /* methods whose headers pass before the first message */
+    struct names early;     /* methods of which the server hears before the first message */
+    struct names streaming; /* methods whose headers of the reply pass before its first message */
     struct names routes;    /* what Forward(to=…) may name */
     struct names states;    /* files with the first state of the elements, in chain order; none: as declared */
     size_t max_message;     /* bytes */
@@ -144,7 +145,8 @@ struct stream {
     char *status_text;     /* encoded grpc-message of an end that is still to be sent */
     int status;            /* its code */
     uint8_t grpc;          /* a gRPC request: messages are decided */
-    uint8_t streaming;     /* headers do not wait for messages */
+    uint8_t streaming;     /* headers of the reply do not wait for messages */
+    uint8_t spoke;         /* a whole message of the request was there */
     uint8_t entered;       /* the chain holds something in `state` */
     uint8_t finished;
     uint8_t closed;        /* we ended it: nothing passes any more */

@@ -69,7 +69,8 @@ static int take_line(struct config *c, uint32_t *element, const char *line, size
     size_t key = space ? (size_t)(space - line) : size;
     const char *value = line + key + (space != NULL);
     size_t rest = size - key - (space != NULL), number = 0;
-    if (is(line, key, "streaming")) add_name(&c->streaming, value, rest);
+    if (is(line, key, "early")) add_name(&c->early, value, rest);
+    else if (is(line, key, "streaming")) add_name(&c->streaming, value, rest);
     else if (is(line, key, "route")) add_name(&c->routes, value, rest);
     else if (is(line, key, "state")) return take_state(c, element, value, rest);
     else if (is(line, key, "max_message")) return take_size(value, rest, &c->max_message);

@@ -14,7 +14,10 @@ class PluginSettings:
     """The plugin's configuration, in any host."""
 
     elements: int = 0  # of the chain, for what the plugin says of them
-    streaming: tuple[str, ...] = ()  # paths of methods whose headers do not wait for a message
+    early: tuple[str, ...] = ()  # paths of methods of which the server hears before the first message
+    streaming: tuple[
+        str, ...
+    ] = ()  # paths of methods whose reply's headers do not wait for its first message
     routes: tuple[str, ...] = ()  # names for Forward(to=…)
     states: tuple[
         bytes, ...
@@ -34,6 +37,7 @@ class PluginSettings:
         assert self.on_other in ("reject", "pass"), self.on_other
         lines = [
             f"elements {self.elements}",
+            *(f"early {name}" for name in self.early),
             *(f"streaming {name}" for name in self.streaming),
             *(f"route {name}" for name in self.routes),
             *(f"state {image.hex()}" for image in self.states),

@@ -209,7 +209,8 @@ def settings_of(chain: ChainFile, binding: Binding, images: Sequence[bytes]) -> 
     needs = needs_of(binding)
     return PluginSettings(
         elements=len(binding.elements),
-        streaming=tuple(m.path for m in binding.methods if m.client_streams or m.server_streams),
+        early=binding.early,
+        streaming=binding.streaming,
         routes=tuple(chain.routes),
         states=tuple(images),
         max_message=chain.max_message,

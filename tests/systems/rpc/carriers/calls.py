@@ -49,7 +49,9 @@ def for_all_kinds() -> Iterator[Call]:
     for kind in Kind:
         more = ("", "") if kind.uploads else ()  # a client's stream has three messages
 
-        def call(name: str, words: str, kind: Kind = kind, more: tuple[str, ...] = more, **given: object) -> Call:
+        def call(
+            name: str, words: str, kind: Kind = kind, more: tuple[str, ...] = more, **given: object
+        ) -> Call:
             return Call(f"{kind.value}: {name}", kind, (words, *more), **given)  # type: ignore[arg-type]
 
         yield call("passes", "x")

@@ -22,7 +22,6 @@ from tests.systems.rpc.carriers.calls import Call
 from tests.systems.rpc.carriers.client import Got, all_awaited, all_blocking, settle
 from tests.systems.rpc.carriers.judge import Judge, Setter
 from tests.systems.rpc.carriers.service import HERE, AioKit, Kit, Seen, generated
-from transect.base.diagnostic import Diagnostics
 from transect.emit.py.image import restore
 from transect.lang.functions import PolicyError
 from transect.rpc import Cause, Code
@@ -158,7 +157,9 @@ def grpcio_aio_server(folder: Path, calls: tuple[Call, ...]) -> dict[str, Saw]:
         thread.join(20)
 
 
-def _in_envoy(folder: Path, calls: tuple[Call, ...], kind: Callable[..., Running[Any]], **can: Any) -> dict[str, Saw]:
+def _in_envoy(
+    folder: Path, calls: tuple[Call, ...], kind: Callable[..., Running[Any]], **can: Any
+) -> dict[str, Saw]:
     folder.mkdir()
     for name in ("judge.py", "kit.proto"):
         (folder / name).write_text((HERE / name).read_text())

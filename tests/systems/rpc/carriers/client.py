@@ -17,7 +17,7 @@ from grpc import aio
 from tests.systems.rpc.carriers.calls import Call
 from tests.systems.rpc.carriers.service import generated, shown
 
-AT_ONCE = 12
+AT_ONCE = 8
 CANCEL_AFTER = 0.15  # seconds, where no reply comes first
 
 
@@ -92,7 +92,9 @@ def blocking(channel: Any, call: Call) -> Got:
 
 def all_blocking(channel: Any, calls: tuple[Call, ...]) -> dict[str, Got]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip((c.name for c in calls), pool.map(lambda c: blocking(channel, c), calls), strict=True))
+        return dict(
+            zip((c.name for c in calls), pool.map(lambda c: blocking(channel, c), calls), strict=True)
+        )
 
 
 async def _uploaded(call: Call, over: asyncio.Event) -> AsyncIterator[Any]:

@@ -77,8 +77,11 @@ class Kit:
         return seen
 
     def _noted(self, seen: Seen, message: Any) -> Any:
-        seen.read.append(f"{message.text}|{message.note}|{len(message.pad)}")
+        seen.read.append(self._shown(message))
         return message
+
+    def _shown(self, message: Any) -> str:
+        return f"{message.text}|{message.note}|{len(message.pad)}"
 
     def _sends(self, words: str) -> tuple[Pairs, Pairs]:
         """Headers and trailers of the server's own."""
@@ -145,7 +148,12 @@ class Kit:
         for number, request in enumerate(requests):
             self._noted(seen, request)
             if number == 0:
-                self._before(seen, request.text, context)
+                words = request.text
+                if any(error in words for error in ERRORS):
+                    seen.read += [
+                        self._shown(later) for later in requests
+                    ]  # none is under way when the status comes
+                self._before(seen, words, context)
             yield self._answer(request)
         seen.ended = seen.ended or "done"
 
@@ -205,6 +213,8 @@ class AioKit(Kit):
         async for request in requests:
             self._noted(seen, request)
             if number == 0:
+                if any(error in request.text for error in ERRORS):
+                    seen.read += [self._shown(later) async for later in requests]
                 await self._begun(seen, request.text, context)
             number += 1
             yield self._answer(request)

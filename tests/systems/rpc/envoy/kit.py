@@ -33,6 +33,7 @@ from transect.rpc.wasm.told import Told
 HERE = Path(__file__).parent
 ECHO, STREAM, COLLECT, COUNT = "/t.Echo/Echo", "/t.Echo/Stream", "/t.Echo/Collect", "/t.Echo/Count"
 STREAMING = (STREAM, COLLECT, COUNT)
+EARLY = (STREAM, COLLECT)  # as the tests were written: the server hears of them at once
 Client = Any  # a grpc.Channel; the stubs cannot say that without a serializer messages are bytes
 REPLY, REJECTED, CANCEL, DEADLINE, RESET = range(5)
 
@@ -155,11 +156,16 @@ def proxy(
     folder.mkdir(parents=True, exist_ok=True)
     module: Module | Plugin
     if library.suffix == ".wasm":
-        given: dict[str, Any] = {"streaming": STREAMING, "elements": 2, "record": True} | settings
+        given: dict[str, Any] = {
+            "early": EARLY,
+            "streaming": STREAMING,
+            "elements": 2,
+            "record": True,
+        } | settings
         module = Plugin(library, PluginSettings(routes=tuple(routes or {}), **given))
     else:
         check(library, binary)
-        given = {"streaming": STREAMING, "control": str(folder / "module.sock")}
+        given = {"early": EARLY, "streaming": STREAMING, "control": str(folder / "module.sock")}
         given |= {"hooks": ((0, 1, 2), (0, 1, 2))} | settings
         module = Module(library, Settings(routes=tuple(routes or {}), **given))
     config = bootstrap(
