@@ -339,6 +339,10 @@ def _route(match: Json, cluster: str) -> Json:
     return {"match": match, "route": action}
 
 
+# This machine by name: a server may listen on one of its two addresses alone, so the other is tried when one refuses.
+LOCAL = {"type": "LOGICAL_DNS", "dns_lookup_family": "ALL"}
+
+
 def _cluster(name: str, at: Endpoint, protocol: str = "http2_protocol_options") -> Json:
     options = {
         "@type": "type.googleapis.com/" + HTTP_OPTIONS,
@@ -347,7 +351,7 @@ def _cluster(name: str, at: Endpoint, protocol: str = "http2_protocol_options") 
     numeric = bool(at.path) or at.host.replace(".", "").isdigit() or ":" in at.host
     return {
         "name": name,
-        "type": "STATIC" if numeric else "STRICT_DNS",
+        **({"type": "STATIC"} if numeric else LOCAL if at.host == "localhost" else {"type": "STRICT_DNS"}),
         "connect_timeout": "5s",
         "typed_extension_protocol_options": {HTTP_OPTIONS: options},
         "load_assignment": {

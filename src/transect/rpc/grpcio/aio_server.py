@@ -319,6 +319,9 @@ class Context(bases.AioServicerContext):
             await self._abort(INTERNAL, "Failed to serialize response!", Cause.REPLY)
         out: Any = self._rpc.response(data)
         if out.__class__ is not bytes:
+            if out[0] == Action.REJECT:  # what the handler says beside the reply goes nowhere either
+                self._initial = None
+                self.set_trailing_metadata(())
             out = await self._decided(out)
         elif self._touches.replies:
             await self._apply()

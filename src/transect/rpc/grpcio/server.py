@@ -33,8 +33,8 @@ from transect.rpc.grpcio.versions import Unknown, Versions
 
 log = logging.getLogger(__name__)
 
-# A cancelled RPC counts as late by its client's clock, which started before ours, this long before its deadline: seconds,
-# or, because gRPC's core writes timeouts up to a hundredth too long (1 s as 1010m), a part of the whole; at most a tenth.
+# A cancelled RPC counts as late by its client's clock, which started before ours, so long before its deadline: seconds,
+# or (gRPC's core writes timeouts up to a hundredth too long, 1 s as 1010m) a part of the whole; at most a tenth.
 NEAR = 0.05
 ROUNDED = 50
 LATEST = 10
@@ -269,6 +269,12 @@ class ServedCall:
         if self._touching:
             self.context.apply()
 
+    def _withhold(self) -> None:
+        """What the handler says beside a reply that is rejected goes nowhere either."""
+        if self._touching:
+            self.context.withhold()
+        self.context.set_trailing_metadata(())
+
     def abort(self, code: int, text: str, cause: Cause) -> None:
         self._headers()
         self.rpc.finish(code or UNKNOWN, cause)
@@ -287,6 +293,8 @@ class ServedCall:
             self.abort(INTERNAL, "Failed to serialize response!", Cause.REPLY)
         out: Any = self.rpc.response(data)
         if out.__class__ is not bytes:
+            if out[0] == Action.REJECT:
+                self._withhold()
             out = self._decided(out)
         elif self._touching:
             self._headers()
@@ -453,6 +461,10 @@ class Context(grpc.ServicerContext):
         self._trailing = trailing_metadata
         self._inner.set_trailing_metadata(changed(trailing_metadata, tuple(self._trailers.items())))
         self._rpc.receive(Side.TRAILERS, pairs(trailing_metadata))
+
+    def withhold(self) -> None:
+        """Nothing of the handler's passes that has not passed."""
+        self._initial = None
 
     def apply(self) -> None:
         """Show the handler, and send the client, what the chain has set."""

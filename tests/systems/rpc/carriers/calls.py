@@ -38,7 +38,16 @@ class Call:
     timeout: float = 10.0  # seconds
     pad: int = 0  # bytes in each request
     gzip: bool = False
-    cancel: bool = False  # after the first reply, or (one reply) after a while
+    cancel: bool = False  # by the client, after a while
+    late: str = (
+        ""  # the status of a rejection that comes when headers of the reply have gone; "" there is none
+    )
+
+    @property
+    def ends_early(self) -> bool:
+        """Somebody ends it while the other end may still be at it."""
+        rejected = any("reject" in text for text in self.texts)
+        return self.cancel or self.timeout < 10 or not self.texts or (rejected and self.kind is not Kind.SAY)
 
 
 WHO = (("x-who", "mallory"), ("x-secret", "s"))
@@ -88,14 +97,14 @@ def others() -> Iterator[Call]:
     yield Call("Many: the server fails after a reply", Kind.MANY, ("slate",))
     yield Call("Many: the deadline passes after a reply", Kind.MANY, ("sthen",), timeout=0.3)
     yield Call("Many: the client cancels after a reply", Kind.MANY, ("sthen",), cancel=True)
-    for kind in (Kind.COLLECT, Kind.CHAT):
+    for kind, late in ((Kind.COLLECT, ""), (Kind.CHAT, "PERMISSION_DENIED")):
         yield Call(f"{kind.value}: reads a header with each message", kind, ("qread",) * 3, (("x-in", "a"),))
-        yield Call(f"{kind.value}: rejects the second request", kind, ("x", "qreject", "x"))
+        yield Call(f"{kind.value}: rejects the second request", kind, ("x", "qreject", "x"), late=late)
         yield Call(f"{kind.value}: sets a header with the second request", kind, ("x", "qlater", "x"))
         yield Call(f"{kind.value}: no message", kind, ())
     yield Call("Chat: reads a header of the reply with each", Kind.CHAT, ("sinit pread", "pread", "pread"))
     yield Call("Chat: sets a header with the second reply", Kind.CHAT, ("x", "pset", "x"))
-    yield Call("Chat: rejects the second reply", Kind.CHAT, ("x", "preject", "x"))
+    yield Call("Chat: rejects the second reply", Kind.CHAT, ("x", "preject", "x"), late="FAILED_PRECONDITION")
 
 
 CALLS = (*for_all_kinds(), *others())

@@ -36,8 +36,10 @@ CHAIN = """
 from judge import Judge, Setter
 from transect.rpc import Chain
 
-chain = Chain(service="kit.Kit", upstream="127.0.0.1:{port}", protos=["kit.proto"], elements=[Setter(), Judge()])
+chain = Chain(service="kit.Kit", upstream="127.0.0.1:{port}", protos=["kit.proto"], {chain})
 """
+HOLDS = "elements=[Setter(), Judge()]"
+AT_ONCE = 'elements=[Judge()], speaks_first=["Collect", "Chat"]'  # the service hears of streams at once
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def grpcio_aio_server(folder: Path, calls: tuple[Call, ...]) -> dict[str, Saw]:
 
 
 def _in_envoy(
-    folder: Path, calls: tuple[Call, ...], kind: Callable[..., Running[Any]], **can: Any
+    folder: Path, calls: tuple[Call, ...], kind: Callable[..., Running[Any]], chain: str, **can: Any
 ) -> dict[str, Saw]:
     folder.mkdir()
     for name in ("judge.py", "kit.proto"):
@@ -166,7 +168,7 @@ def _in_envoy(
     kit = Kit()
     with _served(kit) as (port, _):
         path = folder / "chain.py"
-        path.write_text(CHAIN.format(port=port))
+        path.write_text(CHAIN.format(port=port, chain=chain))
         read = read_chain(path)
         assert read.chain is not None, read.diagnostics
         binding = bound(read.chain, read.diagnostics, *can.values())
@@ -176,16 +178,16 @@ def _in_envoy(
                 got = all_blocking(channel, calls)
             settle()
             judge = Judge()
-            restore(judge, running.kind.loaded(running.module).save(1))
+            restore(judge, running.kind.loaded(running.module).save(len(binding.elements) - 1))
         return _results(got, kit, judge)
 
 
-def envoy(folder: Path, calls: tuple[Call, ...]) -> dict[str, Saw]:
-    return _in_envoy(folder, calls, deploy)
+def envoy(folder: Path, calls: tuple[Call, ...], chain: str = HOLDS) -> dict[str, Saw]:
+    return _in_envoy(folder, calls, deploy, chain)
 
 
-def wasm(folder: Path, calls: tuple[Call, ...]) -> dict[str, Saw]:
-    return _in_envoy(folder, calls, deploy_plugin, can=WASM)
+def wasm(folder: Path, calls: tuple[Call, ...], chain: str = HOLDS) -> dict[str, Saw]:
+    return _in_envoy(folder, calls, deploy_plugin, chain, can=WASM)
 
 
 CARRIERS = {

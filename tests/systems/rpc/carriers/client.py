@@ -27,7 +27,7 @@ class Got:
 
     code: str = ""
     details: str = ""
-    replies: list[str] = field(default_factory=list)  # "text|note|bytes of pad"
+    replies: list[str] = field(default_factory=list)  # "text/note/bytes of pad"
     initial: tuple[tuple[str, str], ...] = ()
     trailing: tuple[tuple[str, str], ...] = ()
 
@@ -43,7 +43,7 @@ def _options(call: Call) -> dict[str, Any]:
 
 
 def _note(got: Got, reply: Any) -> None:
-    got.replies.append(f"{reply.text}|{reply.note}|{len(reply.pad)}")
+    got.replies.append(f"{reply.text}/{reply.note}/{len(reply.pad)}")
 
 
 class Waiting:

@@ -8,6 +8,7 @@ import importlib
 import sys
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ ERRORS = {
     "sblank": (grpc.StatusCode.NOT_FOUND, " blanks around "),
     "sodd": (grpc.StatusCode.DATA_LOSS, "ünïcode, 100 %\nand a line"),
 }
+APART = 0.03  # seconds: headers that come with the status are not always seen by asyncio's clients
 HIDDEN = ("x-call", "x-forwarded-proto", "x-envoy-external-address")  # the kit's own, and what Envoy adds
 
 
@@ -60,7 +62,7 @@ class Seen:
     """What the server saw of one call."""
 
     began: tuple[tuple[str, str], ...] = ()  # metadata as the handler found them when it began
-    read: list[str] = field(default_factory=list)  # "text|note|bytes of pad" of each message
+    read: list[str] = field(default_factory=list)  # "text/note/bytes of pad" of each message
     ended: str = ""  # how the handler left: "done", "abort", "gone" (its client was)
 
 
@@ -81,7 +83,7 @@ class Kit:
         return message
 
     def _shown(self, message: Any) -> str:
-        return f"{message.text}|{message.note}|{len(message.pad)}"
+        return f"{message.text}/{message.note}/{len(message.pad)}"
 
     def _sends(self, words: str) -> tuple[Pairs, Pairs]:
         """Headers and trailers of the server's own."""
@@ -101,6 +103,7 @@ class Kit:
             context.set_trailing_metadata(trailing)
         error = self._error(seen, words)
         if error is not None:
+            time.sleep(APART)
             context.abort(*error)
         if "shang" in words:
             self._hang(seen, context)
@@ -169,6 +172,7 @@ class AioKit(Kit):
             context.set_trailing_metadata(trailing)
         error = self._error(seen, words)
         if error is not None:
+            await asyncio.sleep(APART)
             await context.abort(*error)
         if "shang" in words:
             await self._linger(seen)

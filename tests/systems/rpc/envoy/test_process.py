@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -109,6 +110,7 @@ def test_a_module_of_another_chain_interface_is_not_loaded(modules: Path, tmp_pa
 
 ORPHAN = """
 import os, sys, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tests.systems.rpc.envoy.kit import proxy
 with proxy(Path(sys.argv[1]), Path(sys.argv[2]), 1, parent=os.getpid()) as p:
@@ -181,3 +183,18 @@ def test_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("CC", raising=False)
     with pytest.raises(Unavailable, match="apt-get install gcc"):
         compiled("probe_chain.c", tmp_path)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:0"])
+def test_localhost_is_met_on_whichever_of_its_addresses_it_listens(
+    probe: Path, tmp_path: Path, address: str
+) -> None:
+    server = grpc.server(ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((Echo(),))
+    port = server.add_insecure_port(address)
+    server.start()
+    try:
+        with proxy(probe, tmp_path, Endpoint("localhost", port)) as p, channel(p.port) as c:
+            assert [c.unary_unary(ECHO)(b"x", timeout=5) for _ in range(8)] == [b"x"] * 8
+    finally:
+        server.stop(0).wait()

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same calls through all six carriers: both ends and the chain see the same; what they do not is in docs/rpc.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.systems.rpc.carriers.calls import CALLS, Kind
+from tests.systems.rpc.carriers.carriers import AT_ONCE, CARRIERS, Saw, grpcio_client, grpcio_server, wasm
+from tests.systems.rpc.carriers.differences import HEAD, rows, table
+from transect.emit.artifact import Artifact
+from transect.rpc.wasm import build
+
+pytestmark = pytest.mark.needs("envoy", "gcc", "clang-19", "wasm-ld-19", "grpcio", "python-headers")
+
+DOCS = Path(__file__).parents[4] / "docs" / "rpc.md"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Saw]]:
+    folder = tmp_path_factory.mktemp("carriers")
+    return {name: run(folder / name.replace(" ", "_"), CALLS) for name, run in CARRIERS.items()}
+
+
+def documented() -> list[str]:
+    """The table of docs/rpc.md."""
+    lines = DOCS.read_text().splitlines()
+    start = lines.index(HEAD[0])
+    end = next(n for n in range(start, len(lines)) if not lines[n].startswith("|"))
+    return lines[start:end]
+
+
+def test_what_carriers_do_not_do_alike_is_the_table_in_the_docs(results: dict[str, dict[str, Saw]]) -> None:
+    found = table(rows(CALLS, results))
+    print("\n".join(found))
+    assert found == documented()
+
+
+def test_there_are_calls_of_each_kind_and_none_went_unseen(results: dict[str, dict[str, Saw]]) -> None:
+    assert len(CALLS) >= 60
+    assert {call.kind for call in CALLS} == set(Kind)
+    assert len({call.name for call in CALLS}) == len(CALLS)
+    for carrier, saws in results.items():
+        unsaid = [name for name, saw in saws.items() if not saw.client.code]
+        assert unsaid == [], f"{carrier}: the client was told nothing"
+        heard = {saw.finish for saw in saws.values()}
+        assert {"OK by REPLY", "NOT_FOUND by REPLY", "CANCELLED by CANCEL"} <= heard, carrier
+        assert {"DEADLINE_EXCEEDED by DEADLINE", "PERMISSION_DENIED by REJECT"} <= heard, carrier
+
+
+@pytest.mark.parametrize("carrier", [grpcio_client, grpcio_server])
+def test_emitted_python_means_the_same(
+    results: dict[str, dict[str, Saw]], carrier: object, tmp_path: Path
+) -> None:
+    run = {grpcio_client: "grpcio client", grpcio_server: "grpcio server"}[carrier]  # type: ignore[index]
+    python = CARRIERS[run](tmp_path, CALLS, native=False)  # type: ignore[call-arg]
+    assert rows(CALLS, {run: results[run], "emitted Python": python}) == []
+
+
+FORGETS = (
+    (
+        "    struct pairs p = c->maps[map];\n",
+        """    struct pairs p = {0};
+    const char *live = NULL;
+    if (proxy_get_header_map_pairs((int)map, &live, &p.size) == WASM_OK && live) {
+        keep(live);
+        p.data = (const uint8_t *)live;
+    }
+""",
+    ),
+    ("        c->stream->unreadable = 1;\n", ""),
+)
+
+
+def test_the_kit_tells_a_plugin_that_forgets_headers(
+    results: dict[str, dict[str, Saw]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As plugins once were: the host was asked when an element asked, and knows nothing of what has gone on."""
+    whole = build.__globals__["fixed_files"]
+
+    def forgetful(chain: Artifact) -> dict[str, bytes]:
+        files = whole(chain)
+        text = files["wasm_host.c"].decode()
+        for before, after in FORGETS:
+            assert text.count(before) == 1, before
+            text = text.replace(before, after)
+        return {**files, "wasm_host.c": text.encode()}
+
+    calls = tuple(call for call in CALLS if "reads a header" in call.name)
+
+    def differing(folder: Path) -> set[str]:
+        both = {"grpcio server": results["grpcio server"], "plugin": wasm(folder, calls, AT_ONCE)}
+        return {row.call for row in rows(calls, both)}
+
+    assert differing(tmp_path / "whole") == set()
+    monkeypatch.setitem(build.__globals__, "fixed_files", forgetful)
+    assert differing(tmp_path / "spoilt") >= {
+        "Collect: reads a header with each message",
+        "Chat: reads a header with each message",
+    }
