@@ -315,7 +315,7 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         self._refusal = error
         self._finish(*outcome(error))
         self._call.cancel()
-        return self._told(error)
+        return self._told(error)  # type: ignore[no-any-return]
 
     def _ended(self) -> Ended | None:
         return self._refusal or (self._uploading.refusal if self._uploading is not None else None)
@@ -330,7 +330,7 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         ):
             show(self._rpc, *received(error))
         self._finish(*outcome(refusal or error))
-        return self._told(refusal or error)
+        return self._told(refusal or error)  # type: ignore[no-any-return]
 
     def _told(self, error: Any) -> Any:
         return error if self._rpc is None else told(self._carried, self._rpc, error)

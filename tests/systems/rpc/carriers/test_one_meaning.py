@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 
+import transect.rpc
 from tests.systems.rpc.carriers.calls import CALLS, Kind
 from tests.systems.rpc.carriers.carriers import AT_ONCE, CARRIERS, Saw, grpcio_client, grpcio_server, wasm
 from tests.systems.rpc.carriers.differences import HEAD, rows, table
+from tests.systems.rpc.carriers.judge import Judge
+from tests.systems.rpc.carriers.service import generated
 from transect.emit.artifact import Artifact
 from transect.rpc.wasm import build
 
@@ -100,3 +109,47 @@ def test_the_kit_tells_a_plugin_that_forgets_headers(
         "Collect: reads a header with each message",
         "Chat: reads a header with each message",
     }
+
+
+class Greeter:
+    """A service that speaks before its client does."""
+
+    def Chat(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
+        yield generated()[0].Answer(text="welcome")
+
+
+@contextmanager
+def greeting(speaks_first: tuple[str, ...]) -> Iterator[Any]:
+    plain = grpc.server(ThreadPoolExecutor(4))
+    more: dict[str, Any] = {"methods": ["Chat"], "speaks_first": speaks_first}
+    server = transect.rpc.attach(plain, [Judge()], service=generated()[0], **more)
+    chat = grpc.stream_stream_rpc_method_handler(
+        Greeter().Chat, generated()[0].Ask.FromString, generated()[0].Answer.SerializeToString
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("kit.Kit", {"Chat": chat}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield channel
+    finally:
+        server.stop(0).wait()
+
+
+@pytest.mark.parametrize("speaks_first", [(), ("Chat",)])
+def test_a_service_that_speaks_first_is_named(speaks_first: tuple[str, ...]) -> None:
+    """Where it is not, it hears nothing before the first request, however long the client waits."""
+    heard = threading.Event()
+
+    def patient() -> Iterator[bytes]:
+        heard.wait(5)
+        yield from ()
+
+    with greeting(speaks_first) as channel:
+        call = channel.stream_stream("/kit.Kit/Chat")(patient(), timeout=1.0)
+        try:
+            said = list(call)
+        except grpc.RpcError:
+            said = []
+        heard.set()
+        assert (len(said), call.code().name) == ((1, "OK") if speaks_first else (0, "DEADLINE_EXCEEDED"))

@@ -342,10 +342,11 @@ def test_closing_the_channel_cancels(probe: Any, echo: Echo) -> None:
     assert ends(probe) == [(1, CANCEL)]
 
 
-def test_an_rpc_that_ends_before_its_first_message_enters_nobody(stub: Stub, probe: Any, caplog: Any) -> None:
+def test_an_rpc_without_a_message_is_refused_and_enters_nobody(stub: Stub, probe: Any, caplog: Any) -> None:
     caplog.set_level(logging.CRITICAL)
-    assert stub.collect(iter([])) == b""
-    assert list(stub.chat(iter([]))) == []
+    empty = ("INVALID_ARGUMENT", "a request without a message: the chain has nothing to decide")
+    assert refused(lambda: stub.collect(iter([]))) == empty
+    assert refused(lambda: list(stub.chat(iter([])))) == empty
     assert diary(probe) == [] or all(not t.entered for t in diary(probe))
 
 

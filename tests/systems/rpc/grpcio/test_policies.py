@@ -354,6 +354,10 @@ def test_a_chain_that_does_not_fit_is_told_at_the_policys_line(port: int) -> Non
             in text
         )
         assert 'rpc.headers.set("x-who", "checked")' in text, "the line that has no effect"
+        text = told(grpc.server(pool), [Tags()], speaks_first=["Chat"])
+        assert "error[R021]: the service has the headers of /demo.Echo/Chat before the first request" in text
+        assert 'rpc.headers.set("x-who", "checked")' in text
+        assert "no method `Shout`" in told(grpc.server(pool), [Guard()], speaks_first=["Shout"])
         text = told(grpc.server(pool), [Again()], methods=["Say"])
         assert "error[R020]: a grpcio server cannot send a request again: `Retry`" in text
         text = told(channel, [Guard()], methods=["Sing"])
