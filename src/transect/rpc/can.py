@@ -28,7 +28,6 @@ def streams_of(method: ProtoMethod) -> Streams | None:
 
 Sets = Mapping[str, frozenset[Streams]]
 """By hook: the kinds of streams of which the headers that it sets or removes take effect."""
-SETS_NONE: Sets = {"request": frozenset(), "response": frozenset()}
 SETS_ALL: Sets = {"request": frozenset(Streams), "response": frozenset(Streams)}
 
 
@@ -41,7 +40,7 @@ class Can:
     respond: bool = True  # Respond in request
     client: bool = False
     by_worker: bool = False  # state may be `scope="worker"`
-    sets: Sets = field(default_factory=lambda: SETS_NONE)
+    sets: Sets = field(default_factory=lambda: SETS_ALL)
 
 
 ENVOY = Can("Envoy", route=True)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from transect.rpc.can import ENVOY, Can, Streams, streams_of
 from transect.rpc.chain_file import ChainFile
-from transect.rpc.grpcio.can import CLIENT, SERVER, SETTING
-from transect.rpc.needs import intrinsics_used, needs
+from transect.rpc.grpcio.can import CLIENT, SERVER
+from transect.rpc.needs import headers_changed
 from transect.rpc.placement.constraints import Piece
 from transect.rpc.placement.model import PROCESSORS, Carrier, Processor, Wishes
 from transect.rpc.protos import from_files
@@ -41,8 +41,7 @@ def apart(
 
 
 def _sets(piece: Piece, hook: str) -> bool:
-    uses = needs(piece.program).uses_of(hook, "headers")
-    return bool(uses and SETTING & intrinsics_used(piece.program, hook))
+    return any(True for _ in headers_changed(piece.program, hook, "headers"))
 
 
 def _streaming(chain: ChainFile) -> Methods | None:
