@@ -26,8 +26,9 @@ from transect.emit.py.image import restore
 from transect.lang.functions import PolicyError
 from transect.rpc import Cause, Code
 from transect.rpc.chain_file import read_chain
-from transect.rpc.deploy import bound, deploy
+from transect.rpc.deploy import deploy
 from transect.rpc.envoy.upgrading import Running
+from transect.rpc.fitting import bound
 from transect.rpc.wasm.can import WASM
 from transect.rpc.wasm.deploy import deploy_plugin
 
