@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,25 @@ def test_the_image_starts_what_exists_as_nobody() -> None:
     assert {word for word in entry if word.startswith("-")} <= options()
     user = re.findall(r"^USER (\d+):", text, re.M)[-1]
     assert int(user) > 0
+
+
+def pins(path: Path) -> dict[str, set[str]]:
+    """`name==version` → its hashes."""
+    entries = re.split(r"\n(?=[a-z])", path.read_text())[1:]
+    return {entry.split()[0]: set(re.findall(r"--hash=(\S+)", entry)) for entry in entries}
+
+
+def test_the_image_installs_nothing_that_is_not_locked_by_hash() -> None:
+    text = (DEPLOY / "Containerfile").read_text()
+    first, second = re.findall(r"pip install [^\n]*", text)
+    assert "--require-hashes -r /tmp/requirements.lock" in first
+    assert "--no-index --no-deps /tmp/transect-" in second, "of the wheel alone"
+    tested, locked = pins(DEPLOY.parent / "requirements.lock"), pins(DEPLOY / "requirements.lock")
+    assert all(hashes and hashes == tested.get(pin) for pin, hashes in locked.items())
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["llm"]]
+    names = {pin.partition("==")[0] for pin in locked}
+    assert {re.split(r"[^A-Za-z0-9-]", one)[0].lower() for one in wanted} <= names, "make lock"
 
 
 @pytest.fixture(scope="module")
