@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def test_counters_go_on_after_a_restart(tmp_path: Path) -> None:
     assert kept.load(again, path)
     assert again.counter_of(0) == 40_000_000
     assert not kept.load(again, tmp_path / "none.json")
+
+
+def test_only_its_owner_reads_the_state(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert with_work(tmp_path).stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
 
 
 def test_a_state_that_cannot_go_over_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
