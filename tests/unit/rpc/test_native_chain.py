@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.test_chain import bound, user
+from tests.systems.rpc.attacks import attacks
 from tests.unit.rpc.native_driver import NativeChain, Slice, build
 from tests.unit.rpc.wire_samples import Maker, service
 from transect.base.diagnostic import Diagnostics
@@ -35,7 +36,8 @@ def test_threads_share_a_chain_without_a_race_or_a_leak(sanitizer: str, tmp_path
     emit_chain(bound(ALL, ("Say",))).write(tmp_path)
     rng, maker = random.Random(1), Maker(1, service("sample.Sample").messages)
     some = [user(rng) for _ in range(100)] + [maker.broken("sample.Ask") for _ in range(100)]
-    (tmp_path / "messages").write_bytes(b"".join(bytes((len(m),)) + m for m in some if len(m) < 256))
+    some += [m for _, m in attacks.messages() if len(m) < 1 << 14]
+    (tmp_path / "messages").write_bytes(b"".join(len(m).to_bytes(4, "little") + m for m in some))
     flags = ["-std=gnu11", "-O0", "-g", f"-fsanitize={sanitizer}", f"-I{tmp_path}", "-pthread"]
     sources = [str(tmp_path / "chain.c"), str(Path(__file__).with_name("threads.c"))]
     subprocess.run(["gcc", *flags, *sources, "-o", tmp_path / "threads"], check=True)

@@ -12,8 +12,8 @@ enum { THREADS = 4, ROUNDS = 4000, IMAGE = 1 << 16 };
 static int64_t ticks;
 static long records;
 static ts_chain *chain;
-static uint8_t messages[1 << 16];
-static uint32_t starts[256];
+static uint8_t messages[1 << 20]; /* each behind its size, a u32 */
+static uint32_t starts[1024];
 static unsigned count;
 
 static int64_t now(void *context)
@@ -55,14 +55,20 @@ static void *run(void *argument)
     for (int i = 0; i < ROUNDS; i++) {
         seed = seed * 1103515245u + 12345u;
         const uint8_t *message = messages + starts[(seed >> 16) % count];
+        /* Memory of its own: what is read beyond the message is reported. */
+        uint32_t size;
+        memcpy(&size, message, sizeof size);
+        uint8_t *copy = malloc(size ? size : 1);
+        memcpy(copy, message + sizeof size, size);
         struct ts_verdict verdict;
         struct ts_ending ending;
         memset(memory, 0, ts_chain_rpc_size);
-        ts_chain_request(chain, memory, &rpc, (ts_slice){message + 1, message[0]}, &verdict);
+        ts_chain_request(chain, memory, &rpc, (ts_slice){copy, size}, &verdict);
         if (verdict.action == TS_FORWARD) {
             ts_chain_response(chain, memory, &rpc, (ts_slice){reply, sizeof reply}, &verdict);
         }
         ts_chain_finish(chain, memory, &rpc, verdict.code, TS_REPLY, i, &ending);
+        free(copy);
         if (i % 500 == 0) {
             size_t size = ts_chain_save(chain, 1, image, IMAGE);
             if (size > IMAGE || ts_chain_load(chain, 1, image, size) != 0) {
@@ -80,8 +86,9 @@ int main(int argc, char **argv)
     FILE *file = fopen(argv[argc - 1], "rb");
     size_t size = fread(messages, 1, sizeof messages, file);
     fclose(file);
-    for (size_t at = 0; at < size; at += 1u + messages[at]) {
-        starts[count++] = (uint32_t)at;
+    for (uint32_t at = 0, length; at < size; at += (uint32_t)sizeof length + length) {
+        memcpy(&length, messages + at, sizeof length);
+        starts[count++] = at;
     }
     chain = ts_chain_new();
     pthread_t threads[THREADS];
