@@ -27,7 +27,7 @@ void HOOK(http_filter_scheduled)(void *, const void *, uint64_t);
 
 #define CHECK(what) ((what) ? (void)0 : (fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what), abort()))
 
-enum { NAMES = 24, AT_ONCE = 8 };
+enum { NAMES = 128, AT_ONCE = 8 };
 
 struct body {
     char *data;
@@ -92,21 +92,25 @@ bool CALLBACK(is_validation_mode)(void) {
     return false;
 }
 
+static int is(const struct map *m, size_t i, struct envoy_buffer name) {
+    return strlen(m->names[i]) == name.size && memcmp(m->names[i], name.data, name.size) == 0;
+}
+
 static int find(const struct map *m, struct envoy_buffer name) {
     for (size_t i = 0; i < m->count; i++)
-        if (strlen(m->names[i]) == name.size && memcmp(m->names[i], name.data, name.size) == 0) return (int)i;
+        if (is(m, i, name)) return (int)i;
     return -1;
 }
 
 bool CALLBACK(http_get_header)(void *filter, enum envoy_headers map, struct envoy_buffer name,
                                struct envoy_buffer *value, size_t index, size_t *count) {
     struct map *m = &((struct filter *)filter)->maps[map];
-    int at = m->there ? find(m, name) : -1;
-    *count = at >= 0;
+    *count = 0;
     *value = (struct envoy_buffer){NULL, 0};
-    if (at < 0 || index) return false;
-    *value = (struct envoy_buffer){m->values[at], strlen(m->values[at])};
-    return true;
+    for (size_t i = 0; m->there && i < m->count; i++)
+        if (is(m, i, name) && (*count)++ == index)
+            *value = (struct envoy_buffer){m->values[i], strlen(m->values[i])};
+    return index < *count;
 }
 
 bool CALLBACK(http_set_header)(void *filter, enum envoy_headers map, struct envoy_buffer name, struct envoy_buffer value) {
@@ -206,8 +210,9 @@ void CALLBACK(http_send_response)(void *filter, uint32_t status, struct envoy_he
                                   struct envoy_buffer body, struct envoy_buffer details) {
     struct filter *f = filter;
     (void)body, (void)details;
-    CHECK(status == 200 && !f->response.headers_gone && !f->over);
-    note_status(f, headers, count);
+    CHECK((status == 200 || status == 415) && !f->response.headers_gone && !f->over);
+    if (status == 200) note_status(f, headers, count);
+    else f->status = (int)status; /* no gRPC */
     f->local_reply = 1;
     perhaps_destroy(f);
 }
