@@ -19,7 +19,8 @@ import transect.rpc
 from tests.systems.rpc.grpcio import generated
 from transect.base.diagnostic import Diagnostics
 from transect.rpc.chain_file import read_chain
-from transect.rpc.deploy import bound, deploy
+from transect.rpc.deploy import deploy
+from transect.rpc.fitting import bound
 from transect.rpc.wasm.deploy import deploy_plugin
 
 GUARD = """\

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The attack list against the Envoy module under sanitizers, in a host that plays Envoy: nothing gets by or is reported."""
+"""The attack list against the Envoy module under sanitizers, in a host that plays Envoy: nothing gets by, no report."""
 
 from __future__ import annotations
 
