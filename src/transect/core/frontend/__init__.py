@@ -14,7 +14,7 @@ from transect.core.frontend.helpers import Helpers
 from transect.core.frontend.members import is_helper, marked
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module, Modules
 from transect.core.frontend.policies import PolicyClass
-from transect.core.frontend.source import parse, read, too_long_chain
+from transect.core.frontend.source import check_compiles, parse, read, too_long_chain
 from transect.core.frontend.steps import check_steps
 from transect.core.ir import Program
 
@@ -54,9 +54,11 @@ def _compile(text: str, path: str, diagnostics: Diagnostics, policy: type[Policy
     modules = Modules(diagnostics)
     module = modules.add(source)
     programs = _programs_in(World(diagnostics, modules), module, policy)
-    sources = {
-        m.source.path: m.source.text for m in modules.loaded.values() if m is not None and not m.library
-    }
+    own = [m.source for m in modules.loaded.values() if m is not None and not m.library]
+    if not diagnostics.failed:
+        for each in own:
+            check_compiles(each, diagnostics)
+    sources = {each.path: each.text for each in own}
     return Compiled(() if diagnostics.failed else programs, diagnostics, sources)
 
 

@@ -143,7 +143,7 @@ def _is_file(path: Path) -> bool:
 def _library_source(path: str) -> Source:
     diagnostics = Diagnostics()
     text = read(PACKAGE.parent / path, diagnostics)
-    source = None if text is None else parse(text, path, diagnostics, library=True)
+    source = None if text is None else parse(text, path, diagnostics)
     assert source is not None, f"transect's own {path} does not parse: {[d.message for d in diagnostics]}"
     return source
 

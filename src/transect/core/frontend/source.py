@@ -76,8 +76,8 @@ def read(path: Path, diagnostics: Diagnostics) -> str | None:
         return None
 
 
-def parse(text: str, path: str, diagnostics: Diagnostics, *, library: bool = False) -> Source | None:
-    """The source with its tree, or None with a diagnostic.  Transect's own files are known to be Python."""
+def parse(text: str, path: str, diagnostics: Diagnostics) -> Source | None:
+    """The source with its tree, or None with a diagnostic."""
     at = Span(path, 1, 0, 1, 0)
     if len(text) > MAX_BYTES:
         diagnostics.error(
@@ -107,25 +107,22 @@ def parse(text: str, path: str, diagnostics: Diagnostics, *, library: bool = Fal
         _too_deep(source.span(deep), diagnostics)
     elif number is not None:
         _too_large(source.span(number), diagnostics)
-    elif library or _compiles(text, path, diagnostics):
+    else:
         return source
     return None
 
 
-def _compiles(text: str, path: str, diagnostics: Diagnostics) -> bool:
-    """Whether Python's compiler takes it, which looks for more than its parser: `break` outside of loops, a name that a
-    pattern binds twice.  Nothing is run."""
+def check_compiles(source: Source, diagnostics: Diagnostics) -> None:
+    """Python's compiler looks for more than its parser: `break` outside of loops, a name that a pattern binds twice.
+    Nothing is run."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            compile(text, path, "exec", dont_inherit=True)
+            compile(source.text, source.path, "exec", dont_inherit=True)
     except SyntaxError as error:
-        _syntax_error(error, text, path, diagnostics)
+        _syntax_error(error, source.text, source.path, diagnostics)
     except (RecursionError, MemoryError):
-        _too_deep(Span(path, 1, 0, 1, 0), diagnostics)
-    else:
-        return True
-    return False
+        _too_deep(Span(source.path, 1, 0, 1, 0), diagnostics)
 
 
 def _too_deep(at: Span, diagnostics: Diagnostics) -> None:
