@@ -12,7 +12,8 @@ from transect.core.frontend.declare import World
 from transect.core.frontend.flow import check_flow
 from transect.core.frontend.helpers import Helpers
 from transect.core.frontend.members import is_helper, marked
-from transect.core.frontend.modules import ClassDef, FunctionDef, Module, Modules
+from transect.core.frontend.modules import AliasDef, ClassDef, ConstantDef, FunctionDef, Module, Modules
+from transect.core.frontend.plain import is_constant
 from transect.core.frontend.policies import PolicyClass
 from transect.core.frontend.source import check_compiles, parse, read, too_long_chain
 from transect.core.frontend.steps import check_steps
@@ -89,6 +90,7 @@ def _programs(world: World, module: Module, kind: type[PolicyClass]) -> tuple[Pr
     if not any(world.kind(cls) == "policy" for cls in own):
         Helpers(world).check_all_of(module)  # a policy checks those of its file by itself
     _unmarked_functions(world, module)
+    _check_constants(world, module)
     return tuple(programs)
 
 
@@ -103,3 +105,15 @@ def _unmarked_functions(world: World, module: Module) -> None:
                 label="not part of a policy",
                 help=marked(binding),
             )
+
+
+def _check_constants(world: World, module: Module) -> None:
+    """Constants and aliases, whether or not anybody uses them."""
+    for binding in module.names.values():
+        match binding:
+            case AliasDef(value=value) if binding.module is module:
+                world.result_type(module, value)
+            case ConstantDef() if binding.module is module:
+                is_constant(world, binding)
+            case _:
+                pass

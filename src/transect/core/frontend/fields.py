@@ -11,8 +11,8 @@ from transect.core import ir
 from transect.core.frontend.bounded import bounded_text, with_default_bound
 from transect.core.frontend.constants import constant_of
 from transect.core.frontend.declare import World
-from transect.core.frontend.modules import Module, Surface, import_of, surface_name
-from transect.core.frontend.plain import number, plain
+from transect.core.frontend.modules import ConstantDef, Module, Surface, import_of, surface_name
+from transect.core.frontend.plain import is_constant, number, plain
 from transect.core.frontend.surface import CONSTRUCTORS, DURATION_UNITS
 from transect.core.ir import FieldKind, StateField
 from transect.core.types import (
@@ -145,6 +145,9 @@ class FieldReader:
         ok, first = plain(self.world, self.module, value, t)
         if ok:
             return constant_of(first, t, span)
+        binding = self.world.binding(self.module, value)
+        if isinstance(binding, ConstantDef) and not is_constant(self.world, binding):
+            return None
         self.world.diagnostics.error(
             "P028",
             f"the first value of `{name}` is not a literal of type `{spell(t)}`",

@@ -90,6 +90,58 @@ def _member(world: World, module: Module, owner: ast.expr, member: str, t: EnumT
     return value is not None, value
 
 
+def readable(world: World, module: Module, node: ast.expr, seen: Seen = ()) -> bool:
+    """Whether the node stands for a plain value of some type."""
+    binding = world.binding(module, node) if isinstance(node, ast.Name | ast.Attribute) else None
+    match node:
+        case _ if isinstance(binding, ConstantDef) and binding not in seen:
+            named = binding.node.value
+            return named is not None and readable(world, binding.module, named, (*seen, binding))
+        case ast.Constant(value=value):
+            return isinstance(value, bool | int | float | str | bytes | None)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=float())):
+            return True
+        case ast.Tuple(elts=elts):
+            return all(readable(world, module, e, seen) for e in elts)
+        case ast.Attribute(value=owner, attr=member):
+            enum = world.binding(module, owner)
+            known = isinstance(enum, ClassDef) and world.kind(enum) == "enum"
+            return known and member in dict(world.enum(enum).members)  # type: ignore[arg-type]
+        case ast.Call(func=func, args=args, keywords=keywords):
+            made = world.binding(module, func)
+            known = isinstance(made, ClassDef) and world.kind(made) == "struct"
+            within = [*args, *(k.value for k in keywords)]
+            return (known or surface_name(module, func) in DURATION_UNITS) and all(
+                readable(world, module, e, seen) for e in within
+            )
+        case _:
+            return number(world, module, node, seen) is not None
+
+
+def is_constant(world: World, constant: ConstantDef) -> bool:
+    """Whether a constant's value is a plain one, of the type that it says; else a diagnostic, once."""
+    module, node = constant.module, constant.node
+    if node.value is None or _stands_for_a_value(world, constant, node.value):
+        return True
+    world.diagnostics.error(
+        "P028",
+        f"`{ast.unparse(node.target)}` is not a constant",
+        module.source.span(node.value),
+        label="not a plain value",
+        help="write a number, text, True, False, None, a duration, a member of an enum, or a tuple of these",
+    )
+    return False
+
+
+def _stands_for_a_value(world: World, constant: ConstantDef, value: ast.expr) -> bool:
+    """True as well where the type that it says has a diagnostic."""
+    declared = constant.node.annotation
+    if not isinstance(declared, ast.Subscript):
+        return readable(world, constant.module, value, (constant,))
+    t = world.type_of(constant.module, declared.slice)
+    return t is None or plain(world, constant.module, value, t, (constant,))[0]
+
+
 def number(world: World, module: Module, node: ast.expr, seen: Seen = ()) -> int | None:
     """The value of an integer expression of literals and named constants, or None."""
 

@@ -15,9 +15,7 @@ from transect.core.interp import Instance
 
 BEFORE = """\
 BIG: Final = 3
-BROKEN: Final[int] = 1 + 2
-LOOP: Final = LOOP + 1
-WRONG: Final[u8] = "a"
+SUM: Final[int] = 1 + 2
 @struct
 class Box:
     content: int = 0
@@ -168,19 +166,28 @@ def test_an_own_method_may_be_called_by_its_class() -> None:
         ("self.count = min(i for i in {j for j in range(3)})", "P041"),
         ("self.count = min(x for x in range(4) if x > cost)", "P041"),
         ("x = True\nx.y = 3", "P031"),
-        ("self.count = BROKEN", "P028"),
-        ("self.count = self.slots[BROKEN]", "P028"),
         ("super().arrive(client)", "P033"),
         ("f = 3\nfor i in range(3):\n    f(3)", "P033"),
         ("for i in range(3):\n    twice(i)(4)", "P033"),
         ("for i in range(3):\n    twice(i).x = 4", "P037"),
-        ("self.count = self.slots[LOOP]", "P028"),
-        ("self.count = WRONG", "P028"),
         ("if 3 in self.boxes:\n    self.boxes[3].content = self.boxes[4].content", "P021"),
     ],
 )
 def test_what_is_said(charge: str, code: str) -> None:
     assert said(charge) == [code]
+
+
+@pytest.mark.parametrize(
+    "constant", ["LOOP: Final = LOOP + 1", 'LOOP: Final[u8] = "a"', "LOOP: Final = max(1, 2)"]
+)
+@pytest.mark.parametrize("charge", ["pass", "self.count = LOOP", "self.count = self.slots[LOOP]"])
+def test_a_constant_that_is_none_is_said_once(charge: str, constant: str) -> None:
+    found = compile_text(text(charge).replace("SUM: Final[int] = 1 + 2", constant)).diagnostics
+    assert [d.code for d in found] == ["P028"]
+
+
+def test_a_constant_of_a_type_may_be_computed() -> None:
+    assert state("self.count = SUM + self.slots[SUM]")["count"] == 3
 
 
 def test_a_call_of_a_helper_with_a_mistake_changes_who_knows_what() -> None:

@@ -9,9 +9,9 @@ from transect.base.diagnostic import Label, closest
 from transect.core import ir
 from transect.core.frontend.bodies.calls import Calls
 from transect.core.frontend.bodies.context import short
-from transect.core.frontend.constants import constant_int, constant_of, fit, int_range, literal
+from transect.core.frontend.constants import constant_int, constant_of, fit, int_range
 from transect.core.frontend.modules import ConstantDef, surface_name
-from transect.core.frontend.plain import number
+from transect.core.frontend.plain import is_constant, number, plain
 from transect.core.frontend.surface import DURATION_UNITS
 from transect.core.ir import Expr
 from transect.core.types import (
@@ -135,25 +135,17 @@ class Names(Calls):
 
     def _named_constant(self, node: ast.expr, constant: ConstantDef, wanted: Type | None) -> Expr | None:
         """`NAME: Final = 5`: as if its value stood here; `NAME: Final[u64] = 5` has that type."""
+        if not is_constant(self.world, constant):
+            return None
         declared = constant.node.annotation
-        value = constant.node.value
-        if isinstance(declared, ast.Subscript):
-            t = self.world.type_of(constant.module, declared.slice)
-            if t is None:
-                return None
-            ok, plain = literal(value, t)
-            if ok:
-                return constant_of(plain, t, self.span(node))
-        else:
+        if not isinstance(declared, ast.Subscript):
             return self._folded_constant(node, constant, wanted)
-        self.error(
-            "P028",
-            node,
-            f"`{short(node)}` is not a constant",
-            f"write `{short(node)}: Final = …` with a literal",
-            label="not declared `Final` with a literal",
-        )
-        return None
+        assert constant.node.value is not None, "a constant has a value"
+        t = self.world.type_of(constant.module, declared.slice)
+        if t is None:
+            return None
+        _, value = plain(self.world, constant.module, constant.node.value, t, (constant,))
+        return constant_of(value, t, self.span(node))
 
     def _folded_constant(self, node: ast.expr, constant: ConstantDef, wanted: Type | None) -> Expr | None:
         value = constant.node.value
@@ -163,10 +155,10 @@ class Names(Calls):
             e = self._constant(stand_in, wanted)
             return e
         match value:
-            case ast.Constant(value=plain):
-                return self._constant(ast.copy_location(ast.Constant(plain), node), wanted)
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=float(plain))):
-                return ir.Const(-plain, type=FLOAT, span=self.span(node))
+            case ast.Constant(value=whole):
+                return self._constant(ast.copy_location(ast.Constant(whole), node), wanted)
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=float(whole))):
+                return ir.Const(-whole, type=FLOAT, span=self.span(node))
             case ast.Call(func=func, args=[count]) if (
                 unit := surface_name(constant.module, func)
             ) in DURATION_UNITS:
