@@ -38,7 +38,7 @@ def assume_of_entries(evaluator: Expressions, e: ir.Reduce, path: Path, whole: W
     if not isinstance(table, Table) or table.kind not in (TableKind.TABLE, TableKind.ORDERED):
         return False
     facts = Facts(evaluator.program)
-    if any(field in facts.of(part).read_fields for part in (e.value, e.cond) if part is not None):
+    if any(field in facts.of(of).read_fields for of in (e.value, e.cond) if of is not None):
         return False  # what holds of an entry then depends on the others
     good = _sign(e.op)
     assume = evaluator.world.assume
@@ -50,7 +50,12 @@ def assume_of_entries(evaluator: Expressions, e: ir.Reduce, path: Path, whole: W
         wanted = good(evaluator.term(e.value, inner))
         return wanted if e.cond is None else fold.implies(evaluator.term(e.cond, inner), wanted)
 
-    now, first = good(whole(path)), TRUE if table.empty else good(whole(_before(path, field, table)))
+    def good_of(at: Path) -> Term:
+        value = whole(at)
+        assert isinstance(value, Term), "`all` and `any` are truth values"
+        return good(value)
+
+    now, first = good_of(path), TRUE if table.empty else good_of(_before(path, field, table))
     written = [w for w in table.writes if w.value is not None]
     assume(
         fold.implies(fold.both(first, *(fold.implies(w.guard, holds(w.key, w.value)) for w in written)), now)
