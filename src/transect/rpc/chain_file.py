@@ -38,6 +38,7 @@ from transect.rpc.envoy.config import PLAIN, Endpoint, Tls
 from transect.rpc.placement.constraints import contradictions
 from transect.rpc.placement.model import NOTHING_SAID, Wishes, names
 from transect.rpc.placement.words import wishes
+from transect.rpc.standard import STANDARD
 
 DEFAULTS = {f.name: f.default for f in dataclasses.fields(Chain)}
 REQUIRED = ("service", "upstream", "elements")
@@ -69,6 +70,7 @@ class ChainFile:
     max_message: int
     spans: Mapping[str, Span] = field(repr=False)  # of what its keywords are given
     proto_path: tuple[Path, ...] = ()
+    pass_by: tuple[str, ...] = ()
     tls: Tls = PLAIN
     upstream_tls: Tls = PLAIN
     wishes: Wishes = NOTHING_SAID
@@ -267,6 +269,7 @@ class _Reader:
         roots = words.texts(given.get("proto_path"), "proto_path")
         methods = words.texts(given.get("methods"), "methods")
         first = words.texts(given.get("speaks_first"), "speaks_first")
+        passing = words.among(given.get("pass_by"), "pass_by", tuple(STANDARD), Chain.pass_by)
         routes = words.routes(given.get("routes"))
         compressed = words.choice(given.get("on_compressed"), "on_compressed", ("reject", "pass"))
         largest = words.size(given.get("max_message"))
@@ -290,6 +293,7 @@ class _Reader:
             protos=tuple(beside / p for p in protos),
             proto_path=tuple(beside / p for p in roots),
             methods=tuple(methods),
+            pass_by=passing,
             routes=routes,
             on_compressed=compressed,
             max_message=largest,

@@ -30,6 +30,8 @@ class Chain:
     """Methods whose service may speak before its client does: it hears of an RPC at once, before any policy has run."""
     routes: Mapping[str, str] = field(default_factory=dict)
     """Where `Forward(to=name)` goes."""
+    pass_by: Sequence[str] = ("health",)
+    """What of the same server the chain does not judge: "health" (grpc.health.v1), "reflection"; `[]`: nothing."""
     on_compressed: str = "reject"
     """Compressed messages cannot be looked into: "reject" (UNIMPLEMENTED) or "pass" them unseen."""
     max_message: int = 4 << 20

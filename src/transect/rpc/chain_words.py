@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,16 +56,6 @@ class Words:
                 found.append(text)
         return found
 
-    def flag(self, node: ast.expr | None, name: str, default: bool) -> bool:
-        match node:
-            case None:
-                return default
-            case ast.Constant(value=bool(value)):
-                return value
-            case _:
-                self.error(node, f"`{name}` is True or False", f"write `{name}={default}`", "neither")
-                return default
-
     def choice(self, node: ast.expr | None, name: str, known: tuple[str, ...]) -> str:
         """One of these; the first where nothing is said, or nothing right."""
         if node is None:
@@ -75,6 +65,19 @@ class Words:
         said = " or ".join(f'"{one}"' for one in known)
         self.error(node, f"`{name}` is {said}", f'write `{name}="{known[0]}"`', "none of these")
         return known[0]
+
+    def among(
+        self, node: ast.expr | None, name: str, known: Sequence[str], default: Sequence[str]
+    ) -> tuple[str, ...]:
+        """A list of some of these, or of none."""
+        if node is None:
+            return tuple(default)
+        found = [] if isinstance(node, ast.List | ast.Tuple) and not node.elts else self.texts(node, name)
+        for text in found:
+            if text not in known:
+                said = " and ".join(f'"{one}"' for one in known)
+                self.error(node, f"`{name}` does not know `{text}`", f"it knows {said}", "unknown")
+        return tuple(found)
 
     def size(self, node: ast.expr | None) -> int | None:
         if node is None:

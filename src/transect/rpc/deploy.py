@@ -23,6 +23,7 @@ from transect.rpc.envoy.control import Control, EnvoyCopy
 from transect.rpc.envoy.process import start
 from transect.rpc.envoy.recording import hook_numbers
 from transect.rpc.envoy.upgrading import MODULES, Running
+from transect.rpc.standard import standard_paths
 from transect.rpc.upgrade import Handover, Version
 
 
@@ -73,6 +74,7 @@ def configured(
         tls=chain.tls,
         upstream_tls=chain.upstream_tls,
         door=door,
+        pass_by=[path for what in chain.pass_by for path in standard_paths(what, chain.service)],
     )
 
 

@@ -71,6 +71,8 @@ def read(folder: Path, declared: str) -> tuple[tuple[ChainFile, ...], str]:
         ("routes", '{"a": "h:1", "a": "h:2"}', "`routes` has `a` twice"),
         ("routes", '{**{"a": "h:1"}}', "`routes` is a dict of texts"),
         ("on_compressed", '"drop"', '`on_compressed` is "reject" or "pass"'),
+        ("pass_by", '["healthy"]', "`pass_by` does not know `healthy`"),
+        ("pass_by", '"health"', "`pass_by` is a list"),
         ("max_message", "0", "`max_message` is a number of bytes"),
         ("max_message", "4 << 99999999999999999999", "`max_message` is a number of bytes"),
         ("max_message", "True", "`max_message` is a number of bytes"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from transect.rpc.envoy.config import API, ROUTE_HEADER, Json
+from transect.rpc.envoy.config import API, ROUTE_HEADER, Json, filters_off, whole_path
 from transect.rpc.hooks import Code
 
 RBAC = API + "extensions.filters.http.rbac.v3.RBAC"
@@ -170,23 +170,21 @@ def with_filters(bootstrap: Json, filters: Sequence[Filter], methods: Sequence[s
     if replies:
         manager["local_reply_config"] = {"mappers": replies}
     (host,) = manager["route_config"]["virtual_hosts"]
-    *named, rest = host["routes"]  # no filter chooses among those with names, and no client may
+    passing = [route for route in host["routes"] if "typed_per_filter_config" in route]
+    *named, rest = host["routes"][
+        len(passing) :
+    ]  # no filter chooses among those with names, and no client may
     if named:
         rest = rest | {"request_headers_to_remove": [ROUTE_HEADER]}
-    host["routes"] = [*(rest | {"match": _whole(path)} for path in methods), _uncovered(filters)]
+    covered = [rest | {"match": whole_path(path)} for path in methods]
+    host["routes"] = [*passing, *covered, _uncovered(filters)]
     return bootstrap
-
-
-def _whole(path: str) -> Json:
-    """A gRPC call of just this path; Envoy's own matching of paths leaves out what follows a `?`."""
-    return {"prefix": "/", "grpc": {}, "headers": [{"name": METHOD, "string_match": {"exact": path}}]}
 
 
 def _uncovered(filters: Sequence[Filter]) -> Json:
     """404 is UNIMPLEMENTED to gRPC."""
-    off = {"@type": API + "config.route.v3.FilterConfig", "disabled": True}
     return {
         "match": {"prefix": "/"},
         "direct_response": {"status": 404, "body": {"inline_string": "no policy covers this method"}},
-        "typed_per_filter_config": {f.name: off for f in filters},
+        **filters_off(f.name for f in filters),
     }

@@ -266,13 +266,15 @@ def bootstrap(
     tls: Tls = PLAIN,
     upstream_tls: Tls = PLAIN,
     door: Path | None = None,
+    pass_by: Sequence[str] = (),
 ) -> Json:
-    """The whole configuration; `admin` is the Unix socket of Envoy's own interface, `door` where plugins call."""
+    """The whole configuration; `admin` is the Unix socket of Envoy's own interface, `door` where plugins call,
+    `pass_by` has paths of methods that no module sees."""
     clusters = {"upstream": upstream} | {f"route_{name}": at for name, at in routes.items()}
     whole: Json = {
         "node": {"id": "transect", "cluster": "transect"},
         "static_resources": {
-            "listeners": [_listener(listen, modules, routes, tls)],
+            "listeners": [_listener(listen, modules, routes, tls, pass_by)],
             "clusters": [
                 _cluster(name, at) | upstream_tls.upstream(at.host) for name, at in clusters.items()
             ],
@@ -291,7 +293,15 @@ def to_json(config: Json) -> bytes:
     return json.dumps(config, indent=1).encode()
 
 
-def _listener(listen: Endpoint, modules: Iterable[HttpFilter], routes: Iterable[str], tls: Tls) -> Json:
+def _listener(
+    listen: Endpoint,
+    modules: Iterable[HttpFilter],
+    routes: Iterable[str],
+    tls: Tls,
+    pass_by: Iterable[str],
+) -> Json:
+    filters = [m.filter() for m in modules]
+    names = [f["name"] for f in filters]
     manager = {
         "@type": API + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "transect",
@@ -301,14 +311,18 @@ def _listener(listen: Endpoint, modules: Iterable[HttpFilter], routes: Iterable[
         "use_remote_address": True,
         "skip_xff_append": True,
         "server_header_transformation": "PASS_THROUGH",
-        "http_filters": [*(m.filter() for m in modules), _router()],
+        "http_filters": [*filters, _router()],
         "route_config": {
             "name": "transect",
             "virtual_hosts": [
                 {
                     "name": "all",
                     "domains": ["*"],
-                    "routes": [*map(_named_route, routes), _route({"prefix": "/"}, "upstream")],
+                    "routes": [
+                        *(_passed_by(path, names) for path in pass_by),
+                        *map(_named_route, routes),
+                        _route({"prefix": "/"}, "upstream"),
+                    ],
                 }
             ],
         },
@@ -327,6 +341,22 @@ def _named_route(name: str) -> Json:
     return _route({"prefix": "/", "headers": [header]}, f"route_{name}") | {
         "request_headers_to_remove": [ROUTE_HEADER]
     }
+
+
+def whole_path(path: str) -> Json:
+    """A gRPC call of just this path; Envoy's own matching of paths leaves out what follows a `?`."""
+    return {"prefix": "/", "grpc": {}, "headers": [{"name": ":path", "string_match": {"exact": path}}]}
+
+
+def filters_off(names: Iterable[str]) -> Json:
+    """For a route on which these filters do not run."""
+    off = {"@type": API + "config.route.v3.FilterConfig", "disabled": True}
+    return {"typed_per_filter_config": dict.fromkeys(names, off)}
+
+
+def _passed_by(path: str, filters: Sequence[str]) -> Json:
+    found = _route(whole_path(path), "upstream") | {"request_headers_to_remove": [ROUTE_HEADER]}
+    return found | (filters_off(filters) if filters else {})
 
 
 def _route(match: Json, cluster: str) -> Json:

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Services that stand beside others on a server's port and are about the server: health and reflection.
+
+Methods are named one by one: a proxy that let a prefix pass would let pass what somebody behind it makes of `..` in a
+path.  Sources: grpc/health/v1/health.proto, grpc/reflection/v1/reflection.proto and its v1alpha.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+STANDARD: dict[str, dict[str, tuple[str, ...]]] = {
+    "health": {"grpc.health.v1.Health": ("Check", "List", "Watch")},
+    "reflection": {
+        "grpc.reflection.v1.ServerReflection": ("ServerReflectionInfo",),
+        "grpc.reflection.v1alpha.ServerReflection": ("ServerReflectionInfo",),
+    },
+}
+
+
+def standard_paths(what: str, service: str) -> Sequence[str]:
+    """The methods of health or reflection; none of the service that a chain is in front of."""
+    return [
+        f"/{name}/{method}"
+        for name, methods in STANDARD[what].items()
+        if name != service
+        for method in methods
+    ]
