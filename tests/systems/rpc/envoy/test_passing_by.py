@@ -51,7 +51,7 @@ def upstream() -> Iterator[int]:
     """The echo service with health and reflection."""
 
     def with_health(server: grpc.Server) -> grpc.Server:
-        health = grpc.unary_unary_rpc_method_handler(lambda _, __: SERVING)
+        health: Any = grpc.unary_unary_rpc_method_handler(lambda _, __: SERVING)
         handlers = {"Check": health}
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler("grpc.health.v1.Health", handlers),)
@@ -83,7 +83,8 @@ def running(carrier: str, folder: Path, upstream: int, words: str) -> AbstractCo
 
 def said(channel: grpc.Channel, path: str, message: bytes, *metadata: tuple[str, str]) -> str:
     try:
-        found: bytes = channel.unary_unary(path)(message, timeout=10, metadata=metadata)
+        call: Any = channel.unary_unary(path)
+        found: bytes = call(message, timeout=10, metadata=metadata)
         return found.hex()
     except grpc.RpcError as error:
         assert isinstance(error, grpc.Call)
@@ -98,7 +99,8 @@ def test_health_passes_by_and_reflection_where_the_chain_says_so(
     with running(carrier, tmp_path, upstream, words) as made, to(made) as channel:
         assert said(channel, CHECK, SERVING) == SERVING.hex()
         assert said(channel, CHECK, SERVING, ("x-transect-route", "other")) == SERVING.hex()
-        (listed,) = channel.stream_stream(REFLECT)(iter([LIST_SERVICES]), timeout=10)
+        reflect: Any = channel.stream_stream(REFLECT)
+        (listed,) = reflect(iter([LIST_SERVICES]), timeout=10)
         assert b"echo.Echo" in listed
         assert said(channel, "/echo.Echo/Say", b"") == "PERMISSION_DENIED"
         for path in (
