@@ -42,6 +42,7 @@ from transect.rpc.standard import STANDARD
 
 DEFAULTS = {f.name: f.default for f in dataclasses.fields(Chain)}
 REQUIRED = ("service", "upstream", "elements")
+LIBRARY_BASES = ("Element", "Message", "Policy", "View")
 NO_POLICY = "name a class that derives from `Element`"
 
 
@@ -249,9 +250,7 @@ class _Reader:
     def _keywords(self, call: ast.Call) -> dict[str, ast.expr]:
         given: dict[str, ast.expr] = {}
         for keyword in call.keywords:
-            if keyword.arg in given:
-                self.error(keyword, f"`{keyword.arg}` is given twice", "give it once", "again")
-            elif keyword.arg in DEFAULTS:
+            if keyword.arg in DEFAULTS:
                 given[keyword.arg] = keyword.value
             else:
                 close = closest(keyword.arg or "", DEFAULTS)
@@ -347,7 +346,7 @@ class _Reader:
 
     def _program(self, cls: ClassDef, node: ast.Name) -> Program | None:
         """The class's program, compiled with its own file."""
-        if not cls.node.bases:  # such as `Chain` itself: its file is none of policies
+        if not cls.node.bases or cls.node.name in LIBRARY_BASES:  # such as `Chain` itself
             self.error(node, f"`{cls.node.name}` is not a policy", NO_POLICY, "not a policy", "R031")
             return None
         path = cls.module.source.path
@@ -382,9 +381,6 @@ class _Reader:
     def _value(self, program: Program, keyword: ast.keyword, into: dict[str, object]) -> None:
         fields = {f.name: f for f in program.state if f.kind in (FieldKind.STATE, FieldKind.PARAM)}
         field = fields.get(keyword.arg or "")
-        if field is not None and field.name in into:
-            self.error(keyword, f"`{field.name}` is given twice", "give it once", "again", "R032")
-            return
         if field is None:
             close = closest(keyword.arg or "", fields)
             help = f"write `{close}=`" if close else f"it has {', '.join(fields) or 'no state'}"

@@ -122,21 +122,30 @@ class Native:
 
 
 def must_be_free(listen: Endpoint) -> None:
-    """Raises Unavailable when somebody listens there.
+    """Raises Unavailable when somebody listens there, or nobody can.
 
     Envoy shares a port with other Envoys, and each would then get some of the calls.
     """
-    if listen.path or not listen.port:
+    if listen.path:
+        _may_be_made(listen)
         return
     with socket.socket(socket.AF_INET6 if ":" in listen.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((listen.host, listen.port))
         except OSError as wrong:
-            if wrong.errno == errno.EADDRINUSE:  # what else is wrong, Envoy says
-                raise Unavailable(
-                    f"the address {listen}", "somebody listens there", "stop that, or give another `listen=`"
-                ) from wrong
+            busy = wrong.errno == errno.EADDRINUSE
+            why = "somebody listens there" if busy else (wrong.strerror or str(wrong)).lower()
+            hint = "stop that, or give another `listen=`" if busy else "give another `listen=`"
+            raise Unavailable(f"the address {listen}", why, hint) from wrong
+
+
+def _may_be_made(listen: Endpoint) -> None:
+    folder = Path(listen.path).parent
+    if not listen.path.startswith("@") and not folder.is_dir():  # else an abstract name
+        raise Unavailable(
+            f"the address {listen}", f"there is no folder {folder}", "make it, or give another `listen=`"
+        )
 
 
 def _states(images: Sequence[bytes], folder: Path, number: int) -> tuple[str, ...]:

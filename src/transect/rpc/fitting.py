@@ -52,7 +52,7 @@ def bound(chain: ChainFile, diagnostics: Diagnostics, carrier: Can = ENVOY) -> B
             help="give `protos=[…]`",
         )
         return None
-    at = chain.spans.get("protos", chain.span)
+    at = chain.spans["protos" if chain.protos else "upstream"]
     try:
         protos = (
             from_files(chain.protos, chain.proto_path)

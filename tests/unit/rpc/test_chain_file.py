@@ -47,6 +47,7 @@ def read(folder: Path, declared: str) -> tuple[tuple[ChainFile, ...], str]:
         ("upstream", '"http://localhost:50051"', "is no address"),
         ("upstream", '"::1:50051"', "write [host]:port for an address of IPv6"),
         ("upstream", '"[::1:50051"', "is no address"),
+        ("upstream", '"[fe80::1%eth0]:50051"', "is no address"),
         ("upstream", '"256.0.0.1:50051"', "is no address"),
         ("upstream", '"a b:50051"', "is no address"),
         ("upstream", '"höst:50051"', "is no address"),
@@ -83,7 +84,7 @@ def read(folder: Path, declared: str) -> tuple[tuple[ChainFile, ...], str]:
         ("place", '{"Acl": []}', "`place` leaves an element no place"),
         ("place", '{"Acl": "client", "Acl": "server"}', "`place` has `Acl` twice"),
         ("proxies", "[]", "`proxies` leaves proxies nothing to load"),
-        ("elements", "[Acl(wait=ms(1), wait=ms(2))]", "`wait` is given twice"),
+        ("elements", "[Acl(wait=ms(1), wait=ms(2))]", "keyword argument repeated: wait"),
         ("elements", "[Acl(wait=ms(99999999999999999999))]", "`wait` is a `Duration`"),
         ("elements", '[Acl(allowed={"a": True, "a": False})]', "`allowed` is a `Map[str, bool]`"),
         ("elements", '[Acl(allowed={"a name too long": True})]', "`allowed` is a `Map[str, bool]`"),
@@ -92,6 +93,7 @@ def read(folder: Path, declared: str) -> tuple[tuple[ChainFile, ...], str]:
         ("elements", "[*[Acl()]]", "an element is a policy"),
         ("elements", "[Acl]", ""),
         ("elements", "[Chain()]", "`Chain` is not a policy"),
+        ("elements", "[Element()]", "`Element` is not a policy"),
         ("elements", "[ÄCL()]", "unknown policy"),
     ],
 )
@@ -110,7 +112,7 @@ def test_a_wrong_value_is_told_at_its_place(word: str, value: str, told: str, tm
     ("declared", "told"),
     [
         ("chain = Acl()", "`chain` is made by `Chain(…)`"),
-        ("chain = " + chain()[:-1] + ', service="a.B")', "`service` is given twice"),
+        ("chain = " + chain()[:-1] + ', service="a.B")', "keyword argument repeated: service"),
         ("chain = Chain()", "the chain has no `service`"),
         ("chain = Chain(**{})", "a chain has no `**`"),
         ("edges = []", "`edges` is a list of chains"),

@@ -25,6 +25,8 @@ HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9
 
 def _ip(host: str) -> int | None:
     """4 or 6; None: it is a name, or nothing."""
+    if "%" in host:  # a link of this machine: Envoy takes none
+        return None
     try:
         return ipaddress.ip_address(host).version
     except ValueError:
