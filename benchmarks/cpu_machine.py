@@ -7,10 +7,11 @@ Emulation is three times as slow on one host as on another, and more on a busy o
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from needed import static
 
 from transect.cpu.machine import Bench
 
@@ -18,9 +19,7 @@ from transect.cpu.machine import Bench
 def compiled_load(bench: Bench, source: Path) -> str:
     """Compile it, with headers that lie in the job folder; its path in the machine."""
     target = bench.folder / source.stem
-    include = ["-I", str(bench.folder), "-I", str(Path(__file__).parent)]
-    command = ["gcc", "-O2", "-Wall", "-static", "-pthread", *include, str(source), "-o", str(target)]
-    subprocess.run(command, check=True)
+    static(source, target, "-pthread", "-I", str(bench.folder), "-I", str(Path(__file__).parent))
     bench.shell(f"mkdir -p -m 755 /run/load; cp {target} /run/load; chmod 755 /run/load/{source.stem}")
     return f"/run/load/{source.stem}"
 

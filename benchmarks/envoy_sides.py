@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from transect.base.unavailable import Unavailable
+from needed import libraries, tool
+
 from transect.rpc.envoy import Endpoint, Envoy, Module, bootstrap, check, find, start
 from transect.rpc.envoy.config import HttpFilter
 
@@ -24,13 +25,9 @@ METHOD = "/echo.Echo/Say"
 
 def program(folder: Path) -> Path:
     """The C++ client and server."""
-    asked = subprocess.run(["pkg-config", "--cflags", "--libs", "grpc++"], capture_output=True, text=True)
-    if asked.returncode:
-        raise Unavailable("grpc++", "pkg-config does not know it", "as root: make system")
     made = folder / "load"
-    subprocess.run(
-        ["g++", "-O2", "-std=c++17", HERE / "envoy_load.cc", "-o", made, *asked.stdout.split()], check=True
-    )
+    words = [tool("g++"), "-O2", "-std=c++17", HERE / "envoy_load.cc", "-o", made, *libraries("grpc++")]
+    subprocess.run(words, check=True)
     return made
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from measuring import Control, Samples, begin, claim, interleaved, report, result
+from needed import tool
 
 from transect.core.frontend import compile_file
 from transect.emit.c import emit
@@ -36,11 +37,11 @@ def build(folder: Path) -> Path:
     for source in (str(HERE / f"{n}.c") for n in ("emitted", "hand", "bench")):  # each by itself
         objects.append(f"{Path(source).stem}.o")
         subprocess.run(
-            ["gcc", *FLAGS, f"-I{folder}", f"-I{HERE}", "-c", source, "-o", objects[-1]],
+            [tool("gcc"), *FLAGS, f"-I{folder}", f"-I{HERE}", "-c", source, "-o", objects[-1]],
             cwd=folder,
             check=True,
         )
-    subprocess.run(["gcc", *objects, "-o", "bench"], cwd=folder, check=True)
+    subprocess.run([tool("gcc"), *objects, "-o", "bench"], cwd=folder, check=True)
     return folder / "bench"
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from cpu_machine import compiled_load, rounds
 from measuring import Control, Samples, begin, claim, report, result
+from needed import tools
 
 from transect.core.frontend import compile_file
 from transect.cpu.hints import target_c
@@ -32,7 +33,7 @@ MOST = 2  # cores that one application asks for
 NOBODY = "setpriv --reuid 65534 --regid 65534 --clear-groups"
 HOGS = "for n in 1 2 3 4 5 6; do sh -c 'while :; do :; done' & hogs=\"$hogs $!\"; done;"
 OTHERS = f"""
-{NOBODY} {{memcached}} /usr/bin/memcached -l 127.0.0.1 -t 2 -m 16 & server=$!
+{NOBODY} {{memcached}} memcached -l 127.0.0.1 -t 2 -m 16 & server=$!
 /run/load/memload 2 > answered & load=$!
 """
 END = "kill $hogs; wait $load && cat answered late; kill $server; wait"
@@ -77,6 +78,7 @@ def over(owner: list[int]) -> int:
 def main() -> None:
     (program,) = compile_file(HERE / "watched.py").programs
     (fifo,) = compile_file(path_of("fifo")).programs
+    tools("memcached", "setpriv", "gcc")
     samples, seen = Samples(), Counter[str]()
     worst, looks, answered = 0, 0, list[int]()
     with Bench(cpus=CPUS) as bench:

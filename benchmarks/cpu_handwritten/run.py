@@ -10,16 +10,14 @@ nothing.
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from cpu_machine import rounds
 from measuring import Control, Samples, begin, claim, report, result
+from needed import static, tools
 
-from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_file, compile_text
 from transect.cpu.build import compiled
 from transect.cpu.built import Built
@@ -75,14 +73,11 @@ def count(instructions: dict[str, int]) -> int:
 
 
 def main() -> None:
-    if not shutil.which("hackbench"):
-        raise Unavailable("cpu.handwritten", "hackbench is not installed", "apt-get install rt-tests")
+    tools("hackbench", "gcc")
     samples = Samples()
     counts: dict[str, tuple[int, int]] = {}
     with Bench() as bench:
-        source = HERE.parent / "cpu_pipe" / "pipe.c"
-        subprocess.run(["gcc", "-O2", "-static", "-o", bench.folder / "pipe", source], check=True)
-
+        static(HERE.parent / "cpu_pipe" / "pipe.c", bench.folder / "pipe")
         loads = {"pipe": f"{bench.folder}/pipe 1 9 600", "hackbench": HACKBENCH}
 
         def measured(built: Built) -> tuple[int, dict[str, list[float]]]:

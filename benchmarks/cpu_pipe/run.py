@@ -7,13 +7,13 @@ The control is a version of FIFO that does twenty thousand steps of work wheneve
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from cpu_machine import rounds
 from measuring import Control, Samples, begin, claim, report, result
+from needed import static
 
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
@@ -51,7 +51,7 @@ def main() -> None:
     samples = Samples()
     with Bench() as bench:
         source = Path(__file__).with_name("pipe.c")
-        subprocess.run(["gcc", "-O2", "-static", "-o", bench.folder / "pipe", source], check=True)
+        static(source, bench.folder / "pipe")
         for _ in rounds(ROUNDS):
             first, again = ping_pong(bench), ping_pong(bench)
             default = (first + again) / 2

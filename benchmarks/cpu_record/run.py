@@ -10,7 +10,6 @@ The control is a ring too small for the rate: its log must not pass for a whole 
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from cpu_machine import rounds
 from measuring import Control, Samples, begin, claim, report, result
+from needed import static
 
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
@@ -58,7 +58,7 @@ def main() -> None:
     (fair,) = compile_file(path_of("weighted_fair")).programs
     samples = Samples()
     with Bench() as bench, tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["gcc", "-O2", "-static", "-o", bench.folder / "pipe", PIPE], check=True)
+        static(PIPE, bench.folder / "pipe")
         bench.force(fair)
         for number in rounds(ROUNDS):
             log = Path(folder, f"log{number}")

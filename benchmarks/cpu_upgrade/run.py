@@ -19,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from cpu_machine import compiled_load, rounds
 from measuring import Control, Samples, begin, claim, report, result
+from needed import tools
 
 import transect
 from transect.core.frontend import compile_file, compile_text
@@ -42,6 +43,7 @@ def around(found: dict[str, Any], stores: Sequence[int]) -> float:
 
 
 def main() -> None:
+    tools("gcc", "taskset")
     (one,) = compile_file(HERE / "counted.py").programs
     text = (HERE / "counted.py").read_text().replace("    begun:", "    other: int = 0\n    begun:")
     (anew,) = compile_text(text, "anew.py").programs

@@ -7,7 +7,6 @@ import hashlib
 import importlib
 import os
 import queue
-import shutil
 import statistics
 import subprocess
 import sys
@@ -21,7 +20,6 @@ from typing import Any
 import grpc
 
 from transect.base.cache import opened, place
-from transect.base.unavailable import Unavailable
 from transect.rpc import attach
 
 HERE = Path(__file__).parent
@@ -35,35 +33,37 @@ def generated() -> tuple[Any, Any]:
 
     folder = tempfile.mkdtemp(prefix="transect-bench-")
     places = [f"-I{HERE}", f"--python_out={folder}", f"--grpc_python_out={folder}"]
-    assert protoc.main(["protoc", *places, str(HERE / "echo.proto")]) == 0
+    assert protoc.main(["grpc_tools.protoc", *places, str(HERE / "echo.proto")]) == 0
     sys.path.insert(0, folder)
     return importlib.import_module("echo_pb2"), importlib.import_module("echo_pb2_grpc")
 
 
 def built_server() -> Path:
     """The C++ server, compiled unless it is there.  Unavailable when its libraries or tools are missing."""
-    for tool in ("g++", "protoc", "grpc_cpp_plugin", "pkg-config"):
-        if shutil.which(tool) is None:
-            raise Unavailable(tool, "not on PATH", "as root: make system")
-    asked = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "grpc++", "protobuf"], capture_output=True, text=True
+    from needed import (  # here: who wants the stubs alone has this folder alone on its path
+        libraries,
+        tool,
+        tools,
     )
-    if asked.returncode:
-        raise Unavailable("libgrpc++", asked.stderr.strip(), "as root: make system")
+
+    tools("g++", "protoc", "grpc_cpp_plugin", "pkg-config")
+    flags = libraries("grpc++", "protobuf")
     sources = [HERE / "echo.proto", HERE / "server.cc"]
-    name = hashlib.sha256(b"".join(s.read_bytes() for s in sources) + asked.stdout.encode()).hexdigest()[:16]
+    name = hashlib.sha256(b"".join(s.read_bytes() for s in sources) + " ".join(flags).encode()).hexdigest()[
+        :16
+    ]
     target = place("bench") / f"echo_server_{name}"
     with opened(target.parent, make=True) as folder:
         if target.exists():
             return target
         with folder.workplace() as work:
-            plugin = shutil.which("grpc_cpp_plugin")
-            compile_proto = ["protoc", f"-I{HERE}", "--cpp_out=.", "--grpc_out=."]
+            plugin = tool("grpc_cpp_plugin")
+            compile_proto = [tool("protoc"), f"-I{HERE}", "--cpp_out=.", "--grpc_out=."]
             subprocess.run(
                 [*compile_proto, f"--plugin=protoc-gen-grpc={plugin}", "echo.proto"], cwd=work, check=True
             )
             units = [str(HERE / "server.cc"), "echo.pb.cc", "echo.grpc.pb.cc"]
-            command = ["g++", "-O2", "-std=c++17", "-I.", *units, *asked.stdout.split(), "-o", "server"]
+            command = [tool("g++"), "-O2", "-std=c++17", "-I.", *units, *flags, "-o", "server"]
             subprocess.run(command, cwd=work, check=True)
             os.replace(work / "server", target)
     return target

@@ -18,6 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from measuring import Control, Samples, begin, claim, interleaved, report, result
+from needed import libraries, tool
 
 from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_file
@@ -84,13 +85,11 @@ def driver(binding: Binding, folder: Path) -> Path:
     assert len(scanners.plans["four.Ask"].visible) == 4, "all four fields are read"
     text = render("scanner.h", [c.Include("rewrite.h"), *scanners.declarations()], False)
     Artifact({"scanner.h": text.encode()} | runtime()).write(folder)
-    flags = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "protobuf"], capture_output=True, text=True, check=True
-    )
-    subprocess.run(["protoc", f"-I{HERE}", f"--cpp_out={folder}", str(HERE / "four.proto")], check=True)
+    flags = libraries("protobuf")
+    subprocess.run([tool("protoc"), f"-I{HERE}", f"--cpp_out={folder}", str(HERE / "four.proto")], check=True)
     steps = (
         [
-            "gcc",
+            tool("gcc"),
             *FLAGS,
             "-std=gnu11",
             "-c",
@@ -101,13 +100,13 @@ def driver(binding: Binding, folder: Path) -> Path:
             "reader.o",
         ],
         [
-            "g++",
+            tool("g++"),
             *FLAGS,
             f"-I{folder}",
             str(HERE / "driver.cc"),
             "four.pb.cc",
             "reader.o",
-            *flags.stdout.split(),
+            *flags,
             "-o",
             "driver",
         ],

@@ -134,7 +134,9 @@ class Recording:
         """
         for number in sorted(self._waiting):
             self._add(self._waiting[number])
-        self._writer.drop(lost + self._numbers - self._came + bool(failure))
+        if self._came > self._numbers:
+            failure = failure or "calls are there that have the number of another one"
+        self._writer.drop(lost + max(0, self._numbers - self._came) + bool(failure))
         trailer = self._writer.close({})
         if failure:
             raise OSError(failure)
