@@ -187,6 +187,7 @@ def verbs() -> object:
 
 NEEDS: dict[str, Callable[[], object]] = {
     "gcc": program("gcc", "apt-get install gcc"),
+    "nm": program("nm", "apt-get install binutils"),
     "openssl": program("openssl", "apt-get install openssl"),
     "g++": program("g++"),
     "clang-19": program("clang-19"),

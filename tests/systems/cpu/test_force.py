@@ -16,6 +16,7 @@ from tests.unit.cpu import policies
 from tests.unit.cpu.policies import ARBITERS, SCHEDULERS, example, scheduler
 from transect.core.frontend import compile_file
 from transect.cpu.build import clang
+from transect.cpu.check import check
 from transect.cpu.force import Ended
 from transect.cpu.machine import Bench
 from transect.cpu.run import read
@@ -419,3 +420,33 @@ def test_what_no_checker_sees_is_counted_by_the_policys_line(bench: Bench) -> No
         "counts"
     ]
     assert status["partial"] is False
+
+
+FAR = """
+    mine: Fifos = given()
+    gate: Param[int] = param(0)
+    n: int = 0
+
+    def enqueue(self, task: Task) -> None:
+        self.mine.on(task.pid + 4096).put(task)
+
+    def dispatch(self, cpu: int) -> None:
+        if self.gate > 0:
+            for i in range(400):
+                for j in range(400):
+                    self.n += i * j
+        if not self.mine.on(0).take():
+            self.ready.take()
+"""
+
+
+def test_what_check_allows_of_loops_is_loaded_and_queues_beyond_the_last_cpu_are_the_first(
+    bench: Bench,
+) -> None:
+    """A call may take 960,000 steps here, of at most 1,000,000."""
+    program = scheduler(FAR)
+    assert check(program) == []
+    bench.force(program)
+    assert bench.shell(BUSY.format(50)) == "done\n"
+    (beyond,) = [count for count in bench.status()["counts"] if count["what"] == "beyond"]
+    assert beyond["line"] == 15 and beyond["count"] > 6

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts import need
 from tests.systems.cpu.conftest import Until
 from tests.unit.cpu.logs import replayed
 from tests.unit.cpu.policies import scheduler
@@ -74,6 +75,7 @@ def asking(more: str = "") -> Program:
 @pytest.fixture(scope="module")
 def applications(machine: Bench) -> Bench:
     """The machine, with the applications of these tests in it."""
+    need("gcc")
     target_c.emitter.emit(asking()).write(machine.folder)
     target_py.emitter.emit(asking()).write(machine.folder / "py")
     (machine.folder / "hints.py").write_text(PYTHON)

@@ -9,6 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.unit.cpu.policies import example, scheduler
 from transect.cpu.machine import Bench
 
@@ -42,6 +44,7 @@ int main(void)
 """
 
 
+@pytest.mark.needs("gcc")
 def test_ten_thousand_tasks_all_end(bench: Bench, tmp_path: Path) -> None:
     source = tmp_path / "crowd.c"
     source.write_text(CROWD)

@@ -72,6 +72,7 @@ def test_what_cannot_be_said(form: str, body: str, message: str) -> None:
     assert message in said(body, before=f"\n\nclass Form(Hint):\n    {fields}\n")
 
 
+@pytest.mark.needs("gcc")
 def test_the_c_side(golden: Callable[[str, str], None], tmp_path: Path) -> None:
     program = example("arachne")
     artifact = target_c.emitter.emit(program)
@@ -81,7 +82,7 @@ def test_the_c_side(golden: Callable[[str, str], None], tmp_path: Path) -> None:
     for standard in ("gnu11", "gnu17"):
         unit = tmp_path / "unit.c"
         unit.write_text('#include "arachne_hints.h"\nint main(void) { return 0; }\n')
-        command = ["cc", f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", str(unit)]
+        command = ["gcc", f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", str(unit)]
         assert subprocess.run(command, capture_output=True, text=True).stderr == ""
 
 

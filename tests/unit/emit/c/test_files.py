@@ -38,6 +38,7 @@ def test_files_are_as_they_were(name: str, golden: Callable[[str, str], None]) -
         golden(f"c/{file}", artifact.files[file].decode())
 
 
+@pytest.mark.needs("gcc", "nm")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_compilers_have_nothing_to_say_and_little_to_link(path: Path, tmp_path: Path) -> None:
     """gcc warns of what its optimiser sees, clang while it reads."""
@@ -109,6 +110,7 @@ TARGETS += [
 ]
 
 
+@pytest.mark.needs("gcc", "nm")
 @pytest.mark.parametrize(("compiler", "target"), TARGETS, ids=lambda x: x if isinstance(x, str) else None)
 def test_emitted_code_needs_no_libc_at_all(compiler: str, target: tuple[str, ...], tmp_path: Path) -> None:
     """As a module for wasm32 is built."""

@@ -62,6 +62,7 @@ def test_the_protos_tell_which_fields_are_of_one_oneof(tmp_path: Path) -> None:
     assert judge.pair(word, count, False).at(Level.LOOSE).verdict is Verdict.UNKNOWN
 
 
+@pytest.mark.needs("protoc")
 def test_where_nobody_assigns_a_member_nothing_is_read(tmp_path: Path) -> None:
     assert oneofs_of(chain(tmp_path, "Known, Counted", "'none.proto'")) is None
     with pytest.raises(ProtoError, match="there is no file"):
