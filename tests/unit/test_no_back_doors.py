@@ -112,6 +112,7 @@ MAY_STAY = {
         llm/gateway/corked.py:Corked.__getattr__
         llm/record.py:_Recorded.__getattr__
         rpc/grpcio/aio_server.py:Thread.__getattr__
+        rpc/grpcio/ending.py:Failed.__getattr__
         rpc/grpcio/server.py:Context.__getattr__
         rpc/grpcio/server.py:Incoming.__getattr__
     """,
@@ -141,6 +142,9 @@ MAY_STAY = {
     """,
     "the name is a parameter that `control/params.py` found among those that the policy declares": """
         rpc/grpcio/standing.py:Standing.set.change
+    """,
+    "the code is thrown away unrun: asked for are the mistakes that only Python's compiler finds": """
+        core/frontend/source.py:_compiles
     """,
     "it is a function of that file, which runs the C compiler": """
         emit/toolchain.py:_objects
