@@ -204,8 +204,9 @@ class _Chain:
         for element in self.elements:
             size = c.Binary("+", size, c.call("TS_ALIGNED", c.SizeOf(element.kept_type)))
         yield c.Var("ts_chain_rpc_size", c.Named("size_t", True), size)
-        asks = needs_of(self.binding)["peer"]
-        yield c.Var("ts_chain_peer", c.Named("int", True), c.Integer(int(asks)))
+        needs = needs_of(self.binding)
+        yield c.Var("ts_chain_peer", c.Named("int", True), c.Integer(int(needs["peer"])))
+        yield c.Var("ts_chain_hears_end", c.Named("int", True), c.Integer(int(needs["finish"])))
         chain, tables = c.Var("chain", c.Pointer(c.Named("ts_chain"))), c.address(c.name("chain_tables"))
         yield c.Function(
             "ts_chain_new", chain.type, (), c.Block((c.Return(c.call("ts_elements_new", tables)),))

@@ -84,7 +84,9 @@ typedef struct ts_chain ts_chain;
 extern const uint32_t ts_chain_abi;          /* TS_CHAIN_ABI */
 extern const char ts_chain_description[];    /* JSON: elements (name, schema hash, fields), methods, needs */
 extern const size_t ts_chain_rpc_size;
+extern const size_t ts_chain_rpc_unset;      /* bytes at its beginning that need not be zeroed */
 extern const int ts_chain_peer; /* whether an element asks who calls */
+extern const int ts_chain_hears_end; /* whether an element has a `finish` */
 
 ts_chain *ts_chain_new(void);
 void ts_chain_free(ts_chain *chain);

@@ -96,8 +96,11 @@ struct ts_chain {
     struct ts_part parts[];
 };
 
-/* At the start of an RPC's memory; zeroed by the carrier. */
+/* At the start of an RPC's memory; zeroed by the carrier from `begun` on: what comes before is large, and set when a call
+ * begins. */
 struct ts_rpc_head {
+    struct ts_call call;
+    struct ts_arena keep;
     bool begun;
     uint32_t entered; /* elements 0 … entered - 1 */
     uint32_t method;  /* UINT32_MAX: not covered */
@@ -105,11 +108,11 @@ struct ts_rpc_head {
     uint64_t unlogged; /* calls of hooks which the policies do not define */
     struct ts_said *said; /* what the running hook has traced; NULL: nothing */
     uint32_t running;     /* element of that hook */
-    struct ts_call call;
-    struct ts_arena keep;
     void *escape[5];       /* where a hook that runs out of memory ends */
     pthread_mutex_t *held; /* the lock that it had then */
 };
+
+const size_t ts_chain_rpc_unset = offsetof(struct ts_rpc_head, begun);
 
 /* ---------------------------------------------------------------- outside facts */
 
@@ -519,6 +522,9 @@ static void ts_elements_finish(const struct ts_tables *tables, ts_chain *chain, 
     (void)TS_OUT_OF_MEMORY(head, 0); /* then go on with the next element */
     while (head->entered > 0) {
         uint32_t i = --head->entered;
+        if (tables->elements[i].hooks[TS_HOOK_FINISH] == NULL) {
+            continue;
+        }
         struct ts_step step = ts_step_of(tables, chain, head, rpc, i);
         step.code = code;
         step.cause = cause;

@@ -75,8 +75,8 @@ static int get(void *filter, enum envoy_headers map, struct envoy_buffer name, s
     return 1;
 }
 
-int header_of(struct stream *s, enum envoy_headers map, const char *name, struct envoy_buffer *value) {
-    return s->filter && get(s->filter, map, text_of(name), value);
+int named_header(struct stream *s, enum envoy_headers map, struct envoy_buffer name, struct envoy_buffer *value) {
+    return s->filter && get(s->filter, map, name, value);
 }
 
 void set_header(struct stream *s, enum envoy_headers map, const char *name, const char *value, size_t size) {
@@ -170,8 +170,7 @@ void remove_header(struct stream *s, const char *name) {
     change_header(s, TS_REQUEST_HEADERS, slice_of(name, strlen(name)), (ts_slice){0, 0}, 1);
 }
 
-/* The map of `side` has just come into being. */
-void apply_changes(struct stream *s, enum ts_side side) {
+void apply_all(struct stream *s, enum ts_side side) {
     int map = map_of(s, side);
     if (map < 0) return;
     for (const struct change *c = s->changes; c; c = c->next)
@@ -192,7 +191,7 @@ static const struct ts_carrier recorded = {carrier_now, carrier_draw, header_get
                                            carrier_trace, carrier_record, carrier_took};
 
 const struct calls own_calls = {ts_chain_request, ts_chain_response, ts_chain_finish, &ts_chain_rpc_size,
-                                &ts_chain_peer};
+                                &ts_chain_peer, &ts_chain_hears_end};
 
 /* --- calls of the chain ------------------------------------------------------------------------------------------- */
 
@@ -216,7 +215,8 @@ void tell_chain(struct stream *s, int code, enum ts_cause cause) {
     struct ts_ending ending = {0};
     int64_t elapsed = now_ns() - s->began;
     ts_took(&s->config->times[0], elapsed);
-    open_gate(s);
+    int heard = *s->config->calls->hears_end; /* else it gives back the RPC's memory, and touches nothing that others see */
+    if (heard) open_gate(s);
     s->config->calls->finish(s->config->chain, s->state, &s->rpc, code, cause, elapsed, &ending);
-    pthread_rwlock_unlock(&s->config->gate);
+    if (heard) pthread_rwlock_unlock(&s->config->gate);
 }

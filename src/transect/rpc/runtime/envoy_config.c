@@ -113,6 +113,7 @@ void config_free(struct config *c) {
     if (c->chain) ts_chain_free(c->chain);
     pthread_rwlock_destroy(&c->gate);
     pthread_rwlock_destroy(&c->versions);
+    for (int i = 0; i < SPARES; i++) free(atomic_load(&c->spares[i]));
     free(c->times);
     free_names(&c->early);
     free_names(&c->streaming);

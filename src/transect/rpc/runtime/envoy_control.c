@@ -76,7 +76,7 @@ static int status(struct config *c, struct bytes *to) {
     uint64_t records, dropped;
     struct { const char *name; _Atomic uint64_t *value; } plain[] = {
         {"rpcs", &t->rpcs}, {"entered", &t->entered}, {"requests", &t->requests},
-        {"responses", &t->responses}, {"finishes", &t->finishes}, {"rewritten", &t->rewritten},
+        {"responses", &t->responses}, {"rewritten", &t->rewritten},
         {"delayed", &t->delayed}, {"compressed", &t->compressed},
         {"malformed", &t->malformed}, {"bad_headers", &t->bad_headers}, {"refused", &t->refused},
         {"traced", &t->traced}, {"traces_left_out", &t->traces_left_out},
@@ -86,12 +86,13 @@ static int status(struct config *c, struct bytes *to) {
           (unsigned long long)records, (unsigned long long)dropped);
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         print(to, ",\"%s\":%llu", plain[i].name, (unsigned long long)atomic_load(plain[i].value));
+    print(to, ",\"finishes\":%llu", (unsigned long long)finishes_of(t));
     print_list(to, "causes", t->causes, 5);
     print_list(to, "rejected", t->rejected, MAX_ELEMENTS);
     print_list(to, "responded", t->responded, MAX_ELEMENTS);
     print_list(to, "withheld", t->withheld, MAX_ELEMENTS);
     print_times(c, to);
-    print(to, ",\"open\":%lld,\"gone\":%s}", (long long)(atomic_load(&t->entered) - atomic_load(&t->finishes)),
+    print(to, ",\"open\":%lld,\"gone\":%s}", (long long)(atomic_load(&t->entered) - finishes_of(t)),
           let_go(c) ? "true" : "false");
     return 1;
 }
@@ -225,7 +226,7 @@ static int reply(int s, int ok, struct bytes *text) {
 }
 
 static uint32_t in_flight(struct config *c) {
-    return (uint32_t)(atomic_load(&c->totals.entered) - atomic_load(&c->totals.finishes));
+    return (uint32_t)(atomic_load(&c->totals.entered) - finishes_of(&c->totals));
 }
 
 static int start_recording(struct config *c, const uint8_t *path, size_t size) {

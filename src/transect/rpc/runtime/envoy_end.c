@@ -13,7 +13,6 @@ void finish(struct stream *s, int code, enum ts_cause cause) {
     if (s->finished) return;
     s->finished = 1;
     if (!s->entered) return;
-    count(&s->config->totals.finishes);
     count(&s->config->totals.causes[cause]);
     tell_chain(s, code, cause);
 }

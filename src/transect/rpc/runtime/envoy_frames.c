@@ -24,6 +24,7 @@ void bytes_add(struct bytes *b, const void *data, size_t size) {
 }
 
 void bytes_free(struct bytes *b) {
+    if (!b->data) return;
     free(b->data);
     *b = (struct bytes){0};
 }

@@ -29,12 +29,37 @@ EXPORT void HOOK(http_filter_config_destroy)(const void *config) {
 
 /* --- a stream's life ---------------------------------------------------------------------------------------------- */
 
+/* A place for spare memory, of the running worker alone, as far as chance will have it. */
+static _Atomic(struct stream *) *spare_of(struct config *c) {
+#ifdef __wasm__
+    return &c->spares[0];
+#else
+    uintptr_t worker = (uintptr_t)pthread_self();
+    return &c->spares[(worker >> 12 ^ worker >> 6) % SPARES];
+#endif
+}
+
+static struct stream *stream_memory(struct config *c) {
+    struct stream *s = atomic_exchange_explicit(spare_of(c), NULL, memory_order_acquire);
+    size_t size = sizeof *s + ts_chain_rpc_size;
+    if (!s && !(s = aligned_alloc(16, (size + 15) & ~(size_t)15))) abort();
+    return s;
+}
+
+/* A sanitizer sees what is used after it is free. */
+static void give_back(struct config *c, struct stream *s) {
+#ifndef __SANITIZE_ADDRESS__
+    s = atomic_exchange_explicit(spare_of(c), s, memory_order_release);
+#endif
+    (void)c;
+    free(s);
+}
+
 EXPORT const void *HOOK(http_filter_new)(const void *config, void *filter) {
-    size_t size = sizeof(struct stream) + ts_chain_rpc_size;
-    struct stream *s = aligned_alloc(16, (size + 15) & ~(size_t)15);
-    if (!s) abort();
-    memset(s, 0, size);
-    s->config = (struct config *)config;
+    struct stream *s = stream_memory((struct config *)config);
+    memset(s, 0, offsetof(struct stream, names));
+    memset(s->own + ts_chain_rpc_unset, 0, ts_chain_rpc_size - ts_chain_rpc_unset);
+    s->config = s->host = (struct config *)config;
     s->state = s->own;
     s->filter = filter;
     s->response.reply = 1;
@@ -53,8 +78,9 @@ static void free_stream(struct stream *s) {
     free(s->long_names);
     free(s->status_text);
     if (s->state != s->own) free(s->state);
+    struct config *host = s->host;
     if (s->guest) atomic_fetch_sub(&s->config->guests, 1);
-    free(s);
+    give_back(host, s);
 }
 
 /* Envoy may destroy the filter from within a callback that we make; the stream then goes when our hook returns. */

@@ -14,7 +14,7 @@
 #include "envoy_abi.h"
 #include "times.h"
 
-enum { MAX_ELEMENTS = 64, FRAME_HEAD = 5, VERSION_NAME = 32 };
+enum { MAX_ELEMENTS = 64, FRAME_HEAD = 5, VERSION_NAME = 32, SPARES = 64 };
 
 #ifndef TS_LAYOUT
 #define TS_LAYOUT 0 /* a hash of our C: modules with the same one may look into each other's memory */
@@ -27,6 +27,7 @@ struct calls {
     void (*finish)(ts_chain *, void *, const struct ts_rpc *, int, enum ts_cause, int64_t, struct ts_ending *);
     const size_t *rpc_size;
     const int *peer;
+    const int *hears_end;
 };
 
 struct bytes {
@@ -41,9 +42,9 @@ struct names { /* a set of texts from the configuration */
 
 /* Counters of a running chain.  Calls of element i: `requests` less what elements before it ended. */
 struct totals {
-    _Atomic uint64_t rpcs, entered, requests, responses, finishes;
+    _Atomic uint64_t rpcs, entered, requests, responses;
     _Atomic uint64_t rewritten, delayed, compressed, malformed, bad_headers;
-    _Atomic uint64_t causes[5];
+    _Atomic uint64_t causes[5]; /* of RPCs that have ended */
     _Atomic uint64_t refused; /* by the chain itself: a malformed message, a method without a policy */
     _Atomic uint64_t rejected[MAX_ELEMENTS], responded[MAX_ELEMENTS]; /* requests */
     _Atomic uint64_t withheld[MAX_ELEMENTS];                           /* replies that were rejected */
@@ -100,6 +101,7 @@ struct config {
     struct recorder *recorder;
     struct keeper *keeper;
     struct clock *clock;
+    _Atomic(struct stream *) spares[SPARES]; /* memory of streams that have gone, for the next ones: it is in the cache */
 };
 
 /* The end of an RPC as the chain decided it, until the delay before it is over. */
@@ -134,6 +136,7 @@ struct change { /* a header that an element set or removed */
 
 struct stream {
     struct config *config;
+    struct config *host;   /* whose module's hooks run; `config` may be another version's */
     void *filter;          /* Envoy's; NULL once it is going */
     struct ts_rpc rpc;
     struct way request, response;
@@ -159,8 +162,8 @@ struct stream {
     uint8_t depth, gone;   /* hooks running; Envoy destroyed the filter meanwhile */
     uint8_t guest;         /* `config` is another module's */
     uint8_t unreadable;    /* the host did not give us headers that are there */
-    char names[160];       /* method and peer, when they fit */
     void *state;           /* the chain's: `own`, or memory of malloc */
+    char names[160];       /* method and peer, when they fit; what comes before is zeroed */
     _Alignas(16) uint8_t own[];
 };
 
@@ -183,10 +186,10 @@ void ask_chain(struct stream *s, int reply, ts_slice message, struct ts_verdict 
 void tell_chain(struct stream *s, int code, enum ts_cause cause);
 int64_t now_ns(void);
 void note(enum envoy_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int header_of(struct stream *s, enum envoy_headers map, const char *name, struct envoy_buffer *value);
+int named_header(struct stream *s, enum envoy_headers map, struct envoy_buffer name, struct envoy_buffer *value);
 void set_header(struct stream *s, enum envoy_headers map, const char *name, const char *value, size_t size);
 void remove_header(struct stream *s, const char *name);
-void apply_changes(struct stream *s, enum ts_side side);
+void apply_all(struct stream *s, enum ts_side side);
 void forget_changes(struct stream *s);
 
 /* envoy_trace.c */
@@ -242,10 +245,25 @@ static inline void count(_Atomic uint64_t *counter) {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
+/* Of RPCs that had entered. */
+static inline uint64_t finishes_of(struct totals *totals) {
+    uint64_t all = 0;
+    for (int cause = 0; cause < 5; cause++) all += atomic_load(&totals->causes[cause]);
+    return all;
+}
+
 static inline struct envoy_buffer text_of(const char *text) {
-    size_t size = 0;
-    while (text[size]) size++;
-    return (struct envoy_buffer){text, size};
+    return (struct envoy_buffer){text, __builtin_strlen(text)};
+}
+
+/* The map of `side` has just come into being. */
+static inline void apply_changes(struct stream *s, enum ts_side side) {
+    if (s->changes) apply_all(s, side);
+}
+
+/* The size of a name that is written down where it is asked for is known to the compiler. */
+static inline int header_of(struct stream *s, enum envoy_headers map, const char *name, struct envoy_buffer *value) {
+    return named_header(s, map, text_of(name), value);
 }
 
 static inline struct envoy_buffer buffer_of(ts_slice slice) {

@@ -41,7 +41,7 @@ struct rpc_object *begin_rpc(struct chain_object *owner, PyObject *text, PyObjec
     self->rpc = (struct ts_rpc){&owner->carrier, self, method, peer};
     self->started = now_ns();
     self->entered = self->finished = 0;
-    memset(self->state, 0, ts_chain_rpc_size);
+    memset((uint8_t *)self->state + ts_chain_rpc_unset, 0, ts_chain_rpc_size - ts_chain_rpc_unset);
     return self;
 }
 

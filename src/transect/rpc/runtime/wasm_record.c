@@ -158,7 +158,7 @@ void tell_counters(struct config *config) {
     size_t counters = FIXED + count * OF_ELEMENT + (1 + count) * OF_TIMES;
     if (!told && !(told = calloc(counters, sizeof *told))) abort();
     const uint64_t values[FIXED] = {
-        t->rpcs,      t->entered,    t->requests,  t->responses,   t->finishes,  t->rewritten, t->delayed,   t->compressed,
+        t->rpcs,      t->entered,    t->requests,  t->responses,   finishes_of(t),  t->rewritten, t->delayed,   t->compressed,
         t->malformed, t->bad_headers, t->causes[0], t->causes[1], t->causes[2], t->causes[3], t->causes[4], t->refused,
         t->traced,    t->traces_left_out,
     };

@@ -34,7 +34,9 @@ struct rpc {
 const uint32_t ts_chain_abi = TS_CHAIN_ABI;
 const char ts_chain_description[] = "{\"elements\":[{\"name\":\"First\"},{\"name\":\"Second\"}]}";
 const size_t ts_chain_rpc_size = sizeof(struct rpc);
+const size_t ts_chain_rpc_unset = 0;
 const int ts_chain_peer = 1;
+const int ts_chain_hears_end = 1;
 
 ts_chain *ts_chain_new(void) {
     ts_chain *c = calloc(1, sizeof *c);
