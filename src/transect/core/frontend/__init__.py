@@ -84,6 +84,7 @@ def _programs(world: World, module: Module, kind: type[PolicyClass]) -> tuple[Pr
                 check_flow(program, world.diagnostics)
                 check_steps(program, world.diagnostics)
                 policy.warn_of_races(program)
+                policy.warn_of_failing_open(program)
                 programs.append(program)
         else:
             world.class_type(cls, module.source.header(cls.node)) if world.kind(cls) != "old" else None

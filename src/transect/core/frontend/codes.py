@@ -51,4 +51,5 @@ CODES: dict[str, str] = {
     "P049": "something slow under the lock of an exclusive field",
     "P050": "a read and a write that another handler may come between",
     "P051": "a call that may take too many steps",
+    "P060": "a refusal that does not come where a table has no room",
 }

@@ -74,6 +74,14 @@ class PolicyClass(Handlers):
             serial = library_constant(base.module, "SERIAL")
             warn(program, self.diagnostics, serial if isinstance(serial, tuple) else ())
 
+    def warn_of_failing_open(self, program: Program) -> None:
+        """Where the policy refuses by a table that may have no room."""
+        if any(isinstance(f.type, TableType) for f in program.state):
+            from transect.core.failing_open import REFUSAL, warn  # most policies need none of it
+
+            if any(s.name == REFUSAL for s in program.structs):
+                warn(program, self.diagnostics)
+
     def _lineage(self) -> None:
         current: ClassDef | None = self.cls
         while current is not None and current not in self.lineage:
