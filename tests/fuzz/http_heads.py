@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from transect.llm import keys
 from transect.llm.config import Tenant
+from transect.llm.gateway.admin import Admin, Waits
 from transect.llm.gateway.app import App
 from transect.llm.gateway.bodies import Bodies
 from transect.llm.gateway.dispatch import Dispatcher
@@ -41,7 +42,7 @@ class Wire(asyncio.Transport):
     """The server's side of a connection that is none."""
 
     def __init__(self, peer: tuple[str, int] = ("192.0.2.1", 4711)) -> None:
-        super().__init__({"peername": peer, "sockname": ("192.0.2.9", 80)})
+        super().__init__({"peername": peer, "sockname": ("127.0.0.1", 80)})
         self.sent = bytearray()
         self.closing = False
         self.ended = False
@@ -152,11 +153,16 @@ class Bench:
         patience = Patience(self.limits.head_s, self.limits.idle_s, self.limits.unread_s)
         self.now = 0.0
         self.guard = Guard(1000, 100, patience, now=lambda: self.now)
-        self.config = uvicorn.Config(self.app, http=Connection, log_config=None, access_log=False, ws="none")
+        self.admin = Admin(service, [replica], self.app, Waits(), self.guard, self.bodies)
+        self.serve(self.app)
         self.state = ServerState()
         self.complaints = Complaints()
         for name in ("transect.gateway", "uvicorn.error"):
             logging.getLogger(name).addHandler(self.complaints)
+
+    def serve(self, app: Any) -> None:
+        """What connections reach from now on: clients' application, or the operators'."""
+        self.config = uvicorn.Config(app, http=Connection, log_config=None, access_log=False, ws="none")
 
     def close(self) -> None:
         for name in ("transect.gateway", "uvicorn.error"):

@@ -7,6 +7,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from importlib import resources
+from ipaddress import ip_address
 from typing import Any
 
 from transect.llm.adapter import MICRO
@@ -56,6 +57,39 @@ class Waits:
         return "\n".join(lines) + "\n"
 
 
+def _by_address(scope: MutableMapping[str, Any]) -> bool:
+    """Whether a page that only this machine may see is asked for by an address of it.
+
+    A web page of a stranger can let its own name mean the address of this machine (DNS rebinding): to the operator's
+    browser the gateway's pages are then the stranger's own, to be read by its scripts.
+    """
+    server = scope.get("server")
+    if server is None or not _is_loopback(server[0]):
+        return True
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host = _host(value.decode("latin-1").lower())
+            return host == "localhost" or host.endswith(".localhost") or _is_address(host)
+    return True  # browsers always say where they believe to be
+
+
+def _host(named: str) -> str:
+    """Without its port."""
+    return named[1:].partition("]")[0] if named.startswith("[") else named.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    return _is_address(host) and ip_address(host).is_loopback
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 class Admin:
     """An ASGI application.  It asks for no key: who reaches it may see all of it, and change nothing."""
 
@@ -98,7 +132,9 @@ class Admin:
         if (connection := scope.get(KEY)) is not None:
             connection.known()
         page = self._pages.get(scope["path"])
-        if page is None:
+        if not _by_address(scope):
+            await error_answer(send, 421, "this is reached by its address, or as localhost")
+        elif page is None:
             await error_answer(send, 404, f"there are: {', '.join(self._pages)}")
         elif scope["method"] not in ("GET", "HEAD"):
             await error_answer(send, 405, "look, don't touch")

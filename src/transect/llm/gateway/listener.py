@@ -45,22 +45,28 @@ class Listener:
         ]
 
     async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
+        """One after the other.  Whatever is wrong with one, or for a while with all, the next one is accepted."""
         while True:
-            await self._guard.room()
             try:
-                accepted, _ = await loop.sock_accept(self._socket)
+                await self._guard.room()
+                await self._accept_one()
             except OSError as wrong:
-                # Anything else is about that one connection, which is gone.
+                # Any other is about that one connection, which is gone.
                 if wrong.errno in SHORT:
                     logger.error("no connection can be accepted at the moment: %s", wrong.strerror)
                     await asyncio.sleep(PAUSE_S)
-                continue
-            try:
-                await loop.connect_accepted_socket(self._make, accepted)
-            except OSError as wrong:
-                accepted.close()
-                logger.debug("a connection was gone as soon as it was there: %s", wrong)
+            except Exception:
+                logger.exception("a mistake of the gateway: a connection was not accepted")
+                await asyncio.sleep(PAUSE_S)
+
+    async def _accept_one(self) -> None:
+        loop = asyncio.get_running_loop()
+        accepted, _ = await loop.sock_accept(self._socket)
+        try:
+            await loop.connect_accepted_socket(self._make, accepted)
+        except BaseException:
+            accepted.close()
+            raise
 
     def close(self) -> None:
         for task in self._tasks:

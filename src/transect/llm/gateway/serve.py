@@ -97,7 +97,8 @@ class Gateway:
         self.identifier = Identifier(self.service.tenants, config)
         patience = Patience(limits.head_s, limits.idle_s, limits.unread_s)
         self.guard = Guard(self.budget.clients, limits.connections_each, patience)
-        self.bodies = Bodies(limits.held_bytes, limits.held_bytes_each)
+        least = limits.body_bytes  # one is always let in
+        self.bodies = Bodies(max(limits.held_bytes, least), max(limits.held_bytes_each, least))
         open_each = self.budget.clients // 2 if limits.open_each == "auto" else limits.open_each
         self.app = App(Relay(self.dispatcher), self.identifier, limits, self.bodies, open_each)
         self.admin = Admin(self.service, self.replicas, self.app, self.waits, self.guard, self.bodies)
