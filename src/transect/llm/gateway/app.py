@@ -6,8 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from transect.llm.gateway import calls, models
@@ -96,28 +95,22 @@ class App:
             return
         if (connection := scope.get(KEY)) is not None:
             connection.known()
+        number = client.number
+        self._of[number] += 1
         try:
-            with self._counted(client):
-                await self._routed(client, scope, receive, reply)
+            if self._of[number] > self._open_each:
+                raise TurnedAway(429, f"{client.name} has {self._open_each} requests under way already", 1.0)
+            await self._routed(client, scope, receive, reply)
         except calls.BadCall as wrong:
             await error_answer(reply.send, 400, str(wrong))
         except TurnedAway as away:
             await error_answer(reply.send, away.status, away.why, away.retry_s)
         except _Gone:
             return
-
-    @contextmanager
-    def _counted(self, client: Client) -> Iterator[None]:
-        """Raises `TurnedAway` where the tenant has too many requests under way."""
-        if self._of[client.number] >= self._open_each:
-            raise TurnedAway(429, f"{client.name} has {self._open_each} requests under way already", 1.0)
-        self._of[client.number] += 1
-        try:
-            yield
         finally:
-            self._of[client.number] -= 1
-            if not self._of[client.number]:
-                del self._of[client.number]
+            self._of[number] -= 1
+            if not self._of[number]:
+                del self._of[number]
 
     async def _routed(self, client: Client, scope: Scope, receive: Receive, reply: Reply) -> None:
         path, method, send = scope["path"], scope["method"], reply.send
@@ -147,19 +140,12 @@ class App:
         if declared > most:
             raise TurnedAway(413, f"a request has at most {most} bytes")
         body.room_for(declared)
-        pieces = []
+        connection = scope.get(KEY)
+        if connection is not None and connection.whole:  # a timer would cost more than the body
+            return await _all_of(receive, body, most)
         try:
             async with asyncio.timeout(patience):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _Gone
-                    pieces.append(message.get("body", b""))
-                    body.grow(len(pieces[-1]))
-                    if body.size > most:
-                        raise TurnedAway(413, f"a request has at most {most} bytes")
-                    if not message.get("more_body", False):
-                        return b"".join(pieces)
+                return await _all_of(receive, body, most)
         except TimeoutError:
             raise TurnedAway(408, f"the request did not come within {patience:g} s") from None
 
@@ -198,6 +184,21 @@ class App:
 
 class _Gone(Exception):
     """The client has left."""
+
+
+async def _all_of(receive: Receive, body: Body, most: int) -> bytes:
+    """Raises `TurnedAway`, `_Gone`."""
+    pieces = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        pieces.append(message.get("body", b""))
+        body.grow(len(pieces[-1]))
+        if body.size > most:
+            raise TurnedAway(413, f"a request has at most {most} bytes")
+        if not message.get("more_body", False):
+            return b"".join(pieces)
 
 
 def _declared(scope: Scope) -> int:

@@ -6,8 +6,7 @@ A request's body is counted as it comes, and until the request has ended.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from transect.llm.gateway.dispatch import TurnedAway
@@ -22,16 +21,11 @@ class Bodies:
     total: int = 0
     of: dict[Hashable, int] = field(default_factory=dict)
 
-    @contextmanager
-    def holding(self, client: Hashable, name: str) -> Iterator[Body]:
-        """A request's body, which is gone in the end."""
-        body = Body(self, client, name)
-        try:
-            yield body
-        finally:
-            self._add(client, -body.size)
+    def holding(self, client: Hashable, name: str) -> Body:
+        """A request's body, none of which has come yet (`with`); it is gone in the end."""
+        return Body(self, client, name)
 
-    def _add(self, client: Hashable, size: int) -> None:
+    def add(self, client: Hashable, size: int) -> None:
         self.total += size
         left = self.of.get(client, 0) + size
         if left:
@@ -49,6 +43,13 @@ class Body:
     name: str  # of the client, to which it is told
     size: int = 0
 
+    def __enter__(self) -> Body:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.size:
+            self.bodies.add(self.client, -self.size)
+
     def room_for(self, size: int) -> None:
         """Raises `TurnedAway` where so many bytes more would be too many."""
         bodies = self.bodies
@@ -62,4 +63,4 @@ class Body:
         """So many bytes have come.  Raises `TurnedAway`."""
         self.room_for(size)
         self.size += size
-        self.bodies._add(self.client, size)
+        self.bodies.add(self.client, size)

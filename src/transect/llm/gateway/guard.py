@@ -151,9 +151,6 @@ class Guard:
         """It has shown a key, whatever it does at the moment."""
         self._strangers.discard(connection.address, connection)
 
-    def is_known(self, connection: Guarded) -> bool:
-        return not self._strangers.has(connection.address, connection)
-
     def move(self, connection: Guarded, phase: Phase) -> None:
         """It does something else now; in the same phase it has as long again."""
         before = self._phases.get(connection)

@@ -68,6 +68,7 @@ class Connection(HttpToolsProtocol):
         self.address = ""
         self._in_head = True  # of a request, or before one
         self._in_message = False
+        self._known = False  # it has shown a key
         self._deaf = False  # nothing that comes is read any more
         self._head = self._lines = 0  # bytes and lines of this request's head, and of its trailer
         self._came = 0  # bytes that came while one head went on
@@ -90,8 +91,6 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        if self._guard.phase(self) is Phase.IDLE:
-            self._guard.move(self, Phase.HEAD)
         in_head, body, heads = self._in_head, self._body, self._whole_heads
         try:
             self.parser.feed_data(data)
@@ -102,6 +101,8 @@ class Connection(HttpToolsProtocol):
         else:
             if heads == self._whole_heads:
                 self._measure(len(data), in_head, self._body - body)
+            if self._in_message and self._guard.phase(self) is Phase.IDLE:
+                self._guard.move(self, Phase.HEAD)
 
     def _measure(self, size: int, in_head: bool, body: int) -> None:
         """Of a piece within one head, or one body: what of it the parser keeps, or reads for nothing."""
@@ -140,19 +141,18 @@ class Connection(HttpToolsProtocol):
         self.scope[KEY] = self  # type: ignore[literal-required]
 
     def on_url(self, url: bytes) -> None:
-        self._grows(len(url))
+        self._head += len(url)
+        if self._head > self._heads.size:
+            raise _TooLarge
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._lines += 1
-        self._grows(len(name) + len(value) + LINE)
-        if self._in_head:  # a trailer's lines come too late to say whose a request is
-            super().on_header(name, value)
-
-    def _grows(self, size: int) -> None:
-        self._head += size
+        self._head += len(name) + len(value) + LINE
         if self._head > self._heads.size or self._lines > self._heads.lines:
             raise _TooLarge
+        if self._in_head:  # a trailer's lines come too late to say whose a request is
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= AHEAD:
@@ -177,19 +177,30 @@ class Connection(HttpToolsProtocol):
 
     def known(self) -> None:
         """A request on it has shown a key."""
-        self._guard.known(self)
+        if not self._known:
+            self._known = True
+            self._guard.known(self)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the requests that have begun on it have come to their ends."""
+        return not self._in_message
 
     @property
     def _under_way(self) -> bool:
         return bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
 
     def on_response_complete(self) -> None:
-        last = self._deaf or self.cycle.more_body or not self._guard.is_known(self)
-        if last and not self.pipeline:
+        """In the place of uvicorn's, which has timers of its own for what the guard looks after."""
+        self.server_state.total_requests += 1
+        if not self.pipeline and (self._deaf or self.cycle.more_body or not self._known):
             self.transport.close()
-        super().on_response_complete()
-        self._unset_keepalive_if_required()  # the guard looks after that
-        if self._guard.phase(self) is Phase.BUSY:
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._guard.phase(self) is Phase.BUSY:
             self._guard.move(self, self._at_rest())
 
     # ---------------------------------------------------------------- its end

@@ -35,9 +35,6 @@ class Strangers(Generic[T]):
             if not members:
                 del self._of[address]
 
-    def has(self, address: str, one: T) -> bool:
-        return one in self._of.get(address, ())
-
     def of(self, address: str) -> Iterator[T]:
         """Those of an address, oldest first."""
         return iter(self._of.get(address, ()))
