@@ -56,7 +56,7 @@ async def asked(url: str, sent: bytes) -> tuple[int, float]:
 
 
 BODY = b'{"prompt": [1, 2, 3], "max_tokens": 3}'
-READY = b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n"
+READY = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 def test_good_clients_lose_nothing_by_many_slow_ones(

@@ -43,7 +43,7 @@ def test_a_fault_of_one_accept_does_not_end_the_listener(
                 raise RuntimeError("odd") if number is None else OSError(number, "short")
             return await real(at)
 
-        loop.sock_accept = sock_accept  # type: ignore[method-assign]
+        loop.sock_accept = sock_accept  # type: ignore[method-assign,assignment]
         with listening("127.0.0.1:0") as at:
             guard = Guard(10, 10, Patience(10, 10, 10))
             listener = Listener(at, guard, Plain)
