@@ -133,7 +133,18 @@ def bind(
 
 
 def _too_late(binding: Binding, diagnostics: Diagnostics) -> None:
-    """Report headers of a request that are set or removed when its service has them already."""
+    """Report headers and trailers that are set or removed when they have gone already."""
+    for element in binding.elements:
+        for span in [
+            s for f in ("headers", "trailers") for s in headers_changed(element.program, "finish", f)
+        ][:1]:
+            diagnostics.error(
+                "R021",
+                "headers and trailers have gone when `finish` runs",
+                span,
+                label="set or removed here, too late",
+                help="set trailers in `request` or `response`",
+            )
     early = [path for path in binding.early if path in binding.speaks_first]
     for element in binding.elements if early else ():
         for span in [*headers_changed(element.program, "request", "headers")][:1]:

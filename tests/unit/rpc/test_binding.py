@@ -411,3 +411,58 @@ class P(Element):
             "R017 line 5: `kept` asks for `persist=True`, which no carrier gives — leave `persist` out; the state begins anew with the chain",
         ]
     )
+
+
+# ---------------------------------------------------------------- when the service hears of an RPC
+
+SETS = """
+class P(Element):
+    def request(self, rpc: Rpc) -> Verdict:
+        {request}
+        return Forward()
+
+    def response(self, rpc: Rpc) -> Verdict:
+        {response}
+        return Forward()
+"""
+NOTHING = "name = rpc.method"
+SETTING = 'rpc.headers.set("x", "1")'
+
+
+def test_headers_wait_for_the_first_message_where_an_element_decides_or_changes_them() -> None:
+    def waiting(text: str, *first: str) -> tuple[set[str], set[str]]:
+        compiled = compile_text(HEAD + textwrap.dedent(text))
+        binding = bind(compiled.programs, service("sample.Sample"), Diagnostics(), speaks_first=first)
+        assert binding is not None
+        early, streaming = (
+            {path.rpartition("/")[2] for path in paths} for paths in (binding.early, binding.streaming)
+        )
+        return early, streaming
+
+    replies, none = {"Watch", "Chat"}, set[str]()
+    assert waiting(SETS.format(request=NOTHING, response=NOTHING)) == (none, replies)
+    assert waiting(SETS.format(request=SETTING, response='rpc.trailers.set("x", "1")')) == (none, replies)
+    assert waiting(SETS.format(request=NOTHING, response=SETTING)) == (none, none)
+    assert waiting(SETS.format(request=NOTHING, response=NOTHING), "Chat") == ({"Chat"}, replies)
+    only = "class P(Element):\n    def response(self, rpc: Rpc) -> Verdict:\n        return Forward()\n"
+    assert waiting(only) == ({"Collect", "Chat"}, replies), "nobody decides about requests"
+
+
+def test_what_is_set_when_it_has_gone_is_told_at_its_line() -> None:
+    def told(text: str, *first: str) -> list[str]:
+        compiled = compile_text(HEAD + textwrap.dedent(text))
+        diagnostics = Diagnostics()
+        bind(compiled.programs, service("sample.Sample"), diagnostics, speaks_first=first)
+        return [f"{d.code}: {d.message}" for d in diagnostics]
+
+    assert told(SETS.format(request=SETTING, response=SETTING), "Chat") == [
+        "R021: the service has the headers of /sample.Sample/Chat before the first request: it speaks first"
+    ]
+    ends = """
+    class P(Element):
+        def finish(self, rpc: Rpc, outcome: Outcome) -> None:
+            rpc.trailers.set("x", "1")
+    """
+    assert told(ends) == ["R021: headers and trailers have gone when `finish` runs"]
+    (unknown,) = told(SETS.format(request=NOTHING, response=NOTHING), "Shout")
+    assert "has no method `Shout`" in unknown

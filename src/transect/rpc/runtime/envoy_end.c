@@ -37,7 +37,8 @@ char *encode_message(ts_slice text) {
     if (!encoded) abort();
     for (uint32_t i = 0; i < text.size; i++) {
         uint8_t c = text.data[i];
-        if (c >= 0x20 && c <= 0x7e && c != '%') {
+        int at_an_end = i == 0 || i + 1 == text.size; /* HTTP/2 lets no value begin or end with a blank */
+        if (c >= 0x20 && c <= 0x7e && c != '%' && !(c == ' ' && at_an_end)) {
             *to++ = (char)c;
         } else {
             *to++ = '%';

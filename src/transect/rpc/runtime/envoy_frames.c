@@ -133,18 +133,38 @@ static enum step put_off(struct pass *p, size_t frame_end, const struct ts_verdi
     return begin_delay(p, v->after);
 }
 
+/* A delay that would end after the deadline ends there, and the RPC with it. */
+static enum step end_late(struct pass *p) {
+    if (p->w->reply && p->w->out.size) p->s->response.open = 1;
+    finish(p->s, 4, TS_DEADLINE);
+    fail_with(p->s, 4, "Deadline Exceeded");
+    return OVER;
+}
+
 static enum step end_due(struct pass *p) {
     struct verdict_due due = p->w->due;
     p->w->due = (struct verdict_due){0};
+    if (due.late) return end_late(p);
     struct ts_verdict v = {.action = due.action, .code = due.code, .element = due.element, .text = slice_of(due.text.data, due.text.size)};
     enum step step = end_by(p, &v);
     bytes_free(&due.text);
     return step;
 }
 
+static enum step wait_until_late(struct pass *p, size_t frame_end, int64_t left) {
+    struct ts_verdict late = {.action = TS_REJECT, .after = left > 0 ? left : 1};
+    enum step step = put_off(p, frame_end, &late);
+    p->w->due.late = 1;
+    return step;
+}
+
 static enum step obey(struct pass *p, size_t frame_end, const struct ts_verdict *v) {
     struct stream *s = p->s;
     struct totals *t = &s->config->totals;
+    if (v->after > 0 && s->timeout) {
+        int64_t left = s->began + s->timeout - now_ns();
+        if (v->after >= left) return wait_until_late(p, frame_end, left);
+    }
     if (v->action != TS_FORWARD) return v->after > 0 ? put_off(p, frame_end, v) : end_by(p, v);
     if (v->rewritten) {
         count(&t->rewritten);

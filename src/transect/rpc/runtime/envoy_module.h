@@ -107,6 +107,7 @@ struct config {
 /* The end of an RPC as the chain decided it, until the delay before it is over. */
 struct verdict_due {
     uint8_t waits;
+    uint8_t late; /* the deadline comes first, and is all that is seen */
     enum ts_action action; /* TS_REJECT, TS_RESPOND */
     int code;
     uint32_t element;

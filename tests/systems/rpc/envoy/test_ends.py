@@ -144,6 +144,27 @@ def test_a_deadline_passes_during_a_delay(slow: Proxy) -> None:
         assert c.unary_unary(ECHO)(b"next") == b"next"
 
 
+def test_a_delay_past_the_deadline_ends_with_it_though_the_client_says_nothing(running: Proxy) -> None:
+    raw = connect(running.port)
+    for n, words in ((1, b"q0 after 60000"), (3, b"p1 after 60000"), (5, b"q0 after 60000\nq1 reject 7 no")):
+        raw.request(n, ECHO, ("grpc-timeout", "300m"))
+        raw.data(n, message(words))
+    began = time.monotonic()
+    assert [s.status for s in raw.until_over(1, 3, 5)] == [4, 4, 4]
+    assert 0.2 < time.monotonic() - began < 5
+    raw.close()
+    assert set(running.ends(3).values()) == {(4, DEADLINE)}
+
+
+def test_no_text_of_a_status_begins_or_ends_with_a_blank_on_the_wire(running: Proxy) -> None:
+    raw = connect(running.port)
+    raw.request(1, ECHO)
+    raw.data(1, message(b"q0 reject 7  two before, one behind "))
+    (came,) = raw.until_over(1)
+    raw.close()
+    assert came.headers[-1]["grpc-message"] == "%20two before, one behind%20"
+
+
 def test_nobody_serves(probe: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]

@@ -17,8 +17,10 @@ SAME = {
     test_ends: (
         "test_a_deadline_of_a_second_is_told_from_a_cancellation",
         "test_a_deadline_passes_during_a_delay",
+        "test_a_delay_past_the_deadline_ends_with_it_though_the_client_says_nothing",
         "test_a_malformed_timeout_ends_nobody_elses_calls",
         "test_a_server_may_speak_first",
+        "test_no_text_of_a_status_begins_or_ends_with_a_blank_on_the_wire",
         "test_nobody_serves",
         "test_the_client_cancels",
         "test_the_client_resets_in_the_middle",
