@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import unquote
 
@@ -117,15 +118,31 @@ def rebuilt(kind: str, behavior: Any, original: Any) -> Any:
     return getattr(grpc, f"{kind}_rpc_method_handler")(behavior)
 
 
+def blocking(behavior: Any) -> Any:
+    """A handler that gives its replies to a callback (as gRPC's own health service does), as one that yields them.
+
+    It holds a thread of the server's, as every other handler does.
+    """
+
+    def replies(request: Any, context: Any) -> Iterator[Any]:
+        came: SimpleQueue[Any] = SimpleQueue()  # None ends it
+        if not context.add_callback(partial(came.put, None)):
+            return
+        behavior(request, context, came.put)
+        while (reply := came.get()) is not None:
+            yield reply
+
+    return replies
+
+
 def wrapped(versions: Versions, method: str, handler: Any) -> Any:
     """The handler with the chain in front of it, or itself where the chain does not cover the method."""
     if not versions.covers(method):
         return handler
     kind = kind_of(handler)
     behavior = getattr(handler, kind)
-    if getattr(behavior, "experimental_non_blocking", False):
-        raise TypeError(f"{method}: an `experimental_non_blocking` handler cannot be behind a chain")
-    chain = Serving(versions, method, handler.request_deserializer, handler.response_serializer, behavior)
+    handles = blocking(behavior) if getattr(behavior, "experimental_non_blocking", False) else behavior
+    chain = Serving(versions, method, handler.request_deserializer, handler.response_serializer, handles)
     return rebuilt(kind, getattr(chain, kind), behavior)
 
 

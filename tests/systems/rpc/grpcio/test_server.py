@@ -343,17 +343,38 @@ def test_registered_handlers_are_wrapped_like_generic_ones(probe: Any) -> None:
         assert made.wait_for_termination(5) is False
 
 
-def test_a_non_blocking_handler_is_refused_rather_than_left_open(probe: Any) -> None:
+def test_a_handler_that_gives_its_replies_to_a_callback_is_behind_the_chain(
+    echo: Echo, carried: Carried
+) -> None:
+    """As gRPC's own health service does: from another thread, until the client goes."""
+    watched = threading.Event()
+    over = threading.Event()
+
     def many(request: bytes, context: Any, send: Any) -> None:
-        raise AssertionError
+        context.add_callback(over.set)
+
+        def later() -> None:
+            send(request)
+            send(request)
+            if request != b"on":
+                send(None)
+            watched.set()
+
+        threading.Thread(target=later).start()
 
     many.experimental_non_blocking = True  # type: ignore[attr-defined]
-    with ThreadPoolExecutor(1) as pool:
-        made = server.Server(grpc.server(pool), Carried(probe))
-        with pytest.raises(TypeError, match="non_blocking"):
-            made.add_registered_method_handlers(
-                "t.Echo", {"Many": grpc.unary_stream_rpc_method_handler(many)}
-            )
+    echo.do[MANY] = many
+    with serving(echo, carried) as port, calling(port) as stub:
+        assert list(stub.many(b"two")) == [b"two", b"two"]
+        assert refused(lambda: list(stub.many(b"q0 reject 7 no"))) == ("PERMISSION_DENIED", "no")
+        assert refused(lambda: list(stub.many(b"p0 reject 7 no"))) == ("PERMISSION_DENIED", "no")
+        watching = stub.many(b"on")
+        assert [next(watching), next(watching)] == [b"on", b"on"]
+        over.clear()
+        watching.cancel()
+        assert over.wait(5), "the handler hears of it"
+        expected = [OK, (7, REJECT), (7, REJECT), (1, CANCEL)]
+        assert eventually(lambda: ends(carried.handle)) == expected
 
 
 def test_large_messages(stub: Stub, probe: Any) -> None:
