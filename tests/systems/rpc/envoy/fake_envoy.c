@@ -470,12 +470,14 @@ static struct filter *begin(const void *config) {
     plan(f);
     f->module = HOOK(http_filter_new)(config, f);
     f->maps[REQUEST_HEADERS].there = 1;
-    const char *path = f->declared ? "/t.Echo/Stream" : "/t.Echo/Echo";
+    int early = f->declared && draw(2);
+    if (!early && f->script.size == 0) f->expected_code = 3; /* nothing to decide about */
+    const char *path = early ? "/t.Echo/Stream" : f->declared ? "/t.Echo/Held" : "/t.Echo/Echo";
     set(f, REQUEST_HEADERS, ":path", path);
     set(f, REQUEST_HEADERS, "content-type", "application/grpc");
     if (draw(4) == 0) set(f, REQUEST_HEADERS, "grpc-timeout", draw(2) ? "99999999H" : "99999999M"); /* 11,000 years */
     int status = HOOK(http_filter_request_headers)(f, f->module, false);
-    CHECK((status == HEADERS_CONTINUE) == f->declared);
+    CHECK((status == HEADERS_CONTINUE) == early);
     f->request.headers_gone = f->request.moving = status == HEADERS_CONTINUE;
     f->request.stopped = !f->request.moving;
     return f;
@@ -569,7 +571,7 @@ static void balance(const void *config) {
 }
 
 int main(int argc, char **argv) {
-    static const char settings[] = "streaming /t.Echo/Stream\nmax_message 100000";
+    static const char settings[] = "early /t.Echo/Stream\nstreaming /t.Echo/Stream\nstreaming /t.Echo/Held\nmax_message 100000";
     CHECK(argc == 3 && strcmp(HOOK(program_init)(), ENVOY_ABI_VERSION) == 0);
     state = (uint64_t)atoi(argv[1]) * 977 + 1;
     int left = atoi(argv[2]), running = 0;
