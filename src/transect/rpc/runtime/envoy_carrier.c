@@ -118,6 +118,21 @@ static int header_get(void *ctx, enum ts_side side, ts_slice name, ts_slice *val
     return 1;
 }
 
+static int is_base64(ts_slice value) {
+    uint32_t size = value.size;
+    while (size && value.size - size < 2 && value.data[size - 1] == '=') size--;
+    if (size % 4 == 1 || (size < value.size && value.size % 4 == 1)) return 0;
+    for (uint32_t i = 0; i < size; i++) {
+        uint8_t c = value.data[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/')) return 0;
+    }
+    return 1;
+}
+
+static int is_binary(ts_slice name) {
+    return name.size >= 4 && memcmp(name.data + name.size - 4, "-bin", 4) == 0;
+}
+
 /* Envoy does not check what modules set, and a line break in a header would end the connection. */
 static int sound(ts_slice name, ts_slice value) {
     if (name.size == 0) return 0;
@@ -127,7 +142,7 @@ static int sound(ts_slice name, ts_slice value) {
     }
     for (uint32_t i = 0; i < value.size; i++)
         if (value.data[i] < 0x20 || value.data[i] > 0x7e) return 0;
-    return 1;
+    return !is_binary(name) || is_base64(value);
 }
 
 static void apply(struct stream *s, enum envoy_headers map, const struct change *c) {

@@ -135,7 +135,16 @@ void finish_by(struct stream *s, enum envoy_headers map) {
 
 /* --- our own replies ---------------------------------------------------------------------------------------------- */
 
-enum { MOST = 24 };
+enum { OURS = 4 }; /* headers of a reply that are not elements' */
+
+/* Room for ours and for all that elements have set; the caller's to free. */
+static struct envoy_header *room_for_headers(const struct stream *s) {
+    size_t count = OURS;
+    for (const struct change *c = s->changes; c; c = c->next) count++;
+    struct envoy_header *room = calloc(count, sizeof *room);
+    if (!room) abort();
+    return room;
+}
 
 static void add(struct envoy_header *to, size_t *n, const char *name, const char *value) {
     *to = (struct envoy_header){name, strlen(name), value, strlen(value)};
@@ -144,13 +153,13 @@ static void add(struct envoy_header *to, size_t *n, const char *name, const char
 
 /* What elements set for a map that will never come from the server. */
 static void add_changes(struct stream *s, enum ts_side side, struct envoy_header *to, size_t *n) {
-    for (struct change *c = s->changes; c && *n < MOST; c = c->next)
+    for (struct change *c = s->changes; c; c = c->next)
         if (c->side == side && !c->removed)
             to[(*n)++] = (struct envoy_header){c->text, c->name_size, c->text + c->name_size, c->value_size};
 }
 
 static void reply_at_once(struct stream *s) {
-    struct envoy_header headers[MOST];
+    struct envoy_header *headers = room_for_headers(s);
     char code[12];
     size_t n = 0;
     write_code(code, s->status);
@@ -161,6 +170,7 @@ static void reply_at_once(struct stream *s) {
     s->replying = 1;
     CALLBACK(http_send_response)(s->filter, 200, headers, n, (struct envoy_buffer){"", 0},
                                  text_of("transect_rejected"));
+    free(headers);
 }
 
 void fail(struct stream *s, int code, ts_slice text) {
@@ -194,10 +204,10 @@ void end_in_trailers(struct stream *s, enum envoy_headers map) {
 
 /* From the scheduler: the server may go on for long, but for this client it is over. */
 void end_now(struct stream *s) {
-    struct envoy_header trailers[MOST];
     char code[12];
     size_t n = 0;
     if (!s->ending || s->response.paused) return;
+    struct envoy_header *trailers = room_for_headers(s);
     s->ending = 0;
     write_code(code, s->status);
     add(&trailers[n], &n, "grpc-status", code);
@@ -205,10 +215,10 @@ void end_now(struct stream *s) {
     add_changes(s, TS_RESPONSE_TRAILERS, trailers, &n);
     s->replying = 1;
     CALLBACK(http_send_response_trailers)(s->filter, trailers, n);
+    free(trailers);
 }
 
 void respond(struct stream *s, ts_slice message) {
-    struct envoy_header headers[MOST], trailers[MOST];
     size_t nh = 0, nt = 0;
     uint8_t head[FRAME_HEAD] = {0, (uint8_t)(message.size >> 24), (uint8_t)(message.size >> 16),
                                 (uint8_t)(message.size >> 8), (uint8_t)message.size};
@@ -221,6 +231,7 @@ void respond(struct stream *s, ts_slice message) {
     bytes_add(&frame, message.data, message.size);
     s->closed = 1;
     finish(s, 0, TS_REPLY);
+    struct envoy_header *headers = room_for_headers(s), *trailers = room_for_headers(s);
     add(&headers[nh], &nh, ":status", "200");
     add(&headers[nh], &nh, "content-type", "application/grpc");
     add_changes(s, TS_RESPONSE_HEADERS, headers, &nh);
@@ -232,6 +243,8 @@ void respond(struct stream *s, ts_slice message) {
         CALLBACK(http_send_response_data)(s->filter, (struct envoy_buffer){(char *)frame.data, frame.size}, false);
     if (s->filter) CALLBACK(http_send_response_trailers)(s->filter, trailers, nt);
     bytes_free(&frame);
+    free(headers);
+    free(trailers);
 }
 
 /* A request that is not gRPC has no messages to decide, so it would walk around the chain. */

@@ -198,6 +198,23 @@ def test_a_header_that_would_break_the_connection_is_not_set(running: Proxy, cli
     assert running.counted("bad_headers") == 3
 
 
+def test_our_own_replies_carry_however_many_headers_elements_set(client: Client) -> None:
+    told = "\n".join(f"q0 set t x-{n} {n}" for n in range(60)).encode()
+    with pytest.raises(grpc.RpcError) as caught:
+        client.unary_unary(ECHO)(told + b"\nq1 reject 7 no")
+    error: Any = caught.value
+    assert {f"x-{n}" for n in range(60)} <= set(dict(error.trailing_metadata()))
+
+
+def test_a_binary_header_whose_value_is_no_base64_is_not_set(running: Proxy, client: Client) -> None:
+    """A client ends the call over one, where a grpcio server does not send it."""
+    told = b"q0 set t x-no-bin a,b\nq0 set t x-yes-bin AP8\nq0 set t x-padded-bin YQ=="
+    _, call = client.unary_unary(ECHO).with_call(told)
+    found = dict(call.trailing_metadata())
+    assert (found.get("x-no-bin"), found["x-yes-bin"], found["x-padded-bin"]) == (None, b"\x00\xff", b"a")
+    assert running.counted("bad_headers") == 1
+
+
 def test_our_own_replies_carry_headers_that_elements_set(client: Client) -> None:
     _, call = client.unary_unary(ECHO).with_call(b"q0 set t x-a 1\nq0 set p x-b 2\nq1 respond hi")
     assert dict(call.trailing_metadata())["x-a"] == "1"
