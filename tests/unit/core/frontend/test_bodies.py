@@ -292,3 +292,43 @@ def test_what_a_probe_reports_has_a_type() -> None:
     )
     assert [d.code for d in compile_text(IMPORTS + probe.format("3")).diagnostics] == []
     assert [d.code for d in compile_text(IMPORTS + probe.format("missing")).diagnostics] == ["P007"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "right"),
+    [
+        ("x = self.slots[cost - 1]", "P027", "x = self.slots[(cost - 1) % 8]"),
+        ("x = self.slots[cost - 1]", "P027", "if 0 <= (cost - 1) < 8:\n    x = self.slots[cost - 1]"),
+        ("x = self.slots[rand_below(9)]", "P027", "i = rand_below(9)\nif 0 <= i < 8:\n    x = self.slots[i]"),
+        (
+            "x = self.names[rand_below(9)]",
+            "P021",
+            "k = rand_below(9)\nif k in self.names:\n    x = self.names[k]",
+        ),
+        ("x = as_int(3.5 // 1.0)", "P011", "x = as_int(3.5 / 1.0)"),
+        (
+            "z = None\nif z is None:\n    self.count = 1",
+            "P011",
+            "z: int | None = None\nif z is None:\n    self.count = 1",
+        ),
+        (
+            "x = min(self.names.items(), key=lambda p: p[1])",
+            "P034",
+            "x = min(self.names, key=lambda k: self.names[k], default=0)",
+        ),
+        (
+            "x = min(v for k, v in self.names.items())",
+            "P041",
+            "x = min((v for k, v in self.names.items()), default=0)",
+        ),
+    ],
+)
+def test_help_that_is_followed_helps(wrong: str, code: str, right: str) -> None:
+    assert said(wrong) == [code]
+    assert said(right) == []
+
+
+def test_an_ill_typed_term_of_a_condition_is_said_alone() -> None:
+    assert said(
+        "m = 2 ** 62\nf = self.sorted.first()\nif f is not None and f[1] < m:\n    del self.sorted[f[0]]"
+    ) == ["P047"]

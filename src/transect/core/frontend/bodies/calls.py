@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from transect.base.diagnostic import closest
 from transect.core import ir
 from transect.core.frontend.bodies.context import short
+from transect.core.frontend.bodies.loops import ITEM
 from transect.core.frontend.bodies.methods import Methods
-from transect.core.frontend.bodies.reductions import ITEM
 from transect.core.frontend.modules import ClassDef, FunctionDef, Surface
 from transect.core.frontend.surface import BUILTIN_FUNCTIONS, CASTS, DURATION_UNITS, FUNCTIONS, REDUCTIONS
 from transect.core.ir import BinaryOp, Expr, TableRead

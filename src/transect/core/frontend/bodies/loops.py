@@ -59,6 +59,9 @@ class OpenLoop:
     span: Span
 
 
+ITEM = "<item>"  # what `min(self.waiting)` calls an item: no name that a policy could have
+
+
 class Loops(Sources):
     """Typing of what loops and comprehensions share."""
 
@@ -75,7 +78,10 @@ class Loops(Sources):
                 "P034",
                 target,
                 f"there {'are two' if len(walked.items) == 2 else 'is one'} to name here",
-                "name as many as the source gives: one, or key and value for `items()`",
+                "name as many as the source gives: one, or key and value for `items()`"
+                if ast.unparse(target) != ITEM
+                else "take one of the two: `min(self.table, key=lambda k: self.table[k], default=…)` gives a key,"
+                " `min((v for k, v in self.table.items()), default=…)` a value",
                 label=f"{len(target.elts) if isinstance(target, ast.Tuple) else 1} named",
             )
             return None

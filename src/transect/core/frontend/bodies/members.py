@@ -10,7 +10,7 @@ from transect.base.diagnostic import Label, closest
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.bodies.context import short
-from transect.core.frontend.bodies.facts import Has, interval
+from transect.core.frontend.bodies.facts import Has, interval, stable
 from transect.core.frontend.bodies.names import Names
 from transect.core.frontend.constants import constant_int
 from transect.core.frontend.modules import ClassDef, ConstantDef
@@ -295,12 +295,14 @@ class Members(Names):
         """Whether a test shows that the key is there; else a diagnostic."""
         if Has(f.name, key) in self.facts.known:
             return True
+        tested = f"test `if {short(node.slice)} in self.{f.name}:` first"
+        if not stable(key):  # evaluated again, it may be another
+            tested = f"`k = {short(node.slice)}` and test `if k in self.{f.name}:` first"
         self.error(
             "P021",
             node,
             f"`{short(node.slice)}` may not be in `{f.name}`",
-            f"write `self.{f.name}.get({short(node.slice)}, …)`, "
-            f"or test `if {short(node.slice)} in self.{f.name}:` first",
+            f"write `self.{f.name}.get({short(node.slice)}, …)`, or {tested}",
             label="no test shows that the key is there",
             others=(Label(f.span, "declared here"),),
         )
@@ -314,14 +316,26 @@ class Members(Names):
             return None
         low, high = interval(index, self.facts)
         if low < 0 or high >= f.type.length:
-            text = short(node.slice)
+            length = f.type.length
+            whole = f"write `{_operand(node.slice)} % {length}`"
+            tested = f"`if 0 <= {_operand(node.slice)} < {length}:`"
+            if not stable(index):
+                tested = f"`i = {short(node.slice)}`, then `if 0 <= i < {length}:`"
             self.error(
                 "P027",
                 node.slice,
-                f"`{text}` may be outside of `{f.name}`",
-                f"test it first: `if 0 <= {text} < {f.type.length}:`, or write `{text} % {f.type.length}`",
+                f"`{short(node.slice)}` may be outside of `{f.name}`",
+                f"write an index from 0 to {length - 1}"
+                if isinstance(index, ir.Const)
+                else f"test it first: {tested}, or {whole}",
                 label=f"must be from 0 to {f.type.length - 1}",
                 others=(Label(f.span, f"{f.type.length} elements"),),
             )
             return None
         return index
+
+
+def _operand(node: ast.expr) -> str:
+    """The text as an operand of `%` or `<`: in brackets, if it needs them."""
+    closed = ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.Constant
+    return short(node) if isinstance(node, closed) else f"({short(node)})"

@@ -134,6 +134,8 @@ class Operators(Members):
         numbers = (IntType, FloatType, InstantType, DurationType, EnumType)
         if isinstance(a.type, OptionType) or isinstance(b.type, OptionType):
             code, help = "P022", "test that the value is there first: `if … is not None:`"
+        elif isinstance(a.type, FloatType) and isinstance(b.type, FloatType):
+            help = "floats have `+ - * /`; `as_int(x / y)` is the whole part of a quotient"
         elif isinstance(a.type, numbers) and isinstance(b.type, numbers):
             code, help = "P038", "convert one side: `as_int(…)`, `as_u64(…)`, `as_float(…)`, `ns(…)`"
             if op is BinaryOp.DIV and isinstance(a.type, IntType):

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from transect.base.record import record
 from transect.core import ir
-from transect.core.frontend.bodies.context import after, convert, join, widen
+from transect.core.frontend.bodies.context import after, convert, widen
 from transect.core.frontend.bodies.facts import (
     NonEmpty,
     implied,
     interval,
 )
-from transect.core.frontend.bodies.loops import Loops, Target
+from transect.core.frontend.bodies.loops import ITEM, Loops, Target
 from transect.core.frontend.bodies.sources import Walked
 from transect.core.ir import Expr, OverRange, OverState, OverValue, ReduceOp
 from transect.core.types import (
@@ -33,13 +33,12 @@ from transect.core.types import (
     TextType,
     TupleType,
     Type,
+    ViewType,
     an,
     is_key,
     spell,
 )
 from transect.core.walk import walk
-
-ITEM = "<item>"  # what `min(self.waiting)` calls an item: no name that a policy could have
 
 
 @record
@@ -201,7 +200,7 @@ class Reductions(Loops):
                 "P041",
                 node,
                 f"`{name}` of nothing has no value",
-                f"say what then: `{name}(…, default=0)`",
+                _of_nothing(name, result),
                 label="may go over nothing",
             )
             return None
@@ -313,14 +312,13 @@ class Reductions(Loops):
         e = self.expression(value, result)
         if e is None:
             return None
-        t = join(e.type, result)
         converted = convert(e, result)
         if converted is None:
             self.error(
                 "P011",
                 value,
                 f"the default is `{spell(e.type)}`, the values are `{spell(result)}`",
-                f"give {an(result)}" if t is None else "test for emptiness first",
+                _NO_LITERAL if isinstance(result, ViewType) else f"give {an(result)}",
                 label=f"`{spell(e.type)}`",
             )
         return converted
@@ -352,3 +350,22 @@ def orderable(t: Type) -> bool:
             return all(map(orderable, items))
         case _:
             return False
+
+
+_NO_LITERAL = "go over them by `for`, and keep in a local what the best so far has"
+
+
+def _of_nothing(name: str, result: Type) -> str:
+    """What to write where there may be nothing to choose from."""
+    match result:
+        case ViewType():
+            return _NO_LITERAL
+        case FloatType():
+            default = "0.0"
+        case TextType() | BytesType():
+            default = '""' if isinstance(result, TextType) else 'b""'
+        case IntType():
+            default = "0"
+        case _:
+            default = "…"
+    return f"say what then: `{name}(…, default={default})`"
