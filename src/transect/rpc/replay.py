@@ -170,6 +170,12 @@ def service_from_json(data: Mapping[str, Any]) -> ProtoService:
     lacking = next((name for name in named if name not in messages), None)
     if lacking is not None:
         raise ValueError(f"the message {lacking!r:.80} is missing")
+    if any(message.name != name for name, message in messages.items()):
+        raise ValueError("a message is kept under another name")
+    if len({m.name for m in told.methods}) < len(told.methods):
+        raise ValueError("a method is there twice")
+    if any(m.path != f"/{told.name}/{m.name}" for m in told.methods):
+        raise ValueError("the path of a method is not made of its names")
     return dataclasses.replace(told, messages=messages)
 
 
