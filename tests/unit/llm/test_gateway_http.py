@@ -243,6 +243,18 @@ def test_who_is_answered_before_its_request_has_ended_is_heard_out_for_a_moment(
     assert bench.guard.closed[Why.LINGERED] == 1
 
 
+def test_a_client_that_is_gone_before_its_answer_ends_is_no_mistake(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reset(wire: Wire) -> None:
+        raise OSError(107, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(Wire, "write_eof", reset)
+    wire = sent(bench, request(b"x", more="content-length: 500\r\n", key="x", length=False))
+    assert wire.statuses == [401] and wire.closing and bench.empty
+    assert not bench.complaints.said
+
+
 def overdue(bench: Bench, seconds: float, data: bytes) -> tuple[list[int], bool]:
     """What a client was answered, and whether its connection was closed, so long after it sent something."""
 

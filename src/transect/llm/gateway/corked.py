@@ -53,10 +53,13 @@ class Corked:
             return
         self._flush()
         self._closing = True
-        if self._closes() and self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
+        if not (self._closes() and self._transport.can_write_eof()):
             self._transport.close()
+            return
+        try:
+            self._transport.write_eof()
+        except OSError:  # asyncio lets it through where the client is gone already
+            self._transport.abort()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
