@@ -25,6 +25,7 @@ from tests.systems.rpc.carriers.service import HERE, AioKit, Kit, Seen, generate
 from transect.emit.py.image import restore
 from transect.lang.functions import PolicyError
 from transect.rpc import Cause, Code
+from transect.rpc.can import ENVOY, Can
 from transect.rpc.chain_file import read_chain
 from transect.rpc.deploy import deploy
 from transect.rpc.envoy.upgrading import Running
@@ -35,6 +36,7 @@ from transect.rpc.wasm.deploy import deploy_plugin
 LARGE = [("grpc.max_receive_message_length", 8 << 20), ("grpc.so_reuseport", 0)]
 CHAIN = """
 from judge import Judge, Setter
+from transect.examples.rpc.breaker import Breaker
 from transect.rpc import Chain
 
 chain = Chain(service="kit.Kit", upstream="127.0.0.1:{port}", protos=["kit.proto"], {chain})
@@ -160,35 +162,40 @@ def grpcio_aio_server(folder: Path, calls: tuple[Call, ...]) -> dict[str, Saw]:
         thread.join(20)
 
 
-def _in_envoy(
-    folder: Path, calls: tuple[Call, ...], kind: Callable[..., Running[Any]], chain: str, **can: Any
-) -> dict[str, Saw]:
+@contextmanager
+def in_envoy(folder: Path, kit: Kit, chain: str, can: Can = ENVOY) -> Iterator[tuple[Running[Any], Any]]:
+    """A chain in front of the kit's service, as a native module or a plugin, and a channel to it."""
     folder.mkdir()
     for name in ("judge.py", "kit.proto"):
         (folder / name).write_text((HERE / name).read_text())
-    kit = Kit()
+    path = folder / "chain.py"
     with _served(kit) as (port, _):
-        path = folder / "chain.py"
         path.write_text(CHAIN.format(port=port, chain=chain))
         read = read_chain(path)
         assert read.chain is not None, read.diagnostics
-        binding = bound(read.chain, read.diagnostics, *can.values())
+        binding = bound(read.chain, read.diagnostics, can)
         assert binding is not None, [d.message for d in read.diagnostics]
-        with kind(read.chain, binding, folder / "run", workers=1) as running:
+        started: Any = deploy if can is ENVOY else deploy_plugin
+        with started(read.chain, binding, folder / "run", workers=1) as running:
             with _channel(running.envoy.address) as channel:
-                got = all_blocking(channel, calls)
-            settle()
-            judge = Judge()
-            restore(judge, running.kind.loaded(running.module).save(len(binding.elements) - 1))
-        return _results(got, kit, judge)
+                yield running, channel
+
+
+def _all_in_envoy(folder: Path, calls: tuple[Call, ...], chain: str, can: Can) -> dict[str, Saw]:
+    kit, judge = Kit(), Judge()
+    with in_envoy(folder, kit, chain, can) as (running, channel):
+        got = all_blocking(channel, calls)
+        settle()
+        restore(judge, running.kind.loaded(running.module).save(len(running.binding.elements) - 1))
+    return _results(got, kit, judge)
 
 
 def envoy(folder: Path, calls: tuple[Call, ...], chain: str = HOLDS) -> dict[str, Saw]:
-    return _in_envoy(folder, calls, deploy, chain)
+    return _all_in_envoy(folder, calls, chain, ENVOY)
 
 
 def wasm(folder: Path, calls: tuple[Call, ...], chain: str = HOLDS) -> dict[str, Saw]:
-    return _in_envoy(folder, calls, deploy_plugin, chain, can=WASM)
+    return _all_in_envoy(folder, calls, chain, WASM)
 
 
 CARRIERS = {

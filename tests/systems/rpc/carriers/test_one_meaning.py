@@ -15,12 +15,23 @@ import pytest
 
 import transect.rpc
 from tests.systems.rpc.carriers.calls import CALLS, Kind
-from tests.systems.rpc.carriers.carriers import AT_ONCE, CARRIERS, Saw, grpcio_client, grpcio_server, wasm
+from tests.systems.rpc.carriers.carriers import (
+    AT_ONCE,
+    CARRIERS,
+    Saw,
+    grpcio_client,
+    grpcio_server,
+    in_envoy,
+    wasm,
+)
 from tests.systems.rpc.carriers.differences import HEAD, rows, table
 from tests.systems.rpc.carriers.judge import Judge
+from tests.systems.rpc.carriers.service import Kit as Service
 from tests.systems.rpc.carriers.service import generated
 from transect.emit.artifact import Artifact
+from transect.rpc.can import ENVOY, Can
 from transect.rpc.wasm import build
+from transect.rpc.wasm.can import WASM
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "clang-19", "wasm-ld-19", "grpcio", "python-headers")
 
@@ -153,3 +164,15 @@ def test_a_service_that_speaks_first_is_named(speaks_first: tuple[str, ...]) -> 
             said = []
         heard.set()
         assert (len(said), call.code().name) == ((1, "OK") if speaks_first else (0, "DEADLINE_EXCEEDED"))
+
+
+@pytest.mark.parametrize("can", [ENVOY, WASM], ids=["Envoy", "WASM plugin"])
+def test_a_breaker_opens_for_a_service_that_hangs_whatever_the_deadline(can: Can, tmp_path: Path) -> None:
+    """gRPC's core writes a second as 1010m: what looks like the client's change of mind is its deadline."""
+    hangs = generated()[0].Ask(text="shang")
+    with in_envoy(tmp_path / "chain", Service(), "elements=[Breaker()]", can) as (_, channel):
+        say = generated()[1].KitStub(channel).Say
+        calls = [say.future(hangs, timeout=1.0) for _ in range(5)]
+        assert {call.code().name for call in calls} == {"DEADLINE_EXCEEDED"}
+        last: Any = say.future(hangs, timeout=1.0)
+        assert (last.code().name, last.details()) == ("UNAVAILABLE", "circuit open")
