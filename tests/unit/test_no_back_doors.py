@@ -144,7 +144,7 @@ MAY_STAY = {
         rpc/grpcio/standing.py:Standing.set.change
     """,
     "the code is thrown away unrun: asked for are the mistakes that only Python's compiler finds": """
-        core/frontend/source.py:_compiles
+        core/frontend/source.py:check_compiles
     """,
     "it is a function of that file, which runs the C compiler": """
         emit/toolchain.py:_objects

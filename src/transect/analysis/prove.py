@@ -30,7 +30,7 @@ from transect.core import ir
 from transect.core.frontend.contracts import Contract, Contracted
 from transect.core.interp import Instance, Run
 from transect.core.ir import FieldKind
-from transect.core.types import UnitType, ViewType
+from transect.core.types import ViewType
 
 EARLIER = " earlier"  # marks what was so after the call before
 
@@ -244,7 +244,7 @@ class SymbolicCall:
         args: list[Value] = []
         if promise.kind == "ensures":
             args = list(self.args)
-            if not isinstance(self.handler.returns, UnitType):
+            if _takes_result(promise, self.handler):
                 args.append(self.result.value)
         return self._holds(promise, self.result.path, args)
 
@@ -253,6 +253,12 @@ class SymbolicCall:
         value = self.evaluator.call(function, args, path.copy()).value
         assert isinstance(value, Term), "a condition is a truth value"
         return value
+
+
+def _takes_result(promise: Contract, handler: ir.Function) -> bool:
+    """Whether the condition is told what the handler returns: not where the policy promises `-> None`, also of a hook
+    that may return more."""
+    return len(promise.function.params) > len(handler.params)
 
 
 def argument(p: ir.Param, world: World) -> Value:
@@ -304,7 +310,7 @@ class ConcreteCall:
 
     def holds(self, contract: Contract) -> bool:
         args = list(self.args) if contract.kind != "invariant" else []
-        if contract.kind == "ensures" and not isinstance(self.handler.returns, UnitType):
+        if contract.kind == "ensures" and _takes_result(contract, self.handler):
             args.append(self.result)
         tape = ModelTape(self.reader, self.name, self.tape.drawn)
         run = Run(self.instance, tape, self.locals, self.doing.functions)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from transect.base.bounded import head
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.base.unavailable import Unavailable
@@ -79,7 +80,7 @@ def build(program: Program, target: str, folder: Path) -> list[Path]:
 def is_chain(path: Path) -> bool:
     """Whether the file declares a chain; an unreadable one does not."""
     try:
-        return declares_chain(path.read_text(encoding="utf-8"))
+        return declares_chain(head(path).decode("utf-8"))
     except (OSError, UnicodeDecodeError):
         return False
 

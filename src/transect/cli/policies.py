@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from transect.base.bounded import head
+
 STDIN = "-"
 
 _IMPORTS = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]+)", re.MULTILINE | re.ASCII)
@@ -75,7 +77,8 @@ def _sort(path: Path, policy: bool, found: Found, seen: set[Path]) -> None:
 
 
 def _python_files(folder: Path) -> Iterator[Path]:
-    """Every Python file below, in order; hidden folders, environments and build outputs excepted."""
+    """Every Python file below, in order; hidden folders, environments and build outputs excepted.  What is no regular
+    file, such as a link to a device or a pipe, is none."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(
             name
@@ -84,7 +87,8 @@ def _python_files(folder: Path) -> Iterator[Path]:
             and name not in _FOREIGN
             and not os.path.exists(os.path.join(place, name, "pyvenv.cfg"))
         )
-        yield from (Path(place, name) for name in sorted(files) if name.endswith(".py"))
+        named = (Path(place, name) for name in sorted(files) if name.endswith(".py"))
+        yield from (path for path in named if path.is_file())
 
 
 def _may_be_policy(path: Path) -> bool:
@@ -94,13 +98,13 @@ def _may_be_policy(path: Path) -> bool:
     """
     if _TEST.fullmatch(path.name):
         return False
-    return _mentions(path) is not None or bool(_DERIVES.search(path.read_bytes()))
+    return _mentions(path) is not None or bool(_DERIVES.search(head(path)))
 
 
 def _mentions(path: Path) -> bytes | None:
     """The bytes of a file that imports transect or a neighbour, or which only the compiler can judge."""
     try:
-        data = path.read_bytes()
+        data = head(path)
     except OSError:
         return b""  # the compiler says why it cannot be read
     if b"\0" in data:

@@ -126,7 +126,7 @@ class Bounds:
         self.elements = elements
         self.step = step
         self._facts = Facts(program)
-        self._fields = {f.name: f for f in (*program.state, *program.old_state)}
+        self._fields = {f.name: f for f in program.state}
         self._helpers: dict[str, Budget] = {}
 
     def handler(self, f: Function) -> Budget:

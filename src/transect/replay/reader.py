@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from transect.base.bounded import head
 from transect.core.type_json import SchemaError
 from transect.replay.log import CHECK, FRAME, MAGIC, VERSION, Header, Log, LogError, Policy, Record, Trailer
 
@@ -19,9 +20,10 @@ def read(source: Path | bytes) -> Log:
     Raises `LogError` when it is no log, or one of a version that is not known; a log that is cut short or damaged later
     on is read up to there and says so (`Log.damage`).
     """
-    data = source.read_bytes() if isinstance(source, Path) else source
+    data = source if isinstance(source, bytes) else head(source, len(MAGIC))
     if data[: len(MAGIC)] != MAGIC:
         raise LogError("this is no log of transect")
+    data = source if isinstance(source, bytes) else source.read_bytes()
     version = int.from_bytes(data[len(MAGIC) : len(MAGIC) + 4], "little")
     if version != VERSION:
         raise LogError(f"log version {version} is not known; this is version {VERSION}")

@@ -73,3 +73,17 @@ def test_what_a_simulation_does_not_show_stands_below_it(
 ) -> None:
     done = transect("cpu", "simulate", written(tmp_path, more=more))
     assert done.code == 0 and said in done.out
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("a:run=5,sleep=2ms", "`5` is no time; write `5ms`"),
+        ("a:run=5h", "`5h` is no time"),
+        ("a:weight=33ms", "`33ms` is no number"),
+        ("a:sleep=2ms", "`a` sleeps and never runs; give `run=`, too"),
+    ],
+)
+def test_a_task_says_its_times_with_a_unit(task: str, said: str, transect: Run, tmp_path: Path) -> None:
+    done = transect("cpu", "simulate", written(tmp_path), "--task", task)
+    assert done.code == 2 and said in done.err

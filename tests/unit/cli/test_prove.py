@@ -54,6 +54,28 @@ def said(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
     return code, capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("condition", "code"), [(">= 0", Exit.DONE), ("> 0", Exit.NO)])
+def test_a_promise_of_a_hook_that_is_written_to_return_nothing(
+    condition: str, code: Exit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "ends.py"
+    path.write_text(
+        HEAD
+        + dedent(f"""
+    class Ends(Element):
+        running: int = 0
+
+        def request(self, rpc: Rpc) -> Verdict:
+            return Forward()
+
+        @ensures(lambda self, rpc, outcome: self.running {condition})
+        def finish(self, rpc: Rpc, outcome: Outcome) -> None:
+            self.running = 0
+    """)
+    )
+    assert said(capsys, "prove", path)[0] == code
+
+
 def test_a_promise_that_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "gauge.py"
     path.write_text(GAUGE.replace(">= self.most:", ">= self.most or self.most < 0:"))

@@ -29,9 +29,9 @@ def test_a_constant_is_computed_from_others(text: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["1 // 0", "1 % 0", "1 << 64", "1 >> -1", "2 ** 3", "[1]", "some(3)"])
-def test_what_is_no_constant_is_told_where_it_is_used(text: str) -> None:
+def test_what_is_no_constant_is_told_where_it_stands(text: str) -> None:
     told = refused("x = N", before=f"N: Final = {text}")
-    assert told == ["P028 `N` is not a literal constant"]
+    assert told == ["P028 `N` is not a constant"]
 
 
 @pytest.mark.parametrize(

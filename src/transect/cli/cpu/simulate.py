@@ -108,7 +108,9 @@ def _work(text: str) -> Work:
         key, _, value = pair.partition("=")
         if key not in ("run", "sleep", "weight", "hint", "cpu"):
             raise ValueError(f"a task has no `{key}`")
-        given[key] = _number(value)
+        given[key] = _time(value) if key in ("run", "sleep") else _number(value)
+    if "sleep" in given and "run" not in given:
+        raise ValueError(f"`{name}` sleeps and never runs; give `run=`, too")
     return Work(
         name,
         run_ns=given.get("run", 0),
@@ -119,8 +121,17 @@ def _work(text: str) -> Work:
     )
 
 
+def _time(text: str) -> int:
+    """In ns.  Raises ValueError."""
+    unit = next((unit for unit in UNITS if text.endswith(unit) and text.removesuffix(unit).isdecimal()), None)
+    if unit is None:
+        raise ValueError(
+            f"`{text}` is no time; write `{text}ms`" if text.isdecimal() else f"`{text}` is no time"
+        )
+    return int(text.removesuffix(unit)) * UNITS[unit]
+
+
 def _number(text: str) -> int:
-    unit = next((unit for unit in UNITS if text.endswith(unit) and text.removesuffix(unit).isdecimal()), "")
-    if not text.removesuffix(unit).isdecimal():
-        raise ValueError(f"`{text}` is no number or time")
-    return int(text.removesuffix(unit)) * UNITS.get(unit, 1)
+    if not text.isdecimal():
+        raise ValueError(f"`{text}` is no number")
+    return int(text)

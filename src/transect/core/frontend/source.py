@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from transect.base.bounded import head
 from transect.base.diagnostic import Diagnostics
 from transect.base.span import Span, lines_of
 from transect.core.frontend.contract_syntax import without_contracts
@@ -16,6 +17,7 @@ from transect.core.frontend.contract_syntax import without_contracts
 MAX_BYTES = 1 << 20  # a policy is 5 to 500 lines; a megabyte is a mistake
 MAX_DEPTH = 100  # nested nodes; keeps every later walk far from Python's own limit
 MAX_ARMS = 80  # of an `if … elif …`: Python nests each in the one before
+MAX_CASES = 256  # of a `match`: emitted C nests each in the one before
 MAX_BITS = 1100  # of an integer: the largest float has 1,024, and Python spells no more than it reads
 
 
@@ -56,8 +58,7 @@ def read(path: Path, diagnostics: Diagnostics) -> str | None:
     """The file's text, or None with a diagnostic."""
     at = Span(str(path), 1, 0, 1, 0)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES * 4 + 1)  # enough to see that it is too large, were it endless
+        data = head(path, MAX_BYTES * 4)  # enough to see that it is too large
     except OSError as error:
         diagnostics.error(
             "P002", f"cannot read `{path}`: {error.strerror}", at, help="give the path of a Python file"
@@ -101,8 +102,11 @@ def parse(text: str, path: str, diagnostics: Diagnostics) -> Source | None:
         return None
     source = Source(path, text, without_contracts(tree))
     deep, arms, number = _deepest(tree), _longest_elif(tree), _longest_number(tree)
+    cases = _longest_match(tree) if "match" in text else None
     if arms is not None:
         _too_many_arms(source.header(arms), diagnostics)
+    elif cases is not None:
+        _too_many_cases(source.header(cases), diagnostics)
     elif deep is not None:
         _too_deep(source.span(deep), diagnostics)
     elif number is not None:
@@ -156,6 +160,16 @@ def _too_many_arms(at: Span, diagnostics: Diagnostics) -> None:
     )
 
 
+def _too_many_cases(at: Span, diagnostics: Diagnostics) -> None:
+    diagnostics.error(
+        "P003",
+        f"a `match` with more than {MAX_CASES} cases",
+        at,
+        label="too many",
+        help="look the value up in a table: `Map[…]`, filled once",
+    )
+
+
 def _too_large(at: Span, diagnostics: Diagnostics) -> None:
     diagnostics.error(
         "P039",
@@ -200,6 +214,19 @@ def _longest_elif(tree: ast.Module) -> ast.If | None:
                 arms[node] = 1
         if arms[node] > MAX_ARMS:
             return node
+    return None
+
+
+def _longest_match(tree: ast.Module) -> ast.Match | None:
+    """A `match` with more cases than allowed, those of matches around it counted as well; or None."""
+    level: list[tuple[ast.AST, int]] = [(tree, 0)]
+    while level:
+        node, cases = level.pop()
+        if isinstance(node, ast.Match):
+            cases += len(node.cases)
+            if cases > MAX_CASES:
+                return node
+        level += [(child, cases) for child in ast.iter_child_nodes(node)]
     return None
 
 

@@ -363,3 +363,14 @@ def test_a_helper_may_have_the_name_of_a_hook() -> None:
     instance.call("charge", (1, 5))
     assert instance.state["n"] == 6
     assert not {f.name for f in program.functions} & {h.name for h in program.handlers}
+
+
+@pytest.mark.parametrize(("cases", "said"), [(255, []), (256, ["P003"])])
+def test_a_match_has_as_many_cases_as_every_target_takes(cases: int, said: list[str]) -> None:
+    arms = "\n".join(f"            case {n}:\n                pass" for n in range(cases))
+    text = (
+        "from transect.rpc import Element, Forward, Rpc, Verdict\n\n\nclass P(Element):\n    n: int = 0\n\n"
+        "    def request(self, rpc: Rpc) -> Verdict:\n        match self.n:\n"
+        f"{arms}\n            case _:\n                pass\n        return Forward()\n"
+    )
+    assert [d.code for d in compile_text(text).diagnostics] == said

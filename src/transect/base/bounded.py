@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading files that somebody names or that lie in a folder: never more than is wanted, however endless they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SOURCE = 4 << 20  # bytes of a policy, chain or configuration at most; one more is read, so that it shows
+
+
+def head(path: Path, most: int = SOURCE) -> bytes:
+    """At most one byte more than `most` of the file.  Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(most + 1)
