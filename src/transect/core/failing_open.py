@@ -2,15 +2,15 @@
 """Refusals that rest on an entry which may never be stored: a limit that limits nobody once its table is full.
 
 A new key finds no room in a full table, nor does a text beyond its bound; the store then changes nothing.  Each handler
-is looked through as it runs with *no* entry in such a table (parameters as declared, everything else unknown): a
-refusal that is then certain not to come, and whose condition rests on the table, is one that whoever has no entry
-passes by.
+is looked through as it runs with *no* entry in such a table and no room for one (parameters as declared, everything
+else unknown): a refusal that is then certain not to come, and whose condition rests on the table, is one that whoever
+has no entry passes by; unless another refusal is certain to come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from transect.base.diagnostic import Diagnostics, Label
@@ -60,10 +60,9 @@ def _report(table: str, store: Span, refusal: Span, reasons: list[str], diagnost
 def _reasons(program: Program, table: str, t: TableType) -> list[str]:
     """Why an entry may not come in, as far as the policy does not look at that itself."""
     asked = [n for f in (*program.functions, *program.handlers) for n in nodes(f)]
-    alone = {id(n.value) for n in asked if isinstance(n, ir.Do)}
     of_table = [n for n in asked if isinstance(n, ir.Lookup) and n.field == table]
-    if any(n.op is TableRead.PUT and id(n) not in alone for n in of_table):
-        return []
+    if any(_asks_for_room(f, table) for f in program.functions):
+        return []  # a helper looks at it, and helpers are not looked through
     looks = any(n.op in (TableRead.LEN, TableRead.OVERFLOW) for n in of_table)
     fits = any(isinstance(n, ir.Intrinsic) and n.name == "fits" for n in asked)
     found = []
@@ -72,6 +71,16 @@ def _reasons(program: Program, table: str, t: TableType) -> list[str]:
     if (bound := _bound(t.key)) is not None and not fits:
         found.append(f"the key has more than {bound} bytes")
     return found
+
+
+def _asks_for_room(function: Function, table: str) -> bool:
+    """Whether it looks at what a `put` into the table says."""
+    found = list(nodes(function))
+    alone = {id(n.value) for n in found if isinstance(n, ir.Do)}
+    return any(
+        isinstance(n, ir.Lookup) and n.field == table and n.op is TableRead.PUT and id(n) not in alone
+        for n in found
+    )
 
 
 def _bound(key: Type) -> int | None:
@@ -115,7 +124,10 @@ class _Walk:
         self.table = table
         self.locals: dict[str, Seen] = {}
         self.lost: list[Span] = []
-        self.block(handler.body)
+        self.passes = False  # whether a path ends without a refusal
+        if self.block(handler.body) or self.passes:
+            return
+        self.lost = []
 
     # ---------------------------------------------------------------- statements
 
@@ -140,6 +152,7 @@ class _Walk:
             case ir.Return(value=value):
                 if value is not None:
                     self.see(value)
+                self.passes = self.passes or value is None or not self.is_refusal(value)
                 return False
             case ir.Break() | ir.Continue():
                 return False
@@ -169,7 +182,7 @@ class _Walk:
             return
         names = self.locals.keys() | other.keys()
         pairs = {n: (self.locals.get(n, UNKNOWN), other.get(n, UNKNOWN)) for n in names}
-        self.locals = {n: a if a == b else Seen(rests=a.rests or b.rests) for n, (a, b) in pairs.items()}
+        self.locals = {n: _joined(a, b) for n, (a, b) in pairs.items()}
 
     def switch(self, subject: Seen, cases: tuple[ir.Case, ...], span: Span) -> bool:
         if subject.known and subject.value is None:
@@ -193,6 +206,21 @@ class _Walk:
     def pass_by(self, cond: Seen, left: ir.Block | ir.Expr, span: Span) -> None:
         if cond.rests and _refuses(left):
             self.lost.append(span)
+
+    def is_refusal(self, value: ir.Expr) -> bool:
+        """Whether what is returned is certain to be a refusal."""
+        match value:
+            case ir.Cast(value=inner):
+                return self.is_refusal(inner)
+            case ir.MakeStruct(type=StructType(name=name)):
+                return name == REFUSAL
+            case ir.Choose(cond=cond, then=then, orelse=orelse):
+                seen = self.see(cond)
+                if seen.known:
+                    return self.is_refusal(then if seen.value else orelse)
+                return self.is_refusal(then) and self.is_refusal(orelse)
+            case _:
+                return False
 
     def forget(self, block: ir.Block) -> None:
         """What is assigned there may have any value."""
@@ -273,6 +301,8 @@ class _Walk:
         match e.op:
             case TableRead.HAS:
                 return Seen(True, False, True)
+            case TableRead.PUT:  # there is no room
+                return Seen(True, False)
             case TableRead.GET:
                 return Seen(True, None, True)
             case TableRead.TOTAL:
@@ -303,4 +333,14 @@ class _Walk:
             self.pass_by(cond, left, span)
             return self.see(taken)
         a, b = self.see(then), self.see(orelse)
-        return a if a == b else Seen(rests=a.rests or b.rests or cond.rests)
+        either = _joined(a, b)
+        return replace(either, rests=either.rests or cond.rests)
+
+
+def _joined(a: Seen, b: Seen) -> Seen:
+    """What is known of a value that is one of the two."""
+    rests = a.rests or b.rests
+    if isinstance(a.value, tuple) and isinstance(b.value, tuple) and len(a.value) == len(b.value):
+        return Seen(False, tuple(map(_joined, a.value, b.value)), rests)
+    same = a.known and b.known and type(a.value) is type(b.value) and a.value == b.value
+    return Seen(True, a.value, rests) if same else Seen(rests=rests)

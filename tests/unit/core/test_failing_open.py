@@ -29,6 +29,31 @@ def lines(*parts: str) -> str:
     return "\n".join(parts)
 
 
+WINDOW = """
+from transect.lang import Instant, Map, Param, now, param, seconds, struct, table
+from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict
+
+
+@struct
+class Window:
+    began: Instant
+    calls: int
+
+
+class Fixed(Element):
+    used: Map[str, Window] = table(100)
+    most: Param[int] = param(3)
+
+    def request(self, rpc: Rpc) -> Verdict:
+        window = self.used.get(rpc.peer, Window(now(), 0))
+        if now() - window.began >= seconds(1):
+            window = Window(now(), 0)
+        if window.calls >= self.most:
+            return Reject(Code.RESOURCE_EXHAUSTED, "over")
+        window.calls += 1
+        self.used[rpc.peer] = window
+        return Forward()
+"""
 QUOTA = """
 if self.used[rpc.msg.user] >= self.most:
     return Reject(Code.RESOURCE_EXHAUSTED, "no more")
@@ -199,3 +224,34 @@ def test_what_refuses_looks_or_passes_for_another_reason_is_silent(fields: str, 
 def test_no_example_fails_open(path: object) -> None:
     found = compile_file(str(path)).diagnostics
     assert [d.span.line for d in found if d.code == "P060"] == []
+
+
+def test_a_put_that_is_looked_at_elsewhere_does_not_hide_a_store_that_is_not() -> None:
+    body = lines(
+        "if rpc.method == '/x.X/Reset' and not self.used.put(rpc.msg.user, 0):",
+        "    return Reject(Code.RESOURCE_EXHAUSTED, 'no room')",
+        "if self.used[rpc.msg.user] >= self.most:",
+        "    return Reject(Code.RESOURCE_EXHAUSTED, 'no more')",
+        "self.used[rpc.msg.user] += 1",
+        "return Forward()",
+    )
+    assert [line for line, _ in warned(TALLY, body)] == [5]
+
+
+def test_a_refusal_where_there_is_no_room_makes_up_for_the_one_that_does_not_come() -> None:
+    body = lines(
+        "if self.used[rpc.msg.user] >= self.most:",
+        "    return Reject(Code.RESOURCE_EXHAUSTED, 'no more')",
+        "if not self.used.put(rpc.msg.user, self.used[rpc.msg.user] + 1):",
+        "    return Reject(Code.RESOURCE_EXHAUSTED, 'no room')",
+        "return Forward()",
+    )
+    assert warned(TALLY, body) == []
+
+
+def test_what_is_the_same_after_both_branches_is_known() -> None:
+    """A window of time that begins anew, as most limits have it."""
+    found = compile_text(WINDOW).diagnostics
+    assert [(d.code, WINDOW.splitlines()[d.span.line - 1].strip()) for d in found] == [
+        ("P060", "self.used[rpc.peer] = window")
+    ]
