@@ -333,8 +333,14 @@ class ConcreteCall:
 
     def facts(self) -> str:
         facts = self.reader.facts(self.name)
-        drawn = "".join(f", rand {(d >> 11) * 2.0**-53:.4g}" for d in facts.draws)
+        drawn = "".join(f", rand {_drawn(d)}" for d in facts.draws)
         return f"now {facts.now / 1e9:g} s{drawn}" if facts.now or facts.draws else ""
+
+
+def _drawn(draw: int) -> str:
+    """A draw as `tape(rand=…)` takes it: a short fraction where that is the same draw, else its 64 bits as a number."""
+    short = f"{(draw >> 11) * 2.0**-53:.4g}"
+    return short if "." in short and int(float(short) * 2.0**53) << 11 == draw else str(draw)
 
 
 def holds_on(instance: Instance, contract: Contract, args: Sequence[object]) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -74,6 +75,25 @@ def test_a_promise_of_a_hook_that_is_written_to_return_nothing(
     """)
     )
     assert said(capsys, "prove", path)[0] == code
+
+
+def test_a_draw_is_shown_as_a_tape_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "drawn.py"
+    path.write_text(
+        HEAD.replace("ensures,", "ensures, rand_below,")
+        + dedent("""
+    class Drawn(Element):
+        gap: int = 0
+
+        @ensures(lambda self, rpc, verdict: self.gap != 3)
+        def request(self, rpc: Rpc) -> Verdict:
+            self.gap = rand_below(9)
+            return Forward()
+    """)
+    )
+    code, out = said(capsys, "prove", path)
+    found = re.search(r"rand (\d+)", out)
+    assert code == Exit.NO and found is not None and int(found[1]) % 9 == 3
 
 
 def test_a_promise_that_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
