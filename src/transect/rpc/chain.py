@@ -30,6 +30,7 @@ from transect.rpc.plan import plans
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 RPC_RUNTIME = (
     "chain.h",
+    "headers.h",
     "scan.h",
     "map.h",
     "rewrite.h",

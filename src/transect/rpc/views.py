@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from transect.core.types import OptionType
 from transect.rpc.binding import BoundElement, BoundMember, BoundView
+from transect.rpc.headers import sendable
 from transect.rpc.plan import Plans, Slot
 from transect.rpc.rewriter import assign
 from transect.rpc.scanner import Node
@@ -151,7 +152,10 @@ class HeadersView:
         return self._store.get(self._side, name)
 
     def set(self, name: str, value: str, /) -> None:
-        self._store.set(self._side, name, value)
+        if sendable(name, value):
+            self._store.set(self._side, name, value)
+        else:
+            self._store.remove(self._side, name)  # else the server would read the client's
 
     def remove(self, name: str, /) -> None:
         self._store.remove(self._side, name)

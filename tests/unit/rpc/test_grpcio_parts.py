@@ -23,7 +23,8 @@ grpc = pytest.importorskip("grpc")
 from transect.rpc.grpcio import native  # noqa: E402
 from transect.rpc.grpcio.ending import Ended, outcome, shortened, status  # noqa: E402
 from transect.rpc.grpcio.handle import Cause, Side  # noqa: E402
-from transect.rpc.grpcio.metadata import changed, legal, pairs  # noqa: E402
+from transect.rpc.grpcio.metadata import changed, pairs  # noqa: E402
+from transect.rpc.headers import sendable  # noqa: E402
 
 
 class Failed(grpc.RpcError):  # type: ignore[misc,name-defined]
@@ -96,7 +97,7 @@ def test_metadata_as_a_chain_changes_it() -> None:
      ("a", "é", False), ("a b", "c", False), ("a-bin", "AAE=", True), ("a-bin", "?", False)],
 )  # fmt: skip
 def test_headers_that_may_be_sent(name: str, value: str, good: bool) -> None:
-    assert legal(name, value) is good
+    assert sendable(name, value) is good
 
 
 # ---------------------------------------------------------------- the extension

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+
+from transect.rpc.headers import decoded
 
 if TYPE_CHECKING:
     from transect.rpc.grpcio.handle import Pairs
@@ -32,32 +33,15 @@ def changed(metadata: Any, changes: Changes) -> tuple[tuple[str, str | bytes], .
 
 def sent(changes: Changes) -> tuple[tuple[str, str | bytes], ...]:
     """What was set, as gRPC takes it."""
-    return tuple(_sent(name, value) for name, value in changes if value is not None and legal(name, value))
-
-
-def legal(name: str, value: str) -> bool:
-    """gRPC refuses a whole call for one bad header, and a line break would end the connection elsewhere."""
-    return (
-        bool(name)
-        and all(c in "abcdefghijklmnopqrstuvwxyz0123456789-_." for c in name)
-        and all(" " <= c <= "~" for c in value)
-        and (not name.endswith("-bin") or _bytes(value) is not None)
-    )
+    return tuple(_sent(name, value) for name, value in changes if value is not None)
 
 
 def _sent(name: str, value: str) -> tuple[str, str | bytes]:
     if not name.endswith("-bin"):
         return name, value
-    binary = _bytes(value)
-    assert binary is not None, f"{name} was checked"
+    binary = decoded(value)
+    assert binary is not None, f"{name} was checked when it was set"
     return name, binary
-
-
-def _bytes(value: str) -> bytes | None:
-    try:
-        return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
-    except binascii.Error:
-        return None
 
 
 def names(changes: Iterable[tuple[str, str | None]]) -> frozenset[str]:

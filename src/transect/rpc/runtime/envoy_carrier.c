@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "envoy_module.h"
+#include "headers.h"
 
 int64_t now_ns(void) {
     struct timespec t;
@@ -118,43 +119,19 @@ static int header_get(void *ctx, enum ts_side side, ts_slice name, ts_slice *val
     return 1;
 }
 
-static int is_base64(ts_slice value) {
-    uint32_t size = value.size;
-    while (size && value.size - size < 2 && value.data[size - 1] == '=') size--;
-    if (size % 4 == 1 || (size < value.size && value.size % 4 == 1)) return 0;
-    for (uint32_t i = 0; i < size; i++) {
-        uint8_t c = value.data[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/')) return 0;
-    }
-    return 1;
-}
-
-static int is_binary(ts_slice name) {
-    return name.size >= 4 && memcmp(name.data + name.size - 4, "-bin", 4) == 0;
-}
-
-/* Envoy does not check what modules set, and a line break in a header would end the connection. */
-static int sound(ts_slice name, ts_slice value) {
-    if (name.size == 0) return 0;
-    for (uint32_t i = 0; i < name.size; i++) {
-        uint8_t c = name.data[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.')) return 0;
-    }
-    for (uint32_t i = 0; i < value.size; i++)
-        if (value.data[i] < 0x20 || value.data[i] > 0x7e) return 0;
-    return !is_binary(name) || is_base64(value);
-}
-
 static void apply(struct stream *s, enum envoy_headers map, const struct change *c) {
     struct envoy_buffer to = {c->removed ? NULL : c->text + c->name_size, c->value_size};
     CALLBACK(http_set_header)(s->filter, map, (struct envoy_buffer){c->text, c->name_size}, to);
 }
 
+/* Envoy does not check what modules set. */
 static void change_header(struct stream *s, enum ts_side side, ts_slice name, ts_slice value, int removed) {
-    int map = map_of(s, side);
-    if (!sound(name, value)) {
+    int map = map_of(s, side), bad = removed ? !ts_header_name(name) : !ts_header_sendable(name, value);
+    if (bad) {
         count(&s->config->totals.bad_headers);
-        return;
+        if (!ts_header_name(name)) return;
+        removed = 1; /* else the server would read the client's */
+        value = (ts_slice){0, 0};
     }
     struct change *old = change_of(s, side, name);
     for (struct change **at = &s->changes; old && *at; at = &(*at)->next)

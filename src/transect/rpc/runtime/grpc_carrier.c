@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "grpc_extension.h"
+#include "headers.h"
 
 /* --- memory ----------------------------------------------------------------------------------------------------- */
 
@@ -130,7 +131,8 @@ static void change_header(struct rpc_object *self, int side, ts_slice name, ts_s
 }
 
 static void carrier_header_set(void *ctx, enum ts_side side, ts_slice name, ts_slice value) {
-    change_header(ctx, (int)side, name, value, 0);
+    if (ts_header_sendable(name, value)) change_header(ctx, (int)side, name, value, 0);
+    else change_header(ctx, (int)side, name, (ts_slice){NULL, 0}, 1); /* else the server would read the client's */
 }
 
 static void carrier_header_remove(void *ctx, enum ts_side side, ts_slice name) {

@@ -21,6 +21,7 @@ HEADERS = (
     "envoy_abi.h",
     "envoy_module.h",
     "functions.h",
+    "headers.h",
     "lz4.h",
     "seal.h",
     "times.h",

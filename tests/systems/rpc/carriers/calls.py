@@ -68,6 +68,7 @@ def for_all_kinds() -> Iterator[Call]:
         yield call("reads a header that came twice", "qread", metadata=(("x-in", "a"), ("x-in", "b")))
         yield call("reads a header that is absent", "qread")
         yield call("sets a header of the request", "qset", metadata=WHO)
+        yield call("sets values that gRPC refuses in the reply", "sinit strail pbad")
         yield call("rewrites request and reply", "qwrite pwrite")
         yield call("rejects the request", "qreject")
         yield call("rejects the request, having set headers", "qset qtrail qreject", metadata=WHO)
@@ -97,6 +98,9 @@ def others() -> Iterator[Call]:
     yield Call("Many: the server fails after a reply", Kind.MANY, ("slate",))
     yield Call("Many: the deadline passes after a reply", Kind.MANY, ("sthen",), timeout=0.3)
     yield Call("Many: the client cancels after a reply", Kind.MANY, ("sthen",), cancel=True)
+    for kind in (Kind.SAY, Kind.MANY):
+        forged = (*WHO, ("x-who-bin", b"m"))
+        yield Call(f"{kind.value}: sets values that gRPC refuses", kind, ("qbad",), forged)
     for kind, late in ((Kind.COLLECT, ""), (Kind.CHAT, "PERMISSION_DENIED")):
         yield Call(f"{kind.value}: reads a header with each message", kind, ("qread",) * 3, (("x-in", "a"),))
         yield Call(f"{kind.value}: rejects the second request", kind, ("x", "qreject", "x"), late=late)

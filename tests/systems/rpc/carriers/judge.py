@@ -22,6 +22,11 @@ class Setter(Element):
         if "qset" in rpc.msg.text:
             rpc.headers.set("x-who", "judged")
             rpc.headers.remove("x-secret")
+        if "qbad" in rpc.msg.text:
+            rpc.headers.set("x-who", "é")
+            rpc.headers.set("x-who-bin", "a,b")
+            found = rpc.headers.get("x-who")
+            rpc.msg.note = "absent" if found is None else found
         if "qlater" in rpc.msg.text:
             rpc.headers.set("x-late", "too late")
         return Forward()
@@ -53,6 +58,10 @@ class Judge(Element):
         return Forward()
 
     def response(self, rpc: Rpc[Ask, Answer]) -> Verdict:
+        if "pbad" in rpc.reply.text:
+            rpc.headers.set("x-server", "a\nb")
+            rpc.trailers.set("x-tail", "é")
+            rpc.trailers.set("x-raw-bin", "?")
         if "pread" in rpc.reply.text:
             found = rpc.headers.get("x-server")
             rpc.reply.note = "absent" if found is None else found

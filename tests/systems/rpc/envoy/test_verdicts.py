@@ -198,6 +198,43 @@ def test_a_header_that_would_break_the_connection_is_not_set(running: Proxy, cli
     assert running.counted("bad_headers") == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("x-in", "é"), ("x-in", "a\rb"), ("x-in", "\x7f"), ("x-in-bin", "a,b"), ("x-in-bin", "YQ===")],
+)
+def test_a_value_that_grpc_refuses_takes_the_header_of_the_client_away(
+    running: Proxy, client: Client, echo: tuple[int, Echo], name: str, value: str
+) -> None:
+    """The policy has set it: the server must not read what the client chose instead."""
+    forged: str | bytes = b"root" if name.endswith("-bin") else "root"
+    client.unary_unary(ECHO)(f"q0 set q {name} {value}\nq1 get q {name}".encode(), metadata=[(name, forged)])
+    assert name not in echo[1].log[-1]
+    assert ["get", "1", name, "absent"] in running.diary()
+
+
+def test_a_value_that_grpc_refuses_takes_a_header_of_the_reply_away(
+    client: Client, echo: tuple[int, Echo]
+) -> None:
+    def sends(request: bytes, context: Any) -> bytes:
+        context.send_initial_metadata((("x-server", "1"), ("x-kept", "1")))
+        context.set_trailing_metadata((("x-tail", "2"), ("x-early", "3"), ("x-kept-too", "4")))
+        return request
+
+    echo[1].extra["/t.Echo/Sends"] = sends
+    told = "q0 set t x-early é\np1 set p x-server é\np1 set t x-tail é"
+    _, call = client.unary_unary("/t.Echo/Sends").with_call(told.encode())
+    seen = {name for name, _ in (*call.initial_metadata(), *call.trailing_metadata())}
+    assert {name for name in seen if name.startswith("x-")} >= {"x-kept", "x-kept-too"}
+    assert not seen & {"x-server", "x-tail", "x-early"}
+
+
+def test_of_a_header_set_to_nothing_no_value_of_the_client_is_left(
+    client: Client, echo: tuple[int, Echo]
+) -> None:
+    client.unary_unary(ECHO)(b"q0 set q x-in ", metadata=[("x-in", "root")])
+    assert not echo[1].log[-1].get("x-in")
+
+
 def test_our_own_replies_carry_however_many_headers_elements_set(client: Client) -> None:
     told = "\n".join(f"q0 set t x-{n} {n}" for n in range(60)).encode()
     with pytest.raises(grpc.RpcError) as caught:

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which headers gRPC takes; `runtime/headers.h` is the twin."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+def sendable(name: str, value: str) -> bool:
+    """gRPC refuses a whole call for one header that is not, and a line break would end the connection elsewhere."""
+    return (
+        bool(name)
+        and _NAME.issuperset(name)
+        and printable(value)
+        and (not name.endswith("-bin") or decoded(value) is not None)
+    )
+
+
+def printable(value: str) -> bool:
+    """All that a header's text may hold is printable ASCII."""
+    return all(" " <= c <= "~" for c in value)
+
+
+def decoded(value: str) -> bytes | None:
+    """The bytes of a `-bin` header, padded in full, in part or not at all; None: it is no base64."""
+    try:
+        return base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
+    except binascii.Error:
+        return None
