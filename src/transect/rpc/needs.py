@@ -294,13 +294,27 @@ def structs_made(program: Program) -> Iterator[Made]:
                     yield Made(node.type.name, handler.name, given, node.span)
 
 
-def headers_named(program: Program) -> Iterator[Const]:
-    """The names of headers and trailers that the policy's own handlers, or helpers which they call, spell out."""
+@dataclass(frozen=True, slots=True)
+class HeaderNamed:
+    """The name of a header or trailer, spelled out in a policy."""
+
+    name: str
+    written: bool  # set or removed; else read
+    span: Span
+
+
+def headers_named(program: Program) -> Iterator[HeaderNamed]:
+    """The names that the policy's own handlers, or helpers which they call, spell out; each place once."""
+    found: dict[HeaderNamed, None] = {}
     for handler in program.handlers:
         for function in () if handler.default else _reached(program, handler):
             for node in _nodes(function):
                 if isinstance(node, IntrinsicNode) and node.name.startswith("rpc.Headers."):
-                    yield from (a for a in node.args[1:2] if isinstance(a, Const))
+                    name, written = node.args[1], node.name != "rpc.Headers.get"
+                    if isinstance(name, Const):
+                        assert isinstance(name.value, str), "a header's name is text"
+                        found[HeaderNamed(name.value, written, name.span)] = None
+    yield from found
 
 
 def headers_changed(program: Program, hook: str, field: str) -> Iterator[Span]:

@@ -10,6 +10,7 @@ from transect.base.span import Span
 from transect.core.ir import Program
 from transect.core.types import DictType, OptionType, SeqType, Sync, ViewType
 from transect.rpc.needs import Access, Needs, headers_named, needs
+from transect.rpc.protocol_headers import instead, unreadable, unwritable
 
 
 def check_element(program: Program, diagnostics: Diagnostics, *, by_worker: bool = True) -> None:
@@ -116,14 +117,23 @@ class _Rules:
         )
 
     def header_names(self) -> None:
-        """HTTP/2 has lower case only, so that another name is never found, and what it guards is open."""
-        for name in headers_named(self.needs.program):
-            assert isinstance(name.value, str), "a header's name is text"
-            if name.value != name.value.lower():
+        """HTTP/2 has lower case only, so that another name is never found, and what it guards is open.  What belongs to
+        the protocol is in the metadata of some carriers and not of others."""
+        for header in headers_named(self.needs.program):
+            name = header.name
+            if unwritable(name) if header.written else unreadable(name):
                 self.error(
                     "R022",
-                    f'no header has the name "{name.value}"',
-                    name.span,
+                    f'"{name}" belongs to the protocol',
+                    header.span,
+                    "not written by policies" if header.written else "not read by policies",
+                    instead(name),
+                )
+            elif name != name.lower():
+                self.error(
+                    "R022",
+                    f'no header has the name "{name}"',
+                    header.span,
                     "not in lower case",
-                    f'write "{name.value.lower()}"',
+                    f'write "{name.lower()}"',
                 )

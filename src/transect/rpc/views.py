@@ -15,6 +15,7 @@ from transect.core.types import OptionType
 from transect.rpc.binding import BoundElement, BoundMember, BoundView
 from transect.rpc.headers import sendable
 from transect.rpc.plan import Plans, Slot
+from transect.rpc.protocol_headers import unreadable, unwritable
 from transect.rpc.rewriter import assign
 from transect.rpc.scanner import Node
 from transect.rpc.wire import Presence
@@ -140,7 +141,7 @@ class PlainHeaders:
 
 
 class HeadersView:
-    """`rpc.headers` or `rpc.trailers`."""
+    """`rpc.headers` or `rpc.trailers`.  What belongs to the protocol is none of either, whatever the carrier has."""
 
     __slots__ = ("_side", "_store")
 
@@ -149,16 +150,19 @@ class HeadersView:
         self._side = side
 
     def get(self, name: str, /) -> str | None:
-        return self._store.get(self._side, name)
+        return None if unreadable(name) else self._store.get(self._side, name)
 
     def set(self, name: str, value: str, /) -> None:
+        if unwritable(name):
+            return
         if sendable(name, value):
             self._store.set(self._side, name, value)
         else:
             self._store.remove(self._side, name)  # else the server would read the client's
 
     def remove(self, name: str, /) -> None:
-        self._store.remove(self._side, name)
+        if not unwritable(name):
+            self._store.remove(self._side, name)
 
 
 class RpcView:

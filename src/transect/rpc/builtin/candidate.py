@@ -29,22 +29,11 @@ from transect.rpc.builtin.filters import (
 from transect.rpc.envoy.config import Json
 from transect.rpc.equivalence.passes import Kind, Outcome
 from transect.rpc.hooks import Code
+from transect.rpc.protocol_headers import unwritable
 
 HEADERS = "r1 request headers"
-OWN = re.compile(r"(grpc-.*|x-envoy-.*|x-forwarded-.*|x-transect-.*|.*-bin)")
-"""Headers that gRPC and proxies have for themselves, and those whose value is written otherwise on the wire."""
-RESERVED = frozenset(
-    {
-        "te",
-        "host",
-        "content-type",
-        "content-length",
-        "user-agent",
-        "connection",
-        "transfer-encoding",
-        "trailer",
-    }
-)
+OWN = re.compile(r"(x-envoy-.*|x-forwarded-.*|x-transect-.*|.*-bin)")
+"""Headers that proxies have for themselves, and those whose value is written otherwise on the wire."""
 HOW = {Op.PREFIX: "prefix", Op.SUFFIX: "suffix", Op.CONTAINS: "contains"}
 MOST = 256  # headers and constants that a condition may name
 
@@ -131,7 +120,7 @@ def _mutation(name: str, headers: Table) -> Mutation | None:
 
 def _name(term: Term) -> str:
     name: str = term.data.decode()
-    if name in RESERVED or OWN.fullmatch(name):
+    if unwritable(name) or OWN.fullmatch(name):
         raise NotAFilter(f"`{name}` is a header of gRPC's or of a proxy's own")
     return name
 

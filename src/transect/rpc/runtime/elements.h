@@ -187,12 +187,51 @@ struct ts_headers {
     enum ts_side side;
 };
 
+static bool ts_header_is(ts_slice name, const char *wanted, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        uint8_t c = name.data[i];
+        if ((c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c) != (uint8_t)wanted[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* HTTP/2's and gRPC's own names, as `protocol_headers.py` has them: each carrier has others of them in its metadata, and does
+ * something else when one is set.  So a policy reads and writes them in none. */
+static bool ts_header_unreadable(ts_slice name)
+{
+    static const char *const names[] = {
+        "te", "content-type", "content-length", "content-encoding", "host", "connection", "keep-alive",
+        "transfer-encoding", "upgrade", "trailer", "proxy-connection",
+    };
+    if (name.size > 0 && name.data[0] == ':') {
+        return true;
+    }
+    if (name.size >= 5 && ts_header_is(name, "grpc-", 5)) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t size = strlen(names[i]);
+        if (size == name.size && ts_header_is(name, names[i], size)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool ts_header_unwritable(ts_slice name)
+{
+    return ts_header_unreadable(name) || (name.size == 10 && ts_header_is(name, "user-agent", 10));
+}
+
 /* What is not UTF-8 counts as absent. */
 TS_INLINE bool ts_header_get(struct ts_call *call, const struct ts_headers *headers, ts_slice name, ts_slice *value)
 {
     const struct ts_rpc *rpc = call->context;
     *value = TS_EMPTY;
-    bool found = rpc->carrier->header_get(rpc->ctx, headers->side, name, value) != 0 && ts_is_utf8(*value);
+    bool found = !ts_header_unreadable(name) && rpc->carrier->header_get(rpc->ctx, headers->side, name, value) != 0 && ts_is_utf8(*value);
     *value = found ? ts_copy(call, *value) : TS_EMPTY;
     if (call->tape != NULL) {
         ts_write_u8(call->tape, 'a');
@@ -207,13 +246,17 @@ TS_INLINE bool ts_header_get(struct ts_call *call, const struct ts_headers *head
 TS_INLINE void ts_header_set(struct ts_call *call, const struct ts_headers *headers, ts_slice name, ts_slice value)
 {
     const struct ts_rpc *rpc = call->context;
-    rpc->carrier->header_set(rpc->ctx, headers->side, name, value);
+    if (!ts_header_unwritable(name)) {
+        rpc->carrier->header_set(rpc->ctx, headers->side, name, value);
+    }
 }
 
 TS_INLINE void ts_header_remove(struct ts_call *call, const struct ts_headers *headers, ts_slice name)
 {
     const struct ts_rpc *rpc = call->context;
-    rpc->carrier->header_remove(rpc->ctx, headers->side, name);
+    if (!ts_header_unwritable(name)) {
+        rpc->carrier->header_remove(rpc->ctx, headers->side, name);
+    }
 }
 
 /* ---------------------------------------------------------------- verdicts */
