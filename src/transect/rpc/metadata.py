@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from transect.analysis import fold
 from transect.analysis.concrete import Reader
 from transect.analysis.state import Path, Table
 from transect.analysis.terms import Sort, Term, function
-from transect.analysis.values import Value, View
+from transect.analysis.values import Option, Value, View
 from transect.analysis.world import World
 from transect.core.ir import IntrinsicDecl
 from transect.core.types import TEXT
+from transect.rpc.protocol_headers import unreadable
 
 OF_HEADERS = "rpc.Headers."  # how the names of its functions begin
 
@@ -26,7 +28,7 @@ def asked(world: World, path: Path, declared: IntrinsicDecl, args: list[Value]) 
     held = world.map(path, view)
     match declared.name.removeprefix(OF_HEADERS), more:
         case "get", []:
-            return held.option(sent(name), world.assume)
+            return _readable(name, held.option(sent(name), world.assume))
         case "set", [value]:
             path.outside[view.path] = held.put(sent(name), value)[1]
         case "remove", []:
@@ -41,6 +43,15 @@ def sent(name: Term) -> Term:
     return name if name.is_const else function("name of a header", Sort.TEXT, (name,))
 
 
+def _readable(name: Term, found: Option) -> Option:
+    """A computed name may be one of the protocol's, and then nothing is read.  What is set under such a name stands in
+    the map and is sent by no carrier; two maps that are the same are so without it, too."""
+    if name.is_const:
+        return found
+    owned = function("name of the protocol", Sort.BOOL, (name,))
+    return Option(fold.both(fold.negate(owned), found.present), found.value)
+
+
 class Metadata:
     """`rpc.headers` for the interpreter, as a model has it."""
 
@@ -52,7 +63,7 @@ class Metadata:
                 self._fields[name] = str(reader.python(TEXT, path, term.args))
 
     def get(self, name: str) -> str | None:
-        return self._fields.get(name.lower())
+        return None if unreadable(name) else self._fields.get(name.lower())
 
     def set(self, name: str, value: str) -> None:
         self._fields[name.lower()] = value

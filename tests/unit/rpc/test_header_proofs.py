@@ -104,3 +104,31 @@ def test_what_is_set_to_what_it_was_is_no_difference() -> None:
     assert compared(
         GATE.replace("return Forward()", 'rpc.headers.set("user", "ann")\n        return Forward()')
     ).same
+
+
+COMPUTED = """
+class Gate(Element):
+    def request(self, rpc: Rpc) -> Verdict:
+        rpc.headers.set(rpc.method, "seen")
+        if rpc.headers.get(rpc.method) is None:
+            return Reject(Code.UNAUTHENTICATED)
+        return Forward()
+"""
+
+
+def test_what_is_set_under_a_computed_name_may_not_be_there() -> None:
+    """The name may be one of the protocol's, under which nothing is set or read."""
+    always = COMPUTED.replace(
+        "if rpc.headers.get(rpc.method) is None", 'if rpc.method == "" and rpc.method != ""'
+    )
+    (a,), (b,) = (compile_text(HEAD + text).programs for text in (COMPUTED, always))
+    assert not diff(a, b, world_of(a, b)).same
+
+
+def test_a_computed_name_that_is_read_twice_has_one_value() -> None:
+    once = COMPUTED.replace(
+        "if rpc.headers.get(rpc.method) is None",
+        "name = rpc.method\n        if rpc.headers.get(name) is None and rpc.headers.get(name) is None",
+    )
+    (a,), (b,) = (compile_text(HEAD + text).programs for text in (COMPUTED, once))
+    assert diff(a, b, world_of(a, b)).same
