@@ -107,7 +107,7 @@ class Relay:
             await self._refused(held, answer, reply)
         else:
             logger.error("%s answers %d", replica.name, answer.status)
-            status = answer.status if answer.status >= 500 else 502
+            status = answer.status if answer.status in (503, 504) else 502
             await self._broken(held, reply, status, "the engine cannot serve this at the moment")
 
     # ---------------------------------------------------------------- answers
