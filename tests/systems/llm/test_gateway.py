@@ -262,7 +262,7 @@ def test_an_engine_that_dies_in_mid_stream(one: tuple[Running, Engine]) -> None:
     assert running.metric("output_tokens_total", "ann") == 3, "what was produced stays charged"
 
 
-@pytest.mark.parametrize("fault", ["garbage", "500", "599", "999", "400"])
+@pytest.mark.parametrize("fault", ["garbage", "500", "501", "400"])
 def test_an_engine_that_says_no_or_nonsense(one: tuple[Running, Engine], fault: str) -> None:
     running, upstream = one
     upstream.faults.append(fault)
