@@ -27,6 +27,11 @@ class Setter(Element):
             rpc.headers.set("x-who-bin", "a,b")
             found = rpc.headers.get("x-who")
             rpc.msg.note = "absent" if found is None else found
+        own = rpc.headers.get("x-own")  # a name of the protocol's
+        if "qown" in rpc.msg.text and own is not None:
+            found = rpc.headers.get(own)
+            rpc.msg.note = "absent" if found is None else found
+            rpc.headers.set(own, "9")
         if "qlater" in rpc.msg.text:
             rpc.headers.set("x-late", "too late")
         return Forward()
@@ -36,12 +41,15 @@ class Judge(Element):
     codes: Map[str, Code] = table(512)  # of each call, what `finish` heard
     causes: Map[str, Cause] = table(512)
     name: Local[str] = local(text(64))
+    own: Local[str] = local(text(64))
 
     def request(self, rpc: Rpc[Ask, Answer]) -> Verdict:
         name = rpc.headers.get("x-call")
         if name is None:
             return Reject(Code.UNAUTHENTICATED, "x-call is missing")
         self.name = name
+        own = rpc.headers.get("x-own")
+        self.own = "" if own is None else own
         if "qread" in rpc.msg.text:
             found = rpc.headers.get("x-in")
             rpc.msg.note = "absent" if found is None else found
@@ -62,6 +70,9 @@ class Judge(Element):
             rpc.headers.set("x-server", "a\nb")
             rpc.trailers.set("x-tail", "é")
             rpc.trailers.set("x-raw-bin", "?")
+        if "pown" in rpc.reply.text:
+            rpc.headers.set(self.own, "9")
+            rpc.trailers.set(self.own, "9")
         if "pread" in rpc.reply.text:
             found = rpc.headers.get("x-server")
             rpc.reply.note = "absent" if found is None else found
