@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from transect.core.types import OptionType
 from transect.rpc.binding import BoundElement, BoundMember, BoundView
-from transect.rpc.headers import sendable
+from transect.rpc.headers import printable, sendable
 from transect.rpc.plan import Plans, Slot
 from transect.rpc.protocol_headers import unreadable, unwritable
 from transect.rpc.rewriter import assign
@@ -150,7 +150,8 @@ class HeadersView:
         self._side = side
 
     def get(self, name: str, /) -> str | None:
-        return None if unreadable(name) else self._store.get(self._side, name)
+        found = None if unreadable(name) else self._store.get(self._side, name)
+        return found if found is not None and printable(found) else None
 
     def set(self, name: str, value: str, /) -> None:
         if unwritable(name):

@@ -11,7 +11,7 @@ from typing import Any
 
 from transect.core.frontend import compile_text
 from transect.core.ir import Program
-from transect.rpc.builtin.filters import HEADERS, HTTP_OF, INPUT, METHOD, RBAC, UTF8, Filter, Refusal
+from transect.rpc.builtin.filters import HEADERS, HTTP_OF, INPUT, METHOD, PRINTABLE, RBAC, Filter, Refusal
 from transect.rpc.envoy.config import Json
 
 HEAD = "from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict\n"
@@ -86,9 +86,11 @@ def _header(source: Json, asked: Json, read: dict[str, str]) -> str:
     local = read.setdefault(name, f"header{len(read)}")
     there = f"{local} is not None"
     if "safe_regex" in asked:
-        assert asked["safe_regex"]["regex"] == UTF8, "no other expression has a meaning here"
+        assert asked["safe_regex"]["regex"] == PRINTABLE, "no other expression has a meaning here"
         return f"({there})"
-    return f"({there} and {_text(local, asked)})"  # of what is no text nothing but equality is asked alone
+    return (
+        f"({there} and {_text(local, asked)})"  # of what is not printable nothing but equality is asked alone
+    )
 
 
 def _text(read: str, matcher: dict[str, Any]) -> str:

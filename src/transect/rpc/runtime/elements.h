@@ -11,6 +11,7 @@
 
 #include "call.h"
 #include "chain.h"
+#include "headers.h"
 #include "passing.h"
 
 #define TS_NOBODY UINT32_MAX /* `element` of a verdict which the chain itself gives */
@@ -226,12 +227,13 @@ static bool ts_header_unwritable(ts_slice name)
     return ts_header_unreadable(name) || (name.size == 10 && ts_header_is(name, "user-agent", 10));
 }
 
-/* What is not UTF-8 counts as absent. */
+/* What gRPC would not send counts as absent: grpcio hands bytes that are not UTF-8 out as other letters. */
 TS_INLINE bool ts_header_get(struct ts_call *call, const struct ts_headers *headers, ts_slice name, ts_slice *value)
 {
     const struct ts_rpc *rpc = call->context;
     *value = TS_EMPTY;
-    bool found = !ts_header_unreadable(name) && rpc->carrier->header_get(rpc->ctx, headers->side, name, value) != 0 && ts_is_utf8(*value);
+    bool found = !ts_header_unreadable(name) && rpc->carrier->header_get(rpc->ctx, headers->side, name, value) != 0 &&
+                 ts_header_text(*value);
     *value = found ? ts_copy(call, *value) : TS_EMPTY;
     if (call->tape != NULL) {
         ts_write_u8(call->tape, 'a');

@@ -13,7 +13,7 @@ from transect.core.ir import Program
 from transect.examples import path_of
 from transect.rpc.builtin import Filter, Mutation, NotAFilter, Refusal, filters_of, proof
 from transect.rpc.builtin.candidate import candidate
-from transect.rpc.builtin.filters import present, unless
+from transect.rpc.builtin.filters import all_of, header, present, unless
 from transect.rpc.hooks import Code
 
 pytestmark = pytest.mark.needs("z3")
@@ -158,3 +158,11 @@ def test_the_library_is_told_why(stem: str, why: str) -> None:
     (program,) = compile_file(path_of(stem)).programs
     with pytest.raises(NotAFilter, match=why):
         filters_of(program.name, program, {})
+
+
+def test_no_filter_finds_a_header_that_elements_read_as_absent() -> None:
+    """Envoy would compare its bytes; equality with what is printable alone needs no second look."""
+    equal = header("x-team", "exact", "a")
+    assert equal != all_of([present("x-team"), equal])
+    assert header("x-team", "exact", "é")["and_matcher"]["predicate"][0] == present("x-team")
+    assert header("x-team", "prefix", "a")["and_matcher"]["predicate"][0] == present("x-team")
