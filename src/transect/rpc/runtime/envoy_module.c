@@ -118,6 +118,26 @@ static int is_grpc(struct stream *s, enum envoy_headers map) {
     return type.size == 16 || type.data[16] == '+' || type.data[16] == ';';
 }
 
+static int is_text(struct envoy_buffer text, const char *wanted) {
+    return text.size == strlen(wanted) && starts(text, wanted);
+}
+
+/* A server refuses another method before its service hears of it, which would count as the service's failure. */
+static int is_post(struct stream *s) {
+    struct envoy_buffer method;
+    return header_of(s, REQUEST_HEADERS, ":method", &method) && is_text(method, "POST");
+}
+
+/* Those of every gRPC server.  One that is not known is refused there, which would count as the service's failure; servers
+ * that know others have messages in them passed on (`on_compressed`). */
+static int knows_encoding(struct stream *s) {
+    struct envoy_buffer name;
+    size_t many = 0;
+    CALLBACK(http_get_header)(s->filter, REQUEST_HEADERS, text_of("grpc-encoding"), &name, 0, &many);
+    if (!many || s->config->pass_compressed) return 1;
+    return many == 1 && (is_text(name, "identity") || is_text(name, "gzip") || is_text(name, "deflate"));
+}
+
 static void name_peer(struct stream *s, struct envoy_buffer *peer) {
     static const enum envoy_attribute identities[] = {URI_OF_PEER, DNS_NAME_OF_PEER, SUBJECT_OF_PEER};
     bool mtls = false;
@@ -179,7 +199,9 @@ static void begin(struct stream *s) {
     s->streaming = names_method(&s->config->streaming, s);
     count(&s->config->totals.rpcs);
     if (!here) edge_refuse(s);
+    else if (!is_post(s)) fail_with(s, 12, "a gRPC call is a POST request"); /* UNIMPLEMENTED */
     else if (!take_timeout(s)) fail_with(s, 3, "malformed grpc-timeout"); /* INVALID_ARGUMENT */
+    else if (!knows_encoding(s)) fail_with(s, 12, "unknown grpc-encoding"); /* UNIMPLEMENTED */
 }
 
 /* The request has ended.  One without a message would reach the server, and its handler run, undecided. */

@@ -475,6 +475,7 @@ static struct filter *begin(const void *config) {
     const char *path = early ? "/t.Echo/Stream" : f->declared ? "/t.Echo/Held" : "/t.Echo/Echo";
     set(f, REQUEST_HEADERS, ":path", path);
     set(f, REQUEST_HEADERS, "content-type", "application/grpc");
+    set(f, REQUEST_HEADERS, ":method", "POST");
     if (draw(4) == 0) set(f, REQUEST_HEADERS, "grpc-timeout", draw(2) ? "99999999H" : "99999999M"); /* 11,000 years */
     int status = HOOK(http_filter_request_headers)(f, f->module, false);
     CHECK((status == HEADERS_CONTINUE) == early);

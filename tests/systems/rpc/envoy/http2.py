@@ -195,7 +195,10 @@ class Connection:
         headers = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "test"}
         headers |= {"content-type": "application/grpc", "te": "trailers"}
         others = {name: value for name, value in headers.items() if name not in dict(more)}
-        block = encode_headers([*others.items(), *((name, value) for name, value in more if value)])
+        sent = [*others.items(), *((name, value) for name, value in more if value)]
+        block = encode_headers(
+            sorted(sent, key=lambda header: not header[0].startswith(":"))
+        )  # by HTTP/2's rule
         self.send(frame(HEADERS, END_HEADERS | end, stream, block))
 
     def data(self, stream: int, data: bytes, *, piece: int = 16384, end: bool = True) -> None:

@@ -192,6 +192,29 @@ def test_requests_that_are_not_grpc_do_not_pass(running: Proxy, echo: tuple[int,
     assert len(echo[1].log) == before + 1
 
 
+def test_what_a_server_refuses_before_its_service_hears_of_it_does_not_reach_it(
+    running: Proxy, echo: tuple[int, Echo]
+) -> None:
+    """The server's refusal would count as the service's failure: a breaker would open for everybody."""
+    before = len(echo[1].log)
+    c = connect(running.port)
+    for n, method in ((1, "PUT"), (3, "GET")):
+        c.request(n, ECHO, (":method", method))
+        c.data(n, message(b"hello"))
+    assert [s.status for s in c.until_over(1, 3)] == [UNIMPLEMENTED] * 2
+    for n, encodings in ((5, ("foo",)), (7, ("gzip", "foo")), (9, ("gzip,identity",))):
+        c.request(n, ECHO, *(("grpc-encoding", encoding) for encoding in encodings))
+        c.data(n, message(b"hello"))
+    assert [s.status for s in c.until_over(5, 7, 9)] == [UNIMPLEMENTED] * 3
+    assert len(echo[1].log) == before
+    assert running.diary() == [], "no element was entered"
+    for n, encoding in ((11, "identity"), (13, "gzip"), (15, "deflate")):
+        c.request(n, ECHO, ("grpc-encoding", encoding))
+        c.data(n, message(b"hello"))
+    assert [s.status for s in c.until_over(11, 13, 15)] == [0] * 3
+    c.close()
+
+
 # --- compressed ---------------------------------------------------------------------------------------------------
 
 

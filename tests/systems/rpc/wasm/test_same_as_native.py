@@ -44,6 +44,7 @@ SAME = {
         "test_replies_of_one_byte_frames",
         "test_requests_that_are_not_grpc_do_not_pass",
         "test_several_messages_in_one_piece",
+        "test_what_a_server_refuses_before_its_service_hears_of_it_does_not_reach_it",
     ),
     test_verdicts: (
         "test_a_binary_header_whose_value_is_no_base64_is_not_set",
