@@ -88,8 +88,11 @@ def plan(
     from transect.rpc.placement.observed import NotUnderstood, shares
     from transect.rpc.placement.saved import save
     from transect.rpc.protos import ProtoError
+    from transect.rpc.rules import check_element
 
     read = read_edges(chain)
+    for program in dict.fromkeys(use.program for edge in read.chains for use in edge.elements):
+        check_element(program, read.diagnostics)  # what no carrier does alike cannot change places
     if read.diagnostics.failed:
         return refused(render_text(read.diagnostics, read.sources))
     costs = profiles.load(profile)
