@@ -61,6 +61,8 @@ class _Kept(msgspec.Struct):
 
 def _read(path: Path) -> _Kept | None:
     try:
+        if path.exists() and not path.is_file():
+            raise NotKept(f"{path} is no file; name another one as `state`")
         data = msgspec.json.decode(path.read_bytes())
         if not isinstance(data, dict) or data.get("version") != VERSION:
             raise NotKept(f"{path} is no state of this version; move it away to begin anew")

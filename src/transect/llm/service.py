@@ -8,6 +8,7 @@ The policy can be replaced while requests wait and run (`upgrade`), and everythi
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ class Service:
         Raises `PolicyError` for a policy that cannot run here, `Unavailable` for one without counters to share.
         """
         self.lock = FairLock()
+        self._upgrading = threading.Lock()
         self.since = time.time()
         self.folder = folder
         self.tenants = Tenants(config, known)
@@ -89,8 +91,8 @@ class Service:
         self._shared = shared
         self._can_share(self._loaded.program)
         self._lifts = _lifts(self._loaded.program)
-        self.python_because = ""  # why it does not run in machine code; empty: it does
-        self._policy = self._made(self._loaded)
+        # Why it does not run in machine code; empty: it does.
+        self._policy, self.python_because = self._made(self._loaded)
         self.queues = AccountedQueues(chooser_of(self._policy, self._loaded.program))
         self.watcher = Watcher(bound, Mode(config.bound))
         self._looks = 0
@@ -102,17 +104,16 @@ class Service:
     def _load(self, what: str, params: dict[str, Any]) -> Loaded:
         return load(str(self.place_of(what)), **params)
 
-    def _made(self, loaded: Loaded) -> Any:
-        """The policy object: machine code where that can be, else Python."""
-        self.python_because = "its counters are shared with other gateways" if self._shared else ""
-        if not self._shared:
-            try:
-                return numbered(loaded)
-            except Unavailable as lacking:
-                self.python_because = lacking.why
-                if not obstacle(loaded.program):  # the machine is in the way
-                    log.warning("%s runs as emitted Python: %s", loaded.program.name, lacking)
-        return loaded.make()
+    def _made(self, loaded: Loaded) -> tuple[Any, str]:
+        """The policy object, machine code where that can be, else Python; and why it is Python."""
+        if self._shared:
+            return loaded.make(), "its counters are shared with other gateways"
+        try:
+            return numbered(loaded), ""
+        except Unavailable as lacking:
+            if not obstacle(loaded.program):  # the machine is in the way
+                log.warning("%s runs as emitted Python: %s", loaded.program.name, lacking)
+            return loaded.make(), lacking.why
 
     def _can_share(self, program: Program) -> None:
         if self._shared and counter_field(program) is None:
@@ -182,26 +183,31 @@ class Service:
         """Put the policy of a file in force, state kept by the schema rules.  `returns`: state that goes over could go
         back, too.  `params`: values of its parameters, whatever they were.
 
+        Requests go on while the new one is made, and stand still while the state goes over.  Of two at once, the
+        second begins when the first is over.
+
         Raises `PolicyError` for a file without one that can run here, `Unavailable` for one that cannot where counters
         are shared, `Refused` for state that cannot go over, or back; then the old one goes on.
         """
         loaded = load(str(path), **(params or {}))
         self._can_share(loaded.program)
-        old, new = schema(self.program), schema(loaded.program)
-        fields = compare(old, new, migration(loaded.program) is not None)
-        with self.lock:
-            policy = self._made(loaded)
-            try:
-                state = carried_over(image(self._policy), old, loaded.program)
-                restore(policy, _with_params(state, loaded))
-            except CodecError as error:
-                raise Refused(f"the state of {self.program.name} cannot be read: {error}") from error
-            anew = not any(_keeps(d, new) for d in fields.decisions)
+        with self._upgrading:
+            old, new = schema(self.program), schema(loaded.program)
+            fields = compare(old, new, migration(loaded.program) is not None)
             if returns:
                 _can_return(old, new, loaded.program)
-            before = self.program.source_hash
-            self._take_over(policy, loaded, anew)
-            return Upgraded(before, loaded.program.source_hash, fields, anew)
+            policy, because = self._made(loaded)
+            with self.lock:
+                try:
+                    state = carried_over(image(self._policy), old, loaded.program)
+                    restore(policy, _with_params(state, loaded))
+                except CodecError as error:
+                    raise Refused(f"the state of {self.program.name} cannot be read: {error}") from error
+                anew = not any(_keeps(d, new) for d in fields.decisions)
+                before = self.program.source_hash
+                self._take_over(policy, loaded, anew)
+                self.python_because = because
+                return Upgraded(before, loaded.program.source_hash, fields, anew)
 
     def _take_over(self, policy: Any, loaded: Loaded, anew: bool) -> None:
         chooser = chooser_of(policy, loaded.program)

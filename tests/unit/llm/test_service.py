@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -402,3 +403,29 @@ def test_nobody_is_forgotten_where_that_would_be_a_gain(tmp_path: Path) -> None:
     recorded.record(tmp_path / "log", "rig", real=False)
     assert [recorded.tidy() for _ in range(3)] == [0, 0, 0], "a log says nothing of it"
     recorded.end_record()
+
+
+def test_requests_go_on_while_a_new_version_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig("vtc", tmp_path)
+    rig.work(5)
+    made, waited = rig.service._made, []
+
+    def slowly(loaded: Any) -> Any:
+        others = threading.Thread(target=rig.work, args=(5,), daemon=True)
+        others.start()
+        others.join(20)
+        waited.append(others.is_alive())
+        return made(loaded)
+
+    monkeypatch.setattr(rig.service, "_made", slowly)
+    rig.service.upgrade(changed(tmp_path, "vtc", "1_000_000", "2_000_000"))
+    assert waited == [False] and rig.service.version == 2
+
+
+def test_a_refused_upgrade_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig("vtc", tmp_path)
+    rig.work(5)
+    monkeypatch.setattr(rig.service, "_made", lambda loaded: pytest.fail("it was made"))
+    with pytest.raises(Refused):
+        rig.service.upgrade(path_of("fcfs"), returns=True)
+    assert rig.service.version == 1

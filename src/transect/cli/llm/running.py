@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from transect.base.snippet import visible
 from transect.base.traced import to_stderr
 from transect.cli.exits import Exit
 from transect.cli.failure import refused, usage
@@ -37,7 +38,7 @@ def serve(policy: str | None, upstreams: Sequence[str], config: Path | None, sta
     except msgspec.ValidationError:  # of the command line: a file's mistakes are shown where they stand
         return usage(f"`--upstream` wants http://HOST:PORT, not {', '.join(upstreams)}")
     except (NotKept, Taken) as wrong:
-        print(f"transect: {wrong}", file=sys.stderr)
+        print(f"transect: {visible(str(wrong))}", file=sys.stderr)
         return Exit.UNAVAILABLE
     return Exit.DONE
 
