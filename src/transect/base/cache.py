@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import grp
 import hashlib
 import mmap
 import os
-import pwd
 import shutil
 import stat
 import struct
@@ -37,7 +35,6 @@ ABANDONED_S = 3600.0  # after which a file or folder under way is somebody's who
 MOST_LINKS = 40  # of one path, as in the kernel
 ANOTHER = "XDG_CACHE_HOME=FOLDER names another place"
 
-_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _ACL = "system.posix_acl_access"
 
 
@@ -248,14 +245,15 @@ def _reached(path: Path, make: bool, within: int | None = None) -> int:
 
 def _step(name: str, within: int | None, path: Path, *, make: bool = False) -> int:
     """A descriptor of a folder, or link, that others can neither change nor exchange."""
+    look = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC  # asked for here, as only Linux has it
     try:
-        descriptor = os.open(name, _LOOK, dir_fd=within)
+        descriptor = os.open(name, look, dir_fd=within)
     except FileNotFoundError:
         if not make:
             raise
         with contextlib.suppress(FileExistsError):  # another process makes it, too
             os.mkdir(name, 0o700, dir_fd=within)
-        descriptor = os.open(name, _LOOK, dir_fd=within)
+        descriptor = os.open(name, look, dir_fd=within)
     try:
         found = os.fstat(descriptor)
         if _foreign(found):
@@ -293,6 +291,9 @@ def _open_to_others(found: os.stat_result, descriptor: int, *, sticky: bool = Tr
 
 def _of_nobody_else(found: os.stat_result, descriptor: int) -> bool:
     """Whether the group is the owner's own, which has nobody else in it: a umask of 002 is usual with such groups."""
+    import grp
+    import pwd
+
     try:
         owner, group = pwd.getpwuid(found.st_uid), grp.getgrgid(found.st_gid)
     except KeyError:
