@@ -167,7 +167,7 @@ def test_a_damaged_state_file_is_taken_or_refused(tmp_path: Path) -> None:
     rng = random.Random(5)
     import json
 
-    for number in range(COUNT // 2):
+    for number in range(COUNT):
         changed = (
             mutated(data, [data], rng) if number % 2 else json.dumps(odd(json.loads(data), rng)).encode()
         )

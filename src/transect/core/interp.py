@@ -533,7 +533,8 @@ def ignore(*_: object) -> None:
 
 def _public(name: str) -> str:
     """The name itself, which is one that Python gives no meaning of its own."""
-    assert name.isidentifier() and not name.startswith("__"), f"{name!r} is no name of the language"
+    if not name.isidentifier() or name.startswith("__"):
+        raise Broken(f"{name!r} is no name of the language")
     return name
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from transect.core.foreign import admitted
 from transect.core.frontend import compile_text
-from transect.core.text import TextError, dump
+from transect.core.interp import Broken, Instance
+from transect.core.text import TextError, dump, parse
 
 SOURCE = """\
 from enum import IntEnum
@@ -556,3 +557,11 @@ def test_views_are_the_library_s_or_derive_from_one(stratum: str, what: str) -> 
 def test_there_are_enough_of_them() -> None:
     cases = [FORGED, STAGES, CALLS, LIES, PATHS, SIZES, *VIEWS.values()]
     assert sum(map(len, cases)) + len(PLACES) * len(DUNDERS) >= 200
+
+
+def test_the_interpreter_takes_no_such_name_from_a_program_that_nobody_verified() -> None:
+    text = SOUND["rpc"].replace(
+        "  member n: int writable", "  member n: int writable\n  member __class__: int"
+    )
+    with pytest.raises(Broken, match="'__class__' is no name of the language"):
+        Instance(parse(text))
