@@ -355,8 +355,9 @@ def matches() -> Iterator[str]:
 
 
 def match(subject: str, *patterns: str) -> str:
-    """Each pattern, then the rest."""
-    return "\n".join([f"match {subject}:", *(f"    case {p}:\n        pass" for p in (*patterns, "_"))])
+    """Each pattern, then the rest, if the last pattern leaves any."""
+    rest = () if patterns[-1] == "x" else ("_",)
+    return "\n".join([f"match {subject}:", *(f"    case {p}:\n        pass" for p in (*patterns, *rest))])
 
 
 # ---------------------------------------------------------------- compiling them

@@ -15,7 +15,7 @@ from transect.rpc.binding import Binding
 from transect.rpc.chain import emit_chain
 from transect.rpc.python_chain import Action, ChainEnding, ChainVerdict
 from transect.rpc.record import Record
-from transect.rpc.views import HeaderStore
+from transect.rpc.views import HeaderStore, HeadersView
 
 FLAGS = ["-std=gnu11", "-O0", "-g", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
 # What a random policy asks may be known beforehand.
@@ -160,7 +160,7 @@ class NativeRpc:
             NOW(lambda _: tape.now()),
             DRAW(lambda _: tape.draw()),
             GET(self._get),
-            SET(lambda _, side, name, value: headers.set(side, name.bytes.decode(), value.bytes.decode())),
+            SET(self._set),
             REMOVE(lambda _, side, name: headers.remove(side, name.bytes.decode())),
             TRACE(self._trace),
             RECORD(self._record) if chain.recording is not None else RECORD(),
@@ -178,6 +178,9 @@ class NativeRpc:
         made, self._answer = slice_of(found.encode())
         value[0] = made
         return 1
+
+    def _set(self, _: int, side: int, name: Slice, value: Slice) -> None:
+        HeadersView(self._headers, side).set(name.bytes.decode(), value.bytes.decode())
 
     def _trace(self, _: int, found: Any) -> None:
         said = found[0]

@@ -42,7 +42,8 @@ struct ts_said {
     ts_slice texts[TS_TRACE_LINES]; /* in UTF-8; one that was cut ends with "…" */
 };
 
-/* What a carrier offers.  `ctx` is the carrier's own, one per RPC. */
+/* What a carrier offers.  `ctx` is the carrier's own, one per RPC.  `header_set` takes the header out where gRPC refuses the
+ * value (`ts_header_sendable`): the server would read the client's otherwise. */
 struct ts_carrier {
     int64_t (*now)(void *ctx);   /* ns, monotonic */
     uint64_t (*draw)(void *ctx); /* 64 random bits */
