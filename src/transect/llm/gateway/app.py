@@ -12,12 +12,12 @@ from typing import Any
 from transect.llm.gateway import calls, models
 from transect.llm.gateway.answers import NO_KEY, TELL_S, Reply, error_answer
 from transect.llm.gateway.bodies import Bodies, Body
+from transect.llm.gateway.departures import Departures
 from transect.llm.gateway.dispatch import TurnedAway
 from transect.llm.gateway.http import KEY
 from transect.llm.gateway.relay import Relay
 from transect.llm.gateway.settings import Limits
 from transect.llm.identity import Identifier
-from transect.llm.request import Held
 from transect.llm.tenants import Client
 
 Scope = MutableMapping[str, Any]
@@ -29,7 +29,6 @@ logger = logging.getLogger("transect.gateway")
 
 SERVED = frozenset({"/v1/completions", "/v1/chat/completions"})
 GOING = "the gateway is going down"
-UNWATCHED_S = 0.02  # of a request, before somebody looks whether its client has left
 
 
 class App:
@@ -45,6 +44,7 @@ class App:
         self._limits = limits
         self._bodies = bodies
         self._open_each = open_each
+        self._departures = Departures()
         self._of: Counter[int] = Counter()  # requests under way, by tenant
         self.draining = False
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -131,7 +131,8 @@ class App:
                 whole = await self._body(scope, receive, body)
                 held = self._dispatcher.enter(client, calls.read(path, whole))
                 del whole
-                await self._served(held, receive, reply)
+                with self._departures.attended(receive):
+                    await self._relay.serve(held, reply)
 
     async def _body(self, scope: Scope, receive: Receive, body: Body) -> bytes:
         """Raises `TurnedAway`, `_Gone`."""
@@ -148,38 +149,6 @@ class App:
                 return await _all_of(receive, body, most)
         except TimeoutError:
             raise TurnedAway(408, f"the request did not come within {patience:g} s") from None
-
-    async def _served(self, held: Held, receive: Receive, reply: Reply) -> None:
-        """Serve it, unless its client goes first."""
-        serving = asyncio.current_task()
-        assert serving is not None
-        over = left = False
-
-        def leaves(watching: asyncio.Task[None]) -> None:
-            nonlocal left
-            if not over and not watching.cancelled():
-                left = serving.cancel()
-
-        gone: asyncio.Task[None] | None = None
-
-        def watch() -> None:
-            nonlocal gone
-            gone = asyncio.ensure_future(_until_gone(receive))
-            gone.add_done_callback(leaves)
-
-        # An answer that is there at once is not worth a task that watches its client.
-        begin = asyncio.get_running_loop().call_later(UNWATCHED_S, watch)
-        try:
-            await self._relay.serve(held, reply)
-        except asyncio.CancelledError:
-            if not left:
-                raise
-            serving.uncancel()
-        finally:
-            over = True
-            begin.cancel()
-            if gone is not None:
-                gone.cancel()
 
 
 class _Gone(Exception):
@@ -213,11 +182,6 @@ def _declared(scope: Scope) -> int:
         elif name == b"upgrade":  # the parser takes what follows its head for another protocol
             raise TurnedAway(400, "a request with `Upgrade` is not read")
     return declared
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
