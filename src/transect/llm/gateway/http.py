@@ -21,6 +21,8 @@ from transect.llm.gateway.guard import Guard, Phase, Why, address_of
 
 if TYPE_CHECKING:
     from uvicorn import Config
+    from uvicorn._types import ASGISendEvent
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
 AHEAD = 8  # requests of a connection that wait for those before them
@@ -29,6 +31,11 @@ FRAME, FRAME_EACH = (
     16,
 )  # bytes around a body in chunks: at most so many, and for each byte of the body
 PROGRESS = 64 << 10  # bytes of an answer that a client takes in the time that it has
+VERSIONS = ("1.1", "1.0")
+ONCE = frozenset(
+    {b"authorization", b"host", b"x-api-key"}
+)  # of a head that says it twice nobody knows which is meant
+NO_REQUEST = "this is no HTTP/1.1 request"
 LINE = 4  # bytes of a header line besides name and value
 KEY = "transect.connection"  # of an ASGI scope: the `Connection` that the request came on
 
@@ -43,6 +50,10 @@ class Heads:
 
 class _TooLarge(Exception):
     """A head beyond its bounds."""
+
+
+class _Doubtful(Exception):
+    """A head that another reader may understand otherwise; says why."""
 
 
 class Connection(HttpToolsProtocol):
@@ -97,7 +108,9 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             self._deaf = True  # it is answered as if it had not asked, and was the last one
         except httptools.HttpParserError as wrong:
-            self._refuse(isinstance(wrong.__context__, _TooLarge))
+            cause = wrong.__context__
+            why = str(cause) if isinstance(cause, _Doubtful) else NO_REQUEST
+            self._refuse(isinstance(cause, _TooLarge), why)
         else:
             if heads == self._whole_heads:
                 self._measure(len(data), in_head, self._body - body)
@@ -157,7 +170,11 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= AHEAD:
             raise _TooLarge
+        version = self.parser.get_http_version()
+        _check(version, self.headers)
         super().on_headers_complete()
+        if version == "1.0":
+            _unchunked(self.cycle)
         self._in_head = False
         self._whole_heads += 1
         self._came = 0
@@ -212,7 +229,7 @@ class Connection(HttpToolsProtocol):
         self._guard.move(self, Phase.LEAVING)
         return self._in_message
 
-    def _refuse(self, large: bool) -> None:
+    def _refuse(self, large: bool, why: str = NO_REQUEST) -> None:
         """What came is no request, or too large for one."""
         self._guard.closed[Why.LARGE if large else Why.MALFORMED] += 1
         self._deaf = True
@@ -231,7 +248,7 @@ class Connection(HttpToolsProtocol):
                 f"the head of a request has at most {self._heads.size} bytes in {self._heads.lines} lines",
             )
         else:
-            self._answer(400, "this is no HTTP/1.1 request")
+            self._answer(400, why)
 
     def _answer(self, status: int, why: str) -> None:
         """One that no request is served for."""
@@ -281,3 +298,40 @@ class Connection(HttpToolsProtocol):
     def abort(self) -> None:
         """See `guard.Guarded`."""
         self.transport.abort()
+
+
+def _check(version: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """What the parser lets through.  Raises `_Doubtful` where it is in doubt whose a request is, or where it ends."""
+    if version not in VERSIONS:
+        raise _Doubtful(NO_REQUEST)
+    names = [name for name, _ in headers]
+    if b"transfer-encoding" in names and (version == "1.0" or not _only_chunked(headers)):
+        raise _Doubtful(
+            "a request is sent whole, or in chunks of HTTP/1.1, and in no other `Transfer-Encoding`"
+        )
+    if len(set(names)) != len(names):
+        for name in ONCE:
+            if names.count(name) > 1:
+                raise _Doubtful(f"a request has one `{name.decode()}`, not several")
+
+
+def _only_chunked(headers: list[tuple[bytes, bytes]]) -> bool:
+    coded = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    return coded == [b"chunked"]
+
+
+def _unchunked(cycle: RequestResponseCycle) -> None:
+    """The answer to a client of HTTP/1.0, which knows no chunks, ends where the connection does (RFC 9112, 7.1).
+
+    uvicorn closes it after the answer; what it is told here keeps it from framing the answer otherwise.
+    """
+    send = cycle.send
+
+    async def send_bare(message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            cycle.chunked_encoding = False
+        elif message["type"] == "http.response.body":
+            cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    cycle.send = send_bare  # type: ignore[method-assign]
