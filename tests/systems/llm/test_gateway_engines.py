@@ -18,6 +18,7 @@ import pytest
 from tests.systems.llm.running import Running, free_port, gateway
 from tests.systems.llm.upstream import Engine, engine
 
+BUSY = ("503", "429")
 ROOT = Path(__file__).parents[3]
 
 
@@ -49,6 +50,38 @@ def test_who_has_not_begun_waits_for_an_engine_that_comes_back(tmp_path: Path) -
             assert {a.result().status_code for a in answers} == {200}
         assert running.settles(running.idle)
         assert running.metric("output_tokens_total", "ann") == 400
+
+
+@pytest.mark.parametrize("fault", ["cut", "503", "429", "mislabelled", "huge head"])
+def test_who_breaks_the_only_engine_costs_nobody_else_any_time(
+    one: tuple[Running, Engine], fault: str
+) -> None:
+    running, _ = one
+    with ThreadPoolExecutor(3) as pool:
+        broken = [pool.submit(_breaks, running, fault) for _ in range(3)]
+        took = []
+        until = time.monotonic() + 3.0
+        while time.monotonic() < until:
+            began = time.monotonic()
+            assert running.ask("ann").status_code == 200
+            took.append(time.monotonic() - began)
+            assert httpx.get(f"{running.admin}/readyz").status_code == 200
+        # One that says that it is busy, and has other requests, is left alone for half a second.
+        assert max(took) < (1.0 if fault in BUSY else 0.5), sorted(took)[-3:]
+        assert len(took) > 5
+        assert {answer.result() for answer in broken} == {None if fault in BUSY else 502}
+
+
+def _breaks(running: Running, fault: str) -> int | None:
+    """What it is answered whom the engine answers so each time; None: nothing for now, as it goes on waiting."""
+    body = {"prompt": fault, "user": "breaks"}
+    try:
+        answer = httpx.post(
+            f"{running.url}/v1/completions", json=body, headers=running.headers("ben"), timeout=5
+        )
+    except httpx.ReadTimeout:
+        return None
+    return answer.status_code
 
 
 @pytest.mark.parametrize("fault", ["garbage", "500", "502", "401", "403", "302", "die", "gone"])

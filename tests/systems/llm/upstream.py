@@ -85,8 +85,19 @@ class Engine:
             await self._plain(send, 400, b'{"error": {"message": "extra inputs are not permitted"}}')
             return
         fault = self.faults.popleft() if self.faults else ""
+        if asked.get("user") == "breaks":
+            fault = str(asked["prompt"])
         if fault.isdigit():
             await self._plain(send, int(fault), b'{"error": {"message": "as told"}}')
+            return
+        if fault == "cut":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+            raise _Died
+        if fault == "mislabelled":
+            await self._plain(send, 200, b"{}", b"application/json", (b"content-encoding", b"gzip"))
+            return
+        if fault == "huge head":
+            await self._plain(send, 200, b"{}", b"application/json", (b"x", b"y" * 100_000))
             return
         if fault == "garbage":
             await self._plain(send, 200, b"<html>")
@@ -147,8 +158,15 @@ class Engine:
         data = b"data: " + json.dumps(event).encode() + b"\n\n"
         await send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def _plain(self, send: Send, status: int, body: bytes, kind: bytes = b"application/json") -> None:
-        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    async def _plain(
+        self,
+        send: Send,
+        status: int,
+        body: bytes,
+        kind: bytes = b"application/json",
+        *more: tuple[bytes, bytes],
+    ) -> None:
+        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *more]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

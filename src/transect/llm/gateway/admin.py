@@ -151,7 +151,7 @@ class Admin:
     def _ready(self) -> tuple[int, bytes, bytes]:
         if self._app.draining:
             return 503, b"text/plain", b"going down\n"
-        if not any(replica.healthy for replica in self._replicas):
+        if not any(replica.reachable for replica in self._replicas):
             return 503, b"text/plain", b"no upstream answers\n"
         return 200, b"text/plain", b"ready\n"
 

@@ -39,10 +39,11 @@ class Place:
 
     call: Call
     since: float  # monotonic: when it came
-    replica: Replica | None = None  # while it runs
+    replica: Replica | None = None  # while it runs, and does not rest
     need: int = 0  # tokens taken of the replica's window
     turn: asyncio.Future[None] | None = None  # told once its turn has come, where it has to wait for that
-    tries: int = 0
+    tries: int = 0  # that engines broke off
+    refusals: int = 0  # of engines that said that they were busy
 
 
 class Dispatcher:
@@ -135,8 +136,9 @@ class Dispatcher:
     def _with_room(self, tokens: int) -> Replica | None:
         """The replica with the most room, if it is enough."""
         best: Replica | None = None
-        for replica in self.replicas:
-            if not replica.healthy or replica.running >= replica.connections:
+        asked = [replica for replica in self.replicas if replica.healthy]
+        for replica in asked or [replica for replica in self.replicas if replica.askable]:
+            if replica.running >= replica.connections:
                 continue
             if best is None or replica.free > best.free:
                 best = replica
@@ -146,6 +148,12 @@ class Dispatcher:
             if replica.healthy:
                 replica.limited()
         return None
+
+    def rest(self, held: Held) -> None:
+        """It waits for its next try by itself: its room is for others, and nobody queues behind it."""
+        with self.service.lock:
+            self._leave_replica(held)
+        self.pump()
 
     def again(self, held: Held) -> None:
         """Its replica did not take it: it waits again, before the others of its tenant, and owes nothing."""
@@ -174,11 +182,14 @@ class Dispatcher:
                     turn.set_exception(TurnedAway(503, why, 5.0))
 
     def _give_back(self, held: Held) -> None:
-        place: Place = held.own
-        assert place.replica is not None, "it runs nowhere"
-        place.replica.give_back(place.need)
-        place.replica = None
+        self._leave_replica(held)
         del self.running[held]
+
+    def _leave_replica(self, held: Held) -> None:
+        place: Place = held.own
+        if place.replica is not None:  # else it rests
+            place.replica.give_back(place.need)
+            place.replica = None
 
     # ---------------------------------------------------------------- what it used
 

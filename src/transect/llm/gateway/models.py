@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from transect.llm.gateway.answers import JSON, Send, error_answer, plain_answer
-from transect.llm.gateway.connections import Unreachable
+from transect.llm.gateway.connections import Absent, Unreachable
 from transect.llm.gateway.replica import Replica
 from transect.llm.gateway.usage import NO_JSON
 
@@ -49,11 +49,14 @@ async def answer(send: Send, path: str, replicas: Sequence[Replica]) -> None:
 async def _said(replicas: Sequence[Replica]) -> AsyncGenerator[tuple[bytes, list[Any]]]:
     """What each engine says, and the models in it; of those that have something to say."""
     for replica in replicas:
-        if not replica.healthy:
+        if not replica.reachable:
             continue
         try:
             async with asyncio.timeout(PATIENCE_S), replica.http.ask("GET", PATH) as answer:
                 body = await answer.read(LARGEST)
+        except Absent:
+            replica.absent()
+            continue
         except (TimeoutError, Unreachable):
             replica.failed()
             continue

@@ -8,13 +8,14 @@ error that the client sees, and what was produced stays charged.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from transect.llm.gateway.answers import Reply, plain_answer
 from transect.llm.gateway.calls import Call
 from transect.llm.gateway.connections import Absent, Exchange, Silent, Unreachable
 from transect.llm.gateway.dispatch import Dispatcher, TurnedAway
-from transect.llm.gateway.replica import Replica
+from transect.llm.gateway.replica import Replica, pause_s
 from transect.llm.gateway.usage import Events, Garbage, of_answer
 from transect.llm.request import Held
 
@@ -60,11 +61,17 @@ class Relay:
             replica.failed()
             logger.warning("%s: %s", replica.name, wrong)
             await self._broken(held, reply, 504, "the engine says nothing any more")
+        except Absent as wrong:  # it has lost nothing but time, and waits as long as anybody does
+            replica.absent()
+            logger.warning("%s: %s", replica.name, wrong)
+            self.dispatcher.again(held)
+            return False
         except Unreachable as wrong:
             replica.failed()
             logger.warning("%s: %s", replica.name, wrong)
-            if not reply.begun and not held.produced and self._may_try(held, wrong):
-                self.dispatcher.again(held)
+            held.own.tries += 1
+            if not reply.begun and not held.produced and held.own.tries < TRIES:
+                await self._rested(held, held.own.tries)
                 return False
             await self._broken(held, reply, 502, "the engine broke off")
         except Garbage as wrong:
@@ -72,11 +79,14 @@ class Relay:
             await self._broken(held, reply, 502, f"the engine gave no answer that is one: {wrong}")
         return True
 
-    def _may_try(self, held: Held, wrong: Unreachable) -> bool:
-        """Who was not even connected to has lost nothing but time, and waits as long as anybody does."""
-        if not isinstance(wrong, Absent):
-            held.own.tries += 1
-        return bool(held.own.tries < TRIES)
+    async def _rested(self, held: Held, failures: int) -> None:
+        """It is in the queue again, after a while: it may itself be what its engine cannot stand.  Others are served
+        meanwhile, so that who breaks an engine's connection costs nobody else any time."""
+        self.dispatcher.rest(held)
+        try:
+            await asyncio.sleep(pause_s(failures))
+        finally:
+            self.dispatcher.again(held)
 
     async def _asked(self, held: Held, replica: Replica, reply: Reply) -> bool:
         """The same.  An engine that refuses a stream is asked once more for less, as long as none has begun there."""
@@ -85,9 +95,7 @@ class Relay:
         while True:
             async with replica.http.ask("POST", call.path, call.body_for(counting)) as answer:
                 if answer.status in BUSY:
-                    replica.busy()
-                    self.dispatcher.again(held)
-                    return False
+                    break
                 replica.answered()
                 less = counting.simpler if call.stream and not replica.counting_known else None
                 if less is None or answer.status not in STRICT:
@@ -96,6 +104,10 @@ class Relay:
                     await self._passed(held, replica, answer, reply)
                     return True
             counting = less
+        replica.busy()
+        held.own.refusals += 1
+        await self._rested(held, held.own.refusals)
+        return False
 
     async def _passed(self, held: Held, replica: Replica, answer: Exchange, reply: Reply) -> None:
         """What it says goes to the client."""

@@ -73,6 +73,11 @@ def _capacity(text: str) -> int | None:
     return int(total) if total is not None and 0 < total < LARGEST else None
 
 
+def pause_s(failures: int) -> float:
+    """How long to wait after so many failures in a row, one or more."""
+    return PAUSES_S[min(failures, len(PAUSES_S)) - 1]
+
+
 class Replica:
     """What the gateway knows of one upstream.  Sizes in tokens."""
 
@@ -91,14 +96,26 @@ class Replica:
         self.counting = Counting.CONTINUOUS  # what its streams are asked to say of the tokens that they used
         self.counting_known = False  # a stream has begun that was asked so
         self.failures = 0  # in a row
-        self._until = 0.0  # monotonic; not asked before
+        self._absent_until = 0.0  # monotonic; it could not be connected to, and is not asked before
+        self._full_until = 0.0  # monotonic; it has more than it takes, and is not asked before
+        self._doubted_until = 0.0  # monotonic; it failed a request, and others are asked before
         self._limited = False  # somebody found no room since the last look
 
     # ---------------------------------------------------------------- room
 
     @property
+    def reachable(self) -> bool:
+        return time.monotonic() >= self._absent_until
+
+    @property
+    def askable(self) -> bool:
+        """Whether it is asked where no other is healthy."""
+        return time.monotonic() >= max(self._absent_until, self._full_until)
+
+    @property
     def healthy(self) -> bool:
-        return time.monotonic() >= self._until
+        """Whether nothing speaks against it."""
+        return self.askable and time.monotonic() >= self._doubted_until
 
     def fits(self, tokens: int) -> bool:
         """Whether that much more may be in flight.  What is larger than the window goes alone."""
@@ -123,15 +140,23 @@ class Replica:
 
     # ---------------------------------------------------------------- health
 
+    def absent(self) -> None:
+        """No connection to it could be made; it is left alone for a while."""
+        self._absent_until = time.monotonic() + self._pause()
+
     def failed(self) -> None:
-        """It could not be reached, or broke off; it is left alone for a while."""
-        pause = PAUSES_S[min(self.failures, len(PAUSES_S) - 1)]
+        """It broke off: by a fault of its own, or of the request's."""
+        self._doubted_until = time.monotonic() + self._pause()
+
+    def _pause(self) -> float:
         self.failures += 1
-        self._until = time.monotonic() + pause
+        return pause_s(self.failures)
 
     def busy(self) -> None:
-        """It turned a request away: its window is too large."""
-        self._until = time.monotonic() + PAUSES_S[0]
+        """It turned a request away: its window is too large, if there is anything else in it."""
+        if self.running > 1:
+            self._full_until = time.monotonic() + PAUSES_S[0]
+        self._doubted_until = time.monotonic() + PAUSES_S[0]
         if self.upstream.window == "auto":
             self.window = max(self.least, int(self.window * SHRINK))
 
