@@ -104,7 +104,8 @@ class Relay:
                     await self._passed(held, replica, answer, reply)
                     return True
             counting = less
-        replica.busy()
+        if not held.own.refusals:  # a second one says more of the request than of the engine
+            replica.busy()
         held.own.refusals += 1
         await self._rested(held, held.own.refusals)
         return False
