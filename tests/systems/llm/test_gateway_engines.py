@@ -72,6 +72,15 @@ def test_who_breaks_the_only_engine_costs_nobody_else_any_time(
         assert {answer.result() for answer in broken} == {None if fault in BUSY else 502}
 
 
+def test_who_leaves_before_a_whole_answer_pays_for_what_was_expected(one: tuple[Running, Engine]) -> None:
+    running, upstream = one
+    body = {"prompt": [1, 2, 3, 4], "max_tokens": 1000}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{running.url}/v1/completions", json=body, headers=running.headers("ann"), timeout=0.5)
+    assert running.settles(lambda: upstream.cancelled == 1) and running.settles(running.idle)
+    assert running.metric("output_tokens_total", "ann") == 256, "as expected of who has had no answer yet"
+
+
 def _breaks(running: Running, fault: str) -> int | None:
     """What it is answered whom the engine answers so each time; None: nothing for now, as it goes on waiting."""
     body = {"prompt": fault, "user": "breaks"}

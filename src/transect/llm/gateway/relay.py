@@ -53,6 +53,12 @@ class Relay:
         """
         try:
             return await self._asked(held, replica, reply)
+        except asyncio.CancelledError:  # its client has left
+            runs = held in self.dispatcher.running  # else it rested, and is back in the queue
+            if runs and not held.own.call.stream and not held.produced:
+                # The engine was at work, and nothing says how far it came: what was expected is the best that is known.
+                self.dispatcher.produced(held, held.hint)
+            raise
         except TimeoutError:  # the engine may be well: this one request asked for more than there is time for
             await self._broken(
                 held, reply, 504, f"no whole answer within {self.dispatcher.limits.answer_s:g} s"
