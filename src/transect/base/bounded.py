@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 SOURCE = 4 << 20  # bytes of a policy, chain or configuration at most; one more is read, so that it shows
@@ -12,3 +13,11 @@ def head(path: Path, most: int = SOURCE) -> bytes:
     """At most one byte more than `most` of the file.  Raises OSError."""
     with path.open("rb") as file:
         return file.read(most + 1)
+
+
+def whole(path: Path, most: int = SOURCE) -> bytes:
+    """All of the file.  Raises OSError, also where it has more than `most` bytes."""
+    data = head(path, most)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return data

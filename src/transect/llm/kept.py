@@ -8,6 +8,7 @@ live upgrade, and the tenants' numbers, which the image is keyed by.  It is repl
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import tempfile
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from transect.base.bounded import whole
 from transect.core.schema import Schema, schema
 from transect.core.upgrade import Refused, upgrade
 from transect.llm.native import image, restore
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from transect.llm.service import Service
 
 VERSION = 1
+LARGEST = 256 << 20  # bytes of such a file
 
 
 class NotKept(Exception):
@@ -63,7 +66,7 @@ def _read(path: Path) -> _Kept | None:
     try:
         if path.exists() and not path.is_file():
             raise NotKept(f"{path} is no file; name another one as `state`")
-        data = msgspec.json.decode(path.read_bytes())
+        data = msgspec.json.decode(whole(path, LARGEST))
         if not isinstance(data, dict) or data.get("version") != VERSION:
             raise NotKept(f"{path} is no state of this version; move it away to begin anew")
         return msgspec.convert(data, _Kept)
@@ -85,10 +88,13 @@ def save(service: Service, path: Path) -> None:
         "tenants": names,
         "state": base64.b64encode(state).decode(),
     }
+    text = json.dumps(data)
+    if len(text) > LARGEST:  # it is ASCII
+        raise OSError(errno.EFBIG, f"it would have more than {LARGEST:,} bytes", str(path))
     handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(data, file)
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(made, path)

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from transect.base.bounded import head
+from transect.base.bounded import head, whole
 from transect.core.type_json import SchemaError
 from transect.replay.log import CHECK, FRAME, MAGIC, VERSION, Header, Log, LogError, Policy, Record, Trailer
+
+LARGEST = 4 << 30  # bytes of a log: it is held in memory whole
 
 
 def read(source: Path | bytes) -> Log:
@@ -23,11 +26,20 @@ def read(source: Path | bytes) -> Log:
     data = source if isinstance(source, bytes) else head(source, len(MAGIC))
     if data[: len(MAGIC)] != MAGIC:
         raise LogError("this is no log of transect")
-    data = source if isinstance(source, bytes) else source.read_bytes()
+    data = source if isinstance(source, bytes) else _all_of(source)
     version = int.from_bytes(data[len(MAGIC) : len(MAGIC) + 4], "little")
     if version != VERSION:
         raise LogError(f"log version {version} is not known; this is version {VERSION}")
     return _Reading(data).log()
+
+
+def _all_of(path: Path) -> bytes:
+    try:
+        return whole(path, LARGEST)
+    except OSError as wrong:
+        if wrong.errno != errno.EFBIG:
+            raise
+        raise LogError(f"the log cannot be read: {wrong.strerror}; record for a shorter time") from wrong
 
 
 class _Reading:

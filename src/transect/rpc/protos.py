@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transect.base.bounded import whole
 from transect.base.unavailable import Unavailable
 from transect.rpc.wire import Kind, Presence, ProtoEnum, ProtoField, ProtoMessage, ProtoMethod, ProtoService
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor_pool import DescriptorPool
 
 EXTRA = "pip install 'transect[rpc]'"
+LARGEST = 64 << 20  # bytes of a set of descriptors
 LABEL_REPEATED = 3
 REFLECTION_TIMEOUT = 10.0  # seconds
 
@@ -81,7 +83,7 @@ def from_files(paths: Sequence[Path], roots: Sequence[Path] = ()) -> Protos:
     _require("google.protobuf")
     sources = [path for path in paths if path.suffix == ".proto"]
     try:
-        sets = [path.read_bytes() for path in paths if path.suffix != ".proto"]
+        sets = [whole(path, LARGEST) for path in paths if path.suffix != ".proto"]
     except OSError as wrong:
         raise ProtoError(f"{wrong.filename} cannot be read: {wrong.strerror}", "let us read it") from wrong
     if sources:

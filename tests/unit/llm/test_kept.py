@@ -106,3 +106,19 @@ def test_a_policy_and_parameters_that_the_file_now_names_are_put_in_force(tmp_pa
     named('policy = "deficit"\nparams = { quantom = 5000000 }')
     gateway.reload()
     assert quantum() == "1", "a bad file changes nothing"
+
+
+def test_a_state_beyond_its_bound_is_neither_read_nor_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = with_work(tmp_path)
+    before = path.read_bytes()
+    monkeypatch.setattr(kept, "LARGEST", len(before) - 1)
+    served = service("vtc", tmp_path, ["ann"])
+    with pytest.raises(kept.NotKept, match=f"it has more than {len(before) - 1:,} bytes"):
+        kept.load(served, path)
+    monkeypatch.setattr(kept, "LARGEST", 10)
+    with pytest.raises(OSError, match="more than 10 bytes"):
+        kept.save(served, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transect.base.bounded import whole
 from transect.llm.policies import load
 from transect.llm.simulator.model import Times, of
 from transect.llm.simulator.run import Setting, simulate
@@ -44,13 +45,13 @@ class Fit:
 def profile(path: Path) -> list[Point]:
     """The points of a profile.  Raises `ValueError` for a file that is none."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(whole(path))
         return [
             Point(int(x), int(y), batch, batch * prefill, batch * decode)
             for x, outputs in found.items()
             for y, (batch, prefill, decode) in outputs.items()
         ]
-    except (ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"{path} is no profile: {error}") from None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.base import toml
+from transect.base.bounded import whole
 from transect.base.diagnostic import closest
 from transect.base.unavailable import Unavailable
 
@@ -80,7 +81,7 @@ def engine(name: str) -> Model:
         hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(engines())}"
         raise Unavailable(f"the engine model {name}", "there is no such file", hint)
     try:
-        return of(toml.parsed(path.read_bytes()))
+        return of(toml.parsed(whole(path)))
     except (KeyError, TypeError, ValueError, OSError) as wrong:  # ValueError: no TOML, too
         hint = "`transect llm calibrate` writes one"
         raise Unavailable(f"the engine model {name}", f"{path} is none: {wrong!r}", hint) from wrong

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from transect.base import toml
+from transect.base.bounded import whole
 from transect.memory.p4.syntax import (
     Assign,
     Binary,
@@ -57,7 +58,7 @@ class Budget:
     def of(file: Path = DEFAULT, name: str = "") -> Budget:
         """Raises `BadBudget`."""
         try:
-            data = toml.parsed(file.read_bytes())
+            data = toml.parsed(whole(file))
         except (OSError, tomllib.TOMLDecodeError) as problem:
             raise BadBudget(f"{file}: {problem}") from None
         switches = data.get("switch", {})

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from transect.base.bounded import whole
 from transect.rpc.placement.model import names
 
 
@@ -18,7 +19,7 @@ class NotUnderstood(Exception):
 def shares(path: Path) -> dict[str, float]:
     """Of each element: the share of calls that go on behind it.  Raises NotUnderstood."""
     try:
-        told = json.loads(path.read_text())
+        told = json.loads(whole(path))
         return {
             name: share
             for status in (told if isinstance(told, list) else [told])

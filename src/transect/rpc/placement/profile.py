@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from transect.base import cache
+from transect.base.bounded import whole
 from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 
@@ -106,11 +107,13 @@ def _ours(path: Path) -> bytes | None:
 
 
 def _anybodys(path: Path) -> bytes | None:
-    """What the user names."""
+    """What the user names.  Raises Unavailable."""
     try:
-        return path.read_bytes()
+        return whole(path)
     except FileNotFoundError:
         return None
+    except OSError as wrong:
+        raise Unavailable("what calls cost here", f"{path} cannot be read: {wrong.strerror}", HINT) from wrong
 
 
 HINT = "transect rpc calibrate CHAIN"

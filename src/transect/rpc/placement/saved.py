@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from transect.base.bounded import whole
 from transect.rpc.chain_file import ChainFile
 from transect.rpc.placement.model import Carrier, Group, Layout, Processor
 
@@ -72,10 +73,10 @@ def save(plans: Sequence[Plan], chain: Path, output: Path) -> None:
 def load(path: Path) -> Saved:
     """Raises PlanError."""
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Saved)
+        found = msgspec.json.decode(whole(path), type=Saved)
     except FileNotFoundError:
         raise PlanError(f"there is no {path}", "transect rpc plan CHAIN -o PLAN") from None
-    except (msgspec.DecodeError, msgspec.ValidationError) as wrong:
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as wrong:
         raise PlanError(f"{path} is no plan: {wrong}", "transect rpc plan CHAIN -o PLAN") from wrong
     if found.version != VERSION:
         raise PlanError(f"{path} is of another version", "transect rpc plan CHAIN -o PLAN")
