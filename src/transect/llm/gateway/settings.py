@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
 from transect.llm.config import Config, Name, parse, read
 
 Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s:]+:\d{1,5}$", description="HOST:PORT")]
-Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/@]+(/\S*)?$", description="http://HOST:PORT")]
+HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+Url = Annotated[
+    str, msgspec.Meta(pattern=rf"^https?://{HOST}(:\d{{1,5}})?(/\S*)?$", description="http://HOST:PORT")
+]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -120,4 +122,4 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 def name_of(upstream: Upstream) -> str:
     """How it is called in metrics and messages."""
-    return urlsplit(upstream.url).netloc
+    return upstream.url.partition("://")[2].partition("/")[0]
