@@ -13,6 +13,7 @@ import socket
 import stat
 import threading
 import time
+import typing
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -138,9 +139,28 @@ class Server:
             inspect.signature(verb).bind(**request.arguments)
         except TypeError as error:
             return Answer(Kind.WRONG, why=f"`{request.verb}`: {error}")
+        if wrong := _mistyped(verb, request.arguments):
+            return Answer(Kind.WRONG, why=f"`{request.verb}`: {wrong}")
         lock = contextlib.nullcontext() if request.verb in UNLOCKED else self._lock
         with lock:
             return _run(verb, request.arguments)
+
+
+def _mistyped(verb: Verb, arguments: Mapping[str, Any]) -> str:
+    """What is wrong with the first field that is not as the verb's annotations have it; "" if there is none."""
+    import msgspec
+
+    fields = typing.get_type_hints(verb)
+    for name, value in arguments.items():
+        try:
+            msgspec.convert(value, fields.get(name, Any))
+        except msgspec.ValidationError as error:
+            return f"`{name}`: {error}"
+        if (
+            isinstance(value, str) and "\0" in value
+        ):  # no path has one, and the system's calls raise ValueError
+            return f"`{name}`: a NUL is in it"
+    return ""
 
 
 def _run(verb: Verb, arguments: Mapping[str, Any]) -> Answer:

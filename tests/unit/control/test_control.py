@@ -109,6 +109,31 @@ def test_what_it_does_not_know(running: Server, verb: str, arguments: dict[str, 
         CLIENT.ask(verb, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("verb", "arguments", "message"),
+    [
+        ("record-start", {"path": 7}, "`record-start`: `path`: Expected `str`, got `int`"),
+        ("record-start", {"path": None}, "`record-start`: `path`: Expected `str`, got `null`"),
+        ("record-start", {"path": "x\0y"}, "`record-start`: `path`: a NUL is in it"),
+        ("upgrade", {"path": ["a.py"]}, "`upgrade`: `path`: Expected `str`, got `array`"),
+        (
+            "upgrade",
+            {"path": "a.py", "automatic_return": "no"},
+            "`upgrade`: `automatic_return`: Expected `bool`, got `str`",
+        ),
+        ("set", {"param": {}, "value": "1"}, "`set`: `param`: Expected `str`, got `object`"),
+        ("set", {"param": "limit", "value": 1}, "`set`: `value`: Expected `str`, got `int`"),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_refused_before_the_host_hears_of_it(
+    running: Server, verb: str, arguments: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ControlError) as wrong:
+        CLIENT.ask(verb, **arguments)
+    assert str(wrong.value) == f"rpc instance `acl`: {message}"
+    assert caplog.records == []
+
+
 def test_nobody_there(running: Server) -> None:
     with pytest.raises(Unavailable) as absent:
         Client("llm", "vtc").status()

@@ -7,7 +7,7 @@ comes, the RPC goes to the version that its header names (runtime/envoy_edge.c):
 
 from __future__ import annotations
 
-import inspect
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,6 +56,7 @@ class EnvoyPart:
         return {name: self._locked(verb) for name, verb in verbs_of_part(self).items()}
 
     def _locked(self, verb: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(verb)
         def asked(**arguments: Any) -> Any:
             with self.upgrades.changing:
                 try:
@@ -63,7 +64,6 @@ class EnvoyPart:
                 except ControlError as wrong:
                     raise Refused(str(wrong)) from wrong
 
-        asked.__signature__ = inspect.signature(verb)  # type: ignore[attr-defined]
         return asked
 
     @property
