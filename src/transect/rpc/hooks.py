@@ -26,6 +26,7 @@ from transect.rpc.functions import (  # noqa: F401 - part of the interface
     unseal,
     unseal_text,
 )
+from transect.rpc.protocol_headers import unreadable, unwritable
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -91,17 +92,19 @@ class Headers(View):
     @intrinsic(effect="outside-read")
     def get(self, name: str, /) -> str | None:
         """The value, or None; of several, all with commas between, as gRPC has it."""
-        return self._fields.get(name)
+        return None if unreadable(name) else self._fields.get(name)
 
     @intrinsic(effect="outside-write")
     def set(self, name: str, value: str, /) -> None:
         """Replace or add."""
-        self._fields[name] = value
+        if not unwritable(name):
+            self._fields[name] = value
 
     @intrinsic(effect="outside-write")
     def remove(self, name: str, /) -> None:
         """Take out; an absent name changes nothing."""
-        self._fields.pop(name, None)
+        if not unwritable(name):
+            self._fields.pop(name, None)
 
 
 class Rpc(View, Generic[M, R]):

@@ -17,6 +17,7 @@ from transect.core.frontend import compile_text
 from transect.core.interp import Instance
 from transect.emit.py.build import build as build_class
 from transect.rpc.binding import Binding, bind
+from transect.rpc.hooks import Headers
 from transect.rpc.python_chain import Emitted, Interpreted, PythonChain
 from transect.rpc.views import PlainHeaders
 
@@ -169,3 +170,14 @@ def _asked(chain: Any, name: str) -> tuple[str, PlainHeaders]:
     verdict = rpc.request(message_class("sample.Ask")(user=name).SerializeToString())
     rpc.finish(10, 0, 0)
     return verdict.text.decode(), headers
+
+
+def test_a_dict_of_headers_in_a_unit_test_hides_the_protocols_names_as_carriers_do() -> None:
+    headers = Headers(
+        {"te": "trailers", ":authority": "a", "grpc-timeout": "1S", "user-agent": "u", "x-user": "bob"}
+    )
+    read = ("te", ":authority", "grpc-timeout", "user-agent", "x-user")
+    assert [headers.get(name) for name in read] == [None, None, None, "u", "bob"]
+    headers.set("user-agent", "mine")
+    headers.remove("user-agent")
+    assert headers.get("user-agent") == "u"
