@@ -20,8 +20,8 @@ from transect.control.stopping import stopping
 from transect.emit.py.build import build
 from transect.emit.py.image import restore
 from transect.rpc import echo
-from transect.rpc.chain_file import ChainFile, first_state, read_chain
-from transect.rpc.grpcio import can
+from transect.rpc.chain.file import ChainFile, first_state, read_chain
+from transect.rpc.grpcio import carrier
 from transect.rpc.grpcio.attach import put_before, service_of
 from transect.rpc.grpcio.making import Maker
 
@@ -41,7 +41,7 @@ def attached(target: Any, chain: ChainFile, indices: str) -> Any:
     policies = [build(use.program)() for use in uses]
     for policy, use in zip(policies, uses, strict=True):
         restore(policy, first_state(use.program, use.values))
-    maker = Maker(service_of(echo.DESCRIPTOR), chain.methods or None, can.of(target), True, None, "", 5)
+    maker = Maker(service_of(echo.DESCRIPTOR), chain.methods or None, carrier.of(target), True, None, "", 5)
     return put_before(target, maker, [use.program for use in uses], policies, None)
 
 

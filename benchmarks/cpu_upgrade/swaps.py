@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from transect.cpu.built import Built
-from transect.cpu.force import Force, quiet
+from transect.cpu.kernel import Force, quiet
 from transect.cpu.ring import first_of_all
 from transect.cpu.version import Version
 

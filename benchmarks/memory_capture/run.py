@@ -29,9 +29,9 @@ from measuring import Control, Samples, begin, claim, report, result
 from tests.systems.memory.guest import Guest, booted
 from transect.base.unavailable import Unavailable
 from transect.linux.errors import KernelDataError
-from transect.memory.asked import Answers
 from transect.memory.confirmation import Confirmation, progress_of
 from transect.memory.native.probes import native
+from transect.memory.questions import Answers
 from transect.memory.scan import Rounds, prepare
 from transect.memory.standard import standard
 

@@ -24,9 +24,9 @@ from measuring import Control, Samples, begin, claim, report, result
 from transect.linux import stored
 from transect.linux.errors import KernelDataError
 from transect.linux.physical import ram
-from transect.memory.asked import Answers
 from transect.memory.machine import Known, Machine
 from transect.memory.native.probes import Native
+from transect.memory.questions import Answers
 from transect.memory.scan import Prepared, Rounds, prepare
 from transect.memory.standard import chosen
 from transect.vm import Setup, Vm, find

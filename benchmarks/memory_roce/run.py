@@ -26,9 +26,9 @@ from tests.systems.memory.guest import booted
 from tests.systems.memory.network import Network, tapped
 from transect.base.unavailable import Unavailable
 from transect.linux.errors import KernelDataError
-from transect.memory.ahead import Ahead, AheadProbe, ahead
-from transect.memory.asked import Answers
 from transect.memory.machine import Machine
+from transect.memory.prefetch import Ahead, AheadProbe, ahead
+from transect.memory.questions import Answers
 from transect.memory.roce.grant import RoceMemory
 from transect.memory.scan import prepare
 from transect.memory.standard import chosen

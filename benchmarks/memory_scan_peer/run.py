@@ -30,9 +30,9 @@ from tests.systems.memory.oracles import debugger
 from tests.systems.memory.oracles.isf import Isf
 from transect.linux import stored
 from transect.linux.physical import ram
-from transect.memory.asked import Answers
 from transect.memory.machine import Known, Machine
 from transect.memory.native.probes import native
+from transect.memory.questions import Answers
 from transect.memory.scan import prepare
 from transect.memory.standard import named
 from transect.vm import Setup, Vm, find

@@ -23,12 +23,12 @@ from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_file
 from transect.examples import path_of
 from transect.rpc import echo
-from transect.rpc.binding import bind
-from transect.rpc.build import shared_object
-from transect.rpc.chain import emit_chain, needs_of
-from transect.rpc.chain_file import first_state
+from transect.rpc.chain.binding import bind
+from transect.rpc.chain.file import first_state
 from transect.rpc.envoy import Module, Settings, build, find
 from transect.rpc.grpcio.attach import service_of
+from transect.rpc.native.build import shared_object
+from transect.rpc.native.chain import emit_chain, needs_of
 
 HERE = Path(__file__).parent
 ROUNDS = 63

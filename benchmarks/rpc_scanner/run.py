@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading four fields: the emitted scanner beside libprotobuf in C++, and a native element beside plain Python.
 
-Control: the scanner in Python (`transect.rpc.scanner`) is correct and must miss the Python target.
+Control: the scanner in Python (`transect.rpc.messages.scanner`) is correct and must miss the Python target.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from transect.emit.c.emitter import runtime
 from transect.emit.c.printer import render
 from transect.emit.py.build import build
 from transect.emit.py.image import image
-from transect.rpc import protos
-from transect.rpc.binding import Binding, bind
-from transect.rpc.chain import emit_chain
+from transect.rpc.chain.binding import Binding, bind
+from transect.rpc.chain.fields import plans
 from transect.rpc.grpcio import native
-from transect.rpc.native_scan import Scanners
-from transect.rpc.plan import plans
-from transect.rpc.scanner import scan
+from transect.rpc.messages import protos
+from transect.rpc.messages.scanner import scan
+from transect.rpc.native.chain import emit_chain
+from transect.rpc.native.scan import Scanners
 
 HERE = Path(__file__).parent
 ROUNDS = 21

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from transect.control.client import Client
-from transect.rpc.edge import STAGE_S, Edge
+from transect.rpc.versions.edge import STAGE_S, Edge
 
 
 def main() -> None:

@@ -23,11 +23,11 @@ from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_file
 from transect.examples import path_of
 from transect.rpc import echo
-from transect.rpc.binding import bind
-from transect.rpc.chain import emit_chain, needs_of
-from transect.rpc.chain_file import first_state
+from transect.rpc.chain.binding import bind
+from transect.rpc.chain.file import first_state
 from transect.rpc.envoy import find
 from transect.rpc.grpcio.attach import service_of
+from transect.rpc.native.chain import emit_chain, needs_of
 from transect.rpc.wasm import Plugin, PluginSettings, build
 
 ELEMENTS: dict[str, dict[str, object]] = {

@@ -21,10 +21,10 @@ from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_text
 from transect.core.interp import Instance
 from transect.emit.py.build import build as build_class
-from transect.rpc.binding import Binding, bind
-from transect.rpc.python_chain import Action, Emitted, Interpreted, PythonChain
-from transect.rpc.record import Record
-from transect.rpc.views import PlainHeaders
+from transect.rpc.chain.binding import Binding, bind
+from transect.rpc.chain.python import Action, Emitted, Interpreted, PythonChain
+from transect.rpc.chain.record import Record
+from transect.rpc.chain.views import PlainHeaders
 
 pytestmark = [pytest.mark.part("rpc"), pytest.mark.needs("grpcio")]
 

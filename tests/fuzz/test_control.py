@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.fuzz.reading import inputs, survives
-from transect.control import Refused, Server, places
+from transect.control import Refused, Server, sockets
 from transect.control.protocol import Answer, Broken, Kind, Request, receive
 
 REQUESTS = [
@@ -48,7 +48,7 @@ def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]
             raise Refused(f"no parameter {param}")
         return {"after": int(value)}
 
-    monkeypatch.setattr(places, "folder", lambda: tmp_path / "sockets")
+    monkeypatch.setattr(sockets, "folder", lambda: tmp_path / "sockets")
     verbs: dict[str, Callable[..., Any]] = {
         "status": lambda: {"up": True},
         "set": changed,

@@ -20,10 +20,10 @@ from tests.unit.cpu.test_replay import KEEPING, RUNNING
 from transect.core.codec import CodecError
 from transect.core.ir import Program
 from transect.cpu import arrivals, record
-from transect.cpu.against import against
 from transect.cpu.pace import Standstill
 from transect.cpu.record import Recording
 from transect.cpu.replay import CpuDecoder
+from transect.cpu.replay_other import against
 from transect.cpu.ring import GAP, HEAD, NUMBER, most
 from transect.cpu.simulator import CustodyError
 from transect.replay import LogError, read

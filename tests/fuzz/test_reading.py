@@ -150,7 +150,7 @@ def hashed(data: Any) -> str:
 
 def test_a_damaged_state_file_is_taken_or_refused(tmp_path: Path) -> None:
     from tests.unit.llm.test_service import Rig
-    from transect.llm.kept import NotKept, load, names_in, save
+    from transect.llm.saved_state import NotKept, load, names_in, save
 
     rig = Rig("vtc", tmp_path)
     rig.work(5)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.fuzz.reading import inputs
 from transect.base.render import render_text
-from transect.rpc.chain_file import first_state, read_edges
+from transect.rpc.chain.file import first_state, read_edges
 
 SEEDS = [
     b"""from transect.examples.rpc.acl import Acl

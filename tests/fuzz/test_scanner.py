@@ -20,9 +20,9 @@ from tests.unit.rpc.wire_samples import (
     service,
     tidy,
 )
-from transect.rpc.plan import Plans, plan_of
-from transect.rpc.rewriter import changed, rewrite
-from transect.rpc.scanner import Malformed, NumberZero, scan
+from transect.rpc.chain.fields import Plans, plan_of
+from transect.rpc.messages.rewriter import changed, rewrite
+from transect.rpc.messages.scanner import Malformed, NumberZero, scan
 
 pytestmark = [pytest.mark.part("rpc"), pytest.mark.needs("grpcio")]
 

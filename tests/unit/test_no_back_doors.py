@@ -43,7 +43,7 @@ MAY_STAY = {
         emit/c/tree.py:children
         emit/py/build.py:_imported
         emit/py/literals.py:type_literal
-        emit/py/places.py:Places.put
+        emit/py/positions.py:Places.put
         linux/libbpf.py:_library
         llm/adapter.py:Chooser._defined
         llm/lemma/symbolic.py:Handlers.__init__
@@ -61,7 +61,7 @@ MAY_STAY = {
         rpc/grpcio/server.py:wrapped
         rpc/grpcio/stubs.py:Stubs._wrap
         rpc/grpcio/turns.py:Turns._wrap
-        rpc/several.py:verbs_of_part
+        rpc/versions/processor.py:verbs_of_part
     """,
     "the name is a field of a struct, and is looked for among the fields of the value's own class": """
         core/values.py:_struct.store
@@ -99,14 +99,14 @@ MAY_STAY = {
         memory/scan.py:prepare
         memory/views.py:Views._bind
         rpc/arbiter.py:Queue._forget
-        rpc/demo.py:_policies
-        rpc/python_chain.py:Emitted.call
-        rpc/views.py:ViewClasses._fill
+        demos/rpc.py:_policies
+        rpc/chain/python.py:Emitted.call
+        rpc/chain/views.py:ViewClasses._fill
     """,
     "the name comes from a term of the prover, made of a checked program's own fields": """
         analysis/views.py:Outside.see
         analysis/views.py:Outside.told
-        rpc/any_service.py:AnyMessage.__setattr__
+        rpc/equivalence/any_service.py:AnyMessage.__setattr__
     """,
     "an attribute that somebody's code asks for is passed on to the object that is wrapped": """
         llm/gateway/corked.py:Corked.__getattr__
@@ -122,7 +122,7 @@ MAY_STAY = {
         cli/app.py:_verb
         cli/replaying.py:decoder
         core/frontend/hashing.py:_implementation
-        core/provided.py:_functions
+        core/stratum_functions.py:_functions
         cpu/__init__.py:__getattr__
         emit/registry.py:emitter
         rpc/__init__.py:__getattr__

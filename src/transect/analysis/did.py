@@ -17,7 +17,7 @@ from transect.analysis.views import Handle, Outside
 from transect.analysis.world import World
 from transect.core import ir
 from transect.core.ir import Effect
-from transect.core.provided import provided
+from transect.core.stratum_functions import provided
 from transect.core.types import ViewType
 from transect.core.values import zero
 

@@ -91,8 +91,8 @@ class Checked:
 
     def _chain(self, path: Path) -> None:
         """A chain with its elements, and with its service, as far as files tell; that is asked only when it is run."""
-        from transect.rpc.chain_file import read_edges
-        from transect.rpc.fitting import known
+        from transect.rpc.chain.file import read_edges
+        from transect.rpc.chain.fitting import known
 
         read = read_edges(path)
         for chain in read.chains:
@@ -139,7 +139,7 @@ class Checked:
         self._report(found, {})
 
     def _element(self, program: Program) -> None:
-        from transect.rpc.rules import check_element
+        from transect.rpc.chain.rules import check_element
 
         found = Diagnostics()
         check_element(program, found)

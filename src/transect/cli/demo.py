@@ -36,25 +36,25 @@ def demo(
 
 def _rpc() -> int:
     need_packages(Stratum.RPC)
-    from transect.rpc.demo import run
+    from transect.demos.rpc import run
 
     return run(color=in_color())
 
 
 def _llm() -> int:
-    from transect.llm.demo import run
+    from transect.demos.llm import run
 
     return run(color=in_color())
 
 
 def _cpu() -> int:
-    from transect.cpu.demo import run
+    from transect.demos.cpu import run
 
     return run(color=in_color())
 
 
 def _memory() -> int:
-    from transect.memory.demo import run
+    from transect.demos.memory import run
 
     return run(color=in_color())
 

@@ -47,9 +47,9 @@ def replay(path: Path, policy: Path | None, as_json: bool) -> int:
 
 def _simulated(log: Log, other: Program, as_json: bool) -> int:
     """A scheduler decides what happens next, so that another one meets other calls: it gets the same arrivals."""
-    from transect.cpu.against import against, table
     from transect.cpu.check import check
     from transect.cpu.pace import Standstill
+    from transect.cpu.replay_other import against, table
     from transect.cpu.simulator import CustodyError
 
     wrong = check(other)
@@ -75,7 +75,7 @@ def _simulated(log: Log, other: Program, as_json: bool) -> int:
 
 
 DECODERS = {
-    "rpc": ("transect.rpc.replay", "RpcDecoder"),
+    "rpc": ("transect.rpc.chain.replay", "RpcDecoder"),
     "llm": ("transect.llm.replay", "LlmDecoder"),
     "memory": ("transect.memory.replay", "MemoryDecoder"),
     "cpu": ("transect.cpu.replay", "CpuDecoder"),

@@ -15,7 +15,7 @@ from transect.cli.compiling import Refused, is_chain, read
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
 from transect.core.ir import Program
-from transect.rpc.chain_file import read_edges
+from transect.rpc.chain.file import read_edges
 from transect.rpc.envoy.process import EnvoyFailed
 from transect.rpc.equivalence.levels import Element, Level
 from transect.rpc.equivalence.moves import Side

@@ -11,7 +11,7 @@ from transect.core.ir import Program
 def world_of(*programs: Program) -> WorldOf:
     """A world for each hook of a policy, or of two versions of one."""
     if all(p.base == "rpc.Element" for p in programs):
-        from transect.rpc.any_service import AnyService
+        from transect.rpc.equivalence.any_service import AnyService
 
         return lambda hook: AnyService(hook, programs)
     if all(p.base == "cpu.Scheduler" for p in programs):

@@ -6,9 +6,9 @@ Whatever runs a policy opens a `Server` with the verbs it has; the command line 
 
 from transect.control.client import Client, ControlError
 from transect.control.host import Host, verbs_of
-from transect.control.places import folder, found, socket_path
 from transect.control.protocol import Refused
 from transect.control.server import Server, Taken
+from transect.control.sockets import folder, found, socket_path
 
 __all__ = [
     "Client",

@@ -11,8 +11,8 @@ from typing import Any
 
 from transect.base.diagnostic import closest
 from transect.base.unavailable import Unavailable
-from transect.control.places import found, socket_path
 from transect.control.protocol import Answer, Kind, Refused, Request, allowed, receive, send
+from transect.control.sockets import found, socket_path
 
 
 class ControlError(Exception):

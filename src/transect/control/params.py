@@ -11,7 +11,7 @@ from transect.base.diagnostic import closest
 from transect.control.protocol import Refused
 from transect.core.codec import Reader, encode, stored
 from transect.core.ir import FieldKind, Program, StateField
-from transect.core.spelled import parse_value, show_value
+from transect.core.param_text import parse_value, show_value
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 from transect.base.traced import line
 from transect.core.codec import Reader, stored
 from transect.core.ir import Program, StateField
-from transect.core.spelled import show_value
+from transect.core.param_text import show_value
 from transect.core.tables import BUCKETS
 from transect.core.types import (
     ArrayType,

@@ -22,8 +22,8 @@ from typing import Any
 
 from transect.base.unavailable import Unavailable
 from transect.control.host import Verb
-from transect.control.places import is_live, make_folder, socket_path
 from transect.control.protocol import VERSION, Answer, Broken, Kind, Refused, Request, allowed, receive, send
+from transect.control.sockets import is_live, make_folder, socket_path
 
 logger = logging.getLogger("transect.control")
 

@@ -21,8 +21,8 @@ from transect.core import ir, tables, values
 from transect.core.codec import Slot, decode_state, encode_state
 from transect.core.ir import Effect, FieldKind, ReduceOp, Stage, TableRead
 from transect.core.operations import binary, cast, compare, unary
-from transect.core.provided import provided
 from transect.core.rules import widened
+from transect.core.stratum_functions import provided
 from transect.core.types import (
     FLOAT,
     U64,

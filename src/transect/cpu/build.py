@@ -16,7 +16,7 @@ from transect.core.schema import schema
 from transect.core.types import ArrayType, KeyType, OptionType, TableType, spell
 from transect.cpu import arbiter
 from transect.cpu.built import Built, Place
-from transect.cpu.counted import sites
+from transect.cpu.counters import sites
 from transect.cpu.hints.schema import heard, told
 from transect.cpu.program import PREFIX, emit, legal, needs, ops, queues
 from transect.emit.bpf.recording import recorded, words_at_most

@@ -19,7 +19,7 @@ from transect.core.types import (
 )
 from transect.core.walk import walk
 from transect.cpu import arbiter
-from transect.cpu.custody import custody
+from transect.cpu.check_queues import custody
 from transect.cpu.hints import schema
 from transect.cpu.hints.schema import TELL
 from transect.cpu.platform import PLAIN, SCOPES, WITH_CALL, queue_number

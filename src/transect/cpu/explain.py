@@ -11,7 +11,7 @@ from transect.base.render import render_text
 from transect.base.span import Span
 from transect.core.ir import Program
 from transect.cpu.calls import PUTS, STARTS, Calls
-from transect.cpu.force import Ended, Missing
+from transect.cpu.kernel import Ended, Missing
 from transect.cpu.platform import queue_number
 from transect.linux.libbpf import BpfError
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.cpu.built import Built
-from transect.cpu.force import Direct, Ended, Force, Missing, events, partial, state
+from transect.cpu.kernel import Direct, Ended, Force, Missing, events, partial, state
 from transect.cpu.ring import RawFile, first_of_all, possible
 from transect.cpu.version import Kept
 from transect.linux.libbpf import BpfError

@@ -16,8 +16,8 @@ from transect.core.schema import Schema
 from transect.core.types import TableType
 from transect.core.upgrade import Refused, compare, returning, transfer, transfer_back
 from transect.cpu.built import Built
+from transect.cpu.state_words import from_image, image_of
 from transect.cpu.version import Kept, Version, common
-from transect.cpu.words import from_image, image_of
 
 Transfer = Callable[[bytes, Schema, Schema], bytes]
 

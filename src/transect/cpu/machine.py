@@ -18,7 +18,7 @@ from transect.core.codec import CodecError
 from transect.core.ir import Program
 from transect.cpu.build import build, build_shim
 from transect.cpu.built import Built
-from transect.cpu.force import WATCH_S, Ended, Missing
+from transect.cpu.kernel import WATCH_S, Ended, Missing
 from transect.cpu.partial import opted_in
 from transect.cpu.record import Recording
 from transect.cpu.version import Kept

@@ -10,7 +10,7 @@ from transect.base.span import Span
 from transect.core import ir
 from transect.core.types import Type, ViewType
 from transect.cpu.context import is_cpu
-from transect.cpu.counted import ON, ON_NODE, counted, sites
+from transect.cpu.counters import ON, ON_NODE, counted, sites
 from transect.cpu.hints.schema import BASE, TELL, message_of
 from transect.emit.c import tree as c
 

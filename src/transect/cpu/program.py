@@ -14,7 +14,7 @@ from transect.core.types import OptionType, ViewType
 from transect.core.walk import walk
 from transect.cpu import arbiter
 from transect.cpu.context import USED, Context
-from transect.cpu.counted import moving, sites
+from transect.cpu.counters import moving, sites
 from transect.cpu.hints.schema import Message, heard, told
 from transect.cpu.platform import KERNEL, SCOPES, Kernel, queue_of
 from transect.emit.artifact import Artifact

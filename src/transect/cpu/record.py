@@ -27,7 +27,7 @@ from transect.core.codec import CodecError
 from transect.core.ir import Program
 from transect.core.schema import schema
 from transect.cpu.ring import ARGUMENTS, GAP, HEAD, HOOKS, NUMBER, RING, WORD, WORDS, most
-from transect.cpu.words import image_of
+from transect.cpu.state_words import image_of
 from transect.replay.log import Header, Policy, Record, Trailer
 from transect.replay.writer import Writer
 

@@ -24,10 +24,10 @@ from transect.core.ir import Program
 from transect.cpu.built import Built
 from transect.cpu.check import check
 from transect.cpu.explain import missing, paragraph, verifier
-from transect.cpu.force import WATCH_S, Ended, Missing
+from transect.cpu.kernel import WATCH_S, Ended, Missing
+from transect.cpu.state_words import value_of, words_of
+from transect.cpu.trial import Invalid, read_watched
 from transect.cpu.version import Kept
-from transect.cpu.watched import Invalid, read_watched
-from transect.cpu.words import value_of, words_of
 from transect.linux.libbpf import BpfError
 from transect.replay.log import Trailer
 

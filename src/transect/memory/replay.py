@@ -18,7 +18,7 @@ from transect.linux import stored
 from transect.linux.errors import KernelDataError
 from transect.linux.kaslr import Location
 from transect.linux.physical import Physical, Range
-from transect.memory import asked
+from transect.memory import questions
 from transect.memory.machine import Known, Machine
 from transect.memory.record import Replayed, RescanTape, result_of
 from transect.memory.scan import Prepared, prepare
@@ -67,7 +67,7 @@ class MemoryDecoder:
         self._machine = Machine(
             notes.target, _as_physical(self._memory), _known(notes), Location(*notes.where)
         )
-        self._answers = asked.Answers(self._machine)
+        self._answers = questions.Answers(self._machine)
         self._prepared: dict[str, Prepared] = {}
 
     def call(self, program: Program, hook: str, record: Logged) -> Call:

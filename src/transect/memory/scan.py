@@ -20,7 +20,7 @@ from transect.core.ir import FieldKind
 from transect.core.types import SeqType, ViewType
 from transect.lang.tape import LiveTape, Tape
 from transect.linux.errors import KernelDataError
-from transect.memory import asked, confirmation
+from transect.memory import confirmation, questions
 from transect.memory.confirmation import Confirmation, progress_of
 from transect.memory.findings import Result, Said, Scan, Verdict
 from transect.memory.layout import Layout
@@ -39,7 +39,7 @@ class Prepared:
     instance: Instance
     views: Views
     functions: Mapping[str, Callable[..., Any]]
-    answers: asked.Answers
+    answers: questions.Answers
     said: list[Said] = field(default_factory=list)
     shown: list[Said] = field(default_factory=list)
 
@@ -69,7 +69,7 @@ class Prepared:
         return tuple(self.said), tuple(self.shown)
 
 
-def prepare(program: ir.Program, machine: Machine, answers: asked.Answers) -> Prepared:
+def prepare(program: ir.Program, machine: Machine, answers: questions.Answers) -> Prepared:
     """Raises `KernelDataError` which names what this kernel does not have."""
     views = Views(program, machine)
     functions: dict[str, Callable[..., Any]] = {"trace": partial(Traced().say, program.name)}
@@ -132,7 +132,7 @@ def scan(
     engine: Engine | None = None,
 ) -> Scan:
     """Every probe, one after the other; again those that said something.  What is recorded runs in the interpreter."""
-    answers = asked.Answers(machine)
+    answers = questions.Answers(machine)
     bound: list[Prepared | Result] = []
     for program in programs:
         try:
@@ -161,7 +161,7 @@ def _unbound(program: ir.Program, problem: str) -> Result:
 def probe(
     machine: Machine,
     program: ir.Program,
-    answers: asked.Answers,
+    answers: questions.Answers,
     rounds: int = ROUNDS,
     recorder: Recorder | None = None,
 ) -> Result:

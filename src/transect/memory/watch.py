@@ -26,10 +26,10 @@ from transect.core.schema import schema
 from transect.core.upgrade import Refused as NotKept
 from transect.core.upgrade import upgrade
 from transect.linux.errors import KernelDataError
-from transect.memory.asked import Answers
 from transect.memory.confirmation import STANDS_STILL, Confirmation, progress_of
 from transect.memory.findings import Key, Said, printable
 from transect.memory.machine import Machine
+from transect.memory.questions import Answers
 from transect.memory.record import LogRecorder
 from transect.memory.replay import notes_of
 from transect.memory.scan import Engine, Prepared, Rounds, prepare

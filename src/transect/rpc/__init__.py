@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from transect.rpc.chain_spec import Chain
+from transect.rpc.chain.spec import Chain
 from transect.rpc.functions import (
     compress,
     compress_text,

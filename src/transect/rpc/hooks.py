@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
 from transect.lang import Duration, Policy, View, intrinsic, struct
-from transect.rpc.chain_spec import Chain  # noqa: F401 - part of the interface
+from transect.rpc.chain.spec import Chain  # noqa: F401 - part of the interface
 from transect.rpc.functions import (  # noqa: F401 - part of the interface
     compress,
     compress_text,

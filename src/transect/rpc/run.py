@@ -17,17 +17,17 @@ from transect.base.unavailable import Unavailable
 from transect.control.host import verbs_of
 from transect.control.server import Server, Taken
 from transect.control.stopping import Stop, stopping
-from transect.rpc.binding import Binding
-from transect.rpc.chain_file import ChainFile, read_edges
-from transect.rpc.deploy import Deployed, deploy
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.file import ChainFile, read_edges
+from transect.rpc.chain.fitting import bound, usable
+from transect.rpc.chain.metrics import Exporter
 from transect.rpc.envoy.config import Endpoint
+from transect.rpc.envoy.deploy import Deployed, deploy
 from transect.rpc.envoy.following import Tell, telling
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.part import EnvoyPart
 from transect.rpc.envoy.process import Envoy, EnvoyFailed, ended
-from transect.rpc.fitting import bound, usable
-from transect.rpc.metrics import Exporter
-from transect.rpc.upgrade import Version
+from transect.rpc.versions.upgrade import Version
 
 Say = Callable[[str], None]
 LOOK_S = 0.2  # how often we see whether Envoy lives

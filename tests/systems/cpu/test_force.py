@@ -17,11 +17,11 @@ from tests.unit.cpu.policies import ARBITERS, SCHEDULERS, example, scheduler
 from transect.core.frontend import compile_file
 from transect.cpu.build import clang
 from transect.cpu.check import check
-from transect.cpu.force import Ended
+from transect.cpu.kernel import Ended
 from transect.cpu.machine import Bench
 from transect.cpu.run import read
+from transect.cpu.trial import read_watched
 from transect.cpu.version import Kept
-from transect.cpu.watched import read_watched
 from transect.linux.libbpf import BpfError
 
 INSTRUCTIONS = ROOT / "tests" / "golden" / "bpf" / "instructions.json"

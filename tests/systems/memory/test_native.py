@@ -18,10 +18,10 @@ from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_text
 from transect.linux import KernelDataError
 from transect.linux.physical import Physical, Range, ram
-from transect.memory.asked import Answers
 from transect.memory.machine import Machine
 from transect.memory.native.build import FLAGS
 from transect.memory.native.probes import Native, native
+from transect.memory.questions import Answers
 from transect.memory.scan import Prepared, Rounds, prepare, scan
 from transect.memory.standard import standard
 

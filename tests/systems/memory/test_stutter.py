@@ -16,9 +16,9 @@ import pytest
 
 from tests.systems.memory.guest import Guest
 from transect.linux import KernelDataError
-from transect.memory.asked import Answers
 from transect.memory.confirmation import Confirmation, progress_of
 from transect.memory.native.probes import native
+from transect.memory.questions import Answers
 from transect.memory.scan import prepare
 from transect.memory.standard import chosen
 

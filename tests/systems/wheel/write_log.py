@@ -15,14 +15,14 @@ from transect.lang.tape import GivenTape
 from transect.replay import Policy, Record, Writer
 from transect.replay.log import Header
 from transect.rpc import echo
-from transect.rpc import record as rpc_record
-from transect.rpc.binding import bind
-from transect.rpc.chain_file import first_state
+from transect.rpc.chain import record as rpc_record
+from transect.rpc.chain.binding import bind
+from transect.rpc.chain.file import first_state
+from transect.rpc.chain.needs import HOOKS
+from transect.rpc.chain.python import Interpreted, PythonChain
+from transect.rpc.chain.replay import about
+from transect.rpc.chain.views import PlainHeaders
 from transect.rpc.grpcio.attach import service_of
-from transect.rpc.needs import HOOKS
-from transect.rpc.python_chain import Interpreted, PythonChain
-from transect.rpc.replay import about
-from transect.rpc.views import PlainHeaders
 
 
 def main(path: Path) -> None:

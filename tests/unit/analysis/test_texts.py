@@ -12,7 +12,7 @@ from transect.analysis.prove import Finding, Prover, Verdict
 from transect.analysis.solve import Answer, Question
 from transect.analysis.terms import Op, Sort, integer, text, var
 from transect.core.frontend.contracts import compile_contracts, contracted
-from transect.rpc.any_service import AnyService
+from transect.rpc.equivalence.any_service import AnyService
 
 pytestmark = pytest.mark.needs("z3")
 

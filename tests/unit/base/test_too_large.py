@@ -14,7 +14,7 @@ from transect.llm.simulator import calibrate, model
 from transect.memory.p4.budget import BadBudget, Budget
 from transect.replay import LogError, reader
 from transect.replay.log import MAGIC
-from transect.rpc import protos
+from transect.rpc.messages import protos
 from transect.rpc.placement import observed, profile, saved
 
 READERS: dict[str, tuple[Callable[[Path], object], type[Exception]]] = {

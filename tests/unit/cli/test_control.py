@@ -18,7 +18,8 @@ from inline_snapshot import snapshot
 
 from tests.unit.cli.terminal import Run
 from transect.cli.control import lines
-from transect.control import Refused, Server, places, verbs_of
+from transect.control import Refused, Server, verbs_of
+from transect.control import sockets as control_sockets
 
 STATUS = {
     "name": "shop",
@@ -63,7 +64,7 @@ class Host:
 def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for sockets of this test alone (its path must be short)."""
     with tempfile.TemporaryDirectory(prefix="ts-") as folder:
-        monkeypatch.setattr(places, "folder", lambda: Path(folder))
+        monkeypatch.setattr(control_sockets, "folder", lambda: Path(folder))
         yield Path(folder)
 
 
@@ -187,8 +188,8 @@ def test_a_log_with_dropped_calls_is_inconclusive(
 RECORD = """
 import sys
 from pathlib import Path
-from transect.control import places
-places.folder = lambda: Path(sys.argv[1])
+from transect.control import sockets
+sockets.folder = lambda: Path(sys.argv[1])
 from transect.cli import main
 sys.exit(main(sys.argv[2:]))
 """

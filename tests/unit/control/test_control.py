@@ -22,9 +22,9 @@ from transect.control import (
     Server,
     Taken,
     found,
-    places,
     protocol,
     server,
+    sockets,
     verbs_of,
 )
 
@@ -61,7 +61,7 @@ class Policy:
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for sockets of our own, for root too."""
     place = tmp_path / "transect"
-    monkeypatch.setattr(places, "folder", lambda: place)
+    monkeypatch.setattr(sockets, "folder", lambda: place)
     return place
 
 
@@ -194,7 +194,7 @@ def test_a_real_other_user_cannot_even_connect(running: Server) -> None:
 def test_a_folder_that_others_may_enter_is_refused(runtime: Path) -> None:
     runtime.mkdir()
     runtime.chmod(0o755)
-    with pytest.raises(places.Unsafe, match=r"is open to other users .mode 755."):
+    with pytest.raises(sockets.Unsafe, match=r"is open to other users .mode 755."):
         Server("rpc", "acl", {})
 
 
@@ -207,14 +207,14 @@ def test_two_of_one_name(running: Server) -> None:
 
 
 def test_two_at_once_do_not_share_a_socket(runtime: Path) -> None:
-    places.make_folder()
+    sockets.make_folder()
     first = server._listening(runtime / "rpc-acl.sock")
     assert first is not None and server._listening(runtime / "rpc-acl.sock") is None
     first.close()
 
 
 def test_of_many_at_once_one_gets_the_name_of_a_dead_one(runtime: Path) -> None:
-    places.make_folder()
+    sockets.make_folder()
     path = runtime / "rpc-acl.sock"
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(path))
@@ -232,12 +232,12 @@ def test_of_many_at_once_one_gets_the_name_of_a_dead_one(runtime: Path) -> None:
         for thread in threads:
             thread.join(10)
         (winner,) = [made for made in got if made is not None]
-        assert places.is_live(path)
+        assert sockets.is_live(path)
         winner.close()
 
 
 def test_what_a_dead_process_left_is_taken_away(runtime: Path) -> None:
-    places.make_folder()
+    sockets.make_folder()
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(runtime / "rpc-acl.sock"))
     left.close()
@@ -247,7 +247,7 @@ def test_what_a_dead_process_left_is_taken_away(runtime: Path) -> None:
 
 
 def test_a_file_in_the_way_stays(runtime: Path) -> None:
-    places.make_folder()
+    sockets.make_folder()
     (runtime / "rpc-acl.sock").write_text("mine")
     with pytest.raises(Taken):
         Server("rpc", "acl", {})
@@ -313,35 +313,35 @@ def test_a_child_does_not_answer_for_its_parent(running: Server) -> None:
 
 def test_a_name_that_no_socket_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"longer than 107 bytes"):
-        places.socket_path("rpc", "a" * 100)
+        sockets.socket_path("rpc", "a" * 100)
     for name in ("", "..", "a/b", "-x"):
         with pytest.raises(ValueError, match=r"no name of an instance"):
-            places.socket_path("rpc", name)
+            sockets.socket_path("rpc", name)
 
 
 def test_where_sockets_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
     monkeypatch.setattr(os, "geteuid", lambda: 7)
-    assert places.folder() == Path("/run/user/7/transect")
+    assert sockets.folder() == Path("/run/user/7/transect")
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    assert places.folder().name == "transect-7"
+    assert sockets.folder().name == "transect-7"
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert places.folder() == Path("/run/transect")
+    assert sockets.folder() == Path("/run/transect")
 
 
 def test_what_is_no_folder_of_ours(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime.mkdir(mode=0o700)
     monkeypatch.setattr(os, "geteuid", lambda: runtime.stat().st_uid + 1)
-    with pytest.raises(places.Unsafe, match=f"belongs to user {runtime.stat().st_uid}"):
-        places.make_folder()
+    with pytest.raises(sockets.Unsafe, match=f"belongs to user {runtime.stat().st_uid}"):
+        sockets.make_folder()
 
 
 def test_a_link_in_the_place_of_the_folder(runtime: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     runtime.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(places.Unsafe, match="is no folder"):
-        places.make_folder()
+    with pytest.raises(sockets.Unsafe, match="is no folder"):
+        sockets.make_folder()
 
 
 def test_a_message_that_is_too_large(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from tests.unit.core.running import IMPORTS, arbiter
 from transect.core.frontend import compile_text
-from transect.core.provided import provided
-from transect.core.spelled import parse_value, show_value
+from transect.core.param_text import parse_value, show_value
+from transect.core.stratum_functions import provided
 from transect.core.types import BYTES, INT, BytesType, TupleType, Type
 
 SAME = {

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.core.running import arbiter, compiled, value
 from transect.core.interp import Instance
-from transect.core.provided import provided
+from transect.core.stratum_functions import provided
 from transect.core.values import Record, normal
 from transect.lang.tape import GivenTape
 

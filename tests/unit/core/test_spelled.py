@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transect.core.spelled import parse_value, show_value
+from transect.core.param_text import parse_value, show_value
 from transect.core.types import (
     BOOL,
     DURATION,

@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.cpu.logs import event, log_of
 from tests.unit.cpu.policies import example, scheduler
-from transect.cpu.against import against, table, under
 from transect.cpu.arrivals import Fared, fairness, recorded, tasks
+from transect.cpu.replay_other import against, table, under
 from transect.replay import Log
 
 MS = 1_000_000

@@ -14,7 +14,7 @@ from transect.core import ir
 from transect.core.frontend import compile_file
 from transect.cpu.calls import PUTS, TAKES
 from transect.cpu.check import check
-from transect.cpu.custody import custody
+from transect.cpu.check_queues import custody
 from transect.cpu.program import legal
 
 

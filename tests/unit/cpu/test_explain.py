@@ -13,10 +13,10 @@ import pytest
 from tests.unit.cpu.policies import example, scheduler
 from transect.control.protocol import Refused
 from transect.core.ir import Program
-from transect.cpu import force
+from transect.cpu import kernel
 from transect.cpu.built import Built
 from transect.cpu.explain import missing, paragraph, verifier
-from transect.cpu.force import Ended, Missing, look_for
+from transect.cpu.kernel import Ended, Missing, look_for
 from transect.cpu.platform import queue_number
 from transect.cpu.program import needs
 from transect.cpu.run import Running
@@ -102,11 +102,13 @@ def test_what_is_refused_since_the_kernel_has_ended_the_scheduler_says_why(
         def close(self) -> None:
             self.closed = True
 
-    forced = object.__new__(force.Force)
-    said = force.SHIM.pack(1026, 0, b"runnable task stall", b"watchdog failed to check in for 5.0s", b"CPU 0")
+    forced = object.__new__(kernel.Force)
+    said = kernel.SHIM.pack(
+        1026, 0, b"runnable task stall", b"watchdog failed to check in for 5.0s", b"CPU 0"
+    )
     forced.versions, forced._active, forced._memory = [], ctypes.c_uint64(0), said  # type: ignore[assignment]
-    monkeypatch.setattr(force, "opened", lambda path: (Refusing(path), "policy"))
-    monkeypatch.setattr(force, "look_for", lambda built: None)
+    monkeypatch.setattr(kernel, "opened", lambda path: (Refusing(path), "policy"))
+    monkeypatch.setattr(kernel, "look_for", lambda built: None)
     with pytest.raises(Ended, match="runnable task stall: watchdog failed to check in") as ended:
         forced.load(Built("P", "", tmp_path, {}, (), (), (), ()))
     assert ended.value.__notes__ == ["CPU 0"]
@@ -143,7 +145,7 @@ def test_a_version_is_taken_back_when_nobody_gets_on(
     """Not when those are served each 0.3 s who have waited for more than a second, as a light task does."""
     clock = Clock()
 
-    class Watched(force.Force):
+    class Watched(kernel.Force):
         def __init__(self) -> None:
             self.returned: float | None = None
 
@@ -158,7 +160,7 @@ def test_a_version_is_taken_back_when_nobody_gets_on(
             self.returned = clock.now - 100
             return "the old version is back"
 
-    monkeypatch.setattr(force, "time", clock)
+    monkeypatch.setattr(kernel, "time", clock)
     built = Built("P", "", Path(), {}, (), (), (), ())
     version, watched = Version(1, built, None, {}), Watched()  # type: ignore[arg-type]
     with suppress(Kept):
@@ -173,7 +175,7 @@ def test_the_kernels_counters_may_go_while_they_are_read(
         raise OSError(errno.ENODEV, "No such device")
 
     monkeypatch.setattr(Path, "read_text", gone)
-    assert force.events() == {}
+    assert kernel.events() == {}
 
 
 def test_the_verifiers_refusal_stands_at_the_policys_line() -> None:

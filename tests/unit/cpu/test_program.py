@@ -15,10 +15,10 @@ from transect.core.frontend.contracts import contracted
 from transect.cpu.build import build, build_shim, layout
 from transect.cpu.built import Built
 from transect.cpu.check import check
-from transect.cpu.counted import sites
-from transect.cpu.force import opened
+from transect.cpu.counters import sites
+from transect.cpu.kernel import opened
 from transect.cpu.program import legal, ops, source
-from transect.cpu.watched import Invalid, read_watched
+from transect.cpu.trial import Invalid, read_watched
 from transect.emit.bpf.recording import recorded
 
 REST = """

@@ -12,9 +12,9 @@ from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.core.frontend import compile_text
 from transect.errors import codes
-from transect.rpc.binding import bind
-from transect.rpc.chain_file import read_chain
-from transect.rpc.protos import from_files
+from transect.rpc.chain.binding import bind
+from transect.rpc.chain.file import read_chain
+from transect.rpc.messages.protos import from_files
 
 PAGES = [code for code in codes() if written(code).examples("proto")]
 

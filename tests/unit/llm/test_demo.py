@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 
-from transect.llm.demo import run
+from transect.demos.llm import run
 
 
 def test_the_published_table_is_reproduced_in_seconds() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from transect.examples import path_of
-from transect.llm import kept
+from transect.llm import saved_state
 from transect.llm.config import Config
 from transect.llm.gateway.serve import Gateway
 from transect.llm.gateway.settings import read_gateway
@@ -27,16 +27,16 @@ def with_work(folder: Path) -> Path:
     served = service("vtc", folder, ["ann"])
     served.queues.add(Held(0, input=40))
     served.queues.pop()
-    kept.save(served, folder / "kept.json")
+    saved_state.save(served, folder / "kept.json")
     return folder / "kept.json"
 
 
 def test_counters_go_on_after_a_restart(tmp_path: Path) -> None:
     path = with_work(tmp_path)
-    again = service("vtc_weighted", tmp_path, kept.names_in(path))
-    assert kept.load(again, path)
+    again = service("vtc_weighted", tmp_path, saved_state.names_in(path))
+    assert saved_state.load(again, path)
     assert again.counter_of(0) == 40_000_000
-    assert not kept.load(again, tmp_path / "none.json")
+    assert not saved_state.load(again, tmp_path / "none.json")
 
 
 def test_only_its_owner_reads_the_state(tmp_path: Path) -> None:
@@ -57,8 +57,8 @@ def test_a_state_that_cannot_go_over_is_refused_and_left_as_it_is(tmp_path: Path
         .replace("self.last = client", "self.last = self.served[client]")
     )
     narrow = service("./narrow.py", tmp_path)
-    with pytest.raises(kept.NotKept) as refused:
-        kept.load(narrow, path)
+    with pytest.raises(saved_state.NotKept) as refused:
+        saved_state.load(narrow, path)
     assert f"the state in {path} cannot go over to Vtc" in str(refused.value) and "`last`" in str(
         refused.value
     )
@@ -76,8 +76,8 @@ def test_a_state_that_cannot_go_over_is_refused_and_left_as_it_is(tmp_path: Path
 def test_a_file_that_is_no_state_is_refused(content: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "kept.json"
     path.write_text(content)
-    with pytest.raises(kept.NotKept, match=said) as refused:
-        kept.load(service("vtc", tmp_path), path)
+    with pytest.raises(saved_state.NotKept, match=said) as refused:
+        saved_state.load(service("vtc", tmp_path), path)
     assert "move it away to begin anew" in str(refused.value)
 
 
@@ -113,12 +113,12 @@ def test_a_state_beyond_its_bound_is_neither_read_nor_written(
 ) -> None:
     path = with_work(tmp_path)
     before = path.read_bytes()
-    monkeypatch.setattr(kept, "LARGEST", len(before) - 1)
+    monkeypatch.setattr(saved_state, "LARGEST", len(before) - 1)
     served = service("vtc", tmp_path, ["ann"])
-    with pytest.raises(kept.NotKept, match=f"it has more than {len(before) - 1:,} bytes"):
-        kept.load(served, path)
-    monkeypatch.setattr(kept, "LARGEST", 10)
+    with pytest.raises(saved_state.NotKept, match=f"it has more than {len(before) - 1:,} bytes"):
+        saved_state.load(served, path)
+    monkeypatch.setattr(saved_state, "LARGEST", 10)
     with pytest.raises(OSError, match="more than 10 bytes"):
-        kept.save(served, path)
+        saved_state.save(served, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

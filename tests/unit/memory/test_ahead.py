@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from transect.linux.physical import Range
-from transect.memory.ahead import Ahead
+from transect.memory.prefetch import Ahead
 
 
 @dataclass

@@ -72,8 +72,8 @@ def run(module: Any, times: int) -> None:
 
 
 if __name__ == "__main__":
-    from transect.rpc import build
     from transect.rpc.grpcio import native
+    from transect.rpc.native import build
 
     build.FLAGS = (*build.FLAGS, "-Wall", "-Wextra", "-Werror", *sys.argv[2:])
     run(native.load(native.compiled({"chain.c": PROBE.read_bytes()}, Path(sys.argv[1]))), 20)

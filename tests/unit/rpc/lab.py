@@ -17,11 +17,11 @@ from transect.core.ir import Program
 from transect.emit.py.build import build as build_class
 from transect.examples import path_of
 from transect.rpc import echo
-from transect.rpc.binding import bind
-from transect.rpc.chain_file import first_state
+from transect.rpc.chain.binding import bind
+from transect.rpc.chain.file import first_state
+from transect.rpc.chain.python import ChainEnding, ChainVerdict, Emitted, Interpreted, PythonChain
+from transect.rpc.chain.views import PlainHeaders
 from transect.rpc.grpcio.attach import service_of
-from transect.rpc.python_chain import ChainEnding, ChainVerdict, Emitted, Interpreted, PythonChain
-from transect.rpc.views import PlainHeaders
 
 SAY = "/echo.Echo/Say"
 

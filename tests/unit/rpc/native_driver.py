@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from transect.lang.tape import Tape
-from transect.rpc.binding import Binding
-from transect.rpc.chain import emit_chain
-from transect.rpc.python_chain import Action, ChainEnding, ChainVerdict
-from transect.rpc.record import Record
-from transect.rpc.views import HeaderStore, HeadersView
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.python import Action, ChainEnding, ChainVerdict
+from transect.rpc.chain.record import Record
+from transect.rpc.chain.views import HeaderStore, HeadersView
+from transect.rpc.native.chain import emit_chain
 
 FLAGS = ["-std=gnu11", "-O0", "-g", "-fPIC", "-shared", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
 # What a random policy asks may be known beforehand.

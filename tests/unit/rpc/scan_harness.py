@@ -15,11 +15,11 @@ from typing import Any
 from transect.core.codec import Reader
 from transect.emit.c import tree as c
 from transect.emit.c.printer import render
-from transect.rpc.native_scan import Scanners, pieces_name, plain_type, value_name, widened
-from transect.rpc.plan import Plan, Plans, Slot
-from transect.rpc.rewriter import stored
-from transect.rpc.scanner import Node, default_of
-from transect.rpc.wire import BITS, Kind, Presence, ProtoField
+from transect.rpc.chain.fields import Plan, Plans, Slot
+from transect.rpc.messages.rewriter import stored
+from transect.rpc.messages.scanner import Node, default_of
+from transect.rpc.messages.wire import BITS, Kind, Presence, ProtoField
+from transect.rpc.native.scan import Scanners, pieces_name, plain_type, value_name, widened
 
 ROOT = Path(__file__).parents[3] / "src" / "transect"
 INCLUDES = [f"-I{ROOT / 'rpc' / 'runtime'}", f"-I{ROOT / 'emit' / 'c' / 'runtime'}"]
@@ -347,7 +347,7 @@ def random_value(rng: random.Random, f: ProtoField) -> Any:
 
 
 def apply(node: Node, plans: Plans, edit: Edit) -> None:
-    from transect.rpc.rewriter import assign
+    from transect.rpc.messages.rewriter import assign
 
     if edit.outer is None:
         assign(node, edit.slot, edit.value)

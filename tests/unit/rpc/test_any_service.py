@@ -22,14 +22,14 @@ from transect.analysis.world import World
 from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_text
 from transect.core.ir import Program
-from transect.rpc import any_service
-from transect.rpc.any_service import AnyService
-from transect.rpc.binding import bind
-from transect.rpc.plan import Plans, plan_of
-from transect.rpc.rewriter import stored
-from transect.rpc.scanner import scan
-from transect.rpc.views import PlainHeaders, RpcView, ViewClasses
-from transect.rpc.wire import ProtoField
+from transect.rpc.chain.binding import bind
+from transect.rpc.chain.fields import Plans, plan_of
+from transect.rpc.chain.views import PlainHeaders, RpcView, ViewClasses
+from transect.rpc.equivalence import any_service
+from transect.rpc.equivalence.any_service import AnyService
+from transect.rpc.messages.rewriter import stored
+from transect.rpc.messages.scanner import scan
+from transect.rpc.messages.wire import ProtoField
 
 ASK, PATH = "sample.Ask", "/sample.Sample/Say"
 SAMPLE = "sample.Sample"

@@ -11,7 +11,7 @@ from inline_snapshot import snapshot
 from tests.unit.rpc.wire_samples import service
 from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_text
-from transect.rpc.binding import Binding, bind
+from transect.rpc.chain.binding import Binding, bind
 
 HEAD = """
 from enum import IntEnum

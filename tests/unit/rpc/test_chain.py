@@ -16,10 +16,10 @@ from transect.core.frontend import compile_text
 from transect.core.interp import Instance
 from transect.lang.tape import GivenTape
 from transect.replay.tape import ReplayingTape, answer_types
-from transect.rpc.binding import bind
-from transect.rpc.python_chain import NOBODY, Action, ChainEnding, Interpreted, PythonChain, PythonRpc
-from transect.rpc.record import Record, arguments_of
-from transect.rpc.views import PlainHeaders
+from transect.rpc.chain.binding import bind
+from transect.rpc.chain.python import NOBODY, Action, ChainEnding, Interpreted, PythonChain, PythonRpc
+from transect.rpc.chain.record import Record, arguments_of
+from transect.rpc.chain.views import PlainHeaders
 
 pytestmark = pytest.mark.needs("grpcio")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from transect.base.render import render_text
-from transect.rpc.chain_file import ChainFile, read_edges
+from transect.rpc.chain.file import ChainFile, read_edges
 
 HEAD = """\
 from transect.lang import Duration, Map, Param, ms, param, table, text

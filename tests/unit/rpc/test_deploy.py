@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from transect.base.unavailable import Unavailable
-from transect.rpc.deploy import must_be_free
 from transect.rpc.envoy.config import Endpoint
+from transect.rpc.envoy.deploy import must_be_free
 
 
 def test_a_port_is_not_shared_with_another_proxy() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from transect.control.client import ControlError
 from transect.control.protocol import Refused
-from transect.rpc import edge as edges
-from transect.rpc.edge import Edge, Unfinished
+from transect.rpc.versions import edge as edges
+from transect.rpc.versions.edge import Edge, Unfinished
 
 CHAIN = """
 from transect.rpc import Chain, Element

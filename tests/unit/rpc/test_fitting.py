@@ -12,10 +12,10 @@ from transect.base.diagnostic import Diagnostics, Severity
 from transect.base.render import render_text
 from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_file
-from transect.rpc import fitting
-from transect.rpc.chain_file import read_chain
-from transect.rpc.protos import ProtoError, compile_protos, from_files
-from transect.rpc.rules import check_element
+from transect.rpc.chain import fitting
+from transect.rpc.chain.file import read_chain
+from transect.rpc.chain.rules import check_element
+from transect.rpc.messages.protos import ProtoError, compile_protos, from_files
 
 PROTO = """\
 syntax = "proto3";
@@ -141,7 +141,7 @@ def test_google_s_own_protos_say_what_to_install(tmp_path: Path, monkeypatch: py
     path.write_text(
         'syntax = "proto3";\nimport "google/rpc/status.proto";\nmessage A { google.rpc.Status it = 1; }\n'
     )
-    monkeypatch.setattr("transect.rpc.protos._installed", lambda: ())
+    monkeypatch.setattr("transect.rpc.messages.protos._installed", lambda: ())
     with pytest.raises(ProtoError) as caught:
         from_files([path])
     assert caught.value.help == "pip install googleapis-common-protos"

@@ -20,11 +20,11 @@ from tests.parts import need
 from transect import rpc
 from transect.base import cache
 from transect.base.unavailable import Unavailable
-from transect.control import Client, places
+from transect.control import Client, sockets
 from transect.emit import toolchain
 from transect.emit.toolchain import BuildError
-from transect.rpc import build
 from transect.rpc.grpcio import native
+from transect.rpc.native import build
 
 pytestmark = pytest.mark.needs("grpcio")
 
@@ -319,7 +319,7 @@ def test_the_cache_is_where_the_user_keeps_his(monkeypatch: pytest.MonkeyPatch, 
 def test_a_name_that_is_taken_keeps_no_service_from_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(places, "folder", lambda: tmp_path / "sockets")
+    monkeypatch.setattr(sockets, "folder", lambda: tmp_path / "sockets")
     first = attached(tmp_path, native=False, name="shop").chain
     assert caplog.text == ""
     second = attached(tmp_path, native=False, name="shop").chain
@@ -333,7 +333,7 @@ def test_a_control_socket_that_cannot_be_made_keeps_no_service_from_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     place = tmp_path / "sockets"
-    monkeypatch.setattr(places, "folder", lambda: place)
+    monkeypatch.setattr(sockets, "folder", lambda: place)
     place.write_bytes(b"")
     attached(tmp_path, native=False, name="shop")
     assert "the chain `shop` cannot be reached by `transect rpc status`" in caplog.text

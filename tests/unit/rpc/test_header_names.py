@@ -16,10 +16,10 @@ from transect.base.render import render_text
 from transect.core.frontend import compile_text
 from transect.core.interp import Instance
 from transect.emit.py.build import build as build_class
-from transect.rpc.binding import Binding, bind
+from transect.rpc.chain.binding import Binding, bind
+from transect.rpc.chain.python import Emitted, Interpreted, PythonChain
+from transect.rpc.chain.views import PlainHeaders
 from transect.rpc.hooks import Headers
-from transect.rpc.python_chain import Emitted, Interpreted, PythonChain
-from transect.rpc.views import PlainHeaders
 
 pytestmark = pytest.mark.needs("grpcio")
 

@@ -13,7 +13,7 @@ from transect.core.frontend import compile_text
 from transect.core.interp import Instance
 from transect.core.schema import schema
 from transect.core.values import Record
-from transect.rpc.merging import merged
+from transect.rpc.versions.merging import merged
 
 POLICY = """
 from transect.lang import (

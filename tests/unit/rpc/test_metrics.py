@@ -13,8 +13,8 @@ from inline_snapshot import snapshot
 
 from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_text
-from transect.rpc.metrics import Exporter, exposition, rows
-from transect.rpc.times import BUCKETS, Times, bounds, bucket, latencies
+from transect.rpc.chain.metrics import Exporter, exposition, rows
+from transect.rpc.chain.times import BUCKETS, Times, bounds, bucket, latencies
 
 TEXT = """
 from transect.rpc import Element

@@ -20,11 +20,11 @@ from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_text
 from transect.core.schema import schema
 from transect.lang.tape import GivenTape
-from transect.rpc.binding import bind
-from transect.rpc.build import C_RUNTIME, RPC_RUNTIME
-from transect.rpc.chain import emit_chain
-from transect.rpc.python_chain import Action
-from transect.rpc.views import PlainHeaders
+from transect.rpc.chain.binding import bind
+from transect.rpc.chain.python import Action
+from transect.rpc.chain.views import PlainHeaders
+from transect.rpc.native.build import C_RUNTIME, RPC_RUNTIME
+from transect.rpc.native.chain import emit_chain
 
 pytestmark = [pytest.mark.needs("grpcio"), pytest.mark.needs("gcc")]
 

@@ -11,9 +11,9 @@ import pytest
 
 from tests.unit.rpc.wire_samples import FOLDER, pool, service
 from transect.base.unavailable import Unavailable
-from transect.rpc import protos
-from transect.rpc.protos import ProtoError
-from transect.rpc.wire import Kind, Presence
+from transect.rpc.messages import protos
+from transect.rpc.messages.protos import ProtoError
+from transect.rpc.messages.wire import Kind, Presence
 
 pytestmark = pytest.mark.needs("grpcio")
 

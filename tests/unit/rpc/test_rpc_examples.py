@@ -12,7 +12,7 @@ import pytest
 from tests.unit.rpc.lab import Lab, passed
 from transect.examples import path_of
 from transect.rpc import Cause, Code, echo
-from transect.rpc.python_chain import Action, ChainVerdict
+from transect.rpc.chain.python import Action, ChainVerdict
 
 pytestmark = [pytest.mark.needs("grpcio"), pytest.mark.needs("gcc")]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.unit.rpc.wire_samples import message_class, service
-from transect.rpc.plan import Plans, plan_of
-from transect.rpc.rewriter import assign, changed, rewrite
-from transect.rpc.scanner import Malformed, Node, NumberZero, scan
+from transect.rpc.chain.fields import Plans, plan_of
+from transect.rpc.messages.rewriter import assign, changed, rewrite
+from transect.rpc.messages.scanner import Malformed, Node, NumberZero, scan
 
 pytestmark = pytest.mark.needs("grpcio")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from transect.rpc.envoy.trial import messages
-from transect.rpc.protos import compile_protos, from_set
+from transect.rpc.messages.protos import compile_protos, from_set
 
 SAMPLE = Path(__file__).parent / "protos" / "sample.proto"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from tests.unit.core.running import compiled
 from transect.core.schema import schema
-from transect.rpc.upgrade import Handover, Origin, Version
+from transect.rpc.versions.upgrade import Handover, Origin, Version
 
 COUNT = """
 class Count(Element):

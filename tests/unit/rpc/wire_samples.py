@@ -14,11 +14,11 @@ from typing import Any
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from transect.rpc import protos
-from transect.rpc.plan import Plan, Plans, Slot
-from transect.rpc.rewriter import put_field, put_varint
-from transect.rpc.scanner import MAX_DEPTH, Malformed, Node, read_raw, read_tag, skip
-from transect.rpc.wire import Kind, Presence, ProtoField, ProtoMessage, ProtoService
+from transect.rpc.chain.fields import Plan, Plans, Slot
+from transect.rpc.messages import protos
+from transect.rpc.messages.rewriter import put_field, put_varint
+from transect.rpc.messages.scanner import MAX_DEPTH, Malformed, Node, read_raw, read_tag, skip
+from transect.rpc.messages.wire import Kind, Presence, ProtoField, ProtoMessage, ProtoService
 
 FOLDER = Path(__file__).parent / "protos"
 SPECIAL = (0, 1, 2, 3, 127, 128, 300, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1)

@@ -80,9 +80,9 @@ def under(
     """Put a scheduler in force, recorded into `log` if there is one, and say how it ended."""
     from transect.cli.control import show
     from transect.control.server import Taken
-    from transect.cpu.force import Ended
+    from transect.cpu.kernel import Ended
     from transect.cpu.run import run as serve
-    from transect.cpu.watched import Invalid
+    from transect.cpu.trial import Invalid
     from transect.vm import VmError
 
     def ask() -> int:
@@ -117,7 +117,7 @@ def _place(vm: bool, version: str, kernel: Path | None, cpus: int, partial: bool
 
         chosen = own(kernel) if kernel else find(version, say=_say)
         return Bench(kernel=chosen, cpus=cpus, partial=partial, life_s=LIFE_S, say=_say)
-    from transect.cpu.here import Here
+    from transect.cpu.this_machine import Here
 
     return Here(partial=partial)
 

@@ -48,7 +48,7 @@ def simulate(
     from transect.cpu.pace import Standstill, starvation
     from transect.cpu.run import read
     from transect.cpu.simulator import CustodyError, Machine
-    from transect.cpu.watched import Invalid
+    from transect.cpu.trial import Invalid
 
     try:
         work = [_work(text) for text in task or DEFAULT]

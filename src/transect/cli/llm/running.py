@@ -20,7 +20,7 @@ from transect.control.server import Taken
 from transect.lang.functions import PolicyError
 from transect.llm.config import ConfigError, Identity
 from transect.llm.gateway.settings import GatewayConfig, Upstream, read_gateway
-from transect.llm.kept import NotKept
+from transect.llm.saved_state import NotKept
 
 
 def serve(policy: str | None, upstreams: Sequence[str], config: Path | None, state: Path | None) -> int:

@@ -98,7 +98,7 @@ def simulate(
 def _load(spec: str) -> Loaded:
     """`rpm,limit=30`: parameters after commas.  Raises `ValueError`."""
     from transect.core.ir import FieldKind
-    from transect.core.spelled import parse_value
+    from transect.core.param_text import parse_value
     from transect.llm.policies import load
 
     what, *settings = spec.split(",")

@@ -44,12 +44,12 @@ def listing(verb: str, target: str, kernel: Path | None) -> int:
 
 
 def _listed(name: str, columns: Sequence[str], machine: Machine) -> int:
-    from transect.memory import asked, report
+    from transect.memory import questions, report
     from transect.memory import scan as scanning
     from transect.memory.findings import Verdict, shown
     from transect.memory.standard import named
 
-    result = scanning.probe(machine, named(name), asked.Answers(machine))
+    result = scanning.probe(machine, named(name), questions.Answers(machine))
     if result.verdict not in (Verdict.CLEAN, Verdict.FOUND):
         print(f"transect: {machine.name}: {result.problem}", file=sys.stderr)
         return Exit.UNKNOWN

@@ -27,7 +27,7 @@ class Engine(StrEnum):
     def runs(self, machine: Machine) -> Runs | None:
         """None: the interpreter, one read after the other; over a link it reads ahead."""
         if self is Engine.PYTHON:
-            from transect.memory.ahead import Batched, ahead
+            from transect.memory.prefetch import Batched, ahead
 
             return ahead if isinstance(machine.physical, Batched) else None
         from transect.memory.native.probes import native

@@ -42,7 +42,7 @@ def calibrate(
     """
     from transect.base.render import render_text
     from transect.emit.toolchain import BuildError
-    from transect.rpc.chain_file import read_edges
+    from transect.rpc.chain.file import read_edges
     from transect.rpc.envoy.process import EnvoyFailed
     from transect.rpc.placement import calibrate as measuring
     from transect.rpc.placement import profile as profiles

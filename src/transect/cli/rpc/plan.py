@@ -81,14 +81,14 @@ def plan(
     Costs are those that `transect rpc calibrate` measured on this machine; nothing is started.
     """
     from transect.base.render import render_text
-    from transect.rpc.chain_file import read_edges
+    from transect.rpc.chain.file import read_edges
+    from transect.rpc.chain.rules import check_element
     from transect.rpc.equivalence.levels import Level
+    from transect.rpc.messages.protos import ProtoError
     from transect.rpc.placement import planning
     from transect.rpc.placement import profile as profiles
     from transect.rpc.placement.observed import NotUnderstood, shares
     from transect.rpc.placement.saved import save
-    from transect.rpc.protos import ProtoError
-    from transect.rpc.rules import check_element
 
     read = read_edges(chain)
     for program in dict.fromkeys(use.program for edge in read.chains for use in edge.elements):

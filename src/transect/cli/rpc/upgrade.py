@@ -46,7 +46,7 @@ def upgrade(
 
 
 def _of_several(words: list[str]) -> int:
-    from transect.rpc.edge import Edge, Unfinished
+    from transect.rpc.versions.edge import Edge, Unfinished
 
     pairs = [word.partition("=")[::2] for word in words]
     for name, file in pairs:

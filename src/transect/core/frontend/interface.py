@@ -16,7 +16,7 @@ from transect.core import ir
 from transect.core.frontend.declare import World, qualified
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module, Modules, library_constant
 from transect.core.frontend.policies import PolicyClass
-from transect.core.provided import STRATA
+from transect.core.stratum_functions import STRATA
 from transect.core.types import Type
 
 

@@ -10,7 +10,7 @@ from transect.core.ir import Block, Expr, Stmt, TableRead
 from transect.core.types import OptionType, UnitType
 from transect.emit.c import tree as c
 from transect.emit.c.layout import value_type
-from transect.emit.c.letting import Letting
+from transect.emit.c.lets import Letting
 from transect.emit.c.loops import Looping
 from transect.emit.c.matching import Matched, matched
 from transect.emit.c.remembered import asked_in, moving

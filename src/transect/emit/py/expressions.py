@@ -19,7 +19,7 @@ from transect.emit.py import arithmetic, calls, loops, nodes
 from transect.emit.py.literals import has_defaults, has_float, literal
 from transect.emit.py.names import Names
 from transect.emit.py.nodes import LOCAL, SELF
-from transect.emit.py.places import Places
+from transect.emit.py.positions import Places
 from transect.emit.py.scope import Scope
 
 

@@ -20,7 +20,7 @@ from transect.emit.py.expressions import Expressions
 from transect.emit.py.literals import Named, has_defaults, literal, named_within, type_literal, zero_of
 from transect.emit.py.names import Names
 from transect.emit.py.nodes import LOCAL, OUTSIDE, SELF
-from transect.emit.py.places import Lines, Places, no_lines
+from transect.emit.py.positions import Lines, Places, no_lines
 from transect.emit.py.scope import Needs, Scope
 from transect.emit.py.statements import Statements
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from transect.core import tables
-from transect.core.provided import provided
+from transect.core.stratum_functions import provided
 from transect.core.types import ArrayType, CounterType, HistogramType, SeqType, TableType, Type
 from transect.core.values import copied, zero
 from transect.emit.py.ordering import OrderedTally

@@ -22,7 +22,7 @@ import uvicorn
 from transect.base.unavailable import Unavailable
 from transect.control import Server, verbs_of
 from transect.core.upgrade import Refused
-from transect.llm import kept
+from transect.llm import saved_state
 from transect.llm.bound import engine_bound
 from transect.llm.config import ConfigError
 from transect.llm.gateway.admin import Admin, Waits
@@ -71,12 +71,12 @@ class Gateway:
         self.shared: Shared | None = None
         self.state = None if config.state is None else self.folder / config.state
         if self.state is not None and not self.state.parent.is_dir():
-            raise kept.NotKept(f"the state cannot be written to {self.state}: there is no such folder")
+            raise saved_state.NotKept(f"the state cannot be written to {self.state}: there is no such folder")
         limits = config.limits
         self.budget = claimed(limits)
         each = max(1, self.budget.engines // len(config.upstreams))
         self.replicas = [Replica(upstream, limits, each) for upstream in config.upstreams]
-        known = kept.names_in(self.state) if self.state else ()
+        known = saved_state.names_in(self.state) if self.state else ()
         self.service = Service(
             config,
             self.folder,
@@ -85,7 +85,7 @@ class Gateway:
             known=known,
             shared=config.share is not None,
         )
-        if self.state and kept.load(self.service, self.state):
+        if self.state and saved_state.load(self.service, self.state):
             say(f"counters go on as {self.state} keeps them")
         if config.share is not None:
             self.shared = Shared(self.service)
@@ -236,7 +236,7 @@ class Gateway:
         if self.state is None:
             return
         try:
-            kept.save(self.service, self.state)
+            saved_state.save(self.service, self.state)
         except OSError as wrong:
             logger.error("the state cannot be written to %s: %s", self.state, wrong)
 

@@ -14,13 +14,13 @@ from typing import Any, Protocol
 from transect.core.ir import Program
 from transect.lang.tape import LiveTape
 from transect.linux.errors import KernelDataError
-from transect.memory.asked import Answers
 from transect.memory.chaser.lower import XDP, Kept, Limits, Lowered, check, lower
 from transect.memory.chaser.steps import REASONS, Chain, Status
 from transect.memory.chaser.walker import Places, Sets, walk
 from transect.memory.findings import Said
 from transect.memory.machine import Machine
 from transect.memory.objects import Node
+from transect.memory.questions import Answers
 from transect.memory.scan import Prepared, prepare
 
 

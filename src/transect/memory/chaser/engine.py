@@ -19,12 +19,12 @@ from transect.base.unavailable import Unavailable
 from transect.lang.tape import Tape
 from transect.linux.errors import KernelDataError
 from transect.linux.libbpf import BpfError
-from transect.memory.ahead import ahead
 from transect.memory.chaser.chased import Chased, Network
 from transect.memory.chaser.lower import check, lower
 from transect.memory.chaser.xdp import Xdp
 from transect.memory.findings import Said
 from transect.memory.machine import Machine
+from transect.memory.prefetch import ahead
 from transect.memory.roce.grant import RoceMemory
 from transect.memory.roce.transport import Udp
 from transect.memory.scan import Prepared, Rounds

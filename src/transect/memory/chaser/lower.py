@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from transect.core.ir import Program
 from transect.core.types import BytesType, ViewType
 from transect.linux.errors import KernelDataError
-from transect.memory.chaser.sites import WORD, Compared, Site, sites
 from transect.memory.chaser.steps import DONE, LONGEST, MOVES, REGISTERS, TESTS, Chain, Move, Step, Test
+from transect.memory.chaser.walk_sites import WORD, Compared, Site, sites
 from transect.memory.machine import Machine
 from transect.memory.paths import Root, resolve, root
 from transect.memory.views import Bound, Views

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from transect.core.ir import Program
 from transect.memory.chaser import tables
 from transect.memory.chaser.lower import XDP, Kept, Lowered, lower
-from transect.memory.chaser.sites import sites
+from transect.memory.chaser.walk_sites import sites
 from transect.memory.machine import Machine
 from transect.memory.p4 import entries
 from transect.memory.p4.budget import Budget

@@ -2,7 +2,7 @@
 """Views of a Linux kernel's structures, and where they hang.  The compiler reads these files as text.
 
 A function without arguments is a root: its body says which container it walks.  Those with arguments, and those whose
-body says nothing, ask about symbols and code; `transect.memory.asked` answers them.
+body says nothing, ask about symbols and code; `transect.memory.questions` answers them.
 """
 
 from transect.memory.linux.callbacks import (

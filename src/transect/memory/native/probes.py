@@ -19,12 +19,12 @@ from transect.core.ir import FieldKind, IntrinsicDecl
 from transect.lang.tape import Tape
 from transect.linux.errors import KernelDataError
 from transect.linux.physical import FileMemory
-from transect.memory.asked import Answers
 from transect.memory.findings import Said
 from transect.memory.machine import Machine
 from transect.memory.native.build import FLAGS, library
 from transect.memory.native.lowering import Emitted, emit
 from transect.memory.native.tables import U64, CPlan, Tables
+from transect.memory.questions import Answers
 from transect.memory.roots import layouts_of_roots
 from transect.memory.scan import Prepared, Rounds
 

@@ -10,8 +10,8 @@ from transect.core.ir import Program
 from transect.emit.artifact import Artifact
 from transect.emit.c.names import snake
 from transect.memory.chaser.lower import KINDS, Kept, Lowered
-from transect.memory.chaser.sites import Site, sites
 from transect.memory.chaser.steps import Step
+from transect.memory.chaser.walk_sites import Site, sites
 from transect.memory.p4 import entries
 from transect.memory.p4.budget import Budget, Usage, usage
 from transect.memory.p4.syntax import parse, resolve

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What probes ask about code, symbols and constant tables: the C side of memory/asked.py. */
+/* What probes ask about code, symbols and constant tables: the C side of memory/questions.py. */
 #ifndef TRANSECT_ASKED_H
 #define TRANSECT_ASKED_H
 

@@ -15,16 +15,16 @@ from transect.base.unavailable import Unavailable
 from transect.control.host import verbs_of
 from transect.control.protocol import Refused
 from transect.control.server import Server
-from transect.rpc.binding import Binding
 from transect.rpc.builtin.filters import Filter, NotAFilter, Refusal, with_filters
 from transect.rpc.builtin.proof import filters_of
-from transect.rpc.chain_file import ChainFile
-from transect.rpc.deploy import configured, must_be_free
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.metrics import rows
+from transect.rpc.chain.times import latencies
 from transect.rpc.envoy import binary
+from transect.rpc.envoy.deploy import configured, must_be_free
 from transect.rpc.envoy.process import Envoy, start
-from transect.rpc.metrics import rows
-from transect.rpc.several import refused_to
-from transect.rpc.times import latencies
+from transect.rpc.versions.processor import refused_to
 
 NATIVE = 'take "built-in" out of `proxies=`, and plan again: a native module can'
 

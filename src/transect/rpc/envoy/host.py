@@ -15,17 +15,17 @@ from transect.control import params
 from transect.control.protocol import Refused
 from transect.control.readings import readings
 from transect.core.schema import schema
-from transect.rpc.binding import Binding
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.metrics import rows
+from transect.rpc.chain.times import latencies
 from transect.rpc.envoy.config import Module
 from transect.rpc.envoy.control import Control, ControlError
 from transect.rpc.envoy.recording import Recording
 from transect.rpc.envoy.upgrading import Upgrades
-from transect.rpc.metrics import rows
-from transect.rpc.times import latencies
-from transect.rpc.upgrade import Version
+from transect.rpc.versions.upgrade import Version
 
 if TYPE_CHECKING:
-    from transect.rpc.deploy import Deployed
+    from transect.rpc.envoy.deploy import Deployed
 
 COUNTERS = (
     *("rpcs", "requests", "responses", "rewritten", "delayed", "compressed", "malformed", "refused"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chain in Envoy as one of several processors of an edge: what `rpc/edge.py` asks of it.
+"""A chain in Envoy as one of several processors of an edge: what `rpc/versions/edge.py` asks of it.
 
 Both versions stand in one Envoy, each a module.  Whichever of them a worker has in its chain of filters when an RPC
 comes, the RPC goes to the version that its header names (runtime/envoy_edge.c): nothing depends on when workers change.
@@ -19,8 +19,8 @@ from transect.rpc.envoy.config import Module
 from transect.rpc.envoy.control import Control, ControlError, EnvoyCopy
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.upgrading import PATIENCE_S, Ready, Upgrades
-from transect.rpc.several import from_elsewhere, packed, taken, unpacked, verbs_of_part
-from transect.rpc.upgrade import Handover, read_version
+from transect.rpc.versions.processor import from_elsewhere, packed, taken, unpacked, verbs_of_part
+from transect.rpc.versions.upgrade import Handover, read_version
 
 NOBODY = "-"  # no RPC names it
 

@@ -15,10 +15,10 @@ from transect.core.ir import Program
 from transect.core.schema import schema
 from transect.replay.log import MAGIC, VERSION, Header, Policy, Trailer, json_frame
 from transect.replay.writer import create
-from transect.rpc.binding import Binding
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.needs import HOOKS
+from transect.rpc.chain.replay import about
 from transect.rpc.envoy.control import Control
-from transect.rpc.needs import HOOKS
-from transect.rpc.replay import about
 
 NO_HOOK = 0xFFFF
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from transect.control.protocol import Refused
-from transect.rpc.binding import Binding
+from transect.rpc.chain.binding import Binding
 from transect.rpc.envoy.binary import Binary
 from transect.rpc.envoy.config import Endpoint, HttpFilter, bootstrap
 from transect.rpc.envoy.process import Envoy, EnvoyFailed, start
-from transect.rpc.wire import Kind, ProtoService, Wire
+from transect.rpc.messages.wire import Kind, ProtoService, Wire
 
 GOES_ON = "the old version goes on"
 CALL_S = 5.0  # for a call: elements may delay it, and then it is broken off

@@ -24,15 +24,15 @@ from transect.base.render import render_text
 from transect.base.unavailable import Unavailable
 from transect.control.protocol import Refused
 from transect.emit.toolchain import BuildError
-from transect.rpc.binding import Binding, bind
-from transect.rpc.can import Can, check
-from transect.rpc.chain_file import ChainFile, ElementUse
+from transect.rpc.chain.binding import Binding, bind
+from transect.rpc.chain.carrier import Can, check
+from transect.rpc.chain.file import ChainFile, ElementUse
 from transect.rpc.envoy.binary import Binary
 from transect.rpc.envoy.config import Extension, Slot
 from transect.rpc.envoy.control import ControlError
 from transect.rpc.envoy.process import Envoy
 from transect.rpc.envoy.trial import GOES_ON, tried
-from transect.rpc.upgrade import NOT_ALONE, TOGETHER, Copy, Handover, Settling, Version, read_version
+from transect.rpc.versions.upgrade import NOT_ALONE, TOGETHER, Copy, Handover, Settling, Version, read_version
 
 log = logging.getLogger("transect.rpc")
 

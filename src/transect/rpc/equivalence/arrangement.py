@@ -13,12 +13,12 @@ from functools import cached_property
 from itertools import combinations
 
 from transect.core.ir import Program
+from transect.rpc.chain.needs import needs
 from transect.rpc.equivalence.cache import Cache
 from transect.rpc.equivalence.levels import Element, Level
 from transect.rpc.equivalence.moves import Move, Side, judge_move
 from transect.rpc.equivalence.pairs import Judgement, Pair, Settings, Verdict, decide
 from transect.rpc.equivalence.world import Oneofs
-from transect.rpc.needs import needs
 
 
 @dataclass(frozen=True)

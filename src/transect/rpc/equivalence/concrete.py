@@ -20,7 +20,7 @@ from transect.rpc.equivalence.passes import Chain
 from transect.rpc.equivalence.service import REPLY, REQUEST
 from transect.rpc.equivalence.simulate import Trial, filler
 from transect.rpc.equivalence.streams import Event, Step, Stream
-from transect.rpc.wire import Presence
+from transect.rpc.messages.wire import Presence
 
 CAUSES = 5
 ABSTRACT = b"Text"  # how bytes begin of which a model says nothing but that they differ from others

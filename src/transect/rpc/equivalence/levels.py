@@ -20,7 +20,7 @@ from transect.core import ir
 from transect.core.effects import Facts, nodes
 from transect.core.ir import FieldKind, Program, TableRead
 from transect.core.types import TableKind, TableType
-from transect.rpc.needs import HOOKS
+from transect.rpc.chain.needs import HOOKS
 
 
 class Level(StrEnum):

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from transect.core.ir import Program
 from transect.core.types import OptionType
-from transect.rpc.chain_file import ChainFile
+from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.needs import needs
 from transect.rpc.equivalence.world import Oneofs
-from transect.rpc.needs import needs
-from transect.rpc.protos import from_files
+from transect.rpc.messages.protos import from_files
 
 
 def oneofs_of(chain: ChainFile) -> Oneofs:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of the stratum's functions (`rpc/functions.py`) that were computed, for the solver to choose from.
+"""Values of the stratum's functions (`rpc/functions/__init__.py`) that were computed, for the solver to choose from.
 
 To the solver such a function is unknown, so a model may want a sealed text that no key opens.  Searching for a
 counter-example, it is held to applications whose results are known.

@@ -14,6 +14,7 @@ from itertools import islice, product
 
 from transect.analysis.concrete import Content
 from transect.core.ir import Program
+from transect.rpc.chain.needs import needs
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.equivalence.service import Clash
 from transect.rpc.equivalence.simulate import (
@@ -28,7 +29,6 @@ from transect.rpc.equivalence.simulate import (
     observed,
 )
 from transect.rpc.equivalence.streams import Ends, Event, Run, Step, Stream
-from transect.rpc.needs import needs
 
 CAUSE_CANCEL, CAUSE_DEADLINE = 2, 3
 CODES = {CAUSE_CANCEL: 1, CAUSE_DEADLINE: 4, CAUSE_RESET: UNAVAILABLE}

@@ -22,8 +22,16 @@ from transect.core.types import (
     Type,
     ViewType,
 )
-from transect.rpc.needs import is_rpc
-from transect.rpc.wire import Kind, Presence, ProtoEnum, ProtoField, ProtoMessage, ProtoMethod, ProtoService
+from transect.rpc.chain.needs import is_rpc
+from transect.rpc.messages.wire import (
+    Kind,
+    Presence,
+    ProtoEnum,
+    ProtoField,
+    ProtoMessage,
+    ProtoMethod,
+    ProtoService,
+)
 
 PATH = "/transect.Trial/Call"
 REQUEST, REPLY = "transect.Request", "transect.Reply"

@@ -25,15 +25,15 @@ from transect.core.types import (
 )
 from transect.core.values import normal
 from transect.lang.tape import LiveTape, Tape
-from transect.rpc.binding import Binding, bind
+from transect.rpc.chain.binding import Binding, bind
+from transect.rpc.chain.fields import plans
+from transect.rpc.chain.python import Action, ChainVerdict, Passing, PythonChain, PythonRpc
+from transect.rpc.chain.views import PlainHeaders
 from transect.rpc.equivalence.service import FILLER, PATH, REPLY, REQUEST, Clash, service_for
 from transect.rpc.equivalence.streams import Ends, Event, Run, Seen, Step, Stream
-from transect.rpc.plan import plans
-from transect.rpc.python_chain import Action, ChainVerdict, Passing, PythonChain, PythonRpc
-from transect.rpc.rewriter import assign, put_varint, rewrite
-from transect.rpc.scanner import Node
-from transect.rpc.views import PlainHeaders
-from transect.rpc.wire import Presence
+from transect.rpc.messages.rewriter import assign, put_varint, rewrite
+from transect.rpc.messages.scanner import Node
+from transect.rpc.messages.wire import Presence
 
 OK, UNAVAILABLE, CAUSE_REPLY, CAUSE_REJECT, CAUSE_RESET = 0, 14, 0, 1, 4
 

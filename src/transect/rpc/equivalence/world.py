@@ -18,9 +18,9 @@ from transect.analysis.values import Option, Unsupported, Value, View, build, le
 from transect.analysis.world import World
 from transect.core import ir
 from transect.core.types import DictType, OptionType, SeqType, Type, ViewType
-from transect.rpc.chacha import KEY_BYTES
-from transect.rpc.metadata import OF_HEADERS, any_metadata, asked
-from transect.rpc.widths import as_held, keeps
+from transect.rpc.equivalence.metadata import OF_HEADERS, any_metadata, asked
+from transect.rpc.equivalence.widths import as_held, keeps
+from transect.rpc.functions.chacha import KEY_BYTES
 
 REWRITTEN = "rewritten "
 """How the unknown function is called which gives a message's bytes after fields were assigned; their names follow."""

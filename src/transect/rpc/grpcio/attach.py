@@ -22,12 +22,12 @@ from grpc import aio
 
 from transect.core.ir import Program
 from transect.emit.py.image import image
-from transect.rpc.grpcio import can
+from transect.rpc.grpcio import carrier
 from transect.rpc.grpcio.attached import Attached
 from transect.rpc.grpcio.making import Maker
-from transect.rpc.protos import ProtoError, Protos, from_files, from_module
-from transect.rpc.upgrade import Version
-from transect.rpc.wire import ProtoService
+from transect.rpc.messages.protos import ProtoError, Protos, from_files, from_module
+from transect.rpc.messages.wire import ProtoService
+from transect.rpc.versions.upgrade import Version
 
 Target = TypeVar("Target", grpc.Channel, grpc.Server, aio.Channel, aio.Server)
 
@@ -67,7 +67,7 @@ def attach(
     programs = [program_of(policy) for policy in policies]
     names = None if methods is None else tuple(methods)
     found, first = service_of(service, protos, proto_path), tuple(speaks_first)
-    maker = Maker(found, names, can.of(target), native, cache, peer, attempts, first)
+    maker = Maker(found, names, carrier.of(target), native, cache, peer, attempts, first)
     return put_before(target, maker, programs, policies, name)
 
 

@@ -16,12 +16,12 @@ from transect.base.unavailable import Unavailable
 from transect.control.protocol import Refused
 from transect.core.ir import Program
 from transect.lang.functions import PolicyError
-from transect.rpc.binding import Binding
+from transect.rpc.chain.binding import Binding
 from transect.rpc.grpcio.handle import Handle
 from transect.rpc.grpcio.making import Maker, numbered
 from transect.rpc.grpcio.standing import Standing
 from transect.rpc.grpcio.versions import Versions
-from transect.rpc.upgrade import NOT_ALONE, TOGETHER, Handover, Settling, Version, read_version
+from transect.rpc.versions.upgrade import NOT_ALONE, TOGETHER, Handover, Settling, Version, read_version
 
 if TYPE_CHECKING:
     from transect.control.server import Server
@@ -213,8 +213,8 @@ class Attached:
         Raises ValueError for a name that cannot be one.
         """
         from transect.control.host import verbs_of
-        from transect.control.places import Unsafe
         from transect.control.server import Server, Taken
+        from transect.control.sockets import Unsafe
         from transect.rpc.grpcio.host import GrpcioHost
         from transect.rpc.grpcio.part import Part
 

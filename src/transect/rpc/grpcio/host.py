@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from transect.control import params
 from transect.control.protocol import Refused
 from transect.control.readings import readings
-from transect.rpc.metrics import rows
-from transect.rpc.times import latencies
+from transect.rpc.chain.metrics import rows
+from transect.rpc.chain.times import latencies
 
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attached import Attached

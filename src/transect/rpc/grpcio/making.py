@@ -16,14 +16,14 @@ from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 from transect.emit.toolchain import BuildError
 from transect.lang.functions import PolicyError
-from transect.rpc.binding import Binding, bind
-from transect.rpc.can import Can, check
-from transect.rpc.grpcio import can
+from transect.rpc.chain.binding import Binding, bind
+from transect.rpc.chain.carrier import Can, check
+from transect.rpc.chain.needs import Needs
+from transect.rpc.grpcio import carrier
 from transect.rpc.grpcio.handle import Carried, Handle, Touches
 from transect.rpc.grpcio.standing import Standing
-from transect.rpc.needs import Needs
-from transect.rpc.upgrade import Version
-from transect.rpc.wire import ProtoService
+from transect.rpc.messages.wire import ProtoService
+from transect.rpc.versions.upgrade import Version
 
 log = logging.getLogger("transect.rpc")
 Trial = Callable[[Path], None]
@@ -50,7 +50,7 @@ class Maker:
         )
         if binding is not None:
             check(binding, self.carrier, diagnostics)
-            can.check_headers(binding, self.carrier, diagnostics)
+            carrier.check_headers(binding, self.carrier, diagnostics)
         if binding is None or diagnostics.failed:
             raise PolicyError("\n" + render_text(diagnostics, sources()))
         return binding

@@ -17,9 +17,9 @@ import grpc
 from transect.base import cache
 from transect.base.unavailable import Unavailable
 from transect.emit.c.toolchain import compiler
-from transect.rpc.binding import Binding
-from transect.rpc.build import RPC_RUNTIME, cache_folder, shared_object
-from transect.rpc.chain import emit_chain
+from transect.rpc.chain.binding import Binding
+from transect.rpc.native.build import RPC_RUNTIME, cache_folder, shared_object
+from transect.rpc.native.chain import emit_chain
 
 STEM = "transect_chain"
 MODULE = "grpc_module.c"  # has the chain's name

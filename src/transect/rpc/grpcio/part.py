@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An attached chain as one of several processors of an edge: what `rpc/edge.py` asks of it.
+"""An attached chain as one of several processors of an edge: what `rpc/versions/edge.py` asks of it.
 
 A new version is staged at every processor before the first one names it to those behind it; both versions stand until
 the last RPC of the old one has ended.
@@ -16,8 +16,8 @@ from transect.control.protocol import Refused
 from transect.core.schema import schema
 from transect.rpc.grpcio.handle import Carried
 from transect.rpc.grpcio.standing import Standing
-from transect.rpc.several import from_elsewhere, packed, taken, unpacked, verbs_of_part
-from transect.rpc.upgrade import Handover, read_version
+from transect.rpc.versions.processor import from_elsewhere, packed, taken, unpacked, verbs_of_part
+from transect.rpc.versions.upgrade import Handover, read_version
 
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attached import Attached

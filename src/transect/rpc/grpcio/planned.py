@@ -18,14 +18,14 @@ from transect.base.render import render_text
 from transect.emit.py.build import build
 from transect.emit.py.image import restore
 from transect.lang.functions import PolicyError
-from transect.rpc.chain_file import ChainFile, ElementUse, first_state, read_chain
-from transect.rpc.grpcio import can
+from transect.rpc.chain.file import ChainFile, ElementUse, first_state, read_chain
+from transect.rpc.grpcio import carrier
 from transect.rpc.grpcio.attach import put_before, service_of
 from transect.rpc.grpcio.making import Maker
+from transect.rpc.messages.protos import ProtoError, from_reflection
+from transect.rpc.messages.wire import ProtoService
 from transect.rpc.placement import saved
 from transect.rpc.placement.model import Layout, Processor
-from transect.rpc.protos import ProtoError, from_reflection
-from transect.rpc.wire import ProtoService
 
 Target = TypeVar("Target", grpc.Channel, grpc.Server, aio.Channel, aio.Server)
 
@@ -62,14 +62,14 @@ def attach_plan(
     found = _service(read.chain, service)
     chain = read.chain
     maker = Maker(
-        found, chain.methods or None, can.of(target), native, cache, peer, attempts, chain.speaks_first
+        found, chain.methods or None, carrier.of(target), native, cache, peer, attempts, chain.speaks_first
     )
     policies = [_policy(use) for use in uses]
     return put_before(target, maker, [use.program for use in uses], policies, name)
 
 
 def _part(layout: Layout, chain: ChainFile, target: Any) -> Sequence[ElementUse]:
-    at = Processor.CLIENT_LIBRARY if can.of(target).client else Processor.SERVER_LIBRARY
+    at = Processor.CLIENT_LIBRARY if carrier.of(target).client else Processor.SERVER_LIBRARY
     group = next((group for group in layout if group.processor is at), None)
     return [] if group is None else [chain.elements[index] for index in group.elements]
 

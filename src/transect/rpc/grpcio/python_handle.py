@@ -19,9 +19,8 @@ from transect.base.traced import A_CALL
 from transect.core.codec import CodecError
 from transect.emit.py.image import image, restore
 from transect.lang.tape import LiveTape
-from transect.rpc.binding import Binding
-from transect.rpc.grpcio.handle import Action, Cause, Decision, Pairs, Record, Trace
-from transect.rpc.python_chain import (
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.python import (
     INVALID_ARGUMENT,
     NOBODY,
     ChainVerdict,
@@ -29,8 +28,9 @@ from transect.rpc.python_chain import (
     PythonChain,
     PythonRpc,
 )
-from transect.rpc.record import Record as ChainRecord
-from transect.rpc.times import Times
+from transect.rpc.chain.record import Record as ChainRecord
+from transect.rpc.chain.times import Times
+from transect.rpc.grpcio.handle import Action, Cause, Decision, Pairs, Record, Trace
 
 CANCELLED = 1
 

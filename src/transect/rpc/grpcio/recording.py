@@ -10,10 +10,10 @@ from transect.core.schema import schema
 from transect.replay.log import Header, Policy, Trailer
 from transect.replay.log import Record as Logged
 from transect.replay.writer import Writer
-from transect.rpc.binding import Binding
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.needs import HOOKS
+from transect.rpc.chain.replay import about
 from transect.rpc.grpcio.handle import Handle, Record
-from transect.rpc.needs import HOOKS
-from transect.rpc.replay import about
 
 PATIENCE = 0.001  # seconds between two looks whether the last records have come
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from transect.base.traced import Traced
 from transect.emit.py.image import image, restore
-from transect.rpc.binding import Binding
+from transect.rpc.chain.binding import Binding
 from transect.rpc.grpcio.handle import Carried, Handle
-from transect.rpc.upgrade import Version
+from transect.rpc.versions.upgrade import Version
 
 TRIES = 3  # of a change without holding RPCs back
 OURS = 3  # references to a handle that is only held here: ours, and two of the one who counts

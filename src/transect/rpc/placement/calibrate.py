@@ -30,20 +30,20 @@ from transect.base.diagnostic import Diagnostics
 from transect.base.span import NOWHERE
 from transect.core.text import dump
 from transect.rpc import echo
-from transect.rpc.binding import Binding, bind
-from transect.rpc.build import envoy_module
 from transect.rpc.builtin import Mutation, Refusal
 from transect.rpc.builtin.filters import any_of, header
-from transect.rpc.can import ANYWHERE
-from transect.rpc.chain import emit_chain, needs_of
-from transect.rpc.chain_file import ChainFile, ElementUse, first_state
+from transect.rpc.chain.binding import Binding, bind
+from transect.rpc.chain.carrier import ANYWHERE
+from transect.rpc.chain.file import ChainFile, ElementUse, first_state
+from transect.rpc.chain.fitting import bound
 from transect.rpc.envoy import Endpoint, Envoy, Module, bootstrap, check, find, start
 from transect.rpc.envoy.config import HttpFilter, Settings
-from transect.rpc.fitting import bound
 from transect.rpc.hooks import Code
+from transect.rpc.messages.wire import Kind, Presence, ProtoMessage, ProtoService
+from transect.rpc.native.build import envoy_module
+from transect.rpc.native.chain import emit_chain, needs_of
 from transect.rpc.placement.profile import VERSION, Cost, ElementCost, Profile, content
 from transect.rpc.wasm import Plugin, PluginSettings, build
-from transect.rpc.wire import Kind, Presence, ProtoMessage, ProtoService
 
 ROUNDS = 60
 CALLS = 15  # of each path in a round

@@ -14,20 +14,20 @@ from pathlib import Path
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.control.stopping import stopping
-from transect.rpc.binding import Binding
 from transect.rpc.builtin import NotAFilter
 from transect.rpc.builtin.running import deploy_filters
 from transect.rpc.builtin.running import hosted as hosted_filters
-from transect.rpc.can import ENVOY
-from transect.rpc.chain_file import ChainFile, read_edges
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.carrier import ENVOY
+from transect.rpc.chain.file import ChainFile, read_edges
+from transect.rpc.chain.fitting import bound, usable
 from transect.rpc.envoy.config import PLAIN, Endpoint
 from transect.rpc.envoy.following import telling
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
-from transect.rpc.fitting import bound, usable
 from transect.rpc.placement import saved
 from transect.rpc.placement.model import Carrier, Group, Layout, Processor
 from transect.rpc.run import Invalid, Say, Started, kept_log, name_of
-from transect.rpc.wasm.can import WASM, check_copies, workers_for
+from transect.rpc.wasm.carrier import WASM, check_copies, workers_for
 from transect.rpc.wasm.deploy import deploy_plugin
 from transect.rpc.wasm.run import hosted, told
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from transect.core.text import dump
-from transect.rpc.chain_file import ChainFile
+from transect.rpc.chain.file import ChainFile
 from transect.rpc.equivalence.arrangement import Judge
 from transect.rpc.equivalence.cache import Cache
 from transect.rpc.equivalence.levels import Element, Level
@@ -33,7 +33,7 @@ from transect.rpc.placement.moves import Relations, permitted, relations
 from transect.rpc.placement.optimum import Item, Problem, solve
 from transect.rpc.placement.profile import Cost, Profile
 from transect.rpc.placement.streamed import apart
-from transect.rpc.wasm.can import WASM
+from transect.rpc.wasm.carrier import WASM
 
 SAME_SIDE = "the same side of the network: the same calls come to it, and its state is one"
 
@@ -94,7 +94,7 @@ def mesh(found: Sequence[Piece], places: Sequence[Processor], wishes: Wishes) ->
 
 
 def _fits_wasm(piece: Piece) -> bool:
-    from transect.rpc.needs import structs_made
+    from transect.rpc.chain.needs import structs_made
 
     return WASM.respond or not any(
         m.name == "Respond" and m.hook == "request" for m in structs_made(piece.program)

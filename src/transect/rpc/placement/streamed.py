@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Elements that set headers of streams, which not every carrier can: they stay where that comes to the same.
 
-What carriers can is data (`rpc/can.py`).  Whether methods stream only descriptors tell; where a chain names no
+What carriers can is data (`rpc/chain/carrier.py`).
+Whether methods stream only descriptors tell; where a chain names no
 `protos=`, any method might.
 """
 
@@ -9,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from transect.rpc.can import ENVOY, Can, Streams, streams_of
-from transect.rpc.chain_file import ChainFile
-from transect.rpc.grpcio.can import CLIENT, SERVER
-from transect.rpc.needs import headers_changed
+from transect.rpc.chain.carrier import ENVOY, Can, Streams, streams_of
+from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.needs import headers_changed
+from transect.rpc.grpcio.carrier import CLIENT, SERVER
+from transect.rpc.messages.protos import from_files
 from transect.rpc.placement.constraints import Piece
 from transect.rpc.placement.model import PROCESSORS, Carrier, Processor, Wishes
-from transect.rpc.protos import from_files
-from transect.rpc.wasm.can import WASM
+from transect.rpc.wasm.carrier import WASM
 
 Methods = Mapping[Streams, str]
 """For each kind of streams: a method of it."""

@@ -338,7 +338,7 @@ static struct ts_step ts_step_of(const struct ts_tables *tables, ts_chain *chain
     };
 }
 
-/* Reading the clock costs as much as a small element: of the first RPCs all are timed, later a sample.  As `rpc/times.py`. */
+/* Reading the clock costs as much as a small element: of the first RPCs all are timed, later a sample.  As `rpc/chain/times.py`. */
 TS_INLINE bool ts_sampled(uint64_t rpc)
 {
     return rpc < 256 || rpc % 16 == 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The functions of `rpc/functions.py` in C.  Results live as long as the call. */
+/* The functions of `rpc/functions/__init__.py` in C.  Results live as long as the call. */
 #ifndef TRANSECT_FUNCTIONS_H
 #define TRANSECT_FUNCTIONS_H
 

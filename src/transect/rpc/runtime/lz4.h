@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LZ4 blocks, each behind its original size.  `rpc/lz4.py` is the twin, and takes the same matches. */
+/* LZ4 blocks, each behind its original size.  `rpc/functions/lz4.py` is the twin, and takes the same matches. */
 #ifndef TRANSECT_LZ4_H
 #define TRANSECT_LZ4_H
 

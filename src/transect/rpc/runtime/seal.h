@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* XChaCha20-Poly1305: the cipher and authenticator of RFC 8439, with nonces of 24 bytes (draft-irtf-cfrg-xchacha-03).
- * Its time depends on sizes alone.  `rpc/chacha.py` is the twin.
+ * Its time depends on sizes alone.  `rpc/functions/chacha.py` is the twin.
  */
 #ifndef TRANSECT_SEAL_H
 #define TRANSECT_SEAL_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How long something took, counted in a fixed number of buckets: four for each power of two nanoseconds, so what is read
- * from it is within an eighth of what was.  `rpc/times.py` reads it.
+ * from it is within an eighth of what was.  `rpc/chain/times.py` reads it.
  */
 #ifndef TRANSECT_TIMES_H
 #define TRANSECT_TIMES_H

@@ -256,7 +256,7 @@ void CALLBACK(http_send_response)(void *filter, uint32_t status, struct envoy_he
     free(text);
 }
 
-/* A host has no way to answer a gRPC call with a message, so `rpc/can.py` lets no chain ask for it. */
+/* A host has no way to answer a gRPC call with a message, so `rpc/chain/carrier.py` lets no chain ask for it. */
 void CALLBACK(http_send_response_headers)(void *filter, struct envoy_header *headers, size_t count, bool end) {
     (void)filter, (void)headers, (void)count, (void)end;
     __builtin_trap();

@@ -19,10 +19,8 @@ import grpc
 from transect.analysis.concrete import instance_of
 from transect.base.diagnostic import Diagnostics
 from transect.base.traced import line
-from transect.rpc.binding import Binding
-from transect.rpc.build import envoy_module
-from transect.rpc.can import ENVOY, Can, check
-from transect.rpc.chain import emit_chain
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.carrier import ENVOY, Can, check
 from transect.rpc.envoy import binary
 from transect.rpc.envoy.config import Endpoint, Module, Settings, bootstrap
 from transect.rpc.envoy.control import Control
@@ -31,6 +29,8 @@ from transect.rpc.envoy.process import Envoy, start
 from transect.rpc.equivalence.sendable import Unsendable
 from transect.rpc.equivalence.simulate import Arranged, Trial
 from transect.rpc.equivalence.streams import Stream
+from transect.rpc.native.build import envoy_module
+from transect.rpc.native.chain import emit_chain
 from transect.rpc.trying.facts import FactsFile
 from transect.rpc.trying.puppet import Puppet
 
@@ -219,14 +219,14 @@ def _grpcio(place: Place, elements: Sequence[str], carrier: Can) -> tuple[Grpcio
 
 def libraries(place: Place, arranged: Arranged, clients: Sequence[str], routes: Sequence[str]) -> Arrangement:
     """Raises Unsendable, Unavailable."""
-    from transect.rpc.grpcio import can, client, server
+    from transect.rpc.grpcio import carrier, client, server
 
     if routes:
         raise Unsendable("a gRPC library has one server")
     processors: dict[str, Processor] = {}
     behind: Any = None
     if arranged.server:
-        processors[""], behind = _grpcio(place, arranged.server, can.SERVER)
+        processors[""], behind = _grpcio(place, arranged.server, carrier.SERVER)
     puppet = Puppet(
         streaming=place.trial.streaming,
         wrap=lambda inner: server.Server(inner, behind) if behind else inner,
@@ -236,7 +236,7 @@ def libraries(place: Place, arranged: Arranged, clients: Sequence[str], routes: 
     for name in clients:
         channels[name] = place.stack.enter_context(channel_to(puppet.port))
         if arranged.client:
-            processors[name], before = _grpcio(place, arranged.client, can.CLIENT)
+            processors[name], before = _grpcio(place, arranged.client, carrier.CLIENT)
             channels[name] = client.Channel(channels[name], before)
     return Arrangement(processors, channels, [puppet])
 

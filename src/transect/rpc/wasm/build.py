@@ -14,7 +14,7 @@ from transect.emit.artifact import Artifact
 from transect.emit.toolchain import kept
 from transect.emit.wasm import toolchain
 from transect.emit.wasm.emitter import fixed, libc
-from transect.rpc.build import RPC_RUNTIME, cache_folder, linked
+from transect.rpc.native.build import RPC_RUNTIME, cache_folder, linked
 
 SHARED = ("envoy_carrier.c", "envoy_end.c", "envoy_frames.c", "envoy_module.c", "envoy_trace.c")
 HEADERS = (

@@ -7,16 +7,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from transect.rpc.binding import Binding
-from transect.rpc.chain_file import ChainFile, first_state
-from transect.rpc.deploy import configured, must_be_free
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.file import ChainFile, first_state
 from transect.rpc.envoy import binary
 from transect.rpc.envoy.config import Slot
+from transect.rpc.envoy.deploy import configured, must_be_free
 from transect.rpc.envoy.process import start
 from transect.rpc.envoy.upgrading import Running
 from transect.rpc.wasm.config import Plugin
 from transect.rpc.wasm.control import Door
-from transect.rpc.wasm.told import Told
+from transect.rpc.wasm.metrics import Told
 from transect.rpc.wasm.upgrading import Plugins
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from transect.base.cache import content
 from transect.base.render import render_text
-from transect.rpc.chain import emit_chain
-from transect.rpc.chain_file import first_state, read_chain
+from transect.rpc.chain.file import first_state, read_chain
+from transect.rpc.chain.fitting import bound
 from transect.rpc.envoy.config import to_json
-from transect.rpc.fitting import bound
+from transect.rpc.native.chain import emit_chain
 from transect.rpc.run import Invalid
 from transect.rpc.wasm.build import built
-from transect.rpc.wasm.can import WASM, divided
+from transect.rpc.wasm.carrier import WASM, divided
 from transect.rpc.wasm.config import Plugin
 from transect.rpc.wasm.upgrading import settings_of
 

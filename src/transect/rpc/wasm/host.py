@@ -13,13 +13,13 @@ from transect.control import params
 from transect.control.protocol import Refused
 from transect.control.readings import readings
 from transect.core.ir import Program
+from transect.rpc.chain.metrics import rows
+from transect.rpc.chain.times import latencies
 from transect.rpc.envoy.control import ControlError
 from transect.rpc.envoy.host import CAUSES, COUNTERS
 from transect.rpc.envoy.upgrading import Upgrades
-from transect.rpc.metrics import rows
-from transect.rpc.several import refused_to
-from transect.rpc.times import latencies
-from transect.rpc.upgrade import Version
+from transect.rpc.versions.processor import refused_to
+from transect.rpc.versions.upgrade import Version
 from transect.rpc.wasm.config import Plugin
 from transect.rpc.wasm.deploy import DeployedPlugin
 

@@ -13,10 +13,10 @@ from transect.core.schema import schema
 from transect.replay.log import Header, Policy, Trailer
 from transect.replay.log import Record as Logged
 from transect.replay.writer import Writer
-from transect.rpc.binding import Binding
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.replay import about
 from transect.rpc.envoy.recording import hook_numbers
-from transect.rpc.replay import about
-from transect.rpc.wasm.told import Told
+from transect.rpc.wasm.metrics import Told
 
 
 def write_log(

@@ -12,14 +12,14 @@ from transect.base.render import render_text
 from transect.control.host import verbs_of
 from transect.control.server import Server
 from transect.control.stopping import stopping
-from transect.rpc.chain_file import ChainFile, Read, read_chain
+from transect.rpc.chain.file import ChainFile, Read, read_chain
+from transect.rpc.chain.fitting import bound, usable
 from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.following import LARGEST, telling
 from transect.rpc.envoy.process import EnvoyFailed
-from transect.rpc.fitting import bound, usable
 from transect.rpc.run import Invalid, Say, exporting, kept_log, watch
-from transect.rpc.upgrade import Version
-from transect.rpc.wasm.can import WASM, check_copies, workers_for
+from transect.rpc.versions.upgrade import Version
+from transect.rpc.wasm.carrier import WASM, check_copies, workers_for
 from transect.rpc.wasm.deploy import DeployedPlugin, deploy_plugin
 from transect.rpc.wasm.host import PluginHost
 from transect.rpc.wasm.recording import write_log

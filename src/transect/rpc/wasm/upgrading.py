@@ -16,16 +16,16 @@ from transect.base.diagnostic import Diagnostics
 from transect.control.protocol import Refused
 from transect.core.schema import Schema, schema
 from transect.core.upgrade import migration
-from transect.rpc.binding import Binding
-from transect.rpc.can import Can
-from transect.rpc.chain import emit_chain, needs_of
-from transect.rpc.chain_file import ChainFile
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.carrier import Can
+from transect.rpc.chain.file import ChainFile
 from transect.rpc.envoy.control import TRIES, ControlError
 from transect.rpc.envoy.upgrading import MODULES
-from transect.rpc.merging import merged
-from transect.rpc.upgrade import Handover, Version
+from transect.rpc.native.chain import emit_chain, needs_of
+from transect.rpc.versions.merging import merged
+from transect.rpc.versions.upgrade import Handover, Version
 from transect.rpc.wasm.build import build
-from transect.rpc.wasm.can import WASM, check_copies, each_its_own
+from transect.rpc.wasm.carrier import WASM, check_copies, each_its_own
 from transect.rpc.wasm.config import Plugin, PluginSettings
 from transect.rpc.wasm.control import Answer, Door, Gone, Machine, done
 

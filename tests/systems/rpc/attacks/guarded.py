@@ -18,9 +18,9 @@ import transect
 import transect.rpc
 from tests.systems.rpc.grpcio import generated
 from transect.base.diagnostic import Diagnostics
-from transect.rpc.chain_file import read_chain
-from transect.rpc.deploy import deploy
-from transect.rpc.fitting import bound
+from transect.rpc.chain.file import read_chain
+from transect.rpc.chain.fitting import bound
+from transect.rpc.envoy.deploy import deploy
 from transect.rpc.wasm.deploy import deploy_plugin
 
 GUARD = """\

@@ -25,12 +25,12 @@ from tests.systems.rpc.carriers.service import HERE, AioKit, Kit, Seen, generate
 from transect.emit.py.image import restore
 from transect.lang.functions import PolicyError
 from transect.rpc import Cause, Code
-from transect.rpc.can import ENVOY, Can
-from transect.rpc.chain_file import read_chain
-from transect.rpc.deploy import deploy
+from transect.rpc.chain.carrier import ENVOY, Can
+from transect.rpc.chain.file import read_chain
+from transect.rpc.chain.fitting import bound
+from transect.rpc.envoy.deploy import deploy
 from transect.rpc.envoy.upgrading import Running
-from transect.rpc.fitting import bound
-from transect.rpc.wasm.can import WASM
+from transect.rpc.wasm.carrier import WASM
 from transect.rpc.wasm.deploy import deploy_plugin
 
 LARGE = [("grpc.max_receive_message_length", 8 << 20), ("grpc.so_reuseport", 0)]

@@ -29,9 +29,9 @@ from tests.systems.rpc.carriers.judge import Judge
 from tests.systems.rpc.carriers.service import Kit as Service
 from tests.systems.rpc.carriers.service import generated
 from transect.emit.artifact import Artifact
-from transect.rpc.can import ENVOY, Can
+from transect.rpc.chain.carrier import ENVOY, Can
 from transect.rpc.wasm import build
-from transect.rpc.wasm.can import WASM
+from transect.rpc.wasm.carrier import WASM
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "clang-19", "wasm-ld-19", "grpcio", "python-headers")
 

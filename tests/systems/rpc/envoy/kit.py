@@ -28,7 +28,7 @@ from transect.rpc.envoy import (
     start,
 )
 from transect.rpc.wasm import Plugin, PluginSettings
-from transect.rpc.wasm.told import Told
+from transect.rpc.wasm.metrics import Told
 
 HERE = Path(__file__).parent
 ECHO, STREAM, COLLECT, COUNT = "/t.Echo/Echo", "/t.Echo/Stream", "/t.Echo/Collect", "/t.Echo/Count"

@@ -21,7 +21,7 @@ from tests.systems.rpc.grpcio.generated import modules
 from tests.systems.rpc.grpcio.test_upgrade import until
 from transect.control.client import Client
 from transect.control.protocol import Refused
-from transect.rpc.edge import Edge
+from transect.rpc.versions.edge import Edge
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
 
@@ -78,7 +78,7 @@ def cut_between(folder: Path) -> Iterator[tuple[Caller, Relay]]:
 
 @pytest.fixture(autouse=True)
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transect.control.places.folder", lambda: tmp_path / "run")
+    monkeypatch.setattr("transect.control.sockets.folder", lambda: tmp_path / "run")
 
 
 def test_a_network_that_stands_still_and_breaks_off_and_heals(tmp_path: Path) -> None:

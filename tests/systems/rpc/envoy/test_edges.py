@@ -20,7 +20,7 @@ import pytest
 from tests.systems.rpc.envoy.test_tls import PROTO
 from transect.control.client import Client
 from transect.rpc import echo
-from transect.rpc.chain_file import read_chain, read_edges
+from transect.rpc.chain.file import read_chain, read_edges
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
 

@@ -17,14 +17,14 @@ from tests.unit.cli.terminal import runner
 from transect.cli.exits import Exit
 from transect.control.client import Client
 from transect.control.protocol import Refused
-from transect.rpc.edge import Edge
+from transect.rpc.versions.edge import Edge
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
 
 
 @pytest.fixture
 def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Three]:
-    monkeypatch.setattr("transect.control.places.folder", lambda: tmp_path / "run")
+    monkeypatch.setattr("transect.control.sockets.folder", lambda: tmp_path / "run")
     with three_of(tmp_path) as it:
         yield it
 

@@ -18,11 +18,11 @@ from transect.control.protocol import Refused
 from transect.replay import compare
 from transect.replay.reader import read
 from transect.rpc import echo
-from transect.rpc.chain_file import read_chain
-from transect.rpc.deploy import Deployed, deploy
+from transect.rpc.chain.file import read_chain
+from transect.rpc.chain.fitting import bound
+from transect.rpc.chain.replay import RpcDecoder
+from transect.rpc.envoy.deploy import Deployed, deploy
 from transect.rpc.envoy.host import EnvoyHost
-from transect.rpc.fitting import bound
-from transect.rpc.replay import RpcDecoder
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
 

@@ -19,8 +19,8 @@ import pytest
 
 import transect
 from transect.rpc import echo
+from transect.rpc.chain.metrics import exposition
 from transect.rpc.grpcio.host import GrpcioHost
-from transect.rpc.metrics import exposition
 
 TRANSECT = str(Path(sys.executable).with_name("transect"))
 POLICY = """

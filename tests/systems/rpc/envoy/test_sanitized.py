@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from transect.rpc.build import C_RUNTIME, RPC_RUNTIME
+from transect.rpc.native.build import C_RUNTIME, RPC_RUNTIME
 
 pytestmark = pytest.mark.needs("gcc")
 

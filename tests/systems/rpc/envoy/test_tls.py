@@ -13,10 +13,10 @@ import pytest
 from tests.systems.rpc.certificates import Authority
 from transect.base.diagnostic import Diagnostics
 from transect.rpc import echo
-from transect.rpc.chain_file import read_chain
-from transect.rpc.deploy import deploy
+from transect.rpc.chain.file import read_chain
+from transect.rpc.chain.fitting import bound
+from transect.rpc.envoy.deploy import deploy
 from transect.rpc.envoy.process import EnvoyFailed
-from transect.rpc.fitting import bound
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio", "openssl")
 

@@ -23,12 +23,12 @@ from transect.control.protocol import Refused
 from transect.core.codec import decode_state
 from transect.core.schema import schema
 from transect.rpc import echo
-from transect.rpc.chain_file import Read, read_chain
-from transect.rpc.deploy import deploy
+from transect.rpc.chain.file import Read, read_chain
+from transect.rpc.chain.fitting import bound
+from transect.rpc.envoy.deploy import deploy
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.upgrading import Running
-from transect.rpc.fitting import bound
-from transect.rpc.upgrade import Version
+from transect.rpc.versions.upgrade import Version
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
 

@@ -21,13 +21,13 @@ from transect.control.server import Server
 from transect.core.codec import decode_state
 from transect.core.schema import Schema
 from transect.emit.py.load import load_text
-from transect.rpc.chain_file import read_chain
-from transect.rpc.deploy import Deployed, deploy
+from transect.rpc.chain.file import read_chain
+from transect.rpc.chain.fitting import bound
+from transect.rpc.envoy.deploy import Deployed, deploy
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.part import EnvoyPart
-from transect.rpc.fitting import bound
-from transect.rpc.several import unpacked
-from transect.rpc.upgrade import Version
+from transect.rpc.versions.processor import unpacked
+from transect.rpc.versions.upgrade import Version
 
 ECHO = Path(__file__).parents[1] / "grpcio" / "echo.proto"
 PROTOS = ', protos=["echo.proto"]'

@@ -17,8 +17,8 @@ from transect import rpc
 from transect.control.client import Client
 from transect.control.protocol import Refused
 from transect.emit.py.load import load_text
-from transect.rpc.edge import Edge
 from transect.rpc.grpcio.attached import Attached
+from transect.rpc.versions.edge import Edge
 
 pytestmark = pytest.mark.needs("grpcio")
 
@@ -79,7 +79,7 @@ def both(
     native: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Any, Attached, Attached]]:
     """A stub, and the chains of its client and of the server, which can be reached by their names."""
-    monkeypatch.setattr("transect.control.places.folder", lambda: tmp_path / "run")
+    monkeypatch.setattr("transect.control.sockets.folder", lambda: tmp_path / "run")
     pb2, pb2_grpc = modules()
     policies = load_text(text(1))
 

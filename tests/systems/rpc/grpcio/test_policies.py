@@ -28,10 +28,10 @@ from transect.lang.functions import PolicyError
 from transect.replay import compare
 from transect.replay.reader import read
 from transect.rpc import Cause, Code
+from transect.rpc.chain.replay import RpcDecoder
 from transect.rpc.grpcio.attached import Attached
 from transect.rpc.grpcio.handle import Action
-from transect.rpc.protos import ProtoError
-from transect.rpc.replay import RpcDecoder
+from transect.rpc.messages.protos import ProtoError
 
 pytestmark = pytest.mark.needs("grpcio")
 
@@ -476,7 +476,7 @@ def attached_bytes(chain: Attached, message: bytes) -> tuple[int, int]:
 
 
 def test_status_set_and_record_by_name(port: int, native: bool, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("transect.control.places.folder", lambda: tmp_path / "run")
+    monkeypatch.setattr("transect.control.sockets.folder", lambda: tmp_path / "run")
     stub, chain = attached(port, [Guard(allowed={"alice": True}), Rename()], native, name="shop")
     try:
         client = Client("rpc", "shop")

@@ -32,10 +32,12 @@ from transect.control.client import Client
 from transect.control.protocol import Refused
 from transect.core.interp import Instance
 from transect.rpc import echo
-from transect.rpc.binding import bind
 from transect.rpc.builtin import NotAFilter
 from transect.rpc.builtin.running import Filters, deploy_filters
-from transect.rpc.chain_file import ChainFile, first_state, read_chain, read_edges
+from transect.rpc.chain.binding import bind
+from transect.rpc.chain.file import ChainFile, first_state, read_chain, read_edges
+from transect.rpc.chain.python import Action, Interpreted, PythonChain
+from transect.rpc.chain.views import PlainHeaders
 from transect.rpc.envoy import Endpoint
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.grpcio.attach import service_of
@@ -43,8 +45,6 @@ from transect.rpc.placement import saved
 from transect.rpc.placement.model import Carrier, Processor
 from transect.rpc.placement.planning import plan
 from transect.rpc.placement.profile import Cost
-from transect.rpc.python_chain import Action, Interpreted, PythonChain
-from transect.rpc.views import PlainHeaders
 
 pytestmark = pytest.mark.needs("envoy", "grpcio", "z3")
 

@@ -20,7 +20,7 @@ import transect.rpc
 from transect.control.client import Client
 from transect.core.text import dump
 from transect.rpc import echo
-from transect.rpc.chain_file import read_chain
+from transect.rpc.chain.file import read_chain
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.placement import observed, profile, saved
 from transect.rpc.placement.planning import plan

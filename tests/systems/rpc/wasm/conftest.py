@@ -13,7 +13,7 @@ from tests.systems.rpc.envoy.conftest import client, echo, modules
 from tests.systems.rpc.envoy.kit import HERE as MODULES
 from transect.emit.artifact import Artifact
 from transect.emit.c.emitter import runtime
-from transect.rpc.build import RPC_RUNTIME
+from transect.rpc.native.build import RPC_RUNTIME
 from transect.rpc.wasm import build
 
 HERE = Path(__file__).parent

@@ -19,8 +19,8 @@ import pytest
 from transect.replay import compare
 from transect.replay.reader import read
 from transect.rpc import echo
+from transect.rpc.chain.replay import RpcDecoder
 from transect.rpc.envoy import Endpoint, bootstrap, find, start
-from transect.rpc.replay import RpcDecoder
 
 pytestmark = pytest.mark.needs("envoy", "clang-19", "wasm-ld-19", "grpcio")
 

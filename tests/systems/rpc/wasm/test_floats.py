@@ -15,9 +15,9 @@ import pytest
 
 import transect.rpc
 from transect.base.diagnostic import Diagnostics
-from transect.rpc.chain_file import read_chain
-from transect.rpc.deploy import deploy
-from transect.rpc.fitting import bound
+from transect.rpc.chain.file import read_chain
+from transect.rpc.chain.fitting import bound
+from transect.rpc.envoy.deploy import deploy
 from transect.rpc.wasm.deploy import deploy_plugin
 
 pytestmark = pytest.mark.needs("grpcio", "protoc")

@@ -24,15 +24,15 @@ from transect.replay import compare
 from transect.replay.log import Log
 from transect.replay.reader import read
 from transect.rpc import echo
-from transect.rpc.binding import Binding
-from transect.rpc.chain_file import ChainFile, read_chain
-from transect.rpc.deploy import deploy
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.file import ChainFile, read_chain
+from transect.rpc.chain.fitting import bound
+from transect.rpc.chain.replay import RpcDecoder
+from transect.rpc.envoy.deploy import deploy
 from transect.rpc.envoy.host import EnvoyHost
-from transect.rpc.fitting import bound
-from transect.rpc.replay import RpcDecoder
-from transect.rpc.several import VERBS
-from transect.rpc.upgrade import Version
-from transect.rpc.wasm.can import WASM, check_copies, divided, workers_for
+from transect.rpc.versions.processor import VERBS
+from transect.rpc.versions.upgrade import Version
+from transect.rpc.wasm.carrier import WASM, check_copies, divided, workers_for
 from transect.rpc.wasm.deploy import deploy_plugin
 from transect.rpc.wasm.host import PluginHost
 from transect.rpc.wasm.recording import write_log

@@ -32,11 +32,11 @@ from transect.control.server import Server
 from transect.core.codec import decode_state
 from transect.core.schema import schema
 from transect.rpc import echo
-from transect.rpc.chain_file import Read
+from transect.rpc.chain.file import Read
+from transect.rpc.chain.fitting import bound
 from transect.rpc.envoy.upgrading import Running
-from transect.rpc.fitting import bound
-from transect.rpc.upgrade import Version
-from transect.rpc.wasm.can import WASM
+from transect.rpc.versions.upgrade import Version
+from transect.rpc.wasm.carrier import WASM
 from transect.rpc.wasm.deploy import deploy_plugin
 from transect.rpc.wasm.host import PluginHost
 
@@ -180,7 +180,7 @@ def test_sums_of_two_workers_are_one_and_a_parameter_is_set_in_both(tmp_path: Pa
 def test_the_command_upgrades_a_plugin_and_says_what_cannot_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("transect.control.places.folder", lambda: tmp_path / "run")
+    monkeypatch.setattr("transect.control.sockets.folder", lambda: tmp_path / "run")
     run = runner(capsys)
     with upgraded(tmp_path, of_two_workers, OWN.replace("        self.seen += 1\n", ""), OWN) as it:
         with Server("rpc", "front", verbs_of(it.host) | it.host.verbs()):

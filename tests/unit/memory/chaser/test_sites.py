@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from transect.core.frontend import compile_text
-from transect.memory.chaser.sites import WORD, Compared, Filter, Site, sites
+from transect.memory.chaser.walk_sites import WORD, Compared, Filter, Site, sites
 from transect.memory.standard import standard
 
 HEAD = (

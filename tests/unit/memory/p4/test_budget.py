@@ -16,8 +16,8 @@ from transect.core.frontend import compile_text
 from transect.core.ir import Program
 from transect.errors import page
 from transect.memory.chaser.lower import Kept, Lowered
-from transect.memory.chaser.sites import sites
 from transect.memory.chaser.steps import Step
+from transect.memory.chaser.walk_sites import sites
 from transect.memory.p4 import entries
 from transect.memory.p4.budget import DEFAULT, BadBudget, Budget, usage
 from transect.memory.p4.compiled import DoesNotFit, artifact, fit

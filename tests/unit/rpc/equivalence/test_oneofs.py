@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.rpc.wire_samples import FOLDER
-from transect.rpc.chain_file import ChainFile, read_edges
+from transect.rpc.chain.file import ChainFile, read_edges
 from transect.rpc.equivalence import Level, Settings, Verdict
 from transect.rpc.equivalence.arrangement import Judge
 from transect.rpc.equivalence.oneofs import oneofs_of
-from transect.rpc.protos import ProtoError
+from transect.rpc.messages.protos import ProtoError
 
 pytestmark = pytest.mark.needs("z3", "grpcio")
 

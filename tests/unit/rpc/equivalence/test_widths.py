@@ -9,8 +9,8 @@ from tests.unit.core.running import compiled
 from transect.core.ir import Program
 from transect.core.values import normal
 from transect.rpc.equivalence import Level, Settings, Verdict, decide, recheck
-from transect.rpc.rewriter import stored
-from transect.rpc.wire import BITS, Kind, Presence, ProtoField
+from transect.rpc.messages.rewriter import stored
+from transect.rpc.messages.wire import BITS, Kind, Presence, ProtoField
 
 pytestmark = pytest.mark.needs("z3")
 

@@ -11,7 +11,7 @@ import pytest
 
 from transect.base.unavailable import Unavailable
 from transect.core.text import dump
-from transect.rpc.chain_file import ChainFile, read_chain
+from transect.rpc.chain.file import ChainFile, read_chain
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.placement import observed, profile, report, saved
 from transect.rpc.placement.model import Carrier, Processor

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from transect.base.render import render_text
-from transect.rpc.chain_file import ChainFile, read_chain
+from transect.rpc.chain.file import ChainFile, read_chain
 from transect.rpc.placement.constraints import pieces, written
 from transect.rpc.placement.model import Processor
 

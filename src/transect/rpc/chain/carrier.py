@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a carrier can do, as data.  What a chain asks beyond that is a diagnostic which names a carrier that can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from transect.base.diagnostic import Diagnostics
+from transect.rpc.chain.binding import Binding, BoundElement
+from transect.rpc.chain.needs import structs_made
+from transect.rpc.messages.wire import ProtoMethod
+
+
+class Streams(StrEnum):
+    """A kind of methods whose headers do not wait for one message."""
+
+    REQUESTS = "requests stream"
+    REPLIES = "replies stream"
+
+
+def streams_of(method: ProtoMethod) -> Streams | None:
+    if method.client_streams:
+        return Streams.REQUESTS
+    return Streams.REPLIES if method.server_streams else None
+
+
+Sets = Mapping[str, frozenset[Streams]]
+"""By hook: the kinds of streams of which the headers that it sets or removes take effect."""
+SETS_ALL: Sets = {"request": frozenset(Streams), "response": frozenset(Streams)}
+
+
+@dataclass(frozen=True, slots=True)
+class Can:
+    name: str
+    delay: bool = True  # Forward(after=…)
+    route: bool = False  # Forward(to=…)
+    retry: bool = False  # Retry in finish, of unary methods
+    respond: bool = True  # Respond in request
+    client: bool = False
+    by_worker: bool = False  # state may be `scope="worker"`
+    sets: Sets = field(default_factory=lambda: SETS_ALL)
+
+
+ENVOY = Can("Envoy", route=True)
+ANYWHERE = Can("some carrier", route=True, retry=True, client=True, by_worker=True)
+"""What is none of its faults is one of each carrier's."""
+
+
+def check(binding: Binding, carrier: Can, diagnostics: Diagnostics) -> None:
+    """Report what the chain asks and the carrier cannot do."""
+    for element in binding.elements:
+        _verdicts(element, carrier, diagnostics)
+
+
+def _verdicts(element: BoundElement, carrier: Can, diagnostics: Diagnostics) -> None:
+    for made in structs_made(element.program):
+        if made.name == "Forward" and "to" in made.given and not carrier.route:
+            diagnostics.error(
+                "R020",
+                f"{carrier.name} cannot route: `Forward(to=…)`",
+                made.span,
+                label="names a route",
+                help="run this element in Envoy: `transect rpc run`",
+            )
+        if made.name == "Respond" and made.hook == "request" and not carrier.respond:
+            diagnostics.error(
+                "R020",
+                f"{carrier.name} cannot answer a call: `Respond`",
+                made.span,
+                label="a reply of the policy's own",
+                help="run this element in Envoy as native code, or attach it to a channel or server",
+            )
+        if made.name == "Retry" and not carrier.retry:
+            diagnostics.error(
+                "R020",
+                f"{carrier.name} cannot send a request again: `Retry`",
+                made.span,
+                label="asks for another attempt",
+                help="attach this element to the client's channel",
+            )

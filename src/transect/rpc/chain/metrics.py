@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a running chain says of itself: a row for each element, and the same for Prometheus (text format 0.0.4).
+
+Counters begin anew with a version, as those of a program do that is started again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from transect.base.unavailable import Unavailable
+from transect.control import readings
+from transect.core.ir import Program
+from transect.core.schema import schema
+from transect.rpc.chain.times import QUANTILES, quantile_name
+
+Status = Mapping[str, Any]
+PLAIN = (
+    *("rpcs", "requests", "responses", "rewritten", "delayed", "malformed", "refused"),
+    *("traced", "traces_left_out"),
+)
+
+
+def rows(
+    programs: Sequence[Program], counted: Mapping[str, Any], sizes: Iterable[int | None]
+) -> list[dict[str, Any]]:
+    """The elements of a chain: version, state, and what each did.  `calls`: request messages that came to it; `sizes`:
+    None where a carrier cannot tell."""
+    made: list[dict[str, Any]] = []
+    calls = max(0, counted["requests"] - counted["refused"])
+    for index, (program, size) in enumerate(zip(programs, sizes, strict=True)):
+        did = {name: counted[name][index] for name in ("rejected", "responded", "withheld")}
+        about = {"name": program.name, "version": program.source_hash[:12], "schema": schema(program).hash}
+        made.append({**about, "calls": calls, **did, "state_bytes": size})
+        calls = max(0, calls - did["rejected"] - did["responded"])
+    return made
+
+
+# ---------------------------------------------------------------- Prometheus
+
+OF_ELEMENTS = {
+    "calls": ("counter", "Request messages that came to the element."),
+    "rejected": ("counter", "Request messages that it rejected."),
+    "responded": ("counter", "Request messages that it answered."),
+    "withheld": ("counter", "Replies that it rejected."),
+    "state_bytes": ("gauge", "Size of its state's image."),
+}
+
+
+def exposition(statuses: Iterable[Status]) -> str:
+    """All metrics of some chains."""
+    return "".join(line + "\n" for line in _lines(list(statuses)))
+
+
+def _lines(statuses: Sequence[Status]) -> Iterator[str]:
+    for name in PLAIN:
+        found = [(_labels(s), s["counters"][name]) for s in statuses if name in s["counters"]]
+        yield from _metric(f"transect_rpc_{name}_total", "counter", f"The chain's `{name}`.", found)
+    ended = [(_labels(s, cause=cause), n) for s in statuses for cause, n in s["causes"].items()]
+    yield from _metric("transect_rpc_ended_total", "counter", "RPCs that have ended, by their cause.", ended)
+    for name, (kind, help) in OF_ELEMENTS.items():
+        found = [
+            (_labels(s, **_element(place, row)), row[name])
+            for s in statuses
+            for place, row in enumerate(s["policies"])
+            if row[name] is not None
+        ]
+        suffix = "_total" if kind == "counter" else ""
+        yield from _metric(f"transect_rpc_element_{name}{suffix}", kind, help, found)
+    whole = [(_labels(s), s["latency"][0]) for s in statuses]
+    yield from _summary("transect_rpc_seconds", "From the beginning of an RPC to its end.", whole)
+    parts = [
+        (_labels(s, **_element(place, row)), s["latency"][1 + place])
+        for s in statuses
+        for place, row in enumerate(s["policies"])
+    ]
+    help = "What the element took for one message, with the delay that it asked for; of a sample of RPCs."
+    yield from _summary("transect_rpc_element_seconds", help, parts)
+    held = [
+        (_labels(s, **_element(row["place"], s["policies"][row["place"]])), row)
+        for s in statuses
+        for row in s.get("state", ())
+    ]
+    yield from readings.exposition("transect_rpc_element", held)
+    versions = [(_labels(s), s["version"]) for s in statuses]
+    yield from _metric("transect_rpc_version", "gauge", "Number of the version in force.", versions)
+
+
+def _element(place: int, row: Mapping[str, Any]) -> dict[str, str]:
+    return {"element": row["name"], "place": str(place), "version": row["version"]}
+
+
+def _labels(status: Status, **more: str) -> str:
+    pairs = {"chain": status["name"], "carrier": status["carrier"], **more}
+    return ",".join(f'{name}="{readings.escaped(value)}"' for name, value in pairs.items())
+
+
+def _metric(name: str, kind: str, help: str, samples: Sequence[tuple[str, int]]) -> Iterator[str]:
+    if samples:
+        yield f"# HELP {name} {help}"
+        yield f"# TYPE {name} {kind}"
+    for labels, value in samples:
+        yield f"{name}{{{labels}}} {value}"
+
+
+def _summary(name: str, help: str, samples: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+    """Rows of `times.latencies`."""
+    if samples:
+        yield f"# HELP {name} {help}"
+        yield f"# TYPE {name} summary"
+    for labels, row in samples:
+        for share in QUANTILES:
+            us = row[quantile_name(share)]
+            if us is not None:
+                yield f'{name}{{{labels},quantile="{share}"}} {us / 1e6:.9g}'
+        yield f"{name}_sum{{{labels}}} {row['sum_us'] / 1e6:.9g}"
+        yield f"{name}_count{{{labels}}} {row['timed']}"
+
+
+class Exporter:
+    """Answers `GET /metrics` until it is closed."""
+
+    def __init__(self, host: str, port: int, statuses: Callable[[], Iterable[Status]]) -> None:
+        """Raises Unavailable when somebody listens there."""
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                try:
+                    body = exposition(statuses()).encode() if self.path == "/metrics" else b"GET /metrics\n"
+                    code = 200 if self.path == "/metrics" else 404
+                except Exception as wrong:  # the chain may be about to go; who scrapes comes again
+                    code, body = 503, f"{wrong}\n".encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as wrong:
+            why = f"nobody can listen there: {wrong.strerror}"
+            raise Unavailable(f"{host}:{port} for metrics", why, "give another `--metrics`") from wrong
+        self.address = f"{host}:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, name="transect-metrics", daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Re-running a log of rpc: what the records of a chain mean, for `transect.replay`.
+
+The log's head holds the service's descriptors, so that a log can be replayed where neither the service nor its protos
+are at hand.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from transect.base.diagnostic import Diagnostics
+from transect.core.codec import CodecError, Reader, encode
+from transect.core.ir import Program
+from transect.core.types import BYTES
+from transect.replay.compare import Call
+from transect.replay.log import Log, LogError
+from transect.replay.log import Record as Logged
+from transect.rpc.chain.binding import Binding, bind
+from transect.rpc.chain.fields import plans
+from transect.rpc.chain.needs import HOOKS
+from transect.rpc.chain.python import ElementRunner, ElementState, Passing, RpcFacts
+from transect.rpc.chain.record import Record, arguments_of, verdict_type
+from transect.rpc.chain.views import PlainHeaders
+from transect.rpc.messages.scanner import Malformed
+from transect.rpc.messages.wire import (
+    Kind,
+    Presence,
+    ProtoField,
+    ProtoMethod,
+    ProtoService,
+)
+
+
+class RpcDecoder:
+    """The decoder of logs whose stratum is `rpc`."""
+
+    def __init__(self, log: Log) -> None:
+        notes = log.header.notes
+        try:
+            self.service = service_from_json(notes["service"])
+            self.methods = msgspec.convert(notes["methods"], list[str])
+        except (KeyError, ValueError) as wrong:
+            raise LogError(f"the log does not say what service it recorded: {wrong}") from wrong
+        self._runners: dict[str, ElementRunner] = {}  # by hash and name of the program
+        self._states: dict[tuple[str, int], ElementState] = {}
+
+    def call(self, program: Program, hook: str, record: Logged) -> Call:
+        """The call that a record describes.  Raises CodecError."""
+        if hook not in HOOKS:
+            raise CodecError(f"`{hook}` is called by no RPC")
+        runner = self._runner(program)
+        key = (f"{program.name} {program.source_hash}", record.instance)
+        state = self._states.setdefault(key, ElementState())
+        method, peer, rest = arguments_of(
+            Record(0, 0, 0, HOOKS.index(hook), record.arguments, record.tape, record.result)
+        )
+        facts = RpcFacts(method, peer, PlainHeaders())
+        result_type = verdict_type(program, hook)
+        if not isinstance(rest, bytes):
+            del self._states[key]
+            args = [runner.view_of_end(facts, state), rest]
+            return Call(args, lambda value: encode(result_type, value), ends=True)
+        binding_method = self._method(method)
+        message = binding_method.request if hook == "request" else binding_method.reply
+        try:
+            passing = Passing(runner.plans, runner.plans[message], rest)
+        except Malformed as wrong:
+            raise CodecError(f"a recorded message of {method} is damaged") from wrong
+
+        def result(value: object) -> bytes:
+            rewritten = runner.passed(hook, state, passing, rest)
+            flag = bytes((rewritten is not None,))
+            return encode(result_type, value) + flag + encode(BYTES, rewritten or b"")
+
+        return Call([runner.view_of_message(hook, facts, state, passing)], result)
+
+    def _method(self, path: str) -> ProtoMethod:
+        """The recorded method of that path, one of those that the chain was bound to."""
+        found = next((m for m in self.service.methods if m.path == path and m.name in self.methods), None)
+        if found is None:
+            raise CodecError(f"{path!r:.80} is no method of the recorded chain")
+        return found
+
+    def words(self, program: Program, hook: str, result: bytes) -> str:
+        """A verdict as a person reads it, and whether the message was rewritten."""
+        reader = Reader(result)
+        verdict = reader.value(verdict_type(program, hook))
+        if hook == "finish":
+            return _said(verdict)
+        rewritten = reader.take(1) == b"\1"
+        message: bytes = reader.value(BYTES)
+        return _said(verdict) + (f", message rewritten to {len(message)} bytes" if rewritten else "")
+
+    def _runner(self, program: Program) -> ElementRunner:
+        key = f"{program.name} {program.source_hash}"
+        if key not in self._runners:
+            binding = self._bound(program)
+            self._runners[key] = ElementRunner(binding.elements[0], _NoEngine(), plans(binding))
+        return self._runners[key]
+
+    def _bound(self, program: Program) -> Binding:
+        diagnostics = Diagnostics()
+        binding = bind([program], self.service, diagnostics, methods=self.methods)
+        if binding is None:
+            first = next(iter(diagnostics))
+            raise CodecError(f"{program.name} does not fit the recorded service: {first.message}")
+        return binding
+
+
+class _NoEngine:
+    """The comparer runs the hooks itself."""
+
+    def call(self, *_: object) -> Any:
+        raise AssertionError("a decoder runs no hooks")
+
+    def image(self) -> bytes:
+        raise AssertionError("a decoder holds no state")
+
+    def load(self, image: bytes) -> None:
+        raise AssertionError("a decoder holds no state")
+
+
+def _said(verdict: object) -> str:
+    return "None" if verdict is None else repr(verdict)
+
+
+# ---------------------------------------------------------------- the service within the log's head
+
+
+def about(binding: Binding) -> dict[str, Any]:
+    """What the head of a log says of a chain's service."""
+    return {"service": service_to_json(binding.service), "methods": [m.name for m in binding.methods]}
+
+
+def service_to_json(service: ProtoService) -> dict[str, Any]:
+    """A service as plain JSON."""
+    plain: dict[str, Any] = dataclasses.asdict(service, dict_factory=_plain_fields)
+    return plain
+
+
+def _plain_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in pairs}
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case bytes():
+            return {"bytes": base64.b64encode(value).decode()}
+        case Kind() | Presence():
+            return value.value
+        case _:
+            return value
+
+
+def service_from_json(data: Mapping[str, Any]) -> ProtoService:
+    """The service that `service_to_json` wrote.  Raises ValueError when these values are none."""
+    told = msgspec.convert(data, ProtoService)
+    messages = {
+        name: dataclasses.replace(message, fields=tuple(map(_with_default, message.fields)))
+        for name, message in told.messages.items()
+    }
+    named = [f.message for message in messages.values() for f in message.fields if f.message]
+    named += [name for method in told.methods for name in (method.request, method.reply)]
+    lacking = next((name for name in named if name not in messages), None)
+    if lacking is not None:
+        raise ValueError(f"the message {lacking!r:.80} is missing")
+    if any(message.name != name for name, message in messages.items()):
+        raise ValueError("a message is kept under another name")
+    if len({m.name for m in told.methods}) < len(told.methods):
+        raise ValueError("a method is there twice")
+    if any(m.path != f"/{told.name}/{m.name}" for m in told.methods):
+        raise ValueError("the path of a method is not made of its names")
+    return dataclasses.replace(told, messages=messages)
+
+
+def _with_default(field: ProtoField) -> ProtoField:
+    """The field with its default as a value of its kind."""
+    default = field.default
+    if isinstance(default, dict):
+        default = base64.b64decode(msgspec.convert(default, dict[str, str])["bytes"], validate=True)
+    wanted = _DEFAULTS.get(field.kind, int)
+    plain = field.presence in (Presence.IMPLICIT, Presence.EXPLICIT) and not field.kind.nested
+    if type(default) is not (wanted if plain else type(None)):
+        raise ValueError(f"the default of {field.name!r:.80} is {default!r:.80}")
+    if not 0 < field.number < 1 << 29:
+        raise ValueError(f"the number of {field.name!r:.80} is {field.number}")
+    return dataclasses.replace(field, default=default)
+
+
+_DEFAULTS = {
+    Kind.DOUBLE: float,
+    Kind.FLOAT: float,
+    Kind.BOOL: bool,
+    Kind.STRING: str,
+    Kind.BYTES: bytes,
+}
+"""Python's type of a field's default; of all other kinds it is an integer."""
+
+
+__all__ = ["RpcDecoder", "about", "service_from_json", "service_to_json"]

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bound chain into a running Envoy: compile, check against the binary, start, wait until it serves."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from transect.base.diagnostic import Diagnostics
+from transect.base.unavailable import Unavailable
+from transect.rpc.chain.binding import Binding
+from transect.rpc.chain.carrier import ENVOY, Can
+from transect.rpc.chain.file import ChainFile, first_state
+from transect.rpc.envoy import binary
+from transect.rpc.envoy.config import Endpoint, HttpFilter, Json, Module, Settings, Slot, bootstrap
+from transect.rpc.envoy.control import Control, EnvoyCopy
+from transect.rpc.envoy.process import start
+from transect.rpc.envoy.recording import hook_numbers
+from transect.rpc.envoy.upgrading import MODULES, Running
+from transect.rpc.native.build import envoy_module
+from transect.rpc.native.chain import emit_chain, needs_of
+from transect.rpc.standard import standard_paths
+from transect.rpc.versions.upgrade import Handover, Version
+
+
+@dataclass
+class Deployed(Running[Module]):
+    """A chain in force as a native module; a context manager which takes it out again."""
+
+    @property
+    def control(self) -> Control:
+        """Of the version in force."""
+        return Control(Path(self.module.settings.control))
+
+
+def deploy(
+    chain: ChainFile,
+    binding: Binding,
+    folder: Path,
+    *,
+    envoy: str | Path | None = None,
+    workers: int | None = None,
+) -> Deployed:
+    """Put the chain in force; `folder` (the caller's, to be removed by it) holds all that is written.
+
+    Raises Unavailable (no compiler, no Envoy, a module that this Envoy cannot load, a busy port), BuildError,
+    EnvoyFailed.
+    """
+    must_be_free(chain.listen)
+    found = binary.find(envoy)
+    kind = Native(found, folder)
+    module = kind.make(chain, binding, 1, [first_state(u.program, u.values) for u in chain.elements])
+    slot = Slot(folder / "filter.json", module)
+    slot.clear()
+    config = configured(chain, [slot], folder)
+    running = start(found, config, folder, modules=folder / MODULES, workers=workers)
+    return Deployed(chain, binding, found, running, slot, kind, module)
+
+
+def configured(
+    chain: ChainFile, filters: Sequence[HttpFilter], folder: Path, door: Path | None = None
+) -> Json:
+    """The configuration of an Envoy with these filters where a chain file says; `door` as of `bootstrap`."""
+    return bootstrap(
+        listen=chain.listen,
+        upstream=chain.upstream,
+        modules=filters,
+        routes=chain.routes,
+        admin=folder / "admin.sock",
+        tls=chain.tls,
+        upstream_tls=chain.upstream_tls,
+        door=door,
+        pass_by=[path for what in chain.pass_by for path in standard_paths(what, chain.service)],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """Chains as modules, in a folder that holds all that is written.  `upgrading.Kind`."""
+
+    binary: binary.Binary
+    folder: Path
+    can: Can = ENVOY
+
+    def check(self, binding: Binding, diagnostics: Diagnostics) -> None:
+        """A module takes all that Envoy can."""
+
+    def carries(self, version: Version, handover: Handover) -> None:
+        """One state serves all workers."""
+
+    def make(
+        self, chain: ChainFile, binding: Binding, number: int, images: Sequence[bytes], edge: str = ""
+    ) -> Module:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        library = envoy_module(emit_chain(binding), self.folder / MODULES)
+        binary.check(library, self.binary)
+        needs = needs_of(binding)
+        settings = Settings(
+            early=binding.early,
+            streaming=binding.streaming,
+            routes=tuple(chain.routes),
+            states=_states(images, self.folder, number),
+            max_message=chain.max_message,
+            on_compressed=chain.on_compressed,
+            replies=needs["response"] or needs["reply"],
+            hooks=hook_numbers([element.program for element in binding.elements]),
+            control=str(self.folder / f"module-{number}.sock"),
+            parent=os.getpid(),
+            edge=edge,
+        )
+        return Module(library, settings)
+
+    def apart(self, module: Module, folder: Path) -> Module:
+        return replace(module, settings=replace(module.settings, control=str(folder / "module.sock")))
+
+    def loaded(self, module: Module) -> EnvoyCopy:
+        return EnvoyCopy(Control(Path(module.settings.control)))
+
+
+def must_be_free(listen: Endpoint) -> None:
+    """Raises Unavailable when somebody listens there, or nobody can.
+
+    Envoy shares a port with other Envoys, and each would then get some of the calls.
+    """
+    if listen.path:
+        _may_be_made(listen)
+        return
+    with socket.socket(socket.AF_INET6 if ":" in listen.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listen.host, listen.port))
+        except OSError as wrong:
+            busy = wrong.errno == errno.EADDRINUSE
+            why = "somebody listens there" if busy else (wrong.strerror or str(wrong)).lower()
+            hint = "stop that, or give another `listen=`" if busy else "give another `listen=`"
+            raise Unavailable(f"the address {listen}", why, hint) from wrong
+
+
+def _may_be_made(listen: Endpoint) -> None:
+    folder = Path(listen.path).parent
+    if not listen.path.startswith("@") and not folder.is_dir():  # else an abstract name
+        raise Unavailable(
+            f"the address {listen}", f"there is no folder {folder}", "make it, or give another `listen=`"
+        )
+
+
+def _states(images: Sequence[bytes], folder: Path, number: int) -> tuple[str, ...]:
+    """A file with the state that each element begins with."""
+    paths = []
+    for index, image in enumerate(images):
+        path = folder / f"state-{number}-{index}.bin"
+        path.touch(mode=0o600)
+        path.write_bytes(image)
+        paths.append(str(path))
+    return tuple(paths)

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From descriptors to plain data.  Descriptors come from a compiled FileDescriptorSet, from .proto files (compiled here
+by a protobuf compiler), from a generated module, or from a server's reflection; never from a reading of our own."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transect.base.bounded import whole
+from transect.base.unavailable import Unavailable
+from transect.rpc.messages.wire import (
+    Kind,
+    Presence,
+    ProtoEnum,
+    ProtoField,
+    ProtoMessage,
+    ProtoMethod,
+    ProtoService,
+)
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, ServiceDescriptor
+    from google.protobuf.descriptor_pool import DescriptorPool
+
+EXTRA = "pip install 'transect[rpc]'"
+LARGEST = 64 << 20  # bytes of a set of descriptors
+LABEL_REPEATED = 3
+REFLECTION_TIMEOUT = 10.0  # seconds
+
+
+class ProtoError(Exception):
+    """Descriptors that cannot be had or read; the text says why, `help` what to do."""
+
+    def __init__(self, text: str, help: str = "") -> None:
+        super().__init__(text)
+        self.help = help
+
+
+class Protos:
+    """All descriptors of one chain."""
+
+    def __init__(self, pool: DescriptorPool, files: Sequence[str]) -> None:
+        self._pool = pool
+        self.files = tuple(files)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Full names, in the order of the files."""
+        found = (self._pool.FindFileByName(name).services_by_name.values() for name in self.files)
+        return tuple(service.full_name for file in found for service in file)
+
+    def service(self, name: str) -> ProtoService | None:
+        """The service of that full name, with all messages which it can reach; None when there is none."""
+        try:
+            found = self._pool.FindServiceByName(name)
+        except KeyError:
+            return None
+        return _service(found)
+
+
+# ---------------------------------------------------------------- where descriptors come from
+
+
+def from_set(data: bytes, name: str = "the descriptor set") -> Protos:
+    """Descriptors from a serialised FileDescriptorSet (`protoc --descriptor_set_out --include_imports`)."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+    from google.protobuf.message import DecodeError
+
+    try:
+        files = FileDescriptorSet.FromString(data).file
+    except DecodeError as error:
+        raise ProtoError(
+            f"{name} is no FileDescriptorSet",
+            "make one: `protoc --include_imports --descriptor_set_out=x.binpb x.proto`",
+        ) from error
+    return _pool_of(list(files), name)
+
+
+def from_files(paths: Sequence[Path], roots: Sequence[Path] = ()) -> Protos:
+    """Descriptors from .proto files, compiled here, or from .binpb files; several of one kind.  `roots` as of
+    `compile_protos`."""
+    check_files(paths, roots)
+    _require("google.protobuf")
+    sources = [path for path in paths if path.suffix == ".proto"]
+    try:
+        sets = [whole(path, LARGEST) for path in paths if path.suffix != ".proto"]
+    except OSError as wrong:
+        raise ProtoError(f"{wrong.filename} cannot be read: {wrong.strerror}", "let us read it") from wrong
+    if sources:
+        sets.append(compile_protos(sources, roots))
+    return from_set(b"".join(sets), ", ".join(map(str, paths)))
+
+
+def check_files(paths: Sequence[Path], roots: Sequence[Path] = ()) -> None:
+    """Raises ProtoError where a file or folder is not there."""
+    for path in paths:
+        if not path.is_file():
+            raise ProtoError(
+                f"there is no file {path}",
+                "`protos=` names .proto or .binpb files, relative to the chain file",
+            )
+    for root in roots:
+        if not root.is_dir():
+            raise ProtoError(
+                f"there is no folder {root}",
+                "`proto_path=` names folders below which imports are found, relative to the chain file",
+            )
+
+
+def compile_protos(paths: Sequence[Path], roots: Sequence[Path] = ()) -> bytes:
+    """A FileDescriptorSet of .proto files and their imports.
+
+    Imports are found below `roots`; a file that is below none has its own folder as one more.  Google's own protos
+    (`google/protobuf/…`, `google/rpc/…`) are found where their packages are installed.
+    """
+    compiler = _protoc()
+    roots = [root.resolve() for root in roots]
+    paths = [path.resolve() for path in paths]
+    beside = [path.parent for path in paths if not any(path.is_relative_to(root) for root in roots)]
+    folders = dict.fromkeys(map(str, (*roots, *beside, *_installed())))
+    with tempfile.TemporaryDirectory(prefix="transect-") as folder:
+        target = Path(folder) / "set.binpb"
+        arguments = [
+            *(f"-I{f}" for f in folders),
+            "--include_imports",
+            f"--descriptor_set_out={target}",
+            *map(str, paths),
+        ]
+        done = subprocess.run([*compiler, *arguments], capture_output=True, text=True)
+        if done.returncode:
+            raise ProtoError(
+                f"the protobuf compiler refuses {', '.join(map(str, paths))}:\n{done.stderr.strip()}",
+                _help_with(done.stderr),
+            )
+        return target.read_bytes()
+
+
+def _installed() -> Iterator[Path]:
+    """The root of `google/rpc/status.proto` and its like, where googleapis-common-protos is installed."""
+    try:
+        found = importlib.util.find_spec("google.rpc")
+    except ModuleNotFoundError:
+        return
+    for place in (found.submodule_search_locations or ()) if found is not None else ():
+        if (Path(place) / "status.proto").is_file():
+            yield Path(place).parents[1]
+
+
+GOOGLES = ("google/rpc/", "google/api/", "google/type/", "google/longrunning/")
+
+
+def _help_with(said: str) -> str:
+    """What to do about the compiler's words."""
+    missing = re.findall(r"^(\S+\.proto): File not found", said, re.MULTILINE)
+    if any(name.startswith(GOOGLES) for name in missing):
+        return "pip install googleapis-common-protos"
+    if missing:
+        return f'name the folder below which {missing[0]} is: `proto_path=["…"]`'
+    return "mend the .proto file"
+
+
+def _protoc() -> list[str]:
+    if importlib.util.find_spec("grpc_tools") is not None:
+        return [sys.executable, "-W", "ignore", "-m", "grpc_tools.protoc"]
+    if (found := shutil.which("protoc")) is not None:
+        return [found]
+    raise Unavailable(
+        "a protobuf compiler", "neither grpc_tools nor protoc is installed", "pip install grpcio-tools"
+    )
+
+
+def from_module(module: Any) -> Protos:
+    """Descriptors of a generated `…_pb2` module."""
+    descriptor = module.DESCRIPTOR
+    return Protos(descriptor.pool, [descriptor.name])
+
+
+def from_reflection(target: str) -> Protos:
+    """Descriptors of a running server which answers reflection requests (plain text, e.g. `localhost:50051`)."""
+    _require("grpc")
+    _require("grpc_reflection")
+    import grpc
+    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+    with grpc.insecure_channel(target) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=REFLECTION_TIMEOUT)
+            database = ProtoReflectionDescriptorDatabase(channel)
+            return _pool_of(_reflected(database), target)
+        except grpc.FutureTimeoutError as error:
+            raise ProtoError(
+                f"no answer from {target} within {REFLECTION_TIMEOUT:.0f} s",
+                "start the server, or name its protos: `protos=[…]`",
+            ) from error
+        except grpc.RpcError as error:
+            raise ProtoError(
+                f"{target} does not answer reflection requests: {_said(error)}",
+                "enable reflection in the server, or name its protos: `protos=[…]`",
+            ) from error
+
+
+def _said(error: Any) -> str:
+    """A status as one line: the text of an error of gRPC is many."""
+    return f"{error.code().name}: {error.details()}" if hasattr(error, "details") else str(error)
+
+
+def _reflected(database: Any) -> list[Any]:
+    files: dict[str, Any] = {}
+
+    def take(file: Any) -> None:
+        if file.name not in files:
+            files[file.name] = file
+            for imported in file.dependency:
+                if imported not in files:
+                    take(database.FindFileByName(imported))
+
+    for service in database.get_services():
+        try:
+            take(database.FindFileContainingSymbol(service))
+        except KeyError:  # listed, but not described; whoever needs it learns that there is no such service
+            continue
+    return list(files.values())
+
+
+def _require(module: str) -> None:
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise Unavailable(module, "this Python cannot import it", EXTRA)
+
+
+def _pool_of(files: Iterable[Any], name: str) -> Protos:
+    """A pool of their own, each file after those which it imports."""
+    from google.protobuf.descriptor_pool import DescriptorPool
+
+    pool, waiting, order = DescriptorPool(), {file.name: file for file in files}, list[str]()
+
+    def add(file: Any) -> None:
+        del waiting[file.name]
+        for imported in file.dependency:
+            if imported in waiting:
+                add(waiting[imported])
+        try:
+            pool.AddSerializedFile(file.SerializeToString())
+        except TypeError as error:
+            raise ProtoError(
+                f"{name}: {file.name} cannot be used: {error}", "compile with `--include_imports`"
+            ) from error
+        order.append(file.name)
+
+    while waiting:
+        add(next(iter(waiting.values())))
+    return Protos(pool, order)
+
+
+# ---------------------------------------------------------------- descriptors to data
+
+
+def _service(service: ServiceDescriptor) -> ProtoService:
+    messages: dict[str, ProtoMessage] = {}
+    methods = []
+    for method in service.methods:
+        for message in (method.input_type, method.output_type):
+            _collect(message, messages)
+        methods.append(
+            ProtoMethod(
+                method.name,
+                f"/{service.full_name}/{method.name}",
+                method.input_type.full_name,
+                method.output_type.full_name,
+                method.client_streaming,
+                method.server_streaming,
+            )
+        )
+    return ProtoService(service.full_name, service.file.name, tuple(methods), messages)
+
+
+def message_of(descriptor: Descriptor) -> dict[str, ProtoMessage]:
+    """A message and all that it can reach, by full name."""
+    messages: dict[str, ProtoMessage] = {}
+    _collect(descriptor, messages)
+    return messages
+
+
+def _collect(descriptor: Descriptor, messages: dict[str, ProtoMessage]) -> None:
+    waiting = [descriptor]
+    while waiting:
+        one = waiting.pop()
+        if one.full_name not in messages:
+            messages[one.full_name] = ProtoMessage(
+                one.full_name, one.file.name, tuple(map(_field, one.fields))
+            )
+            waiting += [f.message_type for f in one.fields if f.message_type is not None]
+
+
+_KINDS = dict(enumerate(Kind, start=1))  # FieldDescriptorProto.Type counts in this order
+
+
+def _field(f: FieldDescriptor) -> ProtoField:
+    kind = _KINDS[f.type]
+    presence = _presence(f)
+    plain = presence in (Presence.IMPLICIT, Presence.EXPLICIT) and not kind.nested
+    oneof = f.containing_oneof
+    return ProtoField(
+        f.name,
+        f.number,
+        kind,
+        presence,
+        message=f.message_type.full_name if f.message_type is not None else "",
+        enum=_enum(f.enum_type) if f.enum_type is not None else None,
+        default=f.default_value if plain else None,
+        oneof=oneof.name if oneof is not None and len(oneof.fields) > 1 else "",
+    )
+
+
+def _presence(f: FieldDescriptor) -> Presence:
+    if _repeated(f):
+        entry = f.message_type is not None and f.message_type.GetOptions().map_entry
+        return Presence.MAP if entry else Presence.REPEATED
+    return Presence.EXPLICIT if f.has_presence else Presence.IMPLICIT
+
+
+def _repeated(f: FieldDescriptor) -> bool:
+    known = getattr(f, "is_repeated", None)  # `label` is deprecated where this exists
+    return bool(known) if known is not None else getattr(f, "label", 0) == LABEL_REPEATED
+
+
+def _enum(enum: EnumDescriptor) -> ProtoEnum:
+    return ProtoEnum(enum.full_name, tuple((v.name, v.number) for v in enum.values), enum.is_closed)
