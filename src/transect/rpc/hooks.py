@@ -26,6 +26,7 @@ from transect.rpc.functions import (  # noqa: F401 - part of the interface
     unseal,
     unseal_text,
 )
+from transect.rpc.headers import printable, sendable
 from transect.rpc.protocol_headers import unreadable, unwritable
 
 if TYPE_CHECKING:
@@ -92,13 +93,18 @@ class Headers(View):
     @intrinsic(effect="outside-read")
     def get(self, name: str, /) -> str | None:
         """The value, or None; of several, all with commas between, as gRPC has it."""
-        return None if unreadable(name) else self._fields.get(name)
+        found = None if unreadable(name) else self._fields.get(name)
+        return found if found is not None and printable(found) else None
 
     @intrinsic(effect="outside-write")
     def set(self, name: str, value: str, /) -> None:
-        """Replace or add."""
-        if not unwritable(name):
+        """Replace or add; a value that gRPC does not take takes the header out."""
+        if unwritable(name):
+            return
+        if sendable(name, value):
             self._fields[name] = value
+        else:
+            self._fields.pop(name, None)
 
     @intrinsic(effect="outside-write")
     def remove(self, name: str, /) -> None:

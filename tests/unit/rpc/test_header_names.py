@@ -18,7 +18,7 @@ from transect.core.interp import Instance
 from transect.emit.py.build import build as build_class
 from transect.rpc.chain.binding import Binding, bind
 from transect.rpc.chain.python import Emitted, Interpreted, PythonChain
-from transect.rpc.chain.views import PlainHeaders
+from transect.rpc.chain.views import HeadersView, PlainHeaders
 from transect.rpc.hooks import Headers
 
 pytestmark = pytest.mark.needs("grpcio")
@@ -181,3 +181,36 @@ def test_a_dict_of_headers_in_a_unit_test_hides_the_protocols_names_as_carriers_
     headers.set("user-agent", "mine")
     headers.remove("user-agent")
     assert headers.get("user-agent") == "u"
+
+
+def stores() -> list[Any]:
+    """Metadata that a policy reads and writes: a unit test's dict, and a carrier's."""
+    return [
+        Headers({"x-user": "bob", "x-odd": "é"}),
+        HeadersView(PlainHeaders(({"x-user": "bob", "x-odd": "é"}, {}, {})), 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("x-user", "ann", "ann"),
+        ("x-user", "", ""),
+        ("x-user", "é", None),
+        ("x-user", "a\nb", None),
+        ("x-user-bin", "YQ", "YQ"),
+        ("x-user-bin", "YQ==", "YQ=="),
+        ("x-user-bin", "Y", None),
+        ("x-user-bin", "a b", None),
+        ("X-User", "ann", None),
+        ("x user", "ann", None),
+        ("", "ann", None),
+    ],
+)
+def test_a_value_that_grpc_does_not_take_takes_the_header_out_wherever_a_policy_runs(
+    name: str, value: str, read: str | None
+) -> None:
+    for headers in stores():
+        headers.set(name, value)
+        assert headers.get(name) == read, type(headers)
+        assert headers.get("x-odd") is None

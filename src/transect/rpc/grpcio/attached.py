@@ -191,12 +191,12 @@ class Attached:
 
     # ------------------------------------------------------------ recording, control
 
-    def record(self, path: Path) -> Recording:
+    def record(self, path: str | Path) -> Recording:
         """Write every handler call into a new log, for `transect replay`.  Raises FileExistsError, OSError."""
         from transect.rpc.grpcio.recording import Recording
 
         assert self.recording is None, "one recording at a time"
-        self.recording = Recording(path, self.name, self.binding, self.handle, self.carrier)
+        self.recording = Recording(Path(path), self.name, self.binding, self.handle, self.carrier)
         return self.recording
 
     def end_record(self) -> Trailer:

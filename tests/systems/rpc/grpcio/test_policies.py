@@ -431,7 +431,7 @@ def test_a_recorded_run_replays_on_the_interpreter(port: int, native: bool, tmp_
 
 def test_a_recorded_run_with_headers_and_answers_replays(port: int, native: bool, tmp_path: Path) -> None:
     stub, chain = attached(port, [Tags(), Cache(), Again()], native, methods=["Say"])
-    chain.record(tmp_path / "run.log")
+    chain.record(str(tmp_path / "run.log"))
     for number in range(20):
         metadata = (("x-who", str(number)),) if number % 3 else ()
         try:
