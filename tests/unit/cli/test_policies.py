@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from transect.cli.policies import find
+from transect.cli.policies import declares_chain, find
+from transect.core.frontend import compile_file
 
 POLICY = "from transect.rpc import Element\n\nclass P(Element):\n    pass\n"
 NEIGHBOUR = "from acl import P\n\nclass Strict(P):\n    pass\n"
@@ -115,3 +116,89 @@ def test_a_named_file_that_lacks_its_imports_is_a_policy(tmp_path: Path) -> None
 def test_a_policy_made_of_an_example_is_one(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("from transect.examples.rpc.acl import Acl\nclass P(Acl):\n    pass\n")
     assert [p.name for p in find([str(tmp_path)]).policies] == ["mine.py"]
+
+
+MISTAKEN = {
+    "a base that nothing defines": "from transect.rpc import Element\n\nclass A(Elemnt):\n    pass\n",
+    "a base that nothing defines, of a file that only lacks the import": "class A(Element):\n    pass\n",
+    "all names imported": "from transect.rpc import *\n\nclass A(Element):\n    pass\n",
+    "a module imported": "import transect.rpc\n\nclass A(transect.rpc.Element):\n    pass\n",
+    "a module imported by another name": "import transect.rpc as rpc\n\nclass A(rpc.Element):\n    pass\n",
+    "the package imported": "import transect\n\nclass A(transect.rpc.Element):\n    pass\n",
+    "a module that there is not": "from transect.rcp import Element\n\nclass A(Element):\n    pass\n",
+    "a chain by another name": "from transect.rpc import Chain\n\nchian = Chain(service='s')\n",
+    "an annotated chain": "from transect.rpc import Chain\n\nchain: Chain = Chain(service='s')\n",
+    "a chain that is kept nowhere": "from transect.rpc import Chain\n\nChain(service='s')\n",
+    "a misspelt Chain": "from transect.rpc import Chain\n\nchain = Chian(service='s')\n",
+    "edges": "from transect.rpc import Chain\n\nedges = [Chain(service='s')]\n",
+    "edges by another name": "from transect.rpc import Chain\n\nedgse = (Chain(service='s'),)\n",
+    "edges of a misspelt Chain": "from transect.rpc import Chain\n\nedges = [Chian(service='s')]\n",
+    "a misspelt keyword": "form transect.rpc import Element\n\nclass A(Element):\n    pass\n",
+    "an open bracket in a file that only lacks the import": "class A(Element:\n    pass\n",
+}
+
+
+@pytest.mark.parametrize("text", MISTAKEN.values(), ids=MISTAKEN)
+def test_a_file_that_meant_to_declare_a_policy_is_not_passed_over_in_a_folder(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    assert [path.name for path in find([str(tmp_path)]).policies] == ["mine.py"]
+    compiled = compile_file(tmp_path / "mine.py")
+    assert compiled.diagnostics.failed or declares_chain(text)
+
+
+OTHERS = {
+    "a base of a package": "from transect.rpc import attach\nfrom pb import *\n\nclass Greeter(Servicer):\n    pass\n",
+    "a base made on one of two ways": (
+        "from transect.lang import u64\ntry:\n    from x import B\nexcept ImportError:\n    B = object\n\n"
+        "class C(B):\n    pass\n"
+    ),
+    "a built-in base": "from transect.rpc import attach\n\nclass Lost(Exception):\n    pass\n",
+    "a chain of another sort": "from transect.rpc import attach\n\nchain = attach(channel, [])\n",
+    "a base of the name of ours": "from xml.dom import Element\n\nclass Tag(Element):\n    pass\n",
+    "what imports Chain and makes none": "from transect.rpc import Chain\n\ndef f(c: Chain) -> None: ...\n",
+    "old Python": "import os\nprint 'of no transect'\n",
+}
+
+
+@pytest.mark.parametrize("text", OTHERS.values(), ids=OTHERS)
+def test_a_file_that_has_another_purpose_is_passed_over_in_a_folder(tmp_path: Path, text: str) -> None:
+    (tmp_path / "other.py").write_text(text)
+    assert find([str(tmp_path)]).others == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["from . import acl", "import acl", "from acl import P", "from .acl import P"]
+)
+def test_a_policy_made_of_one_beside_it_is_one(tmp_path: Path, line: str) -> None:
+    (tmp_path / "acl.py").write_text(POLICY + "\nclass Plain:\n    pass\n")
+    base = "P" if line.endswith("P") else "acl.P"
+    (tmp_path / "mine.py").write_text(f"{line}\n\nclass A({base}):\n    pass\n")
+    (tmp_path / "other.py").write_text(f"{line}\nimport acl\n\nclass A(acl.Plain):\n    pass\n")
+    assert [path.name for path in find([str(tmp_path)]).policies] == ["acl.py", "mine.py"]
+
+
+def test_names_that_no_file_can_have_are_no_fault_of_ours(tmp_path: Path) -> None:
+    long = "a" * 300
+    (tmp_path / "mine.py").write_text(
+        f"import {long}\nfrom transect.{long} import x\nfrom .{long} import y\n"
+    )
+    assert find([str(tmp_path), str(tmp_path / "mine.py")]).others == 1
+    assert find([long]).missing == [long]
+
+
+def test_a_named_file_that_is_not_python_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("class A(Elemnt:\n    pass\n")
+    assert [path.name for path in find([str(tmp_path / "mine.py")]).policies] == ["mine.py"]
+
+
+def test_a_file_that_cannot_be_read_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> bytes:
+        raise PermissionError(path)
+
+    (tmp_path / "mine.py").write_text(POLICY)
+    monkeypatch.setattr("transect.cli.declarations.head", refused)
+    assert [path.name for path in find([str(tmp_path)]).policies] == ["mine.py"]

@@ -148,6 +148,12 @@ def _library_source(path: str) -> Source:
     return source
 
 
+def _makes_chains(value: ast.expr) -> bool:
+    """`Chain(…)`, or a list of such."""
+    calls = value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
+    return any(isinstance(call, ast.Call) and ast.unparse(call.func) == "Chain" for call in calls)
+
+
 class _Binder:
     """Binds the names of one module."""
 
@@ -172,6 +178,16 @@ class _Binder:
                 self._define(node.name, FunctionDef(self.module, node), node)
             case ast.AnnAssign(target=ast.Name(id="chain" | "edges" as name)):
                 self._refuse(node, f"`{name}` has an annotation", f"write `{name} = …`")
+            case ast.Assign(targets=[ast.Name(id="chain" | "edges")]):
+                pass  # a chain file's declaration, read by the rpc stratum
+            case (
+                ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value) | ast.Expr(value=value)
+            ) if _makes_chains(value):
+                self._refuse(
+                    node,
+                    "a chain has the name `chain`, and several in one list the name `edges`",
+                    "write `chain = Chain(…)`, or `edges = [Chain(…), …]`",
+                )
             case ast.AnnAssign(target=ast.Name(id=name), value=value) if value is not None:
                 self._annotated(node, name, value)
             case ast.Expr(value=ast.Constant(value=str())):
@@ -184,8 +200,6 @@ class _Binder:
                 pass
             case ast.Assign(targets=[ast.Name(id=name)]) if self.module.library:
                 pass  # SCOPES and the like: read by `library_constant`
-            case ast.Assign(targets=[ast.Name(id="chain" | "edges")]):
-                pass  # a chain file's declaration, read by the rpc stratum
             case ast.Assign(targets=[ast.Name(id=name)]):
                 self._global(node, name)
             case ast.AsyncFunctionDef():

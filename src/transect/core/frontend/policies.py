@@ -31,7 +31,9 @@ class PolicyClass(Handlers):
         before = sum(d.is_error for d in self.world.diagnostics)
         self._lineage()
         base = self.base
-        assert base is not None, "what makes a class a policy is a base class of the library"
+        if base is None:
+            self._refuse_bare()
+            return None
         self._read_hooks()
         self._read_fields()
         self._check_members()
@@ -96,6 +98,17 @@ class PolicyClass(Handlers):
                     help="derive from one policy or base class; share code by helpers",
                 )
             current = next((b for b in bases if isinstance(b, ClassDef)), None)
+
+    def _refuse_bare(self) -> None:
+        """It derives from `Policy`, and from no class of the library between."""
+        lowest = self.lineage[-1]
+        self.diagnostics.error(
+            "P043",
+            f"`{lowest.node.name}` derives from `Policy` itself, which no stratum runs",
+            lowest.module.source.header(lowest.node),
+            label="it has no hooks",
+            help="derive from a base class of a stratum, for example `from transect.rpc import Element`",
+        )
 
     def _program(self, base: ClassDef, handlers: list[ir.Function]) -> Program:
         module = self.cls.module

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a Python file declares a policy or a chain, or was meant to: one with a mistake in it goes to the compiler,
+which says what is wrong.  A service that only imports transect is neither."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import codecs
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from os.path import isdir, isfile  # False also of a name that no file can have, where `Path` raises
+from pathlib import Path
+
+from transect.base.bounded import head
+
+BASES = ("Element", "Admission", "Scheduler", "Probe", "Arbiter")
+NOT_PYTHON = frozenset({"?"})  # stands for the names of a file which only the compiler can judge
+PACKAGE = Path(__file__).parents[1]
+
+_IMPORTS = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]+)", re.MULTILINE | re.ASCII)
+_MADE_OF = re.compile(r"transect\.(lang|shapes|(rpc|llm|cpu|memory)(\.\w+)?|examples(\.\w+)+)")
+_DERIVES = re.compile(rb"^class[ \t]+\w+\([ \t]*(?:%s)\b" % "|".join(BASES).encode(), re.MULTILINE)
+_NEARLY_IMPORTS = re.compile(
+    rb"^\w+[ \t]+transect[\w.]*[ \t]+import\b", re.MULTILINE
+)  # `form transect.rpc import`
+_ATTACHES = frozenset({"attach", "attach_plan"})  # what makes `chain = attach(…)` a service's line
+
+
+def may_be_policy(path: Path) -> bool:
+    """A named file is taken at its word, unless it is Python that has nothing to do with transect.
+
+    One whose class has the name of a base class has: it only lacks the import.
+    """
+    data = _read(path)
+    return data is None or _concerns(data, path.parent) or _tree(data) is None
+
+
+def declares_policy(path: Path) -> bool:
+    """Whether a class of the file derives from a base for policies, or the file declares a chain of them; also where a
+    name in it is misspelt, or all of it is no Python."""
+    return bool(_declared(path, frozenset()))
+
+
+def _read(path: Path) -> bytes | None:
+    """The file's bytes; None where the compiler shall say why it cannot be read."""
+    try:
+        return head(path)
+    except OSError:
+        return None
+
+
+def _concerns(data: bytes, folder: Path) -> bool:
+    """Whether it imports transect or a neighbour, or looks as if it should."""
+    if b"\0" in data or _DERIVES.search(data) or _NEARLY_IMPORTS.search(data):
+        return True
+    modules = {found[1].decode() for found in _IMPORTS.finditer(data.removeprefix(codecs.BOM_UTF8))}
+    return any(_near(module, folder) for module in modules)
+
+
+def _near(module: str, folder: Path) -> bool:
+    first = module.partition(".")[0]
+    return first in ("", "transect") or isfile(folder / f"{first}.py") or isdir(folder / first)
+
+
+def _tree(data: bytes) -> ast.Module | None:
+    """None: it is not Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(data)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _declared(path: Path, asking: frozenset[Path]) -> frozenset[str]:
+    """Names of the file which are policies, views or the like; those of neighbouring files that it builds on count."""
+    if path in asking:
+        return frozenset()
+    data = _read(path)
+    if data is None:
+        return NOT_PYTHON
+    if not _concerns(data, path.parent):
+        return frozenset()
+    tree = _tree(data)
+    return NOT_PYTHON if tree is None else _Declarations(tree, path, asking | {path}).found
+
+
+class _Declarations:
+    """What one file declares."""
+
+    def __init__(self, tree: ast.Module, path: Path, asking: frozenset[Path]) -> None:
+        self._tree = tree
+        imports = [pair for node in tree.body for pair in _imported(node, path, asking)]
+        self._known = {name for name, _ in imports}
+        self._chains = {name for name, original in imports if original == "Chain"}
+        self._services = {name for name, original in imports if original in _ATTACHES}
+        self._own: set[str] = set()
+        for node in tree.body:
+            self._own.update(self._of(node))
+        self.found = frozenset(self._own)
+
+    def _of(self, node: ast.stmt) -> Iterator[str]:
+        match node:
+            case ast.ClassDef(name=name, bases=bases) if any(self._is_base(base) for base in bases):
+                yield name
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                yield from self._chain(name, value)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                yield from self._chain(name, value)
+            case ast.Expr(value=ast.Call(func=maker)) if _root(maker) in self._chains:
+                yield "chain"
+            case _:
+                pass
+
+    def _chain(self, name: str, value: ast.expr) -> Iterator[str]:
+        """The name, if it is one of chains: whatever `Chain(…)` is given to, and `chain` and `edges` where what makes
+        them is misspelt."""
+        makers = {_root(call.func) for call in _calls(value)}
+        meant = name in ("chain", "edges") and any(self._is_ours(maker) for maker in makers - self._services)
+        if meant or makers & self._chains:
+            yield name
+
+    def _is_base(self, base: ast.expr) -> bool:
+        whole = _dotted(base)
+        return (
+            self._is_ours(_root(base))
+            or whole in self._known
+            or _MADE_OF.fullmatch(whole.rpartition(".")[0]) is not None
+        )
+
+    def _is_ours(self, name: str) -> bool:
+        """A name from transect, or a policy's; also one which comes from nowhere, in a file that has other names from
+        transect or where it is that of a base class."""
+        if name in self._known or name in self._own:
+            return True
+        if not name or not (self._known or name in BASES):
+            return False
+        return name not in self._bound and ("*" in self._known or "*" not in self._bound)
+
+    @cached_property
+    def _bound(self) -> set[str]:
+        """Every name that anything in the file binds, and those which Python has; `*` where an import may bind any."""
+        return {*dir(builtins), *(name for node in ast.walk(self._tree) for name in _bound_by(node))}
+
+
+def _bound_by(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Name(id=name, ctx=ast.Store()):
+            yield name
+        case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            yield name
+        case ast.alias(name=name, asname=other):
+            yield other or name.partition(".")[0]
+        case _:
+            pass
+
+
+def _calls(value: ast.expr) -> Iterable[ast.Call]:
+    """`value`, or what it lists, as far as these are calls."""
+    parts = value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
+    return [part for part in parts if isinstance(part, ast.Call)]
+
+
+def _imported(node: ast.stmt, path: Path, asking: frozenset[Path]) -> Iterator[tuple[str, str]]:
+    """Names that an import takes from what policies are made of, or of policies in a file beside this one; and what
+    each is called there."""
+    match node:
+        case ast.Import(names=names):
+            for alias in names:
+                if alias.asname and _MADE_OF.fullmatch(alias.name):
+                    yield alias.asname, alias.name
+                yield from _members(alias, path, asking)
+        case ast.ImportFrom(module=None, names=names, level=1):
+            for alias in names:
+                yield from _members(alias, path, asking)
+        case ast.ImportFrom(module=str(module), names=names, level=0) if _is_for_policies(module):
+            yield from ((a.asname or a.name, a.name) for a in names)
+        case ast.ImportFrom(module="transect", names=names, level=0):
+            yield from (
+                (a.asname or a.name, a.name) for a in names if _MADE_OF.fullmatch(f"transect.{a.name}")
+            )
+        case ast.ImportFrom(module=str(module), names=names, level=0 | 1):
+            theirs = _beside(module, path, asking)
+            yield from ((a.asname or a.name, a.name) for a in names if a.name in theirs)
+        case _:
+            pass
+
+
+def _members(alias: ast.alias, path: Path, asking: frozenset[Path]) -> Iterator[tuple[str, str]]:
+    """`acl.P`, where a file beside this one is imported as a whole."""
+    for name in _beside(alias.name, path, asking):
+        yield f"{alias.asname or alias.name}.{name}", name
+
+
+def _beside(module: str, path: Path, asking: frozenset[Path]) -> frozenset[str]:
+    """What the file of that module declares, which lies beside this one."""
+    neighbour = path.parent / (module.replace(".", "/") + ".py")
+    return _declared(neighbour, asking) if isfile(neighbour) else frozenset()
+
+
+def _is_for_policies(module: str) -> bool:
+    """A module of what policies are made of, or one that transect does not have: its name is misspelt."""
+    if _MADE_OF.fullmatch(module):
+        return True
+    first, *rest = module.split(".")
+    place = PACKAGE.joinpath(*rest)
+    return first == "transect" and bool(rest) and not isdir(place) and not isfile(f"{place}.py")
+
+
+def _root(node: ast.expr) -> str:
+    """`rpc` of `rpc.Element`, `Rpc` of `Rpc[Ask]`."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _dotted(base: ast.expr) -> str:
+    """`transect.rpc.Element` of `transect.rpc.Element[Ask]`, as after `import transect`; "" of what is no attribute."""
+    outer = base.value if isinstance(base, ast.Subscript) else base
+    return ast.unparse(outer) if isinstance(outer, ast.Attribute) else ""
