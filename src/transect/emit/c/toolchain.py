@@ -11,7 +11,9 @@ from transect.base.unavailable import Unavailable
 from transect.emit.toolchain import Compiler, called, compiler_at, kept, on_path
 
 RUNTIME = Path(__file__).parent / "runtime"
-FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing")
+# A constant that does not fit would be cut, and the policy mean something else.
+STRICT = ("-Werror=overflow", "-Werror=shift-count-overflow")
+FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing", *STRICT)
 
 
 def compiler() -> Compiler:

@@ -7,6 +7,7 @@ the parentheses.  `#line` marks are nodes too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
@@ -78,10 +79,16 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """An integer literal, not negative; `suffix` as C writes it (`u`, `ull`)."""
+    """An integer literal, not negative, of at most 64 bits; `suffix` as C writes it (`u`, `ull`).
+
+    A compiler may cut a longer one to 0 with no more than a warning.
+    """
 
     value: int
     suffix: str = ""
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.value < 1 << (64 if "u" in self.suffix else 63), f"{self.value}{self.suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,9 @@ class Real:
     """A floating literal, finite, without a sign."""
 
     value: float
+
+    def __post_init__(self) -> None:
+        assert math.isfinite(self.value) and math.copysign(1.0, self.value) > 0, self.value
 
 
 @dataclass(frozen=True, slots=True)

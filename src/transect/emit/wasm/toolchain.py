@@ -22,6 +22,10 @@ FLAGS = (
     "-fvisibility=hidden",
     "-ffp-contract=off",
     "-fno-strict-aliasing",
+    # A constant that does not fit would be cut, and the policy mean something else.
+    "-Werror=constant-conversion",
+    "-Werror=integer-overflow",
+    "-Werror=shift-count-overflow",
     "-mbulk-memory",
     "-D_GNU_SOURCE",
     "-Wl,--no-entry",

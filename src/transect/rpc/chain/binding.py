@@ -38,7 +38,7 @@ from transect.rpc.messages.wire import (
     ProtoService,
 )
 
-MAX_FIELDS = 64  # of one message that a chain reads: one bit each says which are present
+MAX_FIELDS = 64  # of one message that a view uses: one bit each says which the element assigned
 
 
 @dataclass(frozen=True, slots=True)

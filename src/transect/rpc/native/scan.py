@@ -11,22 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from transect.emit.c import tree as c
+from transect.emit.c.expressions import real
 from transect.rpc.chain.fields import Plan, Plans, Slot
 from transect.rpc.messages.wire import Kind, Presence, ProtoField, Wire
+from transect.rpc.native.slot_set import SlotSet, assigned, present
 
 INLINE = "TS_INLINE"
 CURSOR = c.pointer("ts_cursor")
 PIECES = c.StructType("ts_pieces")
 MAP = c.StructType("ts_map")
 FREE_SPACE = frozenset({Kind.STRING, Kind.BYTES})
-
-
-def bit(slot: Slot) -> c.Expr:
-    return c.Integer(1 << slot.index, "ull")
-
-
-def mask(slots: tuple[Slot, ...]) -> c.Expr:
-    return c.Integer(sum(1 << s.index for s in slots), "ull")
+M = c.name("m")
 
 
 def tag(value: int) -> c.Expr:
@@ -98,7 +93,7 @@ def literal(f: ProtoField, value: object) -> c.Expr:
         case bool():
             return c.TRUE if value else c.FALSE
         case float():
-            return c.Unary("-", c.Real(-value)) if value < 0 else c.Real(value)
+            return real(value)
         case int() if value < 0:
             return c.name("INT64_MIN") if value == -(1 << 63) else c.Unary("-", c.Integer(-value, "ll"))
         case int():
@@ -177,8 +172,8 @@ class Scanners:
     def _struct(self, plan: Plan) -> c.Struct:
         members: list[c.Var | c.Comment] = [
             c.Comment(plan.message),
-            c.Var("has", c.U64),
-            c.Var("dirty", c.U64),
+            *present(plan, M).declared(),
+            *assigned(plan, M).declared(),
         ]
         for slot in plan.visible:
             members.append(c.Var(value_name(slot), self._held(plan, slot)))
@@ -308,11 +303,9 @@ class Scanners:
 
     def _arrived(self, plan: Plan, slot: Slot) -> Iterator[c.Stmt]:
         """It is present, and of its oneof the only one."""
-        has = c.arrow("m", "has")
-        if rivals := plan.rivals(slot):
-            yield c.Do(c.Assign("&=", has, c.Unary("~", mask(rivals))))
+        yield from present(plan, M).remove(*plan.rivals(slot))
         if not slot.hidden and slot.field.presence is Presence.EXPLICIT:
-            yield c.Do(c.Assign("|=", has, bit(slot)))
+            yield from present(plan, M).add(slot)
 
     def _hidden(self, plan: Plan, slot: Slot) -> Iterator[c.Stmt]:
         if slot.field.enum is not None and slot.field.enum.closed:
@@ -327,7 +320,7 @@ class Scanners:
         body: list[c.Stmt] = []
         fresh = self._fresh(plan, slot)
         if fresh:
-            body.append(c.If(c.negated(c.Binary("&", c.arrow("m", "has"), bit(slot))), c.Block(fresh)))
+            body.append(c.If(present(plan, M).lacks(slot), c.Block(fresh)))
         body += self._arrived(plan, slot)
         if slot.entered:
             pieces = c.address(c.arrow("m", pieces_name(slot)))
@@ -380,15 +373,15 @@ class Scanners:
         return c.Function(f"changed_{self.names[plan.message]}", c.BOOL, params, body, INLINE)
 
     def _changed_body(self, plan: Plan) -> c.Block:
-        found: c.Expr = c.Binary("!=", c.arrow("m", "dirty"), c.ZERO)
+        found = assigned(plan, M).filled()
         for slot in plan.visible:
             if slot.entered:
                 found = c.Binary("||", found, self._inner_changed(plan, slot))
         return c.Block((c.Return(found),))
 
     def _inner_changed(self, plan: Plan, slot: Slot) -> c.Expr:
-        present = c.Binary("&", c.arrow("m", "has"), bit(slot))
-        return c.Binary("&&", present, c.call(f"changed_{self.names[slot.inner]}", self.inner(plan, slot)))
+        inner = c.call(f"changed_{self.names[slot.inner]}", self.inner(plan, slot))
+        return c.Binary("&&", present(plan, M).meets((slot,)), inner)
 
     def _rewrite(self, plan: Plan, body: c.Block | None) -> c.Function:
         params = (
@@ -399,16 +392,13 @@ class Scanners:
         return c.Function(f"rewrite_{self.names[plan.message]}", c.VOID, params, body, INLINE)
 
     def _rewrite_body(self, plan: Plan) -> c.Block:
-        gone = c.name("gone")
-        body: list[c.Stmt] = [c.Var("gone", c.U64, c.arrow("m", "dirty"))]
+        gone = left_out(plan)
+        body: list[c.Stmt] = [*gone.declared(assigned(plan, M))]
         for slot in plan.visible:
             if slot.entered:
-                body.append(
-                    c.If(self._inner_changed(plan, slot), c.Block((c.Do(c.Assign("|=", gone, bit(slot))),)))
-                )
+                body.append(c.If(self._inner_changed(plan, slot), c.Block(tuple(gone.add(slot)))))
         for group in oneofs(plan):
-            members = c.Do(c.Assign("|=", gone, mask(group)))
-            body.append(c.If(c.Binary("&", gone, mask(group)), c.Block((members,))))
+            body.append(c.If(gone.meets(group), c.Block(tuple(gone.add(*group)))))
         body.append(self._copy(plan))
         body += [self._append(plan, slot) for slot in plan.visible if may_go(plan, slot)]
         return c.Block(tuple(body))
@@ -442,15 +432,11 @@ class Scanners:
             if numbers == c.NULL
             else c.call("ts_pass_unnamed", out, cursor, start, numbers, count)
         )
-        own = (
-            mask(tuple(s for s in plan.visible if s.field.oneof == slot.field.oneof))
-            if slot.hidden
-            else bit(slot)
-        )
+        own = plan.rivals(slot) if slot.hidden else (slot,)
         passed = c.Block((c.Do(c.call("ts_pass", out, cursor, start)),))
         yield c.Arm(
             tag(slot.field.tag),
-            (c.If(c.Binary("&", c.name("gone"), own), c.Block((c.Do(dropped),)), passed), c.Break()),
+            (c.If(left_out(plan).meets(own), c.Block((c.Do(dropped),)), passed), c.Break()),
         )
 
     def _append(self, plan: Plan, slot: Slot) -> c.Stmt:
@@ -458,8 +444,8 @@ class Scanners:
         if f.presence is Presence.IMPLICIT:
             wanted = self._not_zero(f, held)
         else:
-            wanted = c.Binary("!=", c.Binary("&", c.arrow("m", "has"), bit(slot)), c.ZERO)
-        cond = c.Binary("&&", c.Binary("!=", c.Binary("&", c.name("gone"), bit(slot)), c.ZERO), wanted)
+            wanted = present(plan, M).has(slot)
+        cond = c.Binary("&&", left_out(plan).has(slot), wanted)
         return c.If(cond, c.Block(tuple(self._put(plan, slot, held))))
 
     def _not_zero(self, f: ProtoField, held: c.Expr) -> c.Expr:
@@ -482,6 +468,11 @@ class Scanners:
                 c.call(f"rewrite_{self.names[slot.inner]}", self.inner(plan, slot), pieces, c.address(inner))
             )
             yield c.Do(c.call("ts_put_slice", out, tag(f.tag), c.call("ts_written", c.address(inner))))
+
+
+def left_out(plan: Plan) -> SlotSet:
+    """Slots whose occurrences are not copied, while a message is written back."""
+    return SlotSet(plan, "gone")
 
 
 def value_name(slot: Slot) -> str:

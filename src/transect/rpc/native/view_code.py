@@ -25,13 +25,13 @@ from transect.rpc.messages.wire import Kind, Presence, ProtoField
 from transect.rpc.native.scan import (
     FREE_SPACE,
     Scanners,
-    bit,
     literal,
     pieces_name,
     value_name,
     widened,
     wire_name,
 )
+from transect.rpc.native.slot_set import assigned, present
 from transect.rpc.native.views import DIRTY, RpcViews
 
 V, M, ARENA = c.name("v"), c.name("m"), c.name("arena")
@@ -122,7 +122,7 @@ class ViewCode:
 
     def _fill_member(self, view: str, plan: Plan, member: BoundMember, slot: Slot) -> list[c.Stmt]:
         t, place = member.member.type, self.member(view, member.member.name)
-        held, has = c.arrow(M, value_name(slot)), _has(slot)
+        held, has = c.arrow(M, value_name(slot)), present(plan, M).has(slot)
         match t:
             case SeqType(item=item):
                 return [c.Block(tuple(self._fill_items(plan, slot, item, place, held, member.view)))]
@@ -274,14 +274,13 @@ class ViewCode:
 
     def _drain_member(self, view: str, plan: Plan, member: BoundMember, slot: Slot) -> Iterator[c.Stmt]:
         place, held = self.member(view, member.member.name), c.arrow(M, value_name(slot))
-        has, dirty = c.arrow(M, "has"), c.arrow(M, "dirty")
-        yield c.Do(c.Assign("|=", dirty, bit(slot)))
+        yield from assigned(plan, M).add(slot)
         if isinstance(member.member.type, OptionType):
-            present = tuple(_present(plan, slot, c.assign(held, c.Member(place, "value"))))
-            absent = c.Do(c.Assign("&=", has, c.Unary("~", bit(slot))))
-            yield c.If(c.Member(place, "some"), c.Block(present), c.Block((absent,)))
+            given = tuple(_given(plan, slot, c.assign(held, c.Member(place, "value"))))
+            taken_out = tuple(present(plan, M).remove(slot))
+            yield c.If(c.Member(place, "some"), c.Block(given), c.Block(taken_out))
         else:
-            yield from _present(plan, slot, c.assign(held, place))
+            yield from _given(plan, slot, c.assign(held, place))
 
     def _drain_inner(
         self, view: str, plan: Plan, member: BoundMember, slot: Slot, inner: str
@@ -291,8 +290,7 @@ class ViewCode:
         source = c.Member(place, "value") if option else place
         body: list[c.Stmt] = []
         if not option:  # an absent sub-message comes into being
-            absent = c.negated(c.Binary("&", c.arrow(M, "has"), bit(slot)))
-            body.append(c.If(absent, c.Block(tuple(self._appear(plan, slot)))))
+            body.append(c.If(present(plan, M).lacks(slot), c.Block(tuple(self._appear(plan, slot)))))
         body.append(
             c.Do(c.call(self.drain_name(inner, slot.inner), source, self.scanners.inner(plan, slot), ARENA))
         )
@@ -305,8 +303,8 @@ class ViewCode:
         else:
             yield c.assign(held, c.Compound(struct, c.braces(c.ZERO)))
         yield c.assign(c.arrow(M, pieces_name(slot)), c.Compound(c.StructType("ts_pieces"), c.braces(c.NULL)))
-        yield c.Do(c.Assign("|=", c.arrow(M, "has"), bit(slot)))
-        yield c.Do(c.Assign("|=", c.arrow(M, "dirty"), bit(slot)))
+        yield from present(plan, M).add(slot)
+        yield from assigned(plan, M).add(slot)
 
     # ------------------------------------------------------------ keeping
 
@@ -364,17 +362,10 @@ class ViewCode:
         return [copied, *([_counted(count, c.TRUE, inside)] if inside else [])]
 
 
-def _has(slot: Slot) -> c.Expr:
-    return c.Binary("!=", c.Binary("&", c.arrow(M, "has"), bit(slot)), c.ZERO)
-
-
-def _present(plan: Plan, slot: Slot, put: c.Stmt) -> Iterator[c.Stmt]:
+def _given(plan: Plan, slot: Slot, put: c.Stmt) -> Iterator[c.Stmt]:
     """The field takes a value: of its oneof it is then the only one."""
-    has = c.arrow(M, "has")
-    gone = sum(1 << rival.index for rival in plan.rivals(slot))
-    if gone:
-        yield c.Do(c.Assign("&=", has, c.Unary("~", c.Integer(gone, "ull"))))
-    yield c.Do(c.Assign("|=", has, bit(slot)))
+    yield from present(plan, M).remove(*plan.rivals(slot))
+    yield from present(plan, M).add(slot)
     yield put
 
 

@@ -35,7 +35,8 @@ SCALARS = st.recursive(PLAIN, lambda t: st.builds(c.Pointer, t, st.booleans()), 
 
 _LEAVES: st.SearchStrategy[c.Expr] = st.one_of(
     st.builds(c.Name, NAMES),
-    st.builds(c.Integer, st.integers(0, 2**63), st.sampled_from(["", "u", "ull"])),
+    st.builds(c.Integer, st.integers(0, 2**63 - 1), st.sampled_from(["", "u", "ll", "ull"])),
+    st.builds(c.Integer, st.integers(2**63, 2**64 - 1), st.sampled_from(["u", "ull"])),
     st.builds(c.Real, st.floats(min_value=0, allow_nan=False, allow_infinity=False)),
     st.builds(c.String, st.binary(max_size=6)),
     st.builds(c.SizeOf, SCALARS),
