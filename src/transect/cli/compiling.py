@@ -45,9 +45,18 @@ def read(path: Path) -> File:
     file = File(compiled.programs, compiled.sources)
     file.refuse(compiled.diagnostics)
     if not file.programs:
-        hint = "\n  hint: a chain becomes a plugin: transect compile --to wasm" if is_chain(path) else ""
-        raise Refused(f"transect: there is no policy in {path}{hint}")
+        raise Refused(f"transect: there is no policy in {path}{_of_a_chain(path, file)}")
     return file
+
+
+def _of_a_chain(path: Path, file: File) -> str:
+    """What to give instead of a chain file; "" for another one without a policy."""
+    if not is_chain(path):
+        return ""
+    beside = " or ".join(sorted(file.sources.keys() - {str(path)}))
+    policies = f"one of its policies, {beside}" if beside else "one of its policies"
+    whole = "as a whole it becomes a plugin: transect compile --to wasm"
+    return f"\n  hint: it declares a chain: give the file of {policies}; {whole}"
 
 
 def emit(file: File, target: str) -> Iterator[tuple[Program, Artifact]]:

@@ -95,14 +95,19 @@ def decoder(log: Log) -> Decoder:
 
 def _standing_for(log: Log, file: File) -> Program:
     """The policy of the file that takes the place of a recorded one: that of the same name, else the only one."""
-    recorded = {policy.name for policy in log.policies}
+    recorded = _names(log)
     same = [program for program in file.programs if program.name in recorded] or list(file.programs)
     if len(same) == 1:
         return same[0]
     names = ", ".join(program.name for program in same)
     raise Refused(
-        f"transect: which policy of the file is meant? It has {names}; the log has {', '.join(recorded)}"
+        f"transect: which policy of the file is meant? It has {names}; the log has {', '.join(recorded) or 'none'}"
     )
+
+
+def _names(log: Log) -> list[str]:
+    """Of the recorded policies, each once, as a terminal may show them."""
+    return list(dict.fromkeys(visible(policy.name) for policy in log.policies))
 
 
 def _print(log: Log, found: Comparison, other: File | None) -> None:
@@ -112,8 +117,10 @@ def _print(log: Log, found: Comparison, other: File | None) -> None:
         print(render_text([found.divergence], sources, color=in_color()))
         print(f"\n{_calls(found)} before it came out as recorded")
         return
-    names = ", ".join(dict.fromkeys(policy.name for policy in log.policies))
-    print(f"{_calls(found)} of {visible(names)} came out as recorded")
+    if log.policies:
+        print(f"{_calls(found)} of {', '.join(_names(log))} came out as recorded")
+    else:
+        print("the log holds no policy, so no call was compared")
     for why in found.open:
         print(f"not compared: {visible(why)}")
 

@@ -59,8 +59,23 @@ def test_a_chain_is_no_policy(transect: Run, tmp_path: Path) -> None:
     ended = transect("compile", chain, "--to", "c", "-o", tmp_path / "out")
     assert (ended.code, ended.out) == (
         1,
-        f"transect: there is no policy in {chain}\n  hint: a chain becomes a plugin: transect compile --to wasm\n",
+        f"transect: there is no policy in {chain}\n"
+        f"  hint: it declares a chain: give the file of one of its policies, {path_of('acl')}; "
+        "as a whole it becomes a plugin: transect compile --to wasm\n",
     )
+
+
+def test_the_files_of_the_policies_of_a_chain_are_named(transect: Run, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.py").write_text(path_of("acl").read_text())
+    chain = tmp_path / "front.py"
+    chain.write_text(
+        "from first import Acl\nfrom second import Acl as Second\nfrom transect.rpc import Chain\n\n"
+        'chain = Chain(service="echo.Echo", upstream="127.0.0.1:1", elements=[Acl(), Second()])\n'
+    )
+    ended = transect("compile", chain, "--to", "c", "-o", tmp_path / "out")
+    assert ended.code == 1
+    assert f"one of its policies, {tmp_path / 'first.py'} or {tmp_path / 'second.py'};" in ended.out
 
 
 @pytest.mark.needs("z3")

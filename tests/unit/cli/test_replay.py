@@ -114,6 +114,31 @@ def test_a_damaged_log_is_inconclusive(log: Path, transect: Run) -> None:
     assert "not compared: " in ended.out
 
 
+def test_a_log_without_policies_says_that_nothing_was_compared(log: Path, transect: Run) -> None:
+    data = log.read_bytes()
+    Path("cut.log").write_bytes(data[: data.index(b'"sources"')])
+    ended = transect("replay", "cut.log")
+    assert ended.code == 4
+    first, second = ended.out.splitlines()
+    assert first == "the log holds no policy, so no call was compared"
+    assert second.startswith("not compared: the log is cut short after ")
+    Path("two.py").write_text(POLICY + "\n\nclass Q(P):\n    pass\n")
+    assert transect("replay", "cut.log", "two.py").out == (
+        "transect: which policy of the file is meant? It has P, Q; the log has none\n"
+    )
+
+
+def test_a_chain_is_no_policy_to_compare_with(log: Path, transect: Run) -> None:
+    Path("limit.py").write_text(POLICY)
+    Path("front.py").write_text(
+        "from limit import P\nfrom transect.rpc import Chain\n\n"
+        'chain = Chain(service="echo.Echo", upstream="127.0.0.1:1", elements=[P()])\n'
+    )
+    ended = transect("replay", log, "front.py")
+    assert ended.code == 1
+    assert "hint: it declares a chain: give the file of one of its policies, limit.py;" in ended.out
+
+
 def test_what_is_no_log(log: Path, transect: Run) -> None:
     Path("other.log").write_text("hello")
     ended = transect("replay", "other.log")

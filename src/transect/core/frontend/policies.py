@@ -24,6 +24,9 @@ from transect.core.types import (
 from transect.core.walk import walk
 
 
+LONGEST_NAME = 100  # bytes of a policy's name: files are called after it, `a_b.py`, and the system's names have 255
+
+
 class PolicyClass(Handlers):
     """One policy on its way to a program."""
 
@@ -34,6 +37,7 @@ class PolicyClass(Handlers):
         if base is None:
             self._refuse_bare()
             return None
+        self._check_name()
         self._read_hooks()
         self._read_fields()
         self._check_members()
@@ -98,6 +102,17 @@ class PolicyClass(Handlers):
                     help="derive from one policy or base class; share code by helpers",
                 )
             current = next((b for b in bases if isinstance(b, ClassDef)), None)
+
+    def _check_name(self) -> None:
+        name = self.cls.node.name
+        if len(name.encode()) > LONGEST_NAME:
+            self.diagnostics.error(
+                "P043",
+                f"the name `{name:.20}…` of a policy is too long",
+                self.cls.module.source.header(self.cls.node),
+                label=f"more than {LONGEST_NAME} bytes",
+                help="choose a shorter name: files are called after it",
+            )
 
     def _refuse_bare(self) -> None:
         """It derives from `Policy`, and from no class of the library between."""
