@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transect.base.unavailable import Unavailable
+from transect.cli.control import lines
 from transect.llm.gateway.bodies import Bodies
 from transect.llm.gateway.budget import FILES, OPERATORS, budget
 from transect.llm.gateway.dispatch import TurnedAway
@@ -80,6 +81,12 @@ def test_who_makes_room_is_the_oldest_of_the_address_that_has_most() -> None:
     closed = [number for number, client in enumerate(clients) if client.aborted]
     assert closed == [2, 3, 4, 6], "each time the oldest of y"
     assert guard.closed[Why.ROOM] == 4
+
+
+def test_the_operator_reads_how_many_connections_there_are_and_how_many_there_may_be() -> None:
+    guard, _ = guarded(most=13269)
+    come(guard, ["a", "b"])
+    assert list(lines({"connections": guard.status()})) == ["connections", "  open     2", "  at most  13269"]
 
 
 def test_nobody_new_and_no_request_under_way_is_closed_for_anothers_sake() -> None:

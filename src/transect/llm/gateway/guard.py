@@ -129,6 +129,10 @@ class Guard:
     def __len__(self) -> int:
         return len(self._phases)
 
+    def status(self) -> dict[str, int]:
+        """For the operator."""
+        return {"open": len(self), "at most": self.most}
+
     def count(self, phase: Phase) -> int:
         return len(self._in[phase])
 

@@ -185,7 +185,7 @@ class Gateway:
             }
             for replica in self.replicas
         ]
-        return {"upstreams": rows, "connections": {"now": len(self.guard), "most": self.guard.most}}
+        return {"upstreams": rows, "connections": self.guard.status()}
 
     async def _store(self) -> Valkey | None:
         share = self.config.share
