@@ -2,7 +2,7 @@
 """A real gRPC service to try policies on, and a caller for it.
 
 python -m transect.rpc.echo serve --port 50051
-python -m transect.rpc.echo say --to 127.0.0.1:50051 --user bob hello
+python -m transect.rpc.echo say --to 127.0.0.1:50051 --user bob --header key=1 hello
 
 package echo;
 message Ask    { string user = 1; string key = 2; string text = 3; }
@@ -13,8 +13,9 @@ service Echo   { rpc Say(Ask) returns (Answer); rpc Chat(stream Ask) returns (st
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -24,6 +25,11 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from transect.control.stopping import stopping
 
 SERVICE = "echo.Echo"
+
+Header = tuple[str, str | bytes]
+
+_HEADER = re.compile(r"([a-z0-9._-]+)=([ -~]*)", re.IGNORECASE | re.ASCII)  # what gRPC sends as text
+_BINARY = re.compile(r"([a-z0-9._-]+-bin)=(.*)", re.IGNORECASE | re.ASCII | re.DOTALL)
 
 
 def _file() -> descriptor_pb2.FileDescriptorProto:
@@ -108,10 +114,25 @@ def main(arguments: list[str] | None = None) -> int:
     serving.add_argument("--port", type=int, default=50051)
     saying = verbs.add_parser("say", help="call it once and print the answer; ends with 1 when refused")
     saying.add_argument("--to", default="127.0.0.1:50051", metavar="HOST:PORT")
-    saying.add_argument("--user", default="")
-    saying.add_argument("text")
+    saying.add_argument("--user", type=_user, default="", help="in the message, and as the header `user`")
+    saying.add_argument(
+        "--header", type=_header, action="append", default=[], metavar="NAME=VALUE", help="again for each one"
+    )
+    saying.add_argument("text", type=_text)
     chosen = parser.parse_args(arguments)
-    return _serve(chosen.port) if chosen.verb == "serve" else _call(chosen.to, chosen.user, chosen.text)
+    if chosen.verb == "serve":
+        return _serve(chosen.port)
+    return _call(chosen.to, chosen.user, chosen.text, chosen.header)
+
+
+def _header(text: str) -> Header:
+    """A header as an argument gives it; the value of `NAME-bin` goes as its bytes."""
+    if binary := _BINARY.fullmatch(text):
+        return binary[1].lower(), binary[2].encode("utf-8", "surrogateescape")
+    found = _HEADER.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no header: write NAME=VALUE, in printable ASCII")
+    return found[1].lower(), found[2]
 
 
 def _serve(port: int) -> int:
@@ -127,8 +148,20 @@ def _serve(port: int) -> int:
     return 0
 
 
-def _call(to: str, user: str, text: str) -> int:
-    metadata = (("user", user),) if user else ()
+def _user(text: str) -> str:
+    _header(f"user={text}")
+    return text
+
+
+def _text(text: str) -> str:
+    """An argument that is not UTF-8 has lone surrogates in Python, which no message can hold."""
+    if re.search("[\ud800-\udfff]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8 text")
+    return text
+
+
+def _call(to: str, user: str, text: str, headers: Sequence[Header]) -> int:
+    metadata = (*((("user", user),) if user else ()), *headers)
     with grpc.insecure_channel(to) as channel:
         try:
             answer = Stub(channel).Say(Ask(user=user, text=text), metadata=metadata, timeout=10)
