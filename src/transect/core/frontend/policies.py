@@ -23,8 +23,7 @@ from transect.core.types import (
 )
 from transect.core.walk import walk
 
-
-LONGEST_NAME = 100  # bytes of a policy's name: files are called after it, `a_b.py`, and the system's names have 255
+LONGEST_NAME = 100  # bytes of a policy's name: files are called after it, and the system's names have 255
 
 
 class PolicyClass(Handlers):
