@@ -11,7 +11,8 @@ from inline_snapshot import snapshot
 from tests.unit.rpc.wire_samples import service
 from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_text
-from transect.rpc.chain.binding import Binding, bind
+from transect.rpc.chain.binding import MAX_ELEMENTS, Binding, bind
+from transect.rpc.native.build import RPC_RUNTIME
 
 HEAD = """
 from enum import IntEnum
@@ -466,3 +467,16 @@ def test_what_is_set_when_it_has_gone_is_told_at_its_line() -> None:
     assert told(ends) == ["R021: headers and trailers have gone when `finish` runs"]
     (unknown,) = told(SETS.format(request=NOTHING, response=NOTHING), "Shout")
     assert "has no method `Shout`" in unknown
+
+
+def test_a_chain_has_at_most_as_many_elements_as_carriers_have_room_for() -> None:
+    (one,) = compile_text(HEAD + view("user: str")).programs
+    diagnostics = Diagnostics()
+    assert bind([one] * 64, service("sample.Sample"), diagnostics, methods=["Say"]) is not None
+    assert not list(diagnostics)
+    assert bind([one] * 65, service("sample.Sample"), diagnostics, methods=["Say"]) is None
+    assert [(d.code, d.message) for d in diagnostics] == [
+        ("R013", "the chain has 65 elements; 64 is the most, and `P` is one more")
+    ]
+    for header, name in (("envoy_module.h", "MAX_ELEMENTS"), ("grpc_extension.h", "MOST_ELEMENTS")):
+        assert f"{name} = {MAX_ELEMENTS}" in (RPC_RUNTIME / header).read_text()

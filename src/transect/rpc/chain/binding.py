@@ -38,6 +38,9 @@ from transect.rpc.messages.wire import (
     ProtoService,
 )
 
+MAX_ELEMENTS = (
+    64  # of a chain: carriers count and record each one; `envoy_module.h` and `grpc_extension.h` have as many
+)
 MAX_FIELDS = 64  # of one message that a view uses: one bit each says which the element assigned
 
 
@@ -136,8 +139,22 @@ def bind(
     )
     first = tuple(method.path for method in _covered(service, speaks_first, diagnostics, at))
     binding = Binding(service, covered, elements, first)
+    _too_long(binding, diagnostics, at)
     _too_late(binding, diagnostics)
     return None if diagnostics.failed else binding
+
+
+def _too_long(binding: Binding, diagnostics: Diagnostics, at: Span) -> None:
+    """Report a chain of which carriers would not count and record every element."""
+    if len(binding.elements) > MAX_ELEMENTS:
+        first = binding.elements[MAX_ELEMENTS].name
+        diagnostics.error(
+            "R013",
+            f"the chain has {len(binding.elements)} elements; {MAX_ELEMENTS} is the most, and `{first}` is one more",
+            at,
+            label="too many elements",
+            help="put several elements' rules into one, or fewer elements into this chain",
+        )
 
 
 def _too_late(binding: Binding, diagnostics: Diagnostics) -> None:
