@@ -10,6 +10,7 @@
 | `summary`    | what is not unrolled: an unknown function of everything that it reads                 |
 | `relevance`  | which state may come to matter to what is observed                                    |
 | `solve`      | terms to z3, with a limit of time; a model's values                                   |
+| `text_predicates` | questions about one text that a stratum decides in Python                      |
 | `concrete`   | a model as a state, arguments and a tape on which the interpreter runs                |
 
 Nothing here knows a stratum.  A stratum says what its views read and what its intrinsics do (`world.World`).

@@ -21,6 +21,7 @@ from transect.analysis.terms import (
     make,
     number,
 )
+from transect.analysis.text_predicates import TextPredicate
 from transect.core import values
 
 # ---------------------------------------------------------------- truth
@@ -241,3 +242,13 @@ def of_texts(op: Op, a: Term, b: Term) -> Term:
         if a is b:
             return boolean(op is not Op.LT_T)
     return make(op, Sort.BOOL, (a, b))
+
+
+def is_such(predicate: TextPredicate, a: Term) -> Term:
+    """Whether the predicate holds of a text."""
+    if folds():
+        if a.is_const:
+            return boolean(predicate.holds(a.data))
+        if a.op is Op.ITE:
+            return ite(a.args[0], is_such(predicate, a.args[1]), is_such(predicate, a.args[2]))
+    return make(Op.IS, Sort.BOOL, (a,), predicate)

@@ -17,6 +17,7 @@ from transect.analysis.terms import FALSE, Op, Sort, Term
 T = TypeVar("T")
 
 SHORT = (b"a", b"b")  # texts that are plain
+ODD = "é".encode()  # that is not, for one which must not be
 RUNS = 300  # of the interpreter, for one example
 ROUNDS = 3  # through all inputs
 
@@ -111,6 +112,8 @@ def _plainer(term: Term, value: Plain, declared: Mapping[str, Term]) -> Iterator
             yield from SHORT  # easier to read
         case bytes() if value not in SHORT:
             yield from (v for v in (*SHORT, b"", value[: len(value) // 2], value[:-1]) if v != value)
+            if value != ODD and not (value.isascii() and value.decode().isprintable()):
+                yield ODD
         case _:
             pass
 

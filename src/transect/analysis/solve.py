@@ -50,19 +50,21 @@ class Model:
         return self.translation.plain(found, term.sort)
 
     def _abstract_text(self, found: Any) -> bytes:
-        """A text with the identity and, as far as it was asked about, the length that the model gives it."""
+        """A text with the identity, the answers to predicates and, as far as it was asked about, the length that the
+        model gives it."""
         constants, length = self.translation.text_constants()
         for data, made in constants.items():
             if self.z3_model.eval(made, model_completion=True).eq(found):
                 return data
         name = str(found).replace("!val!", "").encode()
         size = int(self.z3_model.eval(length(found), model_completion=True).as_signed_long())
-        if not self.translation.measured() or size == len(name):
-            return name
-        if size < len(name):
-            number = int(str(found).rpartition("!")[2])
-            return _short(number, size)
-        return name + b"." * min(size - len(name), 1 << 16)
+        if self.translation.measured() and size < len(name):
+            name = _short(int(str(found).rpartition("!")[2]), size)
+        for predicate, function in self.translation.predicates():
+            wanted = self.z3_model.eval(function(found), model_completion=True)
+            name = predicate.mended(name, self.translation.plain(wanted, Sort.BOOL) is True)
+        longer = size - len(name) if self.translation.measured() else 0
+        return name + b"." * min(max(longer, 0), 1 << 16)
 
 
 @dataclass(frozen=True)

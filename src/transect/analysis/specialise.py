@@ -17,6 +17,7 @@ from transect.analysis.fold import (
     float_equal,
     float_less,
     float_negate,
+    is_such,
     ite,
     length,
     less,
@@ -83,6 +84,8 @@ def rebuilt(term: Term, args: list[Term]) -> Term:
             return length(*args)
         case Op.FITS:
             return fits(args[0], term.data)
+        case Op.IS:
+            return is_such(term.data, args[0])
         case Op.PREFIX | Op.SUFFIX | Op.CONTAINS | Op.LT_T:
             return of_texts(term.op, *args)
         case (

@@ -284,7 +284,7 @@ def join_tables(cond: Term, a: Table, b: Table) -> Table:
     theirs = [replace(w, guard=fold.both(unless, w.guard)) for w in b.writes[common:]]
     return replace(
         a,
-        writes=(*a.writes[:common], *mine, *theirs),
+        writes=(*a.writes[:common], *(w for w in (*mine, *theirs) if w.guard is not FALSE)),
         size=fold.ite(cond, a.size, b.size),
         overflow=fold.ite(cond, a.overflow, b.overflow),
         order=fold.ite(cond, a.order, b.order),

@@ -71,6 +71,7 @@ class Op(StrEnum):
     SUFFIX = "suffix"
     CONTAINS = "contains"  # (text, part)
     LT_T = "lt_t"  # by bytes
+    IS = "is"  # data: a TextPredicate
 
 
 HARD = frozenset(
@@ -79,7 +80,7 @@ HARD = frozenset(
 )
 """What a solver is slow at; a first question takes them for unknown functions."""
 
-TEXTUAL = frozenset({Op.LENGTH, Op.FITS, Op.PREFIX, Op.SUFFIX, Op.CONTAINS, Op.LT_T})
+TEXTUAL = frozenset({Op.LENGTH, Op.FITS, Op.PREFIX, Op.SUFFIX, Op.CONTAINS, Op.LT_T, Op.IS})
 """What is asked of texts besides equality."""
 
 
@@ -90,7 +91,7 @@ class Term:
     op: Op
     sort: Sort
     args: tuple[Term, ...]
-    data: Any  # CONST: the value; VAR, FUNCTION: its name; NARROW, FITS: see there
+    data: Any  # CONST: the value; VAR, FUNCTION: its name; NARROW, FITS, IS: see there
     serial: int  # in the order of their making, so that a run repeats
 
     @property

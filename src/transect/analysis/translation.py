@@ -14,6 +14,7 @@ from typing import Any
 
 from transect.analysis.specialise import rebuilt
 from transect.analysis.terms import HARD, TEXTUAL, Op, Sort, Term, integer, number, walk
+from transect.analysis.text_predicates import TextPredicate
 
 _CONSTANTS: Mapping[Sort, Callable[[Any], Term]] = {Sort.INT: integer, Sort.FLOAT: number}  # of operands
 
@@ -86,6 +87,8 @@ class Translation:
             return self._hard(term, args)
         if term.op in TEXTUAL and not self.texts:
             return self._textual(term, args)
+        if term.op is Op.IS and term.data.language is None:
+            return self._applied(f"is {term.data.name}", term, args)
         if term.op is Op.LT_T:
             # z3 4.16 takes "" < "\0" for false: it is not asked about the order of texts.
             return self._applied("op lt_t", term, args)
@@ -141,7 +144,18 @@ class Translation:
         if term.op in (Op.LENGTH, Op.FITS):
             size = self._size(args[0])
             return size if term.op is Op.LENGTH else size <= self.z3.BitVecVal(term.data, 64)
+        if term.op is Op.IS:
+            return self._applied(f"is {term.data.name}", term, args)
         return self._applied(f"op {term.op}", term, args)
+
+    def predicates(self) -> list[tuple[TextPredicate, Any]]:
+        """Those that are asked and unknown to the solver, by name, with z3's functions."""
+        asked = {t.data.name: t for t in self._made if t.op is Op.IS}
+        found = [
+            (t.data, self._functions.get((f"is {name}", (Sort.TEXT,), Sort.BOOL)))
+            for name, t in asked.items()
+        ]
+        return sorted(((p, f) for p, f in found if f is not None), key=lambda one: one[0].name)
 
     def _size(self, value: Any) -> Any:
         of = self.z3.Function("length", self._sorts[Sort.TEXT], self._sorts[Sort.INT])
@@ -158,11 +172,13 @@ class Translation:
         return any(t.op in (Op.LENGTH, Op.FITS) for t in self._made)
 
     def known_facts(self) -> list[Any]:
-        """What else an abstract question knows: constants differ and have their length, no text is within a shorter."""
+        """What else an abstract question knows: constants differ and are as they are, no text is within a shorter."""
         z3 = self.z3
         found = list(self.facts)
         if len(self._texts) > 1:
             found.append(z3.Distinct(*self._texts.values()))
+        for predicate, function in self.predicates():
+            found += [function(e) == predicate.holds(data) for data, e in self._texts.items()]
         if self.measured():
             of = z3.Function("length", self._sorts[Sort.TEXT], self._sorts[Sort.INT])
             found += [of(e) == len(data) for data, e in self._texts.items()]
@@ -171,6 +187,9 @@ class Translation:
                 for t in self._made
                 if t.op in (Op.PREFIX, Op.SUFFIX, Op.CONTAINS)
             ]
+            for predicate, function in self.predicates():
+                asked = [self._made[t.args[0]] for t in self._made if t.op is Op.IS and t.data == predicate]
+                found += [z3.Implies(of(e) == 0, function(e) == predicate.holds(b"")) for e in asked]
             if b"" in self._texts:
                 empty = self._texts[b""]
                 found += [
@@ -310,16 +329,19 @@ class Translation:
     def _contains(self, a: Any, b: Any) -> Any:
         return self.z3.Contains(a, b)
 
+    def _is(self, a: Any, predicate: TextPredicate) -> Any:
+        assert predicate.language is not None, "else it is an unknown function"
+        return self.z3.InRe(a, predicate.language(self.z3))
+
     # ------------------------------------------------------------ models
 
     def plain_texts(self) -> list[Any]:
-        """That every text which was asked about is of printable ASCII and short."""
+        """That texts which were asked about are of printable ASCII; those that a predicate asks about, of any ASCII."""
         z3 = self.z3
-        printable = z3.Star(z3.Range("!", "~"))
-        unknown = [
-            (t, e) for t, e in self._made.items() if t.op in (Op.VAR, Op.FUNCTION) and t.sort is Sort.TEXT
-        ]
-        return [z3.InRe(e, printable) for _, e in unknown]
+        printable, ascii_ = z3.Star(z3.Range("!", "~")), z3.Star(z3.Range(" ", chr(127)))
+        such = {t.args[0] for t in self._made if t.op is Op.IS}
+        unknown = [t for t in self._made if t.op in (Op.VAR, Op.FUNCTION) and t.sort is Sort.TEXT]
+        return [z3.InRe(self._made[t], ascii_ if t in such else printable) for t in unknown]
 
     def plain(self, found: Any, sort: Sort) -> bool | int | float | bytes:
         """A z3 value as a plain one."""

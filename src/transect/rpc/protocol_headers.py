@@ -34,14 +34,25 @@ INSTEAD = {
 }
 
 
-def unreadable(name: str) -> bool:
-    """Whether `get` of this name is None, whatever came."""
+def owned(name: str) -> bool:
+    """Whether the name, however it is written, belongs to the protocol."""
     return (lower := name.lower()) in NAMES or lower.startswith(PREFIXES)
+
+
+def unreadable(name: str) -> bool:
+    """Whether `get` of this name is None, whatever came: also of one with capitals, which some carriers would find in
+    lower case."""
+    return owned(name) or any("A" <= c <= "Z" for c in name)
+
+
+def read_only(name: str) -> bool:
+    """Whether policies may read what has this name, and not write it."""
+    return name.lower() == READ_ONLY
 
 
 def unwritable(name: str) -> bool:
     """Whether `set` and `remove` of this name do nothing."""
-    return unreadable(name) or name.lower() == READ_ONLY
+    return unreadable(name) or read_only(name)
 
 
 def instead(name: str) -> str:

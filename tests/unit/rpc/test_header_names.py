@@ -159,6 +159,9 @@ def test_a_computed_name_reads_and_changes_none_of_the_protocols(tmp_path: Path)
             assert _asked(chain, name) == ("none", PlainHeaders(({name: "theirs"}, {}, {}))), name
         for name in FREE:
             assert _asked(chain, name) == ("theirs", PlainHeaders(({}, {}, {name: "ours"}))), name
+        for name in FREE:
+            capitals = PlainHeaders(({name.upper(): "theirs"}, {}, {}))
+            assert _asked(chain, name.upper()) == ("none", capitals), name
         kept = PlainHeaders(({"user-agent": "theirs"}, {}, {}))
         assert _asked(chain, "user-agent") == ("theirs", kept)
 
@@ -202,6 +205,8 @@ def stores() -> list[Any]:
         ("x-user-bin", "YQ==", "YQ=="),
         ("x-user-bin", "Y", None),
         ("x-user-bin", "a b", None),
+        ("x-user-bin", "abcd", "abcd"),
+        ("x-user-bin", "abcd=", None),
         ("X-User", "ann", None),
         ("x user", "ann", None),
         ("", "ann", None),

@@ -12,6 +12,9 @@ from transect.analysis.prove import Finding, Prover, Verdict
 from transect.cli.worlds import world_of
 from transect.core.frontend import compile_text
 from transect.core.frontend.contracts import compile_contracts, contracted
+from transect.rpc.equivalence import Level, Settings, decide
+from transect.rpc.equivalence import Verdict as Swap
+from transect.rpc.headers import printable
 
 pytestmark = pytest.mark.needs("z3")
 
@@ -132,3 +135,112 @@ def test_a_computed_name_that_is_read_twice_has_one_value() -> None:
     )
     (a,), (b,) = (compile_text(HEAD + text).programs for text in (COMPUTED, once))
     assert diff(a, b, world_of(a, b)).same
+
+
+SETS = """
+class Ask(Message):
+    s: str
+
+class Sets(Element):
+    ok: bool = True
+
+    @ensures(lambda self, rpc, verdict: self.ok)
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        s, old = rpc.msg.s, rpc.headers.get("x-old")
+        rpc.headers.set({name}, {value})
+        u = rpc.headers.get({name})
+        self.ok = {ok}
+        return Forward()
+"""
+
+
+def promised(path: Path, name: str, value: str, ok: str) -> Finding:
+    path.write_text(HEAD.replace("Element", "Element, Message") + SETS.format(name=name, value=value, ok=ok))
+    (program,) = compile_contracts(path).programs
+    (found,) = Prover(contracted(program), world_of(program)).run()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "ok"),
+    [
+        ('"x-user"', '"bob"', 'u is not None and u == "bob"'),
+        ('"x-user"', '""', "u is not None"),
+        ('"x-user"', '"é"', "u is None"),
+        ('"x-user-bin"', '"YQ"', 'u is not None and u == "YQ"'),
+        ('"x-user-bin"', '"Y"', "u is None"),
+        ('"x-user"', 'old if old is not None else "none"', "u is not None"),
+        ('"x-user"', "s", "u is None or u == s"),
+        ('"x-user"', "s", 'not s.startswith("é") or u is None'),
+        ('"te"', '"trailers"', "u is None"),
+        ('"x user"', '"bob"', "u is None"),
+    ],
+)
+def test_what_is_set_is_read_again_where_grpc_takes_it(
+    tmp_path: Path, name: str, value: str, ok: str
+) -> None:
+    assert promised(tmp_path / "sets.py", name, value, ok).verdict is Verdict.PROVED
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "ok"),
+    [
+        ('"x-user"', "s", "u is not None and u == s"),
+        ('"x-user"', "s", "len(s) != 1 or u is not None"),
+        ('"x-user"', "s", 'not s.startswith("ab") or u is not None'),
+        ('"x-user-bin"', 'old if old is not None else ""', "u is not None"),
+        ('"x-user-bin"', "s", "u is None"),
+        ("s", '"a"', "u is not None"),
+        ("s", '"a"', "u is None"),
+        ('"user-agent"', '"mine"', 'u is not None and u == "mine"'),
+    ],
+)
+def test_what_grpc_does_not_take_breaks_a_promise_that_counts_on_it(
+    tmp_path: Path, name: str, value: str, ok: str
+) -> None:
+    found = promised(tmp_path / "sets.py", name, value, ok)
+    assert found.verdict is Verdict.BROKEN, found.why
+
+
+def test_the_text_that_is_not_taken_is_shown(tmp_path: Path) -> None:
+    found = promised(tmp_path / "sets.py", '"x-user"', "s", "u is not None")
+    assert found.example is not None and "s='é'" in found.example.args["rpc"], found.example
+
+
+def test_a_header_that_cannot_be_read_is_there_all_the_same() -> None:
+    """A client of its own making may send one, and the service reads it where nobody takes it out."""
+    old = "return Forward()"
+    always = GATE.replace(old, f'rpc.headers.remove("role")\n        {old}')
+    where_read = always.replace(
+        'rpc.headers.remove("role")',
+        'if rpc.headers.get("role") is not None:\n            rpc.headers.remove("role")',
+    )
+    (a,), (b,) = (compile_text(HEAD + text).programs for text in (always, where_read))
+    assert not diff(a, b, world_of(a, b)).same
+
+
+def test_an_element_that_counts_on_what_it_set_may_refuse() -> None:
+    """So it is not the same to count calls before it and behind it."""
+    head = HEAD.replace("Element", "Element, Message") + "class Ask(Message):\n    s: str\n"
+    sets = """
+class Sets(Element):
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        rpc.headers.set("x-user", rpc.msg.s)
+        if rpc.headers.get("x-user") is None:
+            return Reject(Code.UNAUTHENTICATED)
+        return Forward()
+"""
+    counts = """
+class Counts(Element):
+    calls: int = 0
+
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        self.calls += 1
+        return Forward()
+"""
+    (a,), (b,) = (compile_text(head + text).programs for text in (sets, counts))
+    found = decide(a, b, levels=[Level.IDENTICAL], settings=Settings(limit=20)).at(Level.IDENTICAL)
+    assert found.verdict is Swap.REFUSED
+    assert found.witness is not None
+    (event,) = found.witness.stream.events
+    assert not printable(str(event.fields["s"])), event

@@ -27,6 +27,7 @@ from transect.rpc.builtin.filters import (
     unless,
 )
 from transect.rpc.envoy.config import Json
+from transect.rpc.equivalence.header_predicates import PRINTABLE
 from transect.rpc.equivalence.passes import Kind, Outcome
 from transect.rpc.hooks import Code
 from transect.rpc.protocol_headers import unwritable
@@ -175,6 +176,8 @@ class _Conditions:
                 return self._texts(term)
             case Op.FITS:
                 return True  # a constant that it is compared with fits: the proof knows
+            case Op.IS if term.data == PRINTABLE and _is_header(term.args[0]):
+                return True  # `present` asks for it
             case Op.FUNCTION if str(term.data) == f"{HEADERS}[]" and term.args[0].is_const:
                 return self._atom(present(_name(term.args[0])))
             case _:
@@ -196,7 +199,7 @@ class _Conditions:
         how, wanted = HOW.get(term.op, "exact"), value.data.decode()
         if text.op is Op.VAR and text.data == "r1 method":
             return self._atom(header(METHOD, how, wanted))
-        if text.op is Op.FUNCTION and text.data == HEADERS and text.args[0].is_const:
+        if _is_header(text):
             name = _name(text.args[0])
             return self._atom(header(name, how, wanted) if wanted or how == "exact" else present(name))
         raise NotAFilter(_obstacle(text))
@@ -206,6 +209,11 @@ class _Conditions:
         if self.atoms > MOST:
             raise NotAFilter(f"its condition names more than {MOST} headers and constants")
         return atom
+
+
+def _is_header(text: Term) -> bool:
+    """Whether it is the value that a header had when the request came."""
+    return text.op is Op.FUNCTION and text.data == HEADERS and text.args[0].is_const
 
 
 def _again(term: Term, was: Term, now: Term, other: Term) -> Term:

@@ -10,7 +10,7 @@ from transect.base.span import Span
 from transect.core.ir import Program
 from transect.core.types import DictType, OptionType, SeqType, Sync, ViewType
 from transect.rpc.chain.needs import Access, Needs, headers_named, needs
-from transect.rpc.protocol_headers import instead, unreadable, unwritable
+from transect.rpc.protocol_headers import instead, owned, read_only
 
 
 def check_element(program: Program, diagnostics: Diagnostics, *, by_worker: bool = True) -> None:
@@ -121,7 +121,7 @@ class _Rules:
         the protocol is in the metadata of some carriers and not of others."""
         for header in headers_named(self.needs.program):
             name = header.name
-            if unwritable(name) if header.written else unreadable(name):
+            if owned(name) or (header.written and read_only(name)):
                 self.error(
                     "R022",
                     f'"{name}" belongs to the protocol',

@@ -5,6 +5,7 @@
 |------------|-------------------------------------------------------------------------------|
 | `levels`   | identical, service, loose; which state of an element counts at each           |
 | `world`    | what views read: messages, metadata, what earlier hooks kept                  |
+| `metadata` | headers and trailers as a map; `header_predicates` says which gRPC takes      |
 | `passes`   | messages through neighbouring elements, symbolically                          |
 | `compare`  | what is put out, and the relation that must hold again                        |
 | `pairs`    | the obligations of two neighbours that change places, and the answer          |

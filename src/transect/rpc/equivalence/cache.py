@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("transect.rpc")
 
-VERSION = 5
+VERSION = 6
 """To be raised whenever the same question may have another answer."""
 
 

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metadata of one direction while something is proved: a map of texts, and such a map for the interpreter."""
+"""Metadata of one direction while something is proved: a map of texts, and such a map for the interpreter.
+
+At first it holds whatever a client may send, also values that no policy can read.
+"""
 
 from __future__ import annotations
 
 from transect.analysis import fold
 from transect.analysis.concrete import Reader
-from transect.analysis.state import Path, Table
-from transect.analysis.terms import Sort, Term, function
+from transect.analysis.state import Path, Table, join_tables
+from transect.analysis.terms import Op, Term, text
 from transect.analysis.values import Option, Value, View
 from transect.analysis.world import World
 from transect.core.ir import IntrinsicDecl
 from transect.core.types import TEXT
-from transect.rpc.protocol_headers import unreadable
+from transect.rpc.chain.views import HeadersView, PlainHeaders
+from transect.rpc.equivalence.header_predicates import BASE64, NAME, PRINTABLE, READ_ONLY, UNREADABLE
 
 OF_HEADERS = "rpc.Headers."  # how the names of its functions begin
 
@@ -22,38 +26,50 @@ def any_metadata(name: str) -> Table:
 
 
 def asked(world: World, path: Path, declared: IntrinsicDecl, args: list[Value]) -> Value:
-    """`get`, `set` or `remove` of the metadata that a world holds at the view's path."""
+    """`get`, `set` or `remove` of the metadata that a world holds at the view's path, as `HeadersView` does them."""
     view, name, *more = args
     assert isinstance(view, View) and isinstance(name, Term), "of a view, by a name"
     held = world.map(path, view)
     match declared.name.removeprefix(OF_HEADERS), more:
         case "get", []:
-            return _readable(name, held.option(sent(name), world.assume))
-        case "set", [value]:
-            path.outside[view.path] = held.put(sent(name), value)[1]
+            return _readable(name, held.option(name, world.assume))
+        case "set", [Term() as value]:
+            put = join_tables(sendable(name, value), held.put(name, value)[1], held.removed(name))
+            path.outside[view.path] = join_tables(writable(name), put, held)
         case "remove", []:
-            path.outside[view.path] = held.removed(sent(name))
+            path.outside[view.path] = join_tables(writable(name), held.removed(name), held)
         case _:
             raise AssertionError(f"{declared.name} is none of metadata")
     return None
 
 
-def sent(name: Term) -> Term:
-    """A header's name as it is sent: carriers make lower case of a computed one; one that is written is so already."""
-    return name if name.is_const else function("name of a header", Sort.TEXT, (name,))
-
-
 def _readable(name: Term, found: Option) -> Option:
-    """A computed name may be one of the protocol's, and then nothing is read.  What is set under such a name stands in
-    the map and is sent by no carrier; two maps that are the same are so without it, too."""
-    if name.is_const:
+    if found.value is None:
         return found
-    owned = function("name of the protocol", Sort.BOOL, (name,))
-    return Option(fold.both(fold.negate(owned), found.present), found.value)
+    assert isinstance(found.value, Term), "metadata are texts"
+    can_be = fold.both(fold.negate(fold.is_such(UNREADABLE, name)), fold.is_such(PRINTABLE, found.value))
+    return Option(fold.both(found.present, can_be), found.value)
 
 
-class Metadata:
+def writable(name: Term) -> Term:
+    """Whether `set` and `remove` of this name do anything."""
+    return fold.negate(fold.either(fold.is_such(UNREADABLE, name), fold.is_such(READ_ONLY, name)))
+
+
+def sendable(name: Term, value: Term) -> Term:
+    """Whether gRPC takes the header, as `rpc.headers.sendable` says."""
+    binary = fold.of_texts(Op.SUFFIX, name, text(b"-bin"))
+    return fold.both(
+        fold.is_such(NAME, name),
+        fold.is_such(PRINTABLE, value),
+        fold.implies(binary, fold.is_such(BASE64, value)),
+    )
+
+
+class Metadata(HeadersView):
     """`rpc.headers` for the interpreter, as a model has it."""
+
+    __slots__ = ("_fields",)
 
     def __init__(self, reader: Reader, path: str) -> None:
         self._fields: dict[str, str] = {}
@@ -61,15 +77,7 @@ class Metadata:
             if reader.value(term):
                 name = reader.text_of(reader.value(term.args[0]))
                 self._fields[name] = str(reader.python(TEXT, path, term.args))
-
-    def get(self, name: str) -> str | None:
-        return None if unreadable(name) else self._fields.get(name.lower())
-
-    def set(self, name: str, value: str) -> None:
-        self._fields[name.lower()] = value
-
-    def remove(self, name: str) -> None:
-        self._fields.pop(name.lower(), None)
+        super().__init__(PlainHeaders((self._fields, {}, {})), 0)
 
     def __repr__(self) -> str:
         return repr(dict(sorted(self._fields.items())))

@@ -9,8 +9,9 @@ from transect.analysis import fold
 from transect.analysis.small import small
 from transect.analysis.terms import Op, Sort, Term, function, walk
 from transect.rpc.equivalence.levels import Element
+from transect.rpc.equivalence.metadata import sendable, writable
 from transect.rpc.equivalence.samples import is_computed, sampled
-from transect.rpc.equivalence.world import REWRITTEN
+from transect.rpc.equivalence.world import REWRITTEN, SIDES
 
 
 def conditions(elements: Sequence[Element], question: Iterable[Term], *, params: bool) -> list[Term]:
@@ -19,7 +20,15 @@ def conditions(elements: Sequence[Element], question: Iterable[Term], *, params:
     computed = [t for t in walk(*question) if is_computed(t)]
     programs = [(e.name, e.program) for e in elements]
     near = small(programs, question, params=params, texts=not computed)  # computed texts may be long
-    return [*near, *sampled(computed), *_lengths(question)]
+    return [*near, *sampled(computed), *_lengths(question), *_sent(question)]
+
+
+def _sent(question: Iterable[Term]) -> Iterator[Term]:
+    """That headers are such as a client's library sends."""
+    for term in walk(*question):
+        if term.op is Op.FUNCTION and term.sort is Sort.TEXT and str(term.data).partition(" ")[2] in SIDES:
+            name = term.args[0]
+            yield fold.both(writable(name), sendable(name, term))
 
 
 def _lengths(question: Iterable[Term]) -> Iterator[Term]:

@@ -29,6 +29,8 @@ from transect.rpc.equivalence.simulate import (
     observed,
 )
 from transect.rpc.equivalence.streams import Ends, Event, Run, Step, Stream
+from transect.rpc.headers import sendable
+from transect.rpc.protocol_headers import unwritable
 
 CAUSE_CANCEL, CAUSE_DEADLINE = 2, 3
 CODES = {CAUSE_CANCEL: 1, CAUSE_DEADLINE: 4, CAUSE_RESET: UNAVAILABLE}
@@ -48,6 +50,8 @@ def mended(
     watched: bool,
 ) -> tuple[Stream, Ends, tuple[Run, Run]]:
     """The stream as it can be sent, and what the interpreter makes of it in each arrangement.  Raises Unsendable."""
+    if any(unwritable(n) or not sendable(n, v) for e in stream.events for n, v in e.headers.items()):
+        raise Unsendable("no client's library sends such a header")
     why = "carriers end RPCs at once, and then the orders do the same"
     for ends in (Ends.WITH_REPLY, Ends.AT_ONCE):
         try:

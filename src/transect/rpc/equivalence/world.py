@@ -77,14 +77,15 @@ class Passing:
     rpc: str  # r1
     request: Body
     reply: Body
-    headers: dict[str, Table]  # by side: `request headers`, `reply headers`, `reply trailers`
+    headers: dict[str, Table]  # by one of SIDES
+
+
+SIDES = ("request headers", "reply headers", "reply trailers")
 
 
 def metadata(rpc: str) -> dict[str, Table]:
     """Any metadata."""
-    return {
-        side: any_metadata(f"{rpc} {side}") for side in ("request headers", "reply headers", "reply trailers")
-    }
+    return {side: any_metadata(f"{rpc} {side}") for side in SIDES}
 
 
 class ChainWorld(World):

@@ -188,34 +188,30 @@ struct ts_headers {
     enum ts_side side;
 };
 
-static bool ts_header_is(ts_slice name, const char *wanted, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        uint8_t c = name.data[i];
-        if ((c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c) != (uint8_t)wanted[i]) {
-            return false;
-        }
-    }
-    return true;
-}
 
 /* HTTP/2's and gRPC's own names, as `protocol_headers.py` has them: each carrier has others of them in its metadata, and does
- * something else when one is set.  So a policy reads and writes them in none. */
+ * something else when one is set.  So a policy reads and writes them in none; nor a name in capitals, which Envoy would find
+ * in lower case and grpcio would not. */
 static bool ts_header_unreadable(ts_slice name)
 {
     static const char *const names[] = {
         "te", "content-type", "content-length", "content-encoding", "host", "connection", "keep-alive",
         "transfer-encoding", "upgrade", "trailer", "proxy-connection",
     };
+    for (uint32_t i = 0; i < name.size; i++) {
+        if (name.data[i] >= 'A' && name.data[i] <= 'Z') {
+            return true;
+        }
+    }
     if (name.size > 0 && name.data[0] == ':') {
         return true;
     }
-    if (name.size >= 5 && ts_header_is(name, "grpc-", 5)) {
+    if (name.size >= 5 && memcmp(name.data, "grpc-", 5) == 0) {
         return true;
     }
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         size_t size = strlen(names[i]);
-        if (size == name.size && ts_header_is(name, names[i], size)) {
+        if (size == name.size && memcmp(name.data, names[i], size) == 0) {
             return true;
         }
     }
@@ -224,7 +220,7 @@ static bool ts_header_unreadable(ts_slice name)
 
 static bool ts_header_unwritable(ts_slice name)
 {
-    return ts_header_unreadable(name) || (name.size == 10 && ts_header_is(name, "user-agent", 10));
+    return ts_header_unreadable(name) || (name.size == 10 && memcmp(name.data, "user-agent", 10) == 0);
 }
 
 /* What gRPC would not send counts as absent: grpcio hands bytes that are not UTF-8 out as other letters. */

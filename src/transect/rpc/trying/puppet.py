@@ -16,9 +16,11 @@ from typing import Any
 
 import grpc
 
+from transect.rpc.grpcio.metadata import pairs
+
 WHOSE = "x-trial-rpc"  # header that names the RPC
 ROOM = 32  # RPCs at once
-Headers = Sequence[tuple[str, str]]
+Headers = Sequence[tuple[str, str | bytes]]
 Wrap = Callable[[Any], Any]
 Order = Callable[[grpc.ServicerContext], bytes | None]  # None: the RPC ends
 
@@ -28,7 +30,7 @@ class Came:
     """A message at the server."""
 
     data: bytes
-    headers: Headers
+    headers: Sequence[tuple[str, str]]
     at: float  # time.monotonic
     route: str
 
@@ -85,7 +87,7 @@ class Puppet(grpc.GenericRpcHandler):
                 self._note(context, data)
 
     def _note(self, context: grpc.ServicerContext, data: bytes) -> None:
-        headers = tuple((str(k), str(v)) for k, v in context.invocation_metadata())
+        headers = pairs(context.invocation_metadata())
         with self._news:
             here = Came(data, headers, time.monotonic(), self.route)
             self._came.setdefault(_whose(context), []).append(here)
@@ -195,8 +197,8 @@ class Call:
 
     def headers(self) -> Mapping[str, str]:
         """Of the reply, and its trailers, as far as they have come; waits for the former."""
-        found = dict(self._running.initial_metadata() or ())
-        return found | (dict(self._running.trailing_metadata() or ()) if self.over.is_set() else {})
+        found = dict(pairs(self._running.initial_metadata()))
+        return found | (dict(pairs(self._running.trailing_metadata())) if self.over.is_set() else {})
 
 
 # ---------------------------------------------------------------- other addresses

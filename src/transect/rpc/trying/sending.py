@@ -14,6 +14,7 @@ from transect.rpc.equivalence.sendable import Unsendable
 from transect.rpc.equivalence.service import PATH, REPLY, REQUEST
 from transect.rpc.equivalence.simulate import Arranged, Trial, code_name, end_of
 from transect.rpc.equivalence.streams import Ends, Event, Run, Seen, Step, Stream, Witness
+from transect.rpc.grpcio import metadata
 from transect.rpc.trying.carriers import ARRANGE, Arrangement, Carrier, EnvoyProcessor, Place, channel_to
 from transect.rpc.trying.facts import FactsFile
 from transect.rpc.trying.puppet import WHOSE, Call, Came, Puppet, Relay
@@ -109,7 +110,7 @@ class _Sending:
     def _begun(self, event: Event, data: bytes) -> Call:
         end = end_of(self.stream, event.rpc)
         timeout = DEADLINE_S if end.cause == sendable.CAUSE_DEADLINE else None
-        headers = [(WHOSE, event.rpc), *event.headers.items()]
+        headers = ((WHOSE, event.rpc), *metadata.sent(tuple(event.headers.items())))
         return Call.begin(self._channel(event), PATH, data, headers, timeout, self.trial.streaming)
 
     def _channel(self, event: Event) -> object:
@@ -129,7 +130,7 @@ class _Sending:
     def _response(self, event: Event) -> tuple[str, float]:
         data = self.trial.encode(REPLY, event.fields, event.size)
         call, puppet = self.calls[event.rpc], self._puppet(event.rpc)
-        puppet.reply(event.rpc, data, tuple(event.headers.items()))
+        puppet.reply(event.rpc, data, metadata.sent(tuple(event.headers.items())))
         if not self.trial.streaming:
             puppet.end(event.rpc, 0)
             self._until(call.over.is_set)

@@ -61,6 +61,12 @@ def test_what_does_nothing_is_no_filter_at_all() -> None:
     assert filters_of("E", element("    sent: Local[int] = local(0)\n" + counts), {}) == ()
 
 
+def test_what_grpc_does_not_take_is_no_write() -> None:
+    (mutation,) = filters_of("E", element(request('rpc.headers.set("x-a", "é")', "return Forward()")), {})
+    assert isinstance(mutation, Mutation) and (mutation.set, mutation.remove) == ((), ("x-a",))
+    assert filters_of("E", element(request('rpc.headers.set("grpc-a", "b")', "return Forward()")), {}) == ()
+
+
 def test_the_state_of_the_chain_file_is_what_counts() -> None:
     (refusal,) = filters_of("E", element(TEAM), {})
     assert isinstance(refusal, Refusal) and "matcher_list" not in refusal.filter()["typed_config"]["matcher"]
@@ -117,8 +123,11 @@ def test_a_wrong_candidate_is_noticed(
             "asks who calls",
         ),
         (request('rpc.headers.set("x-a", rpc.method)', "return Forward()"), "into `x-a` depends on the call"),
-        (request('rpc.headers.set("grpc-a", "b")', "return Forward()"), "`grpc-a` is a header of gRPC's"),
-        (request('rpc.headers.set("x-a", "é")', "return Forward()"), "cannot be sent as it is"),
+        (
+            request('rpc.headers.set("x-envoy-a", "b")', "return Forward()"),
+            "`x-envoy-a` is a header of gRPC's",
+        ),
+        (request('rpc.headers.set("x-a", " b")', "return Forward()"), "cannot be sent as it is"),
         (
             request('if rpc.headers.get("x-a") is None: rpc.headers.set("x-a", "b")', "return Forward()"),
             "a request differs from what Envoy's filters do",

@@ -160,11 +160,11 @@ def test_the_same_bits_are_another_text_as_another_type() -> None:
     assert verdict(first, second, Level.SERVICE) is Verdict.REFUSED
 
 
-def test_a_computed_name_of_a_header_is_sent_in_lower_case() -> None:
+def test_a_computed_name_of_a_header_may_be_one_that_is_written() -> None:
     first = "def request(self, rpc: Rpc[Ask]) -> Verdict:\n    rpc.headers.set(rpc.msg.user, '1')\n    return Forward()"
     second = """
 def request(self, rpc: Rpc[Ask]) -> Verdict:
-    if rpc.msg.user == "ABC" and rpc.headers.get("abc") is not None:
+    if rpc.msg.user == "abc" and rpc.headers.get("abc") is not None:
         return Reject(Code.ABORTED, "no")
     return Forward()
 """
