@@ -14,6 +14,8 @@ from transect.core.frontend import compile_text
 from transect.core.frontend.contracts import compile_contracts, contracted
 from transect.rpc.equivalence import Level, Settings, decide
 from transect.rpc.equivalence import Verdict as Swap
+from transect.rpc.equivalence.pairs import Judgement
+from transect.rpc.equivalence.sendable import Unsendable, check_headers
 from transect.rpc.headers import printable
 
 pytestmark = pytest.mark.needs("z3")
@@ -219,28 +221,64 @@ def test_a_header_that_cannot_be_read_is_there_all_the_same() -> None:
     assert not diff(a, b, world_of(a, b)).same
 
 
-def test_an_element_that_counts_on_what_it_set_may_refuse() -> None:
-    """So it is not the same to count calls before it and behind it."""
+COUNTS = """
+class Counts(Element):
+    calls: int = 0
+
+    def request(self, rpc: Rpc) -> Verdict:
+        self.calls += 1
+        return Forward()
+"""
+
+
+def beside_a_count(gate: str) -> Judgement:
+    """Whether it is the same to count calls before an element and behind it."""
     head = HEAD.replace("Element", "Element, Message") + "class Ask(Message):\n    s: str\n"
-    sets = """
+    (a,), (b,) = (compile_text(head + text).programs for text in (gate, COUNTS))
+    return decide(a, b, levels=[Level.IDENTICAL], settings=Settings(limit=20)).at(Level.IDENTICAL)
+
+
+def test_an_element_that_counts_on_what_it_set_may_refuse() -> None:
+    found = beside_a_count("""
 class Sets(Element):
     def request(self, rpc: Rpc[Ask]) -> Verdict:
         rpc.headers.set("x-user", rpc.msg.s)
         if rpc.headers.get("x-user") is None:
             return Reject(Code.UNAUTHENTICATED)
         return Forward()
-"""
-    counts = """
-class Counts(Element):
-    calls: int = 0
-
-    def request(self, rpc: Rpc[Ask]) -> Verdict:
-        self.calls += 1
-        return Forward()
-"""
-    (a,), (b,) = (compile_text(head + text).programs for text in (sets, counts))
-    found = decide(a, b, levels=[Level.IDENTICAL], settings=Settings(limit=20)).at(Level.IDENTICAL)
+""")
     assert found.verdict is Swap.REFUSED
     assert found.witness is not None
     (event,) = found.witness.stream.events
     assert not printable(str(event.fields["s"])), event
+    check_headers(found.witness.stream)
+
+
+def test_a_header_that_no_library_sends_is_shown_and_not_tried() -> None:
+    """What came is read, if it is printable; set again, it must be base64 as well."""
+    found = beside_a_count("""
+class Copies(Element):
+    def request(self, rpc: Rpc) -> Verdict:
+        old = rpc.headers.get("x-old-bin")
+        rpc.headers.set("x-new-bin", "" if old is None else old)
+        if rpc.headers.get("x-new-bin") is None:
+            return Reject(Code.UNAUTHENTICATED)
+        return Forward()
+""")
+    assert found.verdict is Swap.REFUSED and found.witness is not None
+    with pytest.raises(Unsendable, match="no gRPC library sends the header `x-old-bin: "):
+        check_headers(found.witness.stream)
+
+
+@pytest.mark.parametrize("value", ['"bob"', '"" if old is None else old'])
+def test_an_element_that_sets_what_grpc_takes_refuses_nobody(value: str) -> None:
+    found = beside_a_count(f"""
+class Copies(Element):
+    def request(self, rpc: Rpc) -> Verdict:
+        old = rpc.headers.get("x-old")
+        rpc.headers.set("x-new", {value})
+        if rpc.headers.get("x-new") is None:
+            return Reject(Code.UNAUTHENTICATED)
+        return Forward()
+""")
+    assert found.verdict is Swap.PROVED

@@ -50,8 +50,7 @@ def mended(
     watched: bool,
 ) -> tuple[Stream, Ends, tuple[Run, Run]]:
     """The stream as it can be sent, and what the interpreter makes of it in each arrangement.  Raises Unsendable."""
-    if any(unwritable(n) or not sendable(n, v) for e in stream.events for n, v in e.headers.items()):
-        raise Unsendable("no client's library sends such a header")
+    check_headers(stream)
     why = "carriers end RPCs at once, and then the orders do the same"
     for ends in (Ends.WITH_REPLY, Ends.AT_ONCE):
         try:
@@ -65,6 +64,14 @@ def mended(
             if differs(*seen, state=level is Level.IDENTICAL) and not _out_of_reach(variant, (a, b)):
                 return variant, ends, (a, b)
     raise Unsendable(why)
+
+
+def check_headers(stream: Stream) -> None:
+    """Raises Unsendable for a header that takes a client of its own making."""
+    for event in stream.events:
+        for name, value in event.headers.items():
+            if unwritable(name) or not sendable(name, value):
+                raise Unsendable(f"no gRPC library sends the header `{name}: {value}`")
 
 
 def _variants(stream: Stream, ends: Ends) -> Iterator[Stream]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from transect.core.ir import Program
 from transect.rpc.equivalence.levels import Level
-from transect.rpc.equivalence.sendable import Unsendable
+from transect.rpc.equivalence.sendable import Unsendable, check_headers
 from transect.rpc.equivalence.simulate import Arranged, observed
 from transect.rpc.equivalence.streams import Ends, Run, Witness
 from transect.rpc.trying.carriers import Carrier
@@ -70,6 +70,7 @@ def tried(
     carrier: Carrier = Carrier.ENVOY,
 ) -> Tried:
     """Send a counter-example through both arrangements.  Raises Unsendable, Unavailable, EnvoyFailed."""
+    check_headers(witness.stream)
     if witness.ends is Ends.LATER:
         raise Unsendable("an RPC's end would have to wait for another RPC, which no carrier can be told")
     with tempfile.TemporaryDirectory(prefix="transect-try-") as folder, ThreadPoolExecutor(2) as both:
