@@ -2,7 +2,8 @@
 """One meaning: random programs on random calls show the same in the interpreter, in emitted Python of two versions and
 in emitted C under sanitizers; and together they reach every (node, type) pair that the front end can produce.
 
-FUZZ_SECONDS=600 goes on that long with programs never seen before, and makes what it finds small.
+`make test` takes programs that are chosen by what they reach (`tests/fuzz/chosen.py`).  FUZZ_SECONDS=600 takes all that
+those are chosen from, goes on that long with programs never seen before, and makes what it finds small.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.chosen import PROGRAMS, chosen
 from tests.fuzz.compare import (
     SITUATIONS,
     Refused,
@@ -39,14 +42,16 @@ from transect.emit.py.build import build
 
 pytestmark = pytest.mark.timeout(0)  # whichever comes first waits for all programs
 
-PROGRAMS = 5000
 BATCH = 100  # programs a compilation
 EXPLAINED = 3  # differences that are made small and shown
 
 
-def _compared(start: int) -> Report:
-    """One batch, in a process of its own."""
-    return compare(range(start, start + BATCH), implementations(_path))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
+
+
+@cache
+def _seeds() -> Sequence[int]:
+    return range(PROGRAMS) if SECONDS else chosen()
 
 
 def _path(name: str) -> Path:
@@ -55,7 +60,8 @@ def _path(name: str) -> Path:
     return found
 
 
-def _compared_some(seeds: list[int]) -> Report:
+def _compared(seeds: Sequence[int]) -> Report:
+    """One batch, in a process of its own."""
     return compare(seeds, implementations(_path))
 
 
@@ -79,17 +85,20 @@ def report() -> Report:
     implementations(_path)  # what is lacking here is said before the work begins
     workers = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for part in pool.map(_compared, range(0, PROGRAMS, BATCH)):
+        seeds = _seeds()
+        for part in pool.map(_compared, [seeds[at : at + BATCH] for at in range(0, len(seeds), BATCH)]):
             found.add(part)
         missing = producible() - found.pairs
         while missing and (more := _reaching(missing)):
-            for part in pool.map(_compared_some, more):
+            for part in pool.map(_compared, more):
                 found.add(part)
             missing -= found.pairs
-        over = time.monotonic() + float(os.environ.get("FUZZ_SECONDS", "0"))
+        over = time.monotonic() + SECONDS
         fresh = random.randrange(10**6, 10**12)
         while time.monotonic() < over and not found.different:
-            for part in pool.map(_compared, [fresh + i * BATCH for i in range(workers)]):
+            for part in pool.map(
+                _compared, [range(at, at + BATCH) for at in range(fresh, fresh + workers * BATCH, BATCH)]
+            ):
                 found.add(part)
             fresh += workers * BATCH
     return found
@@ -102,7 +111,7 @@ def test_no_program_means_two_things(report: Report) -> None:
     assert not report.different, f"{len(report.different)} of {report.programs} programs:\n\n" + "\n\n".join(
         shown
     )
-    assert len(report.texts) >= PROGRAMS  # distinct ones
+    assert len(report.texts) >= len(_seeds())  # distinct ones
 
 
 @pytest.mark.needs("gcc", "python3.11", "python3.13")
