@@ -22,6 +22,7 @@ from transect.rpc.envoy.config import Module
 from transect.rpc.envoy.control import Control, ControlError
 from transect.rpc.envoy.recording import Recording
 from transect.rpc.envoy.upgrading import Upgrades
+from transect.rpc.versions.processor import Element
 from transect.rpc.versions.upgrade import Version
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class EnvoyHost:
             "recording": None if self.recording is None else str(self.recording.path),
         }
 
-    def state(self) -> list[dict[str, Any]]:
+    def state(self) -> list[Element]:
         """The elements that run, each with its schema and the image of this moment (base64)."""
         images = [self._asked(partial(self.control.save, index)) for index in range(len(self.programs))]
         return [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,16 @@ from transect.rpc.envoy.config import Module
 from transect.rpc.envoy.control import Control, ControlError, EnvoyCopy
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.upgrading import PATIENCE_S, Ready, Upgrades
-from transect.rpc.versions.processor import from_elsewhere, packed, taken, unpacked, verbs_of_part
+from transect.rpc.versions.processor import (
+    Element,
+    check_name,
+    from_elsewhere,
+    merge,
+    older,
+    packed,
+    taken,
+    verbs_of_part,
+)
 from transect.rpc.versions.upgrade import Handover, read_version
 
 NOBODY = "-"  # no RPC names it
@@ -88,14 +97,16 @@ class EnvoyPart:
         return {"version": self.name, "stamps": self.stamps}
 
     def join(self, version: str, stamps: bool) -> None:
+        check_name(version, self.kept)
         self.name, self.stamps = version, stamps
         self.upgrades.joined = True
         self._now.control.edge(self._table(version))
 
-    def state(self) -> list[dict[str, Any]]:
+    def state(self) -> list[Element]:
         return self.host.state()
 
-    def stage(self, version: str, path: str, incoming: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def stage(self, version: str, path: str, incoming: Sequence[Element]) -> dict[str, Any]:
+        check_name(version, {self.name, *self.kept})
         if self.host.recording is not None:
             raise Refused("it records, and a log is of one version", "stop the recording first")
         self.drop()  # what an earlier change left, if who asked for it did not wait
@@ -142,7 +153,7 @@ class EnvoyPart:
         self.upgrades.put(ready, lambda: old.name in self.kept)
 
     def images(self, version: str) -> dict[str, Any]:
-        old = EnvoyCopy(self.kept[version])
+        old = EnvoyCopy(older(self.kept, version))
         under_way = old.open()  # asked first: what they have done by then is seen below
         images = [packed(old.save(index)) for index in range(self._elements(old.control))]
         return {"images": images, "open": under_way, "settled": self.upgrades.settled}
@@ -152,8 +163,7 @@ class EnvoyPart:
         return len(control.description()["elements"])
 
     def merge(self, element: int, base: str, theirs: str) -> None:
-        assert self.handover is not None, "a version was put in force before"
-        self.handover.merge(element, EnvoyCopy(self._now.control), unpacked(base), unpacked(theirs))
+        merge(self.handover, element, EnvoyCopy(self._now.control), base, theirs)
 
     def end(self, version: str) -> None:
         if version in self.kept:

@@ -16,7 +16,16 @@ from transect.control.protocol import Refused
 from transect.core.schema import schema
 from transect.rpc.grpcio.handle import Carried
 from transect.rpc.grpcio.standing import Standing
-from transect.rpc.versions.processor import from_elsewhere, packed, taken, unpacked, verbs_of_part
+from transect.rpc.versions.processor import (
+    Element,
+    check_name,
+    from_elsewhere,
+    merge,
+    older,
+    packed,
+    taken,
+    verbs_of_part,
+)
 from transect.rpc.versions.upgrade import Handover, read_version
 
 if TYPE_CHECKING:
@@ -54,6 +63,7 @@ class Part:
         return {"version": name, "stamps": self.stamps}
 
     def join(self, version: str, stamps: bool) -> None:
+        check_name(version, self.kept)
         with self.chain.changing:
             self.stamps, self.chain.joined = stamps, True
             self.chain.now = self._named(self.chain.now, version)
@@ -74,7 +84,7 @@ class Part:
         if not self.stamps:
             self.chain.versions.follow(*map(self._carried, (self.chain.now, *others)))
 
-    def state(self) -> list[dict[str, Any]]:
+    def state(self) -> list[Element]:
         now = self.chain.now
         return [
             {
@@ -85,10 +95,11 @@ class Part:
             for index, program in enumerate(now.version.programs)
         ]
 
-    def stage(self, version: str, path: str, incoming: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def stage(self, version: str, path: str, incoming: Sequence[Element]) -> dict[str, Any]:
         from transect.rpc.grpcio.attached import yielding
 
         with self.chain.changing, yielding():
+            check_name(version, {self._carried(self.chain.now).version, *self.kept})
             if self.chain.recording is not None:
                 raise Refused("it records, and a log is of one version", "stop the recording first")
             read = read_version(Path(path), self.chain.now.version)
@@ -119,14 +130,13 @@ class Part:
 
     def images(self, version: str) -> dict[str, Any]:
         with self.chain.changing:
-            old = self.kept[version]
+            old = older(self.kept, version)
             images = [packed(old.save(index)) for index in range(len(old.elements))]
             return {"images": images, "open": old.open(), "settled": self.chain.settled}
 
     def merge(self, element: int, base: str, theirs: str) -> None:
         with self.chain.changing:
-            assert self.handover is not None, "a version was put in force before"
-            self.handover.merge(element, self.chain.now, unpacked(base), unpacked(theirs))
+            merge(self.handover, element, self.chain.now, base, theirs)
 
     def end(self, version: str) -> None:
         with self.chain.changing:

@@ -5,12 +5,28 @@ from another one, with their state."""
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol, TypedDict, TypeVar
 
 from transect.control.protocol import Refused
 from transect.core.schema import Schema
-from transect.rpc.versions.upgrade import Handover, Origin, Version
+from transect.core.type_json import SchemaError
+from transect.rpc.versions.upgrade import Copy, Handover, Origin, Version
+
+T = TypeVar("T")
+
+_NAME = re.compile(
+    r"[0-9A-Za-z._]{1,31}", re.ASCII
+)  # as a header and VERSION_NAME in envoy_module.h have room
+
+
+class Element(TypedDict):
+    """An element with its state, as one processor tells it and another one takes it."""
+
+    name: str
+    schema: dict[str, Any]
+    image: str  # base64
 
 
 class Part(Protocol):
@@ -24,11 +40,11 @@ class Part(Protocol):
         """What runs has this name; `stamps`: RPCs tell it to the processors behind."""
         ...
 
-    def state(self) -> list[dict[str, Any]]:
+    def state(self) -> list[Element]:
         """The elements that run, each with its schema and the image of this moment."""
         ...
 
-    def stage(self, version: str, path: str, incoming: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def stage(self, version: str, path: str, incoming: Sequence[Element]) -> dict[str, Any]:
         """Make a new version ready; `incoming`: elements that stand elsewhere.  Which new element continues which of
         them, and what becomes of each field."""
         ...
@@ -77,25 +93,65 @@ def packed(image: bytes) -> str:
 
 
 def unpacked(text: str) -> bytes:
-    return base64.b64decode(text)
+    """Raises Refused."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as wrong:
+        raise Refused(f"an image is not base64: {wrong}", "give it as `edge-state` tells it") from wrong
+
+
+def check_name(version: str, there: Collection[str] = ()) -> None:
+    """Whether RPCs can call a version that, and none of those which stand is called so.  Raises Refused."""
+    if not _NAME.fullmatch(version):
+        raise Refused(
+            f"{version!r:.60} is no name of a version", "take at most 31 letters, digits, `.` and `_`"
+        )
+    if version in there:
+        raise Refused(f"version {version} is there already", "give the new one another name")
+
+
+def older(kept: Mapping[str, T], version: str) -> T:
+    """Raises Refused."""
+    if version not in kept:
+        raise Refused(f"no older version {version!r:.60} stands here", "name one whose RPCs have not ended")
+    return kept[version]
 
 
 def from_elsewhere(
     own: Sequence[Origin],
     version: Version,
-    incoming: Sequence[Mapping[str, Any]],
+    incoming: Sequence[Element],
     save: Callable[[int], bytes],
 ) -> tuple[Handover, Callable[[int], bytes]]:
     """How a new version goes on from elements that run here and, if it has them, from those that stand elsewhere; and
     the image of each.  Raises Refused."""
-    foreign = [Origin(one["name"], Schema.from_json(one["schema"])) for one in incoming]
+    foreign = [Origin(one["name"], _schema(one)) for one in incoming]
+    images = [unpacked(one["image"]) for one in incoming]
     handover = Handover.of([*own, *foreign], version)
     handover.check(automatic_return=False)
 
     def image(origin: int) -> bytes:
-        return save(origin) if origin < len(own) else unpacked(incoming[origin - len(own)]["image"])
+        return save(origin) if origin < len(own) else images[origin - len(own)]
 
     return handover, image
+
+
+def _schema(one: Element) -> Schema:
+    try:
+        return Schema.from_json(one["schema"])
+    except SchemaError as wrong:
+        hint = "give it as `edge-state` tells it"
+        raise Refused(f"the schema of {one['name']:.60} cannot be read: {wrong}", hint) from wrong
+
+
+def merge(handover: Handover | None, element: int, new: Copy, base: str, theirs: str) -> None:
+    """What an old copy elsewhere has gone through between these images happens to an element of the version in force,
+    which came by that handover (None: it is the first one).  Raises Refused."""
+    if handover is None:
+        raise Refused("no version was put in force before", "commit one first")
+    if not 0 <= element < len(handover.origins) or handover.origins[element] is None:
+        raise Refused(f"element {element} continues none of the version before", "merge into one that does")
+    handover.merge(element, new, unpacked(base), unpacked(theirs))
 
 
 def taken(handover: Handover, own: int) -> dict[str, int]:

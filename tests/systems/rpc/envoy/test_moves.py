@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests.systems.rpc import edge_requests
 from tests.systems.rpc.envoy.test_upgrade import crashing_compiler
 from tests.systems.rpc.envoy.three import NAMES, Three, three_of
 from tests.systems.rpc.grpcio.test_edge import ask
@@ -106,3 +107,16 @@ def test_alone_it_is_not_upgraded_and_the_command_upgrades_all(
     assert again.code == Exit.DONE, again.out + again.err
     assert three.stub.Say(ask("ann")).number == 1111
     assert three.counted()["Moving"] == ("web", 2, 0)
+
+
+def test_requests_against_the_protocol_are_refused_and_change_nothing(three: Three) -> None:
+    edge = Edge.of(NAMES)
+    front, file = NAMES[1], three.files("front", 2)[1]
+    state = Client("rpc", front).ask("edge-state")
+    edge_requests.refused(front, edge_requests.before_a_change(state, file))
+    edge_requests.wrong(front, edge_requests.mistyped(state, file))
+    assert three.stub.Say(ask("ann")).number == 1111
+    edge.upgrade(three.files("front", 2))
+    state = Client("rpc", front).ask("edge-state")
+    edge_requests.refused(front, edge_requests.after_a_change(state))
+    assert three.stub.Say(ask("ann")).number == 2222

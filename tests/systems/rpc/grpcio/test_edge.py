@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from tests.parts import need
+from tests.systems.rpc import edge_requests
 from tests.systems.rpc.grpcio.generated import modules, server, servicer
 from tests.systems.rpc.grpcio.test_upgrade import loaded, passed_by
 from transect import rpc
@@ -170,3 +171,21 @@ def test_a_version_that_a_processor_does_not_have_is_refused_there(
         stub.Say(ask("alice"))
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert counted(client, "First") == (1, 0)
+
+
+@pytest.mark.parametrize("native", [False], indirect=True)
+def test_requests_against_the_protocol_are_refused_and_change_nothing(
+    both: tuple[Any, Attached, Attached], tmp_path: Path
+) -> None:
+    stub, client, served = both
+    it = edge()
+    file = chain_file(tmp_path, "moved", 2, ["Moving", "Middle", "Last"])
+    state = Client("rpc", "server").ask("edge-state")
+    edge_requests.refused("server", edge_requests.before_a_change(state, file))
+    edge_requests.wrong("server", edge_requests.mistyped(state, file))
+    assert stub.Say(ask("alice")).number == 111
+    it.upgrade([chain_file(tmp_path, "first", 2, ["First"]), file])
+    state = Client("rpc", "server").ask("edge-state")
+    edge_requests.refused("server", edge_requests.after_a_change(state))
+    assert stub.Say(ask("alice")).number == 2222
+    assert (client.number, served.number) == (2, 2)
