@@ -14,7 +14,9 @@ from transect.emit.c.emitter import PASSES
 from transect.emit.c.names import snake
 from transect.emit.wasm import toolchain
 
-FIXED = ("memory.c", "wasi.c")
+LIBRARY = ("memory.c", "product.c")
+"""What a libc and the compiler's own library would give."""
+FIXED = (*LIBRARY, "wasi.c")
 
 
 def libc() -> dict[str, bytes]:

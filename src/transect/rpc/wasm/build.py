@@ -13,7 +13,7 @@ from pathlib import Path
 from transect.emit.artifact import Artifact
 from transect.emit.toolchain import kept
 from transect.emit.wasm import toolchain
-from transect.emit.wasm.emitter import fixed, libc
+from transect.emit.wasm.emitter import LIBRARY, fixed, libc
 from transect.rpc.native.build import RPC_RUNTIME, cache_folder, linked
 
 SHARED = ("envoy_carrier.c", "envoy_end.c", "envoy_frames.c", "envoy_module.c", "envoy_trace.c")
@@ -35,7 +35,7 @@ def fixed_files(chain: Artifact) -> dict[str, bytes]:
     own = [*SHARED, *HEADERS, *(path.name for path in sorted(RPC_RUNTIME.glob("wasm_*.c")))]
     around = {name: (RPC_RUNTIME / name).read_bytes() for name in own}
     headers = {name: content for name, content in chain.files.items() if name.endswith(".h")}
-    return {**headers, **around, **fixed("memory.c"), **libc()}
+    return {**headers, **around, **fixed(*LIBRARY), **libc()}
 
 
 def build(chain: Artifact, folder: Path) -> Path:
