@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fuzz.logs import PREFIX, SCHEDULER, damaged, frames, log, logs, odd
-from tests.fuzz.reading import COUNT, inputs, mutated, survives
+from tests.fuzz.reading import COUNT, fewer, inputs, mutated, survives
 from transect.cli.replaying import decoder
 from transect.core.codec import CodecError, decode_state
 from transect.core.foreign import admitted
@@ -98,7 +98,7 @@ def test_a_damaged_log_is_replayed_or_refused(stratum: str, sound: dict[str, byt
     data = sound[stratum]
     parts = frames(data)
     change = partial(_changed_bytes, others=[payload for _, payload in parts])
-    for _ in range(COUNT // 3):
+    for _ in range(fewer(3)):
         survives(replay, log(data[:PREFIX], damaged(parts, rng, change, respelt)), LogError)
 
 
@@ -107,7 +107,7 @@ def _changed_bytes(data: bytes, rng: random.Random, others: list[bytes]) -> byte
 
 
 def test_bytes_that_are_damaged_anyhow_are_no_log(sound: dict[str, bytes]) -> None:
-    for data in inputs(list(sound.values()), count=COUNT // 5):
+    for data in inputs(list(sound.values()), count=fewer(5)):
         survives(replay, data, LogError)
 
 
