@@ -4,9 +4,20 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 SOURCE = 4 << 20  # bytes of a policy, chain or configuration at most; one more is read, so that it shows
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is such a file.  False also of a name that is longer than names can be, where `Path` raises."""
+    return os.path.isfile(path)
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is such a folder, likewise."""
+    return os.path.isdir(path)
 
 
 def head(path: Path, most: int = SOURCE) -> bytes:

@@ -11,10 +11,9 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from os.path import isdir, isfile  # False also of a name that no file can have, where `Path` raises
 from pathlib import Path
 
-from transect.base.bounded import head
+from transect.base.bounded import head, is_file, is_folder
 
 BASES = ("Element", "Admission", "Scheduler", "Probe", "Arbiter")
 NOT_PYTHON = frozenset({"?"})  # stands for the names of a file which only the compiler can judge
@@ -62,7 +61,7 @@ def _concerns(data: bytes, folder: Path) -> bool:
 
 def _near(module: str, folder: Path) -> bool:
     first = module.partition(".")[0]
-    return first in ("", "transect") or isfile(folder / f"{first}.py") or isdir(folder / first)
+    return first in ("", "transect") or is_file(folder / f"{first}.py") or is_folder(folder / first)
 
 
 def _tree(data: bytes) -> ast.Module | None:
@@ -198,7 +197,7 @@ def _members(alias: ast.alias, path: Path, asking: frozenset[Path]) -> Iterator[
 def _beside(module: str, path: Path, asking: frozenset[Path]) -> frozenset[str]:
     """What the file of that module declares, which lies beside this one."""
     neighbour = path.parent / (module.replace(".", "/") + ".py")
-    return _declared(neighbour, asking) if isfile(neighbour) else frozenset()
+    return _declared(neighbour, asking) if is_file(neighbour) else frozenset()
 
 
 def _is_for_policies(module: str) -> bool:
@@ -207,7 +206,7 @@ def _is_for_policies(module: str) -> bool:
         return True
     first, *rest = module.split(".")
     place = PACKAGE.joinpath(*rest)
-    return first == "transect" and bool(rest) and not isdir(place) and not isfile(f"{place}.py")
+    return first == "transect" and bool(rest) and not is_folder(place) and not is_file(f"{place}.py")
 
 
 def _root(node: ast.expr) -> str:

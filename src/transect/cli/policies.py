@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from transect.base.bounded import is_folder
 from transect.cli.declarations import declares_policy, may_be_policy
 
 STDIN = "-"
@@ -41,7 +42,7 @@ def find(paths: Iterable[str]) -> Found:
         path = Path(name)
         if name == STDIN:
             found.stdin = True
-        elif os.path.isdir(path):
+        elif is_folder(path):
             for file in _python_files(path):
                 _sort(file, not _is_test(file) and declares_policy(file), found, seen)
         elif not os.path.exists(path):  # False also of a name that no file can have, where `Path` raises

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from transect.base.bounded import head
+from transect.base.bounded import head, is_file
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.span import Span
 from transect.core.frontend import Compiled, compile_file
@@ -50,7 +50,7 @@ def _policy(what: str, folder: Path) -> Compiled | tuple[str, str]:
     place = what.partition(":")[0]
     if "/" in place or place.endswith(".py"):
         path = folder / place
-        return compile_file(path) if path.is_file() else (f"no such file: {path}", "relative to this file")
+        return compile_file(path) if is_file(path) else (f"no such file: {path}", "relative to this file")
     if place in examples():
         return compile_file(path_of(place))
     near = closest(place, examples())

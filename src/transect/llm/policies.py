@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transect.base.bounded import is_file
 from transect.base.diagnostic import closest
 from transect.base.render import render_text
 from transect.core import ir
@@ -79,7 +80,7 @@ def _check_params(program: ir.Program, params: Mapping[str, Any]) -> None:
 
 def _path(place: str) -> Path:
     if place.endswith(".py") or "/" in place:
-        if not Path(place).is_file():
+        if not is_file(place):
             raise PolicyError(f"no such file: {place}")
         return Path(place)
     if place not in examples():

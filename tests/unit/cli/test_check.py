@@ -288,3 +288,33 @@ def test_what_no_service_could_make_right_is_told_without_one(check: Run, folder
     done = check("late.py", "--format", "json")
     assert done.code == 1
     assert [d["code"] for d in json.loads(done.out)] == ["R022", "R008"]
+
+
+LONG = "a" * 300
+LONG_CHAIN = (
+    "from transect.examples.rpc.acl import Acl\nfrom transect.rpc import Chain\n\n"
+    'chain = Chain(service="a.B", upstream="h:1", elements=[Acl()], {more})\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("chain.py", LONG_CHAIN.format(more=f'protos=["{LONG}.proto"]'), "error[R033]"),
+        ("chain.py", LONG_CHAIN.format(more=f'protos=["chain.py"], proto_path=["{LONG}"]'), "error[R033]"),
+        (
+            "chain.py",
+            LONG_CHAIN.format(more=f'tls={{"certificate": "{LONG}", "key": "{LONG}"}}'),
+            "warning[R035]",
+        ),
+        ("policy.py", f"from {LONG} import x\nfrom transect.{LONG} import y\n", "error[P004]"),
+        ("gateway.toml", f'policy = "{LONG}.py"\n[[upstreams]]\nurl = "http://127.0.0.1:1"\n', "error[S031]"),
+    ],
+)
+def test_a_name_longer_than_files_have_is_no_file(
+    transect: Run, tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    ended = transect("check", tmp_path / name)
+    assert (ended.code, ended.err) == (int(said.startswith("error")), "")
+    assert ended.out.startswith(said)

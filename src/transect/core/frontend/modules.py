@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
+from transect.base.bounded import is_file
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.record import record
 from transect.core.frontend.source import Source, parse, read
@@ -95,7 +96,7 @@ class Modules:
         """A module of this package that is for policies, by its dotted name; None when there is none."""
         base = PACKAGE.joinpath(*dotted.split(".")[1:])
         for path in (base / "hooks.py", base / "__init__.py", base.with_suffix(".py")):
-            if _is_file(path):
+            if is_file(path):
                 return self._file(path, dotted, library=not dotted.startswith("transect.examples."))
         return None
 
@@ -110,7 +111,7 @@ class Modules:
         folder = PACKAGE.parent if origin.library else Path()
         base = folder / Path(origin.source.path).parent.joinpath(*dotted.split("."))
         for path in (base.with_suffix(".py"), base / "__init__.py"):
-            if _is_file(path):
+            if is_file(path):
                 return self._file(
                     path, f"{origin.name}.{dotted}" if origin.library else dotted, origin.library
                 )
@@ -129,14 +130,6 @@ class Modules:
     def _user_source(self, path: Path) -> Source | None:
         text = read(path, self.diagnostics)
         return None if text is None else parse(text, str(path), self.diagnostics)
-
-
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; there is none whose name is longer than the system's names are."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 @lru_cache(maxsize=64)

@@ -8,8 +8,8 @@ names no protos.
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 
+from transect.base.bounded import is_file
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.unavailable import Unavailable
 from transect.rpc.chain.binding import Binding, bind
@@ -114,7 +114,7 @@ def unusable(chain: ChainFile) -> list[tuple[str, str]]:
     found = []
     for word, tls in (("tls", chain.tls), ("upstream_tls", chain.upstream_tls)):
         named = [name for name in (tls.certificate, tls.key, tls.clients, tls.authority) if name]
-        missing = [f"there is no file {name}" for name in named if not Path(name).is_file()]
+        missing = [f"there is no file {name}" for name in named if not is_file(name)]
         why = missing or [
             *_pair(tls.certificate, tls.key),
             *_authority(tls.clients),

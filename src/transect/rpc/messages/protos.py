@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transect.base.bounded import whole
+from transect.base.bounded import is_file, is_folder, whole
 from transect.base.unavailable import Unavailable
 from transect.rpc.messages.wire import (
     Kind,
@@ -102,13 +102,13 @@ def from_files(paths: Sequence[Path], roots: Sequence[Path] = ()) -> Protos:
 def check_files(paths: Sequence[Path], roots: Sequence[Path] = ()) -> None:
     """Raises ProtoError where a file or folder is not there."""
     for path in paths:
-        if not path.is_file():
+        if not is_file(path):
             raise ProtoError(
                 f"there is no file {path}",
                 "`protos=` names .proto or .binpb files, relative to the chain file",
             )
     for root in roots:
-        if not root.is_dir():
+        if not is_folder(root):
             raise ProtoError(
                 f"there is no folder {root}",
                 "`proto_path=` names folders below which imports are found, relative to the chain file",

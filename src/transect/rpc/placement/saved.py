@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from transect.base.bounded import whole
+from transect.base.bounded import is_file, whole
 from transect.rpc.chain.file import ChainFile
 from transect.rpc.placement.model import Carrier, Group, Layout, Processor
 
@@ -86,8 +86,8 @@ def load(path: Path) -> Saved:
 def chain_of(saved: Saved, path: Path) -> Path:
     """The chain file of a plan; raises PlanError when it has changed."""
     chain = path.resolve().parent / saved.chain
-    if not chain.is_file() or _digest(chain) != saved.sha256:
-        why = "is not there" if not chain.is_file() else "has changed since it was planned"
+    if not is_file(chain) or _digest(chain) != saved.sha256:
+        why = "is not there" if not is_file(chain) else "has changed since it was planned"
         raise PlanError(f"{chain} {why}", f"transect rpc plan {chain} -o {path}")
     return chain
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from os.path import isfile
 from pathlib import Path
 from typing import Protocol
 
+from transect.base.bounded import is_file
 from transect.base.render import render_text
 from transect.control.protocol import Refused
 from transect.core.codec import CodecError, decode_state, encode_state
@@ -63,7 +63,7 @@ class Version:
 def read_version(path: Path, running: Version) -> Version:
     """What a file says that shall run: the elements of its chain, or its policies in the place of those of the same
     names.  Raises Refused with the diagnostics."""
-    if not isfile(path):  # False also of a name that no file can have, where `Path` raises
+    if not is_file(path):
         raise Refused(f"{path} is no file", "give a chain file, or a file of policies")
     compiled = compile_file(path)
     if _DECLARES.search(compiled.sources.get(str(path), "")):
