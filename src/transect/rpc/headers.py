@@ -13,12 +13,17 @@ _BASE64 = re.compile("([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}={0,2}|[A-Za-z0-9+/]{3
 
 def sendable(name: str, value: str) -> bool:
     """gRPC refuses a whole call for one header that is not, and a line break would end the connection elsewhere."""
-    return takes_name(name) and printable(value) and (not name.endswith("-bin") or decoded(value) is not None)
+    return takes_name(name) and printable(value) and (not binary(name) or decoded(value) is not None)
 
 
 def takes_name(name: str) -> bool:
     """Whether gRPC takes a header of this name."""
     return bool(name) and _NAME.issuperset(name)
+
+
+def binary(name: str) -> bool:
+    """Whether the value of a header of this name is base64."""
+    return name.endswith("-bin")
 
 
 def printable(value: str) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from transect.analysis.text_predicates import TextPredicate
-from transect.rpc.headers import decoded, printable, takes_name
-from transect.rpc.protocol_headers import PREFIXES, read_only, unreadable
+from transect.rpc.headers import binary, decoded, printable, takes_name
+from transect.rpc.protocol_headers import PREFIXES, unreadable
 
 LETTER = "é".encode()  # one that no header holds
 _NO_LETTERS = bytes(set(range(256)) - set(string.ascii_letters.encode() + string.digits.encode()))
@@ -36,15 +36,15 @@ def _name(data: bytes, wanted: bool) -> bytes:
     return data.lower().translate(None, _NO_LETTERS) or b"x" if wanted else b"!" + data[1:]
 
 
+def _binary(data: bytes, wanted: bool) -> bytes:
+    return data + b"-bin" if wanted else data + b"x"
+
+
 def _unreadable(data: bytes, wanted: bool) -> bytes:
     if wanted:
         return PREFIXES[1].encode() + data[4:].lower()
     lower = data.lower()
     return b"x" + lower[1:] if unreadable(lower.decode(errors="replace")) else lower
-
-
-def _read_only(data: bytes, wanted: bool) -> bytes:
-    return b"user-agent" if wanted else b"x" + data[1:]
 
 
 def _all_printable(z3: Any) -> Any:
@@ -59,13 +59,17 @@ def _all_base64(z3: Any) -> Any:
     return z3.Concat(z3.Star(z3.Loop(one, 4, 4)), z3.Option(z3.Union(two, three)))
 
 
+def _all_binary(z3: Any) -> Any:
+    return z3.Concat(z3.Full(z3.ReSort(z3.StringSort())), z3.Re("-bin"))
+
+
 def _all_names(z3: Any) -> Any:
     marks = map(z3.Re, "-_.")
     return z3.Plus(z3.Union(z3.Range("a", "z"), z3.Range("0", "9"), *marks))
 
 
+BINARY = TextPredicate("a name of a binary value", _of_text(binary), _binary, _all_binary)
 PRINTABLE = TextPredicate("printable", _of_text(printable), _printable, _all_printable)
 BASE64 = TextPredicate("base64", _of_text(lambda s: decoded(s) is not None), _base64, _all_base64)
 NAME = TextPredicate("taken as a name", _of_text(takes_name), _name, _all_names)
 UNREADABLE = TextPredicate("unreadable", _of_text(unreadable), _unreadable)
-READ_ONLY = TextPredicate("read only", _of_text(read_only), _read_only)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from transect.analysis import fold
 from transect.analysis.concrete import Reader
 from transect.analysis.state import Path, Table, join_tables
-from transect.analysis.terms import Op, Term, text
+from transect.analysis.terms import Term, text
 from transect.analysis.values import Option, Value, View
 from transect.analysis.world import World
 from transect.core.ir import IntrinsicDecl
 from transect.core.types import TEXT
 from transect.rpc.chain.views import HeadersView, PlainHeaders
-from transect.rpc.equivalence.header_predicates import BASE64, NAME, PRINTABLE, READ_ONLY, UNREADABLE
+from transect.rpc.equivalence.header_predicates import BASE64, BINARY, NAME, PRINTABLE, UNREADABLE
+from transect.rpc.protocol_headers import READ_ONLY
 
 OF_HEADERS = "rpc.Headers."  # how the names of its functions begin
 
@@ -53,16 +54,16 @@ def _readable(name: Term, found: Option) -> Option:
 
 def writable(name: Term) -> Term:
     """Whether `set` and `remove` of this name do anything."""
-    return fold.negate(fold.either(fold.is_such(UNREADABLE, name), fold.is_such(READ_ONLY, name)))
+    read_only = fold.equal(name, text(READ_ONLY.encode()))
+    return fold.negate(fold.either(fold.is_such(UNREADABLE, name), read_only))
 
 
 def sendable(name: Term, value: Term) -> Term:
     """Whether gRPC takes the header, as `rpc.headers.sendable` says."""
-    binary = fold.of_texts(Op.SUFFIX, name, text(b"-bin"))
     return fold.both(
         fold.is_such(NAME, name),
         fold.is_such(PRINTABLE, value),
-        fold.implies(binary, fold.is_such(BASE64, value)),
+        fold.implies(fold.is_such(BINARY, name), fold.is_such(BASE64, value)),
     )
 
 

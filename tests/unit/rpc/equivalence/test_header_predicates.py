@@ -9,9 +9,9 @@ from transect.analysis import fold
 from transect.analysis.solve import Answer, Question
 from transect.analysis.terms import Sort, text, var
 from transect.analysis.text_predicates import TextPredicate
-from transect.rpc.equivalence.header_predicates import BASE64, NAME, PRINTABLE, READ_ONLY, UNREADABLE
+from transect.rpc.equivalence.header_predicates import BASE64, BINARY, NAME, PRINTABLE, UNREADABLE
 
-ALL = (BASE64, NAME, PRINTABLE, READ_ONLY, UNREADABLE)
+ALL = (BASE64, BINARY, NAME, PRINTABLE, UNREADABLE)
 TEXTS = (
     *(
         "",
@@ -47,7 +47,7 @@ TEXTS = (
         "grpc-a",
         ":path",
     ),
-    *("user-agent", "User-Agent", "grpc", "hosts", "!", "é!" * 9),
+    *("user-agent", "User-Agent", "grpc", "hosts", "x-bin", "-bin", "x-binx", "!", "é!" * 9),
 )
 
 
