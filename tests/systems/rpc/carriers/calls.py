@@ -101,7 +101,7 @@ def others() -> Iterator[Call]:
     for kind in (Kind.SAY, Kind.MANY):
         forged = (*WHO, ("x-who-bin", b"m"))
         yield Call(f"{kind.value}: sets values that gRPC refuses", kind, ("qbad",), forged)
-        for name in ("te", ":authority", "grpc-timeout", "grpc-status"):
+        for name in ("te", ":authority", "grpc-timeout", "grpc-status", "X-Call"):
             yield Call(f"{kind.value}: reads and sets {name}", kind, ("qown pown",), (("x-own", name),))
     for kind, late in ((Kind.COLLECT, ""), (Kind.CHAT, "PERMISSION_DENIED")):
         yield Call(f"{kind.value}: reads a header with each message", kind, ("qread",) * 3, (("x-in", "a"),))
