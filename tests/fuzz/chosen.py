@@ -15,6 +15,7 @@ from tests.fuzz.compare import Refused, case, situations
 from tests.fuzz.coverage import pairs
 
 FILE = Path(__file__).with_name("chosen.txt")
+HEAD = "# SPDX-License-Identifier: Apache-2.0\n"
 PROGRAMS = 5000  # seeds from 0 that are chosen from
 RARE = (5749,)  # beyond those: the first with a pair that none of them has
 TIMES = 5
@@ -22,7 +23,8 @@ TIMES = 5
 
 def chosen() -> list[int]:
     """The seeds.  Those whose hundred also loads an image in C (`compare._c`) come first, so that batches do."""
-    return sorted(map(int, FILE.read_text().split()), key=lambda seed: (seed // 100 % 5, seed))
+    seeds = map(int, FILE.read_text().removeprefix(HEAD).split())
+    return sorted(seeds, key=lambda seed: (seed // 100 % 5, seed))
 
 
 def choose(met: Mapping[int, frozenset[str]], times: int = TIMES) -> list[int]:
@@ -52,4 +54,4 @@ def _met(seeds: Iterable[int]) -> dict[int, frozenset[str]]:
 
 
 if __name__ == "__main__":
-    FILE.write_text("\n".join(map(str, choose(_met((*range(PROGRAMS), *RARE))))) + "\n")
+    FILE.write_text(HEAD + "\n".join(map(str, choose(_met((*range(PROGRAMS), *RARE))))) + "\n")
