@@ -9,8 +9,8 @@ import builtins
 import codecs
 import re
 import warnings
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from transect.base.bounded import head, is_file, is_folder
@@ -22,9 +22,8 @@ PACKAGE = Path(__file__).parents[1]
 _IMPORTS = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]+)", re.MULTILINE | re.ASCII)
 _MADE_OF = re.compile(r"transect\.(lang|shapes|(rpc|llm|cpu|memory)(\.\w+)?|examples(\.\w+)+)")
 _DERIVES = re.compile(rb"^class[ \t]+\w+\([ \t]*(?:%s)\b" % "|".join(BASES).encode(), re.MULTILINE)
-_NEARLY_IMPORTS = re.compile(
-    rb"^\w+[ \t]+transect[\w.]*[ \t]+import\b", re.MULTILINE
-)  # `form transect.rpc import`
+# `form transect.rpc import`
+_NEARLY_IMPORTS = re.compile(rb"^\w+[ \t]+transect[\w.]*[ \t]+import\b", re.MULTILINE)
 _ATTACHES = frozenset({"attach", "attach_plan"})  # what makes `chain = attach(…)` a service's line
 
 
@@ -35,12 +34,6 @@ def may_be_policy(path: Path) -> bool:
     """
     data = _read(path)
     return data is None or _concerns(data, path.parent) or _tree(data) is None
-
-
-def declares_policy(path: Path) -> bool:
-    """Whether a class of the file derives from a base for policies, or the file declares a chain of them; also where a
-    name in it is misspelt, or all of it is no Python."""
-    return bool(_declared(path, frozenset()))
 
 
 def _read(path: Path) -> bytes | None:
@@ -74,30 +67,77 @@ def _tree(data: bytes) -> ast.Module | None:
         return None
 
 
-def _declared(path: Path, asking: frozenset[Path]) -> frozenset[str]:
-    """Names of the file which are policies, views or the like; those of neighbouring files that it builds on count."""
-    if path in asking:
-        return frozenset()
+class Declared:
+    """What the files of one run declare.  Each is parsed once; files that import each other are settled together, by
+    going over them until nothing is added."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, frozenset[str]] = {}
+
+    def policy(self, path: Path) -> bool:
+        """Whether a class of the file derives from a base for policies, or the file declares a chain of them; also
+        where a name in it is misspelt, or all of it is no Python."""
+        if path not in self._names:
+            self._settle(path)
+        return bool(self._names[path])
+
+    def _settle(self, path: Path) -> None:
+        files: dict[Path, _File] = {}
+        pending = [path]
+        while pending:
+            at = pending.pop()
+            if at not in files and at not in self._names:
+                files[at] = _parsed(at)
+                pending += [each for node in files[at].body for each in _neighbours(node, at)]
+        self._names |= dict.fromkeys(files, frozenset())
+        added = True
+        while added:
+            added = False
+            for at in reversed(files):  # those first which others build on
+                found = files[at].known or _Declarations(files[at], at, self._names).found
+                added = added or found != self._names[at]
+                self._names[at] = found
+
+
+@dataclass(frozen=True)
+class _File:
+    """As much of a file as says what it declares."""
+
+    body: Sequence[ast.stmt] = ()  # imports, assignments, and classes without what is in them
+    bound: frozenset[str] = frozenset()
+    """Every name that anything in the file binds, and those which Python has; `*` where an import may bind any."""
+    known: frozenset[str] = frozenset()  # what it declares whatever others do
+
+
+def _parsed(path: Path) -> _File:
     data = _read(path)
     if data is None:
-        return NOT_PYTHON
+        return _File(known=NOT_PYTHON)
     if not _concerns(data, path.parent):
-        return frozenset()
+        return _File()
     tree = _tree(data)
-    return NOT_PYTHON if tree is None else _Declarations(tree, path, asking | {path}).found
+    if tree is None:
+        return _File(known=NOT_PYTHON)
+    bound = {*dir(builtins), *(name for node in ast.walk(tree) for name in _bound_by(node))}
+    kinds = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Expr, ast.ClassDef)
+    body = [node for node in tree.body if isinstance(node, kinds)]
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            node.body = []
+    return _File(body, frozenset(bound))
 
 
 class _Declarations:
-    """What one file declares."""
+    """What one file declares, while its neighbours declare these names."""
 
-    def __init__(self, tree: ast.Module, path: Path, asking: frozenset[Path]) -> None:
-        self._tree = tree
-        imports = [pair for node in tree.body for pair in _imported(node, path, asking)]
+    def __init__(self, file: _File, path: Path, names: Mapping[Path, frozenset[str]]) -> None:
+        self._bound = file.bound
+        imports = [pair for node in file.body for pair in _imported(node, path, names)]
         self._known = {name for name, _ in imports}
         self._chains = {name for name, original in imports if original == "Chain"}
         self._services = {name for name, original in imports if original in _ATTACHES}
         self._own: set[str] = set()
-        for node in tree.body:
+        for node in file.body:
             self._own.update(self._of(node))
         self.found = frozenset(self._own)
 
@@ -139,11 +179,6 @@ class _Declarations:
             return False
         return name not in self._bound and ("*" in self._known or "*" not in self._bound)
 
-    @cached_property
-    def _bound(self) -> set[str]:
-        """Every name that anything in the file binds, and those which Python has; `*` where an import may bind any."""
-        return {*dir(builtins), *(name for node in ast.walk(self._tree) for name in _bound_by(node))}
-
 
 def _bound_by(node: ast.AST) -> Iterator[str]:
     match node:
@@ -163,7 +198,9 @@ def _calls(value: ast.expr) -> Iterable[ast.Call]:
     return [part for part in parts if isinstance(part, ast.Call)]
 
 
-def _imported(node: ast.stmt, path: Path, asking: frozenset[Path]) -> Iterator[tuple[str, str]]:
+def _imported(
+    node: ast.stmt, path: Path, declared: Mapping[Path, frozenset[str]]
+) -> Iterator[tuple[str, str]]:
     """Names that an import takes from what policies are made of, or of policies in a file beside this one; and what
     each is called there."""
     match node:
@@ -171,10 +208,10 @@ def _imported(node: ast.stmt, path: Path, asking: frozenset[Path]) -> Iterator[t
             for alias in names:
                 if alias.asname and _MADE_OF.fullmatch(alias.name):
                     yield alias.asname, alias.name
-                yield from _members(alias, path, asking)
+                yield from _members(alias, path, declared)
         case ast.ImportFrom(module=None, names=names, level=1):
             for alias in names:
-                yield from _members(alias, path, asking)
+                yield from _members(alias, path, declared)
         case ast.ImportFrom(module=str(module), names=names, level=0) if _is_for_policies(module):
             yield from ((a.asname or a.name, a.name) for a in names)
         case ast.ImportFrom(module="transect", names=names, level=0):
@@ -182,22 +219,35 @@ def _imported(node: ast.stmt, path: Path, asking: frozenset[Path]) -> Iterator[t
                 (a.asname or a.name, a.name) for a in names if _MADE_OF.fullmatch(f"transect.{a.name}")
             )
         case ast.ImportFrom(module=str(module), names=names, level=0 | 1):
-            theirs = _beside(module, path, asking)
+            theirs = declared.get(_beside(module, path), frozenset())
             yield from ((a.asname or a.name, a.name) for a in names if a.name in theirs)
         case _:
             pass
 
 
-def _members(alias: ast.alias, path: Path, asking: frozenset[Path]) -> Iterator[tuple[str, str]]:
+def _members(
+    alias: ast.alias, path: Path, declared: Mapping[Path, frozenset[str]]
+) -> Iterator[tuple[str, str]]:
     """`acl.P`, where a file beside this one is imported as a whole."""
-    for name in _beside(alias.name, path, asking):
+    for name in declared.get(_beside(alias.name, path), ()):
         yield f"{alias.asname or alias.name}.{name}", name
 
 
-def _beside(module: str, path: Path, asking: frozenset[Path]) -> frozenset[str]:
-    """What the file of that module declares, which lies beside this one."""
-    neighbour = path.parent / (module.replace(".", "/") + ".py")
-    return _declared(neighbour, asking) if is_file(neighbour) else frozenset()
+def _neighbours(node: ast.stmt, path: Path) -> Iterator[Path]:
+    """The files beside this one that an import names."""
+    match node:
+        case ast.Import(names=names) | ast.ImportFrom(module=None, names=names, level=1):
+            modules = [alias.name for alias in names]
+        case ast.ImportFrom(module=str(module), level=0 | 1):
+            modules = [module]
+        case _:
+            modules = []
+    yield from (place for place in (_beside(module, path) for module in modules) if is_file(place))
+
+
+def _beside(module: str, path: Path) -> Path:
+    """Where the file of that module lies, if it is beside this one."""
+    return path.parent / (module.replace(".", "/") + ".py")
 
 
 def _is_for_policies(module: str) -> bool:
@@ -219,4 +269,8 @@ def _root(node: ast.expr) -> str:
 def _dotted(base: ast.expr) -> str:
     """`transect.rpc.Element` of `transect.rpc.Element[Ask]`, as after `import transect`; "" of what is no attribute."""
     outer = base.value if isinstance(base, ast.Subscript) else base
-    return ast.unparse(outer) if isinstance(outer, ast.Attribute) else ""
+    names: list[str] = []
+    while isinstance(outer, ast.Attribute):
+        names.append(outer.attr)
+        outer = outer.value
+    return ".".join([outer.id, *reversed(names)]) if names and isinstance(outer, ast.Name) else ""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transect.base.bounded import is_folder
-from transect.cli.declarations import declares_policy, may_be_policy
+from transect.cli.declarations import Declared, may_be_policy
 
 STDIN = "-"
 
@@ -38,13 +38,14 @@ class Found:
 def find(paths: Iterable[str]) -> Found:
     found = Found()
     seen: set[Path] = set()
+    declared = Declared()
     for name in paths:
         path = Path(name)
         if name == STDIN:
             found.stdin = True
         elif is_folder(path):
             for file in _python_files(path):
-                _sort(file, not _is_test(file) and declares_policy(file), found, seen)
+                _sort(file, not _is_test(file) and declared.policy(file), found, seen)
         elif not os.path.exists(path):  # False also of a name that no file can have, where `Path` raises
             found.missing.append(name)
         elif path.suffix == ".toml":

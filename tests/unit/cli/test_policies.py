@@ -179,6 +179,34 @@ def test_a_policy_made_of_one_beside_it_is_one(tmp_path: Path, line: str) -> Non
     assert [path.name for path in find([str(tmp_path)]).policies] == ["acl.py", "mine.py"]
 
 
+def test_files_that_import_each_other_are_settled_whoever_is_asked_first(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("from b import B\n\nclass A(B):\n    pass\n")
+    (tmp_path / "b.py").write_text(
+        "from transect.rpc import Element\nfrom a import A\n\nclass B(Element):\n    pass\n"
+    )
+    (tmp_path / "c.py").write_text("from b import B\n\nclass C(B):\n    pass\n")
+    assert [path.name for path in find([str(tmp_path)]).policies] == ["a.py", "b.py", "c.py"]
+
+
+def test_many_files_that_all_import_each_other_are_each_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in range(30):
+        imports = "".join(f"from m{other} import A{other}\n" for other in range(30) if other != one)
+        (tmp_path / f"m{one}.py").write_text(f"{imports}\nclass A{one}(A{(one + 1) % 30}):\n    pass\n")
+    read: list[Path] = []
+    monkeypatch.setattr("transect.cli.declarations.head", lambda path: read.append(path) or path.read_bytes())
+    assert find([str(tmp_path)]).others == 30
+    assert len(read) == 30
+
+
+def test_a_base_of_many_dots_is_no_fault_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "deep.py").write_text(
+        f"from transect.rpc import Element\n\nclass A(x{'.a' * 900}):\n    pass\n"
+    )
+    assert [path.name for path in find([str(tmp_path)]).policies] == ["deep.py"]
+
+
 def test_names_that_no_file_can_have_are_no_fault_of_ours(tmp_path: Path) -> None:
     long = "a" * 300
     (tmp_path / "mine.py").write_text(
