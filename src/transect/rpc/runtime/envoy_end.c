@@ -196,6 +196,7 @@ void fail_with(struct stream *s, int code, const char *text) {
 void end_in_trailers(struct stream *s, enum envoy_headers map) {
     char code[12];
     s->ending = 0;
+    apply_changes(s, TS_RESPONSE_TRAILERS);
     write_code(code, s->status);
     set_header(s, map, "grpc-status", code, strlen(code));
     set_header(s, map, "grpc-message", *s->status_text ? s->status_text : NULL, strlen(s->status_text));

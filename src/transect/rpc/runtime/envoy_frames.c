@@ -309,8 +309,12 @@ enum envoy_body_status pass_body(struct stream *s, struct way *w, bool end) {
 /* --- a delay is over ---------------------------------------------------------------------------------------------- */
 
 static void end_of_reply(struct stream *s) {
-    if (s->ending) end_in_trailers(s, RESPONSE_TRAILERS);
-    else finish_by(s, RESPONSE_TRAILERS);
+    if (s->ending) {
+        end_in_trailers(s, RESPONSE_TRAILERS);
+        return;
+    }
+    apply_changes(s, TS_RESPONSE_TRAILERS);
+    finish_by(s, RESPONSE_TRAILERS);
 }
 
 static void go_on(struct stream *s, struct way *w) {

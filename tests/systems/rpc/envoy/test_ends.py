@@ -355,3 +355,17 @@ def test_unix_sockets_on_both_sides(probe: Path, tmp_path: Path) -> None:
     with proxy(probe, tmp_path / "p", Endpoint.parse(f"unix:{path}")) as p, channel(p.port) as c:
         assert c.unary_unary(ECHO)(b"x") == b"x"
     server.stop(0).wait()
+
+
+@pytest.mark.parametrize(
+    "words", [b"p1 set t x-kept yes\np1 after 20", b"p1 set t x-kept yes\np1 after 20\np1 reject 9 no"]
+)
+def test_trailers_that_an_element_set_come_with_an_end_that_waits_for_the_servers(
+    running: Proxy, client: Client, words: bytes
+) -> None:
+    """A later reply of a stream is rejected, or waits, when the server's trailers are here."""
+    call = client.stream_stream(STREAM)(iter([b"first", words]), timeout=5)
+    with suppress(grpc.RpcError):
+        list(call)
+    assert call.code() is (grpc.StatusCode.FAILED_PRECONDITION if b"reject" in words else grpc.StatusCode.OK)
+    assert dict(call.trailing_metadata()).get("x-kept") == "yes"
