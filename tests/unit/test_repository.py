@@ -255,3 +255,14 @@ def test_a_part_over_its_share_by_half_is_found() -> None:
     assert ledger.over() == []
     ledger.row("rpc").processor = PARTS["rpc"].minutes * 60 * 1.6
     assert ledger.over() == ["rpc"]
+
+
+def test_the_policy_on_the_first_screen_is_the_one_that_is_shipped() -> None:
+    policy = (ROOT / "src" / "transect" / "examples" / "fair_share.py").read_text().split("\n", 1)[1]
+    assert f"```python\n# fair_share.py\n{policy}```" in (ROOT / "README.md").read_text()
+
+
+def test_each_design_note_is_named_with_what_it_decides() -> None:
+    index = (ROOT / "docs" / "notes.md").read_text()
+    named = re.findall(r"^\| \[([\w-]+)\]\(design/\1\.md\) \| .+ \|$", index, re.MULTILINE)
+    assert sorted(named) == sorted(page.stem for page in (ROOT / "docs" / "design").glob("*.md"))

@@ -15,7 +15,6 @@ from transect.base.diagnostic import closest
 from transect.cli import help as pages
 from transect.cli.exits import Exit
 from transect.cli.failure import no_file, usage
-from transect.cli.strata import Stratum, need
 from transect.cli.verbs import TRANSECT, Group, Verb
 
 NAME = "transect"
@@ -72,8 +71,6 @@ class Verbs(pages.Group):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in self.table.verbs and not args[0].startswith("-"):
-            if self.table is TRANSECT and args[0] in list(Stratum):
-                need(Stratum(args[0]))
             close = closest(args[0], self.table.verbs)
             ctx.fail(f"no such command `{args[0]}`" + (f"; did you mean `{close}`?" if close else ""))
         return super().resolve_command(ctx, args)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from transect.cli.checking import in_color
-from transect.cli.strata import BUILT, Stratum, need, need_packages
+from transect.cli.strata import Stratum, need_packages
 
 
 def demo(
@@ -28,8 +28,7 @@ def demo(
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # through a pipe, too, a line is there when it is said
     code = 0
-    for name in [stratum] if stratum else BUILT:
-        need(name)
+    for name in [stratum] if stratum else Stratum:
         code = max(code, DEMOS[name]())
     return code
 

@@ -40,7 +40,7 @@ def doctor(
 
 
 def _print(report: Report) -> None:
-    print(f"{report.name:10}{_painted(report.state)}{f': {report.absent}' if report.absent else ''}")
+    print(f"{report.name:10}{_painted(report.state)}")
     for part in report.parts:
         _entry(part.name, part.found or part.why)
     if report.hint:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from transect.base.unavailable import Unavailable
-from transect.cli.strata import BUILT, NOT_BUILT, Stratum
+from transect.cli.strata import Stratum
 
 
 class State(StrEnum):
@@ -43,19 +43,18 @@ class Report:
 
     name: str
     parts: tuple[Part, ...]
-    absent: str = ""  # why there is nothing to look for
 
     @property
     def state(self) -> State:
         lacking = [part for part in self.parts if not part.found]
-        if self.absent or any(part.needed for part in lacking):
+        if any(part.needed for part in lacking):
             return State.NOT
         return State.PARTLY if lacking else State.WORKS
 
     @property
     def reason(self) -> str:
         """Why it is not whole; empty when it is."""
-        return self.absent or "; ".join(part.why for part in self.parts if not part.found)
+        return "; ".join(part.why for part in self.parts if not part.found)
 
     @property
     def hint(self) -> str:
@@ -68,10 +67,7 @@ def reports() -> Iterator[Report]:
     """The compiler, then each stratum."""
     yield Report("compiler", (_python(),))
     for stratum in Stratum:
-        if stratum in BUILT:
-            yield Report(stratum, tuple(probe() for probe in PROBES[stratum]))
-        else:
-            yield Report(stratum, (), NOT_BUILT)
+        yield Report(stratum, tuple(probe() for probe in PROBES[stratum]))
 
 
 def _python() -> Part:

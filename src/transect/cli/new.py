@@ -11,7 +11,7 @@ import typer
 
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
-from transect.cli.strata import Stratum, need
+from transect.cli.strata import Stratum
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -26,7 +26,6 @@ def new(
 
     The test stands beside it, as test_FILE. Files that exist are never overwritten.
     """
-    need(stratum)
     if file.suffix != ".py" or not file.stem.isidentifier() or keyword.iskeyword(file.stem):
         return usage(f"`{file.name}` is no name of a Python module", "write it like rate_limit.py")
     test = file.with_name(f"test_{file.name}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The four strata as the command line knows them: their names, and which of them this version has."""
+"""The four strata as the command line knows them: their names, and the packages that they need."""
 
 from __future__ import annotations
 
@@ -22,16 +22,6 @@ WHAT = {
     Stratum.CPU: "Linux schedulers",
     Stratum.MEMORY: "introspection of another machine's memory",
 }
-
-BUILT = (Stratum.RPC, Stratum.LLM, Stratum.CPU, Stratum.MEMORY)
-NOT_BUILT = "not part of this version yet"
-
-
-def need(stratum: Stratum) -> None:
-    """Raises `Unavailable` for a stratum that this version does not have."""
-    if stratum not in BUILT:
-        raise Unavailable(f"the {stratum} stratum", NOT_BUILT, f"there is: {', '.join(BUILT)}")
-
 
 PACKAGES = {Stratum.RPC: ("grpc", "google.protobuf"), Stratum.LLM: ("aiohttp", "uvicorn")}
 

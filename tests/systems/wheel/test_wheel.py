@@ -13,7 +13,7 @@ import pytest
 
 from tests.parts import ROOT
 from tests.systems.wheel.installed import SYSTEM_PATH, Installed
-from transect.cli.strata import BUILT
+from transect.cli.strata import Stratum
 from transect.emit.registry import targets
 from transect.examples import paths
 from transect.rpc.envoy.binary import wheel_binary
@@ -144,7 +144,7 @@ def test_doctor_names_the_extra_that_brings_envoy(installed: Installed, folder: 
     ended = installed.transect("doctor", "--json", cwd=folder)
     assert ended.returncode == 0
     strata = {entry["name"]: entry for entry in json.loads(ended.stdout)}
-    assert set(BUILT) < strata.keys()
+    assert set(Stratum) < strata.keys()
     parts = {part["name"]: part for part in strata["rpc"]["parts"]}
     assert strata["rpc"]["state"] == "partly"
     assert parts["grpcio"]["found"]

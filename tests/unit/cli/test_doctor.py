@@ -27,7 +27,6 @@ def test_a_stratum_works_partly_or_not() -> None:
     assert Report("rpc", (HERE,)).state is State.WORKS
     assert Report("rpc", (HERE, NICE)).state is State.PARTLY
     assert Report("rpc", (HERE, NICE, MUST)).state is State.NOT
-    assert Report("cpu", (), "not part of this version yet").state is State.NOT
 
 
 def test_the_reason_names_all_and_the_command_helps_most() -> None:
