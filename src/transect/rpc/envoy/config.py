@@ -17,7 +17,9 @@ ROUTE_HEADER = "x-transect-route"  # the module sets it, the routing table match
 API = "type.googleapis.com/envoy."
 FILTER = API + "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-
+HEADERS = {
+    "max_headers_count": 1000
+}  # Envoy's own 100 resets a stream; gRPC's bound is 16 KiB, 33 bytes for each
 
 LONGEST_PATH = 107  # bytes of a Unix socket's path, in Linux
 HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?")
@@ -308,6 +310,7 @@ def _listener(
         "@type": API + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "transect",
         "codec_type": "HTTP2",
+        "common_http_protocol_options": HEADERS,
         "stream_idle_timeout": "0s",  # a stream may be silent as long as its client lets it
         "generate_request_id": False,
         "use_remote_address": True,
@@ -379,6 +382,7 @@ def _cluster(name: str, at: Endpoint, protocol: str = "http2_protocol_options") 
     options = {
         "@type": "type.googleapis.com/" + HTTP_OPTIONS,
         "explicit_http_config": {protocol: {}},
+        "common_http_protocol_options": HEADERS,
     }
     numeric = bool(at.path) or at.host.replace(".", "").isdigit() or ":" in at.host
     return {

@@ -193,6 +193,16 @@ def test_a_header_set_for_later_is_read_at_once(running: Proxy, client: Client) 
     assert got == [["x-a", "absent"], ["x-a=1"], ["x-a", "absent"]]
 
 
+@pytest.mark.parametrize("count", [90, 200, 230])
+def test_as_many_headers_as_grpc_takes_reach_the_service_and_the_chain(
+    running: Proxy, client: Client, count: int
+) -> None:
+    metadata = [(f"x-{i}", "1") for i in range(count)]
+    last = f"x-{count - 1}"
+    assert client.unary_unary(ECHO)(f"q0 get q {last}".encode(), metadata=metadata, timeout=10)
+    assert [line[2:] for line in running.diary() if line[0] == "get"] == [[f"{last}=1"]]
+
+
 def test_a_header_that_would_break_the_connection_is_not_set(running: Proxy, client: Client) -> None:
     assert client.unary_unary(ECHO)(b"q0 set q X-Upper 1\nq0 set q x-ctl a\rb\nq0 set q :path /other")
     assert running.counted("bad_headers") == 3
