@@ -3,12 +3,17 @@
 
 import logging
 import shutil
+import sys
 from importlib.metadata import version as installed
 from pathlib import Path
 
 from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import reference_pages  # noqa: E402  # a module beside this file
+
 PAGES = HERE.parent / "src" / "transect" / "errors"
 
 project = "transect"
@@ -49,5 +54,10 @@ def copy_error_pages(app: Sphinx) -> None:
             shutil.copyfile(page, copy)
 
 
+def write_reference(app: Sphinx) -> None:
+    reference_pages.write(HERE / "reference")
+
+
 def setup(app: Sphinx) -> None:
     app.connect("builder-inited", copy_error_pages)
+    app.connect("builder-inited", write_reference)
