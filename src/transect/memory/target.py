@@ -33,7 +33,7 @@ from transect.linux import stored
 from transect.linux.errors import KernelDataError
 from transect.linux.found import find_kernel
 from transect.linux.physical import FileMemory, Physical, dump, ram
-from transect.memory.machine import Known, Machine
+from transect.memory.machine import Closable, Known, Machine
 
 if TYPE_CHECKING:
     from transect.memory.roce.grant import Grant
@@ -148,6 +148,15 @@ def _socket(host: str) -> Udp:
 def open_target(text: str, kernel: Path | None = None) -> Machine:
     """The machine of an address.  Raises `BadTarget`, `Unavailable`, `KernelDataError`, OSError."""
     memory = memory_of(Address.of(text))
+    try:
+        return _machine(text, memory, kernel)
+    except BaseException:
+        if isinstance(memory, Closable):
+            memory.close()  # a port of RoCE, which the next scan needs
+        raise
+
+
+def _machine(text: str, memory: Physical, kernel: Path | None) -> Machine:
     if kernel is not None:
         known = Known.of(stored.image(kernel))
         return Machine.find(text, memory, known)
