@@ -100,12 +100,18 @@ def test_a_killed_store_is_full_again_after_a_round(tmp_path: Path, store: Store
             assert a.settles(lambda: "not shared at the moment" in errors.read_text())
             other.srem("transect:llm:default:gateways", "odd")
             assert a.settles(lambda: "shared again" in errors.read_text())
+            other.hset("transect:llm:default:charged:odd", "ann", "9" * 40)
+            other.sadd("transect:llm:default:gateways", "odd")
+            assert a.settles(lambda: f"{'9' * 40} is no count of micro-tokens" in errors.read_text())
+            other.srem("transect:llm:default:gateways", "odd")
+            assert a.settles(lambda: errors.read_text().count("shared again") == 2)
+            assert "Traceback" not in errors.read_text()
         store.kill()
         assert a.ask("ann").status_code == 200, "a lost store is no reason not to serve"
         assert b.ask("ann").status_code == 200
         store.start()
         assert a.settles(lambda: counters(a)["ann"] == counters(b)["ann"] == 80, 20)
-        assert errors.read_text().count("not shared at the moment") == 2
+        assert errors.read_text().count("not shared at the moment") == 3
 
 
 def test_a_gateway_that_is_restarted_charges_nothing_twice(tmp_path: Path, store: Store) -> None:

@@ -160,6 +160,54 @@ def test_a_stream_is_the_same_however_it_is_cut(cuts: list[int]) -> None:
     assert b": a comment" in passed
 
 
+LAST = b'{"choices": [], "usage": {"prompt_tokens": 4, "completion_tokens": 3}}'
+TEXT = b'{"choices": [{"text": "a"}]}'
+LEGAL = {  # what clients take for events; each says that 3 tokens came out
+    "other fields before the data": b"event: x\nid: 3\ndata: " + LAST + b"\n\n",
+    "JSON over two lines": b'data: {"choices": [],\ndata: "usage": {"prompt_tokens": 4, "completion_tokens": 3}}\n\n',
+    "lines that end with CR": b"data: " + LAST + b"\r\r",
+    "lines that end with CR LF": b"data: " + LAST + b"\r\n\r\n",
+    "lines that end in several ways": b"id: 1\rdata: " + LAST + b"\r\n\n",
+    "no blank": b"data:" + LAST + b"\n\n",
+    "a mark of the order of bytes": b"\xef\xbb\xbfdata: " + LAST + b"\n\n",
+    "an end without an empty line": b"data: " + LAST + b"\n",
+    "an end without anything": b"data: " + LAST,
+    "an infinity": b"data: " + LAST[:-1] + b', "token_logprobs": [-Infinity, NaN]}\n\n',
+    "half of a surrogate pair": b"data: " + LAST[:-1] + b', "text": "\\ud800"}\n\n',
+    "lines without empty ones between": b"data: " + TEXT + b"\ndata: " + LAST + b"\ndata: [DONE]\n",
+    "text that is no JSON": b"data: one\n\ndata: two\n\ndata: three\n\n",
+    "JSON that is no object": b'data: "one"\n\ndata: ["two"]\n\ndata: 3\n\n',
+}
+
+
+@pytest.mark.parametrize("stream", LEGAL.values(), ids=LEGAL)
+def test_what_a_client_takes_for_an_event_is_counted_wherever_it_is_cut(stream: bytes) -> None:
+    for at in range(len(stream) + 1):
+        events = Events(keep_usage=True)
+        passed = events.feed(stream[:at]) + events.feed(stream[at:]) + events.end()
+        assert events.output == 3
+        assert passed == stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+@pytest.mark.parametrize("stream", [s for s in LEGAL.values() if s.count(LAST[1:-1]) == 1 and TEXT not in s])
+def test_usage_that_nobody_asked_for_is_taken_out_of_any_event(stream: bytes) -> None:
+    events = Events(keep_usage=False)
+    assert b"usage" not in events.feed(stream) + events.end()
+
+
+def test_what_json_does_not_have_goes_on_as_it_came() -> None:
+    said = b'data: {"choices": [{"text": "\\ud800", "logprob": -Infinity}], "usage": {"completion_tokens": 1}}\n\n'
+    events = Events(keep_usage=False)
+    passed = events.feed(b"id: 7\n" + said)
+    assert events.output == 1
+    assert passed == b'id: 7\ndata: {"choices": [{"text": "\\ud800", "logprob": -Infinity}]}\n\n'
+
+
+def test_an_answer_that_python_wrote_is_one() -> None:
+    said = b'{"usage": {"prompt_tokens": 4, "completion_tokens": 3}, "logprobs": [NaN, -Infinity], "text": "\\ud800"}'
+    assert (of_answer(said).prompt, of_answer(said).output) == (4, 3)
+
+
 def test_usage_stays_where_it_was_asked_for() -> None:
     assert Events(keep_usage=True).feed(STREAM) == STREAM
 

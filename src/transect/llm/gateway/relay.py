@@ -155,9 +155,10 @@ class Relay:
                 self.dispatcher.produced(held, events.output - held.produced)
                 if passed:
                     await reply.send({"type": "http.response.body", "body": passed, "more_body": True})
+            rest = events.end()
         finally:
             self.dispatcher.settle(held, events.used.prompt, events.output)
-        await reply.send({"type": "http.response.body", "body": events.end()})
+        await reply.send({"type": "http.response.body", "body": rest})
 
     async def _broken(self, held: Held, reply: Reply, status: int, why: str) -> None:
         """An answer that does not come, or not to its end."""

@@ -35,6 +35,7 @@ logger = logging.getLogger("transect.gateway")
 PREFIX = "transect:llm:"
 ALIVE_S = 10  # for so long a gateway's name is its own after its last round, or for three rounds
 PATIENCE_S = 2.0  # with a store that says nothing
+LARGEST = 1 << 60  # micro-tokens of one tenant at one gateway: thirteen days of a million tokens a second
 MOVING = ("admit", "charge", "retract", "head", "finish")  # hooks whose changes of a counter are charges
 
 
@@ -158,6 +159,14 @@ class Shared:
                 self.service.move_counter(client, max(0, parts.counter - max(before, held)))
 
 
+def _number(text: str) -> int:
+    """What a gateway wrote.  Raises ValueError for what none writes, such as a number that no counter holds."""
+    number = int(text)
+    if abs(number) > LARGEST:
+        raise ValueError(f"{text[:40]} is no count of micro-tokens")
+    return number
+
+
 class Valkey:
     """One gateway's side of the store."""
 
@@ -233,8 +242,8 @@ class Valkey:
             pipe.hgetall(f"{self._at}{part}:{name}")
         charged, lift = await pipe.execute()
         return {
-            "charged": {tenant: int(value) for tenant, value in charged.items()},
-            "lift": {tenant: int(value) for tenant, value in lift.items()},
+            "charged": {tenant: _number(value) for tenant, value in charged.items()},
+            "lift": {tenant: _number(value) for tenant, value in lift.items()},
         }
 
     def _lost(self, wrong: Exception) -> None:

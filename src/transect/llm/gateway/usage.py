@@ -2,20 +2,25 @@
 """What an answer says that it used: from the JSON of a whole one, or event by event from a stream.
 
 A stream is counted by the `usage` of its events where they carry one, else by one token for each event with content;
-the last `usage` corrects either.  What the client did not ask for is taken out before it passes.
+the last `usage` corrects either.  What the client did not ask for is taken out before it passes.  Whatever a client may
+read as an event is counted as one: lines end as the standard of event streams has it, with LF, CR LF or CR
+(https://html.spec.whatwg.org/multipage/server-sent-events.html), and JSON may be what Python writes by default.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 END = b"\n\n"
+MARK = b"\xef\xbb\xbf"  # of the order of bytes; a stream may begin with one
 _decode = msgspec.json.Decoder().decode
 LONGEST = 8 << 20  # bytes of one event
-NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last one: nested too deeply
+NO_JSON = (msgspec.DecodeError, ValueError, RecursionError)  # the last one: nested too deeply
 
 
 @dataclass(slots=True)
@@ -33,10 +38,19 @@ class Garbage(Exception):
 def of_answer(body: bytes) -> Used:
     """What a whole answer says.  Raises `Garbage`."""
     try:
-        said = _decode(body)
+        said, _ = _read(body)
     except NO_JSON:
         raise Garbage("the answer is no JSON") from None
     return _used(said.get("usage")) if isinstance(said, dict) else Used()
+
+
+def _read(data: bytes) -> tuple[Any, Callable[[Any], bytes]]:
+    """What JSON says, and how it is written again.  NaN, infinities and halves of surrogate pairs, which Python writes
+    and JSON does not have, are read, too.  Raises `NO_JSON`."""
+    try:
+        return _decode(data), msgspec.json.encode
+    except NO_JSON:
+        return json.loads(data.decode(errors="replace")), lambda said: json.dumps(said).encode()
 
 
 def _used(usage: Any) -> Used:
@@ -66,45 +80,75 @@ class Events:
 
     def feed(self, data: bytes) -> bytes:
         """More of the stream; what of it goes on to the client.  Raises `Garbage` for an event without an end."""
-        whole = (self._rest + data).replace(b"\r\n", b"\n") if b"\r" in data else self._rest + data
-        *events, self._rest = whole.split(END)
+        whole, later = self._rest + data, b""
+        if b"\r" in whole:
+            if whole.endswith(b"\r"):  # the first half of a line's end, or all of it
+                whole, later = whole[:-1], b"\r"
+            whole = _plain(whole)
+        *events, rest = whole.split(END)
+        self._rest = rest + later
         if len(self._rest) > LONGEST:
             raise Garbage(f"an event of more than {LONGEST} bytes")
         return b"".join(passed + END for event in events if (passed := self._event(event)))
 
     def end(self) -> bytes:
-        """What is left without an end."""
-        rest, self._rest = self._rest, b""
-        return rest
+        """What is left without an end: some clients read it all the same."""
+        rest, self._rest = _plain(self._rest), b""
+        event = rest.rstrip(b"\n")
+        passed = self._event(event)
+        return passed + rest[len(event) :] if passed else b""
 
     def _event(self, event: bytes) -> bytes:
         """The event as it goes on; empty: not at all."""
-        if not event.startswith(b"data:"):
+        lines = event.removeprefix(MARK).split(b"\n")
+        data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+        if not data:
             return event
-        data = event[5:].strip()
-        if data == b"[DONE]":
+        others = [line for line in lines if not line.startswith(b"data:")]
+        try:
+            return self._said(event, others, b"\n".join(data))
+        except NO_JSON:
+            for line in data:  # an event of several, for a client that reads line by line
+                self._line(line)
+            return event
+
+    def _said(self, event: bytes, others: Sequence[bytes], data: bytes) -> bytes:
+        """The same, of an event with this data.  Raises `NO_JSON`."""
+        if data.strip() == b"[DONE]":
             self.done = True
             return event
-        try:
-            said = _decode(data)
-        except NO_JSON:
-            return event
-        if not isinstance(said, dict):
-            return event
+        said, written = _read(data)
         self._count(said)
-        if self._keep or "usage" not in said:
+        if self._keep or not isinstance(said, dict) or "usage" not in said:
             return event
         usage = said.pop("usage")
         if usage is not None and not said.get("choices"):
             return b""  # the last event, which only tells what was used
-        return b"data: " + msgspec.json.encode(said)
+        return b"\n".join((*others, b"data: " + written(said)))
 
-    def _count(self, said: dict[str, Any]) -> None:
+    def _line(self, line: bytes) -> None:
+        if line.strip() == b"[DONE]":
+            self.done = True
+            return
+        try:
+            self._count(_read(line)[0])
+        except NO_JSON:
+            self._counted += bool(line.strip())
+
+    def _count(self, said: Any) -> None:
+        if not isinstance(said, dict):
+            self._counted += 1
+            return
         found = _used(said.get("usage"))
         if found.output is not None:
             self.used = found
         elif _has_content(said.get("choices")):
             self._counted += 1
+
+
+def _plain(data: bytes) -> bytes:
+    """All lines end with LF."""
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _has_content(choices: Any) -> bool:
