@@ -156,9 +156,8 @@ def _mistyped(verb: Verb, arguments: Mapping[str, Any]) -> str:
             msgspec.convert(value, fields.get(name, Any))
         except msgspec.ValidationError as error:
             return f"`{name}`: {error}"
-        if (
-            isinstance(value, str) and "\0" in value
-        ):  # no path has one, and the system's calls raise ValueError
+        # No path has one, and the system's calls raise ValueError.
+        if isinstance(value, str) and "\0" in value:
             return f"`{name}`: a NUL is in it"
     return ""
 
