@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers as child processes which do not outlive us: the kernel kills them when this process ends, however it ends.
 
-The kernel watches the thread that started a child, so one thread starts them all, and lives as long as we do.
+The kernel watches the thread that started a child, so one thread starts them all, and lives as long as we do: one for
+each network in which children are wanted, since a thread has its network, and its children have it from it.
 """
 
 from __future__ import annotations
@@ -69,13 +70,13 @@ def _by_the_starter(make: Callable[[], subprocess.Popen[Any]]) -> subprocess.Pop
         except BaseException as error:
             made.set_exception(error)
 
-    _starter().put(begin)
+    _starter(os.stat("/proc/thread-self/ns/net").st_ino).put(begin)
     return made.result()
 
 
 @functools.cache
-def _starter() -> queue.SimpleQueue[_Start]:
-    """What the thread that starts children is given."""
+def _starter(network: int) -> queue.SimpleQueue[_Start]:
+    """What the thread that starts children is given.  `network`: the caller's, which a thread that it makes is in."""
     wanted: queue.SimpleQueue[_Start] = queue.SimpleQueue()
 
     def serve() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -103,3 +104,26 @@ def test_it_gets_the_descriptors_that_it_is_given_and_no_others() -> None:
         assert given in there and len(there - {0, 1, 2, given}) == 1, "besides, the folder that it lists"
     finally:
         os.close(given), os.close(kept)
+
+
+@pytest.mark.needs("root")
+def test_a_child_is_in_the_network_of_the_thread_that_asks_for_it() -> None:
+    """Though others were started from another one before."""
+    networks: list[str] = []
+
+    def see() -> None:
+        networks.append(os.readlink("/proc/thread-self/ns/net"))
+        with children.start(["readlink", "/proc/self/ns/net"], stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            networks.append(child.stdout.read().strip())
+
+    def see_apart() -> None:
+        assert ctypes.CDLL(None).unshare(0x40000000) == 0, "CLONE_NEWNET"
+        see()
+
+    see()
+    apart = threading.Thread(target=see_apart)
+    apart.start()
+    apart.join()
+    here, child_here, there, child_there = networks
+    assert here == child_here != there == child_there
