@@ -193,10 +193,11 @@ def test_a_header_set_for_later_is_read_at_once(running: Proxy, client: Client) 
     assert got == [["x-a", "absent"], ["x-a=1"], ["x-a", "absent"]]
 
 
-@pytest.mark.parametrize("count", [90, 200, 230])
+@pytest.mark.parametrize("count", [90, 200])
 def test_as_many_headers_as_grpc_takes_reach_the_service_and_the_chain(
     running: Proxy, client: Client, count: int
 ) -> None:
+    """Beyond 8 KiB of metadata, each with 32 bytes for itself, gRPC's server refuses some of the RPCs by chance."""
     metadata = [(f"x-{i}", "1") for i in range(count)]
     last = f"x-{count - 1}"
     assert client.unary_unary(ECHO)(f"q0 get q {last}".encode(), metadata=metadata, timeout=10)
