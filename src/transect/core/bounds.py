@@ -9,13 +9,15 @@ element of that data.  There is no recursion, so this always terminates.  How mu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import assert_never
 
 from transect.core import ir
-from transect.core.effects import Facts, bindings, data_path, nodes
+from transect.core.bound import ONE, Bound, total
+from transect.core.effects import Facts, data_path, nodes
 from transect.core.ir import Expr, Function, Program
+from transect.core.set_sizes import SetSizes
 from transect.core.types import (
     ArrayType,
     BoolType,
@@ -32,70 +34,12 @@ from transect.core.types import (
     UnionType,
     UnitType,
 )
-from transect.core.walk import Node, children, walk
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """At most this many: a sum of terms, each a number for every combination of elements of the data that it names."""
-
-    terms: Mapping[tuple[str, ...], int] = field(
-        default_factory=dict
-    )  # () is the constant; ("rpc.msg.parts",) …
-
-    @staticmethod
-    def of(number: int) -> Bound:
-        return Bound({(): number} if number else {})
-
-    @staticmethod
-    def elements(of: str) -> Bound:
-        """One for each element of outside data."""
-        return Bound({(of,): 1})
-
-    def __add__(self, other: Bound) -> Bound:
-        return self._merged(other, lambda a, b: a + b)
-
-    def __or__(self, other: Bound) -> Bound:
-        """At least as large as both."""
-        return self._merged(other, max)
-
-    def __mul__(self, other: Bound) -> Bound:
-        products = [
-            Bound({tuple(sorted((*a, *b))): m * n})
-            for a, m in self.terms.items()
-            for b, n in other.terms.items()
-        ]
-        return total(products)
-
-    def _merged(self, other: Bound, join: Callable[[int, int], int]) -> Bound:
-        return Bound(
-            {k: join(self.terms.get(k, 0), other.terms.get(k, 0)) for k in {**self.terms, **other.terms}}
-        )
-
-    @property
-    def known(self) -> int | None:
-        """The number; None when it depends on outside data."""
-        return self.terms.get((), 0) if not set(self.terms) - {()} else None
-
-    @property
-    def data(self) -> tuple[str, ...]:
-        """The outside data that it depends on."""
-        return tuple(sorted({name for names in self.terms for name in names}))
-
-    def __str__(self) -> str:
-        terms = sorted(self.terms.items(), key=lambda term: (len(term[0]), term[0])) or [((), 0)]
-        return " + ".join(
-            f"{n} per element of {' × '.join(names)}" if names else str(n) for names, n in terms
-        )
-
-
-def total(bounds: Iterable[Bound]) -> Bound:
-    return reduce(Bound.__add__, bounds, Bound())
-
-
-ONE = Bound.of(1)
+from transect.core.walk import Node, children
 
 STEPS_LIMIT = 100_000_000  # steps of one call, with one element in everything that comes from outside
+
+
+NOTHING: Mapping[str, Bound] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +72,7 @@ class Bounds:
         self._facts = Facts(program)
         self._fields = {f.name: f for f in program.state}
         self._helpers: dict[str, Budget] = {}
+        self.set_sizes = SetSizes(program, self.rounds, self._outside)
 
     def handler(self, f: Function) -> Budget:
         """The worst case of one call."""
@@ -191,32 +136,23 @@ class Bounds:
                         return self.elements(name)
                     case _:
                         raise AssertionError(f"a loop over state of type {self._fields[name].type}")
+            case ir.OverValue(value=value) if isinstance(value.type, SetType):
+                return self.members(value, within)
             case ir.OverValue(value=value):
-                return self._elements(value, within)
+                return self._outside(value, within)
             case _:
                 assert_never(source)
 
-    def _elements(self, e: Expr, within: Function) -> Bound:
-        """How many elements a set, a sequence or a map of outside data has at most."""
-        if isinstance(e.type, SetType) and e.type.bound is not None:
-            return Bound.of(e.type.bound)
+    def members(self, e: Expr, within: Function) -> Bound:
+        """How many members a set, or those in a value, have at most."""
+        return self.set_sizes.size(e, within, self.set_sizes.of(within))
+
+    def _outside(self, e: Expr, within: Function) -> Bound:
+        """How many elements a sequence or a map of outside data has."""
         match e:
             case ir.State(field=name):
                 return self.elements(name)
             case ir.Intrinsic(name=name):
-                return self.elements(name)
-            case ir.MakeSet(source=source):
-                return self.rounds(source, within)
-            case ir.Binary(op=ir.BinaryOp.OR | ir.BinaryOp.XOR, left=left, right=right):
-                return self._elements(left, within) + self._elements(right, within)
-            case ir.Binary(left=left):
-                return self._elements(left, within)
-            case ir.Choose(then=then, orelse=orelse):
-                return self._elements(then, within) | self._elements(orelse, within)
-            case ir.Local(name=name) if isinstance(e.type, SetType):
-                made = [v for v in bindings(within).get(name, []) if v is not None]
-                if len(made) == 1 and not _mentions(made[0], name):
-                    return self._elements(made[0], within)
                 return self.elements(name)
             case _:
                 path = data_path(e, within)
@@ -261,9 +197,20 @@ class Count:
             case ir.MakeSet(source=source, cond=cond, item=item):
                 return own + self.node(source) + self.rounds(source) * (self.optional(cond) + self.node(item))
             case ir.Call(function=name, args=args):
-                return own + total(map(self.node, args)) + self.called(name)
+                below = self.called(name).with_sizes(self.given(node))
+                return own + total(map(self.node, args)) + below
+            case ir.Binary(type=SetType()):
+                return own * (ONE + self.members(node)) + total(map(self.node, children(node)))
             case _:
                 return own + total(map(self.node, children(node)))
+
+    def members(self, e: Expr) -> Bound:
+        return self.bounds.members(e, self.within)
+
+    def given(self, call: ir.Call) -> dict[str, Bound]:
+        """What stands in the bounds of a helper for the members of what it is given."""
+        sizes = self.bounds.set_sizes
+        return sizes.arguments(call, self.within, sizes.of(self.within))
 
     def optional(self, e: Expr | None) -> Bound:
         return Bound() if e is None else self.node(e)
@@ -274,10 +221,6 @@ class Count:
 
 def _called(f: Function) -> list[str]:
     return list(dict.fromkeys(n.function for n in nodes(f) if isinstance(n, ir.Call)))
-
-
-def _mentions(e: Expr, name: str) -> bool:
-    return any(isinstance(n, ir.Local) and n.name == name for n in walk(e))
 
 
 def size(t: Type) -> int | None:
@@ -335,9 +278,16 @@ class Steps:
         """Of one call."""
         return _number(self._bounds.steps(function))
 
-    def within(self, function: Function, node: Node) -> int:
-        """Of a node of that function, each time that it is executed."""
-        return _number(self._bounds.counting_steps(function).node(node))
+    def within(self, function: Function, node: Node, given: Mapping[str, Bound] = NOTHING) -> int:
+        """Of a node of that function, each time that it is executed; `given`: see `called`."""
+        return _number(self._bounds.counting_steps(function).node(node).with_sizes(given))
+
+    def called(
+        self, function: Function, call: ir.Call, given: Mapping[str, Bound] = NOTHING
+    ) -> dict[str, Bound]:
+        """How large the sets are that a helper is given by a call in that function, which was given others."""
+        arguments = self._bounds.counting_steps(function).given(call)
+        return {name: members.with_sizes(given) for name, members in arguments.items()}
 
 
 def worst_steps(program: Program) -> dict[str, int]:

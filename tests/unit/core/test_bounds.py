@@ -44,15 +44,15 @@ BASE = 5  # `return Forward()`: Return, Cast, MakeStruct, two constants
         ),
         (
             "a = {p.size for p in rpc.msg.parts}\nb = {1 for i in range(3)}\nfor s in a | b:\n    self.n += 1",
-            f"{BASE + 6 + 8 + 5 + 3 * 4} + 7 per element of rpc.msg.parts",
+            f"{BASE + 6 + 8 + 5 + 3 * 5} + 8 per element of rpc.msg.parts",
         ),
         (
             "a = {p.size for p in rpc.msg.parts}\nb = {1 for i in range(3)}\nfor s in a & b:\n    self.n += 1",
-            f"{BASE + 6 + 8 + 5} + 7 per element of rpc.msg.parts",
+            f"{BASE + 6 + 8 + 5} + 8 per element of rpc.msg.parts",
         ),
         (
             "a = {p.size for p in rpc.msg.parts}\na = a | a\nfor s in a:\n    self.n += 1",
-            f"{BASE + 5 + 4 + 4} + 4 per element of a + 3 per element of rpc.msg.parts",
+            f"{BASE + 5 + 4 + 4} + 15 per element of rpc.msg.parts",
         ),
         ("x = self._twice(3)", f"{BASE + 3 + 4}"),
     ],

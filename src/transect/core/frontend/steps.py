@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from transect.base.diagnostic import Diagnostics, Label
@@ -12,6 +13,7 @@ from transect.core.frontend.flow import walk_block
 from transect.core.walk import Node, children
 
 if TYPE_CHECKING:
+    from transect.core.bound import Bound
     from transect.core.bounds import Steps
 
 _MULTIPLIES = (ir.For, ir.Reduce, ir.MakeSet, ir.Call)
@@ -44,9 +46,10 @@ def check_steps(program: ir.Program, diagnostics: Diagnostics) -> None:
 def longest(function: ir.Function, steps: Steps, limit: int) -> tuple[Span, int]:
     """The innermost place which takes more than the limit by itself, and its steps."""
     at, total = function.span, steps.of(function)
+    given: Mapping[str, Bound] = {}
     below: list[Node] = list(function.body)
     while below:
-        costs = [steps.within(function, node) for node in below]
+        costs = [steps.within(function, node, given) for node in below]
         most = max(costs)
         if most <= limit:
             break
@@ -54,6 +57,7 @@ def longest(function: ir.Function, steps: Steps, limit: int) -> tuple[Span, int]
         at = getattr(node, "span", at)
         below = children(node)
         if isinstance(node, ir.Call):
+            given = steps.called(function, node, given)
             function = steps.program.function(node.function)
             below += function.body
     return at, total
