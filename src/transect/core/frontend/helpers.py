@@ -10,7 +10,7 @@ from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.bodies.context import Scope, Signature
 from transect.core.frontend.bodies.facts import Changes, changes_of
-from transect.core.frontend.bodies.statements import Statements
+from transect.core.frontend.bodies.typing import Typing
 from transect.core.frontend.declare import qualified
 from transect.core.frontend.members import Members, decorator_name, is_helper, marked
 from transect.core.frontend.modules import ClassDef, FunctionDef, Module
@@ -272,7 +272,7 @@ class Helpers(Members):
         is_hook = hook or (name if name in self.hooks or name in MIGRATIONS else "")
         for _ in range(MAX_ROUNDS):
             scope.begin_round()
-            typing = Statements(self.world, module, self, scope, returns, is_hook, owner)
+            typing = Typing(self.world, module, self, scope, returns, is_hook, owner)
             before = len(self.world.diagnostics)
             body = typing.block(node.body)
             if not scope.changed or len(self.world.diagnostics) > before:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bodies of functions to typed tree.
 
-One class in parts, each of which adds to the one before: `context` (names, facts, conversions), `loops`, `methods`,
-`calls`, `names`, `members`, `operators`, `conditions`, `expressions`, `patterns`, `places`, `assignments`,
-`statements`.
+`typing.Typing` is what is known of one body at the place reached.  The other modules are functions over it, each of one
+subject, which import downward: `statements`, `patterns`, `assignments`, `places`; `expressions`, `conditions`,
+`operators`, `members`, `names`, `calls`, `methods`, `reductions`; `loops`, `sources`, `arithmetic`, `numbers`, `state`,
+`ordering`; `context`, `facts`.  Up they call by the entries of `Typing` alone: `expression`, `condition`, `block`.
 """

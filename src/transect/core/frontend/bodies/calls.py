@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from transect.base.diagnostic import closest
 from transect.core import ir
+from transect.core.frontend.bodies import arithmetic, methods, reductions, sources, state
 from transect.core.frontend.bodies.context import short
 from transect.core.frontend.bodies.loops import ITEM
-from transect.core.frontend.bodies.methods import Methods
 from transect.core.frontend.modules import ClassDef, FunctionDef, Surface
 from transect.core.frontend.surface import BUILTIN_FUNCTIONS, CASTS, DURATION_UNITS, FUNCTIONS, REDUCTIONS
 from transect.core.ir import BinaryOp, Expr, TableRead
@@ -43,319 +44,332 @@ from transect.core.types import (
     spell,
 )
 
+if TYPE_CHECKING:
+    from transect.core.frontend.bodies.typing import Typing
 
-class Calls(Methods):
-    """Typing of calls."""
 
-    def call(self, node: ast.Call, wanted: Type | None) -> Expr | None:
-        if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
-            self.error(
-                "P020",
-                node,
-                "`*` and `**` are not part of the language",
-                "write the arguments out",
-                label="unpacked arguments",
-            )
-            return None
-        match node.func:
-            case ast.Name(id=name) if self.scope.lookup(name) is None:
-                return self._named_call(node, name, wanted)
-            case ast.Attribute(value=value, attr=attr):
-                return self._method_call(node, value, attr, wanted)
-            case _:
-                self.error(
-                    "P033",
-                    node.func,
-                    "this cannot be called",
-                    "call helpers, functions of the language, and methods of tables and texts by name",
-                    label="not a function",
-                )
-                return None
-
-    # ------------------------------------------------------------ functions by name
-
-    def _named_call(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
-        match self.world.binding(self.module, node.func):
-            case Surface(name=original) if original in FUNCTIONS:
-                return self._language(node, original, wanted)
-            case Surface(name="set" | "frozenset"):
-                return self._builtin(node, "set", wanted)
-            case FunctionDef() as function:
-                return self._function(node, function)
-            case ClassDef() as cls:
-                return self._construct(node, cls)
-            case Surface(name="bool" | "int" | "float" | "str" | "bytes" | "tuple" as kind):
-                help = {
-                    "int": "write `as_int(…)`",
-                    "float": "write `as_float(…)`",
-                    "bool": "write a comparison",
-                }.get(kind, "texts and tuples are not converted")
-                self.error(
-                    "P033",
-                    node,
-                    f"`{kind}(…)` is not part of the language",
-                    help,
-                    label="not a conversion of the language",
-                )
-            case None if name in BUILTIN_FUNCTIONS:
-                return self._builtin(node, name, wanted)
-            case None:
-                self._unknown_function(node, name)
-            case _:
-                self.error(
-                    "P033",
-                    node.func,
-                    f"`{name}` cannot be called here",
-                    "call helpers and functions of the language",
-                    label="not a function",
-                )
+def call(typing: Typing, node: ast.Call, wanted: Type | None) -> Expr | None:
+    if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
+        typing.error(
+            "P020",
+            node,
+            "`*` and `**` are not part of the language",
+            "write the arguments out",
+            label="unpacked arguments",
+        )
         return None
-
-    def _unknown_function(self, node: ast.Call, name: str) -> None:
-        close = closest(name, [*self.module.names, *BUILTIN_FUNCTIONS])
-        if f"_{name}" in self.policy.method_names() or name in self.policy.method_names():
-            close = f"self.{name}" if name in self.policy.method_names() else f"self._{name}"
-        imported = f"import it: `from transect.lang import {name}`" if name in FUNCTIONS else ""
-        if name == "print":
-            imported = "write `trace(…)`, with one text"
-        self.error(
-            "P033",
-            node.func,
-            f"unknown function `{name}`",
-            imported or (f"write `{close}`" if close else "define a helper, `@helper def …`, or import it"),
-            label="not defined or imported",
-        )
-
-    def _language(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
-        span = self.span(node)
-        if name in DURATION_UNITS:
-            if len(node.args) != 1 or node.keywords:
-                self.arguments(node, [INT], f"`{name}`")
-                return None
-            return self.duration(node, name, node.args[0])
-        if name in CASTS:
-            return self._cast(node, CASTS[name], name)
-        match name:
-            case "now" | "rand":
-                args = self.arguments(node, [], f"`{name}`")
-                return (
-                    None
-                    if args is None
-                    else ir.Intrinsic(name, (), type=INSTANT if name == "now" else FLOAT, span=span)
-                )
-            case "rand_below":
-                args = self.arguments(node, [INT], "`rand_below`")
-                return None if args is None else ir.Intrinsic(name, tuple(args), type=INT, span=span)
-            case "mul_div":
-                return self._mul_div(node)
-            case "fits":
-                return self._fits(node)
-            case "trace":
-                args = self.message(node, [TEXT], "`trace`")
-                return None if args is None else ir.Intrinsic(name, tuple(args), type=UNIT, span=span)
-            case _:
-                self.error(
-                    "P033",
-                    node,
-                    f"`{name}` is a statement of its own",
-                    f"write `{name}(…)` on a line of its own",
-                    label="no value",
-                )
-                return None
-
-    def message(self, node: ast.Call, wanted: Sequence[Type | None], what: str) -> list[Expr] | None:
-        """Arguments among which f-strings may stand."""
-        before, self.formats = self.formats, True
-        try:
-            return self.arguments(node, wanted, what)
-        finally:
-            self.formats = before
-
-    def duration(self, node: ast.expr, unit: str, count: ast.expr) -> Expr | None:
-        """`ms(5)`: a number of units as nanoseconds."""
-        factor = DURATION_UNITS[unit]
-        e = self.value(count, INT, "the number")
-        if e is None:
-            return None
-        span = self.span(node)
-        if isinstance(e, ir.Const) and isinstance(e.value, int):
-            total = e.value * factor
-            if -(2**63) <= total < 2**63:
-                return ir.Const(total, type=DURATION, span=span)
-            self.error(
-                "P039",
-                node,
-                "this duration does not fit in 64 bits of nanoseconds",
-                "about 292 years is the longest",
-                label="out of range",
+    match node.func:
+        case ast.Name(id=name) if typing.scope.lookup(name) is None:
+            return _named_call(typing, node, name, wanted)
+        case ast.Attribute(value=value, attr=attr):
+            return methods.method_call(typing, node, value, attr, wanted)
+        case _:
+            typing.error(
+                "P033",
+                node.func,
+                "this cannot be called",
+                "call helpers, functions of the language, and methods of tables and texts by name",
+                label="not a function",
             )
             return None
-        product = (
-            e
-            if factor == 1
-            else ir.Binary(BinaryOp.MUL, e, ir.Const(factor, type=INT, span=span), type=INT, span=span)
-        )
-        return ir.Cast(product, type=DURATION, span=span)
 
-    def _cast(self, node: ast.Call, target: Type, name: str) -> Expr | None:
-        args = self.arguments(node, [None], f"`{name}`")
-        if args is None:
+
+# ------------------------------------------------------------ functions by name
+
+
+def _named_call(typing: Typing, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
+    match typing.world.binding(typing.module, node.func):
+        case Surface(name=original) if original in FUNCTIONS:
+            return _language(typing, node, original, wanted)
+        case Surface(name="set" | "frozenset"):
+            return _builtin(typing, node, "set", wanted)
+        case FunctionDef() as function:
+            return methods.function_call(typing, node, function)
+        case ClassDef() as cls:
+            return methods.construct(typing, node, cls)
+        case Surface(name="bool" | "int" | "float" | "str" | "bytes" | "tuple" as kind):
+            help = {
+                "int": "write `as_int(…)`",
+                "float": "write `as_float(…)`",
+                "bool": "write a comparison",
+            }.get(kind, "texts and tuples are not converted")
+            typing.error(
+                "P033",
+                node,
+                f"`{kind}(…)` is not part of the language",
+                help,
+                label="not a conversion of the language",
+            )
+        case None if name in BUILTIN_FUNCTIONS:
+            return _builtin(typing, node, name, wanted)
+        case None:
+            _unknown_function(typing, node, name)
+        case _:
+            typing.error(
+                "P033",
+                node.func,
+                f"`{name}` cannot be called here",
+                "call helpers and functions of the language",
+                label="not a function",
+            )
+    return None
+
+
+def _unknown_function(typing: Typing, node: ast.Call, name: str) -> None:
+    close = closest(name, [*typing.module.names, *BUILTIN_FUNCTIONS])
+    if f"_{name}" in typing.policy.method_names() or name in typing.policy.method_names():
+        close = f"self.{name}" if name in typing.policy.method_names() else f"self._{name}"
+    imported = f"import it: `from transect.lang import {name}`" if name in FUNCTIONS else ""
+    if name == "print":
+        imported = "write `trace(…)`, with one text"
+    typing.error(
+        "P033",
+        node.func,
+        f"unknown function `{name}`",
+        imported or (f"write `{close}`" if close else "define a helper, `@helper def …`, or import it"),
+        label="not defined or imported",
+    )
+
+
+def _language(typing: Typing, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
+    span = typing.span(node)
+    if name in DURATION_UNITS:
+        if len(node.args) != 1 or node.keywords:
+            methods.arguments(typing, node, [INT], f"`{name}`")
             return None
-        e = args[0]
-        if isinstance(e.type, IntType | FloatType | BoolType | EnumType | InstantType | DurationType):
-            return e if e.type == target else ir.Cast(e, type=target, span=self.span(node))
-        self.error(
+        return duration(typing, node, name, node.args[0])
+    if name in CASTS:
+        return _cast(typing, node, CASTS[name], name)
+    match name:
+        case "now" | "rand":
+            args = methods.arguments(typing, node, [], f"`{name}`")
+            return (
+                None
+                if args is None
+                else ir.Intrinsic(name, (), type=INSTANT if name == "now" else FLOAT, span=span)
+            )
+        case "rand_below":
+            args = methods.arguments(typing, node, [INT], "`rand_below`")
+            return None if args is None else ir.Intrinsic(name, tuple(args), type=INT, span=span)
+        case "mul_div":
+            return _mul_div(typing, node)
+        case "fits":
+            return _fits(typing, node)
+        case "trace":
+            args = message(typing, node, [TEXT], "`trace`")
+            return None if args is None else ir.Intrinsic(name, tuple(args), type=UNIT, span=span)
+        case _:
+            typing.error(
+                "P033",
+                node,
+                f"`{name}` is a statement of its own",
+                f"write `{name}(…)` on a line of its own",
+                label="no value",
+            )
+            return None
+
+
+def message(typing: Typing, node: ast.Call, wanted: Sequence[Type | None], what: str) -> list[Expr] | None:
+    """Arguments among which f-strings may stand."""
+    before, typing.formats = typing.formats, True
+    try:
+        return methods.arguments(typing, node, wanted, what)
+    finally:
+        typing.formats = before
+
+
+def duration(typing: Typing, node: ast.expr, unit: str, count: ast.expr) -> Expr | None:
+    """`ms(5)`: a number of units as nanoseconds."""
+    factor = DURATION_UNITS[unit]
+    e = typing.value(count, INT, "the number")
+    if e is None:
+        return None
+    span = typing.span(node)
+    if isinstance(e, ir.Const) and isinstance(e.value, int):
+        total = e.value * factor
+        if -(2**63) <= total < 2**63:
+            return ir.Const(total, type=DURATION, span=span)
+        typing.error(
+            "P039",
+            node,
+            "this duration does not fit in 64 bits of nanoseconds",
+            "about 292 years is the longest",
+            label="out of range",
+        )
+        return None
+    product = (
+        e
+        if factor == 1
+        else ir.Binary(BinaryOp.MUL, e, ir.Const(factor, type=INT, span=span), type=INT, span=span)
+    )
+    return ir.Cast(product, type=DURATION, span=span)
+
+
+def _cast(typing: Typing, node: ast.Call, target: Type, name: str) -> Expr | None:
+    args = methods.arguments(typing, node, [None], f"`{name}`")
+    if args is None:
+        return None
+    e = args[0]
+    if isinstance(e.type, IntType | FloatType | BoolType | EnumType | InstantType | DurationType):
+        return e if e.type == target else ir.Cast(e, type=target, span=typing.span(node))
+    typing.error(
+        "P011",
+        node.args[0],
+        f"`{name}` converts numbers, bools, enums and times, not {an(e.type)}",
+        "give a number",
+        label=f"`{spell(e.type)}`",
+    )
+    return None
+
+
+def _mul_div(typing: Typing, node: ast.Call) -> Expr | None:
+    """Of three `int`, or three `u64`."""
+    if len(node.args) != 3 or node.keywords:
+        methods.arguments(typing, node, [INT, INT, INT], "`mul_div`")
+        return None
+    typed = sources.alike(typing, node.args)
+    if typed is None:
+        return None
+    t = U64 if typed[0].type == U64 else INT
+    given = zip(typed, node.args, strict=True)
+    args = [typing.convert(e, t, written, "the argument") for e, written in given]
+    good = tuple(a for a in args if a is not None)
+    return ir.Intrinsic("mul_div", good, type=t, span=typing.span(node)) if len(good) == 3 else None
+
+
+def _fits(typing: Typing, node: ast.Call) -> Expr | None:
+    args = methods.arguments(typing, node, [None, INT], "`fits`", least=1)
+    if args is None:
+        return None
+    if not isinstance(args[0].type, TextType | BytesType):
+        typing.error(
             "P011",
             node.args[0],
-            f"`{name}` converts numbers, bools, enums and times, not {an(e.type)}",
-            "give a number",
-            label=f"`{spell(e.type)}`",
+            "`fits` asks about a text or bytes",
+            "give a `str` or `bytes`",
+            label=f"`{spell(args[0].type)}`",
         )
         return None
+    span = typing.span(node)
+    size = args[1] if len(args) == 2 else ir.Const(64, type=INT, span=span)
+    return ir.Intrinsic("fits", (args[0], size), type=BOOL, span=span)
 
-    def _mul_div(self, node: ast.Call) -> Expr | None:
-        """Of three `int`, or three `u64`."""
-        if len(node.args) != 3 or node.keywords:
-            self.arguments(node, [INT, INT, INT], "`mul_div`")
-            return None
-        typed = self.alike(node.args)
-        if typed is None:
-            return None
-        t = U64 if typed[0].type == U64 else INT
-        given = zip(typed, node.args, strict=True)
-        args = [self.convert(e, t, written, "the argument") for e, written in given]
-        good = tuple(a for a in args if a is not None)
-        return ir.Intrinsic("mul_div", good, type=t, span=self.span(node)) if len(good) == 3 else None
 
-    def _fits(self, node: ast.Call) -> Expr | None:
-        args = self.arguments(node, [None, INT], "`fits`", least=1)
-        if args is None:
-            return None
-        if not isinstance(args[0].type, TextType | BytesType):
-            self.error(
+def _builtin(typing: Typing, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
+    if name in REDUCTIONS:
+        return (
+            reductions.reduction(typing, node, name, wanted)
+            if reductions.is_reduction(node, name)
+            else _smallest(typing, node, name, wanted)
+        )
+    match name:
+        case "len":
+            return _len(typing, node)
+        case "abs":
+            args = methods.arguments(typing, node, [None], "`abs`")
+            if args is None:
+                return None
+            if isinstance(args[0].type, IntType | FloatType | DurationType):
+                return ir.Intrinsic("abs", tuple(args), type=args[0].type, span=typing.span(node))
+            typing.error(
                 "P011",
                 node.args[0],
-                "`fits` asks about a text or bytes",
-                "give a `str` or `bytes`",
+                "`abs` needs a number",
+                "give a number",
                 label=f"`{spell(args[0].type)}`",
             )
-            return None
-        span = self.span(node)
-        size = args[1] if len(args) == 2 else ir.Const(64, type=INT, span=span)
-        return ir.Intrinsic("fits", (args[0], size), type=BOOL, span=span)
-
-    def _builtin(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
-        if name in REDUCTIONS:
-            return (
-                self.reduction(node, name, wanted)
-                if self.is_reduction(node, name)
-                else self._smallest(node, name, wanted)
+        case "set":
+            return _set(typing, node)
+        case "range" | "enumerate":
+            typing.error(
+                "P010",
+                node,
+                f"`{name}` stands after `in` of a loop only",
+                f"write `for i in {name}(…):`",
+                label="not a value",
             )
-        match name:
-            case "len":
-                return self._len(node)
-            case "abs":
-                args = self.arguments(node, [None], "`abs`")
-                if args is None:
-                    return None
-                if isinstance(args[0].type, IntType | FloatType | DurationType):
-                    return ir.Intrinsic("abs", tuple(args), type=args[0].type, span=self.span(node))
-                self.error(
-                    "P011",
-                    node.args[0],
-                    "`abs` needs a number",
-                    "give a number",
-                    label=f"`{spell(args[0].type)}`",
-                )
-            case "set":
-                return self._set(node)
-            case "range" | "enumerate":
-                self.error(
-                    "P010",
-                    node,
-                    f"`{name}` stands after `in` of a loop only",
-                    f"write `for i in {name}(…):`",
-                    label="not a value",
-                )
-            case _:
-                raise AssertionError(f"no typing of `{name}`")
+        case _:
+            raise AssertionError(f"no typing of `{name}`")
+    return None
+
+
+def _set(typing: Typing, node: ast.Call) -> Expr | None:
+    if len(node.args) != 1 or node.keywords:
+        typing.error(
+            "P032",
+            node,
+            "`set` takes one thing to go over",
+            "write `{x for x in …}`",
+            label=f"{len(node.args)} given",
+        )
         return None
+    match node.args[0]:
+        case ast.GeneratorExp(elt=elt, generators=generators):
+            comp = ast.copy_location(ast.SetComp(elt, generators), node)
+        case other:
+            name = ast.copy_location(ast.Name(ITEM, ast.Load()), node)
+            target = ast.copy_location(ast.Name(ITEM, ast.Store()), node)
+            generator = ast.comprehension(target, other, [], 0)
+            comp = ast.copy_location(ast.SetComp(name, [generator]), node)
+    return reductions.set_comprehension(typing, comp)
 
-    def _set(self, node: ast.Call) -> Expr | None:
-        if len(node.args) != 1 or node.keywords:
-            self.error(
-                "P032",
-                node,
-                "`set` takes one thing to go over",
-                "write `{x for x in …}`",
-                label=f"{len(node.args)} given",
-            )
-            return None
-        match node.args[0]:
-            case ast.GeneratorExp(elt=elt, generators=generators):
-                comp = ast.copy_location(ast.SetComp(elt, generators), node)
-            case other:
-                name = ast.copy_location(ast.Name(ITEM, ast.Load()), node)
-                target = ast.copy_location(ast.Name(ITEM, ast.Store()), node)
-                generator = ast.comprehension(target, other, [], 0)
-                comp = ast.copy_location(ast.SetComp(name, [generator]), node)
-        return self.set_comprehension(comp)
 
-    def _smallest(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
-        """`min(a, b, …)`: the first of equals wins."""
-        if node.keywords or len(node.args) < 2:
-            self.error(
-                "P032",
-                node,
-                f"`{name}` takes two or more values, or something to go over",
-                f"write `{name}(a, b)` or `{name}(… for … in …)`",
-                label=f"{len(node.args)} given",
-            )
-            return None
-        typed = self.alike(node.args, wanted)
-        if typed is None:
-            return None
-        op = BinaryOp.MIN if name == "min" else BinaryOp.MAX
-        result: Expr | None = typed[0]
-        for e in typed[1:]:
-            result = None if result is None else self.combine(node, op, result, e)
-        return result
+def _smallest(typing: Typing, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
+    """`min(a, b, …)`: the first of equals wins."""
+    if node.keywords or len(node.args) < 2:
+        typing.error(
+            "P032",
+            node,
+            f"`{name}` takes two or more values, or something to go over",
+            f"write `{name}(a, b)` or `{name}(… for … in …)`",
+            label=f"{len(node.args)} given",
+        )
+        return None
+    typed = sources.alike(typing, node.args, wanted)
+    if typed is None:
+        return None
+    op = BinaryOp.MIN if name == "min" else BinaryOp.MAX
+    result: Expr | None = typed[0]
+    for e in typed[1:]:
+        result = None if result is None else arithmetic.combine(typing, node, op, result, e)
+    return result
 
-    def _len(self, node: ast.Call) -> Expr | None:
-        if len(node.args) != 1 or node.keywords:
-            self.arguments(node, [None], "`len`")
+
+def _len(typing: Typing, node: ast.Call) -> Expr | None:
+    if len(node.args) != 1 or node.keywords:
+        methods.arguments(typing, node, [None], "`len`")
+        return None
+    name = state.own(typing, node.args[0])
+    span = typing.span(node)
+    if name is not None and isinstance(node.args[0], ast.Attribute):
+        f = state.state_field(typing, node.args[0], name)
+        if f is None:
             return None
-        name = self.own(node.args[0])
-        span = self.span(node)
-        if name is not None and isinstance(node.args[0], ast.Attribute):
-            f = self.state_field(node.args[0], name)
-            if f is None:
-                return None
-            if isinstance(f.type, TableType):
-                return ir.Lookup(TableRead.LEN, name, (), type=INT, span=span)
-            if isinstance(f.type, ArrayType):
-                return ir.Const(f.type.length, type=INT, span=span)
-        e = self.expression(node.args[0])
-        if e is None:
-            return None
-        if isinstance(e.type, TextType | BytesType | SetType | SeqType | DictType):
-            return ir.Intrinsic("len", (e,), type=INT, span=span)
-        if isinstance(e.type, TupleType):
-            return ir.Const(len(e.type.items), type=INT, span=span)
-        if isinstance(e.type, OptionType):
-            self.error(
-                "P022",
-                node.args[0],
-                f"`{short(node.args[0])}` may be None",
-                f"test it first: `if {short(node.args[0])} is not None:`",
-                label=f"`{spell(e.type)}`",
-            )
-            return None
-        self.error(
-            "P011",
+        if isinstance(f.type, TableType):
+            return ir.Lookup(TableRead.LEN, name, (), type=INT, span=span)
+        if isinstance(f.type, ArrayType):
+            return ir.Const(f.type.length, type=INT, span=span)
+    e = typing.expression(node.args[0])
+    if e is None:
+        return None
+    if isinstance(e.type, TextType | BytesType | SetType | SeqType | DictType):
+        return ir.Intrinsic("len", (e,), type=INT, span=span)
+    if isinstance(e.type, TupleType):
+        return ir.Const(len(e.type.items), type=INT, span=span)
+    if isinstance(e.type, OptionType):
+        typing.error(
+            "P022",
             node.args[0],
-            f"{an(e.type)} has no length",
-            "`len` measures tables, texts (in bytes), sets and sequences",
+            f"`{short(node.args[0])}` may be None",
+            f"test it first: `if {short(node.args[0])} is not None:`",
             label=f"`{spell(e.type)}`",
         )
         return None
+    typing.error(
+        "P011",
+        node.args[0],
+        f"{an(e.type)} has no length",
+        "`len` measures tables, texts (in bytes), sets and sequences",
+        label=f"`{spell(e.type)}`",
+    )
+    return None

@@ -4,20 +4,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from transect.base.diagnostic import Diagnostics, Label
 from transect.base.record import record
 from transect.base.span import Span
 from transect.core import ir
-from transect.core.frontend.bodies.facts import Changes, Fact, Facts, Present, changes_state, stable
-from transect.core.frontend.declare import World
-from transect.core.frontend.modules import Module, surface_name
-from transect.core.frontend.surface import BUILTIN_FUNCTIONS
-from transect.core.ir import Effect, Expr, TableRead
+from transect.core.frontend.bodies.facts import Changes, Fact
+from transect.core.ir import Expr
 from transect.core.types import (
     BYTES,
     INT,
@@ -26,23 +20,18 @@ from transect.core.types import (
     DurationType,
     EnumType,
     FloatType,
-    InstantType,
     IntType,
     OptionType,
     SetType,
     StructType,
-    TableKind,
-    TableType,
     TextType,
     TupleType,
     Type,
     UnionType,
     UnitType,
     ViewType,
-    an,
     spell,
 )
-from transect.core.walk import walk
 
 if TYPE_CHECKING:
     from transect.core.frontend.modules import ClassDef, FunctionDef
@@ -130,139 +119,6 @@ class Scope:
         return tuple(own + list(self.extra.items()))
 
 
-class Typing:
-    """State and conversions shared by the typing of expressions and statements."""
-
-    def __init__(
-        self,
-        world: World,
-        module: Module,
-        policy: Policy,
-        scope: Scope,
-        returns: Type,
-        hook: str,
-        owner: ClassDef | None,
-    ) -> None:
-        self.world = world
-        self.module = module
-        self.policy = policy
-        self.scope = scope
-        self.returns = returns
-        self.hook = hook  # "" in a helper
-        self.owner = owner
-        self.facts = Facts(assigned=frozenset(scope.params))
-        self.diagnostics = Diagnostics()
-        self.breaks: list[Facts] = []  # what holds where the innermost loop is left
-        self.continues: list[Facts] = []  # … and where a round of it ends early
-        self.formats = False  # whether an f-string may stand here
-
-    # ------------------------------------------------------------ complaints
-
-    def span(self, node: ast.AST) -> Span:
-        return self.module.source.span(node)
-
-    def error(
-        self,
-        code: str,
-        node: ast.AST | Span,
-        message: str,
-        help: str,
-        label: str = "",
-        others: Sequence[Label] = (),
-        note: str = "",
-    ) -> None:
-        at = node if isinstance(node, Span) else self.span(node)
-        self.diagnostics.error(code, message, at, label=label, others=others, help=help, note=note)
-
-    def language_name(self, node: ast.expr) -> str:
-        """The name of the language that the node stands for here, builtins among them; "" when it stands for none."""
-        if not isinstance(node, ast.Name) or self.scope.lookup(node.id) is not None:
-            return ""
-        if node.id in self.module.names:
-            return surface_name(self.module, node)
-        return node.id if node.id in BUILTIN_FUNCTIONS else ""
-
-    # ------------------------------------------------------------ facts
-
-    @contextmanager
-    def assuming(self, facts: Facts) -> Iterator[None]:
-        before = self.facts
-        self.facts = facts
-        try:
-            yield
-        finally:
-            self.facts = before.surviving(self.facts)
-
-    def present(self, e: Expr) -> Expr:
-        """The option's value where it is known to be there."""
-        if isinstance(e.type, OptionType) and stable(e) and Present(e) in self.facts.known:
-            return widen(ir.Unwrap(e, type=e.type.item, span=e.span))
-        return e
-
-    # ------------------------------------------------------------ the order of evaluation
-
-    def acts(self, e: Expr) -> bool:
-        """Whether it matters when the expression is evaluated, beside others that only read."""
-        return changes_state(e) or any(map(self._asks, walk(e)))
-
-    def _asks(self, node: object) -> bool:
-        match node:
-            case ir.Intrinsic(name=name):
-                declared = self.policy.intrinsics.get(name)
-                quiet = declared is None or declared.effect in (Effect.PURE, Effect.CLOCK)
-                return name in ("rand", "rand_below") or not quiet
-            case ir.Lookup(op=TableRead.AT | TableRead.GET | TableRead.GET_OR, field=field):
-                t = self.policy.fields[field].type if field in self.policy.fields else None
-                return isinstance(t, TableType) and t.kind is TableKind.LRU
-            case _:
-                return False
-
-    def named(self, values: Iterable[Expr]) -> tuple[tuple[Expr, ...], tuple[tuple[str, Expr], ...]]:
-        """Names for values that the tree would evaluate in another order than the text; and what they stand for."""
-        kept: list[Expr] = []
-        lets: list[tuple[str, Expr]] = []
-        for e in values:
-            if isinstance(e, ir.Const | ir.Local):
-                kept.append(e)
-            else:
-                lets.append((self.scope.unique("given", e.type), e))
-                kept.append(ir.Local(lets[-1][0], type=e.type, span=e.span))
-        return tuple(kept), tuple(lets)
-
-    # ------------------------------------------------------------ conversions
-
-    def convert(self, e: Expr, wanted: Type, node: ast.AST, what: str = "") -> Expr | None:
-        """The expression as a value of the wanted type, or None with a diagnostic."""
-        converted = convert(e, wanted)
-        if converted is None:
-            self.mismatch(e, wanted, node, what)
-        return converted
-
-    def mismatch(self, e: Expr, wanted: Type, node: ast.AST, what: str = "") -> None:
-        code, help = "P011", f"give {an(wanted)}"
-        match wanted, e.type:
-            case _, OptionType():
-                code = "P022"
-                help = f"test it first: `if {short(node)} is not None:`"
-            case (
-                (IntType() | FloatType() | InstantType() | DurationType() | EnumType()),
-                (IntType() | FloatType() | InstantType() | DurationType() | EnumType()),
-            ):
-                code = "P038"
-                help = _cast_help(wanted, short(node))
-            case UnitType(), _:
-                help = "return nothing"
-            case _:
-                pass
-        self.error(
-            code,
-            node,
-            f"{what or 'this'} is `{spell(e.type)}`, not `{spell(wanted)}`",
-            help,
-            label=f"`{spell(e.type)}`",
-        )
-
-
 def _cast_help(wanted: Type, text: str) -> str:
     match wanted:
         case IntType(signed=True):
@@ -310,13 +166,6 @@ def loose(t: Type) -> Type:
             return INT
         case _:
             return t
-
-
-def after(lets: Sequence[tuple[str, Expr]], e: Expr) -> Expr:
-    """The expression, once these have been evaluated in their order."""
-    for name, value in reversed(lets):
-        e = ir.LetIn(name, value, e, type=e.type, span=e.span)
-    return e
 
 
 def convert(e: Expr, wanted: Type) -> Expr | None:

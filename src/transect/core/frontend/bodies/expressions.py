@@ -4,68 +4,58 @@
 from __future__ import annotations
 
 import ast
+from typing import TYPE_CHECKING
 
-from transect.core.frontend.bodies.conditions import Conditions
-from transect.core.frontend.bodies.context import widen
+from transect.core.frontend.bodies import calls, conditions, members, names, operators, reductions
 from transect.core.ir import Expr
-from transect.core.types import (
-    Type,
-)
+from transect.core.types import Type
+
+if TYPE_CHECKING:
+    from transect.core.frontend.bodies.typing import Typing
 
 
-class Expressions(Conditions):
-    """Typing of expressions; None stands for one that has a diagnostic."""
+def raw(typing: Typing, node: ast.expr, wanted: Type | None) -> Expr | None:
+    """Without narrowing of options: what `is None` and `match` look at."""
+    match node:
+        case ast.Constant():
+            return names.literal(typing, node, wanted)
+        case ast.Name():
+            return names.identifier(typing, node, wanted)
+        case ast.Attribute():
+            return members.attribute(typing, node)
+        case ast.Subscript():
+            return members.subscript(typing, node)
+        case ast.UnaryOp():
+            return operators.unary(typing, node, wanted)
+        case ast.BinOp():
+            return operators.binary(typing, node, wanted)
+        case ast.BoolOp():
+            return conditions.logic(typing, node)
+        case ast.Compare():
+            return conditions.compare(typing, node)
+        case ast.IfExp():
+            return operators.choose(typing, node, wanted)
+        case ast.Tuple():
+            return operators.tuple_of(typing, node, wanted)
+        case ast.Call():
+            return calls.call(typing, node, wanted)
+        case ast.SetComp():
+            return reductions.set_comprehension(typing, node)
+        case ast.JoinedStr():
+            return operators.format_string(typing, node)
+        case _:
+            return _refused(typing, node)
 
-    def expression(self, node: ast.expr, wanted: Type | None = None) -> Expr | None:
-        """The typed expression; `wanted` gives literals their type, conversions are the caller's."""
-        e = self.raw(node, wanted)
-        return None if e is None else self.present(widen(e))
 
-    def value(self, node: ast.expr, wanted: Type, what: str = "") -> Expr | None:
-        e = self.expression(node, wanted)
-        return None if e is None else self.convert(e, wanted, node, what)
-
-    def raw(self, node: ast.expr, wanted: Type | None = None) -> Expr | None:
-        """Without narrowing of options: what `is None` and `match` look at."""
-        match node:
-            case ast.Constant():
-                return self._constant(node, wanted)
-            case ast.Name():
-                return self._name(node, wanted)
-            case ast.Attribute():
-                return self._attribute(node)
-            case ast.Subscript():
-                return self._subscript(node)
-            case ast.UnaryOp():
-                return self._unary(node, wanted)
-            case ast.BinOp():
-                return self._binary(node, wanted)
-            case ast.BoolOp():
-                return self._logic(node)
-            case ast.Compare():
-                return self._compare(node)
-            case ast.IfExp():
-                return self._choose(node, wanted)
-            case ast.Tuple():
-                return self._tuple(node, wanted)
-            case ast.Call():
-                return self.call(node, wanted)
-            case ast.SetComp():
-                return self.set_comprehension(node)
-            case ast.JoinedStr():
-                return self._format(node)
-            case _:
-                return self._refused(node)
-
-    def _refused(self, node: ast.expr) -> None:
-        message, help = _REFUSED.get(
-            type(node),
-            (
-                f"`{type(node).__name__}` is not part of the language",
-                "write it with the operators, reductions and helpers of the language",
-            ),
-        )
-        self.error("P047", node, message, help, label="not part of the language")
+def _refused(typing: Typing, node: ast.expr) -> None:
+    message, help = _REFUSED.get(
+        type(node),
+        (
+            f"`{type(node).__name__}` is not part of the language",
+            "write it with the operators, reductions and helpers of the language",
+        ),
+    )
+    typing.error("P047", node, message, help, label="not part of the language")
 
 
 _REFUSED: dict[type[ast.expr], tuple[str, str]] = {

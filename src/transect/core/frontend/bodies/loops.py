@@ -7,21 +7,15 @@ import ast
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from transect.base.record import record
 from transect.base.span import Span
 from transect.core import ir
+from transect.core.frontend.bodies import state
 from transect.core.frontend.bodies.context import convert, widen
-from transect.core.frontend.bodies.facts import (
-    AtLeast,
-    AtMost,
-    Changes,
-    Fact,
-    Facts,
-    Has,
-    interval,
-)
-from transect.core.frontend.bodies.sources import Sources, Walked
+from transect.core.frontend.bodies.facts import AtLeast, AtMost, Changes, Fact, Facts, Has, interval
+from transect.core.frontend.bodies.sources import Walked
 from transect.core.frontend.modules import FunctionDef
 from transect.core.ir import Expr, OverRange, OverState, Part
 from transect.core.types import (
@@ -33,6 +27,9 @@ from transect.core.types import (
     Type,
     an,
 )
+
+if TYPE_CHECKING:
+    from transect.core.frontend.bodies.typing import Typing
 
 
 @record
@@ -62,203 +59,216 @@ class OpenLoop:
 ITEM = "<item>"  # what `min(self.waiting)` calls an item: no name that a policy could have
 
 
-class Loops(Sources):
-    """Typing of what loops and comprehensions share."""
+# ------------------------------------------------------------ targets
 
-    open_loops: tuple[OpenLoop, ...] = ()
 
-    # ------------------------------------------------------------ targets
-
-    def targets(self, target: ast.expr, walked: Walked) -> list[Target] | None:
-        """A loop's targets, one for each item of the source (two for items())."""
-        single = isinstance(target, ast.Tuple) and len(walked.items) == 1
-        parts = target.elts if isinstance(target, ast.Tuple) and not single else [target]
-        if len(parts) != len(walked.items) or (single and not isinstance(walked.items[0], TupleType)):
-            self.error(
-                "P034",
-                target,
-                f"there {'are two' if len(walked.items) == 2 else 'is one'} to name here",
-                "name as many as the source gives: one, or key and value for `items()`"
-                if ast.unparse(target) != ITEM
-                else "take one of the two: `min(self.table, key=lambda k: self.table[k], default=…)` gives a key,"
-                " `min((v for k, v in self.table.items()), default=…)` a value",
-                label=f"{len(target.elts) if isinstance(target, ast.Tuple) else 1} named",
-            )
-            return None
-        found = [self._target(part, t) for part, t in zip(parts, walked.items, strict=True)]
-        good = [f for f in found if f is not None]
-        return good if len(good) == len(found) else None
-
-    def _target(self, node: ast.expr, t: Type) -> Target | None:
-        match node:
-            case ast.Name(id=name):
-                return Target(name)
-            case ast.Tuple(elts=elts) if isinstance(t, TupleType) and len(elts) == len(t.items):
-                names = tuple(e.id for e in elts if isinstance(e, ast.Name))
-                if len(names) == len(elts):
-                    return Target("", names)
-            case _:
-                pass
-        self.error(
+def targets(typing: Typing, target: ast.expr, walked: Walked) -> list[Target] | None:
+    """A loop's targets, one for each item of the source (two for items())."""
+    single = isinstance(target, ast.Tuple) and len(walked.items) == 1
+    parts = target.elts if isinstance(target, ast.Tuple) and not single else [target]
+    if len(parts) != len(walked.items) or (single and not isinstance(walked.items[0], TupleType)):
+        typing.error(
             "P034",
-            node,
-            "loop targets are names, and names in brackets for the parts of a tuple",
-            "take other parts out inside the loop",
-            label=f"takes {an(t)}",
+            target,
+            f"there {'are two' if len(walked.items) == 2 else 'is one'} to name here",
+            "name as many as the source gives: one, or key and value for `items()`"
+            if ast.unparse(target) != ITEM
+            else "take one of the two: `min(self.table, key=lambda k: self.table[k], default=…)` gives a key,"
+            " `min((v for k, v in self.table.items()), default=…)` a value",
+            label=f"{len(target.elts) if isinstance(target, ast.Tuple) else 1} named",
         )
         return None
+    found = [_target(typing, part, t) for part, t in zip(parts, walked.items, strict=True)]
+    good = [f for f in found if f is not None]
+    return good if len(good) == len(found) else None
 
-    def parts_of(self, whole: ir.Local) -> list[Expr]:
-        assert isinstance(whole.type, TupleType), f"no parts: {whole}"
-        return [widen(ir.Item(whole, i, type=t, span=whole.span)) for i, t in enumerate(whole.type.items)]
 
-    def part_facts(self, targets: list[Target], walked: Walked) -> list[Fact]:
-        """The parts of a table's key, put together, are a key that is there."""
-        if walked.key is None or not isinstance(walked.source, OverState) or not targets[walked.key].parts:
-            return []
-        span = walked.source.span
-        found = [(name, self.scope.lookup(name)) for name in targets[walked.key].parts]
-        locals_ = [
-            ir.Local(f[0], type=f[1], span=span) for _, f in found if f is not None and f[1] is not None
-        ]
-        made = ir.MakeTuple(tuple(locals_), type=TupleType(tuple(x.type for x in locals_)), span=span)
-        key = convert(made, walked.items[walked.key])
-        return [] if key is None or len(locals_) < len(found) else [Has(walked.source.field, key)]
+def _target(typing: Typing, node: ast.expr, t: Type) -> Target | None:
+    match node:
+        case ast.Name(id=name):
+            return Target(name)
+        case ast.Tuple(elts=elts) if isinstance(t, TupleType) and len(elts) == len(t.items):
+            names = tuple(e.id for e in elts if isinstance(e, ast.Name))
+            if len(names) == len(elts):
+                return Target("", names)
+        case _:
+            pass
+    typing.error(
+        "P034",
+        node,
+        "loop targets are names, and names in brackets for the parts of a tuple",
+        "take other parts out inside the loop",
+        label=f"takes {an(t)}",
+    )
+    return None
 
-    def entry_facts(self, walked: Walked, names: tuple[str, ...]) -> list[Fact]:
-        """What is known inside the loop about its targets."""
-        source = walked.source
-        facts: list[Fact] = []
-        if isinstance(source, OverRange):
+
+def parts_of(whole: ir.Local) -> list[Expr]:
+    assert isinstance(whole.type, TupleType), f"no parts: {whole}"
+    return [widen(ir.Item(whole, i, type=t, span=whole.span)) for i, t in enumerate(whole.type.items)]
+
+
+def part_facts(typing: Typing, targets: list[Target], walked: Walked) -> list[Fact]:
+    """The parts of a table's key, put together, are a key that is there."""
+    if walked.key is None or not isinstance(walked.source, OverState) or not targets[walked.key].parts:
+        return []
+    span = walked.source.span
+    found = [(name, typing.scope.lookup(name)) for name in targets[walked.key].parts]
+    locals_ = [ir.Local(f[0], type=f[1], span=span) for _, f in found if f is not None and f[1] is not None]
+    made = ir.MakeTuple(tuple(locals_), type=TupleType(tuple(x.type for x in locals_)), span=span)
+    key = convert(made, walked.items[walked.key])
+    return [] if key is None or len(locals_) < len(found) else [Has(walked.source.field, key)]
+
+
+def entry_facts(typing: Typing, walked: Walked, names: tuple[str, ...]) -> list[Fact]:
+    """What is known inside the loop about its targets."""
+    source = walked.source
+    facts: list[Fact] = []
+    if isinstance(source, OverRange):
+        local = ir.Local(names[0], type=INT, span=source.span)
+        low, high = (interval(source.start, typing.facts)[0], interval(source.stop, typing.facts)[1] - 1)
+        if source.step < 0:
+            low, high = (interval(source.stop, typing.facts)[0] + 1, interval(source.start, typing.facts)[1])
+        facts += [AtLeast(local, low), AtMost(local, high)]
+    if isinstance(source, OverState):
+        f = typing.policy.old_fields.get(source.field) or typing.policy.fields[source.field]
+        if isinstance(f.type, ArrayType) and source.part is Part.ITEMS:
             local = ir.Local(names[0], type=INT, span=source.span)
-            low, high = (interval(source.start, self.facts)[0], interval(source.stop, self.facts)[1] - 1)
-            if source.step < 0:
-                low, high = (interval(source.stop, self.facts)[0] + 1, interval(source.start, self.facts)[1])
-            facts += [AtLeast(local, low), AtMost(local, high)]
-        if isinstance(source, OverState):
-            f = self.policy.old_fields.get(source.field) or self.policy.fields[source.field]
-            if isinstance(f.type, ArrayType) and source.part is Part.ITEMS:
-                local = ir.Local(names[0], type=INT, span=source.span)
-                facts += [AtLeast(local, 0), AtMost(local, f.type.length - 1)]
-            elif walked.key is not None:
-                facts.append(
-                    Has(
-                        source.field,
-                        widen(ir.Local(names[walked.key], type=walked.items[walked.key], span=source.span)),
-                    )
+            facts += [AtLeast(local, 0), AtMost(local, f.type.length - 1)]
+        elif walked.key is not None:
+            facts.append(
+                Has(
+                    source.field,
+                    widen(ir.Local(names[walked.key], type=walked.items[walked.key], span=source.span)),
                 )
-        return facts
+            )
+    return facts
 
-    @contextmanager
-    def within(
-        self, walked: Walked, names: tuple[str, ...], targets: Sequence[Target], body: Sequence[ast.stmt] = ()
-    ) -> Iterator[None]:
-        """Remember that a table is being gone over."""
-        before = self.open_loops
-        source = walked.source
-        if isinstance(source, OverState):
-            keys = () if walked.key is None else targets[walked.key].parts or (names[walked.key],)
-            kept = () if any(_binds(body, key) for key in keys) else keys
-            self.open_loops = (*before, OpenLoop(source.field, kept, source.span))
-        try:
-            yield
-        finally:
-            self.open_loops = before
 
-    def disturbed(self, node: ast.AST, field: str) -> OpenLoop | None:
-        """The loop over the field whose current key is not what the subscript, or the call of `put`, names."""
-        loops = (loop for loop in self.open_loops if loop.field == field)
-        return next((loop for loop in loops if not self._touches_current(node, loop)), None)
+@contextmanager
+def within(
+    typing: Typing,
+    walked: Walked,
+    names: tuple[str, ...],
+    targets: Sequence[Target],
+    body: Sequence[ast.stmt] = (),
+) -> Iterator[None]:
+    """Remember that a table is being gone over."""
+    before = typing.open_loops
+    source = walked.source
+    if isinstance(source, OverState):
+        keys = () if walked.key is None else targets[walked.key].parts or (names[walked.key],)
+        kept = () if any(_binds(body, key) for key in keys) else keys
+        typing.open_loops = (*before, OpenLoop(source.field, kept, source.span))
+    try:
+        yield
+    finally:
+        typing.open_loops = before
 
-    def _touches_current(self, node: ast.AST, loop: OpenLoop) -> bool:
-        match node:
-            case ast.Subscript(slice=key) | ast.Call(func=ast.Attribute(attr="put"), args=[key, _]):
-                parts = key.elts if isinstance(key, ast.Tuple) else [key]
-                found = [self.scope.lookup(p.id) if isinstance(p, ast.Name) else None for p in parts]
-                return bool(loop.keys) and tuple(f[0] if f else "" for f in found) == loop.keys
-            case _:
-                return False
 
-    # ------------------------------------------------------------ what a body may write
+def disturbed(typing: Typing, node: ast.AST, field: str) -> OpenLoop | None:
+    """The loop over the field whose current key is not what the subscript, or the call of `put`, names."""
+    loops = (loop for loop in typing.open_loops if loop.field == field)
+    return next((loop for loop in loops if not _touches_current(typing, node, loop)), None)
 
-    def without_spoilt(self, body: ast.AST) -> Facts:
-        """What holds whenever the body begins, however often it has run: nothing about what it may write."""
-        facts = self.facts
-        inner = {
-            id(n) for c in ast.walk(body) if isinstance(c, ast.comprehension) for n in ast.walk(c.target)
-        }  # a comprehension's own variables are no locals
-        for node in ast.walk(body):
-            facts = facts if id(node) in inner else self._spoilt(facts, node)
-        return replace(facts, assigned=self.facts.assigned)
 
-    def _spoilt(self, facts: Facts, node: ast.AST) -> Facts:
-        match node:
-            case ast.Name(id=name, ctx=ast.Store()) | ast.MatchAs(name=str(name)):
-                return facts.assign(name)
-            case ast.keyword(arg="key", value=ast.Attribute() | ast.Name() as called):
-                return self._spoilt(facts, ast.copy_location(ast.Call(called, [], []), called))
-            case ast.Attribute(attr=attr, ctx=ast.Store() | ast.Del()):
-                return self._spoilt_attribute(facts, node, attr)
-            case ast.Subscript(value=value, ctx=ast.Store() | ast.Del()):
-                field = self.own(value)
-                return facts if field is None else facts.write_field(field, removes=True)
-            case ast.Call():
-                changes = self._changes(node)
-                return facts.write_anything() if changes is None else facts.after(changes)
-            case _:
-                return facts
+def _touches_current(typing: Typing, node: ast.AST, loop: OpenLoop) -> bool:
+    match node:
+        case ast.Subscript(slice=key) | ast.Call(func=ast.Attribute(attr="put"), args=[key, _]):
+            parts = key.elts if isinstance(key, ast.Tuple) else [key]
+            found = [typing.scope.lookup(p.id) if isinstance(p, ast.Name) else None for p in parts]
+            return bool(loop.keys) and tuple(f[0] if f else "" for f in found) == loop.keys
+        case _:
+            return False
 
-    def _changes(self, node: ast.Call) -> Changes | None:
-        """What a call may write; None when that is not known."""
-        match node.func:
-            case ast.Attribute(value=value, attr=attr) if (field := self.own(value)) is not None:
-                # Reading an lru changes its order, which is no fact.
-                return Changes(frozenset({field}) if attr in ("put", "pop_first") else frozenset())
-            case ast.Attribute(value=ast.Call(func=ast.Name(id="super"), args=[]), attr=attr):
-                other = attr in self.policy.hook_names() and attr != self.hook
-                return self._super_changes(node, attr) if self.owner is not None and not other else None
-            case ast.Attribute(attr=attr) if self.own(node.func) is not None:
-                return self._helper_changes(node.func, attr)
-            case ast.Name() as function if self.language_name(function) == "drop":
-                fields = self.policy.fields.values()
-                return Changes(frozenset(f.name for f in fields if _kept_by_identity(f.type)))
-            case ast.Name() | ast.Attribute():
-                return self._function_changes(node, node.func)
-            case _:
-                return Changes()
 
-    def _super_changes(self, node: ast.Call, attr: str) -> Changes | None:
-        assert self.owner is not None, "`super()` has an owner"
-        signature = self.policy.parent_hook(attr, self.owner, self.span(node))
-        return None if signature is None else self.policy.changes(signature.name)
+# ------------------------------------------------------------ what a body may write
 
-    def _helper_changes(self, function: ast.Attribute, attr: str) -> Changes | None:
-        """Of `self._helper(…)`; what the stratum's runtime gives writes no state."""
-        if not attr.startswith("_"):
+
+def without_spoilt(typing: Typing, body: ast.AST) -> Facts:
+    """What holds whenever the body begins, however often it has run: nothing about what it may write."""
+    facts = typing.facts
+    inner = {
+        id(n) for c in ast.walk(body) if isinstance(c, ast.comprehension) for n in ast.walk(c.target)
+    }  # a comprehension's own variables are no locals
+    for node in ast.walk(body):
+        facts = facts if id(node) in inner else _spoilt(typing, facts, node)
+    return replace(facts, assigned=typing.facts.assigned)
+
+
+def _spoilt(typing: Typing, facts: Facts, node: ast.AST) -> Facts:
+    match node:
+        case ast.Name(id=name, ctx=ast.Store()) | ast.MatchAs(name=str(name)):
+            return facts.assign(name)
+        case ast.keyword(arg="key", value=ast.Attribute() | ast.Name() as called):
+            return _spoilt(typing, facts, ast.copy_location(ast.Call(called, [], []), called))
+        case ast.Attribute(attr=attr, ctx=ast.Store() | ast.Del()):
+            return _spoilt_attribute(typing, facts, node, attr)
+        case ast.Subscript(value=value, ctx=ast.Store() | ast.Del()):
+            field = state.own(typing, value)
+            return facts if field is None else facts.write_field(field, removes=True)
+        case ast.Call():
+            changes = _changes(typing, node)
+            return facts.write_anything() if changes is None else facts.after(changes)
+        case _:
+            return facts
+
+
+def _changes(typing: Typing, node: ast.Call) -> Changes | None:
+    """What a call may write; None when that is not known."""
+    match node.func:
+        case ast.Attribute(value=value, attr=attr) if (field := state.own(typing, value)) is not None:
+            # Reading an lru changes its order, which is no fact.
+            return Changes(frozenset({field}) if attr in ("put", "pop_first") else frozenset())
+        case ast.Attribute(value=ast.Call(func=ast.Name(id="super"), args=[]), attr=attr):
+            other = attr in typing.policy.hook_names() and attr != typing.hook
+            return _super_changes(typing, node, attr) if typing.owner is not None and not other else None
+        case ast.Attribute(attr=attr) if state.own(typing, node.func) is not None:
+            return _helper_changes(typing, node.func, attr)
+        case ast.Name() as function if typing.language_name(function) == "drop":
+            fields = typing.policy.fields.values()
+            return Changes(frozenset(f.name for f in fields if _kept_by_identity(f.type)))
+        case ast.Name() | ast.Attribute():
+            return _function_changes(typing, node, node.func)
+        case _:
             return Changes()
-        signature = self.policy.helper_method(attr, self.span(function))
-        return None if signature is None else self.policy.changes(signature.name)
 
-    def _function_changes(self, node: ast.Call, function: ast.Name | ast.Attribute) -> Changes | None:
-        """Of a function of a module; those of the language, of a stratum and of values write no state."""
-        if isinstance(function, ast.Name) and self.scope.lookup(function.id) is not None:
-            return Changes()
-        binding = self.world.binding(self.module, function)
-        if not isinstance(binding, FunctionDef) or binding.module.library:
-            return Changes()
-        signature = self.policy.helper(binding, self.span(node))
-        return None if signature is None else self.policy.changes(signature.name)
 
-    def _spoilt_attribute(self, facts: Facts, node: ast.Attribute, attr: str) -> Facts:
-        inner: ast.expr = node
-        while isinstance(inner, ast.Attribute | ast.Subscript):
-            field = self.own(inner)
-            if field is not None:
-                return facts.write_field(field, removes=True)
-            inner = inner.value
-        if isinstance(inner, ast.Name):
-            facts = facts.assign(inner.id)
-        return facts.write_view(attr)
+def _super_changes(typing: Typing, node: ast.Call, attr: str) -> Changes | None:
+    assert typing.owner is not None, "`super()` has an owner"
+    signature = typing.policy.parent_hook(attr, typing.owner, typing.span(node))
+    return None if signature is None else typing.policy.changes(signature.name)
+
+
+def _helper_changes(typing: Typing, function: ast.Attribute, attr: str) -> Changes | None:
+    """Of `self._helper(…)`; what the stratum's runtime gives writes no state."""
+    if not attr.startswith("_"):
+        return Changes()
+    signature = typing.policy.helper_method(attr, typing.span(function))
+    return None if signature is None else typing.policy.changes(signature.name)
+
+
+def _function_changes(typing: Typing, node: ast.Call, function: ast.Name | ast.Attribute) -> Changes | None:
+    """Of a function of a module; those of the language, of a stratum and of values write no state."""
+    if isinstance(function, ast.Name) and typing.scope.lookup(function.id) is not None:
+        return Changes()
+    binding = typing.world.binding(typing.module, function)
+    if not isinstance(binding, FunctionDef) or binding.module.library:
+        return Changes()
+    signature = typing.policy.helper(binding, typing.span(node))
+    return None if signature is None else typing.policy.changes(signature.name)
+
+
+def _spoilt_attribute(typing: Typing, facts: Facts, node: ast.Attribute, attr: str) -> Facts:
+    inner: ast.expr = node
+    while isinstance(inner, ast.Attribute | ast.Subscript):
+        field = state.own(typing, inner)
+        if field is not None:
+            return facts.write_field(field, removes=True)
+        inner = inner.value
+    if isinstance(inner, ast.Name):
+        facts = facts.assign(inner.id)
+    return facts.write_view(attr)
 
 
 def _kept_by_identity(t: Type) -> bool:

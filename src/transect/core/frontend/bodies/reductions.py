@@ -7,16 +7,15 @@ import ast
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from transect.base.record import record
 from transect.core import ir
-from transect.core.frontend.bodies.context import after, convert, widen
-from transect.core.frontend.bodies.facts import (
-    NonEmpty,
-    implied,
-    interval,
-)
-from transect.core.frontend.bodies.loops import ITEM, Loops, Target
+from transect.core.frontend.bodies import loops, sources
+from transect.core.frontend.bodies.context import convert, widen
+from transect.core.frontend.bodies.facts import NonEmpty, implied, interval
+from transect.core.frontend.bodies.loops import ITEM, Target
+from transect.core.frontend.bodies.ordering import after
 from transect.core.frontend.bodies.sources import Walked
 from transect.core.ir import Expr, OverRange, OverState, OverValue, ReduceOp
 from transect.core.types import (
@@ -40,6 +39,9 @@ from transect.core.types import (
 )
 from transect.core.walk import walk
 
+if TYPE_CHECKING:
+    from transect.core.frontend.bodies.typing import Typing
+
 
 @record
 class Opened:
@@ -60,286 +62,299 @@ def _with_parts(parts: tuple[tuple[str, Expr], ...], e: Expr) -> Expr:
     return after([(name, value) for name, value in parts if name in used], e)
 
 
-class Reductions(Loops):
-    """Typing of what folds a source."""
+# ------------------------------------------------------------ comprehensions
 
-    # ------------------------------------------------------------ comprehensions
 
-    @contextmanager
-    def comprehension(
-        self, node: ast.expr, generators: list[ast.comprehension], options: Sequence[ast.keyword] = ()
-    ) -> Iterator[Opened | None]:
-        """Targets, source and condition of `for x in s if c`, with the targets in scope; None with a diagnostic.
+@contextmanager
+def comprehension(
+    typing: Typing, node: ast.expr, generators: list[ast.comprehension], options: Sequence[ast.keyword] = ()
+) -> Iterator[Opened | None]:
+    """Targets, source and condition of `for x in s if c`, with the targets in scope; None with a diagnostic.
 
-        `options`: those of the reduction around it, whose `key=` runs for each item.
-        """
-        opened = self._open(node, generators)
-        if opened is None:
-            yield None
-            return
-        targets, unique, walked = opened
-        for part in [node, *generators[0].ifs, *options]:  # every round may see what an earlier one did
-            self.facts = self.without_spoilt(part)
-        before = self.facts
-        self.facts = self.facts.assign(*unique).having(self.entry_facts(walked, unique))
-        parts = self._hide(targets, unique, walked)
-        self.facts = self.facts.assign(*(name for name, _ in parts)).having(self.part_facts(targets, walked))
-        inside = [replace(t, parts=tuple(self.scope.hidden[p][-1] for p in t.parts)) for t in targets]
-        try:
-            with self.within(walked, unique, inside):
-                cond = self.condition(generators[0].ifs[0]) if generators[0].ifs else None
-                if generators[0].ifs and cond is None:
-                    yield None
-                else:
-                    self.facts = self.facts if cond is None else self.facts.having(implied(cond, True))
-                    yield Opened(unique, walked, None if cond is None else _with_parts(parts, cond), parts)
-        finally:
-            for name in (n for t in targets for n in t.names):
-                self.scope.hidden[name].pop()
-            self.facts = before.surviving(self.facts)
-
-    def _hide(
-        self, targets: list[Target], unique: tuple[str, ...], walked: Walked
-    ) -> tuple[tuple[str, Expr], ...]:
-        """The targets' names stand for their items, and those in brackets for the parts of one."""
-        parts: list[tuple[str, Expr]] = []
-        for target, name, t in zip(targets, unique, walked.items, strict=True):
-            if not target.parts:
-                self.scope.hidden.setdefault(target.name, []).append(name)
-                continue
-            whole = ir.Local(name, type=t, span=walked.source.span)
-            for part, e in zip(target.parts, self.parts_of(whole), strict=True):
-                parts.append((self.scope.unique(part, e.type), e))
-                self.scope.hidden.setdefault(part, []).append(parts[-1][0])
-        return tuple(parts)
-
-    def _open(
-        self, node: ast.expr, generators: list[ast.comprehension]
-    ) -> tuple[list[Target], tuple[str, ...], Walked] | None:
-        generator = generators[0]
-        if len(generators) > 1 or len(generator.ifs) > 1 or generator.is_async:
-            self.error(
-                "P034",
-                node,
-                "a comprehension has one `for` and at most one `if`",
-                "join conditions by `and`; write an outer loop as a statement",
-                label="too many parts",
-            )
-            return None
-        walked = self.source(generator.iter)
-        targets = None if walked is None else self.targets(generator.target, walked)
-        if walked is None or targets is None:
-            return None
-        names = ["item" if t.name in ("", ITEM) else t.name for t in targets]
-        return (
-            targets,
-            tuple(self.scope.unique(n, t) for n, t in zip(names, walked.items, strict=True)),
-            walked,
-        )
-
-    def set_comprehension(self, node: ast.SetComp) -> Expr | None:
-        with self.comprehension(node, node.generators) as opened:
-            item = None if opened is None else self.expression(node.elt)
-            if opened is None or item is None:
-                return None
-            if not is_key(item.type):
-                self.error(
-                    "P034",
-                    node.elt,
-                    f"a set cannot hold {an(item.type)}",
-                    "members are integers, texts, enums, keys, and tuples of these",
-                    label=f"`{spell(item.type)}`",
-                )
-                return None
-            return ir.MakeSet(
-                opened.names,
-                opened.walked.source,
-                opened.cond,
-                opened.whole(item),
-                type=SetType(item.type, opened.walked.size),
-                span=self.span(node),
-            )
-
-    # ------------------------------------------------------------ reductions
-
-    def is_reduction(self, node: ast.Call, name: str) -> bool:
-        """`min(iterable…)` as against `min(a, b)`."""
-        return name in ("sum", "any", "all") or len(node.args) == 1
-
-    def reduction(self, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
-        options = {k.arg: k.value for k in node.keywords}
-        allowed = {"min": ("key", "default"), "max": ("key", "default")}.get(name, ())
-        unknown = next((k for k in node.keywords if k.arg not in allowed), None)
-        if len(node.args) != 1 or unknown is not None:
-            self.error(
-                "P032",
-                node if unknown is None else unknown,
-                f"`{name}` takes one thing to go over{' and `key=`, `default=`' if allowed else ''}",
-                f"write `{name}(… for … in …)`",
-                label="not understood",
-            )
-            return None
-        elt, generators = self._generator(node.args[0])
-        with self.comprehension(node.args[0], generators, node.keywords) as opened:
-            if opened is None:
-                return None
-            names, walked, cond = opened.names, opened.walked, opened.cond
-            if "key" in options:
-                target = generators[0].target
-                op, value, result = self._chosen(name, elt, target, names, walked, options["key"])
+    `options`: those of the reduction around it, whose `key=` runs for each item.
+    """
+    opened = _open(typing, node, generators)
+    if opened is None:
+        yield None
+        return
+    targets, unique, walked = opened
+    for part in [node, *generators[0].ifs, *options]:  # every round may see what an earlier one did
+        typing.facts = loops.without_spoilt(typing, part)
+    before = typing.facts
+    typing.facts = typing.facts.assign(*unique).having(loops.entry_facts(typing, walked, unique))
+    parts = _hide(typing, targets, unique, walked)
+    typing.facts = typing.facts.assign(*(name for name, _ in parts)).having(
+        loops.part_facts(typing, targets, walked)
+    )
+    inside = [replace(t, parts=tuple(typing.scope.hidden[p][-1] for p in t.parts)) for t in targets]
+    try:
+        with loops.within(typing, walked, unique, inside):
+            cond = typing.condition(generators[0].ifs[0]) if generators[0].ifs else None
+            if generators[0].ifs and cond is None:
+                yield None
             else:
-                op, value, result = self._folded(name, elt, wanted)
-        if value is None or result is None:
-            return None
-        value = opened.whole(value)
-        default = self._default(options["default"], result) if "default" in options else None
-        if "default" in options and default is None:
-            return None
-        if default is None and name in ("min", "max") and not self._certainly_some(walked, cond):
-            self.error(
-                "P041",
-                node,
-                f"`{name}` of nothing has no value",
-                _of_nothing(name, result),
-                label="may go over nothing",
-            )
-            return None
-        return ir.Reduce(op, names, walked.source, cond, value, default, type=result, span=self.span(node))
+                typing.facts = typing.facts if cond is None else typing.facts.having(implied(cond, True))
+                yield Opened(unique, walked, None if cond is None else _with_parts(parts, cond), parts)
+    finally:
+        for name in (n for t in targets for n in t.names):
+            typing.scope.hidden[name].pop()
+        typing.facts = before.surviving(typing.facts)
 
-    def _generator(self, node: ast.expr) -> tuple[ast.expr, list[ast.comprehension]]:
-        """Everything is a generator: `min(self.waiting)` goes over its items."""
-        if isinstance(node, ast.GeneratorExp):
-            return node.elt, node.generators
-        item = ast.copy_location(ast.Name(ITEM, ast.Load()), node)
-        target = ast.copy_location(ast.Name(ITEM, ast.Store()), node)
-        return item, [ast.comprehension(target, node, [], 0)]
 
-    def _chosen(
-        self,
-        name: str,
-        elt: ast.expr,
-        target: ast.expr,
-        names: tuple[str, ...],
-        walked: Walked,
-        key: ast.expr,
-    ) -> tuple[ReduceOp, Expr | None, Type | None]:
-        """Operation, compared value and result type of `min` or `max` with `key=`."""
-        op = ReduceOp.ARGMIN if name == "min" else ReduceOp.ARGMAX
-        match elt, target:
-            case ast.Name(id=item), ast.Name(id=bound) if item == bound:
-                pass
-            case _:
-                self.error(
-                    "P034",
-                    elt,
-                    "with `key=` the items themselves are compared",
-                    "write `min(source, key=…)`",
-                    label="not the loop's item",
-                )
-                return op, None, None
-        local = ir.Local(names[0], type=walked.items[0], span=self.span(elt))
-        hidden = self.scope.hidden[bound].pop()  # what `key=` says does not know the comprehension's own name
-        value = self._keyed(key, local)
-        self.scope.hidden[bound].append(hidden)
-        return op, self._ordered_value(key, value, name), widen(local).type
+def _hide(
+    typing: Typing, targets: list[Target], unique: tuple[str, ...], walked: Walked
+) -> tuple[tuple[str, Expr], ...]:
+    """The targets' names stand for their items, and those in brackets for the parts of one."""
+    parts: list[tuple[str, Expr]] = []
+    for target, name, t in zip(targets, unique, walked.items, strict=True):
+        if not target.parts:
+            typing.scope.hidden.setdefault(target.name, []).append(name)
+            continue
+        whole = ir.Local(name, type=t, span=walked.source.span)
+        for part, e in zip(target.parts, loops.parts_of(whole), strict=True):
+            parts.append((typing.scope.unique(part, e.type), e))
+            typing.scope.hidden.setdefault(part, []).append(parts[-1][0])
+    return tuple(parts)
 
-    def _folded(
-        self, name: str, elt: ast.expr, wanted: Type | None
-    ) -> tuple[ReduceOp, Expr | None, Type | None]:
-        """Operation, folded value and result type."""
-        op = ReduceOp(name)
-        if op in (ReduceOp.ANY, ReduceOp.ALL):
-            return op, self.condition(elt), BOOL
-        value = self.expression(elt, wanted)
-        if op is ReduceOp.SUM:
-            if value is not None and not isinstance(value.type, IntType | FloatType | DurationType):
-                self.error(
-                    "P011",
-                    elt,
-                    f"`sum` adds numbers, not `{spell(value.type)}`",
-                    "give a number",
-                    label=f"`{spell(value.type)}`",
-                )
-                return op, None, None
-            return op, value, None if value is None else value.type
-        return op, self._ordered_value(elt, value, name), None if value is None else value.type
 
-    def _ordered_value(self, node: ast.expr, value: Expr | None, name: str) -> Expr | None:
-        if value is None or orderable(value.type):
-            return value
-        self.error(
-            "P011",
+def _open(
+    typing: Typing, node: ast.expr, generators: list[ast.comprehension]
+) -> tuple[list[Target], tuple[str, ...], Walked] | None:
+    generator = generators[0]
+    if len(generators) > 1 or len(generator.ifs) > 1 or generator.is_async:
+        typing.error(
+            "P034",
             node,
-            f"`{name}` cannot compare values of type `{spell(value.type)}`",
-            "compare numbers, texts, times, or tuples of these",
-            label=f"`{spell(value.type)}`",
+            "a comprehension has one `for` and at most one `if`",
+            "join conditions by `and`; write an outer loop as a statement",
+            label="too many parts",
         )
         return None
+    walked = sources.source(typing, generator.iter)
+    targets = None if walked is None else loops.targets(typing, generator.target, walked)
+    if walked is None or targets is None:
+        return None
+    names = ["item" if t.name in ("", ITEM) else t.name for t in targets]
+    return (
+        targets,
+        tuple(typing.scope.unique(n, t) for n, t in zip(names, walked.items, strict=True)),
+        walked,
+    )
 
-    def _keyed(self, key: ast.expr, item: ir.Local) -> Expr | None:
-        """`key=self.served.get`, `key=self._score`, or a lambda of one expression."""
-        stand_in = ast.copy_location(ast.Name(ITEM, ast.Load()), key)
-        self.scope.hidden.setdefault(ITEM, []).append(item.name)
-        try:
-            match key:
-                case ast.Lambda(
-                    args=ast.arguments(
-                        posonlyargs=[], args=[ast.arg(arg=arg)], vararg=None, kwonlyargs=[], kwarg=None
-                    ),
-                    body=body,
-                ):
-                    self.scope.hidden.setdefault(arg, []).append(item.name)
-                    try:
-                        return self.expression(body)
-                    finally:
-                        self.scope.hidden[arg].pop()
-                case ast.Attribute() | ast.Name():
-                    e = self.call(ast.copy_location(ast.Call(key, [stand_in], []), key), None)
-                    return None if e is None else widen(e)
-                case _:
-                    self.error(
-                        "P034",
-                        key,
-                        "`key=` takes `self.table.get`, a helper, or a lambda of one argument",
-                        "write `key=lambda c: …`",
-                        label="not understood",
-                    )
-                    return None
-        finally:
-            self.scope.hidden[ITEM].pop()
 
-    def _default(self, value: ast.expr, result: Type) -> Expr | None:
-        e = self.expression(value, result)
-        if e is None:
+def set_comprehension(typing: Typing, node: ast.SetComp) -> Expr | None:
+    with comprehension(typing, node, node.generators) as opened:
+        item = None if opened is None else typing.expression(node.elt)
+        if opened is None or item is None:
             return None
-        converted = convert(e, result)
-        if converted is None:
-            self.error(
-                "P011",
-                value,
-                f"the default is `{spell(e.type)}`, the values are `{spell(result)}`",
-                _NO_LITERAL if isinstance(result, ViewType) else f"give {an(result)}",
-                label=f"`{spell(e.type)}`",
+        if not is_key(item.type):
+            typing.error(
+                "P034",
+                node.elt,
+                f"a set cannot hold {an(item.type)}",
+                "members are integers, texts, enums, keys, and tuples of these",
+                label=f"`{spell(item.type)}`",
             )
-        return converted
+            return None
+        return ir.MakeSet(
+            opened.names,
+            opened.walked.source,
+            opened.cond,
+            opened.whole(item),
+            type=SetType(item.type, opened.walked.size),
+            span=typing.span(node),
+        )
 
-    def _certainly_some(self, walked: Walked, cond: Expr | None) -> bool:
-        """Whether the source has a member on every path to here."""
-        if cond is not None:
-            return False
-        match walked.source:
-            case OverRange(start=start, stop=stop, step=step):
-                (_, a), (b, _) = interval(start, self.facts), interval(stop, self.facts)
-                return step > 0 and a < b
-            case OverState(field=field):
-                f = self.policy.fields.get(field)
-                if f is None or (isinstance(f.type, TableType) and f.type.kind is TableKind.TALLY):
-                    return False  # a tally's zeros are skipped
-                return isinstance(f.type, ArrayType) or NonEmpty(field) in self.facts.known
-            case OverValue(value=ir.State(field=field)):
-                return NonEmpty(field) in self.facts.known or self.policy.nonempty.get(self.hook) == field
+
+# ------------------------------------------------------------ reductions
+
+
+def is_reduction(node: ast.Call, name: str) -> bool:
+    """`min(iterable…)` as against `min(a, b)`."""
+    return name in ("sum", "any", "all") or len(node.args) == 1
+
+
+def reduction(typing: Typing, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
+    options = {k.arg: k.value for k in node.keywords}
+    allowed = {"min": ("key", "default"), "max": ("key", "default")}.get(name, ())
+    unknown = next((k for k in node.keywords if k.arg not in allowed), None)
+    if len(node.args) != 1 or unknown is not None:
+        typing.error(
+            "P032",
+            node if unknown is None else unknown,
+            f"`{name}` takes one thing to go over{' and `key=`, `default=`' if allowed else ''}",
+            f"write `{name}(… for … in …)`",
+            label="not understood",
+        )
+        return None
+    elt, generators = _generator(node.args[0])
+    with comprehension(typing, node.args[0], generators, node.keywords) as opened:
+        if opened is None:
+            return None
+        names, walked, cond = opened.names, opened.walked, opened.cond
+        if "key" in options:
+            target = generators[0].target
+            op, value, result = _chosen(typing, name, elt, target, names, walked, options["key"])
+        else:
+            op, value, result = _folded(typing, name, elt, wanted)
+    if value is None or result is None:
+        return None
+    value = opened.whole(value)
+    default = _default(typing, options["default"], result) if "default" in options else None
+    if "default" in options and default is None:
+        return None
+    if default is None and name in ("min", "max") and not _certainly_some(typing, walked, cond):
+        typing.error(
+            "P041",
+            node,
+            f"`{name}` of nothing has no value",
+            _of_nothing(name, result),
+            label="may go over nothing",
+        )
+        return None
+    return ir.Reduce(op, names, walked.source, cond, value, default, type=result, span=typing.span(node))
+
+
+def _generator(node: ast.expr) -> tuple[ast.expr, list[ast.comprehension]]:
+    """Everything is a generator: `min(self.waiting)` goes over its items."""
+    if isinstance(node, ast.GeneratorExp):
+        return node.elt, node.generators
+    item = ast.copy_location(ast.Name(ITEM, ast.Load()), node)
+    target = ast.copy_location(ast.Name(ITEM, ast.Store()), node)
+    return item, [ast.comprehension(target, node, [], 0)]
+
+
+def _chosen(
+    typing: Typing,
+    name: str,
+    elt: ast.expr,
+    target: ast.expr,
+    names: tuple[str, ...],
+    walked: Walked,
+    key: ast.expr,
+) -> tuple[ReduceOp, Expr | None, Type | None]:
+    """Operation, compared value and result type of `min` or `max` with `key=`."""
+    op = ReduceOp.ARGMIN if name == "min" else ReduceOp.ARGMAX
+    match elt, target:
+        case ast.Name(id=item), ast.Name(id=bound) if item == bound:
+            pass
+        case _:
+            typing.error(
+                "P034",
+                elt,
+                "with `key=` the items themselves are compared",
+                "write `min(source, key=…)`",
+                label="not the loop's item",
+            )
+            return op, None, None
+    local = ir.Local(names[0], type=walked.items[0], span=typing.span(elt))
+    hidden = typing.scope.hidden[bound].pop()  # what `key=` says does not know the comprehension's own name
+    value = _keyed(typing, key, local)
+    typing.scope.hidden[bound].append(hidden)
+    return op, _ordered_value(typing, key, value, name), widen(local).type
+
+
+def _folded(
+    typing: Typing, name: str, elt: ast.expr, wanted: Type | None
+) -> tuple[ReduceOp, Expr | None, Type | None]:
+    """Operation, folded value and result type."""
+    op = ReduceOp(name)
+    if op in (ReduceOp.ANY, ReduceOp.ALL):
+        return op, typing.condition(elt), BOOL
+    value = typing.expression(elt, wanted)
+    if op is ReduceOp.SUM:
+        if value is not None and not isinstance(value.type, IntType | FloatType | DurationType):
+            typing.error(
+                "P011",
+                elt,
+                f"`sum` adds numbers, not `{spell(value.type)}`",
+                "give a number",
+                label=f"`{spell(value.type)}`",
+            )
+            return op, None, None
+        return op, value, None if value is None else value.type
+    return op, _ordered_value(typing, elt, value, name), None if value is None else value.type
+
+
+def _ordered_value(typing: Typing, node: ast.expr, value: Expr | None, name: str) -> Expr | None:
+    if value is None or orderable(value.type):
+        return value
+    typing.error(
+        "P011",
+        node,
+        f"`{name}` cannot compare values of type `{spell(value.type)}`",
+        "compare numbers, texts, times, or tuples of these",
+        label=f"`{spell(value.type)}`",
+    )
+    return None
+
+
+def _keyed(typing: Typing, key: ast.expr, item: ir.Local) -> Expr | None:
+    """`key=self.served.get`, `key=self._score`, or a lambda of one expression."""
+    stand_in = ast.copy_location(ast.Name(ITEM, ast.Load()), key)
+    typing.scope.hidden.setdefault(ITEM, []).append(item.name)
+    try:
+        match key:
+            case ast.Lambda(
+                args=ast.arguments(
+                    posonlyargs=[], args=[ast.arg(arg=arg)], vararg=None, kwonlyargs=[], kwarg=None
+                ),
+                body=body,
+            ):
+                typing.scope.hidden.setdefault(arg, []).append(item.name)
+                try:
+                    return typing.expression(body)
+                finally:
+                    typing.scope.hidden[arg].pop()
+            case ast.Attribute() | ast.Name():
+                e = typing.raw(ast.copy_location(ast.Call(key, [stand_in], []), key))
+                return None if e is None else widen(e)
             case _:
-                return False
+                typing.error(
+                    "P034",
+                    key,
+                    "`key=` takes `self.table.get`, a helper, or a lambda of one argument",
+                    "write `key=lambda c: …`",
+                    label="not understood",
+                )
+                return None
+    finally:
+        typing.scope.hidden[ITEM].pop()
+
+
+def _default(typing: Typing, value: ast.expr, result: Type) -> Expr | None:
+    e = typing.expression(value, result)
+    if e is None:
+        return None
+    converted = convert(e, result)
+    if converted is None:
+        typing.error(
+            "P011",
+            value,
+            f"the default is `{spell(e.type)}`, the values are `{spell(result)}`",
+            _NO_LITERAL if isinstance(result, ViewType) else f"give {an(result)}",
+            label=f"`{spell(e.type)}`",
+        )
+    return converted
+
+
+def _certainly_some(typing: Typing, walked: Walked, cond: Expr | None) -> bool:
+    """Whether the source has a member on every path to here."""
+    if cond is not None:
+        return False
+    match walked.source:
+        case OverRange(start=start, stop=stop, step=step):
+            (_, a), (b, _) = interval(start, typing.facts), interval(stop, typing.facts)
+            return step > 0 and a < b
+        case OverState(field=field):
+            f = typing.policy.fields.get(field)
+            if f is None or (isinstance(f.type, TableType) and f.type.kind is TableKind.TALLY):
+                return False  # a tally's zeros are skipped
+            return isinstance(f.type, ArrayType) or NonEmpty(field) in typing.facts.known
+        case OverValue(value=ir.State(field=field)):
+            return NonEmpty(field) in typing.facts.known or typing.policy.nonempty.get(typing.hook) == field
+        case _:
+            return False
 
 
 def orderable(t: Type) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import ast
 from functools import reduce
+from typing import TYPE_CHECKING
 
 from transect.core import ir
-from transect.core.frontend.bodies.assignments import Assignments
+from transect.core.frontend.bodies import assignments, loops, patterns, sources
 from transect.core.frontend.bodies.facts import AtLeast, AtMost, Fact, Facts, implied
 from transect.core.frontend.bodies.loops import Target
 from transect.core.frontend.bodies.sources import Walked
@@ -19,201 +20,208 @@ from transect.core.types import (
     spell,
 )
 
+if TYPE_CHECKING:
+    from transect.core.frontend.bodies.typing import Typing
 
-class Statements(Assignments):
-    """Typing of statements; a statement with a diagnostic contributes nothing."""
 
-    def block(self, body: list[ast.stmt]) -> Block:
-        return tuple(s for node in body for s in self.statement(node))
-
-    def statement(self, node: ast.stmt) -> Block:
-        match node:
-            case ast.Expr(value=ast.Constant(value=str())):
-                return ()
-            case ast.Expr(value=ast.Constant(value=value)) if value is Ellipsis:
-                return ()
-            case ast.Expr(value=value):
-                return self._do(node, value)
-            case ast.Assign(targets=[target], value=value):
-                return self._assign(node, target, value)
-            case ast.Assign():
-                self.error(
-                    "P047",
-                    node,
-                    "one assignment names one target",
-                    "write one line for each",
-                    label="several targets",
-                )
-                return ()
-            case ast.AnnAssign():
-                return self._declare(node)
-            case ast.AugAssign():
-                return self._augment(node)
-            case ast.Delete():
-                return tuple(s for t in node.targets for s in self._delete(t))
-            case ast.If():
-                return self._if(node)
-            case ast.For():
-                return self._for(node)
-            case ast.Match():
-                return self._match(node)
-            case ast.Return():
-                return self._return(node)
-            case ast.Break():
-                return self._leave(self.breaks, ir.Break(self.span(node)))
-            case ast.Continue():
-                return self._leave(self.continues, ir.Continue(self.span(node)))
-            case ast.Pass():
-                return (ir.Pass(self.span(node)),)
-            case _:
-                code, message, help = _REFUSED.get(
-                    type(node),
-                    (
-                        "P047",
-                        "this statement is not part of the language",
-                        "write it with assignments, `if`, `match`, `for` and reductions",
-                    ),
-                )
-                self.error(
-                    code, self.module.source.header(node), message, help, label="not part of the language"
-                )
-                return ()
-
-    # ------------------------------------------------------------ control
-
-    def _if(self, node: ast.If) -> Block:
-        cond = self.condition(node.test)
-        before = self.facts
-        when_true = frozenset() if cond is None else implied(cond, True)
-        when_false = frozenset() if cond is None else implied(cond, False)
-        self.facts = before.having(when_true)
-        then = self.block(node.body)
-        after_then = self.facts
-        self.facts = before.having(when_false)
-        orelse = self.block(node.orelse)
-        self.facts = after_then.join(self.facts)
-        return () if cond is None else (ir.If(cond, then, orelse, self.module.source.header(node)),)
-
-    def _leave(self, ways: list[Facts], s: ir.Stmt) -> Block:
-        """The round ends here; what holds goes along."""
-        ways.append(self.facts)
-        self.facts = self.facts.dead()
-        return (s,)
-
-    def _for(self, node: ast.For) -> Block:
-        if node.orelse:
-            self.error(
-                "P019",
-                self.module.source.span(node.orelse[0]),
-                "`else` of a loop is not part of the language",
-                "set a local before `break` and test it after the loop",
-                label="`for … else`",
-            )
-        walked = self.source(node.iter)
-        targets = None if walked is None else self.targets(node.target, walked)
-        if walked is None or targets is None:
-            self._poison(node)
+def statement(typing: Typing, node: ast.stmt) -> Block:
+    match node:
+        case ast.Expr(value=ast.Constant(value=str())):
             return ()
-        for name in (n for t in targets for n in t.names):
-            if name in self.scope.params:
-                self.error(
-                    "P037",
-                    node.target,
-                    f"the parameter `{name}` cannot be assigned",
-                    "give the loop variable a name of its own",
-                    label="a parameter",
-                )
-                return ()
-        before = self.facts
-        for part in [node.target, *node.body]:  # every round may see what an earlier one did
-            self.facts = self.without_spoilt(part)
-        held = self._held(node, before)
-        self.facts = self.facts.having(held)
-        unique = self._bind_targets(node, targets, walked)
-        self.facts = self.facts.assign(*unique).having(self.entry_facts(walked, unique))
-        parts = self._take_parts(node, targets, walked, unique)
-        outer = self.breaks, self.continues
-        self.breaks, self.continues = [], []
-        with self.within(walked, unique, targets, node.body):
-            body = (*parts, *self.block(node.body))
-        ended = reduce(Facts.join, self.continues, self.facts)
-        self._confirm(node, held, before.join(ended))
-        self.facts = reduce(Facts.join, self.breaks, before.join(ended))
-        self.breaks, self.continues = outer
-        return (ir.For(unique, walked.source, body, self.module.source.header(node)),)
+        case ast.Expr(value=ast.Constant(value=value)) if value is Ellipsis:
+            return ()
+        case ast.Expr(value=value):
+            return assignments.effect(typing, node, value)
+        case ast.Assign(targets=[target], value=value):
+            return assignments.assign(typing, node, target, value)
+        case ast.Assign():
+            typing.error(
+                "P047",
+                node,
+                "one assignment names one target",
+                "write one line for each",
+                label="several targets",
+            )
+            return ()
+        case ast.AnnAssign():
+            return assignments.declare(typing, node)
+        case ast.AugAssign():
+            return assignments.augment(typing, node)
+        case ast.Delete():
+            return tuple(s for t in node.targets for s in assignments.delete(typing, t))
+        case ast.If():
+            return _if(typing, node)
+        case ast.For():
+            return _for(typing, node)
+        case ast.Match():
+            return patterns.match(typing, node)
+        case ast.Return():
+            return _return(typing, node)
+        case ast.Break():
+            return _leave(typing, typing.breaks, ir.Break(typing.span(node)))
+        case ast.Continue():
+            return _leave(typing, typing.continues, ir.Continue(typing.span(node)))
+        case ast.Pass():
+            return (ir.Pass(typing.span(node)),)
+        case _:
+            code, message, help = _REFUSED.get(
+                type(node),
+                (
+                    "P047",
+                    "this statement is not part of the language",
+                    "write it with assignments, `if`, `match`, `for` and reductions",
+                ),
+            )
+            typing.error(
+                code, typing.module.source.header(node), message, help, label="not part of the language"
+            )
+            return ()
 
-    def _bind_targets(self, node: ast.For, targets: list[Target], walked: Walked) -> tuple[str, ...]:
-        """The locals that take the items: of a target in brackets, one that nobody names."""
-        unique = []
-        for target, t in zip(targets, walked.items, strict=True):
-            if target.parts:
-                unique.append(self.scope.unique("item", t))
-            else:
-                self.bind_exactly(node.target, target.name, t)
-                unique.append(target.name)
-        return tuple(unique)
 
-    def _take_parts(
-        self, node: ast.For, targets: list[Target], walked: Walked, unique: tuple[str, ...]
-    ) -> Block:
-        """Targets in brackets take the parts of their item."""
-        lets: Block = ()
-        for target, name, t in zip(targets, unique, walked.items, strict=True):
-            whole = ir.Local(name, type=t, span=self.span(node.target))
-            for part, e in zip(target.parts, self.parts_of(whole), strict=True) if target.parts else ():
-                lets = (*lets, *self.take(node.target, part, e))
-        self.facts = self.facts.having(self.part_facts(targets, walked))
-        return lets
+# ------------------------------------------------------------ control
 
-    def _held(self, node: ast.For, before: Facts) -> frozenset[Fact]:
-        """What is taken to hold at the start of each round, though the body assigns it: at first, what held before the
-        loop.  `_confirm` says whether the rounds keep to it."""
-        if self.scope.rounds > GUESSES:
-            return frozenset()
-        return self.scope.held.get(id(node), before.known - self.facts.known)
 
-    def _confirm(self, node: ast.For, held: frozenset[Fact], after: Facts) -> None:
-        """Else the function is typed again: from what held before the loop and after a round, then from what did not
-        change any more, and then from nothing."""
-        kept = frozenset(f for f in after.known if any(_speaks_of_the_same(f, g) for g in held))
-        if kept != held:
-            settled = kept if self.scope.rounds == 1 else kept & held
-            self.scope.held[id(node)] = settled if self.scope.rounds < GUESSES else frozenset()
-            self.scope.changed = True
+def _if(typing: Typing, node: ast.If) -> Block:
+    cond = typing.condition(node.test)
+    before = typing.facts
+    when_true = frozenset() if cond is None else implied(cond, True)
+    when_false = frozenset() if cond is None else implied(cond, False)
+    typing.facts = before.having(when_true)
+    then = typing.block(node.body)
+    after_then = typing.facts
+    typing.facts = before.having(when_false)
+    orelse = typing.block(node.orelse)
+    typing.facts = after_then.join(typing.facts)
+    return () if cond is None else (ir.If(cond, then, orelse, typing.module.source.header(node)),)
 
-    def _poison(self, node: ast.For) -> None:
-        """The source has a diagnostic: go on with the body, whose targets are then of no type."""
-        for name in [n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)]:
-            self.scope.types.setdefault(name, None)
-            self.facts = self.facts.assign(name)
-        before = self.facts
-        self.block(node.body)
-        self.facts = before
 
-    def _return(self, node: ast.Return) -> Block:
-        span = self.span(node)
-        before = self.facts
-        result: Expr | None = None
-        if node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None):
-            if isinstance(self.returns, OptionType):
-                result = ir.Const(None, type=self.returns, span=span)
-            elif not isinstance(self.returns, UnitType):
-                self.error(
-                    "P011",
-                    node,
-                    f"`{self.hook or 'this helper'}` returns `{spell(self.returns)}`",
-                    f"return {an(self.returns)}",
-                    label="returns nothing",
-                )
-                self.facts = before.dead()
-                return ()
+def _leave(typing: Typing, ways: list[Facts], s: ir.Stmt) -> Block:
+    """The round ends here; what holds goes along."""
+    ways.append(typing.facts)
+    typing.facts = typing.facts.dead()
+    return (s,)
+
+
+def _for(typing: Typing, node: ast.For) -> Block:
+    if node.orelse:
+        typing.error(
+            "P019",
+            typing.module.source.span(node.orelse[0]),
+            "`else` of a loop is not part of the language",
+            "set a local before `break` and test it after the loop",
+            label="`for … else`",
+        )
+    walked = sources.source(typing, node.iter)
+    targets = None if walked is None else loops.targets(typing, node.target, walked)
+    if walked is None or targets is None:
+        _poison(typing, node)
+        return ()
+    for name in (n for t in targets for n in t.names):
+        if name in typing.scope.params:
+            typing.error(
+                "P037",
+                node.target,
+                f"the parameter `{name}` cannot be assigned",
+                "give the loop variable a name of its own",
+                label="a parameter",
+            )
+            return ()
+    before = typing.facts
+    for part in [node.target, *node.body]:  # every round may see what an earlier one did
+        typing.facts = loops.without_spoilt(typing, part)
+    held = _held(typing, node, before)
+    typing.facts = typing.facts.having(held)
+    unique = _bind_targets(typing, node, targets, walked)
+    typing.facts = typing.facts.assign(*unique).having(loops.entry_facts(typing, walked, unique))
+    parts = _take_parts(typing, node, targets, walked, unique)
+    outer = typing.breaks, typing.continues
+    typing.breaks, typing.continues = [], []
+    with loops.within(typing, walked, unique, targets, node.body):
+        body = (*parts, *typing.block(node.body))
+    ended = reduce(Facts.join, typing.continues, typing.facts)
+    _confirm(typing, node, held, before.join(ended))
+    typing.facts = reduce(Facts.join, typing.breaks, before.join(ended))
+    typing.breaks, typing.continues = outer
+    return (ir.For(unique, walked.source, body, typing.module.source.header(node)),)
+
+
+def _bind_targets(typing: Typing, node: ast.For, targets: list[Target], walked: Walked) -> tuple[str, ...]:
+    """The locals that take the items: of a target in brackets, one that nobody names."""
+    unique = []
+    for target, t in zip(targets, walked.items, strict=True):
+        if target.parts:
+            unique.append(typing.scope.unique("item", t))
         else:
-            result = self.value(node.value, self.returns, "the result")
-            if result is None:
-                self.facts = before.dead()
-                return ()
-        self.facts = self.facts.dead()
-        return (ir.Return(result, span),)
+            assignments.bind_exactly(typing, node.target, target.name, t)
+            unique.append(target.name)
+    return tuple(unique)
+
+
+def _take_parts(
+    typing: Typing, node: ast.For, targets: list[Target], walked: Walked, unique: tuple[str, ...]
+) -> Block:
+    """Targets in brackets take the parts of their item."""
+    lets: Block = ()
+    for target, name, t in zip(targets, unique, walked.items, strict=True):
+        whole = ir.Local(name, type=t, span=typing.span(node.target))
+        for part, e in zip(target.parts, loops.parts_of(whole), strict=True) if target.parts else ():
+            lets = (*lets, *assignments.take(typing, node.target, part, e))
+    typing.facts = typing.facts.having(loops.part_facts(typing, targets, walked))
+    return lets
+
+
+def _held(typing: Typing, node: ast.For, before: Facts) -> frozenset[Fact]:
+    """What is taken to hold at the start of each round, though the body assigns it: at first, what held before the
+    loop.  `_confirm` says whether the rounds keep to it."""
+    if typing.scope.rounds > GUESSES:
+        return frozenset()
+    return typing.scope.held.get(id(node), before.known - typing.facts.known)
+
+
+def _confirm(typing: Typing, node: ast.For, held: frozenset[Fact], after: Facts) -> None:
+    """Else the function is typed again: from what held before the loop and after a round, then from what did not
+    change any more, and then from nothing."""
+    kept = frozenset(f for f in after.known if any(_speaks_of_the_same(f, g) for g in held))
+    if kept != held:
+        settled = kept if typing.scope.rounds == 1 else kept & held
+        typing.scope.held[id(node)] = settled if typing.scope.rounds < GUESSES else frozenset()
+        typing.scope.changed = True
+
+
+def _poison(typing: Typing, node: ast.For) -> None:
+    """The source has a diagnostic: go on with the body, whose targets are then of no type."""
+    for name in [n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)]:
+        typing.scope.types.setdefault(name, None)
+        typing.facts = typing.facts.assign(name)
+    before = typing.facts
+    typing.block(node.body)
+    typing.facts = before
+
+
+def _return(typing: Typing, node: ast.Return) -> Block:
+    span = typing.span(node)
+    before = typing.facts
+    result: Expr | None = None
+    if node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None):
+        if isinstance(typing.returns, OptionType):
+            result = ir.Const(None, type=typing.returns, span=span)
+        elif not isinstance(typing.returns, UnitType):
+            typing.error(
+                "P011",
+                node,
+                f"`{typing.hook or 'this helper'}` returns `{spell(typing.returns)}`",
+                f"return {an(typing.returns)}",
+                label="returns nothing",
+            )
+            typing.facts = before.dead()
+            return ()
+    else:
+        result = typing.value(node.value, typing.returns, "the result")
+        if result is None:
+            typing.facts = before.dead()
+            return ()
+    typing.facts = typing.facts.dead()
+    return (ir.Return(result, span),)
 
 
 GUESSES = 3  # times that a function is typed with guesses of what its loops keep
