@@ -63,7 +63,7 @@ def by_hand(bench: Bench, name: str) -> Built:
     source = bench.folder / f"hand_{name}.bpf.c"
     source.write_bytes((HERE / f"{name}.bpf.c").read_bytes())
     target = compiled(source, source.with_name(f"hand_{name}.o"))
-    built = Built(name, "", target, {"hash": ""}, (), (), HAND[name], ())
+    built = Built(name=name, source="", object=target, schema={"hash": ""}, ops=HAND[name])
     target.with_suffix(".json").write_text(json.dumps(built.to_json()))
     return built
 

@@ -11,7 +11,7 @@ from transect.cpu.built import Built
 from transect.cpu.hints.broker import Unwelcome, known, refusal
 
 SAYS, HEARS = ("Cores", ("count", "priority")), ("granted", ("core",))
-POLICY = Built("Arachne", "", Path(), {}, (), (), (), (), hears=(SAYS,), tells=(HEARS,))
+POLICY = Built(name="Arachne", source="", object=Path(), schema={}, hears=(SAYS,), tells=(HEARS,))
 SEEDS = [
     json.dumps({"version": 1, "says": [SAYS], "hears": [HEARS]}).encode(),
     json.dumps({"version": 1, "says": [["Cores", ["count", "\ud800"]]], "hears": []}).encode(),

@@ -16,10 +16,9 @@ from transect.core.schema import schema
 from transect.core.types import ArrayType, KeyType, OptionType, TableType, spell
 from transect.cpu import arbiter
 from transect.cpu.built import Built, Place
-from transect.cpu.counters import sites
-from transect.cpu.hints.schema import heard, told
-from transect.cpu.program import PREFIX, emit, legal, needs, ops, queues
-from transect.emit.bpf.recording import recorded, words_at_most
+from transect.cpu.program import PREFIX, emit
+from transect.cpu.scheduler import Scheduler
+from transect.emit.bpf.recording import words_at_most
 from transect.emit.bpf.toolchain import BuildError, clang, compiled
 from transect.emit.bpf.unit import Unit
 from transect.emit.bpf.values import words
@@ -34,37 +33,40 @@ def build(program: Program, folder: Path, stem: str = PREFIX, *, recording: bool
 
     `recording`: an object whose every call is kept.
     """
-    emit(program, recording).write(folder)
-    tape = max(1, words_at_most(recorded(program))) if recording else 0
+    scheduler = Scheduler.of(program, recording=recording)
+    emit(scheduler).write(folder)
+    tape = max(1, words_at_most(scheduler.flat)) if recording else 0
     defines = {"TS_TAPE": tape} if recording else {}
     target = compiled(folder / f"{PREFIX}.bpf.c", folder / f"{stem}.o", **defines)
     places, start = layout(program)
     waiting = ((arbiter.WAITING, "Timeline"),) if program.base == arbiter.BASE else ()
     built = Built(
-        program.name,
-        program.source_hash,
-        target,
-        schema(program).to_json(),
-        places,
-        start,
-        tuple(ops(program, recording)),
-        (*waiting, *((f.name, getattr(f.type, "name", "")) for f, _ in queues(program))),
-        _kept(program),
-        needs(program),
-        tape,
-        tuple((m.name, m.numbers) for m in [heard(program)] if m),
-        tuple((m.name, m.numbers) for m in told(program)),
-        () if program.base == arbiter.BASE else sites(legal(program)),
-        tuple((c.hook, c.function.span.path, c.function.span.line) for c in contracted(program).contracts),
+        name=program.name,
+        source=program.source_hash,
+        object=target,
+        schema=schema(program).to_json(),
+        places=places,
+        start=start,
+        ops=scheduler.ops,
+        queues=(*waiting, *((f.name, getattr(f.type, "name", "")) for f in scheduler.queues)),
+        own=_kept(scheduler),
+        needs=scheduler.needs,
+        tape=tape,
+        hears=tuple((m.name, m.numbers) for m in [scheduler.hears] if m),
+        tells=tuple((m.name, m.numbers) for m in scheduler.tells),
+        counts=scheduler.counts,
+        conditions=tuple(
+            (c.hook, c.function.span.path, c.function.span.line) for c in contracted(program).contracts
+        ),
     )
     (folder / f"{stem}.json").write_text(json.dumps(built.to_json()))
     return built
 
 
-def _kept(program: Program) -> str:
+def _kept(scheduler: Scheduler) -> str:
     """What is kept for each task.  Who asks what tasks have used keeps that, too: nobody else's would be of today."""
-    fields = [f"{f.name}: {spell(f.type)}" for f in program.state if f.kind is FieldKind.LOCAL]
-    return ", ".join([*fields, *(["used"] if "enable" in ops(program) else [])])
+    fields = [f"{f.name}: {spell(f.type)}" for f in scheduler.program.state if f.kind is FieldKind.LOCAL]
+    return ", ".join([*fields, *(["used"] if "enable" in scheduler.ops else [])])
 
 
 def build_shim(folder: Path, *, partial: bool = False, hears_all: bool = False) -> Path:

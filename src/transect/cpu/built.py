@@ -26,7 +26,7 @@ class Place:
     table: str = ""  # its map
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
     """A scheduler that can be loaded."""
 
@@ -34,10 +34,10 @@ class Built:
     source: str  # sha256 of its text
     object: Path
     schema: dict[str, Any]  # as `core.schema` writes it
-    places: tuple[Place, ...]
-    start: tuple[int, ...]  # the words of the state at first
-    ops: tuple[str, ...]
-    queues: tuple[tuple[str, str], ...]  # name, kind
+    places: tuple[Place, ...] = ()
+    start: tuple[int, ...] = ()  # the words of the state at first
+    ops: tuple[str, ...] = ()
+    queues: tuple[tuple[str, str], ...] = ()  # name, kind
     own: str = ""  # what is kept for each task: versions with the same share it
     needs: tuple[tuple[str, int], ...] = ()  # functions of the kernel, and the policy's line that needs each
     tape: int = 0  # words that an event has room for; 0: it does not record
@@ -69,28 +69,11 @@ class Built:
     def read(path: Path) -> Built:
         """From `NAME.json`, with the object beside it."""
         data = json.loads(path.read_text())
-        return Built(
-            data["name"],
-            data["source"],
-            path.with_name(data["object"]),
-            data["schema"],
-            tuple(Place(**place) for place in data["places"]),
-            tuple(data["start"]),
-            tuple(data["ops"]),
-            tuple((name, kind) for name, kind in data["queues"]),
-            data["own"],
-            tuple((name, line) for name, line in data["needs"]),
-            data["tape"],
-            _forms(data["hears"]),
-            _forms(data["tells"]),
-            _places(data["counts"]),
-            _places(data["conditions"]),
-        )
+        places = tuple(Place(**place) for place in data["places"])
+        given = {name: _frozen(value) for name, value in data.items()}
+        return Built(**given | {"object": path.with_name(data["object"]), "places": places})
 
 
-def _forms(data: list[Any]) -> tuple[Form, ...]:
-    return tuple((name, tuple(numbers)) for name, numbers in data)
-
-
-def _places(data: list[Any]) -> tuple[tuple[str, str, int], ...]:
-    return tuple((what, path, line) for what, path, line in data)
+def _frozen(value: Any) -> Any:
+    """A list of JSON, and those within it, as tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

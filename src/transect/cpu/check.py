@@ -36,7 +36,7 @@ OPTIONS = {
 
 def check(program: Program) -> list[Diagnostic]:
     """Diagnostics of a checked policy of this stratum; with an error among them it cannot be put in force."""
-    from transect.cpu.program import legal
+    from transect.cpu.scheduler import legal
 
     if long := list(too_long(program)):
         return long  # who goes along all of its ways would take as long

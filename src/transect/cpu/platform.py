@@ -95,6 +95,12 @@ def queue_of(field: ir.StateField) -> c.Expr:
     return c.call("TS_QUEUE", c.Integer(queue_number(field.name), "u"), c.ZERO)
 
 
+def many_of(field: ir.StateField) -> c.Expr:
+    """How many queues the field is: a number of `ts_many`."""
+    assert isinstance(field.type, ViewType), f"no queue: {field}"
+    return c.Integer(SCOPES[field.type.name])
+
+
 class Kernel:
     """The platform of schedulers, for a function of one of them."""
 

@@ -9,7 +9,8 @@ from transect.base.diagnostic import Diagnostic, Diagnostics
 from transect.core.ir import Program
 from transect.cpu.build import build
 from transect.cpu.check import check
-from transect.cpu.program import emit, legal
+from transect.cpu.program import emit
+from transect.cpu.scheduler import Scheduler, legal
 from transect.emit.artifact import Artifact
 from transect.emit.c.names import snake
 
@@ -36,7 +37,9 @@ class SchedulerEmitter:
 
     def emit(self, program: Program) -> Artifact:
         name = snake(program.name)
-        return Artifact({f"{name}/{path}": content for path, content in emit(program).files.items()})
+        return Artifact(
+            {f"{name}/{path}": content for path, content in emit(Scheduler.of(program)).files.items()}
+        )
 
     def build(self, program: Program, folder: Path) -> list[Path]:
         """Compile what was written below `folder`.  Raises `Unavailable` without clang."""

@@ -21,6 +21,7 @@ from transect.cpu.build import compiled, layout
 from transect.cpu.check import check
 from transect.cpu.machine import Bench
 from transect.cpu.program import emit
+from transect.cpu.scheduler import Scheduler
 
 HERE = Path(__file__).parent
 PROGRAMS, BATCHES, CALLS = 40, 8, 64
@@ -79,7 +80,7 @@ def objects(folder: Path) -> list[tuple[int, Program, Path]]:
     found = []
     for seed in range(PROGRAMS):
         policy = program(seed)
-        emit(policy).write(folder)
+        emit(Scheduler.of(policy)).write(folder)
         source = folder / "policy.bpf.c"
         lines = [
             line

@@ -22,6 +22,7 @@ from transect.cpu.machine import Bench
 from transect.cpu.program import emit
 from transect.cpu.record import Recording
 from transect.cpu.ring import HEAD
+from transect.cpu.scheduler import Scheduler
 from transect.emit.bpf.recording import recorded, site, words_at_most
 from transect.replay import Log, read
 
@@ -202,7 +203,7 @@ def test_random_handlers_replay(machine: Bench, tmp_path: Path) -> None:
 
 def recording_object(folder: Path, program: Program, seed: int, tape: int) -> Path:
     """Its object, with calls of its handler in place of the kernel's operations."""
-    emit(program, recording=True).write(folder)
+    emit(Scheduler.of(program, recording=True)).write(folder)
     source = folder / "policy.bpf.c"
     lines = source.read_text().splitlines()
     kept = [line for line in lines if not line.startswith(('#include "ops/', "TS_SCHEDULER"))]

@@ -15,7 +15,7 @@ from transect.core.frontend import compile_file
 from transect.cpu.calls import PUTS, TAKES
 from transect.cpu.check import check
 from transect.cpu.check_queues import custody
-from transect.cpu.program import legal
+from transect.cpu.scheduler import legal
 
 
 def codes(body: str) -> list[str]:

@@ -18,8 +18,8 @@ from transect.cpu.built import Built
 from transect.cpu.explain import missing, paragraph, verifier
 from transect.cpu.kernel import Ended, Missing, look_for
 from transect.cpu.platform import queue_number
-from transect.cpu.program import needs
 from transect.cpu.run import Running
+from transect.cpu.scheduler import Scheduler
 from transect.cpu.version import Kept, Version
 from transect.examples import path_of
 from transect.linux.libbpf import BpfError
@@ -110,7 +110,7 @@ def test_what_is_refused_since_the_kernel_has_ended_the_scheduler_says_why(
     monkeypatch.setattr(kernel, "opened", lambda path: (Refusing(path), "policy"))
     monkeypatch.setattr(kernel, "look_for", lambda built: None)
     with pytest.raises(Ended, match="runnable task stall: watchdog failed to check in") as ended:
-        forced.load(Built("P", "", tmp_path, {}, (), (), (), ()))
+        forced.load(Built(name="P", source="", object=tmp_path, schema={}))
     assert ended.value.__notes__ == ["CPU 0"]
 
 
@@ -161,7 +161,7 @@ def test_a_version_is_taken_back_when_nobody_gets_on(
             return "the old version is back"
 
     monkeypatch.setattr(kernel, "time", clock)
-    built = Built("P", "", Path(), {}, (), (), (), ())
+    built = Built(name="P", source="", object=Path(), schema={})
     version, watched = Version(1, built, None, {}), Watched()  # type: ignore[arg-type]
     with suppress(Kept):
         watched._watch(version, version, 2.0)
@@ -186,7 +186,7 @@ def test_the_verifiers_refusal_stands_at_the_policys_line() -> None:
 
 def test_a_missing_function_stands_at_the_line_that_needs_it() -> None:
     program = example("weighted_fair")
-    assert ("scx_bpf_dsq_peek", 27) in needs(program)
+    assert ("scx_bpf_dsq_peek", 27) in Scheduler.of(program).needs
     text = Path(program.path).read_text()
     shown = missing(program, Missing("scx_bpf_dsq_peek", 27), {program.path: text})
     assert "error[C008]: this kernel has no `scx_bpf_dsq_peek`" in shown and ".first(task.time())" in shown
@@ -195,8 +195,7 @@ def test_a_missing_function_stands_at_the_line_that_needs_it() -> None:
 def test_the_loader_looks_for_functions_by_their_whole_names(tmp_path: Path) -> None:
     types = tmp_path / "btf"
     types.write_bytes(b"\0scx_bpf_dsq_insert\0scx_bpf_dsq_peek_more\0")
-    built = Built(
-        "P", "", tmp_path, {}, (), (), (), (), "", (("scx_bpf_dsq_insert", 3), ("scx_bpf_dsq_peek", 4))
-    )
+    needs = (("scx_bpf_dsq_insert", 3), ("scx_bpf_dsq_peek", 4))
+    built = Built(name="P", source="", object=tmp_path, schema={}, needs=needs)
     with pytest.raises(Missing, match="this kernel has no scx_bpf_dsq_peek, which line 4 needs"):
         look_for(built, types)

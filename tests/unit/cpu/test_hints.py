@@ -107,7 +107,7 @@ def asks(says: object = (), hears: object = (), version: int = 1) -> bytes:
 
 
 BUILT = Built(
-    "Arachne", "", Path(), {"hash": ""}, (), (), (), (),
+    name="Arachne", source="", object=Path(), schema={"hash": ""},
     hears=(("Cores", ("count", "priority")),), tells=(("granted", ("core",)),),
 )  # fmt: skip
 

@@ -17,7 +17,8 @@ from transect.cpu.built import Built
 from transect.cpu.check import check
 from transect.cpu.counters import sites
 from transect.cpu.kernel import opened
-from transect.cpu.program import legal, ops, source
+from transect.cpu.program import source
+from transect.cpu.scheduler import Scheduler, legal
 from transect.cpu.trial import Invalid, read_watched
 from transect.emit.bpf.recording import recorded
 
@@ -33,7 +34,7 @@ REST = """
 @pytest.mark.parametrize("path", (*SCHEDULERS, *ARBITERS), ids=lambda path: path.stem)
 def test_the_c_of_the_examples(path: Path, golden: Callable[[str, str], None]) -> None:
     (program,) = compile_file(path).programs
-    text = source(program, marks=False).replace(str(path), path.name)
+    text = source(Scheduler.of(program), marks=False).replace(str(path), path.name)
     golden(f"bpf/{path.stem}.bpf.c", text)
 
 
@@ -137,13 +138,12 @@ def test_a_local_may_have_any_name(name: str, tmp_path: Path) -> None:
     changed = "TS_CHANGED(&self->n, ts_before * {})"
     named = {"s64": "s64_2", "call": "call_2"}.get(name, name)
     for recording in (False, True):
-        assert changed.format(named) in source(program, marks=False, recording=recording)
+        assert changed.format(named) in source(Scheduler.of(program, recording=recording), marks=False)
 
 
 def test_every_update_of_one_value_is_one_step() -> None:
     """Two CPUs that update one word at a time lose nothing: what is no instruction of its own is tried again."""
-    text = source(
-        scheduler("""
+    program = scheduler("""
     flags: int = 0
     most: u64 = 0
     least: u16 = 9
@@ -152,9 +152,8 @@ def test_every_update_of_one_value_is_one_step() -> None:
         self.flags |= 1 << (task.cpu & 63)
         self.most = max(self.most, as_u64(task.pid))
         self.least = min(self.least, task.cpu)
-"""),
-        marks=False,
-    )
+""")
+    text = source(Scheduler.of(program), marks=False)
     for field in ("flags", "most", "least"):
         assert f"TS_CHANGED(&self->{field}," in text
         assert f"TS_WRITE(self->{field}," not in text
@@ -198,12 +197,12 @@ def test_state_lies_in_words_in_the_order_of_its_fields() -> None:
 
 
 def test_the_kernel_calls_only_what_the_policy_has() -> None:
-    assert ops(example("fifo")) == ["select_cpu", "enqueue", "dispatch", "init"]
-    assert "enable" in ops(example("weighted_fair")), "it asks what its tasks have used"
-    assert "stopping" not in ops(example("weighted_fair")), "each call costs, whatever it does"
-    assert ops(example("locality")) == [
+    assert Scheduler.of(example("fifo")).ops == ("select_cpu", "enqueue", "dispatch", "init")
+    assert "enable" in Scheduler.of(example("weighted_fair")).ops, "it asks what its tasks have used"
+    assert "stopping" not in Scheduler.of(example("weighted_fair")).ops, "each call costs, whatever it does"
+    assert Scheduler.of(example("locality")).ops == (
         "select_cpu", "enqueue", "dispatch", "running", "tick", "init_task", "init"
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -262,7 +261,7 @@ def test_what_a_policy_promises_is_looked_at_after_each_call(tmp_path: Path) -> 
     assert program is not None
     looked = [(c.kind, c.hook, c.function.span.line) for c in contracted(program).contracts]
     assert looked == [("invariant", "", 6), ("ensures", "keep", 19)]
-    text = source(program, marks=False)
+    text = source(Scheduler.of(program), marks=False)
     assert [text.count(f"ts_broken({n}ll)") for n in (1, 2, 3)] == [3, 1, 0], "each hook, the one, none"
     path.write_text(PROMISING.replace("self.count > 0", "self.nonesuch > 0"))
     with pytest.raises(Invalid, match="nonesuch"):
@@ -317,7 +316,7 @@ def test_a_queue_of_a_cpu_that_may_not_exist_is_counted_once_at_its_line(tmp_pat
     found = [(what, line) for what, _, line in sites(program) if what == "beyond"]
     assert found == [("beyond", 15), ("beyond", 19)]
     for recording in (False, True):
-        text = source(program, marks=False, recording=recording)
+        text = source(Scheduler.of(program, recording=recording), marks=False)
         assert text.count("ts_on(") + text.count("ts_on_node(") == 2, text
 
 
