@@ -17,9 +17,7 @@ from transect.core.types import (
     INT,
     TEXT,
     BytesType,
-    DurationType,
     EnumType,
-    FloatType,
     IntType,
     OptionType,
     SetType,
@@ -30,7 +28,6 @@ from transect.core.types import (
     UnionType,
     UnitType,
     ViewType,
-    spell,
 )
 
 if TYPE_CHECKING:
@@ -117,22 +114,6 @@ class Scope:
     def all_locals(self) -> tuple[tuple[str, Type], ...]:
         own = [(n, t) for n, t in self.types.items() if t is not None]
         return tuple(own + list(self.extra.items()))
-
-
-def _cast_help(wanted: Type, text: str) -> str:
-    match wanted:
-        case IntType(signed=True):
-            return f"convert it: `as_int({text})`"
-        case IntType():
-            return f"convert it: `as_u64({text})`"
-        case FloatType():
-            return f"convert it: `as_float({text})`"
-        case DurationType():
-            return f"convert it: `ns({text})`, `ms({text})` or `seconds({text})`"
-        case EnumType(name=name):
-            return f"name a member: `{name}.…`; there is no conversion to it"
-        case _:
-            return f"there is no conversion to `{spell(wanted)}`"
 
 
 def short(node: ast.AST) -> str:
