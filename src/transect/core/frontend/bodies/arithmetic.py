@@ -7,7 +7,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from transect.core import ir
-from transect.core.frontend.bodies.context import join, loose
+from transect.core.frontend.bodies.context import NUMBERS, join, loose
 from transect.core.ir import BinaryOp, Expr
 from transect.core.types import (
     DURATION,
@@ -16,7 +16,6 @@ from transect.core.types import (
     BoolType,
     BytesType,
     DurationType,
-    EnumType,
     FloatType,
     InstantType,
     IntType,
@@ -68,12 +67,11 @@ def combine(typing: Typing, node: ast.AST, op: BinaryOp, a: Expr, b: Expr) -> Ex
         return ir.Binary(op, a, b, type=t, span=typing.span(node))
     message = f"`{op}` does not go between `{spell(a.type)}` and `{spell(b.type)}`"
     code, help = "P011", "both sides need one type"
-    numbers = (IntType, FloatType, InstantType, DurationType, EnumType)
     if isinstance(a.type, OptionType) or isinstance(b.type, OptionType):
         code, help = "P022", "test that the value is there first: `if … is not None:`"
     elif isinstance(a.type, FloatType) and isinstance(b.type, FloatType):
         help = "floats have `+ - * /`; `as_int(x / y)` is the whole part of a quotient"
-    elif isinstance(a.type, numbers) and isinstance(b.type, numbers):
+    elif isinstance(a.type, NUMBERS) and isinstance(b.type, NUMBERS):
         code, help = "P038", "convert one side: `as_int(…)`, `as_u64(…)`, `as_float(…)`, `ns(…)`"
         if op is BinaryOp.DIV and isinstance(a.type, IntType):
             help = "integers divide by `//`; for a fraction write `as_float(…) / as_float(…)`"

@@ -56,14 +56,7 @@ def assign(typing: Typing, node: ast.stmt, target: ast.expr, value: ast.expr) ->
 
 
 def _bind_local(typing: Typing, node: ast.stmt, name: str, value: ast.expr) -> Block:
-    if name in typing.scope.params:
-        typing.error(
-            "P037",
-            node,
-            f"the parameter `{name}` cannot be assigned",
-            "give the new value a name of its own",
-            label="a parameter",
-        )
+    if typing.is_parameter(node, name, "give the new value a name of its own"):
         return ()
     known = typing.scope.types.get(name)
     e = typing.expression(value, known)

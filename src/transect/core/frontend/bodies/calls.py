@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from transect.base.diagnostic import closest
 from transect.core import ir
 from transect.core.frontend.bodies import arithmetic, methods, reductions, sources, state
-from transect.core.frontend.bodies.context import short
-from transect.core.frontend.bodies.loops import ITEM
 from transect.core.frontend.modules import ClassDef, FunctionDef, Surface
 from transect.core.frontend.surface import BUILTIN_FUNCTIONS, CASTS, DURATION_UNITS, FUNCTIONS, REDUCTIONS
 from transect.core.ir import BinaryOp, Expr, TableRead
@@ -303,15 +301,8 @@ def _set(typing: Typing, node: ast.Call) -> Expr | None:
             label=f"{len(node.args)} given",
         )
         return None
-    match node.args[0]:
-        case ast.GeneratorExp(elt=elt, generators=generators):
-            comp = ast.copy_location(ast.SetComp(elt, generators), node)
-        case other:
-            name = ast.copy_location(ast.Name(ITEM, ast.Load()), node)
-            target = ast.copy_location(ast.Name(ITEM, ast.Store()), node)
-            generator = ast.comprehension(target, other, [], 0)
-            comp = ast.copy_location(ast.SetComp(name, [generator]), node)
-    return reductions.set_comprehension(typing, comp)
+    elt, generators = reductions.generator(node.args[0])
+    return reductions.set_comprehension(typing, ast.copy_location(ast.SetComp(elt, generators), node))
 
 
 def _smallest(typing: Typing, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:
@@ -357,13 +348,7 @@ def _len(typing: Typing, node: ast.Call) -> Expr | None:
     if isinstance(e.type, TupleType):
         return ir.Const(len(e.type.items), type=INT, span=span)
     if isinstance(e.type, OptionType):
-        typing.error(
-            "P022",
-            node.args[0],
-            f"`{short(node.args[0])}` may be None",
-            f"test it first: `if {short(node.args[0])} is not None:`",
-            label=f"`{spell(e.type)}`",
-        )
+        typing.may_be_none(node.args[0], e.type)
         return None
     typing.error(
         "P011",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.bodies import operators, ordering, sources, state
-from transect.core.frontend.bodies.context import loose, short
+from transect.core.frontend.bodies.context import NUMBERS, loose, short
 from transect.core.frontend.bodies.facts import implied
 from transect.core.frontend.bodies.ordering import after
 from transect.core.frontend.bodies.reductions import orderable
@@ -26,9 +26,7 @@ from transect.core.types import (
     DurationType,
     EnumType,
     FloatType,
-    InstantType,
     IntType,
-    KeyType,
     OptionType,
     SeqType,
     SetType,
@@ -36,7 +34,6 @@ from transect.core.types import (
     TextType,
     Type,
     UnitType,
-    ViewType,
     an,
     is_value,
     spell,
@@ -213,38 +210,16 @@ def _equatable(typing: Typing, node: ast.Compare, item: Type) -> bool:
 
 
 def _uncomparable(typing: Typing, node: ast.AST, op: CompareOp, a: Expr, b: Expr, same: bool) -> None:
-    label = f"`{spell(a.type)}` and `{spell(b.type)}`"
+    code, message = "P011", f"`{spell(a.type)}` is not compared with `{spell(b.type)}`"
+    help = "compare values of one type"
     if isinstance(a.type, OptionType) or isinstance(b.type, OptionType):
-        typing.error(
-            "P022",
-            node,
-            "an option cannot be compared",
-            "test that the value is there first: `if … is not None:`",
-            label=label,
-        )
+        code, message = "P022", "an option cannot be compared"
+        help = "test that the value is there first: `if … is not None:`"
     elif same:
-        typing.error(
-            "P011",
-            node,
-            f"values of type `{spell(a.type)}` have no `{op}`",
-            "compare their parts",
-            label=label,
-        )
-    else:
-        numbers = (IntType, FloatType, InstantType, DurationType, EnumType)
-        both = isinstance(a.type, numbers) and isinstance(b.type, numbers)
-        help = (
-            "convert one side: `as_int(…)`, `as_u64(…)`, `as_float(…)`, `ns(…)`"
-            if both
-            else "compare values of one type"
-        )
-        typing.error(
-            "P038" if both else "P011",
-            node,
-            f"`{spell(a.type)}` is not compared with `{spell(b.type)}`",
-            help,
-            label=label,
-        )
+        message, help = f"values of type `{spell(a.type)}` have no `{op}`", "compare their parts"
+    elif isinstance(a.type, NUMBERS) and isinstance(b.type, NUMBERS):
+        code, help = "P038", "convert one side: `as_int(…)`, `as_u64(…)`, `as_float(…)`, `ns(…)`"
+    typing.error(code, node, message, help, label=f"`{spell(a.type)}` and `{spell(b.type)}`")
 
 
 def _is_none(typing: Typing, node: ast.Compare, negate: bool, left: ast.expr, right: ast.expr) -> Expr | None:
@@ -377,7 +352,5 @@ def _condition_help(t: Type, text: str) -> str:
             return f"write `{text} is not None`"
         case TextType() | BytesType() | SetType() | SeqType() | DictType():
             return f"write `len({text}) > 0`"
-        case KeyType() | ViewType():
-            return "compare it with something"
         case _:
             return "compare it with something"

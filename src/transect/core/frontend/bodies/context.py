@@ -17,7 +17,10 @@ from transect.core.types import (
     INT,
     TEXT,
     BytesType,
+    DurationType,
     EnumType,
+    FloatType,
+    InstantType,
     IntType,
     OptionType,
     SetType,
@@ -32,6 +35,9 @@ from transect.core.types import (
 
 if TYPE_CHECKING:
     from transect.core.frontend.modules import ClassDef, FunctionDef
+
+
+NUMBERS = (IntType, FloatType, InstantType, DurationType, EnumType)  # which `as_int` and its like convert
 
 
 @record

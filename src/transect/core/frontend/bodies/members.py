@@ -125,13 +125,7 @@ def field_of(typing: Typing, base: Expr, node: ast.Attribute) -> Expr | None:
                 return ir.ViewField(base, node.attr, type=member.type, span=typing.span(node))
             known = _view_names(typing, view)
         case OptionType():
-            typing.error(
-                "P022",
-                node.value,
-                f"`{short(node.value)}` may be None",
-                f"test it first: `if {short(node.value)} is not None:`",
-                label=f"`{spell(base.type)}`",
-            )
+            typing.may_be_none(node.value, base.type)
             return None
         case _:
             known = []

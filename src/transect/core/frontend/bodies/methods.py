@@ -460,8 +460,7 @@ def _value_method(typing: Typing, node: ast.Call, base: Expr, attr: str) -> Expr
         case ViewType(name=view):
             decl = typing.policy.view_method(view, attr)
             if decl is not None:
-                e = _intrinsic(typing, node, decl, (base,))
-                return e
+                return _intrinsic(typing, node, decl, (base,))
             known = list(typing.world.view_methods.get(view, {}))
         case TextType() | BytesType():
             known = ["startswith", "endswith"]

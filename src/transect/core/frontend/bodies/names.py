@@ -155,8 +155,7 @@ def _folded_constant(
     )
     if number is not None:
         stand_in = ast.copy_location(ast.Constant(number), node)
-        e = literal(typing, stand_in, wanted)
-        return e
+        return literal(typing, stand_in, wanted)
     match value:
         case ast.Constant(value=whole):
             return literal(typing, ast.copy_location(ast.Constant(whole), node), wanted)

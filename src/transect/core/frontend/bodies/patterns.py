@@ -178,14 +178,7 @@ def _capture(
 ) -> Pattern | None:
     if name is None:
         return ir.MatchAny(None)
-    if name in typing.scope.params:
-        typing.error(
-            "P037",
-            node,
-            f"the parameter `{name}` cannot be assigned",
-            "use another name",
-            label="a parameter",
-        )
+    if typing.is_parameter(node, name, "use another name"):
         return None
     if some and isinstance(t, OptionType):
         names[name] = t.item

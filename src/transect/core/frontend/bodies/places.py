@@ -240,7 +240,7 @@ def _local_place(typing: Typing, node: ast.expr, inner: ast.Name, path: tuple[st
     if isinstance(base.type, ViewType):
         return _view_place(typing, node) if isinstance(node, ast.Attribute) else None
     if isinstance(base.type, OptionType):
-        _may_be_none(typing, inner, base.type)
+        typing.may_be_none(inner, base.type)
         return None
     if isinstance(base, ir.Unwrap):  # an option that is known to be there
         base = base.value
@@ -265,7 +265,7 @@ def _view_place(typing: Typing, node: ast.Attribute) -> Place | None:
         return None
     if not isinstance(base.type, ViewType):
         if isinstance(base.type, OptionType):
-            _may_be_none(typing, node.value, base.type)
+            typing.may_be_none(node.value, base.type)
         elif isinstance(base.type, StructType):
             typing.error(
                 "P025",
@@ -330,17 +330,6 @@ def reading(typing: Typing, place: Place) -> Expr:
         assert field is not None
         e = ir.Attr(e, part, type=field.type, span=place.span)
     return e
-
-
-def _may_be_none(typing: Typing, node: ast.expr, t: OptionType) -> None:
-    text = short(node)
-    typing.error(
-        "P022",
-        node,
-        f"`{text}` may be None",
-        f"test it first: `if {text} is not None:`",
-        label=f"`{spell(t)}`",
-    )
 
 
 def _within(typing: Typing, node: ast.expr, t: Type, path: tuple[str, ...]) -> Type | None:

@@ -187,7 +187,7 @@ def reduction(typing: Typing, node: ast.Call, name: str, wanted: Type | None) ->
             label="not understood",
         )
         return None
-    elt, generators = _generator(node.args[0])
+    elt, generators = generator(node.args[0])
     with comprehension(typing, node.args[0], generators, node.keywords) as opened:
         if opened is None:
             return None
@@ -215,7 +215,7 @@ def reduction(typing: Typing, node: ast.Call, name: str, wanted: Type | None) ->
     return ir.Reduce(op, names, walked.source, cond, value, default, type=result, span=typing.span(node))
 
 
-def _generator(node: ast.expr) -> tuple[ast.expr, list[ast.comprehension]]:
+def generator(node: ast.expr) -> tuple[ast.expr, list[ast.comprehension]]:
     """Everything is a generator: `min(self.waiting)` goes over its items."""
     if isinstance(node, ast.GeneratorExp):
         return node.elt, node.generators

@@ -212,13 +212,7 @@ def _over_value(typing: Typing, node: ast.expr, e: Expr, part: Part, method: boo
         case SeqType(item=item) if not method:
             return Walked(OverValue(e, Part.VALUES, typing.span(node)), (item,), None)
         case OptionType():
-            typing.error(
-                "P022",
-                node,
-                f"`{short(node)}` may be None",
-                f"test it first: `if {short(node)} is not None:`",
-                label=f"`{spell(e.type)}`",
-            )
+            typing.may_be_none(node, e.type)
         case _:
             typing.error(
                 "P010",

@@ -117,14 +117,7 @@ def _for(typing: Typing, node: ast.For) -> Block:
         _poison(typing, node)
         return ()
     for name in (n for t in targets for n in t.names):
-        if name in typing.scope.params:
-            typing.error(
-                "P037",
-                node.target,
-                f"the parameter `{name}` cannot be assigned",
-                "give the loop variable a name of its own",
-                label="a parameter",
-            )
+        if typing.is_parameter(node.target, name, "give the loop variable a name of its own"):
             return ()
     before = typing.facts
     for part in [node.target, *node.body]:  # every round may see what an earlier one did

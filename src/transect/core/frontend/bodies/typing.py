@@ -15,7 +15,7 @@ from transect.base.diagnostic import Diagnostics, Label
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.bodies import conditions, expressions, statements
-from transect.core.frontend.bodies.context import Policy, Scope, convert, short, widen
+from transect.core.frontend.bodies.context import NUMBERS, Policy, Scope, convert, short, widen
 from transect.core.frontend.bodies.facts import Facts, Present, stable
 from transect.core.frontend.bodies.loops import OpenLoop
 from transect.core.frontend.declare import World
@@ -26,7 +26,6 @@ from transect.core.types import (
     DurationType,
     EnumType,
     FloatType,
-    InstantType,
     IntType,
     OptionType,
     Type,
@@ -116,6 +115,19 @@ class Typing:
             return surface_name(self.module, node)
         return node.id if node.id in BUILTIN_FUNCTIONS else ""
 
+    def may_be_none(self, node: ast.AST, t: Type) -> None:
+        """An option stands where its value is wanted."""
+        text = short(node)
+        help = f"test it first: `if {text} is not None:`"
+        self.error("P022", node, f"`{text}` may be None", help, label=f"`{spell(t)}`")
+
+    def is_parameter(self, node: ast.AST, name: str, help: str) -> bool:
+        """Whether what takes a value is a parameter; then with a diagnostic."""
+        if name not in self.scope.params:
+            return False
+        self.error("P037", node, f"the parameter `{name}` cannot be assigned", help, label="a parameter")
+        return True
+
     # ------------------------------------------------------------ facts
 
     @contextmanager
@@ -143,28 +155,16 @@ class Typing:
         return converted
 
     def mismatch(self, e: Expr, wanted: Type, node: ast.AST, what: str = "") -> None:
+        """The expression has another type than the one wanted."""
         code, help = "P011", f"give {an(wanted)}"
-        match wanted, e.type:
-            case _, OptionType():
-                code = "P022"
-                help = f"test it first: `if {short(node)} is not None:`"
-            case (
-                (IntType() | FloatType() | InstantType() | DurationType() | EnumType()),
-                (IntType() | FloatType() | InstantType() | DurationType() | EnumType()),
-            ):
-                code = "P038"
-                help = _cast_help(wanted, short(node))
-            case UnitType(), _:
-                help = "return nothing"
-            case _:
-                pass
-        self.error(
-            code,
-            node,
-            f"{what or 'this'} is `{spell(e.type)}`, not `{spell(wanted)}`",
-            help,
-            label=f"`{spell(e.type)}`",
-        )
+        if isinstance(e.type, OptionType):
+            code, help = "P022", f"test it first: `if {short(node)} is not None:`"
+        elif isinstance(wanted, NUMBERS) and isinstance(e.type, NUMBERS):
+            code, help = "P038", _cast_help(wanted, short(node))
+        elif isinstance(wanted, UnitType):
+            help = "return nothing"
+        message = f"{what or 'this'} is `{spell(e.type)}`, not `{spell(wanted)}`"
+        self.error(code, node, message, help, label=f"`{spell(e.type)}`")
 
 
 def _cast_help(wanted: Type, text: str) -> str:
