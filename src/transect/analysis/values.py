@@ -89,8 +89,6 @@ class Many:
 
 Value: TypeAlias = Term | Struct | Tuple | Option | Union | View | Many | None
 
-Leaf: TypeAlias = tuple[str, Sort]
-
 
 # ---------------------------------------------------------------- sorts and leaves
 

@@ -119,11 +119,6 @@ class Effects:
         """Whether doing it twice, or not at all, makes no difference beyond its value."""
         return self.reads_only and not (self.clock or self.random or self.outside_reads or self.reports)
 
-    @property
-    def deterministic(self) -> bool:
-        """Whether the result depends on arguments and state alone: no tape is needed."""
-        return not (self.clock or self.random or self.outside_reads)
-
 
 NONE = Effects()
 
@@ -484,24 +479,3 @@ def data_path(e: Expr, within: Function) -> tuple[str, ...] | None:
 def effects(program: Program, part: Part, within: Function | None = None) -> Effects:
     """The effects of a piece of a program, through helpers."""
     return Facts(program).of(part, within)
-
-
-def one_key(program: Program, handler: Function) -> Expr | None:
-    """The key, if one call of the handler touches entries of that key alone, in whatever tables: a lock may be striped
-    by it.  Parameters that the operator sets and per-RPC locals are no obstacle."""
-    shared = {f.name for f in program.state if f.kind is ir.FieldKind.STATE}
-    touched = effects(program, handler)
-    accesses: list[Read | Write] = [*touched.reads, *touched.writes]
-    keys = {(a.whole, a.key) for a in accesses if a.field in shared}
-    if len(keys) != 1:
-        return None
-    whole, key = keys.pop()
-    return None if whole else key
-
-
-def fields_read(program: Program, handler: Function) -> tuple[frozenset[tuple[str, ...]], frozenset[Touch]]:
-    """The paths of outside data that a handler reads or writes, and the touches whose path is not known (whatever
-    reads them must have every field of that view)."""
-    touched = effects(program, handler)
-    both = touched.view_reads | touched.view_writes
-    return frozenset(t.path for t in both if t.path), frozenset(t for t in both if not t.path)

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from pathlib import Path
 
 from transect.linux.errors import KernelDataError
 
@@ -116,10 +115,6 @@ class Field:
     bits: int  # 0 for an ordinary field
     type: Type  # resolved
 
-    @property
-    def is_bits(self) -> bool:
-        return self.bits > 0
-
 
 VOID = Type(0, Kind.VOID, "void", 0, 0, 0, False, (), ())
 
@@ -150,11 +145,6 @@ class Btf:
         self._names: bytes = self._name_places() if index is None else bytes(index.names)
         self._numbers: dict[bytes, dict[int, int]] = {}
         self._decoded: dict[int, Type] = {}
-
-    @classmethod
-    def from_file(cls, path: Path | str) -> Btf:
-        """Raises `KernelDataError`, OSError."""
-        return cls(Path(path).read_bytes())
 
     def __len__(self) -> int:
         return self._first + len(self._at)
@@ -299,13 +289,6 @@ class Btf:
         """All names of a kind, for suggestions."""
         return [name.decode("utf-8", "replace") for name, kinds in self._every_name.items() if kind in kinds]
 
-    def enum_values(self, name: str) -> dict[str, int]:
-        """Members of an enum.  Raises `KernelDataError` when there is none of that name."""
-        found = self.named(name, Kind.ENUM, Kind.ENUM64)
-        if found is None:
-            raise KernelDataError(f"this kernel's BTF has no `enum {name}`")
-        return dict(found.values)
-
     @cached_property
     def constants(self) -> dict[str, int]:
         """Every member of every enum, anonymous ones too (`MOD_TEXT`, `PIDTYPE_PID`); the first of equal names."""
@@ -376,21 +359,6 @@ class Btf:
                 if inner is not None:
                     return inner
         return None
-
-    def field_names(self, struct: str | Type) -> list[str]:
-        """Names of the members, those of anonymous members included, for suggestions."""
-        found = self.struct(struct) if isinstance(struct, str) else struct
-        return list(self._member_names(found, set()))
-
-    def _member_names(self, owner: Type, seen: set[int]) -> Iterator[str]:
-        if owner.id in seen or len(seen) > DEPTH:
-            return
-        seen.add(owner.id)
-        for m in owner.members:
-            if m.name:
-                yield m.name
-            else:
-                yield from self._member_names(self.resolve(m.type), seen)
 
 
 def _sections(data: bytes) -> tuple[bytes, bytes]:

@@ -34,7 +34,7 @@ from transect.memory.machine import Machine
 from transect.memory.objects import Node, Value, field_reader
 from transect.memory.paths import Path, begin, resolve, root
 
-STRUCT, SYMBOLS = "memory.Struct", "memory.Symbols"
+STRUCT = "memory.Struct"
 WHOLE = 4096  # bytes that one read fetches at most
 GAP = 1024  # bytes between two fields which are not worth a read of their own
 

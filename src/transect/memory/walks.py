@@ -139,22 +139,6 @@ def singly_headed(read: Read, head: int, most: int, window: Window = PLAIN) -> I
         place, node = node, after
 
 
-def singly(
-    read: Read, first: int, most: int, ends: frozenset[int], window: Window = PLAIN
-) -> Iterator[Found]:
-    """Elements which point to the next by their link; the last to 0 or to one of `ends`."""
-    node, seen = first, set[int]()
-    while node and node not in ends:
-        if len(seen) > most:
-            raise WalkError(f"the chain at {first:#x} has more than {most} elements")
-        if node in seen:
-            raise WalkError(f"the chain at {first:#x} runs in a circle at {node:#x}")
-        data, after, _ = _fetch(read, node, window)
-        seen.add(node)
-        yield node, data
-        node = after
-
-
 def red_black(read: Read, root: int, most: int) -> Iterator[int]:
     """Addresses of the nodes of a tree, in order.  `root` is the address of `rb_root.rb_node`.
 

@@ -18,8 +18,6 @@ from transect.linux.errors import KernelDataError
 from transect.linux.image import ELF, payload, unpack
 from transect.vm.packages import OWN_KERNEL, Archive, Package
 
-CLOUD = re.compile(r"(?P<version>\d+(?:\.\d+)+)\+deb\d+-cloud-amd64")
-
 
 @dataclass(frozen=True, slots=True)
 class Kernel:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.core.sink import sink
 from transect.core import ir
-from transect.core.effects import Effects, Facts, Read, Write, effects, fields_read, nodes, one_key
+from transect.core.effects import Effects, Facts, Read, Write, effects, nodes
 from transect.core.frontend import compile_text
 from transect.core.text_dump import _Dump
 
@@ -153,7 +153,7 @@ def test_outside_facts_by_kind() -> None:
     assert found.random == {"rand", "rand_below"}
     assert found.reports == {"trace"}
     assert {t.path for t in found.view_writes} == {("rpc", "msg", "note")}
-    assert not found.reads_only and not found.deterministic and not found.pure
+    assert not found.reads_only and not found.pure
     assert not found.reads and not found.writes
 
 
@@ -215,26 +215,6 @@ def test_what_a_helper_reads_of_one_of_two_is_read_of_something() -> None:
     assert ("size", None) in touched and ("user", ("rpc", "msg", "user")) in touched
 
 
-@pytest.mark.parametrize(
-    ("fields", "body", "wanted"),
-    [
-        ("t: Tally[str, int] = tally(8)", "self.t[rpc.msg.user] += 1", "rpc->msg->user"),
-        (
-            "t: Tally[str, int] = tally(8)\nm: Map[str, int] = table(8)\nlimit: Param[int] = param(3)",
-            "if self.t[rpc.msg.user] > self.limit:\n    self.m[rpc.msg.user] = 1",
-            "rpc->msg->user",
-        ),
-        ("t: Tally[str, int] = tally(8)\nn: int = 0", "self.t[rpc.msg.user] += self.n", "?"),
-        ("t: Tally[str, int] = tally(8)", "self.t[rpc.msg.user] += self.t[rpc.msg.note]", "?"),
-        ("t: Tally[str, int] = tally(8)", "self.t[rpc.msg.user] += len(self.t)", "?"),
-        ("n: int = 0", "self.n += 1", "?"),
-    ],
-)
-def test_a_lock_may_be_striped_by_the_one_key(fields: str, body: str, wanted: str) -> None:
-    program = element(fields, body + "\nreturn Forward()")
-    assert spelled(program, "request", one_key(program, handler(program))) == wanted
-
-
 def test_fields_of_the_message_that_a_hook_needs() -> None:
     program = element(
         "n: int = 0",
@@ -251,9 +231,8 @@ def test_fields_of_the_message_that_a_hook_needs() -> None:
         return Forward()
         """,
     )
-    paths, unknown = fields_read(program, handler(program))
-    assert unknown == frozenset()
-    assert {".".join(p) for p in paths} == {
+    found = effects(program, handler(program))
+    assert {".".join(t.path or "?") for t in found.view_reads | found.view_writes} == {
         "rpc.msg",
         "rpc.msg.parts",
         "rpc.msg.parts.*.size",

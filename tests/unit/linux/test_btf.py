@@ -53,9 +53,8 @@ def test_bit_fields_have_their_bit_and_width() -> None:
 
 
 def test_signed_enums_have_negative_members() -> None:
-    btf = Btf(a_task())
-    assert btf.enum_values("mod_state") == {"LIVE": 0, "GONE": -1}
-    assert btf.constants["GONE"] == -1
+    constants = Btf(a_task()).constants
+    assert (constants["LIVE"], constants["GONE"]) == (0, -1)
 
 
 def test_a_name_is_found_however_strings_are_kept() -> None:
@@ -132,7 +131,6 @@ def try_everything(data: bytes) -> None:
         for number in range(min(len(btf), 64)):
             with contextlib.suppress(KernelDataError):
                 btf.size_of(number)
-                btf.field_names(btf.type(number))
         for struct, path in (("task_struct", "tgid"), ("flags", "high"), ("pid_t", "x")):
             with contextlib.suppress(KernelDataError):
                 btf.field(struct, path)

@@ -143,7 +143,6 @@ def test_junk_ends(words: list[int]) -> None:
     for walk in (
         lambda: listed(memory),
         lambda: list(walks.singly_headed(memory.read, HEAD, 100)),
-        lambda: list(walks.singly(memory.read, HEAD, 100, frozenset())),
         lambda: list(walks.red_black(memory.read, HEAD, 100)),
     ):
         with contextlib.suppress(KernelDataError):

@@ -13,7 +13,7 @@ from transect.core.effects import Facts
 from transect.core.ir import FieldKind, Program, StateField
 from transect.core.passes.ordered_pick import heaps
 from transect.core.rules import Scope
-from transect.core.types import ArrayType, CounterType, HistogramType, TableType
+from transect.core.types import TableType
 from transect.emit.c import tree as c
 from transect.emit.c.names import Names, snake
 
@@ -140,11 +140,6 @@ class Unit:
 def grows(f: StateField) -> bool:
     """Whether the field is kept by client, and has memory of its own."""
     return isinstance(f.type, TableType) and f.type.most is None
-
-
-def is_single(f: StateField) -> bool:
-    """Whether the field holds one value: a scalar, struct, parameter."""
-    return not isinstance(f.type, TableType | ArrayType | CounterType | HistogramType)
 
 
 def _clients(program: Program) -> int:

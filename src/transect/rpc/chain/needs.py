@@ -45,7 +45,6 @@ from transect.core.types import StructType, ViewType
 from transect.core.walk import Node, walk
 
 HOOKS = ("request", "response", "finish")
-RPC_FIELDS = ("msg", "reply", "headers", "trailers", "method", "peer", "body", "reply_body")
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,13 +326,3 @@ def headers_changed(program: Program, hook: str, field: str) -> Iterator[Span]:
                 named = of.name if isinstance(of, ViewField) and is_rpc(of.base.type) else field
                 if named == field:
                     yield node.span
-
-
-def intrinsics_used(program: Program, hook: str) -> frozenset[str]:
-    """Full names of the intrinsics that a hook may call."""
-    handler = program.handler(hook)
-    if handler is None or handler.default:
-        return frozenset()
-    return frozenset(
-        n.name for f in _reached(program, handler) for n in _nodes(f) if isinstance(n, IntrinsicNode)
-    )

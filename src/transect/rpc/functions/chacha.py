@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 from struct import pack, unpack
 
-KEY_BYTES, TAG_BYTES, NONCE_BYTES = 32, 16, 24
+KEY_BYTES, TAG_BYTES = 32, 16
 MASK = 0xFFFF_FFFF
 WORDS = b"expand 32-byte k"
 PRIME = (1 << 130) - 5
