@@ -171,10 +171,49 @@ def test_an_own_method_may_be_called_by_its_class() -> None:
         ("for i in range(3):\n    twice(i)(4)", "P033"),
         ("for i in range(3):\n    twice(i).x = 4", "P037"),
         ("if 3 in self.boxes:\n    self.boxes[3].content = self.boxes[4].content", "P021"),
+        ("x = missing\nx.content = 3", "P007"),
+        ("self.count = (None, 3)[1]", "P011"),
     ],
 )
 def test_what_is_said(charge: str, code: str) -> None:
     assert said(charge) == [code]
+
+
+@pytest.mark.parametrize(
+    ("methods", "charge", "code"),
+    [
+        (
+            "maybes: Map[int, int | None] = table(8)",
+            "self.count = 3 if self.maybes.get(3) is None else 4",
+            [],
+        ),
+        ("def _a(self) -> Forward | Forward:\n    return Forward()", "self._a()", []),
+        ("def _a(self, x: set[float]) -> None:\n    pass", "pass", ["P030"]),
+    ],
+)
+def test_what_is_said_of_declarations(methods: str, charge: str, code: list[str]) -> None:
+    assert said(charge, methods) == code
+
+
+@pytest.mark.parametrize(
+    ("item", "default"),
+    [("name", '""'), ("b'' if cost > 3 else b'a'", 'b""'), ("(name, 1)", "…"), ("1.5", "0.0")],
+)
+def test_what_to_write_where_there_may_be_nothing_to_choose_from(item: str, default: str) -> None:
+    fields = "texts: Map[str, int] = table(8)"
+    (found,) = compile_text(text(f"x = min({item} for name in self.texts)", fields)).diagnostics
+    assert found.help == f"say what then: `min(…, default={default})`"
+
+
+def test_a_struct_with_a_mistake_is_said_once() -> None:
+    broken = "@struct\nclass Broken:\n    x: Nothing\n@helper\ndef twice"
+    found = compile_text(text("x = Broken()").replace("@helper\ndef twice", broken)).diagnostics
+    assert [d.code for d in found] == ["P007"]
+
+
+def test_a_number_that_no_float_holds() -> None:
+    (found,) = compile_text(text(f"x: float = {9:9<309}")).diagnostics
+    assert (found.code, found.help) == ("P039", "the largest `float` is about 1.8e308")
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ def _fitted(typing: Typing, node: ast.expr, value: object, t: Type) -> Expr | No
     if not ok:
         low, high = int_range(64, t != U64)
         why = f"`{spell(t)}` goes from {low} to {high}" if isinstance(value, int) else "it is not valid UTF-8"
+        if isinstance(t, FloatType):
+            why = "the largest `float` is about 1.8e308"
         typing.error("P039", node, f"`{short(node)}` does not fit in {an(t)}", why, label="out of range")
         return None
     return ir.Const(plain, type=t, span=typing.span(node))
