@@ -87,6 +87,10 @@ def test_a_schema_comes_back_from_json() -> None:
         ({"hash": "0"}, "the schema of P does not have the hash that it says"),
         ({"fields": [{"name": "n"}]}, "no schema"),
         ({"fields": [{"name": "n", "type": "odd", "kind": "state", "start": ""}]}, "no type of state: 'odd'"),
+        (
+            {"fields": [{"name": 3, "type": "int", "kind": "state", "start": ""}]},
+            "a field's name that is no text",
+        ),
     ],
 )
 def test_what_is_no_schema_is_refused(change: dict[str, Any], message: str) -> None:
@@ -376,6 +380,14 @@ COLOR = t.EnumType("Color", (("RED", 1),), open=False)
 )
 def test_types_come_back_from_json(of: t.Type) -> None:
     assert type_from_json(json.loads(json.dumps(type_json(of)))) == of
+
+
+@pytest.mark.parametrize(
+    "data", [{"text": -1}, {"key": 3}, {"enum": {"name": "E", "open": False, "members": {"A": "1"}}}]
+)
+def test_what_is_no_type_of_state_is_refused(data: object) -> None:
+    with pytest.raises(SchemaError, match="no type of state"):
+        type_from_json(data)
 
 
 @pytest.mark.parametrize(

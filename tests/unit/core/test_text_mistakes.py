@@ -23,6 +23,7 @@ from transect.core.verify import verify
         ("store .began = %now()", "store .nothing = %now()", "there is no such place"),
         ("message: str = ''", "message: str = [", r"expected a plain value, found '\['"),
         ("case =0:", "case =n:", "a pattern compares with a constant"),
+        ("path 'sink.py'", r"path '\U99999999'", "is no text"),
     ],
 )
 def test_the_reader_says_what_it_wanted(old: str, new: str, message: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transect.core.frontend import compile_file, compile_text, hashing
+from transect.core.frontend import compile_file, compile_text, hashing, source
 from transect.examples import paths
 
 EXAMPLES = paths()
@@ -178,3 +178,11 @@ LONG = {
 def test_what_is_long_is_taken_or_refused_in_words(name: str) -> None:
     text, wanted = LONG[name]
     assert codes(text) == wanted
+
+
+def test_what_is_too_deep_for_pythons_compiler_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shallow(*_: object, **__: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(source, "compile", shallow, raising=False)
+    assert codes(policy("pass")) == ["P003"]
