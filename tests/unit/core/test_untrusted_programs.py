@@ -283,6 +283,21 @@ def test_a_program_is_what_it_says(what: str) -> None:
     assert refused("rpc", *STAGES[what])
 
 
+OPTIONS = {
+    "a scope that there is not": ("state total: int = 0", "state total: int = 0 scope='moon'"),
+    "a merge that there is not": ("state total: int = 0", "state total: int = 0 merge='product'"),
+    "a number as yes or no": ("state total: int = 0", "state total: int = 0 persist=1"),
+    "a former name that is none": ("state total: int = 0", "state total: int = 0 was='a b'"),
+    "an option that there is not": ("state total: int = 0", "state total: int = 0 colour='red'"),
+    "a table that the operator sets": ("state sums: tally", "param sums: tally"),
+}
+
+
+@pytest.mark.parametrize("what", OPTIONS)
+def test_an_option_of_a_field_that_no_policy_can_have_is_refused(what: str) -> None:
+    assert refused("rpc", *OPTIONS[what])
+
+
 # ---------------------------------------------------------------- calls that do not end
 
 CALLS = {
