@@ -203,6 +203,13 @@ def test_a_record_is_a_value() -> None:
     assert pickle.loads(pickle.dumps(Point(1, 2.0))) == Point(1, 2.0)
 
 
+def test_a_struct_has_no_fields_but_its_own() -> None:
+    for struct in (Record("Point", {"x": 1, "y": 2.0}), Point(1, 2.0)):
+        assert values.field_of(struct, "x") == 1
+        with pytest.raises(KeyError, match="__class__"):
+            values.field_of(struct, "__class__")
+
+
 def test_replacing_a_field_copies() -> None:
     for inner, outer in (
         (Record("Point", {"x": 1, "y": 2.0}), Record("Line", {"start": Record("Point", {"x": 1, "y": 2.0})})),
