@@ -3,6 +3,7 @@
 
 `typing.Typing` is what is known of one body at the place reached.  The other modules are functions over it, each of one
 subject, which import downward: `statements`, `patterns`, `assignments`, `places`; `expressions`, `conditions`,
-`operators`, `members`, `names`, `calls`, `methods`, `reductions`; `loops`, `sources`, `arithmetic`, `numbers`, `state`,
-`ordering`; `context`, `facts`.  Up they call by the entries of `Typing` alone: `expression`, `condition`, `block`.
+`operators`, `members`, `names`, `calls`, `methods`, `arguments`, `reductions`; `loops`, `sources`, `arithmetic`,
+`numbers`, `state`, `ordering`; `context`, `facts`.  Upward they call the entries of `Typing` alone: `expression`,
+`value`, `raw`, `condition`, `block`.
 """

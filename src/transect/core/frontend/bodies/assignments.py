@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from transect.base.diagnostic import Label
 from transect.core import ir
-from transect.core.frontend.bodies import arithmetic, methods, places, state
+from transect.core.frontend.bodies import arguments, arithmetic, methods, places, state
 from transect.core.frontend.bodies.arithmetic import literal_kind
 from transect.core.frontend.bodies.context import convert, join, loose, short, widen
 from transect.core.frontend.bodies.facts import Present, bounds, changes_state
@@ -366,7 +366,7 @@ def _meter(typing: Typing, node: ast.Expr, call: ast.Call, owner: ast.Attribute,
         )
         return ()
     one = ir.Const(1, type=INT, span=typing.span(node))
-    args = methods.arguments(typing, call, [None], f"`{method}`", least=0 if method == "add" else 1)
+    args = arguments.by_position(typing, call, [None], f"`{method}`", least=0 if method == "add" else 1)
     if args is None:
         return ()
     value = args[0] if args else one

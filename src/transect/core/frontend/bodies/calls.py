@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls to typed tree: functions of the language, and everything else by `methods.py`."""
+"""Calls to typed tree: functions of the language, and everything else by `arguments.py` and `methods.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from transect.base.diagnostic import closest
 from transect.core import ir
-from transect.core.frontend.bodies import arithmetic, methods, reductions, sources, state
+from transect.core.frontend.bodies import arguments, arithmetic, methods, reductions, sources, state
 from transect.core.frontend.modules import ClassDef, FunctionDef, Surface
 from transect.core.frontend.surface import BUILTIN_FUNCTIONS, CASTS, DURATION_UNITS, FUNCTIONS, REDUCTIONS
 from transect.core.ir import BinaryOp, Expr, TableRead
@@ -82,9 +82,9 @@ def _named_call(typing: Typing, node: ast.Call, name: str, wanted: Type | None) 
         case Surface(name="set" | "frozenset"):
             return _builtin(typing, node, "set", wanted)
         case FunctionDef() as function:
-            return methods.function_call(typing, node, function)
+            return arguments.function_call(typing, node, function)
         case ClassDef() as cls:
-            return methods.construct(typing, node, cls)
+            return arguments.construct(typing, node, cls)
         case Surface(name="bool" | "int" | "float" | "str" | "bytes" | "tuple" as kind):
             help = {
                 "int": "write `as_int(…)`",
@@ -133,21 +133,21 @@ def _language(typing: Typing, node: ast.Call, name: str, wanted: Type | None) ->
     span = typing.span(node)
     if name in DURATION_UNITS:
         if len(node.args) != 1 or node.keywords:
-            methods.arguments(typing, node, [INT], f"`{name}`")
+            arguments.by_position(typing, node, [INT], f"`{name}`")
             return None
         return duration(typing, node, name, node.args[0])
     if name in CASTS:
         return _cast(typing, node, CASTS[name], name)
     match name:
         case "now" | "rand":
-            args = methods.arguments(typing, node, [], f"`{name}`")
+            args = arguments.by_position(typing, node, [], f"`{name}`")
             return (
                 None
                 if args is None
                 else ir.Intrinsic(name, (), type=INSTANT if name == "now" else FLOAT, span=span)
             )
         case "rand_below":
-            args = methods.arguments(typing, node, [INT], "`rand_below`")
+            args = arguments.by_position(typing, node, [INT], "`rand_below`")
             return None if args is None else ir.Intrinsic(name, tuple(args), type=INT, span=span)
         case "mul_div":
             return _mul_div(typing, node)
@@ -171,7 +171,7 @@ def message(typing: Typing, node: ast.Call, wanted: Sequence[Type | None], what:
     """Arguments among which f-strings may stand."""
     before, typing.formats = typing.formats, True
     try:
-        return methods.arguments(typing, node, wanted, what)
+        return arguments.by_position(typing, node, wanted, what)
     finally:
         typing.formats = before
 
@@ -204,7 +204,7 @@ def duration(typing: Typing, node: ast.expr, unit: str, count: ast.expr) -> Expr
 
 
 def _cast(typing: Typing, node: ast.Call, target: Type, name: str) -> Expr | None:
-    args = methods.arguments(typing, node, [None], f"`{name}`")
+    args = arguments.by_position(typing, node, [None], f"`{name}`")
     if args is None:
         return None
     e = args[0]
@@ -223,7 +223,7 @@ def _cast(typing: Typing, node: ast.Call, target: Type, name: str) -> Expr | Non
 def _mul_div(typing: Typing, node: ast.Call) -> Expr | None:
     """Of three `int`, or three `u64`."""
     if len(node.args) != 3 or node.keywords:
-        methods.arguments(typing, node, [INT, INT, INT], "`mul_div`")
+        arguments.by_position(typing, node, [INT, INT, INT], "`mul_div`")
         return None
     typed = sources.alike(typing, node.args)
     if typed is None:
@@ -236,7 +236,7 @@ def _mul_div(typing: Typing, node: ast.Call) -> Expr | None:
 
 
 def _fits(typing: Typing, node: ast.Call) -> Expr | None:
-    args = methods.arguments(typing, node, [None, INT], "`fits`", least=1)
+    args = arguments.by_position(typing, node, [None, INT], "`fits`", least=1)
     if args is None:
         return None
     if not isinstance(args[0].type, TextType | BytesType):
@@ -264,7 +264,7 @@ def _builtin(typing: Typing, node: ast.Call, name: str, wanted: Type | None) -> 
         case "len":
             return _len(typing, node)
         case "abs":
-            args = methods.arguments(typing, node, [None], "`abs`")
+            args = arguments.by_position(typing, node, [None], "`abs`")
             if args is None:
                 return None
             if isinstance(args[0].type, IntType | FloatType | DurationType):
@@ -328,7 +328,7 @@ def _smallest(typing: Typing, node: ast.Call, name: str, wanted: Type | None) ->
 
 def _len(typing: Typing, node: ast.Call) -> Expr | None:
     if len(node.args) != 1 or node.keywords:
-        methods.arguments(typing, node, [None], "`len`")
+        arguments.by_position(typing, node, [None], "`len`")
         return None
     name = state.own(typing, node.args[0])
     span = typing.span(node)
