@@ -477,6 +477,7 @@ SIZES = {
     "a loop over texts": ("range(0, 8, 1, 8)", "range('0', 8, 1, 8)"),
     "an expression beyond the stack": ("(n + n)", "(" * 5000 + "n" + " + n)" * 5000),
     "an expression that is deep": ("(n + n)", "(" * 400 + "n" + " + n)" * 400),
+    "an expression that is read, and too deep": ("(n + n)", "(" * 300 + "n" + " + n)" * 300),
     "a chain beyond the stack": (
         "unwrap(name)\n  let before",
         "unwrap(" * 3000 + "name" + ")" * 3000 + "\n  let before",

@@ -211,6 +211,12 @@ def test_a_struct_with_a_mistake_is_said_once() -> None:
     assert [d.code for d in found] == ["P007"]
 
 
+def test_a_class_that_is_no_struct_makes_nothing() -> None:
+    plain = "class Plain:\n    x: int = 0\n@helper\ndef twice"
+    found = compile_text(text("x = Plain()").replace("@helper\ndef twice", plain)).diagnostics
+    assert {d.message for d in found} == {"`Plain` is not a class of the language"}
+
+
 def test_a_number_that_no_float_holds() -> None:
     (found,) = compile_text(text(f"x: float = {9:9<309}")).diagnostics
     assert (found.code, found.help) == ("P039", "the largest `float` is about 1.8e308")
