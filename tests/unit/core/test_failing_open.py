@@ -136,6 +136,33 @@ def test_a_quota_without_room_limits_nobody() -> None:
             5,
         ),
         (
+            MAP,
+            lines(
+                "if rpc.msg.note != 'a':",
+                "    left = self.left.get(rpc.msg.user, 3)",
+                "else:",
+                "    return Reject(Code.OK, 'another reason')",
+                "if left == 0:",
+                "    return Reject(Code.OK, '')",
+                "self.left[rpc.msg.user] = left - 1",
+                "return Forward()",
+            ),
+            7,
+        ),
+        (
+            "b: Map[str, Bucket] = table(8)",
+            lines(
+                "b = self.b.get(rpc.msg.user, Bucket(5, 0))",
+                "if b.tokens <= 0:",
+                "    return Reject(Code.OK, '')",
+                "for i in range(3):",
+                "    b.tokens -= 1",
+                "self.b[rpc.msg.user] = b",
+                "return Forward()",
+            ),
+            6,
+        ),
+        (
             "t: Map[str, int] = lru(8)",
             lines(
                 "if self.t.get(rpc.msg.user, 0) > 3:",
@@ -202,6 +229,25 @@ def test_other_ways_to_fail_open(fields: str, body: str, line: int) -> None:
                 "if self.n > self.t[1]:",
                 "    return Reject(Code.OK, '')",
                 "self.t[1] += 1",
+                "return Forward()",
+            ),
+        ),
+        (
+            TALLY + "\ndef _room(self, user: str) -> bool:\n    return self.used.put(user, 1)",
+            lines(
+                "if not self._room(rpc.msg.user) or self.used[rpc.msg.user] > 3:",
+                "    return Reject(Code.OK, '')",
+                "self.used[rpc.msg.user] += 1",
+                "return Forward()",
+            ),
+        ),
+        (
+            MAP,
+            lines(
+                "match self.left.get(rpc.msg.user):",
+                "    case 3:",
+                "        return Reject(Code.OK, '')",
+                "self.left[rpc.msg.user] = 1",
                 "return Forward()",
             ),
         ),
