@@ -8,7 +8,8 @@ import pytest
 from tests.unit.core.sink import sink
 from tests.unit.core.test_effects import HEAD, compiled, element
 from transect.core import types as t
-from transect.core.bounds import STEPS_LIMIT, Bound, bounds, size, worst_steps
+from transect.core.bound import Bound
+from transect.core.bounds import STEPS_LIMIT, bounds, size, worst_steps
 from transect.core.frontend import compile_text
 from transect.core.interp import Instance, Run
 from transect.core.values import Record
