@@ -128,6 +128,7 @@ def test_whatever_bytes_are_taken_are_the_bytes_that_would_be_written(of: Type, 
         (VERDICT, b"\2", "Verdict has no case 2"),
         (t.EnumType("E", (("A", 1),), open=False), bytes(8), "E has no member 0"),
         (TEXT, b"\xff\xff\xff\xff", "cut short: 4294967295 bytes wanted at 4, 0 are left"),
+        (t.SetType(BOOL), b"\xff\xff\xff\xff", "cut short: 4294967295 items wanted at 4, 0 bytes are left"),
         (
             t.TableType(t.TableKind.TABLE, BOOL, BOOL, 1),
             b"\2\0\0\0\0\0\1\0",

@@ -48,6 +48,7 @@ ONE = "s = {i for i in range(1)}\n"
     ("body", "wanted"),
     [
         ("s = {i for i in range(7)}", "7"),
+        (ONE + "for i in range(0):\n    s = s | {j for j in range(5)}", "1"),
         (ONE + "for i in range(9000):\n    s = s | {i for j in range(1)}", "9001"),
         (ONE + "for i in range(9000):\n    s |= {i + j for j in range(5)}", "45001"),
         (ONE + "for i in range(10):\n    s = s | {2 * x for x in s}", "1024"),
@@ -192,3 +193,14 @@ def test_sets_through_a_chain_of_helpers_are_decided_at_once() -> None:
     program = element("n: int = 0", ONE + "s = self._h0(s, s, s, s)\nreturn Forward()", helpers)
     assert Steps(program).of(program.handlers[0]) > 10**6
     assert time.process_time() - start < 5
+
+
+def test_a_set_that_has_a_name_within_an_expression_only() -> None:
+    helpers = """
+        def _next(self) -> int:
+            self.n += 1
+            return self.n
+        def _with(self, members: set[int], one: int) -> set[int]:
+            return members | {one for i in range(1)}
+    """
+    assert most("s = self._with(one=self._next(), members={i for i in range(3)})", helpers) == "4"
