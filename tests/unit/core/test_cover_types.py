@@ -77,9 +77,18 @@ def test_a_tuple_cannot_be_given_as_a_text() -> None:
         parse_value("1, 2", TupleType((INT, INT)))
 
 
-@pytest.mark.parametrize("name", ["len", "nowhere.seal", "rpc.inner.seal", "rpc.missing"])
+@pytest.mark.parametrize("name", ["len", "nowhere.seal", "rpc.inner.seal", "rpc.missing", "llm.seal"])
 def test_what_no_stratum_has_is_provided_by_none(name: str) -> None:
     assert provided(name) is None
+
+
+def test_a_module_that_a_stratum_s_functions_need_is_missed_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(_: str) -> None:
+        raise ModuleNotFoundError("No module named 'cryptography'", name="cryptography")
+
+    monkeypatch.setattr("importlib.import_module", without)
+    with pytest.raises(ModuleNotFoundError, match="cryptography"):
+        provided.__wrapped__("cpu.seal")
 
 
 def test_what_a_stratum_has_is_provided() -> None:

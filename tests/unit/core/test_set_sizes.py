@@ -48,6 +48,10 @@ ONE = "s = {i for i in range(1)}\n"
     ("body", "wanted"),
     [
         ("s = {i for i in range(7)}", "7"),
+        (
+            "x = None\nif self.n > 3:\n    x = {i for i in range(3)}\ns = x if x is not None else {i for i in range(2)}",
+            "3",
+        ),
         (ONE + "for i in range(0):\n    s = s | {j for j in range(5)}", "1"),
         (ONE + "for i in range(9000):\n    s = s | {i for j in range(1)}", "9001"),
         (ONE + "for i in range(9000):\n    s |= {i + j for j in range(5)}", "45001"),
