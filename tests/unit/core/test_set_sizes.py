@@ -49,7 +49,8 @@ ONE = "s = {i for i in range(1)}\n"
     [
         ("s = {i for i in range(7)}", "7"),
         (
-            "x = None\nif self.n > 3:\n    x = {i for i in range(3)}\ns = x if x is not None else {i for i in range(2)}",
+            "x = None\nif self.n > 3:\n    x = {i for i in range(3)}\n"
+            "s = x if x is not None else {i for i in range(2)}",
             "3",
         ),
         (ONE + "for i in range(0):\n    s = s | {j for j in range(5)}", "1"),
