@@ -18,10 +18,11 @@ from transect.core.schema import schema
 from transect.rpc.chain.times import QUANTILES, quantile_name
 
 Status = Mapping[str, Any]
-PLAIN = (
-    *("rpcs", "requests", "responses", "rewritten", "delayed", "malformed", "refused"),
+COUNTERS = (
+    *("rpcs", "requests", "responses", "rewritten", "delayed", "compressed", "malformed", "refused"),
     *("traced", "traces_left_out"),
 )
+CAUSES = ("reply", "reject", "cancel", "deadline", "reset")
 
 
 def rows(
@@ -30,13 +31,23 @@ def rows(
     """The elements of a chain: version, state, and what each did.  `calls`: request messages that came to it; `sizes`:
     None where a carrier cannot tell."""
     made: list[dict[str, Any]] = []
-    calls = max(0, counted["requests"] - counted["refused"])
+    calls = counted["requests"]
     for index, (program, size) in enumerate(zip(programs, sizes, strict=True)):
         did = {name: counted[name][index] for name in ("rejected", "responded", "withheld")}
         about = {"name": program.name, "version": program.source_hash[:12], "schema": schema(program).hash}
         made.append({**about, "calls": calls, **did, "state_bytes": size})
-        calls = max(0, calls - did["rejected"] - did["responded"])
+        calls = max(0, calls - did["rejected"] - did["responded"])  # RPCs pass while counters are read
     return made
+
+
+def counters(counted: Mapping[str, Any]) -> dict[str, int]:
+    """What `status` says of a chain as a whole; a carrier leaves out what it does not have."""
+    return {name: counted[name] for name in ("open", *COUNTERS) if name in counted}
+
+
+def causes(counted: Mapping[str, Any]) -> dict[str, int]:
+    """How many RPCs have ended, and how."""
+    return dict(zip(CAUSES, counted["causes"], strict=True))
 
 
 # ---------------------------------------------------------------- Prometheus
@@ -56,7 +67,7 @@ def exposition(statuses: Iterable[Status]) -> str:
 
 
 def _lines(statuses: Sequence[Status]) -> Iterator[str]:
-    for name in PLAIN:
+    for name in COUNTERS:
         found = [(_labels(s), s["counters"][name]) for s in statuses if name in s["counters"]]
         yield from _metric(f"transect_rpc_{name}_total", "counter", f"The chain's `{name}`.", found)
     ended = [(_labels(s, cause=cause), n) for s in statuses for cause, n in s["causes"].items()]

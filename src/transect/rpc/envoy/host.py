@@ -16,7 +16,7 @@ from transect.control.protocol import Refused
 from transect.control.readings import readings
 from transect.core.schema import schema
 from transect.rpc.chain.binding import Binding
-from transect.rpc.chain.metrics import rows
+from transect.rpc.chain.metrics import causes, counters, rows
 from transect.rpc.chain.times import latencies
 from transect.rpc.envoy.config import Module
 from transect.rpc.envoy.control import Control, ControlError
@@ -27,12 +27,6 @@ from transect.rpc.versions.upgrade import Version
 
 if TYPE_CHECKING:
     from transect.rpc.envoy.deploy import Deployed
-
-COUNTERS = (
-    *("rpcs", "requests", "responses", "rewritten", "delayed", "compressed", "malformed", "refused"),
-    *("traced", "traces_left_out"),
-)
-CAUSES = ("reply", "reject", "cancel", "deadline", "reset")
 
 
 class EnvoyHost:
@@ -82,8 +76,8 @@ class EnvoyHost:
             "latency": latencies([program.name for program in programs], found),
             "version": 1 if self.upgrades is None else self.upgrades.deployed.number,
             "settled": self.upgrades is None or self.upgrades.settled,
-            "counters": {name: found[name] for name in COUNTERS},
-            "causes": dict(zip(CAUSES, found["causes"], strict=False)),
+            "counters": counters(found),
+            "causes": causes(found),
             "recording": None if self.recording is None else str(self.recording.path),
         }
 

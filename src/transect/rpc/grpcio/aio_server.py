@@ -209,6 +209,7 @@ class Awaiting(Serving):
         try:
             carried = self._versions.chosen(context.invocation_metadata)
         except Unknown as unknown:
+            self.refuse(context)
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(unknown))
         touches, rpc = self.begun(carried, context)
         return Context(context, self, touches, rpc, carried.holds(self._method))

@@ -128,14 +128,14 @@ class Handle(Protocol):
 
     @property
     def counts(self) -> Mapping[str, Any]:
-        """Since the chain was made: `rpcs`, `requests`, `responses`, `rewritten`, `delayed`, `malformed`, `refused` (by
-        the chain itself), how RPCs ended (`causes`, as `Cause`), `times`, which `rpc.times.latencies` reads, and lists
-        by element: `rejected`, `responded`, `withheld`."""
+        """Since the chain was made, as docs/rpc.md says: `rpcs`, `requests`, `responses`, `rewritten`, `delayed`,
+        `malformed`, `refused`, how RPCs ended (`causes`, as `Cause`), `times`, which `rpc.times.latencies` reads, and
+        lists by element: `rejected`, `responded`, `withheld`."""
         ...
 
     @property
     def open(self) -> int:
-        """RPCs under way: entered, not finished."""
+        """RPCs under way: begun, not finished."""
         ...
 
     def trace(self, sink: Callable[[Trace], object] | None, /) -> None:

@@ -11,15 +11,11 @@ from typing import TYPE_CHECKING, Any
 from transect.control import params
 from transect.control.protocol import Refused
 from transect.control.readings import readings
-from transect.rpc.chain.metrics import rows
+from transect.rpc.chain.metrics import causes, counters, rows
 from transect.rpc.chain.times import latencies
 
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attached import Attached
-
-
-COUNTERS = ("rpcs", "requests", "responses", "rewritten", "delayed", "malformed", "refused")
-CAUSES = ("reply", "reject", "cancel", "deadline", "reset")
 
 
 class GrpcioHost:
@@ -34,6 +30,11 @@ class GrpcioHost:
         now = chain.now  # an upgrade may come meanwhile
         programs = [element.program for element in now.binding.elements]
         found = now.handle.counts
+        more = {
+            "open": now.handle.open,
+            "traced": now.traced.written,
+            "traces_left_out": now.traced.left_out,
+        }
         images = [now.handle.save(index) for index in range(len(programs))]
         return {
             "carrier": chain.carrier,
@@ -46,13 +47,8 @@ class GrpcioHost:
             "latency": latencies(now.elements, found),
             "version": chain.number,
             "settled": chain.settled,
-            "counters": {
-                "open": now.handle.open,
-                **{name: found[name] for name in COUNTERS},
-                "traced": now.traced.written,
-                "traces_left_out": now.traced.left_out,
-            },
-            "causes": dict(zip(CAUSES, found["causes"], strict=True)),
+            "counters": counters({**found, **more}),
+            "causes": causes(found),
             "recording": None if chain.recording is None else str(chain.recording.path),
         }
 

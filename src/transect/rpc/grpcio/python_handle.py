@@ -44,18 +44,20 @@ class Counts(dict[str, Any]):
         lists = {name: [0] * elements for name in ("rejected", "responded", "withheld")}
         return cls(dict.fromkeys(plain, 0) | {"causes": [0] * 5} | lists)
 
-    def note(self, verdict: ChainVerdict, refused: str) -> None:
+    def note(self, verdict: ChainVerdict, messages: str, refused: str) -> None:
         self["delayed"] += verdict.after > 0
         match verdict.action:
-            case Action.FORWARD:
-                self["rewritten"] += verdict.message is not None
             case Action.REJECT if verdict.element == NOBODY:
                 self["refused"] += 1
                 self["malformed"] += verdict.code == INVALID_ARGUMENT
+                return
+            case Action.FORWARD:
+                self["rewritten"] += verdict.message is not None
             case Action.REJECT:
                 self[refused][verdict.element] += 1
             case _:
                 self["responded"][verdict.element] += 1
+        self[messages] += 1
 
 
 class PythonHandle:
@@ -88,6 +90,9 @@ class PythonHandle:
     def begin(self, method: str, peer: str, metadata: Pairs | None, /) -> PythonRpcHandle:
         self._finish_abandoned()
         headers = Headers(metadata or ())
+        with self.lock:
+            self.open += 1
+            self._counts["rpcs"] += 1
         return PythonRpcHandle(self, self._chain.rpc(method, peer, headers, self._tape), headers)
 
     def _finish_abandoned(self) -> None:
@@ -171,11 +176,8 @@ class PythonRpcHandle:
         with self._handle.lock:
             if self.finished:
                 return OVER
-            self._handle.open += not self.entered
-            self._handle._counts["rpcs"] += not self.entered
-            self._handle._counts["requests"] += 1
             self.entered = True
-            decided = self._decided(self._rpc.request(message), message, "rejected")
+            decided = self._decided(self._rpc.request(message), message, "requests", "rejected")
         if self._handle.said:
             self._handle.tell()
         return decided
@@ -184,15 +186,16 @@ class PythonRpcHandle:
         with self._handle.lock:
             if self.finished:
                 return OVER
-            self._handle._counts["responses"] += 1
-            decided = self._decided(self._rpc.response(message), message, "withheld")
+            decided = self._decided(self._rpc.response(message), message, "responses", "withheld")
         if self._handle.said:
             self._handle.tell()
         return decided
 
-    def _decided(self, verdict: ChainVerdict, message: bytes, refused: str) -> bytes | Decision:
+    def _decided(
+        self, verdict: ChainVerdict, message: bytes, messages: str, refused: str
+    ) -> bytes | Decision:
         data: Any
-        self._handle._counts.note(verdict, refused)
+        self._handle._counts.note(verdict, messages, refused)
         match verdict.action:
             case Action.FORWARD:
                 data = message if verdict.message is None else verdict.message
@@ -209,10 +212,10 @@ class PythonRpcHandle:
             if self.finished:
                 return None
             self.finished = True
-            if not self.entered:
-                return None
             self._handle.open -= 1
             self._handle._counts["causes"][cause] += 1
+            # No element's: none has seen it.
+            self._handle._counts["refused"] += cause == Cause.REJECT and not self.entered
             elapsed = self.elapsed
             self._handle._times[0].add(elapsed)
             ending = self._rpc.finish(code, cause, elapsed)
@@ -231,7 +234,7 @@ class PythonRpcHandle:
         return self._headers.take(side)
 
     def __del__(self) -> None:
-        if self.entered and not self.finished:
+        if not self.finished:
             self._handle.abandoned.append(self)
 
 

@@ -23,6 +23,7 @@ from transect.rpc.grpcio.ending import (
     INVALID_ARGUMENT,
     NO_MESSAGE,
     OK,
+    UNAVAILABLE,
     UNKNOWN,
     shortened,
     status,
@@ -211,11 +212,16 @@ class Serving:
         try:
             carried = self._versions.chosen(context.invocation_metadata)
         except Unknown as unknown:
+            self.refuse(context)
             context.abort(grpc.StatusCode.UNAVAILABLE, str(unknown))
         touches, rpc = self.begun(carried, context)
         if touches.headers or touches.replies:
             context = Context(context, rpc, touches)
         return ServedCall(self, touches, rpc, context, carried.holds(self._method))
+
+    def refuse(self, context: Any) -> None:
+        """An RPC for a version that is not here: what stands here counts it."""
+        self.begun(self._versions.current, context)[1].finish(UNAVAILABLE, Cause.REJECT)
 
     def begun(self, carried: Carried, context: Any) -> tuple[Touches, Rpc]:
         """An RPC of that version.  What it does not touch need not be fetched."""

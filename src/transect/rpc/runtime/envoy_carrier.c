@@ -195,7 +195,6 @@ static void open_gate(struct stream *s) {
 }
 
 void ask_chain(struct stream *s, int reply, ts_slice message, struct ts_verdict *out) {
-    if (!s->entered) count(&s->config->totals.entered);
     s->entered = 1;
     open_gate(s);
     const struct calls *calls = s->config->calls;
@@ -203,10 +202,8 @@ void ask_chain(struct stream *s, int reply, ts_slice message, struct ts_verdict 
     pthread_rwlock_unlock(&s->config->gate);
 }
 
-void tell_chain(struct stream *s, int code, enum ts_cause cause) {
+void tell_chain(struct stream *s, int code, enum ts_cause cause, int64_t elapsed) {
     struct ts_ending ending = {0};
-    int64_t elapsed = now_ns() - s->began;
-    ts_took(&s->config->times[0], elapsed);
     int heard = *s->config->calls->hears_end; /* else it gives back the RPC's memory, and touches nothing that others see */
     if (heard) open_gate(s);
     s->config->calls->finish(s->config->chain, s->state, &s->rpc, code, cause, elapsed, &ending);

@@ -75,8 +75,7 @@ static int status(struct config *c, struct bytes *to) {
     struct totals *t = &c->totals;
     uint64_t records, dropped;
     struct { const char *name; _Atomic uint64_t *value; } plain[] = {
-        {"rpcs", &t->rpcs}, {"entered", &t->entered}, {"requests", &t->requests},
-        {"responses", &t->responses}, {"rewritten", &t->rewritten},
+        {"rpcs", &t->rpcs}, {"requests", &t->requests}, {"responses", &t->responses}, {"rewritten", &t->rewritten},
         {"delayed", &t->delayed}, {"compressed", &t->compressed},
         {"malformed", &t->malformed}, {"bad_headers", &t->bad_headers}, {"refused", &t->refused},
         {"traced", &t->traced}, {"traces_left_out", &t->traces_left_out},
@@ -92,8 +91,7 @@ static int status(struct config *c, struct bytes *to) {
     print_list(to, "responded", t->responded, MAX_ELEMENTS);
     print_list(to, "withheld", t->withheld, MAX_ELEMENTS);
     print_times(c, to);
-    print(to, ",\"open\":%lld,\"gone\":%s}", (long long)(atomic_load(&t->entered) - finishes_of(t)),
-          let_go(c) ? "true" : "false");
+    print(to, ",\"open\":%lld,\"gone\":%s}", (long long)open_of(t), let_go(c) ? "true" : "false");
     return 1;
 }
 
@@ -225,10 +223,6 @@ static int reply(int s, int ok, struct bytes *text) {
     return sent;
 }
 
-static uint32_t in_flight(struct config *c) {
-    return (uint32_t)(atomic_load(&c->totals.entered) - finishes_of(&c->totals));
-}
-
 static int start_recording(struct config *c, const uint8_t *path, size_t size) {
     char text[4096];
     if (size == 0 || size >= sizeof text) return 0;
@@ -250,7 +244,7 @@ static void change(struct config *c, int s, const uint8_t *request) {
     if (request[0] == 'x') {
         save(c, element, &seen);
     } else {
-        add32(&seen, in_flight(c));
+        add32(&seen, (uint32_t)open_of(&c->totals));
         add_images(c, &seen);
     }
     uint8_t *next = reply(s, 1, &seen) ? receive(s, &size) : NULL;

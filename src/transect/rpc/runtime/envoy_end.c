@@ -10,11 +10,12 @@
 #include "envoy_module.h"
 
 void finish(struct stream *s, int code, enum ts_cause cause) {
-    if (s->finished) return;
+    if (s->finished || !s->grpc) return;
     s->finished = 1;
-    if (!s->entered) return;
-    count(&s->config->totals.causes[cause]);
-    tell_chain(s, code, cause);
+    int64_t elapsed = now_ns() - s->began;
+    ts_took(&s->config->times[0], elapsed);
+    if (s->entered) tell_chain(s, code, cause, elapsed);
+    count(&s->config->totals.causes[cause]); /* last: who sees that none is under way sees all that they did */
 }
 
 /* --- status ------------------------------------------------------------------------------------------------------- */
@@ -188,7 +189,9 @@ void fail(struct stream *s, int code, ts_slice text) {
     }
 }
 
+/* By no element. */
 void fail_with(struct stream *s, int code, const char *text) {
+    if (!s->closed) count(&s->config->totals.refused);
     fail(s, code, slice_of(text, strlen(text)));
 }
 

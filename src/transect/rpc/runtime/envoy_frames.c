@@ -100,14 +100,10 @@ void bad_frame(struct stream *s, const struct way *w, const char *what) {
 
 static enum step end_by(struct pass *p, const struct ts_verdict *v) {
     struct stream *s = p->s;
-    struct totals *t = &s->config->totals;
     if (v->action == TS_RESPOND) {
-        count_for(t, t->responded, v->element);
         respond(s, v->text);
         return OVER;
     }
-    count_for(t, p->w->reply ? t->withheld : t->rejected, v->element);
-    if (v->element >= MAX_ELEMENTS && v->code == 3) count(&t->malformed);
     /* Replies that passed before this one still reach the client; the status then comes in trailers. */
     if (p->w->reply && (p->at > 0 || p->given || p->w->out.size)) s->response.open = 1;
     fail(s, v->code, v->text);
@@ -115,7 +111,6 @@ static enum step end_by(struct pass *p, const struct ts_verdict *v) {
 }
 
 static enum step begin_delay(struct pass *p, int64_t delay) {
-    count(&p->s->config->totals.delayed);
     wait_for(p->s, p->w, delay);
     return WAIT;
 }
@@ -126,7 +121,6 @@ static enum step put_off(struct pass *p, size_t frame_end, const struct ts_verdi
     due->waits = 1;
     due->action = v->action;
     due->code = v->code;
-    due->element = v->element;
     if (v->text.size) bytes_add(&due->text, v->text.data, v->text.size);
     give_run(p, p->at);
     p->run = frame_end;
@@ -137,7 +131,7 @@ static enum step put_off(struct pass *p, size_t frame_end, const struct ts_verdi
 static enum step end_late(struct pass *p) {
     if (p->w->reply && p->w->out.size) p->s->response.open = 1;
     finish(p->s, 4, TS_DEADLINE);
-    fail_with(p->s, 4, "Deadline Exceeded");
+    fail(p->s, 4, (ts_slice)TS_TEXT("Deadline Exceeded"));
     return OVER;
 }
 
@@ -145,7 +139,7 @@ static enum step end_due(struct pass *p) {
     struct verdict_due due = p->w->due;
     p->w->due = (struct verdict_due){0};
     if (due.late) return end_late(p);
-    struct ts_verdict v = {.action = due.action, .code = due.code, .element = due.element, .text = slice_of(due.text.data, due.text.size)};
+    struct ts_verdict v = {.action = due.action, .code = due.code, .text = slice_of(due.text.data, due.text.size)};
     enum step step = end_by(p, &v);
     bytes_free(&due.text);
     return step;
@@ -160,14 +154,12 @@ static enum step wait_until_late(struct pass *p, size_t frame_end, int64_t left)
 
 static enum step obey(struct pass *p, size_t frame_end, const struct ts_verdict *v) {
     struct stream *s = p->s;
-    struct totals *t = &s->config->totals;
     if (v->after > 0 && s->timeout) {
         int64_t left = s->began + s->timeout - now_ns();
         if (v->after >= left) return wait_until_late(p, frame_end, left);
     }
     if (v->action != TS_FORWARD) return v->after > 0 ? put_off(p, frame_end, v) : end_by(p, v);
     if (v->rewritten) {
-        count(&t->rewritten);
         give_run(p, p->at);
         give_message(p, v->message);
         p->run = frame_end;
@@ -189,11 +181,27 @@ static int take_route(struct stream *s, ts_slice to) {
     return 0;
 }
 
+/* When it is given, not when its delay is over. */
+static void note_verdict(struct totals *t, int reply, const struct ts_verdict *v) {
+    if (v->after > 0) count(&t->delayed);
+    if (v->action != TS_FORWARD && v->element >= MAX_ELEMENTS) { /* no element's */
+        count(&t->refused);
+        if (v->code == 3) count(&t->malformed);
+        return;
+    }
+    count(reply ? &t->responses : &t->requests);
+    switch (v->action) {
+    case TS_FORWARD: if (v->rewritten) count(&t->rewritten); break;
+    case TS_REJECT: count(reply ? &t->withheld[v->element] : &t->rejected[v->element]); break;
+    case TS_RESPOND: count(&t->responded[v->element]); break;
+    }
+}
+
 static enum step decide(struct pass *p, ts_slice message, size_t frame_end) {
     struct stream *s = p->s;
     struct ts_verdict v = {0};
-    count(p->w->reply ? &s->config->totals.responses : &s->config->totals.requests);
     ask_chain(s, p->w->reply, message, &v);
+    note_verdict(&s->config->totals, p->w->reply, &v);
     if (s->unreadable) return fail_with(s, 13, "the host does not show the headers"), OVER; /* INTERNAL: a policy took them for absent */
     if (v.action == TS_FORWARD && v.to.size && !p->w->reply && !take_route(s, v.to)) return OVER;
     return obey(p, frame_end, &v);

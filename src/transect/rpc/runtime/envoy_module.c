@@ -315,7 +315,7 @@ EXPORT int HOOK(http_filter_local_reply)(void *filter, const void *stream, uint3
 EXPORT void HOOK(http_filter_stream_complete)(void *filter, const void *stream) {
     struct stream *s = enter(stream);
     struct envoy_buffer details = {"", 0};
-    if (!s->finished && s->entered) {
+    if (!s->finished && s->grpc) {
         CALLBACK(http_filter_get_attribute_string)(filter, RESPONSE_CODE_DETAILS, &details);
         if (late(s)) finish(s, 4, TS_DEADLINE);
         else if (contains(details, "timeout")) finish(s, 4, TS_DEADLINE);

@@ -40,12 +40,13 @@ struct names { /* a set of texts from the configuration */
     size_t count;
 };
 
-/* Counters of a running chain.  Calls of element i: `requests` less what elements before it ended. */
+/* Counters of a running chain, as docs/rpc.md says of every carrier.  Calls of element i: `requests` less what elements
+ * before it ended. */
 struct totals {
-    _Atomic uint64_t rpcs, entered, requests, responses;
+    _Atomic uint64_t rpcs, requests, responses;
     _Atomic uint64_t rewritten, delayed, compressed, malformed, bad_headers;
     _Atomic uint64_t causes[5]; /* of RPCs that have ended */
-    _Atomic uint64_t refused; /* by the chain itself: a malformed message, a method without a policy */
+    _Atomic uint64_t refused; /* by no element: a malformed message, one that is too large, none at all, a method without a policy */
     _Atomic uint64_t rejected[MAX_ELEMENTS], responded[MAX_ELEMENTS]; /* requests */
     _Atomic uint64_t withheld[MAX_ELEMENTS];                           /* replies that were rejected */
     _Atomic uint64_t traced, traces_left_out; /* lines */
@@ -110,7 +111,6 @@ struct verdict_due {
     uint8_t late; /* the deadline comes first, and is all that is seen */
     enum ts_action action; /* TS_REJECT, TS_RESPOND */
     int code;
-    uint32_t element;
     struct bytes text; /* a copy: the other direction may call the chain meanwhile */
 };
 
@@ -184,7 +184,7 @@ void edge_refuse(struct stream *s);
 /* envoy_carrier.c */
 extern const struct calls own_calls;
 void ask_chain(struct stream *s, int reply, ts_slice message, struct ts_verdict *out);
-void tell_chain(struct stream *s, int code, enum ts_cause cause);
+void tell_chain(struct stream *s, int code, enum ts_cause cause, int64_t elapsed);
 int64_t now_ns(void);
 void note(enum envoy_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int named_header(struct stream *s, enum envoy_headers map, struct envoy_buffer name, struct envoy_buffer *value);
@@ -238,19 +238,20 @@ void recorder_counts(struct recorder *recorder, uint64_t *records, uint64_t *dro
 struct keeper *keeper_new(struct config *config);
 void keeper_free(struct keeper *keeper);
 
-static inline void count_for(struct totals *totals, _Atomic uint64_t *elements, uint32_t element) {
-    atomic_fetch_add_explicit(element < MAX_ELEMENTS ? &elements[element] : &totals->refused, 1, memory_order_relaxed);
-}
-
 static inline void count(_Atomic uint64_t *counter) {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* Of RPCs that had entered. */
 static inline uint64_t finishes_of(struct totals *totals) {
     uint64_t all = 0;
     for (int cause = 0; cause < 5; cause++) all += atomic_load(&totals->causes[cause]);
     return all;
+}
+
+/* RPCs under way. */
+static inline uint64_t open_of(struct totals *totals) {
+    uint64_t ended = finishes_of(totals); /* first: one that ends meanwhile has begun before */
+    return atomic_load(&totals->rpcs) - ended;
 }
 
 static inline struct envoy_buffer text_of(const char *text) {

@@ -33,7 +33,7 @@ enum { MOST_ELEMENTS = 64 }; /* which are counted one by one */
 struct totals {
     uint64_t rpcs, requests, responses, rewritten, delayed, malformed;
     uint64_t causes[5];
-    uint64_t refused; /* by the chain itself */
+    uint64_t refused; /* by no element */
     uint64_t rejected[MOST_ELEMENTS], responded[MOST_ELEMENTS], withheld[MOST_ELEMENTS];
     struct ts_times *times[1 + MOST_ELEMENTS]; /* of whole RPCs, then of each element; NULL: none so far */
 };
@@ -60,7 +60,7 @@ struct chain_object {
     struct memory records, traces;
     struct memory joined;        /* the answer to a question about a header that came several times */
     int busy;                    /* threads which hand records or traces to Python */
-    int open;                    /* RPCs that have entered and not finished */
+    int open;                    /* RPCs under way */
     struct totals totals;
     unsigned long holder;        /* the thread which holds all hooks back; 0: none */
     struct rpc_object *spare[SPARES];

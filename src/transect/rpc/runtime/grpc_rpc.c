@@ -41,6 +41,8 @@ struct rpc_object *begin_rpc(struct chain_object *owner, PyObject *text, PyObjec
     self->rpc = (struct ts_rpc){&owner->carrier, self, method, peer};
     self->started = now_ns();
     self->entered = self->finished = 0;
+    owner->totals.rpcs++;
+    owner->open++;
     memset((uint8_t *)self->state + ts_chain_rpc_unset, 0, ts_chain_rpc_size - ts_chain_rpc_unset);
     return self;
 }
@@ -50,12 +52,12 @@ void end_rpc(struct rpc_object *self, int code, enum ts_cause cause, struct ts_e
     let_pass(self->owner);
     if (self->finished) return;
     self->finished = 1;
-    if (!self->entered) return;
     self->owner->open--;
     self->owner->totals.causes[cause]++;
+    self->owner->totals.refused += cause == TS_REJECTED && !self->entered; /* no element's: none has seen it */
     int64_t elapsed = now_ns() - self->started;
     took(self->owner, 0, elapsed);
-    ts_chain_finish(self->owner->chain, self->state, &self->rpc, code, cause, elapsed, out);
+    if (self->entered) ts_chain_finish(self->owner->chain, self->state, &self->rpc, code, cause, elapsed, out);
 }
 
 /* An exception may be on its way while objects go. */
@@ -81,7 +83,7 @@ static void give_exception(PyObject *raised) {
 static void rpc_dealloc(PyObject *object) {
     struct rpc_object *self = (struct rpc_object *)object;
     struct chain_object *owner = self->owner;
-    if (self->entered && !self->finished) { /* nobody waits for it any more */
+    if (!self->finished) { /* nobody waits for it any more */
         struct ts_ending ending;
         PyObject *raised = take_exception();
         end_rpc(self, 1, TS_CANCEL, &ending);
@@ -125,17 +127,19 @@ static PyObject *over(void) {
     return Py_BuildValue("iisLOI", OVER, 1, "", 0LL, Py_None, 0U);
 }
 
-static void note_verdict(struct totals *t, const struct ts_verdict *v, int request) {
-    t->rewritten += v->action == TS_FORWARD && v->rewritten;
+static void note_verdict(struct totals *t, int reply, const struct ts_verdict *v) {
     t->delayed += v->after > 0;
-    if (v->action == TS_FORWARD || (v->action == TS_RESPOND && !request)) return;
-    if (v->element >= MOST_ELEMENTS) {
+    if (v->action != TS_FORWARD && v->element >= MOST_ELEMENTS) { /* no element's */
         t->refused++;
         t->malformed += v->code == 3;
         return;
     }
-    uint64_t *of = v->action == TS_RESPOND ? t->responded : request ? t->rejected : t->withheld;
-    of[v->element]++;
+    ++*(reply ? &t->responses : &t->requests);
+    switch (v->action) {
+    case TS_FORWARD: t->rewritten += v->rewritten; break;
+    case TS_REJECT: (reply ? t->withheld : t->rejected)[v->element]++; break;
+    case TS_RESPOND: t->responded[v->element]++; break;
+    }
 }
 
 typedef void hook(ts_chain *, void *, const struct ts_rpc *, ts_slice, struct ts_verdict *);
@@ -152,10 +156,8 @@ static PyObject *pass(struct rpc_object *self, PyObject *message, hook *run) {
     let_pass(self->owner);
     if (self->finished) return over();
     struct ts_verdict v = {0};
-    uint64_t *kind = run == ts_chain_request ? &self->owner->totals.requests : &self->owner->totals.responses;
-    ++*kind;
     run(self->owner->chain, self->state, &self->rpc, (ts_slice){(const uint8_t *)PyBytes_AS_STRING(message), (uint32_t)PyBytes_GET_SIZE(message)}, &v);
-    if (v.action != TS_FORWARD || v.rewritten || v.after > 0) note_verdict(&self->owner->totals, &v, run == ts_chain_request);
+    note_verdict(&self->owner->totals, run == ts_chain_response, &v);
     PyObject *result;
     if (v.action != TS_FORWARD || v.after || v.to.size || self->fresh) {
         result = decision(&v, message);
@@ -168,9 +170,7 @@ static PyObject *pass(struct rpc_object *self, PyObject *message, hook *run) {
 
 PyObject *pass_request(struct rpc_object *self, PyObject *message) {
     let_pass(self->owner);
-    self->owner->open += !self->entered && !self->finished;
-    self->owner->totals.rpcs += !self->entered && !self->finished;
-    self->entered = 1;
+    self->entered |= !self->finished;
     return pass(self, message, ts_chain_request);
 }
 

@@ -110,7 +110,7 @@ static int answer(struct keeper *k, const uint8_t *r, size_t size, struct bytes 
         if (element < k->config->elements) add_image(to, k->config->chain, element);
         return element < k->config->elements;
     case 'i': return size >= 9 && replace(k, r + 1, size - 1);
-    case 's': return add32(to, (uint32_t)(k->config->totals.entered - finishes_of(&k->config->totals))), 1;
+    case 's': return add32(to, (uint32_t)open_of(&k->config->totals)), 1;
     case 'k': return k->kept = 1;
     case 'u': return !(k->kept = 0);
     case 'l': return left(r + 1, size - 1, to);

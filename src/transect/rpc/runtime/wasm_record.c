@@ -105,7 +105,7 @@ void tell_states(struct config *config) {
 
 /* --- counters ----------------------------------------------------------------------------------------------------- */
 
-enum { FIXED = 18, OF_ELEMENT = 2, OF_TIMES = 1 + TS_TIMES };
+enum { FIXED = 17, OF_ELEMENT = 2, OF_TIMES = 1 + TS_TIMES };
 
 /* A counter as the host knows it. */
 struct told {
@@ -148,8 +148,8 @@ static void tell_times(const struct config *config, struct told *told, int which
 /* The counters of all workers add up in the host. */
 void tell_counters(struct config *config) {
     static const char *const names[FIXED] = {
-        "rpcs",      "entered",  "requests", "responses", "finishes", "rewritten", "delayed", "compressed",
-        "malformed", "bad_headers", "causes.0", "causes.1", "causes.2", "causes.3", "causes.4", "refused",
+        "rpcs",      "requests", "responses", "finishes", "rewritten", "delayed", "compressed", "malformed",
+        "bad_headers", "causes.0", "causes.1", "causes.2", "causes.3", "causes.4", "refused",
         "traced",    "traces_left_out",
     };
     static struct told *told;
@@ -158,8 +158,8 @@ void tell_counters(struct config *config) {
     size_t counters = FIXED + count * OF_ELEMENT + (1 + count) * OF_TIMES;
     if (!told && !(told = calloc(counters, sizeof *told))) abort();
     const uint64_t values[FIXED] = {
-        t->rpcs,      t->entered,    t->requests,  t->responses,   finishes_of(t),  t->rewritten, t->delayed,   t->compressed,
-        t->malformed, t->bad_headers, t->causes[0], t->causes[1], t->causes[2], t->causes[3], t->causes[4], t->refused,
+        t->rpcs,      t->requests,  t->responses,   finishes_of(t),  t->rewritten, t->delayed,   t->compressed, t->malformed,
+        t->bad_headers, t->causes[0], t->causes[1], t->causes[2], t->causes[3], t->causes[4], t->refused,
         t->traced,    t->traces_left_out,
     };
     for (size_t i = 0; i < FIXED; i++) tell(config, &told[i], names[i], -1, -1, values[i]);

@@ -13,10 +13,9 @@ from transect.control import params
 from transect.control.protocol import Refused
 from transect.control.readings import readings
 from transect.core.ir import Program
-from transect.rpc.chain.metrics import rows
+from transect.rpc.chain.metrics import causes, counters, rows
 from transect.rpc.chain.times import latencies
 from transect.rpc.envoy.control import ControlError
-from transect.rpc.envoy.host import CAUSES, COUNTERS
 from transect.rpc.envoy.upgrading import Upgrades
 from transect.rpc.versions.processor import refused_to
 from transect.rpc.versions.upgrade import Version
@@ -65,8 +64,8 @@ class PluginHost:
             "latency": latencies([p.name for p in programs], found),
             "version": self.running.number,
             "settled": self.upgrades.settled,
-            "counters": {name: found.get(name, 0) for name in COUNTERS},
-            "causes": dict(zip(CAUSES, found["causes"], strict=True)),
+            "counters": counters(found),
+            "causes": causes(found),
             "recording": self.record or None,
         }
 

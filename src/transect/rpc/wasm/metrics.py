@@ -13,25 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transect.rpc.chain.metrics import COUNTERS
 from transect.rpc.chain.record import Record
 from transect.rpc.chain.times import BUCKETS
 from transect.rpc.envoy.process import Envoy
 
 PATIENCE_S = 10.0
 _LINE = re.compile(rb"transect-(record|state|told) ([^\r\n]*)")
-COUNTERS = (
-    *("rpcs", "entered", "requests", "responses", "finishes"),
-    *(
-        "rewritten",
-        "delayed",
-        "compressed",
-        "malformed",
-        "bad_headers",
-        "refused",
-        "traced",
-        "traces_left_out",
-    ),
-)
+TOLD = (*COUNTERS, "finishes", "bad_headers")
 
 
 class Silent(Exception):
@@ -62,8 +51,9 @@ class Told:
         }
         causes = [values.get(f"causes.{i}", 0) for i in range(5)]
         times = [_times(values, which) for which in range(1 + self.elements)]
-        plain = {name: values.get(name, 0) for name in COUNTERS}
-        return plain | by_element | {"causes": causes, "times": times}
+        plain = {name: values.get(name, 0) for name in TOLD}
+        open = {"open": plain["rpcs"] - plain["finishes"]}
+        return plain | open | by_element | {"causes": causes, "times": times}
 
     def wait(self) -> None:
         """Until everything that happened before has been said.  Raises Silent."""

@@ -38,6 +38,7 @@ class Call:
     timeout: float = 10.0  # seconds
     pad: int = 0  # bytes in each request
     gzip: bool = False
+    raw: bytes = b""  # what is sent, if it is not a message of these texts
     cancel: bool = False  # by the client, after a while
     late: str = (
         ""  # the status of a rejection that comes when headers of the reply have gone; "" there is none
@@ -94,6 +95,8 @@ def others() -> Iterator[Call]:
     yield Call("Say: a text between blanks", Kind.SAY, ("qblank",))
     yield Call("Say: the server's text between blanks", Kind.SAY, ("sblank",))
     yield Call("Say: gzip", Kind.SAY, ("x",), gzip=True, pad=5000)
+    yield Call("Say: a malformed message", Kind.SAY, raw=b"\x0a\xff")
+    yield Call("Many: a malformed message", Kind.MANY, raw=b"\x0a\xff")
     yield Call("Say: a deadline of a second", Kind.SAY, ("shang",), timeout=1.0)
     yield Call("Many: the server fails after a reply", Kind.MANY, ("slate",))
     yield Call("Many: the deadline passes after a reply", Kind.MANY, ("sthen",), timeout=0.3)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,12 +56,39 @@ class Saw:
     finish: str  # the code and the cause that the element's `finish` heard; "" it was not called
 
 
-def _results(got: dict[str, Got], kit: Kit, judge: Any) -> dict[str, Saw]:
+@dataclass(frozen=True)
+class Ran:
+    """What became of some calls: by their names, and in the counters of the chain."""
+
+    saws: dict[str, Saw]
+    counted: dict[str, int]
+
+
+PLAIN = ("open", "rpcs", "requests", "responses", "rewritten", "delayed", "malformed", "refused")
+ELEMENTS = ("Setter", "Judge")  # of the chain
+
+
+def counters(found: Mapping[str, Any], elements: tuple[str, ...] = ELEMENTS) -> Counter[str]:
+    """What a chain counts, by name."""
+    counted = Counter({name: found[name] for name in PLAIN})
+    counted.update({f"ended by {cause.name}": found["causes"][cause] for cause in Cause})
+    counted["timed"] = sum(found["times"][0][1][1::2])
+    for what in ("rejected", "responded", "withheld"):
+        counted.update({f"{what} by {name}": found[what][place] for place, name in enumerate(elements)})
+    return counted
+
+
+def _of(chain: Any) -> Counter[str]:
+    handle = chain.now.handle
+    return counters({**handle.counts, "open": handle.open}, chain.now.elements)
+
+
+def _results(got: dict[str, Got], kit: Kit, judge: Any, counted: Counter[str]) -> Ran:
     def heard(name: str) -> str:
         code = judge.codes.get(name)
         return "" if code is None else f"{Code(code).name} by {Cause(judge.causes[name]).name}"
 
-    return {name: Saw(found, kit.seen[name], heard(name)) for name, found in got.items()}
+    return Ran({name: Saw(found, kit.seen[name], heard(name)) for name, found in got.items()}, dict(counted))
 
 
 def _pool() -> ThreadPoolExecutor:
@@ -95,47 +124,50 @@ def _client(plain: Any, **more: Any) -> Any:
     return transect.rpc.attach(one, [Judge()], service=generated()[0], methods=["Collect", "Chat"], **more)
 
 
-def _states(channel: Any) -> Any:
-    """What the element heard, of both chains of a client."""
+def _both(channel: Any) -> tuple[Any, Counter[str]]:
+    """What the element heard, and what was counted, of both chains of a client."""
     both = channel._inner.chain.state(1), channel.chain.state(0)
-    return SimpleNamespace(
+    heard = SimpleNamespace(
         **{name: dict(getattr(both[0], name)) | dict(getattr(both[1], name)) for name in ("codes", "causes")}
     )
+    counted = _of(channel._inner.chain)
+    counted.update(_of(channel.chain))
+    return heard, counted
 
 
-def grpcio_client(folder: Path, calls: tuple[Call, ...], native: bool = True) -> dict[str, Saw]:
+def grpcio_client(folder: Path, calls: tuple[Call, ...], native: bool = True) -> Ran:
     kit = Kit()
     with _served(kit) as (port, _), _channel(f"127.0.0.1:{port}") as plain:
         channel = _client(plain, native=native)
         got = all_blocking(channel, calls)
         settle()
-        return _results(got, kit, _states(channel))
+        return _results(got, kit, *_both(channel))
 
 
-def grpcio_aio_client(folder: Path, calls: tuple[Call, ...]) -> dict[str, Saw]:
-    async def all_calls(port: int) -> tuple[dict[str, Got], Any]:
+def grpcio_aio_client(folder: Path, calls: tuple[Call, ...]) -> Ran:
+    async def all_calls(port: int) -> tuple[dict[str, Got], tuple[Any, Counter[str]]]:
         async with aio.insecure_channel(f"127.0.0.1:{port}", options=LARGE) as plain:
             channel = _client(plain, native=True)
             got = await all_awaited(channel, calls)
             await asyncio.sleep(0.3)
-            return got, _states(channel)
+            return got, _both(channel)
 
     kit = Kit()
     with _served(kit) as (port, _):
-        got, state = asyncio.run(all_calls(port))
-        return _results(got, kit, state)
+        got, both = asyncio.run(all_calls(port))
+        return _results(got, kit, *both)
 
 
-def grpcio_server(folder: Path, calls: tuple[Call, ...], native: bool = True) -> dict[str, Saw]:
+def grpcio_server(folder: Path, calls: tuple[Call, ...], native: bool = True) -> Ran:
     kit = Kit()
     with _served(kit, lambda s: _attached(s, native=native)) as (port, server):
         with _channel(f"127.0.0.1:{port}") as channel:
             got = all_blocking(channel, calls)
         settle()
-        return _results(got, kit, server.chain.state(1))
+        return _results(got, kit, server.chain.state(1), _of(server.chain))
 
 
-def grpcio_aio_server(folder: Path, calls: tuple[Call, ...]) -> dict[str, Saw]:
+def grpcio_aio_server(folder: Path, calls: tuple[Call, ...]) -> Ran:
     kit, ready, over = AioKit(), threading.Event(), threading.Event()
     known: list[Any] = []
 
@@ -156,7 +188,7 @@ def grpcio_aio_server(folder: Path, calls: tuple[Call, ...]) -> dict[str, Saw]:
         with _channel(f"127.0.0.1:{known[0]}") as channel:
             got = all_blocking(channel, calls)
         settle()
-        return _results(got, kit, known[1].chain.state(1))
+        return _results(got, kit, known[1].chain.state(1), _of(known[1].chain))
     finally:
         over.set()
         thread.join(20)
@@ -181,20 +213,35 @@ def in_envoy(folder: Path, kit: Kit, chain: str, can: Can = ENVOY) -> Iterator[t
                 yield running, channel
 
 
-def _all_in_envoy(folder: Path, calls: tuple[Call, ...], chain: str, can: Can) -> dict[str, Saw]:
+def status(running: Running[Any]) -> Any:
+    """The counters of a chain in Envoy.  A plugin says them once a second."""
+    told = getattr(running, "told", None)
+    if told is None:
+        return running.control.status()  # type: ignore[attr-defined]
+    found = told.counters()
+    for _ in range(10):
+        time.sleep(1.2)
+        before, found = found, told.counters()
+        if before == found:
+            break
+    return found
+
+
+def _all_in_envoy(folder: Path, calls: tuple[Call, ...], chain: str, can: Can) -> Ran:
     kit, judge = Kit(), Judge()
     with in_envoy(folder, kit, chain, can) as (running, channel):
         got = all_blocking(channel, calls)
         settle()
         restore(judge, running.kind.loaded(running.module).save(len(running.binding.elements) - 1))
-    return _results(got, kit, judge)
+        counted = counters(status(running), tuple(e.program.name for e in running.binding.elements))
+    return _results(got, kit, judge, counted)
 
 
-def envoy(folder: Path, calls: tuple[Call, ...], chain: str = HOLDS) -> dict[str, Saw]:
+def envoy(folder: Path, calls: tuple[Call, ...], chain: str = HOLDS) -> Ran:
     return _all_in_envoy(folder, calls, chain, ENVOY)
 
 
-def wasm(folder: Path, calls: tuple[Call, ...], chain: str = HOLDS) -> dict[str, Saw]:
+def wasm(folder: Path, calls: tuple[Call, ...], chain: str = HOLDS) -> Ran:
     return _all_in_envoy(folder, calls, chain, WASM)
 
 

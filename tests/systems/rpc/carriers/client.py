@@ -36,6 +36,17 @@ def _requests(call: Call) -> list[Any]:
     return [generated()[0].Ask(text=text, pad=b"\0" * call.pad) for text in call.texts]
 
 
+def _method(channel: Any, call: Call) -> Any:
+    if not call.raw:
+        return getattr(generated()[1].KitStub(channel), call.kind.value)
+    makes = channel.unary_stream if call.kind.many else channel.unary_unary
+    return makes(f"/kit.Kit/{call.kind.value}", response_deserializer=generated()[0].Answer.FromString)
+
+
+def _argument(call: Call, requests: Any) -> Any:
+    return requests if call.kind.uploads else call.raw or _requests(call)[0]
+
+
 def _options(call: Call) -> dict[str, Any]:
     compression = grpc.Compression.Gzip if call.gzip else None
     metadata = (("x-call", call.name), *call.metadata)
@@ -61,10 +72,9 @@ class Waiting:
 
 
 def blocking(channel: Any, call: Call) -> Got:
-    got, stub = Got(), generated()[1].KitStub(channel)
-    method = getattr(stub, call.kind.value)
+    got, method = Got(), _method(channel, call)
     waiting = Waiting(call)
-    argument = iter(waiting) if call.kind.uploads else _requests(call)[0]
+    argument = _argument(call, iter(waiting))
     if call.kind.many:
         under_way = method(argument, **_options(call))
     else:
@@ -105,9 +115,8 @@ async def _uploaded(call: Call, over: asyncio.Event) -> AsyncIterator[Any]:
 
 
 async def awaited(channel: Any, call: Call) -> Got:
-    got, stub = Got(), generated()[1].KitStub(channel)
-    method, over = getattr(stub, call.kind.value), asyncio.Event()
-    argument = _uploaded(call, over) if call.kind.uploads else _requests(call)[0]
+    got, method, over = Got(), _method(channel, call), asyncio.Event()
+    argument = _argument(call, _uploaded(call, over))
     under_way = method(argument, **_options(call))
     if call.cancel:
         asyncio.get_running_loop().call_later(CANCEL_AFTER, under_way.cancel)

@@ -41,7 +41,7 @@ DOCS = Path(__file__).parents[4] / "docs" / "rpc.md"
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Saw]]:
     folder = tmp_path_factory.mktemp("carriers")
-    return {name: run(folder / name.replace(" ", "_"), CALLS) for name, run in CARRIERS.items()}
+    return {name: run(folder / name.replace(" ", "_"), CALLS).saws for name, run in CARRIERS.items()}
 
 
 def documented() -> list[str]:
@@ -75,7 +75,7 @@ def test_emitted_python_means_the_same(
     results: dict[str, dict[str, Saw]], carrier: object, tmp_path: Path
 ) -> None:
     run = {grpcio_client: "grpcio client", grpcio_server: "grpcio server"}[carrier]  # type: ignore[index]
-    python = CARRIERS[run](tmp_path, CALLS, native=False)  # type: ignore[call-arg]
+    python = CARRIERS[run](tmp_path, CALLS, native=False).saws  # type: ignore[call-arg]
     assert rows(CALLS, {run: results[run], "emitted Python": python}) == []
 
 
@@ -111,7 +111,7 @@ def test_the_kit_tells_a_plugin_that_forgets_headers(
     calls = tuple(call for call in CALLS if "reads a header" in call.name)
 
     def differing(folder: Path) -> set[str]:
-        both = {"grpcio server": results["grpcio server"], "plugin": wasm(folder, calls, AT_ONCE)}
+        both = {"grpcio server": results["grpcio server"], "plugin": wasm(folder, calls, AT_ONCE).saws}
         return {row.call for row in rows(calls, both)}
 
     assert differing(tmp_path / "whole") == set()
