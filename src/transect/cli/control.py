@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transect.cli.exits import Exit
 
@@ -35,6 +35,16 @@ def show(ask: Callable[[], int]) -> int:
     except ControlError as wrong:
         print(f"transect: {wrong}", file=sys.stderr)
         return Exit.UNAVAILABLE
+
+
+def answer(told: Mapping[str, Any]) -> Iterator[str]:
+    """The answer of `status` or `upgrade` as text: what each policy did in its row, details beside the rest."""
+    plain = {name: item for name, item in told.items() if name != "details"}
+    plain["policies"] = [
+        {**{name: item for name, item in row.items() if name != "counts"}, **row.get("counts", {})}
+        for row in told["policies"]
+    ]
+    yield from lines({**plain, **told["details"]})
 
 
 def lines(value: Mapping[str, object], indent: str = "") -> Iterator[str]:

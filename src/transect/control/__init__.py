@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How `status`, `set`, `record` and `upgrade` reach a running policy: one socket protocol for all strata.
 
-Whatever runs a policy opens a `Server` with the verbs it has; the command line asks through a `Client`.
+Whatever runs a policy is a `Host`; `Operated` makes the verbs of it, and serves them.  The command line asks through a
+`Client`, and both know the answers by `answers`.
 """
 
 from transect.control.client import Client, ControlError
-from transect.control.host import Host, verbs_of
+from transect.control.host import Host
+from transect.control.operating import Operated
 from transect.control.protocol import Refused
 from transect.control.server import Server, Taken
 from transect.control.sockets import folder, found, socket_path
@@ -14,11 +16,11 @@ __all__ = [
     "Client",
     "ControlError",
     "Host",
+    "Operated",
     "Refused",
     "Server",
     "Taken",
     "folder",
     "found",
     "socket_path",
-    "verbs_of",
 ]

@@ -7,12 +7,15 @@ import contextlib
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from transect.base.diagnostic import closest
 from transect.base.unavailable import Unavailable
+from transect.control.answers import Changed, Started, Status, Stopped, Upgraded
 from transect.control.protocol import Answer, Kind, Refused, Request, allowed, receive, send
 from transect.control.sockets import found, socket_path
+
+T = TypeVar("T")
 
 
 class ControlError(Exception):
@@ -43,20 +46,20 @@ class Client:
             raise Unavailable(f"one {stratum} instance", f"{len(names)} are running", hint)
         raise _absent(stratum, None)
 
-    def status(self) -> dict[str, Any]:
-        return self._table("status")
+    def status(self) -> Status:
+        return self._asked(Status, "status")
 
-    def set(self, param: str, value: str) -> dict[str, Any]:
-        return self._table("set", param=param, value=value)
+    def set(self, param: str, value: str) -> Changed:
+        return self._asked(Changed, "set", param=param, value=value)
 
-    def record_start(self, path: Path) -> dict[str, Any]:
-        return self._table("record-start", path=str(path.absolute()))
+    def record_start(self, path: Path) -> Started:
+        return self._asked(Started, "record-start", path=str(path.absolute()))
 
-    def record_stop(self) -> dict[str, Any]:
-        return self._table("record-stop")
+    def record_stop(self) -> Stopped:
+        return self._asked(Stopped, "record-stop")
 
-    def upgrade(self, path: Path, automatic_return: bool = True) -> dict[str, Any]:
-        return self._table("upgrade", path=str(path.absolute()), automatic_return=automatic_return)
+    def upgrade(self, path: Path, automatic_return: bool = True) -> Upgraded:
+        return self._asked(Upgraded, "upgrade", path=str(path.absolute()), automatic_return=automatic_return)
 
     def ask(self, verb: str, **arguments: Any) -> Any:
         """The answer to a verb.
@@ -76,11 +79,16 @@ class Client:
                 hint = f" ({answer.hint})" if answer.hint else ""
                 raise ControlError(f"{self.stratum} instance `{self.name}`: {answer.why}{hint}")
 
-    def _table(self, verb: str, **arguments: Any) -> dict[str, Any]:
+    def _asked(self, schema: type[T], verb: str, **arguments: Any) -> T:
+        import msgspec
+
         value = self.ask(verb, **arguments)
-        if not isinstance(value, dict):
-            raise ControlError(f"{self.stratum} instance `{self.name}` answers `{verb}` with {value!r}")
-        return value
+        try:
+            return msgspec.convert(value, schema)
+        except msgspec.ValidationError as wrong:
+            raise ControlError(
+                f"{self.stratum} instance `{self.name}` answers `{verb}` wrongly: {wrong}"
+            ) from wrong
 
     def _exchange(self, request: Request) -> Answer:
         try:

@@ -1,47 +1,92 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What whatever runs a policy offers to the operator, the same in every stratum."""
+"""What each stratum does for its operator; `operating.Operated` makes the verbs of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
-Verb = Callable[..., Any]
+from transect.control.answers import Told
+from transect.control.params import Param
+from transect.control.protocol import Refused
+from transect.core.ir import Program
+from transect.core.schema import Schema, schema
+from transect.core.upgrade import migration, returning
+
+NO_RETURN = "give `--no-return` if that will not be needed"
+
+
+class Trailer(Protocol):
+    """What is known of a log that is closed."""
+
+    @property
+    def records(self) -> int: ...
+
+    @property
+    def dropped(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an upgrade did: as `answers.Upgraded` has them."""
+
+    fields: Mapping[str, str]
+    details: Mapping[str, object] = field(default_factory=dict)
 
 
 class Host(Protocol):
-    """A running policy, or chain of them.  Values are plain: what JSON can say.
+    """A running policy, or chain of them.
 
-    Each raises `Refused` for a no, `Unavailable` for what this host or machine lacks.
+    Each method raises `Refused` for a no, `Unavailable` for what this host or machine lacks.
     """
 
-    def status(self) -> Mapping[str, Any]:
-        """What runs (`policies` with version and schema hash), since when, its counters, whether it records."""
+    @property
+    def programs(self) -> Sequence[Program]:
+        """Those in force, in their order."""
         ...
 
-    def set(self, param: str, value: str) -> Mapping[str, Any]:
-        """Give a parameter (`limit`, or `Acl.limit`) the value that the text says; the values before and after."""
+    @property
+    def version(self) -> int:
+        """The number of the version in force, from 1."""
         ...
 
-    def record_start(self, path: str) -> Mapping[str, Any]:
-        """Write every handler call into a new log at the path, as the host sees it."""
+    @property
+    def recording(self) -> Path | None:
+        """The log that is being written."""
         ...
 
-    def record_stop(self) -> Mapping[str, Any]:
-        """Close the log: its path, `records`, `dropped`."""
+    def told(self) -> Told:
+        """What runs, and what it did."""
         ...
 
-    def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
-        """Put the policies of a file in the place of those that run, state kept; what became of each field."""
+    def change(self, param: Param, value: object) -> object:
+        """Put the parameter's value in force between two handler calls; the value before."""
+        ...
+
+    def record(self, path: Path, name: str) -> int:
+        """Write every handler call into a new log, under the instance's name; how much was under way.
+
+        Nothing is recorded yet.  Raises FileExistsError, OSError.
+        """
+        ...
+
+    def end_record(self) -> Trailer:
+        """Close the log that is being written.  Raises OSError when it is not whole."""
+        ...
+
+    def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
+        """Put the policies of a file in the place of those that run, state kept.
+
+        `automatic_return`: only if the old version could take the state back.
+        """
         ...
 
 
-def verbs_of(host: Host) -> dict[str, Verb]:
-    """The verbs of a host, for `Server`."""
-    return {
-        "status": host.status,
-        "set": host.set,
-        "record-start": host.record_start,
-        "record-stop": host.record_stop,
-        "upgrade": host.upgrade,
-    }
+def check_return(name: str, old: Schema, program: Program) -> None:
+    """Raises `Refused` for state of the new version of that policy which the old one could not take back."""
+    obstacles = returning(old, schema(program), migration(program, "migrate_back") is not None)
+    if obstacles:
+        why = f"the state of {name} could not go back: {'; '.join(obstacles)}"
+        raise Refused(why, f"write `migrate_back`, or {NO_RETURN}")

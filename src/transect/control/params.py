@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transect.base.diagnostic import closest
+from transect.control.answers import Changed
 from transect.control.protocol import Refused
 from transect.core.codec import Reader, encode, stored
 from transect.core.ir import FieldKind, Program, StateField
@@ -53,7 +54,13 @@ class Param:
 
         return change
 
-    def changed(self, before: object, after: object) -> Mapping[str, Any]:
+    def swapped(self, swap: Callable[[int, Callable[[bytes], bytes]], None], value: object) -> object:
+        """Put the value in force where `swap` puts what is made of a policy's image in its place; the value before."""
+        before: list[object] = []
+        swap(self.element, self.put(value, before.append))
+        return before[-1]
+
+    def changed(self, before: object, after: object) -> Changed:
         """What `set` says that it did."""
         t = self.field.type
         return {

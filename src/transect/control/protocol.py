@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-VERSION = 1
+VERSION = 2
 LARGEST = 64 << 20  # bytes of one message
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 from transect.base.traced import line
+from transect.control.answers import Reading
 from transect.core.codec import Reader, stored
 from transect.core.ir import Program, StateField
 from transect.core.param_text import show_value
@@ -46,17 +47,14 @@ LARGEST = 50  # entries of a tally: those whose value is the largest
 READ = 10_000  # entries; of a tally that has more, only their number is told
 TEXT = 80  # characters of a key or value
 
-Row = Mapping[str, Any]
-"""`element`, `place`, `field`, `kind`, and what is known of a field of that kind."""
-
 
 def readings(
     programs: Sequence[Program], images: Iterable[bytes | None], name_of: Callable[[int], str] = str
-) -> list[dict[str, Any]]:
+) -> list[Reading]:
     """A row for each stored field of each program; `images`: None where a carrier cannot tell; `name_of`: of a
     stratum's identity."""
     return [
-        {"element": program.name, "place": place, **row}
+        cast(Reading, {"element": program.name, "place": place, **row})
         for place, (program, image) in enumerate(zip(programs, images, strict=True))
         if image is not None
         for row in _Read(Reader(image), name_of).rows(program)
@@ -194,7 +192,7 @@ def _skip(reader: Reader, t: Type, count: int) -> None:
 # ---------------------------------------------------------------- Prometheus
 
 
-def exposition(prefix: str, labelled: Sequence[tuple[str, Row]]) -> Iterator[str]:
+def exposition(prefix: str, labelled: Sequence[tuple[str, Reading]]) -> Iterator[str]:
     """The lines of rows, each with its labels (`a="x",b="y"`), in the text format 0.0.4.
 
     Counters and overflows are counters, histograms are histograms (of whose observations nobody knows the sum), the
@@ -202,7 +200,7 @@ def exposition(prefix: str, labelled: Sequence[tuple[str, Row]]) -> Iterator[str
     """
     rows = [(f'{labels},field="{row["field"]}"', row) for labels, row in labelled]
 
-    def of(kind: str) -> list[tuple[str, Row]]:
+    def of(kind: str) -> list[tuple[str, Reading]]:
         return [(labels, row) for labels, row in rows if row["kind"] == kind]
 
     counters = [(labels, row["value"]) for labels, row in of("counter")]
@@ -237,7 +235,7 @@ def _metric(name: str, kind: str, help: str, samples: Sequence[tuple[str, Any]])
         yield f"{name}{{{labels}}} {value}"
 
 
-def _histograms(name: str, rows: Sequence[tuple[str, Row]]) -> Iterator[str]:
+def _histograms(name: str, rows: Sequence[tuple[str, Reading]]) -> Iterator[str]:
     if rows:
         yield f"# HELP {name} A `histogram()` of the policy."
         yield f"# TYPE {name} histogram"

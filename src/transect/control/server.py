@@ -15,17 +15,18 @@ import threading
 import time
 import typing
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from transect.base.unavailable import Unavailable
-from transect.control.host import Verb
 from transect.control.protocol import VERSION, Answer, Broken, Kind, Refused, Request, allowed, receive, send
 from transect.control.sockets import is_live, make_folder, socket_path
 
 logger = logging.getLogger("transect.control")
+
+Verb = Callable[..., Any]
 
 PATIENCE_S = 5.0  # for a request to arrive
 UNLOCKED = frozenset({"status"})  # verbs which may run beside others

@@ -44,6 +44,9 @@ class Decision:
     reason: str = ""
     old: str = ""  # the field that it comes from
 
+    def __str__(self) -> str:
+        return f"{self.action} ({self.reason})" if self.reason else str(self.action)
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -61,9 +64,11 @@ class Comparison:
         return not self.refused
 
     def __str__(self) -> str:
-        return "\n".join(
-            f"{d.field}: {d.action}{f' ({d.reason})' if d.reason else ''}" for d in self.decisions
-        )
+        return "\n".join(f"{d.field}: {d}" for d in self.decisions)
+
+    def of(self, policy: str) -> dict[str, str]:
+        """In words, by the full names of the fields."""
+        return {f"{policy}.{d.field}": str(d) for d in self.decisions}
 
 
 class Refused(ValueError):

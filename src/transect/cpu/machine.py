@@ -85,6 +85,10 @@ class Bench:
     ) -> None:
         self.close()
 
+    @property
+    def carrier(self) -> str:
+        return f"a machine of its own, {self.vm.release}"
+
     # --- schedulers ----------------------------------------------------------------------------------------------
 
     def build(self, program: Program, *, recording: bool = False, watching: bool = False) -> Built:

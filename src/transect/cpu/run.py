@@ -6,26 +6,28 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
-from transect.control.host import verbs_of
-from transect.control.params import find
+from transect.control.answers import Reading, Told
+from transect.control.host import Outcome
+from transect.control.operating import Operated, policy
+from transect.control.params import Param
 from transect.control.protocol import Refused
-from transect.control.server import Server
+from transect.control.readings import readings
 from transect.control.stopping import Stop, stopping
 from transect.core.frontend import compile_file
 from transect.core.frontend.contracts import contracted
 from transect.core.ir import Program
+from transect.core.schema import schema
 from transect.cpu.built import Built
 from transect.cpu.check import check
 from transect.cpu.explain import missing, paragraph, verifier
 from transect.cpu.kernel import WATCH_S, Ended, Missing
-from transect.cpu.state_words import value_of, words_of
+from transect.cpu.state_words import image_of, value_of, words_of
 from transect.cpu.trial import Invalid, read_watched
 from transect.cpu.version import Kept
 from transect.linux.libbpf import BpfError
@@ -37,8 +39,10 @@ LOOK_S = 0.5  # how often we see whether the kernel has ended it
 
 
 class Place(Protocol):
-    """Where schedulers are in force: `here.Here`, `machine.Bench`."""
+    """Where schedulers are in force: `local.Here`, `machine.Bench`."""
 
+    @property
+    def carrier(self) -> str: ...
     def force(self, program: Program, /) -> Built: ...
     def upgrade(
         self, program: Program, /, *, watch_s: float = ..., watching: Program | None = ...
@@ -98,32 +102,31 @@ def run(
                 raise Invalid(missing(program, lacking, sources)) from lacking
             except Ended as end:
                 raise Ended(end.reason, paragraph(program, end), end.dump) from None
-            host = Running(path, program, sources, where)
-            with Server("cpu", name or path.stem, verbs_of(host), numbered=name is None) as server:
-                host.name = server.name
-                say(f"{program.name} is in force; `transect cpu status {server.name}` shows it")
+            host = CpuHost(program, sources, where)
+            operated = Operated("cpu", name or path.stem, host)
+            with operated.serve(numbered=name is None):
+                say(f"{program.name} is in force; `transect cpu status {operated.name}` shows it")
                 if log is not None:
-                    host.record_start(str(log))
+                    operated.record_start(str(log))
                 try:
                     code = where.command(command, write) if command else _wait(where, stop)
                     where.check()
                 except Ended as end:
                     raise Ended(end.reason, paragraph(host.program, end), end.dump) from None
                 finally:
-                    dropped = _end_record(host, say)
+                    dropped = _end_record(operated, say)
                 return code or (UNKNOWN if dropped else 0)
     finally:
         where.close()
 
 
-def _end_record(host: Running, say: Say) -> int:
+def _end_record(operated: Operated, say: Say) -> int:
     """Close the log, if there is one; how many calls it lacks.  Raises `Refused` when it is not whole."""
-    if host.log is None:
+    if operated.host.recording is None:
         return 0
-    ended = host.record_stop()
+    ended = operated.record_stop()
     say(f"{ended['records']} calls recorded, {ended['dropped']} dropped")
-    dropped: int = ended["dropped"]
-    return dropped
+    return ended["dropped"]
 
 
 def _wait(where: Place, stop: Stop) -> int:
@@ -132,79 +135,96 @@ def _wait(where: Place, stop: Stop) -> int:
     return 0
 
 
-class Running:
-    """What the operator may ask of a scheduler in force."""
+class Count(TypedDict):
+    """What happened at a line that no checker sees."""
 
-    def __init__(self, path: Path, program: Program, sources: Mapping[str, str], where: Place) -> None:
-        self.name = path.stem
-        self.path = path
+    what: str
+    path: str
+    line: int
+    count: int
+
+
+class Details(TypedDict):
+    """`details` of `transect cpu status`."""
+
+    partial: bool
+    """Whether only tasks that asked for it come under the scheduler."""
+    counts: list[Count]
+    """Events that the checker cannot rule out."""
+    longest_wait_s: float
+    """Of a task that waits now."""
+    applications: list[dict[str, int]]
+    """Those that send hints."""
+
+
+class UpgradeDetails(TypedDict):
+    """`details` of `transect cpu upgrade`."""
+
+    conditions_looked_at: int
+    """Contracts of the new version that were looked at while it was watched."""
+
+
+class CpuHost:
+    """A scheduler in force, as `control.host.Host` wants it."""
+
+    def __init__(self, program: Program, sources: Mapping[str, str], where: Place) -> None:
         self.program = program
         self.sources = sources
-        self.log: Path | None = None  # under way
+        self.recording: Path | None = None
         self.where = where
-        self.since = time.time()
-        self.upgrades = 0
+        self.version = 1
 
-    def status(self) -> Mapping[str, Any]:
+    @property
+    def programs(self) -> Sequence[Program]:
+        return [self.program]
+
+    def told(self) -> Told:
         found = self.where.status()
-        return {
-            "name": self.name,
-            "stratum": "cpu",
-            "policies": [
-                {
-                    "name": self.program.name,
-                    "version": self.program.source_hash[:12],
-                    "schema": found["schema"],
-                }
-            ],
-            "since": self.since,
-            "upgrades": self.upgrades,
-            "state": found["fields"],
+        details: Details = {
             "partial": found["partial"],
             "counts": [count for count in found["counts"] if count["count"]],
             "longest_wait_s": found["longest_wait_s"],
             "applications": found["applications"],
-            "events": {event: count for event, count in found["events"].items() if count},
-            "recording": None if self.log is None else str(self.log),
+        }
+        return {
+            "carrier": self.where.carrier,
+            "settled": True,
+            "policies": [policy(self.program, "BPF")],
+            "state": self._state(found["fields"]),
+            "counters": {event: count for event, count in found["events"].items() if count},
+            "details": details,
         }
 
-    def set(self, param: str, value: str) -> Mapping[str, Any]:
-        found = find([self.program], param)
-        after, t = found.parse(value), found.field.type
-        before = self.where.set(found.field.name, words_of(t, after))
-        return found.changed(value_of(t, before), after)
+    def _state(self, fields: Mapping[str, Sequence[int]]) -> list[Reading]:
+        """Tables stay in the kernel, which does not count overflows."""
+        rows = readings([self.program], [image_of(schema(self.program), fields, {})])
+        found = [row for row in rows if row["field"] in fields]
+        for row in found:
+            row.pop("overflow", None)
+        return found
 
-    def record_start(self, path: str) -> Mapping[str, Any]:
-        if self.log is not None:
-            raise Refused(f"it records already, into {self.log}", "stop that first")
+    def change(self, param: Param, value: object) -> object:
+        t = param.field.type
+        return value_of(t, self.where.set(param.field.name, words_of(t, value)))
+
+    def record(self, path: Path, name: str) -> int:
         if self.program.base != "cpu.Scheduler":
             raise Refused("a policy of the shape `Arbiter` is not recorded", "write it as a `Scheduler`")
         try:
-            self.where.record(self.program, self.sources, Path(path), self.name)
-        except FileExistsError:
-            raise Refused(f"{path} is there already", "give a new name") from None
-        except OSError as wrong:
-            raise Refused(f"{path} cannot be written: {wrong.strerror}", "give another place") from wrong
+            self.where.record(self.program, self.sources, path, name)
         except BpfError as refused:
             raise Refused(verifier(self.program, refused, dict(self.sources))) from None
-        self.log = Path(path)
-        return {"path": path}
+        self.recording = path
+        return 0
 
-    def record_stop(self) -> Mapping[str, Any]:
-        if self.log is None:
-            raise Refused("nothing is recorded", "begin with `transect cpu record -o FILE`")
-        path, self.log = self.log, None
-        try:
-            trailer = self.where.end_record()
-        except OSError as wrong:
-            why = wrong.strerror or str(wrong)
-            raise Refused(f"the log {path} is not whole: {why}", "make room, and record anew") from wrong
-        return {"path": str(path), "records": trailer.records, "dropped": trailer.dropped}
+    def end_record(self) -> Trailer:
+        self.recording = None
+        return self.where.end_record()
 
-    def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
+    def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
         try:
-            program, sources = read(Path(path))
-            watching = read_watched(Path(path)) if automatic_return else None
+            program, sources = read(path)
+            watching = read_watched(path) if automatic_return else None
         except Invalid as invalid:
             raise Refused(str(invalid)) from invalid
         try:
@@ -218,7 +238,8 @@ class Running:
             raise Refused(missing(program, lacking, sources)) from None
         except Ended as end:
             raise Refused(paragraph(self.program, end), "begin anew with `transect cpu run`") from None
-        self.program, self.path, self.sources = program, Path(path), sources
-        self.upgrades += 1
+        self.program, self.sources = program, sources
+        self.version += 1
         looked_at = 0 if watching is None else len(contracted(watching).contracts)
-        return {"policy": program.name, "fields": fields, "conditions looked at": looked_at}
+        details: UpgradeDetails = {"conditions_looked_at": looked_at}
+        return Outcome({f"{program.name}.{name}": what for name, what in fields.items()}, details)

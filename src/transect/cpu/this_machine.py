@@ -48,6 +48,10 @@ class Here:
         self._built = 0
         self._recording: Recording | None = None
 
+    @property
+    def carrier(self) -> str:
+        return f"this kernel, {os.uname().release}"
+
     def build(self, program: Program) -> Built:
         self._built += 1
         return build(program, self.folder, f"version{self._built}")

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator may ask of an engine or gateway: `status`, `set`, `record`, `upgrade`."""
+"""What an engine or gateway does for its operator."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
-from transect.control import params
+from transect.control.answers import Told
+from transect.control.host import Outcome, Trailer
+from transect.control.operating import NATIVE, policy
+from transect.control.params import Param
 from transect.control.protocol import Refused
 from transect.control.readings import readings
-from transect.core.schema import schema
+from transect.core.ir import Program
 from transect.core.upgrade import Refused as NotKept
 from transect.lang.functions import PolicyError
 from transect.llm.adapter import MICRO
@@ -20,48 +23,123 @@ from transect.llm.service import Service
 SHOWN = 50  # tenants in `status`, those served most
 
 
+class Bound(TypedDict):
+    """How far apart waiting tenants' counters are, in weighted tokens."""
+
+    watched: bool
+    why: NotRequired[str]
+    """Why nobody watches."""
+    mode: NotRequired[str]
+    """What happens when the gap goes beyond the bound."""
+    tokens: NotRequired[float]
+    """The bound."""
+    gap: NotRequired[float]
+    """At the last look."""
+    worst: NotRequired[float]
+    """The largest since the start."""
+    beyond: NotRequired[int]
+    """Looks that found the gap beyond the bound."""
+    looks: NotRequired[int]
+
+
+class Tenant(TypedDict):
+    """What one tenant asked for and got."""
+
+    tenant: str
+    weight: int
+    """In percent of the ordinary one."""
+    waiting: int
+    running: int
+    prompt: int
+    """Tokens that it was charged for."""
+    output: int
+    """Tokens that it was charged for."""
+    finished: int
+    refused: int
+
+
+class Upstream(TypedDict):
+    """An engine behind the gateway."""
+
+    upstream: str
+    answers: bool
+    running: int
+    in_flight: int
+    window: int
+    usage: str
+    """Whose count of tokens is charged."""
+
+
+class UpstreamDetails(TypedDict, total=False):
+    """What a gateway adds."""
+
+    upstreams: list[Upstream]
+    """Of a gateway."""
+    connections: dict[str, int]
+    """Of a gateway: clients' connections, by what they are in."""
+
+
+class Details(UpstreamDetails):
+    """`details` of `transect llm status`."""
+
+    bound: Bound
+    tenants: list[Tenant]
+    """Those served most."""
+
+
+class UpgradeDetails(TypedDict):
+    """`details` of `transect llm upgrade`."""
+
+    told_anew: bool
+    """Whether the new version shares nothing with the old one, and was told of all who wait and run."""
+
+
 class LlmHost:
     """A service, as `control.host.Host` wants it."""
 
     def __init__(
-        self, service: Service, kind: str, name: str, more: Callable[[], Mapping[str, Any]] = dict
+        self,
+        service: Service,
+        carrier: str,
+        more: Callable[[], UpstreamDetails] = UpstreamDetails,
     ) -> None:
-        """`kind`: what serves, for `status` (`vLLM 0.32`, `gateway`).  `name`: the instance's.  `more`: what else
-        `status` says."""
+        """`carrier`: what serves, for `status` (`vLLM 0.32`, `gateway`).  `more`: what else `status` says."""
         self._service = service
-        self._kind = kind
-        self._name = name
+        self._carrier = carrier
         self._more = more
 
-    def status(self) -> Mapping[str, Any]:
+    @property
+    def programs(self) -> Sequence[Program]:
+        return [self._service.program]
+
+    @property
+    def version(self) -> int:
+        return self._service.version
+
+    @property
+    def recording(self) -> Path | None:
+        recording = self._service.recording
+        return None if recording is None else recording.path
+
+    def told(self) -> Told:
         service = self._service
         with service.lock:
             program = service.program
+            runs_as = f"Python: {why}" if (why := service.python_because) else NATIVE
+            details: Details = {"bound": self._bound(), "tenants": self._tenants(), **self._more()}
             return {
-                "kind": self._kind,
-                "name": self._name,
-                "since": service.since,
-                "policies": [
-                    {
-                        "name": program.name,
-                        "version": program.source_hash[:12],
-                        "schema": schema(program).hash,
-                        "runs as": f"Python: {why}" if (why := service.python_because) else "machine code",
-                        "upgrades": service.version - 1,
-                    }
-                ],
+                "carrier": self._carrier,
+                "settled": True,
+                "policies": [policy(program, runs_as)],
+                "state": readings([program], [image(service.policy)], service.tenants.name_of),
                 "counters": {
                     "waiting": len(service.queues),
-                    "tenants waiting": service.queues.clients_waiting,
+                    "tenants_waiting": service.queues.clients_waiting,
                 },
-                "bound": self._bound(),
-                "tenants": self._tenants(),
-                "state": readings([program], [image(service.policy)], service.tenants.name_of),
-                **self._more(),
-                "recording": None if service.recording is None else str(service.recording.path),
+                "details": details,
             }
 
-    def _bound(self) -> Mapping[str, Any]:
+    def _bound(self) -> Bound:
         if not self._service.bounded:
             return {"watched": False, "why": "the policy orders tenants by no counter of service"}
         watcher = self._service.watcher
@@ -75,7 +153,7 @@ class LlmHost:
             "looks": watcher.looks,
         }
 
-    def _tenants(self) -> list[dict[str, Any]]:
+    def _tenants(self) -> list[Tenant]:
         """Those served most, with what they were charged for."""
         service = self._service
         queues = service.queues
@@ -95,56 +173,31 @@ class LlmHost:
             if isinstance(number, int)
         ]
 
-    def set(self, param: str, value: str) -> Mapping[str, Any]:
+    def change(self, param: Param, value: object) -> object:
         service = self._service
-        found = params.find([service.program], param)
-        after = found.parse(value)
-        before: list[object] = []
+
+        def swap(_: int, change: Callable[[bytes], bytes]) -> None:
+            restore(service.policy, change(image(service.policy)))
+
         with service.lock:
-            put = found.put(after, before.append)
-            restore(service.policy, put(image(service.policy)))
-        return found.changed(before[-1], after)
+            return param.swapped(swap, value)
 
-    def record_start(self, path: str) -> Mapping[str, Any]:
-        with self._service.lock:
-            if self._service.recording is not None:
-                raise Refused(f"it records already, into {self._service.recording.path}", "stop that first")
-            try:
-                self._service.record(Path(path), self._name)
-            except FileExistsError:
-                raise Refused(f"{path} is there already", "give a new name") from None
-            except OSError as wrong:
-                raise Refused(f"{path} cannot be written: {wrong.strerror}", "give another place") from wrong
-        return {"path": path}
+    def record(self, path: Path, name: str) -> int:
+        self._service.record(path, name)
+        return 0
 
-    def record_stop(self) -> Mapping[str, Any]:
-        with self._service.lock:
-            recording = self._service.recording
-            if recording is None:
-                raise Refused("nothing is recorded", "begin with `transect llm record -o FILE`")
-            try:
-                trailer = self._service.end_record()
-            except OSError as wrong:
-                raise Refused(f"the log is not whole: {wrong}", "make room, and record anew") from wrong
-        return {"path": str(recording.path), "records": trailer.records, "dropped": trailer.dropped}
+    def end_record(self) -> Trailer:
+        return self._service.end_record()
 
-    def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
-        """The way back is by hand, as an engine has no trial run in which the new version could fail by itself.  Unless
-        `automatic_return` is False, state that goes over must be such that it could go back.
-        """
+    def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
+        """The way back is by hand, as an engine has no trial run in which the new version could fail by itself."""
         try:
-            done = self._service.upgrade(Path(path), returns=automatic_return)
+            done = self._service.upgrade(path, returns=automatic_return)
         except PolicyError as wrong:
             raise Refused(str(wrong).strip(), "the version that runs goes on") from wrong
         except NotKept as wrong:
             raise Refused(
                 f"the upgrade is refused: {wrong}", "write `migrate`; the version that runs goes on"
             ) from wrong
-        return {
-            "before": done.before[:12],
-            "after": done.after[:12],
-            "state": {
-                d.field: f"{d.action}{f' ({d.reason})' if d.reason else ''}" for d in done.fields.decisions
-            },
-            "told of all who wait": done.anew,
-        }
+        details: UpgradeDetails = {"told_anew": done.anew}
+        return Outcome(done.fields.of(self._service.program.name), details)

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transect.base.unavailable import Unavailable
+from transect.control.host import check_return
 from transect.control.params import find as param_of
 from transect.core.codec import CodecError
 from transect.core.effects import Facts
 from transect.core.ir import FieldKind, Program
 from transect.core.schema import Schema, schema
-from transect.core.upgrade import Action, Comparison, Decision, Refused, compare, migration, returning
+from transect.core.upgrade import Action, Comparison, Decision, Refused, compare, migration
 from transect.core.upgrade import upgrade as carried_over
 from transect.emit.py.carried import carry_locals
 from transect.lang.functions import PolicyError
@@ -53,8 +54,6 @@ FORGOTTEN = 512  # tenants that one such look asks about, so that it takes a bou
 class Upgraded:
     """What an upgrade did."""
 
-    before: str  # the version that went, as a hash of its source
-    after: str
     fields: Comparison
     anew: bool  # the new policy shares nothing with the old one, and was told of all who wait and run
 
@@ -80,7 +79,6 @@ class Service:
         """
         self.lock = FairLock()
         self._upgrading = threading.Lock()
-        self.since = time.time()
         self.folder = folder
         self.tenants = Tenants(config, known)
         self.version = 1
@@ -195,7 +193,7 @@ class Service:
             old, new = schema(self.program), schema(loaded.program)
             fields = compare(old, new, migration(loaded.program) is not None)
             if returns:
-                _can_return(old, new, loaded.program)
+                check_return(loaded.program.name, old, loaded.program)
             policy, because = self._made(loaded)
             with self.lock:
                 try:
@@ -204,10 +202,9 @@ class Service:
                 except CodecError as error:
                     raise Refused(f"the state of {self.program.name} cannot be read: {error}") from error
                 anew = not any(_keeps(d, new) for d in fields.decisions)
-                before = self.program.source_hash
                 self._take_over(policy, loaded, anew)
                 self.python_because = because
-                return Upgraded(before, loaded.program.source_hash, fields, anew)
+                return Upgraded(fields, anew)
 
     def _take_over(self, policy: Any, loaded: Loaded, anew: bool) -> None:
         chooser = chooser_of(policy, loaded.program)
@@ -297,16 +294,6 @@ def _with_params(state: bytes, loaded: Loaded) -> bytes:
     for name in sorted(given):
         state = param_of([loaded.program], name).put(loaded.params[name], lambda before: None)(state)
     return state
-
-
-def _can_return(old: Schema, new: Schema, program: Program) -> None:
-    """Raises `Refused` for state which the old version could not take back."""
-    obstacles = returning(old, new, migration(program, "migrate_back") is not None)
-    if obstacles:
-        raise Refused(
-            f"the state of {program.name} could not go back: {'; '.join(obstacles)}; "
-            "write `migrate_back`, or give `--no-return` if that will not be needed"
-        )
 
 
 def _keeps(decision: Decision, new: Schema) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from transect.lang.tape import Tape
 from transect.linux.physical import Physical, Range
@@ -107,6 +107,7 @@ class Ahead:
 class AheadProbe:
     """A probe that reads ahead."""
 
+    runs_as: ClassVar = "the interpreter, which reads ahead"
     prepared: Prepared
     memory: Ahead
     runs: Rounds

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from transect.base.traced import Traced
 from transect.core import ir
@@ -35,6 +35,7 @@ ROUNDS = 6  # until what a probe says is stable; then it is called unstable
 class Prepared:
     """A probe bound to a machine: everything that it names has been found."""
 
+    runs_as: ClassVar = "the interpreter"
     program: ir.Program
     instance: Instance
     views: Views
@@ -106,6 +107,8 @@ def _root(views: Views, found: Layout, declared: ir.IntrinsicDecl) -> Callable[[
 
 class Rounds(Protocol):
     """A probe bound to a machine: `Prepared`, or the same in C."""
+
+    runs_as: ClassVar[str]
 
     def round(self, machine: Machine, tape: Tape | None = None) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
         """What one round reports and shows.  Raises `KernelDataError`."""

@@ -14,17 +14,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from transect.base.unavailable import Unavailable
-from transect.control import Refused, params
+from transect.control.answers import Policy, Reading, Told
+from transect.control.host import Outcome, Trailer, check_return
+from transect.control.operating import policy
+from transect.control.params import Param
+from transect.control.protocol import Refused
 from transect.control.readings import readings
 from transect.control.stopping import Stop
 from transect.core.codec import CodecError
 from transect.core.ir import Program
 from transect.core.schema import schema
 from transect.core.upgrade import Refused as NotKept
-from transect.core.upgrade import upgrade
+from transect.core.upgrade import compare, migration, upgrade
 from transect.linux.errors import KernelDataError
 from transect.memory.confirmation import STANDS_STILL, Confirmation, progress_of
 from transect.memory.findings import Key, Said, printable
@@ -77,8 +81,18 @@ class Watched:
         return self.prepared.program
 
 
+class Details(TypedDict):
+    """`details` of `transect memory status`."""
+
+    target: str
+    kernel: str
+    """The target's release."""
+    anchored: bool
+    """Whether symbols and types come from the kernel's package."""
+
+
 class Watch:
-    """A target that is watched.  It is also what `status`, `set`, `record` and `upgrade` reach (`control.Host`)."""
+    """A target that is watched; also its `control.host.Host`."""
 
     def __init__(
         self,
@@ -100,12 +114,12 @@ class Watch:
         self.every_s = every_s
         self.rates = dict(rates or {})
         self.engine = engine
-        self.since = time.time()
+        self.version = 1
         self._draw = draw or random.Random()
         self._answers = Answers(machine)
         self._progress = progress_of(machine)
         self._lock = threading.RLock()  # a round is atomic: upgrades and records come between rounds
-        self._recorder: tuple[LogRecorder, str] | None = None
+        self._recorder: tuple[LogRecorder, Path] | None = None
         self._due: dict[str, float] = {}  # when the next round of each probe comes
         self.probes = self._bound([prepare(p, machine, self._answers) for p in programs])
 
@@ -208,77 +222,78 @@ class Watch:
 
     # ------------------------------------------------------------ the operator
 
-    def status(self) -> Mapping[str, Any]:
+    @property
+    def programs(self) -> Sequence[Program]:
+        return [watched.program for watched in self.probes.values()]
+
+    @property
+    def recording(self) -> Path | None:
+        return None if self._recorder is None else self._recorder[1]
+
+    def told(self) -> Told:
         with self._lock:
-            return {
+            known = self.machine.known
+            details: Details = {
                 "target": self.machine.name,
-                "kernel": self.machine.known.release,
-                "anchored": self.machine.known.anchored,
-                "since": self.since,
-                "reads": self.machine.counts.reads,
-                "policies": [self._status(w) for w in self.probes.values()],
+                "kernel": known.release,
+                "anchored": known.anchored,
+            }
+            return {
+                "carrier": "transect memory run",
+                "settled": True,
+                "policies": [self._row(w) for w in self.probes.values()],
                 "state": self.held(),
-                "recording": None if self._recorder is None else self._recorder[1],
+                "counters": {"reads": self.machine.counts.reads},
+                "details": details,
             }
 
-    def held(self) -> list[dict[str, Any]]:
+    def held(self) -> list[Reading]:
         """What each probe holds."""
         with self._lock:
             prepared = [watched.prepared for watched in self.probes.values()]
             return readings([p.program for p in prepared], [p.instance.image() for p in prepared])
 
-    def _status(self, watched: Watched) -> dict[str, Any]:
-        program = watched.program
-        return {
-            "name": program.name,
-            "version": program.source_hash[:12],
-            "schema": schema(program).hash,
-            "rounds": watched.rounds,
-            "found": len(watched.found),
-            "unchecked": watched.unchecked,
-        }
+    def _row(self, watched: Watched) -> Policy:
+        counts = {"rounds": watched.rounds, "found": len(watched.found), "unchecked": watched.unchecked}
+        return policy(watched.program, watched.runs.runs_as, **counts)
 
-    def set(self, param: str, value: str) -> Mapping[str, Any]:
+    def change(self, param: Param, value: object) -> object:
         with self._lock:
-            watched = list(self.probes.values())
-            found = params.find([w.program for w in watched], param)
-            instance, after = watched[found.element].prepared.instance, found.parse(value)
-            before = instance.state[found.field.name]
-            instance.set_param(found.field.name, after)
-            return found.changed(before, after)
+            instance, name = list(self.probes.values())[param.element].prepared.instance, param.field.name
+            before = instance.state[name]
+            instance.set_param(name, value)
+            return before
 
-    def record_start(self, path: str) -> Mapping[str, Any]:
+    def record(self, path: Path, name: str) -> int:
         with self._lock:
-            if self._recorder is not None:
-                raise Refused(f"it records already, into {self._recorder[1]}", "stop that first")
             try:
-                recorder = LogRecorder(self.machine, Path(path), notes_of(self.machine, None))
-            except FileExistsError:
-                raise Refused(f"{path} is there already", "give a new name") from None
-            except (OSError, KernelDataError) as wrong:
-                raise Refused(f"{path} cannot be written: {wrong}", "give another place") from wrong
-            self._recorder = (recorder, path)
-            return {"path": path}
+                self._recorder = LogRecorder(self.machine, path, notes_of(self.machine, None)), path
+            except KernelDataError as wrong:
+                raise Refused(f"what the target is cannot be read: {wrong}", "try again") from wrong
+            return 0
 
-    def record_stop(self) -> Mapping[str, Any]:
+    def end_record(self) -> Trailer:
         with self._lock:
-            if self._recorder is None:
-                raise Refused("nothing is recorded", "begin with `transect memory record FILE`")
-            recorder, path = self._recorder
-            self._recorder = None
-            trailer = recorder.close()
-            return {"path": path, "records": trailer.records, "dropped": trailer.dropped}
+            assert self._recorder is not None, "nothing is recorded"
+            (recorder, _), self._recorder = self._recorder, None
+            return recorder.close()
 
-    def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
-        """Probes of the file take the place of those of their names, state kept; new ones come in."""
+    def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
+        """Probes of the file take the place of those of their names, state kept; new ones come in.
+
+        The way back is by hand: no trial of the new version could end by itself.
+        """
         try:
-            programs = of_file(Path(path))
+            programs = of_file(path)
         except BadFile as wrong:
             first = next(iter(wrong.diagnostics))
             raise Refused(f"{path}: {first.message}", f"transect check {path}") from wrong
         if not programs:
             raise Refused(f"there is no probe in {path}", "give a file with probes")
         with self._lock:
+            fields: dict[str, str] = {}
+            for program in programs:
+                fields |= self._fields(program, automatic_return)
             try:
                 made = self._bound([self._prepared(p) for p in programs])
             except Unavailable as wrong:
@@ -287,7 +302,18 @@ class Watch:
                 if (old := self.probes.get(name)) is not None:
                     new.heard, new.before, new.found = old.heard, old.before, old.found
                 self.probes[name] = new
-        return {"probes": {name: w.program.source_hash[:12] for name, w in made.items()}}
+            self.version += 1
+        return Outcome(fields)
+
+    def _fields(self, program: Program, automatic_return: bool) -> dict[str, str]:
+        """What becomes of each field of a probe's state.  Raises `Refused` for what could not go back."""
+        old = self.probes.get(program.name)
+        if old is None:
+            return {program.name: "new"}
+        before = schema(old.program)
+        if automatic_return:
+            check_return(program.name, before, program)
+        return compare(before, schema(program), migration(program) is not None).of(program.name)
 
     def _prepared(self, program: Program) -> Prepared:
         """The new version with the old one's state.  Raises `Refused`."""

@@ -6,21 +6,22 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from transect.base.render import render_text
 from transect.base.unavailable import Unavailable
-from transect.control.host import verbs_of
-from transect.control.server import Server, Taken
+from transect.control.answers import Status
+from transect.control.operating import Operated
+from transect.control.server import Taken
 from transect.control.stopping import Stop, stopping
 from transect.rpc.chain.binding import Binding
 from transect.rpc.chain.file import ChainFile, read_edges
 from transect.rpc.chain.fitting import bound, usable
 from transect.rpc.chain.metrics import Exporter
+from transect.rpc.chain.status import addresses
 from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.deploy import Deployed, deploy
 from transect.rpc.envoy.following import Tell, telling
@@ -79,33 +80,30 @@ class Started:
     numbered: bool  # names that are taken get a number
     say: Say
     running: list[Deployed] = field(default_factory=list)
-    hosts: list[EnvoyHost] = field(default_factory=list)
-    statuses: list[Callable[[], Mapping[str, Any]]] = field(
-        default_factory=list
-    )  # of all carriers, for Prometheus
+    instances: list[Operated] = field(default_factory=list)
+    statuses: list[Callable[[], Status]] = field(default_factory=list)  # of all carriers, for Prometheus
     tells: list[Tell] = field(default_factory=list)  # what elements trace
 
     def add(self, chain: ChainFile, binding: Binding, name: str, sources: dict[str, str]) -> Deployed:
         place = self.folder / str(len(self.running))
         made = deploy(chain, binding, place, envoy=self.envoy, workers=self.workers)
         self.running.append(self.stack.enter_context(made))
-        host = _host(name, made, chain, sources)
-        verbs = verbs_of(host) | EnvoyPart(host).verbs()
-        server = self.stack.enter_context(Server("rpc", host.name, verbs, numbered=self.numbered))
-        host.name = server.name
-        self.hosts.append(host)
-        self.statuses.append(host.status)
-        self.tells.append(telling(host.name, made.envoy.log))
-        _told(self.say, made, chain, server.name)
+        host = _host(made, chain, sources)
+        operated = Operated("rpc", name, host)
+        self.stack.enter_context(operated.serve(EnvoyPart(host).verbs(), numbered=self.numbered))
+        self.instances.append(operated)
+        self.statuses.append(operated.status)
+        self.tells.append(telling(operated.name, made.envoy.log))
+        _told(self.say, made, chain, operated.name)
         return made
 
     def serve(self, stop: Stop, metrics: Endpoint | None, others: Sequence[Envoy] = ()) -> None:
         """Until told to stop; raises EnvoyFailed when one of them, or of `others`, goes before."""
         with exporting(metrics, self.statuses, self.say):
             watch([*(one.envoy for one in self.running), *others], stop, self.tells)
-        for host in self.hosts:
-            if host.recording is not None:
-                host.record_stop()
+        for operated in self.instances:
+            if operated.host.recording is not None:
+                operated.record_stop()
 
 
 def kept_log(log: Path, folder: Path) -> Path:
@@ -135,21 +133,14 @@ def name_of(application: str, chain: ChainFile, chains: Sequence[ChainFile]) -> 
     return f"{application}.{short if alone else chain.service}"
 
 
-def _host(name: str, running: Deployed, chain: ChainFile, sources: dict[str, str]) -> EnvoyHost:
-    about = {
-        "carrier": f"Envoy {running.binary.version}",
-        "listen": str(running.envoy.address),
-        "upstream": str(chain.upstream),
-        "service": chain.service,
-    }
+def _host(running: Deployed, chain: ChainFile, sources: dict[str, str]) -> EnvoyHost:
+    carrier, where = f"Envoy {running.binary.version}", addresses(chain, running.envoy.address)
     version = Version.of_chain(chain, sources)
-    return EnvoyHost(name, running.control, running.binding, sources, about, running, version)
+    return EnvoyHost(running.control, running.binding, sources, carrier, where, running, version)
 
 
 @contextmanager
-def exporting(
-    at: Endpoint | None, statuses: Sequence[Callable[[], Mapping[str, Any]]], say: Say
-) -> Iterator[None]:
+def exporting(at: Endpoint | None, statuses: Sequence[Callable[[], Status]], say: Say) -> Iterator[None]:
     """Prometheus is answered there meanwhile."""
     if at is None:
         yield

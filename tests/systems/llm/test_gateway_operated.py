@@ -147,7 +147,10 @@ def test_an_upgrade_under_way(own: tuple[Running, Engine], monkeypatch: pytest.M
     log = running.folder / "log"
     asked.record_start(log)
     answer = asked.upgrade(newer)
-    assert answer["before"] != answer["after"]
+    assert (answer["before"], answer["version"]) == (1, 2)
+    assert (
+        [one["name"] for one in answer["replaced"]] == [one["name"] for one in answer["policies"]] == ["Vtc"]
+    )
     assert running.ask("ann").status_code == 200
     trailer = asked.record_stop()
     assert trailer["dropped"] == 0 < trailer["records"]

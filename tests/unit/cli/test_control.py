@@ -9,55 +9,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from inline_snapshot import snapshot
 
 from tests.unit.cli.terminal import Run
+from tests.unit.control.plain import Plain
 from transect.cli.control import lines
-from transect.control import Refused, Server, verbs_of
+from transect.control import Client, Operated, Server
 from transect.control import sockets as control_sockets
-
-STATUS = {
-    "name": "shop",
-    "carrier": "Envoy 1.40.0",
-    "since": 0.0,
-    "policies": [{"name": "Acl", "version": "12ab"}, {"name": "Limit", "version": "34cd"}],
-    "counters": {"rpcs": 12, "rejected": 3},
-    "listen": [],
-    "recording": None,
-    "native": True,
-}
-
-
-class Host:
-    """A running chain with one parameter."""
-
-    def __init__(self) -> None:
-        self.rate = "100"
-        self.dropped = 0
-
-    def status(self) -> Mapping[str, Any]:
-        return STATUS
-
-    def set(self, param: str, value: str) -> Mapping[str, Any]:
-        if param != "rate":
-            raise Refused(f"no parameter `{param}`", "there is: rate")
-        before, self.rate = self.rate, value
-        return {"param": "Limit.rate", "before": before, "after": value}
-
-    def record_start(self, path: str) -> Mapping[str, Any]:
-        Path(path).write_text("log")
-        return {"path": path, "under_way": 0}
-
-    def record_stop(self) -> Mapping[str, Any]:
-        return {"path": "", "records": 7, "dropped": self.dropped}
-
-    def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
-        raise AssertionError
 
 
 @pytest.fixture
@@ -69,13 +31,13 @@ def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def start(sockets: Path) -> Iterator[Callable[[str], Host]]:
+def start(sockets: Path) -> Iterator[Callable[[str], Plain]]:
     """Starts an instance of that name."""
     servers: list[Server] = []
 
-    def begin(name: str) -> Host:
-        host = Host()
-        servers.append(Server("rpc", name, verbs_of(host)))
+    def begin(name: str) -> Plain:
+        host = Plain()
+        servers.append(Operated("rpc", name, host).serve())
         return host
 
     yield begin
@@ -83,33 +45,36 @@ def start(sockets: Path) -> Iterator[Callable[[str], Host]]:
         server.close()
 
 
-def test_status_of_the_only_instance(start: Callable[[str], Host], transect: Run) -> None:
+def test_status_of_the_only_instance(start: Callable[[str], Plain], transect: Run) -> None:
     start("shop")
     ended = transect("rpc", "status")
     assert (ended.code, ended.err) == (0, "")
     assert re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "DATE", ended.out) == snapshot("""\
+stratum    rpc
 name       shop
-carrier    Envoy 1.40.0
 since      DATE
+version    1
+carrier    Envoy 1.40.0
+settled    yes
 policies
-  name   version
-  Acl    12ab
-  Limit  34cd
+  name  version       schema                            runs_as       calls
+  Acl   004df1ff90d0  d7ac183ddd105cae4085212cef7eb594  machine code  12
+state      -
 counters
   rpcs      12
   rejected  3
-listen     -
 recording  -
-native     yes
+limit      3
+latency    -
 """)
 
 
-def test_status_as_json(start: Callable[[str], Host], transect: Run) -> None:
+def test_status_as_json(start: Callable[[str], Plain], transect: Run) -> None:
     start("shop")
-    assert json.loads(transect("rpc", "status", "shop", "--json").out) == STATUS
+    assert json.loads(transect("rpc", "status", "shop", "--json").out) == Client("rpc", "shop").status()
 
 
-def test_several_instances_have_to_be_told_apart(start: Callable[[str], Host], transect: Run) -> None:
+def test_several_instances_have_to_be_told_apart(start: Callable[[str], Plain], transect: Run) -> None:
     start("shop")
     start("bank")
     ended = transect("rpc", "status")
@@ -132,7 +97,7 @@ def test_nothing_runs(
     assert ended.err == "transect: rpc instance: nothing is running\n  hint: transect rpc run …\n"
 
 
-def test_a_wrong_name_lists_those_found(start: Callable[[str], Host], transect: Run) -> None:
+def test_a_wrong_name_lists_those_found(start: Callable[[str], Plain], transect: Run) -> None:
     start("shop")
     ended = transect("rpc", "status", "shap")
     assert (ended.code, ended.err) == (
@@ -141,21 +106,21 @@ def test_a_wrong_name_lists_those_found(start: Callable[[str], Host], transect: 
     )
 
 
-def test_set_shows_what_was_and_what_is(start: Callable[[str], Host], transect: Run) -> None:
+def test_set_shows_what_was_and_what_is(start: Callable[[str], Plain], transect: Run) -> None:
     host = start("shop")
-    ended = transect("rpc", "set", "rate=200")
-    assert (ended.code, ended.out) == (0, "rate: 100 → 200\n")
-    assert transect("rpc", "set", "shop", "rate=300").out == "rate: 200 → 300\n"
-    assert host.rate == "300"
+    ended = transect("rpc", "set", "limit=200")
+    assert (ended.code, ended.out) == (0, "limit: 3 → 200\n")
+    assert transect("rpc", "set", "shop", "limit=300").out == "limit: 200 → 300\n"
+    assert host.limit == 300
 
 
-def test_a_value_that_is_refused(start: Callable[[str], Host], transect: Run) -> None:
+def test_a_value_that_is_refused(start: Callable[[str], Plain], transect: Run) -> None:
     start("shop")
-    ended = transect("rpc", "set", "rat=200")
+    ended = transect("rpc", "set", "limits=200")
     assert (ended.code, ended.out, ended.err) == (
         1,
         "",
-        "transect: no parameter `rat`\n  hint: there is: rate\n",
+        "transect: no parameter `limits`\n  hint: did you mean limit?\n",
     )
 
 
@@ -165,7 +130,7 @@ def test_set_without_a_value(words: list[str], transect: Run) -> None:
     assert (ended.code, ended.err.split("\n")[1]) == (2, "  hint: write PARAM=VALUE")
 
 
-def test_record_for_some_seconds(start: Callable[[str], Host], transect: Run, tmp_path: Path) -> None:
+def test_record_for_some_seconds(start: Callable[[str], Plain], transect: Run, tmp_path: Path) -> None:
     start("shop")
     log = tmp_path / "shop.log"
     ended = transect("rpc", "record", "-o", log, "--for", "0.01")
@@ -178,7 +143,7 @@ def test_record_for_some_seconds(start: Callable[[str], Host], transect: Run, tm
 
 
 def test_a_log_with_dropped_calls_is_inconclusive(
-    start: Callable[[str], Host], transect: Run, tmp_path: Path
+    start: Callable[[str], Plain], transect: Run, tmp_path: Path
 ) -> None:
     start("shop").dropped = 2
     ended = transect("rpc", "record", "-o", tmp_path / "shop.log", "--for", "0.01")
@@ -197,7 +162,7 @@ sys.exit(main(sys.argv[2:]))
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_recording_well(
-    number: signal.Signals, start: Callable[[str], Host], sockets: Path, tmp_path: Path
+    number: signal.Signals, start: Callable[[str], Plain], sockets: Path, tmp_path: Path
 ) -> None:
     start("shop")
     command = [sys.executable, "-c", RECORD, str(sockets), "rpc", "record", "-o", str(tmp_path / "log")]

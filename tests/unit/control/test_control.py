@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from tests.unit.control.plain import Plain
 from transect.base.unavailable import Unavailable
 from transect.control import (
     Client,
     ControlError,
+    Operated,
     Refused,
     Server,
     Taken,
@@ -25,36 +27,8 @@ from transect.control import (
     protocol,
     server,
     sockets,
-    verbs_of,
 )
-
-
-class Policy:
-    """A host without a policy behind it."""
-
-    def __init__(self) -> None:
-        self.limit = 3
-        self.log: str | None = None
-
-    def status(self) -> dict[str, Any]:
-        return {"policies": [{"name": "Acl", "version": 1}], "recording": self.log, "limit": self.limit}
-
-    def set(self, param: str, value: str) -> dict[str, Any]:
-        if param != "limit":
-            raise Refused(f"no parameter `{param}`", "parameters: limit")
-        before, self.limit = self.limit, int(value)
-        return {"before": before, "after": self.limit}
-
-    def record_start(self, path: str) -> dict[str, Any]:
-        self.log = path
-        return {"path": path}
-
-    def record_stop(self) -> dict[str, Any]:
-        path, self.log = self.log, None
-        return {"path": path, "records": 7, "dropped": 0}
-
-    def upgrade(self, path: str, automatic_return: bool = True) -> dict[str, Any]:
-        raise Unavailable("gcc", "not on PATH", "apt-get install gcc")
+from transect.control.host import Outcome
 
 
 @pytest.fixture(autouse=True)
@@ -67,23 +41,24 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def running() -> Iterator[Server]:
-    with Server("rpc", "acl", verbs_of(Policy())) as made:
+    with Operated("rpc", "acl", Plain()).serve() as made:
         yield made
 
 
 CLIENT = Client("rpc", "acl", patience_s=5)
 
 
-def test_every_verb_reaches_the_host(running: Server) -> None:
-    assert CLIENT.status() == {"policies": [{"name": "Acl", "version": 1}], "recording": None, "limit": 3}
-    assert CLIENT.set("limit", "9") == {"before": 3, "after": 9}
-    assert CLIENT.record_start(Path("/x/y.log")) == {"path": "/x/y.log"}
-    assert CLIENT.status()["recording"] == "/x/y.log"
-    assert CLIENT.record_stop() == {"path": "/x/y.log", "records": 7, "dropped": 0}
+def test_every_verb_reaches_the_host(running: Server, tmp_path: Path) -> None:
+    log = tmp_path / "y.log"
+    assert CLIENT.status()["details"]["limit"] == 3
+    assert CLIENT.set("limit", "9") == {"param": "Acl.limit", "before": "3", "after": "9"}
+    assert CLIENT.record_start(log) == {"path": str(log), "under_way": 0}
+    assert CLIENT.status()["recording"] == str(log)
+    assert CLIENT.record_stop() == {"path": str(log), "records": 7, "dropped": 0}
 
 
 def test_a_no_and_a_lack_come_back_as_such(running: Server) -> None:
-    with pytest.raises(Refused, match=r"^no parameter `size` \(parameters: limit\)$"):
+    with pytest.raises(Refused, match=r"^no parameter `size` \(there are Acl\.limit\)$"):
         CLIENT.set("size", "1")
     with pytest.raises(Unavailable) as lacking:
         CLIENT.upgrade(Path("acl.py"))
@@ -91,9 +66,9 @@ def test_a_no_and_a_lack_come_back_as_such(running: Server) -> None:
 
 
 def test_an_error_of_the_host_is_told_and_it_goes_on(running: Server) -> None:
-    with pytest.raises(ControlError, match="rpc instance `acl`: ValueError: invalid literal for int"):
-        CLIENT.set("limit", "many")
-    assert CLIENT.status()["limit"] == 3
+    with pytest.raises(ControlError, match="rpc instance `acl`: ValueError: bad luck"):
+        CLIENT.set("limit", "13")
+    assert CLIENT.status()["details"]["limit"] == 3
 
 
 @pytest.mark.parametrize(
@@ -242,8 +217,8 @@ def test_what_a_dead_process_left_is_taken_away(runtime: Path) -> None:
     left.bind(str(runtime / "rpc-acl.sock"))
     left.close()
     assert found() == []
-    with Server("rpc", "acl", verbs_of(Policy())):
-        assert CLIENT.status()["limit"] == 3
+    with Operated("rpc", "acl", Plain()).serve():
+        assert CLIENT.status()["details"]["limit"] == 3
 
 
 def test_a_file_in_the_way_stays(runtime: Path) -> None:
@@ -262,31 +237,32 @@ def test_noise_does_not_stop_it(running: Server, data: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as raw:
         raw.connect(str(running.path))
         raw.sendall(data)
-    assert CLIENT.status()["limit"] == 3
+    assert CLIENT.status()["details"]["limit"] == 3
 
 
 def test_an_older_or_newer_side_is_told(running: Server) -> None:
     with socket.socket(socket.AF_UNIX) as raw:
         raw.connect(str(running.path))
-        protocol.send(raw, protocol.Request("status", version=2))
+        protocol.send(raw, protocol.Request("status", version=protocol.VERSION + 1))
         answer = protocol.receive(raw, protocol.Answer)
     assert answer.kind is protocol.Kind.WRONG
-    assert answer.why == "it speaks version 1 of the control protocol, not 2"
+    assert answer.why == "it speaks version 2 of the control protocol, not 3"
 
 
 def test_status_is_answered_while_something_slow_goes_on() -> None:
     begun, end = threading.Event(), threading.Event()
 
-    def upgrade(path: str, automatic_return: bool) -> dict[str, Any]:
-        begun.set()
-        assert end.wait(10)
-        return {}
+    class Slow(Plain):
+        def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
+            begun.set()
+            assert end.wait(10)
+            return Outcome({})
 
-    with Server("rpc", "acl", {"upgrade": upgrade, "status": lambda: {"up": True}}):
+    with Operated("rpc", "acl", Slow()).serve():
         slow = threading.Thread(target=CLIENT.upgrade, args=(Path("x.py"),))
         slow.start()
         assert begun.wait(10)
-        assert CLIENT.status() == {"up": True}
+        assert CLIENT.status()["name"] == "acl"
         end.set()
         slow.join()
 
@@ -308,7 +284,7 @@ def test_a_child_does_not_answer_for_its_parent(running: Server) -> None:
     if child == 0:
         os._exit(0 if running._socket.fileno() == -1 and running.path.exists() else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert CLIENT.status()["limit"] == 3
+    assert CLIENT.status()["details"]["limit"] == 3
 
 
 def test_a_name_that_no_socket_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,9 +326,13 @@ def test_a_message_that_is_too_large(running: Server, monkeypatch: pytest.Monkey
         CLIENT.set("limit", "9" * 100)
 
 
-def test_an_answer_of_another_shape() -> None:
-    with Server("rpc", "acl", {"status": lambda: [1]}):
-        with pytest.raises(ControlError, match=r"rpc instance `acl` answers `status` with \[1\]"):
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [([1], "Expected `object`, got `array`"), ({"name": "acl"}, "missing required field")],
+)
+def test_an_answer_that_is_not_of_the_schema(value: Any, wrong: str) -> None:
+    with Server("rpc", "acl", {"status": lambda: value}):
+        with pytest.raises(ControlError, match=rf"rpc instance `acl` answers `status` wrongly: .*{wrong}"):
             CLIENT.status()
 
 
@@ -392,7 +372,7 @@ def _raw(path: Path, data: bytes) -> protocol.Answer:
 def test_what_is_no_request_is_answered_all_the_same(running: Server, data: bytes) -> None:
     answer = _raw(running.path, data)
     assert answer.kind in (protocol.Kind.BROKEN, protocol.Kind.WRONG) and answer.why
-    assert CLIENT.status()["limit"] == 3
+    assert CLIENT.status()["details"]["limit"] == 3
 
 
 def test_an_answer_that_is_nested_too_deeply_is_told() -> None:
@@ -421,7 +401,7 @@ def test_a_shortage_of_descriptors_passes(running: Server, caplog: pytest.LogCap
         protocol.send(asking, protocol.Request("status"))
         assert protocol.receive(asking, protocol.Answer).kind is protocol.Kind.DONE
     assert caplog.text.count("waits:") == 1, "it is said once"
-    assert CLIENT.status()["limit"] == 3
+    assert CLIENT.status()["details"]["limit"] == 3
 
 
 def test_a_thread_that_cannot_be_started_is_waited_for(
@@ -438,7 +418,7 @@ def test_a_thread_that_cannot_be_started_is_waited_for(
     while "can't start new thread" not in caplog.text:  # it is said a moment after the connection is closed
         assert time.monotonic() < end, caplog.text
         time.sleep(0.01)
-    assert CLIENT.status()["limit"] == 3
+    assert CLIENT.status()["details"]["limit"] == 3
 
 
 def test_whose_socket_it_is_is_known_before_anything_is_said(

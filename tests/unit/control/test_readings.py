@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from transect.control.answers import Reading
 from transect.control.readings import ENTRIES, LARGEST, READ, exposition, readings
 from transect.core.codec import Slot, encode_state
 from transect.core.frontend import compile_text
@@ -46,7 +47,7 @@ def program() -> Program:
     return compile_text(TEXT, "all.py").programs[0]
 
 
-def held(**given: Any) -> dict[str, dict[str, Any]]:
+def held(**given: Any) -> dict[str, Reading]:
     """The rows of a state in which these fields are other than at first, by field."""
     p = program()
     first = {f.name: f.initial for f in schema(p).fields}

@@ -18,7 +18,7 @@ from transect.cpu.built import Built
 from transect.cpu.explain import missing, paragraph, verifier
 from transect.cpu.kernel import Ended, Missing, look_for
 from transect.cpu.platform import queue_number
-from transect.cpu.run import Running
+from transect.cpu.run import CpuHost
 from transect.cpu.scheduler import Scheduler
 from transect.cpu.version import Kept, Version
 from transect.examples import path_of
@@ -120,11 +120,11 @@ def test_an_operator_is_told_why_when_the_scheduler_ends_under_an_upgrade() -> N
             raise Ended("runnable task stall", "watchdog failed to check in for 31.0s", dump(9, "ready"))
 
     fifo = path_of("fifo")
-    running = Running(fifo, example("fifo"), {}, Where())  # type: ignore[arg-type]
+    host = CpuHost(example("fifo"), {}, Where())  # type: ignore[arg-type]
     with pytest.raises(
         Refused, match=r"watchdog failed .*: 1 task waited in the queue `ready`, put there at line 14"
     ):
-        running.upgrade(str(fifo))
+        host.upgrade(fifo, True)
 
 
 class Clock:

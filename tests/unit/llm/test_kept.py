@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from transect.control import Operated
 from transect.examples import path_of
 from transect.llm import saved_state
 from transect.llm.config import Config
@@ -92,7 +93,7 @@ def test_a_policy_and_parameters_that_the_file_now_names_are_put_in_force(tmp_pa
 
     named('policy = "vtc"')
     gateway = Gateway(read_gateway(path), path, lambda said: None)
-    host = LlmHost(gateway.service, "gateway", "gateway")
+    host = Operated("llm", "gateway", LlmHost(gateway.service, "gateway"))
 
     def quantum() -> str:
         return str(host.set("quantum", "1")["before"])

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from transect.base.unavailable import Unavailable
+from transect.control import Operated
 from transect.control.protocol import Refused as NoUpgrade
 from transect.core.upgrade import Refused
 from transect.examples import path_of
@@ -137,11 +138,12 @@ def test_a_new_version_keeps_counters_and_who_waits(tmp_path: Path) -> None:
     rig.work(40)
     before = image(rig.service.policy)
     waiting = list(rig.service.queues.clients())
+    old = rig.service.program.source_hash
     done = rig.service.upgrade(changed(tmp_path, "vtc", "class Vtc", "# newer\nclass Vtc"))
     assert image(rig.service.policy) == before
     assert list(rig.service.policy.waiting) == waiting != []
     assert not done.anew
-    assert done.before != done.after
+    assert rig.service.program.source_hash != old
     rig.work(40)
     assert rig.service.watcher.beyond == 0
 
@@ -193,12 +195,12 @@ def test_machine_code_serves_as_python_does(
 ) -> None:
     machine = Rig(policy, tmp_path)
     assert machine.service.python_because == "" and isinstance(machine.service.policy, NativePolicy)
-    assert LlmHost(machine.service, "rig", "rig").status()["policies"][0]["runs as"] == "machine code"
+    assert LlmHost(machine.service, "rig").told()["policies"][0]["runs_as"] == "machine code"
     monkeypatch.setattr("transect.llm.native.obstacle", lambda program: "the test says so")
     python = Rig(policy, tmp_path)
     assert python.service.python_because == "the test says so"
-    said = LlmHost(python.service, "rig", "rig").status()
-    assert said["policies"][0]["runs as"] == "Python: the test says so"
+    said = LlmHost(python.service, "rig").told()
+    assert said["policies"][0]["runs_as"] == "Python: the test says so"
     machine.work(120)
     python.work(120)
     assert machine.picked == python.picked and len(machine.picked) > 50
@@ -259,12 +261,12 @@ def test_where_counters_are_shared_only_policies_with_counters_come_into_force(t
 def test_state_that_could_not_go_back_is_refused_unless_that_is_not_wanted(tmp_path: Path) -> None:
     rig = Rig("vtc", tmp_path)
     rig.work(20)
-    host = LlmHost(rig.service, "rig", "rig")
+    host = Operated("llm", "rig", LlmHost(rig.service, "rig"))
     newer = changed(tmp_path, "vtc", "    last: Client | None = None", "    final: Client | None = None")
     newer.write_text(newer.read_text().replace("self.last", "self.final"))
     with pytest.raises(NoUpgrade) as refused:
         host.upgrade(str(newer))
-    assert "`last` is dropped by the new version" in refused.value.why and "--no-return" in refused.value.why
+    assert "`last` is dropped by the new version" in refused.value.why and "--no-return" in refused.value.hint
     assert rig.service.version == 1
     host.upgrade(str(newer), automatic_return=False)
     assert rig.service.version == 2
@@ -274,11 +276,11 @@ def test_a_policy_that_drops_all_counters_is_refused_unless_that_is_wanted(tmp_p
     rig = Rig("vtc", tmp_path)
     rig.work(20)
     before = image(rig.service.policy)
-    host = LlmHost(rig.service, "rig", "rig")
+    host = Operated("llm", "rig", LlmHost(rig.service, "rig"))
     with pytest.raises(NoUpgrade) as refused:
         host.upgrade(str(path_of("fcfs")))
     assert "`served` is dropped by the new version" in refused.value.why
-    assert "--no-return" in refused.value.why
+    assert "--no-return" in refused.value.hint
     assert rig.service.program.name == "Vtc" and image(rig.service.policy) == before
     host.upgrade(str(path_of("fcfs")), automatic_return=False)
     assert rig.service.program.name != "Vtc"
@@ -289,7 +291,7 @@ def test_parameters_that_come_with_an_upgrade_are_put_in_force(tmp_path: Path) -
     rig.work(20)
     credit = image(rig.service.policy)
     rig.service.upgrade(path_of("deficit"), {"quantum": 5_000_000})
-    host = LlmHost(rig.service, "rig", "rig")
+    host = Operated("llm", "rig", LlmHost(rig.service, "rig"))
     assert host.set("quantum", "7000000") == {
         "param": "DeficitRoundRobin.quantum",
         "before": "5000000",
@@ -302,9 +304,9 @@ def test_parameters_that_come_with_an_upgrade_are_put_in_force(tmp_path: Path) -
 def test_status_and_set_through_the_host(tmp_path: Path) -> None:
     rig = Rig("rpm", tmp_path)
     rig.work(30)
-    host = LlmHost(rig.service, "rig", "rig")
+    host = Operated("llm", "rig", LlmHost(rig.service, "rig"))
     said = host.status()
-    assert {row["tenant"] for row in said["tenants"]} <= set(NAMES)
+    assert {row["tenant"] for row in said["details"]["tenants"]} <= set(NAMES)
     assert said["counters"]["waiting"] == len(rig.service.queues)
     param = next(f.name for f in rig.service.program.state if f.kind.value == "param")
     answer = host.set(param, "7")
@@ -315,7 +317,7 @@ def test_status_and_set_through_the_host(tmp_path: Path) -> None:
 def test_what_a_policy_holds_of_each_tenant_is_in_status_and_metrics(tmp_path: Path) -> None:
     rig = Rig("vtc", tmp_path)
     rig.work(40)
-    rows = {row["field"]: row for row in LlmHost(rig.service, "rig", "rig").status()["state"]}
+    rows = {row["field"]: row for row in LlmHost(rig.service, "rig").told()["state"]}
     assert set(rows["served"]["value"]) <= set(NAMES) and rows["served"]["kind"] == "tally"
     lines = exposition(rig.service).splitlines()
     for name, value in rows["served"]["value"].items():
@@ -426,6 +428,6 @@ def test_a_refused_upgrade_makes_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     rig = Rig("vtc", tmp_path)
     rig.work(5)
     monkeypatch.setattr(rig.service, "_made", lambda loaded: pytest.fail("it was made"))
-    with pytest.raises(Refused):
+    with pytest.raises(NoUpgrade):
         rig.service.upgrade(path_of("fcfs"), returns=True)
     assert rig.service.version == 1

@@ -6,12 +6,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
 from tests.unit.memory.test_confirmation import Target, strides
-from transect.control import Refused
+from transect.control import Operated, Refused
 from transect.control.stopping import Stop
 from transect.core.interp import Instance
 from transect.core.ir import Program
@@ -29,6 +29,8 @@ OTHER = Said("hidden", (("pid", 67),))
 
 class Scripted:
     """A probe whose rounds are written down: what each says, or why it cannot look."""
+
+    runs_as: ClassVar = "a test"
 
     def __init__(self, program: Program, rounds: Sequence[Sequence[Said] | str]) -> None:
         self.program = program
@@ -125,7 +127,7 @@ def test_what_a_probe_counts_is_in_status_and_metrics(
     (tmp_path / "counting.py").write_text(COUNTING)
     made, _ = watched(monkeypatch, [], programs=of_file(tmp_path / "counting.py"))
     made.probes["Counting"].prepared.instance.call("scan", [])
-    (row,) = made.status()["state"]
+    (row,) = made.told()["state"]
     assert (row["element"], row["field"], row["value"]) == ("Counting", "seen", 1)
     lines = metrics.text([made]).splitlines()
     assert 'transect_memory_probe_counter_total{target="ram:x",probe="Counting",field="seen"} 1' in lines
@@ -153,8 +155,10 @@ def test_parameters_are_set_and_live_through_an_upgrade(
 ) -> None:
     path = probe(tmp_path, "limit: Param[int] = param(5)")
     made, _ = watched(monkeypatch, programs=of_file(path))
-    assert made.set("limit", "9") == {"param": "Many.limit", "before": "5", "after": "9"}
-    made.upgrade(str(probe(tmp_path, "limit: Param[int] = param(7)")))
+    operated = Operated("memory", "watch", made)
+    assert operated.set("limit", "9") == {"param": "Many.limit", "before": "5", "after": "9"}
+    upgraded = operated.upgrade(str(probe(tmp_path, "limit: Param[int] = param(7)")))
+    assert (upgraded["version"], upgraded["fields"]) == (2, {"Many.limit": "keep"})
     assert made.probes["Many"].prepared.instance.state["limit"] == 9
 
 
@@ -162,12 +166,25 @@ def test_a_version_with_errors_does_not_get_in(monkeypatch: pytest.MonkeyPatch, 
     made, _ = watched(monkeypatch, programs=of_file(probe(tmp_path, "limit: Param[int] = param(5)")))
     before = made.probes["Many"]
     with pytest.raises(Refused, match="no state field"):
-        made.upgrade(str(probe(tmp_path, "")))
+        made.upgrade(probe(tmp_path, ""), True)
     assert made.probes["Many"] is before
 
 
 def test_status_names_target_and_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     made, _ = watched(monkeypatch, [HIDDEN], [HIDDEN])
-    status = made.status()
-    assert (status["target"], status["kernel"], status["anchored"]) == ("ram:x", "9.9", True)
-    assert [(p["name"], p["rounds"], p["found"]) for p in status["policies"]] == [("HiddenTasks", 2, 1)]
+    told = made.told()
+    assert told["details"] == {"target": "ram:x", "kernel": "9.9", "anchored": True}
+    (row,) = told["policies"]
+    assert (row["name"], row["counts"]) == ("HiddenTasks", {"rounds": 2, "found": 1, "unchecked": 0})
+
+
+def test_state_that_could_not_go_back_is_refused_unless_that_is_not_wanted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = probe(tmp_path, "limit: Param[int] = param(5)\n    seen: int = 0")
+    made, _ = watched(monkeypatch, programs=of_file(path))
+    newer = probe(tmp_path, "limit: Param[int] = param(5)")
+    with pytest.raises(Refused, match="`seen` is dropped by the new version") as refused:
+        made.upgrade(newer, True)
+    assert "--no-return" in refused.value.hint and made.version == 1
+    assert made.upgrade(newer, False).fields["Many.seen"] == "drop (the new version does not have it)"

@@ -12,9 +12,11 @@ import pytest
 from inline_snapshot import snapshot
 
 from transect.base.unavailable import Unavailable
+from transect.control.answers import Status
 from transect.core.frontend import compile_text
-from transect.rpc.chain.metrics import Exporter, exposition, rows
-from transect.rpc.chain.times import BUCKETS, Times, bounds, bucket, latencies
+from transect.rpc.chain.metrics import Exporter, exposition
+from transect.rpc.chain.status import told
+from transect.rpc.chain.times import BUCKETS, Times, bounds, bucket
 
 TEXT = """
 from transect.rpc import Element
@@ -26,6 +28,9 @@ class Second(Element):
     pass
 """
 COUNTED: dict[str, Any] = {
+    "rpcs": 10,
+    "malformed": 1,
+    "causes": [6, 4, None, None, None],
     "requests": 9,
     "refused": 1,
     "rejected": [2, 0],
@@ -35,23 +40,26 @@ COUNTED: dict[str, Any] = {
 }
 
 
-def status() -> dict[str, Any]:
+def status() -> Status:
     programs = compile_text(TEXT, "two.py").programs
+    said = told("Envoy 1.40.0", programs, [None, None], COUNTED)
+    for row in said["policies"]:
+        row["version"] = "v"
+    said["policies"][0]["counts"]["state_bytes"] = 8
     return {
+        **said,
+        "stratum": "rpc",
         "name": 'a "chain"',
-        "carrier": "Envoy 1.40.0",
+        "since": 0.0,
         "version": 3,
-        "latency": latencies([program.name for program in programs], COUNTED),
-        "policies": [row | {"version": "v"} for row in rows(programs, COUNTED, [8, 0])],
-        "counters": {"rpcs": 10, "requests": 9, "malformed": 1},
-        "causes": {"reply": 6, "reject": 4},
+        "recording": None,
     }
 
 
 def test_calls_of_an_element_are_what_those_before_it_let_through() -> None:
     first, second = status()["policies"]
-    assert (first["calls"], second["calls"]) == (9, 7)
-    assert (first["state_bytes"], second["withheld"]) == (8, 1)
+    assert (first["counts"]["calls"], second["counts"]["calls"]) == (9, 7)
+    assert (first["counts"]["state_bytes"], second["counts"]["withheld"]) == (8, 1)
 
 
 def test_the_text_that_prometheus_reads() -> None:

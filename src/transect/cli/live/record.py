@@ -49,8 +49,8 @@ def record(stratum: str) -> Callable[..., int]:
                 print(f"recording into {log}" + ("; Ctrl-C ends it" if seconds is None else ""), flush=True)
                 stop.wait(seconds)
                 ended = asked.record_stop()
-            print(f"{ended.get('records')} calls recorded, {ended.get('dropped')} dropped")
-            return Exit.UNKNOWN if ended.get("dropped") else Exit.DONE
+            print(f"{ended['records']} calls recorded, {ended['dropped']} dropped")
+            return Exit.UNKNOWN if ended["dropped"] else Exit.DONE
 
         return show(ask)
 

@@ -40,8 +40,8 @@ def set(stratum: str) -> Callable[..., int]:
         def ask() -> int:
             asked = instance(stratum, name)
             for param, _, value in pairs:
-                answer = asked.set(param, value)
-                print(f"{param}: {answer.get('before')} → {answer.get('after')}")
+                changed = asked.set(param, value)
+                print(f"{param}: {changed['before']} → {changed['after']}")
             return Exit.DONE
 
         return show(ask)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from transect.cli.control import instance, lines, show
+from transect.cli.control import answer, instance, show
 from transect.cli.exits import Exit
 
 
@@ -27,7 +27,7 @@ def status(stratum: str) -> Callable[..., int]:
 
         def ask() -> int:
             found = instance(stratum, name).status()
-            print(json.dumps(found, indent=2) if as_json else "\n".join(lines(found)))
+            print(json.dumps(found, indent=2) if as_json else "\n".join(answer(found)))
             return Exit.DONE
 
         return show(ask)

@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from transect.cli.control import instance, lines, show
+from transect.cli.control import answer, instance, show
 from transect.cli.exits import Exit
 
 NoReturn: TypeAlias = Annotated[
@@ -38,8 +38,8 @@ def upgrade(stratum: str) -> Callable[..., int]:
         """
 
         def ask() -> int:
-            answer = instance(stratum, name).upgrade(policy, automatic_return=not no_return)
-            print("\n".join(lines(answer)))
+            upgraded = instance(stratum, name).upgrade(policy, automatic_return=not no_return)
+            print("\n".join(answer(upgraded)))
             return Exit.DONE
 
         return show(ask)

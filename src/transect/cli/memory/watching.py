@@ -157,7 +157,7 @@ def _run(watches: Mapping[str, Watch], wanted: Wanted, stop: Stop) -> None:
 @contextmanager
 def _reached(watches: Mapping[str, Watch], wanted: Wanted) -> Iterator[None]:
     """Sockets for `status`, `set`, `record` and `upgrade`: NAME, NAME-2 …; and a server of counters."""
-    from transect.control import Server, verbs_of
+    from transect.control import Operated
     from transect.memory import metrics
 
     with ExitStack() as stack:
@@ -167,7 +167,7 @@ def _reached(watches: Mapping[str, Watch], wanted: Wanted) -> Iterator[None]:
             stack.callback(served.shutdown)
         for number, watch in enumerate(watches.values(), 1):
             name = wanted.name if number == 1 else f"{wanted.name}-{number}"
-            stack.enter_context(Server("memory", name, verbs_of(watch)))
+            stack.enter_context(Operated("memory", name, watch).serve())
         yield
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import uvicorn
 
 from transect.base.unavailable import Unavailable
-from transect.control import Server, verbs_of
+from transect.control import Operated, Server
 from transect.core.upgrade import Refused
 from transect.llm import saved_state
 from transect.llm.bound import engine_bound
@@ -40,7 +40,7 @@ from transect.llm.gateway.relay import Relay
 from transect.llm.gateway.replica import Replica, understand
 from transect.llm.gateway.settings import GatewayConfig, read_gateway
 from transect.llm.gateway.share import Shared, Valkey
-from transect.llm.host import LlmHost
+from transect.llm.host import LlmHost, Upstream, UpstreamDetails
 from transect.llm.identity import Identifier
 from transect.llm.metrics import exposition
 from transect.llm.service import PolicyError, Service
@@ -168,18 +168,18 @@ class Gateway:
             yield regularly("sharing counters", store.round, store.every_s)
 
     def _control(self) -> Server:
-        name = self.config.name or "gateway"
-        host = LlmHost(self.service, "gateway", name, self._upstreams)
-        return Server("llm", name, {**verbs_of(host), "metrics": lambda: exposition(self.service)})
+        host = LlmHost(self.service, "gateway", self._upstreams)
+        operated = Operated("llm", self.config.name or "gateway", host)
+        return operated.serve({"metrics": lambda: exposition(self.service)})
 
-    def _upstreams(self) -> dict[str, Any]:
+    def _upstreams(self) -> UpstreamDetails:
         """What `status` says of them and of clients' connections."""
-        rows = [
+        rows: list[Upstream] = [
             {
                 "upstream": replica.name,
                 "answers": replica.healthy,
                 "running": replica.running,
-                "in flight": replica.in_flight,
+                "in_flight": replica.in_flight,
                 "window": replica.window,
                 "usage": replica.counting.value,
             }

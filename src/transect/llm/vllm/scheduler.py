@@ -17,7 +17,7 @@ from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
 from transect.base.traced import to_stderr
-from transect.control import Server, verbs_of
+from transect.control import Operated, Server
 from transect.lang.functions import PolicyError
 from transect.llm.bound import engine_bound
 from transect.llm.config import Config
@@ -76,10 +76,9 @@ class FairMixin(_Base):
     def _listen(self, name: str) -> Server:
         from vllm import __version__
 
-        host = LlmHost(self.fair, f"vLLM {__version__}", name)
-        verbs = {**verbs_of(host), "metrics": lambda: exposition(self.fair)}
+        operated = Operated("llm", name, LlmHost(self.fair, f"vLLM {__version__}"))
         # Every engine of a data-parallel deployment has its own.
-        return Server("llm", name, verbs, numbered=True)
+        return operated.serve({"metrics": lambda: exposition(self.fair)}, numbered=True)
 
     # ---------------------------------------------------------------- whose request it is
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from transect.base.unavailable import Unavailable
 from transect.lang.tape import Tape
@@ -38,6 +39,7 @@ UP = 1
 class Walked:
     """A probe whose walks run in the network."""
 
+    runs_as: ClassVar = "the interpreter, whose walks run in XDP"
     chased: Chased
     again: Counter[str] = field(default_factory=Counter)  # walks that were done here after all, and why
 

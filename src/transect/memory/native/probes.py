@@ -10,9 +10,10 @@ import ctypes as ct
 import struct
 from array import array
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from transect.base.unavailable import Unavailable
+from transect.control.operating import NATIVE
 from transect.core.codec import Reader, encode
 from transect.core.effects import effects
 from transect.core.ir import FieldKind, IntrinsicDecl
@@ -156,6 +157,8 @@ def native(machine: Machine, prepared: Sequence[Prepared]) -> Mapping[str, Round
 
 class NativeProbe:
     """One probe in C."""
+
+    runs_as: ClassVar = NATIVE
 
     def __init__(self, mapped: Mapped, prepared: Prepared, emitted: Emitted, lib: ct.CDLL) -> None:
         self.prepared = prepared

@@ -4,23 +4,23 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from transect.base.unavailable import Unavailable
-from transect.control.host import verbs_of
+from transect.control.answers import Told
+from transect.control.host import Outcome, Trailer
+from transect.control.operating import Operated
+from transect.control.params import Param
 from transect.control.protocol import Refused
-from transect.control.server import Server
+from transect.core.ir import Program
 from transect.rpc.builtin.filters import Filter, NotAFilter, Refusal, with_filters
 from transect.rpc.builtin.proof import filters_of
 from transect.rpc.chain.binding import Binding
 from transect.rpc.chain.file import ChainFile
-from transect.rpc.chain.metrics import rows
-from transect.rpc.chain.times import latencies
+from transect.rpc.chain.status import Addresses, addresses, told
 from transect.rpc.envoy import binary
 from transect.rpc.envoy.deploy import configured, must_be_free
 from transect.rpc.envoy.process import Envoy, start
@@ -87,61 +87,58 @@ def deploy_filters(
 class FilterHost:
     """As `control.host.Host` wants it."""
 
-    def __init__(self, name: str, running: Filters, about: Mapping[str, str]) -> None:
-        self.name = name
-        self.running = running
-        self.about = about
-        self.since = time.time()
+    version = 1
+    recording = None
 
-    def status(self) -> Mapping[str, Any]:
+    def __init__(self, running: Filters, where: Addresses) -> None:
+        self.running = running
+        self.where = where
+
+    @property
+    def programs(self) -> Sequence[Program]:
+        return [element.program for element in self.running.binding.elements]
+
+    def told(self) -> Told:
         """What Envoy counts: calls and refusals; nothing is timed."""
         try:
-            refused, passed = self.running.refused(), self.running.passed()
+            rejected, passed = self.running.refused(), self.running.passed()
         except OSError as wrong:
             raise Refused(f"Envoy does not answer: {wrong}") from wrong
-        programs = [element.program for element in self.running.binding.elements]
+        programs, calls = self.programs, passed + sum(rejected)
         none = [0] * len(programs)
-        calls = passed + sum(refused)
-        counted = {"requests": calls, "refused": 0, "rejected": refused, "responded": none, "withheld": none}
-        return {
-            **self.about,
-            "name": self.name,
-            "since": self.since,
-            "policies": rows(programs, counted, [None] * len(programs)),
-            "latency": latencies([p.name for p in programs], {"times": [(0, [])] * (1 + len(programs))}),
-            "version": 1,
-            "settled": True,
-            "counters": {"rpcs": calls, "requests": calls},
-            "causes": {"reject": sum(refused)},
-            "recording": None,
+        counted = {
+            **{"rpcs": calls, "requests": calls, "refused": 0},
+            **{"rejected": rejected, "responded": none, "withheld": none},
+            "causes": [None, sum(rejected), None, None, None],
+            "times": [(0, [])] * (1 + len(programs)),
         }
+        return told(
+            f"filters of Envoy {self.running.binary.version}",
+            programs,
+            [None] * len(programs),
+            counted,
+            runs_as="filters of Envoy's",
+            where=self.where,
+        )
 
-    def set(self, param: str, value: str) -> Mapping[str, Any]:
-        raise Refused(f"Envoy's own filters take no `{param}` while they run", NATIVE)
+    def change(self, param: Param, value: object) -> object:
+        raise Refused(f"Envoy's own filters take no `{param.field.name}` while they run", NATIVE)
 
-    def record_start(self, path: str) -> Mapping[str, Any]:
+    def record(self, path: Path, name: str) -> int:
         raise Refused("Envoy's own filters record no handler calls", NATIVE)
 
-    def record_stop(self) -> Mapping[str, Any]:
-        raise Refused("Envoy's own filters record no handler calls", NATIVE)
+    def end_record(self) -> Trailer:
+        raise AssertionError("nothing is recorded")
 
-    def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
+    def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
         raise Unavailable(
             "upgrade of Envoy's own filters", "they are part of its first configuration", NATIVE
         )
 
 
 @contextmanager
-def hosted(running: Filters, chain: ChainFile, name: str, *, numbered: bool) -> Iterator[FilterHost]:
+def hosted(running: Filters, chain: ChainFile, name: str, *, numbered: bool) -> Iterator[Operated]:
     """Reachable under a name; `numbered`: one that is taken gets a number."""
-    about = {
-        "carrier": f"filters of Envoy {running.binary.version}",
-        "listen": str(running.envoy.address),
-        "upstream": str(chain.upstream),
-        "service": chain.service,
-    }
-    host = FilterHost(name, running, about)
-    verbs = verbs_of(host) | refused_to(f"{name} is filters of Envoy's", NATIVE)
-    with Server("rpc", host.name, verbs, numbered=numbered) as server:
-        host.name = server.name
-        yield host
+    operated = Operated("rpc", name, FilterHost(running, addresses(chain, running.envoy.address)))
+    with operated.serve(refused_to(f"{name} is filters of Envoy's", NATIVE), numbered=numbered):
+        yield operated

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a running chain says of itself: a row for each element, and the same for Prometheus (text format 0.0.4).
+"""What a running chain says of itself to Prometheus (text format 0.0.4).
 
 Counters begin anew with a version, as those of a program do that is started again.
 """
@@ -7,50 +7,14 @@ Counters begin anew with a version, as those of a program do that is started aga
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from transect.base.unavailable import Unavailable
 from transect.control import readings
-from transect.core.ir import Program
-from transect.core.schema import schema
-from transect.rpc.chain.times import QUANTILES, quantile_name
-
-Status = Mapping[str, Any]
-COUNTERS = (
-    *("rpcs", "requests", "responses", "rewritten", "delayed", "compressed", "malformed", "refused"),
-    *("traced", "traces_left_out"),
-)
-CAUSES = ("reply", "reject", "cancel", "deadline", "reset")
-
-
-def rows(
-    programs: Sequence[Program], counted: Mapping[str, Any], sizes: Iterable[int | None]
-) -> list[dict[str, Any]]:
-    """The elements of a chain: version, state, and what each did.  `calls`: request messages that came to it; `sizes`:
-    None where a carrier cannot tell."""
-    made: list[dict[str, Any]] = []
-    calls = counted["requests"]
-    for index, (program, size) in enumerate(zip(programs, sizes, strict=True)):
-        did = {name: counted[name][index] for name in ("rejected", "responded", "withheld")}
-        about = {"name": program.name, "version": program.source_hash[:12], "schema": schema(program).hash}
-        made.append({**about, "calls": calls, **did, "state_bytes": size})
-        calls = max(0, calls - did["rejected"] - did["responded"])  # RPCs pass while counters are read
-    return made
-
-
-def counters(counted: Mapping[str, Any]) -> dict[str, int]:
-    """What `status` says of a chain as a whole; a carrier leaves out what it does not have."""
-    return {name: counted[name] for name in ("open", *COUNTERS) if name in counted}
-
-
-def causes(counted: Mapping[str, Any]) -> dict[str, int]:
-    """How many RPCs have ended, and how."""
-    return dict(zip(CAUSES, counted["causes"], strict=True))
-
-
-# ---------------------------------------------------------------- Prometheus
+from transect.control.answers import Identity, Status
+from transect.rpc.chain.status import COUNTERS
+from transect.rpc.chain.times import QUANTILES, Latency
 
 OF_ELEMENTS = {
     "calls": ("counter", "Request messages that came to the element."),
@@ -70,21 +34,21 @@ def _lines(statuses: Sequence[Status]) -> Iterator[str]:
     for name in COUNTERS:
         found = [(_labels(s), s["counters"][name]) for s in statuses if name in s["counters"]]
         yield from _metric(f"transect_rpc_{name}_total", "counter", f"The chain's `{name}`.", found)
-    ended = [(_labels(s, cause=cause), n) for s in statuses for cause, n in s["causes"].items()]
+    ended = [(_labels(s, cause=cause), n) for s in statuses for cause, n in s["details"]["causes"].items()]
     yield from _metric("transect_rpc_ended_total", "counter", "RPCs that have ended, by their cause.", ended)
     for name, (kind, help) in OF_ELEMENTS.items():
         found = [
-            (_labels(s, **_element(place, row)), row[name])
+            (_labels(s, **_element(place, row)), row["counts"][name])
             for s in statuses
             for place, row in enumerate(s["policies"])
-            if row[name] is not None
+            if name in row["counts"]
         ]
         suffix = "_total" if kind == "counter" else ""
         yield from _metric(f"transect_rpc_element_{name}{suffix}", kind, help, found)
-    whole = [(_labels(s), s["latency"][0]) for s in statuses]
+    whole = [(_labels(s), s["details"]["latency"][0]) for s in statuses]
     yield from _summary("transect_rpc_seconds", "From the beginning of an RPC to its end.", whole)
     parts = [
-        (_labels(s, **_element(place, row)), s["latency"][1 + place])
+        (_labels(s, **_element(place, row)), s["details"]["latency"][1 + place])
         for s in statuses
         for place, row in enumerate(s["policies"])
     ]
@@ -93,14 +57,14 @@ def _lines(statuses: Sequence[Status]) -> Iterator[str]:
     held = [
         (_labels(s, **_element(row["place"], s["policies"][row["place"]])), row)
         for s in statuses
-        for row in s.get("state", ())
+        for row in s["state"]
     ]
     yield from readings.exposition("transect_rpc_element", held)
     versions = [(_labels(s), s["version"]) for s in statuses]
     yield from _metric("transect_rpc_version", "gauge", "Number of the version in force.", versions)
 
 
-def _element(place: int, row: Mapping[str, Any]) -> dict[str, str]:
+def _element(place: int, row: Identity) -> dict[str, str]:
     return {"element": row["name"], "place": str(place), "version": row["version"]}
 
 
@@ -117,14 +81,13 @@ def _metric(name: str, kind: str, help: str, samples: Sequence[tuple[str, int]])
         yield f"{name}{{{labels}}} {value}"
 
 
-def _summary(name: str, help: str, samples: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+def _summary(name: str, help: str, samples: Sequence[tuple[str, Latency]]) -> Iterator[str]:
     """Rows of `times.latencies`."""
     if samples:
         yield f"# HELP {name} {help}"
         yield f"# TYPE {name} summary"
     for labels, row in samples:
-        for share in QUANTILES:
-            us = row[quantile_name(share)]
+        for share, us in zip(QUANTILES, (row["p50_us"], row["p99_us"]), strict=True):
             if us is not None:
                 yield f'{name}{{{labels},quantile="{share}"}} {us / 1e6:.9g}'
         yield f"{name}_sum{{{labels}}} {row['sum_us'] / 1e6:.9g}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypedDict
 
 BUCKETS = 160
 QUANTILES = (0.5, 0.99)
@@ -72,15 +72,26 @@ class Times:
         return None
 
 
-def quantile_name(share: float) -> str:
-    return f"p{share * 100:g}_us"
+class Latency(TypedDict):
+    """How long something took."""
+
+    of: str
+    """`RPC`, or an element."""
+    timed: int
+    """How many there are."""
+    p50_us: float | None
+    """Within how many microseconds half of them ended."""
+    p99_us: float | None
+    """Within how many microseconds 99 of 100 ended."""
+    sum_us: int
 
 
-def latencies(elements: Sequence[str], counted: Mapping[str, Any]) -> list[dict[str, Any]]:
+def latencies(elements: Sequence[str], counted: Mapping[str, Any]) -> list[Latency]:
     """Rows of `status`, from a carrier's counters: of whole RPCs, then of what each element took of one message."""
-    rows = []
+    rows: list[Latency] = []
     for name, (whole, sparse) in zip(("RPC", *elements), counted["times"], strict=False):
         times = Times.of(whole, sparse)
-        quantiles = {quantile_name(share): times.quantile(share) for share in QUANTILES}
-        rows.append({"of": name, "timed": sum(times.counts), **quantiles, "sum_us": whole // 1000})
+        p50, p99 = (times.quantile(share) for share in QUANTILES)
+        timed = sum(times.counts)
+        rows.append({"of": name, "timed": timed, "p50_us": p50, "p99_us": p99, "sum_us": whole // 1000})
     return rows

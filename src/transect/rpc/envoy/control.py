@@ -6,10 +6,13 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from transect.control.protocol import Refused
 
 HEAD = struct.Struct("<I")
 
@@ -18,6 +21,15 @@ TRIES = 3
 
 class ControlError(Exception):
     """The module refused, or is not there; the text says which."""
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """An operator is told what the module said."""
+    try:
+        yield
+    except ControlError as wrong:
+        raise Refused(str(wrong)) from wrong
 
 
 class NotDone(ControlError):

@@ -16,7 +16,7 @@ from typing import Any
 
 from transect.control.protocol import Refused
 from transect.rpc.envoy.config import Module
-from transect.rpc.envoy.control import Control, ControlError, EnvoyCopy
+from transect.rpc.envoy.control import Control, EnvoyCopy, answering
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.upgrading import PATIENCE_S, Ready, Upgrades
 from transect.rpc.versions.processor import (
@@ -29,7 +29,7 @@ from transect.rpc.versions.processor import (
     taken,
     verbs_of_part,
 )
-from transect.rpc.versions.upgrade import Handover, read_version
+from transect.rpc.versions.upgrade import ONE_VERSION, Handover, read_version
 
 NOBODY = "-"  # no RPC names it
 
@@ -67,11 +67,8 @@ class EnvoyPart:
     def _locked(self, verb: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(verb)
         def asked(**arguments: Any) -> Any:
-            with self.upgrades.changing:
-                try:
-                    return verb(**arguments)
-                except ControlError as wrong:
-                    raise Refused(str(wrong)) from wrong
+            with self.upgrades.changing, answering():
+                return verb(**arguments)
 
         return asked
 
@@ -107,8 +104,8 @@ class EnvoyPart:
 
     def stage(self, version: str, path: str, incoming: Sequence[Element]) -> dict[str, Any]:
         check_name(version, {self.name, *self.kept})
-        if self.host.recording is not None:
-            raise Refused("it records, and a log is of one version", "stop the recording first")
+        if self.host.under_way is not None:
+            raise Refused(*ONE_VERSION)
         self.drop()  # what an earlier change left, if who asked for it did not wait
         now = self._now
         read = read_version(Path(path), self.upgrades.version)

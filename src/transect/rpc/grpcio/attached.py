@@ -21,7 +21,15 @@ from transect.rpc.grpcio.handle import Handle
 from transect.rpc.grpcio.making import Maker, numbered
 from transect.rpc.grpcio.standing import Standing
 from transect.rpc.grpcio.versions import Versions
-from transect.rpc.versions.upgrade import NOT_ALONE, TOGETHER, Handover, Settling, Version, read_version
+from transect.rpc.versions.upgrade import (
+    NOT_ALONE,
+    ONE_VERSION,
+    TOGETHER,
+    Handover,
+    Settling,
+    Version,
+    read_version,
+)
 
 if TYPE_CHECKING:
     from transect.control.server import Server
@@ -123,7 +131,7 @@ class Attached:
         """
         with self.changing, yielding():
             if self.recording is not None:
-                raise Refused("it records, and a log is of one version", "stop the recording first")
+                raise Refused(*ONE_VERSION)
             if self.joined:
                 raise Refused(NOT_ALONE, TOGETHER)
             version = read_version(path, self.now.version)
@@ -212,15 +220,16 @@ class Attached:
         of one server, it is `NAME-2`, `NAME-3` …, and where no socket can be made there is none; a warning says so.
         Raises ValueError for a name that cannot be one.
         """
-        from transect.control.host import verbs_of
-        from transect.control.server import Server, Taken
+        from transect.control.operating import Operated
+        from transect.control.server import Taken
         from transect.control.sockets import Unsafe
         from transect.rpc.grpcio.host import GrpcioHost
         from transect.rpc.grpcio.part import Part
 
         self.name = name
         try:
-            self._server = Server("rpc", name, verbs_of(GrpcioHost(self)) | Part(self).verbs(), numbered=True)
+            operated = Operated("rpc", name, GrpcioHost(self))
+            self._server = operated.serve(Part(self).verbs(), numbered=True)
         except (Taken, Unsafe, OSError) as wrong:
             log.warning(
                 "the chain `%s` cannot be reached by `transect rpc status` and the like: %s", name, wrong

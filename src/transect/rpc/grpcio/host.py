@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator may ask of an attached chain: `status`, `set`, `record`."""
+"""What an attached chain does for its operator."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from transect.control import params
-from transect.control.protocol import Refused
-from transect.control.readings import readings
-from transect.rpc.chain.metrics import causes, counters, rows
-from transect.rpc.chain.times import latencies
+from transect.control.answers import Told
+from transect.control.host import Outcome, Trailer
+from transect.control.operating import NATIVE
+from transect.control.params import Param
+from transect.core.ir import Program
+from transect.rpc.chain.status import told
 
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attached import Attached
@@ -23,61 +23,42 @@ class GrpcioHost:
 
     def __init__(self, chain: Attached) -> None:
         self._chain = chain
-        self._since = time.time()
 
-    def status(self) -> Mapping[str, Any]:
+    @property
+    def programs(self) -> Sequence[Program]:
+        return self._chain.programs
+
+    @property
+    def version(self) -> int:
+        return self._chain.number
+
+    @property
+    def recording(self) -> Path | None:
+        recording = self._chain.recording
+        return None if recording is None else recording.path
+
+    def told(self) -> Told:
         chain = self._chain
         now = chain.now  # an upgrade may come meanwhile
         programs = [element.program for element in now.binding.elements]
-        found = now.handle.counts
-        more = {
-            "open": now.handle.open,
-            "traced": now.traced.written,
-            "traces_left_out": now.traced.left_out,
-        }
-        images = [now.handle.save(index) for index in range(len(programs))]
-        return {
-            "carrier": chain.carrier,
-            "name": chain.name,
-            "since": self._since,
-            "native": chain.native,
-            "why": chain.reason,
-            "policies": rows(programs, found, map(len, images)),
-            "state": readings(programs, images),
-            "latency": latencies(now.elements, found),
-            "version": chain.number,
-            "settled": chain.settled,
-            "counters": counters({**found, **more}),
-            "causes": causes(found),
-            "recording": None if chain.recording is None else str(chain.recording.path),
-        }
+        traces = {"traced": now.traced.written, "traces_left_out": now.traced.left_out}
+        return told(
+            chain.carrier,
+            programs,
+            [now.handle.save(index) for index in range(len(programs))],
+            {**now.handle.counts, "open": now.handle.open, **traces},
+            settled=chain.settled,
+            runs_as=f"Python: {now.reason}" if now.reason else NATIVE,
+        )
 
-    def set(self, param: str, value: str) -> Mapping[str, Any]:
-        found = params.find(self._chain.programs, param)
-        after = found.parse(value)
-        before: list[object] = []
-        self._chain.swap(found.element, found.put(after, before.append))
-        return found.changed(before[-1], after)
+    def change(self, param: Param, value: object) -> object:
+        return param.swapped(self._chain.swap, value)
 
-    def record_start(self, path: str) -> Mapping[str, Any]:
-        if self._chain.recording is not None:
-            raise Refused(f"it records already, into {self._chain.recording.path}", "stop that first")
-        try:
-            recording = self._chain.record(Path(path))
-        except FileExistsError:
-            raise Refused(f"{path} is there already", "give a new name") from None
-        except OSError as wrong:
-            raise Refused(f"{path} cannot be written: {wrong.strerror}", "give another place") from wrong
-        return {"path": path, "under_way": recording.under_way}
+    def record(self, path: Path, name: str) -> int:
+        return self._chain.record(path).under_way
 
-    def record_stop(self) -> Mapping[str, Any]:
-        recording = self._chain.recording
-        if recording is None:
-            raise Refused("nothing is recorded", "begin with `transect rpc record FILE`")
-        trailer = self._chain.end_record()
-        return {"path": str(recording.path), "records": trailer.records, "dropped": trailer.dropped}
+    def end_record(self) -> Trailer:
+        return self._chain.end_record()
 
-    def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
-        before = self._chain.number
-        fields = self._chain.upgrade(Path(path), automatic_return)
-        return {"before": before, "version": self._chain.number, "fields": fields}
+    def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
+        return Outcome(self._chain.upgrade(path, automatic_return))

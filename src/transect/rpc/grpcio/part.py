@@ -26,7 +26,7 @@ from transect.rpc.versions.processor import (
     taken,
     verbs_of_part,
 )
-from transect.rpc.versions.upgrade import Handover, read_version
+from transect.rpc.versions.upgrade import ONE_VERSION, Handover, read_version
 
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attached import Attached
@@ -101,7 +101,7 @@ class Part:
         with self.chain.changing, yielding():
             check_name(version, {self._carried(self.chain.now).version, *self.kept})
             if self.chain.recording is not None:
-                raise Refused("it records, and a log is of one version", "stop the recording first")
+                raise Refused(*ONE_VERSION)
             read = read_version(Path(path), self.chain.now.version)
             own = self.chain.now.version.origins
             handover, image = from_elsewhere(own, read, incoming, self.chain.now.save)

@@ -32,7 +32,7 @@ def shares(path: Path) -> dict[str, float]:
 def _of(status: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     policies = status["policies"]
     for name, row in zip(names([p["name"] for p in policies]), policies, strict=True):
-        came = row["calls"]
-        ended = row["rejected"] + row["responded"]
+        did = row["counts"]
+        came, ended = did["calls"], did["rejected"] + did["responded"]
         if came:
             yield name, (came - ended) / came

@@ -17,13 +17,14 @@ from typing import Protocol
 
 from transect.base.bounded import is_file
 from transect.base.render import render_text
+from transect.control.host import NO_RETURN, check_return
 from transect.control.protocol import Refused
 from transect.core.codec import CodecError, decode_state, encode_state
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
 from transect.core.schema import Schema, schema
 from transect.core.upgrade import Refused as StateRefused
-from transect.core.upgrade import compare, migration, returning, upgrade
+from transect.core.upgrade import compare, migration, upgrade
 from transect.core.values import normal
 from transect.rpc.chain.file import ChainFile, first_state, read_chain
 from transect.rpc.placement.model import names
@@ -32,7 +33,7 @@ from transect.rpc.versions.merging import merged
 _DECLARES = re.compile(r"^(chain|edges) = ", re.MULTILINE)
 NOT_ALONE = "it is one of several processors of an edge, which change together"
 TOGETHER = "transect rpc upgrade NAME=FILE NAME=FILE …"
-NO_RETURN = "give `--no-return` if that will not be needed"
+ONE_VERSION = "it records, and a log is of one version", "stop the recording first"
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,8 @@ class Handover:
                 raise Refused(
                     f"the state cannot go over: {why}", "write `migrate`, or keep the field as it was"
                 )
-            back = migration(program, "migrate_back") is not None
-            obstacles = returning(before, schema(program), back) if automatic_return else ()
-            if obstacles:
-                raise Refused(f"the state of {name} could not go back: {'; '.join(obstacles)}", NO_RETURN)
+            if automatic_return:
+                check_return(name, before, program)
         gone = [origin.name for origin in self.dropped if origin.schema.fields]
         if gone and automatic_return:
             raise Refused(f"the state of {', '.join(gone)} would go with it", NO_RETURN)
@@ -149,9 +148,7 @@ class Handover:
         new = [name for name, origin in zip(self.names, self.origins, strict=True) if origin is None]
         told = dict.fromkeys(new, "new")
         for name, old, program in self._pairs():
-            found = compare(old, schema(program), migration(program) is not None)
-            for d in found.decisions:
-                told[f"{name}.{d.field}"] = f"{d.action}{f' ({d.reason})' if d.reason else ''}"
+            told |= compare(old, schema(program), migration(program) is not None).of(name)
         old_names = names([origin.name for origin in self.old])
         return told | {n: "dropped" for i, n in enumerate(old_names) if i not in self.origins}
 

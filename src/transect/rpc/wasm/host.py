@@ -1,24 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operator may ask of a chain that runs as a plugin.  What cannot be asked of it is refused by name."""
+"""What a chain that runs as a plugin does for its operator.  What cannot be asked of it is refused by name."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from transect.control import params
+from transect.control.answers import Told
+from transect.control.host import Outcome, Trailer
+from transect.control.params import Param
 from transect.control.protocol import Refused
-from transect.control.readings import readings
 from transect.core.ir import Program
-from transect.rpc.chain.metrics import causes, counters, rows
-from transect.rpc.chain.times import latencies
-from transect.rpc.envoy.control import ControlError
+from transect.rpc.chain.status import Addresses, told
+from transect.rpc.envoy.control import answering
 from transect.rpc.envoy.upgrading import Upgrades
 from transect.rpc.versions.processor import refused_to
-from transect.rpc.versions.upgrade import Version
+from transect.rpc.versions.upgrade import ONE_VERSION, Version
 from transect.rpc.wasm.config import Plugin
 from transect.rpc.wasm.deploy import DeployedPlugin
 
@@ -29,74 +27,63 @@ class PluginHost:
     """A running Envoy's plugin, as `control.host.Host` wants it."""
 
     def __init__(
-        self, name: str, running: DeployedPlugin, version: Version, about: Mapping[str, str], record: str
+        self,
+        running: DeployedPlugin,
+        version: Version,
+        where: Addresses | None = None,
+        record: Path | None = None,
     ) -> None:
-        self.name = name
+        """`record`: the log that is written when it ends."""
         self.running = running
         self.upgrades: Upgrades[Plugin] = Upgrades(running, version, lambda: None)
-        self.about = about  # carrier, address, upstream: for `status`
-        self.record = record  # path of the log that is written when it ends; "" none
-        self.since = time.time()
+        self.where = where
+        self.recording = record
 
     @property
-    def programs(self) -> list[Program]:
+    def programs(self) -> Sequence[Program]:
         return [element.program for element in self.running.binding.elements]
 
-    def verbs(self) -> dict[str, Callable[..., Any]]:
-        """What processors of an edge are asked, which a plugin is not: for `control.server.Server`."""
-        return refused_to(
-            f"{self.name} is a WASM plugin", "run it as native code in Envoy; or upgrade it alone"
-        )
+    @property
+    def version(self) -> int:
+        return self.running.number
 
-    def status(self) -> Mapping[str, Any]:
+    def verbs(self, name: str) -> dict[str, Callable[..., Any]]:
+        """What processors of an edge are asked, which a plugin is not: for `control.server.Server`."""
+        return refused_to(f"{name} is a WASM plugin", "run it as native code in Envoy; or upgrade it alone")
+
+    @answering()
+    def told(self) -> Told:
         try:
-            found = self.running.told.counters()
+            counted = self.running.told.counters()
         except OSError as wrong:
             raise Refused(f"Envoy does not answer: {wrong}") from wrong
         programs = self.programs
-        images = [self._asked(partial(self.upgrades.now.save, i)) for i in range(len(programs))]
-        return {
-            **self.about,
-            "name": self.name,
-            "since": self.since,
-            "policies": rows(programs, found, map(len, images)),
-            "state": readings(programs, images),
-            "latency": latencies([p.name for p in programs], found),
-            "version": self.running.number,
-            "settled": self.upgrades.settled,
-            "counters": counters(found),
-            "causes": causes(found),
-            "recording": self.record or None,
-        }
+        return told(
+            f"WASM in Envoy {self.running.binary.version}",
+            programs,
+            [self.upgrades.now.save(index) for index in range(len(programs))],
+            counted,
+            settled=self.upgrades.settled,
+            runs_as="WASM",
+            where=self.where,
+        )
 
-    def set(self, param: str, value: str) -> Mapping[str, Any]:
-        if self.record:
+    @answering()
+    def change(self, param: Param, value: object) -> object:
+        if self.recording is not None:
             raise Refused(
                 "it records, and a log does not say what is set", f"write it into the chain file; {AGAIN}"
             )
-        found = params.find(self.programs, param)
-        after = found.parse(value)
-        before: list[object] = []
-        self._asked(lambda: self.upgrades.now.swap(found.element, found.put(after, before.append)))
-        return found.changed(before[0], after)
+        return param.swapped(self.upgrades.now.swap, value)
 
-    def record_start(self, path: str) -> Mapping[str, Any]:
+    def record(self, path: Path, name: str) -> int:
         raise Refused("a WASM plugin records from its start or not at all", f"`--record {path}`: {AGAIN}")
 
-    def record_stop(self) -> Mapping[str, Any]:
+    def end_record(self) -> Trailer:
         raise Refused("a WASM plugin records until it ends", "stop it")
 
-    def upgrade(self, path: str, automatic_return: bool = True) -> Mapping[str, Any]:
-        if self.record:
-            raise Refused(
-                "it records, and a log is of one version", "stop it, and start it without `--record`"
-            )
-        before = self.running.number
-        fields = self._asked(lambda: self.upgrades.upgrade(Path(path), automatic_return))
-        return {"before": before, "version": self.running.number, "fields": fields}
-
-    def _asked(self, ask: Callable[[], Any]) -> Any:
-        try:
-            return ask()
-        except ControlError as wrong:
-            raise Refused(str(wrong)) from wrong
+    @answering()
+    def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
+        if self.recording is not None:
+            raise Refused(ONE_VERSION[0], "stop it, and start it without `--record`")
+        return Outcome(self.upgrades.upgrade(path, automatic_return))

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transect.rpc.chain.metrics import COUNTERS
 from transect.rpc.chain.record import Record
+from transect.rpc.chain.status import COUNTERS
 from transect.rpc.chain.times import BUCKETS
 from transect.rpc.envoy.process import Envoy
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from transect.base.render import render_text
-from transect.control.host import verbs_of
-from transect.control.server import Server
+from transect.control.operating import Operated
 from transect.control.stopping import stopping
 from transect.rpc.chain.file import ChainFile, Read, read_chain
 from transect.rpc.chain.fitting import bound, usable
+from transect.rpc.chain.status import addresses
 from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.following import LARGEST, telling
 from transect.rpc.envoy.process import EnvoyFailed
@@ -78,26 +78,17 @@ def hosted(
     record: Path | None = None,
     *,
     numbered: bool,
-) -> Iterator[PluginHost]:
+) -> Iterator[Operated]:
     """Reachable under a name; `numbered`: one that is taken gets a number."""
     version = Version.of_chain(chain, sources)
-    host = PluginHost(name, running, version, _about(running, chain), str(record or ""))
-    with Server("rpc", host.name, verbs_of(host) | host.verbs(), numbered=numbered) as server:
-        host.name = server.name
-        yield host
+    host = PluginHost(running, version, addresses(chain, running.envoy.address), record)
+    operated = Operated("rpc", name, host)
+    with operated.serve(host.verbs(name), numbered=numbered):
+        yield operated
 
 
 def _write(path: Path, name: str, running: DeployedPlugin, read: Read) -> None:
     write_log(path, name, running.binding, running.starts, running.told, read.sources)
-
-
-def _about(running: DeployedPlugin, chain: ChainFile) -> dict[str, str]:
-    return {
-        "carrier": f"WASM in Envoy {running.binary.version}",
-        "listen": str(running.envoy.address),
-        "upstream": str(chain.upstream),
-        "service": chain.service,
-    }
 
 
 def told(say: Say, running: DeployedPlugin, chain: ChainFile, name: str, workers: int | None) -> None:

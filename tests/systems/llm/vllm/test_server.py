@@ -242,17 +242,17 @@ async def flood(served: Served) -> None:
 def test_operators_see_it_and_put_another_policy_in_force(served: Served) -> None:
     asked = served.control()
     said = asked.status()
-    assert said["kind"].startswith("vLLM 0.32")
+    assert said["carrier"].startswith("vLLM 0.32")
     assert said["policies"][0]["name"] == "Vtc"
-    assert said["bound"]["beyond"] == 0
-    before = {row["tenant"]: row["output"] for row in said["tenants"]}
+    assert said["details"]["bound"]["beyond"] == 0
+    before = {row["tenant"]: row["output"] for row in said["details"]["tenants"]}
     newer = served.folder / "newer.py"
     newer.write_text(path_of("vtc").read_text() + "\n# newer\n")
     answer = asked.upgrade(newer)
-    assert answer["before"] != answer["after"]
-    assert answer["state"]["served"].startswith("keep")
+    assert answer["replaced"] != answer["policies"]
+    assert answer["fields"]["Vtc.served"].startswith("keep")
     assert served.ask("ann").status_code == 200
-    after = {row["tenant"]: row["output"] for row in asked.status()["tenants"]}
+    after = {row["tenant"]: row["output"] for row in asked.status()["details"]["tenants"]}
     assert after == {**before, "ann": before["ann"] + 8}
 
 

@@ -108,8 +108,8 @@ def test_each_edge_has_its_chain_its_status_and_its_metrics(app: App, tmp_path: 
     first = Client("rpc", f"{app.name}.echo.Echo").status()
     second = Client("rpc", f"{app.name}.other.Echo").status()
     assert [p["name"] for p in first["policies"]] == ["Metrics", "Acl"]
-    assert [(p["calls"], p["rejected"]) for p in first["policies"]] == [(1, 0), (1, 1)]
-    assert [(p["name"], p["calls"]) for p in second["policies"]] == [("Metrics", 1)]
+    assert [(p["counts"]["calls"], p["counts"]["rejected"]) for p in first["policies"]] == [(1, 0), (1, 1)]
+    assert [(p["name"], p["counts"]["calls"]) for p in second["policies"]] == [("Metrics", 1)]
     with urllib.request.urlopen(app.metrics, timeout=5) as answer:
         text = answer.read().decode()
     acl = [line for line in text.splitlines() if "element_rejected_total{" in line and '"Acl"' in line]

@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from transect.base.diagnostic import Diagnostics
+from transect.control.operating import Operated
 from transect.control.protocol import Refused
 from transect.replay import compare
 from transect.replay.reader import read
@@ -56,7 +57,7 @@ Call = Callable[..., str]
 @dataclass(frozen=True)
 class Running:
     deployed: Deployed
-    host: EnvoyHost
+    host: Operated
     call: Call
 
 
@@ -72,7 +73,7 @@ def running(text: str, folder: Path, *, workers: int = 1) -> Iterator[Running]:
     assert binding is not None, [d.message for d in diagnostics]
     try:
         with deploy(found.chain, binding, folder / "envoy", workers=workers) as it:
-            host = EnvoyHost("chain", it.control, binding, found.sources, {"carrier": "Envoy"})
+            host = Operated("rpc", "chain", EnvoyHost(it.control, binding, found.sources))
             with grpc.insecure_channel(str(it.envoy.address)) as channel:
                 yield Running(it, host, caller(channel))
     finally:
@@ -111,11 +112,11 @@ def test_six_examples_in_one_chain(chain: Running, tmp_path: Path) -> None:
     assert chain.call(user="bob", text="x") == "x"
 
     status = chain.host.status()
-    latency = status["latency"]
+    latency = status["details"]["latency"]
     assert [row["of"] for row in latency] == ["RPC", *(p["name"] for p in status["policies"])]
     assert latency[0]["timed"] == status["counters"]["rpcs"]
     assert all(0 < row["p50_us"] <= row["p99_us"] and row["timed"] for row in latency), latency
-    did = {p["name"]: (p["rejected"], p["responded"]) for p in status["policies"]}
+    did = {p["name"]: (p["counts"]["rejected"], p["counts"]["responded"]) for p in status["policies"]}
     assert did == {
         "Metrics": (0, 0),
         "Acl": (1, 0),
@@ -124,7 +125,7 @@ def test_six_examples_in_one_chain(chain: Running, tmp_path: Path) -> None:
         "Cache": (0, 2),
         "Logging": (0, 0),
     }
-    assert status["causes"] == {"reply": 6, "reject": 2, "cancel": 0, "deadline": 0, "reset": 0}
+    assert status["details"]["causes"] == {"reply": 6, "reject": 2, "cancel": 0, "deadline": 0, "reset": 0}
 
     ended = chain.host.record_stop()
     found = read(log)

@@ -18,6 +18,7 @@ import grpc
 import pytest
 
 import transect
+from transect.control.operating import Operated
 from transect.rpc import echo
 from transect.rpc.chain.metrics import exposition
 from transect.rpc.grpcio.host import GrpcioHost
@@ -76,7 +77,7 @@ def check(status: Mapping[str, Any], metrics: str, overflows: int) -> None:
     assert rows["sizes"]["value"] == {"0": 1, "3": 2, "7": 1}
     assert rows["by_user"]["value"] == {"ann": 2, 'b"} 1\\x0ax': 1} | ({} if overflows else {"third": 1})
     assert rows["by_user"]["overflow"] == overflows
-    assert [row["rejected"] for row in status["policies"]] == [0, 1]
+    assert [row["counts"]["rejected"] for row in status["policies"]] == [0, 1]
     lines = metrics.splitlines()
     assert all(line.startswith(("#", "transect_rpc_")) for line in lines)
     samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
@@ -107,7 +108,7 @@ def test_a_chain_in_grpcio(native: bool, tmp_path: Path) -> None:
         )
         for user, text in CALLS:
             say(channel, user, text)
-        status = GrpcioHost(channel.chain).status()
+        status = Operated("rpc", "chain", GrpcioHost(channel.chain)).status()
         check(status, exposition([status]), overflows=1)
     server.stop(None)
 

@@ -19,6 +19,7 @@ import pytest
 
 from tests.systems.rpc.grpcio.test_upgrade import COUNT, NEXT, PAUSE_S
 from transect.base.diagnostic import Diagnostics
+from transect.control.operating import Operated
 from transect.control.protocol import Refused
 from transect.core.codec import decode_state
 from transect.core.schema import schema
@@ -65,7 +66,7 @@ class Upgraded:
         return path
 
     def upgrade(self, path: Path, automatic_return: bool = False) -> dict[str, str]:
-        told: dict[str, str] = dict(self.host.upgrade(str(path), automatic_return)["fields"])
+        told: dict[str, str] = dict(self.host.upgrade(path, automatic_return).fields)
         return told
 
     def state(self) -> dict[str, Any]:
@@ -74,7 +75,7 @@ class Upgraded:
         return {name: slot.value for name, slot in decode_state(schema(program).declared, image).items()}
 
     def counted(self) -> tuple[int, int, int]:
-        until(lambda: bool(self.host.status()["settled"]))
+        until(lambda: bool(self.host.told()["settled"]))
         state = self.state()
         return sum(n for _, n in state["users"]), state["ended"], state["under_way"]
 
@@ -118,7 +119,7 @@ def native(read: Read, folder: Path) -> tuple[Running[Any], Any]:
     assert binding is not None, [d.message for d in diagnostics]
     deployed = deploy(read.chain, binding, folder, workers=2)
     version = Version.of_chain(read.chain, read.sources)
-    return deployed, EnvoyHost("chain", deployed.control, binding, read.sources, {}, deployed, version)
+    return deployed, EnvoyHost(deployed.control, binding, read.sources, deployed=deployed, version=version)
 
 
 @pytest.fixture
@@ -164,7 +165,7 @@ def test_upgrades_under_load_lose_nothing_and_mix_nothing(it: Upgraded) -> None:
             until(lambda wanted=wanted: len(answers) > wanted)  # type: ignore[misc]
             it.upgrade(chains[(turn + 1) % 2])
     assert set(answers) == {"11", "22"}
-    assert it.host.status()["version"] == 5
+    assert it.host.version == 5
     assert it.counted() == (len(answers), len(answers), 0)
     until(lambda: it.host.upgrades is not None and it.host.upgrades._settling is None)
     sockets = sorted(path.name for path in (it.folder / "envoy").glob("module-*.sock"))
@@ -182,7 +183,7 @@ def test_a_stream_ends_on_the_version_that_began_it(it: Upgraded) -> None:
             assert other.Say(echo.Ask(user="alice", text="x")).text == "22"
         asks.put(echo.Ask(user="alice", text="x"))
         assert next(replies).text == "11"
-        assert not it.host.status()["settled"]
+        assert not it.host.told()["settled"]
         until(lambda: dict(it.state()["users"]) == {"alice": 3})
         asks.put(None)
         assert list(replies) == []
@@ -195,7 +196,7 @@ def test_a_chain_file_replaces_configuration_and_keeps_what_was_set(it: Upgraded
         it.upgrade(it.chain("second", "most=1"))
         with pytest.raises(grpc.RpcError, match="enough"):
             stub.Say(echo.Ask(user="alice", text="x"))
-        it.host.set("most", "9")
+        Operated("rpc", "chain", it.host).set("most", "9")
         told = it.upgrade(it.chain("second", "most=2"))
         assert told["Count.users"] == "keep"
         assert stub.Say(echo.Ask(user="alice", text="x")).text == "22"
@@ -231,5 +232,5 @@ def test_what_cannot_run_leaves_the_old_one_serving(it: Upgraded, monkeypatch: p
         refused(fitted(NEXT), r"a trial of the new version failed: Envoy crashed \(SIG")
         crashing_compiler(it.folder, "ts_chain_request")
         refused(fitted(NEXT).replace("added: int = 7", "added: int = 8"), r"crashed in its first calls \(SIG")
-        assert it.host.status()["version"] == 1
+        assert it.host.version == 1
         assert it.counted() == (5, 5, 0)

@@ -16,8 +16,7 @@ from tests.systems.rpc.grpcio.test_edge import chain_file, text
 from transect import rpc
 from transect.base.diagnostic import Diagnostics
 from transect.control.client import Client
-from transect.control.host import verbs_of
-from transect.control.server import Server
+from transect.control.operating import Operated
 from transect.core.codec import decode_state
 from transect.core.schema import Schema
 from transect.emit.py.load import load_text
@@ -76,9 +75,9 @@ def front(path: Path, folder: Path) -> Iterator[Deployed]:
     assert binding is not None, [d.message for d in diagnostics]
     with deploy(read.chain, binding, folder, workers=2) as deployed:
         version = Version.of_chain(read.chain, read.sources)
-        host = EnvoyHost("front", deployed.control, binding, read.sources, {}, deployed, version)
-        verbs = verbs_of(host) | {"edge-state": host.state} | EnvoyPart(host).verbs()
-        with Server("rpc", "front", verbs):
+        host = EnvoyHost(deployed.control, binding, read.sources, deployed=deployed, version=version)
+        verbs = {"edge-state": host.state} | EnvoyPart(host).verbs()
+        with Operated("rpc", "front", host).serve(verbs):
             yield deployed
 
 

@@ -481,7 +481,8 @@ def test_status_set_and_record_by_name(port: int, native: bool, tmp_path: Path, 
     try:
         client = Client("rpc", "shop")
         status = client.status()
-        assert (status["carrier"], status["native"], status["recording"]) == ("grpcio client", native, None)
+        assert (status["carrier"], status["recording"]) == ("grpcio client", None)
+        assert all((p["runs_as"] == "machine code") is native for p in status["policies"])
         assert [p["name"] for p in status["policies"]] == ["Guard", "Rename"]
         assert client.set("limit", "1") == {"param": "Guard.limit", "before": "1000", "after": "1"}
         log = tmp_path / "run.log"
@@ -494,12 +495,21 @@ def test_status_set_and_record_by_name(port: int, native: bool, tmp_path: Path, 
         assert malformed == (Action.REJECT, 3)
         status = client.status()
         kinds = ("calls", "rejected", "responded", "withheld")
-        assert [[p[kind] for kind in kinds] for p in status["policies"]] == [[2, 1, 0, 0], [1, 0, 0, 0]]
-        assert all(p["state_bytes"] > 0 for p in status["policies"][:1])
+        assert [[p["counts"][kind] for kind in kinds] for p in status["policies"]] == [
+            [2, 1, 0, 0],
+            [1, 0, 0, 0],
+        ]
+        assert all(p["counts"]["state_bytes"] > 0 for p in status["policies"][:1])
         did = {"open": 0, "rpcs": 3, "requests": 2, "responses": 1, "rewritten": 2, "delayed": 0}
         assert status["counters"] == did | {"malformed": 1, "refused": 1, "traced": 0, "traces_left_out": 0}
-        assert status["causes"] == {"reply": 1, "reject": 2, "cancel": 0, "deadline": 0, "reset": 0}
-        latency = status["latency"]
+        assert status["details"]["causes"] == {
+            "reply": 1,
+            "reject": 2,
+            "cancel": 0,
+            "deadline": 0,
+            "reset": 0,
+        }
+        latency = status["details"]["latency"]
         assert [row["of"] for row in latency] == ["RPC", "Guard", "Rename"]
         assert [row["timed"] for row in latency[:2]] == [3, 2], "a malformed message comes to nobody"
         assert all(0 < row["p50_us"] <= row["p99_us"] for row in latency)

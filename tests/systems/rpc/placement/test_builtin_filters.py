@@ -271,10 +271,10 @@ def test_a_plan_has_filters_where_it_may_and_they_are_in_force(tmp_path: Path) -
                 stub.Say(echo.Ask(text="hi"), metadata=(("x-team", "ads"),), timeout=10)
             assert (refused.value.code().name, refused.value.details()) == ("PERMISSION_DENIED", "100 % não")
             status = Client("rpc", name).ask("status")
-            rows = {p["name"]: (p["calls"], p["rejected"]) for p in status["policies"]}
+            rows = {p["name"]: (p["counts"]["calls"], p["counts"]["rejected"]) for p in status["policies"]}
             assert rows == {"Null": (2, 0), "Team": (2, 1), "Closed": (1, 0), "Stamp": (1, 0)}
-            with pytest.raises(Refused, match="take no `allowed`"):
-                Client("rpc", name).ask("set", param="allowed", value="{}")
+            with pytest.raises(Refused, match="take no `tenant`"):
+                Client("rpc", name).ask("set", param="tenant", value="other")
             with pytest.raises(Refused, match="is filters of Envoy's, which is no one of several"):
                 Client("rpc", name).ask("edge-named")
     finally:

@@ -18,6 +18,7 @@ import transect.rpc
 from tests.unit.rpc.lab import program
 from transect.base.diagnostic import Diagnostics
 from transect.base.unavailable import Unavailable
+from transect.control.operating import Operated
 from transect.control.protocol import Refused
 from transect.emit.wasm.toolchain import compiler
 from transect.replay import compare
@@ -127,7 +128,7 @@ def in_wasm(it: Given, folder: Path, seed: int, count: int) -> tuple[list[str], 
 
 def in_native(it: Given, folder: Path, seed: int, count: int) -> tuple[list[str], Log]:
     with deploy(it.chain, it.binding, folder / "native", workers=1) as running:
-        host = EnvoyHost("chain", running.control, it.binding, it.sources, {})
+        host = Operated("rpc", "chain", EnvoyHost(running.control, it.binding, it.sources))
         host.record_start(str(folder / "native.log"))
         with grpc.insecure_channel(str(running.envoy.address)) as channel:
             said = say(channel, seed, count)
@@ -197,20 +198,22 @@ def test_a_running_plugin_says_what_it_has_done_and_refuses_what_it_cannot(tmp_p
         given(PLAIN, tmp_path) as it,
         deploy_plugin(it.chain, it.binding, tmp_path / "w", workers=1) as running,
     ):
-        host = PluginHost("chain", running, Version.of_chain(it.chain, it.sources), {"carrier": "WASM"}, "")
+        host = PluginHost(running, Version.of_chain(it.chain, it.sources))
+        operated = Operated("rpc", "chain", host)
         with grpc.insecure_channel(str(running.envoy.address)) as channel:
             say(channel, 5, 10)
-        while (status := host.status())["counters"]["rpcs"] < 10:
+        while (status := operated.status())["counters"]["rpcs"] < 10:
             pass
-        assert sum(p["rejected"] for p in status["policies"]) == status["causes"]["reject"] > 0
-        assert status["causes"]["reply"] + status["causes"]["reject"] == 10
-        whole, first, *_ = status["latency"]
+        causes = status["details"]["causes"]
+        assert sum(p["counts"]["rejected"] for p in status["policies"]) == causes["reject"] > 0
+        assert causes["reply"] + causes["reject"] == 10
+        whole, first, *_ = status["details"]["latency"]
         assert (whole["of"], whole["timed"], first["of"], first["timed"]) == ("RPC", 10, "Acl", 10)
         assert 0 < first["p50_us"] <= first["p99_us"] < whole["p99_us"]
         with pytest.raises(Refused, match="from its start"):
-            host.record_start("x")
-        assert host.verbs().keys() == {f"edge-{name}" for name in VERBS}
-        for verb in host.verbs().values():
+            operated.record_start("x")
+        assert host.verbs("chain").keys() == {f"edge-{name}" for name in VERBS}
+        for verb in host.verbs("chain").values():
             with pytest.raises(Refused, match="no one of several processors"):
                 verb()
 

@@ -26,9 +26,8 @@ from tests.unit.cli.terminal import runner
 from transect.base.diagnostic import Diagnostics
 from transect.cli.exits import Exit
 from transect.control import params
-from transect.control.host import verbs_of
+from transect.control.operating import Operated
 from transect.control.protocol import Refused
-from transect.control.server import Server
 from transect.core.codec import decode_state
 from transect.core.schema import schema
 from transect.rpc import echo
@@ -50,7 +49,7 @@ def plugin(read: Read, folder: Path, workers: int = 1) -> tuple[Running[Any], An
     assert binding is not None, [d.message for d in diagnostics]
     running = deploy_plugin(read.chain, binding, folder, workers=workers)
     version = Version.of_chain(read.chain, read.sources)
-    return running, PluginHost("chain", running, version, {}, "")
+    return running, PluginHost(running, version)
 
 
 SUMS = """
@@ -104,7 +103,7 @@ def test_upgrades_under_load_lose_nothing_and_mix_nothing(it: Upgraded) -> None:
         change_slowly(it, "most", 999)
     assert it.state()["most"] == 999
     assert set(answers) == {"11", "22"}
-    assert it.host.status()["version"] == 4
+    assert it.host.version == 4
     assert it.counted() == (len(answers), len(answers), 0)
     until(lambda: it.host.upgrades._settling is None)
 
@@ -128,7 +127,7 @@ def test_what_crashes_at_its_first_call_leaves_the_old_one_serving(
             with pytest.raises(Refused, match=why):
                 it.upgrade(bad)
             assert stub.Say(echo.Ask(user="alice", text="x")).text == "11"
-    assert it.host.status()["version"] == 1
+    assert it.host.version == 1
     assert it.counted() == (2, 2, 0)
 
 
@@ -166,7 +165,7 @@ def test_sums_of_two_workers_are_one_and_a_parameter_is_set_in_both(tmp_path: Pa
             assert it.state()["seen"] == before
             assert connected(it, 8) == ["hi"] * 8
             assert it.state()["seen"] == before + 8
-        it.host.set("open", "False")
+        Operated("rpc", "chain", it.host).set("open", "False")
         assert set(connected(it, 16)) == {"RESOURCE_EXHAUSTED"}
         divided = SUMS.replace("self.seen.add()", "self.last += 1").replace(
             "    open:", "    last: int = 0\n    open:"
@@ -174,7 +173,7 @@ def test_sums_of_two_workers_are_one_and_a_parameter_is_set_in_both(tmp_path: Pa
         (it.folder / "third.py").write_text(divided)
         with pytest.raises(Refused, match=r"(?s)does not fit.*R023"):
             it.upgrade(it.folder / "third.py")
-        assert it.host.status()["version"] == 3
+        assert it.host.version == 3
 
 
 def test_the_command_upgrades_a_plugin_and_says_what_cannot_be(
@@ -183,10 +182,10 @@ def test_the_command_upgrades_a_plugin_and_says_what_cannot_be(
     monkeypatch.setattr("transect.control.sockets.folder", lambda: tmp_path / "run")
     run = runner(capsys)
     with upgraded(tmp_path, of_two_workers, OWN.replace("        self.seen += 1\n", ""), OWN) as it:
-        with Server("rpc", "front", verbs_of(it.host) | it.host.verbs()):
+        with Operated("rpc", "front", it.host).serve(it.host.verbs("front")):
             done = run("rpc", "upgrade", it.chain("second"), "front")
             assert done.code == Exit.DONE, done.out + done.err
-            assert "version  2" in done.out
+            assert "\nversion   2\n" in done.out
             own = run("rpc", "upgrade", it.chain("first"), "front")
             assert own.code == Exit.NO
             assert "each of 2 workers has Count.seen of its own" in own.err
@@ -199,4 +198,4 @@ def test_the_command_upgrades_a_plugin_and_says_what_cannot_be(
             several = run("rpc", "upgrade", f"front={file}", f"front={file}")
             assert several.code == Exit.NO
             assert "is no one of several processors" in several.err
-            assert it.host.status()["version"] == 3
+            assert it.host.version == 3

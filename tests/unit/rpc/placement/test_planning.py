@@ -232,9 +232,9 @@ def test_a_refusal_can_be_shown(tmp_path: Path) -> None:
 
 def test_counters_tell_how_many_go_on(tmp_path: Path) -> None:
     rows = [
-        {"name": "Acl", "calls": 10, "rejected": 2, "responded": 0},
-        {"name": "Acl", "calls": 8, "rejected": 0, "responded": 2},
-        {"name": "Metrics", "calls": 0, "rejected": 0, "responded": 0},
+        {"name": "Acl", "counts": {"calls": 10, "rejected": 2, "responded": 0}},
+        {"name": "Acl", "counts": {"calls": 8, "rejected": 0, "responded": 2}},
+        {"name": "Metrics", "counts": {"calls": 0, "rejected": 0, "responded": 0}},
     ]
     path = tmp_path / "status.json"
     path.write_text(json.dumps({"policies": rows}))

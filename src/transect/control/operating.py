@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs that an operator has, the same in every stratum."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from transect.control import params
+from transect.control.answers import Changed, Identity, Policy, Started, Status, Stopped, Upgraded
+from transect.control.host import Host
+from transect.control.protocol import Refused
+from transect.control.server import Server, Verb
+from transect.core.ir import Program
+from transect.core.schema import schema
+
+NATIVE = "machine code"
+
+
+class Operated:
+    """An instance, and what it answers.  Each verb raises `Refused` for a no, `Unavailable` for what is missing."""
+
+    def __init__(self, stratum: str, name: str, host: Host) -> None:
+        self.stratum = stratum
+        self.name = name
+        self.host = host
+        self.since = time.time()
+
+    def serve(self, more: Mapping[str, Verb] | None = None, *, numbered: bool = False) -> Server:
+        """Be reachable under the name.  `more`: verbs of the stratum alone.
+
+        `numbered`: when the name is taken, `NAME-2`, `NAME-3` … will do, and becomes the instance's.  Raises as
+        `Server` does.
+        """
+        server = Server(self.stratum, self.name, self.verbs() | dict(more or {}), numbered=numbered)
+        self.name = server.name
+        return server
+
+    def verbs(self) -> dict[str, Verb]:
+        """By name, for `Server`."""
+        return {
+            "status": self.status,
+            "set": self.set,
+            "record-start": self.record_start,
+            "record-stop": self.record_stop,
+            "upgrade": self.upgrade,
+        }
+
+    def status(self) -> Status:
+        host = self.host
+        return {
+            "stratum": self.stratum,
+            "name": self.name,
+            "since": self.since,
+            "version": host.version,
+            **host.told(),
+            "recording": None if host.recording is None else str(host.recording),
+        }
+
+    def set(self, param: str, value: str) -> Changed:
+        """Give a parameter (`limit`, or `Acl.limit`) the value that the text says."""
+        found = params.find(self.host.programs, param)
+        after = found.parse(value)
+        return found.changed(self.host.change(found, after), after)
+
+    def record_start(self, path: str) -> Started:
+        if self.host.recording is not None:
+            raise Refused(f"it records already, into {self.host.recording}", "stop that first")
+        try:
+            return {"path": path, "under_way": self.host.record(Path(path), self.name)}
+        except FileExistsError:
+            raise Refused(f"{path} is there already", "give a new name") from None
+        except OSError as wrong:
+            why = wrong.strerror or wrong
+            raise Refused(f"{path} cannot be written: {why}", "give another place") from wrong
+
+    def record_stop(self) -> Stopped:
+        path = self.host.recording
+        if path is None:
+            hint = f"begin with `transect {self.stratum} record {self.name} -o FILE`"
+            raise Refused("nothing is recorded", hint)
+        try:
+            trailer = self.host.end_record()
+        except OSError as wrong:
+            why = wrong.strerror or wrong
+            raise Refused(f"the log {path} is not whole: {why}", "make room, and record anew") from wrong
+        return {"path": str(path), "records": trailer.records, "dropped": trailer.dropped}
+
+    def upgrade(self, path: str, automatic_return: bool = True) -> Upgraded:
+        """Put the policies of a file in the place of those that run, state kept."""
+        number, old = self.host.version, _identities(self.host.programs)
+        outcome = self.host.upgrade(Path(path), automatic_return)
+        new = _identities(self.host.programs)
+        return {
+            "stratum": self.stratum,
+            "name": self.name,
+            "before": number,
+            "version": self.host.version,
+            "replaced": [one for one in old if one not in new],
+            "policies": [one for one in new if one not in old],
+            "fields": dict(outcome.fields),
+            "details": outcome.details,
+        }
+
+
+def policy(program: Program, runs_as: str = NATIVE, **counts: int) -> Policy:
+    """The row of a policy that runs."""
+    return {**_identity(program), "runs_as": runs_as, "counts": counts}
+
+
+def _identities(programs: Sequence[Program]) -> list[Identity]:
+    return [_identity(program) for program in programs]
+
+
+def _identity(program: Program) -> Identity:
+    return {
+        "name": program.name,
+        "version": program.source_hash[:12],
+        "schema": schema(program).hash,
+    }

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a running chain says to its operator, whatever carries it.  Counters begin anew with a version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from transect.control.answers import Policy, Told
+from transect.control.operating import NATIVE, policy
+from transect.control.readings import readings
+from transect.core.ir import Program
+from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.times import Latency, latencies
+from transect.rpc.placement.model import names
+
+CAUSES = ("reply", "reject", "cancel", "deadline", "reset")
+# They only grow; a carrier leaves out what it does not have.
+COUNTERS = (
+    *("rpcs", "requests", "responses", "rewritten", "delayed", "compressed", "malformed", "refused"),
+    *("traced", "traces_left_out"),
+)
+
+
+class Addresses(TypedDict, total=False):
+    """Of a proxy."""
+
+    listen: str
+    """Of a proxy: where it takes calls."""
+    upstream: str
+    """Of a proxy: where it sends them."""
+    service: str
+    """Of a proxy: the gRPC service."""
+
+
+class Details(Addresses):
+    """`details` of `transect rpc status`."""
+
+    causes: dict[str, int]
+    """How RPCs ended."""
+    latency: list[Latency]
+    """Of whole RPCs, then of what each element took of one message."""
+
+
+def addresses(chain: ChainFile, listen: object) -> Addresses:
+    """Of a chain in a proxy that listens there."""
+    return {"listen": str(listen), "upstream": str(chain.upstream), "service": chain.service}
+
+
+def told(
+    carrier: str,
+    programs: Sequence[Program],
+    images: Sequence[bytes | None],
+    counted: Mapping[str, Any],
+    *,
+    settled: bool = True,
+    runs_as: str = NATIVE,
+    where: Addresses | None = None,
+) -> Told:
+    """`images`: of each element's state, None where a carrier cannot tell.  `counted`: the carrier's counters since the
+    version began; among `causes`, None is for one that it cannot tell from others."""
+    causes = zip(CAUSES, counted["causes"], strict=True)
+    details: Details = {
+        **(where or {}),
+        "causes": {cause: count for cause, count in causes if count is not None},
+        "latency": latencies(names([program.name for program in programs]), counted),
+    }
+    return {
+        "carrier": carrier,
+        "settled": settled,
+        "policies": rows(programs, images, counted, runs_as),
+        "state": readings(programs, images),
+        "counters": {name: counted[name] for name in ("open", *COUNTERS) if name in counted},
+        "details": details,
+    }
+
+
+def rows(
+    programs: Sequence[Program],
+    images: Sequence[bytes | None],
+    counted: Mapping[str, Any],
+    runs_as: str = NATIVE,
+) -> list[Policy]:
+    """The elements of a chain, and what each did.  `calls`: request messages that came to it."""
+    made: list[Policy] = []
+    calls = counted["requests"]
+    for index, (program, image) in enumerate(zip(programs, images, strict=True)):
+        did = {name: counted[name][index] for name in ("rejected", "responded", "withheld")}
+        size = {} if image is None else {"state_bytes": len(image)}
+        made.append(policy(program, runs_as, calls=calls, **did, **size))
+        calls = max(0, calls - did["rejected"] - did["responded"])  # RPCs pass while counters are read
+    return made

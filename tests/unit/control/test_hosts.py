@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator is answered, the same by the host of every stratum."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.unit.control import hosts
+from transect.control import Refused
+from transect.control.answers import Changed, Started, Status, Stopped, Upgraded
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+@pytest.fixture(params=list(hosts.EVERY))
+def given(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[hosts.Given]:
+    yield hosts.EVERY[request.param](tmp_path, monkeypatch)
+
+
+def conforms(answer: object, schema: type[Any]) -> None:
+    """An answer, as JSON has it, has all keys of the schema, and no others."""
+    plain = json.loads(json.dumps(answer))
+    assert msgspec.convert(plain, schema) == plain
+
+
+def test_status_has_one_shape(given: hosts.Given) -> None:
+    status = given.operated.status()
+    conforms(status, Status)
+    conforms(status["details"], given.details)
+    assert (status["stratum"], status["name"], status["version"]) == (given.operated.stratum, "shop", 1)
+    assert (status["settled"], status["recording"]) == (True, None)
+    assert status["policies"] and status["carrier"]
+    assert {row["field"]: row["value"] for row in status["state"]}["limit"] == "5"
+
+
+def test_a_parameter_is_set(given: hosts.Given) -> None:
+    (name,) = (policy["name"] for policy in given.operated.status()["policies"])
+    changed = given.operated.set("limit", "7")
+    conforms(changed, Changed)
+    assert changed == {"param": f"{name}.limit", "before": "5", "after": "7"}
+    with pytest.raises(Refused, match="no parameter `limits`"):
+        given.operated.set("limits", "7")
+    with pytest.raises(Refused, match="`many`"):
+        given.operated.set("limit", "many")
+
+
+def test_a_recording_begins_and_ends(given: hosts.Given, tmp_path: Path) -> None:
+    operated, log = given.operated, tmp_path / "log"
+    started = operated.record_start(str(log))
+    conforms(started, Started)
+    assert started["path"] == operated.status()["recording"] == str(log) and log.exists()
+    with pytest.raises(Refused) as twice:
+        operated.record_start(str(tmp_path / "second"))
+    assert (twice.value.why, twice.value.hint) == (f"it records already, into {log}", "stop that first")
+    assert not (tmp_path / "second").exists()
+    stopped = operated.record_stop()
+    conforms(stopped, Stopped)
+    assert (stopped["path"], stopped["dropped"], operated.status()["recording"]) == (str(log), 0, None)
+
+
+def test_a_recording_that_cannot_be_is_refused(given: hosts.Given, tmp_path: Path) -> None:
+    operated = given.operated
+    with pytest.raises(Refused) as nothing:
+        operated.record_stop()
+    hint = f"begin with `transect {operated.stratum} record shop -o FILE`"
+    assert (nothing.value.why, nothing.value.hint) == ("nothing is recorded", hint)
+    there, nowhere = tmp_path / "there", tmp_path / "no" / "log"
+    there.write_text("precious")
+    with pytest.raises(Refused) as taken:
+        operated.record_start(str(there))
+    assert (taken.value.why, taken.value.hint) == (f"{there} is there already", "give a new name")
+    with pytest.raises(Refused) as missing:
+        operated.record_start(str(nowhere))
+    why = f"{nowhere} cannot be written: No such file or directory"
+    assert (missing.value.why, missing.value.hint) == (why, "give another place")
+    assert there.read_text() == "precious" and operated.status()["recording"] is None
+
+
+def test_an_upgrade_has_one_shape(given: hosts.Given) -> None:
+    operated = given.operated
+    old = operated.status()["policies"]
+    upgraded = operated.upgrade(str(given.newer))
+    conforms(upgraded, Upgraded)
+    conforms(upgraded["details"], given.upgrade_details)
+    new = operated.status()["policies"]
+    assert (upgraded["before"], upgraded["version"], operated.status()["version"]) == (1, 2, 2)
+    assert [row["version"] for row in upgraded["replaced"]] == [row["version"] for row in old]
+    assert [row["version"] for row in upgraded["policies"]] == [row["version"] for row in new]
+    assert old[0]["version"] != new[0]["version"]
+    assert upgraded["fields"][f"{new[0]['name']}.limit"] == "keep"
+
+
+def test_a_file_without_a_policy_is_refused_and_what_runs_goes_on(given: hosts.Given, tmp_path: Path) -> None:
+    (tmp_path / "empty.py").write_text("# nothing\n")
+    with pytest.raises(Refused):
+        given.operated.upgrade(str(tmp_path / "empty.py"))
+    assert given.operated.status()["version"] == 1
+
+
+def test_the_reference_names_every_key(given: hosts.Given) -> None:
+    spec = importlib.util.spec_from_file_location("reference_pages", DOCS / "reference_pages.py")
+    assert spec is not None and spec.loader is not None
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    found = set(re.findall(r"^\| `(\w+)\??` \|", "\n".join(pages.answers()), re.MULTILINE))
+    keys = {
+        key
+        for schema in (Status, Upgraded, given.details, given.upgrade_details)
+        for key in schema.__annotations__
+    }
+    assert keys <= found
