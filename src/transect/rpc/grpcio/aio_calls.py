@@ -151,10 +151,11 @@ class OneReply(Call):
 
     def cancelled(self) -> bool:
         return super().cancelled() or (
-            self._task.done() and isinstance(self._outcome(), asyncio.CancelledError)
+            self._task.done() and isinstance(self._error(), asyncio.CancelledError)
         )
 
-    def _outcome(self) -> BaseException | None:
+    def _error(self) -> BaseException | None:
+        """What it has raised, with what elements have set in the metadata of the reply."""
         return asyncio.CancelledError() if self._task.cancelled() else self._task.result()[1]
 
     def done(self) -> bool:
@@ -170,6 +171,8 @@ class OneReply(Call):
 
     async def initial_metadata(self) -> Any:
         found = await super().initial_metadata()
+        if isinstance(error := self._error(), aio.AioRpcError):
+            return error.initial_metadata()
         return (
             changed_metadata(found, self._answer.initial)
             if self._answer is not None and self._answer.initial
@@ -178,6 +181,8 @@ class OneReply(Call):
 
     async def trailing_metadata(self) -> Any:
         found = await super().trailing_metadata()
+        if isinstance(error := self._error(), aio.AioRpcError):
+            return error.trailing_metadata()
         return (
             changed_metadata(found, self._answer.trailing)
             if self._answer is not None and self._answer.trailing

@@ -12,9 +12,9 @@ from grpc import aio
 
 from transect.rpc.grpcio import bases
 from transect.rpc.grpcio.aio_calls import Call, OneReply, changed_metadata, error_of
-from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome, told
+from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, OfStream, outcome
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
-from transect.rpc.grpcio.metadata import Changes, changed, pairs
+from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.steps import NS, Reply, Send, Upload, deadline_of, left, received, show
 from transect.rpc.grpcio.stubs import Given
 
@@ -125,8 +125,7 @@ class _ManyReplies(Call):
         self._rpc = rpc
         self._deserialize = method._deserialize
         self._fresh = self._carried.touches.replies
-        self._initial: Changes = ()  # what elements have set, with the first reply
-        self._trailing: list[tuple[str, str | None]] = []
+        self._changes = OfStream(carried, rpc)
         self._iterator: AsyncIterator[Any] | None = None
 
     async def read(self) -> Any:
@@ -164,7 +163,7 @@ class _ManyReplies(Call):
             self._rpc.receive(Side.RESPONSE, pairs(await self._call.initial_metadata()))
         out = self._rpc.response(reply)
         if first:
-            self._initial = self._rpc.changes(Side.RESPONSE)
+            self._changes.begin()
         if not isinstance(out, bytes):
             out = await self._decided(out)
         return self._deserialize(out)
@@ -177,7 +176,7 @@ class _ManyReplies(Call):
             self._over = refusal
             self._rpc.finish(*outcome(refusal))
             self._call.cancel()
-            raise told(self._carried, self._rpc, refusal)
+            raise self._changes.told(refusal)
         message: bytes = out[2]
         return message
 
@@ -194,13 +193,13 @@ class _ManyReplies(Call):
         if refusal is not None:
             self._over = refusal
             self._rpc.finish(*outcome(refusal))
-            return error_of(told(self._carried, self._rpc, refusal))
+            return error_of(self._changes.told(refusal))
         if self._carried.touches.replies and isinstance(error, aio.AioRpcError):
             show(self._rpc, *received(error))
         self._rpc.finish(*outcome(error))
         if isinstance(error, asyncio.CancelledError) and self._call is not None:
             self._call.cancel()
-        return told(self._carried, self._rpc, error)  # type: ignore[no-any-return]
+        return self._changes.told(error)  # type: ignore[no-any-return]
 
     def cancel(self) -> bool:
         done: bool = self._call is not None and self._call.cancel()
@@ -215,14 +214,13 @@ class _ManyReplies(Call):
             rpc.finish(CANCELLED, Cause.CANCEL)
 
     async def initial_metadata(self) -> Any:
-        found = await super().initial_metadata()
-        return changed_metadata(found, self._initial) if self._initial else found
+        found, changes = await super().initial_metadata(), self._changes.initial
+        return changed_metadata(found, changes) if changes else found
 
     async def trailing_metadata(self) -> Any:
-        found = await super().trailing_metadata()
-        if self._over is None and self._carried.touches.replies:
-            self._trailing += self._rpc.changes(Side.TRAILERS)
-        return changed_metadata(found, tuple(dict(self._trailing).items())) if self._trailing else found
+        found = await super().trailing_metadata()  # waits for the end
+        changes = self._changes.trailing
+        return changed_metadata(found, changes) if changes else found
 
 
 class UnaryStreamCall(_ManyReplies, bases.AioUnaryStreamCall):
@@ -245,7 +243,6 @@ class UnaryStreamCall(_ManyReplies, bases.AioUnaryStreamCall):
         elif out[0] in (Action.REJECT, Action.OVER) and not out[3]:
             self._over = Ended.rejected(out) if out[0] == Action.REJECT else Ended.over()
             rpc.finish(*outcome(self._over))
-            told(carried, rpc, self._over)
         else:
             metadata = (
                 changed(metadata, rpc.changes(Side.REQUEST)) if self._carried.touches.headers else metadata

@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 import grpc
 
 from transect.rpc.grpcio import bases
-from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, outcome, told
+from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, OfStream, outcome
 from transect.rpc.grpcio.future import Future, block, reply_of, shown
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
-from transect.rpc.grpcio.metadata import Changes, changed, pairs
+from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.steps import (
     NS,
     Reply,
@@ -123,7 +123,7 @@ class UnaryStream(Method, bases.UnaryStream):
             refusal = held(out, deadline)
             if refusal is not None:
                 rpc.finish(*outcome(refusal))
-                return Replies(carried, rpc, None, self._deserialize, told(carried, rpc, refusal))
+                return Replies(carried, rpc, None, self._deserialize, refusal)
             if carried.touches.headers:
                 metadata = changed(metadata, rpc.changes(Side.REQUEST))
             out, timeout = out[2], left(deadline)
@@ -269,8 +269,7 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         self._uploading = uploading
         self._fresh = carried.touches.replies  # headers have yet to be shown to the chain
         self._response: Any = rpc.response if rpc is not None else plain
-        self._initial: Changes = ()  # what elements have set, with the first reply
-        self._trailing: list[tuple[str, str | None]] = []
+        self._changes = OfStream(carried, rpc)
 
     def __iter__(self) -> Replies:
         return self
@@ -291,8 +290,7 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
             self._show()
         out = self._response(reply)
         if first:
-            assert self._rpc is not None
-            self._initial = self._rpc.changes(Side.RESPONSE)
+            self._changes.begin()
         if out.__class__ is not bytes:
             out = self._held(out)
         try:
@@ -315,7 +313,7 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         self._refusal = error
         self._finish(*outcome(error))
         self._call.cancel()
-        return self._told(error)  # type: ignore[no-any-return]
+        return self._changes.told(error)  # type: ignore[no-any-return]
 
     def _ended(self) -> Ended | None:
         return self._refusal or (self._uploading.refusal if self._uploading is not None else None)
@@ -330,10 +328,7 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         ):
             show(self._rpc, *received(error))
         self._finish(*outcome(refusal or error))
-        return self._told(refusal or error)  # type: ignore[no-any-return]
-
-    def _told(self, error: Any) -> Any:
-        return error if self._rpc is None else told(self._carried, self._rpc, error)
+        return self._changes.told(refusal or error)  # type: ignore[no-any-return]
 
     def _refuse(self) -> Any:
         assert self._refusal is not None
@@ -373,15 +368,13 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         return self._ended() or self._call
 
     def initial_metadata(self) -> Any:
-        found = self._known().initial_metadata()
-        return changed(found, self._initial) if self._initial else found
+        found, changes = self._known().initial_metadata(), self._changes.initial
+        return changed(found, changes) if changes else found
 
     def trailing_metadata(self) -> Any:
-        known = self._known()
-        if known is self._call and self._rpc is not None and self._carried.touches.replies:
-            self._trailing += self._rpc.changes(Side.TRAILERS)
-        found = known.trailing_metadata()
-        return changed(found, tuple(dict(self._trailing).items())) if self._trailing else found
+        found = self._known().trailing_metadata()  # waits for the end
+        changes = self._changes.trailing
+        return changed(found, changes) if changes else found
 
     def debug_error_string(self) -> Any:
         return self._known().debug_error_string()

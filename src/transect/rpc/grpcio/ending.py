@@ -191,11 +191,40 @@ class Failed(grpc.RpcError, grpc.Call):
 
 def told(carried: Carried, rpc: Rpc, error: Any) -> Any:
     """The error as the application gets it: with what elements have set and removed in the metadata of the reply."""
-    if not carried.touches.replies or not isinstance(error, grpc.RpcError):
+    if not carried.touches.replies:
         return error
-    initial, trailing = rpc.changes(Side.RESPONSE), rpc.changes(Side.TRAILERS)
+    return _with(error, rpc.changes(Side.RESPONSE), rpc.changes(Side.TRAILERS))
+
+
+class OfStream:
+    """What elements have set and removed in the metadata of a reply that streams, for whoever asks: the call, and the
+    error that ends it."""
+
+    def __init__(self, carried: Carried, rpc: Rpc | None) -> None:
+        self._rpc = rpc if carried.touches.replies else None
+        self.initial: Changes = ()  # with the first message; later ones find the headers gone
+        self._trailing: dict[str, str | None] = {}
+
+    def begin(self) -> None:
+        """The first message has been decided."""
+        if self._rpc is not None:
+            self.initial = self._rpc.changes(Side.RESPONSE)
+
+    @property
+    def trailing(self) -> Changes:
+        if self._rpc is not None:
+            self._trailing.update(self._rpc.changes(Side.TRAILERS))
+        return tuple(self._trailing.items())
+
+    def told(self, error: Any) -> Any:
+        return _with(error, self.initial, self.trailing)
+
+
+def _with(error: Any, initial: Changes, trailing: Changes) -> Any:
+    if not isinstance(error, grpc.RpcError):
+        return error
     if isinstance(error, Ended):
-        error.initial, error.trailing = (*error.initial, *initial), (*error.trailing, *trailing)
+        error.initial, error.trailing = initial, trailing
         return error
     if not (initial or trailing):
         return error

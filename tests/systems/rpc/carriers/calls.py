@@ -99,6 +99,11 @@ def others() -> Iterator[Call]:
     yield Call("Many: a malformed message", Kind.MANY, raw=b"\x0a\xff")
     yield Call("Say: a deadline of a second", Kind.SAY, ("shang",), timeout=1.0)
     yield Call("Many: the server fails after a reply", Kind.MANY, ("slate",))
+    yield Call(
+        "Many: sets headers and trailers, and the server fails after a reply",
+        Kind.MANY,
+        ("sinit strail slate qtrail pset ptrail",),
+    )
     yield Call("Many: the deadline passes after a reply", Kind.MANY, ("sthen",), timeout=0.3)
     yield Call("Many: the client cancels after a reply", Kind.MANY, ("sthen",), cancel=True)
     for kind in (Kind.SAY, Kind.MANY):

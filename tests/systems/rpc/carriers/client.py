@@ -97,6 +97,7 @@ def blocking(channel: Any, call: Call) -> Got:
     timer.cancel()
     got.code, got.details = told.code().name, told.details() or ""
     got.initial, got.trailing = shown(told.initial_metadata()), shown(told.trailing_metadata())
+    assert shown(under_way.trailing_metadata()) == got.trailing, f"{call.name}: the call and its error differ"
     return got
 
 
@@ -133,6 +134,8 @@ async def awaited(channel: Any, call: Call) -> Got:
     if isinstance(error, aio.AioRpcError):
         got.code, got.details = error.code().name, error.details() or ""
         got.initial, got.trailing = shown(error.initial_metadata()), shown(error.trailing_metadata())
+        trailing = shown(await under_way.trailing_metadata())
+        assert trailing == got.trailing, f"{call.name}: the call and its error differ"
         return got
     got.code, got.details = (await under_way.code()).name, await under_way.details() or ""
     got.initial = shown(await under_way.initial_metadata())
