@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from transect.base.exactly import exactly
+
 VERSION = 2
 LARGEST = 64 << 20  # bytes of one message
 
@@ -74,11 +76,12 @@ def receive(connection: socket.socket, of: type[T]) -> T:
     """Receive one message.  Raises `Broken`, `TimeoutError`."""
     import msgspec
 
-    size = int.from_bytes(_exactly(connection, 4), "little")
+    size = int.from_bytes(_received(connection, 4), "little")
     if size > LARGEST:
         raise Broken(f"a message of {size} bytes is too large")
+    data = _received(connection, size)
     try:
-        return msgspec.json.decode(_exactly(connection, size), type=of)
+        return msgspec.json.decode(data, type=of)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: no UTF-8
         raise Broken(f"no message of this protocol: {error}") from error
 
@@ -90,11 +93,8 @@ def allowed(connection: socket.socket) -> bool:
     return uid in (0, os.geteuid())
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    pieces = bytearray()
-    while len(pieces) < size:
-        piece = connection.recv(min(size - len(pieces), 1 << 16))
-        if not piece:
-            raise Broken("the connection ended in the middle of a message")
-        pieces += piece
-    return bytes(pieces)
+def _received(connection: socket.socket, size: int) -> bytes:
+    try:
+        return exactly(connection, size)
+    except ConnectionError as error:
+        raise Broken(str(error)) from error

@@ -16,6 +16,7 @@ from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
 from transect.cpu.check import check
 from transect.cpu.simulator import Work, simulate
+from transect.demos.paint import GREEN, YELLOW, painted
 from transect.examples import path_of
 from transect.vm import Running, Vm, VmError
 
@@ -59,7 +60,9 @@ def run(say: Say = print, *, color: bool = False) -> int:
         done = _real(say, color)
     except Unavailable as lacking:
         say(
-            _painted(f"cpu: SIMULATED, because {lacking.why}; for a real kernel: {lacking.hint}", "33", color)
+            painted(
+                f"cpu: SIMULATED, because {lacking.why}; for a real kernel: {lacking.hint}", YELLOW, color
+            )
         )
         done = _simulated(say)
     _refusal(say)
@@ -83,9 +86,9 @@ def _real(say: Say, color: bool) -> bool:
     with Bench(ahead=programs, say=lambda text: say(f"  {text}")) as bench:
         how = "under KVM" if bench.vm.accelerator == "kvm" else "emulated"
         say(
-            _painted(
+            painted(
                 f"cpu: real schedulers in a real kernel, Linux {bench.vm.release}, in a machine of its own ({how})",
-                "32",
+                GREEN,
                 color,
             )
         )
@@ -138,7 +141,3 @@ def _refusal(say: Say) -> None:
     (found,) = check(program)
     say("  and one that forgets tasks is refused before any kernel sees it:")
     say(f"    {found.code}, line {found.span.line}: {found.message}")
-
-
-def _painted(text: str, code: str, color: bool) -> str:
-    return f"\033[1;{code}m{text}\033[0m" if color else text

@@ -20,6 +20,7 @@ from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_file
 from transect.core.interp import Instance
 from transect.core.ir import Program
+from transect.demos.paint import GREEN, YELLOW, painted
 from transect.examples import paths
 from transect.lang.tape import GivenTape
 from transect.rpc import echo
@@ -60,10 +61,10 @@ def run(say: Say = print, *, color: bool = False) -> int:
     """The demo; 0 when everything agreed."""
 
     def real(text: str) -> None:
-        say(_painted(text, "32", color))
+        say(painted(text, GREEN, color))
 
     def missing(text: str) -> None:
-        say(_painted(text, "33", color))
+        say(painted(text, YELLOW, color))
 
     began = time.monotonic()
     real(f"rpc: real gRPC calls (grpcio {version('grpcio')}) to a real echo service")
@@ -81,10 +82,6 @@ def run(say: Say = print, *, color: bool = False) -> int:
     say("  transect explain acl.py --emit c          the C that it becomes, side by side")
     say("  transect rpc run chain.py                 a chain in front of your own service")
     return 0 if same else 1
-
-
-def _painted(text: str, color: str, on: bool) -> str:
-    return f"\033[1;{color}m{text}\033[0m" if on else text
 
 
 def _compile(say: Say) -> dict[str, Program]:

@@ -8,8 +8,11 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
+
+from transect.base.exactly import exactly
 
 HEAD = struct.Struct("<IIB")
 
@@ -41,22 +44,7 @@ def send(channel: socket.socket, job: int, kind: Kind, payload: bytes = b"") -> 
 
 def frames(channel: socket.socket) -> Iterator[Frame]:
     """What arrives, until the machine is off."""
-    while head := _exactly(channel, HEAD.size):
-        length, job, kind = HEAD.unpack(head)
-        payload = _exactly(channel, length)
-        if len(payload) < length:
-            return
-        yield Frame(job, Kind(kind), payload)
-
-
-def _exactly(channel: socket.socket, length: int) -> bytes:
-    got = bytearray()
-    while len(got) < length:
-        try:
-            data = channel.recv(length - len(got))
-        except ConnectionError:
-            data = b""
-        if not data:
-            return b""
-        got += data
-    return bytes(got)
+    with suppress(ConnectionError):
+        while True:
+            length, job, kind = HEAD.unpack(exactly(channel, HEAD.size))
+            yield Frame(job, Kind(kind), exactly(channel, length))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transect.base.exactly import exactly
 from transect.control.protocol import Refused
 
 HEAD = struct.Struct("<I")
@@ -60,7 +61,7 @@ class Control:
     def _asked(self, s: socket.socket, verb: str, request: bytes) -> bytes:
         try:
             s.sendall(HEAD.pack(len(request)) + request)
-            answer = _exactly(s, HEAD.unpack(_exactly(s, HEAD.size))[0])
+            answer = exactly(s, HEAD.unpack(exactly(s, HEAD.size))[0])
         except (BrokenPipeError, ConnectionResetError) as wrong:
             raise NotDone(f"the module at {self.path} did not wait: {wrong}") from wrong
         except OSError as wrong:
@@ -199,13 +200,3 @@ def _images(rest: bytes) -> list[bytes]:
         images.append(rest[HEAD.size : HEAD.size + size])
         rest = rest[HEAD.size + size :]
     return images
-
-
-def _exactly(s: socket.socket, size: int) -> bytes:
-    got = bytearray()
-    while len(got) < size:
-        part = s.recv(size - len(got))
-        if not part:
-            raise OSError("the connection ended early")
-        got += part
-    return bytes(got)
