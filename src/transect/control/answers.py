@@ -65,7 +65,7 @@ class Told(TypedDict):
     state: list[Reading]
     """What they hold: a bounded part of it."""
     counters: dict[str, int]
-    """Of the instance as a whole, since the version in force began."""
+    """Of the instance as a whole; those of rpc begin anew with each version."""
     details: Mapping[str, Any]
     """What only this stratum has."""
 
