@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-CANCEL = 8
+INTERNAL_ERROR, CANCEL = 2, 8  # of RST_STREAM
 
 Headers = dict[str, str]
 

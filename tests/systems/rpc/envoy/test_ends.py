@@ -189,7 +189,7 @@ def breaking(how: str) -> Iterator[int]:
                 if c.gone:
                     break
             else:
-                if how != "at once":
+                if "at once" not in how:
                     head = http2.encode_headers([(":status", "200"), ("content-type", "application/grpc")])
                     c.send(http2.frame(http2.HEADERS, http2.END_HEADERS, n, head))
                     c.data(n, message(b"first"), end=False)
@@ -197,7 +197,8 @@ def breaking(how: str) -> Iterator[int]:
                 if how == "closes":
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 else:
-                    c.send(http2.frame(http2.RST_STREAM, 0, n, struct.pack(">I", 2)))
+                    code = http2.CANCEL if how.startswith("cancels") else http2.INTERNAL_ERROR
+                    c.send(http2.frame(http2.RST_STREAM, 0, n, struct.pack(">I", code)))
                     time.sleep(0.05)
             s.close()
 
@@ -215,6 +216,22 @@ def test_the_server_breaks_off(probe: Path, tmp_path: Path, how: str) -> None:
         with pytest.raises(grpc.RpcError):
             got.extend(call)
         assert finished_once(p, 1)[1][1] == RESET
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [("cancels at once", grpc.StatusCode.UNAVAILABLE), ("cancels", grpc.StatusCode.INTERNAL)],
+)
+def test_a_server_that_cancels_without_a_status_is_envoys_to_report(
+    probe: Path, tmp_path: Path, how: str, code: grpc.StatusCode
+) -> None:
+    """Envoy writes the end itself, by the headers that have gone; docs/rpc.md says what.  Directly it is CANCELLED."""
+    with breaking(how) as port, proxy(probe, tmp_path, port) as p, channel(p.port) as c:
+        call = c.unary_stream("/t.Echo/Count")(b"x", timeout=5)
+        with pytest.raises(grpc.RpcError):
+            list(call)
+        assert call.code() is code
+        assert finished_once(p, 1)[1] == (grpc.StatusCode.UNAVAILABLE.value[0], RESET)
 
 
 def test_the_client_resets_in_the_middle(running: Proxy) -> None:
