@@ -234,6 +234,27 @@ def test_a_server_that_cancels_without_a_status_is_envoys_to_report(
         assert finished_once(p, 1)[1] == (grpc.StatusCode.UNAVAILABLE.value[0], RESET)
 
 
+@pytest.mark.parametrize("what", ["x-envoy-retry-grpc-on", "x-envoy-retry-on"])
+def test_no_header_of_a_clients_makes_envoy_send_a_request_again(
+    probe: Path, tmp_path: Path, what: str
+) -> None:
+    """What is sent again passes no policy: limits would count it once."""
+    asked = []
+
+    def fail(request: bytes, context: grpc.ServicerContext) -> bytes:
+        asked.append(dict(context.invocation_metadata()))
+        context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        return b""
+
+    handler = Echo()
+    handler.extra["/t.Echo/Fail"] = fail
+    metadata = ((what, "unavailable,5xx,reset"), ("x-envoy-max-retries", "5"))
+    with serving(handler) as port, proxy(probe, tmp_path, port) as p, channel(p.port) as c:
+        code = outcome(c.unary_unary("/t.Echo/Fail"), b"x", metadata=metadata, timeout=5)[0]
+    assert (code, len(asked)) == (grpc.StatusCode.UNAVAILABLE, 1)
+    assert not {what, "x-envoy-max-retries"} & asked[0].keys()
+
+
 def test_the_client_resets_in_the_middle(running: Proxy) -> None:
     """After headers; within a message; between messages; during a delay of a request, of a reply."""
     c = connect(running.port)
