@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from transect.cpu.simulator import Machine
+from transect.core.interp import Instance
+from transect.core.ir import Program
+from transect.cpu.pace import Pace
 
 SLICE = 20_000_000  # ns
 TICK = 4_000_000  # ns, between ticks of a CPU's clock
@@ -18,6 +19,33 @@ TICK = 4_000_000  # ns, between ticks of a CPU's clock
 
 class CustodyError(AssertionError):
     """A task was lost, or put twice."""
+
+
+class SimMachine(Protocol):
+    """What tasks, queues and an arbiter ask of the machine that they are on."""
+
+    now: int  # ns
+    asking: int  # the CPU whose hook runs
+    program: Program
+    instance: Instance
+    cpus: list[Cpu]
+    pace: Pace
+    beyond: Counter[str]  # by queues: how often one was asked for that does not exist
+
+    @property
+    def order(self) -> Iterator[int]:
+        """Numbers in the order of what happens."""
+        ...
+
+    def account(self, task: SimTask) -> None: ...
+
+    def hand(self, task: SimTask, to: str) -> None: ...
+
+    def local(self, task: SimTask, cpu: int) -> None: ...
+
+    def idle_cpu(self, task: SimTask, near: int) -> int | None: ...
+
+    def hook(self, hook: str, *args: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +68,7 @@ class Work:
 class SimTask:
     """A task as the policy sees it, and what we know of it besides."""
 
-    machine: Machine
+    machine: SimMachine
     work: Work
     pid: int
     cpu: int = 0
@@ -112,7 +140,7 @@ class SimTask:
 class SimQueue:
     """A `Fifo` or a `Timeline`."""
 
-    def __init__(self, machine: Machine, name: str, timed: bool) -> None:
+    def __init__(self, machine: SimMachine, name: str, timed: bool) -> None:
         self.machine = machine
         self.name = name
         self.timed = timed
@@ -152,7 +180,7 @@ class SimQueue:
 class SimQueues:
     """A queue for each CPU, or node."""
 
-    def __init__(self, machine: Machine, name: str, timed: bool, count: int) -> None:
+    def __init__(self, machine: SimMachine, name: str, timed: bool, count: int) -> None:
         self.machine = machine
         self.name = name
         self.each = [SimQueue(machine, f"{name}.on({n})", timed) for n in range(count)]

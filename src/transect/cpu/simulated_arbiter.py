@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transect.cpu.arbiter import WAITING, tally
-from transect.cpu.simulated import SimQueue, SimTask
-
-if TYPE_CHECKING:
-    from transect.cpu.simulator import Machine
+from transect.cpu.simulated import SimMachine, SimQueue, SimTask
 
 
-def adapted(machine: Machine) -> dict[str, Callable[..., Any]]:
+def adapted(machine: SimMachine) -> dict[str, Callable[..., Any]]:
     """The hooks of a scheduler.  Clients are tasks, costs nanoseconds run x 100 / weight."""
     key = tally(machine.program)
     assert key is not None, "`refused` let a policy without a tally through"

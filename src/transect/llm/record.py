@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,6 @@ from transect.replay.tape import RecordingTape, answer_types
 from transect.replay.writer import Writer
 
 if TYPE_CHECKING:
-    from transect.llm.service import Service
     from transect.llm.tenants import Tenants
 
 LEFT, JOINED, CLEARED = 0, 1, 2
@@ -59,13 +58,12 @@ class Recording:
         self.request: Held | None = None  # that the call under way is about
         self.changes: list[tuple[int, int]] = []  # of who waits, since the last record
 
-    def through(self, service: Service) -> Chooser:
-        """The chooser of the service's policy, with every call of it recorded from now on."""
-        policy, program = service.policy, service.program
+    def through(self, policy: Any, program: Program, sources: Mapping[str, str]) -> Chooser:
+        """The chooser of the policy that is in force, with every call of it recorded from now on."""
         version = self._versions[program.name] = self._versions.get(program.name, 0) + 1
         start = image(policy)
         entry = Policy.of(
-            program, schema(program), start, sources=service.sources, version=version, first=self._sequence
+            program, schema(program), start, sources=sources, version=version, first=self._sequence
         )
         self._number = self._writer.policy(entry)
         self.changes = [(CLEARED, 0), *((JOINED, client) for client in policy.waiting)]

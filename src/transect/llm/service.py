@@ -240,7 +240,7 @@ class Service:
     def use(self, chooser: Chooser) -> None:
         """Let a chooser decide from now on, through the recorder if there is one."""
         if self.recording is not None:
-            chooser = self.recording.through(self)
+            chooser = self._recorded(self.recording)
         self._in_force(chooser)
 
     def _in_force(self, chooser: Chooser) -> None:
@@ -270,7 +270,10 @@ class Service:
         with self.lock:
             assert self.recording is None, "it records already"
             self.recording = Recording(path, name, self.tenants, real=real)
-            self._in_force(self.recording.through(self))
+            self._in_force(self._recorded(self.recording))
+
+    def _recorded(self, recording: Recording) -> Chooser:
+        return recording.through(self._policy, self.program, self.sources)
 
     def end_record(self) -> Trailer:
         """Close the log.  Raises OSError when the disk did not take all of it."""

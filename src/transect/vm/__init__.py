@@ -8,8 +8,8 @@ The host's files are there for reading; one job folder may be written.  No root 
 """
 
 from transect.vm.kernel import Kernel, find, own
-from transect.vm.machine import Setup
-from transect.vm.vm import EmulatorFault, Finished, NotStarted, Running, TimeLimit, Vm, VmError
+from transect.vm.machine import Setup, VmError
+from transect.vm.vm import EmulatorFault, Finished, NotStarted, Running, TimeLimit, Vm
 
 __all__ = [
     "EmulatorFault",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from transect.base.cache import opened, place
-from transect.vm.machine import Accelerator, Setup
+from transect.vm.machine import Accelerator, Setup, VmError
 
 KVM = Path("/dev/kvm")
 KVM_READY_S = 8.0  # a kernel under KVM answers within one
@@ -20,8 +20,6 @@ Boot = Callable[[Accelerator, float], None]
 
 def choose(setup: Setup, boot: Boot, ready_s: float, say: Callable[[str], None]) -> Accelerator:
     """Boot with the best accelerator that works, and return which.  Raises what the last `boot` raised."""
-    from transect.vm.vm import VmError
-
     if setup.accelerator != "auto":
         boot(setup.accelerator, ready_s)
         return setup.accelerator

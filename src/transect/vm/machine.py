@@ -35,6 +35,12 @@ PARAMETERS = (
 )
 
 
+class VmError(Exception):
+    """The machine did not start, or ended under a command; the text says what its console said last."""
+
+    hint = "transect doctor cpu"
+
+
 def own_python() -> Path:
     """This interpreter, or the system's where a machine cannot read it (it lies in a folder of another user)."""
     for python in (sys.executable, *filter(None, (shutil.which("python3", path="/usr/bin:/bin"),))):

@@ -29,18 +29,12 @@ from transect.base import children
 from transect.vm import accelerator as accelerators
 from transect.vm import emulation
 from transect.vm.channel import Frame, Kind, frames, send
-from transect.vm.machine import Accelerator, Setup, machine_command, share_command
+from transect.vm.machine import Accelerator, Setup, VmError, machine_command, share_command
 
 READY_S = (
     240.0  # emulation takes 3 to 13 s on an idle machine, many times that on a busy one; who is dead says so
 )
 Sink = Callable[[bytes], object]
-
-
-class VmError(Exception):
-    """The machine did not start, or ended under a command; the text says what its console said last."""
-
-    hint = "transect doctor cpu"
 
 
 class EmulatorFault(VmError):

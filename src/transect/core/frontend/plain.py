@@ -5,21 +5,36 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from transect.base.diagnostic import Diagnostics
 from transect.core.frontend.constants import Plain, constant_int, fit, literal
-from transect.core.frontend.modules import ClassDef, ConstantDef, Module, surface_name
+from transect.core.frontend.modules import Binding, ClassDef, ConstantDef, Module, surface_name
 from transect.core.frontend.surface import DURATION_UNITS
 from transect.core.types import DurationType, EnumType, IntType, OptionType, StructType, TupleType, Type
-
-if TYPE_CHECKING:
-    from transect.core.frontend.declare import World
 
 _NONE: tuple[bool, Plain] = (False, None)
 Seen = tuple[ConstantDef, ...]  # constants that are being read, against those that name each other
 
 
-def plain(world: World, module: Module, node: ast.expr, t: Type, seen: Seen = ()) -> tuple[bool, Plain]:
+class Declarations(Protocol):
+    """What the names of one compilation stand for, as far as plain values are made of it."""
+
+    diagnostics: Diagnostics
+    structs: dict[int, StructType | None]  # by the identity of their classes
+
+    def binding(self, module: Module, node: ast.expr) -> Binding | None: ...
+
+    def kind(self, cls: ClassDef) -> str: ...
+
+    def enum(self, cls: ClassDef) -> EnumType: ...
+
+    def type_of(self, module: Module, node: ast.expr) -> Type | None: ...
+
+
+def plain(
+    world: Declarations, module: Module, node: ast.expr, t: Type, seen: Seen = ()
+) -> tuple[bool, Plain]:
     """Whether the node stands for a plain value of the type, and the value."""
     ok, value = literal(node, t)
     if ok:
@@ -46,7 +61,7 @@ def plain(world: World, module: Module, node: ast.expr, t: Type, seen: Seen = ()
 
 
 def _all(
-    world: World, module: Module, nodes: list[ast.expr], types: Sequence[Type], seen: Seen
+    world: Declarations, module: Module, nodes: list[ast.expr], types: Sequence[Type], seen: Seen
 ) -> tuple[bool, Plain]:
     """The items of a tuple."""
     if len(nodes) != len(types):
@@ -56,7 +71,7 @@ def _all(
 
 
 def _struct(
-    world: World, module: Module, node: ast.Call, func: ast.expr, t: StructType, seen: Seen
+    world: Declarations, module: Module, node: ast.Call, func: ast.expr, t: StructType, seen: Seen
 ) -> tuple[bool, Plain]:
     """The fields of a struct in order, as a tuple."""
     binding = world.binding(module, func)
@@ -81,7 +96,9 @@ def _struct(
     return True, tuple(values)
 
 
-def _member(world: World, module: Module, owner: ast.expr, member: str, t: EnumType) -> tuple[bool, Plain]:
+def _member(
+    world: Declarations, module: Module, owner: ast.expr, member: str, t: EnumType
+) -> tuple[bool, Plain]:
     """`Code.OK`"""
     binding = world.binding(module, owner)
     if not isinstance(binding, ClassDef) or world.kind(binding) != "enum" or world.enum(binding) != t:
@@ -90,7 +107,7 @@ def _member(world: World, module: Module, owner: ast.expr, member: str, t: EnumT
     return value is not None, value
 
 
-def readable(world: World, module: Module, node: ast.expr, seen: Seen = ()) -> bool:
+def readable(world: Declarations, module: Module, node: ast.expr, seen: Seen = ()) -> bool:
     """Whether the node stands for a plain value of some type."""
     binding = world.binding(module, node) if isinstance(node, ast.Name | ast.Attribute) else None
     match node:
@@ -118,7 +135,7 @@ def readable(world: World, module: Module, node: ast.expr, seen: Seen = ()) -> b
             return number(world, module, node, seen) is not None
 
 
-def is_constant(world: World, constant: ConstantDef) -> bool:
+def is_constant(world: Declarations, constant: ConstantDef) -> bool:
     """Whether a constant's value is a plain one, of the type that it says; else a diagnostic, once."""
     module, node = constant.module, constant.node
     if node.value is None or _stands_for_a_value(world, constant, node.value):
@@ -133,7 +150,7 @@ def is_constant(world: World, constant: ConstantDef) -> bool:
     return False
 
 
-def _stands_for_a_value(world: World, constant: ConstantDef, value: ast.expr) -> bool:
+def _stands_for_a_value(world: Declarations, constant: ConstantDef, value: ast.expr) -> bool:
     """True as well where the type that it says has a diagnostic."""
     declared = constant.node.annotation
     if not isinstance(declared, ast.Subscript):
@@ -142,7 +159,7 @@ def _stands_for_a_value(world: World, constant: ConstantDef, value: ast.expr) ->
     return t is None or plain(world, constant.module, value, t, (constant,))[0]
 
 
-def number(world: World, module: Module, node: ast.expr, seen: Seen = ()) -> int | None:
+def number(world: Declarations, module: Module, node: ast.expr, seen: Seen = ()) -> int | None:
     """The value of an integer expression of literals and named constants, or None."""
 
     def named(name: ast.expr) -> int | None:
