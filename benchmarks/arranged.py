@@ -22,7 +22,8 @@ from envoy_sides import METHOD, child, cpu_ns, free_port, pin, program
 
 from transect.core.text import dump
 from transect.rpc import echo
-from transect.rpc.chain.file import ChainFile, read_chain
+from transect.rpc.chain.file import read_chain
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.envoy import Envoy
 from transect.rpc.envoy.config import HttpFilter
 from transect.rpc.grpcio import native

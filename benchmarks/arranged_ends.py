@@ -20,7 +20,8 @@ from transect.control.stopping import stopping
 from transect.emit.py.build import build
 from transect.emit.py.image import restore
 from transect.rpc import echo
-from transect.rpc.chain.file import ChainFile, first_state, read_chain
+from transect.rpc.chain.file import first_state, read_chain
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.grpcio import carrier
 from transect.rpc.grpcio.attach import put_before, service_of
 from transect.rpc.grpcio.making import Maker

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from arranged import read
 
-from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.placement.constraints import pieces
 from transect.rpc.placement.model import names
 

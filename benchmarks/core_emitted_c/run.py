@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from measuring import Control, Samples, begin, claim, interleaved, report, result
 from needed import tool
 
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file
 from transect.emit.c import emit
-from transect.examples import path_of
 
 HERE = Path(__file__).parent
 FLAGS = ["-std=gnu11", "-O2", "-g0", "-ffp-contract=off"]

@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from measuring import Control, Numbers, begin, claim, interleaved, report, result
 
+from transect.base.shipped import paths
 from transect.core.foreign import admitted
 from transect.core.frontend import compile_file
 from transect.core.text import TextError, dump, parse
-from transect.examples import paths
 
 ROUNDS = 31
 SOURCES = list(paths())

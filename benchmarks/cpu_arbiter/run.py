@@ -20,10 +20,10 @@ from cpu_machine import compiled_load, rounds
 from measuring import Control, Samples, begin, claim, report, result
 from needed import tools
 
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file
 from transect.cpu.hints import target_c
 from transect.cpu.machine import Bench
-from transect.examples import path_of
 
 HERE = Path(__file__).parent
 ROUNDS = 7

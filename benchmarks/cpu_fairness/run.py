@@ -13,10 +13,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from measuring import Control, Samples, begin, claim, report, result
 
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
 from transect.cpu.machine import Bench
-from transect.examples import path_of
 
 ROUNDS = 5
 SECONDS = 4

@@ -18,12 +18,12 @@ from cpu_machine import rounds
 from measuring import Control, Samples, begin, claim, report, result
 from needed import static, tools
 
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file, compile_text
 from transect.cpu.build import compiled
 from transect.cpu.built import Built
 from transect.cpu.machine import Bench
 from transect.cpu.program import runtime
-from transect.examples import path_of
 
 HERE = Path(__file__).parent
 ROUNDS = 15

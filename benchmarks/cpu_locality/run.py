@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from cpu_machine import compiled_load, rounds
 from measuring import Control, Samples, begin, claim, report, result
 
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file
 from transect.cpu.hints import target_c
 from transect.cpu.machine import Bench
-from transect.examples import path_of
 
 ROUNDS = 31
 TIMES = 4  # a turn: where threads without hints come to lie, and so their time, is a matter of chance

@@ -15,10 +15,10 @@ from cpu_machine import rounds
 from measuring import Control, Samples, begin, claim, report, result
 from needed import static
 
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
 from transect.cpu.machine import Bench
-from transect.examples import path_of
 
 ROUNDS = 15
 SLOW = """

@@ -20,11 +20,11 @@ from cpu_machine import rounds
 from measuring import Control, Samples, begin, claim, report, result
 from needed import static
 
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
 from transect.cpu.machine import Bench
 from transect.cpu.replay import CpuDecoder
-from transect.examples import path_of
 from transect.replay import compare, read
 
 ROUNDS = 21

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from cpu_machine import compiled_load, rounds, scale
 from measuring import Control, Samples, begin, claim, report, result
 
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file
 from transect.cpu.machine import Bench
-from transect.examples import path_of
 
 ROUNDS = 15
 MS = 1_000_000

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from measuring import Control, Samples, begin, claim, report, result
 
 from transect.analysis.solve import Answer, solver
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
-from transect.examples import path_of
 from transect.rpc.equivalence import LEVELS, Level, Pair, Settings, Verdict, decide, recheck
 
 FUNCTIONS = (

@@ -20,8 +20,8 @@ from envoy_sides import Sides, sides
 from measuring import Control, Samples, begin, claim, interleaved, report, result, spread
 
 from transect.base.diagnostic import Diagnostics
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file
-from transect.examples import path_of
 from transect.rpc import echo
 from transect.rpc.chain.binding import bind
 from transect.rpc.chain.file import first_state

@@ -19,10 +19,10 @@ import pytest
 
 from tests.fuzz.reading import COUNT
 from transect.base.render import render_text
+from transect.base.shipped import paths
 from transect.core.frontend import compile_text
 from transect.core.ir import Stage
 from transect.core.verify import require
-from transect.examples import paths
 
 LARGEST = 1300  # bytes of an example that is changed: short ones say as much in less time
 WORD = re.compile(r"\w+|[^\w\s]|\s+")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.fuzz.logs import PREFIX, SCHEDULER, damaged, frames, log, logs, odd
 from tests.fuzz.reading import COUNT, fewer, inputs, mutated, survives
+from transect.base.shipped import paths
 from transect.cli.replaying import decoder
 from transect.core.codec import CodecError, decode_state
 from transect.core.foreign import admitted
@@ -23,7 +24,6 @@ from transect.core.schema import Schema, schema
 from transect.core.text import TextError, dump
 from transect.core.type_json import SchemaError
 from transect.core.upgrade import Refused, upgrade
-from transect.examples import paths
 from transect.replay import LogError, compare, read
 
 TOKEN = re.compile(r"\s+|\w+|'(?:[^'\\]|\\.)*'|.")

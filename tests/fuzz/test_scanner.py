@@ -20,7 +20,7 @@ from tests.unit.rpc.wire_samples import (
     service,
     tidy,
 )
-from transect.rpc.chain.fields import Plans, plan_of
+from transect.rpc.messages.plan import Plans, plan_of
 from transect.rpc.messages.rewriter import changed, rewrite
 from transect.rpc.messages.scanner import Malformed, NumberZero, scan
 

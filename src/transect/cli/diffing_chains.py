@@ -11,7 +11,8 @@ from transect.base.render import render_text
 from transect.cli.compiling import Refused
 from transect.cli.diffing_policies import Found, different, plain, text
 from transect.cli.exits import Exit
-from transect.rpc.chain.file import ChainFile, read_edges
+from transect.rpc.chain.file import read_edges
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.equivalence.chains import ChainDifference, Order, Use, difference
 from transect.rpc.equivalence.oneofs import oneofs_of
 from transect.rpc.equivalence.pairs import Settings, Verdict

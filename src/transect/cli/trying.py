@@ -17,9 +17,9 @@ from transect.cli.failure import usage
 from transect.core.ir import Program
 from transect.rpc.chain.file import read_edges
 from transect.rpc.envoy.process import EnvoyFailed
-from transect.rpc.equivalence.levels import Element, Level
+from transect.rpc.equivalence.levels import Element, Level, named
 from transect.rpc.equivalence.moves import Side
-from transect.rpc.equivalence.pairs import Settings, named
+from transect.rpc.equivalence.pairs import Settings
 from transect.rpc.trying import Carrier
 from transect.rpc.trying.refusals import Asked, move, swaps
 

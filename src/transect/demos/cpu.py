@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 
+from transect.base.shipped import path_of
 from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
 from transect.cpu.check import check
 from transect.cpu.simulator import Work, simulate
 from transect.demos.paint import GREEN, YELLOW, painted
-from transect.examples import path_of
 from transect.vm import Running, Vm, VmError
 
 EXAMPLES = ("fifo", "weighted_fair")

@@ -16,17 +16,18 @@ from typing import Any
 import grpc
 
 from transect.base.diagnostic import Diagnostics
+from transect.base.shipped import paths
 from transect.base.unavailable import Unavailable
 from transect.core.frontend import compile_file
 from transect.core.interp import Instance
 from transect.core.ir import Program
 from transect.demos.paint import GREEN, YELLOW, painted
-from transect.examples import paths
 from transect.lang.tape import GivenTape
 from transect.rpc import echo
 from transect.rpc.chain.binding import Binding, bind
-from transect.rpc.chain.file import ChainFile, first_state, read_chain
+from transect.rpc.chain.file import first_state, read_chain
 from transect.rpc.chain.fitting import bound
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.python import Action, Emitted, Interpreted, PythonChain
 from transect.rpc.chain.views import PlainHeaders
 from transect.rpc.envoy.deploy import deploy

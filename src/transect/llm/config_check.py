@@ -11,9 +11,9 @@ from pathlib import Path
 
 from transect.base.bounded import head, is_file
 from transect.base.diagnostic import Diagnostics, closest
+from transect.base.shipped import path_of
 from transect.base.span import Span
 from transect.core.frontend import Compiled, compile_file
-from transect.examples import path_of
 from transect.lang.functions import PolicyError
 from transect.llm.config import check, span_of
 from transect.llm.gateway.settings import GatewayConfig

@@ -12,9 +12,9 @@ from typing import Any
 from transect.base.bounded import is_file
 from transect.base.diagnostic import closest
 from transect.base.render import render_text
+from transect.base.shipped import path_of, paths
 from transect.core import ir
 from transect.core.frontend import compile_file
-from transect.examples import path_of, paths
 from transect.lang.functions import PolicyError
 
 

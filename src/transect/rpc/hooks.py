@@ -26,8 +26,7 @@ from transect.rpc.functions import (  # noqa: F401 - part of the interface
     unseal,
     unseal_text,
 )
-from transect.rpc.headers import printable, sendable
-from transect.rpc.protocol_headers import unreadable, unwritable
+from transect.rpc.headers import printable, sendable, unreadable, unwritable
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar

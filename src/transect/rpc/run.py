@@ -17,12 +17,13 @@ from transect.control.answers import Status
 from transect.control.operating import Operated
 from transect.control.server import Taken
 from transect.control.stopping import Stop, stopping
+from transect.rpc.chain.address import Endpoint
 from transect.rpc.chain.binding import Binding
-from transect.rpc.chain.file import ChainFile, read_edges
+from transect.rpc.chain.file import read_edges
 from transect.rpc.chain.fitting import bound, usable
 from transect.rpc.chain.metrics import Exporter
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.status import addresses
-from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.deploy import Deployed, deploy
 from transect.rpc.envoy.following import Tell, telling
 from transect.rpc.envoy.host import EnvoyHost

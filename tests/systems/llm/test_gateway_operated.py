@@ -16,8 +16,8 @@ import pytest
 
 from tests.systems.llm.running import Running, flood, gateway, started
 from tests.systems.llm.upstream import Engine, engine
+from transect.base.shipped import path_of
 from transect.control import Client
-from transect.examples import path_of
 from transect.llm import keys
 from transect.llm.gateway.listener import listening
 

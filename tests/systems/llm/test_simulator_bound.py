@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from transect.examples import path_of
+from transect.base.shipped import path_of
 from transect.llm.bounds import bound, paper
 from transect.llm.policies import load
 from transect.llm.simulator.clusters import behind_gateway, replicated

@@ -13,9 +13,9 @@ import pytest
 
 from tests.parts import ROOT
 from tests.systems.wheel.installed import SYSTEM_PATH, Installed
+from transect.base.shipped import paths
 from transect.cli.strata import Stratum
 from transect.emit.registry import targets
-from transect.examples import paths
 from transect.rpc.envoy.binary import wheel_binary
 
 PACKAGE = ROOT / "src" / "transect"

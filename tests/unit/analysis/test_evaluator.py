@@ -20,9 +20,9 @@ from transect.analysis import evaluate, expressions, fold, state, values
 from transect.analysis.terms import FALSE, TRUE, Op, integer
 from transect.analysis.values import Unsupported
 from transect.analysis.world import World
+from transect.base.shipped import paths
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
-from transect.examples import paths
 
 EVERY_RULE = """
 @struct

@@ -9,10 +9,10 @@ import random
 import pytest
 
 from transect.analysis.diff import diff
+from transect.base.shipped import paths
 from transect.cli.worlds import world_of
 from transect.core.frontend import compile_text
 from transect.core.ir import Program
-from transect.examples import paths
 
 pytestmark = pytest.mark.needs("z3")
 

@@ -12,11 +12,11 @@ import pytest
 
 from tests.unit.cli.terminal import Run
 from transect.base.diagnostic import Diagnostic
+from transect.base.shipped import path_of
 from transect.cli import compiling
 from transect.core.ir import Program
 from transect.emit.artifact import Artifact
 from transect.emit.registry import targets
-from transect.examples import path_of
 
 TARGETS = [
     pytest.param(name, marks=pytest.mark.needs("clang-19", "wasm-ld-19") if name == "wasm" else ())

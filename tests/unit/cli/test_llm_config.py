@@ -11,7 +11,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from tests.unit.cli.terminal import Run
-from transect.examples import path_of
+from transect.base.shipped import path_of
 from transect.llm.config import Config, parse
 from transect.llm.config_text import settings
 from transect.llm.gateway.settings import GatewayConfig

@@ -15,6 +15,7 @@ import pytest
 import transect
 import transect.rpc
 from tests.unit.memory.test_watch import watched
+from transect.base.shipped import path_of
 from transect.control import Operated
 from transect.core.interp import Instance
 from transect.core.ir import Program
@@ -85,7 +86,7 @@ def two(folder: Path, policy: str) -> tuple[Path, Path]:
 
 
 def gateway(folder: Path, _: pytest.MonkeyPatch) -> Given:
-    text = transect.examples.path_of("rpm").read_text().replace("param(20)", "param(5)")
+    text = path_of("rpm").read_text().replace("param(20)", "param(5)")
     text = text.replace("from .fcfs", "from transect.examples.llm.fcfs")
     paths = folder / "first.py", folder / "second.py"
     paths[0].write_text(text)

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from transect.base.shipped import paths
 from transect.core.ir import Program
 from transect.core.text import parse
-from transect.examples import paths
 
 EXAMPLES = paths()
 

@@ -8,8 +8,8 @@ import textwrap
 import pytest
 
 from tests.unit.core.test_effects import HEAD
+from transect.base.shipped import paths
 from transect.core.frontend import compile_file, compile_text
-from transect.examples import paths
 
 TALLY = "used: Tally[str, int] = tally(1000)\nmost: Param[int] = param(3)"
 MAP = "left: Map[str, int] = table(8)\nmost: Param[int] = param(3)"

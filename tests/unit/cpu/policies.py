@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
+from transect.base.shipped import path_of, paths
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
 from transect.cpu.check import check
-from transect.examples import path_of, paths
 
 SCHEDULERS = tuple(path for path in paths("cpu") if path.stem != "fair_share")
 ARBITERS = (path_of("fair_share"),)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cpu.policies import example, scheduler
+from transect.base.shipped import path_of
 from transect.control.protocol import Refused
 from transect.core.ir import Program
 from transect.cpu import kernel
@@ -21,7 +22,6 @@ from transect.cpu.platform import queue_number
 from transect.cpu.run import CpuHost
 from transect.cpu.scheduler import Scheduler
 from transect.cpu.version import Kept, Version
-from transect.examples import path_of
 from transect.linux.libbpf import BpfError
 
 SLOW = """

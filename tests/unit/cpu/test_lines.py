@@ -7,7 +7,7 @@ import ast
 
 import pytest
 
-from transect.examples import path_of
+from transect.base.shipped import path_of
 
 MOST = {"fifo": 10, "weighted_fair": 25, "shinjuku": 25, "locality": 20, "arachne": 40}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from transect.base.shipped import path_of
 from transect.control import Operated
-from transect.examples import path_of
 from transect.llm import saved_state
 from transect.llm.config import Config
 from transect.llm.gateway.serve import Gateway

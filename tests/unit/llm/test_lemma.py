@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from transect.analysis.solve import SECOND
+from transect.base.shipped import path_of
 from transect.cli.app import run
 from transect.cli.exits import Exit
-from transect.examples import path_of
 from transect.llm.lemma import traces
 from transect.llm.lemma.claims import Claim, Part, Steps, Verdict, claims
 from transect.llm.lemma.traces import with_traces

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from transect.base.shipped import path_of
 from transect.base.unavailable import Unavailable
-from transect.examples import path_of
 from transect.llm.adapter import MICRO, chooser_of
 from transect.llm.interpreted import interpreted
 from transect.llm.native import native

@@ -10,11 +10,11 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from transect.base.shipped import path_of
 from transect.base.unavailable import Unavailable
 from transect.control import Operated
 from transect.control.protocol import Refused as NoUpgrade
 from transect.core.upgrade import Refused
-from transect.examples import path_of
 from transect.lang.functions import PolicyError
 from transect.llm.adapter import INPUT, OUTPUT
 from transect.llm.config import Config, Identity, Tenant

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-import transect.examples
+from transect.base.shipped import path_of
 from transect.cli.memory.watching import Wrong, address_of, rates_of
 from transect.control.stopping import Stop
 from transect.core.interp import Instance
@@ -23,7 +22,7 @@ from transect.memory.sharing import Shared
 from transect.memory.standard import standard
 from transect.memory.watch import Watch
 
-FAIR = (Path(transect.examples.__path__[0]) / "fair_share.py").read_text()
+FAIR = path_of("fair_share").read_text(encoding="utf-8")
 
 
 class Reading:

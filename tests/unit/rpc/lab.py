@@ -11,11 +11,11 @@ from typing import Any
 
 from tests.unit.rpc.native_driver import TRAPS, NativeChain, build
 from transect.base.diagnostic import Diagnostics
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file
 from transect.core.interp import Instance
 from transect.core.ir import Program
 from transect.emit.py.build import build as build_class
-from transect.examples import path_of
 from transect.rpc import echo
 from transect.rpc.chain.binding import bind
 from transect.rpc.chain.file import first_state

@@ -15,7 +15,7 @@ from typing import Any
 from transect.core.codec import Reader
 from transect.emit.c import tree as c
 from transect.emit.c.printer import render
-from transect.rpc.chain.fields import Plan, Plans, Slot
+from transect.rpc.messages.plan import Plan, Plans, Slot
 from transect.rpc.messages.rewriter import stored
 from transect.rpc.messages.scanner import Node, default_of
 from transect.rpc.messages.wire import BITS, Kind, Presence, ProtoField

@@ -23,10 +23,10 @@ from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_text
 from transect.core.ir import Program
 from transect.rpc.chain.binding import bind
-from transect.rpc.chain.fields import Plans, plan_of
 from transect.rpc.chain.views import PlainHeaders, RpcView, ViewClasses
 from transect.rpc.equivalence import any_service
 from transect.rpc.equivalence.any_service import AnyService
+from transect.rpc.messages.plan import Plans, plan_of
 from transect.rpc.messages.rewriter import stored
 from transect.rpc.messages.scanner import scan
 from transect.rpc.messages.wire import ProtoField

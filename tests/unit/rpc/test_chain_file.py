@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from transect.base.render import render_text
-from transect.rpc.chain.file import ChainFile, read_edges
+from transect.rpc.chain.file import read_edges
+from transect.rpc.chain.model import ChainFile
 
 HEAD = """\
 from transect.lang import Duration, Map, Param, ms, param, table, text

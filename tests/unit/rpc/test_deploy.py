@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from transect.base.unavailable import Unavailable
-from transect.rpc.envoy.config import Endpoint
+from transect.rpc.chain.address import Endpoint
 from transect.rpc.envoy.deploy import must_be_free
 
 

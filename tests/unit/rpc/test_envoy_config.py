@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from transect.rpc.envoy.config import Endpoint, Module, Settings, bootstrap, to_json
+from transect.rpc.chain.address import Endpoint
+from transect.rpc.envoy.config import Module, Settings, bootstrap, to_json
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.rpc.lab import Lab, passed
-from transect.examples import path_of
+from transect.base.shipped import path_of
 from transect.rpc import Cause, Code, echo
 from transect.rpc.chain.python import Action, ChainVerdict
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from transect.control.stopping import Stop
-from transect.rpc.envoy.config import Endpoint
+from transect.rpc.chain.address import Endpoint
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
 from transect.rpc.run import kept_log, watch
 

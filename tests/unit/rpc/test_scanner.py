@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.rpc.wire_samples import message_class, service
-from transect.rpc.chain.fields import Plans, plan_of
+from transect.rpc.messages.plan import Plans, plan_of
 from transect.rpc.messages.rewriter import assign, changed, rewrite
 from transect.rpc.messages.scanner import Malformed, Node, NumberZero, scan
 

@@ -14,8 +14,8 @@ from typing import Any
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from transect.rpc.chain.fields import Plan, Plans, Slot
 from transect.rpc.messages import protos
+from transect.rpc.messages.plan import Plan, Plans, Slot
 from transect.rpc.messages.rewriter import put_field, put_varint
 from transect.rpc.messages.scanner import MAX_DEPTH, Malformed, Node, read_raw, read_tag, skip
 from transect.rpc.messages.wire import Kind, Presence, ProtoField, ProtoMessage, ProtoService

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transect.cli.exits import Exit
@@ -146,11 +145,11 @@ def _run(watches: Mapping[str, Watch], wanted: Wanted, stop: Stop) -> None:
     if len(watches) == 1 and wanted.budget is None:
         next(iter(watches.values())).run(stop, wanted.rounds)
         return
-    import transect.examples
+    from transect.base.shipped import path_of
     from transect.emit.py.load import load_text
     from transect.memory.sharing import Shared
 
-    policy = load_text((Path(transect.examples.__path__[0]) / "fair_share.py").read_text()).FairShare()
+    policy = load_text(path_of("fair_share").read_text(encoding="utf-8")).FairShare()
     Shared(watches, policy, wanted.budget).run(stop, wanted.rounds)
 
 

@@ -79,7 +79,7 @@ def run(
     The file is parsed, never imported. The chain is compiled to a native module and checked against the very Envoy that
     is to load it before anything starts; or, with --carrier wasm, to a plugin of any proxy-wasm host.
     """
-    from transect.rpc.envoy.config import Endpoint
+    from transect.rpc.chain.address import Endpoint
     from transect.rpc.run import run as native
     from transect.rpc.wasm.run import run_plugin
 

@@ -26,11 +26,11 @@ from transect.rpc.builtin.filters import (
     present,
     unless,
 )
-from transect.rpc.envoy.config import Json
+from transect.rpc.chain.address import Json
 from transect.rpc.equivalence.header_predicates import PRINTABLE
 from transect.rpc.equivalence.passes import Kind, Outcome
+from transect.rpc.headers import unwritable
 from transect.rpc.hooks import Code
-from transect.rpc.protocol_headers import unwritable
 
 HEADERS = "r1 request headers"
 OWN = re.compile(r"(x-envoy-.*|x-forwarded-.*|x-transect-.*|.*-bin)")

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from transect.rpc.envoy.config import API, ROUTE_HEADER, Json, filters_off, whole_path
+from transect.rpc.chain.address import API, Json
+from transect.rpc.envoy.config import ROUTE_HEADER, filters_off, whole_path
 from transect.rpc.headers import printable
 from transect.rpc.hooks import Code
 

@@ -12,7 +12,7 @@ from typing import Any
 from transect.core.frontend import compile_text
 from transect.core.ir import Program
 from transect.rpc.builtin.filters import HEADERS, HTTP_OF, INPUT, METHOD, PRINTABLE, RBAC, Filter, Refusal
-from transect.rpc.envoy.config import Json
+from transect.rpc.chain.address import Json
 
 HEAD = "from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict\n"
 HOW = {

@@ -19,7 +19,7 @@ from transect.core.ir import Program
 from transect.rpc.builtin.filters import Filter, NotAFilter, Refusal, with_filters
 from transect.rpc.builtin.proof import filters_of
 from transect.rpc.chain.binding import Binding
-from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.status import Addresses, addresses, told
 from transect.rpc.envoy import binary
 from transect.rpc.envoy.deploy import configured, must_be_free

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics, Label, closest
@@ -32,60 +32,18 @@ from transect.core.types import (
     spell,
 )
 from transect.core.values import Record
+from transect.rpc.chain.model import ChainFile, ElementUse
 from transect.rpc.chain.spec import Chain
+from transect.rpc.chain.standard import STANDARD
 from transect.rpc.chain.words import Words, number
-from transect.rpc.envoy.config import PLAIN, Endpoint, Tls
 from transect.rpc.placement.constraints import contradictions
-from transect.rpc.placement.model import NOTHING_SAID, Wishes, names
+from transect.rpc.placement.model import names
 from transect.rpc.placement.words import wishes
-from transect.rpc.standard import STANDARD
 
 DEFAULTS = {f.name: f.default for f in dataclasses.fields(Chain)}
 REQUIRED = ("service", "upstream", "elements")
 LIBRARY_BASES = ("Element", "Message", "Policy", "View")
 NO_POLICY = "name a class that derives from `Element`"
-
-
-@dataclass(frozen=True, slots=True)
-class ElementUse:
-    """One element of a chain: its program, and the values that the chain file gives to its state."""
-
-    program: Program
-    values: Mapping[str, object]  # plain values; for a table a dict, for an array a list
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class ChainFile:
-    """A chain, as its file says it."""
-
-    path: Path
-    service: str
-    upstream: Endpoint
-    listen: Endpoint
-    elements: tuple[ElementUse, ...]
-    protos: tuple[Path, ...]
-    methods: tuple[str, ...]
-    routes: Mapping[str, Endpoint]
-    on_compressed: str
-    max_message: int
-    spans: Mapping[str, Span] = field(repr=False)  # of what its keywords are given
-    proto_path: tuple[Path, ...] = ()
-    pass_by: tuple[str, ...] = ()
-    tls: Tls = PLAIN
-    upstream_tls: Tls = PLAIN
-    wishes: Wishes = NOTHING_SAID
-    speaks_first: tuple[str, ...] = ()  # methods
-
-    @property
-    def span(self) -> Span:
-        """Of the service's name."""
-        return self.spans["service"]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What its elements are called."""
-        return names([use.program.name for use in self.elements])
 
 
 def first_state(program: Program, values: Mapping[str, object]) -> bytes:

@@ -14,7 +14,7 @@ from transect.base.diagnostic import Diagnostics, closest
 from transect.base.unavailable import Unavailable
 from transect.rpc.chain.binding import Binding, bind
 from transect.rpc.chain.carrier import ANYWHERE, ENVOY, Can, check
-from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.messages.protos import ProtoError, Protos, check_files, from_files, from_reflection
 from transect.rpc.messages.wire import ProtoService
 

@@ -35,10 +35,11 @@ from transect.core.ir import Program
 from transect.lang.tape import Tape, use
 from transect.replay.tape import RecordingTape, answer_types
 from transect.rpc.chain.binding import Binding, BoundElement
-from transect.rpc.chain.fields import Plan, Plans, plans
+from transect.rpc.chain.fields import plans
 from transect.rpc.chain.record import Record, Recording
 from transect.rpc.chain.times import sampled
 from transect.rpc.chain.views import HeaderStore, MessageView, OutcomeView, RpcView, ViewClasses
+from transect.rpc.messages.plan import Plan, Plans
 from transect.rpc.messages.rewriter import changed, rewrite
 from transect.rpc.messages.scanner import Malformed, Node, scan
 

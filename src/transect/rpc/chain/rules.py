@@ -10,7 +10,7 @@ from transect.base.span import Span
 from transect.core.ir import Program
 from transect.core.types import DictType, OptionType, SeqType, Sync, ViewType
 from transect.rpc.chain.needs import Access, Needs, headers_named, needs
-from transect.rpc.protocol_headers import instead, owned, read_only
+from transect.rpc.headers import instead, owned, read_only
 
 
 def check_element(program: Program, diagnostics: Diagnostics, *, by_worker: bool = True) -> None:

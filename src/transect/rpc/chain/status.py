@@ -10,7 +10,7 @@ from transect.control.answers import Policy, Told
 from transect.control.operating import NATIVE, policy
 from transect.control.readings import readings
 from transect.core.ir import Program
-from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.times import Latency, latencies
 from transect.rpc.placement.model import names
 

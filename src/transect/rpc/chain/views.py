@@ -13,12 +13,11 @@ from typing import Any, Protocol
 
 from transect.core.types import OptionType
 from transect.rpc.chain.binding import BoundElement, BoundMember, BoundView
-from transect.rpc.chain.fields import Plans, Slot
-from transect.rpc.headers import printable, sendable
+from transect.rpc.headers import printable, sendable, unreadable, unwritable
+from transect.rpc.messages.plan import Plans, Slot
 from transect.rpc.messages.rewriter import assign
 from transect.rpc.messages.scanner import Node
 from transect.rpc.messages.wire import Presence
-from transect.rpc.protocol_headers import unreadable, unwritable
 
 
 class MessageView:

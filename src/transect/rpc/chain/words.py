@@ -11,8 +11,8 @@ from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics
 from transect.core.frontend.source import Source
+from transect.rpc.chain.address import PLAIN, Endpoint, Tls
 from transect.rpc.chain.spec import Chain
-from transect.rpc.envoy.config import PLAIN, Endpoint, Tls
 
 ROUTE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """A route's name goes as the value of a header, and is part of a cluster's name."""

@@ -4,8 +4,9 @@
 `find` the binary, `build` the module, `check` one against the other, write the configuration, `start`, `stop`.
 """
 
+from transect.rpc.chain.address import Endpoint
 from transect.rpc.envoy.binary import Binary, check, find
-from transect.rpc.envoy.config import Endpoint, Module, Settings, bootstrap
+from transect.rpc.envoy.config import Module, Settings, bootstrap
 from transect.rpc.envoy.control import Control
 from transect.rpc.envoy.process import Envoy, start
 from transect.rpc.native.build import envoy_module as build

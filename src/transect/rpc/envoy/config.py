@@ -3,81 +3,21 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-Json = dict[str, Any]
+from transect.rpc.chain.address import API, PLAIN, Endpoint, Json, Tls
+
 DOOR = "transect_control"  # as runtime/wasm_control.c calls it
 ROUTE_HEADER = "x-transect-route"  # the module sets it, the routing table matches it, no client can
-API = "type.googleapis.com/envoy."
 FILTER = API + "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 HEADERS = {
     "max_headers_count": 1000
 }  # Envoy's own 100 resets a stream; gRPC's bound is 16 KiB, 33 bytes for each
-
-LONGEST_PATH = 107  # bytes of a Unix socket's path, in Linux
-HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?")
-
-
-def _ip(host: str) -> int | None:
-    """4 or 6; None: it is a name, or nothing."""
-    if "%" in host:  # a link of this machine: Envoy takes none
-        return None
-    try:
-        return ipaddress.ip_address(host).version
-    except ValueError:
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a server listens: host and port (0: any free one), or the path of a Unix socket."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    path: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Endpoint:
-        """`host:port`, `:port`, `[::1]:port` or `unix:PATH`; ValueError says what is wrong."""
-        wrong = f"`{text}` is no address; "
-        if text.startswith("unix:"):
-            path = text.removeprefix("unix:").removeprefix("//")
-            if not path or len(path.encode()) > LONGEST_PATH:
-                raise ValueError(f"{wrong}write unix:PATH, with at most {LONGEST_PATH} bytes of a path")
-            return cls("", 0, path)
-        host, colon, port = text.rpartition(":")
-        if not colon or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
-            raise ValueError(f"{wrong}write host:port or unix:PATH")
-        if host.startswith("[") and host.endswith("]") and _ip(host[1:-1]) == 6:
-            return cls(host[1:-1], int(port))
-        if ":" in host and "//" not in host:
-            raise ValueError(f"{wrong}write [host]:port for an address of IPv6")
-        digits = host.replace(".", "").isdigit()
-        if host and (_ip(host) != 4 if digits else HOST.fullmatch(host) is None):
-            raise ValueError(f"{wrong}write host:port or unix:PATH")
-        return cls(host or "127.0.0.1", int(port))
-
-    @property
-    def numeric(self) -> bool:
-        """No name stands in it that somebody would have to look up."""
-        return bool(self.path) or _ip(self.host) is not None
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    def address(self) -> Json:
-        if self.path:
-            return {"pipe": {"path": self.path}}
-        return {"socket_address": {"address": self.host, "port_value": self.port}}
 
 
 class HttpFilter(Protocol):
@@ -92,60 +32,6 @@ class Extension(HttpFilter, Protocol):
     def extension(self) -> Json:
         """The filter's own configuration."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """One end of an encrypted connection: paths of files; all empty: it is plain."""
-
-    certificate: str = ""
-    key: str = ""
-    clients: str = ""  # the authority of those who may call; "": anybody
-    authority: str = ""  # of the server's certificate
-    name: str = ""  # that the server's certificate must have; "": its host
-
-    def _common(self, trusted: str, names: Sequence[Json] = ()) -> Json:
-        common: Json = {"alpn_protocols": ["h2"]}
-        if self.certificate:
-            pair = {
-                "certificate_chain": {"filename": self.certificate},
-                "private_key": {"filename": self.key},
-            }
-            common["tls_certificates"] = [pair]
-        if trusted:
-            common["validation_context"] = {"trusted_ca": {"filename": trusted}} | (
-                {"match_typed_subject_alt_names": list(names)} if names else {}
-            )
-        return common
-
-    def downstream(self) -> Json:
-        """What callers meet; nothing where it is plain."""
-        if not self.certificate:
-            return {}
-        config = {
-            "@type": API + "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-            "common_tls_context": self._common(self.clients),
-            "require_client_certificate": bool(self.clients),
-        }
-        return {"transport_socket": {"name": "tls", "typed_config": config}}
-
-    def upstream(self, host: str) -> Json:
-        """How a server is met; nothing where it is plain."""
-        if not self.authority:
-            return {}
-        name = self.name or host
-        numeric = name.replace(".", "").isdigit() or ":" in name
-        names = [{"san_type": "IP_ADDRESS" if numeric else "DNS", "matcher": {"exact": name}}]
-        config: Json = {
-            "@type": API + "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-            "common_tls_context": self._common(self.authority, names),
-        }
-        if not numeric:
-            config["sni"] = name
-        return {"transport_socket": {"name": "tls", "typed_config": config}}
-
-
-PLAIN = Tls()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,20 @@ from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics
 from transect.base.unavailable import Unavailable
+from transect.rpc.chain.address import Endpoint, Json
 from transect.rpc.chain.binding import Binding
 from transect.rpc.chain.carrier import ENVOY, Can
-from transect.rpc.chain.file import ChainFile, first_state
+from transect.rpc.chain.file import first_state
+from transect.rpc.chain.model import ChainFile
+from transect.rpc.chain.standard import standard_paths
 from transect.rpc.envoy import binary
-from transect.rpc.envoy.config import Endpoint, HttpFilter, Json, Module, Settings, Slot, bootstrap
+from transect.rpc.envoy.config import HttpFilter, Module, Settings, Slot, bootstrap
 from transect.rpc.envoy.control import Control, EnvoyCopy
 from transect.rpc.envoy.process import start
 from transect.rpc.envoy.recording import hook_numbers
 from transect.rpc.envoy.upgrading import MODULES, Running
 from transect.rpc.native.build import envoy_module
 from transect.rpc.native.chain import emit_chain, needs_of
-from transect.rpc.standard import standard_paths
 from transect.rpc.versions.upgrade import Handover, Version
 
 

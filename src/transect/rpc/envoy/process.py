@@ -20,8 +20,9 @@ from typing import Any
 
 from transect.base import children
 from transect.base.unavailable import Unavailable
+from transect.rpc.chain.address import Endpoint
 from transect.rpc.envoy.binary import Binary
-from transect.rpc.envoy.config import Endpoint, to_json
+from transect.rpc.envoy.config import to_json
 
 SEARCH_PATH = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH"
 PATIENCE_S = 20.0

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from transect.control.protocol import Refused
+from transect.rpc.chain.address import Endpoint
 from transect.rpc.chain.binding import Binding
 from transect.rpc.envoy.binary import Binary
-from transect.rpc.envoy.config import Endpoint, HttpFilter, bootstrap
+from transect.rpc.envoy.config import HttpFilter, bootstrap
 from transect.rpc.envoy.process import Envoy, EnvoyFailed, start
 from transect.rpc.messages.wire import Kind, ProtoService, Wire
 

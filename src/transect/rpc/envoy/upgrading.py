@@ -26,7 +26,7 @@ from transect.control.protocol import Refused
 from transect.emit.toolchain import BuildError
 from transect.rpc.chain.binding import Binding, bind
 from transect.rpc.chain.carrier import Can, check
-from transect.rpc.chain.file import ChainFile, ElementUse
+from transect.rpc.chain.model import ChainFile, ElementUse
 from transect.rpc.envoy.binary import Binary
 from transect.rpc.envoy.config import Extension, Slot
 from transect.rpc.envoy.control import ControlError

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from transect.core.ir import Program
 from transect.core.values import normal
 from transect.rpc.equivalence.arrangement import Judge, Stand
-from transect.rpc.equivalence.levels import LEVELS, Level
-from transect.rpc.equivalence.pairs import Judgement, Settings, Verdict, named
+from transect.rpc.equivalence.levels import LEVELS, Level, named
+from transect.rpc.equivalence.pairs import Judgement, Settings, Verdict
 
 
 @dataclass(frozen=True)

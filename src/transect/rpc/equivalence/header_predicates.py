@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of names and values of headers, for the solver: `rpc/headers.py` and `protocol_headers.py` decide."""
+"""What is asked of names and values of headers, for the solver: `rpc/headers.py` decides."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from transect.analysis.text_predicates import TextPredicate
-from transect.rpc.headers import binary, decoded, printable, takes_name
-from transect.rpc.protocol_headers import PREFIXES, unreadable
+from transect.rpc.headers import PREFIXES, binary, decoded, printable, takes_name, unreadable
 
 LETTER = "é".encode()  # one that no header holds
 _NO_LETTERS = bytes(set(range(256)) - set(string.ascii_letters.encode() + string.digits.encode()))

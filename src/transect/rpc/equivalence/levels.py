@@ -144,3 +144,14 @@ class Element:
 
     def _nodes(self) -> list[object]:
         return [n for f in (*self.program.handlers, *self.program.functions) for n in nodes(f)]
+
+
+def named(*programs: Program) -> list[Element]:
+    """The elements, each under a name of its own."""
+    seen: dict[str, int] = {}
+    found = []
+    for program in programs:
+        seen[program.name] = seen.get(program.name, 0) + 1
+        number = seen[program.name]
+        found.append(Element(program.name if number == 1 else f"{program.name}{number}", program))
+    return found

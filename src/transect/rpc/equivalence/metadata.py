@@ -16,7 +16,7 @@ from transect.core.ir import IntrinsicDecl
 from transect.core.types import TEXT
 from transect.rpc.chain.views import HeadersView, PlainHeaders
 from transect.rpc.equivalence.header_predicates import BASE64, BINARY, NAME, PRINTABLE, UNREADABLE
-from transect.rpc.protocol_headers import READ_ONLY
+from transect.rpc.headers import READ_ONLY
 
 OF_HEADERS = "rpc.Headers."  # how the names of its functions begin
 

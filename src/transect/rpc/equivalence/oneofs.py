@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from transect.core.ir import Program
 from transect.core.types import OptionType
-from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.needs import needs
 from transect.rpc.equivalence.world import Oneofs
 from transect.rpc.messages.protos import from_files

@@ -8,7 +8,7 @@ out the same in both orders and leaves the same state that counts (`docs/equival
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -16,12 +16,12 @@ from transect.analysis import fold
 from transect.analysis.solve import LIMIT, SECOND, Answer, Found, Question
 from transect.analysis.terms import FALSE, TRUE, Term, unfolded
 from transect.analysis.values import Unsupported
-from transect.core.ir import FieldKind, Program
+from transect.core.ir import Program
 from transect.core.types import Sync
 from transect.rpc.equivalence import plain, split
 from transect.rpc.equivalence.compare import Comparer
-from transect.rpc.equivalence.levels import LEVELS, Element, Level
-from transect.rpc.equivalence.passes import Chain, Side
+from transect.rpc.equivalence.levels import LEVELS, Level
+from transect.rpc.equivalence.obligations import Obligations
 from transect.rpc.equivalence.streams import Witness
 from transect.rpc.equivalence.world import Oneofs
 
@@ -93,19 +93,12 @@ def decide(
     return Pair(first, second, found, time.perf_counter() - start)
 
 
-Obligation = Callable[[Comparer], Term]
-
-
 class PairQuestion:
     """What is asked of two elements."""
 
     def __init__(self, first: Program, second: Program, settings: Settings) -> None:
         self.settings = settings
-        self.elements = named(first, second)
-        self.chain = Chain(self.elements, settings.oneofs)
-        self.names = tuple(e.name for e in self.elements)
-        self.orders = (self.names, self.names[::-1])
-        self._obligations: list[tuple[str, Obligation]] | None = None
+        self.pair = Obligations(first, second, settings.oneofs, settings.limit, settings.streaming)
         self._failed: list[str] = []  # obligations that do not hold at some level, and so at none above it
 
     # ------------------------------------------------------------ answers
@@ -126,7 +119,7 @@ class PairQuestion:
         comparer = self.comparer(level)
         if self._failed:
             return self._refuse(level, self._failed[0])
-        goals = [(name, goal(comparer)) for name, goal in self.obligations()]
+        goals = [(name, goal(comparer)) for name, goal in self.pair.obligations()]
         left = [(name, goal) for name, goal in goals if goal is not TRUE]
         if not left:
             return Judgement(level, Verdict.PROVED, "both orders compute the same terms")
@@ -135,7 +128,7 @@ class PairQuestion:
             found = self._ask(fold.negate(goal))
             if found.answer is Answer.NEVER:
                 continue
-            if case := split.decided(self, comparer, goal):
+            if case := split.decided(self.pair, comparer, goal):
                 return Judgement(level, Verdict.PROVED, f"by the solver, with and without {case}")
             if found.answer is Answer.SOMETIMES:
                 self._failed.append(name)
@@ -147,12 +140,12 @@ class PairQuestion:
 
     def _ask(self, question: Term) -> Found:
         limit = self.settings.limit
-        found = Question([question], self.chain.assumptions, limit=limit / 2).ask()
+        found = Question([question], self.pair.chain.assumptions, limit=limit / 2).ask()
         if found.answer is not Answer.UNKNOWN:
             return found
         # Of small numbers a difference, if there is one, is found sooner.
-        small = plain.conditions(self.elements, (question, *self.chain.assumptions), params=True)
-        found = Question([question, *small], self.chain.assumptions, limit=limit / 2).ask()
+        small = plain.conditions(self.pair.elements, (question, *self.pair.chain.assumptions), params=True)
+        found = Question([question, *small], self.pair.chain.assumptions, limit=limit / 2).ask()
         return found if found.answer is Answer.SOMETIMES else Found(Answer.UNKNOWN, why="timeout")
 
     def _refuse(self, level: Level, failed: str) -> Judgement:
@@ -160,59 +153,22 @@ class PairQuestion:
             return Judgement(level, Verdict.REFUSED, failed)
         from transect.rpc.equivalence.explore import witness
 
-        found = witness(self.chain, self.orders, self.comparer(level), self.settings.limit)
+        found = witness(self.pair.chain, self.pair.orders, self.comparer(level), self.settings.limit)
         if found is None:
             why = f"{failed}: no proof, and no stream that shows a difference"
             return Judgement(level, Verdict.UNKNOWN, why)
         return Judgement(level, Verdict.REFUSED, found.why, found)
 
     def _eventual(self) -> str:
-        for e in self.elements:
+        for e in self.pair.elements:
             for f in e.program.state:
                 if f.options.sync is Sync.EVENTUAL:
                     return f"`{f.name}` of {e.program.name} is eventual: its content depends on when merges arrive"
         return ""
 
-    # ------------------------------------------------------------ obligations
-
     def comparer(self, level: Level) -> Comparer:
         watched = level is not Level.LOOSE or self.settings.watched
-        return Comparer(self.chain, level, watched)
-
-    def obligations(self) -> list[tuple[str, Obligation]]:
-        """What has to hold; the passes are evaluated once for all levels."""
-        if self._obligations is None:
-            self._obligations = list(self._made())
-        return self._obligations
-
-    def _made(self) -> Iterable[tuple[str, Obligation]]:
-        fresh = [self.chain.start(order) for order in self.orders]
-        yield "the first request of an RPC", self._request(fresh)
-        flying = [self.chain.in_flight(side, "r1") for side in fresh]
-        if self.settings.streaming and self._has_locals():
-            yield "a later request of an RPC", self._request(flying)
-        if any("response" in e.hooks for e in self.elements):
-            yield "a reply", self._response(flying)
-        if sum("finish" in e.hooks for e in self.elements) > 1:
-            yield "the end of an RPC", self._finish(flying)
-
-    def _request(self, sides: list[Side]) -> Obligation:
-        passing = self.chain.message("r1")
-        a, b = (self.chain.request(side, passing, "r1") for side in sides)
-        return lambda comparer: comparer.pass_same("r1", a, b)
-
-    def _response(self, sides: list[Side]) -> Obligation:
-        passing = self.chain.message("r1")
-        a, b = (self.chain.response(side, passing, "r1") for side in sides)
-        return lambda comparer: comparer.pass_same("r1", a, b, reply=True)
-
-    def _finish(self, sides: list[Side]) -> Obligation:
-        passing = self.chain.message("r1")
-        a, b = (self.chain.finish(side, passing, "r1") for side in sides)
-        return lambda comparer: comparer.endings_same(a, b)
-
-    def _has_locals(self) -> bool:
-        return any(f.kind is FieldKind.LOCAL for e in self.elements for f in e.program.state)
+        return Comparer(self.pair.chain, level, watched)
 
     # ------------------------------------------------------------ rechecks
 
@@ -221,26 +177,19 @@ class PairQuestion:
         worst = Answer.NEVER
         with unfolded():
             comparer = self.comparer(level)
-            for _, goal in self.obligations():
+            for _, goal in self.pair.obligations():
                 parts = [fold.negate(goal(comparer))]
                 if parts[0] is FALSE:
                     continue
-                question = Question(parts, self.chain.assumptions, limit=self.settings.limit, asking=SECOND)
+                question = Question(
+                    parts, self.pair.chain.assumptions, limit=self.settings.limit, asking=SECOND
+                )
                 answer = question.ask().answer
-                if answer is not Answer.NEVER and not split.decided(self, comparer, fold.negate(parts[0])):
+                if answer is not Answer.NEVER and not split.decided(
+                    self.pair, comparer, fold.negate(parts[0])
+                ):
                     worst = answer
         return worst
-
-
-def named(*programs: Program) -> list[Element]:
-    """The elements, each under a name of its own."""
-    seen: dict[str, int] = {}
-    found = []
-    for program in programs:
-        seen[program.name] = seen.get(program.name, 0) + 1
-        number = seen[program.name]
-        found.append(Element(program.name if number == 1 else f"{program.name}{number}", program))
-    return found
 
 
 def recheck(pair: Pair, level: Level, settings: Settings | None = None) -> Answer:

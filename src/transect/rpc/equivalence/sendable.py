@@ -29,8 +29,7 @@ from transect.rpc.equivalence.simulate import (
     observed,
 )
 from transect.rpc.equivalence.streams import Ends, Event, Run, Step, Stream
-from transect.rpc.headers import sendable
-from transect.rpc.protocol_headers import unwritable
+from transect.rpc.headers import sendable, unwritable
 
 CAUSE_CANCEL, CAUSE_DEADLINE = 2, 3
 CODES = {CAUSE_CANCEL: 1, CAUSE_DEADLINE: 4, CAUSE_RESET: UNAVAILABLE}

@@ -10,7 +10,6 @@ runs, so each stream stays in its case.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from transect.analysis import fold
 from transect.analysis.solve import Answer, Question
@@ -18,15 +17,13 @@ from transect.analysis.terms import FALSE, Op, Sort, Term, walk
 from transect.core.ir import FieldKind
 from transect.rpc.equivalence.compare import Comparer
 from transect.rpc.equivalence.levels import Level
+from transect.rpc.equivalence.obligations import Obligations
 from transect.rpc.equivalence.passes import Kind, Side
-
-if TYPE_CHECKING:
-    from transect.rpc.equivalence.pairs import PairQuestion
 
 MOST = 4  # conditions that are tried
 
 
-def decided(pair: PairQuestion, comparer: Comparer, goal: Term) -> str:
+def decided(pair: Obligations, comparer: Comparer, goal: Term) -> str:
     """The condition, in words, with and without which all obligations hold; "" when none was found."""
     if comparer.level is Level.IDENTICAL or any("Retry" in e.verdicts("finish") for e in pair.elements):
         return ""
@@ -44,7 +41,7 @@ def decided(pair: PairQuestion, comparer: Comparer, goal: Term) -> str:
     return ""
 
 
-def _conditions(pair: PairQuestion, goal: Term) -> Iterator[Term]:
+def _conditions(pair: Obligations, goal: Term) -> Iterator[Term]:
     """The smallest questions of the goal about what no call changes."""
     fixed = {f"{e.name}.{name}" for e in pair.elements for name in _fixed(pair, e.name)}
     for term in walk(goal):
@@ -55,7 +52,7 @@ def _conditions(pair: PairQuestion, goal: Term) -> Iterator[Term]:
                 yield term
 
 
-def _fixed(pair: PairQuestion, name: str) -> list[str]:
+def _fixed(pair: Obligations, name: str) -> list[str]:
     """Fields that neither calls nor `set` change."""
     element = pair.chain.elements[name]
     return [
@@ -65,7 +62,7 @@ def _fixed(pair: PairQuestion, name: str) -> list[str]:
     ]
 
 
-def _nothing_passes(pair: PairQuestion, comparer: Comparer, condition: Term) -> bool:
+def _nothing_passes(pair: Obligations, comparer: Comparer, condition: Term) -> bool:
     """Whether under the condition, from any two states, each first request ends here, and callers see the same."""
     chain = pair.chain
     here, there = chain.start(pair.orders[0]), chain.start(pair.orders[1], " apart")
@@ -85,8 +82,8 @@ def _nothing_passes(pair: PairQuestion, comparer: Comparer, condition: Term) -> 
     return _never(pair, fold.both(condition, fold.either(*passing, *told)))
 
 
-def _never(pair: PairQuestion, what: Term) -> bool:
+def _never(pair: Obligations, what: Term) -> bool:
     if what is FALSE:
         return True
-    question = Question([what], pair.chain.assumptions, limit=pair.settings.limit)
+    question = Question([what], pair.chain.assumptions, limit=pair.limit)
     return question.ask().answer is Answer.NEVER

@@ -10,20 +10,11 @@ from typing import Any, ClassVar
 from grpc import aio
 
 from transect.rpc.grpcio import bases
-from transect.rpc.grpcio.aio_calls import QuickCall, UnaryUnaryCall
+from transect.rpc.grpcio.aio_calls import AioMethod, QuickCall, UnaryUnaryCall
 from transect.rpc.grpcio.aio_streams import StreamStreamCall, StreamUnaryCall, UnaryStreamCall
 from transect.rpc.grpcio.ending import Ended
-from transect.rpc.grpcio.handle import Carried, Rpc
 from transect.rpc.grpcio.steps import Send, Stage, Unary, deadline_of, raising
 from transect.rpc.grpcio.stubs import Given, Method, Stubs
-
-
-class AioMethod(Method):
-    def begun(self, metadata: Any) -> tuple[Carried, Rpc, Any]:
-        """An RPC of the version that takes those which begin now; and its metadata."""
-        carried = self._versions.current
-        metadata = carried.stamped(metadata)
-        return carried, carried.begin(self._method, metadata), metadata
 
 
 class UnaryUnary(AioMethod, bases.AioUnaryUnary):

@@ -15,6 +15,15 @@ from transect.rpc.grpcio.ending import OK, Ended
 from transect.rpc.grpcio.handle import Carried, Cause, Rpc
 from transect.rpc.grpcio.metadata import changed
 from transect.rpc.grpcio.steps import Answer, Reply, Send, Sleep, Stage, Steps, Unary, deadline_of
+from transect.rpc.grpcio.stubs import Method
+
+
+class AioMethod(Method):
+    def begun(self, metadata: Any) -> tuple[Carried, Rpc, Any]:
+        """An RPC of the version that takes those which begin now; and its metadata."""
+        carried = self._versions.current
+        metadata = carried.stamped(metadata)
+        return carried, carried.begin(self._method, metadata), metadata
 
 
 def error_of(ended: Ended) -> aio.AioRpcError:

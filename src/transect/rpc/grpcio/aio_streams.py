@@ -5,21 +5,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 from grpc import aio
 
 from transect.rpc.grpcio import bases
-from transect.rpc.grpcio.aio_calls import Call, OneReply, changed_metadata, error_of
+from transect.rpc.grpcio.aio_calls import AioMethod, Call, OneReply, changed_metadata, error_of
 from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, OfStream, outcome
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.steps import NS, Reply, Send, Upload, deadline_of, left, received, show
 from transect.rpc.grpcio.stubs import Given
-
-if TYPE_CHECKING:
-    from transect.rpc.grpcio.aio import AioMethod
 
 
 class _Uploading(Call):

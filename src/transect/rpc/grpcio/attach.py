@@ -79,7 +79,9 @@ def put_before(
     version = Version(tuple(programs), tuple(image(policy) for policy in policies))
     chain = Attached(maker, maker.standing(version, binding, policies))
     if name is not None:
-        chain.listen(name)
+        from transect.rpc.grpcio.listening import listen
+
+        listen(chain, name)
     return cast(Target, _wrapped(target, chain))
 
 

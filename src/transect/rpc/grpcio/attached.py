@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +18,7 @@ from transect.rpc.grpcio.handle import Handle
 from transect.rpc.grpcio.making import Maker, numbered
 from transect.rpc.grpcio.standing import Standing
 from transect.rpc.grpcio.versions import Versions
+from transect.rpc.grpcio.yielding import yielding
 from transect.rpc.versions.upgrade import (
     NOT_ALONE,
     ONE_VERSION,
@@ -36,9 +34,6 @@ if TYPE_CHECKING:
     from transect.replay.log import Trailer
     from transect.rpc.grpcio.recording import Recording
 
-log = logging.getLogger("transect.rpc")
-
-YIELD_S = 0.0005
 SETTLE_S = (
     0.02,
     1.0,
@@ -56,7 +51,7 @@ class Attached:
         self.carrier = maker.carrier.name.removeprefix("a ")  # such as `grpcio client`
         self.name = "+".join(self.elements)
         self.recording: Recording | None = None
-        self._server: Server | None = None
+        self.server: Server | None = None  # by which it is reachable
         self._settling: Settling | None = None
         self.joined = False  # one of several processors, which change together
         self.changing = threading.RLock()  # held while versions, or what one holds, change
@@ -213,50 +208,13 @@ class Attached:
         recording, self.recording = self.recording, None
         return recording.end()
 
-    def listen(self, name: str) -> None:
-        """Be reachable by `transect rpc status`, `set`, `record` and `upgrade` under a name, until `close`.
-
-        The service matters more than who looks after it: where the name is taken, as by the first of several processes
-        of one server, it is `NAME-2`, `NAME-3` …, and where no socket can be made there is none; a warning says so.
-        Raises ValueError for a name that cannot be one.
-        """
-        from transect.control.operating import Operated
-        from transect.control.server import Taken
-        from transect.control.sockets import Unsafe
-        from transect.rpc.grpcio.host import GrpcioHost
-        from transect.rpc.grpcio.part import Part
-
-        self.name = name
-        try:
-            operated = Operated("rpc", name, GrpcioHost(self))
-            self._server = operated.serve(Part(self).verbs(), numbered=True)
-        except (Taken, Unsafe, OSError) as wrong:
-            log.warning(
-                "the chain `%s` cannot be reached by `transect rpc status` and the like: %s", name, wrong
-            )
-            return
-        self.name = self._server.name
-        if self.name != name:
-            log.warning("a chain `%s` runs already; this one is `%s`", name, self.name)
-
     def close(self) -> None:
         """End the recording, and be reachable no longer; the chain itself goes on."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self.server is not None:
+            self.server.close()
+            self.server = None
         if self.recording is not None:
             self.end_record()
-
-
-@contextmanager
-def yielding() -> Iterator[None]:
-    """Compiling takes the interpreter for long stretches: threads with RPCs get it sooner than they usually would."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, YIELD_S))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def _carried(standing: Standing) -> Any:

@@ -11,12 +11,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Protocol, TypeAlias
 
-from transect.rpc.grpcio.metadata import pairs
+from transect.rpc.grpcio.metadata import Pairs, pairs
 
 VERSION_HEADER = "x-transect-version"
-
-Pair: TypeAlias = tuple[str, str]
-Pairs: TypeAlias = tuple[Pair, ...]
 
 
 class Side(IntEnum):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from transect.control.answers import Told
 from transect.control.host import Outcome, Trailer
@@ -13,9 +12,7 @@ from transect.control.operating import NATIVE
 from transect.control.params import Param
 from transect.core.ir import Program
 from transect.rpc.chain.status import told
-
-if TYPE_CHECKING:
-    from transect.rpc.grpcio.attached import Attached
+from transect.rpc.grpcio.attached import Attached
 
 
 class GrpcioHost:

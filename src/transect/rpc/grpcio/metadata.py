@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from transect.rpc.headers import decoded
 
-if TYPE_CHECKING:
-    from transect.rpc.grpcio.handle import Pairs
-
+Pair: TypeAlias = tuple[str, str]
+Pairs: TypeAlias = tuple[Pair, ...]
 Changes = Sequence[tuple[str, str | None]]
 
 

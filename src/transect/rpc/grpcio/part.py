@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from transect.control.protocol import Refused
 from transect.core.schema import schema
+from transect.rpc.grpcio.attached import Attached
 from transect.rpc.grpcio.handle import Carried
 from transect.rpc.grpcio.standing import Standing
+from transect.rpc.grpcio.yielding import yielding
 from transect.rpc.versions.processor import (
     Element,
     check_name,
@@ -27,9 +29,6 @@ from transect.rpc.versions.processor import (
     verbs_of_part,
 )
 from transect.rpc.versions.upgrade import ONE_VERSION, Handover, read_version
-
-if TYPE_CHECKING:
-    from transect.rpc.grpcio.attached import Attached
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,6 @@ class Part:
         ]
 
     def stage(self, version: str, path: str, incoming: Sequence[Element]) -> dict[str, Any]:
-        from transect.rpc.grpcio.attached import yielding
-
         with self.chain.changing, yielding():
             check_name(version, {self._carried(self.chain.now).version, *self.kept})
             if self.chain.recording is not None:

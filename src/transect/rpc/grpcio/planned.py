@@ -18,7 +18,8 @@ from transect.base.render import render_text
 from transect.emit.py.build import build
 from transect.emit.py.image import restore
 from transect.lang.functions import PolicyError
-from transect.rpc.chain.file import ChainFile, ElementUse, first_state, read_chain
+from transect.rpc.chain.file import first_state, read_chain
+from transect.rpc.chain.model import ChainFile, ElementUse
 from transect.rpc.grpcio import carrier
 from transect.rpc.grpcio.attach import put_before, service_of
 from transect.rpc.grpcio.making import Maker

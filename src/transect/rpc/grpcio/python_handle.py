@@ -30,7 +30,8 @@ from transect.rpc.chain.python import (
 )
 from transect.rpc.chain.record import Record as ChainRecord
 from transect.rpc.chain.times import Times
-from transect.rpc.grpcio.handle import Action, Cause, Decision, Pairs, Record, Trace
+from transect.rpc.grpcio.handle import Action, Cause, Decision, Record, Trace
+from transect.rpc.grpcio.metadata import Pairs
 
 CANCELLED = 1
 

@@ -12,7 +12,7 @@ import struct
 from typing import Any
 
 from transect.core.codec import float_bytes
-from transect.rpc.chain.fields import Slot
+from transect.rpc.messages.plan import Slot
 from transect.rpc.messages.scanner import MAX_DEPTH, Node, default_of, is_known, read_raw, read_tag, signed
 from transect.rpc.messages.wire import BITS, Kind, Presence, ProtoField, Wire
 

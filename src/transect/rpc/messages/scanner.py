@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from transect.rpc.chain.fields import Plan, Plans, Slot
+from transect.rpc.messages.plan import Plan, Plans, Slot
 from transect.rpc.messages.wire import Kind, Presence, ProtoField, Wire
 
 MAX_DEPTH = 100  # nested messages and groups, as protobuf's own readers have it

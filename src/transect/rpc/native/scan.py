@@ -12,7 +12,7 @@ from functools import cached_property
 
 from transect.emit.c import tree as c
 from transect.emit.c.expressions import real
-from transect.rpc.chain.fields import Plan, Plans, Slot
+from transect.rpc.messages.plan import Plan, Plans, Slot
 from transect.rpc.messages.wire import Kind, Presence, ProtoField, Wire
 from transect.rpc.native.slot_set import SlotSet, assigned, present
 

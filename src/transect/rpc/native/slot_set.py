@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from transect.emit.c import tree as c
-from transect.rpc.chain.fields import Plan, Slot
+from transect.rpc.messages.plan import Plan, Slot
 
 WORD = 64  # bits
 

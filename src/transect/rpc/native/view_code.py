@@ -19,7 +19,7 @@ from transect.emit.c import tree as c
 from transect.emit.c.layout import tag, value_type
 from transect.emit.c.unit import Unit
 from transect.rpc.chain.binding import BoundMember, BoundView
-from transect.rpc.chain.fields import Plan, Slot
+from transect.rpc.messages.plan import Plan, Slot
 from transect.rpc.messages.scanner import default_of
 from transect.rpc.messages.wire import Kind, Presence, ProtoField
 from transect.rpc.native.scan import (

@@ -27,6 +27,7 @@ import grpc
 
 from transect.base import children
 from transect.base.diagnostic import Diagnostics
+from transect.base.shipped import paths
 from transect.base.span import NOWHERE
 from transect.core.text import dump
 from transect.rpc import echo
@@ -34,14 +35,16 @@ from transect.rpc.builtin import Mutation, Refusal
 from transect.rpc.builtin.filters import any_of, header
 from transect.rpc.chain.binding import Binding, bind
 from transect.rpc.chain.carrier import ANYWHERE
-from transect.rpc.chain.file import ChainFile, ElementUse, first_state
+from transect.rpc.chain.file import first_state
 from transect.rpc.chain.fitting import bound
+from transect.rpc.chain.model import ChainFile, ElementUse
 from transect.rpc.envoy import Endpoint, Envoy, Module, bootstrap, check, find, start
 from transect.rpc.envoy.config import HttpFilter, Settings
 from transect.rpc.hooks import Code
 from transect.rpc.messages.wire import Kind, Presence, ProtoMessage, ProtoService
 from transect.rpc.native.build import envoy_module
 from transect.rpc.native.chain import emit_chain, needs_of
+from transect.rpc.placement.null import null, program
 from transect.rpc.placement.profile import VERSION, Cost, ElementCost, Profile, content
 from transect.rpc.wasm import Plugin, PluginSettings, build
 
@@ -260,10 +263,9 @@ def preferred() -> Iterator[None]:
 
 
 def _opened(stack: ExitStack, folder: Path, library: Sequence[ElementUse]) -> dict[str, Way]:
-    from transect.examples.rpc.null import Null
-    from transect.rpc.grpcio.attach import attach, program_of
+    from transect.rpc.grpcio.attach import attach
 
-    null = ElementUse(program_of(Null()), {}, NOWHERE)
+    nothing = ElementUse(program(), {}, NOWHERE)
     server = stack.enter_context(serving())
     behind = stack.enter_context(serving("--attach"))
     envoys: dict[str, Envoy] = {}
@@ -272,9 +274,9 @@ def _opened(stack: ExitStack, folder: Path, library: Sequence[ElementUse]) -> di
         envoys[name] = stack.enter_context(started(folder / name, folder / "modules", filters, upstream))
 
     envoy("bare", [], server.port)
-    envoy("native", [module([null], folder / "modules")], server.port)
-    envoy("wasm", [plugin([null], folder / "plugins")], server.port)
-    envoy("plugins", [plugin([null], folder / "plugins")] * 2, server.port)
+    envoy("native", [module([nothing], folder / "modules")], server.port)
+    envoy("wasm", [plugin([nothing], folder / "plugins")], server.port)
+    envoy("plugins", [plugin([nothing], folder / "plugins")] * 2, server.port)
     envoy("many", [plugin([*library] * COPIES, folder / "plugins")], server.port)
     for kind, those in filters_to_measure().items():
         envoy(kind, those, server.port)
@@ -283,7 +285,7 @@ def _opened(stack: ExitStack, folder: Path, library: Sequence[ElementUse]) -> di
     def path(port: int, pids: Sequence[int], attached: bool = False) -> Way:
         channel = grpc.insecure_channel(f"127.0.0.1:{port}", (("grpc.use_local_subchannel_pool", 1),))
         stack.callback(channel.close)
-        used = attach(channel, [Null()], service=echo.DESCRIPTOR, native=True) if attached else channel
+        used = attach(channel, [null()], service=echo.DESCRIPTOR, native=True) if attached else channel
         body = echo.Ask(user="alice", key="k", text="x" * 50)
         return Way(echo.Stub(used), (os.getpid(), *pids), body)
 
@@ -314,7 +316,6 @@ def filters_to_measure() -> dict[str, list[HttpFilter]]:
 def _five() -> list[ElementUse]:
     """Elements of the library that say nothing and let the calls through."""
     from transect.core.frontend import compile_file
-    from transect.examples import paths
 
     values: dict[str, dict[str, object]] = {
         "metrics": {},

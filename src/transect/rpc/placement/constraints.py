@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from transect.base.diagnostic import Diagnostics, Label
 from transect.base.span import NOWHERE, Span
 from transect.core.ir import Program
+from transect.rpc.chain.model import ElementUse
 from transect.rpc.chain.needs import Made, structs_made
 from transect.rpc.placement.model import PROCESSORS, SIDES, Carrier, Processor, Wishes, names
-
-if TYPE_CHECKING:
-    from transect.rpc.chain.file import ElementUse
 
 
 @dataclass(frozen=True, slots=True)

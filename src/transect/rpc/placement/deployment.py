@@ -17,11 +17,12 @@ from transect.control.stopping import stopping
 from transect.rpc.builtin import NotAFilter
 from transect.rpc.builtin.running import deploy_filters
 from transect.rpc.builtin.running import hosted as hosted_filters
+from transect.rpc.chain.address import PLAIN, Endpoint
 from transect.rpc.chain.binding import Binding
 from transect.rpc.chain.carrier import ENVOY
-from transect.rpc.chain.file import ChainFile, read_edges
+from transect.rpc.chain.file import read_edges
 from transect.rpc.chain.fitting import bound, usable
-from transect.rpc.envoy.config import PLAIN, Endpoint
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.envoy.following import telling
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
 from transect.rpc.placement import saved

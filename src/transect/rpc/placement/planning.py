@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from transect.core.text import dump
-from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.equivalence.arrangement import Judge
 from transect.rpc.equivalence.cache import Cache
 from transect.rpc.equivalence.levels import Element, Level

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from transect.base.bounded import is_file, whole
-from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.placement.model import Carrier, Group, Layout, Processor
 
 if TYPE_CHECKING:

@@ -12,15 +12,14 @@ import grpc
 
 from transect.control.stopping import stopping
 from transect.rpc import attach, echo
+from transect.rpc.placement.null import null
 
 
 def main() -> None:
     def around(server: grpc.Server) -> grpc.Server:
         if "--attach" not in sys.argv[1:]:
             return server
-        from transect.examples.rpc.null import Null
-
-        return attach(server, [Null()], service=echo.DESCRIPTOR, native=True)
+        return attach(server, [null()], service=echo.DESCRIPTOR, native=True)
 
     with stopping() as stop:
         server, port = echo.serve(around=around)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from transect.rpc.chain.carrier import ENVOY, Can, Streams, streams_of
-from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.needs import headers_changed
 from transect.rpc.grpcio.carrier import CLIENT, SERVER
 from transect.rpc.messages.protos import from_files

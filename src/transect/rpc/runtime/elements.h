@@ -189,7 +189,7 @@ struct ts_headers {
 };
 
 
-/* HTTP/2's and gRPC's own names, as `protocol_headers.py` has them: each carrier has others of them in its metadata, and does
+/* HTTP/2's and gRPC's own names, as `rpc/headers.py` has them: each carrier has others of them in its metadata, and does
  * something else when one is set.  So a policy reads and writes them in none; nor a name in capitals, which Envoy would find
  * in lower case and grpcio would not. */
 static bool ts_header_unreadable(ts_slice name)

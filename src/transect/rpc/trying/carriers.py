@@ -19,10 +19,11 @@ import grpc
 from transect.analysis.concrete import instance_of
 from transect.base.diagnostic import Diagnostics
 from transect.base.traced import line
+from transect.rpc.chain.address import Endpoint
 from transect.rpc.chain.binding import Binding
 from transect.rpc.chain.carrier import ENVOY, Can, check
 from transect.rpc.envoy import binary
-from transect.rpc.envoy.config import Endpoint, Module, Settings, bootstrap
+from transect.rpc.envoy.config import Module, Settings, bootstrap
 from transect.rpc.envoy.control import Control
 from transect.rpc.envoy.following import Following
 from transect.rpc.envoy.process import Envoy, start

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from transect.core.ir import Program
-from transect.rpc.equivalence.levels import Element, Level
+from transect.rpc.equivalence.levels import Element, Level, named
 from transect.rpc.equivalence.moves import Move, Side, judge_move
-from transect.rpc.equivalence.pairs import Judgement, Settings, Verdict, decide, named
+from transect.rpc.equivalence.pairs import Judgement, Settings, Verdict, decide
 from transect.rpc.equivalence.sendable import Unsendable
 from transect.rpc.equivalence.simulate import Arranged
 from transect.rpc.trying.carriers import Carrier

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from transect.rpc.envoy.config import API, Json
+from transect.rpc.chain.address import API, Json
 
 
 @dataclass(frozen=True, slots=True)

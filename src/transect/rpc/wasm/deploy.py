@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transect.rpc.chain.binding import Binding
-from transect.rpc.chain.file import ChainFile, first_state
+from transect.rpc.chain.file import first_state
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.envoy import binary
 from transect.rpc.envoy.config import Slot
 from transect.rpc.envoy.deploy import configured, must_be_free

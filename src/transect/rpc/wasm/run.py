@@ -11,10 +11,11 @@ from pathlib import Path
 from transect.base.render import render_text
 from transect.control.operating import Operated
 from transect.control.stopping import stopping
-from transect.rpc.chain.file import ChainFile, Read, read_chain
+from transect.rpc.chain.address import Endpoint
+from transect.rpc.chain.file import Read, read_chain
 from transect.rpc.chain.fitting import bound, usable
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.status import addresses
-from transect.rpc.envoy.config import Endpoint
 from transect.rpc.envoy.following import LARGEST, telling
 from transect.rpc.envoy.process import EnvoyFailed
 from transect.rpc.run import Invalid, Say, exporting, kept_log, watch

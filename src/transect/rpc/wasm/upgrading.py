@@ -18,7 +18,7 @@ from transect.core.schema import Schema, schema
 from transect.core.upgrade import migration
 from transect.rpc.chain.binding import Binding
 from transect.rpc.chain.carrier import Can
-from transect.rpc.chain.file import ChainFile
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.envoy.control import TRIES, ControlError
 from transect.rpc.envoy.upgrading import MODULES
 from transect.rpc.native.chain import emit_chain, needs_of

@@ -20,7 +20,7 @@ from tests.systems.llm.vllm import tiny
 
 os.environ |= {**tiny.ENVIRONMENT, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR"}
 
-from transect.examples import path_of
+from transect.base.shipped import path_of
 from transect.llm.config import parse
 from transect.llm.vllm.settings import TENANT, VARIABLE
 

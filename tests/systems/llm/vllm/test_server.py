@@ -18,8 +18,8 @@ import pytest
 
 from tests.parts import ROOT, need
 from tests.systems.llm.vllm import tiny
+from transect.base.shipped import path_of
 from transect.control import Client
-from transect.examples import path_of
 from transect.llm import keys
 from transect.llm.replay import told
 from transect.replay import read

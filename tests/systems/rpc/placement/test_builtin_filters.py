@@ -35,7 +35,8 @@ from transect.rpc import echo
 from transect.rpc.builtin import NotAFilter
 from transect.rpc.builtin.running import Filters, deploy_filters
 from transect.rpc.chain.binding import bind
-from transect.rpc.chain.file import ChainFile, first_state, read_chain, read_edges
+from transect.rpc.chain.file import first_state, read_chain, read_edges
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.python import Action, Interpreted, PythonChain
 from transect.rpc.chain.views import PlainHeaders
 from transect.rpc.envoy import Endpoint

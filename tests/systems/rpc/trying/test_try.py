@@ -13,7 +13,7 @@ from tests.unit.cli.terminal import runner
 from tests.unit.rpc.equivalence.test_pairs import PATIENT, REDACT, example
 from transect.cli.exits import Exit
 from transect.rpc.equivalence import Level, Move, Side, Verdict, decide, judge_move
-from transect.rpc.equivalence.pairs import named
+from transect.rpc.equivalence.levels import named
 from transect.rpc.equivalence.simulate import Arranged
 from transect.rpc.equivalence.streams import Ends, Run, Stream, Witness
 from transect.rpc.trying import Carrier, Tried, Unsendable, tried

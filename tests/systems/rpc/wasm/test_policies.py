@@ -26,8 +26,9 @@ from transect.replay.log import Log
 from transect.replay.reader import read
 from transect.rpc import echo
 from transect.rpc.chain.binding import Binding
-from transect.rpc.chain.file import ChainFile, read_chain
+from transect.rpc.chain.file import read_chain
 from transect.rpc.chain.fitting import bound
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.replay import RpcDecoder
 from transect.rpc.envoy.deploy import deploy
 from transect.rpc.envoy.host import EnvoyHost

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import transect
+from transect.base.shipped import paths
 from transect.core.foreign import admitted
 from transect.core.frontend import compile_file
 from transect.core.frontend.interface import interface
 from transect.core.text import dump
-from transect.examples import paths
 
 BASES = (
     ("rpc", "rpc.Element"),

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transect.base.shipped import paths
 from transect.core.frontend import compile_file, compile_text, hashing, source
-from transect.examples import paths
 
 EXAMPLES = paths()
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import transect
+from transect.base.shipped import paths
 from transect.core.frontend import compile_text
 from transect.core.interp import Instance
 from transect.core.values import normal
 from transect.emit.py.image import image
-from transect.examples import paths
 from transect.lang.tape import GivenTape, use
 
 EXAMPLES = paths()

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
-from transect.examples import path_of
 from transect.rpc.builtin import Filter, Mutation, NotAFilter, Refusal, filters_of, proof
 from transect.rpc.builtin.candidate import candidate
 from transect.rpc.builtin.filters import all_of, header, present, unless

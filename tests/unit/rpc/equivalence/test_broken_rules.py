@@ -15,10 +15,10 @@ from tests.unit.core.running import compiled
 from transect.analysis.concrete import Facts
 from transect.analysis.terms import FALSE, TRUE, integer, text
 from transect.core.ir import Program
-from transect.rpc.equivalence import Level, Settings, Verdict, decide, pairs, passes, world
+from transect.rpc.equivalence import Level, Settings, Verdict, decide, passes, world
 from transect.rpc.equivalence import compare as comparing
-from transect.rpc.equivalence.levels import Counts, Element
-from transect.rpc.equivalence.pairs import named
+from transect.rpc.equivalence.levels import Counts, Element, named
+from transect.rpc.equivalence.obligations import Obligations
 from transect.rpc.equivalence.simulate import Arranged, Trial, differs, observed
 from transect.rpc.equivalence.streams import Event, Step, Stream
 
@@ -98,8 +98,8 @@ def without(name: str) -> Patch:
     """An obligation that is left out."""
 
     def made(patch: pytest.MonkeyPatch) -> None:
-        whole = pairs.PairQuestion._made
-        patch.setattr(pairs.PairQuestion, "_made", lambda self: (o for o in whole(self) if o[0] != name))
+        whole = Obligations._made
+        patch.setattr(Obligations, "_made", lambda self: (o for o in whole(self) if o[0] != name))
 
     return made
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.rpc.wire_samples import FOLDER
-from transect.rpc.chain.file import ChainFile, read_edges
+from transect.rpc.chain.file import read_edges
+from transect.rpc.chain.model import ChainFile
 from transect.rpc.equivalence import Level, Settings, Verdict
 from transect.rpc.equivalence.arrangement import Judge
 from transect.rpc.equivalence.oneofs import oneofs_of

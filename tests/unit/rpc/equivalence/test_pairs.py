@@ -9,9 +9,9 @@ import pytest
 
 from tests.unit.core.running import compiled
 from transect.analysis.solve import Answer
+from transect.base.shipped import path_of
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
-from transect.examples import path_of
 from transect.rpc.equivalence import Level, Pair, Settings, Verdict, decide, recheck
 
 pytestmark = pytest.mark.needs("z3")

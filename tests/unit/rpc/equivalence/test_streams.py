@@ -14,7 +14,7 @@ from tests.unit.rpc.equivalence.test_pairs import REDACT, example
 from transect.analysis.concrete import Content, Facts
 from transect.core.ir import Program
 from transect.rpc.equivalence import Level, Pair, Settings, decide
-from transect.rpc.equivalence.pairs import named
+from transect.rpc.equivalence.levels import named
 from transect.rpc.equivalence.simulate import Arranged, Trial, differs, observed
 from transect.rpc.equivalence.streams import Event, Step, Stream
 

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chain as data: what its file says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transect.base.span import Span
+from transect.core.ir import Program
+from transect.rpc.chain.address import PLAIN, Endpoint, Tls
+from transect.rpc.placement.model import NOTHING_SAID, Wishes, names
+
+
+@dataclass(frozen=True, slots=True)
+class ElementUse:
+    """One element of a chain: its program, and the values that the chain file gives to its state."""
+
+    program: Program
+    values: Mapping[str, object]  # plain values; for a table a dict, for an array a list
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFile:
+    """A chain, as its file says it."""
+
+    path: Path
+    service: str
+    upstream: Endpoint
+    listen: Endpoint
+    elements: tuple[ElementUse, ...]
+    protos: tuple[Path, ...]
+    methods: tuple[str, ...]
+    routes: Mapping[str, Endpoint]
+    on_compressed: str
+    max_message: int
+    spans: Mapping[str, Span] = field(repr=False)  # of what its keywords are given
+    proto_path: tuple[Path, ...] = ()
+    pass_by: tuple[str, ...] = ()
+    tls: Tls = PLAIN
+    upstream_tls: Tls = PLAIN
+    wishes: Wishes = NOTHING_SAID
+    speaks_first: tuple[str, ...] = ()  # methods
+
+    @property
+    def span(self) -> Span:
+        """Of the service's name."""
+        return self.spans["service"]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What its elements are called."""
+        return names([use.program.name for use in self.elements])
