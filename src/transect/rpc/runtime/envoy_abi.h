@@ -52,6 +52,8 @@ bool CALLBACK(is_validation_mode)(void);
 
 bool CALLBACK(http_get_header)(void *filter, enum envoy_headers map, struct envoy_buffer name,
                                struct envoy_buffer *value, size_t index, size_t *count);
+size_t CALLBACK(http_get_headers_size)(void *filter, enum envoy_headers map);
+bool CALLBACK(http_get_headers)(void *filter, enum envoy_headers map, struct envoy_header *headers);
 bool CALLBACK(http_set_header)(void *filter, enum envoy_headers map, struct envoy_buffer name,
                                struct envoy_buffer value); /* a null value removes */
 

@@ -13,8 +13,6 @@
 
 #include "envoy_module.h"
 
-#define VERSION_HEADER "x-transect-version"
-
 /* --- what is loaded ----------------------------------------------------------------------------------------------- */
 
 static struct {
@@ -95,36 +93,27 @@ int edge_table(struct config *c, const char *data, size_t size) {
     return 1;
 }
 
-static int is(struct envoy_buffer text, const char *name) {
-    return text.size == strlen(name) && memcmp(text.data, name, text.size) == 0;
-}
-
-/* The version that an RPC is for, looked up once; NULL: it is not here. */
-struct config *edge_version(struct stream *s) {
+/* The version that an RPC is for, looked up once; NULL: it is not here.  Where it is named here, its name is the stamp. */
+struct config *edge_version(struct stream *s, const struct values *asked, char stamp[VERSION_NAME]) {
     struct config *c = s->config, *found;
     struct edge *e = &c->edge;
-    struct envoy_buffer name;
     if (!__atomic_load_n(&e->joined, __ATOMIC_ACQUIRE)) return c;
     pthread_rwlock_rdlock(&c->versions);
-    if (e->stamps || !header_of(s, REQUEST_HEADERS, VERSION_HEADER, &name)) found = e->yields && e->other ? e->other : c;
-    else found = is(name, e->own) ? c : e->other && is(name, e->name) ? e->other : NULL;
+    if (e->stamps || !asked->many) found = e->yields && e->other ? e->other : c;
+    else found = is_text(asked->last, e->own) ? c : e->other && is_text(asked->last, e->name) ? e->other : NULL;
     if (found && found != c) {
         atomic_fetch_add(&found->guests, 1);
         s->guest = 1;
     }
-    if (found && e->stamps) {
-        const char *stamp = found == c ? e->own : e->name;
-        set_header(s, REQUEST_HEADERS, VERSION_HEADER, stamp, strlen(stamp));
-    }
+    if (found && e->stamps) strcpy(stamp, found == c ? e->own : e->name);
     pthread_rwlock_unlock(&c->versions);
     return found;
 }
 
 /* Its name, for who has asked for it. */
-void edge_refuse(struct stream *s) {
-    struct envoy_buffer name = {"", 0};
+void edge_refuse(struct stream *s, const struct values *asked) {
     char text[128];
-    header_of(s, REQUEST_HEADERS, VERSION_HEADER, &name);
-    snprintf(text, sizeof text, "this chain has no version %.*s", (int)(name.size < 64 ? name.size : 64), name.data);
+    int size = asked->last.size < 64 ? (int)asked->last.size : 64;
+    snprintf(text, sizeof text, "this chain has no version %.*s", size, asked->last.data);
     fail_with(s, 14, text);
 }

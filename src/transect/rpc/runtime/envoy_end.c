@@ -106,12 +106,9 @@ static int64_t timeout_of(struct envoy_buffer text) {
 
 /* False: a `grpc-timeout` that is malformed, or there twice.  gRPC's servers answer one by ending the connection, which here
  * carries the calls of others. */
-int take_timeout(struct stream *s) {
-    struct envoy_buffer text;
-    size_t many = 0;
-    CALLBACK(http_get_header)(s->filter, REQUEST_HEADERS, text_of("grpc-timeout"), &text, 0, &many);
-    int64_t ns = many == 0 ? 0 : many > 1 ? -1 : timeout_of(text);
-    s->timeout = ns < 0 ? 0 : ns == 0 && many ? 1 : ns;
+int take_timeout(struct stream *s, const struct values *asked) {
+    int64_t ns = asked->many == 0 ? 0 : asked->many > 1 ? -1 : timeout_of(asked->last);
+    s->timeout = ns < 0 ? 0 : ns == 0 && asked->many ? 1 : ns;
     return ns >= 0;
 }
 

@@ -173,7 +173,7 @@ static int take_route(struct stream *s, ts_slice to) {
         const char *name = s->config->routes.texts[i];
         if (strlen(name) != to.size || memcmp(name, to.data, to.size) != 0) continue;
         if (s->request.open) break; /* headers are on their way already */
-        set_header(s, REQUEST_HEADERS, "x-transect-route", name, to.size);
+        set_header(s, REQUEST_HEADERS, ROUTE_HEADER, name, to.size);
         CALLBACK(http_clear_route_cache)(s->filter);
         return 1;
     }

@@ -112,30 +112,16 @@ static int starts(struct envoy_buffer text, const char *with) {
     return text.size >= size && memcmp(text.data, with, size) == 0;
 }
 
-static int is_grpc(struct stream *s, enum envoy_headers map) {
-    struct envoy_buffer type;
-    if (!header_of(s, map, "content-type", &type) || !starts(type, "application/grpc")) return 0;
-    return type.size == 16 || type.data[16] == '+' || type.data[16] == ';';
-}
-
-static int is_text(struct envoy_buffer text, const char *wanted) {
-    return text.size == strlen(wanted) && starts(text, wanted);
-}
-
-/* A server refuses another method before its service hears of it, which would count as the service's failure. */
-static int is_post(struct stream *s) {
-    struct envoy_buffer method;
-    return header_of(s, REQUEST_HEADERS, ":method", &method) && is_text(method, "POST");
+static int is_grpc(struct envoy_buffer type) {
+    return starts(type, "application/grpc") && (type.size == 16 || type.data[16] == '+' || type.data[16] == ';');
 }
 
 /* Those of every gRPC server.  One that is not known is refused there, which would count as the service's failure; servers
  * that know others have messages in them passed on (`on_compressed`). */
-static int knows_encoding(struct stream *s) {
-    struct envoy_buffer name;
-    size_t many = 0;
-    CALLBACK(http_get_header)(s->filter, REQUEST_HEADERS, text_of("grpc-encoding"), &name, 0, &many);
-    if (!many || s->config->pass_compressed) return 1;
-    return many == 1 && (is_text(name, "identity") || is_text(name, "gzip") || is_text(name, "deflate"));
+static int knows_encoding(const struct stream *s, const struct values *asked) {
+    struct envoy_buffer name = asked->last;
+    if (!asked->many || s->config->pass_compressed) return 1;
+    return asked->many == 1 && (is_text(name, "identity") || is_text(name, "gzip") || is_text(name, "deflate"));
 }
 
 static void name_peer(struct stream *s, struct envoy_buffer *peer) {
@@ -165,15 +151,13 @@ static void keep_names(struct stream *s, struct envoy_buffer method, struct envo
 
 /* Envoy has chosen a route before any filter runs. */
 static void forbid_route(struct stream *s) {
-    struct envoy_buffer asked;
-    if (!header_of(s, REQUEST_HEADERS, "x-transect-route", &asked)) return;
-    remove_header(s, "x-transect-route");
+    remove_header(s, ROUTE_HEADER);
     CALLBACK(http_clear_route_cache)(s->filter);
 }
 
 /* The version that it is for; false: that is not here. */
-static int choose_version(struct stream *s) {
-    struct config *chosen = edge_version(s);
+static int choose_version(struct stream *s, const struct values *asked, char stamp[VERSION_NAME]) {
+    struct config *chosen = edge_version(s, asked, stamp);
     if (!chosen || chosen == s->config) return chosen != NULL;
     size_t size = (*chosen->calls->rpc_size + 15) & ~(size_t)15;
     s->config = chosen;
@@ -186,22 +170,30 @@ static uint8_t names_method(const struct names *names, const struct stream *s) {
     return (uint8_t)has_name(names, (const char *)s->rpc.method.data, s->rpc.method.size);
 }
 
-static void begin(struct stream *s) {
-    struct envoy_buffer path = {"", 0}, peer = {"", 0};
-    int here = choose_version(s);
+/* A server refuses these before its service hears of them, which would count as the service's failure. */
+static void refuse_odd(struct stream *s, const struct head *head) {
+    if (!is_text(head->method.last, "POST")) fail_with(s, 12, "a gRPC call is a POST request"); /* UNIMPLEMENTED */
+    else if (!take_timeout(s, &head->timeout)) fail_with(s, 3, "malformed grpc-timeout"); /* INVALID_ARGUMENT */
+    else if (!knows_encoding(s, &head->encoding)) fail_with(s, 12, "unknown grpc-encoding"); /* UNIMPLEMENTED */
+}
+
+/* Headers change last: that ends the life of what was read. */
+static void begin(struct stream *s, const struct head *head) {
+    struct envoy_buffer peer = {"", 0};
+    char stamp[VERSION_NAME] = "";
+    int here = choose_version(s, &head->version, stamp);
     s->grpc = 1;
     s->began = now_ns();
-    header_of(s, REQUEST_HEADERS, ":path", &path);
     if (*s->config->calls->peer || recording(s->config->recorder)) name_peer(s, &peer);
-    keep_names(s, path, peer);
-    if (s->config->routes.count) forbid_route(s);
+    keep_names(s, head->path.last, peer);
     s->request.open = names_method(&s->config->early, s);
     s->streaming = names_method(&s->config->streaming, s);
     count(&s->config->totals.rpcs);
-    if (!here) edge_refuse(s);
-    else if (!is_post(s)) fail_with(s, 12, "a gRPC call is a POST request"); /* UNIMPLEMENTED */
-    else if (!take_timeout(s)) fail_with(s, 3, "malformed grpc-timeout"); /* INVALID_ARGUMENT */
-    else if (!knows_encoding(s)) fail_with(s, 12, "unknown grpc-encoding"); /* UNIMPLEMENTED */
+    if (!here) edge_refuse(s, &head->version);
+    else refuse_odd(s, head);
+    if (s->closed) return;
+    if (s->config->routes.count && head->route.many) forbid_route(s);
+    if (*stamp) set_header(s, REQUEST_HEADERS, VERSION_HEADER, stamp, strlen(stamp));
 }
 
 /* The request has ended.  One without a message would reach the server, and its handler run, undecided. */
@@ -213,7 +205,8 @@ static void must_have_spoken(struct stream *s) {
 EXPORT int HOOK(http_filter_request_headers)(void *filter, const void *stream, bool end) {
     struct stream *s = enter(stream);
     s->filter = filter;
-    if (is_grpc(s, REQUEST_HEADERS)) begin(s);
+    struct head head = read_head(s);
+    if (is_grpc(head.type.last)) begin(s, &head);
     else if (!s->config->pass_other) refuse_plain(s);
     if (end) must_have_spoken(s);
     return leave(s, s->closed || (s->grpc && !end && !s->request.open) ? HEADERS_STOP : HEADERS_CONTINUE);
@@ -246,6 +239,11 @@ EXPORT int HOOK(http_filter_request_trailers)(void *filter, const void *stream) 
 
 /* --- the reply ---------------------------------------------------------------------------------------------------- */
 
+static int is_grpc_reply(struct stream *s) {
+    struct envoy_buffer type;
+    return header_of(s, RESPONSE_HEADERS, "content-type", &type) && is_grpc(type);
+}
+
 static void only_headers(struct stream *s) {
     s->only_headers = 1;
     apply_changes(s, TS_RESPONSE_HEADERS);
@@ -260,7 +258,7 @@ EXPORT int HOOK(http_filter_response_headers)(void *filter, const void *stream, 
     if (s->replying || s->closed || !s->grpc) return leave(s, HEADERS_CONTINUE);
     if (end) only_headers(s);
     else apply_changes(s, TS_RESPONSE_HEADERS);
-    s->plain_reply = !end && (s->config->skip_replies || !is_grpc(s, RESPONSE_HEADERS));
+    s->plain_reply = !end && (s->config->skip_replies || !is_grpc_reply(s));
     if (end || s->plain_reply || s->streaming) s->response.open = 1;
     return leave(s, s->response.open ? HEADERS_CONTINUE : HEADERS_STOP);
 }

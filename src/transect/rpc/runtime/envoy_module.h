@@ -9,12 +9,17 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "chain.h"
 #include "envoy_abi.h"
 #include "times.h"
 
 enum { MAX_ELEMENTS = 64, FRAME_HEAD = 5, VERSION_NAME = 32, SPARES = 64 };
+
+/* Headers of a request that are between processors, not between client and server. */
+#define ROUTE_HEADER "x-transect-route"
+#define VERSION_HEADER "x-transect-version"
 
 #ifndef TS_LAYOUT
 #define TS_LAYOUT 0 /* a hash of our C: modules with the same one may look into each other's memory */
@@ -135,6 +140,17 @@ struct change { /* a header that an element set or removed */
     char text[]; /* name, value */
 };
 
+/* The values of one header: the last one, and how many there are. */
+struct values {
+    struct envoy_buffer last;
+    size_t many;
+};
+
+/* What the module itself asks of a request's headers.  Valid until one is set or removed. */
+struct head {
+    struct values method, path, type, timeout, encoding, route, version;
+};
+
 struct stream {
     struct config *config;
     struct config *host;   /* whose module's hooks run; `config` may be another version's */
@@ -178,8 +194,8 @@ int start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 void edge_enter(struct config *c);
 void edge_leave(struct config *c);
 int edge_table(struct config *c, const char *data, size_t size);
-struct config *edge_version(struct stream *s);
-void edge_refuse(struct stream *s);
+struct config *edge_version(struct stream *s, const struct values *asked, char stamp[VERSION_NAME]);
+void edge_refuse(struct stream *s, const struct values *asked);
 
 /* envoy_carrier.c */
 extern const struct calls own_calls;
@@ -187,6 +203,7 @@ void ask_chain(struct stream *s, int reply, ts_slice message, struct ts_verdict 
 void tell_chain(struct stream *s, int code, enum ts_cause cause, int64_t elapsed);
 int64_t now_ns(void);
 void note(enum envoy_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct head read_head(struct stream *s);
 int named_header(struct stream *s, enum envoy_headers map, struct envoy_buffer name, struct envoy_buffer *value);
 void set_header(struct stream *s, enum envoy_headers map, const char *name, const char *value, size_t size);
 void remove_header(struct stream *s, const char *name);
@@ -213,7 +230,7 @@ void respond(struct stream *s, ts_slice message);
 void refuse_plain(struct stream *s);
 void end_now(struct stream *s);
 void end_in_trailers(struct stream *s, enum envoy_headers map);
-int take_timeout(struct stream *s);
+int take_timeout(struct stream *s, const struct values *asked);
 int late(const struct stream *s);
 void finish_by(struct stream *s, enum envoy_headers map);
 
@@ -266,6 +283,10 @@ static inline void apply_changes(struct stream *s, enum ts_side side) {
 /* The size of a name that is written down where it is asked for is known to the compiler. */
 static inline int header_of(struct stream *s, enum envoy_headers map, const char *name, struct envoy_buffer *value) {
     return named_header(s, map, text_of(name), value);
+}
+
+static inline int is_text(struct envoy_buffer text, const char *wanted) {
+    return text.size == __builtin_strlen(wanted) && memcmp(text.data, wanted, text.size) == 0;
 }
 
 static inline struct envoy_buffer buffer_of(ts_slice slice) {

@@ -110,26 +110,54 @@ void host_forget(struct context *c) {
     for (int map = 0; map < 4; map++) free_pairs(&c->maps[map]);
 }
 
+/* The headers of a map, one after the other. */
+struct walk {
+    uint32_t left;
+    const uint8_t *sizes, *text;
+};
+
 /* Headers that could not be read are never taken for absent ones: whoever asked must not decide. */
-bool CALLBACK(http_get_header)(void *filter, enum envoy_headers map, struct envoy_buffer name,
-                               struct envoy_buffer *value, size_t index, size_t *count) {
-    const struct context *c = filter;
+static struct walk walk_of(const struct context *c, enum envoy_headers map) {
     struct pairs p = c->maps[map];
-    *value = (struct envoy_buffer){NULL, 0};
-    *count = 0;
     if (!p.data) {
         c->stream->unreadable = 1;
-        return false;
+        return (struct walk){0};
     }
-    uint32_t all = size_at(p.data);
-    const uint8_t *sizes = p.data + 4, *text = sizes + 8 * (size_t)all;
-    for (uint32_t i = 0; i < all; i++, sizes += 8) {
-        uint32_t name_size = size_at(sizes), value_size = size_at(sizes + 4);
-        if (name_size == name.size && memcmp(text, name.data, name_size) == 0 && (*count)++ == index)
-            *value = (struct envoy_buffer){(const char *)text + name_size + 1, value_size};
-        text += (size_t)name_size + value_size + 2;
-    }
+    uint32_t count = size_at(p.data);
+    return (struct walk){count, p.data + 4, p.data + 4 + 8 * (size_t)count};
+}
+
+static int next(struct walk *w, struct envoy_header *to) {
+    if (!w->left) return 0;
+    const char *text = (const char *)w->text;
+    uint32_t name_size = size_at(w->sizes), value_size = size_at(w->sizes + 4);
+    *to = (struct envoy_header){text, name_size, text + name_size + 1, value_size};
+    w->left--;
+    w->sizes += 8;
+    w->text += (size_t)name_size + value_size + 2;
+    return 1;
+}
+
+bool CALLBACK(http_get_header)(void *filter, enum envoy_headers map, struct envoy_buffer name,
+                               struct envoy_buffer *value, size_t index, size_t *count) {
+    struct walk walk = walk_of(filter, map);
+    struct envoy_header h;
+    *value = (struct envoy_buffer){NULL, 0};
+    *count = 0;
+    while (next(&walk, &h))
+        if (h.name_size == name.size && memcmp(h.name, name.data, name.size) == 0 && (*count)++ == index)
+            *value = (struct envoy_buffer){h.value, h.value_size};
     return index < *count;
+}
+
+size_t CALLBACK(http_get_headers_size)(void *filter, enum envoy_headers map) {
+    return walk_of(filter, map).left;
+}
+
+bool CALLBACK(http_get_headers)(void *filter, enum envoy_headers map, struct envoy_header *headers) {
+    struct walk walk = walk_of(filter, map);
+    while (next(&walk, headers)) headers++;
+    return true;
 }
 
 bool CALLBACK(http_set_header)(void *filter, enum envoy_headers map, struct envoy_buffer name,

@@ -93,12 +93,13 @@ WASM_EXPORT(proxy_on_tick) void proxy_on_tick(uint32_t id) {
 }
 
 /* A plugin is no one of several processors. */
-struct config *edge_version(struct stream *s) {
+struct config *edge_version(struct stream *s, const struct values *asked, char stamp[VERSION_NAME]) {
+    (void)asked, (void)stamp;
     return s->config;
 }
 
-void edge_refuse(struct stream *s) {
-    (void)s;
+void edge_refuse(struct stream *s, const struct values *asked) {
+    (void)s, (void)asked;
 }
 
 /* --- a stream ----------------------------------------------------------------------------------------------------- */
