@@ -124,9 +124,10 @@ int late(const struct stream *s) {
     return s->timeout && now_ns() >= s->began + s->timeout - slack(s->timeout);
 }
 
-/* The server may notice the deadline before the client does, and say so. */
+/* The server may notice the deadline before the client does, and say so.  A code that nobody hears, and that names no cause, is
+ * not looked up. */
 void finish_by(struct stream *s, enum envoy_headers map) {
-    int code = code_of_reply(s, map);
+    int code = *s->config->calls->hears_end || s->timeout ? code_of_reply(s, map) : 0;
     enum ts_cause cause = s->local_cause ? (enum ts_cause)(s->local_cause - 1) : TS_REPLY;
     finish(s, code, code == 4 && late(s) ? TS_DEADLINE : cause);
 }
