@@ -18,13 +18,13 @@ from typing import Any
 from transect.analysis import fold
 from transect.analysis.concrete import Reader, instance_of
 from transect.analysis.did import Doing, ModelTape
-from transect.analysis.evaluate import Evaluator, Result, initial, start
+from transect.analysis.evaluate import Evaluator, initial, start
 from transect.analysis.prove import argument, shown
 from transect.analysis.shown import changes, snapshot
 from transect.analysis.small import attempts, parameters
 from transect.analysis.smaller import smallest
 from transect.analysis.solve import CORRECTIONS, LIMIT, Answer, Question
-from transect.analysis.state import Held, Path, Table, said_same, same_held
+from transect.analysis.state import Held, Path, Result, Table, said_same, same_held
 from transect.analysis.terms import FALSE, Term
 from transect.analysis.values import Option, Union, Unsupported, Value, same
 from transect.analysis.views import Outside

@@ -11,25 +11,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from transect.analysis import fold
 from transect.analysis.state import Path, Table
 from transect.analysis.terms import TRUE, Sort, Term, var
 from transect.analysis.values import Tuple, Value
+from transect.analysis.world import World
 from transect.core import ir
 from transect.core.effects import Facts
-from transect.core.ir import Part, ReduceOp
+from transect.core.ir import Part, Program, ReduceOp, StateField
 from transect.core.types import TableKind
-
-if TYPE_CHECKING:
-    from transect.analysis.expressions import Expressions
 
 Whole = Callable[[Path], Value]
 """The truth of the whole expression, as an unknown function of what it reads on a path."""
 
 
-def assume_of_entries(evaluator: Expressions, e: ir.Reduce, path: Path, whole: Whole) -> bool:
+class Evaluating(Protocol):
+    """What the facts about a loop are made of: the evaluator that meets it."""
+
+    program: Program
+    world: World
+    fields: dict[str, StateField]
+
+    def bind(self, targets: tuple[str, ...], item: Value, frame: dict[str, Value]) -> None: ...
+
+    def term(self, e: ir.Expr, path: Path) -> Term: ...
+
+
+def assume_of_entries(evaluator: Evaluating, e: ir.Reduce, path: Path, whole: Whole) -> bool:
     """Assume what is known of the expression; False: it is not of this kind."""
     if e.op not in (ReduceOp.ALL, ReduceOp.ANY) or not isinstance(e.source, ir.OverState):
         return False

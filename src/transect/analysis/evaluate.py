@@ -9,14 +9,14 @@ What it does not know raises `Unsupported`; nothing is approximated but by unkno
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from functools import cached_property
 from typing import assert_never
 
 from transect.analysis import fold
 from transect.analysis.expressions import Expressions
-from transect.analysis.state import Held, Path, Table, fresh_table, join_paths, unknown
+from transect.analysis.state import End, Held, Path, Result, Table, Way, fresh_table, join_paths, unknown
+from transect.analysis.summary import summarised_loop
 from transect.analysis.terms import FALSE, TRUE, Op, Sort, Term, function, integer, var
 from transect.analysis.values import (
     Option,
@@ -46,31 +46,6 @@ from transect.core.types import (
     Type,
 )
 from transect.core.values import zero
-
-
-class Way(Enum):
-    """How a block ended."""
-
-    ON = "on"
-    BREAK = "break"
-    CONTINUE = "continue"
-    RETURN = "return"
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    way: Way
-    guard: Term  # given that the block began
-    path: Path
-    value: Value = None
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a call came to."""
-
-    value: Value
-    path: Path
 
 
 class Evaluator(Expressions):
@@ -244,8 +219,6 @@ class Evaluator(Expressions):
     def _loop(self, s: ir.For, path: Path) -> list[End]:
         members = self.members(s.source, path)
         if members is None:
-            from transect.analysis.summary import summarised_loop
-
             return summarised_loop(self, s, path)
         out: list[End] = []
         alive = TRUE

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never
 
 from transect.analysis import fold
-from transect.analysis.state import Held, Path, Said, Table
+from transect.analysis.state import UNROLLED, Held, Path, Said, Table
+from transect.analysis.summary import summarised_value
 from transect.analysis.terms import FALSE, TRUE, Op, Sort, Term, boolean, function, integer, number, text
 from transect.analysis.values import (
     Many,
@@ -45,8 +46,6 @@ from transect.core.types import (
     Type,
     UnionType,
 )
-
-UNROLLED = 16  # rounds of a loop at most; a longer one is summarised
 
 _INTEGER: Mapping[BinaryOp, tuple[Op, Op]] = {  # of `int`, of `u64`
     BinaryOp.ADD: (Op.ADD, Op.ADD),
@@ -452,8 +451,6 @@ class Expressions:
     def loop_value(self, e: ir.Reduce | ir.MakeSet, path: Path) -> Value:
         members = self.members(e.source, path)
         if members is None:
-            from transect.analysis.summary import summarised_value
-
             return summarised_value(self, e, path)
         found: list[tuple[Term, Value, Value]] = []  # where it counts, its value, the item
         for guard, item in members:

@@ -15,12 +15,12 @@ from typing import Any
 from transect.analysis import fold
 from transect.analysis.concrete import Reader, instance_of
 from transect.analysis.did import Doing, ModelTape
-from transect.analysis.evaluate import Evaluator, Result, start
+from transect.analysis.evaluate import Evaluator, start
 from transect.analysis.shown import changes, snapshot
 from transect.analysis.small import attempts, parameters
 from transect.analysis.smaller import smallest
 from transect.analysis.solve import CORRECTIONS, LIMIT, SECOND, Answer, Found, Model, Question
-from transect.analysis.state import Path, unknown
+from transect.analysis.state import Path, Result, unknown
 from transect.analysis.terms import TRUE, Term, unfolded
 from transect.analysis.values import Unsupported, Value, View
 from transect.analysis.views import Outside

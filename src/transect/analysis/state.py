@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from itertools import zip_longest
 from typing import Any
 
@@ -38,6 +39,7 @@ from transect.core.types import (
     Type,
 )
 
+UNROLLED = 16  # rounds of a loop at most; a longer one is summarised
 ZERO, NOTHING = integer(0), var("nothing", Sort.OPAQUE)
 Assume = Callable[[Term], None]
 
@@ -401,3 +403,28 @@ def said_same(a: tuple[Said, ...], b: tuple[Said, ...]) -> Term:
         same_args = fold.both(*map(fold.equal, x.args, y.args))
         parts.append(fold.both(fold.equal(x.guard, y.guard), fold.implies(x.guard, same_args)))
     return fold.both(*parts)
+
+
+class Way(Enum):
+    """How a block ended."""
+
+    ON = "on"
+    BREAK = "break"
+    CONTINUE = "continue"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    way: Way
+    guard: Term  # given that the block began
+    path: Path
+    value: Value = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a call came to."""
+
+    value: Value
+    path: Path

@@ -7,23 +7,18 @@ it.  What cannot be said so (a loop that returns from within, or that writes tab
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
-from transect.analysis.entries import assume_of_entries
-from transect.analysis.expressions import UNROLLED
-from transect.analysis.state import Held, Path, Said, Table, unknown
+from transect.analysis.entries import Evaluating, assume_of_entries
+from transect.analysis.state import UNROLLED, End, Held, Path, Said, Table, Way, unknown
 from transect.analysis.terms import TRUE, Sort, Term, function, var
 from transect.analysis.values import Many, Unsupported, Value, View, leaves
 from transect.core import ir
 from transect.core.effects import Effects, Facts, bindings, nodes
 from transect.core.ir import FieldKind
 
-if TYPE_CHECKING:
-    from transect.analysis.evaluate import End, Evaluator
-    from transect.analysis.expressions import Expressions
 
-
-def summarised_value(evaluator: Expressions, e: ir.Reduce | ir.MakeSet, path: Path) -> Value:
+def summarised_value(evaluator: Evaluating, e: ir.Reduce | ir.MakeSet, path: Path) -> Value:
     """A reduction as an unknown function."""
     touched = Facts(evaluator.program).of(e)
     if not touched.reads_only or touched.random or touched.outside_reads or touched.reports:
@@ -40,10 +35,8 @@ def summarised_value(evaluator: Expressions, e: ir.Reduce | ir.MakeSet, path: Pa
     return whole(path)
 
 
-def summarised_loop(evaluator: Evaluator, s: ir.For, path: Path) -> list[End]:
+def summarised_loop(evaluator: Evaluating, s: ir.For, path: Path) -> list[End]:
     """A loop as unknown functions for each local and field that it writes."""
-    from transect.analysis.evaluate import End, Way
-
     touched = Facts(evaluator.program).of((s,))
     if any(isinstance(node, ir.Return) for node in nodes((s,))):
         raise Unsupported(f"a loop {_over(s.source)} that returns from within")
@@ -67,7 +60,7 @@ def summarised_loop(evaluator: Evaluator, s: ir.For, path: Path) -> list[End]:
     return [End(Way.ON, TRUE, path)]
 
 
-def _havoc_field(evaluator: Evaluator, field: str, name: str, inputs: tuple[Term, ...], path: Path) -> None:
+def _havoc_field(evaluator: Evaluating, field: str, name: str, inputs: tuple[Term, ...], path: Path) -> None:
     declared = evaluator.fields[field]
     if isinstance(path.fields.get(field), Table):
         raise Unsupported(f"a loop of more than {UNROLLED} rounds that writes the table `{field}`")
@@ -94,12 +87,12 @@ def _over(source: ir.Source) -> str:
             assert_never(source)
 
 
-def _name(evaluator: Expressions, node: ir.Expr | ir.Stmt) -> str:
+def _name(evaluator: Evaluating, node: ir.Expr | ir.Stmt) -> str:
     """One for each place of a program."""
     return f"{evaluator.program.name} {evaluator.program.source_hash[:8]} {node.span}"
 
 
-def _inputs(evaluator: Expressions, part: ir.Expr | ir.For, touched: Effects, path: Path) -> tuple[Term, ...]:
+def _inputs(evaluator: Evaluating, part: ir.Expr | ir.For, touched: Effects, path: Path) -> tuple[Term, ...]:
     """Everything that may take part in what the loop comes to, in one order."""
     terms: list[Term] = []
     for field in sorted(touched.read_fields | touched.written_fields):

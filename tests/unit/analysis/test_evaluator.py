@@ -239,9 +239,9 @@ ORIGINAL: dict[str, Any] = {
 }
 
 
-def list_of_on(found: Any) -> list[evaluate.End]:
+def list_of_on(found: Any) -> list[state.End]:
     """Only what goes on, and where nothing does, the first."""
-    ends = [evaluate.End(evaluate.Way.ON, fold.both(c, e.guard), e.path) for c, e in found]
+    ends = [state.End(state.Way.ON, fold.both(c, e.guard), e.path) for c, e in found]
     return ends[-1:]
 
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from transect.analysis import fold
-from transect.analysis.evaluate import End, Evaluator, Result, Way, start
+from transect.analysis.evaluate import Evaluator, start
 from transect.analysis.solve import FIRST, LIMIT, Answer, Asking, Question
-from transect.analysis.state import Assume, Path, Table, fresh_table, unknown
+from transect.analysis.state import Assume, End, Path, Result, Table, Way, fresh_table, unknown
 from transect.analysis.terms import FALSE, TRUE, Op, Sort, Term, function, integer, var
 from transect.analysis.values import Option, Unsupported, Value, View, anything
 from transect.analysis.world import World
