@@ -82,7 +82,7 @@ class Bounds:
 
     def helper(self, name: str) -> Budget:
         if name not in self._helpers:
-            self._helpers[name] = self._function(self.program.function(name))
+            self._helpers[name] = self._function(self.set_sizes.helpers[name])
         return self._helpers[name]
 
     def steps(self, f: Function) -> Bound:

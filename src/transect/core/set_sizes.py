@@ -55,6 +55,7 @@ class SetSizes:
         self.program = program
         self.rounds = rounds
         self.elements = elements
+        self.helpers = {f.name: f for f in program.functions}
         self._found: dict[int, _Following] = {}  # by the function's identity
 
     def of(self, f: Function) -> Mapping[str, Bound]:
@@ -87,7 +88,7 @@ class SetSizes:
             case ir.LetIn(name=name, value=value, body=body):
                 return self.size(body, within, {**sizes, name: self.size(value, within, sizes)})
             case ir.Call(function=helper):
-                return self._following(self.program.function(helper)).result.with_sizes(
+                return self._following(self.helpers[helper]).result.with_sizes(
                     self.arguments(e, within, sizes)
                 )
             case ir.MakeTuple(items=items):
@@ -106,7 +107,7 @@ class SetSizes:
 
     def arguments(self, call: ir.Call, within: Function, sizes: Mapping[str, Bound]) -> Sizes:
         """What stands for the parameters of a helper, at one call."""
-        params = self.program.function(call.function).params
+        params = self.helpers[call.function].params
         return {
             given(call.function, p.name): self.size(value, within, sizes)
             for p, value in zip(params, call.args, strict=True)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from transect.base.diagnostic import Diagnostics, closest
@@ -60,10 +60,16 @@ class World:
     structs: dict[int, StructType | None] = field(default_factory=dict)
     enums: dict[int, EnumType] = field(default_factory=dict)
     views: dict[int, ir.View] = field(default_factory=dict)
+    view_keys: dict[str, int] = field(default_factory=dict)  # of `views`, by the view's name
     view_methods: dict[str, dict[str, ast.FunctionDef]] = field(default_factory=dict)
     view_modules: dict[str, Module] = field(default_factory=dict)
     unions: dict[str, UnionType] = field(default_factory=dict)
     named: dict[str, ClassDef] = field(default_factory=dict)
+    numbers: dict[int, dict[str, int]] = field(default_factory=dict)  # of each enum's members
+    named_in_views: dict[int, frozenset[str]] = field(default_factory=dict)  # of each module
+    methods: dict[int, dict[str, ast.FunctionDef]] = field(default_factory=dict)  # of each class
+    hashes: dict[tuple[str, ...], str] = field(default_factory=dict)  # of the texts of these paths
+    checked_modules: set[int] = field(default_factory=set)  # whose helpers have been typed, called or not
     opened: list[ast.expr] = field(default_factory=list)  # values of aliases that are being read
 
     # ------------------------------------------------------------ names
@@ -456,10 +462,12 @@ class World:
     def _members(self, cls: ClassDef) -> list[tuple[str, ast.expr, ast.expr | None]]:
         """Annotated fields of a struct, view or old state; anything else is refused (methods of a view are apart)."""
         found: list[tuple[str, ast.expr, ast.expr | None]] = []
+        known: set[str] = set()
         for node in cls.node.body:
             match node:
                 case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
-                    if self._nameable(cls, node, name, [known for known, _, _ in found]):
+                    if self._nameable(cls, node, name, known):
+                        known.add(name)
                         found.append((name, annotation, value))
                 case (
                     ast.Expr(value=ast.Constant(value=str()))
@@ -479,7 +487,7 @@ class World:
                     )
         return found
 
-    def _nameable(self, cls: ClassDef, node: ast.stmt, name: str, known: Iterable[str]) -> bool:
+    def _nameable(self, cls: ClassDef, node: ast.stmt, name: str, known: Container[str]) -> bool:
         """Whether a field or member may have that name; else a diagnostic."""
         enum = self.kind(cls) == "enum" and (name == "mro" or (name[0] == "_" and name[-1] == "_"))
         if not name.startswith("__") and not enum and name not in known:
@@ -498,14 +506,14 @@ class World:
         key = id(cls)
         if key not in self.enums:
             self._unique(cls)
-            members: list[tuple[str, int]] = []
+            members: dict[str, int] = {}
             for node in cls.node.body:
                 match node:
                     case ast.Assign(targets=[ast.Name(id=name)], value=number) if (
                         isinstance(value := literal(number, INT)[1], int) and literal(number, INT)[0]
                     ):
-                        if self._nameable(cls, node, name, dict(members)):
-                            members.append((name, value))
+                        if self._nameable(cls, node, name, members):
+                            members[name] = value
                     case ast.Expr(value=ast.Constant(value=str())) | ast.Pass():
                         pass
                     case _:
@@ -517,21 +525,40 @@ class World:
                             help="write one `NAME = number` a line",
                         )
             outside = cls.module.library or self._seen_in_views(cls.node.name)
-            self.enums[key] = EnumType(cls.node.name, tuple(members), open=outside)
+            self.enums[key] = EnumType(cls.node.name, tuple(members.items()), open=outside)
+            self.numbers[key] = members
         return self.enums[key]
+
+    def enum_numbers(self, cls: ClassDef) -> Mapping[str, int]:
+        """The numbers of an enum by their names."""
+        self.enum(cls)
+        return self.numbers[id(cls)]
 
     def _seen_in_views(self, name: str) -> bool:
         """Whether a view of the policy's files has a field of that type: then other numbers may come from outside."""
         return any(
-            isinstance(n, ast.Name | ast.Attribute) and name in (getattr(n, "id", ""), getattr(n, "attr", ""))
+            name in self._names_in_views(module)
             for module in self.modules.loaded.values()
             if module is not None and not module.library
-            for cls in module.names.values()
-            if isinstance(cls, ClassDef) and self.kind(cls) == "view"
-            for field in cls.node.body
-            if isinstance(field, ast.AnnAssign)
-            for n in ast.walk(field.annotation)
         )
+
+    def _names_in_views(self, module: Module) -> frozenset[str]:
+        """What the annotations of the module's views name; found once, since each enum asks."""
+        if id(module) not in self.named_in_views:
+            named = (
+                n
+                for cls in module.names.values()
+                if isinstance(cls, ClassDef) and self.kind(cls) == "view"
+                for field in cls.node.body
+                if isinstance(field, ast.AnnAssign)
+                for n in ast.walk(field.annotation)
+            )
+            self.named_in_views[id(module)] = frozenset(
+                n.id if isinstance(n, ast.Name) else n.attr
+                for n in named
+                if isinstance(n, ast.Name | ast.Attribute)
+            )
+        return self.named_in_views[id(module)]
 
     def view(self, cls: ClassDef) -> ir.View:
         key = id(cls)
@@ -555,6 +582,7 @@ class World:
         )
         span = cls.module.source.header(cls.node)
         self.views[key] = ir.View(name, base, params, inherited, span=span)  # a view may name itself
+        self.view_keys.setdefault(name, key)
         self.view_methods[name] = dict(self.view_methods.get(base.rpartition(".")[2], {}))
         self.view_modules[name] = cls.module
         members = list(inherited)
@@ -597,8 +625,19 @@ class World:
                 help="give one of them another name",
             )
 
+    def method(self, cls: ClassDef, name: str) -> ast.FunctionDef | None:
+        """The method that stands in the class itself; the first of that name."""
+        if id(cls) not in self.methods:
+            found: dict[str, ast.FunctionDef] = {}
+            for node in cls.node.body:
+                if isinstance(node, ast.FunctionDef):
+                    found.setdefault(node.name, node)
+            self.methods[id(cls)] = found
+        return self.methods[id(cls)].get(name)
+
     def find_view(self, name: str) -> ir.View | None:
-        return next((v for v in self.views.values() if v.name == name), None)
+        key = self.view_keys.get(name)
+        return None if key is None else self.views[key]
 
 
 EllipsisType = type(Ellipsis)

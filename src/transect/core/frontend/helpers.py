@@ -63,11 +63,14 @@ class Helpers(Members):
 
     def check_all_of(self, module: Module) -> None:
         """The module's helpers, whether or not anybody calls them; those that nobody calls are no part of a program."""
-        used = dict(self.functions)
+        if id(module) in self.world.checked_modules:
+            return
+        self.world.checked_modules.add(id(module))
+        used, intrinsics = dict(self.functions), dict(self.intrinsics)
         for binding in module.names.values():
             if isinstance(binding, FunctionDef) and binding.module is module and is_helper(binding):
                 self.helper(binding, module.source.header(binding.node))
-        self.functions = used
+        self.functions, self.intrinsics = used, intrinsics
 
     def parent_hook(self, name: str, owner: ClassDef, at: Span) -> Signature | None:
         """`super().hook(…)`: the next definition above, else the stratum's default."""

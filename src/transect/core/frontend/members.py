@@ -238,10 +238,9 @@ class Members:
 
     def _method_from(self, lineage: list[ClassDef], name: str) -> tuple[ClassDef, ast.FunctionDef] | None:
         for cls in lineage:
-            if not cls.module.library:
-                for node in cls.node.body:
-                    if isinstance(node, ast.FunctionDef) and node.name == name:
-                        return cls, node
+            node = None if cls.module.library else self.world.method(cls, name)
+            if node is not None:
+                return cls, node
         return None
 
     def method_names(self) -> list[str]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from transect.base.diagnostic import Diagnostics
@@ -28,6 +28,8 @@ class Declarations(Protocol):
     def kind(self, cls: ClassDef) -> str: ...
 
     def enum(self, cls: ClassDef) -> EnumType: ...
+
+    def enum_numbers(self, cls: ClassDef) -> Mapping[str, int]: ...
 
     def type_of(self, module: Module, node: ast.expr) -> Type | None: ...
 
@@ -103,7 +105,7 @@ def _member(
     binding = world.binding(module, owner)
     if not isinstance(binding, ClassDef) or world.kind(binding) != "enum" or world.enum(binding) != t:
         return _NONE
-    value = dict(t.members).get(member)
+    value = world.enum_numbers(binding).get(member)
     return value is not None, value
 
 
@@ -122,8 +124,11 @@ def readable(world: Declarations, module: Module, node: ast.expr, seen: Seen = (
             return all(readable(world, module, e, seen) for e in elts)
         case ast.Attribute(value=owner, attr=member):
             enum = world.binding(module, owner)
-            known = isinstance(enum, ClassDef) and world.kind(enum) == "enum"
-            return known and member in dict(world.enum(enum).members)  # type: ignore[arg-type]
+            return (
+                isinstance(enum, ClassDef)
+                and world.kind(enum) == "enum"
+                and member in world.enum_numbers(enum)
+            )
         case ast.Call(func=func, args=args, keywords=keywords):
             made = world.binding(module, func)
             known = isinstance(made, ClassDef) and world.kind(made) == "struct"

@@ -160,11 +160,12 @@ class PolicyClass(Handlers):
         )
 
     def _hash(self) -> str:
-        texts = sorted(
-            {c.module.source.text for c in self.lineage if not c.module.library}
-            | {self.cls.module.source.text}
-        )
-        return sha256_of("\0".join(texts).encode())
+        own = {c.module.source.path: c.module.source.text for c in self.lineage if not c.module.library}
+        own[self.cls.module.source.path] = self.cls.module.source.text
+        known, paths = self.world.hashes, tuple(sorted(own))
+        if paths not in known:
+            known[paths] = sha256_of("\0".join(sorted(set(own.values()))).encode())
+        return known[paths]
 
 
 @dataclass(eq=False)

@@ -97,7 +97,7 @@ def _member(typing: Typing, node: ast.Attribute) -> Expr | None:
     if not isinstance(binding, ClassDef) or typing.world.kind(binding) != "enum":
         return None
     enum = typing.world.enum(binding)
-    members = dict(enum.members)
+    members = typing.world.enum_numbers(binding)
     if node.attr in members:
         return ir.Const(members[node.attr], type=enum, span=typing.span(node))
     close = closest(node.attr, members)
