@@ -149,10 +149,15 @@ TS_INLINE uint32_t ts_step(const struct ts_link *links, struct ts_walk *walk)
         struct NAME##_entry entries[CAPACITY]; \
     }; \
     \
+    /* Most entries are at home or beside it, and which of the two is chosen without a branch that goes either way. */ \
     TS_INLINE uint32_t NAME##_lookup(const struct NAME *table, ASK key, uint32_t hash) \
     { \
         uint32_t at = hash & ((WORDS) - 1); \
-        uint64_t word; \
+        uint64_t word = table->index[at], beside = table->index[(at + 1) & ((WORDS) - 1)]; \
+        word = (uint32_t)(word >> 32) == hash ? word : beside; \
+        if ((uint32_t)(word >> 32) == hash && word != 0 && SAME(&table->entries[(uint32_t)word - 1].key, key)) { \
+            return (uint32_t)word; \
+        } \
         for (uint32_t distance = 0; (word = table->index[at]) != 0; at = (at + 1) & ((WORDS) - 1), distance++) { \
             if ((uint32_t)(word >> 32) == hash && SAME(&table->entries[(uint32_t)word - 1].key, key)) { \
                 return (uint32_t)word; \
