@@ -23,7 +23,11 @@ PACKAGES = {
     "taskset": "util-linux",
     "zstd": "zstd",
 }
-LIBRARIES = {"grpc++": "libgrpc++-dev", "protobuf": "libprotobuf-dev"}  # by the name that pkg-config has
+LIBRARIES = {  # by the name that pkg-config has
+    "absl_flat_hash_map": "libabsl-dev",
+    "grpc++": "libgrpc++-dev",
+    "protobuf": "libprotobuf-dev",
+}
 
 
 def tool(name: str) -> str:

@@ -34,13 +34,13 @@ class Instance:
     """A running instance that does as it is asked."""
 
     def status(self) -> dict[str, Any]:
-        return {"name": "it"}
+        return {"name": "it", "policies": [], "details": {}}
 
     def set(self, param: str, value: str) -> dict[str, Any]:
-        return {"before": 0, "after": value}
+        return {"param": param, "before": "0", "after": value}
 
     def upgrade(self, *given: Any, **how: Any) -> dict[str, Any]:
-        return {"before": "a", "after": "b"}
+        return {"before": 1, "after": 2, "policies": [], "details": {}}
 
 
 DOCUMENTED = dict(_documented())
