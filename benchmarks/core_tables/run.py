@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emitted tables beside Abseil's flat_hash_map, with 100 to 1,000,000 keys which are texts of 20 bytes or pairs of numbers.
+"""Emitted tables beside Abseil's flat_hash_map: 100 to 1,000,000 keys, which are texts of 20 bytes or pairs of numbers.
 
 Control: std::map in the place of Abseil's must miss the targets, with the emitted tables' times for the baseline.
 """
