@@ -78,7 +78,7 @@ class FileMemory:
     """Memory in a file: a live VM's shared RAM, an ELF core, a LiME dump."""
 
     def __init__(self, path: Path | str, extents: Sequence[Extent], live: bool) -> None:
-        """Raises OSError, `KernelDataError` when the extents overlap or go beyond the file."""
+        """Raises OSError, `KernelDataError` when the extents overlap or go beyond the file or the last address."""
         self.path = Path(path)
         self._file, self._closing = _opened(self, path)
         self._live = live
@@ -88,6 +88,10 @@ class FileMemory:
         for e, after in zip(self._extents, [*self._extents[1:], None], strict=True):
             if after is not None and e.end > after.start:
                 raise KernelDataError(f"{path}: two parts of it are for the address {after.start:#x}")
+            if e.end > 1 << 64:
+                raise KernelDataError(
+                    f"{path}: a part of it, from {e.start:#x} on, goes beyond all addresses"
+                )
             if e.offset + e.end - e.start > size:
                 raise KernelDataError(
                     f"{path} is cut off: {size} bytes, but memory up to {e.end:#x} ends at "

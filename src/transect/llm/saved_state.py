@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import fcntl
 import json
 import os
 import tempfile
@@ -31,6 +32,28 @@ LARGEST = 256 << 20  # bytes of such a file
 
 class NotKept(Exception):
     """A file whose state cannot be taken over; says why, and what to do."""
+
+
+def claim(path: Path) -> int:
+    """Be the only one that keeps its state there, until the descriptor is closed or the process ends.
+
+    The lock is a file beside it, since the file itself is replaced.  Raises `NotKept`.
+    """
+    beside = path.resolve().with_name(f".{path.resolve().name}.lock")
+    try:
+        held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as wrong:
+        raise NotKept(
+            f"{beside} cannot be written: {wrong.strerror}; `state` wants a folder of ours"
+        ) from wrong
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as wrong:
+        os.close(held)
+        raise NotKept(
+            f"another gateway keeps its state in {path}; give each its own `state`, or wait until it has ended"
+        ) from wrong
+    return held
 
 
 def names_in(path: Path) -> list[str]:

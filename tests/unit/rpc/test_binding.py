@@ -459,6 +459,11 @@ def test_what_is_set_when_it_has_gone_is_told_at_its_line() -> None:
     assert told(SETS.format(request=SETTING, response=SETTING), "Chat") == [
         "R021: the service has the headers of /sample.Sample/Chat before the first request: it speaks first"
     ]
+    routed = SETS.format(request=NOTHING, response=NOTHING).replace("Forward()", 'Forward(to="canary")', 1)
+    assert told(routed, "Chat") == [
+        "R021: /sample.Sample/Chat is with its service before the first request: the service speaks first"
+    ]
+    assert told(routed) == []
     ends = """
     class P(Element):
         def finish(self, rpc: Rpc, outcome: Outcome) -> None:

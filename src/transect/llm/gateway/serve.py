@@ -72,6 +72,7 @@ class Gateway:
         self.state = None if config.state is None else self.folder / config.state
         if self.state is not None and not self.state.parent.is_dir():
             raise saved_state.NotKept(f"the state cannot be written to {self.state}: there is no such folder")
+        self._claim = None if self.state is None else saved_state.claim(self.state)
         limits = config.limits
         self.budget = claimed(limits)
         each = max(1, self.budget.engines // len(config.upstreams))

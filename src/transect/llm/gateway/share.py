@@ -36,6 +36,11 @@ PREFIX = "transect:llm:"
 ALIVE_S = 10  # for so long a gateway's name is its own after its last round, or for three rounds
 PATIENCE_S = 2.0  # with a store that says nothing
 LARGEST = 1 << 60  # micro-tokens of one tenant at one gateway: thirteen days of a million tokens a second
+BAD_ANSWERS = (
+    OSError,
+    ValueError,
+    RecursionError,
+)  # of a store, beside the client library's own: nested without end
 MOVING = ("admit", "charge", "retract", "head", "finish")  # hooks whose changes of a counter are charges
 
 
@@ -202,7 +207,7 @@ class Valkey:
                     f"give each its own `share.name`, or wait {self._alive_s} s after one was killed",
                 )
             self._shared.take_up(await self._read(self._name))
-        except (RedisError, OSError, ValueError) as wrong:
+        except (RedisError, *BAD_ANSWERS) as wrong:
             self._lost(wrong)
 
     async def round(self) -> None:
@@ -211,7 +216,7 @@ class Valkey:
 
         try:
             await self._round()
-        except (RedisError, OSError, ValueError) as wrong:
+        except (RedisError, *BAD_ANSWERS) as wrong:
             self._lost(wrong)
         else:
             if self._shared.lost_since is not None:
@@ -260,6 +265,6 @@ class Valkey:
         try:
             await self._round()
             await self._store.delete(f"{self._at}alive:{self._name}")
-        except (RedisError, OSError, ValueError) as wrong:
+        except (RedisError, *BAD_ANSWERS) as wrong:
             logger.warning("the last counters could not be shared: %s", wrong)
         await self._store.aclose()

@@ -158,7 +158,7 @@ def _too_long(binding: Binding, diagnostics: Diagnostics, at: Span) -> None:
 
 
 def _too_late(binding: Binding, diagnostics: Diagnostics) -> None:
-    """Report headers and trailers that are set or removed when they have gone already."""
+    """Report headers, trailers and routes that are changed when they have gone, or been taken, already."""
     for element in binding.elements:
         for span in [
             s for f in ("headers", "trailers") for s in headers_changed(element.program, "finish", f)
@@ -178,6 +178,15 @@ def _too_late(binding: Binding, diagnostics: Diagnostics) -> None:
                 f"the service has the headers of {early[0]} before the first request: it speaks first",
                 span,
                 label="set or removed here, too late",
+                help="take the method out of `speaks_first=[…]`, or narrow the chain: `methods=[…]`",
+            )
+        routed = [m.span for m in structs_made(element.program) if m.name == "Forward" and "to" in m.given]
+        for span in routed[:1]:
+            diagnostics.error(
+                "R021",
+                f"{early[0]} is with its service before the first request: the service speaks first",
+                span,
+                label="names a route, too late",
                 help="take the method out of `speaks_first=[…]`, or narrow the chain: `methods=[…]`",
             )
 

@@ -151,10 +151,21 @@ class Stop(Exception):
     """The RPC has ended already: the handler's further work goes nowhere."""
 
 
+IDENTITIES = ("peer_uri", "peer_dns", "x509_subject")
+"""Of a certificate the first that it has, as Envoy names it."""
+
+
 def identity(context: Any) -> str:
-    """The authenticated identity of the caller, else its address (the port changes with each connection)."""
-    found = context.peer_identities()
-    return next(iter(found)).decode(errors="replace") if found else address(context.peer())
+    """The authenticated identity of the caller, else its address (the port changes with each connection).
+
+    Not `peer_identities()`: without another name that is the common name, which may look like anybody's URI.
+    """
+    if context.peer_identities():
+        known = context.auth_context()
+        for name in IDENTITIES:
+            if known.get(name):
+                return str(known[name][0].decode(errors="replace"))
+    return address(context.peer())
 
 
 def address(peer: str) -> str:

@@ -167,12 +167,18 @@ static enum step obey(struct pass *p, size_t frame_end, const struct ts_verdict 
     return v->after > 0 ? begin_delay(p, v->after) : PASS;
 }
 
-/* A route is a header that the routing table of `config.py` matches; what a client sends under that name is removed. */
+/* A route is a header that the routing table of `config.py` matches; what a client sends under that name is removed.
+ * A later message of a stream may name the route that the RPC has taken, and no other. */
 static int take_route(struct stream *s, ts_slice to) {
     for (size_t i = 0; i < s->config->routes.count; i++) {
         const char *name = s->config->routes.texts[i];
         if (strlen(name) != to.size || memcmp(name, to.data, to.size) != 0) continue;
-        if (s->request.open) break; /* headers are on their way already */
+        if (s->request.open && s->route != name) {
+            fail_with(s, 14, "the policy names a route after the RPC was sent on"); /* UNAVAILABLE */
+            return 0;
+        }
+        if (s->request.open) return 1;
+        s->route = name;
         set_header(s, REQUEST_HEADERS, ROUTE_HEADER, name, to.size);
         CALLBACK(http_clear_route_cache)(s->filter);
         return 1;

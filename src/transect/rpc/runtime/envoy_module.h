@@ -162,6 +162,7 @@ struct stream {
     int64_t began; /* ns */
     int64_t timeout; /* ns that the client gives the RPC; 0: it has no deadline */
     char *long_names;
+    const char *route;     /* that it has taken; NULL: the one of its service */
     char *status_text;     /* encoded grpc-message of an end that is still to be sent */
     int status;            /* its code */
     uint8_t grpc;          /* a gRPC request: messages are decided */

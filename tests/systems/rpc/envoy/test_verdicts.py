@@ -173,6 +173,33 @@ def test_a_route_leads_elsewhere_and_no_client_can_choose_it(
             assert outcome(c.unary_unary(ECHO), b"q0 to nowhere")[0] is grpc.StatusCode.UNAVAILABLE
 
 
+def test_a_later_message_of_a_stream_names_the_route_that_was_taken_and_no_other(
+    probe: Path, echo: tuple[int, Echo], tmp_path: Path
+) -> None:
+    here = Echo()
+    with serving(here) as port:
+        routes = {"canary": Endpoint(port=port), "other": Endpoint(port=port)}
+        with proxy(probe, tmp_path, echo[0], routes=routes, early=()) as p, channel(p.port) as c:
+            collect = c.stream_unary(COLLECT)
+            told = [b"q0 to canary"] * 3
+            assert collect(iter(told), timeout=10) == b"|".join(told)
+            assert len(here.log) == 1
+            for second in (b"q0 to other", b"q0 to canary"):
+                first = b"q0 to canary" if second == b"q0 to other" else b"a"
+                code, why, _ = outcome(collect, spoken(first, second), timeout=10)
+                assert (code, why) == (
+                    grpc.StatusCode.UNAVAILABLE,
+                    "the policy names a route after the RPC was sent on",
+                )
+
+
+def spoken(*messages: bytes) -> Iterator[bytes]:
+    """One after the other: the first has gone on when the next one is said."""
+    for message in messages:
+        yield message
+        time.sleep(0.3)
+
+
 # --- headers ------------------------------------------------------------------------------------------------------
 
 

@@ -99,3 +99,33 @@ def test_on_an_asyncio_server_too(native: bool, authority: Authority) -> None:
         assert server.chain.state("Peers").last == "spiffe://test/alice"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("name", "others", "known"),
+    [
+        ("one", "DNS:one.example,URI:spiffe://test/one", "spiffe://test/one"),
+        ("two", "email:two@example,DNS:two.example", "two.example"),
+        ("three", "email:three@example", "CN=three"),
+    ],
+)
+def test_of_several_names_it_is_the_one_that_envoy_takes(
+    authority: Authority, name: str, others: str, known: str
+) -> None:
+    """A common name can never pass for a URI: it says what it is."""
+    pb2, pb2_grpc = modules()
+    key, certificate = authority.signed(name, others)
+    credentials = grpc.ssl_channel_credentials(
+        authority.root.read_bytes(), key.read_bytes(), certificate.read_bytes()
+    )
+    with ThreadPoolExecutor(4) as pool:
+        server: Any = rpc.attach(grpc.server(pool), [element()], service=pb2, native=False)
+        pb2_grpc.add_EchoServicer_to_server(servicer(), server)
+        port = server.add_secure_port("127.0.0.1:0", of_server(authority))
+        server.start()
+        try:
+            with grpc.secure_channel(f"127.0.0.1:{port}", credentials) as channel:
+                with pytest.raises(grpc.RpcError, match=f"{known} may not"):
+                    pb2_grpc.EchoStub(channel).Say(pb2.Ask(text="hi"))
+        finally:
+            server.stop(0).wait()
