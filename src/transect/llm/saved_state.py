@@ -13,6 +13,8 @@ import fcntl
 import json
 import os
 import tempfile
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +36,8 @@ class NotKept(Exception):
     """A file whose state cannot be taken over; says why, and what to do."""
 
 
-def claim(path: Path) -> int:
-    """Be the only one that keeps its state there, until the descriptor is closed or the process ends.
+def claim(owner: object, path: Path) -> Callable[[], object]:
+    """Be the only one that keeps its state there, until the owner goes or the result is called.
 
     The lock is a file beside it, since the file itself is replaced.  Raises `NotKept`.
     """
@@ -53,7 +55,7 @@ def claim(path: Path) -> int:
         raise NotKept(
             f"another gateway keeps its state in {path}; give each its own `state`, or wait until it has ended"
         ) from wrong
-    return held
+    return weakref.finalize(owner, os.close, held)
 
 
 def names_in(path: Path) -> list[str]:

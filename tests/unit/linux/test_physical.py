@@ -14,7 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transect.linux import KernelDataError, elf
-from transect.linux.physical import LIME, LIME_MAGIC, OutOfRange, Physical, Range, dump, ram
+from transect.linux.physical import (
+    LIME,
+    LIME_MAGIC,
+    Extent,
+    FileMemory,
+    OutOfRange,
+    Physical,
+    Range,
+    dump,
+    ram,
+)
 
 PAGES = {0x1000: b"a" * 4096, 0x2000: bytes(range(256)) * 16, 0x8000: b"z" * 4096}
 
@@ -98,6 +108,14 @@ def test_a_file_that_is_cut_off_says_so(tmp_path: Path, kind: str) -> None:
     with pytest.raises(KernelDataError, match=r"cut off|damaged|has \d+ bytes"):
         memory = opened(tmp_path, whole[:-40])
         memory.read(0x8000, 4096)
+
+
+def test_a_part_beyond_the_last_address_is_refused(tmp_path: Path) -> None:
+    """Machine code would count on from 0 there, and the interpreter would not."""
+    (tmp_path / "dump").write_bytes(bytes(8192))
+    with pytest.raises(KernelDataError, match="goes beyond all addresses"):
+        FileMemory(tmp_path / "dump", [Extent((1 << 64) - 4096, (1 << 64) + 4096, 0)], live=False)
+    FileMemory(tmp_path / "dump", [Extent((1 << 64) - 8192, 1 << 64, 0)], live=False)
 
 
 def test_a_core_of_a_process_is_refused(tmp_path: Path) -> None:

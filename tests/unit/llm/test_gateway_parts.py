@@ -21,7 +21,7 @@ from transect.llm.gateway.corked import Corked
 from transect.llm.gateway.dispatch import Expectation
 from transect.llm.gateway.replica import LEAST, Replica, Said, understand
 from transect.llm.gateway.settings import Limits, Upstream
-from transect.llm.gateway.share import Numbers, Shared
+from transect.llm.gateway.share import Numbers, Shared, Valkey
 from transect.llm.gateway.usage import Events, Garbage, of_answer
 from transect.llm.request import Held
 from transect.llm.service import Service
@@ -510,3 +510,31 @@ def test_a_memory_that_cannot_be_is_not_believed(blocks: str) -> None:
     text = "vllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.5\n"
     text += f'vllm:cache_config_info{{block_size="16",num_gpu_blocks="{blocks}"}} 1.0\n'
     assert understand(text) == Said(1, 0.5, None)
+
+
+def test_a_store_that_nests_its_answers_without_end_is_lost_for_now(caplog: pytest.LogCaptureFixture) -> None:
+    """Its client library then raises RecursionError, which must not end the gateway."""
+
+    class Nested:
+        def __getattr__(self, name: str) -> Any:
+            async def call(*given: Any, **named: Any) -> Any:
+                if name != "aclose":
+                    raise RecursionError("maximum recursion depth exceeded")
+
+            return self.pipeline if name == "pipeline" else call
+
+        def pipeline(self, transaction: bool) -> Any:
+            raise RecursionError("maximum recursion depth exceeded")
+
+    shared = Shared(Service(Config(), Path(), bound=1 << 60, running=lambda: (), known=[]))
+    store = Valkey("redis://127.0.0.1:1", "default", "one", shared, 1.0)
+    store._store = Nested()
+
+    async def main() -> None:
+        await store.begin()
+        await store.round()
+        await store.close()
+
+    asyncio.run(main())
+    assert "counters are not shared at the moment: maximum recursion" in caplog.text
+    assert "the last counters could not be shared" in caplog.text

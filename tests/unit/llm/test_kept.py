@@ -123,3 +123,23 @@ def test_a_state_beyond_its_bound_is_neither_read_nor_written(
         saved_state.save(served, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_gateways_do_not_keep_their_state_in_one_file(tmp_path: Path) -> None:
+    """The second to write would take back what the first one charged."""
+
+    class Owner:
+        pass
+
+    path, link = tmp_path / "kept.json", tmp_path / "link.json"
+    link.symlink_to(path)
+    first, second = Owner(), Owner()
+    let_go = saved_state.claim(first, path)
+    for same in (path, link):
+        with pytest.raises(saved_state.NotKept, match="another gateway keeps its state in"):
+            saved_state.claim(second, same)
+    saved_state.claim(second, tmp_path / "other.json")
+    let_go()
+    saved_state.claim(second, link)
+    del second
+    saved_state.claim(first, path)

@@ -72,7 +72,7 @@ class Gateway:
         self.state = None if config.state is None else self.folder / config.state
         if self.state is not None and not self.state.parent.is_dir():
             raise saved_state.NotKept(f"the state cannot be written to {self.state}: there is no such folder")
-        self._claim = None if self.state is None else saved_state.claim(self.state)
+        self._let_go = None if self.state is None else saved_state.claim(self, self.state)
         limits = config.limits
         self.budget = claimed(limits)
         each = max(1, self.budget.engines // len(config.upstreams))
@@ -128,6 +128,8 @@ class Gateway:
             if store is not None:
                 ends.push_async_callback(store.close)
             control = ends.enter_context(self._control())
+            if self._let_go is not None:
+                ends.callback(self._let_go)
             ends.callback(self._save)
             ends.push_async_callback(cancelled, [asyncio.ensure_future(w) for w in self._works(store)])
             servers = self._servers()
