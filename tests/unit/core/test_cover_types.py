@@ -10,7 +10,7 @@ import pytest
 from tests.unit.core.running import IMPORTS, arbiter
 from transect.core.frontend import compile_text
 from transect.core.param_text import parse_value, show_value
-from transect.core.stratum_functions import provided
+from transect.core.stratum_functions import _functions, provided
 from transect.core.types import BYTES, INT, BytesType, TupleType, Type
 
 SAME = {
@@ -88,7 +88,7 @@ def test_a_module_that_a_stratum_s_functions_need_is_missed_aloud(monkeypatch: p
 
     monkeypatch.setattr("importlib.import_module", without)
     with pytest.raises(ModuleNotFoundError, match="cryptography"):
-        provided.__wrapped__("cpu.seal")
+        _functions.__wrapped__("cpu")
 
 
 def test_what_a_stratum_has_is_provided() -> None:

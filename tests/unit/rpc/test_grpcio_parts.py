@@ -125,7 +125,7 @@ def test_messages_that_pass_are_bytes_and_others_decisions(module: Any) -> None:
 def test_an_rpc_ends_once(module: Any) -> None:
     chain = module.Chain()
     rpc = chain.begin("/t.Echo/Say", "", None)
-    assert (rpc.entered, rpc.finished, chain.open) == (False, False, 0)
+    assert (rpc.entered, rpc.finished, chain.open) == (False, False, 1)
     rpc.request(b"q0 retry 3")
     assert (rpc.entered, chain.open) == (True, 1)
     assert rpc.finish(14, Cause.RESET) == 3_000_000
