@@ -95,7 +95,7 @@ def main() -> None:
             sides = (timed(p, operation, "text", size) for p in (toy, mine[size]))
             slow = interleaved(*sides, 3, into=Samples())
             limit = claim(__file__).targets[operation].limit
-            controls.append(Control(f"std::map, {operation}", min(*slow.values.values())[0] > limit))
+            controls.append(Control(f"std::map, {operation}", min(map(min, slow.values.values())) > limit))
     medians = {key: round(sorted(values)[len(values) // 2], 3) for key, values in each.values.items()}
     report(result(claim(__file__), samples, controls, calls=CALLS, each=medians), __file__)
 
