@@ -78,9 +78,9 @@ def main() -> None:
         peer, toy = theirs(folder, "theirs"), theirs(folder, "toy", "-DLOOSE")
         for size in SIZES:
             for keys in KEYS:
-                sums = {asked(p, keys, o, size)[1] for p in (mine[size], peer, toy) for o in ("lookup",)}
-                assert len(sums) == 1, f"{keys} {size}: the sides do not do the same: {sums}"
                 for operation in ("lookup", "insert"):
+                    sums = {asked(program, keys, operation, size)[1] for program in (mine[size], peer, toy)}
+                    assert len(sums) == 1, f"{operation} {keys} {size}: the sides do not do the same: {sums}"
                     sides = (timed(p, operation, keys, size) for p in (mine[size], peer))
                     interleaved(*sides, ROUNDS, into=each)
         for operation in ("lookup", "insert"):

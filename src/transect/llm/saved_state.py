@@ -41,20 +41,23 @@ def claim(owner: object, path: Path) -> Callable[[], object]:
 
     The lock is a file beside it, since the file itself is replaced.  Raises `NotKept`.
     """
-    beside = path.resolve().with_name(f".{path.resolve().name}.lock")
+    real = path.resolve()
+    beside = real.with_name(f".{real.name}.lock")
     try:
         held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as wrong:
         raise NotKept(
-            f"{beside} cannot be written: {wrong.strerror}; `state` wants a folder of ours"
+            f"{beside} cannot be written: {wrong.strerror}; put `state` into a folder that this user may write to"
         ) from wrong
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as wrong:
         os.close(held)
-        raise NotKept(
-            f"another gateway keeps its state in {path}; give each its own `state`, or wait until it has ended"
-        ) from wrong
+        if isinstance(wrong, BlockingIOError):
+            why = f"another gateway keeps its state in {path}; give each its own `state`, or wait until it has ended"
+        else:
+            why = f"{beside} cannot be locked: {wrong.strerror}; put `state` on a file system of this machine"
+        raise NotKept(why) from wrong
     return weakref.finalize(owner, os.close, held)
 
 

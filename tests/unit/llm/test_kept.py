@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -143,3 +144,14 @@ def test_two_gateways_do_not_keep_their_state_in_one_file(tmp_path: Path) -> Non
     saved_state.claim(second, link)
     del second
     saved_state.claim(first, path)
+
+
+def test_a_file_system_without_locks_is_not_called_another_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(saved_state.NotKept, match=r"cannot be locked: No locks available; put `state` on"):
+        saved_state.claim(object, tmp_path / "kept.json")

@@ -36,11 +36,8 @@ PREFIX = "transect:llm:"
 ALIVE_S = 10  # for so long a gateway's name is its own after its last round, or for three rounds
 PATIENCE_S = 2.0  # with a store that says nothing
 LARGEST = 1 << 60  # micro-tokens of one tenant at one gateway: thirteen days of a million tokens a second
-BAD_ANSWERS = (
-    OSError,
-    ValueError,
-    RecursionError,
-)  # of a store, beside the client library's own: nested without end
+BAD_ANSWERS = (OSError, ValueError, RecursionError)
+"""What reading a store's answer raises, beside the client library's own errors; the last where it nests without end."""
 MOVING = ("admit", "charge", "retract", "head", "finish")  # hooks whose changes of a counter are charges
 
 

@@ -158,12 +158,15 @@ IDENTITIES = ("peer_uri", "peer_dns", "x509_subject")
 def identity(context: Any) -> str:
     """The authenticated identity of the caller, else its address (the port changes with each connection).
 
-    Not `peer_identities()`: without another name that is the common name, which may look like anybody's URI.
+    Of a certificate not the first of `peer_identities()`: a common name, which may look like anybody's URI.
     """
-    if context.peer_identities():
+    identities = context.peer_identities()
+    if identities:
         known = context.auth_context()
+        if "x509_subject" not in known:  # proved by something else than a certificate
+            return str(next(iter(identities)).decode(errors="replace"))
         for name in IDENTITIES:
-            if known.get(name):
+            if known.get(name) and known[name][0]:
                 return str(known[name][0].decode(errors="replace"))
     return address(context.peer())
 

@@ -94,7 +94,7 @@ struct head read_head(struct stream *s) {
     struct envoy_header few[FEW], *all = few;
     size_t many = CALLBACK(http_get_headers_size)(s->filter, REQUEST_HEADERS);
     if (many > FEW && !(all = malloc(many * sizeof *all))) abort();
-    if (!CALLBACK(http_get_headers)(s->filter, REQUEST_HEADERS, all)) many = 0;
+    if (!CALLBACK(http_get_headers)(s->filter, REQUEST_HEADERS, all)) many = 0, s->unreadable = 1;
     for (size_t i = 0; i < many; i++) {
         struct values *place = place_of(&head, (struct envoy_buffer){all[i].name, all[i].name_size});
         if (place) *place = (struct values){{all[i].value, all[i].value_size}, place->many + 1};

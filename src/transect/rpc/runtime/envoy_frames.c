@@ -173,11 +173,11 @@ static int take_route(struct stream *s, ts_slice to) {
     for (size_t i = 0; i < s->config->routes.count; i++) {
         const char *name = s->config->routes.texts[i];
         if (strlen(name) != to.size || memcmp(name, to.data, to.size) != 0) continue;
-        if (s->request.open && s->route != name) {
+        if (s->request.open) {
+            if (s->route == name) return 1;
             fail_with(s, 14, "the policy names a route after the RPC was sent on"); /* UNAVAILABLE */
             return 0;
         }
-        if (s->request.open) return 1;
         s->route = name;
         set_header(s, REQUEST_HEADERS, ROUTE_HEADER, name, to.size);
         CALLBACK(http_clear_route_cache)(s->filter);

@@ -207,7 +207,7 @@ EXPORT int HOOK(http_filter_request_headers)(void *filter, const void *stream, b
     s->filter = filter;
     struct head head = read_head(s);
     if (is_grpc(head.type.last)) begin(s, &head);
-    else if (!s->config->pass_other) refuse_plain(s);
+    else if (s->unreadable || !s->config->pass_other) refuse_plain(s); /* what it is for is not known */
     if (end) must_have_spoken(s);
     return leave(s, s->closed || (s->grpc && !end && !s->request.open) ? HEADERS_STOP : HEADERS_CONTINUE);
 }
