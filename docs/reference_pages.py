@@ -117,8 +117,10 @@ def answers() -> Iterator[str]:
     yield from (LICENCE, "# What running policies answer", "")
     yield from (
         "`transect STRATUM status --json` prints the first table below. The other verbs answer programs that ask over",
-        "the control socket. Every stratum answers with the same keys; what only one has stands in `details`. Keys",
-        "with a `?` are there when there is something to say. Text shows `counts` and `details` among the others.",
+        "the control socket. `record` answers twice: at its begin, and at its end, when who asked closes",
+        "the connection (for writing at least). Every stratum answers with the same keys; what only one has stands in",
+        "`details`. Keys with a `?` are there when there is something to say. Text shows `counts` and",
+        "`details` among the others.",
         "",
     )
     tables = _tables("control/answers.py")

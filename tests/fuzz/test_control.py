@@ -18,9 +18,9 @@ from transect.control.protocol import Answer, Broken, Kind, Request, receive
 REQUESTS = [
     Request("status"),
     Request("set", {"param": "Acl.limit", "value": "9"}),
-    Request("record-start", {"path": "/tmp/x.log"}),
+    Request("record", {"path": "/tmp/x.log"}),
     Request("upgrade", {"path": "/tmp/x.py", "automatic_return": False}),
-    Request("status", {"deep": [[[{"a": [1, 2.5, None, True, "\u00e9"]}]]]}, version=2),
+    Request("status", {"deep": [[[{"a": [1, 2.5, None, True, "\u00e9"]}]]]}, version=3),
 ]
 ANSWERS = [
     Answer(Kind.DONE, {"policies": [{"name": "Acl", "version": 1}], "since": 1.5}),
@@ -52,7 +52,7 @@ def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]
     verbs: dict[str, Callable[..., Any]] = {
         "status": lambda: {"up": True},
         "set": changed,
-        "record-start": lambda path: {"path": path},
+        "record": lambda path: {"path": path},
     }
     with Server("rpc", "acl", verbs) as made:
         yield made

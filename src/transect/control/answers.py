@@ -94,7 +94,7 @@ class Changed(TypedDict):
 
 
 class Started(TypedDict):
-    """The answer of `record-start`."""
+    """The first answer of `record`, which lasts as long as the connection is open."""
 
     path: str
     under_way: int
@@ -102,7 +102,7 @@ class Started(TypedDict):
 
 
 class Stopped(TypedDict):
-    """The answer of `record-stop`."""
+    """The answer of `record-stop`, and the second answer of `record`."""
 
     path: str
     records: int

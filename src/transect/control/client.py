@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,10 +54,16 @@ class Client:
     def set(self, param: str, value: str) -> Changed:
         return self._asked(Changed, "set", param=param, value=value)
 
-    def record_start(self, path: Path) -> Started:
-        return self._asked(Started, "record-start", path=str(path.absolute()))
+    @contextlib.contextmanager
+    def recording(self, path: Path) -> Iterator[Recording]:
+        """It records into a new log until `Recording.end`, or until this block ends, or this process."""
+        with self._connected() as connection:
+            request = Request("record", {"path": str(path.absolute())})
+            started = self._fits(Started, "record", self._exchanged(connection, request))
+            yield Recording(self, connection, started)
 
     def record_stop(self) -> Stopped:
+        """End a recording, whoever asked for it."""
         return self._asked(Stopped, "record-stop")
 
     def upgrade(self, path: Path, automatic_return: bool = True) -> Upgraded:
@@ -67,7 +75,12 @@ class Client:
         Raises `Refused` for a no, `Unavailable` when no such instance runs or it lacks something, `ControlError` when
         it does not answer as it should.
         """
-        answer = self._exchange(Request(verb, arguments))
+        with self._connected() as connection:
+            return self._exchanged(connection, Request(verb, arguments))
+
+    def _exchanged(self, connection: socket.socket, request: Request | None) -> Any:
+        """The next answer: to the request, or the second one to what was asked before."""
+        answer = self._answer(connection, request)
         match answer.kind:
             case Kind.DONE:
                 return answer.value
@@ -80,9 +93,11 @@ class Client:
                 raise ControlError(f"{self.stratum} instance `{self.name}`: {answer.why}{hint}")
 
     def _asked(self, schema: type[T], verb: str, **arguments: Any) -> T:
+        return self._fits(schema, verb, self.ask(verb, **arguments))
+
+    def _fits(self, schema: type[T], verb: str, value: object) -> T:
         import msgspec
 
-        value = self.ask(verb, **arguments)
         try:
             return msgspec.convert(value, schema)
         except msgspec.ValidationError as wrong:
@@ -90,7 +105,8 @@ class Client:
                 f"{self.stratum} instance `{self.name}` answers `{verb}` wrongly: {wrong}"
             ) from wrong
 
-    def _exchange(self, request: Request) -> Answer:
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[socket.socket]:
         try:
             path = socket_path(self.stratum, self.name)
         except ValueError as error:
@@ -111,16 +127,42 @@ class Client:
             if not allowed(connection):
                 what = f"{self.stratum} instance `{self.name}`"
                 raise Unavailable(what, f"another user listens at {path}", "remove what lies there")
-            try:
-                # Who does not want to hear the request may have answered before it was sent.
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            yield connection
+
+    def _answer(self, connection: socket.socket, request: Request | None) -> Answer:
+        try:
+            # Who does not want to hear the request may have answered before it was sent.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                if request is not None:
                     send(connection, request)
-                return receive(connection, Answer)
-            except TimeoutError as error:
-                text = f"does not answer within {self.patience_s:g} s"
-                raise ControlError(f"{self.stratum} instance `{self.name}` {text}") from error
-            except ConnectionError as error:
-                raise ControlError(f"{self.stratum} instance `{self.name}`: {error}") from error
+            return receive(connection, Answer)
+        except TimeoutError as error:
+            text = f"does not answer within {self.patience_s:g} s"
+            raise ControlError(f"{self.stratum} instance `{self.name}` {text}") from error
+        except ConnectionError as error:
+            if request is None:
+                why = "ended while it recorded, so that the log may lack its end"
+                raise ControlError(f"{self.stratum} instance `{self.name}` {why}") from error
+            raise ControlError(f"{self.stratum} instance `{self.name}`: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A log that an instance writes for who asked, while the connection is open."""
+
+    _client: Client
+    _connection: socket.socket
+    started: Started
+
+    def has_ended(self) -> bool:
+        """Whether somebody else has ended it, or the instance is gone: `end` says which."""
+        return bool(select.select([self._connection], [], [], 0)[0])
+
+    def end(self) -> Stopped:
+        """Raises as `Client.ask` does."""
+        with contextlib.suppress(OSError):  # the instance is gone
+            self._connection.shutdown(socket.SHUT_WR)
+        return self._client._fits(Stopped, "record", self._client._exchanged(self._connection, None))
 
 
 def _absent(stratum: str, name: str | None) -> Unavailable:

@@ -18,6 +18,16 @@ from transect.core.upgrade import migration, returning
 NO_RETURN = "give `--no-return` if that will not be needed"
 
 
+class Records(Refused):
+    """A new version is refused while a log is written, which is of one version.
+
+    `hint`: how who calls it from Python ends the log; an operator is told the command.
+    """
+
+    def __init__(self, hint: str = "") -> None:
+        super().__init__("it records, and a log is of one version", hint)
+
+
 class Trailer(Protocol):
     """What is known of a log that is closed."""
 
@@ -79,7 +89,7 @@ class Host(Protocol):
     def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
         """Put the policies of a file in the place of those that run, state kept.
 
-        `automatic_return`: only if the old version could take the state back.
+        `automatic_return`: only if the old version could take the state back.  Raises `Records`.
         """
         ...
 

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from transect.control import params
 from transect.control.answers import Changed, Identity, Policy, Started, Status, Stopped, Upgraded
-from transect.control.host import Host
+from transect.control.host import Host, Records
 from transect.control.protocol import Refused
-from transect.control.server import Server, Verb
+from transect.control.server import Lasting, Server, Verb
 from transect.core.ir import Program
 from transect.core.schema import schema
 
@@ -21,11 +23,14 @@ NATIVE = "machine code"
 class Operated:
     """An instance, and what it answers.  Each verb raises `Refused` for a no, `Unavailable` for what is missing."""
 
-    def __init__(self, stratum: str, name: str, host: Host) -> None:
+    def __init__(self, stratum: str, name: str, host: Host, *, end_of_recording: str = "") -> None:
+        """`end_of_recording`: what to do to end one, where `record --stop` cannot."""
         self.stratum = stratum
         self.name = name
         self.host = host
         self.since = time.time()
+        self._end_of_recording = end_of_recording
+        self._recordings = 0  # begun so far
 
     def serve(self, more: Mapping[str, Verb] | None = None, *, numbered: bool = False) -> Server:
         """Be reachable under the name.  `more`: verbs of the stratum alone.
@@ -33,7 +38,10 @@ class Operated:
         `numbered`: when the name is taken, `NAME-2`, `NAME-3` … will do, and becomes the instance's.  Raises as
         `Server` does.
         """
-        server = Server(self.stratum, self.name, self.verbs() | dict(more or {}), numbered=numbered)
+        verbs = {**self.verbs(), **(more or {})}
+        server = Server(
+            self.stratum, self.name, {n: self._hinting(v) for n, v in verbs.items()}, numbered=numbered
+        )
         self.name = server.name
         return server
 
@@ -42,10 +50,30 @@ class Operated:
         return {
             "status": self.status,
             "set": self.set,
-            "record-start": self.record_start,
+            "record": self.recorded,
             "record-stop": self.record_stop,
             "upgrade": self.upgrade,
         }
+
+    def _hinting(self, verb: Verb) -> Verb:
+        """Where a recording is in the way of what was asked, it is said how to end it."""
+
+        @functools.wraps(verb)
+        def asked(**arguments: Any) -> Any:
+            try:
+                return verb(**arguments)
+            except Records as no:
+                raise Records(self.end_of_recording) from no
+
+        return asked
+
+    @property
+    def end_of_recording(self) -> str:
+        """What to do to end a recording that is under way."""
+        return (
+            self._end_of_recording
+            or f"`transect {self.stratum} record {self.name} --stop` ends the recording"
+        )
 
     def status(self) -> Status:
         host = self.host
@@ -64,16 +92,33 @@ class Operated:
         after = found.parse(value)
         return found.changed(self.host.change(found, after), after)
 
+    def recorded(self, path: str) -> Lasting:
+        """Record while who asked is there: nobody else would end what a lost command has begun."""
+        started = self.record_start(path)
+        number = self._recordings
+
+        def goes_on() -> bool:
+            return self._recordings == number and self.host.recording is not None
+
+        def end() -> Stopped:
+            if not goes_on():
+                raise Refused(f"somebody else has ended the recording into {path}")
+            return self.record_stop()
+
+        return Lasting(started, goes_on, end)
+
     def record_start(self, path: str) -> Started:
         if self.host.recording is not None:
-            raise Refused(f"it records already, into {self.host.recording}", "stop that first")
+            raise Refused(f"it records already, into {self.host.recording}", self.end_of_recording)
         try:
-            return {"path": path, "under_way": self.host.record(Path(path), self.name)}
+            started: Started = {"path": path, "under_way": self.host.record(Path(path), self.name)}
         except FileExistsError:
             raise Refused(f"{path} is there already", "give a new name") from None
         except OSError as wrong:
             why = wrong.strerror or wrong
             raise Refused(f"{path} cannot be written: {why}", "give another place") from wrong
+        self._recordings += 1
+        return started
 
     def record_stop(self) -> Stopped:
         path = self.host.recording

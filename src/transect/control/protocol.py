@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes over the socket: a u32 size (little-endian) and a JSON text, one request and one answer a connection."""
+"""What goes over the socket: a u32 size (little-endian) and a JSON text, one request and one answer a connection; a
+second answer comes at the end of what lasts as long as the connection is open."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 from transect.base.exactly import exactly
 
-VERSION = 2
+VERSION = 3
 LARGEST = 64 << 20  # bytes of one message
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid

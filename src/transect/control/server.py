@@ -16,6 +16,7 @@ import time
 import typing
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,6 +30,7 @@ logger = logging.getLogger("transect.control")
 Verb = Callable[..., Any]
 
 PATIENCE_S = 5.0  # for a request to arrive
+LOOK_S = 0.5  # between two looks whether something that lasts has ended by itself
 UNLOCKED = frozenset({"status"})  # verbs which may run beside others
 SHORTAGE_S = 0.1  # between two looks whether there are descriptors, memory or threads again
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -38,6 +40,15 @@ _open: weakref.WeakSet[Server] = weakref.WeakSet()
 
 class Taken(Exception):
     """Another instance of this name is running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What a verb has begun that lasts until who asked for it says that it is over, or is gone."""
+
+    value: Any  # the answer, at once
+    goes_on: Callable[[], bool]  # False: it has ended by itself
+    end: Verb  # its answer is the second one
 
 
 class Server:
@@ -113,7 +124,11 @@ class Server:
             try:
                 answer = self._heard(connection)
                 connection.settimeout(PATIENCE_S)
-                send(connection, answer)
+                match answer.value:
+                    case Lasting() as lasting:
+                        self._last(connection, lasting)
+                    case _:
+                        send(connection, answer)
             except Broken as error:
                 with contextlib.suppress(OSError):  # who only looks whether somebody listens is gone by now
                     send(connection, Answer(Kind.BROKEN, why=str(error)))
@@ -121,6 +136,18 @@ class Server:
                 logger.debug("who asked %s did not wait for the answer: %s", self.name, error)
             except OSError as error:
                 logger.warning("a control request to %s failed: %s", self.name, error)
+
+    def _last(self, connection: socket.socket, lasting: Lasting) -> None:
+        try:
+            send(connection, Answer(Kind.DONE, lasting.value))
+            connection.settimeout(LOOK_S)
+            while lasting.goes_on() and not _is_over(connection):
+                pass
+        finally:  # also when nobody hears the answers
+            with self._lock:
+                ended = _run(lasting.end, {})
+        connection.settimeout(PATIENCE_S)
+        send(connection, ended)
 
     def _heard(self, connection: socket.socket) -> Answer:
         if not allowed(connection):
@@ -145,6 +172,15 @@ class Server:
         lock = contextlib.nullcontext() if request.verb in UNLOCKED else self._lock
         with lock:
             return _run(verb, request.arguments)
+
+
+def _is_over(connection: socket.socket) -> bool:
+    """Whether the other side has nothing more to say, or is gone; waits for that for a moment."""
+    try:
+        connection.recv(1)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _mistyped(verb: Verb, arguments: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How what runs in the foreground is told to end: Ctrl-C, or a service manager's SIGTERM.
+"""How what runs in the foreground is told to end: Ctrl-C, a service manager's SIGTERM, or a terminal that hangs up.
 
-Within `stopping` both signals only leave word, so that whatever is begun is also ended in order.
+Within `stopping` these signals only leave word, so that whatever is begun is also ended in order.
 """
 
 from __future__ import annotations
@@ -44,9 +44,14 @@ class Stop:
 
 @contextlib.contextmanager
 def stopping() -> Iterator[Stop]:
-    """What SIGINT and SIGTERM set; their former handlers come back in the end."""
+    """What SIGINT, SIGTERM and SIGHUP set; their former handlers come back in the end.
+
+    Under `nohup`, SIGHUP stays ignored.
+    """
     stop = Stop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
     try:
         yield stop

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypedDict
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.control.answers import Reading, Told
-from transect.control.host import Outcome
+from transect.control.host import Outcome, Records
 from transect.control.operating import Operated, policy
 from transect.control.params import Param
 from transect.control.protocol import Refused
@@ -222,6 +222,8 @@ class CpuHost:
         return self.where.end_record()
 
     def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
+        if self.recording is not None:
+            raise Records
         try:
             program, sources = read(path)
             watching = read_watched(path) if automatic_return else None

@@ -145,14 +145,14 @@ def test_an_upgrade_under_way(own: tuple[Running, Engine], monkeypatch: pytest.M
     newer = running.folder / "newer.py"
     newer.write_text(path_of("vtc").read_text() + "\n# newer\n")
     log = running.folder / "log"
-    asked.record_start(log)
-    answer = asked.upgrade(newer)
+    with asked.recording(log) as recording:
+        answer = asked.upgrade(newer)
+        assert running.ask("ann").status_code == 200
+        trailer = recording.end()
     assert (answer["before"], answer["version"]) == (1, 2)
     assert (
         [one["name"] for one in answer["replaced"]] == [one["name"] for one in answer["policies"]] == ["Vtc"]
     )
-    assert running.ask("ann").status_code == 200
-    trailer = asked.record_stop()
     assert trailer["dropped"] == 0 < trailer["records"]
     replayed = subprocess.run(
         [sys.executable, "-m", "transect.cli", "replay", str(log)], capture_output=True, text=True

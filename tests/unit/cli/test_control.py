@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from inline_snapshot import snapshot
 from tests.unit.cli.terminal import Run
 from tests.unit.control.plain import Plain
 from transect.cli.control import lines
-from transect.control import Client, Operated, Server
+from transect.control import Client, Operated, Server, protocol
 from transect.control import sockets as control_sockets
 
 
@@ -160,7 +162,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_recording_well(
     number: signal.Signals, start: Callable[[str], Plain], sockets: Path, tmp_path: Path
 ) -> None:
@@ -172,6 +174,71 @@ def test_a_signal_ends_a_recording_well(
         recording.send_signal(number)
         rest, errors = recording.communicate(timeout=20)
     assert (recording.returncode, rest, errors) == (0, "7 calls recorded, 0 dropped\n", "")
+
+
+def begun(sockets: Path, log: Path) -> subprocess.Popen[str]:
+    """The command in a process of its own, once it records."""
+    command = [sys.executable, "-c", RECORD, str(sockets), "rpc", "record", "-o", str(log)]
+    recording = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert recording.stdout
+    assert recording.stdout.readline() == f"recording into {log}; Ctrl-C ends it\n"
+    return recording
+
+
+def test_a_command_that_is_killed_leaves_no_recording(
+    start: Callable[[str], Plain], sockets: Path, tmp_path: Path
+) -> None:
+    host = start("shop")
+    with begun(sockets, tmp_path / "log") as recording:
+        assert host.recording == tmp_path / "log"
+        recording.kill()
+    end = time.monotonic() + 10
+    while host.recording is not None:
+        assert time.monotonic() < end, "it records for ever"
+        time.sleep(0.01)
+
+
+def test_a_recording_is_ended_from_elsewhere(
+    start: Callable[[str], Plain], sockets: Path, transect: Run, tmp_path: Path
+) -> None:
+    host = start("shop")
+    with begun(sockets, tmp_path / "log") as recording:
+        again = transect("rpc", "record", "-o", tmp_path / "second")
+        hint = "`transect rpc record shop --stop` ends the recording"
+        assert again.err == f"transect: it records already, into {tmp_path / 'log'}\n  hint: {hint}\n"
+        stopped = transect("rpc", "record", "shop", "--stop")
+        assert (stopped.code, stopped.out) == (0, "7 calls recorded, 0 dropped\n")
+        assert host.recording is None
+        rest, errors = recording.communicate(timeout=20)
+    assert (recording.returncode, rest) == (1, "")
+    assert errors == f"transect: somebody else has ended the recording into {tmp_path / 'log'}\n"
+
+
+def test_an_instance_that_ends_while_it_records(
+    start: Callable[[str], Plain], sockets: Path, tmp_path: Path
+) -> None:
+    stand_in = socket.socket(socket.AF_UNIX)
+    stand_in.bind(str(sockets / "rpc-shop.sock"))
+    stand_in.listen()
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", RECORD, str(sockets), "rpc", "record", "shop", "-o", str(log)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as recording:
+        connection, _ = stand_in.accept()
+        with connection:
+            protocol.receive(connection, protocol.Request)
+            protocol.send(connection, protocol.Answer(protocol.Kind.DONE, {"path": str(log), "under_way": 0}))
+        rest, errors = recording.communicate(timeout=20)
+    stand_in.close()
+    assert (recording.returncode, rest) == (3, f"recording into {log}; Ctrl-C ends it\n")
+    why = "ended while it recorded, so that the log may lack its end"
+    assert errors == f"transect: rpc instance `shop` {why}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["shop"], ["-o", "log", "--stop"]])
+def test_a_recording_either_begins_or_ends(words: list[str], transect: Run) -> None:
+    ended = transect("rpc", "record", *words)
+    assert ended.code == 2
+    assert ended.err.startswith("transect: either `-o LOG` begins a recording, or `--stop` ends one\n")
 
 
 def test_plain_values_as_text() -> None:

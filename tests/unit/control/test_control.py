@@ -52,9 +52,10 @@ def test_every_verb_reaches_the_host(running: Server, tmp_path: Path) -> None:
     log = tmp_path / "y.log"
     assert CLIENT.status()["details"]["limit"] == 3
     assert CLIENT.set("limit", "9") == {"param": "Acl.limit", "before": "3", "after": "9"}
-    assert CLIENT.record_start(log) == {"path": str(log), "under_way": 0}
-    assert CLIENT.status()["recording"] == str(log)
-    assert CLIENT.record_stop() == {"path": str(log), "records": 7, "dropped": 0}
+    with CLIENT.recording(log) as recording:
+        assert recording.started == {"path": str(log), "under_way": 0}
+        assert CLIENT.status()["recording"] == str(log)
+        assert recording.end() == {"path": str(log), "records": 7, "dropped": 0}
 
 
 def test_a_no_and_a_lack_come_back_as_such(running: Server) -> None:
@@ -74,7 +75,7 @@ def test_an_error_of_the_host_is_told_and_it_goes_on(running: Server) -> None:
 @pytest.mark.parametrize(
     ("verb", "arguments", "message"),
     [
-        ("stop", {}, "it has no `stop`; it has record-start, record-stop, set, status, upgrade"),
+        ("stop", {}, "it has no `stop`; it has record, record-stop, set, status, upgrade"),
         ("set", {"param": "x"}, "`set`: missing a required argument: 'value'"),
         ("status", {"deep": True}, "`status`: got an unexpected keyword argument 'deep'"),
     ],
@@ -87,9 +88,9 @@ def test_what_it_does_not_know(running: Server, verb: str, arguments: dict[str, 
 @pytest.mark.parametrize(
     ("verb", "arguments", "message"),
     [
-        ("record-start", {"path": 7}, "`record-start`: `path`: Expected `str`, got `int`"),
-        ("record-start", {"path": None}, "`record-start`: `path`: Expected `str`, got `null`"),
-        ("record-start", {"path": "x\0y"}, "`record-start`: `path`: a NUL is in it"),
+        ("record", {"path": 7}, "`record`: `path`: Expected `str`, got `int`"),
+        ("record", {"path": None}, "`record`: `path`: Expected `str`, got `null`"),
+        ("record", {"path": "x\0y"}, "`record`: `path`: a NUL is in it"),
         ("upgrade", {"path": ["a.py"]}, "`upgrade`: `path`: Expected `str`, got `array`"),
         (
             "upgrade",
@@ -246,7 +247,7 @@ def test_an_older_or_newer_side_is_told(running: Server) -> None:
         protocol.send(raw, protocol.Request("status", version=protocol.VERSION + 1))
         answer = protocol.receive(raw, protocol.Answer)
     assert answer.kind is protocol.Kind.WRONG
-    assert answer.why == "it speaks version 2 of the control protocol, not 3"
+    assert answer.why == "it speaks version 3 of the control protocol, not 4"
 
 
 def test_status_is_answered_while_something_slow_goes_on() -> None:

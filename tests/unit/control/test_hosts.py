@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import msgspec
 import pytest
 
 from tests.unit.control import hosts
-from transect.control import Refused
+from transect.control import Client, Refused, sockets
 from transect.control.answers import Changed, Started, Status, Stopped, Upgraded
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -61,11 +62,50 @@ def test_a_recording_begins_and_ends(given: hosts.Given, tmp_path: Path) -> None
     assert started["path"] == operated.status()["recording"] == str(log) and log.exists()
     with pytest.raises(Refused) as twice:
         operated.record_start(str(tmp_path / "second"))
-    assert (twice.value.why, twice.value.hint) == (f"it records already, into {log}", "stop that first")
+    assert (twice.value.why, twice.value.hint) == (
+        f"it records already, into {log}",
+        f"`transect {operated.stratum} record shop --stop` ends the recording",
+    )
     assert not (tmp_path / "second").exists()
     stopped = operated.record_stop()
     conforms(stopped, Stopped)
     assert (stopped["path"], stopped["dropped"], operated.status()["recording"]) == (str(log), 0, None)
+
+
+def test_a_recording_ends_when_who_asked_for_it_is_gone(
+    given: hosts.Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "folder", lambda: tmp_path / "sockets")
+    operated, log = given.operated, tmp_path / "log"
+    with operated.serve():
+        client = Client(operated.stratum, "shop")
+        with client.recording(log):
+            assert client.status()["recording"] == str(log)
+        end = time.monotonic() + 10
+        while client.status()["recording"] is not None:
+            assert time.monotonic() < end, "it still records"
+            time.sleep(0.01)
+        assert client.upgrade(given.newer)["version"] == 2
+
+
+def test_what_a_recording_is_in_the_way_of_says_how_to_end_it(
+    given: hosts.Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "folder", lambda: tmp_path / "sockets")
+    operated = given.operated
+    with operated.serve(), Client(operated.stratum, "shop").recording(tmp_path / "log") as recording:
+        client = Client(operated.stratum, "shop")
+        try:
+            client.upgrade(given.newer)
+        except Refused as no:
+            ends = f"`transect {operated.stratum} record shop --stop` ends the recording"
+            assert (no.why, no.hint) == ("it records, and a log is of one version", ends)
+            assert operated.stratum in ("rpc", "cpu"), "logs of others may be of several versions"
+        client.record_stop()  # as the command does
+        assert client.status()["recording"] is None
+        client.upgrade(given.newer)
+        with pytest.raises(Refused, match="somebody else has ended the recording"):
+            recording.end()
 
 
 def test_a_recording_that_cannot_be_is_refused(given: hosts.Given, tmp_path: Path) -> None:

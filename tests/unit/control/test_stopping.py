@@ -12,14 +12,25 @@ import threading
 from transect.control.stopping import Stop, stopping
 
 
-def test_either_signal_is_word_and_the_handlers_come_back() -> None:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    for number in (signal.SIGINT, signal.SIGTERM):
+def test_each_signal_is_word_and_the_handlers_come_back() -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    for number in numbers:
         with stopping() as stop:
             assert not stop.wait(0) and not stop.is_set()
             os.kill(os.getpid(), number)
             assert stop.wait(10) and stop.is_set()
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_under_nohup_a_hangup_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopping() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.wait(0.05)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_all_who_wait_are_told() -> None:

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
+from transect.base.bounded import is_file
 from transect.cli.failure import usage
+from transect.cli.live.record import End, Output, recorded
 
 
 def record(
-    log: Annotated[
-        Path, typer.Option("--output", "-o", metavar="LOG", help="The log; it must not exist yet.")
-    ],
+    log: Output = None,
     what: Annotated[
         str | None,
         typer.Argument(
@@ -45,20 +45,20 @@ def record(
         typer.Option("--vm", help="With a file: in a machine of its own, with a recent kernel; no root."),
     ] = False,
     cpus: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="With --vm: processors.")] = 2,
+    end: End = False,
 ) -> int:
     """Write every call of a scheduler into a log, for `transect replay`.
 
     A call is recorded with all that it read, what each update obtained and what it asked of the kernel. The exit code
     is 4 when calls were dropped: such a log does not prove anything.
     """
+    file = Path(what) if what is not None and is_file(what) else None
+    if file is None or end or log is None:
+        if file is None and (command or vm):
+            return usage(f"no such file: {what}", "a command runs under a scheduler's file")
+        return recorded("cpu", what, log, seconds, end=end)
     if log.exists():
         return usage(f"{log} exists, and is not overwritten", "give another path")
-    if what is not None and Path(what).is_file():
-        from transect.cli.cpu.run import under
+    from transect.cli.cpu.run import under
 
-        return under(Path(what), vm=vm, cpus=cpus, command=command or (), log=log)
-    if command or vm:
-        return usage(f"no such file: {what}", "a command runs under a scheduler's file")
-    from transect.cli.live.record import record as live
-
-    return live("cpu")(log, what, seconds)
+    return under(file, vm=vm, cpus=cpus, command=command or (), log=log)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -13,14 +14,27 @@ from transect.cli.control import instance, show
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
 
+if TYPE_CHECKING:
+    from transect.control.answers import Stopped
+    from transect.control.client import Recording
+    from transect.control.stopping import Stop
+
+LOOK_S = 0.2  # between two looks whether the instance still records
+
+Output: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="LOG", show_default=False, help="The log; it must not exist yet."),
+]
+End: TypeAlias = Annotated[
+    bool, typer.Option("--stop", help="End the recording that is under way, whoever began it.")
+]
+
 
 def record(stratum: str) -> Callable[..., int]:
     """The verb of a stratum."""
 
     def record(
-        log: Annotated[
-            Path, typer.Option("--output", "-o", metavar="LOG", help="The log; it must not exist yet.")
-        ],
+        log: Output = None,
         name: Annotated[
             str | None,
             typer.Argument(metavar="NAME", show_default=False, help="The instance; needed when several run."),
@@ -31,27 +45,46 @@ def record(stratum: str) -> Callable[..., int]:
                 "--for", metavar="SECONDS", show_default=False, help="How long; without it, until Ctrl-C."
             ),
         ] = None,
+        end: End = False,
     ) -> int:
         """Write every handler call of what runs into a log, for `transect replay`.
 
-        Ctrl-C ends the recording, and the policy goes on. The exit code is 4 when calls were dropped: such a log does
-        not prove anything.
+        Ctrl-C ends the recording, and the policy goes on; so does the end of this command in any other way. The exit
+        code is 4 when calls were dropped: such a log does not prove anything.
         """
-        if log.exists():
-            return usage(f"{log} exists, and is not overwritten", "give another path")
-
-        def ask() -> int:
-            from transect.control.stopping import stopping
-
-            asked = instance(stratum, name)
-            with stopping() as stop:
-                asked.record_start(log)
-                print(f"recording into {log}" + ("; Ctrl-C ends it" if seconds is None else ""), flush=True)
-                stop.wait(seconds)
-                ended = asked.record_stop()
-            print(f"{ended['records']} calls recorded, {ended['dropped']} dropped")
-            return Exit.UNKNOWN if ended["dropped"] else Exit.DONE
-
-        return show(ask)
+        return recorded(stratum, name, log, seconds, end=end)
 
     return record
+
+
+def recorded(stratum: str, name: str | None, log: Path | None, seconds: float | None, *, end: bool) -> int:
+    """Record what runs, or end its recording."""
+    if end == (log is not None):
+        return usage("either `-o LOG` begins a recording, or `--stop` ends one", "give one of them")
+    if log is None:
+        return show(lambda: _said(instance(stratum, name).record_stop()))
+    if log.exists():
+        return usage(f"{log} exists, and is not overwritten", "give another path")
+
+    def ask() -> int:
+        from transect.control.stopping import stopping
+
+        with stopping() as stop, instance(stratum, name).recording(log) as recording:
+            print(f"recording into {log}" + ("; Ctrl-C ends it" if seconds is None else ""), flush=True)
+            _wait(stop, recording, seconds)
+            return _said(recording.end())
+
+    return show(ask)
+
+
+def _wait(stop: Stop, recording: Recording, seconds: float | None) -> None:
+    """Until told to stop, the time is over, or the instance no longer records."""
+    end = float("inf") if seconds is None else time.monotonic() + seconds
+    while not recording.has_ended() and not stop.wait(min(LOOK_S, end - time.monotonic())):
+        if time.monotonic() >= end:
+            return
+
+
+def _said(ended: Stopped) -> int:
+    print(f"{ended['records']} calls recorded, {ended['dropped']} dropped")
+    return Exit.UNKNOWN if ended["dropped"] else Exit.DONE

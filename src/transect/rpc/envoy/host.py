@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from transect.base.unavailable import Unavailable
 from transect.control.answers import Told
-from transect.control.host import Outcome, Trailer
+from transect.control.host import Outcome, Records, Trailer
 from transect.control.params import Param
-from transect.control.protocol import Refused
 from transect.core.ir import Program
 from transect.core.schema import schema
 from transect.rpc.chain.binding import Binding
@@ -23,7 +22,7 @@ from transect.rpc.envoy.control import Control, answering
 from transect.rpc.envoy.recording import Recording
 from transect.rpc.envoy.upgrading import Upgrades
 from transect.rpc.versions.processor import Element
-from transect.rpc.versions.upgrade import ONE_VERSION, Version
+from transect.rpc.versions.upgrade import Version
 
 if TYPE_CHECKING:
     from transect.rpc.envoy.deploy import Deployed
@@ -110,5 +109,5 @@ class EnvoyHost:
         if self.upgrades is None:
             raise Unavailable("upgrade", "this Envoy was started without it", "restart: transect rpc run")
         if self.under_way is not None:
-            raise Refused(*ONE_VERSION)
+            raise Records
         return Outcome(self.upgrades.upgrade(path, automatic_return))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from transect.control.host import Records
 from transect.control.protocol import Refused
 from transect.rpc.envoy.config import Module
 from transect.rpc.envoy.control import Control, EnvoyCopy, answering
@@ -29,7 +30,7 @@ from transect.rpc.versions.processor import (
     taken,
     verbs_of_part,
 )
-from transect.rpc.versions.upgrade import ONE_VERSION, Handover, read_version
+from transect.rpc.versions.upgrade import Handover, read_version
 
 NOBODY = "-"  # no RPC names it
 
@@ -105,7 +106,7 @@ class EnvoyPart:
     def stage(self, version: str, path: str, incoming: Sequence[Element]) -> dict[str, Any]:
         check_name(version, {self.name, *self.kept})
         if self.host.under_way is not None:
-            raise Refused(*ONE_VERSION)
+            raise Records
         self.drop()  # what an earlier change left, if who asked for it did not wait
         now = self._now
         read = read_version(Path(path), self.upgrades.version)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transect.base.unavailable import Unavailable
+from transect.control.host import Records
 from transect.control.protocol import Refused
 from transect.core.ir import Program
 from transect.lang.functions import PolicyError
@@ -21,7 +22,6 @@ from transect.rpc.grpcio.versions import Versions
 from transect.rpc.grpcio.yielding import yielding
 from transect.rpc.versions.upgrade import (
     NOT_ALONE,
-    ONE_VERSION,
     TOGETHER,
     Handover,
     Settling,
@@ -126,7 +126,7 @@ class Attached:
         """
         with self.changing, yielding():
             if self.recording is not None:
-                raise Refused(*ONE_VERSION)
+                raise Records("`.chain.end_record()` ends the recording")
             if self.joined:
                 raise Refused(NOT_ALONE, TOGETHER)
             version = read_version(path, self.now.version)

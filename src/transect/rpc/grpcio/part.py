@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from transect.control.host import Records
 from transect.control.protocol import Refused
 from transect.core.schema import schema
 from transect.rpc.grpcio.attached import Attached
@@ -28,7 +29,7 @@ from transect.rpc.versions.processor import (
     taken,
     verbs_of_part,
 )
-from transect.rpc.versions.upgrade import ONE_VERSION, Handover, read_version
+from transect.rpc.versions.upgrade import Handover, read_version
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Part:
         with self.chain.changing, yielding():
             check_name(version, {self._carried(self.chain.now).version, *self.kept})
             if self.chain.recording is not None:
-                raise Refused(*ONE_VERSION)
+                raise Records
             read = read_version(Path(path), self.chain.now.version)
             own = self.chain.now.version.origins
             handover, image = from_elsewhere(own, read, incoming, self.chain.now.save)

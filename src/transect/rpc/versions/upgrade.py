@@ -34,7 +34,6 @@ from transect.rpc.versions.merging import merged
 _DECLARES = re.compile(r"^(chain|edges) = ", re.MULTILINE)
 NOT_ALONE = "it is one of several processors of an edge, which change together"
 TOGETHER = "transect rpc upgrade NAME=FILE NAME=FILE …"
-ONE_VERSION = "it records, and a log is of one version", "stop the recording first"
 
 
 @dataclass(frozen=True)

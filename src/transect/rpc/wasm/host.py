@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.control.answers import Told
-from transect.control.host import Outcome, Trailer
+from transect.control.host import Outcome, Records, Trailer
 from transect.control.params import Param
 from transect.control.protocol import Refused
 from transect.core.ir import Program
@@ -16,11 +16,12 @@ from transect.rpc.chain.status import Addresses, told
 from transect.rpc.envoy.control import answering
 from transect.rpc.envoy.upgrading import Upgrades
 from transect.rpc.versions.processor import refused_to
-from transect.rpc.versions.upgrade import ONE_VERSION, Version
+from transect.rpc.versions.upgrade import Version
 from transect.rpc.wasm.config import Plugin
 from transect.rpc.wasm.deploy import DeployedPlugin
 
 AGAIN = "stop it, and start it with that"
+END_OF_RECORDING = "stop it, and start it without `--record`"
 
 
 class PluginHost:
@@ -80,10 +81,10 @@ class PluginHost:
         raise Refused("a WASM plugin records from its start or not at all", f"`--record {path}`: {AGAIN}")
 
     def end_record(self) -> Trailer:
-        raise Refused("a WASM plugin records until it ends", "stop it")
+        raise Refused("a WASM plugin records until it ends", END_OF_RECORDING)
 
     @answering()
     def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
         if self.recording is not None:
-            raise Refused(ONE_VERSION[0], "stop it, and start it without `--record`")
+            raise Records
         return Outcome(self.upgrades.upgrade(path, automatic_return))

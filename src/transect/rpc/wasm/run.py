@@ -22,7 +22,7 @@ from transect.rpc.run import Invalid, Say, exporting, kept_log, watch
 from transect.rpc.versions.upgrade import Version
 from transect.rpc.wasm.carrier import WASM, check_copies, workers_for
 from transect.rpc.wasm.deploy import DeployedPlugin, deploy_plugin
-from transect.rpc.wasm.host import PluginHost
+from transect.rpc.wasm.host import END_OF_RECORDING, PluginHost
 from transect.rpc.wasm.recording import write_log
 
 
@@ -83,7 +83,7 @@ def hosted(
     """Reachable under a name; `numbered`: one that is taken gets a number."""
     version = Version.of_chain(chain, sources)
     host = PluginHost(running, version, addresses(chain, running.envoy.address), record)
-    operated = Operated("rpc", name, host)
+    operated = Operated("rpc", name, host, end_of_recording=END_OF_RECORDING)
     with operated.serve(host.verbs(name), numbered=numbered):
         yield operated
 

@@ -199,9 +199,9 @@ def test_two_tenants_share_though_one_floods(served: Served) -> None:
     The order is that of the engine, from its recording.
     """
     path = served.folder / "flood.log"
-    served.control().record_start(path)
-    asyncio.run(flood(served))
-    assert served.control().record_stop()["dropped"] == 0
+    with served.control().recording(path) as recording:
+        asyncio.run(flood(served))
+        assert recording.end()["dropped"] == 0
     log = read(path)
     names = log.header.notes["tenants"]
     hooks = log.policies[0].hooks

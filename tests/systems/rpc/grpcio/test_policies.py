@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -478,6 +479,7 @@ def attached_bytes(chain: Attached, message: bytes) -> tuple[int, int]:
 def test_status_set_and_record_by_name(port: int, native: bool, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("transect.control.sockets.folder", lambda: tmp_path / "run")
     stub, chain = attached(port, [Guard(allowed={"alice": True}), Rename()], native, name="shop")
+    stack = ExitStack()
     try:
         client = Client("rpc", "shop")
         status = client.status()
@@ -486,11 +488,11 @@ def test_status_set_and_record_by_name(port: int, native: bool, tmp_path: Path, 
         assert [p["name"] for p in status["policies"]] == ["Guard", "Rename"]
         assert client.set("limit", "1") == {"param": "Guard.limit", "before": "1000", "after": "1"}
         log = tmp_path / "run.log"
-        client.record_start(log)
+        recording = stack.enter_context(client.recording(log))
         stub.Say(ask())
         assert refused(lambda: stub.Say(ask()))[0] == "RESOURCE_EXHAUSTED"
         with pytest.raises(Refused, match="records already"):
-            client.record_start(tmp_path / "other.log")
+            stack.enter_context(client.recording(tmp_path / "other.log"))
         malformed = attached_bytes(chain, b"\x0a\xff")
         assert malformed == (Action.REJECT, 3)
         status = client.status()
@@ -513,14 +515,15 @@ def test_status_set_and_record_by_name(port: int, native: bool, tmp_path: Path, 
         assert [row["of"] for row in latency] == ["RPC", "Guard", "Rename"]
         assert [row["timed"] for row in latency[:2]] == [3, 2], "a malformed message comes to nobody"
         assert all(0 < row["p50_us"] <= row["p99_us"] for row in latency)
-        stopped = client.record_stop()
+        stopped = recording.end()
         assert (stopped["records"], stopped["dropped"]) == (7, 0)
         assert compare(read(log), RpcDecoder(read(log))).same
         with pytest.raises(Refused, match="is there already"):
-            client.record_start(log)
+            stack.enter_context(client.recording(log))
         with pytest.raises(Refused, match="no parameter `limits`"):
             client.set("limits", "1")
     finally:
+        stack.close()
         chain.close()
     with pytest.raises(Unavailable, match="shop"):
         Client("rpc", "shop").status()
