@@ -2,7 +2,8 @@
 """C: for the CPython extension, the native Envoy module, and whoever else links C."""
 
 from transect.emit.c.emitter import CEmitter, Lowered, emit, lower, one_unit
-from transect.emit.c.views import Loop, PlainViews, ViewLowering
+from transect.emit.c.unit import Loop, ViewLowering
+from transect.emit.c.views import PlainViews
 
 emitter = CEmitter()
 

@@ -35,19 +35,10 @@ from transect.core.types import (
     ViewType,
 )
 from transect.emit.c import tree as c
-from transect.emit.c.layout import (
-    bounded_tag,
-    case_member,
-    inline,
-    member_names,
-    members,
-    plain,
-    set_name,
-    tag,
-    value_type,
-)
+from transect.emit.c.forms import bounded_tag, case_member, member_names, members, plain, tag
+from transect.emit.c.layout import inline, set_name, value_type
 from transect.emit.c.names import snake
-from transect.emit.c.unit import Unit
+from transect.emit.c.unit import Loop, Unit
 
 IN = c.Unary("&", c.Name("in"))
 
@@ -128,10 +119,7 @@ def _counted(out: c.Expr, count: c.Expr, body: list[c.Stmt]) -> list[c.Stmt]:
     return [c.Do(c.call("ts_write_u32", out, count)), step]
 
 
-def _looped(out: c.Expr, count: c.Expr, loop: object, body: list[c.Stmt]) -> list[c.Stmt]:
-    from transect.emit.c.views import Loop
-
-    assert isinstance(loop, Loop)
+def _looped(out: c.Expr, count: c.Expr, loop: Loop, body: list[c.Stmt]) -> list[c.Stmt]:
     step = c.For(loop.init, loop.cond, loop.step, c.Block((*loop.first, *body)))
     return [c.Do(c.call("ts_write_u32", out, count)), *loop.before, step]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Equality, order and hashes of values in C, by the rules of core/values.py."""
+"""The order of values in C, by the rules of core/values.py, and how keys in storage compare with those asked for."""
 
 from __future__ import annotations
 
@@ -7,73 +7,15 @@ from transect.core.types import (
     BoolType,
     FloatType,
     IntType,
-    KeyType,
-    OptionType,
-    SetType,
-    StructType,
     TextType,
     TupleType,
     Type,
 )
-from transect.emit.c import layout
+from transect.emit.c import forms, layout
 from transect.emit.c import tree as c
-from transect.emit.c.layout import (
-    inline,
-    load,
-    members,
-    plain,
-    pointer_to_const,
-    stored_type,
-    tag,
-    value_type,
-)
+from transect.emit.c.forms import members, plain, tag
+from transect.emit.c.layout import both, equal, inline, load, pair, pointer_to_const, stored_type, value_type
 from transect.emit.c.unit import Unit
-
-
-def equal(unit: Unit, t: Type, a: c.Expr, b: c.Expr) -> c.Expr:
-    """Whether two values are equal: item by item, NaN to nothing."""
-    t = plain(t)
-    match t:
-        case TextType():
-            return c.call("ts_text_equal", a, b)
-        case SetType():
-            return c.call(f"{layout.set_name(unit, t)}_equal", a, b)
-        case OptionType() | TupleType() | StructType():
-            return c.call(equal_function(unit, t), a, b)
-        case _:
-            return c.Binary("==", a, b)
-
-
-def equal_function(unit: Unit, t: Type) -> str:
-    """The name of a function or macro that says whether two values are equal."""
-    t = plain(t)
-    match t:
-        case TextType():
-            return "ts_text_equal"
-        case OptionType() | TupleType() | StructType():
-            return unit.once(f"equal_{tag(t)}", lambda name: [_equal(unit, t, name)])
-        case _:
-            return "TS_EQUAL"
-
-
-def _pair(unit: Unit, t: Type) -> tuple[c.Var, c.Var]:
-    return c.Var("a", value_type(unit, t)), c.Var("b", value_type(unit, t))
-
-
-def _both(member: str) -> tuple[c.Expr, c.Expr]:
-    return c.dot(c.Name("a"), member), c.dot(c.Name("b"), member)
-
-
-def _equal(unit: Unit, t: Type, name: str) -> c.Function:
-    result: c.Expr = c.TRUE
-    if isinstance(t, OptionType):
-        (a_some, b_some), inner = _both("some"), equal(unit, t.item, *_both("value"))
-        result = c.Binary("&&", c.Binary("==", a_some, b_some), c.Binary("||", c.negated(a_some), inner))
-    else:
-        for index, (member, item) in enumerate(members(t)):
-            one = equal(unit, item, *_both(member))
-            result = one if index == 0 else c.Binary("&&", result, one)
-    return inline(name, c.BOOL, _pair(unit, t), c.Return(result))
 
 
 def less(unit: Unit, t: Type, a: c.Expr, b: c.Expr) -> c.Expr:
@@ -93,9 +35,9 @@ def less(unit: Unit, t: Type, a: c.Expr, b: c.Expr) -> c.Expr:
 def _less(unit: Unit, t: TupleType, name: str) -> c.Function:
     body: list[c.Stmt] = []
     for member, item in members(t):
-        a, b = _both(member)
+        a, b = both(member)
         body.append(c.If(c.negated(equal(unit, item, a, b)), c.Block((c.Return(less(unit, item, a, b)),))))
-    return inline(name, c.BOOL, _pair(unit, t), *body, c.Return(c.FALSE))
+    return inline(name, c.BOOL, pair(unit, t), *body, c.Return(c.FALSE))
 
 
 def best(unit: Unit, t: Type, *, smallest: bool, a: c.Expr, b: c.Expr) -> c.Expr:
@@ -117,41 +59,15 @@ def best(unit: Unit, t: Type, *, smallest: bool, a: c.Expr, b: c.Expr) -> c.Expr
 def _best(unit: Unit, t: Type, name: str, smallest: bool) -> c.Function:
     a, b = c.Name("a"), c.Name("b")
     wins = less(unit, t, b, a) if smallest else less(unit, t, a, b)
-    return inline(name, value_type(unit, t), _pair(unit, t), c.Return(c.Ternary(wins, b, a)))
+    return inline(name, value_type(unit, t), pair(unit, t), c.Return(c.Ternary(wins, b, a)))
 
 
-# ---------------------------------------------------------------- hashes, and keys in storage
-
-
-def hash_function(unit: Unit, t: Type) -> str:
-    """The name of a function of (value, seed) that hashes a key."""
-    if isinstance(t, KeyType):
-        return "ts_hash_handle"
-    t = plain(t)
-    match t:
-        case TextType():
-            return "ts_hash_text"
-        case TupleType():
-            return unit.once(f"hash_{tag(t)}", lambda name: [_hash(unit, t, name)])
-        case _:
-            return "ts_hash_u64"
-
-
-def _hash(unit: Unit, t: TupleType, name: str) -> c.Function:
-    params = (c.Var("value", value_type(unit, t)), c.Var("seed", c.U64))
-    seed = c.Name("seed")
-    body: list[c.Stmt] = []
-    for member, item in members(t):
-        part = c.dot(c.Name("value"), member)
-        # Strangers may choose a client within a tuple, too.
-        function = "ts_hash_u64" if isinstance(item, KeyType) else hash_function(unit, item)
-        body.append(c.assign(seed, c.call(function, part, seed)))
-    return inline(name, c.U64, params, *body, c.Return(seed))
+# ---------------------------------------------------------------- keys in storage
 
 
 def same_function(unit: Unit, t: Type) -> str:
     """The name of a function of (stored key, key asked for): whether they are equal."""
-    match layout.dense(t):
+    match forms.dense(t):
         case TextType(bound=int(bound)):
             return f"{layout.bounded(unit, bound)}_same"
         case TupleType() as inner:
@@ -175,7 +91,7 @@ def _same(unit: Unit, t: Type, name: str) -> c.Function:
 
 def order_function(unit: Unit, t: Type) -> str:
     """The name of a function of (stored key, key asked for): negative, 0 or positive."""
-    match layout.dense(t):
+    match forms.dense(t):
         case TextType(bound=int(bound)):
             return f"{layout.bounded(unit, bound)}_order"
         case TupleType() as inner:
@@ -196,10 +112,10 @@ def _order(unit: Unit, t: Type, name: str) -> c.Function:
 
 def keep_function(unit: Unit, t: Type) -> str:
     """The name of a function of (place, key asked for) that stores a key."""
-    match layout.dense(t):
+    match forms.dense(t):
         case TextType(bound=int(bound)):
             return f"{layout.bounded(unit, bound)}_store"
-        case TupleType() as inner if not layout.same_forms(inner):
+        case TupleType() as inner if not forms.same_forms(inner):
             return layout.store_function(unit, inner)
         case _:
             return "TS_KEEP"
@@ -207,10 +123,10 @@ def keep_function(unit: Unit, t: Type) -> str:
 
 def recall_function(unit: Unit, t: Type) -> str:
     """The name of a function of a stored key: the key as it is asked for."""
-    match layout.dense(t):
+    match forms.dense(t):
         case TextType(bound=int(bound)):
             return f"{layout.bounded(unit, bound)}_load"
-        case TupleType() as inner if not layout.same_forms(inner):
+        case TupleType() as inner if not forms.same_forms(inner):
             return layout.load_function(unit, inner)
         case _:
             return "TS_RECALL"

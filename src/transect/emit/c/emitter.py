@@ -23,8 +23,8 @@ from transect.emit.artifact import Artifact, line_of
 from transect.emit.c import functions, state, waiting
 from transect.emit.c import tree as c
 from transect.emit.c.printer import render
-from transect.emit.c.unit import Unit
-from transect.emit.c.views import PlainViews, ViewLowering
+from transect.emit.c.unit import Unit, ViewLowering
+from transect.emit.c.views import PlainViews
 
 RUNTIME = ("transect.h", "codec.h", "call.h", "table.h", "growing.h", "ordered.h", "heap.h", "set.h")
 # A policy may say what is always true.

@@ -34,10 +34,11 @@ from transect.core.types import (
     UnionType,
     ViewType,
 )
-from transect.emit.c import layout, waiting
+from transect.emit.c import forms, layout, waiting
 from transect.emit.c import tree as c
-from transect.emit.c.comparing import best, equal, less
-from transect.emit.c.layout import has_text, load, narrowed, value_type
+from transect.emit.c.comparing import best, less
+from transect.emit.c.forms import has_text
+from transect.emit.c.layout import equal, load, narrowed, value_type
 from transect.emit.c.names import Names
 from transect.emit.c.remembered import Remembered
 from transect.emit.c.tables import Access
@@ -93,7 +94,7 @@ class Expressions:
             case ir.State(field=field):
                 raise AssertionError(f"{field} is read by questions and loops only")
             case ir.Attr(base=base, name=name):
-                return c.dot(self.expr(base), layout.member_of(base.type, name))
+                return c.dot(self.expr(base), forms.member_of(base.type, name))
             case ir.ViewField(base=base, name=name):
                 assert isinstance(base.type, ViewType), "a view"
                 return self.unit.views.field(self.unit, self.expr(base), base.type, name)
@@ -153,7 +154,7 @@ class Expressions:
                 return state_place(self.unit, field)
             case ir.Attr(base=base, name=name):
                 stored = self.place(base)
-                return c.Member(stored, layout.member_of(base.type, name)) if stored else None
+                return c.Member(stored, forms.member_of(base.type, name)) if stored else None
             case ir.Item(base=base, index=index):
                 stored = self.place(base)
                 return c.Member(stored, f"item{index}") if stored else None
@@ -255,7 +256,7 @@ class Expressions:
         match t:
             case UnionType(cases=cases) if isinstance(source, StructType):
                 index = cases.index(source)
-                payload = c.Braces(((layout.case_member(t, index), inner),))
+                payload = c.Braces(((forms.case_member(t, index), inner),))
                 return c.Compound(value_type(self.unit, t), c.braces(c.Integer(index), payload))
             case IntType() if isinstance(source, FloatType):
                 function = "ts_int_of_float" if t.signed else "ts_u64_of_float"
@@ -272,7 +273,7 @@ class Expressions:
                 return narrowed(self.unit, t, inner)
 
     def record(self, t: Type, parts: tuple[Expr, ...]) -> c.Expr:
-        kinds = [kind for _, kind in layout.members(t)]
+        kinds = [kind for _, kind in forms.members(t)]
         values = [narrowed(self.unit, kind, self.expr(p)) for kind, p in zip(kinds, parts, strict=True)]
         return c.Compound(value_type(self.unit, t), c.braces(*values) if values else c.braces(c.ZERO))
 
@@ -355,7 +356,7 @@ class Expressions:
             result = c.Ternary(c.dot(found, "some"), c.dot(found, "value"), otherwise)
             return [layout.inline(name, of_kind, params, c.Return(result))]
 
-        function = self.unit.once(f"value_or_{layout.tag(layout.plain(default.type))}", make)
+        function = self.unit.once(f"value_or_{forms.tag(forms.plain(default.type))}", make)
         return c.call(function, self.dict_get(mapping, key), self.expr(default))
 
     def absolute(self, t: Type, x: c.Expr) -> c.Expr:

@@ -10,7 +10,8 @@ from transect.core.types import TEXT, SetType, TableType
 from transect.emit.c import layout, waiting
 from transect.emit.c import tree as c
 from transect.emit.c.expressions import CALL, access
-from transect.emit.c.layout import has_text, store
+from transect.emit.c.forms import has_text
+from transect.emit.c.layout import store
 from transect.emit.c.storing import Storing
 
 

@@ -12,7 +12,8 @@ from transect.emit.c import tree as c
 from transect.emit.c import waiting
 from transect.emit.c.bodies import Body
 from transect.emit.c.expressions import CALL, access, is_waiting, state_place, zero_init
-from transect.emit.c.layout import has_text, keep, load, stored_type, value_type
+from transect.emit.c.forms import has_text
+from transect.emit.c.layout import keep, load, stored_type, value_type
 from transect.emit.c.tables import Walk
 
 MAX_SAFE = 2**62  # loop counters below it cannot overflow by one step

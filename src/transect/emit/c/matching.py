@@ -10,9 +10,9 @@ from transect.core import ir
 from transect.core.ir import Pattern
 from transect.core.types import OptionType, StructType, TupleType, Type, UnionType
 from transect.emit.c import tree as c
-from transect.emit.c.comparing import equal
 from transect.emit.c.expressions import constant
-from transect.emit.c.layout import case_member, member_of
+from transect.emit.c.forms import case_member, member_of
+from transect.emit.c.layout import equal
 from transect.emit.c.unit import Unit
 
 

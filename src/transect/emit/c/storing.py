@@ -9,11 +9,12 @@ from transect.core import ir
 from transect.core.ir import BinaryOp, Expr
 from transect.core.rules import widened
 from transect.core.types import ArrayType, CounterType, HistogramType, TableType, Type, ViewType
-from transect.emit.c import layout, waiting
+from transect.emit.c import forms, waiting
 from transect.emit.c import tree as c
 from transect.emit.c.bodies import Body
 from transect.emit.c.expressions import access, binary, state_place
-from transect.emit.c.layout import fits, has_text, load, narrowed, store
+from transect.emit.c.forms import has_text
+from transect.emit.c.layout import fits, load, narrowed, store
 
 
 class Storing(Body):
@@ -63,15 +64,15 @@ class Storing(Body):
 
     def to_store(self, value: Expr) -> c.Expr:
         """A value on its way into state.  A text may lie where it goes; of several, one store could spoil the next."""
-        return self.expr(value) if layout.is_text(value.type) else self.stable(value)
+        return self.expr(value) if forms.is_text(value.type) else self.stable(value)
 
     def at_path(self, base: c.Expr, field: str, path: tuple[str, ...]) -> c.Expr:
         return self.within(base, self.unit.scope.fields[field].type, path)
 
     def within(self, base: c.Expr, t: Type, path: tuple[str, ...]) -> c.Expr:
         for name in path:
-            base = c.Member(base, layout.member_of(t, name))
-            t = layout.field_type(t, name)
+            base = c.Member(base, forms.member_of(t, name))
+            t = forms.field_type(t, name)
         return base
 
     def entry_target(self, place: ir.EntryPlace) -> c.Expr:

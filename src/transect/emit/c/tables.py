@@ -12,14 +12,18 @@ from collections.abc import Callable
 from transect.core.ir import StateField, TableRead
 from transect.core.types import BoolType, FloatType, OptionType, TableKind, TableType, TupleType, Type
 from transect.emit.c import tree as c
-from transect.emit.c.comparing import (
+from transect.emit.c.comparing import keep_function, order_function, recall_function, same_function
+from transect.emit.c.layout import (
+    fits,
     hash_function,
-    keep_function,
-    order_function,
-    recall_function,
-    same_function,
+    inline,
+    keep,
+    load,
+    narrowed,
+    store,
+    stored_type,
+    value_type,
 )
-from transect.emit.c.layout import fits, inline, keep, load, narrowed, store, stored_type, value_type
 from transect.emit.c.unit import Unit
 
 TABLE, KEY = c.Name("table"), c.Name("key")

@@ -6,19 +6,17 @@ Every external name begins with the unit's prefix, so that any number of units m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from transect.core.effects import Facts
-from transect.core.ir import FieldKind, Program, StateField
+from transect.core.ir import FieldKind, IntrinsicDecl, Program, StateField
 from transect.core.passes.ordered_pick import heaps
 from transect.core.rules import Scope
-from transect.core.types import TableType
+from transect.core.types import DictType, SeqType, TableType, Type, ViewType
 from transect.emit.c import tree as c
 from transect.emit.c.names import Names, snake
-
-if TYPE_CHECKING:
-    from transect.emit.c.views import ViewLowering
 
 WAITING = "waiting"
 DEFAULT_CLIENTS = 1024
@@ -36,6 +34,61 @@ _FUNCTIONS = (
     "waiting_add",
     "waiting_remove",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """How to go over a sequence or map: a C `for` without its body, and what one round's items are."""
+
+    before: tuple[c.Stmt, ...]
+    init: c.Var | c.Expr | None
+    cond: c.Expr
+    step: c.Expr | None
+    first: tuple[c.Stmt, ...]  # of each round
+    items: tuple[c.Expr, ...]  # one; of a map, key and value
+
+
+class ViewLowering(Protocol):
+    """How outside data looks in C.  `base` is always free of side effects; what is returned is stable for the call: no
+    store to state changes it."""
+
+    def type(self, unit: Unit, t: ViewType | SeqType | DictType) -> c.CType:
+        """The C type of a reference to it; what it needs is declared in the unit."""
+        ...
+
+    def field(self, unit: Unit, base: c.Expr, t: ViewType, name: str) -> c.Expr:
+        """A field, in value form."""
+        ...
+
+    def store(self, unit: Unit, base: c.Expr, t: ViewType, name: str, value: c.Expr) -> Sequence[c.Stmt]:
+        """A field takes a value, whose texts last as long as the call."""
+        ...
+
+    def length(self, unit: Unit, base: c.Expr, t: SeqType | DictType) -> c.Expr:
+        """How many items there are (`int64_t`)."""
+        ...
+
+    def loop(self, unit: Unit, base: c.Expr, t: SeqType | DictType, fresh: str) -> Loop:
+        """A loop over the items; `fresh` is a name that nothing else has, and may be the start of others."""
+        ...
+
+    def has(self, unit: Unit, base: c.Expr, t: SeqType | DictType, item: c.Expr) -> c.Expr:
+        """Whether an item, or a key, is there."""
+        ...
+
+    def get(self, unit: Unit, base: c.Expr, t: DictType, key: c.Expr) -> c.Expr:
+        """What a map holds under a key: an Option in value form."""
+        ...
+
+    def intrinsic(self, unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr]) -> c.Expr:
+        """A call of a stratum's function; of a view's method, the view is the first argument.  `call` is in scope."""
+        ...
+
+    def told(
+        self, unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr], types: Sequence[Type]
+    ) -> c.Expr:
+        """The same of a function that takes any keywords: behind its parameters, a name and a value for each."""
+        ...
 
 
 class Unit:

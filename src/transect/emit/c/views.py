@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Outside data in C.  A stratum says how its views look there; `PlainViews` is what serves without a stratum.
+"""Outside data in C where no stratum says how its views look: `PlainViews`.
 
 Plain views are structs of the fields that the policy names, in value form, reached through a pointer; a sequence is a
 pointer and a count, a map of outside data a sequence of pairs.  A stratum's functions become questions to the host.
@@ -8,71 +8,16 @@ pointer and a count, a map of outside data a sequence of pairs.  A stratum's fun
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 from transect.base.span import NOWHERE
 from transect.core.ir import Effect, IntrinsicDecl, Param
 from transect.core.types import DictType, OptionType, SeqType, Type, UnitType, ViewType
 from transect.emit.c import tree as c
-from transect.emit.c.comparing import equal
-from transect.emit.c.layout import inline, member_names, plain, tag, value_type
-from transect.emit.c.unit import Unit
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """How to go over a sequence or map: a C `for` without its body, and what one round's items are."""
-
-    before: tuple[c.Stmt, ...]
-    init: c.Var | c.Expr | None
-    cond: c.Expr
-    step: c.Expr | None
-    first: tuple[c.Stmt, ...]  # of each round
-    items: tuple[c.Expr, ...]  # one; of a map, key and value
-
-
-class ViewLowering(Protocol):
-    """How outside data looks in C.  `base` is always free of side effects; what is returned is stable for the call: no
-    store to state changes it."""
-
-    def type(self, unit: Unit, t: ViewType | SeqType | DictType) -> c.CType:
-        """The C type of a reference to it; what it needs is declared in the unit."""
-        ...
-
-    def field(self, unit: Unit, base: c.Expr, t: ViewType, name: str) -> c.Expr:
-        """A field, in value form."""
-        ...
-
-    def store(self, unit: Unit, base: c.Expr, t: ViewType, name: str, value: c.Expr) -> Sequence[c.Stmt]:
-        """A field takes a value, whose texts last as long as the call."""
-        ...
-
-    def length(self, unit: Unit, base: c.Expr, t: SeqType | DictType) -> c.Expr:
-        """How many items there are (`int64_t`)."""
-        ...
-
-    def loop(self, unit: Unit, base: c.Expr, t: SeqType | DictType, fresh: str) -> Loop:
-        """A loop over the items; `fresh` is a name that nothing else has, and may be the start of others."""
-        ...
-
-    def has(self, unit: Unit, base: c.Expr, t: SeqType | DictType, item: c.Expr) -> c.Expr:
-        """Whether an item, or a key, is there."""
-        ...
-
-    def get(self, unit: Unit, base: c.Expr, t: DictType, key: c.Expr) -> c.Expr:
-        """What a map holds under a key: an Option in value form."""
-        ...
-
-    def intrinsic(self, unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr]) -> c.Expr:
-        """A call of a stratum's function; of a view's method, the view is the first argument.  `call` is in scope."""
-        ...
-
-    def told(
-        self, unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr], types: Sequence[Type]
-    ) -> c.Expr:
-        """The same of a function that takes any keywords: behind its parameters, a name and a value for each."""
-        ...
+from transect.emit.c.codec import read, write
+from transect.emit.c.forms import member_names, plain, tag
+from transect.emit.c.layout import equal, inline, value_type
+from transect.emit.c.unit import Loop, Unit
 
 
 class PlainViews:
@@ -208,8 +153,6 @@ def _plain(t: SeqType | DictType) -> SeqType | DictType:
 
 def _question(unit: Unit, name: str, declared: IntrinsicDecl) -> c.Decl:
     """A function that asks the host: arguments in the encoding of core/codec.py, views left out, and so the answer."""
-    from transect.emit.c.codec import read, write
-
     sent = [p for p in declared.params if not isinstance(p.type, ViewType)]
     params = [c.Var(f"argument{i}", value_type(unit, p.type)) for i, p in enumerate(sent)]
     out, given, answer = c.Name("out"), c.Name("given"), c.Name("answer")

@@ -24,7 +24,8 @@ from transect.emit.artifact import Artifact
 from transect.emit.c import lower
 from transect.emit.c import tree as c
 from transect.emit.c.emitter import Lowered, includes, one_unit, runtime
-from transect.emit.c.layout import inline, narrowed, tag, value_type
+from transect.emit.c.forms import tag
+from transect.emit.c.layout import inline, narrowed, value_type
 from transect.emit.c.names import snake
 from transect.emit.c.printer import render
 from transect.emit.c.unit import Unit

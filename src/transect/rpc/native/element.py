@@ -13,7 +13,8 @@ from transect.emit.c import lower
 from transect.emit.c import tree as c
 from transect.emit.c.codec import write
 from transect.emit.c.emitter import Lowered
-from transect.emit.c.layout import case_member, keep, member_of, value_type
+from transect.emit.c.forms import case_member, member_of
+from transect.emit.c.layout import keep, value_type
 from transect.emit.c.names import snake
 from transect.emit.c.unit import Unit
 from transect.rpc.chain.binding import BoundElement

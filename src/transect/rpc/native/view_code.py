@@ -16,7 +16,8 @@ from transect.core.types import (
     ViewType,
 )
 from transect.emit.c import tree as c
-from transect.emit.c.layout import tag, value_type
+from transect.emit.c.forms import tag
+from transect.emit.c.layout import value_type
 from transect.emit.c.unit import Unit
 from transect.rpc.chain.binding import BoundMember, BoundView
 from transect.rpc.messages.plan import Plan, Slot

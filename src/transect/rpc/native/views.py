@@ -20,7 +20,8 @@ from transect.core.types import (
     ViewType,
 )
 from transect.emit.c import tree as c
-from transect.emit.c.layout import inline, tag, value_type
+from transect.emit.c.forms import tag
+from transect.emit.c.layout import inline, value_type
 from transect.emit.c.unit import Unit
 from transect.emit.c.views import PlainViews
 from transect.rpc.chain.binding import BoundElement, BoundView
