@@ -70,6 +70,23 @@ class Upstream(TypedDict):
     """Whose count of tokens is charged."""
 
 
+class Sharing(TypedDict):
+    """How a gateway shares its counters with others."""
+
+    group: str
+    """Of the gateways that share."""
+    name: str
+    """This one's among them."""
+    shared: bool
+    """Whether the last round with the store went well; if not, this gateway counts for itself."""
+    for_s: NotRequired[float]
+    """Since when it does, in seconds before now."""
+    why: NotRequired[str]
+    """What went wrong first."""
+    lag: float
+    """The most that the others charged between two rounds, in weighted tokens; a part of the bound."""
+
+
 class UpstreamDetails(TypedDict, total=False):
     """What a gateway adds."""
 
@@ -77,6 +94,10 @@ class UpstreamDetails(TypedDict, total=False):
     """Of a gateway."""
     connections: dict[str, int]
     """Of a gateway: clients' connections, by what they are in."""
+    sharing: Sharing
+    """Of a gateway that shares its counters."""
+    configuration_refused: str
+    """Of a gateway: why its file changed nothing when it was read last."""
 
 
 class Details(UpstreamDetails):

@@ -98,8 +98,12 @@ def test_a_killed_store_is_full_again_after_a_round(tmp_path: Path, store: Store
             other.sadd("transect:llm:default:gateways", "odd")
             other.hset("transect:llm:default:charged:odd", "ann", "much")
             assert a.settles(lambda: "not shared at the moment" in errors.read_text())
+            assert a.metrics()["transect_llm_counters_shared"] == 0
+            ready = httpx.get(f"{a.admin}/readyz")
+            assert (ready.status_code, ready.text) == (200, "ready; counters are not shared at the moment\n")
             other.srem("transect:llm:default:gateways", "odd")
             assert a.settles(lambda: "shared again" in errors.read_text())
+            assert a.metrics()["transect_llm_counters_shared"] == 1
             other.hset("transect:llm:default:charged:odd", "ann", "9" * 40)
             other.sadd("transect:llm:default:gateways", "odd")
             assert a.settles(lambda: f"{'9' * 40} is no count of micro-tokens" in errors.read_text())

@@ -530,6 +530,8 @@ def test_a_store_that_nests_its_answers_without_end_is_lost_for_now(caplog: pyte
     store = Valkey("redis://127.0.0.1:1", "default", "one", shared, 1.0)
     store._store = Nested()
 
+    assert shared.lost_since is None
+
     async def main() -> None:
         await store.begin()
         await store.round()
@@ -537,4 +539,5 @@ def test_a_store_that_nests_its_answers_without_end_is_lost_for_now(caplog: pyte
 
     asyncio.run(main())
     assert "counters are not shared at the moment: maximum recursion" in caplog.text
+    assert shared.lost_since is not None and shared.lost_because == "maximum recursion depth exceeded"
     assert "the last counters could not be shared" in caplog.text

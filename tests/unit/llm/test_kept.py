@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from transect.base.shipped import path_of
+from transect.cli.llm import running as command
 from transect.control import Operated
-from transect.llm import saved_state
+from transect.llm import keys, saved_state
 from transect.llm.config import Config
+from transect.llm.gateway import serve
 from transect.llm.gateway.serve import Gateway
 from transect.llm.gateway.settings import read_gateway
+from transect.llm.gateway.share import Valkey
 from transect.llm.host import LlmHost
 from transect.llm.request import Held
 from transect.llm.service import Service
@@ -105,6 +110,7 @@ def test_a_policy_and_parameters_that_the_file_now_names_are_put_in_force(tmp_pa
     named('policy = "deficit"\nparams = { quantum = 4000000 }')
     gateway.reload()
     assert quantum() == "4000000"
+    assert "configuration_refused" not in host.status()["details"]
     named('policy = "deficit"\nparams = { quantom = 5000000 }')
     gateway.reload()
     assert quantum() == "1", "a bad file changes nothing"
@@ -155,3 +161,83 @@ def test_a_file_system_without_locks_is_not_called_another_gateway(
     monkeypatch.setattr("fcntl.flock", no_locks)
     with pytest.raises(saved_state.NotKept, match=r"cannot be locked: No locks available; put `state` on"):
         saved_state.claim(object, tmp_path / "kept.json")
+
+
+def running(path: Path, more: str = "") -> tuple[Gateway, Operated]:
+    path.write_text(f"{more}\n{CONFIGURATION}")
+    gateway = Gateway(read_gateway(path), path, lambda said: None)
+    return gateway, Operated("llm", "gateway", LlmHost(gateway.service, "gateway", gateway._details))
+
+
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        (b"[[upstreams", "no TOML"),
+        (b"\xff\xfe", "no TOML: not UTF-8"),
+        (b'[tenants.ann]\nkeys = ["sha256:12"]\n', "`tenants.ann.keys[0]` is not what it has to be"),
+        (b"", "the configuration names none"),  # as while somebody writes it
+    ],
+)
+def test_a_configuration_that_is_damaged_changes_nothing_and_is_told(
+    damaged: bytes, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, hashed = keys.new()
+    path = tmp_path / "gateway.toml"
+    gateway, host = running(path, f'[tenants.ann]\nkeys = ["{hashed}"]')
+    good = path.read_bytes()
+    path.write_bytes(damaged)
+    gateway.reload()
+    ann = gateway.service.tenants.by_key(key)
+    assert ann is not None and ann.name == "ann", "the old one is in force"
+    refused = host.status()["details"]["configuration_refused"]
+    assert said in refused and "\n" not in refused
+    assert "the configuration is kept as it was" in caplog.text and said in caplog.text
+    path.write_bytes(good)
+    gateway.reload()
+    assert "configuration_refused" not in host.status()["details"]
+
+
+def test_status_metrics_and_readiness_say_whether_counters_are_shared(tmp_path: Path) -> None:
+    share = '[share]\nurl = "valkey://127.0.0.1:1"\nname = "one"\n'
+    gateway, host = running(tmp_path / "gateway.toml", share)
+    assert gateway.shared is not None
+
+    def page(path: str) -> tuple[int, str]:
+        status, _, body = gateway.admin._pages[path]()
+        return status, body.decode()
+
+    well = {"group": "default", "name": "one", "shared": True, "lag": 0.0}
+    assert host.status()["details"]["sharing"] == well
+    assert "\ntransect_llm_counters_shared 1\n" in page("/metrics")[1]
+    assert page("/readyz") == (200, "ready\n")
+    store = Valkey("redis://127.0.0.1:1", "default", "one", gateway.shared, 1.0)
+    asyncio.run(store.round())
+    sharing = host.status()["details"]["sharing"]
+    assert (sharing["shared"], sharing["for_s"] < 10) == (False, True)
+    assert "Connect" in sharing["why"]
+    assert "\ntransect_llm_counters_shared 0\n" in page("/metrics")[1]
+    assert page("/readyz") == (200, "ready; counters are not shared at the moment\n")
+
+
+def test_a_gateway_that_shares_nothing_says_nothing_of_it(tmp_path: Path) -> None:
+    gateway, host = running(tmp_path / "gateway.toml")
+    assert "sharing" not in host.status()["details"]
+    assert b"counters_shared" not in gateway.admin._metrics()[2]
+
+
+def test_what_the_command_line_says_stands_over_a_file_that_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy of the command line went when the file was read anew."""
+    made: list[Gateway] = []
+
+    class Ended(Gateway):
+        async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+            made.append(self)
+
+    monkeypatch.setattr(serve, "Gateway", Ended)
+    path = tmp_path / "gateway.toml"
+    path.write_text('policy = "vtc"\n')
+    assert command.serve("deficit", ["http://127.0.0.1:1"], path, None) == 0
+    made[0].reload()
+    assert (made[0].service.program.name, made[0]._refused) == ("DeficitRoundRobin", "")

@@ -31,7 +31,7 @@ def serve(policy: str | None, upstreams: Sequence[str], config: Path | None, sta
 
     try:
         found, path = _settings(policy, upstreams, config, state)
-        gateway = Gateway(found, path, _say)
+        gateway = Gateway(found, path, _say, lambda: _settings(policy, upstreams, config, state)[0])
         _run(gateway.run())
     except (ConfigError, PolicyError) as wrong:
         return refused(wrong)

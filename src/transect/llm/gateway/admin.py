@@ -17,6 +17,7 @@ from transect.llm.gateway.bodies import Bodies
 from transect.llm.gateway.guard import Guard, Phase, Why
 from transect.llm.gateway.http import KEY
 from transect.llm.gateway.replica import Replica
+from transect.llm.gateway.share import Shared
 from transect.llm.metrics import Metric, exposition, render
 from transect.llm.service import Service
 
@@ -101,14 +102,16 @@ class Admin:
         waits: Waits,
         guard: Guard,
         bodies: Bodies,
+        shared: Shared | None = None,
     ) -> None:
-        """`guard`: of the clients' connections."""
+        """`guard`: of the clients' connections; `shared`: counters, where others have a part in them."""
         self._service = service
         self._replicas = replicas
         self._app = app
         self._waits = waits
         self._guard = guard
         self._bodies = bodies
+        self._shared = shared
         self._pages: dict[str, Callable[[], tuple[int, bytes, bytes]]] = {
             "/": self._page,
             "/status": self._status,
@@ -153,10 +156,13 @@ class Admin:
             return 503, b"text/plain", b"going down\n"
         if not any(replica.reachable for replica in self._replicas):
             return 503, b"text/plain", b"no upstream answers\n"
+        if self._shared is not None and self._shared.lost_since is not None:
+            # All gateways lose a store at once: were they not ready, nobody would be served at all.
+            return 200, b"text/plain", b"ready; counters are not shared at the moment\n"
         return 200, b"text/plain", b"ready\n"
 
     def _metrics(self) -> tuple[int, bytes, bytes]:
-        found = [*self._of_replicas(), *self._of_clients()]
+        found = [*self._of_replicas(), *self._of_clients(), *self._of_sharing()]
         text = exposition(self._service) + render(found) + self._waits.text()
         return 200, b"text/plain; version=0.0.4", text.encode()
 
@@ -174,6 +180,12 @@ class Admin:
         yield Metric("transect_llm_held_bytes", "gauge", "Bodies of requests that are here.", held)
         open = (("", float(self._app.open)),)
         yield Metric("transect_llm_open_requests", "gauge", "Requests of clients under way.", open)
+
+    def _of_sharing(self) -> Iterator[Metric]:
+        if self._shared is not None:
+            help = "Whether the last round with the store that gateways share went well."
+            well = (("", float(self._shared.lost_since is None)),)
+            yield Metric("transect_llm_counters_shared", "gauge", help, well)
 
     def _of_replicas(self) -> list[Metric]:
         gauges: dict[str, tuple[str, Callable[[Replica], float]]] = {

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from transect.base.unavailable import Unavailable
 from transect.control import Operated, Server
 from transect.core.upgrade import Refused
 from transect.llm import saved_state
+from transect.llm.adapter import MICRO
 from transect.llm.bound import engine_bound
 from transect.llm.config import ConfigError
 from transect.llm.gateway.admin import Admin, Waits
@@ -38,9 +40,9 @@ from transect.llm.gateway.listener import Server as Listening
 from transect.llm.gateway.listener import listening
 from transect.llm.gateway.relay import Relay
 from transect.llm.gateway.replica import Replica, understand
-from transect.llm.gateway.settings import GatewayConfig, read_gateway
+from transect.llm.gateway.settings import GatewayConfig, Share, read_gateway
 from transect.llm.gateway.share import Shared, Valkey
-from transect.llm.host import LlmHost, Upstream, UpstreamDetails
+from transect.llm.host import LlmHost, Sharing, Upstream, UpstreamDetails
 from transect.llm.identity import Identifier
 from transect.llm.metrics import exposition
 from transect.llm.service import PolicyError, Service
@@ -56,18 +58,25 @@ METRICS = 16 << 20  # bytes of an engine's metrics
 class Gateway:
     """One gateway."""
 
-    def __init__(self, config: GatewayConfig, path: Path, say: Callable[[str], None]) -> None:
-        """Raises `PolicyError`, `kept.NotKept`, `Unavailable` without upstreams, the key of one, or descriptors."""
-        if not config.upstreams:
-            raise Unavailable(
-                "an upstream", "the configuration names none", "--upstream URL, or [[upstreams]] url = …"
-            )
+    def __init__(
+        self,
+        config: GatewayConfig,
+        path: Path,
+        say: Callable[[str], None],
+        read: Callable[[], GatewayConfig] | None = None,
+    ) -> None:
+        """`path`: the configuration's file; `read`: the same settings, read anew.
+
+        Raises `PolicyError`, `kept.NotKept`, `Unavailable` without upstreams, the key of one, or descriptors.
+        """
+        _check_upstreams(config)
         self.config = config
-        self.path = path
+        self._read = read or partial(read_gateway, path)
         self._ended, self._hurried = asyncio.Event(), asyncio.Event()
         self._interrupts = 0
         self.say = say
         self.folder = path.parent
+        self._share = config.share  # as it began: a configuration that is read later does not change it
         self.shared: Shared | None = None
         self.state = None if config.state is None else self.folder / config.state
         if self.state is not None and not self.state.parent.is_dir():
@@ -102,7 +111,10 @@ class Gateway:
         self.bodies = Bodies(max(limits.held_bytes, least), max(limits.held_bytes_each, least))
         open_each = self.budget.clients // 2 if limits.open_each == "auto" else limits.open_each
         self.app = App(Relay(self.dispatcher), self.identifier, limits, self.bodies, open_each)
-        self.admin = Admin(self.service, self.replicas, self.app, self.waits, self.guard, self.bodies)
+        self.admin = Admin(
+            self.service, self.replicas, self.app, self.waits, self.guard, self.bodies, self.shared
+        )
+        self._refused = ""  # why the configuration changed nothing when it was read last
 
     def _running(self) -> Iterator[Any]:
         return iter(self.dispatcher.running)
@@ -171,12 +183,12 @@ class Gateway:
             yield regularly("sharing counters", store.round, store.every_s)
 
     def _control(self) -> Server:
-        host = LlmHost(self.service, "gateway", self._upstreams)
+        host = LlmHost(self.service, "gateway", self._details)
         operated = Operated("llm", self.config.name or "gateway", host)
         return operated.serve({"metrics": lambda: exposition(self.service)})
 
-    def _upstreams(self) -> UpstreamDetails:
-        """What `status` says of them and of clients' connections."""
+    def _details(self) -> UpstreamDetails:
+        """What `status` says that no engine has."""
         rows: list[Upstream] = [
             {
                 "upstream": replica.name,
@@ -188,10 +200,15 @@ class Gateway:
             }
             for replica in self.replicas
         ]
-        return {"upstreams": rows, "connections": self.guard.status()}
+        details: UpstreamDetails = {"upstreams": rows, "connections": self.guard.status()}
+        if self._share is not None and self.shared is not None:
+            details["sharing"] = _sharing(self._share, self.shared)
+        if self._refused:
+            details["configuration_refused"] = self._refused
+        return details
 
     async def _store(self) -> Valkey | None:
-        share = self.config.share
+        share = self._share
         if share is None or self.shared is None:
             return None
         url = share.url.replace("valkey://", "redis://", 1)
@@ -246,18 +263,38 @@ class Gateway:
     def reload(self) -> None:
         """Read the configuration anew: tenants, weights, keys, identity, policy.  A bad one changes nothing."""
         try:
-            config = read_gateway(self.path)
+            config = self._read()
+            _check_upstreams(config)  # those of the start go on; a file without any is empty, or cut off
             if (config.policy, config.params) != (self.config.policy, self.config.params):
                 self.service.upgrade(self.service.place_of(config.policy), config.params)
         except (ConfigError, PolicyError, Refused, Unavailable, OSError, ValueError) as wrong:
             logger.error("the configuration is kept as it was: %s", wrong)
+            self._refused = " ".join(
+                str(wrong).partition("\n  |")[0].split()
+            )  # and where; the log shows the line
             return
         with self.service.lock:
             self.service.tenants.load(config)
             self.identifier.load(config)
-        self.config = config
+        self.config, self._refused = config, ""
         self.service.watcher.bound = max(self.service.watcher.bound, self._bound())
         logger.warning("the configuration has been read anew: %d tenants", len(config.tenants))
+
+
+def _check_upstreams(config: GatewayConfig) -> None:
+    """Raises `Unavailable` where there are none."""
+    if not config.upstreams:
+        hint = "--upstream URL, or [[upstreams]] url = …"
+        raise Unavailable("an upstream", "the configuration names none", hint)
+
+
+def _sharing(share: Share, shared: Shared) -> Sharing:
+    said: Sharing = {"group": share.group, "name": share.name, "shared": True, "lag": shared.lag / MICRO}
+    if shared.lost_since is not None:
+        said["shared"] = False
+        said["for_s"] = round(time.monotonic() - shared.lost_since, 1)
+        said["why"] = shared.lost_because
+    return said
 
 
 async def _look_at(replica: Replica, patience_s: float) -> bool:

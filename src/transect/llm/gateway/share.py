@@ -69,7 +69,8 @@ class Shared:
     dirty: set[int] = field(default_factory=set)
     known: dict[str, Numbers] = field(default_factory=dict)  # what each other gateway wrote last
     lag: int = 0  # the most that the others charged between two rounds, in micro-tokens
-    lost_since: float | None = None  # monotonic
+    lost_since: float | None = None  # monotonic; None: the last round went well
+    lost_because: str = ""
 
     # ---------------------------------------------------------------- from the policy
 
@@ -253,7 +254,8 @@ class Valkey:
         self._shared.dirty |= set(self._shared.parts)
         if self._shared.lost_since is None:
             self._shared.lost_since = time.monotonic()
-            logger.error("counters are not shared at the moment: %s", wrong)
+            self._shared.lost_because = str(wrong) or type(wrong).__name__
+            logger.error("counters are not shared at the moment: %s", self._shared.lost_because)
 
     async def close(self) -> None:
         """A last round, and the name is free."""
