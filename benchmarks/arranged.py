@@ -22,13 +22,13 @@ from envoy_sides import METHOD, child, cpu_ns, free_port, pin, program
 
 from transect.core.text import dump
 from transect.rpc import echo
+from transect.rpc.chain.arrangement import Carrier, Group, Layout, Processor
 from transect.rpc.chain.file import read_chain
 from transect.rpc.chain.model import ChainFile
 from transect.rpc.envoy import Envoy
 from transect.rpc.envoy.config import HttpFilter
 from transect.rpc.grpcio import native
 from transect.rpc.placement import calibrate, profile
-from transect.rpc.placement.model import Carrier, Group, Layout, Processor
 from transect.rpc.placement.profile import Profile
 
 ENDS = Path(__file__).parent / "arranged_ends.py"

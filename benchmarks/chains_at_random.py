@@ -14,9 +14,9 @@ from pathlib import Path
 
 from arranged import read
 
+from transect.rpc.chain.arrangement import names
+from transect.rpc.chain.constraints import pieces
 from transect.rpc.chain.model import ChainFile
-from transect.rpc.placement.constraints import pieces
-from transect.rpc.placement.model import names
 
 KEY = repr(bytes(range(32)))
 ELEMENTS = {  # module and policy: what it is given, so that all calls pass

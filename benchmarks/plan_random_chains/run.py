@@ -24,9 +24,9 @@ from arranged import DIRECT, Tools, a_round, arranged, built, costs
 from chains_at_random import Drawn, draw
 from measuring import Control, Samples, begin, claim, report, result
 
+from transect.rpc.chain.arrangement import Layout
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.placement.calibrate import preferred
-from transect.rpc.placement.model import Layout
 from transect.rpc.placement.optimum import Item, solve
 from transect.rpc.placement.planning import Goal, judge, plan, posed
 from transect.rpc.placement.profile import Profile

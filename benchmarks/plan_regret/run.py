@@ -24,9 +24,9 @@ from arranged import Tools, a_round, arranged, costs
 from chains_at_random import Drawn, draw
 from measuring import Control, Samples, begin, claim, report, result
 
+from transect.rpc.chain.arrangement import PROCESSORS, Layout, Processor
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.placement.calibrate import preferred
-from transect.rpc.placement.model import PROCESSORS, Layout, Processor
 from transect.rpc.placement.optimum import Problem, price
 from transect.rpc.placement.planning import Goal, judge, plan, posed
 

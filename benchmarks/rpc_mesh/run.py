@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from arranged import DIRECT, Tools, a_round, arranged, costs, read
 from measuring import Control, Samples, begin, claim, report, result
 
+from transect.rpc.chain.arrangement import Layout
 from transect.rpc.chain.model import ChainFile
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.placement.calibrate import preferred
-from transect.rpc.placement.model import Layout
 from transect.rpc.placement.planning import plan
 
 HEAD = """

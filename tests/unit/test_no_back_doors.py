@@ -124,7 +124,6 @@ MAY_STAY = {
         core/frontend/hashing.py:_implementation
         core/stratum_functions.py:_functions
         cpu/__init__.py:__getattr__
-        emit/registry.py:emitter
         rpc/__init__.py:__getattr__
     """,
     "it runs code that was made here from a checked program, or from the fields of a class of ours": """

@@ -16,6 +16,11 @@ def path_of(name: str) -> Path:
     raise FileNotFoundError(f"no example policy `{name}`")
 
 
+def is_example(path: Path) -> bool:
+    """Whether the file is an example policy."""
+    return path.is_relative_to(_HERE)
+
+
 def paths(stratum: str = "*") -> list[Path]:
     """All examples, or those of one stratum and the ones that run in all."""
     found = [*_HERE.glob(f"{stratum}/[a-z]*.py"), *_HERE.glob("[a-z]*.py")]

@@ -50,10 +50,10 @@ def compile(
     a plugin of proxy-wasm hosts (--to wasm), a probe of memory the program of a switch (--to p4).
     """
     from transect.cli.compiling import Refused
-    from transect.emit.registry import all_targets
+    from transect.cli.targets import TARGETS
 
-    if target not in all_targets():
-        return usage(f"no target `{target}`", f"there are: {', '.join(all_targets())}")
+    if target not in TARGETS:
+        return usage(f"no target `{target}`", f"there are: {', '.join(TARGETS)}")
     try:
         return _compile(file, target, folder, print_after or [], stop_after)
     except Refused as refused:

@@ -10,14 +10,13 @@ from pathlib import Path
 from transect.base.bounded import head
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
-from transect.base.unavailable import Unavailable
 from transect.cli.checking import in_color
 from transect.cli.policies import declares_chain
+from transect.cli.targets import emitter
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
 from transect.core.text import dump
 from transect.emit.artifact import Artifact
-from transect.emit.registry import UnknownTarget, emitter, targets
 
 Pass = Callable[[Program], Program]  # its `__name__` is what the user calls it
 
@@ -61,11 +60,7 @@ def _of_a_chain(path: Path, file: File) -> str:
 
 def emit(file: File, target: str) -> Iterator[tuple[Program, Artifact]]:
     """What the target makes of each policy; `Refused` when it cannot keep the meaning of one."""
-    try:
-        found = emitter(target)
-    except UnknownTarget as unknown:
-        raise Unavailable("compile", str(unknown), f"targets: {', '.join(targets())}") from None
-    diagnostics = Diagnostics()
+    found, diagnostics = emitter(target), Diagnostics()
     for program in file.programs:
         for diagnostic in found.refuses(program):
             diagnostics.add(diagnostic)

@@ -23,10 +23,10 @@ from transect.core.codec import CodecError
 from transect.core.ir import FieldKind
 from transect.core.types import KeyType
 from transect.core.walk import walk
+from transect.emit.c import emitter
 from transect.emit.c.toolchain import shared_object
 from transect.emit.py.image import image as python_image
 from transect.emit.py.image import restore as python_restore
-from transect.emit.registry import emitter
 from transect.emit.toolchain import BuildError
 from transect.llm.adapter import ArbiterChooser, Chooser, counter_field
 from transect.llm.policies import Loaded
@@ -106,7 +106,7 @@ def obstacle(program: ir.Program) -> str:
 
 
 def _built(program: ir.Program) -> Path:
-    files = emitter("c").emit(program).files
+    files = emitter.emit(program).files
     stem = next(name.removesuffix(".c") for name in files if name.endswith(".c"))
     counter = counter_field(program)
     names = [
@@ -296,7 +296,7 @@ class NativeWaiting:
 
 
 def _prefix(program: ir.Program) -> str:
-    return next(n.removesuffix(".c") for n in emitter("c").emit(program).files if n.endswith(".c"))
+    return next(n.removesuffix(".c") for n in emitter.emit(program).files if n.endswith(".c"))
 
 
 def _function(library: ctypes.PyDLL, name: str, result: Any, pointers: int, *rest: Any) -> Any:

@@ -35,8 +35,8 @@ from transect.rpc.hooks import (
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attach import attach
     from transect.rpc.grpcio.native import native_status
-    from transect.rpc.grpcio.planned import attach_plan
     from transect.rpc.grpcio.turns import take_turns
+    from transect.rpc.placement.attach_plan import attach_plan
 
 __all__ = [
     "Cause",
@@ -68,7 +68,7 @@ __all__ = [
 
 _LATER = {
     "attach": "transect.rpc.grpcio.attach",
-    "attach_plan": "transect.rpc.grpcio.planned",
+    "attach_plan": "transect.rpc.placement.attach_plan",
     "take_turns": "transect.rpc.grpcio.turns",
     "native_status": "transect.rpc.grpcio.native",
 }  # they import grpc

@@ -13,14 +13,13 @@ import pytest
 from tests.unit.cli.terminal import Run
 from transect.base.diagnostic import Diagnostic
 from transect.base.shipped import path_of
-from transect.cli import compiling
+from transect.cli import compiling, targets
 from transect.core.ir import Program
 from transect.emit.artifact import Artifact
-from transect.emit.registry import targets
 
 TARGETS = [
     pytest.param(name, marks=pytest.mark.needs("clang-19", "wasm-ld-19") if name == "wasm" else ())
-    for name in targets()
+    for name in targets.OF_ANY_POLICY
 ]
 
 
@@ -31,6 +30,17 @@ def test_every_target_writes_its_files_and_names_them(target: str, transect: Run
     assert (ended.code, ended.err) == (0, "")
     assert sorted(ended.out.split()) == sorted(str(path) for path in out.rglob("*") if path.is_file())
     assert (out / f"acl.{target}").stat().st_size
+
+
+@pytest.mark.parametrize("target", targets.TARGETS)
+def test_every_name_of_a_target_has_its_emitter(target: str) -> None:
+    assert callable(targets.emitter(target).emit)
+
+
+def test_a_target_that_is_not_there_is_wrong_usage_and_the_others_are_named(transect: Run) -> None:
+    ended = transect("compile", path_of("acl"), "--to", "pyy")
+    known = "py, c, wasm, bpf, hints-c, hints-py, p4"
+    assert (ended.code, ended.err) == (2, f"transect: no target `pyy`\n  hint: there are: {known}\n")
 
 
 @pytest.mark.needs("gcc")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.unit.core.running import IMPORTS, arbiter
 from transect.core.frontend import compile_text
 from transect.core.param_text import parse_value, show_value
-from transect.core.stratum_functions import _functions, provided
+from transect.core.stratum_functions import MODULES, STRATA, provided
 from transect.core.types import BYTES, INT, BytesType, TupleType, Type
 
 SAME = {
@@ -82,13 +83,10 @@ def test_what_no_stratum_has_is_provided_by_none(name: str) -> None:
     assert provided(name) is None
 
 
-def test_a_module_that_a_stratum_s_functions_need_is_missed_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without(_: str) -> None:
-        raise ModuleNotFoundError("No module named 'cryptography'", name="cryptography")
-
-    monkeypatch.setattr("importlib.import_module", without)
-    with pytest.raises(ModuleNotFoundError, match="cryptography"):
-        _functions.__wrapped__("cpu")
+@pytest.mark.parametrize("stratum", STRATA)
+def test_every_stratum_that_has_functions_stands_in_the_table(stratum: str) -> None:
+    name = f"transect.{stratum}.functions"
+    assert MODULES.get(stratum) == (name if find_spec(name) else None)
 
 
 def test_what_a_stratum_has_is_provided() -> None:

@@ -13,13 +13,13 @@ import pytest
 
 from tests.parts import ROOT
 from tests.unit.cpu.policies import example, said, scheduler
+from transect.cli.targets import emitter
 from transect.core.frontend import compile_file
 from transect.cpu.built import Built
 from transect.cpu.hints import target_c, target_py
 from transect.cpu.hints.broker import Unwelcome, known
 from transect.cpu.hints.schema import Message, heard, silent, told
 from transect.cpu.simulator import Machine, Work
-from transect.emit.registry import emitter
 
 MS = 1_000_000
 

@@ -57,9 +57,9 @@ def plan(
 
 def _plan(machine: Machine, probes: list[str], switch: Path | None, folder: Path | None) -> int:
     from transect.memory import plan as planning
-    from transect.memory.chaser.placed import Placed
     from transect.memory.p4.budget import DEFAULT as BUDGET
     from transect.memory.p4.budget import BadBudget, Budget
+    from transect.memory.placed import Placed
     from transect.memory.standard import chosen
 
     try:

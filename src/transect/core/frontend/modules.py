@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
+from transect.base import shipped
 from transect.base.bounded import is_file
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.record import record
@@ -97,7 +98,7 @@ class Modules:
         base = PACKAGE.joinpath(*dotted.split(".")[1:])
         for path in (base / "hooks.py", base / "__init__.py", base.with_suffix(".py")):
             if is_file(path):
-                return self._file(path, dotted, library=not dotted.startswith("transect.examples."))
+                return self._file(path, dotted, library=not shipped.is_example(path))
         return None
 
     def _for_policies(self, source: Source, name: str) -> Module | None:

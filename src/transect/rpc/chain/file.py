@@ -32,13 +32,13 @@ from transect.core.types import (
     spell,
 )
 from transect.core.values import Record
+from transect.rpc.chain.arrangement import names
+from transect.rpc.chain.constraints import contradictions
 from transect.rpc.chain.model import ChainFile, ElementUse
 from transect.rpc.chain.spec import Chain
 from transect.rpc.chain.standard import STANDARD
+from transect.rpc.chain.wishes import wishes
 from transect.rpc.chain.words import Words, number
-from transect.rpc.placement.constraints import contradictions
-from transect.rpc.placement.model import names
-from transect.rpc.placement.words import wishes
 
 DEFAULTS = {f.name: f.default for f in dataclasses.fields(Chain)}
 REQUIRED = ("service", "upstream", "elements")

@@ -10,7 +10,7 @@ from pathlib import Path
 from transect.base.span import Span
 from transect.core.ir import Program
 from transect.rpc.chain.address import PLAIN, Endpoint, Tls
-from transect.rpc.placement.model import NOTHING_SAID, Wishes, names
+from transect.rpc.chain.arrangement import NOTHING_SAID, Wishes, names
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from transect.control.answers import Policy, Told
 from transect.control.operating import NATIVE, policy
 from transect.control.readings import readings
 from transect.core.ir import Program
+from transect.rpc.chain.arrangement import names
 from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.times import Latency, latencies
-from transect.rpc.placement.model import names
 
 CAUSES = ("reply", "reject", "cancel", "deadline", "reset")
 # They only grow; a carrier leaves out what it does not have.

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from transect.rpc.builtin import Filter, NotAFilter, filters_of
+from transect.rpc.chain.arrangement import PROXIES, Carrier, Processor, Wishes
+from transect.rpc.chain.constraints import Piece
 from transect.rpc.chain.model import ElementUse
-from transect.rpc.placement.constraints import Piece
-from transect.rpc.placement.model import PROXIES, Carrier, Processor, Wishes
 from transect.rpc.placement.profile import Cost, Profile
 
 

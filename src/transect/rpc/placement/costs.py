@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from transect.core.ir import Program
 from transect.core.text import dump
+from transect.rpc.chain.arrangement import Carrier, Group, Layout, Processor
+from transect.rpc.chain.constraints import Piece
 from transect.rpc.placement.built_in import BuiltIn
-from transect.rpc.placement.constraints import Piece
-from transect.rpc.placement.model import Carrier, Group, Layout, Processor
 from transect.rpc.placement.profile import Cost, Profile, content
 
 

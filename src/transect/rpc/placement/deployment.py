@@ -18,6 +18,7 @@ from transect.rpc.builtin import NotAFilter
 from transect.rpc.builtin.running import deploy_filters
 from transect.rpc.builtin.running import hosted as hosted_filters
 from transect.rpc.chain.address import PLAIN, Endpoint
+from transect.rpc.chain.arrangement import Carrier, Group, Layout, Processor
 from transect.rpc.chain.binding import Binding
 from transect.rpc.chain.carrier import ENVOY
 from transect.rpc.chain.file import read_edges
@@ -26,7 +27,6 @@ from transect.rpc.chain.model import ChainFile
 from transect.rpc.envoy.following import telling
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
 from transect.rpc.placement import saved
-from transect.rpc.placement.model import Carrier, Group, Layout, Processor
 from transect.rpc.run import Invalid, Say, Started, kept_log, name_of
 from transect.rpc.wasm.carrier import WASM, check_copies, workers_for
 from transect.rpc.wasm.deploy import deploy_plugin

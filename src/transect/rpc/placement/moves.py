@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from transect.rpc.chain.arrangement import Order, Processor
+from transect.rpc.chain.constraints import Piece
 from transect.rpc.equivalence.arrangement import Judge, Stand
 from transect.rpc.equivalence.levels import Element, Level
 from transect.rpc.equivalence.moves import Move, Side, judge_move
 from transect.rpc.equivalence.pairs import Judgement, Verdict
-from transect.rpc.placement.constraints import Piece
-from transect.rpc.placement.model import Order, Processor
 
 Kept = Mapping[tuple[int, int], str]
 """Two elements, in the written order, which keep it, and why."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.base.bounded import whole
-from transect.rpc.placement.model import names
+from transect.rpc.chain.arrangement import names
 
 
 class NotUnderstood(Exception):

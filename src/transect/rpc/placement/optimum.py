@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from transect.rpc.placement.model import PROCESSORS, Processor
+from transect.rpc.chain.arrangement import PROCESSORS, Processor
 
 TIE = 1e-6  # µs for each change: of what costs the same, the arrangement which is most like the written one
 

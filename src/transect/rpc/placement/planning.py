@@ -9,16 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from transect.core.text import dump
-from transect.rpc.chain.model import ChainFile
-from transect.rpc.equivalence.arrangement import Judge
-from transect.rpc.equivalence.cache import Cache
-from transect.rpc.equivalence.levels import Element, Level
-from transect.rpc.equivalence.oneofs import oneofs_of
-from transect.rpc.equivalence.pairs import Settings
-from transect.rpc.placement.built_in import BuiltIn, Carriers, built_in, carriers
-from transect.rpc.placement.constraints import Piece, pieces, written
-from transect.rpc.placement.costs import Costs
-from transect.rpc.placement.model import (
+from transect.rpc.chain.arrangement import (
     PROCESSORS,
     PROXIES,
     Carrier,
@@ -29,6 +20,15 @@ from transect.rpc.placement.model import (
     order_of,
     places_of,
 )
+from transect.rpc.chain.constraints import Piece, pieces, written
+from transect.rpc.chain.model import ChainFile
+from transect.rpc.equivalence.arrangement import Judge
+from transect.rpc.equivalence.cache import Cache
+from transect.rpc.equivalence.levels import Element, Level
+from transect.rpc.equivalence.oneofs import oneofs_of
+from transect.rpc.equivalence.pairs import Settings
+from transect.rpc.placement.built_in import BuiltIn, Carriers, built_in, carriers
+from transect.rpc.placement.costs import Costs
 from transect.rpc.placement.moves import Relations, permitted, relations
 from transect.rpc.placement.optimum import Item, Problem, solve
 from transect.rpc.placement.profile import Cost, Profile

@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from transect.rpc.chain.arrangement import PROCESSORS, Carrier, Group, Layout, Processor
+from transect.rpc.chain.constraints import Piece
 from transect.rpc.equivalence.levels import Level
-from transect.rpc.placement.constraints import Piece
-from transect.rpc.placement.model import PROCESSORS, Carrier, Group, Layout, Processor
 from transect.rpc.placement.planning import Plan, Step
 from transect.rpc.placement.profile import Cost, Profile
 

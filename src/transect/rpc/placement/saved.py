@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from transect.base.bounded import is_file, whole
+from transect.rpc.chain.arrangement import Carrier, Group, Layout, Processor
 from transect.rpc.chain.model import ChainFile
-from transect.rpc.placement.model import Carrier, Group, Layout, Processor
 
 if TYPE_CHECKING:
     from transect.rpc.placement.planning import Plan

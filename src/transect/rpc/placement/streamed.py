@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from transect.rpc.chain.arrangement import PROCESSORS, Carrier, Processor, Wishes
 from transect.rpc.chain.carrier import ENVOY, Can, Streams, streams_of
+from transect.rpc.chain.constraints import Piece
 from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.needs import headers_changed
 from transect.rpc.grpcio.carrier import CLIENT, SERVER
 from transect.rpc.messages.protos import from_files
-from transect.rpc.placement.constraints import Piece
-from transect.rpc.placement.model import PROCESSORS, Carrier, Processor, Wishes
 from transect.rpc.wasm.carrier import WASM
 
 Methods = Mapping[Streams, str]

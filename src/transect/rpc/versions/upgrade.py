@@ -26,9 +26,9 @@ from transect.core.schema import Schema, schema
 from transect.core.upgrade import Refused as StateRefused
 from transect.core.upgrade import compare, migration, upgrade
 from transect.core.values import normal
+from transect.rpc.chain.arrangement import names
 from transect.rpc.chain.file import first_state, read_chain
 from transect.rpc.chain.model import ChainFile
-from transect.rpc.placement.model import names
 from transect.rpc.versions.merging import merged
 
 _DECLARES = re.compile(r"^(chain|edges) = ", re.MULTILINE)

@@ -34,6 +34,7 @@ from transect.core.interp import Instance
 from transect.rpc import echo
 from transect.rpc.builtin import NotAFilter
 from transect.rpc.builtin.running import Filters, deploy_filters
+from transect.rpc.chain.arrangement import Carrier, Processor
 from transect.rpc.chain.binding import bind
 from transect.rpc.chain.file import first_state, read_chain, read_edges
 from transect.rpc.chain.model import ChainFile
@@ -43,7 +44,6 @@ from transect.rpc.envoy import Endpoint
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.grpcio.attach import service_of
 from transect.rpc.placement import saved
-from transect.rpc.placement.model import Carrier, Processor
 from transect.rpc.placement.planning import plan
 from transect.rpc.placement.profile import Cost
 

@@ -14,9 +14,8 @@ from tests.unit.core.sink import EXAMPLES, sink
 from tests.unit.emit.c.machine import STRICT, compile_c
 from transect.core.frontend import compile_file, compile_text
 from transect.core.ir import Program
-from transect.emit.c import emit, lower
+from transect.emit.c import emit, emitter, lower
 from transect.emit.c.driver import MAIN, driver
-from transect.emit.registry import emitter
 
 COMPILERS = [name for name in ("gcc", "clang-19", "clang") if shutil.which(name)][:2]
 LIBC = {"memcpy", "memmove", "memset", "memcmp", "malloc", "calloc", "free"}
@@ -42,7 +41,7 @@ def test_files_are_as_they_were(name: str, golden: Callable[[str, str], None]) -
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_compilers_have_nothing_to_say_and_little_to_link(path: Path, tmp_path: Path) -> None:
     """gcc warns of what its optimiser sees, clang while it reads."""
-    artifact = emitter("c").emit(example(path))
+    artifact = emitter.emit(example(path))
     artifact.write(tmp_path)
     (source,) = [name for name in artifact.files if name.endswith(".c")]
     compile_c(tmp_path, "-c", source, "-o", "x.o", flags=(*STRICT, "-O2"))

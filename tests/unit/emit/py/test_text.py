@@ -17,8 +17,8 @@ from tests.unit.emit.py.policies import EXAMPLES
 from tests.unit.emit.py.texts import ACL, EVERYTHING, FAIR_SHARE
 from transect import __version__
 from transect.core.frontend import compile_file, compile_text
+from transect.emit.py import emitter
 from transect.emit.py.text import text_of
-from transect.emit.registry import UnknownTarget, emitter, targets
 
 POLICIES = {"acl": ACL, "fair_share": FAIR_SHARE, "everything": EVERYTHING}
 
@@ -103,23 +103,13 @@ def test_both_pythons_write_the_same_text() -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_every_example_has_a_text_that_python_reads(path: Path) -> None:
     for program in compile_file(path).programs:
-        artifact = emitter("py").emit(program)
+        artifact = emitter.emit(program)
         ((name, content),) = artifact.files.items()
         assert name == f"{program.name.lower()}.py"
         assert content.decode().startswith(f'"""Policy {program.name} from {path.name}, line ')
         assert f"Emitted by transect {__version__}." in content.decode()
         compile(content, name, "exec")
-        assert emitter("py").refuses(program) == []
-
-
-def test_targets_are_found_by_name() -> None:
-    (program,) = compile_text(ACL).programs
-    assert {name: bool(emitter(name).emit(program).files) for name in targets()} == dict.fromkeys(
-        targets(), True
-    )
-    with pytest.raises(UnknownTarget) as raised:
-        emitter("pyy")
-    assert str(raised.value) == "no target `pyy`; did you mean `py`?"
+        assert emitter.refuses(program) == []
 
 
 def test_the_version_is_that_of_the_package() -> None:
@@ -128,6 +118,6 @@ def test_the_version_is_that_of_the_package() -> None:
 
 def test_an_artifact_is_written_below_the_folder(tmp_path: Path) -> None:
     (program,) = compile_text(ACL).programs
-    (path,) = emitter("py").emit(program).write(tmp_path / "new")
+    (path,) = emitter.emit(program).write(tmp_path / "new")
     assert path == tmp_path / "new" / "acl.py"
     assert path.read_text().endswith(")\n")

@@ -10,7 +10,7 @@ from itertools import combinations_with_replacement, permutations
 
 import pytest
 
-from transect.rpc.placement.model import PROCESSORS, PROXIES, SIDES, Processor
+from transect.rpc.chain.arrangement import PROCESSORS, PROXIES, SIDES, Processor
 from transect.rpc.placement.optimum import Item, Problem, price, solve
 
 Groups = tuple[tuple[Processor, tuple[int, ...]], ...]

@@ -11,11 +11,11 @@ import pytest
 
 from transect.base.unavailable import Unavailable
 from transect.core.text import dump
+from transect.rpc.chain.arrangement import Carrier, Processor
 from transect.rpc.chain.file import read_chain
 from transect.rpc.chain.model import ChainFile
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.placement import observed, profile, report, saved
-from transect.rpc.placement.model import Carrier, Processor
 from transect.rpc.placement.planning import Plan, plan
 from transect.rpc.placement.profile import VERSION, Cost, ElementCost, Profile, content
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from transect.base.render import render_text
+from transect.rpc.chain.arrangement import Processor
+from transect.rpc.chain.constraints import pieces, written
 from transect.rpc.chain.file import read_chain
 from transect.rpc.chain.model import ChainFile
-from transect.rpc.placement.constraints import pieces, written
-from transect.rpc.placement.model import Processor
 
 CHAIN = """\
 from transect.examples.rpc.acl import Acl

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from transect.base.diagnostic import Diagnostics, Label
 from transect.base.span import NOWHERE, Span
 from transect.core.ir import Program
+from transect.rpc.chain.arrangement import PROCESSORS, SIDES, Carrier, Processor, Wishes, names
 from transect.rpc.chain.model import ElementUse
 from transect.rpc.chain.needs import Made, structs_made
-from transect.rpc.placement.model import PROCESSORS, SIDES, Carrier, Processor, Wishes, names
 
 
 @dataclass(frozen=True, slots=True)

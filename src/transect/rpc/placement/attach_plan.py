@@ -18,6 +18,7 @@ from transect.base.render import render_text
 from transect.emit.py.build import build
 from transect.emit.py.image import restore
 from transect.lang.functions import PolicyError
+from transect.rpc.chain.arrangement import Layout, Processor
 from transect.rpc.chain.file import first_state, read_chain
 from transect.rpc.chain.model import ChainFile, ElementUse
 from transect.rpc.grpcio import carrier
@@ -26,7 +27,6 @@ from transect.rpc.grpcio.making import Maker
 from transect.rpc.messages.protos import ProtoError, from_reflection
 from transect.rpc.messages.wire import ProtoService
 from transect.rpc.placement import saved
-from transect.rpc.placement.model import Layout, Processor
 
 Target = TypeVar("Target", grpc.Channel, grpc.Server, aio.Channel, aio.Server)
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.span import NOWHERE, Span
 from transect.core.frontend.source import Source
-from transect.rpc.placement.model import (
+from transect.rpc.chain.arrangement import (
     NOTHING_SAID,
     PLACES,
     PROXIES,
