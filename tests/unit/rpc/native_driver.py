@@ -217,7 +217,7 @@ class NativeRpc:
             out.text.bytes,
             out.message.bytes if out.rewritten else None,
             out.after,
-            out.to.bytes.decode(),
+            None if out.to.data is None else out.to.bytes.decode(),
             out.element,
         )
 

@@ -173,6 +173,12 @@ def test_delays_add_up_negative_ones_count_as_none_and_the_last_route_wins() -> 
     assert (verdict.after, verdict.to) == (7_000_000, "c")
 
 
+def test_an_empty_name_of_a_route_is_a_name_and_not_the_way_to_the_service() -> None:
+    named = Rig(element("A", 'return Forward(to="a")'), element("B", 'return Forward(to="")'), element("C"))
+    assert named.rpc().request(ask()).to == ""
+    assert Rig(element("A")).rpc().request(ask()).to is None
+
+
 def test_delays_do_not_run_over() -> None:
     longest = "return Forward(after=ms(9223372036854))"
     assert Rig(element("A", longest), element("B", longest)).rpc().request(ask()).after == 2**63 - 1

@@ -91,6 +91,41 @@ def test_what_does_not_fit_is_told_from_files(folder: Path, old: str, new: str, 
     assert told in said
 
 
+@pytest.mark.parametrize(
+    ("to", "routes", "told"),
+    [
+        ("canary", "", 'write `routes={"canary": "host:port"}` in the chain file'),
+        ("canary", '    routes={"canari": "h:1"},\n', 'write `to="canari"`'),
+        ("", '    routes={"canary": "h:1"},\n', "write `Forward()` for the way to `upstream`"),
+    ],
+)
+@pytest.mark.parametrize("protos", ['    protos=["shop.proto"],\n', ""])
+def test_a_route_that_the_chain_does_not_have_is_told_where_it_is_named(
+    folder: Path, to: str, routes: str, told: str, protos: str
+) -> None:
+    path = folder / "chain.py"
+    text = CHAIN.replace("Forward()", f'Forward(to="{to}")').replace(
+        '    protos=["shop.proto"],\n', protos + routes
+    )
+    path.write_text(text)
+    read = read_chain(path)
+    assert read.chain is not None, render_text(read.diagnostics, read.sources)
+    fitting.known(read.chain, read.diagnostics)
+    assert [d.code for d in read.diagnostics] == ["R024"]
+    assert told in render_text(read.diagnostics, read.sources)
+
+
+def test_a_route_that_the_chain_has_is_none_of_its_faults(folder: Path) -> None:
+    text = CHAIN.replace("Forward()", 'Forward(to="canary")').replace(
+        "    elements", '    routes={"canary": "h:1"},\n    elements'
+    )
+    (folder / "chain.py").write_text(text)
+    read = read_chain(folder / "chain.py")
+    assert read.chain is not None
+    fitting.known(read.chain, read.diagnostics)
+    assert list(read.diagnostics) == []
+
+
 def test_without_a_protobuf_compiler_it_says_what_was_not_looked_into(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from transect.base.diagnostic import Diagnostics
+from transect.base.diagnostic import Diagnostics, closest
+from transect.core.ir import Program
 from transect.rpc.chain.binding import Binding, BoundElement
 from transect.rpc.chain.needs import structs_made
 from transect.rpc.messages.wire import ProtoMethod
@@ -52,6 +53,29 @@ def check(binding: Binding, carrier: Can, diagnostics: Diagnostics) -> None:
     """Report what the chain asks and the carrier cannot do."""
     for element in binding.elements:
         _verdicts(element, carrier, diagnostics)
+
+
+def check_routes(programs: Iterable[Program], routes: Collection[str], diagnostics: Diagnostics) -> None:
+    """Report each route that a policy spells out and the chain does not have: such an RPC would end with UNAVAILABLE."""
+    for program in programs:
+        for made in structs_made(program):
+            if made.route is None or made.route in routes:
+                continue
+            close = closest(made.route, routes)
+            diagnostics.error(
+                "R024",
+                f"the chain has no route `{made.route}`" if made.route else "the empty text is no route",
+                made.span,
+                label="names a route",
+                help=f'write `to="{close}"`' if close else _routes_help(made.route, routes),
+            )
+
+
+def _routes_help(route: str, routes: Collection[str]) -> str:
+    if not route:
+        return "write `Forward()` for the way to `upstream`"
+    known = f"it has {', '.join(routes)}; " if routes else ""
+    return f'{known}write `routes={{"{route}": "host:port"}}` in the chain file'
 
 
 def _verdicts(element: BoundElement, carrier: Can, diagnostics: Diagnostics) -> None:

@@ -13,7 +13,7 @@ from transect.base.bounded import is_file
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.unavailable import Unavailable
 from transect.rpc.chain.binding import Binding, bind
-from transect.rpc.chain.carrier import ANYWHERE, ENVOY, Can, check
+from transect.rpc.chain.carrier import ANYWHERE, ENVOY, Can, check, check_routes
 from transect.rpc.chain.model import ChainFile
 from transect.rpc.messages.protos import ProtoError, Protos, check_files, from_files, from_reflection
 from transect.rpc.messages.wire import ProtoService
@@ -26,6 +26,7 @@ def known(chain: ChainFile, diagnostics: Diagnostics) -> None:
     """
     for word, why in unusable(chain):
         diagnostics.warning("R035", why, chain.spans[word], label="it cannot run so", help=R035_HELP)
+    _routes(chain, diagnostics)
     if not chain.protos:
         return
     at = chain.spans["protos"]
@@ -43,6 +44,7 @@ def known(chain: ChainFile, diagnostics: Diagnostics) -> None:
 
 def bound(chain: ChainFile, diagnostics: Diagnostics, carrier: Can = ENVOY) -> Binding | None:
     """The chain's elements on the service's descriptors; None when `diagnostics` has errors."""
+    _routes(chain, diagnostics)
     if chain.upstream_tls.authority and not chain.protos:
         diagnostics.error(
             "R033",
@@ -63,6 +65,10 @@ def bound(chain: ChainFile, diagnostics: Diagnostics, carrier: Can = ENVOY) -> B
         diagnostics.error("R033", str(error), at, label="its descriptors are needed", help=error.help)
         return None
     return _fitted(chain, protos, diagnostics, carrier)
+
+
+def _routes(chain: ChainFile, diagnostics: Diagnostics) -> None:
+    check_routes((use.program for use in chain.elements), chain.routes, diagnostics)
 
 
 def _fitted(chain: ChainFile, protos: Protos, diagnostics: Diagnostics, carrier: Can) -> Binding | None:

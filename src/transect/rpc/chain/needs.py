@@ -280,6 +280,7 @@ class Made:
     hook: str
     given: tuple[str, ...]  # its fields that are not the constant None
     span: Span
+    route: str | None = None  # that it spells out
 
 
 def structs_made(program: Program) -> Iterator[Made]:
@@ -290,7 +291,22 @@ def structs_made(program: Program) -> Iterator[Made]:
                 if isinstance(node, MakeStruct) and isinstance(node.type, StructType):
                     fields = zip(node.type.fields, node.values, strict=True)
                     given = tuple(f.name for f, v in fields if not (isinstance(v, Const) and v.value is None))
-                    yield Made(node.type.name, handler.name, given, node.span)
+                    to = next(
+                        (v for f, v in zip(node.type.fields, node.values, strict=True) if f.name == "to"),
+                        None,
+                    )
+                    yield Made(node.type.name, handler.name, given, node.span, _spelled(to))
+
+
+def _spelled(value: Expr | None) -> str | None:
+    """The text that a policy spells out."""
+    match value:
+        case Some(value=inner):
+            return _spelled(inner)
+        case Const(value=str(text)):
+            return text
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

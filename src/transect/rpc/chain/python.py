@@ -64,7 +64,7 @@ class ChainVerdict:
     text: bytes = b""  # REJECT: the message, UTF-8; RESPOND: the serialised reply
     message: bytes | None = None  # FORWARD: replaces what came in; None: pass it on as it came
     after: int = 0  # ns to wait before the message goes on or the RPC is answered
-    to: str = ""  # FORWARD
+    to: str | None = None  # FORWARD; "" is a name, of no route
     element: int = NOBODY
 
 
@@ -350,7 +350,7 @@ class PythonRpc:
             passing = Passing(self.chain.plans, self.chain.plans[self._method.request], message)
         except Malformed:
             return malformed(self._method.request)
-        after, to = 0, ""
+        after, to = 0, None
         for index in range(len(self.chain.runners)):
             if index == len(self._states):
                 self._states.append(ElementState())
@@ -394,7 +394,7 @@ class PythonRpc:
                     case "Respond":
                         passing.replace(verdict.body)
                     case _:
-                        after, _ = passed(verdict, after, "")
+                        after, _ = passed(verdict, after, None)
         except Malformed:
             return replace(malformed(name), after=after)
         return ChainVerdict(Action.FORWARD, message=passing.data if passing.replaced else None, after=after)
@@ -421,7 +421,7 @@ class PythonRpc:
             sequence = next(runner.sequence) if runner.defines(hook) else 0
             verdict, rewritten = runner.message(hook, self.facts, self._states[index], passing, tape)
         if took:
-            delay = passed(verdict, 0, "")[0] if verdict_name(verdict) == "Forward" else 0
+            delay = passed(verdict, 0, None)[0] if verdict_name(verdict) == "Forward" else 0
             took(index, time.monotonic_ns() - began + delay)
         if isinstance(tape, RecordingTape) and runner.defines(hook):
             self._record(sequence, index, hook, tape, verdict, came=came, rewritten=rewritten)
@@ -494,7 +494,7 @@ def malformed(message: str) -> ChainVerdict:
     return ChainVerdict(Action.REJECT, INVALID_ARGUMENT, f"malformed {message}".encode())
 
 
-def passed(verdict: Any, after: int, to: str) -> tuple[int, str]:
+def passed(verdict: Any, after: int, to: str | None) -> tuple[int, str | None]:
     """The delay and route so far, and those of one more `Forward`."""
     if verdict is None:
         return after, to

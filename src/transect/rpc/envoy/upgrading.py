@@ -25,7 +25,7 @@ from transect.base.unavailable import Unavailable
 from transect.control.protocol import Refused
 from transect.emit.toolchain import BuildError
 from transect.rpc.chain.binding import Binding, bind
-from transect.rpc.chain.carrier import Can, check
+from transect.rpc.chain.carrier import Can, check, check_routes
 from transect.rpc.chain.model import ChainFile, ElementUse
 from transect.rpc.envoy.binary import Binary
 from transect.rpc.envoy.config import Extension, Slot
@@ -232,6 +232,7 @@ class Upgrades(Generic[M]):
             by_worker=it.kind.can.by_worker,
             speaks_first=chain.speaks_first,
         )
+        check_routes(version.programs, chain.routes, diagnostics)
         if binding is not None:
             check(binding, it.kind.can, diagnostics)
             it.kind.check(binding, diagnostics)

@@ -21,6 +21,8 @@ from transect.rpc.equivalence.levels import Element
 from transect.rpc.equivalence.world import Body, ChainWorld, Oneofs, Passing, came, metadata
 
 NONE, NO_ROUTE = integer(0), text(b"")
+UNKNOWN_ROUTE = text(b"?")
+"""What `to=""` means: a route that no chain has, as `?` is none's name (`chain/words.py`)."""
 
 
 class Kind(StrEnum):
@@ -295,7 +297,8 @@ def _passed(verdict: Union, delay: Term, route: Term) -> tuple[Term, Term]:
     to = given["to"]
     assert isinstance(to, Option), "a route is optional"
     if isinstance(to.value, Term):
-        route = fold.ite(to.present, to.value, route)
+        named = fold.ite(fold.equal(to.value, NO_ROUTE), UNKNOWN_ROUTE, to.value)
+        route = fold.ite(to.present, named, route)
     return _longer(delay, _nonnegative(given["after"])), route
 
 

@@ -156,11 +156,11 @@ class Trial:
             if slot.field.presence is not Presence.EXPLICIT or passing.node.present(slot)
         }
 
-    def message(self, name: str, data: bytes, headers: Mapping[str, str], route: str = "") -> str:
+    def message(self, name: str, data: bytes, headers: Mapping[str, str], route: str | None = None) -> str:
         """A message that passed, in the words of a `Run`."""
         parts = [f"{k}={v!r}" for k, v in self.decode(name, data).items()]
         parts += [f"{k}: {v}" for k, v in sorted(headers.items())]
-        parts += [f"to {route}"] if route else []
+        parts += [] if route is None else [f"to {route}" if route else 'to ""']
         return "".join(f" {part}" for part in parts)
 
     # ------------------------------------------------------------ runs
@@ -288,7 +288,7 @@ class _Running:
         self._begin(event)
         data = self.trial.encode(REQUEST, event.fields, event.size)
         near, far = self.rpcs[event.rpc]
-        total, route = 0, ""
+        total, route = 0, None
         for place, rpc in (("client", near), ("server", far)):
             if place == "server" and event.lost:
                 self._end(event.rpc, UNAVAILABLE, CAUSE_RESET)
@@ -300,7 +300,7 @@ class _Running:
                 stopped = self._stopped(event, verdict, near if place == "server" else None)
                 return replace(stopped, after=total + stopped.after)
             data = data if verdict.message is None else verdict.message
-            total, route = total + verdict.after, verdict.to or route
+            total, route = total + verdict.after, route if verdict.to is None else verdict.to
         headers = self.headers[event.rpc].sides[0]
         return Seen("forwarded" + self.trial.message(REQUEST, data, headers, route), total)
 

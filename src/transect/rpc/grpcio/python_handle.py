@@ -200,13 +200,13 @@ class PythonRpcHandle:
         match verdict.action:
             case Action.FORWARD:
                 data = message if verdict.message is None else verdict.message
-                if not verdict.after and not verdict.to and not self._headers.fresh:
+                if not verdict.after and verdict.to is None and not self._headers.fresh:
                     return data  # type: ignore[no-any-return]
             case Action.REJECT:
                 data = verdict.text.decode(errors="replace")
             case _:
                 data = verdict.text
-        return int(verdict.action), verdict.code, data, verdict.after, verdict.to or None, verdict.element
+        return int(verdict.action), verdict.code, data, verdict.after, verdict.to, verdict.element
 
     def finish(self, code: int, cause: int, /) -> int | None:
         with self._handle.lock:

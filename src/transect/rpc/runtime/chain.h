@@ -70,7 +70,7 @@ struct ts_verdict {
     int rewritten;     /* TS_FORWARD: `message` replaces what came in */
     ts_slice message;
     int64_t after;     /* ns to wait before the message goes on or the RPC is answered; 0 none (delays add up) */
-    ts_slice to;       /* TS_FORWARD: route; size 0 none */
+    ts_slice to;       /* TS_FORWARD: route; data NULL: none. `""` is a name, of no route */
     uint32_t element;  /* who decided, for REJECT and RESPOND */
 };
 

@@ -517,7 +517,7 @@ static void ts_requests(const struct ts_tables *tables, ts_chain *chain, struct 
  * size, does not wait with the RPC for its next call. */
 TS_INLINE void ts_let_go(struct ts_call *call, const struct ts_verdict *out)
 {
-    if (out->action == TS_FORWARD && !out->rewritten && out->to.size == 0) {
+    if (out->action == TS_FORWARD && !out->rewritten && out->to.data == NULL) {
         ts_arena_end(&call->arena);
     }
 }

@@ -209,7 +209,7 @@ static enum step decide(struct pass *p, ts_slice message, size_t frame_end) {
     ask_chain(s, p->w->reply, message, &v);
     note_verdict(&s->config->totals, p->w->reply, &v);
     if (s->unreadable) return fail_with(s, 13, "the host does not show the headers"), OVER; /* INTERNAL: a policy took them for absent */
-    if (v.action == TS_FORWARD && v.to.size && !p->w->reply && !take_route(s, v.to)) return OVER;
+    if (v.action == TS_FORWARD && v.to.data && !p->w->reply && !take_route(s, v.to)) return OVER;
     return obey(p, frame_end, &v);
 }
 

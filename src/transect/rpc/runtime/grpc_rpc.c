@@ -114,7 +114,7 @@ static PyObject *bytes_of(ts_slice s) {
 }
 
 static PyObject *decision(const struct ts_verdict *v, PyObject *message) {
-    PyObject *data = NULL, *to = v->to.size ? text_of(v->to) : Py_NewRef(Py_None);
+    PyObject *data = NULL, *to = v->to.data ? text_of(v->to) : Py_NewRef(Py_None);
     switch (v->action) {
     case TS_FORWARD: data = v->rewritten ? bytes_of(v->message) : Py_NewRef(message); break;
     case TS_REJECT: data = text_of(v->text); break;
@@ -159,7 +159,7 @@ static PyObject *pass(struct rpc_object *self, PyObject *message, hook *run) {
     run(self->owner->chain, self->state, &self->rpc, (ts_slice){(const uint8_t *)PyBytes_AS_STRING(message), (uint32_t)PyBytes_GET_SIZE(message)}, &v);
     note_verdict(&self->owner->totals, run == ts_chain_response, &v);
     PyObject *result;
-    if (v.action != TS_FORWARD || v.after || v.to.size || self->fresh) {
+    if (v.action != TS_FORWARD || v.after || v.to.data || self->fresh) {
         result = decision(&v, message);
     } else {
         result = v.rewritten ? bytes_of(v.message) : Py_NewRef(message);
