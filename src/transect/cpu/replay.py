@@ -372,6 +372,9 @@ class CpuDecoder:
         self._names |= {site(name): name for name in named}
         return player
 
+    def tells_end(self, policy: int, policies: int) -> bool:
+        return False
+
     def call(self, program: Program, hook: str, record: Record) -> Call:
         known = self._calls.get((id(program), hook))
         if known is None:

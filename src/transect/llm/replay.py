@@ -54,6 +54,9 @@ class LlmDecoder:
         self._waiting: dict[int, None] = {}
         self._at = -1  # the last record whose changes of who waits are in force
 
+    def tells_end(self, policy: int, policies: int) -> bool:
+        return policy == policies - 1  # one at a time: the last one in force
+
     def call(self, program: Program, hook: str, record: Record) -> Call:
         """The call that a record describes.  Raises `CodecError`."""
         found = told(record)

@@ -70,6 +70,9 @@ class MemoryDecoder:
         self._answers = questions.Answers(self._machine)
         self._prepared: dict[str, Prepared] = {}
 
+    def tells_end(self, policy: int, policies: int) -> bool:
+        return False
+
     def call(self, program: Program, hook: str, record: Logged) -> Call:
         """The round that a record describes."""
         prepared = self._of(program)

@@ -61,7 +61,18 @@ class _Reading:
             raise LogError(damage or "the log ends before its header")
         if not damage and self.trailer is not None and self.trailer.records != len(self.records):
             damage = f"the log has {len(self.records)} records, and says {self.trailer.records}"
+        if not damage and self.trailer is not None:
+            damage = self.strange_end(self.trailer)
         return Log(self.header, tuple(self.policies), tuple(self.records), self.trailer, damage)
+
+    def strange_end(self, trailer: Trailer) -> str:
+        """What no recorder writes; empty: nothing."""
+        if trailer.dropped < 0:
+            return f"the log says that {trailer.dropped} calls were dropped"
+        unknown = [number for number in trailer.finals if not 0 <= number < len(self.policies)]
+        return (
+            f"the log ends with the state of policy {unknown[0]}, which it does not have" if unknown else ""
+        )
 
     def frames(self) -> Iterator[tuple[bytes, bytes]]:
         at = len(MAGIC) + 4

@@ -23,6 +23,9 @@ from transect.replay.tape import answer_types
 class Plain:
     """A stratum whose calls have one argument, a number, as `rpc.msg.n`; or that of an Arbiter."""
 
+    def tells_end(self, policy: int, policies: int) -> bool:
+        return True
+
     def call(self, program: Program, hook: str, record: Record) -> Call:
         handler = program.handler(hook)
         assert handler is not None
@@ -128,6 +131,32 @@ def test_a_log_replays_on_the_policy_that_it_holds() -> None:
     found = compare(recorded(policy(), CALLS), Plain())
     assert found == Comparison(6, None, None, ())
     assert found.same
+
+
+def test_a_log_without_the_state_at_the_end_is_not_said_to_be_whole() -> None:
+    """Whoever forges a trailer and leaves it out gets no "as recorded" without a word."""
+    log = recorded(policy(), CALLS)
+    assert log.trailer is not None
+    forged = replace(log, trailer=replace(log.trailer, finals={}))
+    found = compare(forged, Plain())
+    assert found == Comparison(6, None, None, ("the log does not hold the state of P at the end",))
+    assert not found.same
+
+
+def test_what_one_policy_lacks_hides_nothing_of_another() -> None:
+    log = recorded(policy(), CALLS)
+    assert log.trailer is not None
+    second = tuple(replace(record, policy=1) for record in log.records)
+    wrong = Instance(policy()).image()
+    both = replace(
+        log,
+        policies=log.policies * 2,
+        records=log.records + second,
+        trailer=Trailer(2 * len(log.records), 0, {1: wrong}),
+    )
+    found = compare(both, Plain())
+    assert found.divergence is not None
+    assert found.divergence.code == "L002"
 
 
 def test_another_policy_shows_the_line_that_gives_another_result() -> None:
@@ -299,6 +328,9 @@ class P(Arbiter):
 
 class Picks:
     """Records of `pick` hold who waits."""
+
+    def tells_end(self, policy: int, policies: int) -> bool:
+        return False
 
     def call(self, program: Program, hook: str, record: Record) -> Call:
         waiting = decode(SeqType(INT), record.arguments)

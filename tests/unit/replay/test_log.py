@@ -89,6 +89,22 @@ def test_a_head_has_36_bytes_and_fixed_places() -> None:
         Record.unpack(packed[:35])
 
 
+@pytest.mark.parametrize(
+    ("trailer", "said"),
+    [
+        (Trailer(0, 0, {1: b""}), "the log ends with the state of policy 1, which it does not have"),
+        (Trailer(0, 0, {-1: b""}), "the log ends with the state of policy -1, which it does not have"),
+        (Trailer(0, -1, {}), "the log says that -1 calls were dropped"),
+    ],
+)
+def test_a_trailer_that_no_recorder_writes_is_damage(trailer: Trailer, said: str, tmp_path: Path) -> None:
+    whole = written(tmp_path / "log", records=0)
+    closed = whole.index(b"T", whole.index(b'"first"'))
+    found = read(whole[:closed] + json_frame(b"T", trailer.to_json()))
+    assert found.shortcomings == said
+    assert not found.complete
+
+
 def test_a_log_that_is_cut_short_is_read_up_to_there_and_says_so(tmp_path: Path) -> None:
     data = written(tmp_path / "log")
     whole = read(data)

@@ -56,7 +56,7 @@ def check(binding: Binding, carrier: Can, diagnostics: Diagnostics) -> None:
 
 
 def check_routes(programs: Iterable[Program], routes: Collection[str], diagnostics: Diagnostics) -> None:
-    """Report each route that a policy spells out and the chain does not have: such an RPC would end with UNAVAILABLE."""
+    """Report each route that a policy spells out and the chain does not have: the RPC would end with UNAVAILABLE."""
     for program in programs:
         for made in structs_made(program):
             if made.route is None or made.route in routes:

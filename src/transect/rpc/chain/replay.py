@@ -50,6 +50,9 @@ class RpcDecoder:
         self._runners: dict[str, ElementRunner] = {}  # by hash and name of the program
         self._states: dict[tuple[str, int], ElementState] = {}
 
+    def tells_end(self, policy: int, policies: int) -> bool:
+        return True
+
     def call(self, program: Program, hook: str, record: Logged) -> Call:
         """The call that a record describes.  Raises CodecError."""
         if hook not in HOOKS:
