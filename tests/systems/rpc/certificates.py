@@ -24,10 +24,11 @@ class Authority:
     def root(self) -> Path:
         return self.folder / "ca.crt"
 
-    def signed(self, name: str, san: str) -> tuple[Path, Path]:
-        """Key and certificate; `san`: such as `DNS:localhost,IP:127.0.0.1`."""
+    def signed(self, name: str, san: str, subject: str = "") -> tuple[Path, Path]:
+        """Key and certificate; `san`: such as `DNS:localhost,IP:127.0.0.1`; `subject`: its common name is `name`."""
         (self.folder / f"{name}.ext").write_text(f"subjectAltName={san}\n")
-        self._run("req", *self._key(name), "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        of = subject or f"/CN={name}"
+        self._run("req", *self._key(name), "-out", f"{name}.csr", "-utf8", "-subj", of)
         self._run(
             *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"),
             *("-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.crt"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from transect.rpc.grpcio.server import address
+from transect.rpc.grpcio.peer import address
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
-from urllib.parse import unquote
 
 import grpc
 
@@ -30,6 +29,7 @@ from transect.rpc.grpcio.ending import (
 )
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Rpc, Side, Touches
 from transect.rpc.grpcio.metadata import changed, pairs
+from transect.rpc.grpcio.peer import identity
 from transect.rpc.grpcio.steps import NS
 from transect.rpc.grpcio.versions import Unknown, Versions
 
@@ -149,34 +149,6 @@ def wrapped(versions: Versions, method: str, handler: Any) -> Any:
 
 class Stop(Exception):
     """The RPC has ended already: the handler's further work goes nowhere."""
-
-
-IDENTITIES = ("peer_uri", "peer_dns", "x509_subject")
-"""Of a certificate the first that it has, as Envoy names it."""
-
-
-def identity(context: Any) -> str:
-    """The authenticated identity of the caller, else its address (the port changes with each connection).
-
-    Of a certificate not the first of `peer_identities()`: a common name, which may look like anybody's URI.
-    """
-    identities = context.peer_identities()
-    if identities:
-        known = context.auth_context()
-        if "x509_subject" not in known:  # proved by something else than a certificate
-            return str(next(iter(identities)).decode(errors="replace"))
-        for name in IDENTITIES:
-            if known.get(name) and known[name][0]:
-                return str(known[name][0].decode(errors="replace"))
-    return address(context.peer())
-
-
-def address(peer: str) -> str:
-    """`127.0.0.1` of `ipv4:127.0.0.1:4711`, `::1` of `ipv6:[::1]:4711` (also percent-encoded), `unix` of `unix:…`."""
-    kind, _, rest = unquote(peer).partition(":")
-    if kind not in ("ipv4", "ipv6"):
-        return kind
-    return rest.rpartition(":")[0].strip("[]")
 
 
 class Serving:

@@ -16,7 +16,8 @@ import grpc
 
 from transect.rpc.arbiter import Queue, Turn
 from transect.rpc.grpcio.attach import program_of
-from transect.rpc.grpcio.server import Server, identity, kind_of, rebuilt
+from transect.rpc.grpcio.peer import identity
+from transect.rpc.grpcio.server import Server, kind_of, rebuilt
 
 LOOK_S = 0.05  # how often a waiting RPC sees whether its client has gone
 

@@ -31,6 +31,7 @@ enum envoy_body { RECEIVED_REQUEST, BUFFERED_REQUEST, RECEIVED_RESPONSE, BUFFERE
 enum envoy_attribute {
     RESPONSE_CODE_DETAILS = 16,
     SOURCE_ADDRESS = 24,
+    SOURCE_PORT = 25,
     CONNECTION_MTLS = 29,
     SUBJECT_OF_PEER = 33,
     DNS_NAME_OF_PEER = 35,
@@ -71,6 +72,7 @@ void CALLBACK(http_send_response_trailers)(void *filter, struct envoy_header *tr
 
 bool CALLBACK(http_filter_get_attribute_string)(void *filter, enum envoy_attribute id, struct envoy_buffer *value);
 bool CALLBACK(http_filter_get_attribute_bool)(void *filter, enum envoy_attribute id, bool *value);
+bool CALLBACK(http_filter_get_attribute_int)(void *filter, enum envoy_attribute id, uint64_t *value);
 
 void CALLBACK(http_clear_route_cache)(void *filter);
 void CALLBACK(http_filter_continue_decoding)(void *filter);

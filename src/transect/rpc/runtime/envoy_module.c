@@ -124,19 +124,35 @@ static int knows_encoding(const struct stream *s, const struct values *asked) {
     return asked->many == 1 && (is_text(name, "identity") || is_text(name, "gzip") || is_text(name, "deflate"));
 }
 
+/* Of `127.0.0.1:4711` and `[::1]:4711` without the port: that of one connection names nobody.  A Unix socket is without a
+ * port; its path is chosen by who calls, and may look like an address. */
+static struct envoy_buffer host_of(struct stream *s, struct envoy_buffer address) {
+    uint64_t port = 0;
+    if (!CALLBACK(http_filter_get_attribute_int)(s->filter, SOURCE_PORT, &port)) return (struct envoy_buffer){"unix", 4};
+    while (address.size && address.data[address.size - 1] != ':') address.size--;
+    if (address.size) address.size--;
+    if (address.size < 2 || address.data[0] != '[') return address;
+    return (struct envoy_buffer){address.data + 1, address.size - 2};
+}
+
+/* A name with other bytes is nobody's, in every carrier: what one of them reads as its end, another reads over. */
+static int printable(struct envoy_buffer name) {
+    for (size_t i = 0; i < name.size; i++)
+        if (name.data[i] < ' ' || name.data[i] > '~') return 0;
+    return 1;
+}
+
 static void name_peer(struct stream *s, struct envoy_buffer *peer) {
     static const enum envoy_attribute identities[] = {URI_OF_PEER, DNS_NAME_OF_PEER, SUBJECT_OF_PEER};
     bool mtls = false;
     *peer = (struct envoy_buffer){"", 0};
     if (CALLBACK(http_filter_get_attribute_bool)(s->filter, CONNECTION_MTLS, &mtls) && mtls)
         for (size_t i = 0; i < sizeof identities / sizeof *identities; i++)
-            if (CALLBACK(http_filter_get_attribute_string)(s->filter, identities[i], peer) && peer->size) return;
-    if (!CALLBACK(http_filter_get_attribute_string)(s->filter, SOURCE_ADDRESS, peer)) return;
-    for (size_t i = peer->size; i-- > 0;) /* the port of one connection names nobody */
-        if (peer->data[i] == ':') {
-            peer->size = i;
-            return;
-        }
+            if (CALLBACK(http_filter_get_attribute_string)(s->filter, identities[i], peer) && peer->size) {
+                if (!printable(*peer)) peer->size = 0;
+                return;
+            }
+    if (CALLBACK(http_filter_get_attribute_string)(s->filter, SOURCE_ADDRESS, peer)) *peer = host_of(s, *peer);
 }
 
 /* Envoy's bytes do not live as long as the RPC. */

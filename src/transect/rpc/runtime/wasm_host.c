@@ -320,6 +320,7 @@ static const struct {
 #define PATH(id, text) {id, text, sizeof text - 1}
     PATH(RESPONSE_CODE_DETAILS, "response\0code_details"),
     PATH(SOURCE_ADDRESS, "source\0address"),
+    PATH(SOURCE_PORT, "source\0port"),
     PATH(CONNECTION_MTLS, "connection\0mtls"),
     PATH(SUBJECT_OF_PEER, "connection\0subject_peer_certificate"),
     PATH(DNS_NAME_OF_PEER, "connection\0dns_san_peer_certificate"),
@@ -342,4 +343,12 @@ bool CALLBACK(http_filter_get_attribute_bool)(void *filter, enum envoy_attribute
     struct envoy_buffer text;
     *value = CALLBACK(http_filter_get_attribute_string)(filter, id, &text) && text.size && text.data[0];
     return *value;
+}
+
+/* Little-endian, as WebAssembly's memory. */
+bool CALLBACK(http_filter_get_attribute_int)(void *filter, enum envoy_attribute id, uint64_t *value) {
+    struct envoy_buffer text;
+    if (!CALLBACK(http_filter_get_attribute_string)(filter, id, &text) || text.size != sizeof *value) return false;
+    memcpy(value, text.data, sizeof *value);
+    return true;
 }

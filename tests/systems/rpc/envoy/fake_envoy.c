@@ -279,6 +279,12 @@ bool CALLBACK(http_filter_get_attribute_bool)(void *filter, enum envoy_attribute
     return true;
 }
 
+bool CALLBACK(http_filter_get_attribute_int)(void *filter, enum envoy_attribute id, uint64_t *value) {
+    (void)filter, (void)id;
+    *value = 1;
+    return true;
+}
+
 void CALLBACK(http_clear_route_cache)(void *filter) {
     (void)filter;
 }
