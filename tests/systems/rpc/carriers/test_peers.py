@@ -47,8 +47,10 @@ Asks = Callable[[str], Mapping[str, str]]  # of an address: who the policy says 
 
 def called(address: str, credentials: grpc.ChannelCredentials | None = None) -> str:
     """What the policy says of one call."""
-    plain = credentials is None
-    with grpc.insecure_channel(address) if plain else grpc.secure_channel(address, credentials) as channel:
+    made = (
+        grpc.insecure_channel(address) if credentials is None else grpc.secure_channel(address, credentials)
+    )
+    with made as channel:
         with pytest.raises(grpc.RpcError) as caught:
             generated()[1].KitStub(channel).Say(generated()[0].Ask(text="x"), timeout=10)
     error = caught.value
@@ -105,7 +107,7 @@ def test_without_tls_it_is_the_address_without_the_port(listen: str, peer: str, 
         "Envoy": in_envoy(places["Envoy"], at["Envoy"], asks, "", ENVOY),
         "plugin": in_envoy(places["plugin"], at["plugin"], asks, "", WASM),
     }
-    assert seen == dict.fromkeys(places, {"nobody": f"[{peer}]"})
+    assert seen == {place: {"nobody": f"[{peer}]"} for place in places}
 
 
 def names(*found: tuple[int, bytes]) -> str:
