@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import fcntl
@@ -261,10 +262,11 @@ def _free(path: Path) -> bool:
     return True
 
 
-def _after_fork() -> None:
-    """A child does not answer for its parent."""
+def _close_all() -> None:
+    """A child does not answer for its parent, and who has ended leaves nothing behind."""
     for server in list(_open):
         server.close()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(after_in_child=_close_all)
+atexit.register(_close_all)

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import msgspec
 
 from transect.base import toml
-from transect.base.bounded import head
+from transect.base.bounded import whole
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.render import render_text
 from transect.base.span import Span
@@ -93,7 +93,7 @@ C = TypeVar("C", bound=Config)
 
 def read(path: Path, of: type[C] = Config) -> C:  # type: ignore[assignment]
     """The configuration in a file.  Raises `ConfigError`, OSError."""
-    data = head(path)
+    data = whole(path)
     text = data.decode(errors="replace")
     diagnostics = Diagnostics()
     found = _checked(data, text, path, diagnostics, of)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from transect.base.bounded import head, is_file
+from transect.base.bounded import is_file, whole
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.shipped import path_of
 from transect.base.span import Span
@@ -24,7 +24,7 @@ def check_file(path: Path) -> tuple[Diagnostics, dict[str, str]]:
     """All that is wrong with the file, and with the policy that it names; the texts of both by path."""
     diagnostics = Diagnostics()
     try:
-        text = head(path).decode("utf-8")
+        text = whole(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as wrong:
         help = "a configuration is one file of UTF-8 text"
         diagnostics.error("S030", f"it cannot be read: {wrong}", Span(str(path), 0, 0, 0, 0), help=help)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,22 +12,57 @@ import pytest
 from transect.base.bounded import head
 from transect.cli.policies import find
 from transect.core.frontend import compile_file
-from transect.replay import LogError, read
+from transect.llm.gateway.settings import read_gateway
+from transect.llm.saved_state import NotKept, names_in
+from transect.replay import read
+from transect.rpc.messages import protos
+from transect.rpc.placement import saved
 
 ENDLESS = Path("/dev/zero")
 
 
 def test_no_more_is_read_than_is_wanted(tmp_path: Path) -> None:
-    assert head(ENDLESS, 10) == bytes(11)
     (tmp_path / "short").write_bytes(b"abc")
     assert head(tmp_path / "short", 10) == b"abc"
+    assert head(tmp_path / "short", 1) == b"ab"
+
+
+READERS: dict[str, tuple[Callable[[Path], object], type[Exception]]] = {
+    "whatever is read": (head, OSError),
+    "a configuration": (read_gateway, OSError),
+    "a log": (read, OSError),
+    "a kept state": (names_in, NotKept),
+    "a plan": (saved.load, saved.PlanError),
+    "descriptors": (
+        lambda path: protos.from_files([path.rename(path.with_suffix(".binpb"))]),
+        protos.ProtoError,
+    ),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_neither_a_device_nor_a_pipe_nor_a_folder_is_read(reader: str, tmp_path: Path) -> None:
+    """A pipe without a writer would be waited for, for ever."""
+    read, refusal = READERS[reader]
+    for name in ("device", "pipe", "folder"):
+        path = tmp_path / name
+        match name:
+            case "device":
+                path.symlink_to(ENDLESS)
+            case "pipe":
+                os.mkfifo(path)
+            case _:
+                path.mkdir()
+        with pytest.raises(refusal, match=r"not a regular file|[Ii]s a directory|is no file"):
+            read(path)
 
 
 def test_an_endless_file_is_no_policy_and_no_log(tmp_path: Path) -> None:
     endless = tmp_path / "endless.py"
     endless.symlink_to(ENDLESS)
-    assert [d.code for d in compile_file(endless).diagnostics] == ["P003"]
-    with pytest.raises(LogError, match="no log of transect"):
+    (said,) = compile_file(endless).diagnostics
+    assert (said.code, said.message) == ("P002", f"cannot read `{endless}`: it is not a regular file")
+    with pytest.raises(OSError, match="not a regular file"):
         read(ENDLESS)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.cli.terminal import Run
 from transect.core.frontend import compile_file
 
 POLICY = """
@@ -132,3 +133,10 @@ def test_a_policy_reaches_nothing_outside(tmp_path: Path, call: str) -> None:
     (tmp_path / "policy.py").write_text(text)
     compiled = compile_file(str(tmp_path / "policy.py"))
     assert not compiled.programs and compiled.diagnostics.failed
+
+
+@pytest.mark.parametrize("words", [["check"], ["llm", "run", "-c"], ["replay"], ["rpc", "run"]], ids=" ".join)
+def test_a_command_says_what_it_was_given(words: list[str], transect: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    ended = transect(*words, tmp_path / "pipe")
+    assert ended.code != 0 and "not a regular file" in ended.out + ended.err

@@ -288,6 +288,17 @@ def test_a_child_does_not_answer_for_its_parent(running: Server) -> None:
     assert CLIENT.status()["details"]["limit"] == 3
 
 
+def test_a_program_that_ends_leaves_no_socket(runtime: Path) -> None:
+    """An application that has attached a chain closes nothing by itself."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom transect.control import Server, sockets\n"
+        f"sockets.folder = lambda: Path({str(runtime)!r})\n"
+        "made = Server('rpc', 'acl', {})\nassert made.path.exists()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert list(runtime.iterdir()) == []
+
+
 def test_a_name_that_no_socket_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"longer than 107 bytes"):
         sockets.socket_path("rpc", "a" * 100)
