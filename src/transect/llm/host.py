@@ -68,6 +68,8 @@ class Upstream(TypedDict):
     window: int
     usage: str
     """Whose count of tokens is charged."""
+    odd_usage: int
+    """Answers that said to have used no number of tokens, or more than were asked for."""
 
 
 class Sharing(TypedDict):

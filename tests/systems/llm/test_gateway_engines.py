@@ -107,7 +107,7 @@ def test_a_client_is_never_told_which_engines_there_are(
         return
     running, upstream = one
     where = (running.folder / "gateway.toml").read_text().split('url = "')[1].split('"')[0]
-    upstream.faults.append(fault)
+    upstream.app.faults.append(fault)
     answer = running.ask("ann", stream=stream)
     if fault in ("401", "403", "302"):
         assert answer.status_code == 502, "the gateway's key is not the client's"
@@ -186,3 +186,14 @@ def test_one_model_by_its_name(one: tuple[Running, Engine]) -> None:
     assert httpx.get(f"{running.url}/v1/models/tiny", **ask).json()["id"] == "tiny"  # type: ignore[arg-type]
     assert httpx.get(f"{running.url}/v1/models/none", **ask).status_code == 404  # type: ignore[arg-type]
     assert httpx.get(f"{running.url}/v1/models/tiny").status_code == 401
+
+
+def test_an_engine_that_says_to_have_used_what_cannot_be_is_counted(tmp_path: Path) -> None:
+    with engine(continuous=False) as upstream, gateway(tmp_path, [upstream.url]) as running:
+        for stream in (False, True):
+            for fault in ("odd", "more", "well"):
+                upstream.app.faults.append(fault)
+                assert running.ask("ann", stream=stream).status_code == 200
+        name = upstream.url.removeprefix("http://")
+        assert running.metrics()[f"transect_llm_odd_usage_total{{{name}}}"] == 4
+        assert (running.folder / "errors").read_text().count("says as its usage") == 1

@@ -124,11 +124,12 @@ class Engine:
         prompt = asked["prompt"] if "prompt" in asked else asked["messages"]
         size = len(prompt) if isinstance(prompt, list) and prompt and isinstance(prompt[0], int) else 7
         count = min(asked.get("max_tokens", 16), asked.get("really", 1 << 30))
+        usage = {"prompt_tokens": size, "completion_tokens": {"odd": -5, "more": count + 1}.get(fault, count)}
         chat = "messages" in asked
         if not asked.get("stream"):
             await asyncio.sleep(self.token_s * count)
             choice = {"message": {"content": "x" * count}} if chat else {"text": "x" * count}
-            said = {"choices": [choice], "usage": {"prompt_tokens": size, "completion_tokens": count}}
+            said = {"choices": [choice], "usage": usage}
             await self._plain(send, 200, json.dumps(said).encode())
             return
         await send(
@@ -149,9 +150,7 @@ class Engine:
                 event["usage"] = {"prompt_tokens": size, "completion_tokens": i + 1}
             await self._event(send, event)
         if options.get("include_usage"):
-            await self._event(
-                send, {"choices": [], "usage": {"prompt_tokens": size, "completion_tokens": count}}
-            )
+            await self._event(send, {"choices": [], "usage": usage})
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
     async def _event(self, send: Send, event: dict[str, Any]) -> None:

@@ -225,6 +225,17 @@ def test_an_event_without_an_end_is_not_kept_for_ever() -> None:
 
 
 def test_counts_that_are_none() -> None:
+    assert of_answer(b'{"usage": {"prompt_tokens": 5, "completion_tokens": null}}').odd is False
+    for usage in (
+        b"7",
+        b'{"prompt_tokens": -1}',
+        b'{"completion_tokens": "9"}',
+        b'{"completion_tokens": 1e300}',
+    ):
+        assert of_answer(b'{"usage": %s}' % usage).odd
+        events = Events(keep_usage=True)
+        events.feed(b'data: {"usage": %s}\n\n' % usage + b"data: " + LAST + b"\n\n")
+        assert events.odd and events.output == 3
     assert of_answer(b'{"usage": {"prompt_tokens": true, "completion_tokens": -3}}').output is None
     assert of_answer(b'{"usage": {"prompt_tokens": 1e300}}').prompt is None
     with pytest.raises(Garbage):
@@ -388,6 +399,18 @@ def test_expectations_are_bounded_and_forget_the_oldest() -> None:
     expected.learn("d", 7)
     assert set(expected.known) == {"c", "a", "d"}
     assert expected.of("b") == expected.first
+
+
+def test_what_an_engine_cannot_have_used_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    replica = Replica(Upstream("http://127.0.0.1:1"), Limits(), 1)
+    replica.used(8, 8, odd=False)
+    replica.used(None, 8, odd=False)
+    assert (replica.odd_usage, caplog.messages) == (0, [])
+    replica.used(9, 8, odd=False)
+    replica.used(None, 8, odd=True)
+    assert replica.odd_usage == 2
+    (said,) = caplog.messages
+    assert "9 tokens where 8 were asked for" in said
 
 
 # ---------------------------------------------------------------- one write an answer

@@ -188,21 +188,23 @@ class Admin:
             yield Metric("transect_llm_counters_shared", "gauge", help, well)
 
     def _of_replicas(self) -> list[Metric]:
-        gauges: dict[str, tuple[str, Callable[[Replica], float]]] = {
+        odd = "Answers of an upstream whose usage was no count, or more than was asked for."
+        found: dict[str, tuple[str, Callable[[Replica], float]]] = {
             "window_tokens": ("Tokens that an upstream may have in flight.", lambda r: r.window),
             "in_flight_tokens": ("Tokens in flight at an upstream, as reserved.", lambda r: r.in_flight),
             "upstream_requests": ("Requests that an upstream works on.", lambda r: r.running),
             "upstream_up": ("Whether an upstream is asked at all.", lambda r: int(r.healthy)),
+            "odd_usage_total": (odd, lambda r: r.odd_usage),
         }
         return [
             Metric(
                 f"transect_llm_{name}",
-                "gauge",
+                "counter" if name.endswith("_total") else "gauge",
                 help,
                 tuple((r.name, float(of(r))) for r in self._replicas),
                 label="upstream",
             )
-            for name, (help, of) in gauges.items()
+            for name, (help, of) in found.items()
         ]
 
     def _status(self) -> tuple[int, bytes, bytes]:

@@ -119,9 +119,9 @@ class Relay:
     async def _passed(self, held: Held, replica: Replica, answer: Exchange, reply: Reply) -> None:
         """What it says goes to the client."""
         if answer.status == 200 and held.own.call.stream:
-            await self._streamed(held, answer, reply)
+            await self._streamed(held, replica, answer, reply)
         elif answer.status == 200:
-            await self._whole(held, answer, reply)
+            await self._whole(held, replica, answer, reply)
         elif 400 <= answer.status < 500 and answer.status not in OURS:
             await self._refused(held, answer, reply)
         else:
@@ -137,15 +137,16 @@ class Relay:
         self.dispatcher.settle_nothing(held)
         await plain_answer(reply.send, answer.status, body, headers_of(answer))
 
-    async def _whole(self, held: Held, answer: Exchange, reply: Reply) -> None:
+    async def _whole(self, held: Held, replica: Replica, answer: Exchange, reply: Reply) -> None:
         # An answer in one piece is charged as expected while it is made, and put right when it is there.
         self.dispatcher.produced(held, held.hint)
         body = await answer.read(LARGEST)
         used = of_answer(body)
+        replica.used(used.output, held.own.call.limit, used.odd)
         self.dispatcher.settle(held, used.prompt, used.output)
         await plain_answer(reply.send, 200, body, headers_of(answer))
 
-    async def _streamed(self, held: Held, answer: Exchange, reply: Reply) -> None:
+    async def _streamed(self, held: Held, replica: Replica, answer: Exchange, reply: Reply) -> None:
         events = Events(held.own.call.wants_usage)
         reply.streams = True
         await reply.send({"type": "http.response.start", "status": 200, "headers": headers_of(answer)})
@@ -157,6 +158,7 @@ class Relay:
                     await reply.send({"type": "http.response.body", "body": passed, "more_body": True})
             rest = events.end()
         finally:
+            replica.used(events.used.output, held.own.call.limit, events.odd)
             self.dispatcher.settle(held, events.used.prompt, events.output)
         await reply.send({"type": "http.response.body", "body": rest})
 

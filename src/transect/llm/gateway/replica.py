@@ -95,6 +95,7 @@ class Replica:
         self.capacity: int | None = None
         self.counting = Counting.CONTINUOUS  # what its streams are asked to say of the tokens that they used
         self.counting_known = False  # a stream has begun that was asked so
+        self.odd_usage = 0  # answers that said to have used what cannot be
         self.failures = 0  # in a row
         self._absent_until = 0.0  # monotonic; it could not be connected to, and is not asked before
         self._full_until = 0.0  # monotonic; it has more than it takes, and is not asked before
@@ -172,6 +173,15 @@ class Replica:
                 counting.value,
             )
         self.counting, self.counting_known = counting, True
+
+    def used(self, output: int | None, limit: int, odd: bool) -> None:
+        """An answer has said what it used.  `limit`: tokens that were asked for; `odd`: some of it was no count."""
+        if not odd and (output is None or output <= limit):
+            return
+        if not self.odd_usage:
+            what = "no number of tokens" if odd else f"{output} tokens where {limit} were asked for"
+            logger.warning("%s says as its usage: %s; how often it does is in its metrics", self.name, what)
+        self.odd_usage += 1
 
     # ---------------------------------------------------------------- the window
 

@@ -197,6 +197,7 @@ class Gateway:
                 "in_flight": replica.in_flight,
                 "window": replica.window,
                 "usage": replica.counting.value,
+                "odd_usage": replica.odd_usage,
             }
             for replica in self.replicas
         ]

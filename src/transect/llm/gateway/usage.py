@@ -29,6 +29,7 @@ class Used:
 
     prompt: int | None = None
     output: int | None = None
+    odd: bool = False  # something was said that is no count
 
 
 class Garbage(Exception):
@@ -55,8 +56,10 @@ def _read(data: bytes) -> tuple[Any, Callable[[Any], bytes]]:
 
 def _used(usage: Any) -> Used:
     if not isinstance(usage, dict):
-        return Used()
-    return Used(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+        return Used(odd=usage is not None)
+    said = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    prompt, output = map(_count, said)
+    return Used(prompt, output, odd=any(s is not None and _count(s) is None for s in said))
 
 
 def _count(value: Any) -> int | None:
@@ -70,6 +73,7 @@ class Events:
         self._keep = keep_usage
         self._rest = b""
         self.used = Used()
+        self.odd = False  # some event said what is no count
         self._counted = 0  # events with content, where none says what was used
         self.done = False
 
@@ -140,6 +144,7 @@ class Events:
             self._counted += 1
             return
         found = _used(said.get("usage"))
+        self.odd |= found.odd
         if found.output is not None:
             self.used = found
         elif _has_content(said.get("choices")):
