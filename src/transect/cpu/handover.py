@@ -22,6 +22,20 @@ from transect.cpu.version import Kept, Version, common
 Transfer = Callable[[bytes, Schema, Schema], bytes]
 
 
+def check_queues(old: Built, new: Built) -> None:
+    """Raises `Kept`: a queue of the old version, in which tasks may wait, is none of the new one."""
+    kinds = dict(new.queues)
+    anew = "or end this version, and run the new one"
+    for name, kind in old.queues:
+        if name not in kinds:
+            why = f"tasks may wait in the queue `{name}`, which the new version does not have"
+            raise Kept(why, f"declare `{name}: {kind} = given()` there, and dispatch from it; {anew}")
+        if (other := kinds[name]) != kind:
+            why = f"tasks may wait in the queue `{name}`, which is a {kind}, and a {other} in the new version"
+            apart = f"give the {other} another name, declare `{name}: {kind} = given()` beside it"
+            raise Kept(why, f"{apart}, and dispatch from both; {anew}")
+
+
 def compared(old: Built, new: Built, *, watched: bool) -> dict[str, str]:
     """What becomes of each field.  Raises `Kept`: something does not go over, or, where that is wanted, not back."""
     if old.layout == new.layout:

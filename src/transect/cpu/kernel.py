@@ -131,15 +131,13 @@ class Force:
 
         Raises `Kept`, having changed nothing or having returned; `BpfError` when the verifier refuses it.
         """
-        from transect.cpu.handover import compared, hand_over
+        from transect.cpu.handover import check_queues, compared, hand_over
 
         old = self.current
         assert old is not None, "an upgrade of nothing"
         if self._recording is not None:
             raise Kept("it is recorded, and a log is of one version", "end the recording first")
-        if lost := [name for name, kind in old.built.queues if (name, kind) not in built.queues]:
-            why = f"tasks may wait in the queue `{lost[0]}`, which the new version does not have"
-            raise Kept(why, "keep the queue, and dispatch from it")
+        check_queues(old.built, built)
         fields = compared(old.built, built, watched=watch_s > 0)
         first = watching if watching is not None and watch_s else built
         new = self.load(first)

@@ -107,7 +107,7 @@ def test_a_client_is_never_told_which_engines_there_are(
         return
     running, upstream = one
     where = (running.folder / "gateway.toml").read_text().split('url = "')[1].split('"')[0]
-    upstream.app.faults.append(fault)
+    upstream.faults.append(fault)
     answer = running.ask("ann", stream=stream)
     if fault in ("401", "403", "302"):
         assert answer.status_code == 502, "the gateway's key is not the client's"
