@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chains as entries of the P4 program's tables, for our own switch and for the reference switch's command line."""
+"""Chains as entries of the P4 program's tables, as the reference switch's command line takes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from transect.memory.chaser.lower import CAME, END, LINK, MEMBER, Limits
 from transect.memory.chaser.steps import DONE, Chain, Step, Test
 from transect.memory.chaser.walker import Places
 from transect.memory.machine import PAGE
-from transect.memory.p4.switch import Entry
 from transect.memory.roce.grant import Grant
 from transect.memory.roce.packet import Ends
 
@@ -21,6 +20,15 @@ WORD = (1 << 64) - 1
 FIRST, SECOND = 4, 5  # registers of pointers
 NONE = 4  # no word of the answer
 OWN = 5  # the member is the node itself, and a number
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Of a table: what each key must be (a range for `range`), the action and its arguments."""
+
+    match: tuple[int | tuple[int, int], ...]
+    action: str
+    args: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import pytest
 
 from tests.systems.memory.guest import Guest
 from tests.systems.memory.network import SOCKETS
+from tests.unit.memory.p4.network import Switched
 from transect.memory.chaser.chased import Chased
 from transect.memory.chaser.steps import Status
 from transect.memory.chaser.walker import Places
 from transect.memory.machine import Machine
-from transect.memory.p4.network import Switched
 from transect.memory.roce.grant import RoceMemory
 from transect.memory.roce.packet import PSNS, Ends, Nak, Opcode, answer, read_request
 from transect.memory.roce.transport import Frames

@@ -12,13 +12,13 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.memory.chaser.memories import FAR, IMAGE, LINEAR, LINK, SIZE, Memory, elements
+from tests.unit.memory.p4 import network
+from tests.unit.memory.p4.network import Switched
 from transect.linux.physical import Range
 from transect.memory.chaser.chased import Outcome
 from transect.memory.chaser.steps import DONE, REGISTERS, Chain, Move, Status, Step
 from transect.memory.chaser.steps import Test as Condition
 from transect.memory.chaser.walker import Sets, Walker, walk
-from transect.memory.p4 import network
-from transect.memory.p4.network import Switched
 from transect.memory.roce import packet as p
 from transect.memory.roce.grant import Grant
 from transect.memory.roce.requester import PeerGone

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from transect.memory.p4.entries import Entry
 from transect.memory.p4.syntax import (
     Action,
     Assign,
@@ -38,15 +39,6 @@ Value: TypeAlias = tuple[int, int] | bool  # number and width (0: an unsized one
 
 class Mistake(AssertionError):
     """The program means nothing here: ours, not the packet's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Of a table: what each key must be (a range for `range`), the action and its arguments."""
-
-    match: tuple[int | tuple[int, int], ...]
-    action: str
-    args: tuple[int, ...] = ()
 
 
 @dataclass

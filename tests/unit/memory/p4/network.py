@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tests.unit.memory.p4.switch import Switch
 from transect.memory.chaser.chased import Outcome
 from transect.memory.chaser.lower import Limits
 from transect.memory.chaser.steps import Chain, Status
 from transect.memory.chaser.walker import Places
 from transect.memory.p4 import entries
-from transect.memory.p4.switch import Switch
 from transect.memory.p4.syntax import parse, resolve
 from transect.memory.roce.grant import Grant
 from transect.memory.roce.packet import IP, UDP, Ends
