@@ -64,7 +64,6 @@ class Change:
 class Difference:
     changes: list[Change]
     open: list[str]  # what could not be decided
-    renamed: str = ""
 
     @property
     def same(self) -> bool:

@@ -57,13 +57,11 @@ class Image:
     sections: tuple[elf.Section, ...]
 
     @staticmethod
-    def from_file(path: Path | str) -> Image:
-        """Raises `KernelDataError`, `Unavailable` (a compression whose program is missing), OSError."""
-        return Image.from_bytes(Path(path).read_bytes())
-
-    @staticmethod
     def from_bytes(data: bytes, into: Path | None = None) -> Image:
-        """Of a `vmlinuz` or `vmlinux`, which is unpacked into that file, or a temporary one."""
+        """Of a `vmlinuz` or `vmlinux`, which is unpacked into that file, or a temporary one.
+
+        Raises `KernelDataError`, `Unavailable` (a compression whose program is missing), OSError.
+        """
         return Image.of(data if data.startswith(ELF) else unpack(payload(data), into))
 
     @classmethod

@@ -14,9 +14,10 @@ import pytest
 
 from tests.unit.rpc.native_driver import TRAPS, Slice, slice_of
 from transect.core.stratum_functions import provided
+from transect.emit.c.toolchain import RUNTIME as C_RUNTIME
 from transect.rpc import functions
 from transect.rpc.functions import chacha, lz4, meanings
-from transect.rpc.native.build import C_RUNTIME, RPC_RUNTIME
+from transect.rpc.native.build import RPC_RUNTIME
 
 KEY = bytes(range(0x80, 0xA0))
 # draft-irtf-cfrg-xchacha-03 has this plaintext, key and nonce; ciphertext as published there (A.3.1).

@@ -19,11 +19,12 @@ from tests.unit.rpc.wire_samples import Maker, service
 from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_text
 from transect.core.schema import schema
+from transect.emit.c.toolchain import RUNTIME as C_RUNTIME
 from transect.lang.tape import GivenTape
 from transect.rpc.chain.binding import bind
 from transect.rpc.chain.python import Action
 from transect.rpc.chain.views import PlainHeaders
-from transect.rpc.native.build import C_RUNTIME, RPC_RUNTIME
+from transect.rpc.native.build import RPC_RUNTIME
 from transect.rpc.native.chain import emit_chain
 
 pytestmark = [pytest.mark.needs("grpcio"), pytest.mark.needs("gcc")]

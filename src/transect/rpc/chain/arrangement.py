@@ -91,7 +91,6 @@ class Wishes:
     pairs: Sequence[Pairing] = ()
     guards: Mapping[str, Span] = field(default_factory=dict)
     trusted: tuple[Processor, ...] = SIDES["server"]
-    trusted_span: Span = NOWHERE
     libraries: tuple[str, ...] = ()  # sides
     libraries_span: Span = NOWHERE
     required: tuple[Processor, ...] = ()  # proxies that stay in the path

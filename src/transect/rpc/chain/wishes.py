@@ -41,7 +41,6 @@ def wishes(
         pairs=[Pairing(a, b, at) for a, b, at in read.two(given.get("pairs"), "pairs")],
         guards=dict(read.names(given.get("guards"), "guards")),
         trusted=default.trusted if trusted is None else read.processors(trusted, "trusted"),
-        trusted_span=read.span(trusted),
         libraries=tuple(read.choices(given.get("libraries"), "libraries", SIDES)),
         libraries_span=read.span(given.get("libraries")),
         required=() if required is None else read.required(required),

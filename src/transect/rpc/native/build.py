@@ -12,7 +12,6 @@ from transect.emit.artifact import Artifact
 from transect.emit.c import toolchain
 
 RPC_RUNTIME = Path(__file__).parents[1] / "runtime"
-C_RUNTIME = toolchain.RUNTIME
 FLAGS: tuple[str, ...] = ("-g1", "-fvisibility=hidden")
 
 

@@ -13,9 +13,10 @@ from tests.systems.rpc.attacks.guarded import GUARD
 from tests.systems.rpc.grpcio import generated
 from transect.base.diagnostic import Diagnostics
 from transect.core.frontend import compile_text
+from transect.emit.c.toolchain import RUNTIME as C_RUNTIME
 from transect.rpc.chain.binding import bind
 from transect.rpc.grpcio.attach import service_of
-from transect.rpc.native.build import C_RUNTIME, RPC_RUNTIME
+from transect.rpc.native.build import RPC_RUNTIME
 from transect.rpc.native.chain import emit_chain
 
 pytestmark = pytest.mark.needs("gcc", "grpcio")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from transect.rpc.native.build import C_RUNTIME, RPC_RUNTIME
+from transect.emit.c.toolchain import RUNTIME as C_RUNTIME
+from transect.rpc.native.build import RPC_RUNTIME
 
 pytestmark = pytest.mark.needs("gcc")
 

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from transect.analysis.concrete import Content, instance_of
 from transect.core.ir import Program
+from transect.emit.c.toolchain import RUNTIME as C_RUNTIME
 from transect.rpc.equivalence import LEVELS, Judge, Level, Settings, Stand
 from transect.rpc.equivalence.service import REPLY, REQUEST
 from transect.rpc.equivalence.simulate import Trial
 from transect.rpc.functions import compress_text, seal_text
-from transect.rpc.native.build import C_RUNTIME, RPC_RUNTIME, shared_object
+from transect.rpc.native.build import RPC_RUNTIME, shared_object
 from transect.rpc.native.chain import emit_chain
 
 HERE = Path(__file__).parent
