@@ -129,7 +129,8 @@ class Operated:
             trailer = self.host.end_record()
         except OSError as wrong:
             why = wrong.strerror or wrong
-            raise Refused(f"the log {path} is not whole: {why}", "make room, and record anew") from wrong
+            hint = "make room, and record anew; `transect replay` reads what it has"
+            raise Refused(f"the log {path} is not whole: {why}", hint) from wrong
         return {"path": str(path), "records": trailer.records, "dropped": trailer.dropped}
 
     def upgrade(self, path: str, automatic_return: bool = True) -> Upgraded:

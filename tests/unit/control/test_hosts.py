@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import pytest
@@ -106,6 +106,35 @@ def test_what_a_recording_is_in_the_way_of_says_how_to_end_it(
         client.upgrade(given.newer)
         with pytest.raises(Refused, match="somebody else has ended the recording"):
             recording.end()
+
+
+def test_a_log_whose_end_cannot_be_written_is_ended_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Envoy's log is closed by us: where the disk is full it stayed open, and no upgrade was possible any more."""
+    operated, log = hosts.envoy(tmp_path, monkeypatch).operated, tmp_path / "log"
+    operated.record_start(str(log))
+    log.unlink()
+    log.symlink_to("/dev/full")
+    with pytest.raises(Refused) as full:
+        operated.record_stop()
+    assert full.value.why == f"the log {log} is not whole: No space left on device"
+    assert full.value.hint == "make room, and record anew; `transect replay` reads what it has"
+    assert operated.status()["recording"] is None
+
+
+def test_a_log_whose_head_cannot_be_written_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(path: Path) -> BinaryIO:
+        path.touch()
+        return open("/dev/full", "wb")
+
+    operated, log = hosts.envoy(tmp_path, monkeypatch).operated, tmp_path / "log"
+    monkeypatch.setattr("transect.rpc.envoy.recording.create", create)
+    with pytest.raises(Refused, match="cannot be written: No space left on device"):
+        operated.record_start(str(log))
+    assert not log.exists() and operated.status()["recording"] is None
 
 
 def test_a_recording_that_cannot_be_is_refused(given: hosts.Given, tmp_path: Path) -> None:

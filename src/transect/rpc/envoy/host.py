@@ -100,9 +100,9 @@ class EnvoyHost:
     @answering()
     def end_record(self) -> Trailer:
         assert self.under_way is not None, "nothing is recorded"
-        trailer = self.under_way.end(self.control)
-        self.under_way = None
-        return trailer
+        recording, ended = self.under_way, self.control.stop_recording()
+        self.under_way = None  # whatever becomes of the log's end
+        return recording.end(*ended)
 
     @answering()
     def upgrade(self, path: Path, automatic_return: bool) -> Outcome:

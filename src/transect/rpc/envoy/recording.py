@@ -56,9 +56,8 @@ class Recording:
         control.record(head)
         return under_way
 
-    def end(self, control: Control) -> Trailer:
-        """Stop, and close the log with the state of this moment; raises ControlError."""
-        records, dropped, images = control.stop_recording()
+    def end(self, records: int, dropped: int, images: Sequence[bytes]) -> Trailer:
+        """Close the log, after `Control.stop_recording` and with what that says.  Raises OSError."""
         trailer = Trailer(records, dropped, dict(enumerate(images)))
         with self.path.open("ab") as file:
             file.write(json_frame(b"T", trailer.to_json()))
@@ -68,9 +67,15 @@ class Recording:
         header = Header(
             "rpc", self.name, True, about(self.binding) | {"carrier": "Envoy", "under_way": under_way}
         )
-        with create(self.path) as file:
-            file.write(MAGIC + VERSION.to_bytes(4, "little") + json_frame(b"H", header.to_json()))
-            for element, start in zip(self.binding.elements, starts, strict=True):
-                program = element.program
-                policy = Policy.of(program, schema(program), start, sources=self.sources)
-                file.write(json_frame(b"P", policy.to_json()))
+        pieces = [MAGIC + VERSION.to_bytes(4, "little"), json_frame(b"H", header.to_json())]
+        for element, start in zip(self.binding.elements, starts, strict=True):
+            program = element.program
+            policy = Policy.of(program, schema(program), start, sources=self.sources)
+            pieces.append(json_frame(b"P", policy.to_json()))
+        file = create(self.path)
+        try:
+            with file:
+                file.write(b"".join(pieces))
+        except OSError:
+            self.path.unlink()  # a part of a head is no log
+            raise
