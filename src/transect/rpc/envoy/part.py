@@ -8,7 +8,6 @@ comes, the RPC goes to the version that its header names (runtime/envoy_edge.c):
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import Any
 from transect.control.host import Records
 from transect.control.protocol import Refused
 from transect.rpc.envoy.config import Module
-from transect.rpc.envoy.control import Control, EnvoyCopy, answering
+from transect.rpc.envoy.control import Control, ControlError, EnvoyCopy, answering
 from transect.rpc.envoy.host import EnvoyHost
-from transect.rpc.envoy.upgrading import PATIENCE_S, Ready, Upgrades
+from transect.rpc.envoy.upgrading import Ready, Upgrades
 from transect.rpc.versions.processor import (
     Element,
     check_name,
@@ -55,9 +54,7 @@ class EnvoyPart:
     name: str = ""  # of the version in force; "": nobody has asked for one
     stamps: bool = False  # it is the first: it names the version
     staged: tuple[Named, Ready[Module]] | None = None
-    dropped: Control | None = (
-        None  # of a version that waits in Envoy's place for modules, and will not be in force
-    )
+    dropped: list[Named] = field(default_factory=list)  # will not be in force; one may stand in Envoy's place
     handover: Handover | None = None  # that which the version in force came by
     kept: dict[str, Control] = field(default_factory=dict)  # older versions, by name
 
@@ -82,12 +79,31 @@ class EnvoyPart:
     def _now(self) -> Named:
         return Named(self.name, self.upgrades.deployed.module)
 
-    def _table(self, own: str, *, yields: bool = False, other: Named | None = None) -> str:
+    def _table(self, own: str, yields: bool, *others: Named) -> str:
+        """What a module is told; `yields`: RPCs that name no version are for the first of the others."""
         fields = [own, str(int(self.stamps)), str(int(yields))]
-        if other is not None:
+        for other in others:
             fields += [other.name, str(other.module.library), other.module.settings.control]
         assert not any("\t" in text or "\n" in text for text in fields), fields
         return "\t".join(fields)
+
+    def _tell(self, now: Named, *others: Named) -> None:
+        """Every module that Envoy may hand an RPC to: `now` takes those that name no version."""
+        now.control.edge(self._table(now.name, False, *others))
+        for other in others:
+            told = [now, *(one for one in others if one is not other)]
+            other.control.edge(self._table(other.name, True, *told))
+        self.dropped = [one for one in self.dropped if self._hands_on(one, now, *others)]
+
+    def _hands_on(self, dropped: Named, *versions: Named) -> bool:
+        """Whether it is still there; it hands all RPCs on."""
+        try:
+            dropped.control.edge(self._table(NOBODY, True, *versions))
+        except ControlError:
+            if dropped.control.path.exists():
+                raise
+            return False  # its last stream has ended, and another one stands in its place
+        return True
 
     # ------------------------------------------------------------ verbs: `several.Part`
 
@@ -98,7 +114,7 @@ class EnvoyPart:
         check_name(version, self.kept)
         self.name, self.stamps = version, stamps
         self.upgrades.joined = True
-        self._now.control.edge(self._table(version))
+        self._tell(self._now)
 
     def state(self) -> list[Element]:
         return self.host.state()
@@ -112,40 +128,28 @@ class EnvoyPart:
         read = read_version(Path(path), self.upgrades.version)
         own = self.upgrades.version.origins
         handover, image = from_elsewhere(own, read, incoming, now.control.save)
-        table = self._table(version, yields=True, other=now)
-        ready = self.upgrades.ready(read, handover, image, table)
+        ready = self.upgrades.ready(read, handover, image, self._table(version, True, now))
         here = {origin: base for origin, base in ready.bases.items() if origin < len(own)}
         ready = replace(ready, bases=here)  # what happens elsewhere is merged by who asks for it
         made = Named(version, ready.module)
-        now.control.edge(self._table(self.name, other=made))
-        self._gone(self.dropped)
-        self.dropped, self.staged = None, (made, ready)
+        self.staged = made, ready
+        self._tell(now, made)
         return {"taken": taken(handover, len(own)), "fields": handover.fields()}
 
-    def _gone(self, control: Control | None) -> None:
-        """Envoy's workers have all let go a module that knows nothing of the one that is staged."""
-        until = time.monotonic() + PATIENCE_S
-        while control is not None and control.path.exists():
-            if time.monotonic() > until:
-                raise Refused("Envoy does not let go a version that was dropped", "try again later")
-            time.sleep(0.005)
-
     def drop(self) -> None:
-        """It stays in Envoy's place, and hands all RPCs on."""
+        """It stays in Envoy's place until the next one comes, and hands all RPCs on."""
         if self.staged is None:
             return
         (made, _), self.staged = self.staged, None
-        made.control.edge(self._table(NOBODY, yields=True, other=self._now))
-        self._now.control.edge(self._table(self.name))
-        self.dropped = made.control
+        self.dropped.append(made)
+        self._tell(self._now)
 
     def commit(self, version: str) -> None:
         if self.staged is None or self.staged[0].name != version:
             raise Refused(f"no version {version} is staged", "stage it first")
         (made, ready), self.staged = self.staged, None
         old = self._now
-        made.control.edge(self._table(version, other=old))
-        old.control.edge(self._table(old.name, yields=True, other=made))
+        self._tell(made, old)
         self.kept[old.name] = old.control
         self.name, self.handover = version, ready.handover
         self.upgrades.put(ready, lambda: old.name in self.kept)
@@ -165,5 +169,5 @@ class EnvoyPart:
 
     def end(self, version: str) -> None:
         if version in self.kept:
-            self._now.control.edge(self._table(self.name))
+            self._tell(self._now)
             del self.kept[version]

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two versions of a chain beside each other, where this Envoy is one of several processors of an edge: an RPC names the
- * version that it is for in a header, and whichever module Envoy hands it to gives it to that one.
+ * version that it is for in a header, and whichever module Envoy hands it to gives it to that one.  That may be a third
+ * module, which was made ready and then not put in force: it knows both.
  *
  * All modules have the same fixed C (`layout` says whether that is so); what differs, their chains, is behind
- * `struct calls`.  The other version goes on standing until nobody names it: `guests` counts its RPCs in modules that are
+ * `struct calls`.  A version goes on standing until nobody names it: `guests` counts its RPCs in modules that are
  * not its own, and whoever makes the tables asks them all to forget it before it ends.
  */
 #include <dlfcn.h>
@@ -70,27 +71,39 @@ static int named(char to[VERSION_NAME], const char *name) {
     return 1;
 }
 
-/* "own, stamps, yields", and of the other version, if there is one, "name, library, control".  Changed as one step. */
+/* "name, library, control" of a version in another module. */
+static int other_version(struct version *to, char **rest) {
+    int good = named(to->name, next(rest));
+    const char *library = next(rest), *control = next(rest);
+    to->config = library && control ? find(library, control) : NULL;
+    return good && to->config;
+}
+
+/* "own, stamps, yields", and as much as there is of other versions.  Changed as one step. */
 int edge_table(struct config *c, const char *data, size_t size) {
-    struct edge *e = &c->edge, made = {.joined = 1};
+    struct edge made = {.joined = 1};
     char *text = strndup(data, size), *rest = text;
     if (!text) abort();
     int good = named(made.own, next(&rest));
     const char *stamps = next(&rest), *yields = next(&rest);
     made.stamps = stamps && *stamps == '1';
     made.yields = yields && *yields == '1';
-    if (good && rest) {
-        good = named(made.name, next(&rest));
-        const char *library = next(&rest), *control = next(&rest);
-        made.other = library && control ? find(library, control) : NULL;
-        good = good && made.other;
-    }
+    while (good && rest) good = made.many < OTHERS && other_version(&made.others[made.many++], &rest);
+    good = good && (!made.yields || made.many);
     free(text);
     if (!good) return 0;
     pthread_rwlock_wrlock(&c->versions);
-    *e = made;
+    c->edge = made;
     pthread_rwlock_unlock(&c->versions);
     return 1;
+}
+
+/* The one of that name; NULL: it is not here. */
+static struct config *version_named(struct config *c, const struct envoy_buffer name) {
+    if (is_text(name, c->edge.own)) return c;
+    for (size_t i = 0; i < c->edge.many; i++)
+        if (is_text(name, c->edge.others[i].name)) return c->edge.others[i].config;
+    return NULL;
 }
 
 /* The version that an RPC is for, looked up once; NULL: it is not here.  Where it is named here, its name is the stamp. */
@@ -99,13 +112,13 @@ struct config *edge_version(struct stream *s, const struct values *asked, char s
     struct edge *e = &c->edge;
     if (!__atomic_load_n(&e->joined, __ATOMIC_ACQUIRE)) return c;
     pthread_rwlock_rdlock(&c->versions);
-    if (e->stamps || !asked->many) found = e->yields && e->other ? e->other : c;
-    else found = is_text(asked->last, e->own) ? c : e->other && is_text(asked->last, e->name) ? e->other : NULL;
+    if (e->stamps || !asked->many) found = e->yields ? e->others[0].config : c;
+    else found = version_named(c, asked->last);
     if (found && found != c) {
         atomic_fetch_add(&found->guests, 1);
         s->guest = 1;
     }
-    if (found && e->stamps) strcpy(stamp, found == c ? e->own : e->name);
+    if (found && e->stamps) strcpy(stamp, found == c ? e->own : e->others[0].name);
     pthread_rwlock_unlock(&c->versions);
     return found;
 }

@@ -15,7 +15,7 @@
 #include "envoy_abi.h"
 #include "times.h"
 
-enum { MAX_ELEMENTS = 64, FRAME_HEAD = 5, VERSION_NAME = 32, SPARES = 64 };
+enum { MAX_ELEMENTS = 64, FRAME_HEAD = 5, VERSION_NAME = 32, OTHERS = 2, SPARES = 64 };
 
 /* Headers of a request that are between processors, not between client and server. */
 #define ROUTE_HEADER "x-transect-route"
@@ -68,13 +68,20 @@ struct recorder; /* envoy_record.c */
 struct keeper;   /* envoy_control.c */
 struct clock;    /* envoy_wait.c */
 
+/* A version of the chain in another module. */
+struct version {
+    char name[VERSION_NAME];
+    struct config *config;
+};
+
 /* Which version an RPC is for, where several processors share an edge. */
 struct edge {
     int joined;              /* RPCs name a version */
     int stamps;              /* it is named here, and told to those behind */
-    int yields;              /* RPCs that name none are for the other version */
-    char own[VERSION_NAME], name[VERSION_NAME];
-    struct config *other;    /* NULL: none */
+    int yields;              /* RPCs that name none are for the first of the others */
+    char own[VERSION_NAME];
+    size_t many;
+    struct version others[OTHERS];
 };
 
 struct config {

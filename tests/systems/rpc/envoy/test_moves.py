@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -78,6 +80,45 @@ def test_a_dropped_version_is_never_named_and_the_next_one_takes_its_place(three
     edge.upgrade(three.files("shop", 3))
     assert three.stub.Say(ask("ann")).number == 3333
     assert three.counted()["Moving"] == ("shop", 3, 0)
+
+
+def test_a_dropped_version_hands_on_what_is_named_anew(three: Three) -> None:
+    """It stays in Envoy's place for modules until the next one comes, and has to know every name that is used."""
+    edge = Edge.of(NAMES)
+    files = three.files("front", 2)
+    files[0].write_text("class X(:")
+    with pytest.raises(Refused, match="the new version has errors"):
+        edge.upgrade(files)
+    for name in reversed(NAMES):
+        Client("rpc", name).ask("edge-join", version="7", stamps=name == NAMES[0])
+    assert [three.stub.Say(ask("ann")).number for _ in range(5)] == [1111] * 5
+
+
+def test_streams_through_dropped_versions_keep_nobody_from_the_next_one(three: Three) -> None:
+    edge, over = Edge.of(NAMES), threading.Event()
+
+    def talk() -> Any:
+        """A stream that has begun, and whose client says nothing more until the end."""
+        call = three.stub.Chat(one for one in [ask("ann"), None] if one is not None or over.wait(60) is None)
+        return call, next(call).number
+
+    files = three.files("front", 2)
+    broken = three.files("front", 2)
+    broken[0] = three.folder / "broken.py"
+    broken[0].write_text("class X(:")
+    talks = [talk()]
+    for _ in range(2):
+        with pytest.raises(Refused, match="the new version has errors"):
+            edge.upgrade(broken)
+        talks.append(talk())
+    changing = threading.Thread(target=edge.upgrade, args=(files,))
+    changing.start()
+    until(lambda: three.stub.Say(ask("ann")).number == 2222, 20)
+    over.set()
+    assert [number for _, number in talks] == [1111] * 3
+    assert [list(call) for call, _ in talks] == [[]] * 3, "they end well"
+    changing.join(20)
+    assert not changing.is_alive()
 
 
 def test_a_version_that_envoy_does_not_have_is_refused_there(three: Three) -> None:
