@@ -30,7 +30,7 @@ def before_a_change(state: list[Arguments], file: Path) -> Iterator[Asked]:
         yield "stage", {"version": name, "path": str(file), "incoming": []}, "is no name of a version"
     yield "stage", {"version": "1", "path": str(file), "incoming": []}, "version 1 is there already"
     yield "stage", {"version": "2", "path": f"/{'a' * 300}.py", "incoming": []}, "is no file"
-    moving = {"name": "Middle", "schema": state[0]["schema"], "image": image}
+    moving = {"name": "Middle", "schema": state[0]["schema"], "image": image, "at": "web/0"}
     for changed, said in (
         ({"schema": {}}, "the schema of Middle cannot be read"),
         ({"schema": {**moving["schema"], "hash": "0"}}, "the schema of Middle cannot be read"),
@@ -41,7 +41,7 @@ def before_a_change(state: list[Arguments], file: Path) -> Iterator[Asked]:
 
 
 def mistyped(state: list[Arguments], file: Path) -> Iterator[Asked]:
-    one = state[0]
+    one = {**state[0], "at": "web/0"}
     incoming: list[Any] = [
         *({name: value for name, value in one.items() if name != missing} for missing in one),
         {**one, "name": 3},

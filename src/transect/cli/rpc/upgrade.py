@@ -46,17 +46,25 @@ def upgrade(
 
 
 def _of_several(words: list[str]) -> int:
+    from transect.rpc.versions.alone import alone
     from transect.rpc.versions.edge import Edge, Unfinished
 
     pairs = [word.partition("=")[::2] for word in words]
+    names = [name for name, _ in pairs]
     for name, file in pairs:
         if not name or not file:
             return usage(f"`{name or file}` is no NAME=FILE", "write a file for each instance")
+        if names.count(name) > 1:
+            return usage(f"`{name}` is there more than once", "write one file for each instance")
         if not Path(file).is_file():
             return no_file(file)
 
     def ask() -> int:
-        edge = Edge.of([name for name, _ in pairs])
+        with alone(names):
+            return upgraded()
+
+    def upgraded() -> int:
+        edge = Edge.of(names, waiting)
         try:
             fields = edge.upgrade([Path(file) for _, file in pairs], waiting)
         except Unfinished as wrong:

@@ -20,13 +20,19 @@ from transect.rpc.envoy.control import Control, ControlError, EnvoyCopy, answeri
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.upgrading import Ready, Upgrades
 from transect.rpc.versions.processor import (
+    Came,
     Element,
+    Images,
+    Incoming,
+    InForce,
+    Staged,
+    came,
     check_name,
     from_elsewhere,
     merge,
     older,
     packed,
-    taken,
+    staged,
     verbs_of_part,
 )
 from transect.rpc.versions.upgrade import Handover, read_version
@@ -46,6 +52,15 @@ class Named:
         return Control(Path(self.module.settings.control))
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A version that waits to be put in force."""
+
+    named: Named
+    ready: Ready[Module]
+    came: list[Came]
+
+
 @dataclass
 class EnvoyPart:
     """One processor."""
@@ -53,9 +68,10 @@ class EnvoyPart:
     host: EnvoyHost
     name: str = ""  # of the version in force; "": nobody has asked for one
     stamps: bool = False  # it is the first: it names the version
-    staged: tuple[Named, Ready[Module]] | None = None
+    staged: Waiting | None = None
     dropped: list[Named] = field(default_factory=list)  # will not be in force; one may stand in Envoy's place
     handover: Handover | None = None  # that which the version in force came by
+    came: list[Came] = field(default_factory=list)  # from other processors, with that version
     kept: dict[str, Control] = field(default_factory=dict)  # older versions, by name
 
     def verbs(self) -> dict[str, Callable[..., Any]]:
@@ -107,11 +123,19 @@ class EnvoyPart:
 
     # ------------------------------------------------------------ verbs: `several.Part`
 
-    def named(self) -> dict[str, Any]:
-        return {"version": self.name, "stamps": self.stamps}
+    def named(self) -> InForce:
+        ready = "" if self.staged is None else self.staged.named.name
+        return {
+            "version": self.name,
+            "stamps": self.stamps,
+            "staged": ready,
+            "kept": list(self.kept),
+            "came": self.came,
+        }
 
     def join(self, version: str, stamps: bool) -> None:
         check_name(version, self.kept)
+        self.drop()  # what was made ready goes on from another name
         self.name, self.stamps = version, stamps
         self.upgrades.joined = True
         self._tell(self._now)
@@ -119,7 +143,7 @@ class EnvoyPart:
     def state(self) -> list[Element]:
         return self.host.state()
 
-    def stage(self, version: str, path: str, incoming: Sequence[Element]) -> dict[str, Any]:
+    def stage(self, version: str, path: str, incoming: Sequence[Incoming]) -> Staged:
         check_name(version, {self.name, *self.kept})
         if self.host.under_way is not None:
             raise Records
@@ -132,29 +156,29 @@ class EnvoyPart:
         here = {origin: base for origin, base in ready.bases.items() if origin < len(own)}
         ready = replace(ready, bases=here)  # what happens elsewhere is merged by who asks for it
         made = Named(version, ready.module)
-        self.staged = made, ready
+        self.staged = Waiting(made, ready, came(handover, len(own), incoming))
         self._tell(now, made)
-        return {"taken": taken(handover, len(own)), "fields": handover.fields()}
+        return staged(handover, len(own))
 
     def drop(self) -> None:
         """It stays in Envoy's place until the next one comes, and hands all RPCs on."""
         if self.staged is None:
             return
-        (made, _), self.staged = self.staged, None
-        self.dropped.append(made)
+        self.dropped.append(self.staged.named)
+        self.staged = None
         self._tell(self._now)
 
     def commit(self, version: str) -> None:
-        if self.staged is None or self.staged[0].name != version:
+        if self.staged is None or self.staged.named.name != version:
             raise Refused(f"no version {version} is staged", "stage it first")
-        (made, ready), self.staged = self.staged, None
-        old = self._now
-        self._tell(made, old)
+        staged, old = self.staged, self._now
+        self._tell(staged.named, old)
+        self.staged = None
         self.kept[old.name] = old.control
-        self.name, self.handover = version, ready.handover
-        self.upgrades.put(ready, lambda: old.name in self.kept)
+        self.name, self.handover, self.came = version, staged.ready.handover, staged.came
+        self.upgrades.put(staged.ready, lambda: old.name in self.kept)
 
-    def images(self, version: str) -> dict[str, Any]:
+    def images(self, version: str) -> Images:
         old = EnvoyCopy(older(self.kept, version))
         under_way = old.open()  # asked first: what they have done by then is seen below
         images = [packed(old.save(index)) for index in range(self._elements(old.control))]
@@ -165,9 +189,11 @@ class EnvoyPart:
         return len(control.description()["elements"])
 
     def merge(self, element: int, base: str, theirs: str) -> None:
-        merge(self.handover, element, EnvoyCopy(self._now.control), base, theirs)
+        merge(self.handover, self.came, element, EnvoyCopy(self._now.control), base, theirs)
 
     def end(self, version: str) -> None:
         if version in self.kept:
             self._tell(self._now)
             del self.kept[version]
+            if not self.kept:
+                self.came = []

@@ -20,26 +20,33 @@ from transect.rpc.grpcio.handle import Carried
 from transect.rpc.grpcio.standing import Standing
 from transect.rpc.grpcio.yielding import yielding
 from transect.rpc.versions.processor import (
+    Came,
     Element,
+    Images,
+    Incoming,
+    InForce,
+    Staged,
+    came,
     check_name,
     from_elsewhere,
     merge,
     older,
     packed,
-    taken,
+    staged,
     verbs_of_part,
 )
 from transect.rpc.versions.upgrade import Handover, read_version
 
 
 @dataclass(frozen=True)
-class Staged:
+class Ready:
     """A version that waits to be put in force."""
 
     name: str
     standing: Standing
     handover: Handover
     bases: Mapping[int, bytes]
+    came: list[Came]
 
 
 @dataclass
@@ -48,8 +55,9 @@ class Part:
 
     chain: Attached
     stamps: bool = False  # it is the first: it names the version
-    staged: Staged | None = None
+    staged: Ready | None = None
     handover: Handover | None = None  # that which the version in force came by
+    came: list[Came] = field(default_factory=list)  # from other processors, with that version
     kept: dict[str, Standing] = field(default_factory=dict)  # older versions, by name
 
     def verbs(self) -> dict[str, Callable[..., Any]]:
@@ -58,14 +66,21 @@ class Part:
 
     # ------------------------------------------------------------ verbs: `several.Part`
 
-    def named(self) -> dict[str, Any]:
+    def named(self) -> InForce:
         name = self._carried(self.chain.now).version if self.chain.joined else ""
-        return {"version": name, "stamps": self.stamps}
+        ready = "" if self.staged is None else self.staged.name
+        return {
+            "version": name,
+            "stamps": self.stamps,
+            "staged": ready,
+            "kept": list(self.kept),
+            "came": self.came,
+        }
 
     def join(self, version: str, stamps: bool) -> None:
         check_name(version, self.kept)
         with self.chain.changing:
-            self.stamps, self.chain.joined = stamps, True
+            self.stamps, self.chain.joined, self.staged = stamps, True, None
             self.chain.now = self._named(self.chain.now, version)
             self.chain.versions.put(self._carried(self.chain.now))
             self._follow()
@@ -81,8 +96,8 @@ class Part:
         return carried
 
     def _follow(self, *others: Standing) -> None:
-        if not self.stamps:
-            self.chain.versions.follow(*map(self._carried, (self.chain.now, *others)))
+        followed = () if self.stamps else (self.chain.now, *others)  # who names the version is told none
+        self.chain.versions.follow(*map(self._carried, followed))
 
     def state(self) -> list[Element]:
         now = self.chain.now
@@ -95,7 +110,7 @@ class Part:
             for index, program in enumerate(now.version.programs)
         ]
 
-    def stage(self, version: str, path: str, incoming: Sequence[Element]) -> dict[str, Any]:
+    def stage(self, version: str, path: str, incoming: Sequence[Incoming]) -> Staged:
         with self.chain.changing, yielding():
             check_name(version, {self._carried(self.chain.now).version, *self.kept})
             if self.chain.recording is not None:
@@ -105,9 +120,10 @@ class Part:
             handover, image = from_elsewhere(own, read, incoming, self.chain.now.save)
             standing, bases = self.chain.ready(read, handover, image)
             here = {origin: base for origin, base in bases.items() if origin < len(own)}
-            self.staged = Staged(version, self._named(standing, version), handover, here)
+            named, strangers = self._named(standing, version), came(handover, len(own), incoming)
+            self.staged = Ready(version, named, handover, here, strangers)
             self._follow(self.staged.standing)
-            return {"taken": taken(handover, len(own)), "fields": handover.fields()}
+            return staged(handover, len(own))
 
     def drop(self) -> None:
         with self.chain.changing:
@@ -116,17 +132,16 @@ class Part:
 
     def commit(self, version: str) -> None:
         with self.chain.changing:
-            staged, self.staged = self.staged, None
-            if staged is None or staged.name != version:
+            ready = self.staged
+            if ready is None or ready.name != version:
                 raise Refused(f"no version {version} is staged", "stage it first")
-            old = self.chain.now
-            held = self._carried(old)
-            self.kept[held.version] = old
-            self.handover = staged.handover
-            self.chain.put(staged.standing, staged.handover, staged.bases)
+            old, self.staged = self.chain.now, None
+            self.kept[self._carried(old).version] = old
+            self.handover, self.came = ready.handover, ready.came
+            self.chain.put(ready.standing, ready.handover, ready.bases)
             self._follow(old)
 
-    def images(self, version: str) -> dict[str, Any]:
+    def images(self, version: str) -> Images:
         with self.chain.changing:
             old = older(self.kept, version)
             images = [packed(old.save(index)) for index in range(len(old.elements))]
@@ -134,9 +149,11 @@ class Part:
 
     def merge(self, element: int, base: str, theirs: str) -> None:
         with self.chain.changing:
-            merge(self.handover, element, self.chain.now, base, theirs)
+            merge(self.handover, self.came, element, self.chain.now, base, theirs)
 
     def end(self, version: str) -> None:
         with self.chain.changing:
             self.kept.pop(version, None)
+            if not self.kept:
+                self.came = []
             self._follow()

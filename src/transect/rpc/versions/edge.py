@@ -6,6 +6,9 @@
 Each RPC is for one version at all processors, because the first one names it in a header (`x-transect-version`), and
 those behind have both versions until the last RPC of the old one has ended.  An element may move: its state goes with
 it, and so does what old RPCs still do to it at its old place.
+
+Who asks may be killed at any point, and an answer may be lost.  Nothing that runs waits for them; what they left is
+known by asking the processors again: the first one says which version is in force, and the others have it.
 """
 
 from __future__ import annotations
@@ -16,14 +19,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, TypeVar
 
 from transect.base.unavailable import Unavailable
 from transect.control.client import Client, ControlError
 from transect.control.protocol import Refused
+from transect.rpc.versions.processor import Element, Images, InForce, Staged
 
 Ask = Callable[..., Any]
 """A processor: its verb and arguments, as `control.client.Client.ask` takes them."""
+
+T = TypeVar("T")
+Waiting = Callable[[str], object]
+"""Told the version whose RPCs take long to end."""
 
 LOOK_S = 0.02
 QUIET = 5  # looks in a row: a call that has read its version may not have begun yet
@@ -37,6 +46,43 @@ class Unfinished(Exception):
 
     def __init__(self, silent: Mapping[int, str]) -> None:
         super().__init__("; ".join(f"processor {index + 1}: {why}" for index, why in sorted(silent.items())))
+
+
+class InDoubt(ControlError):
+    """The first processor was told to name the new version, and does not say whether it does: the others keep both."""
+
+    def __init__(self, old: str, new: str, why: Exception) -> None:
+        super().__init__(
+            f"{why}; whether version {old} or {new} is in force is not known, and the others take RPCs of both: "
+            "when it answers again, or has started anew, give the command again"
+        )
+
+
+def processor(name: str) -> Ask:
+    """A running instance."""
+    quick, patient = Client("rpc", name), Client("rpc", name, STAGE_S)
+
+    def ask(verb: str, **arguments: Any) -> Any:
+        return (patient if verb == "edge-stage" else quick).ask(verb, **arguments)
+
+    return ask
+
+
+def _number(name: str) -> int:
+    """Of a version; 0: it has none."""
+    return int(name) if name.isascii() and name.isdigit() else 0
+
+
+def _unchanged(wrong: Exception, version: str) -> Exception:
+    """The same, for an operator who asks what is in force now."""
+    stays = f"version {version} stays in force"
+    match wrong:
+        case Refused():
+            return Refused(wrong.why, f"{wrong.hint}; {stays}" if wrong.hint else stays)
+        case Unavailable():
+            return Unavailable(wrong.what, f"{wrong.why}; {stays}", wrong.hint)
+        case _:
+            return ControlError(f"{wrong}; {stays}")
 
 
 @dataclass
@@ -55,82 +101,165 @@ class Edge:
     """The processors of an edge, in the order in which a request passes them."""
 
     processors: Sequence[Ask]
-    version: int = 1
+    names: Sequence[str] = ()  # of them, as another command calls them too
+    version: int = 1  # in force
+    known: int = 1  # the greatest that was ever made ready: nobody is told the name of another version again
     moved: list[Moved] = field(default_factory=list)
     silent: dict[int, str] = field(
         default_factory=dict
     )  # processors that went while versions changed, and how
 
     @classmethod
-    def of(cls, names: Sequence[str]) -> Edge:
-        """Running instances, which from now on change together; they may have done so before."""
-        made = cls([Client("rpc", name, STAGE_S).ask for name in names])
-        told = [ask("edge-named") for ask in made.processors]
-        versions = [int(one["version"] or 0) for one in told]
-        first = [index == 0 for index in range(len(names))]
-        made.version = max(versions)
-        if min(versions) != made.version or [one["stamps"] for one in told] != first:
-            made.version += 1  # one of them has started anew, or stands elsewhere
-            made.join()
+    def of(cls, names: Sequence[str], waiting: Waiting = lambda _: None) -> Edge:
+        """Running instances, which from now on change together.
+
+        They may have done so before; what an earlier change left half done is brought to its end first.  `waiting`: as
+        in `upgrade`.
+        """
+        made = cls([processor(name) for name in names], names)
+        made.agree(waiting)
         return made
 
-    def join(self) -> None:
-        """From now on RPCs name their version.  Those behind first: they must know what is named."""
-        for index in reversed(range(len(self.processors))):
-            self.processors[index]("edge-join", version=str(self.version), stamps=index == 0)
+    def agree(self, waiting: Waiting = lambda _: None) -> None:
+        """All have the version in force, and the first one names it."""
+        told = self._all()
+        # The first one decides, and so is never behind the others, unless it has started anew.
+        self.version = max(1, *(_number(one["version"]) for one in told))
+        names = [name for one in told for name in (one["version"], one["staged"], *one["kept"])]
+        self.known = max(self.version, *map(_number, names))
+        for index in reversed(range(len(told))):
+            self._bring(index, told[index])
+        self._finish(waiting)
 
-    def upgrade(
-        self, files: Sequence[Path], waiting: Callable[[str], object] = lambda _: None
-    ) -> dict[str, str]:
+    def _all(self) -> list[InForce]:
+        return [self._told(InForce, index, "edge-named") for index in range(len(self.processors))]
+
+    def _bring(self, index: int, told: InForce) -> None:
+        """One of them to the version in force, which it may have ready; those behind come first: they must know what is
+        named."""
+        version, stamps = str(self.version), index == 0
+        if told["version"] not in ("", version) and told["staged"] == version:
+            self.processors[index]("edge-commit", version=version)
+        elif told["version"] != version or told["stamps"] != stamps:
+            self.processors[index]("edge-join", version=version, stamps=stamps)
+
+    def _finish(self, waiting: Waiting) -> None:
+        """End versions that an earlier change left.  RPCs that are on them end there, but no more can come to them: for
+        those which are on the way from one processor to the next it waits, PATIENCE_S at most."""
+        told = self._all()
+        self.silent.clear()
+        olds = sorted({name for one in told for name in one["kept"]}, key=_number)
+        for old in olds:
+            self.moved = self._came(told) if old == olds[-1] else []  # what moved did so with the last change
+            self._settle(old, [i for i, one in enumerate(told) if old in one["kept"]], waiting, PATIENCE_S)
+        if self.silent:
+            raise ControlError(f"an earlier change cannot be brought to its end: {Unfinished(self.silent)}")
+
+    def _came(self, told: Sequence[InForce]) -> list[Moved]:
+        """What has moved with the version in force."""
+        return [
+            Moved(source, origin, target, one["element"], one["image"])
+            for target, has in enumerate(told)
+            for one in has["came"]
+            for source, origin in self._place(one["at"])
+        ]
+
+    def _at(self, source: int, origin: int) -> str:
+        """An element, for whoever asks the processors next."""
+        return f"{self.names[source] if self.names else source}/{origin}"
+
+    def _place(self, at: str) -> list[tuple[int, int]]:
+        """Processor and element of `_at`; none when it is not of this edge any more."""
+        sources = range(len(self.processors))
+        return [
+            (source, int(origin))
+            for source in sources
+            for name, _, origin in [at.rpartition("/")]
+            if self._at(source, 0) == f"{name}/0"
+        ]
+
+    def upgrade(self, files: Sequence[Path], waiting: Waiting = lambda _: None) -> dict[str, str]:
         """Put a chain file for each processor in force; what becomes of each field.
 
         Returns when the last RPC of the old version has ended, however long that takes; `waiting` is called with the
         old version when it takes longer than PATIENCE_S.
 
         Raises Refused, and the old version goes on everywhere, when one of them refuses, Unavailable or ControlError
-        likewise when one is not there; Unfinished when one went after the new version was in force.
+        likewise when one is not there; InDoubt when the first one does not say whether it has changed; Unfinished when
+        one went after the new version was in force.
         """
         assert len(files) == len(self.processors), "one chain file for each processor"
-        old, new = str(self.version), str(self.version + 1)
-        states = [ask("edge-state") for ask in self.processors]
-        moved, fields = self._staged(new, files, states)
-        lost = self._lost(states, moved, files)
-        if lost:
-            self._drop()
-            raise Refused(f"nothing continues {', '.join(lost)}", "let a processor have it")
-        self._commit(new)
-        self.version += 1
+        self.known += 1
+        old, new = str(self.version), str(self.known)
+        moved, fields = self._ready(new, files)
+        self._commit(old, new)
+        self.version = self.known
         self.moved = moved
-        self._settle(old, waiting)
+        self._settle(old, range(len(self.processors)), waiting)
+        if self.silent:
+            raise Unfinished(self.silent)
         return fields
 
-    def _commit(self, version: str) -> None:
-        """The first one decides: once it names the new version, there is no way back."""
-        first, *behind = range(len(self.processors))
+    def _ready(self, new: str, files: Sequence[Path]) -> tuple[list[Moved], dict[str, str]]:
+        """The new version at all of them, or at none: what moves, and what becomes of each field."""
         try:
-            self.processors[first]("edge-commit", version=version)
-        except (*SILENT, Refused):
+            states = [self._told(list[Element], index, "edge-state") for index in range(len(self.processors))]
+            moved, fields, stays = self._staged(new, files, states)
+            if lost := self._lost(states, moved, stays):
+                raise Refused(f"nothing continues {', '.join(lost)}", "let a processor have it")
+        except (*SILENT, Refused) as wrong:
             self._drop()
-            raise
-        self.silent.clear()
-        for index in behind:
-            self._asked(index, "edge-commit", version=version)
+            raise _unchanged(wrong, str(self.version)) from wrong
+        return moved, fields
 
-    def _asked(self, index: int, verb: str, **arguments: Any) -> Any:
+    def _commit(self, old: str, new: str) -> None:
+        """The first one decides: once it names the new version, there is no way back."""
+        try:
+            self.processors[0]("edge-commit", version=new)
+        except (*SILENT, Refused) as wrong:
+            if not self._names(old, new, wrong):
+                self._drop()
+                raise _unchanged(wrong, old) from wrong
+        self.silent.clear()
+        for index in range(1, len(self.processors)):
+            self._asked(NoneType, index, "edge-commit", version=new)
+
+    def _names(self, old: str, new: str, why: Exception) -> bool:
+        """Whether the first one names the new version, although its answer was none.  It drops what it has ready, so
+        that a request which still lies there changes nothing; then what it says holds.  Raises InDoubt."""
+        try:
+            self.processors[0]("edge-drop")
+            return self._told(InForce, 0, "edge-named")["version"] == new
+        except (*SILENT, Refused) as wrong:
+            raise InDoubt(old, new, why) from wrong
+
+    def _told(self, schema: type[T], index: int, verb: str, **arguments: Any) -> T:
+        """Its answer, of that kind.  Raises as a processor does, and ControlError for another."""
+        import msgspec
+
+        value = self.processors[index](verb, **arguments)
+        try:
+            return msgspec.convert(value, schema)
+        except msgspec.ValidationError as wrong:
+            raise ControlError(f"processor {index + 1} answers `{verb}` wrongly: {wrong}") from wrong
+
+    def _asked(self, schema: type[T], index: int, verb: str, **arguments: Any) -> T | None:
         """Its answer; None from a processor that has gone, which is noted."""
         if index in self.silent:
             return None
         try:
-            return self.processors[index](verb, **arguments)
+            return self._told(schema, index, verb, **arguments)
         except (*SILENT, Refused) as wrong:
             self.silent[index] = str(wrong)
             return None
 
     def _staged(
-        self, version: str, files: Sequence[Path], states: Sequence[list[dict[str, Any]]]
-    ) -> tuple[list[Moved], dict[str, str]]:
+        self, version: str, files: Sequence[Path], states: Sequence[list[Element]]
+    ) -> tuple[list[Moved], dict[str, str], dict[int, list[str]]]:
+        """What moves, what becomes of each field, and the elements that each of them will have."""
         moved: list[Moved] = []
         fields: dict[str, str] = {}
+        elements: dict[int, list[str]] = {}
         for index in reversed(range(len(files))):
             others = [
                 (source, origin, one)
@@ -138,37 +267,36 @@ class Edge:
                 for origin, one in enumerate(state)
                 if source != index
             ]
-            incoming = [one for _, _, one in others]
-            try:
-                told = self.processors[index](
-                    "edge-stage", version=version, path=str(files[index].absolute()), incoming=incoming
-                )
-            except (*SILENT, Refused):
-                self._drop()
-                raise
+            incoming = [{**one, "at": self._at(source, origin)} for source, origin, one in others]
+            told = self._told(
+                Staged,
+                index,
+                "edge-stage",
+                version=version,
+                path=str(files[index].absolute()),
+                incoming=incoming,
+            )
             for element, number in told["taken"].items():
                 source, origin, one = others[number]
                 moved.append(Moved(source, origin, index, int(element), one["image"]))
             fields |= told["fields"]
-        return moved, {name: what for name, what in fields.items() if what != "dropped"}
+            elements[index] = told["elements"]
+        return moved, {name: what for name, what in fields.items() if what != "dropped"}, elements
 
     def _drop(self) -> None:
         for ask in self.processors:
             with contextlib.suppress(*SILENT, Refused):  # who is not there has nothing to drop
                 ask("edge-drop")
 
+    @staticmethod
     def _lost(
-        self, states: Sequence[list[dict[str, Any]]], moved: Sequence[Moved], files: Sequence[Path]
+        states: Sequence[list[Element]], moved: Sequence[Moved], elements: Mapping[int, list[str]]
     ) -> list[str]:
         """Elements with state which no processor goes on with."""
-        from transect.rpc.chain.file import read_chain
-
         gone = {(m.source, m.origin) for m in moved}
         lost: list[str] = []
         for source, state in enumerate(states):
-            read = read_chain(files[source])
-            assert read.chain is not None, "it was staged"
-            stays = [use.program.name for use in read.chain.elements]
+            stays = list(elements[source])
             for origin, one in enumerate(state):
                 if one["name"] in stays:
                     stays.remove(one["name"])
@@ -176,30 +304,30 @@ class Edge:
                     lost.append(one["name"])
         return lost
 
-    def _settle(self, old: str, waiting: Callable[[str], object]) -> None:
-        """Carry over what RPCs of the old version do to elements that have moved, until there are none."""
-        until = time.monotonic() + PATIENCE_S
-        quiet = 0
-        while True:
-            found = [self._asked(index, "edge-images", version=old) for index in range(len(self.processors))]
+    def _settle(self, old: str, having: Sequence[int], waiting: Waiting, most_s: float = math.inf) -> None:
+        """Carry over what RPCs of the old version do to elements that have moved, until there are none, or for so long.
+        `having`: the processors where it stands."""
+        began = time.monotonic()
+        said, quiet = False, 0
+        while quiet < QUIET and time.monotonic() < began + most_s:
+            found: dict[int, Images | None] = {
+                index: self._asked(Images, index, "edge-images", version=old) for index in having
+            }
             for one in self.moved:
-                self._carry(one, found[one.source])
+                self._carry(one, found.get(one.source))
             # The first one's RPCs last as long as those of the processors behind it.
-            quiet = quiet + 1 if all(not one or (one["open"] == 0 and one["settled"]) for one in found) else 0
-            if quiet == QUIET:
-                break
-            if time.monotonic() > until:
-                until = math.inf
+            over = all(one is None or (one["open"] == 0 and one["settled"]) for one in found.values())
+            quiet = quiet + 1 if over else 0
+            if not said and time.monotonic() > began + min(PATIENCE_S, most_s / 10):
+                said = True
                 waiting(old)
             time.sleep(LOOK_S)
-        for index in range(len(self.processors)):
-            self._asked(index, "edge-end", version=old)
-        if self.silent:
-            raise Unfinished(self.silent)
+        for index in having:
+            self._asked(NoneType, index, "edge-end", version=old)
 
-    def _carry(self, moved: Moved, source: dict[str, Any] | None) -> None:
+    def _carry(self, moved: Moved, source: Images | None) -> None:
         theirs = moved.base if source is None else source["images"][moved.origin]
         if theirs != moved.base:
             merge = {"element": moved.element, "base": moved.base, "theirs": theirs}
-            self._asked(moved.target, "edge-merge", **merge)
+            self._asked(NoneType, moved.target, "edge-merge", **merge)
             moved.base = theirs

@@ -29,11 +29,51 @@ class Element(TypedDict):
     image: str  # base64
 
 
+class Incoming(Element):
+    """One that stands at another processor, and may come to this one."""
+
+    at: str  # where, as who asks calls it
+
+
+class Came(TypedDict):
+    """An element that has come from another processor; RPCs of the old version may still go to its old place."""
+
+    element: int  # of the version that it has come with
+    at: str  # as of `Incoming`
+    image: str  # of its old place, as far as that has gone over
+
+
+class InForce(TypedDict):
+    """How RPCs call what one processor has."""
+
+    version: str  # in force; "": nobody has asked for a name
+    stamps: bool  # it is the first: it names the version
+    staged: str  # made ready; "": none
+    kept: list[str]  # older ones, whose RPCs may not have ended
+    came: list[Came]  # with the version in force, while the one before is kept
+
+
+class Staged(TypedDict):
+    """What a processor has made ready."""
+
+    taken: dict[str, int]  # which new element continues which of those that stood elsewhere
+    fields: dict[str, str]  # what becomes of each
+    elements: list[str]
+
+
+class Images(TypedDict):
+    """An older version at this moment."""
+
+    images: list[str]
+    open: int  # RPCs on it
+    settled: bool  # what RPCs did to older ones has gone over
+
+
 class Part(Protocol):
     """One processor; its methods are the verbs that `rpc/versions/edge.py` asks, in this order."""
 
-    def named(self) -> dict[str, Any]:
-        """How RPCs call the version in force; "" when nobody has asked for a name."""
+    def named(self) -> InForce:
+        """Which versions are here."""
         ...
 
     def join(self, version: str, stamps: bool) -> None:
@@ -44,9 +84,8 @@ class Part(Protocol):
         """The elements that run, each with its schema and the image of this moment."""
         ...
 
-    def stage(self, version: str, path: str, incoming: Sequence[Element]) -> dict[str, Any]:
-        """Make a new version ready; `incoming`: elements that stand elsewhere.  Which new element continues which of
-        them, and what becomes of each field."""
+    def stage(self, version: str, path: str, incoming: Sequence[Incoming]) -> Staged:
+        """Make a new version ready; `incoming`: elements that stand elsewhere."""
         ...
 
     def drop(self) -> None:
@@ -57,7 +96,7 @@ class Part(Protocol):
         """RPCs which begin now are for the staged version."""
         ...
 
-    def images(self, version: str) -> dict[str, Any]:
+    def images(self, version: str) -> Images:
         """The states of an older version at this moment, and whether RPCs are on it."""
         ...
 
@@ -120,7 +159,7 @@ def older(kept: Mapping[str, T], version: str) -> T:
 def from_elsewhere(
     own: Sequence[Origin],
     version: Version,
-    incoming: Sequence[Element],
+    incoming: Sequence[Incoming],
     save: Callable[[int], bytes],
 ) -> tuple[Handover, Callable[[int], bytes]]:
     """How a new version goes on from elements that run here and, if it has them, from those that stand elsewhere; and
@@ -144,7 +183,9 @@ def _schema(one: Element) -> Schema:
         raise Refused(f"the schema of {one['name']:.60} cannot be read: {wrong}", hint) from wrong
 
 
-def merge(handover: Handover | None, element: int, new: Copy, base: str, theirs: str) -> None:
+def merge(
+    handover: Handover | None, came: Sequence[Came], element: int, new: Copy, base: str, theirs: str
+) -> None:
     """What an old copy elsewhere has gone through between these images happens to an element of the version in force,
     which came by that handover (None: it is the first one).  Raises Refused."""
     if handover is None:
@@ -152,9 +193,25 @@ def merge(handover: Handover | None, element: int, new: Copy, base: str, theirs:
     if not 0 <= element < len(handover.origins) or handover.origins[element] is None:
         raise Refused(f"element {element} continues none of the version before", "merge into one that does")
     handover.merge(element, new, unpacked(base), unpacked(theirs))
+    for one in came:
+        if one["element"] == element:
+            one["image"] = theirs
 
 
-def taken(handover: Handover, own: int) -> dict[str, int]:
-    """Which new element continues which of those that stood elsewhere."""
-    pairs = ((element, origin) for element, origin in enumerate(handover.origins) if origin is not None)
-    return {str(element): origin - own for element, origin in pairs if origin >= own}
+def _foreign(handover: Handover, own: int) -> list[tuple[int, int]]:
+    """Elements that came from elsewhere, each with its place among what was offered; `own`: elements that ran here."""
+    pairs = enumerate(handover.origins)
+    return [(element, origin - own) for element, origin in pairs if origin is not None and origin >= own]
+
+
+def came(handover: Handover, own: int, incoming: Sequence[Incoming]) -> list[Came]:
+    """Which elements of a version came from elsewhere."""
+    pairs = ((element, incoming[origin]) for element, origin in _foreign(handover, own))
+    return [{"element": element, "at": one["at"], "image": one["image"]} for element, one in pairs]
+
+
+def staged(handover: Handover, own: int) -> Staged:
+    """What is told of a version that goes on by that handover."""
+    taken = {str(element): origin for element, origin in _foreign(handover, own)}
+    elements = [program.name for program in handover.new.programs]
+    return {"taken": taken, "fields": handover.fields(), "elements": elements}

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -18,10 +19,11 @@ import pytest
 from tests.systems.rpc.envoy.relay import Relay, relayed
 from tests.systems.rpc.envoy.three import NAMES, Three, first, front, three_of
 from tests.systems.rpc.grpcio.generated import modules
-from tests.systems.rpc.grpcio.test_upgrade import until
+from tests.systems.rpc.grpcio.test_edge import ask
+from tests.systems.rpc.grpcio.test_upgrade import loaded, passed_by, until
 from transect.control.client import Client
 from transect.control.protocol import Refused
-from transect.rpc.versions.edge import Edge
+from transect.rpc.versions.edge import Ask, Edge, processor
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
 
@@ -126,9 +128,49 @@ def test_an_envoy_that_is_killed_and_starts_anew(tmp_path: Path) -> None:
         stack.enter_context(front(first(tmp_path, three.port, listen), tmp_path / "again"))
         assert caller.say(wait=True) == 1111
         again = Edge.of(NAMES)
-        assert again.version == edge.version + 1, "they agree on a name anew"
+        assert again.version == edge.version == 1, "it takes the name that the others have"
         assert caller.say() == 1111
         again.upgrade(three.files("shop", 2, listen))
         assert caller.say() == 2222
         caller.whole(1)
         assert three.counted()["Moving"] == ("shop", 5, 0), "its state was not in the Envoy"
+
+
+class Killed(Exception):
+    """As if who asks were killed: nothing more is asked."""
+
+
+def killed_after(verb: str, name: str) -> Edge:
+    """Who asks has its answer to this verb from this instance, and is killed."""
+
+    def asks(one: str) -> Ask:
+        def ask(of: str, **arguments: Any) -> Any:
+            told = processor(one)(of, **arguments)
+            if (of, one) == (f"edge-{verb}", name):
+                raise Killed
+            return told
+
+        return ask
+
+    return Edge([asks(name) for name in NAMES], NAMES)
+
+
+def test_no_call_fails_wherever_a_command_is_killed_and_the_next_one_ends_it(tmp_path: Path) -> None:
+    with three_of(tmp_path) as three:
+        edge = Edge.of(NAMES)
+        with loaded(lambda user: int(three.stub.Say(ask(user), timeout=20).number)) as answers:
+            cuts = [("stage", "front"), ("stage", "web"), ("commit", "web"), ("commit", "front")]
+            for turn, (verb, name) in enumerate(cuts):
+                cut = killed_after(verb, name)
+                cut.version = cut.known = edge.version
+                with pytest.raises(Killed):
+                    cut.upgrade(three.files("front" if turn % 2 else "shop", turn + 2))
+                passed_by(answers, 20)
+                edge = Edge.of(NAMES)
+                assert (edge.version == cut.known) is (verb == "commit")
+                passed_by(answers, 20)
+            edge.upgrade(three.files("front", 1))
+            passed_by(answers, 20)
+        assert set(answers) == {1111, 4444, 5555}
+        counted = three.counted()
+        assert {name: one for name, (_, one, _) in counted.items()} == dict.fromkeys(counted, len(answers))

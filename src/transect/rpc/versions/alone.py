@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One command at a time changes the processors of an edge: two would put parts of both their versions in force."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+
+from transect.base.unavailable import Unavailable
+from transect.control.protocol import Refused
+from transect.control.sockets import Unsafe, make_folder, socket_path
+
+
+@contextlib.contextmanager
+def alone(names: Sequence[str]) -> Iterator[None]:
+    """Nobody else changes these instances.  The kernel takes the locks back from who is killed.
+
+    Raises Refused, Unavailable.
+    """
+    with contextlib.ExitStack() as held:
+        for name in sorted(names):
+            held.enter_context(_locked(name))
+        yield
+
+
+@contextlib.contextmanager
+def _locked(name: str) -> Iterator[None]:
+    try:
+        make_folder()
+        path = socket_path("rpc", name).with_suffix(".changing")
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except (OSError, ValueError, Unsafe) as wrong:
+        raise Unavailable(f"rpc instance `{name}`", str(wrong), "transect rpc status") from wrong
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        why = f"another `transect rpc upgrade` changes `{name}`"
+        raise Refused(
+            why, "wait until it has ended, which may take as long as the RPCs of its old version"
+        ) from None
+    finally:
+        os.close(lock)
