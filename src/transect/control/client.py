@@ -124,6 +124,9 @@ class Client:
                 raise Unavailable(
                     what, "it belongs to another user", "ask as that user, or as root"
                 ) from error
+            except (BlockingIOError, TimeoutError) as error:
+                why = "does not answer: too many wait for it already"
+                raise ControlError(f"{self.stratum} instance `{self.name}` {why}") from error
             if not allowed(connection):
                 what = f"{self.stratum} instance `{self.name}`"
                 raise Unavailable(what, f"another user listens at {path}", "remove what lies there")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import socket
@@ -272,6 +273,47 @@ def test_one_that_hangs_is_not_waited_for_for_ever() -> None:
     with Server("rpc", "acl", {"status": lambda: time.sleep(1)}):
         with pytest.raises(ControlError, match=r"`acl` does not answer within 0\.1 s"):
             Client("rpc", "acl", patience_s=0.1).status()
+
+
+def test_one_that_takes_nobody_up_any_more_is_told(runtime: Path) -> None:
+    """A process that stands still: those who wait for it fill its queue."""
+    sockets.make_folder()
+    with contextlib.ExitStack() as stack:
+        stands = stack.enter_context(socket.socket(socket.AF_UNIX))
+        stands.bind(str(sockets.socket_path("rpc", "full")))
+        stands.listen(0)
+        for _ in range(2):
+            waits = stack.enter_context(socket.socket(socket.AF_UNIX))
+            waits.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waits.connect(str(sockets.socket_path("rpc", "full")))
+        with pytest.raises(ControlError, match="`full` does not answer: too many wait for it already"):
+            Client("rpc", "full", 0.2).status()
+
+
+def test_one_that_answers_a_byte_at_a_time_has_no_more_time_than_others(runtime: Path) -> None:
+    sockets.make_folder()
+    with socket.socket(socket.AF_UNIX) as listens:
+        listens.bind(str(sockets.socket_path("rpc", "slow")))
+        listens.listen()
+        over = threading.Event()
+
+        def answer() -> None:
+            with listens.accept()[0] as connection, contextlib.suppress(OSError):
+                connection.sendall((1000).to_bytes(4, "little"))
+                while not over.wait(0.05):
+                    connection.sendall(b" ")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        began = time.monotonic()
+        try:
+            with pytest.raises(ControlError, match=r"`slow` does not answer within 0.2 s"):
+                Client("rpc", "slow", 0.2).status()
+            assert time.monotonic() - began < 2
+        finally:
+            over.set()
+            thread.join()
 
 
 def test_an_answer_that_json_cannot_say() -> None:
