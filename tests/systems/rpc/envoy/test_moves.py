@@ -14,6 +14,7 @@ import pytest
 from tests.systems.rpc import edge_requests
 from tests.systems.rpc.envoy.test_upgrade import crashing_compiler
 from tests.systems.rpc.envoy.three import NAMES, Three, three_of
+from tests.systems.rpc.grpcio.generated import modules
 from tests.systems.rpc.grpcio.test_edge import ask
 from tests.systems.rpc.grpcio.test_upgrade import loaded, passed_by, until
 from tests.unit.cli.terminal import runner
@@ -128,6 +129,18 @@ def test_a_version_that_envoy_does_not_have_is_refused_there(three: Three) -> No
         three.stub.Say(ask("ann"))
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert three.counted()["Middle"] == ("front", 0, 0)
+
+
+def test_a_version_that_a_caller_made_up_is_not_heard_by_who_names_it(three: Three) -> None:
+    """Here the Envoy is the first one: what it hears of a version comes from outside."""
+    for name in ("shop", "front"):
+        Client("rpc", name).ask("edge-join", version="1", stamps=name == "front")
+    with grpc.insecure_channel(str(three.envoy.envoy.address)) as channel:
+        stub = modules()[1].EchoStub(channel)
+        for made_up in (["99"], ["2", "99"], ["1", "99"], [""], ["-"]):
+            metadata = [("x-transect-version", version) for version in made_up]
+            assert stub.Say(ask("ann"), timeout=20, metadata=metadata).number == 11
+    assert three.counted()["Last"] == ("shop", 5, 0)
 
 
 def test_alone_it_is_not_upgraded_and_the_command_upgrades_all(

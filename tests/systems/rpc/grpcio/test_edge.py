@@ -187,3 +187,13 @@ def test_requests_against_the_protocol_are_refused_and_change_nothing(
     edge_requests.refused("server", edge_requests.after_a_change(state))
     assert stub.Say(ask("alice")).number == 2222
     assert (client.number, served.number) == (2, 2)
+
+
+@pytest.mark.parametrize("native", [False], indirect=True)
+def test_who_comes_to_name_the_version_no_longer_hears_of_one(both: tuple[Any, Attached, Attached]) -> None:
+    """A server that stood behind others, and is the first one now: what it hears comes from outside."""
+    stub = both[0]
+    edge()
+    Client("rpc", "server").ask("edge-join", version="1", stamps=True)
+    Client("rpc", "client").ask("edge-join", version="7", stamps=True)
+    assert stub.Say(ask("alice")).number == 111
