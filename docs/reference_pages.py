@@ -27,6 +27,7 @@ DETAILS = {
     "llm": ("llm/host.py",),
     "cpu": ("cpu/run.py",),
     "memory": ("memory/watch.py",),
+    "stack": ("stack/host.py",),
 }
 
 

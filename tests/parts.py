@@ -45,7 +45,7 @@ PARTS = {
 
 
 # Whose share pays for what several strata stand on: the one that came with it.
-PAID_BY = {"vm": "cpu", "linux": "memory", "analysis": "rpc", "prove": "rpc", "diff": "rpc"}
+PAID_BY = {"vm": "cpu", "linux": "memory", "analysis": "rpc", "prove": "rpc", "diff": "rpc", "stack": "rpc"}
 
 
 def part_of(path: Path) -> str:

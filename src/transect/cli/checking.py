@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from transect.base.diagnostic import Diagnostics, Severity
 from transect.base.span import Span
 from transect.cli.exits import Exit
-from transect.cli.policies import STDIN, Found, declares_chain, find
+from transect.cli.policies import STDIN, Found, declares_chain, declares_stack, find
 
 if TYPE_CHECKING:
     from transect.core.frontend import Compiled
@@ -73,6 +73,7 @@ class Checked:
         self.policies = 0
         self.chains = 0
         self.configurations = 0
+        self.stacks = 0
         self.others = found.others
         for path in found.policies:
             self._file(path)
@@ -86,8 +87,11 @@ class Checked:
 
         compiled = compile_file(path)
         self._take(compiled)
-        if declares_chain(compiled.sources.get(str(path), "")):
+        text = compiled.sources.get(str(path), "")
+        if declares_chain(text):
             self._chain(path)
+        if declares_stack(text):
+            self._stack(path)
 
     def _chain(self, path: Path) -> None:
         """A chain with its elements, and with its service, as far as files tell; that is asked only when it is run."""
@@ -98,6 +102,14 @@ class Checked:
         for chain in read.chains:
             known(chain, read.diagnostics)
         self.chains += max(1, len(read.chains))
+        self._report(read.diagnostics, read.sources)
+
+    def _stack(self, path: Path) -> None:
+        """A stack with all files that its parts name."""
+        from transect.stack.file import read_stack
+
+        read = read_stack(path)
+        self.stacks += 1
         self._report(read.diagnostics, read.sources)
 
     def _configuration(self, path: Path) -> None:
@@ -201,6 +213,7 @@ def summary(result: Checked) -> str:
         "policy": result.policies,
         "chain": result.chains,
         "configuration": result.configurations,
+        "stack": result.stacks,
     }
     found = [_count(number, kind, PLURAL.get(kind, "")) for kind, number in kinds.items() if number]
     found = found or [_count(0, "policy", PLURAL["policy"])]

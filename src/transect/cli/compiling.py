@@ -11,7 +11,7 @@ from transect.base.bounded import head
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.cli.checking import in_color
-from transect.cli.policies import declares_chain
+from transect.cli.policies import declares_chain, declares_stack
 from transect.cli.targets import emitter
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
@@ -83,10 +83,19 @@ def build(program: Program, target: str, folder: Path) -> list[Path]:
 
 def is_chain(path: Path) -> bool:
     """Whether the file declares a chain; an unreadable one does not."""
+    return declares_chain(_text(path))
+
+
+def is_stack(path: Path) -> bool:
+    """Whether the file declares a stack, likewise."""
+    return declares_stack(_text(path))
+
+
+def _text(path: Path) -> str:
     try:
-        return declares_chain(head(path).decode("utf-8"))
+        return head(path).decode("utf-8")
     except (OSError, UnicodeDecodeError):
-        return False
+        return ""
 
 
 def passes(target: str) -> tuple[Pass, ...]:

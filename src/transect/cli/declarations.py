@@ -20,7 +20,7 @@ NOT_PYTHON = frozenset({"?"})  # stands for the names of a file which only the c
 PACKAGE = Path(__file__).parents[1]
 
 _IMPORTS = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]+)", re.MULTILINE | re.ASCII)
-_MADE_OF = re.compile(r"transect\.(lang|shapes|(rpc|llm|cpu|memory)(\.\w+)?|examples(\.\w+)+)")
+_MADE_OF = re.compile(r"transect\.(lang|shapes|stack|(rpc|llm|cpu|memory)(\.\w+)?|examples(\.\w+)+)")
 _DERIVES = re.compile(rb"^class[ \t]+\w+\([ \t]*(?:%s)\b" % "|".join(BASES).encode(), re.MULTILINE)
 # `form transect.rpc import`
 _NEARLY_IMPORTS = re.compile(rb"^\w+[ \t]+transect[\w.]*[ \t]+import\b", re.MULTILINE)

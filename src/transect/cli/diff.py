@@ -23,9 +23,10 @@ def diff(
 ) -> int:
     """Show which inputs come to something else in another version, an example of each kind, or prove that none does.
 
-    Of two chain files, also what has come, gone, is configured otherwise or has changed places, and at which level that
-    means the same. Every example was run on the interpreter in both versions. The exit code is 0 when it is proved that
-    nothing changes, 1 when something does, and 4 when that is not known.
+    Of two stack files, which parts change, and the difference of each. Of two chain files, also what has come, gone, is
+    configured otherwise or has changed places, and at which level that means the same. Every example was run on the
+    interpreter in both versions. The exit code is 0 when it is proved that nothing changes, 1 when something does, and
+    4 when that is not known.
     """
     from transect.cli.diffing import diff as run
 

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from transect.analysis.solve import solver
-from transect.cli.compiling import Refused, is_chain
+from transect.cli.compiling import Refused, is_chain, is_stack
 from transect.cli.exits import Exit
 
 
@@ -17,6 +18,10 @@ def diff(old: Path, new: Path, limit: float, as_json: bool) -> int:
             from transect.cli.diffing_chains import diff_chains
 
             return diff_chains(old, new, limit, as_json)
+        if is_stack(old) and is_stack(new):
+            from transect.cli.diffing_stacks import diff_stacks
+
+            return diff_stacks(old, new, as_json, partial(diff, limit=limit, as_json=False))
         from transect.cli.diffing_policies import diff_policies
 
         return diff_policies(old, new, limit, as_json)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
@@ -19,4 +20,15 @@ Name: TypeAlias = Annotated[
 Metrics: TypeAlias = Annotated[
     str | None,
     typer.Option("--metrics", metavar="HOST:PORT", show_default=False, help="Serve /metrics for Prometheus."),
+]
+Tenants: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--tenants",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+        help="Weights, in TOML: `[tenants]`, then `name = PERCENT` each; followed while it runs.",
+    ),
 ]

@@ -20,6 +20,7 @@ from transect.cli.declarations import Declared, may_be_policy
 STDIN = "-"
 
 _CHAIN = re.compile(r"^(chain|edges)[ \t]*=", re.MULTILINE)
+_STACK = re.compile(r"^stack[ \t]*=", re.MULTILINE)
 _TEST = re.compile(r"(test_.*|.*_test|conftest)\.py")
 _FOREIGN = {"__pycache__", "node_modules", "build", "dist"}
 
@@ -60,6 +61,11 @@ def find(paths: Iterable[str]) -> Found:
 def declares_chain(text: str) -> bool:
     """Whether a file's text has `chain = …` or `edges = …`: chains of the rpc stratum."""
     return bool(_CHAIN.search(text))
+
+
+def declares_stack(text: str) -> bool:
+    """Whether a file's text has `stack = …`."""
+    return bool(_STACK.search(text))
 
 
 def _is_test(path: Path) -> bool:

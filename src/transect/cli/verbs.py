@@ -36,15 +36,16 @@ class Group:
 
 
 POLICIES, UNDERSTAND, STRATA, MACHINE = "Policies", "Look closer", "Strata", "This machine"
+STACK = "A whole stack"
 
 FORCE, LIVE, TRY = "In force", "While it runs", "Simulated"
 LOOK = "A target"
 PLACES = "Where elements stand"
 
 
-def _live(stratum: str, *names: str) -> dict[str, Verb | Group]:
+def _live(stratum: str, *names: str, heading: str = LIVE) -> dict[str, Verb | Group]:
     """Verbs that reach what runs."""
-    return {name: Verb(LIVE, f"live.{name}", stratum) for name in names}
+    return {name: Verb(heading, f"live.{name}", stratum) for name in names}
 
 
 RPC = Group(
@@ -56,6 +57,7 @@ RPC = Group(
         "calibrate": Verb(PLACES, "rpc.calibrate"),
         **_live("rpc", "status", "set", "record"),
         "upgrade": Verb(LIVE, "rpc.upgrade"),
+        **_live("rpc", "back"),
         "try": Verb(UNDERSTAND, "rpc.try_"),
     },
 )
@@ -67,7 +69,7 @@ LLM = Group(
         "run": Verb(FORCE, "llm.run"),
         "config": Verb(FORCE, "llm.config"),
         "key": Group(FORCE, "API keys of tenants.", {"new": Verb(FORCE, "llm.key.new")}),
-        **_live("llm", "status", "set", "record", "upgrade"),
+        **_live("llm", "status", "set", "record", "upgrade", "back"),
         "simulate": Verb(TRY, "llm.simulate"),
         "calibrate": Verb(TRY, "llm.calibrate"),
     },
@@ -80,7 +82,7 @@ CPU = Group(
         "run": Verb(FORCE, "cpu.run"),
         **_live("cpu", "status", "set"),
         "record": Verb(LIVE, "cpu.record"),
-        **_live("cpu", "upgrade"),
+        **_live("cpu", "upgrade", "back"),
         "simulate": Verb(TRY, "cpu.simulate"),
     },
 )
@@ -94,7 +96,7 @@ MEMORY = Group(
         "lsmod": Verb(LOOK, "memory.lsmod"),
         "plan": Verb(LOOK, "memory.plan"),
         "run": Verb(FORCE, "memory.run"),
-        **_live("memory", "status", "set", "record", "upgrade"),
+        **_live("memory", "status", "set", "record", "upgrade", "back"),
     },
 )
 
@@ -110,6 +112,8 @@ TRANSECT = Group(
         "replay": Verb(UNDERSTAND, "replay"),
         "prove": Verb(UNDERSTAND, "prove"),
         "diff": Verb(UNDERSTAND, "diff"),
+        "run": Verb(STACK, "run"),
+        **_live("stack", "status", "set", "record", "upgrade", heading=STACK),
         "rpc": RPC,
         "llm": LLM,
         "cpu": CPU,

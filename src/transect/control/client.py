@@ -15,7 +15,7 @@ from transect.base.diagnostic import closest
 from transect.base.unavailable import Unavailable
 from transect.control.answers import Changed, Started, Status, Stopped, Upgraded
 from transect.control.protocol import Answer, Kind, Refused, Request, allowed, receive, send
-from transect.control.sockets import found, socket_path
+from transect.control.sockets import command, found, socket_path
 
 T = TypeVar("T")
 
@@ -68,6 +68,9 @@ class Client:
 
     def upgrade(self, path: Path, automatic_return: bool = True) -> Upgraded:
         return self._asked(Upgraded, "upgrade", path=str(path.absolute()), automatic_return=automatic_return)
+
+    def go_back(self) -> Upgraded:
+        return self._asked(Upgraded, "go-back")
 
     def ask(self, verb: str, **arguments: Any) -> Any:
         """The answer to a verb.
@@ -179,4 +182,4 @@ def _absent(stratum: str, name: str | None) -> Unavailable:
 
 
 def _hint(stratum: str) -> str:
-    return f"transect {stratum} run …"
+    return f"{command(stratum)} run …"

@@ -93,6 +93,13 @@ class Host(Protocol):
         """
         ...
 
+    def go_back(self) -> Outcome:
+        """Put the version in force again that ran before the last upgrade, state given back.  Once for each upgrade."""
+        ...
+
+
+NOTHING_BEFORE = "there is no version to go back to", "put the one that you want in force: `upgrade FILE`"
+
 
 def check_return(name: str, old: Schema, program: Program) -> None:
     """Raises `Refused` for state of the new version of that policy which the old one could not take back."""

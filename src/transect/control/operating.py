@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from transect.control import params
 from transect.control.answers import Changed, Identity, Policy, Started, Status, Stopped, Upgraded
-from transect.control.host import Host, Records
+from transect.control.host import Host, Outcome, Records
 from transect.control.protocol import Refused
 from transect.control.server import Lasting, Server, Verb
+from transect.control.sockets import command
 from transect.core.ir import Program
 from transect.core.schema import schema
 
@@ -53,6 +54,7 @@ class Operated:
             "record": self.recorded,
             "record-stop": self.record_stop,
             "upgrade": self.upgrade,
+            "go-back": self.go_back,
         }
 
     def _hinting(self, verb: Verb) -> Verb:
@@ -72,7 +74,7 @@ class Operated:
         """What to do to end a recording that is under way."""
         return (
             self._end_of_recording
-            or f"`transect {self.stratum} record {self.name} --stop` ends the recording"
+            or f"`{command(self.stratum)} record {self.name} --stop` ends the recording"
         )
 
     def status(self) -> Status:
@@ -123,7 +125,7 @@ class Operated:
     def record_stop(self) -> Stopped:
         path = self.host.recording
         if path is None:
-            hint = f"begin with `transect {self.stratum} record {self.name} -o FILE`"
+            hint = f"begin with `{command(self.stratum)} record {self.name} -o FILE`"
             raise Refused("nothing is recorded", hint)
         try:
             trailer = self.host.end_record()
@@ -135,8 +137,15 @@ class Operated:
 
     def upgrade(self, path: str, automatic_return: bool = True) -> Upgraded:
         """Put the policies of a file in the place of those that run, state kept."""
+        return self._put(lambda: self.host.upgrade(Path(path), automatic_return))
+
+    def go_back(self) -> Upgraded:
+        """Put the version before the last upgrade in force again, state given back."""
+        return self._put(self.host.go_back)
+
+    def _put(self, put: Callable[[], Outcome]) -> Upgraded:
         number, old = self.host.version, _identities(self.host.programs)
-        outcome = self.host.upgrade(Path(path), automatic_return)
+        outcome = put()
         new = _identities(self.host.programs)
         return {
             "stratum": self.stratum,

@@ -28,6 +28,11 @@ def folder() -> Path:
     return Path(base) / "transect" if base else Path(tempfile.gettempdir()) / f"transect-{os.geteuid()}"
 
 
+def command(stratum: str) -> str:
+    """What the operator's verbs of a stratum begin with; those of a whole stack have no word of their own."""
+    return "transect" if stratum == "stack" else f"transect {stratum}"
+
+
 def socket_path(stratum: str, name: str) -> Path:
     """The socket of one instance.  Raises `ValueError` for a name that cannot be one."""
     if not _NAME.fullmatch(name):

@@ -208,6 +208,11 @@ def transfer_back(image: bytes, old: Schema, new: Schema, migrate_back: Migrate 
     return encode_state(old.declared, state)
 
 
+def given_back(image: bytes, program: Program, old: Schema) -> bytes:
+    """The image of the version before, made from one of the program's.  Raises as `transfer` does."""
+    return transfer_back(image, old, schema(program), migration(program, "migrate_back"))
+
+
 # ---------------------------------------------------------------- what the policy itself says
 
 

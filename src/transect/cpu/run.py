@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypedDict
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.control.answers import Reading, Told
-from transect.control.host import Outcome, Records
+from transect.control.host import NOTHING_BEFORE, Outcome, Records
 from transect.control.operating import Operated, policy
 from transect.control.params import Param
 from transect.control.protocol import Refused
@@ -173,6 +173,7 @@ class CpuHost:
         self.recording: Path | None = None
         self.where = where
         self.version = 1
+        self._before: tuple[Program, Mapping[str, str]] | None = None  # the last upgrade
 
     @property
     def programs(self) -> Sequence[Program]:
@@ -229,19 +230,36 @@ class CpuHost:
             watching = read_watched(path) if automatic_return else None
         except Invalid as invalid:
             raise Refused(str(invalid)) from invalid
+        before = self.program, self.sources
+        fields = self._put(program, sources, WATCH_S if automatic_return else 0.0, watching)
+        self._before = before
+        looked_at = 0 if watching is None else len(contracted(watching).contracts)
+        details: UpgradeDetails = {"conditions_looked_at": looked_at}
+        return Outcome(fields, details)
+
+    def go_back(self) -> Outcome:
+        """As an upgrade to it, which is not watched: it is known."""
+        if self._before is None:
+            raise Refused(*NOTHING_BEFORE)
+        fields = self._put(*self._before, 0.0, None)
+        self._before = None
+        details: UpgradeDetails = {"conditions_looked_at": 0}
+        return Outcome(fields, details)
+
+    def _put(
+        self, program: Program, sources: Mapping[str, str], watch_s: float, watching: Program | None
+    ) -> Mapping[str, str]:
+        """It is in force; what became of each field.  Raises `Refused`."""
         try:
-            watch_s = WATCH_S if automatic_return else 0.0
             fields = self.where.upgrade(program, watch_s=watch_s, watching=watching)
         except Kept as kept:
             raise Refused(kept.why, kept.hint) from None
         except BpfError as refused:
-            raise Refused(verifier(program, refused, sources)) from None
+            raise Refused(verifier(program, refused, dict(sources))) from None
         except Missing as lacking:
-            raise Refused(missing(program, lacking, sources)) from None
+            raise Refused(missing(program, lacking, dict(sources))) from None
         except Ended as end:
             raise Refused(paragraph(self.program, end), "begin anew with `transect cpu run`") from None
         self.program, self.sources = program, sources
         self.version += 1
-        looked_at = 0 if watching is None else len(contracted(watching).contracts)
-        details: UpgradeDetails = {"conditions_looked_at": looked_at}
-        return Outcome({f"{program.name}.{name}": what for name, what in fields.items()}, details)
+        return {f"{program.name}.{name}": what for name, what in fields.items()}

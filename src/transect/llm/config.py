@@ -22,6 +22,7 @@ from transect.base.bounded import whole
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.render import render_text
 from transect.base.span import Span
+from transect.base.weights import MOST, ORDINARY, NoWeights
 
 Name = Annotated[
     str,
@@ -42,7 +43,7 @@ KeyHash = Annotated[
 class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Someone who is served; a name with `.` or `@` stands in quotes."""
 
-    weight: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 100
+    weight: Annotated[int, msgspec.Meta(ge=1, le=MOST)] = ORDINARY
     """Of the service, in percent of an ordinary share."""
     lane: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 0
     """A lower lane is served first, by policies that know lanes."""
@@ -89,6 +90,22 @@ class ConfigError(Exception):
 
 
 C = TypeVar("C", bound=Config)
+
+
+def weighted(config: C, weights: Mapping[str, int]) -> C:
+    """The configuration with these weights: who is not among them has an ordinary one.
+
+    Raises `NoWeights` where the configuration says another weight itself.
+    """
+    tenants = {name: Tenant() for name in weights} | config.tenants
+    for name, tenant in tenants.items():
+        weight = weights.get(name, ORDINARY)
+        if tenant.weight not in (ORDINARY, weight):
+            raise NoWeights(
+                f"gives `{name}` {weight}, and the configuration gives it {tenant.weight}: say it once"
+            )
+        tenants[name] = msgspec.structs.replace(tenant, weight=weight)
+    return msgspec.structs.replace(config, tenants=tenants)
 
 
 def read(path: Path, of: type[C] = Config) -> C:  # type: ignore[assignment]

@@ -224,3 +224,11 @@ class LlmHost:
             ) from wrong
         details: UpgradeDetails = {"told_anew": done.anew}
         return Outcome(done.fields.of(self._service.program.name), details)
+
+    def go_back(self) -> Outcome:
+        try:
+            done = self._service.go_back()
+        except NotKept as wrong:
+            raise Refused(f"the way back is refused: {wrong}", "the version that runs goes on") from wrong
+        details: UpgradeDetails = {"told_anew": done.anew}
+        return Outcome(done.fields.of(self._service.program.name), details)

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transect.base.unavailable import Unavailable
-from transect.control.host import check_return
+from transect.control.host import NOTHING_BEFORE, check_return
 from transect.control.params import find as param_of
 from transect.core.codec import CodecError
 from transect.core.effects import Facts
 from transect.core.ir import FieldKind, Program
 from transect.core.schema import Schema, schema
-from transect.core.upgrade import Action, Comparison, Decision, Refused, compare, migration
+from transect.core.upgrade import Action, Comparison, Decision, Refused, compare, given_back, migration
 from transect.core.upgrade import upgrade as carried_over
 from transect.emit.py.carried import carry_locals
 from transect.lang.functions import PolicyError
@@ -79,6 +79,7 @@ class Service:
         """
         self.lock = FairLock()
         self._upgrading = threading.Lock()
+        self._before: Loaded | None = None  # the policy before the last upgrade
         self.folder = folder
         self.tenants = Tenants(config, known)
         self.version = 1
@@ -194,17 +195,45 @@ class Service:
             fields = compare(old, new, migration(loaded.program) is not None)
             if returns:
                 check_return(loaded.program.name, old, loaded.program)
-            policy, because = self._made(loaded)
-            with self.lock:
-                try:
-                    state = carried_over(image(self._policy), old, loaded.program)
-                    restore(policy, _with_params(state, loaded))
-                except CodecError as error:
-                    raise Refused(f"the state of {self.program.name} cannot be read: {error}") from error
-                anew = not any(_keeps(d, new) for d in fields.decisions)
-                self._take_over(policy, loaded, anew)
-                self.python_because = because
-                return Upgraded(fields, anew)
+            before = self._loaded
+
+            def carried(state: bytes) -> bytes:
+                return _with_params(carried_over(state, old, loaded.program), loaded)
+
+            done = self._change(loaded, carried, fields)
+            self._before = before
+            return done
+
+    def go_back(self) -> Upgraded:
+        """Put the policy in force again that ran before the last upgrade, state given back; likewise.
+
+        Raises `Refused` where there is none, or the state cannot go back.
+        """
+        with self._upgrading:
+            before, now = self._before, self._loaded
+            if before is None:
+                raise Refused(NOTHING_BEFORE[0])
+            old = schema(before.program)
+
+            def carried(state: bytes) -> bytes:
+                return given_back(state, now.program, old)
+
+            done = self._change(before, carried, compare(schema(now.program), old))
+            self._before = None
+            return done
+
+    def _change(self, loaded: Loaded, carried: Callable[[bytes], bytes], fields: Comparison) -> Upgraded:
+        """Put a policy in the place of the one that runs, with what is made of its state."""
+        policy, because = self._made(loaded)
+        with self.lock:
+            try:
+                restore(policy, carried(image(self._policy)))
+            except CodecError as error:
+                raise Refused(f"the state of {self.program.name} cannot be read: {error}") from error
+            anew = not any(_keeps(d, schema(loaded.program)) for d in fields.decisions)
+            self._take_over(policy, loaded, anew)
+            self.python_because = because
+            return Upgraded(fields, anew)
 
     def _take_over(self, policy: Any, loaded: Loaded, anew: bool) -> None:
         chooser = chooser_of(policy, loaded.program)

@@ -18,7 +18,7 @@ from typing import Any, TypedDict
 
 from transect.base.unavailable import Unavailable
 from transect.control.answers import Policy, Reading, Told
-from transect.control.host import Outcome, Trailer, check_return
+from transect.control.host import NOTHING_BEFORE, Outcome, Trailer, check_return
 from transect.control.operating import policy
 from transect.control.params import Param
 from transect.control.protocol import Refused
@@ -28,7 +28,7 @@ from transect.core.codec import CodecError
 from transect.core.ir import Program
 from transect.core.schema import schema
 from transect.core.upgrade import Refused as NotKept
-from transect.core.upgrade import compare, migration, upgrade
+from transect.core.upgrade import compare, given_back, migration, upgrade
 from transect.linux.errors import KernelDataError
 from transect.memory.confirmation import STANDS_STILL, Confirmation, progress_of
 from transect.memory.findings import Key, Said, printable
@@ -115,6 +115,7 @@ class Watch:
         self.rates = dict(rates or {})
         self.engine = engine
         self.version = 1
+        self._before: list[Program] = []  # the probes before the last upgrade
         self._draw = draw or random.Random()
         self._answers = Answers(machine)
         self._progress = progress_of(machine)
@@ -298,12 +299,43 @@ class Watch:
                 made = self._bound([self._prepared(p) for p in programs])
             except Unavailable as wrong:
                 raise Refused(str(wrong), "the version that runs goes on") from wrong
+            self._before = [watched.program for watched in self.probes.values()]
             for name, new in made.items():
                 if (old := self.probes.get(name)) is not None:
                     new.heard, new.before, new.found = old.heard, old.before, old.found
                 self.probes[name] = new
             self.version += 1
         return Outcome(fields)
+
+    def go_back(self) -> Outcome:
+        """Probes that came with the upgrade go, and those that it replaced are back."""
+        with self._lock:
+            before, self._before = self._before, []
+            if not before:
+                raise Refused(*NOTHING_BEFORE)
+            fields: dict[str, str] = {}
+            changed = [p for p in before if p is not self.probes[p.name].program]
+            made = self._bound([self._given_back(p) for p in changed])
+            for name, new in made.items():
+                old = self.probes[name]
+                new.heard, new.before, new.found = old.heard, old.before, old.found
+                fields |= compare(schema(old.program), schema(new.program)).of(name)
+                self.probes[name] = new
+            for name in self.probes.keys() - {p.name for p in before}:
+                del self.probes[name]
+                fields[name] = "dropped"
+            self.version += 1
+        return Outcome(fields)
+
+    def _given_back(self, program: Program) -> Prepared:
+        """The version before with the state of the one that runs.  Raises `Refused`."""
+        now = self.probes[program.name].prepared
+        try:
+            prepared = prepare(program, self.machine, self._answers)
+            prepared.instance.load(given_back(now.instance.image(), now.program, schema(program)))
+        except (KernelDataError, NotKept, CodecError) as wrong:
+            raise Refused(f"{program.name}: {wrong}", "the version that runs goes on") from wrong
+        return prepared
 
     def _fields(self, program: Program, automatic_return: bool) -> dict[str, str]:
         """What becomes of each field of a probe's state.  Raises `Refused` for what could not go back."""

@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Any Arbiter as the queue before a server which has so many RPCs in service at once; `grpcio/turns.py` puts it there.
 
-What a client is charged is nanoseconds in service: when an RPC begins, as much as RPCs have taken of late, and the
-difference when it has ended, so that a client with many waiting RPCs does not get all places before its first is paid.
+What a client is charged is nanoseconds in service × 100 / weight: when an RPC begins, as much as RPCs have taken of
+late, and the difference when it has ended, so that a client with many waiting RPCs does not get all places before its
+first is paid.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any
 
+from transect.base.weights import ORDINARY
 from transect.core.effects import Facts
 from transect.core.ir import Program
 from transect.core.passes.ordered_pick import heaps, ordered_pick
+
+Weight = Callable[[str], int]
+"""A client's, in percent of an ordinary share."""
 
 LOOK_AT = 64  # known clients: then those who need not be known are looked for
 SHARE = 8  # a new duration's part of the usual one: 1 / SHARE
@@ -31,11 +37,13 @@ class Turn:
 class Queue:
     """The waiting RPCs of each client, and the policy that chooses among the clients."""
 
-    def __init__(self, policy: Any, program: Program, at_once: int, most: int) -> None:
+    def __init__(
+        self, policy: Any, program: Program, at_once: int, most: int, weight: Weight = lambda _: ORDINARY
+    ) -> None:
         asked, charge = heaps(ordered_pick(program)), program.handler("charge")
         charged = Facts(program).of(charge).written_fields if charge is not None else frozenset()
         self._counter = next((name for name in asked if name in charged), None)
-        self.policy, self._free, self._most = policy, at_once, most
+        self.policy, self._free, self._most, self._weight = policy, at_once, most, weight
         self._lock = threading.Lock()
         self._waiting: dict[str, deque[Turn]] = {}
         self._serving: Counter[str] = Counter()
@@ -80,7 +88,7 @@ class Queue:
 
     def _charge(self, turn: Turn, cost: int) -> None:
         turn.charged += cost
-        self.policy.charge(turn.client, cost)
+        self.policy.charge(turn.client, cost * ORDINARY // self._weight(turn.client))
 
     def end(self, turn: Turn, took: int | None) -> None:
         """The RPC has ended after so many ns in service; None: while it waited."""

@@ -19,6 +19,7 @@ from inline_snapshot import snapshot
 
 from tests.unit.cli.terminal import Run
 from tests.unit.control.plain import Plain
+from transect.base.unavailable import Unavailable
 from transect.cli.control import lines
 from transect.control import Client, Operated, Server, protocol
 from transect.control import sockets as control_sockets
@@ -250,3 +251,9 @@ def test_plain_values_as_text() -> None:
         "  f  1, 2",
         "  g  no",
     ]
+
+
+def test_the_verbs_of_a_stack_have_no_word_of_a_stratum() -> None:
+    with pytest.raises(Unavailable) as absent:
+        Client.only("stack", "shop").status()
+    assert absent.value.hint == "transect run …"

@@ -77,6 +77,17 @@ Look closer:
   diff     Show which inputs come to something else in another version, an
            example of each kind, or prove that none does.
 
+A whole stack:
+  run      Put a whole stack in force, until Ctrl-C: chains, gateways,
+           schedulers, watches, and programs of your own.
+  status   Show what runs: its policies with version and state schema, its
+           counters, and whether it records.
+  set      Give parameters of what runs other values, for instance `rate=100` or
+           `Acl.open=false`.
+  record   Write every handler call of what runs into a log, for `transect
+           replay`.
+  upgrade  Put a new version in the place of the one that runs, its state kept.
+
 Strata:
   rpc      Application networks: policies which process RPCs, in gRPC libraries
            and in Envoy.
@@ -171,6 +182,8 @@ While it runs:
              replay`.
   upgrade    Put a new version in the place of the one that runs, its state
              kept.
+  back       Put the version in force again that ran before the last upgrade,
+             its state given back.
 
 Look closer:
   try        Send the counter-example of each refused rearrangement through the

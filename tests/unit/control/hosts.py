@@ -16,7 +16,8 @@ import transect
 import transect.rpc
 from tests.unit.memory.test_watch import watched
 from transect.base.shipped import path_of
-from transect.control import Operated
+from transect.control import Operated, Refused
+from transect.control.host import NOTHING_BEFORE
 from transect.core.interp import Instance
 from transect.core.ir import Program
 from transect.cpu import run as cpu
@@ -32,7 +33,7 @@ from transect.rpc.envoy.control import Control
 from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.grpcio.attached import Attached
 from transect.rpc.grpcio.host import GrpcioHost
-from transect.rpc.versions.upgrade import Handover, read_version
+from transect.rpc.versions.upgrade import Handover, Version, read_version
 
 
 class Nothing(TypedDict):
@@ -138,15 +139,26 @@ class Versions:
     """Stands in for `Upgrades`: nothing loads a new version."""
 
     host: EnvoyHost
-    version: Any
+    version: Version
     deployed: Any = field(default_factory=lambda: SimpleNamespace(number=1))
     settled: bool = True
+    before: Version | None = None
 
     def upgrade(self, path: Path, automatic_return: bool) -> Mapping[str, str]:
         version = read_version(path, self.version)
         handover = Handover.of(self.version.origins, version)
         handover.check(automatic_return)
-        self.host.programs = version.programs
+        self.before = self.version
+        return self._put(version, handover)
+
+    def go_back(self) -> Mapping[str, str]:
+        if self.before is None:
+            raise Refused(*NOTHING_BEFORE)
+        version, self.before = self.before, None
+        return self._put(version, Handover.back(self.version, version))
+
+    def _put(self, version: Version, handover: Handover) -> Mapping[str, str]:
+        self.version, self.host.programs = version, version.programs
         self.deployed.number += 1
         return handover.fields()
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from transect.base.unavailable import Unavailable
 from transect.control.answers import Told
-from transect.control.host import Outcome
+from transect.control.host import NOTHING_BEFORE, Outcome
 from transect.control.operating import policy
 from transect.control.params import Param
+from transect.control.protocol import Refused
 from transect.core.frontend import compile_text
 from transect.replay.log import Trailer
 
@@ -55,6 +56,9 @@ class Plain:
     def end_record(self) -> Trailer:
         self.recording = None
         return Trailer(7, self.dropped, {})
+
+    def go_back(self) -> Outcome:
+        raise Refused(*NOTHING_BEFORE)
 
     def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
         raise Unavailable("gcc", "not on PATH", "apt-get install gcc")

@@ -169,6 +169,24 @@ def test_an_upgrade_has_one_shape(given: hosts.Given) -> None:
     assert upgraded["fields"][f"{new[0]['name']}.limit"] == "keep"
 
 
+def test_the_version_before_comes_back_once(given: hosts.Given) -> None:
+    """With what has become of the state meanwhile."""
+    operated = given.operated
+    with pytest.raises(Refused, match="no version to go back to"):
+        operated.go_back()
+    first = [(row["name"], row["version"]) for row in operated.status()["policies"]]
+    upgraded = operated.upgrade(str(given.newer))
+    operated.set("limit", "7")
+    back = operated.go_back()
+    assert operated.set("limit", "5")["before"] == "7"
+    assert [(row["name"], row["version"]) for row in operated.status()["policies"]] == first
+    assert back["version"] == upgraded["version"] + 1 == 3
+    assert (back["policies"], back["replaced"]) == (upgraded["replaced"], upgraded["policies"])
+    assert back["details"].keys() == given.upgrade_details.__annotations__.keys()
+    with pytest.raises(Refused, match="no version to go back to"):
+        operated.go_back()
+
+
 def test_a_file_without_a_policy_is_refused_and_what_runs_goes_on(given: hosts.Given, tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("# nothing\n")
     with pytest.raises(Refused):

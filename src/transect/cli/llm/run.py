@@ -11,6 +11,7 @@ import typer
 
 from transect.cli.exits import Exit
 from transect.cli.failure import no_file
+from transect.cli.options import Name, Tenants
 
 
 def run(
@@ -52,6 +53,8 @@ def run(
             help="Keep the policy's state here across restarts.",
         ),
     ] = None,
+    name: Name = None,
+    tenants: Tenants = None,
 ) -> int:
     """Queue requests of many tenants before OpenAI-compatible engines, fairly, until Ctrl-C.
 
@@ -66,7 +69,7 @@ def run(
     from transect.cli.llm.running import serve
 
     try:
-        return serve(policy, upstream or [], config, state)
+        return serve(policy, upstream or [], config, state, name, tenants)
     except KeyboardInterrupt:  # before the gateway listens to signals
         return Exit.INTERRUPTED
     finally:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +14,39 @@ import msgspec
 
 from transect.base.snippet import visible
 from transect.base.traced import to_stderr
+from transect.base.weights import NoWeights, read_weights
 from transect.cli.exits import Exit
 from transect.cli.failure import refused, usage
 from transect.cli.strata import Stratum, need_packages
 from transect.control.server import Taken
 from transect.lang.functions import PolicyError
-from transect.llm.config import ConfigError, Identity
+from transect.llm.config import ConfigError, Identity, weighted
 from transect.llm.gateway.settings import GatewayConfig, Upstream, read_gateway
 from transect.llm.saved_state import NotKept
 
 
-def serve(policy: str | None, upstreams: Sequence[str], config: Path | None, state: Path | None) -> int:
+def serve(
+    policy: str | None,
+    upstreams: Sequence[str],
+    config: Path | None,
+    state: Path | None,
+    name: str | None,
+    weights: Path | None,
+) -> int:
     """Put a gateway in force until it is told to end."""
     need_packages(Stratum.LLM)
     to_stderr()
     from transect.llm.gateway.serve import Gateway
 
     try:
-        found, path = _settings(policy, upstreams, config, state)
-        gateway = Gateway(found, path, _say, lambda: _settings(policy, upstreams, config, state)[0])
+        settings = partial(_settings, policy, upstreams, config, state, name, weights)
+        found, path = settings()
+        gateway = Gateway(found, path, _say, lambda: settings()[0], weights)
         _run(gateway.run())
     except (ConfigError, PolicyError) as wrong:
         return refused(wrong)
+    except NoWeights as wrong:
+        return usage(f"{weights} {wrong}")
     except msgspec.ValidationError:  # of the command line: a file's mistakes are shown where they stand
         return usage(f"`--upstream` wants http://HOST:PORT, not {', '.join(upstreams)}")
     except (NotKept, Taken) as wrong:
@@ -54,7 +66,12 @@ def _run(gateway: Coroutine[Any, Any, None]) -> None:
 
 
 def _settings(
-    policy: str | None, upstreams: Sequence[str], config: Path | None, state: Path | None
+    policy: str | None,
+    upstreams: Sequence[str],
+    config: Path | None,
+    state: Path | None,
+    name: str | None,
+    weights: Path | None,
 ) -> tuple[GatewayConfig, Path]:
     """The file's settings, and those of the command line over them.  Raises `ConfigError`."""
     path = Path.cwd() / "transect.toml" if config is None else config.absolute()
@@ -67,7 +84,10 @@ def _settings(
         over["upstreams"] = tuple(msgspec.convert({"url": url}, Upstream) for url in upstreams)
     if state is not None:
         over["state"] = str(state.absolute())
-    return msgspec.structs.replace(found, **over), path
+    if name is not None:
+        over["name"] = name
+    found = msgspec.structs.replace(found, **over)
+    return (found if weights is None else weighted(found, read_weights(weights))), path
 
 
 def _say(text: str) -> None:

@@ -170,10 +170,10 @@ class _Binder:
                 self._define(node.name, ClassDef(self.module, node), node)
             case ast.FunctionDef():
                 self._define(node.name, FunctionDef(self.module, node), node)
-            case ast.AnnAssign(target=ast.Name(id="chain" | "edges" as name)):
+            case ast.AnnAssign(target=ast.Name(id="chain" | "edges" | "stack" as name)):
                 self._refuse(node, f"`{name}` has an annotation", f"write `{name} = …`")
-            case ast.Assign(targets=[ast.Name(id="chain" | "edges")]):
-                pass  # a chain file's declaration, read by the rpc stratum
+            case ast.Assign(targets=[ast.Name(id="chain" | "edges" | "stack")]):
+                pass  # the declaration of a chain file or a stack file, read by the rpc stratum, or `transect.stack`
             case (
                 ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value) | ast.Expr(value=value)
             ) if _makes_chains(value):

@@ -21,7 +21,9 @@ from typing import Any
 import uvicorn
 
 from transect.base.unavailable import Unavailable
+from transect.base.weights import Changes, NoWeights
 from transect.control import Operated, Server
+from transect.control.protocol import Refused as NotDone
 from transect.core.upgrade import Refused
 from transect.llm import saved_state
 from transect.llm.adapter import MICRO
@@ -52,6 +54,7 @@ logger = logging.getLogger("transect.gateway")
 FIRST_LOOK_S = 2.0  # that an engine has to say what memory it has, before the gateway begins without knowing
 LOOK_S = 1.0  # between looks at the engines' metrics
 KEEP_S = 5.0  # between writes of the state
+_WRONG = (ConfigError, NoWeights, PolicyError, Refused, Unavailable, OSError, ValueError)
 METRICS = 16 << 20  # bytes of an engine's metrics
 
 
@@ -64,14 +67,16 @@ class Gateway:
         path: Path,
         say: Callable[[str], None],
         read: Callable[[], GatewayConfig] | None = None,
+        weights: Path | None = None,
     ) -> None:
-        """`path`: the configuration's file; `read`: the same settings, read anew.
+        """`path`: the configuration's file; `read`: the same settings, read anew.  `weights`: a file that is followed.
 
         Raises `PolicyError`, `kept.NotKept`, `Unavailable` without upstreams, the key of one, or descriptors.
         """
         _check_upstreams(config)
         self.config = config
         self._read = read or partial(read_gateway, path)
+        self._weights = None if weights is None else Changes(weights)
         self._ended, self._hurried = asyncio.Event(), asyncio.Event()
         self._interrupts = 0
         self.say = say
@@ -179,13 +184,15 @@ class Gateway:
             yield regularly(f"looks at {replica.name}", partial(self._look, replica), LOOK_S)
         if self.state is not None:
             yield regularly("keeping the state", self._keep, KEEP_S)
+        if self._weights is not None:
+            yield regularly("following the weights", self._follow, LOOK_S)
         if store is not None:
             yield regularly("sharing counters", store.round, store.every_s)
 
     def _control(self) -> Server:
         host = LlmHost(self.service, "gateway", self._details)
         operated = Operated("llm", self.config.name or "gateway", host)
-        return operated.serve({"metrics": lambda: exposition(self.service)})
+        return operated.serve({"metrics": lambda: exposition(self.service), "reload": self.told_to_reload})
 
     def _details(self) -> UpstreamDetails:
         """What `status` says that no engine has."""
@@ -250,6 +257,10 @@ class Gateway:
             self.service.watcher.bound = max(self.service.watcher.bound, self._bound())
         self.dispatcher.pump()
 
+    async def _follow(self) -> None:
+        if self._weights is not None and self._weights.come():
+            self.reload()
+
     async def _keep(self) -> None:
         self._save()
 
@@ -262,18 +273,29 @@ class Gateway:
             logger.error("the state cannot be written to %s: %s", self.state, wrong)
 
     def reload(self) -> None:
-        """Read the configuration anew: tenants, weights, keys, identity, policy.  A bad one changes nothing."""
+        """Read the configuration anew, where nobody hears of what is wrong with it but the log."""
         try:
-            config = self._read()
-            _check_upstreams(config)  # those of the start go on; a file without any is empty, or cut off
-            if (config.policy, config.params) != (self.config.policy, self.config.params):
-                self.service.upgrade(self.service.place_of(config.policy), config.params)
-        except (ConfigError, PolicyError, Refused, Unavailable, OSError, ValueError) as wrong:
+            self._read_anew()
+        except _WRONG as wrong:
             logger.error("the configuration is kept as it was: %s", wrong)
             self._refused = " ".join(
                 str(wrong).partition("\n  |")[0].split()
             )  # and where; the log shows the line
-            return
+
+    def told_to_reload(self) -> None:
+        """The same for an operator, who is told."""
+        try:
+            self._read_anew()
+        except _WRONG as wrong:
+            why = f"the configuration is kept as it was: {str(wrong).strip()}"
+            raise NotDone(why, "mend it, and ask again") from wrong
+
+    def _read_anew(self) -> None:
+        """Tenants, weights, keys, identity, policy.  A bad one changes nothing.  Raises what `_WRONG` has."""
+        config = self._read()
+        _check_upstreams(config)  # those of the start go on; a file without any is empty, or cut off
+        if (config.policy, config.params) != (self.config.policy, self.config.params):
+            self.service.upgrade(self.service.place_of(config.policy), config.params)
         with self.service.lock:
             self.service.tenants.load(config)
             self.identifier.load(config)

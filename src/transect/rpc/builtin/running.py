@@ -11,7 +11,7 @@ from pathlib import Path
 
 from transect.base.unavailable import Unavailable
 from transect.control.answers import Told
-from transect.control.host import Outcome, Trailer
+from transect.control.host import NOTHING_BEFORE, Outcome, Trailer
 from transect.control.operating import Operated
 from transect.control.params import Param
 from transect.control.protocol import Refused
@@ -134,6 +134,9 @@ class FilterHost:
         raise Unavailable(
             "upgrade of Envoy's own filters", "they are part of its first configuration", NATIVE
         )
+
+    def go_back(self) -> Outcome:
+        raise Refused(*NOTHING_BEFORE)
 
 
 @contextmanager

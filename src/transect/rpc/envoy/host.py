@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from transect.base.unavailable import Unavailable
 from transect.control.answers import Told
-from transect.control.host import Outcome, Records, Trailer
+from transect.control.host import NOTHING_BEFORE, Outcome, Records, Trailer
 from transect.control.params import Param
+from transect.control.protocol import Refused
 from transect.core.ir import Program
 from transect.core.schema import schema
 from transect.rpc.chain.binding import Binding
@@ -111,3 +112,11 @@ class EnvoyHost:
         if self.under_way is not None:
             raise Records
         return Outcome(self.upgrades.upgrade(path, automatic_return))
+
+    @answering()
+    def go_back(self) -> Outcome:
+        if self.upgrades is None:
+            raise Refused(*NOTHING_BEFORE)
+        if self.under_way is not None:
+            raise Records
+        return Outcome(self.upgrades.go_back())

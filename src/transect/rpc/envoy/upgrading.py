@@ -22,6 +22,7 @@ from typing import Generic, Protocol, Self, TypeVar
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
 from transect.base.unavailable import Unavailable
+from transect.control.host import NOTHING_BEFORE
 from transect.control.protocol import Refused
 from transect.emit.toolchain import BuildError
 from transect.rpc.chain.binding import Binding, bind
@@ -167,6 +168,7 @@ class Upgrades(Generic[M]):
         self.deployed = deployed
         self.version = version
         self.changing = threading.Lock()
+        self.before: Version | None = None  # the last upgrade
         self.joined = False  # one of several processors, which change together
         self._told = told
         self._made = deployed.number  # versions, those that nobody put in force among them
@@ -193,6 +195,18 @@ class Upgrades(Generic[M]):
             handover = Handover.of(self.version.origins, version)
             handover.check(automatic_return)
             self.put(self.ready(version, handover, self.now.save))
+            return handover.fields()
+
+    def go_back(self) -> Mapping[str, str]:
+        """Put the version before the last one in force again; likewise."""
+        with self.changing:
+            if self.joined:
+                raise Refused(NOT_ALONE, TOGETHER)
+            if self.before is None:
+                raise Refused(*NOTHING_BEFORE)
+            handover = Handover.back(self.version, self.before)
+            self.put(self.ready(self.before, handover, self.now.save))
+            self.before = None
             return handover.fields()
 
     def ready(
@@ -277,6 +291,7 @@ class Upgrades(Generic[M]):
         """It is in force; `named`: whether RPCs may still ask for the old one by its name."""
         it, old = self.deployed, Named(self.now, named)
         new = it.kind.loaded(ready.module)
+        self.before = dataclasses.replace(self.version, chain=it.chain)
         it.chain, it.binding, it.module, it.number = ready.chain, ready.binding, ready.module, it.number + 1
         self.version = ready.version
         self._settling = Settling(ready.handover, old, new, ready.bases, self._settling)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transect.base.unavailable import Unavailable
-from transect.control.host import Records
+from transect.control.host import NOTHING_BEFORE, Records
 from transect.control.protocol import Refused
 from transect.core.ir import Program
 from transect.lang.functions import PolicyError
@@ -53,6 +53,7 @@ class Attached:
         self.recording: Recording | None = None
         self.server: Server | None = None  # by which it is reachable
         self._settling: Settling | None = None
+        self._before: Version | None = None  # the last upgrade
         self.joined = False  # one of several processors, which change together
         self.changing = threading.RLock()  # held while versions, or what one holds, change
 
@@ -136,6 +137,21 @@ class Attached:
             self.put(numbered(new, str(self.number + 1)), handover, bases)
             return handover.fields()
 
+    def go_back(self) -> Mapping[str, str]:
+        """Put the version before the last one in force again, state given back; likewise."""
+        with self.changing, yielding():
+            if self.recording is not None:
+                raise Records("`.chain.end_record()` ends the recording")
+            if self.joined:
+                raise Refused(NOT_ALONE, TOGETHER)
+            if self._before is None:
+                raise Refused(*NOTHING_BEFORE)
+            handover = Handover.back(self.now.version, self._before)
+            new, bases = self.ready(self._before, handover, self.now.save)
+            self.put(numbered(new, str(self.number + 1)), handover, bases)
+            self._before = None
+            return handover.fields()
+
     def ready(
         self, version: Version, handover: Handover, image: Callable[[int], bytes]
     ) -> tuple[Standing, dict[int, bytes]]:
@@ -167,6 +183,7 @@ class Attached:
     def put(self, new: Standing, handover: Handover, bases: Mapping[int, bytes]) -> None:
         """The new version is in force for RPCs that begin now; `changing` is held."""
         self.number += 1
+        self._before = self.now.version
         old = self.now.retired()
         self.now = new
         self.versions.put(_carried(new))

@@ -59,3 +59,6 @@ class GrpcioHost:
 
     def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
         return Outcome(self._chain.upgrade(path, automatic_return))
+
+    def go_back(self) -> Outcome:
+        return Outcome(self._chain.go_back())

@@ -8,12 +8,15 @@ A client is the authenticated peer (else its address), or the value of a metadat
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 
+from transect.base.weights import ORDINARY, Followed
 from transect.rpc.arbiter import Queue, Turn
 from transect.rpc.grpcio.attach import program_of
 from transect.rpc.grpcio.peer import identity
@@ -76,12 +79,21 @@ class Turns(Server):
 
 
 def take_turns(
-    server: grpc.Server, policy: Any, *, at_once: int, by: str = "peer", most_waiting: int = 1000
+    server: grpc.Server,
+    policy: Any,
+    *,
+    at_once: int,
+    by: str = "peer",
+    most_waiting: int = 1000,
+    tenants: str | os.PathLike[str] | None = None,
 ) -> Turns:
     """The server, with at most `at_once` RPCs in service; `policy`, an `Arbiter`, chooses whose is next.
 
-    `by`: "peer", or the metadata key which names the client.  Each waiting RPC holds a thread of the server's pool.
-    Services are added to the result.  Around `attach(…)`, the chain sees an RPC before it waits; within, after.
+    `by`: "peer", or the metadata key which names the client.  `tenants`: a TOML file of clients' weights, in percent
+    under `[tenants]`, which is followed; raises `transect.base.weights.NoWeights` where it says none.  Each waiting RPC
+    holds a thread of the server's pool.  Services are added to the result.  Around `attach(…)`, the chain sees an RPC
+    before it waits; within, after.
     """
     assert at_once > 0 and by, "somebody is served, and has a name"
-    return Turns(server, Queue(policy, program_of(policy), at_once, most_waiting), by)
+    weight = (lambda _: ORDINARY) if tenants is None else Followed(Path(tenants)).of
+    return Turns(server, Queue(policy, program_of(policy), at_once, most_waiting, weight), by)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +24,7 @@ from transect.core.frontend import compile_file
 from transect.core.ir import Program
 from transect.core.schema import Schema, schema
 from transect.core.upgrade import Refused as StateRefused
-from transect.core.upgrade import compare, migration, upgrade
+from transect.core.upgrade import compare, given_back, migration, upgrade
 from transect.core.values import normal
 from transect.rpc.chain.arrangement import names
 from transect.rpc.chain.file import first_state, read_chain
@@ -103,6 +103,7 @@ class Handover:
     old: tuple[Origin, ...]
     new: Version
     origins: tuple[int | None, ...]  # of each new element, the old one; None: it is new
+    back_from: tuple[Program, ...] = ()  # the old elements' policies, where it is a way back
 
     @classmethod
     def of(cls, old: Sequence[Origin], new: Version) -> Handover:
@@ -112,6 +113,17 @@ class Handover:
             places.setdefault(origin.name, []).append(index)
         origins = tuple(places[p.name].pop(0) if places.get(p.name) else None for p in new.programs)
         return cls(tuple(old), new, origins)
+
+    @classmethod
+    def back(cls, now: Version, before: Version) -> Handover:
+        """From the version in force to the one before.  Raises Refused for state that cannot go back."""
+        made = replace(cls.of(now.origins, before), back_from=now.programs)
+        for index, origin in enumerate(made.origins):
+            if origin is not None:
+                check_return(
+                    before.programs[index].name, schema(before.programs[index]), now.programs[origin]
+                )
+        return made
 
     def _pairs(self) -> Iterator[tuple[str, Schema, Program]]:
         """What goes over: the element's name, old and new."""
@@ -158,7 +170,11 @@ class Handover:
         program = self.new.programs[element]
         assert origin is not None, f"{program.name} is new"
         try:
-            made = upgrade(image, self.old[origin].schema, program)
+            made = (
+                given_back(image, self.back_from[origin], schema(program))
+                if self.back_from
+                else upgrade(image, self.old[origin].schema, program)
+            )
         except (StateRefused, CodecError) as error:
             raise Refused(f"the state of {program.name} cannot go over: {error}") from error
         return self._configured(element, origin, image, made)

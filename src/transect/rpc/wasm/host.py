@@ -88,3 +88,9 @@ class PluginHost:
         if self.recording is not None:
             raise Records
         return Outcome(self.upgrades.upgrade(path, automatic_return))
+
+    @answering()
+    def go_back(self) -> Outcome:
+        if self.recording is not None:
+            raise Records
+        return Outcome(self.upgrades.go_back())

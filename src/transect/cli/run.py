@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`transect run`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transect.cli.exits import Exit
+from transect.cli.failure import refused
+from transect.cli.options import Name
+
+
+def run(
+    stack: Annotated[
+        Path,
+        typer.Argument(metavar="STACK", exists=True, dir_okay=False, help="A file with `stack = Stack(…)`."),
+    ],
+    name: Name = None,
+) -> int:
+    """Put a whole stack in force, until Ctrl-C: chains, gateways, schedulers, watches, and programs of your own.
+
+    The file is parsed, never imported, and everything that it names is checked before anything starts. Parts start in
+    their order, each when the one before is ready; one that goes is begun again; they end in the reverse order.
+    """
+    from transect.control.server import Taken
+    from transect.stack.run import Invalid
+    from transect.stack.run import run as serve
+    from transect.stack.running import NotBegun
+
+    lock = threading.Lock()
+
+    def say(part: str, line: str) -> None:
+        with lock:
+            print(f"{part:10}| {line}" if part else f"transect: {line}", flush=True)
+
+    try:
+        serve(stack, name, say)
+    except Invalid as wrong:
+        return refused(wrong)
+    except NotBegun as wrong:
+        print(f"transect: {wrong}; what it said stands above", file=sys.stderr)
+        return Exit.NO
+    except Taken as taken:
+        print(f"transect: {taken}", file=sys.stderr)
+        return Exit.UNAVAILABLE
+    return Exit.DONE

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the words of a stack file to what is run, and what is wrong with the files that it names."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, assert_never
+
+from transect.base import toml
+from transect.base.bounded import is_file, whole
+from transect.base.diagnostic import Diagnostics
+from transect.base.shipped import path_of
+from transect.base.span import Span
+from transect.base.weights import NoWeights
+from transect.core.frontend import compile_file
+from transect.cpu.check import check as check_scheduler
+from transect.lang.functions import PolicyError
+from transect.llm.config import weighted
+from transect.llm.config_check import check_file
+from transect.llm.gateway.settings import read_gateway
+from transect.llm.policies import load
+from transect.memory.target import BadTarget, size
+from transect.rpc.chain.address import Endpoint
+from transect.rpc.chain.file import read_edges
+from transect.rpc.chain.fitting import known
+from transect.rpc.envoy.upgrading import FIXED
+from transect.rpc.run import name_of
+from transect.stack import spec
+from transect.stack.model import Part
+
+Take = Callable[[Diagnostics, Mapping[str, str]], None]
+"""Where what is wrong with a part's own files goes, and their texts."""
+
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
+
+RESTARTS = ("listen", "admin", "upstreams", "limits", "share", "state")
+"""Of a gateway's configuration, what is not read anew while it runs."""
+
+SHARED = "shared"
+"""In the place of the policy's name, where a gateway has that of the stack."""
+
+Word: TypeAlias = spec.Front | spec.Gateway | spec.Cores | spec.Watch | spec.Program
+
+
+class Wrong(Exception):
+    """A keyword whose value will not do."""
+
+    def __init__(self, field: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a part stands in."""
+
+    stack: Path
+    name: str
+    share: Path | None
+    weights: Mapping[str, int]
+    span: Span
+    take: Take
+
+    def file(self, name: str, field: str) -> Path:
+        """A file beside the stack file.  Raises `Wrong`."""
+        path = (self.stack.parent / name).absolute()
+        if not is_file(path):
+            raise Wrong(field, f"there is no file `{name}`", "files are looked for beside the stack file")
+        return path
+
+    def instance(self, part: str) -> str:
+        return f"{self.name}.{part}"
+
+
+def made(word: Word, around: Around) -> Part:
+    """The part.  Raises `Wrong`; what is wrong with its files goes to `around.take`."""
+    if _NAME.fullmatch(word.name) is None:
+        raise Wrong(
+            "name", f"`{word.name}` cannot be the name of a part", "letters, digits, `_` and `-`; 32 at most"
+        )
+    match word:
+        case spec.Front():
+            return _front(word, around)
+        case spec.Gateway():
+            return _gateway(word, around)
+        case spec.Cores():
+            return _cores(word, around)
+        case spec.Watch():
+            return _watch(word, around)
+        case spec.Program():
+            return _program(word, around)
+        case _:
+            assert_never(word)
+
+
+def _front(word: spec.Front, around: Around) -> Part:
+    if word.workers is not None:
+        _within("workers", word.workers, 1, 1024)
+    chain = around.file(word.chain, "chain")
+    read = read_edges(chain)
+    for edge in read.chains:
+        known(edge, read.diagnostics)
+    around.take(read.diagnostics, read.sources)
+    for edge in read.chains:
+        if not edge.listen.path and not edge.listen.port:
+            hint = f'write `listen="127.0.0.1:8080"`, or another port, in {word.chain}'
+            raise Wrong(
+                "chain",
+                f"{edge.service} listens at any free port: another one each time that it begins",
+                hint,
+            )
+    name = around.instance(word.name)
+    workers = ("--workers", str(word.workers)) if word.workers is not None else ()
+    instances = tuple(name_of(name, edge, read.chains) for edge in read.chains)
+    edges = zip(instances, read.chains, strict=True)
+    return Part(
+        name=word.name,
+        kind="Front",
+        stratum="rpc",
+        command=("rpc", "run", str(chain), "--name", name, *workers),
+        instances=instances,
+        policy=chain,
+        span=around.span,
+        texts=_hash(read.sources),
+        programs=tuple((instance, use.program) for instance, edge in edges for use in edge.elements),
+        fixed=(workers, *(getattr(edge, field) for edge in read.chains for field in FIXED)),
+    )
+
+
+def _gateway(word: spec.Gateway, around: Around) -> Part:
+    config = around.file(word.config, "config")
+    diagnostics, sources = check_file(config)
+    around.take(diagnostics, sources)
+    name = around.instance(word.name)
+    if diagnostics.failed:
+        raise Wrong("config", f"`{word.config}` has mistakes", "they stand beside this")
+    settings = read_gateway(config)
+    try:
+        weighted(settings, around.weights)
+    except NoWeights as wrong:
+        raise Wrong("config", f"the stack {wrong}", f"take the weights out of {word.config}") from wrong
+    named = "policy" in toml.parsed(whole(config))
+    chosen = settings.policy if named or around.share is None else str(around.share)
+    is_file = "/" in chosen or chosen.partition(":")[0].endswith(".py")
+    try:
+        loaded = load(str(config.parent / chosen) if is_file else chosen)
+    except PolicyError as wrong:
+        raise Wrong(
+            "config", f"its policy cannot run here: {str(wrong).strip()}", f"mend {chosen}"
+        ) from wrong
+    words = ("llm", "run", *(() if named or not is_file else (chosen,)), "-c", str(config), "--name", name)
+    return Part(
+        name=word.name,
+        kind="Gateway",
+        stratum="llm",
+        command=words,
+        instances=(name,),
+        policy=config.parent / chosen if is_file else None,
+        span=around.span,
+        texts=_hash({**sources, **loaded.sources}),
+        programs=((name, loaded.program),),
+        fixed=(settings.policy if named else SHARED, *(getattr(settings, field) for field in RESTARTS)),
+        weighted=True,
+    )
+
+
+def _cores(word: spec.Cores, around: Around) -> Part:
+    policy = around.file(word.policy, "policy") if word.policy else around.share or path_of("fair_share")
+    compiled = compile_file(policy)
+    found = Diagnostics()
+    for program in compiled.programs:
+        for diagnostic in check_scheduler(program):
+            found.add(diagnostic)
+    around.take(compiled.diagnostics, compiled.sources)
+    around.take(found, {})
+    _within("cpus", word.cpus, 1, 64)
+    name = around.instance(word.name)
+    machine = ("--vm", "--cpus", str(word.cpus)) if word.vm else ()
+    words = ("cpu", "run", str(policy), "--name", name, *machine)
+    return Part(
+        name=word.name,
+        kind="Cores",
+        stratum="cpu",
+        command=words,
+        instances=(name,),
+        policy=policy,
+        span=around.span,
+        texts=_hash(compiled.sources),
+        programs=tuple((name, program) for program in compiled.programs),
+        fixed=machine,
+    )
+
+
+def _watch(word: spec.Watch, around: Around) -> Part:
+    _within("every", word.every, 0.0, 86_400.0)
+    try:
+        size(word.budget or "0")
+    except BadTarget as wrong:
+        raise Wrong("budget", *str(wrong).split("; ", 1)) from wrong
+    if not word.targets:
+        raise Wrong("targets", "`targets` names nobody", 'write `targets=["ram:FILE"]`')
+    name = around.instance(word.name)
+    first, *others = word.targets
+    also = [word for target in others for word in ("--also", target)]
+    kernel = ("--kernel", str(around.file(word.kernel, "kernel"))) if word.kernel else ()
+    budget = ("--budget", word.budget) if word.budget else ()
+    words = ("memory", "run", first, *also, "--every", str(word.every), "--name", name, *kernel, *budget)
+    instances = tuple(f"{name}-{n}" if n > 1 else name for n in range(1, len(word.targets) + 1))
+    return Part(word.name, "Watch", "memory", words, instances, None, around.span, fixed=words)
+
+
+def _program(word: spec.Program, around: Around) -> Part:
+    if not word.command:
+        raise Wrong("command", "`command` names no program", 'write `command=["python", "service.py"]`')
+    try:
+        ready = Endpoint.parse(word.ready) if word.ready else None
+    except ValueError as wrong:
+        message, _, hint = str(wrong).partition("; ")
+        raise Wrong("ready", message, hint) from wrong
+    words = tuple(word.command)
+    return Part(word.name, "Program", "", words, (), None, around.span, fixed=words, ready=ready)
+
+
+def _within(field: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise Wrong(field, f"`{field}` is out of range", f"write a number from {least} to {most}")
+
+
+def _hash(texts: Mapping[str, str]) -> str:
+    """Of what files say, not of where they are."""
+    return hashlib.sha256("\0".join(sorted(texts.values())).encode()).hexdigest()

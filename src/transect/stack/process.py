@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One part of a stack as a process: begun, ready, gone, begun again, ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import IO
+
+from transect.base import children
+from transect.base.unavailable import Unavailable
+from transect.control import Client, ControlError
+from transect.control.answers import Status
+from transect.control.sockets import is_live, socket_path
+from transect.rpc.chain.address import Endpoint
+from transect.stack.model import Part
+
+Say = Callable[[str, str], None]
+"""A part's name, and a line."""
+
+TENANTS = "TRANSECT_TENANTS"
+"""The environment variable in which every part finds the file of weights."""
+
+LOOK_S = 0.1  # between two looks at a part
+ANSWER_S = 2.0  # for `status`
+BEGIN_S = 180.0  # until a part is ready: it compiles, and a machine of its own boots
+END_S = 75.0  # for a part to end by itself: a gateway lets running requests end for 60 s
+PAUSES_S = (
+    0.0,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+)  # before a part that has gone begins again: longer each time, then the last
+STEADY_S = 30.0  # of running: what went wrong before is forgotten
+
+
+class State(StrEnum):
+    BEGINS = "begins"
+    READY = "ready"
+    GONE = "gone"  # until it begins again
+    ENDED = "ended"
+
+
+class Process:
+    """A part that is kept running."""
+
+    def __init__(self, part: Part, folder: Path, weights: Path, say: Say) -> None:
+        """`folder`: in which it runs.  `weights`: the file of tenants."""
+        self.part = part
+        self.state = State.GONE
+        self.restarts = -1  # the first beginning is none
+        self.since = time.time()
+        self._folder = folder
+        self._weights = weights
+        self._environment = dict(os.environ) | {TENANTS: str(weights)}
+        self._say = say
+        self._child: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
+        self._failed = 0  # times in a row
+        self._at = 0.0  # of the last change, by the monotonic clock
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._child is None else self._child.pid
+
+    # ------------------------------------------------------------ begin, look, end
+
+    def begin(self) -> None:
+        """Raises `Unavailable` when there is no such program."""
+        self.restarts += 1
+        self._turn(State.BEGINS)
+        try:
+            self._child = children.start(
+                command(self.part, self._weights),
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for us, and what follows has an order
+            )
+        except OSError as error:
+            self._turn(State.GONE)
+            hint = "the first word of `command` is a program's name or path"
+            raise Unavailable(
+                f"the part `{self.part.name}`", f"it does not begin: {error.strerror}", hint
+            ) from error
+        assert self._child.stdout is not None, "it was asked for"
+        self._reader = threading.Thread(target=self._read, args=(self._child.stdout,), daemon=True)
+        self._reader.start()
+
+    def look(self) -> None:
+        """See whether it has become ready, or has gone; what has gone begins again in its time.
+
+        Raises `Unavailable` as `begin` does.
+        """
+        match self.state:
+            case State.GONE if time.monotonic() - self._at >= PAUSES_S[min(self._failed, len(PAUSES_S)) - 1]:
+                self.begin()
+            case State.BEGINS | State.READY if self.exit() is not None:
+                self._gone()
+            case State.BEGINS if self.answers():
+                self._turn(State.READY)
+            case State.BEGINS if time.monotonic() - self._at > BEGIN_S:
+                self._say(self.part.name, f"is not ready after {BEGIN_S:g} s, and is begun again")
+                self.cut()
+            case State.READY if self._failed and time.monotonic() - self._at > STEADY_S:
+                self._failed = 0
+            case _:
+                pass
+
+    def _gone(self) -> None:
+        was, self._failed = self.state, self._failed + 1
+        self._turn(State.GONE)
+        pause = PAUSES_S[min(self._failed, len(PAUSES_S)) - 1]
+        again = f"begins again in {pause:g} s" if pause else "begins again"
+        self._say(
+            self.part.name, f"{how(self.exit())} while it {'ran' if was is State.READY else 'began'}; {again}"
+        )
+
+    def _turn(self, state: State) -> None:
+        self.state, self.since, self._at = state, time.time(), time.monotonic()
+
+    def exit(self) -> int | None:
+        """Its code, once it has gone."""
+        return None if self._child is None else self._child.poll()
+
+    def told_to_end(self) -> None:
+        if self._child is not None and self.exit() is None:
+            self._child.terminate()
+
+    def end(self, patience_s: float = END_S) -> None:
+        """Tell it to end, and wait; whoever does not in that time is killed."""
+        if self._child is None:
+            return
+        self.told_to_end()
+        try:
+            self._child.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self._say(self.part.name, f"has not ended within {patience_s:g} s, and is killed")
+            self.cut()
+        assert self._reader is not None, "begun together"
+        self._reader.join(1.0)
+        self._turn(State.ENDED)
+
+    def cut(self) -> None:
+        """Kill it, with all that it began."""
+        assert self._child is not None, "it has begun"
+        os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait()
+
+    # ------------------------------------------------------------ what it says
+
+    def answers(self) -> bool:
+        """Whether it is ready."""
+        if self.part.ready is not None:
+            return listens(self.part.ready)
+        names = self.part.instances
+        return (
+            all(is_live(socket_path(self.part.stratum, name)) for name in names)
+            and None not in self.statuses()
+        )
+
+    def statuses(self) -> Sequence[Status | None]:
+        """Of its instances; None of one that does not answer."""
+        return [self._status(name) for name in self.part.instances]
+
+    def _status(self, name: str) -> Status | None:
+        try:
+            return Client(self.part.stratum, name, ANSWER_S).status()
+        except (ControlError, Unavailable):
+            return None
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            for line in pipe:
+                self._say(self.part.name, line.decode(errors="replace").rstrip("\n"))
+
+
+def command(part: Part, weights: Path) -> list[str]:
+    """What is run: our own parts by the Python that runs us."""
+    if not part.stratum:
+        return list(part.command)
+    followed = ("--tenants", str(weights)) if part.weighted else ()
+    return [sys.executable, "-m", "transect.cli", *part.command, *followed]
+
+
+def listens(at: Endpoint) -> bool:
+    """Whether somebody takes connections there."""
+    family = socket.AF_UNIX if at.path else socket.AF_INET6 if ":" in at.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(at.path or (at.host, at.port))
+        except OSError:
+            return False
+    return True
+
+
+def how(code: int | None) -> str:
+    """How a process went, in words."""
+    assert code is not None, "it has gone"
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"

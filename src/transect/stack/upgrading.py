@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A new version of a whole stack in the place of the one that runs: all of it, or none.
+
+Everything is read and checked before anything changes.  Then parts change in their order; where one refuses, those that
+have changed go back, the last one first, and the stack is what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import assert_never
+
+from transect.base.render import render_text
+from transect.base.unavailable import Unavailable
+from transect.control import Client, ControlError, Refused
+from transect.stack.changes import Change, What, changes
+from transect.stack.file import read_stack
+from transect.stack.model import Part, StackFile
+from transect.stack.running import NotBegun, Running
+
+PATIENCE_S = 60.0  # for a part to change: it compiles, and tries itself
+
+
+def read_next(path: Path, name: str) -> StackFile:
+    """The next version.  Raises `Refused` with the diagnostics."""
+    read = read_stack(path, name)
+    if read.stack is None:
+        shown = render_text(read.diagnostics, read.sources)
+        raise Refused(f"the new version is not understood\n{shown}", f"transect check {path}")
+    return read.stack
+
+
+class Undo:
+    """What puts the stack back, step by step, the last one first."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[str, Callable[[], object]]] = []
+
+    def add(self, what: str, step: Callable[[], object]) -> None:
+        self._steps.append((what, step))
+
+    def run(self) -> list[str]:
+        """Every step, whatever becomes of the others; what could not be undone."""
+        failed = []
+        for what, step in reversed(self._steps):
+            try:
+                step()
+            except (Refused, Unavailable, ControlError, NotBegun) as wrong:
+                failed.append(f"{what}: {wrong}")
+        return failed
+
+
+@dataclass
+class Upgrade:
+    """One upgrade of the whole, under way."""
+
+    running: Running
+    new: StackFile
+    automatic_return: bool
+    fields: dict[str, str] = field(default_factory=dict)  # what became of each field of the state
+    undo: Undo = field(default_factory=Undo)
+
+    def run(self) -> Mapping[str, str]:
+        """What became of each part.  Raises `Refused`, and the stack is as it was, or it says what is not."""
+        with self.running.lock:
+            found = changes(self.running.stack, self.new)
+            try:
+                self._put(found)
+            except (Refused, Unavailable, ControlError, NotBegun) as wrong:
+                raise self._refused(wrong, self.undo.run()) from wrong
+            for change in found:
+                if change.what is What.GONE:
+                    self.running.remove(change.name)
+            self.running.stack = self.new
+            return {change.name: change.what.value for change in found}
+
+    def _refused(self, wrong: Exception, left: Sequence[str]) -> Refused:
+        why, hint = (wrong.why, wrong.hint) if isinstance(wrong, Refused) else (str(wrong), "")
+        if left:
+            return Refused(f"{why}\nwhat could not go back: {'; '.join(left)}", "look at `transect status`")
+        return Refused(f"{why}\nall parts are as they were", hint)
+
+    def _put(self, found: Sequence[Change]) -> None:
+        """What changes while it runs first: it is refused most easily, and costs least to undo."""
+        for change in sorted(found, key=lambda change: change.what is not What.UPGRADED):
+            old, new = change.old, change.new
+            match change.what:
+                case What.UPGRADED:
+                    assert old is not None and new is not None, "a part of both versions"
+                    self._upgrade(old, new)
+                case What.NEW | What.ANEW:
+                    assert new is not None, "a part of the new version"
+                    gone = partial(self.running.remove, new.name)
+                    self.undo.add(new.name, gone if old is None else partial(self.running.put, old))
+                    self.running.put(new)
+                case What.SAME:
+                    assert old is not None and new is not None, "a part of both versions"
+                    self._adopt(old, new)
+                case What.GONE:
+                    continue  # when all others have changed
+                case _:
+                    assert_never(change.what)
+        self.undo.add("weights", partial(self.running.put_weights, self.running.stack))
+        self.running.put_weights(self.new)
+
+    def _upgrade(self, old: Part, new: Part) -> None:
+        for name in new.instances:
+            client = Client(new.stratum, name, PATIENCE_S)
+            if new.policy is not None:
+                told = client.upgrade(new.policy, self.automatic_return)
+                self.undo.add(name, client.go_back)
+                self.fields |= {f"{new.name}.{of}": what for of, what in told["fields"].items()}
+            if new.weighted:
+                client.ask("reload")
+        self._adopt(old, new)
+
+    def _adopt(self, old: Part, new: Part) -> None:
+        self.undo.add(new.name, partial(self.running.adopt, old))
+        self.running.adopt(new)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a stack file may say: each wrong value is a diagnostic at its place, which says what to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from transect.base.render import render_text
+from transect.errors import page
+from transect.stack.file import read_stack
+from transect.stack.model import StackFile
+
+HEAD = """\
+from transect.examples.fair_share import FairShare
+from transect.examples.rpc.acl import Acl
+from transect.stack import Cores, Front, Gateway, Program, Stack, Watch
+
+"""
+FRONT = """\
+from transect.examples.rpc.null import Null
+from transect.rpc import Chain
+
+chain = Chain(service="shop.Shop", upstream="127.0.0.1:50051", listen="127.0.0.1:8080", elements=[Null()])
+"""
+GATEWAY = '[[upstreams]]\nurl = "http://127.0.0.1:9000"\n'
+ONE = 'Program(name="shop", command=["python", "shop.py"])'
+
+
+def read(folder: Path, parts: str = ONE, more: str = "") -> tuple[StackFile | None, str]:
+    (folder / "front.py").write_text(FRONT)
+    (folder / "anywhere.py").write_text(FRONT.replace(' listen="127.0.0.1:8080",', ""))
+    (folder / "gateway.toml").write_text(GATEWAY)
+    (folder / "named.toml").write_text('policy = "vtc"\n' + GATEWAY)
+    (folder / "weighed.toml").write_text(GATEWAY + "[tenants.alice]\nweight = 300\n")
+    (folder / "tenants.toml").write_text("[tenants]\nalice = 400\n")
+    path = folder / "stack.py"
+    path.write_text(f"{HEAD}stack = Stack({more}parts=[{parts}])\n")
+    found = read_stack(path)
+    assert (found.stack is None) == found.diagnostics.failed
+    return found.stack, render_text(found.diagnostics, found.sources)
+
+
+def test_parts_become_commands_with_instances_of_the_stacks_name(tmp_path: Path) -> None:
+    parts = 'Front(chain="front.py", workers=2), Gateway(config="gateway.toml"), Watch(targets=["ram:a", "ram:b"])'
+    stack, told = read(tmp_path, parts, 'share=FairShare(), tenants={"alice": 400}, ')
+    assert stack is not None, told
+    front, gateway, watch = stack.parts
+    assert front.command == (
+        "rpc",
+        "run",
+        str(tmp_path / "front.py"),
+        "--name",
+        "stack.front",
+        "--workers",
+        "2",
+    )
+    assert front.instances == ("stack.front",)
+    assert gateway.command[2].endswith("fair_share.py"), "what the stack shares by"
+    assert watch.instances == ("stack.watch", "stack.watch-2")
+    assert stack.weights == {"alice": 400}
+
+
+def test_a_policy_that_a_part_names_itself_stays(tmp_path: Path) -> None:
+    stack, told = read(tmp_path, 'Gateway(config="named.toml")', "share=FairShare(), ")
+    assert stack is not None, told
+    assert stack.parts[0].command[:3] == ("llm", "run", "-c")
+
+
+def test_weights_may_stand_in_a_file(tmp_path: Path) -> None:
+    stack, told = read(tmp_path, ONE, 'tenants="tenants.toml", ')
+    assert stack is not None, told
+    assert (stack.weights, stack.tenants) == ({"alice": 400}, tmp_path / "tenants.toml")
+
+
+@pytest.mark.parametrize(
+    ("parts", "more", "told"),
+    [
+        ("", "", "`parts` is a list of parts"),
+        ("Acl()", "", "this is no part"),
+        ("3", "", "this is no part"),
+        (ONE, 'tenants={"alice": 0}, ', "`alice` is of another kind"),
+        (ONE, 'tenants={"alice": True}, ', "`alice` is of another kind"),
+        (ONE, 'tenants={"alice": 1.5}, ', "`alice` is of another kind"),
+        (ONE, 'tenants={"alice": 2 * 50}, ', "`alice` is computed"),
+        (ONE, 'tenants={"alice": 1, "alice": 2}, ', "`alice` has two weights"),
+        (ONE, 'tenants={"a b": 1}, ', "this is no name of a tenant"),
+        (ONE, "tenants={**x}, ", "this is no name of a tenant"),
+        (ONE, 'tenants="nobody.toml", ', "`nobody.toml` cannot be read"),
+        (ONE, 'tenants="gateway.toml", ', "has no table `[tenants]`"),
+        (ONE, "tenants=3, ", "`tenants` says who has which weight"),
+        (ONE, "share=Acl(), ", "`Acl` is a policy of another kind (`rpc.Element`)"),
+        (ONE, "share=Nobody(), ", "unknown policy `Nobody`"),
+        (ONE, "share=FairShare(3), ", "`share` is a policy"),
+        (ONE, "size=3, ", "`Stack` has no `size`"),
+        (ONE, "**more, ", "`Stack` has no `**`"),
+        (ONE, "3, ", "`Stack` takes keywords"),
+        ('Front(chain="nobody.py")', "", "there is no file `nobody.py`"),
+        ('Front(chain="anywhere.py")', "", "listens at any free port"),
+        ('Front(chain="front.py", workers=0)', "", "`workers` is out of range"),
+        ('Front(chain="front.py", workers="2")', "", "`workers` is of another kind"),
+        ('Front(chain="front.py", name="a/b")', "", "cannot be the name of a part"),
+        ('Front(chain="front.py"), Front(chain="front.py")', "", "two parts have the name `front`"),
+        ("Front()", "", "`Front` has no `chain`"),
+        ('Front(chain="stack.py")', "", "declares no chain"),
+        ('Gateway(config="weighed.toml")', 'tenants={"alice": 400}, ', "say it once"),
+        ('Cores(policy="front.py", cpus=65)', "", "`cpus` is out of range"),
+        ("Watch(targets=[])", "", "`targets` names nobody"),
+        ('Watch(targets=["ram:a"], budget="much")', "", "`much` is no size"),
+        ('Watch(targets=["ram:a"], every=-1.0)', "", "`every` is out of range"),
+        ('Program(name="x", command=[])', "", "`command` names no program"),
+        ('Program(name="x", command="ls")', "", "`command` is of another kind"),
+        ('Program(name="x", command=["ls"], ready="nowhere")', "", "`nowhere` is no address"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_at_its_place(tmp_path: Path, parts: str, more: str, told: str) -> None:
+    stack, said = read(tmp_path, parts, more)
+    assert stack is None
+    assert told in said
+    assert "= help: " in said
+
+
+def test_a_file_without_a_stack_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "stack.py"
+    path.write_text("stacks = 3\n")
+    found = read_stack(path)
+    assert "declares no stack" in render_text(found.diagnostics, found.sources)
+
+
+@pytest.mark.parametrize("mark", ["bad", "good"])
+def test_the_examples_of_the_page_are_what_it_says(tmp_path: Path, mark: str) -> None:
+    written = page("T001")
+    assert written is not None
+    (text,) = written.examples(mark)
+    path = tmp_path / "stack.py"
+    path.write_text(text)
+    assert {d.code for d in read_stack(path).diagnostics} == ({"T001"} if mark == "bad" else set())
