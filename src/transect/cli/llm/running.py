@@ -30,8 +30,8 @@ def serve(
     upstreams: Sequence[str],
     config: Path | None,
     state: Path | None,
-    name: str | None,
-    weights: Path | None,
+    name: str | None = None,
+    weights: Path | None = None,
 ) -> int:
     """Put a gateway in force until it is told to end."""
     need_packages(Stratum.LLM)
