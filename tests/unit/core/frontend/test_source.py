@@ -96,8 +96,9 @@ def test_lines_are_counted_as_python_counts_them(end: str) -> None:
     assert ("P007", 2, 8) in found
 
 
-def test_a_file_without_an_end_is_too_large() -> None:
-    assert [d.code for d in compile_file("/dev/zero").diagnostics] == ["P003"]
+def test_a_file_of_more_than_a_megabyte_is_too_large(tmp_path: Path) -> None:
+    (tmp_path / "large.py").write_bytes(b"#" * (source.MAX_BYTES + 1))
+    assert [d.code for d in compile_file(tmp_path / "large.py").diagnostics] == ["P003"]
 
 
 def test_the_whole_standard_library_ends_in_diagnostics() -> None:
