@@ -62,6 +62,8 @@ MAY_STAY = {
         rpc/grpcio/stubs.py:Stubs._wrap
         rpc/grpcio/turns.py:Turns._wrap
         rpc/versions/processor.py:verbs_of_part
+        stack/parts.py:_front
+        stack/parts.py:_gateway
     """,
     "the name is a field of a struct, and is looked for among the fields of the value's own class": """
         core/values.py:_struct.store

@@ -99,7 +99,7 @@ class _Sending:
         if len(came) > len(before):
             one = came[-1]
             headers = _theirs(dict(one.headers))
-            return "forwarded" + self.trial.message(REQUEST, one.data, headers, one.route), one.at
+            return "forwarded" + self.trial.message(REQUEST, one.data, headers, one.route or None), one.at
         if not self._new(event.rpc):
             return self._rejected(event.rpc), time.monotonic()
         at = time.monotonic()

@@ -195,7 +195,7 @@ def test_the_command_upgrades_a_plugin_and_says_what_cannot_be(
             assert anew.code == Exit.DONE, anew.out + anew.err
             assert connected(it, 4) == ["hi"] * 4
             file = it.chain("first")
-            several = run("rpc", "upgrade", f"front={file}", f"front={file}")
+            several = run("rpc", "upgrade", f"front={file}")
             assert several.code == Exit.NO
             assert "is no one of several processors" in several.err
             assert it.host.version == 3
