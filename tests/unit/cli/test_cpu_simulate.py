@@ -87,3 +87,25 @@ def test_what_a_simulation_does_not_show_stands_below_it(
 def test_a_task_says_its_times_with_a_unit(task: str, said: str, transect: Run, tmp_path: Path) -> None:
     done = transect("cpu", "simulate", written(tmp_path), "--task", task)
     assert done.code == 2 and said in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--task", "a:cpu=7"], "`a` may run on CPU 7 alone, and there are CPUs 0 to 0"),
+        (["--task", "a:cpu=2", "--cpus=2"], "`a` may run on CPU 2 alone, and there are CPUs 0 to 1"),
+        (["--seconds", "inf"], "--seconds"),
+        (["--seconds", "1e30"], "--seconds"),
+        (["--task", "a:weight=0"], "`weight` is from 1 to 10000"),
+        (["--task", "a:weight=10001"], "`weight` is from 1 to 10000"),
+        (["--task", "a:hint=9223372036854775808"], "`hint` is from 0 to 9223372036854775807"),
+        (["--task", ":run=1ms"], "a task has no name"),
+        (["--task", "a", "--task", "a"], "two tasks are called `a`"),
+    ],
+)
+def test_what_no_machine_has_is_a_mistake_of_the_command(
+    transect: Run, tmp_path: Path, words: list[str], why: str
+) -> None:
+    done = transect("cpu", "simulate", written(tmp_path), *words)
+    assert done.code == 2
+    assert why in done.err

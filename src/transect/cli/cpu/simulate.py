@@ -15,13 +15,14 @@ from transect.cli.exits import Exit
 from transect.cli.failure import refused, usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from transect.base.diagnostic import Diagnostic
     from transect.core.ir import Program
     from transect.cpu.simulator import Machine, Work
 
 DEFAULT = ["hog", "nice:weight=33", "short:run=1ms,sleep=9ms"]
+RANGES = {"weight": (1, 10_000), "hint": (0, (1 << 63) - 1), "cpu": (0, 1023)}  # of weights: the kernel's
 UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
 
@@ -38,7 +39,7 @@ def simulate(
         ),
     ] = None,
     cpus: Annotated[int, typer.Option(metavar="N", min=1, max=1024, help="Processors.")] = 1,
-    seconds: Annotated[float, typer.Option(min=0.001, help="Simulated time.")] = 2,
+    seconds: Annotated[float, typer.Option(min=0.001, max=86_400, help="Simulated time.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the numbers that `rand_below` draws.")] = 1,
 ) -> int:
     """Run a scheduler on a SIMULATED machine: shares, waits and moves of each task.
@@ -51,7 +52,8 @@ def simulate(
     from transect.cpu.trial import Invalid
 
     try:
-        work = [_work(text) for text in task or DEFAULT]
+        work = [_work(text, cpus) for text in task or DEFAULT]
+        _apart(work)
     except ValueError as wrong:
         return usage(str(wrong), "--task short:run=1ms,sleep=9ms,weight=100")
     try:
@@ -99,18 +101,30 @@ def _notes(program: Program, machine: Machine) -> Iterator[str]:
             yield f"`{hook}` is not called here: it never happens on a simulated machine"
 
 
-def _work(text: str) -> Work:
+def _apart(work: Sequence[Work]) -> None:
+    """Raises ValueError for two of one name, whose rows nobody could tell apart."""
+    for number, one in enumerate(work):
+        if one.name in [other.name for other in work[:number]]:
+            raise ValueError(f"two tasks are called `{one.name}`")
+
+
+def _work(text: str, cpus: int) -> Work:
+    """Raises ValueError for what no machine with so many CPUs has."""
     from transect.cpu.simulator import Work
 
     name, _, rest = text.partition(":")
+    if not name:
+        raise ValueError("a task has no name")
     given: dict[str, int] = {}
     for pair in filter(None, rest.split(",")):
         key, _, value = pair.partition("=")
         if key not in ("run", "sleep", "weight", "hint", "cpu"):
             raise ValueError(f"a task has no `{key}`")
-        given[key] = _time(value) if key in ("run", "sleep") else _number(value)
+        given[key] = _time(value) if key in ("run", "sleep") else _number(key, value)
     if "sleep" in given and "run" not in given:
         raise ValueError(f"`{name}` sleeps and never runs; give `run=`, too")
+    if given.get("cpu", 0) >= cpus:
+        raise ValueError(f"`{name}` may run on CPU {given['cpu']} alone, and there are CPUs 0 to {cpus - 1}")
     return Work(
         name,
         run_ns=given.get("run", 0),
@@ -131,7 +145,10 @@ def _time(text: str) -> int:
     return int(text.removesuffix(unit)) * UNITS[unit]
 
 
-def _number(text: str) -> int:
+def _number(key: str, text: str) -> int:
     if not text.isdecimal():
         raise ValueError(f"`{text}` is no number")
+    least, most = RANGES[key]
+    if len(text) > len(str(most)) or not least <= int(text) <= most:
+        raise ValueError(f"`{key}` is from {least} to {most}")
     return int(text)
