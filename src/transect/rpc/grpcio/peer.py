@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
@@ -15,6 +15,9 @@ Known = Mapping[str, Sequence[bytes]]
 """gRPC's `auth_context()`."""
 
 URI, DNS = 0x86, 0x82  # tags of names in a certificate: RFC 5280, 4.2.1.6, GeneralName
+EXTENSIONS = 0xA3  # the tag of a certificate's extensions: RFC 5280, 4.1
+ALTERNATIVE_NAMES = b"\x55\x1d\x11"  # 2.5.29.17
+LONG = 0x80  # a length that takes several bytes
 
 
 def identity(context: Any) -> str:
@@ -36,14 +39,14 @@ def identity(context: Any) -> str:
 def certified(known: Known) -> str | None:
     """The first URI of a certificate, else its first DNS name, else its subject; None: it has none of them.
 
-    Empty, nobody's, when that name holds anything but printable ASCII.
+    Empty, nobody's, when that name holds anything but printable ASCII, or the names cannot be read.
     """
-    for key, tag in (("peer_uri", URI), ("peer_dns", DNS)):
-        name = _first(known, key)
-        if name:
-            return _text(name) if _holds(_first(known, "x509_pem_cert"), tag, name) else ""
-    subject = _first(known, "x509_subject")
-    return _text(subject) if subject else None
+    try:
+        names = alternative_names(_first(known, "x509_pem_cert"))
+    except ValueError:
+        return ""
+    found = names.get(URI) or names.get(DNS) or _first(known, "x509_subject")
+    return _text(found) if found else None
 
 
 def _first(known: Known, key: str) -> bytes:
@@ -56,19 +59,40 @@ def _text(name: bytes) -> str:
 
 
 @lru_cache(1024)
-def _holds(pem: bytes, tag: int, name: bytes) -> bool:
-    """Whether that is a name in the certificate as it stands: gRPC ends one at a NUL, so that `spiffe://a\\0b` would be
-    `spiffe://a`, and takes each byte for a letter of Latin-1."""
-    der = ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
-    return bytes((tag, *_length(len(name)))) + name in der
+def alternative_names(pem: bytes) -> Mapping[int, bytes]:
+    """The first subject alternative name of each kind, by its tag, as the certificate has it.
+
+    gRPC tells each up to a NUL, so that `spiffe://a\\0b` would be `spiffe://a`.  Raises ValueError where it is no DER.
+    """
+    certificate = ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
+    ((_, signed),) = _values(certificate)
+    (_, content), *_ = _values(signed)
+    names: dict[int, bytes] = {}
+    for tag, extensions in _values(content):
+        if tag != EXTENSIONS:
+            continue
+        ((_, listed),) = _values(extensions)
+        for _, extension in _values(listed):
+            (_, kind), *_, (_, value) = _values(extension)  # `critical` may stand between them
+            if kind == ALTERNATIVE_NAMES:
+                ((_, found),) = _values(value)
+                for of, name in _values(found):
+                    names.setdefault(of, name)
+    return names
 
 
-def _length(size: int) -> bytes:
-    """Of a value, as DER writes it."""
-    if size < 128:
-        return bytes((size,))
-    digits = size.to_bytes((size.bit_length() + 7) // 8)
-    return bytes((128 + len(digits),)) + digits
+def _values(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tag and content of each value that stands in DER, one after the other (X.690, 8.1).  Raises ValueError."""
+    at = 0
+    while at < len(data):
+        tag, size, at = data[at], int.from_bytes(data[at + 1 : at + 2]), at + 2
+        if size >= LONG:
+            digits = size - LONG
+            size, at = int.from_bytes(data[at : at + digits]), at + digits
+        if at + size > len(data):
+            raise ValueError("a value ends beyond what it stands in")
+        yield tag, data[at : at + size]
+        at += size
 
 
 def address(peer: str) -> str:

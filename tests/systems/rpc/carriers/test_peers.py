@@ -129,6 +129,8 @@ CERTIFICATES = {  # subject, names; who that is
     "a subject with a line break": ("/CN=a\nb", "email:a@b", r"CN=a\0Ab"),
     "a subject with letters": ("/CN=é", "email:a@b", r"CN=\C3\A9"),
     "an end within a URI": ("/CN=x", names((URI, b"spiffe://test/a\0b")), ""),
+    "the whole name after its end": ("/CN=x", names((URI, b"spiffe://test/a\0\x86\x0fspiffe://test/a")), ""),
+    "an end at the beginning": ("/CN=x", names((URI, b"\0x"), (DNS, b"d.example")), ""),
     "an end within a name": ("/CN=x", names((DNS, b"good.example\0.evil")), ""),
     "a line break": ("/CN=x", names((URI, b"spiffe://test/a\nb")), ""),
     "letters": ("/CN=x", names((URI, "spiffe://test/é".encode())), ""),
