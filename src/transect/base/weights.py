@@ -81,17 +81,21 @@ class Followed:
 
     def __init__(self, path: Path) -> None:
         """Raises `NoWeights`."""
+        self._changes = Changes(path)  # first: what is written after that is noticed
         self._weights = read_weights(path)
-        self._changes = Changes(path)
         self._look_at = time.monotonic() + LOOK_S
 
     def of(self, name: str) -> int:
-        """In percent of an ordinary share.  A file that is damaged meanwhile changes nothing, and the log says so."""
+        """In percent of an ordinary share."""
+        return self.now().get(name, ORDINARY)
+
+    def now(self) -> Mapping[str, int]:
+        """By tenant.  A file that is damaged meanwhile changes nothing, and the log says so."""
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_S
             if self._changes.come():
                 self._read()
-        return self._weights.get(name, ORDINARY)
+        return self._weights
 
     def _read(self) -> None:
         try:

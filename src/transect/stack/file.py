@@ -99,12 +99,12 @@ class _Reader:
     def _stack(self, call: ast.Call) -> StackFile | None:
         given = self._keywords(call, spec.Stack)
         share = self._share(given["share"]) if "share" in given else None
-        weights, tenants = self._tenants(given["tenants"]) if "tenants" in given else ({}, None)
+        weights, tenants = self._tenants(given["tenants"]) if "tenants" in given else (None, None)
         parts = self._parts(given["parts"], share, weights) if "parts" in given else []
         self._apart(parts)
         if self.diagnostics.failed:
             return None
-        return StackFile(self.path, self.name, tuple(parts), weights, tenants, share)
+        return StackFile(self.path, self.name, tuple(parts), weights or {}, tenants, share)
 
     def _keywords(self, call: ast.Call, of: type[Any]) -> dict[str, ast.expr]:
         """By name what is given; what is unknown, or wanted and not given, is told."""
@@ -200,14 +200,14 @@ class _Reader:
 
     # ------------------------------------------------------------ parts
 
-    def _parts(self, node: ast.expr, share: Path | None, weights: Mapping[str, int]) -> list[Part]:
+    def _parts(self, node: ast.expr, share: Path | None, weights: Mapping[str, int] | None) -> list[Part]:
         if not isinstance(node, ast.List | ast.Tuple) or not node.elts:
             self.error(node, "`parts` is a list of parts", f"a part is one of {KNOWN}", "not such a list")
             return []
         found = [self._part(element, share, weights) for element in node.elts]
         return [part for part in found if part is not None]
 
-    def _part(self, node: ast.expr, share: Path | None, weights: Mapping[str, int]) -> Part | None:
+    def _part(self, node: ast.expr, share: Path | None, weights: Mapping[str, int] | None) -> Part | None:
         match node:
             case ast.Call(func=ast.Name(id=name)) if name in PARTS:
                 word = self._word(node, PARTS[name])

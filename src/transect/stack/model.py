@@ -28,6 +28,8 @@ class Part:
     policy: Path | None
     """The file that `upgrade` puts in force."""
     span: Span
+    folder: Path
+    """In which it runs: the stack file's."""
     texts: str = ""
     """A hash of all that its policies' files say."""
     programs: tuple[tuple[str, Program], ...] = ()
@@ -38,6 +40,8 @@ class Part:
     """Where a program listens once it is ready."""
     weighted: bool = False
     """Whether its command takes the file of weights."""
+    reloads: bool = False
+    """Whether it reads its configuration anew when it is asked to."""
 
 
 @dataclass(frozen=True, slots=True)

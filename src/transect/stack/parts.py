@@ -63,13 +63,18 @@ class Around:
     stack: Path
     name: str
     share: Path | None
-    weights: Mapping[str, int]
+    weights: Mapping[str, int] | None
+    """None: the stack names no tenants, and each part keeps its own."""
     span: Span
     take: Take
 
+    @property
+    def folder(self) -> Path:
+        return self.stack.absolute().parent
+
     def file(self, name: str, field: str) -> Path:
         """A file beside the stack file.  Raises `Wrong`."""
-        path = (self.stack.parent / name).absolute()
+        path = self.folder / name
         if not is_file(path):
             raise Wrong(field, f"there is no file `{name}`", "files are looked for beside the stack file")
         return path
@@ -127,6 +132,7 @@ def _front(word: spec.Front, around: Around) -> Part:
         instances=instances,
         policy=chain,
         span=around.span,
+        folder=around.folder,
         texts=_hash(read.sources),
         programs=tuple((instance, use.program) for instance, edge in edges for use in edge.elements),
         fixed=(workers, *(getattr(edge, field) for edge in read.chains for field in FIXED)),
@@ -141,10 +147,11 @@ def _gateway(word: spec.Gateway, around: Around) -> Part:
     if diagnostics.failed:
         raise Wrong("config", f"`{word.config}` has mistakes", "they stand beside this")
     settings = read_gateway(config)
-    try:
-        weighted(settings, around.weights)
-    except NoWeights as wrong:
-        raise Wrong("config", f"the stack {wrong}", f"take the weights out of {word.config}") from wrong
+    if around.weights is not None:
+        try:
+            weighted(settings, around.weights)
+        except NoWeights as wrong:
+            raise Wrong("config", f"the stack {wrong}", f"take the weights out of {word.config}") from wrong
     named = "policy" in toml.parsed(whole(config))
     chosen = settings.policy if named or around.share is None else str(around.share)
     is_file = "/" in chosen or chosen.partition(":")[0].endswith(".py")
@@ -163,10 +170,16 @@ def _gateway(word: spec.Gateway, around: Around) -> Part:
         instances=(name,),
         policy=config.parent / chosen if is_file else None,
         span=around.span,
+        folder=around.folder,
         texts=_hash({**sources, **loaded.sources}),
         programs=((name, loaded.program),),
-        fixed=(settings.policy if named else SHARED, *(getattr(settings, field) for field in RESTARTS)),
-        weighted=True,
+        fixed=(
+            settings.policy if named else SHARED,
+            around.weights is None,
+            *(getattr(settings, field) for field in RESTARTS),
+        ),
+        weighted=around.weights is not None,
+        reloads=True,
     )
 
 
@@ -191,6 +204,7 @@ def _cores(word: spec.Cores, around: Around) -> Part:
         instances=(name,),
         policy=policy,
         span=around.span,
+        folder=around.folder,
         texts=_hash(compiled.sources),
         programs=tuple((name, program) for program in compiled.programs),
         fixed=machine,
@@ -212,7 +226,7 @@ def _watch(word: spec.Watch, around: Around) -> Part:
     budget = ("--budget", word.budget) if word.budget else ()
     words = ("memory", "run", first, *also, "--every", str(word.every), "--name", name, *kernel, *budget)
     instances = tuple(f"{name}-{n}" if n > 1 else name for n in range(1, len(word.targets) + 1))
-    return Part(word.name, "Watch", "memory", words, instances, None, around.span, fixed=words)
+    return Part(word.name, "Watch", "memory", words, instances, None, around.span, around.folder, fixed=words)
 
 
 def _program(word: spec.Program, around: Around) -> Part:
@@ -224,7 +238,9 @@ def _program(word: spec.Program, around: Around) -> Part:
         message, _, hint = str(wrong).partition("; ")
         raise Wrong("ready", message, hint) from wrong
     words = tuple(word.command)
-    return Part(word.name, "Program", "", words, (), None, around.span, fixed=words, ready=ready)
+    return Part(
+        word.name, "Program", "", words, (), None, around.span, around.folder, fixed=words, ready=ready
+    )
 
 
 def _within(field: str, value: float, least: float, most: float) -> None:

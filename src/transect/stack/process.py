@@ -53,13 +53,12 @@ class State(StrEnum):
 class Process:
     """A part that is kept running."""
 
-    def __init__(self, part: Part, folder: Path, weights: Path, say: Say) -> None:
-        """`folder`: in which it runs.  `weights`: the file of tenants."""
+    def __init__(self, part: Part, weights: Path, say: Say) -> None:
+        """`weights`: the file of tenants."""
         self.part = part
         self.state = State.GONE
         self.restarts = -1  # the first beginning is none
-        self.since = time.time()
-        self._folder = folder
+        self.kept = False  # it was ready once: it is begun again when it goes
         self._weights = weights
         self._environment = dict(os.environ) | {TENANTS: str(weights)}
         self._say = say
@@ -77,11 +76,10 @@ class Process:
     def begin(self) -> None:
         """Raises `Unavailable` when there is no such program."""
         self.restarts += 1
-        self._turn(State.BEGINS)
         try:
             self._child = children.start(
                 command(self.part, self._weights),
-                cwd=self._folder,
+                cwd=self.part.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -89,25 +87,32 @@ class Process:
                 start_new_session=True,  # Ctrl-C is for us, and what follows has an order
             )
         except OSError as error:
-            self._turn(State.GONE)
             hint = "the first word of `command` is a program's name or path"
             raise Unavailable(
-                f"the part `{self.part.name}`", f"it does not begin: {error.strerror}", hint
+                f"the part `{self.part.name}`", f"cannot be begun: {error.strerror}", hint
             ) from error
         assert self._child.stdout is not None, "it was asked for"
         self._reader = threading.Thread(target=self._read, args=(self._child.stdout,), daemon=True)
         self._reader.start()
+        self._turn(State.READY if self._says_nothing else State.BEGINS)
+
+    @property
+    def _says_nothing(self) -> bool:
+        """Nobody can tell when it is ready."""
+        return self.part.ready is None and not self.part.instances
+
+    @property
+    def _pause_s(self) -> float:
+        """Before it begins again."""
+        return PAUSES_S[min(self._failed, len(PAUSES_S)) - 1]
 
     def look(self) -> None:
-        """See whether it has become ready, or has gone; what has gone begins again in its time.
-
-        Raises `Unavailable` as `begin` does.
-        """
+        """See whether it has become ready, or has gone; what was ready once and has gone begins again in its time."""
         match self.state:
-            case State.GONE if time.monotonic() - self._at >= PAUSES_S[min(self._failed, len(PAUSES_S)) - 1]:
-                self.begin()
+            case State.GONE if self.kept and time.monotonic() - self._at >= self._pause_s:
+                self._begin_again()
             case State.BEGINS | State.READY if self.exit() is not None:
-                self._gone()
+                self._gone(f"{how(self.exit())} while it {'ran' if self.state is State.READY else 'began'}")
             case State.BEGINS if self.answers():
                 self._turn(State.READY)
             case State.BEGINS if time.monotonic() - self._at > BEGIN_S:
@@ -118,31 +123,31 @@ class Process:
             case _:
                 pass
 
-    def _gone(self) -> None:
-        was, self._failed = self.state, self._failed + 1
+    def _begin_again(self) -> None:
+        try:
+            self.begin()
+        except Unavailable as lacking:  # somebody puts another in its place, perhaps
+            self._gone(lacking.why)
+
+    def _gone(self, why: str) -> None:
+        self._failed += 1
         self._turn(State.GONE)
-        pause = PAUSES_S[min(self._failed, len(PAUSES_S)) - 1]
-        again = f"begins again in {pause:g} s" if pause else "begins again"
-        self._say(
-            self.part.name, f"{how(self.exit())} while it {'ran' if was is State.READY else 'began'}; {again}"
-        )
+        if self.kept:
+            again = f"begins again in {self._pause_s:g} s" if self._pause_s else "begins again"
+            self._say(self.part.name, f"{why}; {again}")
 
     def _turn(self, state: State) -> None:
-        self.state, self.since, self._at = state, time.time(), time.monotonic()
+        self.state, self._at = state, time.monotonic()
 
     def exit(self) -> int | None:
         """Its code, once it has gone."""
         return None if self._child is None else self._child.poll()
 
-    def told_to_end(self) -> None:
-        if self._child is not None and self.exit() is None:
-            self._child.terminate()
-
     def end(self, patience_s: float = END_S) -> None:
         """Tell it to end, and wait; whoever does not in that time is killed."""
         if self._child is None:
             return
-        self.told_to_end()
+        self._child.terminate()  # nothing, where it has gone
         try:
             self._child.wait(patience_s)
         except subprocess.TimeoutExpired:

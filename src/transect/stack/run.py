@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from transect.base.render import render_text
+from transect.base.weights import NoWeights
 from transect.control.operating import Operated
 from transect.control.stopping import stopping
 from transect.stack.file import read_stack
@@ -29,7 +30,10 @@ def run(path: Path, name: str | None, say: Say) -> None:
         raise Invalid(render_text(read.diagnostics, read.sources))
     stack = read.stack
     with stopping() as stop, tempfile.TemporaryDirectory(prefix="transect-stack-") as folder:
-        running = Running(stack, Path(folder), say)
+        try:
+            running = Running(stack, Path(folder), say)
+        except NoWeights as wrong:
+            raise Invalid(f"{stack.tenants} {wrong}") from wrong
         try:
             with Operated("stack", stack.name, StackHost(running)).serve() as server:
                 running.begin(stop)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from transect.base.weights import NoWeights, read_weights, written
+from transect.base.weights import Followed, written
 from transect.control.stopping import Stop
 from transect.stack.model import Part, StackFile
 from transect.stack.process import LOOK_S, Process, Say, State, how
@@ -22,7 +22,8 @@ class Running:
     """The parts of one stack, as processes.  `lock` is held by who looks at them, and by who changes them."""
 
     def __init__(self, stack: StackFile, folder: Path, say: Say) -> None:
-        """`folder`: for files of the stack's own, which end with it."""
+        """`folder`: for files of the stack's own, which end with it.  Raises `NoWeights`: their file has changed since
+        it was read."""
         self.stack = stack
         self.lock = threading.RLock()
         self.processes: list[Process] = []
@@ -30,6 +31,7 @@ class Running:
         self._weights = folder / "tenants.toml"
         self._stop = Stop()
         self.put_weights(stack)
+        self._followed = Followed(self._weights)
 
     def process(self, name: str) -> Process | None:
         return next((p for p in self.processes if p.part.name == name), None)
@@ -47,11 +49,8 @@ class Running:
         os.replace(made, self._weights)
 
     def weights(self) -> Mapping[str, int]:
-        """Of tenants, as they are now; none while their file cannot be read."""
-        try:
-            return read_weights(self._weights)
-        except NoWeights:
-            return {}
+        """Of tenants, as they are in force."""
+        return self._followed.now()
 
     # ------------------------------------------------------------ all parts
 
@@ -83,7 +82,7 @@ class Running:
         """
         with self.lock:
             old = self.process(part.name)
-            process = Process(part, self.stack.path.absolute().parent, self._weights, self._say)
+            process = Process(part, self._weights, self._say)
             if old is None:
                 self.processes.append(process)
             else:
@@ -94,12 +93,16 @@ class Running:
 
     def _wait(self, process: Process) -> None:
         while process.state is State.BEGINS and not self._stop.wait(LOOK_S):
-            if (code := process.exit()) is not None:
-                process.end()
-                raise NotBegun(f"the part `{process.part.name}` {how(code)} before it was ready")
             self.look()
-        if process.state is State.READY:
-            self._say(process.part.name, "is ready")
+        match process.state:
+            case State.READY:
+                process.kept = True
+                self._say(process.part.name, "is ready")
+            case State.GONE:
+                process.end()
+                raise NotBegun(f"the part `{process.part.name}` {how(process.exit())} before it was ready")
+            case _:
+                pass  # all are to end
 
     def remove(self, name: str) -> None:
         """End that part, if there is one."""

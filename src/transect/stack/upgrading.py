@@ -105,6 +105,9 @@ class Upgrade:
                     assert_never(change.what)
         self.undo.add("weights", partial(self.running.put_weights, self.running.stack))
         self.running.put_weights(self.new)
+        for change in found:
+            if change.what is What.UPGRADED and change.new is not None and change.new.reloads:
+                self._reload(change.new)
 
     def _upgrade(self, old: Part, new: Part) -> None:
         for name in new.instances:
@@ -113,10 +116,18 @@ class Upgrade:
                 told = client.upgrade(new.policy, self.automatic_return)
                 self.undo.add(name, client.go_back)
                 self.fields |= {f"{new.name}.{of}": what for of, what in told["fields"].items()}
-            if new.weighted:
-                client.ask("reload")
         self._adopt(old, new)
+
+    def _reload(self, part: Part) -> None:
+        """Its configuration, which was checked with the stack.  There is no way back: it comes last."""
+        for name in part.instances:
+            Client(part.stratum, name, PATIENCE_S).ask("reload")
+            self.undo.add(name, partial(_stays, name))
 
     def _adopt(self, old: Part, new: Part) -> None:
         self.undo.add(new.name, partial(self.running.adopt, old))
         self.running.adopt(new)
+
+
+def _stays(name: str) -> None:
+    raise Refused("its configuration stays as its file says now", f"transect llm status {name}")

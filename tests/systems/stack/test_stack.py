@@ -288,7 +288,7 @@ def test_a_new_version_of_the_whole_comes_into_force_and_no_call_fails(running: 
 
 def test_where_one_part_refuses_all_are_as_they_were(running: Whole) -> None:
     whole_file = running.folder / f"{running.name}.py"
-    old = {name: (running.folder / name).read_text() for name in ("front.py", "share.py", whole_file.name)}
+    old = {name: (running.folder / name).read_text() for name in ("front.py", "share.py", "gateway.toml")}
     before = running.status()
     changed(running.folder / "front.py", ', "carol": True', "")
     changed(running.folder / "share.py", "import Tally, tally", "import Tally, as_float, as_int, tally")
@@ -299,6 +299,7 @@ def test_where_one_part_refuses_all_are_as_they_were(running: Whole) -> None:
         "self.level, as_float(self.served[chosen])",
     )
     changed(running.folder / "share.py", "default=self.level", "default=as_int(self.level)")
+    changed(running.folder / "gateway.toml", '["127.0.0.0/8"]', "[]")
     try:
         with calling(running) as codes, pytest.raises(Refused) as no:
             Client("stack", running.name, 60.0).upgrade(whole_file)
@@ -309,6 +310,7 @@ def test_where_one_part_refuses_all_are_as_they_were(running: Whole) -> None:
             row["version"] for row in before["policies"]
         ]
         assert codes.keys() == {grpc.StatusCode.OK}
+        assert running.ask("alice").status_code == 200, "the gateway still trusts who names her"
     finally:
         for name, text in old.items():
             (running.folder / name).write_text(text)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from transect.base.unavailable import Unavailable
 from transect.control.stopping import Stop
 from transect.rpc.chain.address import Endpoint
 from transect.stack.model import Part, StackFile
-from transect.stack.process import State
+from transect.stack.process import Process, State
 from transect.stack.running import NotBegun, Running
 
 NOWHERE = Span("stack.py", 1, 0, 1, 1)
@@ -28,11 +29,13 @@ def listening(folder: Path, name: str) -> Part:
     """Ready a moment after it begins; notes when it is told to end."""
     at = f"{folder}/{name}.sock"
     command = (sys.executable, str(Path(__file__).with_name("part.py")), at, name)
-    return Part(name, "Program", "", command, (), None, NOWHERE, ready=Endpoint("", 0, at))
+    return Part(name, "Program", "", command, (), None, NOWHERE, folder, ready=Endpoint("", 0, at))
 
 
 def program(name: str, code: str, *words: str, ready: Endpoint | None = None) -> Part:
-    return Part(name, "Program", "", (sys.executable, "-c", code, *words), (), None, NOWHERE, ready=ready)
+    return Part(
+        name, "Program", "", (sys.executable, "-c", code, *words), (), None, NOWHERE, Path(), ready=ready
+    )
 
 
 @contextmanager
@@ -99,9 +102,59 @@ def test_a_part_that_never_becomes_ready_keeps_the_stack_from_starting(tmp_path:
 
 
 def test_a_program_that_is_not_there_is_said(tmp_path: Path) -> None:
-    part = Part("shop", "Program", "", ("no-such-program",), (), None, NOWHERE)
+    part = Part("shop", "Program", "", ("no-such-program",), (), None, NOWHERE, tmp_path)
     with stack(tmp_path, part) as (running, _), pytest.raises(Unavailable, match="No such file"):
         running.begin(Stop())
+
+
+def test_a_program_that_cannot_be_begun_again_ends_no_other_part(tmp_path: Path) -> None:
+    """Someone puts another in its place, perhaps."""
+    script = tmp_path / "shop"
+    script.write_text("#!/bin/sh\nexec sleep 60\n")
+    script.chmod(0o700)
+    shop = Part("shop", "Program", "", (str(script),), (), None, NOWHERE, tmp_path)
+    with stack(tmp_path, listening(tmp_path, "other"), shop) as (running, said):
+        running.begin(Stop())
+        other, process = running.processes
+        away = script.rename(tmp_path / "away")
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        looks(running, lambda: "shop: cannot be begun: No such file or directory" in "".join(said))
+        away.rename(script)
+        looks(running, lambda: process.state is State.READY)
+        assert (other.state, other.restarts) == (State.READY, 0)
+
+
+def test_a_part_that_goes_between_two_looks_is_not_taken_for_one_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = Endpoint("", 0, str(tmp_path / "never.sock"))
+    part = program("bad", "import sys; sys.exit(3)", ready=at)
+    exits = iter([None])
+    of_child = Process.exit
+    monkeypatch.setattr(Process, "exit", lambda self: next(exits, of_child(self)))
+    with stack(tmp_path, part) as (running, said), pytest.raises(NotBegun, match="`bad` ended with 3"):
+        running.begin(Stop())
+    assert said == []
+
+
+def test_a_part_of_another_folder_runs_there(tmp_path: Path) -> None:
+    folder = tmp_path / "another"
+    folder.mkdir()
+    part = program("asks", "import os; print(os.getcwd(), flush=True); import time; time.sleep(9)")
+    with stack(tmp_path, listening(tmp_path, "one")) as (running, said):
+        running.begin(Stop())
+        running.put(replace(part, folder=folder))
+        looks(running, lambda: f"asks: {folder}" in said)
+
+
+def test_weights_that_cannot_be_read_are_not_said_to_be_none(tmp_path: Path) -> None:
+    tenants = tmp_path / "mine.toml"
+    tenants.write_text("[tenants]\nalice = 400\n")
+    running = Running(StackFile(tmp_path / "stack.py", "stack", (), {}, tenants), tmp_path, lambda *_: None)
+    tenants.write_text("[tenants")
+    time.sleep(1.1)
+    assert running.weights() == {"alice": 400}
 
 
 def test_one_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from transect.base.render import render_text
 from transect.errors import page
+from transect.stack.changes import What, changes
 from transect.stack.file import read_stack
 from transect.stack.model import StackFile
 
@@ -72,6 +73,15 @@ def test_weights_may_stand_in_a_file(tmp_path: Path) -> None:
     stack, told = read(tmp_path, ONE, 'tenants="tenants.toml", ')
     assert stack is not None, told
     assert (stack.weights, stack.tenants) == ({"alice": 400}, tmp_path / "tenants.toml")
+
+
+def test_without_tenants_a_gateway_keeps_its_own_weights(tmp_path: Path) -> None:
+    stack, told = read(tmp_path, 'Gateway(config="weighed.toml")')
+    assert stack is not None, told
+    assert not stack.parts[0].weighted
+    with_tenants, told = read(tmp_path, 'Gateway(config="weighed.toml")', 'tenants={"alice": 300}, ')
+    assert with_tenants is not None, told
+    assert [change.what for change in changes(stack, with_tenants)] == [What.ANEW]
 
 
 @pytest.mark.parametrize(

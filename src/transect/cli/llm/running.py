@@ -14,7 +14,7 @@ import msgspec
 
 from transect.base.snippet import visible
 from transect.base.traced import to_stderr
-from transect.base.weights import NoWeights, read_weights
+from transect.base.weights import Changes, NoWeights, read_weights
 from transect.cli.exits import Exit
 from transect.cli.failure import refused, usage
 from transect.cli.strata import Stratum, need_packages
@@ -40,8 +40,11 @@ def serve(
 
     try:
         settings = partial(_settings, policy, upstreams, config, state, name, weights)
+        changes = (
+            None if weights is None else Changes(weights)
+        )  # first: what is written after that is noticed
         found, path = settings()
-        gateway = Gateway(found, path, _say, lambda: settings()[0], weights)
+        gateway = Gateway(found, path, _say, lambda: settings()[0], changes)
         _run(gateway.run())
     except (ConfigError, PolicyError) as wrong:
         return refused(wrong)

@@ -67,16 +67,16 @@ class Gateway:
         path: Path,
         say: Callable[[str], None],
         read: Callable[[], GatewayConfig] | None = None,
-        weights: Path | None = None,
+        weights: Changes | None = None,
     ) -> None:
-        """`path`: the configuration's file; `read`: the same settings, read anew.  `weights`: a file that is followed.
+        """`path`: the configuration's file; `read`: the same settings, read anew; `weights`: their file, followed.
 
         Raises `PolicyError`, `kept.NotKept`, `Unavailable` without upstreams, the key of one, or descriptors.
         """
         _check_upstreams(config)
         self.config = config
         self._read = read or partial(read_gateway, path)
-        self._weights = None if weights is None else Changes(weights)
+        self._weights = weights
         self._ended, self._hurried = asyncio.Event(), asyncio.Event()
         self._interrupts = 0
         self.say = say

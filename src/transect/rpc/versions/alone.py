@@ -34,12 +34,17 @@ def _locked(name: str) -> Iterator[None]:
     except (OSError, ValueError, Unsafe) as wrong:
         raise Unavailable(f"rpc instance `{name}`", str(wrong), "transect rpc status") from wrong
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(lock, name)
         yield
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, name: str) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         why = f"another `transect rpc upgrade` changes `{name}`"
         raise Refused(
             why, "wait until it has ended, which may take as long as the RPCs of its old version"
         ) from None
-    finally:
-        os.close(lock)
