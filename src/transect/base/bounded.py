@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 SOURCE = 4 << 20  # bytes of a policy, chain or configuration at most; one more is read, so that it shows
 
@@ -21,18 +22,25 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)
 
 
-def head(path: Path, most: int = SOURCE) -> bytes:
-    """At most one byte more than `most` of the file.
+def opened(path: Path | str) -> BinaryIO:
+    """The file, for reading.
 
     Raises OSError, also for what is no regular file: devices have no end, and a pipe may have no beginning.
     """
     # Whoever opens a pipe otherwise waits for its other end.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return open(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def head(path: Path, most: int = SOURCE) -> bytes:
+    """At most one byte more than `most` of the file.  Raises OSError as `opened`."""
+    with opened(path) as file:
         return file.read(most + 1)
 
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from transect.base.bounded import whole
+
 SELDOM = (
     "dequeue",
     "runnable",
@@ -68,7 +70,7 @@ class Built:
     @staticmethod
     def read(path: Path) -> Built:
         """From `NAME.json`, with the object beside it."""
-        data = json.loads(path.read_text())
+        data = json.loads(whole(path))
         places = tuple(Place(**place) for place in data["places"])
         given = {name: _frozen(value) for name, value in data.items()}
         return Built(**given | {"object": path.with_name(data["object"]), "places": places})

@@ -15,6 +15,7 @@ SECTION = struct.Struct("<IIQQQQIIQQ")
 LOAD, NOTE = 1, 4  # types of segments
 NOBITS = 8  # type of a section without bytes in the file
 CORE = 4  # type of file
+X86_64 = 62  # machine
 MANY = 0xFFFF  # more segments than fit into 16 bits: the number stands in the first section
 
 

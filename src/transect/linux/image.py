@@ -31,6 +31,7 @@ from transect.linux.kallsyms import Symbols, find
 ELF = b"\x7fELF"
 BOOT_MAGIC = b"HdrS"  # at 0x202 of a boot image
 LIMIT = 1 << 28  # bytes of an unpacked kernel at most
+LARGEST = 1 << 30  # bytes of a kernel's file: one with all that a debugger wants has hundreds of megabytes
 BANNER = b"Linux version "
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from transect.base.bounded import opened
 from transect.linux import elf
 from transect.linux.errors import KernelDataError
 
@@ -70,7 +71,8 @@ class Extent:
 
 def _opened(owner: object, path: Path | str) -> tuple[int, Callable[[], object]]:
     """A descriptor that is closed when its owner goes, also one that refuses the file; and what closes it before."""
-    file = os.open(path, os.O_RDONLY)
+    with opened(path) as found:
+        file = os.dup(found.fileno())
     return file, weakref.finalize(owner, os.close, file)
 
 
@@ -156,9 +158,9 @@ def ram(path: Path | str, low: int | None = None) -> FileMemory:
 def dump(path: Path | str) -> Physical:
     """A file with the memory of a machine that is not running: ELF core, LiME, kdump (zlib).
 
-    Raises `KernelDataError` when it is none of them or cut off, OSError.
+    Raises `KernelDataError` when it is none of them, cut off or contradicts itself, OSError.
     """
-    with open(path, "rb") as file:
+    with opened(path) as file:
         head = file.read(HEAD)
     if head[:4] == b"\x7fELF":
         return FileMemory(path, list(_core(path, head)), live=False)
@@ -174,18 +176,32 @@ def dump(path: Path | str) -> Physical:
 def _core(path: Path | str, head: bytes) -> Iterator[Extent]:
     """Segments with bytes.  A core made of virtual addresses alone has physical 0 everywhere: refused."""
     found = elf.header(head)
+    size = os.stat(path).st_size
     loads = [s for s in found.segments if s.type == elf.LOAD and s.file_size]
     if found.type != elf.CORE or not loads:
         raise KernelDataError(f"{path} is an ELF file, but no core of a machine")
+    if found.machine != elf.X86_64:
+        raise KernelDataError(f"{path} is the core of another processor ({found.machine}), not of an x86-64")
     if len(loads) > 1 and all(s.physical == 0 for s in loads):
         raise KernelDataError(f"{path} is a core without physical addresses (of a process?)")
+    for s in found.segments:
+        if s.type == elf.NOTE and s.offset + s.file_size > size:
+            raise KernelDataError(f"{path}: its note lies beyond its end, at {s.offset:#x}")
     for s in loads:
+        if s.memory_size < s.file_size:
+            raise KernelDataError(
+                f"{path}: the part for {s.physical:#x} has {s.file_size} bytes, and memory for {s.memory_size}"
+            )
+        if s.physical + s.memory_size > 1 << 64:
+            raise KernelDataError(f"{path}: the part for {s.physical:#x} goes beyond all addresses")
+        if s.offset < elf.HEADER.size:
+            raise KernelDataError(f"{path}: the part for {s.physical:#x} lies in the file's own head")
         yield Extent(s.physical, s.physical + s.file_size, s.offset)
 
 
 def _lime(path: Path | str) -> Iterator[Extent]:
     size, at = os.stat(path).st_size, 0
-    with open(path, "rb") as file:
+    with opened(path) as file:
         while at < size:
             file.seek(at)
             record = file.read(LIME.size)
@@ -305,6 +321,8 @@ class Kdump:
         if pages > len(dumped) * 8:
             raise KernelDataError(f"{path}: {pages} pages, but a bitmap of {len(dumped)} bytes")
         self._frames = [n for n in range(pages) if dumped[n >> 3] >> (n & 7) & 1]
+        if not self._frames:
+            raise KernelDataError(f"{path} holds no page of memory")
         self._index = {frame: i for i, frame in enumerate(self._frames)}
         self._descriptors = start + bitmap * block
         self._cache: dict[int, bytes] = {}
@@ -341,7 +359,7 @@ class Kdump:
         if size > PAGE or offset < 0:
             raise KernelDataError(f"{self.path}: page {frame:#x} has {size} bytes")
         data = self._file.pread(size, offset)
-        if flags & _ZLIB:
+        if flags == _ZLIB:
             try:
                 data = zlib.decompressobj().decompress(data, PAGE)
             except zlib.error as error:

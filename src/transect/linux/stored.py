@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from transect.base.bounded import whole
 from transect.base.cache import Folder, opened, place
 from transect.base.unavailable import Unavailable
 from transect.linux.btf import Btf, Index
 from transect.linux.errors import KernelDataError
-from transect.linux.image import Image
+from transect.linux.image import LARGEST, Image
 from transect.linux.kallsyms import Names, Symbols
 
 log = logging.getLogger("transect.linux")
@@ -38,7 +39,7 @@ MOST = 8  # kernels; each takes about 70 MB
 
 def image(path: Path | str, cache: Path | None = None) -> Image:
     """As `Image.from_file`; what is kept of that file serves, else it is kept from now on."""
-    file = Path(path).read_bytes()
+    file = whole(Path(path), LARGEST)
     told = hashlib.sha256(FORMAT)
     told.update(file)
     try:

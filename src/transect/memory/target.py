@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transect.base.bounded import whole
 from transect.base.unavailable import Unavailable
 from transect.linux import stored
 from transect.linux.errors import KernelDataError
@@ -101,7 +102,7 @@ def memory_of(address: Address) -> Physical:
 
 def _granted(address: Address) -> Physical:
     """`roce://HOST/GRANT`; `?via=verbs` goes by an RDMA card, `?via=OWN,THEIRS&own=IP` by QEMU's datagram sockets."""
-    from transect.memory.roce.grant import Grant, RoceMemory
+    from transect.memory.roce.grant import LARGEST, Grant, RoceMemory
     from transect.memory.roce.packet import Ends
     from transect.memory.roce.transport import Frames
 
@@ -109,7 +110,7 @@ def _granted(address: Address) -> Physical:
     if not address.place.startswith("//") or not host or not slash:
         raise BadTarget("write roce://HOST/GRANT, where GRANT is a copy of the target's /proc/transect_grant")
     file = Path(path) if Path(path).exists() else Path("/") / path
-    grant = Grant.parse(file.read_text(errors="replace"))
+    grant = Grant.parse(whole(file, LARGEST).decode(errors="replace"))
     if "via" not in address.options:
         return RoceMemory(grant, _socket(host))
     if address.options["via"] == "verbs":

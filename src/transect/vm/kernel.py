@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
 
+from transect.base.bounded import whole
 from transect.base.cache import opened, place
 from transect.base.unavailable import Unavailable
 from transect.linux.errors import KernelDataError
-from transect.linux.image import ELF, payload, unpack
+from transect.linux.image import ELF, LARGEST, payload, unpack
 from transect.vm.packages import OWN_KERNEL, Archive, Package
 
 
@@ -52,13 +53,14 @@ def find(
 
 def own(path: Path, cache: Path | None = None) -> Kernel:
     """A kernel of the user's: an ELF file, or a compressed image, whose content is unpacked into the cache."""
-    data = path.read_bytes()
-    if data.startswith(ELF):
-        return Kernel(path.name, path, None)
     try:
+        data = whole(path, LARGEST)
+        if data.startswith(ELF):
+            return Kernel(path.name, path, None)
         unpacked = unpack(payload(data))
-    except KernelDataError as reason:
-        raise Unavailable(str(path), str(reason), "give the vmlinuz or vmlinux of an x86-64 kernel") from None
+    except (KernelDataError, OSError) as reason:
+        why = reason.strerror if isinstance(reason, OSError) else reason
+        raise Unavailable(str(path), str(why), "give the vmlinuz or vmlinux of an x86-64 kernel") from None
     import hashlib
 
     folder = (cache or place("vm")) / "own" / hashlib.sha256(data).hexdigest()[:16]

@@ -10,13 +10,18 @@ from pathlib import Path
 import pytest
 
 from transect.base.bounded import head
+from transect.base.unavailable import Unavailable
 from transect.cli.policies import find
 from transect.core.frontend import compile_file
+from transect.cpu.built import Built
+from transect.linux import physical, stored
 from transect.llm.gateway.settings import read_gateway
 from transect.llm.saved_state import NotKept, names_in
+from transect.memory.target import Address, memory_of
 from transect.replay import read
 from transect.rpc.messages import protos
 from transect.rpc.placement import saved
+from transect.vm import kernel
 
 ENDLESS = Path("/dev/zero")
 
@@ -33,6 +38,16 @@ READERS: dict[str, tuple[Callable[[Path], object], type[Exception]]] = {
     "a log": (read, OSError),
     "a kept state": (names_in, NotKept),
     "a plan": (saved.load, saved.PlanError),
+    "the chain of a plan": (
+        lambda path: saved.chain_of(saved.Saved(1, path.name, "", ()), path.with_name("plan")),
+        saved.PlanError,
+    ),
+    "a kernel": (stored.image, OSError),
+    "a kernel to boot": (kernel.own, Unavailable),
+    "a dump": (physical.dump, OSError),
+    "the memory of a machine": (physical.ram, OSError),
+    "a grant": (lambda path: memory_of(Address.of(f"roce://127.0.0.1{path}")), OSError),
+    "a compiled scheduler": (Built.read, OSError),
     "descriptors": (
         lambda path: protos.from_files([path.rename(path.with_suffix(".binpb"))]),
         protos.ProtoError,

@@ -126,6 +126,60 @@ def test_a_core_of_a_process_is_refused(tmp_path: Path) -> None:
         opened(tmp_path, bytes(data))
 
 
+SEGMENT = {
+    "type": ("<I", 0),
+    "offset": ("<Q", 8),
+    "physical": ("<Q", 24),
+    "file": ("<Q", 32),
+    "memory": ("<Q", 40),
+}
+CONTRADICTIONS = {
+    "less memory than bytes": ({"memory": 0}, "4096 bytes, and memory for 0"),
+    "memory for one byte": ({"memory": 1}, "4096 bytes, and memory for 1"),
+    "memory beyond all addresses": ({"memory": (1 << 64) - 1}, "beyond all addresses"),
+    "bytes beyond all addresses": ({"physical": (1 << 64) - 1}, "beyond all addresses"),
+    "bytes that are its own head": ({"offset": 0}, "own head"),
+    "bytes beyond the file": ({"offset": (1 << 64) - 4096}, "cut off"),
+    "bytes of the next part": ({"file": 8192, "memory": 8192}, "two parts"),
+    "a note beyond the file": ({"type": elf.NOTE, "offset": 1 << 60}, "note lies beyond its end"),
+    "a note longer than the file": ({"type": elf.NOTE, "file": 1 << 60}, "note lies beyond its end"),
+}
+
+
+@pytest.mark.parametrize("what", CONTRADICTIONS)
+def test_a_core_that_contradicts_itself_is_refused(tmp_path: Path, what: str) -> None:
+    changed, said = CONTRADICTIONS[what]
+    data = bytearray(a_core())
+    for name, value in changed.items():
+        form, at = SEGMENT[name]
+        struct.pack_into(form, data, 64 + at, value)
+    with pytest.raises(KernelDataError, match=said):
+        opened(tmp_path, bytes(data))
+
+
+def test_a_core_of_another_processor_is_refused(tmp_path: Path) -> None:
+    data = bytearray(a_core())
+    struct.pack_into("<H", data, 18, 183)
+    with pytest.raises(KernelDataError, match=r"another processor \(183\)"):
+        opened(tmp_path, bytes(data))
+
+
+@pytest.mark.parametrize(("at", "form", "value"), [(436, "<I", 1), (4096 + 96, "<Q", 1)])
+def test_a_kdump_without_pages_is_refused(tmp_path: Path, at: int, form: str, value: int) -> None:
+    """A scan of it would find nothing wrong."""
+    data = bytearray(a_kdump())
+    struct.pack_into(form, data, at, value)
+    with pytest.raises(KernelDataError, match="holds no page"):
+        opened(tmp_path, bytes(data))
+
+
+def test_a_page_that_is_packed_in_two_ways_is_refused(tmp_path: Path) -> None:
+    data = bytearray(a_kdump())
+    struct.pack_into("<I", data, 4 * 4096 + 12, 3)
+    with pytest.raises(KernelDataError, match="packed in an unknown way"):
+        opened(tmp_path, bytes(data)).read(0x1000, 8)
+
+
 def test_two_parts_for_one_address_are_refused(tmp_path: Path) -> None:
     record = LIME.pack(LIME_MAGIC, 1, 0, 4095, 0) + bytes(4096)
     with pytest.raises(KernelDataError, match="two parts"):

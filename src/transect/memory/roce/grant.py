@@ -13,6 +13,7 @@ from transect.memory.roce.requester import Requester
 from transect.memory.roce.transport import Transport
 
 MOST = 64  # ranges
+LARGEST = 1 << 16  # bytes of a grant's file
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from transect.base.bounded import is_file, whole
+from transect.base.bounded import whole
 from transect.rpc.chain.arrangement import Carrier, Group, Layout, Processor
 from transect.rpc.chain.model import ChainFile
 
@@ -86,9 +86,13 @@ def load(path: Path) -> Saved:
 def chain_of(saved: Saved, path: Path) -> Path:
     """The chain file of a plan; raises PlanError when it has changed."""
     chain = path.resolve().parent / saved.chain
-    if not is_file(chain) or _digest(chain) != saved.sha256:
-        why = "is not there" if not is_file(chain) else "has changed since it was planned"
-        raise PlanError(f"{chain} {why}", f"transect rpc plan {chain} -o {path}")
+    try:
+        same = _digest(chain) == saved.sha256
+    except (OSError, ValueError) as wrong:  # a name with a zero in it is a ValueError
+        why = wrong.strerror if isinstance(wrong, OSError) else wrong
+        raise PlanError(f"its chain file {chain} cannot be read: {why}", "plan again") from wrong
+    if not same:
+        raise PlanError(f"{chain} has changed since it was planned", f"transect rpc plan {chain} -o {path}")
     return chain
 
 
@@ -104,4 +108,5 @@ def layout(saved: Saved, chain: ChainFile) -> Layout:
 
 
 def _digest(chain: Path) -> str:
-    return hashlib.sha256(chain.read_bytes()).hexdigest()
+    """Raises OSError."""
+    return hashlib.sha256(whole(chain)).hexdigest()

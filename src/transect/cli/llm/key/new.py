@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from transect.base.bounded import whole
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
 
@@ -58,7 +59,7 @@ def _added(path: Path, tenant: str, key: str, lines: str) -> int:
     from transect.llm.gateway.settings import parse_gateway
 
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = whole(path).decode() if path.exists() else ""
         if tenant in parse_gateway(text, path).tenants:
             print(f"{tenant} is in {path} already: add the hash to its `keys`\n", file=sys.stderr)
             print(f"key of {tenant}, shown only now:\n\n    {key}\n\n{lines.splitlines()[1]}")
