@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 import grpc
 from grpc import aio
@@ -17,6 +17,8 @@ from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Si
 from transect.rpc.grpcio.metadata import changed, pairs
 from transect.rpc.grpcio.steps import NS, Reply, Send, Upload, deadline_of, left, received, show
 from transect.rpc.grpcio.stubs import Given
+
+T = TypeVar("T")
 
 
 class _Uploading(Call):
@@ -82,6 +84,22 @@ async def _asynchronous(requests: Any) -> AsyncIterator[Any]:
     else:
         for request in requests:
             yield request
+
+
+def _ending(call: Any) -> tuple[int, Cause]:
+    """Code and cause of a call that is done."""
+    code, text = _at_once(call.code()), _at_once(call.details())
+    return outcome(aio.AioRpcError(code, aio.Metadata(), aio.Metadata(), text))
+
+
+def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine gives that need not wait."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        given: T = end.value
+        return given
+    raise AssertionError("a call that is done knows its status")
 
 
 class StreamUnaryCall(_Uploading, OneReply, bases.AioStreamUnaryCall):
@@ -205,8 +223,13 @@ class _ManyReplies(Call):
         return done
 
     def __del__(self) -> None:
+        """Let go of before its end was asked for: it may have come all the same."""
         rpc = getattr(self, "_rpc", None)
-        if rpc is not None and not rpc.finished:
+        if rpc is None or rpc.finished:
+            return
+        if self._call is not None and self._call.done() and not self._call.cancelled():
+            rpc.finish(*_ending(self._call))
+        else:
             self.cancel()
             rpc.finish(CANCELLED, Cause.CANCEL)
 

@@ -221,6 +221,9 @@ class Requests:
             if self._uploading.ends():
                 self._end()
             raise
+        except BaseException:  # gRPC's own status for it, UNKNOWN, is no peer's
+            self._uploading.rpc.finish(CANCELLED, Cause.CANCEL)
+            raise
         self._uploading.silent = False
         try:
             out = self._request(self._serialize(request))
@@ -346,7 +349,12 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
             self._rpc.finish(code, cause)
 
     def __del__(self) -> None:
-        if self._rpc is not None and not self._rpc.finished:
+        """Let go of before its end was asked for: it may have come all the same."""
+        if self._rpc is None or self._rpc.finished:
+            return
+        if self._call.done():
+            self._finish(*outcome(self._call))
+        else:
             self.cancel()
             self._rpc.finish(CANCELLED, Cause.CANCEL)
 

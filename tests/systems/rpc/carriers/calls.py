@@ -40,6 +40,8 @@ class Call:
     gzip: bool = False
     raw: bytes = b""  # what is sent, if it is not a message of these texts
     cancel: bool = False  # by the client, after a while
+    raises: bool = False  # the client's iterator, after its requests
+    drops: bool = False  # the client takes all replies, and lets the call go without asking for one more
     late: str = (
         ""  # the status of a rejection that comes when headers of the reply have gone; "" there is none
     )
@@ -105,6 +107,8 @@ def others() -> Iterator[Call]:
         ("sinit strail slate qtrail pset ptrail",),
     )
     yield Call("Many: the deadline passes after a reply", Kind.MANY, ("sthen",), timeout=0.3)
+    yield Call("Many: the client takes all replies and lets go", Kind.MANY, drops=True)
+    yield Call("Chat: the client takes all replies and lets go", Kind.CHAT, ("x",) * 3, drops=True)
     yield Call("Many: the client cancels after a reply", Kind.MANY, ("sthen",), cancel=True)
     for kind in (Kind.SAY, Kind.MANY):
         forged = (*WHO, ("x-who-bin", b"m"))
@@ -122,3 +126,8 @@ def others() -> Iterator[Call]:
 
 
 CALLS = (*for_all_kinds(), *others())
+RAISING = tuple(
+    Call(f"{kind.value}: the client's iterator raises", kind, ("x",), raises=True)
+    for kind in (Kind.COLLECT, Kind.CHAT)
+)
+"""How far the server has come then is chance."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from tests.systems.rpc.carriers.calls import Call
 from tests.systems.rpc.carriers.service import generated, shown
 
 AT_ONCE = 8
+REPLIES = 3  # of a stream
 CANCEL_AFTER = 0.15  # seconds, where no reply comes first
 
 
@@ -63,10 +65,13 @@ class Waiting:
     def __init__(self, call: Call) -> None:
         self._requests = iter(_requests(call))
         self._open = call.cancel
+        self._raises = call.raises
         self.over = threading.Event()
 
     def __iter__(self) -> Iterator[Any]:
         yield from self._requests
+        if self._raises:
+            raise OSError("the file with the rest is gone")
         if self._open:
             self.over.wait(10)
 
@@ -84,7 +89,7 @@ def blocking(channel: Any, call: Call) -> Got:
         timer.start()
     try:
         if call.kind.many:
-            for reply in under_way:
+            for reply in islice(under_way, REPLIES) if call.drops else under_way:
                 _note(got, reply)
         else:
             _note(got, under_way.result())
@@ -111,6 +116,8 @@ def all_blocking(channel: Any, calls: tuple[Call, ...]) -> dict[str, Got]:
 async def _uploaded(call: Call, over: asyncio.Event) -> AsyncIterator[Any]:
     for request in _requests(call):
         yield request
+    if call.raises:
+        raise OSError("the file with the rest is gone")
     if call.cancel:
         await over.wait()
 
@@ -123,7 +130,10 @@ async def awaited(channel: Any, call: Call) -> Got:
         asyncio.get_running_loop().call_later(CANCEL_AFTER, under_way.cancel)
     error: Any = None
     try:
-        if call.kind.many:
+        if call.drops:
+            for _ in range(REPLIES):
+                _note(got, await under_way.read())
+        elif call.kind.many:
             async for reply in under_way:
                 _note(got, reply)
         else:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +14,13 @@ import grpc
 import pytest
 
 import transect.rpc
-from tests.systems.rpc.carriers.calls import CALLS, Kind
+from tests.systems.rpc.carriers.calls import CALLS, RAISING, Call, Kind
 from tests.systems.rpc.carriers.carriers import (
     AT_ONCE,
     CARRIERS,
+    Ran,
     Saw,
+    grpcio_aio_client,
     grpcio_client,
     grpcio_server,
     in_envoy,
@@ -77,6 +79,15 @@ def test_emitted_python_means_the_same(
     run = {grpcio_client: "grpcio client", grpcio_server: "grpcio server"}[carrier]  # type: ignore[index]
     python = CARRIERS[run](tmp_path, CALLS, native=False).saws  # type: ignore[call-arg]
     assert rows(CALLS, {run: results[run], "emitted Python": python}) == []
+
+
+@pytest.mark.parametrize("carrier", [grpcio_client, grpcio_aio_client])
+def test_a_client_whose_iterator_raises_has_cancelled(
+    carrier: Callable[[Path, tuple[Call, ...]], Ran], tmp_path: Path
+) -> None:
+    """Whatever status gRPC makes of it there: no peer has said it."""
+    saws = carrier(tmp_path, RAISING).saws
+    assert {saw.finish for saw in saws.values()} == {"CANCELLED by CANCEL"}
 
 
 FORGETS = (
