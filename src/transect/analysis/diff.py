@@ -16,10 +16,12 @@ from functools import cached_property
 from typing import Any
 
 from transect.analysis import fold
+from transect.analysis.allowance import Spent, allowed
 from transect.analysis.concrete import Reader, instance_of
 from transect.analysis.did import Doing, ModelTape
 from transect.analysis.evaluate import Evaluator, initial, start
 from transect.analysis.prove import argument, shown
+from transect.analysis.running import LimitedRun
 from transect.analysis.shown import changes, snapshot
 from transect.analysis.small import attempts, parameters
 from transect.analysis.smaller import smallest
@@ -73,14 +75,17 @@ class Difference:
 def diff(
     old: Program, new: Program, world: Callable[[str], World] = World, limit: float = LIMIT
 ) -> Difference:
-    """Every kind of difference between two versions."""
+    """Every kind of difference between two versions.
+
+    `limit`: seconds of the processor for what a hook comes to in both, and again for each kind of difference.
+    """
     changes: list[Change] = []
     left: list[str] = []
     for before, after in _handlers(old, new):
         compared = _Compared(old, new, before, after, world(before.name), limit)
         try:
             changes += compared.changes(left)
-        except Unsupported as why:
+        except (Unsupported, Spent) as why:
             left.append(f"`{before.name}`: not evaluated: {why}")
     return Difference(changes, left)
 
@@ -107,24 +112,24 @@ class _Compared:
         self.limit = limit
 
     def changes(self, left: list[str]) -> list[Change]:
-        self._begin(frozenset())
         open_before = len(left)
         found = []
-        for kind, where in self.kinds():
+        for kind, where in self._begin(frozenset()):
             if where is FALSE:
                 continue
             change = self._example(kind, where, left)
             if change is not None:
                 found.append(change)
         if not found and len(left) == open_before and self.changing:
-            self._begin(self.changing)
-            left += self._later()
+            left += self._later(self._begin(self.changing))
         return found
 
-    def _begin(self, any_content: frozenset[str]) -> None:
-        """Both start alike; own fields as declared, but that these hold anything."""
-        self.starts = self._starts(any_content)
-        self.results = [self._result(n) for n in range(2)]
+    def _begin(self, any_content: frozenset[str]) -> list[Kind]:
+        """Both start alike; own fields as declared, but that these hold anything.  Raises `Unsupported`, `Spent`."""
+        with allowed(self.limit):
+            self.starts = self._starts(any_content)
+            self.results = [self._result(n) for n in range(2)]
+            return list(self.kinds())
 
     @cached_property
     def changing(self) -> frozenset[str]:
@@ -137,13 +142,21 @@ class _Compared:
             if self._own(name, number)
         )
 
-    def _later(self) -> Iterator[str]:
+    def _later(self, kinds: Sequence[Kind]) -> Iterator[str]:
         """Kinds of which nothing is known once calls have changed what one version alone has."""
         names = ", ".join(f"`{name}`" for name in sorted(self.changing))
-        for kind, where in self.kinds():
-            question = Question([where], self.world.assumptions, limit=self.limit)
-            if where is not FALSE and question.ask().answer is not Answer.NEVER:
+        for kind, where in kinds:
+            if where is not FALSE and not self._never(where):
                 yield f"`{self.handlers[0].name}`, {kind}: none while {names} is as declared; later calls may differ"
+
+    def _never(self, where: Term) -> bool:
+        """Whether it is proved that no input comes there."""
+        try:
+            with allowed(self.limit):
+                found = Question([where], self.world.assumptions, limit=self.limit).ask()
+        except Spent:
+            return False
+        return found.answer is Answer.NEVER
 
     def _result(self, number: int) -> Result:
         handler = self.handlers[number]
@@ -233,19 +246,30 @@ class _Compared:
     # ------------------------------------------------------------ examples
 
     def _example(self, kind: str, where: Term, left: list[str]) -> Change | None:
-        hook = self.handlers[0].name
+        try:
+            with allowed(self.limit):
+                found = self._found(kind, where)
+        except Spent as spent:
+            found = str(spent)
+        if isinstance(found, str):
+            left.append(f"`{self.handlers[0].name}`, {kind}: {found}{self.world.unsure()}")
+            return None
+        return found
+
+    def _found(self, kind: str, where: Term) -> Change | str | None:
+        """A difference of the kind; None: there is none; a text: why that is not known.  Raises `Spent`."""
         why = "no proof that there is none, and no input that shows it when it is run"
-        for exact, more in attempts([(STATE, self.programs[1])], [where], self.world):
+        for attempt in attempts([(STATE, self.programs[1])], [where], self.world, self.limit):
             found = Question(
-                [where, *more],
+                [where, *attempt.more],
                 self.world.assumptions,
-                exact,
-                exact,
-                self.limit,
+                attempt.exact,
+                attempt.exact,
+                attempt.seconds,
                 corrections=CORRECTIONS,
-                plain=bool(more),
+                plain=bool(attempt.more),
             ).ask()
-            if found.answer is Answer.NEVER and not more:
+            if found.answer is Answer.NEVER and not attempt.more:
                 return None
             if found.answer is Answer.UNKNOWN:
                 why = f"the solver gave up ({found.why})"
@@ -253,9 +277,10 @@ class _Compared:
                 reader = Reader(found.model, [where, *self.world.assumptions])
                 first = self._run(reader)
                 if first is not None:
-                    return Change(hook, kind, *self.handlers, self._smallest(reader, where, first))
-        left.append(f"`{hook}`, {kind}: {why}{self.world.unsure()}")
-        return None
+                    return Change(
+                        self.handlers[0].name, kind, *self.handlers, self._smallest(reader, where, first)
+                    )
+        return why
 
     def _smallest(self, reader: Reader, where: Term, first: Example) -> Example:
         """The example, made smaller as long as it is of the same kind."""
@@ -317,8 +342,8 @@ class _Compared:
         instance.state.update(self.world.kept(reader, program, STATE))
         doing = Doing(reader, program, self.world)
         tape = ModelTape(reader, self.world.tape)
-        hook = self.handlers[number].name
-        verdict = instance.call(hook, args, tape=tape, locals=locals, functions=doing.functions)
+        run = LimitedRun(instance, tape, locals, doing.functions)
+        verdict = run.call(self.handlers[number], args)
         left = snapshot({n: v for n, v in instance.state.items() if self._shared(n) and n not in fields})
         held = snapshot({n: v for n, v in locals.items() if self._shared(n)})
         return verdict, doing.done, left | held

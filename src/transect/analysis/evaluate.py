@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import assert_never
 
 from transect.analysis import fold
+from transect.analysis.allowance import tick
 from transect.analysis.expressions import Expressions
 from transect.analysis.state import End, Held, Path, Result, Table, Way, fresh_table, join_paths, unknown
 from transect.analysis.summary import summarised_loop
@@ -101,7 +102,8 @@ class Evaluator(Expressions):
         return [*ended, End(Way.ON, alive, path)]
 
     def statement(self, s: ir.Stmt, path: Path) -> list[End]:
-        """The ends of one statement; at most one goes on."""
+        """The ends of one statement; at most one goes on.  Raises `Unsupported`, `Spent`."""
+        tick()
         try:
             return self._statement(s, path)
         except Unsupported as why:

@@ -8,14 +8,17 @@ that can be broken comes with inputs that break it, which were run on the interp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from transect.analysis import fold
+from transect.analysis.allowance import Spent, allowed
 from transect.analysis.concrete import Reader, instance_of
 from transect.analysis.did import Doing, ModelTape
 from transect.analysis.evaluate import Evaluator, start
+from transect.analysis.running import LimitedRun
 from transect.analysis.shown import changes, snapshot
 from transect.analysis.small import attempts, parameters
 from transect.analysis.smaller import smallest
@@ -28,7 +31,7 @@ from transect.analysis.world import World
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.contracts import Contract, Contracted
-from transect.core.interp import Instance, Run
+from transect.core.interp import Instance
 from transect.core.ir import FieldKind
 from transect.core.types import ViewType
 
@@ -76,7 +79,7 @@ class Prover:
 
     policy: Contracted
     world: WorldOf = World
-    limit: float = LIMIT  # seconds for one question
+    limit: float = LIMIT  # seconds of the processor for what a handler comes to, and again for each promise
     findings: list[Finding] = field(default_factory=list)
 
     def run(self) -> list[Finding]:
@@ -88,9 +91,13 @@ class Prover:
         """Invariants of the state as it is declared: they are simply run."""
         instance = Instance(self.policy.program)
         for contract in self.policy.of("invariant"):
-            holds = holds_on(instance, contract, ())
-            verdict = Verdict.PROVED if holds else Verdict.BROKEN
-            why = "" if holds else "the state as declared breaks it"
+            verdict, why = Verdict.PROVED, ""
+            try:
+                with allowed(self.limit):
+                    if not holds_on(instance, contract, ()):
+                        verdict, why = Verdict.BROKEN, "the state as declared breaks it"
+            except Spent as spent:
+                verdict, why = Verdict.UNKNOWN, str(spent)
             yield Finding(verdict, "invariant", "", contract.function.span, why)
 
     # ------------------------------------------------------------ handlers
@@ -103,19 +110,24 @@ class Prover:
 
     def _handler(self, handler: ir.Function, promises: Sequence[Contract]) -> Iterator[Finding]:
         try:
-            call = SymbolicCall(self.policy, handler, self.world(handler.name))
-        except Unsupported as why:
+            with allowed(self.limit):
+                call = SymbolicCall(self.policy, handler, self.world(handler.name))
+        except (Unsupported, Spent) as why:
             for promise in promises:
                 yield self._not_evaluated(promise, handler, why)
             return
         for promise in promises:
             try:
-                yield self._promise(call, promise, handler)
-            except Unsupported as why:
-                yield self._not_evaluated(promise, handler, why)
+                with allowed(self.limit):
+                    found = self._promise(call, promise, handler)
+            except (Unsupported, Spent) as why:
+                found = self._not_evaluated(promise, handler, why)
+            yield found
 
-    def _not_evaluated(self, promise: Contract, handler: ir.Function, why: Unsupported) -> Finding:
+    def _not_evaluated(self, promise: Contract, handler: ir.Function, why: Unsupported | Spent) -> Finding:
         found = self._finding(promise, handler, Verdict.UNKNOWN, f"not evaluated: {why}")
+        if isinstance(why, Spent):
+            return replace(found, late=why.late)
         return found if why.span is None else replace(found, unfollowed={why.span: "not followed"})
 
     def _promise(self, call: SymbolicCall, promise: Contract, handler: ir.Function) -> Finding:
@@ -143,17 +155,17 @@ class Prover:
 
     def _asked(self, question: list[Term], world: World) -> Iterator[Found]:
         """From small numbers to any, then exactly.  `NEVER` about small numbers alone says nothing."""
-        for exact, more in attempts([("self", self.policy.program)], question, world):
+        for attempt in attempts([("self", self.policy.program)], question, world, self.limit):
             found = Question(
-                [*question, *more],
+                [*question, *attempt.more],
                 world.assumptions,
-                exact,
-                exact,
-                self.limit,
+                attempt.exact,
+                attempt.exact,
+                attempt.seconds,
                 corrections=CORRECTIONS,
-                plain=bool(more),
+                plain=bool(attempt.more),
             ).ask()
-            if found.answer is not Answer.NEVER or not more:
+            if found.answer is not Answer.NEVER or not attempt.more:
                 yield found
 
     def _replayed(
@@ -193,11 +205,12 @@ class Prover:
         handler = self.policy.program.handler(finding.hook)
         assert handler is not None, "of a handler"
         promise = next(c for c in self.policy.contracts if c.function.span == finding.span)
-        with unfolded():
+        with suppress(Spent), unfolded(), allowed(SECOND.times * self.limit):
             call = SymbolicCall(self.policy, handler, self.world(handler.name))
             parts = [*call.given, fold.negate(call.after(promise))]
             again = Question(parts, call.world.assumptions, limit=self.limit, asking=SECOND)
             return again.ask().answer
+        return Answer.UNKNOWN
 
     def _finding(
         self,
@@ -299,13 +312,8 @@ class ConcreteCall:
         return self.reader.input(p.type, p.name)
 
     def run(self) -> None:
-        self.result = self.instance.call(
-            self.handler.name,
-            self.args,
-            tape=self.tape,
-            locals=self.locals,
-            functions=self.doing.functions,
-        )
+        run = LimitedRun(self.instance, self.tape, self.locals, self.doing.functions)
+        self.result = run.call(self.handler, self.args)
         self.done = True
 
     def holds(self, contract: Contract) -> bool:
@@ -313,7 +321,7 @@ class ConcreteCall:
         if contract.kind == "ensures" and _takes_result(contract, self.handler):
             args.append(self.result)
         tape = ModelTape(self.reader, self.name, self.tape.drawn)
-        run = Run(self.instance, tape, self.locals, self.doing.functions)
+        run = LimitedRun(self.instance, tape, self.locals, self.doing.functions)
         return bool(run.call(contract.function, args))
 
     def held(self, invariant: Contract) -> bool:
@@ -325,7 +333,7 @@ class ConcreteCall:
             and (value := self.reader.field(f, f"self.{f.name}{EARLIER}")) is not None
         }
         tape = ModelTape(self.reader, f"{self.name}{EARLIER}")
-        run = Run(self._instance(self.state | earlier), tape, self.locals, self.doing.functions)
+        run = LimitedRun(self._instance(self.state | earlier), tape, self.locals, self.doing.functions)
         return bool(run.call(invariant.function, []))
 
     def shown(self) -> dict[str, object]:
@@ -346,7 +354,7 @@ def _drawn(draw: int) -> str:
 def holds_on(instance: Instance, contract: Contract, args: Sequence[object]) -> bool:
     from transect.lang.tape import GivenTape
 
-    return bool(Run(instance, GivenTape(), {}, {}).call(contract.function, args))
+    return bool(LimitedRun(instance, GivenTape(), {}, {}).call(contract.function, args))
 
 
 def shown(argument: object) -> str:

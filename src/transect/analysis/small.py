@@ -7,8 +7,10 @@ Conditions on the inputs of a question; without any a model is as good, but not 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from transect.analysis import fold
+from transect.analysis.allowance import seconds_left
 from transect.analysis.points import at_points
 from transect.analysis.terms import FALSE, Op, Sort, Term, integer, number, var, walk
 from transect.analysis.values import Unsupported, Value, build, constant, leaves
@@ -52,15 +54,24 @@ def small(
     return [*held, *near, *(c for c in at_points(question, chosen) if c is not FALSE)]
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One way to ask a question."""
+
+    exact: bool  # operators are taken as they are
+    more: Sequence[Term]  # which inputs are tried; none: any
+    seconds: float  # of the processor
+
+
 def attempts(
-    programs: Iterable[tuple[str, Program]], question: Iterable[Term], world: World
-) -> Iterator[tuple[bool, Sequence[Term]]]:
-    """Whether operators are taken exactly, and which inputs are tried: from the clearest to any."""
+    programs: Iterable[tuple[str, Program]], question: Iterable[Term], world: World, limit: float
+) -> Iterator[Attempt]:
+    """From the clearest inputs to any.  Each has an equal share of the time that those before it left."""
     near = small(programs, [*question, *world.assumptions])
-    for exact in (False, True):
-        for likely in world.likely():
-            yield exact, [*near, *likely]
-        yield exact, ()
+    inputs = [*([*near, *likely] for likely in world.likely()), ()]
+    ways = [(exact, more) for exact in (False, True) for more in inputs]
+    for done, (exact, more) in enumerate(ways):
+        yield Attempt(exact, more, seconds_left(limit) / (len(ways) - done))
 
 
 def parameters(name: str, program: Program) -> dict[str, Term]:

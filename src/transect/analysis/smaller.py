@@ -8,9 +8,11 @@ still shows the same and what is assumed of inputs still holds.  So the same que
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from transect.analysis.allowance import Spent
 from transect.analysis.concrete import Plain, Reader
 from transect.analysis.terms import FALSE, Op, Sort, Term
 
@@ -29,19 +31,29 @@ def smallest(
     again: Callable[[], T | None],
     declared: Mapping[str, Term],
 ) -> T:
-    """The example with plainer inputs.  `again`: runs what the reader says now; None: it no longer shows the same.
+    """The example with plainer inputs, as far as there is time.
+
+    `again`: runs what the reader says now; None: it no longer shows the same.
     `declared`: what parameters are as declared, by the names of the inputs."""
     run = _Run(reader, sorted(assumptions, key=lambda t: t.serial), again)
     best = first
-    inputs = sorted(_inputs(reader), key=_order)
+    with suppress(Spent):  # what was found last shows the same
+        for found in _smaller(run, declared):
+            best = found
+    return best
+
+
+def _smaller(run: _Run[T], declared: Mapping[str, Term]) -> Iterator[T]:
+    """One example after the other, each with a plainer input."""
+    inputs = sorted(_inputs(run.reader), key=_order)
     for _ in range(ROUNDS):
-        before = best
+        changed = False
         for term in inputs:
             while (found := run.plainer(term, declared)) is not None:
-                best = found
-        if best is before:
-            break
-    return best
+                changed = True
+                yield found
+        if not changed:
+            return
 
 
 @dataclass

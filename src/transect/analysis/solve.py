@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from transect.analysis.allowance import seconds_left
 from transect.analysis.terms import Op, Sort, Term, walk
 from transect.analysis.translation import Translation
 from transect.base.unavailable import Unavailable
@@ -119,7 +120,7 @@ class Question:
     assumptions: Iterable[Term] = ()
     exact: bool = False  # numbers as they are
     texts: bool = False  # texts as they are
-    limit: float = LIMIT  # seconds of the processor
+    limit: float = LIMIT  # seconds of the processor; fewer where less is left of what this stands in
     asking: Asking = FIRST
     corrections: int = 0  # impossible models of a first question that are corrected, one after the other
     more: Sequence[Any] = field(default_factory=tuple)  # z3 terms besides
@@ -149,7 +150,7 @@ class Question:
         asked.add(*translation.known_facts())
         if self.texts and self.plain:
             asked.add(*translation.plain_texts())
-        with limited(asked, self.asking.times * self.limit):
+        with limited(asked, seconds_left(self.asking.times * self.limit)):
             said, model = self._answered(asked, translation)
         seconds = time.perf_counter() - start
         if said == z3.unsat:

@@ -18,6 +18,8 @@ from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
 
+from transect.analysis.allowance import MOST_TERMS, allowance, tick, too_many_terms
+
 
 class Sort(StrEnum):
     BOOL = "bool"
@@ -125,15 +127,24 @@ def folds() -> bool:
 
 
 def make(op: Op, sort: Sort, args: Sequence[Term] = (), data: Any = None) -> Term:
-    """The term, unfolded."""
+    """The term, unfolded.  Raises `Spent` where work that has an allowance made too many."""
     # 0.0 and -0.0, 1 and True are different constants.
     mark = (type(data), repr(data)) if isinstance(data, float | bool) else data
     key = (op, sort, tuple(map(id, args)), mark)
     found = _made.get(key)
     if found is None:
+        _allow_one_more()
         found = Term(op, sort, tuple(args), data, next(_serial))
         _made[key] = found
     return found
+
+
+def _allow_one_more() -> None:
+    own = allowance()
+    if own is not None:
+        own.tick()
+        if len(_made) >= MOST_TERMS:
+            raise too_many_terms()
 
 
 # ---------------------------------------------------------------- leaves
@@ -185,11 +196,12 @@ def zero(sort: Sort) -> Term:
 
 
 def walk(*roots: Term) -> Iterator[Term]:
-    """Every term below, each once, children before parents."""
+    """Every term below, each once, children before parents.  Raises `Spent`."""
     seen: set[int] = set()
     stack = [(root, False) for root in reversed(roots)]
     while stack:
         term, ready = stack.pop()
+        tick()
         if ready:
             yield term
         elif id(term) not in seen:

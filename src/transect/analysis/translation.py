@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from transect.analysis.allowance import tick
 from transect.analysis.specialise import rebuilt
 from transect.analysis.terms import HARD, TEXTUAL, Op, Sort, Term, integer, number, walk
 from transect.analysis.text_predicates import TextPredicate
@@ -129,6 +130,7 @@ class Translation:
         for term, made in self._made.items():
             if term.op not in HARD:
                 continue
+            tick()
             operands = [model.eval(self._made[a], model_completion=True) for a in term.args]
             values = [
                 _CONSTANTS[a.sort](self.plain(o, a.sort)) for a, o in zip(term.args, operands, strict=True)

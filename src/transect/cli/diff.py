@@ -17,7 +17,7 @@ def diff(
         Path, typer.Argument(metavar="NEW", exists=True, dir_okay=False, help="The version that is to be.")
     ],
     limit: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Seconds for one question to the solver.")
+        float, typer.Option(metavar="SECONDS", help="Processor seconds for each kind of difference.")
     ] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:

@@ -14,7 +14,10 @@ def prove(
         Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="Policies with contracts.")
     ],
     limit: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Seconds for one question to the solver.")
+        float,
+        typer.Option(
+            metavar="SECONDS", help="Processor seconds for each promise; five times as many to confirm it."
+        ),
     ] = 5.0,
     recheck: Annotated[bool, typer.Option(help="Ask again for what was proved, in another way.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
