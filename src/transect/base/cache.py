@@ -169,9 +169,8 @@ class Folder:
 class Loadable:
     """A sealed file that was verified, to be loaded while it is open."""
 
-    name: (
-        str  # leads to it by the folder's descriptor, in this process and in a child that has inherited that
-    )
+    # Leads to it by the folder's descriptor, in this process and in a child that has inherited that
+    name: str
     descriptor: int
 
 

@@ -16,9 +16,8 @@ class Exit(IntEnum):
     UNKNOWN = 4
     OURS = 70
     INTERRUPTED = 130
-    PIPE = (
-        141  # the reader of our output went away: what a shell reports of any such program; not in the help
-    )
+    # The reader of our output went away: what a shell reports of any such program; not in the help
+    PIPE = 141
 
 
 MEANING = {

@@ -49,9 +49,8 @@ class Budget:
     steps: Bound  # nodes of the tree that are evaluated or executed
     tape: Bound  # outside answers that are recorded: one `now`, every draw, every answer
     stack: int  # bytes of locals, helpers included, with texts as slices (pointer and size)
-    open_sets: tuple[
-        str, ...
-    ] = ()  # local sets whose size outside data decides: their bytes are not in `stack`
+    # Local sets whose size outside data decides: their bytes are not in `stack`
+    open_sets: tuple[str, ...] = ()
 
 
 class Bounds:

@@ -58,9 +58,8 @@ class Read:
     """A state field, or what of it is read."""
 
     field: str
-    key: Expr | None = (
-        None  # of the one entry that is read, in terms of the parameters; None: not known, or `whole`
-    )
+    # Of the one entry that is read, in terms of the parameters; None: not known, or `whole`
+    key: Expr | None = None
     whole: bool = True  # not just one entry: a scalar, a loop, the number of entries
 
 

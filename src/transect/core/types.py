@@ -64,9 +64,8 @@ class EnumType:
 class StructField:
     name: str
     type: Type
-    default: object = (
-        None  # a plain Python value, of a struct a tuple of its fields'; `required`: whether there is one
-    )
+    # A plain Python value, of a struct a tuple of its fields'; `required`: whether there is one
+    default: object = None
     required: bool = True
 
 

@@ -48,9 +48,8 @@ class Scheduler:
     needs: tuple[tuple[str, int], ...]  # functions of the kernel, and the policy's line that needs each
     hears: Message | None  # the hint that it takes
     tells: tuple[Message, ...]  # what it tells applications
-    keeps_tasks: (
-        bool  # whether something is kept for each task: its own state, the time used, that it was met
-    )
+    # Whether something is kept for each task: its own state, the time used, that it was met
+    keeps_tasks: bool
     hooks: frozenset[str]  # those that something calls: the policy's own, and others although it says nothing
     ops: tuple[str, ...]  # the kernel's operations that the object has
     queues: tuple[StateField, ...]

@@ -59,9 +59,8 @@ class Work:
     cpus: frozenset[int] | None = None  # where it may run; None: anywhere
     hint: tuple[int, ...] = ()  # what it says when it enters; (): nothing
     start_ns: int = 0
-    bursts: tuple[
-        tuple[int, int], ...
-    ] = ()  # instead of run and sleep: when it can run, and for how long (ns)
+    # Instead of run and sleep: when it can run, and for how long (ns)
+    bursts: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(eq=False)

@@ -43,9 +43,8 @@ SAMPLES = 64  # neighbours in the order of names that are looked at
 @dataclass(frozen=True)
 class Symbol:
     name: str
-    kind: (
-        str  # as nm prints it: T text, D data, R read-only data, B zeroed data, A absolute …; capital: global
-    )
+    # As nm prints it: T text, D data, R read-only data, B zeroed data, A absolute …; capital: global
+    kind: str
     address: int
 
 

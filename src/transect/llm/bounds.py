@@ -21,9 +21,8 @@ class Limits:
     sequences: int  # most requests that run at once
     longest_input: int  # L
     longest_output: int
-    whole: bool = (
-        False  # admission reserves prompt and whole output of each at the same time (the paper's assumption)
-    )
+    # Admission reserves prompt and whole output of each at the same time (the paper's assumption)
+    whole: bool = False
 
     def outputs(self) -> int:
         """The most that the requests of one client which run at some time can still produce.

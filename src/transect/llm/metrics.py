@@ -25,9 +25,8 @@ class Metric:
     name: str
     kind: str  # counter, gauge
     help: str
-    samples: tuple[
-        tuple[str, float], ...
-    ]  # (value of the label, value); where that is empty, there is no label
+    # (value of the label, value); where that is empty, there is no label
+    samples: tuple[tuple[str, float], ...]
     label: str = "tenant"
 
     def lines(self) -> Iterator[str]:

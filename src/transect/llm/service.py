@@ -43,9 +43,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("transect.llm")
 
-LOOKED_AT = (
-    64  # counters read per look at the bound, on average: looking costs the same for any number of tenants
-)
+# Counters read per look at the bound, on average: looking costs the same for any number of tenants
+LOOKED_AT = 64
 TIDY_S = 1.0  # between looks for tenants whom the policy may forget
 FORGOTTEN = 512  # tenants that one such look asks about, so that it takes a bounded time
 

@@ -45,9 +45,8 @@ class Walk:
     view: str
     together: int  # bytes that one read of an element fetches; 0: nothing of the element is read
     fields: tuple[str, ...]  # in that read
-    behind: tuple[
-        tuple[tuple[str, ...], int], ...
-    ]  # fields behind the same pointers, and their further reads
+    # Fields behind the same pointers, and their further reads
+    behind: tuple[tuple[tuple[str, ...], int], ...]
     linked: bool  # the link comes by the same read
     dependent: bool  # an element is known only when the one before has been read
 

@@ -39,9 +39,8 @@ class Call:
     )  # of the stratum, by full name; they ask the tape themselves
     ends: bool = False  # the instance (RPC, request, task) ends with this call: its locals go
     waiting: Sequence[object] | None = None  # who waits at the time, oldest first, for an Arbiter
-    tape: ReplayingTape | None = (
-        None  # of a stratum whose answers are references: it holds what lies below them
-    )
+    # Of a stratum whose answers are references: it holds what lies below them
+    tape: ReplayingTape | None = None
     given: Mapping[str, object] = field(default_factory=dict)  # what the adapter keeps in `given()` fields
 
 
@@ -84,9 +83,8 @@ class Comparison:
     calls: int  # that came out as recorded
     divergence: Diagnostic | None  # the first call that did not
     record: Record | None  # that call; None when it is the state in the end
-    open: tuple[
-        str, ...
-    ]  # why part of the log could not be compared; with any, "no divergence" proves nothing
+    # Why part of the log could not be compared; with any, "no divergence" proves nothing
+    open: tuple[str, ...]
 
     @property
     def same(self) -> bool:

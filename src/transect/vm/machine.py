@@ -62,12 +62,10 @@ class Setup:
     nodes: int = 1  # of memory (NUMA); CPUs and memory are shared out evenly
     memory_mib: int = 1024
     job: Path | None = None  # the one folder that the machine may write, at the same path; None: a fresh one
-    ram: Path | None = (
-        None  # keep the memory in this file (made with mode 0600), for whom reads it from outside
-    )
-    boot: Literal["elf", "compressed"] = (
-        "elf"  # compressed: as shipped, and at an address drawn by chance (KASLR)
-    )
+    # Keep the memory in this file (made with mode 0600), for whom reads it from outside
+    ram: Path | None = None
+    # Compressed: as shipped, and at an address drawn by chance (KASLR)
+    boot: Literal["elf", "compressed"] = "elf"
     parameters: tuple[str, ...] = ()  # more for the kernel's command line
     qemu: tuple[str, ...] = ()  # more for QEMU's command line: a network device, a monitor
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"

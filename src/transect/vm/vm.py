@@ -31,9 +31,8 @@ from transect.vm import emulation
 from transect.vm.channel import Frame, Kind, frames, send
 from transect.vm.machine import Accelerator, Setup, VmError, machine_command, share_command
 
-READY_S = (
-    240.0  # emulation takes 3 to 13 s on an idle machine, many times that on a busy one; who is dead says so
-)
+# Emulation takes 3 to 13 s on an idle machine, many times that on a busy one; who is dead says so
+READY_S = 240.0
 Sink = Callable[[bytes], object]
 
 

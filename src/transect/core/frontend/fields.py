@@ -57,9 +57,8 @@ class FieldReader:
     module: Module
     scopes: tuple[str, ...]
     locals: bool = True  # whether the stratum has RPCs, requests, tasks that fields may belong to
-    old: bool = (
-        False  # fields of another version: they have names and types, first values and sizes do not matter
-    )
+    # Fields of another version: they have names and types, first values and sizes do not matter
+    old: bool = False
 
     def read(self, node: ast.AnnAssign, name: str) -> StateField | None:
         wrapper, inner = self._wrapper(node.annotation)

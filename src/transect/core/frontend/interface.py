@@ -37,9 +37,8 @@ class Interface:
     given: Mapping[str, Type]  # fields of the base class that the adapter keeps
     intrinsics: Mapping[str, ir.IntrinsicDecl]  # of the stratum, by full name: `rpc.Headers.get`
     views: Mapping[str, ir.View]  # of the library, by name
-    bases: Mapping[
-        str, ir.View
-    ]  # those that a policy's own views derive from, by qualified name: `rpc.Message`
+    # Those that a policy's own views derive from, by qualified name: `rpc.Message`
+    bases: Mapping[str, ir.View]
     writable: frozenset[str]  # qualified names of those whose members policies may write
     keys: frozenset[str]  # identities that the stratum hands out: `Client`
     scopes: tuple[str, ...]

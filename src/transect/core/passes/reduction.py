@@ -23,9 +23,8 @@ Fresh = Callable[[Type], str]
 @dataclass(frozen=True, slots=True)
 class Folding:
     before: tuple[Stmt, ...]
-    round: Callable[
-        [Expr], tuple[Stmt, ...]
-    ]  # what to do with the value of one item that the condition let through
+    # What to do with the value of one item that the condition let through
+    round: Callable[[Expr], tuple[Stmt, ...]]
     result: Expr
 
 

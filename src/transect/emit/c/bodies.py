@@ -26,9 +26,8 @@ class Body(Expressions):
         self.types = {p.name: p.type for p in function.params} | dict(function.locals)
         self.homes = Homes(function)
         self.memory = Remembered(Repeated(function, unit.scope, unit.facts))
-        self.entry_kept: Entry | None = (
-            None  # which the statement has changed, and whose pointer it has kept up
-        )
+        # Which the statement has changed, and whose pointer it has kept up
+        self.entry_kept: Entry | None = None
 
     @property
     def recall(self) -> Remembered:

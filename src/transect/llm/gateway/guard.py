@@ -23,12 +23,10 @@ from typing import Protocol
 from transect.llm.gateway.strangers import Strangers
 
 LINGER_S = 2.0  # that a client has to take note of an answer before the end of its request
-YOUNG_S = (
-    0.25  # within which nobody is closed for another's sake: the head of a request may still be on its way
-)
-SETTLED_S = (
-    2.0  # the same, of an address that has many: a busy client opens its connections first, and then sends
-)
+# Within which nobody is closed for another's sake: the head of a request may still be on its way
+YOUNG_S = 0.25
+# The same, of an address that has many: a busy client opens its connections first, and then sends
+SETTLED_S = 2.0
 LOOK_S = 0.25  # between two looks for who is overdue
 
 

@@ -37,9 +37,8 @@ class Filter:
     """What of a loop's condition the network tests."""
 
     compared: tuple[Compared, ...] = ()
-    unlisted: tuple[str, str] | None = (
-        None  # field (or "address"), the set of this name that must not have it
-    )
+    # Field (or "address"), the set of this name that must not have it
+    unlisted: tuple[str, str] | None = None
     rest: int = 0  # conditions that are left to the observer
 
 

@@ -56,9 +56,8 @@ class Ends:
     own: bytes  # IPv4
     peer: bytes
     own_port: int = PORT
-    numbers: bool = (
-        True  # packets come with the number of their IP header; without, it is 0 here, and anything there
-    )
+    # Packets come with the number of their IP header; without, it is 0 here, and anything there
+    numbers: bool = True
 
 
 @dataclass(frozen=True, slots=True)

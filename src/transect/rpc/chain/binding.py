@@ -38,9 +38,8 @@ from transect.rpc.messages.wire import (
     ProtoService,
 )
 
-MAX_ELEMENTS = (
-    64  # of a chain: carriers count and record each one; `envoy_module.h` and `grpc_extension.h` have as many
-)
+# Of a chain: carriers count and record each one; `envoy_module.h` and `grpc_extension.h` have as many
+MAX_ELEMENTS = 64
 MAX_FIELDS = 64  # of one message that a view uses: one bit each says which the element assigned
 
 

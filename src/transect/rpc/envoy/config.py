@@ -39,13 +39,11 @@ class Settings:
     """What the module is told when it is loaded."""
 
     early: tuple[str, ...] = ()  # paths of methods of which the server hears before the first message
-    streaming: tuple[
-        str, ...
-    ] = ()  # paths of methods whose reply's headers do not wait for its first message
+    # Paths of methods whose reply's headers do not wait for its first message
+    streaming: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()  # names for Forward(to=…)
-    states: tuple[
-        str, ...
-    ] = ()  # files with the elements' first states (images), in chain order; none: as declared
+    # Files with the elements' first states (images), in chain order; none: as declared
+    states: tuple[str, ...] = ()
     max_message: int = 4 << 20  # bytes; larger ones are rejected with RESOURCE_EXHAUSTED
     on_compressed: str = "reject"  # or "pass": the chain then does not see such messages
     replies: bool = True  # False: no element looks at replies, they pass as they come

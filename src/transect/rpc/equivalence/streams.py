@@ -44,9 +44,8 @@ class Ends(StrEnum):
 
 @dataclass(frozen=True)
 class Stream:
-    state: Mapping[
-        str, Mapping[str, object]
-    ]  # by element and field; a table has a `Content`; the rest is as declared
+    # By element and field; a table has a `Content`; the rest is as declared
+    state: Mapping[str, Mapping[str, object]]
     events: Sequence[Event]
 
 

@@ -19,9 +19,8 @@ class Slot:
     field: ProtoField
     index: int  # its bit and position; -1: hidden, a member of a oneof which nobody reads, but which ends the others
     written: bool = False  # some element assigns it
-    entered: bool = (
-        False  # some element assigns a field within this sub-message: its pieces are kept for rewriting
-    )
+    # Some element assigns a field within this sub-message: its pieces are kept for rewriting
+    entered: bool = False
     key: ProtoField | None = None  # of a map
     value: ProtoField | None = None
 

@@ -37,9 +37,8 @@ class Item:
 @dataclass(frozen=True)
 class Problem:
     items: Sequence[Item]  # in the written order
-    before: Sequence[
-        int
-    ]  # of each item: the set (bits) of those that stay before it; all are written before it
+    # Of each item: the set (bits) of those that stay before it; all are written before it
+    before: Sequence[int]
     hops: Mapping[Processor, float]  # what a processor costs by itself, for each call that reaches it
     second: float = 0.0  # what the second proxy costs on top
     required: frozenset[Processor] = frozenset()

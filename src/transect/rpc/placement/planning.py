@@ -70,9 +70,8 @@ class Plan:
     states: int
     seconds: float
     pieces: Sequence[Piece] = field(repr=False)
-    cost_busy: Cost | None = (
-        None  # of `before` without proxies that have nothing to do; None: each has something
-    )
+    # Of `before` without proxies that have nothing to do; None: each has something
+    cost_busy: Cost | None = None
 
 
 def judge() -> Judge:

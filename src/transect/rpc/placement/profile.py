@@ -48,9 +48,8 @@ class Profile:
     machine: Mapping[str, str]
     measured: str  # when
     direct: Cost  # a call without any processor
-    library: Mapping[
-        str, Cost
-    ]  # what a chain in the library of a side adds, without its elements: client, server
+    # What a chain in the library of a side adds, without its elements: client, server
+    library: Mapping[str, Cost]
     proxy: Mapping[str, Cost]  # what one proxy adds, without its elements: native, wasm
     second: Cost  # what a second proxy in the path costs beyond the first
     plugin: Cost  # what each further WASM plugin of a proxy adds

@@ -15,21 +15,18 @@ class PluginSettings:
 
     elements: int = 0  # of the chain, for what the plugin says of them
     early: tuple[str, ...] = ()  # paths of methods of which the server hears before the first message
-    streaming: tuple[
-        str, ...
-    ] = ()  # paths of methods whose reply's headers do not wait for its first message
+    # Paths of methods whose reply's headers do not wait for its first message
+    streaming: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()  # names for Forward(to=…)
-    states: tuple[
-        bytes, ...
-    ] = ()  # the elements' first states (images), in chain order; all of them, or none
+    # The elements' first states (images), in chain order; all of them, or none
+    states: tuple[bytes, ...] = ()
     max_message: int = 4 << 20  # bytes; larger ones are rejected with RESOURCE_EXHAUSTED
     on_compressed: str = "reject"  # or "pass": the chain then does not see such messages
     replies: bool = True  # False: no element looks at replies, they pass as they come
     peer: bool = True  # False: no element asks who calls, and nothing is recorded
     on_other: str = "reject"  # requests that are not gRPC; "pass" lets them walk around the chain
-    version: int = (
-        0  # of the chain, if the plugin may be asked for its state (runtime/wasm_control.c); 0: it may not
-    )
+    # Of the chain, if the plugin may be asked for its state (runtime/wasm_control.c); 0: it may not
+    version: int = 0
     record: bool = False  # each call of a handler, and the states after it, as lines of the host's log
 
     def text(self) -> str:

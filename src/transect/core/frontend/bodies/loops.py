@@ -50,9 +50,8 @@ class OpenLoop:
     """A loop being typed, for the rule about changing the table which it goes over."""
 
     field: str
-    keys: tuple[
-        str, ...
-    ]  # the local that holds the current key, or those that hold its parts; none: they change
+    # The local that holds the current key, or those that hold its parts; none: they change
+    keys: tuple[str, ...]
     span: Span
 
 
