@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# One target per need; `make` lists them.  Everything lives in ./.venv and ~/.cache/transect, nothing else is touched.
+# One target per need; `make` lists them.  Everything lives in ./.venv and ~/.cache/transect; as root on Debian,
+# `system` (and so `test`) installs what packages.txt lists, unless SYSTEM=0.
 
 PYTHON       ?= python3
 PYTHON311    ?= python3.11

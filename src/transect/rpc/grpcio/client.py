@@ -221,8 +221,8 @@ class Requests:
             if self._uploading.ends():
                 self._end()
             raise
-        except BaseException:  # gRPC's own status for it, UNKNOWN, is no peer's
-            self._uploading.rpc.finish(CANCELLED, Cause.CANCEL)
+        except BaseException:
+            self._uploading.broken = True
             raise
         self._uploading.silent = False
         try:
@@ -330,8 +330,11 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
             and self._rpc is not None
         ):
             show(self._rpc, *received(error))
-        self._finish(*outcome(refusal or error))
+        self._finish(*self._ending(refusal or error))
         return self._changes.told(refusal or error)  # type: ignore[no-any-return]
+
+    def _ending(self, error: BaseException) -> tuple[int, Cause]:
+        return outcome(error) if self._uploading is None else self._uploading.ending(error)
 
     def _refuse(self) -> Any:
         assert self._refusal is not None
@@ -353,7 +356,7 @@ class Replies(grpc.RpcError, grpc.Call, bases.Future):
         if self._rpc is None or self._rpc.finished:
             return
         if self._call.done():
-            self._finish(*outcome(self._call))
+            self._finish(*self._ending(self._call))
         else:
             self.cancel()
             self._rpc.finish(CANCELLED, Cause.CANCEL)

@@ -182,6 +182,7 @@ class Upload:
     silent: bool = False  # no request has come, and one must: else there is nothing to decide
     refusal: Ended | None = None
     answer: bytes | None = None  # of a `Respond`
+    broken: bool = False  # the client's iterator of requests has raised
 
     def steps(self, requests: Any, deadline: float | None, metadata: Any) -> Steps:
         try:
@@ -193,13 +194,19 @@ class Upload:
             failure = self.refusal or error
             if failure is error and isinstance(error, grpc.RpcError) and self.carried.touches.replies:
                 show(self.rpc, *received(error))
-            self.rpc.finish(*outcome(failure))
+            self.rpc.finish(*self.ending(failure))
             raise told(self.carried, self.rpc, failure) from None
         except BaseException:
             self.rpc.finish(CANCELLED, Cause.CANCEL)
             raise
         self.rpc.finish(OK, Cause.REPLY)
         return answer
+
+    def ending(self, error: BaseException) -> tuple[int, Cause]:
+        """Code and cause of what the RPC raised.  gRPC's own UNKNOWN for a broken iterator is no peer's."""
+        code, cause = outcome(error)
+        own = self.broken and cause is Cause.REPLY and code == grpc.StatusCode.UNKNOWN.value[0]
+        return (CANCELLED, Cause.CANCEL) if own else (code, cause)
 
     def ends(self) -> bool:
         """There are no more requests; whether that ends the RPC, because there was none."""
