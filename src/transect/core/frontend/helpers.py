@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 
-from transect.base.diagnostic import Label, closest
+from transect.base.diagnostic import Diagnostic, Label, closest
 from transect.base.span import Span
 from transect.core import ir
 from transect.core.frontend.bodies.context import Scope, Signature
@@ -272,6 +272,7 @@ class Helpers(Members):
         """Type a body until the types of its locals no longer widen."""
         reserved = frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
         scope = Scope({p.name: p.type for p in params}, reserved=reserved)
+        earlier: list[Diagnostic] = []  # of rounds that are typed again
         is_hook = hook or (name if name in self.hooks or name in MIGRATIONS else "")
         for _ in range(MAX_ROUNDS):
             scope.begin_round()
@@ -280,10 +281,14 @@ class Helpers(Members):
             body = typing.block(node.body)
             if not scope.changed or len(self.world.diagnostics) > before:
                 break
+            earlier += typing.diagnostics
         else:
             self._unsettled(module, node, name)
         for d in typing.diagnostics:
             self.world.diagnostics.add(d)
+        if not self.world.diagnostics.failed and None in scope.types.values():
+            for d in earlier:  # a local that hides what its own value needs: only the first round knew
+                self.world.diagnostics.add(d)
         if len(self.world.diagnostics) == before:
             check_values(body, self.diagnostics)
         if typing.facts.live and not isinstance(returns, UnitType | OptionType):

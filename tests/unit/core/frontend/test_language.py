@@ -374,3 +374,26 @@ def test_a_match_has_as_many_cases_as_every_target_takes(cases: int, said: list[
         f"{arms}\n            case _:\n                pass\n        return Forward()\n"
     )
     assert [d.code for d in compile_text(text).diagnostics] == said
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("x = Code.OK\nCode -= 1", "`Code` is not a value"),
+        ("x = Code.OK\nfor n in range(3):\n    Code += n", "`Code` is not a value"),
+        ("x = LIMIT\nLIMIT += 1", "`LIMIT` may have no value here"),
+        ("x = Code.OK\nCode = nowhere", "unknown name `nowhere`"),
+        ("x = Code.OK\nCode, y = Code, 1", "`Code` is not a value"),
+        ("if self.n > 1:\n    return Reject(Code.OK, '')\nCode -= 1", "`Code` is not a value"),
+    ],
+)
+def test_a_local_that_hides_what_its_own_value_needs_is_refused(lines: str, said: str) -> None:
+    """Whatever is typed anew finds the local, and no longer what was wrong with its value."""
+    text = (
+        "from typing import Final\nfrom transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict\n\n"
+        "LIMIT: Final = 3\n\n\nclass P(Element):\n    n: int = 0\n\n"
+        "    def request(self, rpc: Rpc) -> Verdict:\n"
+        f"{indent(lines, '        ')}\n        return Forward()\n"
+    )
+    found = [d.message for d in compile_text(text).diagnostics]
+    assert said in found
