@@ -184,6 +184,19 @@ static bool tv_ask(struct tv_connection *c, uint32_t slot, uint64_t address, uin
                : true;
 }
 
+/* What the connection manager has to say of a connection that is in use: that it has ended, and how. */
+static bool tv_ended(struct tv_connection *c)
+{
+    struct rdma_cm_event *event;
+    char why[96] = "the target has ended the connection";
+    if (rdma_get_cm_event(c->news, &event) == 0) {
+        size_t length = strlen(why);
+        snprintf(why + length, sizeof why - length, " (%s, %d)", rdma_event_str(event->event), event->status);
+        rdma_ack_cm_event(event);
+    }
+    return tv_fails(c, "a READ", why);
+}
+
 /* Waits until the card has something; or the connection manager, which means that the connection has ended. */
 static bool tv_sleep(struct tv_connection *c, int64_t deadline)
 {
@@ -194,7 +207,7 @@ static bool tv_sleep(struct tv_connection *c, int64_t deadline)
         return tv_fails(c, "a READ", "no answer in time");
     }
     if (!tv_wait(card->fd, -1, tv_now() + 1)) {
-        return tv_fails(c, "a READ", "the target has ended the connection");
+        return tv_ended(c);
     }
     if (ibv_get_cq_event(card, &queue, &unused)) {
         return tv_fails(c, "a READ", strerror(errno));
