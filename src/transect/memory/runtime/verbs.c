@@ -58,13 +58,12 @@ int tv_devices(void)
     return count;
 }
 
-/* Waits until a descriptor, or two, have something.  False: not in time. */
-static bool tv_wait(int one, int other, int64_t deadline)
+/* Waits until one of the descriptors has something, which `revents` says.  It looks once, however late it is. */
+static bool tv_wait(struct pollfd *any, nfds_t count, int64_t deadline)
 {
-    struct pollfd both[2] = {{.fd = one, .events = POLLIN}, {.fd = other, .events = POLLIN}};
     for (;;) {
         int64_t left = deadline - tv_now();
-        int ready = left > 0 ? poll(both, 2, (int)left) : 0;
+        int ready = poll(any, count, left > 0 ? (int)left : 0);
         if (ready >= 0 || errno != EINTR) {
             return ready > 0;
         }
@@ -75,7 +74,8 @@ static bool tv_wait(int one, int other, int64_t deadline)
 static bool tv_expect(struct tv_connection *c, enum rdma_cm_event_type wanted, const char *what, int64_t deadline)
 {
     struct rdma_cm_event *event;
-    if (!tv_wait(c->news->fd, -1, deadline)) {
+    struct pollfd news = {.fd = c->news->fd, .events = POLLIN};
+    if (!tv_wait(&news, 1, deadline)) {
         return tv_fails(c, what, "no answer in time");
     }
     if (rdma_get_cm_event(c->news, &event)) {
@@ -184,30 +184,39 @@ static bool tv_ask(struct tv_connection *c, uint32_t slot, uint64_t address, uin
                : true;
 }
 
-/* What the connection manager has to say of a connection that is in use: that it has ended, and how. */
-static bool tv_ended(struct tv_connection *c)
+/*
+ * What the connection manager has to say of a connection that is in use.  False: it has ended.
+ *
+ * Since Linux 6.0 it tells, too, when the hardware address of the target changes; the card goes on trying, and says by
+ * itself whether it still reaches the target.
+ */
+static bool tv_heard(struct tv_connection *c)
 {
     struct rdma_cm_event *event;
-    char why[96] = "the target has ended the connection";
-    if (rdma_get_cm_event(c->news, &event) == 0) {
-        size_t length = strlen(why);
-        snprintf(why + length, sizeof why - length, " (%s, %d)", rdma_event_str(event->event), event->status);
-        rdma_ack_cm_event(event);
+    char why[96];
+    if (rdma_get_cm_event(c->news, &event)) {
+        return tv_fails(c, "a READ", strerror(errno));
     }
-    return tv_fails(c, "a READ", why);
+    bool goes_on = event->event == RDMA_CM_EVENT_UNREACHABLE || event->event == RDMA_CM_EVENT_ADDR_CHANGE;
+    const char *name = rdma_event_str(event->event);
+    snprintf(why, sizeof why, "the connection has ended (%s, status %d)", name, event->status);
+    rdma_ack_cm_event(event);
+    return goes_on || tv_fails(c, "a READ", why);
 }
 
-/* Waits until the card has something; or the connection manager, which means that the connection has ended. */
+/* Waits until the card has something, or the connection manager, which may mean that the connection has ended. */
 static bool tv_sleep(struct tv_connection *c, int64_t deadline)
 {
+    enum { CARD, NEWS };
     struct ibv_comp_channel *card = c->id->send_cq_channel;
+    struct pollfd both[] = {[CARD] = {.fd = card->fd, .events = POLLIN}, [NEWS] = {.fd = c->news->fd, .events = POLLIN}};
     struct ibv_cq *queue;
     void *unused;
-    if (!tv_wait(card->fd, c->news->fd, deadline)) {
+    if (!tv_wait(both, 2, deadline)) {
         return tv_fails(c, "a READ", "no answer in time");
     }
-    if (!tv_wait(card->fd, -1, tv_now() + 1)) {
-        return tv_ended(c);
+    if (!both[CARD].revents) {
+        return tv_heard(c);
     }
     if (ibv_get_cq_event(card, &queue, &unused)) {
         return tv_fails(c, "a READ", strerror(errno));
