@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -164,6 +165,18 @@ def root() -> int:
     return 0
 
 
+def second_group() -> int:
+    """The number of a group that files of this user can have, and that is not his own."""
+    if os.geteuid() == 0:
+        return 54321
+    others = set(os.getgroups()) - {pwd.getpwuid(os.geteuid()).pw_gid}
+    if not others:
+        raise Unavailable(
+            "a second group", "this user is in his own alone", "as root: usermod -aG users USER"
+        )
+    return min(others)
+
+
 def clang() -> str:
     from transect.cpu.build import clang as find
 
@@ -209,6 +222,7 @@ NEEDS: dict[str, Callable[[], object]] = {
     "valkey-server": program("valkey-server"),
     "chromium": program("chromium"),
     "root": root,
+    "a second group": second_group,
     "vm": vm,
 }
 
