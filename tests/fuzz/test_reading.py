@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fuzz.logs import PREFIX, SCHEDULER, damaged, frames, log, logs, odd
-from tests.fuzz.reading import COUNT, fewer, inputs, mutated, survives
+from tests.fuzz.reading import COUNT, inputs, mutated, survives
 from transect.base.shipped import paths
 from transect.cli.replaying import decoder
 from transect.core.codec import CodecError, decode_state
@@ -91,6 +91,7 @@ def test_a_sound_log_replays(stratum: str, sound: dict[str, bytes]) -> None:
     assert log(sound[stratum][:PREFIX], frames(sound[stratum])) == sound[stratum]
 
 
+@pytest.mark.usefixtures("programs_read_once")
 @pytest.mark.parametrize("stratum", ["rpc", "llm", "cpu"])
 def test_a_damaged_log_is_replayed_or_refused(stratum: str, sound: dict[str, bytes]) -> None:
     """Checksums are put right: what is damaged lies within the frames."""
@@ -98,7 +99,7 @@ def test_a_damaged_log_is_replayed_or_refused(stratum: str, sound: dict[str, byt
     data = sound[stratum]
     parts = frames(data)
     change = partial(_changed_bytes, others=[payload for _, payload in parts])
-    for _ in range(fewer(3)):
+    for _ in range(COUNT):
         survives(replay, log(data[:PREFIX], damaged(parts, rng, change, respelt)), LogError)
 
 
@@ -106,8 +107,9 @@ def _changed_bytes(data: bytes, rng: random.Random, others: list[bytes]) -> byte
     return mutated(data, others, rng)
 
 
+@pytest.mark.usefixtures("programs_read_once")
 def test_bytes_that_are_damaged_anyhow_are_no_log(sound: dict[str, bytes]) -> None:
-    for data in inputs(list(sound.values()), count=fewer(5)):
+    for data in inputs(list(sound.values())):
         survives(replay, data, LogError)
 
 

@@ -223,7 +223,7 @@ class Array:
         self._item = storer(item)
         self._copies = is_mutable(item)
         first = zero(item) if initial is None else initial
-        self._items = [copied(first) for _ in range(length)]
+        self._items = [copied(first) for _ in range(length)] if self._copies else [first] * length
 
     def __repr__(self) -> str:
         return f"Array({self._items!r})"
