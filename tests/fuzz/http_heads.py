@@ -149,7 +149,9 @@ class Bench:
         replica.http = self.engine  # type: ignore[assignment]
         dispatcher = Dispatcher(service, [replica], self.limits)
         self.bodies = Bodies(self.limits.held_bytes, self.limits.held_bytes_each)
-        self.app = App(Relay(dispatcher), Identifier(service.tenants, config), self.limits, self.bodies, 100)
+        self.app = App(
+            Relay(dispatcher), Identifier(service.tenants, config, self.folder), self.limits, self.bodies, 100
+        )
         patience = Patience(self.limits.head_s, self.limits.idle_s, self.limits.unread_s)
         self.now = 0.0
         self.guard = Guard(1000, 100, patience, now=lambda: self.now)

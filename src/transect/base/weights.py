@@ -8,20 +8,15 @@ bob = 100
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 from transect.base import toml
 from transect.base.bounded import whole
+from transect.base.followed import Followed
 
-logger = logging.getLogger("transect.weights")
-
-LOOK_S = 1.0  # between two looks at a file that is followed
 ORDINARY = 100  # percent: of who is not named
 MOST = 1_000_000
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
@@ -57,48 +52,13 @@ def written(weights: Mapping[str, int]) -> str:
     return "".join(["[tenants]\n", *(f'"{name}" = {weight}\n' for name, weight in weights.items())])
 
 
-class Changes:
-    """Whether a file has been written, or put in the place of another, since it was last asked."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._seen = self._now()
-
-    def _now(self) -> tuple[int, int, int] | None:
-        try:
-            found = os.stat(self.path)
-        except OSError:
-            return None  # a file that is being replaced by hand: what is in force stays
-        return found.st_mtime_ns, found.st_ino, found.st_size
-
-    def come(self) -> bool:
-        before, self._seen = self._seen, self._now() or self._seen
-        return self._seen != before
-
-
-class Followed:
-    """The weights in a file, as they are now.  May be asked by any thread."""
+class Weights(Followed[Mapping[str, int]]):
+    """The weights in a file, by tenant, as they are now."""
 
     def __init__(self, path: Path) -> None:
         """Raises `NoWeights`."""
-        self._changes = Changes(path)  # first: what is written after that is noticed
-        self._weights = read_weights(path)
-        self._look_at = time.monotonic() + LOOK_S
+        super().__init__(path, read_weights, NoWeights)
 
     def of(self, name: str) -> int:
         """In percent of an ordinary share."""
         return self.now().get(name, ORDINARY)
-
-    def now(self) -> Mapping[str, int]:
-        """By tenant.  A file that is damaged meanwhile changes nothing, and the log says so."""
-        if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + LOOK_S
-            if self._changes.come():
-                self._read()
-        return self._weights
-
-    def _read(self) -> None:
-        try:
-            self._weights = read_weights(self._changes.path)
-        except NoWeights as wrong:
-            logger.error("weights stay as they were: %s %s", self._changes.path, wrong)

@@ -62,6 +62,8 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Networks whose header is believed, as `10.0.0.0/8`; from all others it is dropped."""
     unknown: Literal["refuse", "share"] = "refuse"
     """Requests without a known tenant: turned away (401), or served as the one tenant `anonymous`."""
+    keys: str | None = None
+    """A file beside this one: the keys under which the layer before says whose a request is (`x-transect-tenant`)."""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -98,6 +98,8 @@ class UpstreamDetails(TypedDict, total=False):
     """Of a gateway: clients' connections, by what they are in."""
     sharing: Sharing
     """Of a gateway that shares its counters."""
+    identity: dict[str, int]
+    """Of a gateway with keys for identities: words of layers before it that were believed, and why others were not."""
     configuration_refused: str
     """Of a gateway: why its file changed nothing when it was read last."""
 

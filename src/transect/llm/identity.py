@@ -3,43 +3,88 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from transect.identity import HEADER, Caller, Keys, Verifier
 from transect.llm.config import Config
 from transect.llm.tenants import Client, Tenants
 
+_VOUCHED = HEADER.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks, and until when."""
+
+    client: Client
+    deadline: float | None
+    """When the request is over, as `time.monotonic()` says it; None: nobody said."""
+
 
 class Identifier:
-    """By its key, or by the name that a trusted proxy gives it."""
+    """By its key, by the word of a layer that has our keys, or by the name that a trusted proxy gives it."""
 
-    def __init__(self, tenants: Tenants, config: Config) -> None:
+    def __init__(self, tenants: Tenants, config: Config, folder: Path) -> None:
+        """`folder`: of the configuration.  Raises `transect.identity.NoKeys`."""
         self._tenants = tenants
-        self.load(config)
+        self._folder = folder
+        self._file: str | None = None
+        self._verifier: Verifier | None = None
+        self.load(config, self.verifier_of(config))
 
-    def load(self, config: Config) -> None:
-        """Another configuration comes into force."""
+    def verifier_of(self, config: Config) -> Verifier | None:
+        """Who believes words by this configuration: the one of now, with what he remembers, where the file is the same.
+
+        Raises `transect.identity.NoKeys`.
+        """
+        keys = config.identity.keys
+        if keys == self._file or keys is None:
+            return None if keys is None else self._verifier
+        return Verifier(Keys(self._folder / keys))
+
+    def load(self, config: Config, verifier: Verifier | None) -> None:
+        """Another configuration comes into force; `verifier` is the one of it."""
+        self._verifier, self._file = verifier, config.identity.keys
         self.header = config.identity.header.lower().encode()
 
-    def who(self, scope: MutableMapping[str, Any]) -> Client | None:
+    def status(self) -> Mapping[str, int] | None:
+        """Words that were believed, and those that were not, by reason; None: there are no keys."""
+        return None if self._verifier is None else self._verifier.status()
+
+    def who(self, scope: MutableMapping[str, Any]) -> Asked | None:
         """The tenant of an ASGI scope; None: nobody that is known."""
         shown: str | None = None
         other: str | None = None
         named: list[bytes] = []
+        vouched: list[bytes] = []
         for name, value in scope["headers"]:
             if name == b"authorization":
                 shown = _bearer(value) if shown is None else shown
             elif name == b"x-api-key":
                 other = value.decode("latin-1").strip() if other is None else other
-            elif name == self.header:
+            if name == self.header:
                 named.append(value)
+            if name == _VOUCHED:
+                vouched.append(value)
         peer = scope.get("client")
-        return self._tenants.who(
+        caller = self._vouched(vouched)
+        client = self._tenants.who(
             key=other if shown is None else shown,
+            vouched=None if caller is None else caller.tenant,
             # One that comes twice is no name: who put the other one there?
             named=named[0].decode("latin-1") if len(named) == 1 else None,
             peer=peer[0] if peer else None,
         )
+        return None if client is None else Asked(client, None if caller is None else caller.deadline)
+
+    def _vouched(self, words: list[bytes]) -> Caller | None:
+        if self._verifier is None or not words:
+            return None
+        # Two words are none that we gave; what is not ASCII is malformed.
+        return self._verifier.of(",".join(word.decode("latin-1") for word in words))
 
 
 def _bearer(value: bytes) -> str:

@@ -72,10 +72,14 @@ class Tenants:
             return False
         return any(address in network for network in self._trusted)  # never of the other version
 
-    def who(self, *, key: str | None, named: str | None, peer: str | None) -> Client | None:
-        """Whose request it is: by its key if it shows one, else by the name that a trusted peer says."""
+    def who(
+        self, *, key: str | None, vouched: str | None = None, named: str | None, peer: str | None
+    ) -> Client | None:
+        """Whose request it is: by its key if it shows one, else by who vouches for it, else as a trusted peer says."""
         if key is not None:
             return self.by_key(key)
+        if vouched is not None:
+            return self.by_name(vouched)
         return self.by_name(named if self.trusts(peer) else None)
 
     # ---------------------------------------------------------------- numbers

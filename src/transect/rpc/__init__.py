@@ -34,6 +34,7 @@ from transect.rpc.hooks import (
 
 if TYPE_CHECKING:
     from transect.rpc.grpcio.attach import attach
+    from transect.rpc.grpcio.knowing import know_callers
     from transect.rpc.grpcio.native import native_status
     from transect.rpc.grpcio.turns import take_turns
     from transect.rpc.placement.attach_plan import attach_plan
@@ -58,6 +59,7 @@ __all__ = [
     "compress_text",
     "expand",
     "expand_text",
+    "know_callers",
     "native_status",
     "seal",
     "seal_text",
@@ -69,6 +71,7 @@ __all__ = [
 _LATER = {
     "attach": "transect.rpc.grpcio.attach",
     "attach_plan": "transect.rpc.placement.attach_plan",
+    "know_callers": "transect.rpc.grpcio.knowing",
     "take_turns": "transect.rpc.grpcio.turns",
     "native_status": "transect.rpc.grpcio.native",
 }  # they import grpc

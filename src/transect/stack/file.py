@@ -6,8 +6,9 @@ from __future__ import annotations
 import ast
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from transect.base.weights import MOST, NAME, ORDINARY, NoWeights, read_weights
 from transect.core.frontend import compile_file
 from transect.core.frontend.modules import PACKAGE, ClassDef, Modules
 from transect.core.frontend.source import Source, parse, read
+from transect.identity import Keys, NoKeys
 from transect.stack import spec
 from transect.stack.model import Part, StackFile
 from transect.stack.parts import Around, Wrong, made
@@ -100,7 +102,9 @@ class _Reader:
         given = self._keywords(call, spec.Stack)
         share = self._share(given["share"]) if "share" in given else None
         weights, tenants = self._tenants(given["tenants"]) if "tenants" in given else (None, None)
-        parts = self._parts(given["parts"], share, weights) if "parts" in given else []
+        identity = self._identity(given["identity"]) if "identity" in given else None
+        around = partial(Around, self.path, self.name, share, weights, identity)
+        parts = self._parts(given["parts"], around) if "parts" in given else []
         self._apart(parts)
         if self.diagnostics.failed:
             return None
@@ -165,6 +169,18 @@ class _Reader:
                     self.error(key or value, "this is no name of a tenant", help, "not a name")
         return found
 
+    def _identity(self, node: ast.expr) -> Path | None:
+        file: str | None = self._value(node, "identity", str)
+        if not file:
+            return None
+        path = (self.path.parent / file).absolute()
+        try:
+            Keys(path)
+        except NoKeys as wrong:
+            message, _, hint = str(wrong).partition("; ")
+            self.error(node, f"`{file}` {message}", hint or "keys are for the parts alone", "this file")
+        return path
+
     def _share(self, node: ast.expr) -> Path | None:
         match node:
             case ast.Call(func=ast.Name(id=name), args=[], keywords=[]) | ast.Name(id=name):
@@ -200,14 +216,14 @@ class _Reader:
 
     # ------------------------------------------------------------ parts
 
-    def _parts(self, node: ast.expr, share: Path | None, weights: Mapping[str, int] | None) -> list[Part]:
+    def _parts(self, node: ast.expr, around: Callable[..., Around]) -> list[Part]:
         if not isinstance(node, ast.List | ast.Tuple) or not node.elts:
             self.error(node, "`parts` is a list of parts", f"a part is one of {KNOWN}", "not such a list")
             return []
-        found = [self._part(element, share, weights) for element in node.elts]
+        found = [self._part(element, around) for element in node.elts]
         return [part for part in found if part is not None]
 
-    def _part(self, node: ast.expr, share: Path | None, weights: Mapping[str, int] | None) -> Part | None:
+    def _part(self, node: ast.expr, around: Callable[..., Around]) -> Part | None:
         match node:
             case ast.Call(func=ast.Name(id=name)) if name in PARTS:
                 word = self._word(node, PARTS[name])
@@ -218,9 +234,7 @@ class _Reader:
             return None
         spans = {k.arg: self.source.span(k.value) for k in node.keywords if k.arg}
         try:
-            return made(
-                word, Around(self.path, self.name, share, weights, self.source.span(node), self._take)
-            )
+            return made(word, around(self.source.span(node), self._take))
         except Wrong as wrong:
             self.error(spans.get(wrong.field, self.source.span(node)), str(wrong), wrong.hint, "this")
             return None

@@ -40,6 +40,8 @@ class Part:
     """Where a program listens once it is ready."""
     weighted: bool = False
     """Whether its command takes the file of weights."""
+    identity: Path | None = None
+    """The file of keys of the stack, where it has one."""
     reloads: bool = False
     """Whether it reads its configuration anew when it is asked to."""
 

@@ -65,6 +65,8 @@ class Around:
     share: Path | None
     weights: Mapping[str, int] | None
     """None: the stack names no tenants, and each part keeps its own."""
+    identity: Path | None
+    """The file of keys under which parts vouch for requests; None: there is none."""
     span: Span
     take: Take
 
@@ -152,6 +154,10 @@ def _gateway(word: spec.Gateway, around: Around) -> Part:
             weighted(settings, around.weights)
         except NoWeights as wrong:
             raise Wrong("config", f"the stack {wrong}", f"take the weights out of {word.config}") from wrong
+    if around.identity is not None and settings.identity.keys is not None:
+        raise Wrong(
+            "config", "it names keys of its own, and the stack has some", f"take `keys` out of {word.config}"
+        )
     named = "policy" in toml.parsed(whole(config))
     chosen = settings.policy if named or around.share is None else str(around.share)
     is_file = "/" in chosen or chosen.partition(":")[0].endswith(".py")
@@ -161,7 +167,17 @@ def _gateway(word: spec.Gateway, around: Around) -> Part:
         raise Wrong(
             "config", f"its policy cannot run here: {str(wrong).strip()}", f"mend {chosen}"
         ) from wrong
-    words = ("llm", "run", *(() if named or not is_file else (chosen,)), "-c", str(config), "--name", name)
+    identity = () if around.identity is None else ("--identity", str(around.identity))
+    words = (
+        "llm",
+        "run",
+        *(() if named or not is_file else (chosen,)),
+        "-c",
+        str(config),
+        "--name",
+        name,
+        *identity,
+    )
     return Part(
         name=word.name,
         kind="Gateway",
@@ -176,6 +192,7 @@ def _gateway(word: spec.Gateway, around: Around) -> Part:
         fixed=(
             settings.policy if named else SHARED,
             around.weights is None,
+            identity,
             *(getattr(settings, field) for field in RESTARTS),
         ),
         weighted=around.weights is not None,
@@ -239,7 +256,17 @@ def _program(word: spec.Program, around: Around) -> Part:
         raise Wrong("ready", message, hint) from wrong
     words = tuple(word.command)
     return Part(
-        word.name, "Program", "", words, (), None, around.span, around.folder, fixed=words, ready=ready
+        name=word.name,
+        kind="Program",
+        stratum="",
+        command=words,
+        instances=(),
+        policy=None,
+        span=around.span,
+        folder=around.folder,
+        fixed=(words, around.identity),
+        ready=ready,
+        identity=around.identity,
     )
 
 

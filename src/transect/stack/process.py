@@ -27,6 +27,7 @@ Say = Callable[[str, str], None]
 """A part's name, and a line."""
 
 TENANTS = "TRANSECT_TENANTS"
+IDENTITY = "TRANSECT_IDENTITY"
 """The environment variable in which every part finds the file of weights."""
 
 LOOK_S = 0.1  # between two looks at a part
@@ -61,6 +62,8 @@ class Process:
         self.kept = False  # it was ready once: it is begun again when it goes
         self._weights = weights
         self._environment = dict(os.environ) | {TENANTS: str(weights)}
+        if part.identity is not None:
+            self._environment[IDENTITY] = str(part.identity)
         self._say = say
         self._child: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from transect.base.weights import Followed, written
+from transect.base.weights import Weights, written
 from transect.control.stopping import Stop
 from transect.stack.model import Part, StackFile
 from transect.stack.process import LOOK_S, Process, Say, State, how
@@ -31,7 +31,7 @@ class Running:
         self._weights = folder / "tenants.toml"
         self._stop = Stop()
         self.put_weights(stack)
-        self._followed = Followed(self._weights)
+        self._followed = Weights(self._weights)
 
     def process(self, name: str) -> Process | None:
         return next((p for p in self.processes if p.part.name == name), None)

@@ -79,5 +79,7 @@ class Stack:
     parts: Sequence[Front | Gateway | Cores | Watch | Program]
     tenants: Mapping[str, int] | str = field(default_factory=dict)
     """Weights in percent of an ordinary share; or a TOML file that has them in `[tenants]`, followed while it runs."""
+    identity: str = ""
+    """A file of keys under which parts tell each other whose a request is, and until when."""
     share: object = None
     """The `Arbiter` of all parts that name no other policy."""

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from transect.examples.fair_share import FairShare
-from transect.rpc import take_turns
+from transect.rpc import know_callers, take_turns
 
 
 def serve(request: bytes, context: Any) -> bytes:
@@ -23,7 +23,11 @@ def serve(request: bytes, context: Any) -> bytes:
 def main(port: str) -> None:
     pool = futures.ThreadPoolExecutor(64)
     server = take_turns(
-        grpc.server(pool), FairShare(), at_once=1, by="x-tenant", tenants=os.environ["TRANSECT_TENANTS"]
+        know_callers(grpc.server(pool), os.environ["TRANSECT_IDENTITY"]),
+        FairShare(),
+        at_once=1,
+        by="x-transect-tenant",
+        tenants=os.environ["TRANSECT_TENANTS"],
     )
     buy: Any = grpc.unary_unary_rpc_method_handler(serve)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Shop", {"Buy": buy}),))

@@ -26,6 +26,7 @@ from tests.systems.llm.running import free_port
 from tests.systems.llm.upstream import engine
 from transect.base.shipped import path_of
 from transect.control import Client, Refused
+from transect.identity import HEADER, Keys
 
 pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
 
@@ -54,7 +55,7 @@ admin = "127.0.0.1:{admin}"
 [[upstreams]]
 url = "{engine}"
 [identity]
-trusted = ["127.0.0.0/8"]
+unknown = "share"
 """
 STACK = """\
 from share import FairShare
@@ -62,6 +63,7 @@ from transect.stack import Front, Gateway, Program, Stack
 
 stack = Stack(
     tenants="tenants.toml",
+    identity="identity.key",
     share=FairShare(),
     parts=[
         Program(name="shop", command=["{python}", "{shop}", "{service}"], ready="127.0.0.1:{service}"),
@@ -82,11 +84,15 @@ class Whole:
     front: int
     gateway: int
 
-    def ask(self, who: str) -> httpx.Response:
-        """A prompt of a tenant's, whom a trusted proxy names."""
+    def ask(self, who: str, word: str | None = None) -> httpx.Response:
+        """A prompt of a tenant's, for whom the layer before vouches; `word`: by this word."""
         url = f"http://127.0.0.1:{self.gateway}/v1/completions"
-        named = {"x-gateway-inference-fairness-id": who}
-        return httpx.post(url, json={"max_tokens": 2, "prompt": [1, 2]}, headers=named, timeout=30)
+        headers = {HEADER: word or self.keys.vouch(who)}
+        return httpx.post(url, json={"max_tokens": 2, "prompt": [1, 2]}, headers=headers, timeout=30)
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.folder / "identity.key")
 
     def status(self) -> dict[str, Any]:
         return dict(Client("stack", self.name).status())
@@ -107,7 +113,7 @@ class Whole:
             call: Any = channel.unary_unary("/shop.Shop/Buy")
             item = b"\n" + bytes([len(who)]) + who.encode()
             try:
-                call(item, timeout=wait_s, metadata=(("x-tenant", who),))
+                call(item, timeout=wait_s, metadata=((HEADER, self.keys.vouch(who)),))
             except grpc.RpcError as error:
                 return error.code()
         return grpc.StatusCode.OK
@@ -130,6 +136,8 @@ def whole(folder: Path) -> Iterator[Whole]:
         (folder / "front.py").write_text(CHAIN.format(**words))
         (folder / "gateway.toml").write_text(GATEWAY.format(**words))
         (folder / "tenants.toml").write_text("[tenants]\nalice = 400\nbob = 100\n")
+        (folder / "identity.key").touch(0o600)
+        (folder / "identity.key").write_text("ab" * 32)
         (folder / "share.py").write_text(path_of("fair_share").read_text())
         name = f"stack{ports['front']}"  # as root all instances of a machine are in one folder
         (folder / f"{name}.py").write_text(STACK.format(**words))
@@ -177,8 +185,8 @@ def test_the_gateway_has_the_stacks_weights_and_follows_them(running: Whole) -> 
         tenants = Client("llm", f"{running.name}.gateway").status()["details"]["tenants"]
         return {row["tenant"]: row["weight"] for row in tenants}
 
-    assert [running.ask(who).status_code for who in ("alice", "bob", "mallory")] == [200, 200, 401]
-    assert weights() == {"alice": 400, "bob": 100}
+    assert [running.ask(who).status_code for who in ("alice", "bob", "mallory")] == [200] * 3
+    assert weights() == {"alice": 400, "bob": 100, "anonymous": 100}
     path = running.folder / "tenants.toml"
     path.write_text("[tenants]\nalice = 300\nbob = 100\n")
     try:
@@ -189,6 +197,28 @@ def test_the_gateway_has_the_stacks_weights_and_follows_them(running: Whole) -> 
     finally:
         path.write_text("[tenants]\nalice = 400\nbob = 100\n")
     assert running.settles(lambda: weights()["alice"] == 400)
+
+
+def test_who_is_vouched_for_is_served_as_that_tenant_and_a_word_serves_once(running: Whole) -> None:
+    def asked() -> dict[str, int]:
+        rows = Client("llm", f"{running.name}.gateway").status()["details"]["tenants"]
+        return {row["tenant"]: row["finished"] for row in rows}
+
+    before, word = asked(), running.keys.vouch("bob")
+    for _ in range(3):
+        assert running.ask("bob", word).status_code == 200
+    assert running.ask("alice", "alice").status_code == 200
+    after = asked()
+    assert {who: after[who] - before.get(who, 0) for who in ("alice", "bob", "anonymous")} == {
+        "alice": 0, "bob": 1, "anonymous": 3,
+    }  # fmt: skip
+    words = Client("llm", f"{running.name}.gateway").status()["details"]["identity"]
+    assert (words["replayed"], words["malformed"]) == (2, 1)
+
+
+def test_a_request_whose_deadline_has_passed_is_not_served(running: Whole) -> None:
+    answer = running.ask("bob", running.keys.vouch("bob", time.monotonic() - 0.1))
+    assert (answer.status_code, "deadline" in answer.text) == (504, True)
 
 
 def test_who_takes_turns_is_served_by_weight(running: Whole) -> None:
@@ -299,7 +329,7 @@ def test_where_one_part_refuses_all_are_as_they_were(running: Whole) -> None:
         "self.level, as_float(self.served[chosen])",
     )
     changed(running.folder / "share.py", "default=self.level", "default=as_int(self.level)")
-    changed(running.folder / "gateway.toml", '["127.0.0.0/8"]', "[]")
+    changed(running.folder / "gateway.toml", '"share"', '"refuse"')
     try:
         with calling(running) as codes, pytest.raises(Refused) as no:
             Client("stack", running.name, 60.0).upgrade(whole_file)
@@ -310,7 +340,7 @@ def test_where_one_part_refuses_all_are_as_they_were(running: Whole) -> None:
             row["version"] for row in before["policies"]
         ]
         assert codes.keys() == {grpc.StatusCode.OK}
-        assert running.ask("alice").status_code == 200, "the gateway still trusts who names her"
+        assert running.ask("", "nobody").status_code == 200, "the gateway still serves strangers as one"
     finally:
         for name, text in old.items():
             (running.folder / name).write_text(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from transect.base.weights import Followed, NoWeights, read_weights, written
+from transect.base.weights import NoWeights, Weights, read_weights, written
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -43,22 +43,22 @@ def test_what_says_no_weights_is_refused(tmp_path: Path, text: str, why: str) ->
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoWeights, match="cannot be read: No such file"):
-        Followed(tmp_path / "tenants.toml")
+        Weights(tmp_path / "tenants.toml")
 
 
 def test_a_file_is_followed_and_a_damaged_one_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("transect.base.weights.LOOK_S", 0.0)
+    monkeypatch.setattr("transect.base.followed.LOOK_S", 0.0)
     path = tmp_path / "tenants.toml"
     path.write_text(written({"alice": 400}))
-    weights = Followed(path)
+    weights = Weights(path)
     assert (weights.of("alice"), weights.of("somebody")) == (400, 100)
     path.write_text(written({"alice": 300, "somebody": 7}))
     assert (weights.of("alice"), weights.of("somebody")) == (300, 7)
-    with caplog.at_level(logging.ERROR, "transect.weights"):
+    with caplog.at_level(logging.ERROR, "transect.followed"):
         path.write_text("[tenants]\nalice = -1")
         assert (weights.of("alice"), weights.of("somebody")) == (300, 7)
         path.unlink()
         assert weights.of("alice") == 300
-    assert ["stay as they were" in message for message in caplog.messages] == [True]
+    assert ["stays in force" in message for message in caplog.messages] == [True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -356,10 +357,50 @@ def test_identity() -> None:
     assert who(named="ben", peer="192.0.2.1") is None
     assert who(named="ben", peer="::1") is None
     assert who(key=key, named="ben", peer="10.1.2.3") == "ann"
+    assert who(vouched="ben") == "ben"
+    assert who(vouched="ben", key=key) == "ann", "who shows a key is asked for it"
+    assert who(vouched="ben", key=key + "x") is None
+    assert who(vouched="nobody", named="ben", peer="10.1.2.3") is None
     tenants.load(Config(identity=Identity(unknown="share")))
     assert who() == "anonymous"
     assert who(key=key) is None, "a key that is not known is never anonymous"
     assert tenants.name_of(0) == "ann", "numbers stay"
+
+
+def test_who_a_layer_vouches_for(tmp_path: Path) -> None:
+    from transect.identity import HEADER, Keys, NoKeys
+    from transect.llm.identity import Identifier
+    from transect.llm.tenants import Tenants
+
+    file = tmp_path / "identity.key"
+    file.touch(0o600)
+    file.write_text("ab" * 32)
+    keys = Keys(file)
+    config = Config(tenants={"ben": Tenant()}, identity=Identity(keys="identity.key", unknown="share"))
+    identifier = Identifier(Tenants(config), config, tmp_path)
+
+    def who(*words: str) -> tuple[str, bool]:
+        scope = {"headers": [(HEADER.encode(), word.encode()) for word in words], "client": ("192.0.2.1", 1)}
+        found = identifier.who(scope)
+        assert found is not None
+        return found.client.name, found.deadline is not None
+
+    word = keys.vouch("ben", time.monotonic() + 1)
+    assert who(word) == ("ben", True)
+    assert who(word) == ("anonymous", False), "it has been used"
+    assert who("ben") == who() == who(keys.vouch("ben"), keys.vouch("ben")) == ("anonymous", False)
+    assert who(keys.vouch("somebody")) == ("anonymous", False), "whom the configuration does not name"
+    assert identifier.status() == {
+        "believed": 2, "malformed": 2, "forged": 0, "expired": 0, "early": 0, "replayed": 1, "full": 0,
+    }  # fmt: skip
+    assert identifier.verifier_of(config) is identifier.verifier_of(config), "what it heard is remembered"
+    other = Config(identity=Identity(keys="other.key"))
+    with pytest.raises(NoKeys, match="No such file"):
+        identifier.verifier_of(other)
+    assert who(keys.vouch("ben")) == ("ben", False)
+    plain = Config(tenants={"ben": Tenant()}, identity=Identity(unknown="share"))
+    identifier.load(plain, identifier.verifier_of(plain))
+    assert (who(keys.vouch("ben")), identifier.status()) == (("anonymous", False), None)
 
 
 # ---------------------------------------------------------------- many tenants

@@ -55,6 +55,17 @@ def run(
     ] = None,
     name: Name = None,
     tenants: Tenants = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option(
+            "--identity",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+            help="Keys under which the layer before says whose a request is.",
+        ),
+    ] = None,
 ) -> int:
     """Queue requests of many tenants before OpenAI-compatible engines, fairly, until Ctrl-C.
 
@@ -69,7 +80,7 @@ def run(
     from transect.cli.llm.running import serve
 
     try:
-        return serve(policy, upstream or [], config, state, name, tenants)
+        return serve(policy, upstream or [], config, state, name, tenants, identity)
     except KeyboardInterrupt:  # before the gateway listens to signals
         return Exit.INTERRUPTED
     finally:

@@ -12,13 +12,15 @@ from typing import Any
 
 import msgspec
 
+from transect.base.followed import Changes
 from transect.base.snippet import visible
 from transect.base.traced import to_stderr
-from transect.base.weights import Changes, NoWeights, read_weights
+from transect.base.weights import NoWeights, read_weights
 from transect.cli.exits import Exit
 from transect.cli.failure import refused, usage
 from transect.cli.strata import Stratum, need_packages
 from transect.control.server import Taken
+from transect.identity import NoKeys
 from transect.lang.functions import PolicyError
 from transect.llm.config import ConfigError, Identity, weighted
 from transect.llm.gateway.settings import GatewayConfig, Upstream, read_gateway
@@ -32,6 +34,7 @@ def serve(
     state: Path | None,
     name: str | None = None,
     weights: Path | None = None,
+    identity: Path | None = None,
 ) -> int:
     """Put a gateway in force until it is told to end."""
     need_packages(Stratum.LLM)
@@ -39,7 +42,7 @@ def serve(
     from transect.llm.gateway.serve import Gateway
 
     try:
-        settings = partial(_settings, policy, upstreams, config, state, name, weights)
+        settings = partial(_settings, policy, upstreams, config, state, name, weights, identity)
         changes = (
             None if weights is None else Changes(weights)
         )  # first: what is written after that is noticed
@@ -48,6 +51,8 @@ def serve(
         _run(gateway.run())
     except (ConfigError, PolicyError) as wrong:
         return refused(wrong)
+    except NoKeys as wrong:
+        return usage(f"`identity.keys`: the file {wrong}")
     except NoWeights as wrong:
         return usage(f"{weights} {wrong}")
     except msgspec.ValidationError:  # of the command line: a file's mistakes are shown where they stand
@@ -75,6 +80,7 @@ def _settings(
     state: Path | None,
     name: str | None,
     weights: Path | None,
+    identity: Path | None,
 ) -> tuple[GatewayConfig, Path]:
     """The file's settings, and those of the command line over them.  Raises `ConfigError`."""
     path = Path.cwd() / "transect.toml" if config is None else config.absolute()
@@ -89,6 +95,8 @@ def _settings(
         over["state"] = str(state.absolute())
     if name is not None:
         over["name"] = name
+    if identity is not None:
+        over["identity"] = msgspec.structs.replace(found.identity, keys=str(identity.absolute()))
     found = msgspec.structs.replace(found, **over)
     return (found if weights is None else weighted(found, read_weights(weights))), path
 

@@ -17,8 +17,7 @@ from transect.llm.gateway.dispatch import TurnedAway
 from transect.llm.gateway.http import KEY
 from transect.llm.gateway.relay import Relay
 from transect.llm.gateway.settings import Limits
-from transect.llm.identity import Identifier
-from transect.llm.tenants import Client
+from transect.llm.identity import Asked, Identifier
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -89,18 +88,18 @@ class App:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: Scope, receive: Receive, reply: Reply) -> None:
-        client = self._identifier.who(scope)
-        if client is None:
+        asked = self._identifier.who(scope)
+        if asked is None:
             await error_answer(reply.send, 401, NO_KEY)
             return
         if (connection := scope.get(KEY)) is not None:
             connection.known()
-        number = client.number
+        client, number = asked.client, asked.client.number
         self._of[number] += 1
         try:
             if self._of[number] > self._open_each:
                 raise TurnedAway(429, f"{client.name} has {self._open_each} requests under way already", 1.0)
-            await self._routed(client, scope, receive, reply)
+            await self._routed(asked, scope, receive, reply)
         except calls.BadCall as wrong:
             await error_answer(reply.send, 400, str(wrong))
         except TurnedAway as away:
@@ -112,8 +111,8 @@ class App:
             if not self._of[number]:
                 del self._of[number]
 
-    async def _routed(self, client: Client, scope: Scope, receive: Receive, reply: Reply) -> None:
-        path, method, send = scope["path"], scope["method"], reply.send
+    async def _routed(self, asked: Asked, scope: Scope, receive: Receive, reply: Reply) -> None:
+        path, method, send, client = scope["path"], scope["method"], reply.send, asked.client
         if models.served(path):
             if method not in ("GET", "HEAD"):
                 raise TurnedAway(405, f"{models.PATH} is read with GET")
@@ -129,7 +128,7 @@ class App:
         else:
             with self._bodies.holding(client.number, client.name) as body:
                 whole = await self._body(scope, receive, body)
-                held = self._dispatcher.enter(client, calls.read(path, whole))
+                held = self._dispatcher.enter(client, calls.read(path, whole), asked.deadline)
                 del whole
                 with self._departures.attended(receive):
                     await self._relay.serve(held, reply)

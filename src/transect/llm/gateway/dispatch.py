@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from transect.llm.gateway.calls import Call
 from transect.llm.gateway.replica import Replica
@@ -20,6 +21,7 @@ from transect.llm.service import Service
 from transect.llm.tenants import Client
 
 LEARN = 5  # an expectation moves by one part in so many with each answer (the paper's predictor)
+LATE = "its deadline, as the layer before says it, passed before its turn came"
 FLOOR = 64  # tokens of output that are reserved at least
 
 
@@ -39,6 +41,7 @@ class Place:
 
     call: Call
     since: float  # monotonic: when it came
+    deadline: float = inf  # monotonic: when its client no longer waits
     replica: Replica | None = None  # while it runs, and does not rest
     need: int = 0  # tokens taken of the replica's window
     turn: asyncio.Future[None] | None = None  # told once its turn has come, where it has to wait for that
@@ -65,9 +68,11 @@ class Dispatcher:
 
     # ---------------------------------------------------------------- one request
 
-    def enter(self, client: Client, call: Call) -> Held:
-        """It joins the queue of its tenant.  Raises `TurnedAway`."""
+    def enter(self, client: Client, call: Call, deadline: float | None = None) -> Held:
+        """It joins the queue of its tenant.  Raises `TurnedAway`.  `deadline`: monotonic; None: it has none."""
         queues = self.service.queues
+        if deadline is not None and deadline <= time.monotonic():
+            raise TurnedAway(504, LATE)
         if queues.waiting_of(client.number) >= self.limits.waiting_each:
             raise TurnedAway(
                 429, f"{client.name} has {self.limits.waiting_each} requests waiting already", 1.0
@@ -84,7 +89,7 @@ class Dispatcher:
             weight=client.weight,
             lane=client.lane,
             group=client.group,
-            own=Place(call, time.monotonic()),
+            own=Place(call, time.monotonic(), inf if deadline is None else deadline),
         )
         with self.service.lock:
             refused = queues.add(held)
@@ -98,12 +103,14 @@ class Dispatcher:
         if place.replica is None:
             self.pump()
         if place.replica is None:
-            left = place.since + self.limits.wait_s - time.monotonic()
+            left = min(place.since + self.limits.wait_s, place.deadline) - time.monotonic()
             place.turn = asyncio.get_running_loop().create_future()
             try:
                 async with asyncio.timeout(left):
                     await place.turn
             except TimeoutError:
+                if place.replica is None and time.monotonic() >= place.deadline:
+                    raise TurnedAway(504, LATE) from None
                 if place.replica is None:
                     raise TurnedAway(503, f"it has waited for {self.limits.wait_s:g} s", 5.0) from None
         assert place.replica is not None, "its turn has come"

@@ -20,11 +20,13 @@ from typing import Any
 
 import uvicorn
 
+from transect.base.followed import Changes
 from transect.base.unavailable import Unavailable
-from transect.base.weights import Changes, NoWeights
+from transect.base.weights import NoWeights
 from transect.control import Operated, Server
 from transect.control.protocol import Refused as NotDone
 from transect.core.upgrade import Refused
+from transect.identity import NoKeys
 from transect.llm import saved_state
 from transect.llm.adapter import MICRO
 from transect.llm.bound import engine_bound
@@ -54,7 +56,7 @@ logger = logging.getLogger("transect.gateway")
 FIRST_LOOK_S = 2.0  # that an engine has to say what memory it has, before the gateway begins without knowing
 LOOK_S = 1.0  # between looks at the engines' metrics
 KEEP_S = 5.0  # between writes of the state
-_WRONG = (ConfigError, NoWeights, PolicyError, Refused, Unavailable, OSError, ValueError)
+_WRONG = (ConfigError, NoKeys, NoWeights, PolicyError, Refused, Unavailable, OSError, ValueError)
 METRICS = 16 << 20  # bytes of an engine's metrics
 
 
@@ -109,7 +111,7 @@ class Gateway:
         self.waits = Waits()
         self.dispatcher = Dispatcher(self.service, self.replicas, limits)
         self.dispatcher.waits = self.waits.take
-        self.identifier = Identifier(self.service.tenants, config)
+        self.identifier = Identifier(self.service.tenants, config, self.folder)
         patience = Patience(limits.head_s, limits.idle_s, limits.unread_s)
         self.guard = Guard(self.budget.clients, limits.connections_each, patience)
         least = limits.body_bytes  # one is always let in
@@ -211,6 +213,8 @@ class Gateway:
         details: UpstreamDetails = {"upstreams": rows, "connections": self.guard.status()}
         if self._share is not None and self.shared is not None:
             details["sharing"] = _sharing(self._share, self.shared)
+        if (words := self.identifier.status()) is not None:
+            details["identity"] = dict(words)
         if self._refused:
             details["configuration_refused"] = self._refused
         return details
@@ -294,11 +298,12 @@ class Gateway:
         """Tenants, weights, keys, identity, policy.  A bad one changes nothing.  Raises what `_WRONG` has."""
         config = self._read()
         _check_upstreams(config)  # those of the start go on; a file without any is empty, or cut off
+        verifier = self.identifier.verifier_of(config)
         if (config.policy, config.params) != (self.config.policy, self.config.params):
             self.service.upgrade(self.service.place_of(config.policy), config.params)
         with self.service.lock:
             self.service.tenants.load(config)
-            self.identifier.load(config)
+            self.identifier.load(config, verifier)
         self.config, self._refused = config, ""
         self.service.watcher.bound = max(self.service.watcher.bound, self._bound())
         logger.warning("the configuration has been read anew: %d tenants", len(config.tenants))

@@ -37,9 +37,9 @@ class TenantMiddleware:
     """ASGI middleware: `--middleware transect.llm.vllm.TenantMiddleware`."""
 
     def __init__(self, app: App) -> None:
-        config, _ = configuration()
+        config, folder = configuration()
         self._app = app
-        self._identifier = Identifier(Tenants(config), config)
+        self._identifier = Identifier(Tenants(config), config, folder)
         self._name = config.name or NAME
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,16 +55,16 @@ class TenantMiddleware:
             await self._posted(scope, receive, send)
 
     async def _posted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = self._identifier.who(scope)
+        asked = self._identifier.who(scope)
         path = scope["path"].rstrip("/")
-        if client is None:
+        if asked is None:
             await error_answer(send, 401, NO_KEY)
         elif path in HARMLESS:
             await self._app(scope, receive, send)
         elif path not in CARRYING:
             await error_answer(send, 403, f"{path} cannot carry a tenant, and is not served here")
         else:
-            await self._with_tenant(client, scope, receive, send)
+            await self._with_tenant(asked.client, scope, receive, send)
 
     async def _with_tenant(self, client: Client, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _whole(receive)

@@ -57,13 +57,18 @@ def _items(known: list[Any] | dict[Any, Any]) -> list[Any]:
     return list(known.values()) if isinstance(known, dict) else known
 
 
+def must_be_fresh(inner: aio.Server) -> None:
+    """Raises ValueError when services were added before: they would stand beside the chain, not behind it."""
+    if _serves(inner):
+        raise ValueError(ATTACH_FIRST)
+
+
 class Server(aio.Server):
     """`inner` with a chain in front of the methods which it covers."""
 
     def __init__(self, inner: aio.Server, carried: Carried | Versions) -> None:
-        """Raises ValueError when services were added before: they would stand beside the chain, not behind it."""
-        if _serves(inner):
-            raise ValueError(ATTACH_FIRST)
+        """Raises ValueError when services were added before."""
+        must_be_fresh(inner)
         self._inner = inner
         self._versions = Versions.of(carried)
 

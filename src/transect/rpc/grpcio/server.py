@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 
+from transect.rpc.grpcio.context import Passing
 from transect.rpc.grpcio.ending import (
     CANCELLED,
     DEADLINE_EXCEEDED,
@@ -65,15 +66,20 @@ class Handlers(grpc.GenericRpcHandler):
         return wrapped
 
 
+def must_be_fresh(inner: grpc.Server) -> None:
+    """Raises ValueError when services were added before: they would stand beside the chain, not behind it."""
+    state = getattr(inner, "_state", None)
+    for known in ("generic_handlers", "registered_method_handlers"):
+        if getattr(state, known, None):
+            raise ValueError(ATTACH_FIRST)
+
+
 class Server(grpc.Server):
     """`inner` with a chain in front of the methods which it covers."""
 
     def __init__(self, inner: grpc.Server, carried: Carried | Versions) -> None:
-        """Raises ValueError when services were added before: they would stand beside the chain, not behind it."""
-        state = getattr(inner, "_state", None)
-        for known in ("generic_handlers", "registered_method_handlers"):
-            if getattr(state, known, None):
-                raise ValueError(ATTACH_FIRST)
+        """Raises ValueError when services were added before."""
+        must_be_fresh(inner)
         self._inner = inner
         self._versions = Versions.of(carried)
 
@@ -438,14 +444,14 @@ def received(context: Any, changes: Any) -> Any:
     return tuple(kind(*pair) if hasattr(kind, "_fields") else pair for pair in changed(known, changes))
 
 
-class Context(grpc.ServicerContext):
+class Context(Passing):
     """The handler's context where the chain touches headers or trailers.
 
     Initial metadata are held back until the first reply, when the chain has seen it; trailers until the end.
     """
 
     def __init__(self, inner: Any, rpc: Rpc, touches: Touches) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._rpc = rpc
         self._touches = touches
         self._invocation: Any = None  # the request's metadata, once the chain has changed them
@@ -453,9 +459,6 @@ class Context(grpc.ServicerContext):
         self.sent = False  # headers of the reply have gone to the client
         self._trailing: Any = ()  # the handler's
         self._trailers: dict[str, str | None] = {}  # the chain's changes
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
     def send_initial_metadata(self, initial_metadata: Any) -> None:
         if not self._touches.replies:
@@ -491,61 +494,11 @@ class Context(grpc.ServicerContext):
                 changed(self._initial, changes) if changes else tuple(self._initial)
             )
 
-    # Abstract in the base class, so `__getattr__` does not see them.
-
-    def is_active(self) -> bool:
-        return self._inner.is_active()  # type: ignore[no-any-return]
-
-    def time_remaining(self) -> Any:
-        return self._inner.time_remaining()
-
-    def cancel(self) -> Any:
-        return self._inner.cancel()
-
-    def add_callback(self, callback: Any) -> bool:
-        return self._inner.add_callback(callback)  # type: ignore[no-any-return]
-
     def invocation_metadata(self) -> Any:
         return self._inner.invocation_metadata() if self._invocation is None else self._invocation
-
-    def peer(self) -> str:
-        return self._inner.peer()  # type: ignore[no-any-return]
-
-    def peer_identities(self) -> Any:
-        return self._inner.peer_identities()
-
-    def peer_identity_key(self) -> Any:
-        return self._inner.peer_identity_key()
-
-    def auth_context(self) -> Any:
-        return self._inner.auth_context()
-
-    def set_compression(self, compression: Any) -> None:
-        self._inner.set_compression(compression)
-
-    def trailing_metadata(self) -> Any:
-        return self._inner.trailing_metadata()
 
     def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> Any:
         if trailing_metadata:  # asyncio's has this parameter
             self.set_trailing_metadata(trailing_metadata)
         self.apply()
         self._inner.abort(code, details)
-
-    def abort_with_status(self, status: Any) -> Any:
-        self._inner.abort_with_status(status)
-
-    def set_code(self, code: Any) -> None:
-        self._inner.set_code(code)
-
-    def set_details(self, details: str) -> None:
-        self._inner.set_details(details)
-
-    def code(self) -> Any:
-        return self._inner.code()
-
-    def details(self) -> Any:
-        return self._inner.details()
-
-    def disable_next_message_compression(self) -> None:
-        self._inner.disable_next_message_compression()

@@ -16,7 +16,7 @@ from typing import Any
 
 import grpc
 
-from transect.base.weights import ORDINARY, Followed
+from transect.base.weights import ORDINARY, Weights
 from transect.rpc.arbiter import Queue, Turn
 from transect.rpc.grpcio.attach import program_of
 from transect.rpc.grpcio.peer import identity
@@ -95,5 +95,5 @@ def take_turns(
     before it waits; within, after.
     """
     assert at_once > 0 and by, "somebody is served, and has a name"
-    weight = (lambda _: ORDINARY) if tenants is None else Followed(Path(tenants)).of
+    weight = (lambda _: ORDINARY) if tenants is None else Weights(Path(tenants)).of
     return Turns(server, Queue(policy, program_of(policy), at_once, most_waiting, weight), by)

@@ -12,6 +12,7 @@ from transect.lang import (
     blob,
     counter,
     local,
+    lru,
     ms,
     now,
     param,
@@ -146,4 +147,19 @@ class Tags(Element):
     def response(self, rpc: Rpc) -> Verdict:
         rpc.headers.set("x-seen", "yes")
         rpc.trailers.set("x-late", "too")
+        return Forward()
+
+
+class Once(Element):
+    """Each tenant has one call."""
+
+    seen: Map[str, int] = lru(64)
+
+    def request(self, rpc: Rpc[Ask]) -> Verdict:
+        tenant = rpc.headers.get("x-transect-tenant")
+        if tenant is None:
+            return Reject(Code.INTERNAL, "nobody said whose it is")
+        if self.seen.get(tenant, 0) > 0:
+            return Reject(Code.RESOURCE_EXHAUSTED, tenant)
+        self.seen[tenant] = 1
         return Forward()

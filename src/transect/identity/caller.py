@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For whom this thread, or this task of asyncio, works now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+ANONYMOUS = "anonymous"
+"""The tenant of whoever is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose a request is, and until when."""
+
+    tenant: str
+    deadline: float | None = None
+    """When it is over, as `time.monotonic()` says it; None: it has no end."""
+
+
+NOBODY = Caller(ANONYMOUS)
+_current: ContextVar[Caller] = ContextVar("transect_caller", default=NOBODY)
+
+
+def current() -> Caller:
+    """For whom this code runs: what the request said that it serves, where `working_for` goes on; else nobody."""
+    return _current.get()
+
+
+def work_for(caller: Caller) -> None:
+    """From now on `current()` is this one, in this thread or task."""
+    _current.set(caller)
+
+
+@contextmanager
+def working_for(caller: Caller) -> Iterator[None]:
+    """Until the block ends, `current()` is this one, in this thread or task alone."""
+    before = _current.set(caller)
+    try:
+        yield
+    finally:
+        _current.reset(before)

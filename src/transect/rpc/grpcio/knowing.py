@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server that knows whose each RPC is, by the word of the layer before it.
+
+    server = transect.rpc.know_callers(grpc.server(pool), "identity.key")
+
+Handlers, chains and `take_turns` then find the tenant's name, and nothing else, in the metadata `x-transect-tenant`;
+`transect.identity.current()` is the same within a handler, with the deadline.  An RPC for which nobody vouches is of
+`anonymous`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import Context as Variables
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from transect.identity import ANONYMOUS, HEADER, Caller, Keys, Verifier
+from transect.identity.caller import work_for
+from transect.rpc.grpcio import aio_server, server
+from transect.rpc.grpcio.context import Passing
+from transect.rpc.grpcio.server import kind_of, rebuilt
+
+_END = object()
+FOR_EVER_S = 1e9
+
+
+class Knowing(server.Server):
+    """`inner`, a threaded server."""
+
+    def __init__(self, inner: grpc.Server, verifier: Verifier) -> None:
+        server.must_be_fresh(inner)
+        self._inner = inner
+        self.verifier = verifier
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        return _rewritten(handler, plain(getattr(handler, kind_of(handler)), self.verifier, handler))
+
+
+class KnowingAio(aio_server.Server):
+    """`inner`, of asyncio."""
+
+    def __init__(self, inner: aio.Server, verifier: Verifier) -> None:
+        aio_server.must_be_fresh(inner)
+        self._inner = inner
+        self.verifier = verifier
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        behavior = getattr(handler, kind_of(handler))
+        if inspect.isasyncgenfunction(behavior):
+            return _rewritten(handler, _generator(behavior, self.verifier))
+        if inspect.iscoroutinefunction(behavior):
+            return _rewritten(handler, _coroutine(behavior, self.verifier))
+        return _rewritten(handler, plain(behavior, self.verifier, handler))
+
+
+def _rewritten(handler: Any, behavior: Any) -> Any:
+    kind = kind_of(handler)
+    return rebuilt(kind, behavior, getattr(handler, kind))._replace(
+        request_deserializer=handler.request_deserializer, response_serializer=handler.response_serializer
+    )
+
+
+# ---------------------------------------------------------------- who calls
+
+
+class Known(Passing):
+    """The context of a handler, whose metadata say whose the RPC is."""
+
+    def __init__(self, inner: Any, metadata: Any) -> None:
+        super().__init__(inner)
+        self._metadata = metadata
+
+    def invocation_metadata(self) -> Any:
+        return self._metadata
+
+
+class KnownAio:
+    """The same of asyncio."""
+
+    def __init__(self, inner: Any, metadata: Any) -> None:
+        self._inner = inner
+        self._metadata = metadata
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def invocation_metadata(self) -> Any:
+        return self._metadata
+
+
+def met(context: Any, verifier: Verifier) -> tuple[Caller, Any]:
+    """Whose the RPC is, and what it knows of itself: `context` with the tenant's name in its metadata."""
+    sent = tuple(context.invocation_metadata() or ())
+    words = [str(value) for name, value in sent if name == HEADER]
+    caller = (verifier.of(",".join(words)) if words else None) or Caller(ANONYMOUS)  # two words are none
+    ends = [end for end in (_end(context), caller.deadline) if end is not None]
+    caller = Caller(caller.tenant, min(ends, default=None))
+    kind: Any = type(sent[0]) if sent and hasattr(sent[0], "_fields") else lambda name, value: (name, value)
+    metadata = (*(pair for pair in sent if pair[0] != HEADER), kind(HEADER, caller.tenant))
+    known = Known if isinstance(context, grpc.ServicerContext) else KnownAio
+    return caller, known(context, metadata)
+
+
+def _end(context: Any) -> float | None:
+    """When the client gives up, as `time.monotonic()` says it; None: it does not."""
+    left = context.time_remaining()  # None, or of a threaded server 292 years
+    return None if left is None or left > FOR_EVER_S else float(time.monotonic() + left)
+
+
+# ---------------------------------------------------------------- handlers of each sort
+
+
+def plain(behavior: Callable[..., Any], verifier: Verifier, handler: Any) -> Callable[..., Any]:
+    """A function that gRPC runs in a thread.  Each runs with variables of its own: the thread is another RPC's next."""
+
+    def begin(context: Any) -> tuple[Variables, Any]:
+        caller, known = met(context, verifier)
+        variables = copy_context()
+        variables.run(work_for, caller)
+        return variables, known
+
+    def one(request: Any, context: Any, *more: Any) -> Any:
+        variables, known = begin(context)
+        return variables.run(behavior, request, known, *more)
+
+    def many(request: Any, context: Any) -> Iterator[Any]:
+        variables, known = begin(context)
+        replies = iter(variables.run(behavior, request, known))
+        try:
+            while (reply := variables.run(next, replies, _END)) is not _END:
+                yield reply
+        finally:
+            if inspect.isgenerator(replies):
+                variables.run(replies.close)
+
+    if getattr(behavior, "experimental_non_blocking", False):  # it gives its replies to a callback
+        one.experimental_non_blocking = True  # type: ignore[attr-defined]
+        return one
+    return many if handler.response_streaming else one
+
+
+def _coroutine(behavior: Callable[..., Any], verifier: Verifier) -> Callable[..., Any]:
+    async def one(request: Any, context: Any) -> Any:
+        caller, known = met(context, verifier)
+        work_for(caller)  # gRPC has made this task for the RPC alone
+        return await behavior(request, known)
+
+    return one
+
+
+def _generator(behavior: Callable[..., Any], verifier: Verifier) -> Callable[..., Any]:
+    async def many(request: Any, context: Any) -> AsyncIterator[Any]:
+        caller, known = met(context, verifier)
+        work_for(caller)
+        async for reply in behavior(request, known):
+            yield reply
+
+    return many
+
+
+def know_callers(server: Any, keys: str | os.PathLike[str]) -> Any:
+    """`server`, of `grpc` or `grpc.aio`, which knows whose each RPC is; `keys`: the file that all layers have.
+
+    Put it around the server first, and a chain or `take_turns` around what it returns; add services to the outermost.
+    Raises `transect.identity.NoKeys`, and ValueError when services were added before.
+    """
+    verifier = Verifier(Keys(Path(keys)))
+    return KnowingAio(server, verifier) if isinstance(server, aio.Server) else Knowing(server, verifier)
