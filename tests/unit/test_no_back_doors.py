@@ -56,7 +56,10 @@ MAY_STAY = {
         llm/simulator/perturbed.py:summary.spread
         rpc/envoy/upgrading.py:Upgrades._chain
         rpc/grpcio/aio_server.py:wrapped
-        rpc/grpcio/server.py:Server.__init__
+        rpc/grpcio/knowing.py:Knowing._wrap
+        rpc/grpcio/knowing.py:KnowingAio._wrap
+        rpc/grpcio/knowing.py:_rewritten
+        rpc/grpcio/server.py:must_be_fresh
         rpc/grpcio/server.py:rebuilt
         rpc/grpcio/server.py:wrapped
         rpc/grpcio/stubs.py:Stubs._wrap
@@ -114,8 +117,9 @@ MAY_STAY = {
         llm/gateway/corked.py:Corked.__getattr__
         llm/record.py:_Recorded.__getattr__
         rpc/grpcio/aio_server.py:Thread.__getattr__
+        rpc/grpcio/context.py:Passing.__getattr__
         rpc/grpcio/ending.py:Failed.__getattr__
-        rpc/grpcio/server.py:Context.__getattr__
+        rpc/grpcio/knowing.py:KnownAio.__getattr__
         rpc/grpcio/server.py:Incoming.__getattr__
     """,
     "the module is one of a constant table, imported when it is first needed": """
