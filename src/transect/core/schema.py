@@ -78,11 +78,13 @@ class Schema:
     def from_json(data: Any) -> Schema:
         """Raises `SchemaError` when these values are no schema, or their hash is another."""
         try:
-            if data["version"] != VERSION:
+            if type(data["version"]) is not int or data["version"] != VERSION:  # True == 1, and 1.0 too
                 raise SchemaError(
                     f"schema version {data['version']!r} is not known; this is version {VERSION}"
                 )
-            found = Schema(str(data["policy"]), tuple(map(_field, data["fields"])))
+            if not isinstance(data["policy"], str):
+                raise SchemaError(f"the name of a policy that is no text: {data['policy']!r:.40}")
+            found = Schema(data["policy"], tuple(map(_field, data["fields"])))
         except SchemaError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -121,12 +123,24 @@ def _field_json(f: SchemaField) -> dict[str, Any]:
 
 
 def _field(data: Any) -> SchemaField:
-    given = dict(data.get("options", {}))
-    if "sync" in given:
-        given["sync"] = Sync(given["sync"])
     if not isinstance(data["name"], str):
         raise SchemaError(f"a field's name that is no text: {data['name']!r:.40}")
     start = bytes.fromhex(data["start"])
     t = type_from_json(data["type"])
     decode(t, start)
-    return SchemaField(data["name"], t, FieldKind(data["kind"]), Options(**given), start)
+    return SchemaField(data["name"], t, FieldKind(data["kind"]), _options(data.get("options", {})), start)
+
+
+def _options(data: Any) -> Options:
+    """Raises ValueError, or TypeError, where they are none."""
+    made = Options(**data)  # TypeError for a name that is no option's
+    right = (
+        isinstance(made.scope, str),
+        made.merge is None or isinstance(made.merge, str),
+        type(made.persist) is bool,
+        type(made.exclusive) is bool,
+        made.was is None or isinstance(made.was, str),
+    )
+    if not all(right):
+        raise SchemaError(f"no options of a field: {data!r:.80}")
+    return replace(made, sync=Sync(made.sync))

@@ -95,7 +95,8 @@ def _read(path: Path) -> _Kept | None:
         if path.exists() and not path.is_file():
             raise NotKept(f"{path} is no file; name another one as `state`")
         data = msgspec.json.decode(whole(path, LARGEST))
-        if not isinstance(data, dict) or data.get("version") != VERSION:
+        version = data.get("version") if isinstance(data, dict) else None
+        if type(version) is not int or version != VERSION:  # True == 1, and 1.0 too
             raise NotKept(f"{path} is no state of this version; move it away to begin anew")
         return msgspec.convert(data, _Kept)
     except FileNotFoundError:

@@ -84,6 +84,9 @@ def test_a_schema_comes_back_from_json() -> None:
     ("change", "message"),
     [
         ({"version": 2}, "schema version 2 is not known; this is version 1"),
+        ({"version": True}, "schema version True is not known; this is version 1"),
+        ({"version": 1.0}, "schema version 1.0 is not known; this is version 1"),
+        ({"policy": True}, "the name of a policy that is no text: True"),
         ({"hash": "0"}, "the schema of P does not have the hash that it says"),
         ({"fields": [{"name": "n"}]}, "no schema"),
         ({"fields": [{"name": "n", "type": "odd", "kind": "state", "start": ""}]}, "no type of state: 'odd'"),
@@ -96,6 +99,28 @@ def test_a_schema_comes_back_from_json() -> None:
 def test_what_is_no_schema_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(SchemaError, match=message):
         Schema.from_json(of("n: int = 0").to_json() | change)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"persist": 1},
+        {"exclusive": "yes"},
+        {"was": 7},
+        {"merge": True},
+        {"merge": 0},
+        {"scope": None},
+        {"sync": "often"},
+        {"unknown": 1},
+        [],
+    ],
+    ids=str,
+)
+def test_options_of_another_type_are_no_schema(options: Any) -> None:
+    stored = of("n: int = 0").to_json()
+    stored["fields"][0]["options"] = options
+    with pytest.raises(SchemaError, match=r"no schema|no options"):
+        Schema.from_json(stored)
 
 
 def test_the_hash_is_of_the_layout_not_of_the_values() -> None:

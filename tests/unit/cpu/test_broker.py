@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 
 from transect.cpu.hints import broker
-from transect.cpu.hints.broker import Broker
+from transect.cpu.hints.broker import Broker, Unwelcome, known
 
 HELLO = json.dumps({"version": 1, "says": [], "hears": []}).encode()
 
@@ -121,6 +121,23 @@ def test_a_shortage_of_descriptors_passes(running: Broker, caplog: pytest.LogCap
             assert socket.recv_fds(third, 1000, 2)[0] == b"+"
         waiting.close(), later.close()
     assert attaches(running) == b"+"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"version": True},
+        {"version": 1.0},
+        {"says": [[1, []]]},
+        {"says": [["Ready", [True]]]},
+        {"says": [["Ready", "ab"]]},
+        {"hears": {"Ready": []}},
+    ],
+    ids=str,
+)
+def test_what_is_of_another_type_is_malformed(said: dict[str, Any]) -> None:
+    with pytest.raises(Unwelcome, match="malformed|version"):
+        known(None, json.dumps({"version": 1, "says": [], "hears": []} | said).encode())
 
 
 @pytest.mark.parametrize("data", [b'{"version": "\\ud800", "says": [], "hears": []}', b"\xff", b"[" * 60000])

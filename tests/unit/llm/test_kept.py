@@ -78,6 +78,8 @@ def test_a_state_that_cannot_go_over_is_refused_and_left_as_it_is(tmp_path: Path
         ("{", "cannot be read"),
         ("[]", "no state of this version"),
         ('{"version": 99}', "no state of this version"),
+        ('{"version": true, "policy": "Vtc", "schema": {}, "tenants": [], "state": ""}', "no state of this"),
+        ('{"version": 1.0, "policy": "Vtc", "schema": {}, "tenants": [], "state": ""}', "no state of this"),
     ],
 )
 def test_a_file_that_is_no_state_is_refused(content: str, said: str, tmp_path: Path) -> None:

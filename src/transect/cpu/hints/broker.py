@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import logging
 import mmap
 import os
@@ -22,7 +21,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from transect.cpu.built import Built
 from transect.linux.libbpf import BpfError, Map, make_map
@@ -239,19 +239,31 @@ class Broker:
         self._seats[SEATS * SEAT.size // 8] = highest
 
 
+_Form = tuple[str, tuple[str, ...]]  # a message: its name, and those of its numbers
+
+
+class _Hello(msgspec.Struct):
+    """What an application says of itself."""
+
+    version: int
+    says: list[_Form]
+    hears: list[_Form]
+
+
 def known(policy: Built | None, data: bytes) -> None:
     """Whether the policy knows what the application would say and hear.  Raises `Unwelcome`."""
     try:
-        forms = json.loads(data)
-        version, says, hears = forms["version"], _forms(forms["says"]), _forms(forms["hears"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        said = msgspec.json.decode(data, type=_Hello)
+    except (ValueError, RecursionError):
         raise Unwelcome("what the application says of itself is malformed") from None
-    if version != VERSION:
-        raise Unwelcome(f"this loader speaks version {VERSION} of the protocol, the application {version!r}")
+    if said.version != VERSION:
+        raise Unwelcome(
+            f"this loader speaks version {VERSION} of the protocol, the application {said.version!r}"
+        )
     name = "no policy" if policy is None else policy.name
     takes = [] if policy is None else [*policy.hears]
     tells = [] if policy is None else [*policy.tells]
-    for wanted, there, what in ((says, takes, "takes"), (hears, tells, "tells")):
+    for wanted, there, what in ((said.says, takes, "takes"), (said.hears, tells, "tells")):
         for form in wanted:
             if form not in there:
                 listed = ", ".join(map(_shown, there)) or "nothing"
@@ -266,11 +278,7 @@ def refusal(no: Unwelcome) -> bytes:
     return b"-" + str(no).encode(errors="replace")[:1000]
 
 
-def _forms(value: Any) -> list[tuple[str, tuple[str, ...]]]:
-    return [(str(name), tuple(str(n) for n in numbers)) for name, numbers in value]
-
-
-def _shown(form: tuple[str, tuple[str, ...]]) -> str:
+def _shown(form: _Form) -> str:
     name, numbers = form
     return f"{name}({', '.join(numbers)})"
 
