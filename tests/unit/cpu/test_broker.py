@@ -136,7 +136,7 @@ def test_a_shortage_of_descriptors_passes(running: Broker, caplog: pytest.LogCap
     ids=str,
 )
 def test_what_is_of_another_type_is_malformed(said: dict[str, Any]) -> None:
-    with pytest.raises(Unwelcome, match="malformed|version"):
+    with pytest.raises(Unwelcome, match=r"malformed|version"):
         known(None, json.dumps({"version": 1, "says": [], "hears": []} | said).encode())
 
 
