@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 PAPERS = runpy.run_path(str(ROOT / "tools" / "papers.py"))
 PAGE = (ROOT / "docs" / "papers.md").read_text()
+LONGEST_CELL = 160
 
 
 def test_each_target_of_each_claim_has_a_row() -> None:
@@ -33,3 +34,8 @@ def test_filling_in_changes_numbers_and_nothing_else() -> None:
 def test_a_number_that_misses_its_target_says_so() -> None:
     assert PAPERS["number"]({"limit": 1.1}, 1.2) == "1.200, short of it"
     assert PAPERS["number"]({"limit": 1.1, "at_most": False}, 1.2) == "1.200"
+
+
+def test_no_cell_of_a_table_holds_a_story() -> None:
+    cells = [cell for line in PAGE.split("\n") if line.startswith("|") for cell in line.split(" | ")]
+    assert [cell for cell in cells if len(cell) > LONGEST_CELL] == []
