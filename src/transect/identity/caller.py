@@ -26,7 +26,7 @@ _current: ContextVar[Caller] = ContextVar("transect_caller", default=NOBODY)
 
 
 def current() -> Caller:
-    """For whom this code runs: what the request said that it serves, where `working_for` goes on; else nobody."""
+    """For whom this code runs: in a handler of `know_callers`, or a block of `working_for`; elsewhere for nobody."""
     return _current.get()
 
 

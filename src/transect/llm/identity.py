@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transect.identity import HEADER, Caller, Keys, Verifier
+from transect.identity import HEADER, Caller, Keys, NoKeys, Verifier
 from transect.llm.config import Config
 from transect.llm.tenants import Client, Tenants
 
@@ -43,7 +43,11 @@ class Identifier:
         keys = config.identity.keys
         if keys == self._file or keys is None:
             return None if keys is None else self._verifier
-        return Verifier(Keys(self._folder / keys))
+        path = self._folder / keys
+        try:
+            return Verifier(Keys(path))
+        except NoKeys as wrong:
+            raise NoKeys(f"`identity.keys`: {path} {wrong}") from wrong
 
     def load(self, config: Config, verifier: Verifier | None) -> None:
         """Another configuration comes into force; `verifier` is the one of it."""

@@ -20,7 +20,7 @@ from transect.base.weights import MOST, NAME, ORDINARY, NoWeights, read_weights
 from transect.core.frontend import compile_file
 from transect.core.frontend.modules import PACKAGE, ClassDef, Modules
 from transect.core.frontend.source import Source, parse, read
-from transect.identity import Keys, NoKeys
+from transect.identity.keys import NoKeys, read_keys
 from transect.stack import spec
 from transect.stack.model import Part, StackFile
 from transect.stack.parts import Around, Wrong, made
@@ -175,7 +175,7 @@ class _Reader:
             return None
         path = (self.path.parent / file).absolute()
         try:
-            Keys(path)
+            read_keys(path)
         except NoKeys as wrong:
             message, _, hint = str(wrong).partition("; ")
             self.error(node, f"`{file}` {message}", hint or "keys are for the parts alone", "this file")

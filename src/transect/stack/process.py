@@ -27,8 +27,9 @@ Say = Callable[[str, str], None]
 """A part's name, and a line."""
 
 TENANTS = "TRANSECT_TENANTS"
-IDENTITY = "TRANSECT_IDENTITY"
 """The environment variable in which every part finds the file of weights."""
+IDENTITY = "TRANSECT_IDENTITY"
+"""The one in which a program finds the stack's file of keys, where it has one."""
 
 LOOK_S = 0.1  # between two looks at a part
 ANSWER_S = 2.0  # for `status`

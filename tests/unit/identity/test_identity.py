@@ -75,17 +75,20 @@ def test_a_word_dies_with_its_life_and_none_lives_longer(file: Path) -> None:
     assert (counts["expired"], counts["early"], counts["believed"]) == (1, 1, 1)
 
 
-def test_no_word_is_forgotten_while_it_lives_and_all_are_after(file: Path) -> None:
-    keys, clock = Keys(file), Clock()
-    verifier = Verifier(keys, clock, kept=4)
+def test_no_word_is_forgotten_while_it_lives_and_all_are_after(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later, now = [0.0], time.time
+    monkeypatch.setattr(time, "time", lambda: now() + later[0])  # for who vouches, too
+    keys = Keys(file)
+    verifier = Verifier(keys, time.time, kept=4)
     words = [keys.vouch("alice") for _ in range(5)]
     assert [verifier.of(word) is not None for word in words] == [True] * 4 + [False]
-    assert verifier.status()["full"] == 1
-    clock.ahead = LIFE_S - 1
-    assert all(verifier.of(word) is None for word in words)
-    clock.ahead = LIFE_S + 1
-    fresh = Verifier(keys, clock, kept=4)  # of the same hour: its words are of later
-    assert fresh.of(words[0]) is None
+    later[0] = LIFE_S - 1
+    assert [verifier.of(word) for word in (*words, keys.vouch("alice"))] == [None] * 6
+    assert verifier.status()["full"] == 3
+    later[0] = LIFE_S + 1
+    assert verifier.of(keys.vouch("alice")) == Caller("alice"), "there is room again"
 
 
 def test_a_key_is_changed_without_a_request_lost(

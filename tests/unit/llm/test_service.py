@@ -395,7 +395,7 @@ def test_who_a_layer_vouches_for(tmp_path: Path) -> None:
     }  # fmt: skip
     assert identifier.verifier_of(config) is identifier.verifier_of(config), "what it heard is remembered"
     other = Config(identity=Identity(keys="other.key"))
-    with pytest.raises(NoKeys, match="No such file"):
+    with pytest.raises(NoKeys, match=r"`identity.keys`: .*other.key cannot be read: No such file"):
         identifier.verifier_of(other)
     assert who(keys.vouch("ben")) == ("ben", False)
     plain = Config(tenants={"ben": Tenant()}, identity=Identity(unknown="share"))

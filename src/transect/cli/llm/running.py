@@ -52,7 +52,7 @@ def serve(
     except (ConfigError, PolicyError) as wrong:
         return refused(wrong)
     except NoKeys as wrong:
-        return usage(f"`identity.keys`: the file {wrong}")
+        return usage(str(wrong))
     except NoWeights as wrong:
         return usage(f"{weights} {wrong}")
     except msgspec.ValidationError:  # of the command line: a file's mistakes are shown where they stand

@@ -73,7 +73,8 @@ class Gateway:
     ) -> None:
         """`path`: the configuration's file; `read`: the same settings, read anew; `weights`: their file, followed.
 
-        Raises `PolicyError`, `kept.NotKept`, `Unavailable` without upstreams, the key of one, or descriptors.
+        Raises `PolicyError`, `NoKeys`, `saved_state.NotKept`, `Unavailable` without upstreams, the key of one, or
+        descriptors.
         """
         _check_upstreams(config)
         self.config = config

@@ -22,8 +22,8 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from transect.identity import ANONYMOUS, HEADER, Caller, Keys, Verifier
-from transect.identity.caller import work_for
+from transect.identity import HEADER, Caller, Keys, Verifier
+from transect.identity.caller import NOBODY, work_for
 from transect.rpc.grpcio import aio_server, server
 from transect.rpc.grpcio.context import Passing
 from transect.rpc.grpcio.server import kind_of, rebuilt
@@ -100,7 +100,7 @@ def met(context: Any, verifier: Verifier) -> tuple[Caller, Any]:
     """Whose the RPC is, and what it knows of itself: `context` with the tenant's name in its metadata."""
     sent = tuple(context.invocation_metadata() or ())
     words = [str(value) for name, value in sent if name == HEADER]
-    caller = (verifier.of(",".join(words)) if words else None) or Caller(ANONYMOUS)  # two words are none
+    caller = (verifier.of(",".join(words)) if words else None) or NOBODY  # two words are none
     ends = [end for end in (_end(context), caller.deadline) if end is not None]
     caller = Caller(caller.tenant, min(ends, default=None))
     kind: Any = type(sent[0]) if sent and hasattr(sent[0], "_fields") else lambda name, value: (name, value)
