@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import logging
 import mmap
 import os
@@ -21,8 +22,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from transect.cpu.built import Built
 from transect.linux.libbpf import BpfError, Map, make_map
@@ -242,28 +242,19 @@ class Broker:
 _Form = tuple[str, tuple[str, ...]]  # a message: its name, and those of its numbers
 
 
-class _Hello(msgspec.Struct):
-    """What an application says of itself."""
-
-    version: int
-    says: list[_Form]
-    hears: list[_Form]
-
-
 def known(policy: Built | None, data: bytes) -> None:
     """Whether the policy knows what the application would say and hear.  Raises `Unwelcome`."""
     try:
-        said = msgspec.json.decode(data, type=_Hello)
-    except (ValueError, RecursionError):
+        said = json.loads(data)
+        version, says, hears = _version(said["version"]), _forms(said["says"]), _forms(said["hears"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise Unwelcome("what the application says of itself is malformed") from None
-    if said.version != VERSION:
-        raise Unwelcome(
-            f"this loader speaks version {VERSION} of the protocol, the application {said.version!r}"
-        )
+    if version != VERSION:
+        raise Unwelcome(f"this loader speaks version {VERSION} of the protocol, the application {version}")
     name = "no policy" if policy is None else policy.name
     takes = [] if policy is None else [*policy.hears]
     tells = [] if policy is None else [*policy.tells]
-    for wanted, there, what in ((said.says, takes, "takes"), (said.hears, tells, "tells")):
+    for wanted, there, what in ((says, takes, "takes"), (hears, tells, "tells")):
         for form in wanted:
             if form not in there:
                 listed = ", ".join(map(_shown, there)) or "nothing"
@@ -276,6 +267,32 @@ def known(policy: Built | None, data: bytes) -> None:
 def refusal(no: Unwelcome) -> bytes:
     """The answer.  It quotes what the application has said, which may be no text."""
     return b"-" + str(no).encode(errors="replace")[:1000]
+
+
+def _version(value: Any) -> int:
+    """Raises TypeError: `true` and `1.0` equal 1, and are no versions."""
+    if type(value) is not int:
+        raise TypeError(value)
+    return value
+
+
+def _forms(value: Any) -> list[_Form]:
+    """Raises TypeError and ValueError: it is no list of messages.  A text has characters, and is no list either."""
+    return [
+        (_text(name), tuple(_text(n) for n in _list(numbers))) for name, numbers in map(_list, _list(value))
+    ]
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
 
 
 def _shown(form: _Form) -> str:
