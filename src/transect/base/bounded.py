@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading files that somebody names or that lie in a folder: never more than is wanted, however endless they are."""
+"""Reading files that somebody names or that lie in a folder, and streams: never more than is wanted, however endless
+they are."""
 
 from __future__ import annotations
 
@@ -41,7 +42,23 @@ def opened(path: Path | str) -> BinaryIO:
 def head(path: Path, most: int = SOURCE) -> bytes:
     """At most one byte more than `most` of the file.  Raises OSError as `opened`."""
     with opened(path) as file:
-        return file.read(most + 1)
+        return first(file, most)
+
+
+def first(stream: BinaryIO, most: int = SOURCE) -> bytes:
+    """At most one byte more than `most` of a stream: standard input, a pipe."""
+    return stream.read(most + 1)
+
+
+def tail(path: Path, most: int) -> bytes:
+    """The last `most` bytes of a file that grows, such as a log; nothing where there is none.  Raises OSError."""
+    try:
+        file = opened(path)
+    except FileNotFoundError:
+        return b""
+    with file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+        return file.read(most)
 
 
 def whole(path: Path, most: int = SOURCE) -> bytes:

@@ -10,8 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transect.base.bounded import first
 from transect.base.diagnostic import Diagnostics, Severity
-from transect.base.span import Span
 from transect.cli.exits import Exit
 from transect.cli.policies import STDIN, Found, declares_chain, declares_stack, find
 
@@ -121,16 +121,10 @@ class Checked:
         self._report(diagnostics, sources)
 
     def _stdin(self) -> None:
-        from transect.core.frontend import compile_text
+        from transect.core.frontend import compile_data
+        from transect.core.frontend.source import MAX_BYTES
 
-        try:
-            text = sys.stdin.buffer.read().decode("utf-8-sig")
-        except UnicodeDecodeError:
-            nowhere = Span(STDIN_NAME, 0, 0, 0, 0)
-            self.files += 1
-            self.diagnostics.error("P002", "standard input is not UTF-8 text", nowhere, help="send UTF-8")
-            return
-        self._take(compile_text(text, STDIN_NAME))
+        self._take(compile_data(first(sys.stdin.buffer, MAX_BYTES), STDIN_NAME))
 
     def _take(self, compiled: Compiled) -> None:
         self.files += 1

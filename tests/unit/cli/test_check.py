@@ -147,9 +147,9 @@ def test_standard_input_that_is_no_text() -> None:
     ended = process("check", "-", stdin=b"x = '\xff'\n")
     assert (ended.code, ended.err) == (1, "")
     assert ended.out == snapshot("""\
-error[P002]: standard input is not UTF-8 text
- --> <stdin>
-  = help: send UTF-8
+error[P002]: `<stdin>` is not UTF-8 text
+ --> <stdin>:1:1
+  = help: save it as UTF-8
 
 1 error; `transect explain P002` tells more
 """)

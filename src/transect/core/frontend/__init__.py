@@ -15,11 +15,11 @@ from transect.core.frontend.members import is_helper, marked
 from transect.core.frontend.modules import AliasDef, ClassDef, ConstantDef, FunctionDef, Module, Modules
 from transect.core.frontend.plain import is_constant
 from transect.core.frontend.policies import PolicyClass
-from transect.core.frontend.source import check_compiles, parse, read, too_long_chain
+from transect.core.frontend.source import check_compiles, decoded, parse, read, too_long_chain
 from transect.core.frontend.steps import check_steps
 from transect.core.ir import Program
 
-__all__ = ["Compiled", "compile_file", "compile_text"]
+__all__ = ["Compiled", "compile_data", "compile_file", "compile_text"]
 
 
 @record
@@ -41,6 +41,13 @@ def compile_file(path: Path | str, *, policy: type[PolicyClass] = PolicyClass) -
     if text is None:
         return Compiled((), diagnostics)
     return _compile(text, str(path), diagnostics, policy)
+
+
+def compile_data(data: bytes, path: str) -> Compiled:
+    """The policies of a stream, of which one byte more than `MAX_BYTES` is given where it goes on."""
+    diagnostics = Diagnostics()
+    text = decoded(data, path, diagnostics)
+    return Compiled((), diagnostics) if text is None else _compile(text, path, diagnostics, PolicyClass)
 
 
 def compile_text(text: str, path: str = "<text>") -> Compiled:

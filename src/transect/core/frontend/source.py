@@ -58,11 +58,19 @@ def read(path: Path, diagnostics: Diagnostics) -> str | None:
     """The file's text, or None with a diagnostic."""
     at = Span(str(path), 1, 0, 1, 0)
     try:
-        data = head(path, MAX_BYTES * 4)  # enough to see that it is too large
+        data = head(path, MAX_BYTES)
     except OSError as error:
         diagnostics.error(
             "P002", f"cannot read `{path}`: {error.strerror}", at, help="give the path of a Python file"
         )
+        return None
+    return decoded(data, str(path), diagnostics)
+
+
+def decoded(data: bytes, path: str, diagnostics: Diagnostics) -> str | None:
+    """The text of at most one byte more than `MAX_BYTES` of a file, or None with a diagnostic."""
+    if len(data) > MAX_BYTES:
+        _too_long(path, diagnostics)
         return None
     try:
         return data.decode("utf-8-sig")
@@ -71,8 +79,8 @@ def read(path: Path, diagnostics: Diagnostics) -> str | None:
         diagnostics.error(
             "P002",
             f"`{path}` is not UTF-8 text",
-            Span(str(path), line, 0, line, 0),
-            help="save the file as UTF-8",
+            Span(path, line, 0, line, 0),
+            help="save it as UTF-8",
         )
         return None
 
@@ -81,9 +89,7 @@ def parse(text: str, path: str, diagnostics: Diagnostics) -> Source | None:
     """The source with its tree, or None with a diagnostic."""
     at = Span(path, 1, 0, 1, 0)
     if len(text) > MAX_BYTES:
-        diagnostics.error(
-            "P003", "the file is too large", at, help="a policy file has at most one megabyte; split it"
-        )
+        _too_long(path, diagnostics)
         return None
     try:
         with warnings.catch_warnings():
@@ -127,6 +133,15 @@ def check_compiles(source: Source, diagnostics: Diagnostics) -> None:
         _syntax_error(error, source.text, source.path, diagnostics)
     except (RecursionError, MemoryError):
         _too_deep(Span(source.path, 1, 0, 1, 0), diagnostics)
+
+
+def _too_long(path: str, diagnostics: Diagnostics) -> None:
+    diagnostics.error(
+        "P003",
+        "the file is too large",
+        Span(path, 1, 0, 1, 0),
+        help="a policy file has at most one megabyte; split it",
+    )
 
 
 def _too_deep(at: Span, diagnostics: Diagnostics) -> None:

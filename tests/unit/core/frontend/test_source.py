@@ -79,7 +79,7 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "acl.py"
     path.write_bytes(b"x = 1\n\xff\n")
     (found,) = compile_file(path).diagnostics
-    assert (found.code, found.span.line, found.help) == ("P002", 2, "save the file as UTF-8")
+    assert (found.code, found.span.line, found.help) == ("P002", 2, "save it as UTF-8")
 
 
 def test_columns_count_characters() -> None:
@@ -187,3 +187,11 @@ def test_what_is_too_deep_for_pythons_compiler_is_refused_in_words(monkeypatch: 
 
     monkeypatch.setattr(source, "compile", shallow, raising=False)
     assert codes(policy("pass")) == ["P003"]
+
+
+def test_a_file_that_is_too_large_is_so_wherever_it_would_be_cut(tmp_path: Path) -> None:
+    """The bytes that are read of it may end within a character."""
+    for before in range(3):
+        (tmp_path / "large.py").write_bytes(b"#" * before + "€".encode() * (2 * source.MAX_BYTES))
+        (said,) = compile_file(tmp_path / "large.py").diagnostics
+        assert (said.code, said.message) == ("P003", "the file is too large")
