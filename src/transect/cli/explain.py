@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from transect.base.bounded import is_file
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
 
@@ -37,9 +38,9 @@ def explain(
     """
     if not what:
         return _list()
-    if re.fullmatch(r"[A-Za-z]\d+", what) and not Path(what).exists():
+    if re.fullmatch(r"[A-Za-z]\d+", what) and not is_file(what):
         return _page(what.upper())
-    if not Path(what).is_file():
+    if not is_file(what):
         return usage(f"no such file: {what}", "an error's code is like P006")
     from transect.cli.side_by_side import show
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 import traceback
@@ -18,6 +19,13 @@ def report(error: Exception, words: Sequence[str]) -> int:
         return unavailable(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         print(f"transect: {error.filename}: {error.strerror}", file=sys.stderr)
+        return Exit.USAGE if error.errno == errno.ENAMETOOLONG else Exit.UNAVAILABLE
+    from transect.control.sockets import NoName, Unsafe
+
+    if isinstance(error, NoName):
+        return usage(str(error), "--name NAME")
+    if isinstance(error, Unsafe):
+        print(f"transect: {error}", file=sys.stderr)
         return Exit.UNAVAILABLE
     print(ours(error, words), file=sys.stderr)
     return Exit.OURS

@@ -58,7 +58,7 @@ class Server:
     def __init__(self, stratum: str, name: str, verbs: Mapping[str, Verb], *, numbered: bool = False) -> None:
         """`numbered`: when the name is taken, `NAME-2`, `NAME-3` … will do.
 
-        Raises `Taken`, `ValueError` for a name that cannot be one, `places.Unsafe`.
+        Raises `Taken`, `sockets.NoName`, `sockets.Unsafe`.
         """
         self.stratum = stratum
         self._verbs = dict(verbs)

@@ -15,6 +15,10 @@ LONGEST = 107  # bytes of a socket's path, by the kernel's sockaddr_un
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
+class NoName(ValueError):
+    """A name that no instance can have; says why."""
+
+
 class Unsafe(Exception):
     """A folder for sockets in which someone else could put his own."""
 
@@ -34,14 +38,12 @@ def command(stratum: str) -> str:
 
 
 def socket_path(stratum: str, name: str) -> Path:
-    """The socket of one instance.  Raises `ValueError` for a name that cannot be one."""
+    """The socket of one instance.  Raises `NoName`."""
     if not _NAME.fullmatch(name):
-        raise ValueError(f"`{name}` is no name of an instance: letters, digits, `_`, `.` and `-`, please")
+        raise NoName(f"`{name}` is no name of an instance: letters, digits, `_`, `.` and `-`, please")
     path = folder() / f"{stratum}-{name}.sock"
     if len(os.fsencode(path)) > LONGEST:
-        raise ValueError(
-            f"the name of the socket is longer than {LONGEST} bytes: {path}; use a shorter `--name`"
-        )
+        raise NoName(f"the name of the socket is longer than {LONGEST} bytes: {path}")
     return path
 
 

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transect.base.bounded import whole
+from transect.base.bounded import is_file, whole
 from transect.base.unavailable import Unavailable
 from transect.linux import stored
 from transect.linux.errors import KernelDataError
@@ -109,7 +109,7 @@ def _granted(address: Address) -> Physical:
     host, slash, path = address.place.removeprefix("//").partition("/")
     if not address.place.startswith("//") or not host or not slash:
         raise BadTarget("write roce://HOST/GRANT, where GRANT is a copy of the target's /proc/transect_grant")
-    file = Path(path) if Path(path).exists() else Path("/") / path
+    file = Path(path) if is_file(path) else Path("/") / path
     grant = Grant.parse(whole(file, LARGEST).decode(errors="replace"))
     if "via" not in address.options:
         return RoceMemory(grant, _socket(host))

@@ -28,7 +28,17 @@ def test_an_upstream_is_called_by_its_host(url: str, name: str) -> None:
     assert _name(url) == name
 
 
-@pytest.mark.parametrize("url", ["http://a]b:9000", "http://[::1", "http://a:ms", "http://a\u2100b:1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a]b:9000",
+        "http://[::1",
+        "http://a:ms",
+        "http://a\u2100b:1",
+        "http://a..b",
+        f"http://{'a' * 64}.b",
+    ],
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="S03"):
         _name(url)

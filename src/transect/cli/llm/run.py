@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from transect.base.bounded import is_file
 from transect.cli.exits import Exit
 from transect.cli.failure import no_file
 from transect.cli.options import Name, Tenants
@@ -75,7 +76,7 @@ def run(
         transect llm run vtc --upstream http://127.0.0.1:9000
     """
     place = (policy or "").partition(":")[0]
-    if place.endswith(".py") and not Path(place).is_file():
+    if place.endswith(".py") and not is_file(place):
         return no_file(place)
     from transect.cli.llm.running import serve
 

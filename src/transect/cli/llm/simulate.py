@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from transect.base.bounded import is_file
 from transect.cli.exits import Exit
 from transect.cli.failure import no_file, refused, usage
 from transect.cli.progress import working
@@ -67,7 +68,7 @@ def simulate(
 
     for policy in policies:
         place = policy.partition(",")[0].partition(":")[0]
-        if place.endswith(".py") and not Path(place).is_file():
+        if place.endswith(".py") and not is_file(place):
             return no_file(place)
     try:
         loaded = [_load(policy) for policy in policies]

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transect.base.bounded import is_file
 from transect.cli.exits import Exit
 from transect.cli.memory.opening import with_target
 
@@ -33,7 +34,7 @@ def usual_form(words: Sequence[str]) -> tuple[str, str, Path | None] | None:
             kernel = Path(file)
         case _:
             return None
-    if verb not in LISTS or target.startswith("-") or (kernel is not None and not kernel.is_file()):
+    if verb not in LISTS or target.startswith("-") or (kernel is not None and not is_file(kernel)):
         return None
     return verb, target, kernel
 

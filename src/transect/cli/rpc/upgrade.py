@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from transect.base.bounded import is_file
 from transect.cli.control import lines, show
 from transect.cli.exits import Exit
 from transect.cli.failure import no_file, usage
@@ -40,7 +41,7 @@ def upgrade(
         return _of_several(files)
     if len(files) > 2:
         return usage("one file, and one name at most", "for several instances: NAME=FILE NAME=FILE …")
-    if not Path(files[0]).is_file():
+    if not is_file(files[0]):
         return no_file(files[0])
     return of_one("rpc")(Path(files[0]), files[1] if len(files) == 2 else None, no_return)
 
@@ -56,7 +57,7 @@ def _of_several(words: list[str]) -> int:
             return usage(f"`{name or file}` is no NAME=FILE", "write a file for each instance")
         if names.count(name) > 1:
             return usage(f"`{name}` is there more than once", "write one file for each instance")
-        if not Path(file).is_file():
+        if not is_file(file):
             return no_file(file)
 
     def ask() -> int:

@@ -20,6 +20,7 @@ from typing import Any
 
 import uvicorn
 
+from transect.base.bounded import is_folder
 from transect.base.followed import Changes
 from transect.base.unavailable import Unavailable
 from transect.base.weights import NoWeights
@@ -87,7 +88,7 @@ class Gateway:
         self._share = config.share  # as it began: a configuration that is read later does not change it
         self.shared: Shared | None = None
         self.state = None if config.state is None else self.folder / config.state
-        if self.state is not None and not self.state.parent.is_dir():
+        if self.state is not None and not is_folder(self.state.parent):
             raise saved_state.NotKept(f"the state cannot be written to {self.state}: there is no such folder")
         self._let_go = None if self.state is None else saved_state.claim(self, self.state)
         limits = config.limits

@@ -11,7 +11,8 @@ import msgspec
 from transect.llm.config import Config, Name, parse, read
 
 Address = Annotated[str, msgspec.Meta(pattern=r"^[^\s:]+:\d{1,5}$", description="HOST:PORT")]
-HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+_LABEL = "[A-Za-z0-9_-]{1,63}"  # longer ones, and empty ones, are in no name
+HOST = rf"({_LABEL}(\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])"
 Url = Annotated[
     str, msgspec.Meta(pattern=rf"^https?://{HOST}(:\d{{1,5}})?(/\S*)?$", description="http://HOST:PORT")
 ]

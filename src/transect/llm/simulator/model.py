@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.base import toml
-from transect.base.bounded import whole
+from transect.base.bounded import is_file, whole
 from transect.base.diagnostic import closest
 from transect.base.unavailable import Unavailable
 
@@ -76,7 +76,7 @@ class Model:
 def engine(name: str) -> Model:
     """The model of that name, or of a file.  Raises `Unavailable`, saying which there are."""
     path = Path(name) if name.endswith(".toml") else ENGINES / f"{name}.toml"
-    if not path.is_file():
+    if not is_file(path):
         near = closest(name, engines())
         hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(engines())}"
         raise Unavailable(f"the engine model {name}", "there is no such file", hint)

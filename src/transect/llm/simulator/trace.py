@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from transect.base.bounded import is_file
 from transect.base.diagnostic import closest
 from transect.base.unavailable import Unavailable
 from transect.llm.request import ORDINARY
@@ -87,7 +88,7 @@ def read(name: str) -> Trace:
     Raises `Unavailable` for a file that is not there, `ValueError` for one that is no trace, with its line.
     """
     path = Path(name) if name.endswith(".csv") else DATA / f"{name}.csv"
-    if not path.is_file():
+    if not is_file(path):
         known = traces()
         near = closest(name, known)
         hint = f"did you mean `{near}`?" if near else f"a CSV file, or one of: {', '.join(known)}"

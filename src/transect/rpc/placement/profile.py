@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from transect.base import cache
-from transect.base.bounded import whole
+from transect.base.bounded import is_folder, whole
 from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 
@@ -99,7 +99,7 @@ def load(path: Path | None = None) -> Profile:
 
 def _ours(path: Path) -> bytes | None:
     """What is at the usual place; nobody else can have put it there."""
-    if not path.parent.exists():
+    if not is_folder(path.parent):
         return None
     with cache.opened(path.parent) as folder:
         return folder.plain(path.name)
