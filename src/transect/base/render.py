@@ -15,10 +15,10 @@ Plain text; with `color=True` the same text between escape sequences.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from transect.base.diagnostic import Diagnostic, Severity
-from transect.base.snippet import Mark, Row, Style, snippet, visible
+from transect.base.snippet import Mark, Row, Style, echoed, snippet, visible
 from transect.base.span import NOWHERE, lines_of
 
 _RESET = "\033[0m"
@@ -72,13 +72,13 @@ class _Page:
     def lines(self) -> Iterator[str]:
         diagnostic = self.diagnostic
         head = f"{diagnostic.severity}[{diagnostic.code}]"
-        yield self._painted(head, self.paint) + self._painted(f": {visible(diagnostic.message)}", _BOLD)
+        yield self._painted(head, self.paint) + self._painted(f": {echoed(diagnostic.message)}", _BOLD)
         for path, rows in self.snippets.items():
             yield from self._file(path, rows)
         if diagnostic.help:
-            yield from self._remark("help", diagnostic.help)
+            yield from self._remark("help", diagnostic.help, visible)
         if diagnostic.note:
-            yield from self._remark("note", diagnostic.note)
+            yield from self._remark("note", diagnostic.note, echoed)
 
     def _rows(self, path: str) -> list[Row]:
         source = self.files.lines(path)
@@ -103,7 +103,7 @@ class _Page:
         for at, mark in enumerate(marks):
             if mark.text:
                 where = f" (line {mark.span.line})" if at else ""
-                yield self._gutter(f" {visible(mark.text)}{where}")
+                yield self._gutter(f" {echoed(mark.text)}{where}")
 
     def _row(self, row: Row) -> str:
         text = "".join(self._painted(piece, self._style(style)) for piece, style in row.pieces())
@@ -114,12 +114,12 @@ class _Page:
     def _gutter(self, text: str, number: str = "") -> str:
         return self._painted(f"{number:>{self.margin}} |", _BLUE) + text
 
-    def _remark(self, kind: str, text: str) -> Iterator[str]:
+    def _remark(self, kind: str, text: str, shown: Callable[[str], str]) -> Iterator[str]:
         first, *more = text.splitlines()
         head = " " * (self.margin + 1)
-        yield head + self._painted("=", _BLUE) + self._painted(f" {kind}:", _BOLD) + f" {visible(first)}"
+        yield head + self._painted("=", _BLUE) + self._painted(f" {kind}:", _BOLD) + f" {shown(first)}"
         for line in more:
-            yield (head + " " * len(f"= {kind}: ") + visible(line)).rstrip()
+            yield (head + " " * len(f"= {kind}: ") + shown(line)).rstrip()
 
     def _style(self, style: str) -> str:
         return {Style.PLAIN: "", Style.PRIMARY: self.paint, Style.OTHER: _BLUE, Style.GUTTER: _BLUE}[style]

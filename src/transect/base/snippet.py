@@ -17,6 +17,9 @@ TAB = "    "
 WIDEST = 160  # columns of source text; a longer line is cut around its first mark
 MIDDLE = 3  # lines between the ends of a span; more of them become `...`
 
+WORD_BEGIN, WORD_END = 99, 60  # characters kept of a word longer than both
+
+_VERY_LONG = re.compile(rf"\S{{{WORD_BEGIN + WORD_END + 2},}}")
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
@@ -83,6 +86,11 @@ def visible(text: str) -> str:
     """The text on one line, tabs widened, with a visible character for whatever a terminal would act on or hide."""
     plain = text.replace("\t", TAB).replace("\n", " ")
     return _UNSEEN.sub(lambda found: chr(0x2400 + ord(found[0])) if found[0] < " " else "\ufffd", plain)
+
+
+def echoed(text: str) -> str:
+    """A message with names in it that somebody else chose: visible, and of a very long word its ends."""
+    return _VERY_LONG.sub(lambda found: f"{found[0][:WORD_BEGIN]}…{found[0][-WORD_END:]}", visible(text))
 
 
 def width(text: str) -> int:
@@ -211,7 +219,7 @@ class _Snippet:
         row.put(2 * depth + 1, "_" * (self.indent + column - 2 * depth - 1) + mark.sign, mark.style)
         row.put(2 * depth, " " if begins else "|", mark.style)
         if text:
-            row.write(self.indent + column + 2, visible(text), mark.style)
+            row.write(self.indent + column + 2, echoed(text), mark.style)
         return row
 
     def _marked(self, number: int, line: _Line, marks: list[Mark]) -> list[Row]:
@@ -228,7 +236,7 @@ class _Snippet:
         labelled = [p for p in placed if p[2].text]
         if labelled and self._beside(labelled[-1], placed):
             _, end, mark = labelled.pop()
-            signs.write(end + 1, visible(mark.text), mark.style)
+            signs.write(end + 1, echoed(mark.text), mark.style)
         return [signs, *self._hanging(number, labelled)]
 
     @staticmethod
@@ -248,7 +256,7 @@ class _Snippet:
             row = self._row(number, under=True)
             for other, _, its in labelled:
                 row.put(other, "|", its.style)
-            row.write(begin, visible(mark.text), mark.style)
+            row.write(begin, echoed(mark.text), mark.style)
             rows.append(row)
         return rows
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
+from transect.cli.failure import tell, usage
 
 
 def compile(
@@ -96,7 +96,7 @@ def _plugin(chain: Path, folder: Path) -> int:
         print(wrong)
         return Exit.NO
     except BuildError as wrong:
-        print(f"transect: {wrong}", file=sys.stderr)
+        tell(wrong)
         return Exit.UNAVAILABLE
     print(*written.paths, sep="\n")
     if written.one_worker:

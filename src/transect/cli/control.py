@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from transect.cli.exits import Exit
+from transect.cli.failure import tell
 
 if TYPE_CHECKING:
     from transect.control import Client
@@ -28,12 +28,10 @@ def show(ask: Callable[[], int]) -> int:
     try:
         return ask()
     except Refused as no:
-        print(f"transect: {no.why}", file=sys.stderr)
-        if no.hint:
-            print(f"  hint: {no.hint}", file=sys.stderr)
+        tell(no.why, no.hint)
         return Exit.NO
     except ControlError as wrong:
-        print(f"transect: {wrong}", file=sys.stderr)
+        tell(wrong)
         return Exit.UNAVAILABLE
 
 

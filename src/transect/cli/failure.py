@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from transect.base.snippet import echoed, visible
 from transect.base.unavailable import Unavailable
 from transect.cli.exits import Exit
 
@@ -18,32 +19,35 @@ def report(error: Exception, words: Sequence[str]) -> int:
     if isinstance(error, Unavailable):
         return unavailable(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        print(f"transect: {error.filename}: {error.strerror}", file=sys.stderr)
+        tell(f"{echoed(str(error.filename))}: {error.strerror}")
         return Exit.USAGE if error.errno == errno.ENAMETOOLONG else Exit.UNAVAILABLE
     from transect.control.sockets import NoName, Unsafe
 
     if isinstance(error, NoName):
         return usage(str(error), "--name NAME")
     if isinstance(error, Unsafe):
-        print(f"transect: {error}", file=sys.stderr)
+        tell(error)
         return Exit.UNAVAILABLE
-    print(ours(error, words), file=sys.stderr)
+    print("\n".join(map(visible, ours(error, words).split("\n"))), file=sys.stderr)
     return Exit.OURS
+
+
+def tell(what: object, hint: str = "") -> None:
+    """Say on stderr what is wrong, in as many lines as it has, and what helps.  Names in it may be anybody's."""
+    print("transect: " + "\n".join(map(echoed, str(what).split("\n"))), file=sys.stderr, flush=True)
+    if hint:
+        print(f"  hint: {echoed(hint)}", file=sys.stderr, flush=True)
 
 
 def unavailable(lacking: Unavailable) -> int:
     """What is missing, why, and the one command that helps."""
-    print(f"transect: {lacking.what}: {lacking.why}", file=sys.stderr)
-    if lacking.hint:
-        print(f"  hint: {lacking.hint}", file=sys.stderr)
+    tell(f"{echoed(lacking.what)}: {lacking.why}", lacking.hint)
     return Exit.UNAVAILABLE
 
 
 def usage(message: str, hint: str = "") -> int:
     """A mistake in the command itself which only the verb could see."""
-    print(f"transect: {message}", file=sys.stderr)
-    if hint:
-        print(f"  hint: {hint}", file=sys.stderr)
+    tell(echoed(message), hint)
     return Exit.USAGE
 
 
@@ -58,7 +62,10 @@ def refused(why: object) -> int:
     On stderr: what `run` and `simulate` would have said stands on stdout.
     """
     text = str(why).strip()
-    print(text if "\n" in text else f"transect: {text}", file=sys.stderr)
+    if "\n" in text:
+        print(text, file=sys.stderr)
+    else:
+        tell(text)
     return Exit.NO
 
 

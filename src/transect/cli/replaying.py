@@ -15,6 +15,7 @@ from transect.base.snippet import visible
 from transect.cli.checking import in_color
 from transect.cli.compiling import File, Refused, read
 from transect.cli.exits import Exit
+from transect.cli.failure import tell
 from transect.core.ir import Program
 from transect.replay import Comparison, Decoder, Log, LogError, compare
 from transect.replay import read as read_log
@@ -31,7 +32,7 @@ def replay(path: Path, policy: Path | None, as_json: bool) -> int:
             return _simulated(log, stands, as_json)
         found = compare(log, known, program=stands, runner=getattr(known, "runner", None))
     except LogError as wrong:
-        print(f"transect: {path}: {visible(str(wrong))}", file=sys.stderr)
+        tell(f"{path}: {wrong}")
         return Exit.USAGE
     except Refused as refused:
         print(refused)
@@ -62,7 +63,7 @@ def _simulated(log: Log, other: Program, as_json: bool) -> int:
         print(render_text(still.diagnostics, {}, color=in_color()), file=sys.stderr)
         return Exit.NO
     except CustodyError as lost:
-        print(f"transect: {lost}", file=sys.stderr)
+        tell(lost)
         return Exit.NO
     if as_json:
         print(json.dumps({"complete": log.complete, "outcomes": [asdict(o) for o in outcomes]}, indent=2))

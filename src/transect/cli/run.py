@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.failure import refused
+from transect.cli.failure import refused, tell
 from transect.cli.options import Name
 
 
@@ -43,9 +42,9 @@ def run(
     except Invalid as wrong:
         return refused(wrong)
     except NotBegun as wrong:
-        print(f"transect: {wrong}; what it said stands above", file=sys.stderr)
+        tell(f"{wrong}; what it said stands above")
         return Exit.NO
     except Taken as taken:
-        print(f"transect: {taken}", file=sys.stderr)
+        tell(taken)
         return Exit.UNAVAILABLE
     return Exit.DONE

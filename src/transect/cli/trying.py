@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from transect.base.diagnostic import closest
 from transect.base.render import render_text
 from transect.cli.compiling import Refused, is_chain, read
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
+from transect.cli.failure import tell, usage
 from transect.core.ir import Program
 from transect.rpc.chain.file import read_edges
 from transect.rpc.envoy.process import EnvoyFailed
@@ -54,7 +53,7 @@ def run(
             if not as_json:
                 print("\n".join(_text(asked)), flush=True)
     except EnvoyFailed as wrong:
-        print(f"transect: {wrong}", file=sys.stderr)
+        tell(wrong)
         return Exit.UNAVAILABLE
     if as_json:
         print(json.dumps(_plain(found), indent=2))

@@ -12,7 +12,7 @@ import typer
 
 from transect.base.unavailable import Unavailable
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
+from transect.cli.failure import tell, usage
 
 
 def vm(
@@ -72,7 +72,7 @@ def vm(
 
 
 def _say(text: str) -> None:
-    print(f"transect: {text}", file=sys.stderr, flush=True)
+    tell(text)
 
 
 def _write(stream: Any) -> Any:

@@ -310,3 +310,15 @@ def test_any_span_in_any_text_is_rendered(found: Diagnostic, text: str, color: b
 
 def test_width_counts_columns_of_a_terminal() -> None:
     assert [width(text) for text in ("abc", "日本", "e\u0301", "")] == [3, 4, 1, 0]
+
+
+def test_a_very_long_word_of_a_message_is_shown_by_its_ends() -> None:
+    """Not in the help, which is there to be copied."""
+    name = "begin" + "x" * 1_000 + "end"
+    found = Diagnostic(Severity.ERROR, "P006", f"no field `{name}`", at(1, 6, 1, 15), name, (), name, name)
+    message, label, help, note = (line for line in shown(found).splitlines() if "beginx" in line)
+    assert all(
+        len(line) < 220 and line.rstrip("`").endswith("xend") and "…" in line
+        for line in (message, label, note)
+    )
+    assert help.endswith(f"help: {name}")

@@ -12,7 +12,7 @@ import typer
 
 from transect.base.unavailable import Unavailable
 from transect.cli.exits import Exit
-from transect.cli.failure import refused
+from transect.cli.failure import refused, tell
 from transect.cli.options import Name
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _place(vm: bool, version: str, kernel: Path | None, cpus: int, partial: bool
 
 
 def _say(text: str) -> None:
-    print(f"transect: {text}", file=sys.stderr, flush=True)
+    tell(text)
 
 
 def _write(data: bytes) -> None:

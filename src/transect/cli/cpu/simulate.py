@@ -12,7 +12,7 @@ import typer
 from transect.base.render import render_text
 from transect.cli.checking import in_color
 from transect.cli.exits import Exit
-from transect.cli.failure import refused, usage
+from transect.cli.failure import refused, tell, usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ def simulate(
     except Standstill as still:
         return _wrong(still.diagnostics, sources)
     except CustodyError as lost:
-        print(f"transect: {lost}", file=sys.stderr)
+        tell(lost)
         return Exit.NO
     return _wrong(starved, sources) if len(starved) else Exit.DONE
 

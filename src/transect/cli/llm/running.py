@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,11 +12,10 @@ from typing import Any
 import msgspec
 
 from transect.base.followed import Changes
-from transect.base.snippet import visible
 from transect.base.traced import to_stderr
 from transect.base.weights import NoWeights, read_weights
 from transect.cli.exits import Exit
-from transect.cli.failure import refused, usage
+from transect.cli.failure import refused, tell, usage
 from transect.cli.strata import Stratum, need_packages
 from transect.control.server import Taken
 from transect.identity import NoKeys
@@ -58,7 +56,7 @@ def serve(
     except msgspec.ValidationError:  # of the command line: a file's mistakes are shown where they stand
         return usage(f"`--upstream` wants http://HOST:PORT, not {', '.join(upstreams)}")
     except (NotKept, Taken) as wrong:
-        print(f"transect: {visible(str(wrong))}", file=sys.stderr)
+        tell(wrong)
         return Exit.UNAVAILABLE
     return Exit.DONE
 

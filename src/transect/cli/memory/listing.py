@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from transect.base.bounded import is_file
 from transect.cli.exits import Exit
+from transect.cli.failure import tell
 from transect.cli.memory.opening import with_target
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _listed(name: str, columns: Sequence[str], machine: Machine) -> int:
 
     result = scanning.probe(machine, named(name), questions.Answers(machine))
     if result.verdict not in (Verdict.CLEAN, Verdict.FOUND):
-        print(f"transect: {machine.name}: {result.problem}", file=sys.stderr)
+        tell(f"{machine.name}: {result.problem}")
         return Exit.UNKNOWN
     rows = [[shown(c, dict(said.evidence).get(c, "")) for c in columns] for said in result.shown]
     hidden = [

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from enum import StrEnum
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transect.cli.exits import Exit
-from transect.cli.failure import usage
+from transect.cli.failure import tell, usage
 
 if TYPE_CHECKING:
     from transect.memory.machine import Machine
@@ -52,7 +51,7 @@ def running(machine: Machine, engine: Engine, via: str | None) -> Iterator[Runs 
     with in_xdp(machine, interface) as runs:
         yield runs
         for line in runs.summary():
-            print(f"transect: {line}", file=sys.stderr)
+            tell(line)
 
 
 def with_target(target: str, kernel: Path | None, work: Callable[[Machine], int]) -> int:
@@ -75,5 +74,5 @@ def with_target(target: str, kernel: Path | None, work: Callable[[Machine], int]
         print(render_text(refused.diagnostics, refused.sources, color=in_color()))
         return Exit.NO
     except KernelDataError as problem:
-        print(f"transect: {target}: {problem}", file=sys.stderr)
+        tell(f"{target}: {problem}")
         return Exit.UNKNOWN

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.failure import refused
+from transect.cli.failure import refused, tell
 from transect.cli.progress import working
 
 
@@ -63,7 +62,7 @@ def calibrate(
             render_text(wrong.diagnostics, {k: text for r in reads for k, text in r.sources.items()})
         )
     except (EnvoyFailed, BuildError) as wrong:
-        print(f"transect: {wrong}", file=sys.stderr)
+        tell(wrong)
         return Exit.UNAVAILABLE
     print(measuring.text(found))
     print(profiles.save(found, profile))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Annotated
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.failure import refused, usage
+from transect.cli.failure import refused, tell, usage
 from transect.cli.options import Metrics, Name
 from transect.cli.progress import working
 
@@ -132,6 +131,6 @@ def _served(serve: Callable[..., None]) -> int:
     except PlanError as wrong:
         return usage(str(wrong), wrong.hint)
     except (EnvoyFailed, BuildError, Taken, FileExistsError) as wrong:
-        print(f"transect: {wrong}", file=sys.stderr)
+        tell(wrong)
         return Exit.UNAVAILABLE
     return Exit.DONE

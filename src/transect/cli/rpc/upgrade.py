@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,7 @@ import typer
 from transect.base.bounded import is_file
 from transect.cli.control import lines, show
 from transect.cli.exits import Exit
-from transect.cli.failure import no_file, usage
+from transect.cli.failure import no_file, tell, usage
 from transect.cli.live.upgrade import NoReturn
 from transect.cli.live.upgrade import upgrade as of_one
 
@@ -69,16 +68,13 @@ def _of_several(words: list[str]) -> int:
         try:
             fields = edge.upgrade([Path(file) for _, file in pairs], waiting)
         except Unfinished as wrong:
-            print(
-                f"transect: version {edge.version} is in force, but an instance has gone: {wrong}",
-                file=sys.stderr,
-            )
+            tell(f"version {edge.version} is in force, but an instance has gone: {wrong}")
             return Exit.NO
         print("\n".join(lines({"version": edge.version, "fields": fields})))
         return Exit.DONE
 
     def waiting(version: str) -> None:
         what = f"RPCs of version {version} are under way; what they do goes over until they end (or Ctrl-C)"
-        print(f"transect: {what}", file=sys.stderr)
+        tell(what)
 
     return show(ask)
