@@ -19,7 +19,7 @@ from transect.control.server import Taken
 from transect.control.stopping import Stop, stopping
 from transect.rpc.chain.address import Endpoint
 from transect.rpc.chain.binding import Binding
-from transect.rpc.chain.file import read_edges
+from transect.rpc.chain.file import Read, ReadEdges, read_edges
 from transect.rpc.chain.fitting import bound, usable
 from transect.rpc.chain.metrics import Exporter
 from transect.rpc.chain.model import ChainFile
@@ -57,8 +57,7 @@ def run(
         bindings = [bound(chain, read.diagnostics) for chain in read.chains]
         for chain in read.chains:
             usable(chain, read.diagnostics)
-        if read.diagnostics.failed:
-            raise Invalid(render_text(read.diagnostics, read.sources))
+        refuse_or_warn(read, say)
         try:
             with ExitStack() as stack:
                 started = Started(stack, Path(folder), envoy, workers, numbered=name is None, say=say)
@@ -68,6 +67,15 @@ def run(
                 started.serve(stop, metrics)
         except EnvoyFailed as failed:
             raise EnvoyFailed(failed.why, kept_log(failed.log, Path.cwd())) from failed
+
+
+def refuse_or_warn(read: ReadEdges | Read, say: Say) -> None:
+    """Say what the diagnostics warn of; raises Invalid where they have errors."""
+    if len(read.diagnostics):
+        told = render_text(read.diagnostics, read.sources)
+        if read.diagnostics.failed:
+            raise Invalid(told)
+        say(told)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from transect.base.unavailable import Unavailable
 from transect.rpc.chain.binding import Binding, bind
 from transect.rpc.chain.carrier import ANYWHERE, ENVOY, Can, check, check_routes
 from transect.rpc.chain.model import ChainFile
+from transect.rpc.chain.shared_answers import warn_of_shared_answers
 from transect.rpc.messages.protos import ProtoError, Protos, check_files, from_files, from_reflection
 from transect.rpc.messages.wire import ProtoService
 
@@ -68,7 +69,9 @@ def bound(chain: ChainFile, diagnostics: Diagnostics, carrier: Can = ENVOY) -> B
 
 
 def _routes(chain: ChainFile, diagnostics: Diagnostics) -> None:
-    check_routes((use.program for use in chain.elements), chain.routes, diagnostics)
+    programs = [use.program for use in chain.elements]
+    check_routes(programs, chain.routes, diagnostics)
+    warn_of_shared_answers(programs, diagnostics)
 
 
 def _fitted(chain: ChainFile, protos: Protos, diagnostics: Diagnostics, carrier: Can) -> Binding | None:

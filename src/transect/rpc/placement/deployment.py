@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics
-from transect.base.render import render_text
 from transect.control.stopping import stopping
 from transect.rpc.builtin import NotAFilter
 from transect.rpc.builtin.running import deploy_filters
@@ -27,7 +26,7 @@ from transect.rpc.chain.model import ChainFile
 from transect.rpc.envoy.following import telling
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
 from transect.rpc.placement import saved
-from transect.rpc.run import Invalid, Say, Started, kept_log, name_of
+from transect.rpc.run import Say, Started, kept_log, name_of, refuse_or_warn
 from transect.rpc.wasm.carrier import WASM, check_copies, workers_for
 from transect.rpc.wasm.deploy import deploy_plugin
 from transect.rpc.wasm.run import hosted, told
@@ -66,8 +65,7 @@ def run_plan(
     ]
     for chain in read.chains:
         usable(chain, read.diagnostics)
-    if read.diagnostics.failed:
-        raise Invalid(render_text(read.diagnostics, read.sources))
+    refuse_or_warn(read, say)
     with (
         stopping() as stop,
         tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder,

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from transect.base.render import render_text
 from transect.control.operating import Operated
 from transect.control.stopping import stopping
 from transect.rpc.chain.address import Endpoint
@@ -18,7 +17,7 @@ from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.status import addresses
 from transect.rpc.envoy.following import LARGEST, telling
 from transect.rpc.envoy.process import EnvoyFailed
-from transect.rpc.run import Invalid, Say, exporting, kept_log, watch
+from transect.rpc.run import Say, exporting, kept_log, refuse_or_warn, watch
 from transect.rpc.versions.upgrade import Version
 from transect.rpc.wasm.carrier import WASM, check_copies, workers_for
 from transect.rpc.wasm.deploy import DeployedPlugin, deploy_plugin
@@ -51,8 +50,8 @@ def run_plugin(
     if binding is not None:
         workers = workers_for(binding, workers)
         check_copies(binding, workers, read.diagnostics)
-    if read.chain is None or binding is None or read.diagnostics.failed:
-        raise Invalid(render_text(read.diagnostics, read.sources))
+    refuse_or_warn(read, say)
+    assert read.chain is not None and binding is not None, "what does not bind is told"
     with stopping() as stop, tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder:
         given = {"envoy": envoy, "workers": workers, "record": record is not None}
         try:
