@@ -4,18 +4,16 @@ a file that is there is the right one, and a new version never takes the place o
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
-import signal
-import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from transect.base.cache import Folder, opened
+from transect.base.programs import Endless, ran
 from transect.base.unavailable import Unavailable
 
 PATIENCE_S = 60.0  # for a compiler; what we emit takes some seconds
@@ -45,39 +43,21 @@ def _version(path: str) -> str:
 def called(command: Sequence[str], folder: Path, patience_s: float | None = None) -> str:
     """What a compiler said that was run in a folder, its temporary files there, too.
 
-    Raises BuildError when it refuses, Unavailable when it does not start or does not end: it is killed, with all that
-    it has started.
+    Raises BuildError when it refuses, Unavailable when it does not start, does not end or does not stop talking.
     """
     patience_s = PATIENCE_S if patience_s is None else patience_s
+    environment = {**os.environ, "TMPDIR": "."}
     try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, "TMPDIR": "."},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        done = ran(command, patience_s=patience_s, cwd=folder, env=environment)
     except OSError as error:
         raise Unavailable(
             command[0], f"it does not start: {error.strerror}", "give another one: CC="
         ) from error
-    with process:
-        try:
-            said, complaint = process.communicate(timeout=patience_s)
-        except subprocess.TimeoutExpired:
-            why = f"it does not end within {patience_s:g} s"
-            raise Unavailable(command[0], why, "give another one: CC=") from None
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-    if process.returncode:
-        raise BuildError(complaint.strip() or f"{command[0]} ended with status {process.returncode}")
-    return said
+    except Endless as endless:
+        raise Unavailable(command[0], str(endless), "give another one: CC=") from None
+    if done.status:
+        raise BuildError(done.complaint.strip() or f"{command[0]} ended with status {done.status}")
+    return done.said
 
 
 # ---------------------------------------------------------------- what is kept

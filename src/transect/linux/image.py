@@ -13,7 +13,6 @@ import mmap
 import os
 import shutil
 import struct
-import subprocess
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Self
 
+from transect.base.programs import Endless, ran
 from transect.base.unavailable import Unavailable
 from transect.linux import elf
 from transect.linux.btf import Btf
@@ -32,6 +32,7 @@ ELF = b"\x7fELF"
 BOOT_MAGIC = b"HdrS"  # at 0x202 of a boot image
 LIMIT = 1 << 28  # bytes of an unpacked kernel at most
 LARGEST = 1 << 30  # bytes of a kernel's file: one with all that a debugger wants has hundreds of megabytes
+PATIENCE_S = 60.0  # for zstd
 BANNER = b"Linux version "
 
 
@@ -178,12 +179,13 @@ def _zstd(packed: bytes, file: IO[bytes]) -> None:
     program = shutil.which("zstd")
     if program is None:
         raise Unavailable("zstd", "this kernel is packed with it", "apt-get install zstd")
-    with tempfile.TemporaryFile() as given:  # files: a pipe is read in pieces of 64 KB
-        given.write(packed[:-4])
-        given.seek(0)
-        done = subprocess.run([program, "-dcq"], stdin=given, stdout=file, stderr=subprocess.PIPE, timeout=60)
-    if done.returncode:
-        raise ValueError(done.stderr.decode("utf-8", "replace").strip() or "zstd refuses it")
+    try:
+        done = ran([program, "-dcq"], patience_s=PATIENCE_S, most=LIMIT, given=packed[:-4])
+    except Endless as endless:
+        raise ValueError(f"zstd: {endless}") from endless
+    if done.status:
+        raise ValueError(done.complaint.strip() or "zstd refuses it")
+    file.write(done.out)
 
 
 def _gzip(packed: bytes, file: IO[bytes]) -> None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from transect.base.bounded import whole
+from transect.base.programs import Endless, ran
 from transect.base.unavailable import Unavailable
+from transect.linux.image import LARGEST
 
 ARCHIVE = "http://deb.debian.org/debian"  # signed, whichever way it comes
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+PATIENCE_S = 1800.0  # for one step: a kernel is 30 MB, and some are far from the archive
 OWN_KERNEL = "boot a kernel of your own: --kernel /boot/vmlinuz-…"
 PACKAGE = re.compile(r"linux-(?:binary|image)-(?P<release>\d+(?:\.\d+)+\+deb\d+-cloud-amd64)")
 
@@ -65,7 +68,10 @@ class Archive:
         found = [*pool.glob("files/usr/lib/modules/*/vmlinuz"), *pool.glob("files/boot/vmlinuz-*")]
         if len(found) != 1:
             raise Unavailable(package.name, "the package holds no kernel image", OWN_KERNEL)
-        image = found[0].read_bytes()
+        try:
+            image = whole(found[0], LARGEST)
+        except OSError as wrong:
+            raise Unavailable(package.name, f"its kernel: {wrong.strerror}", OWN_KERNEL) from wrong
         shutil.rmtree(pool)
         return image
 
@@ -109,10 +115,12 @@ class Archive:
         return self._run([program, "-q", *options, *words], cwd or self.folder)
 
     def _run(self, argv: Sequence[str], cwd: Path) -> str:
-        done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, umask=0o077)
-        if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [
-                done.stderr.strip()
-            ]
-            raise Unavailable("a kernel", f"{argv[0]} failed: {said[0]}", OWN_KERNEL)
-        return done.stdout
+        try:
+            done = ran(argv, patience_s=PATIENCE_S, cwd=cwd, umask=0o077)
+        except Endless as endless:
+            raise Unavailable("a kernel", f"{argv[0]}: {endless}", OWN_KERNEL) from endless
+        if done.status:
+            said = [line for line in done.complaint.splitlines() if line.startswith("E:")]
+            why = said[0] if said else done.complaint.strip()
+            raise Unavailable("a kernel", f"{argv[0]} failed: {why}", OWN_KERNEL)
+        return done.said

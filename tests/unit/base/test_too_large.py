@@ -58,3 +58,12 @@ def test_a_log_beyond_its_bound_is_refused(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "log").write_bytes(MAGIC + bytes(100))
     with pytest.raises(LogError, match="it has more than 100 bytes"):
         reader.read(tmp_path / "log")
+
+
+def test_what_a_protobuf_compiler_makes_is_bounded_likewise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protos, "LARGEST", 10)
+    (tmp_path / "x.proto").write_text('syntax = "proto3";\nmessage M {}\n')
+    with pytest.raises(protos.ProtoError, match="it has more than 10 bytes"):
+        protos.compile_protos([tmp_path / "x.proto"])

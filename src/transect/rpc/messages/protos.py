@@ -7,7 +7,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transect.base.bounded import is_file, is_folder, whole
+from transect.base.programs import Endless, ran
 from transect.base.unavailable import Unavailable
 from transect.rpc.messages.wire import (
     Kind,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 EXTRA = "pip install 'transect[rpc]'"
 LARGEST = 64 << 20  # bytes of a set of descriptors
 LABEL_REPEATED = 3
+PATIENCE_S = 60.0  # for a protobuf compiler
 REFLECTION_TIMEOUT = 10.0  # seconds
 
 
@@ -134,13 +135,20 @@ def compile_protos(paths: Sequence[Path], roots: Sequence[Path] = ()) -> bytes:
             f"--descriptor_set_out={target}",
             *map(str, paths),
         ]
-        done = subprocess.run([*compiler, *arguments], capture_output=True, text=True)
-        if done.returncode:
+        try:
+            done = ran([*compiler, *arguments], patience_s=PATIENCE_S)
+        except (OSError, Endless) as wrong:
+            why = f"{compiler[0]}: {wrong}"
+            raise Unavailable("a protobuf compiler", why, "pip install grpcio-tools") from wrong
+        if done.status:
             raise ProtoError(
-                f"the protobuf compiler refuses {', '.join(map(str, paths))}:\n{done.stderr.strip()}",
-                _help_with(done.stderr),
+                f"the protobuf compiler refuses {', '.join(map(str, paths))}:\n{done.complaint.strip()}",
+                _help_with(done.complaint),
             )
-        return target.read_bytes()
+        try:
+            return whole(target, LARGEST)
+        except OSError as wrong:
+            raise ProtoError(f"what they describe cannot be read: {wrong.strerror}", "split them") from wrong
 
 
 def _installed() -> Iterator[Path]:

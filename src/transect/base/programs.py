@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that are run for what they say: for so long and no longer, and no more of it is kept than is wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+SAID = 16 << 20  # bytes of what a program says at most, where the caller does not say
+AT_ONCE = 1 << 16  # bytes: what a pipe holds
+
+
+class Endless(Exception):
+    """The program did not end in time, or said more than is wanted; the text says which.  It has been killed, with all
+    that it has started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A program that has ended."""
+
+    status: int  # as Popen has it: negative for a signal
+    out: bytes
+    err: bytes
+
+    @property
+    def said(self) -> str:
+        return self.out.decode(errors="replace")
+
+    @property
+    def complaint(self) -> str:
+        return self.err.decode(errors="replace")
+
+
+def ran(
+    command: Sequence[str], *, patience_s: float, most: int = SAID, given: bytes = b"", **options: Any
+) -> Ended:
+    """Run it to its end.  `most`: bytes of either output; `given`: its standard input; `options`: as of Popen.
+
+    Raises OSError where it does not start, Endless.
+    """
+    until = time.monotonic() + patience_s
+    with tempfile.TemporaryFile() as text:  # a file: nobody has to write while we read
+        text.write(given)
+        text.seek(0)
+        process = subprocess.Popen(
+            command,
+            stdin=text,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            **options,
+        )
+    with process:
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            out, err = _heard([process.stdout, process.stderr], until, most)
+            process.wait(max(0, until - time.monotonic()))
+        except (TimeoutError, subprocess.TimeoutExpired):
+            raise Endless(f"it does not end within {patience_s:g} s") from None
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+    return Ended(process.returncode, out, err)
+
+
+def _heard(streams: Sequence[IO[bytes]], until: float, most: int) -> list[bytes]:
+    """All of each, read as it comes.  Raises TimeoutError, Endless."""
+    found = {stream.fileno(): bytearray() for stream in streams}
+    with selectors.DefaultSelector() as open_ones:
+        for descriptor in found:
+            open_ones.register(descriptor, selectors.EVENT_READ)
+        while open_ones.get_map():
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            for key, _ in open_ones.select(left_s):
+                piece = os.read(key.fd, AT_ONCE)
+                found[key.fd] += piece
+                if not piece:
+                    open_ones.unregister(key.fd)
+                elif len(found[key.fd]) > most:
+                    raise Endless(f"it says more than {most:,} bytes")
+    return list(map(bytes, found.values()))
