@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from transect.base.bounded import whole
 
@@ -69,13 +70,33 @@ class Built:
 
     @staticmethod
     def read(path: Path) -> Built:
-        """From `NAME.json`, with the object beside it."""
-        data = json.loads(whole(path))
-        places = tuple(Place(**place) for place in data["places"])
-        given = {name: _frozen(value) for name, value in data.items()}
-        return Built(**given | {"object": path.with_name(data["object"]), "places": places})
+        """From `NAME.json`, with the object beside it.  Raises OSError, ValueError for what is no such file."""
+        try:
+            kinds = get_type_hints(Built) | {"object": str}
+            given = _fields(json.loads(whole(path)), kinds, "the file")
+            return Built(**given | {"object": path.with_name(given["object"])})
+        except (ValueError, RecursionError) as wrong:
+            raise ValueError(f"{path} is no compiled scheduler: {wrong}") from wrong
 
 
-def _frozen(value: Any) -> Any:
-    """A list of JSON, and those within it, as tuples."""
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+def _fields(value: Any, kinds: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The fields of a JSON object, all of these and no others.  Raises ValueError."""
+    if not isinstance(value, dict) or value.keys() != kinds.keys():
+        raise ValueError(f"{where} has not the fields {', '.join(kinds)}")
+    return {name: _typed(value[name], kind, f"`{name}`") for name, kind in kinds.items()}
+
+
+def _typed(value: Any, kind: Any, where: str) -> Any:
+    """A value of JSON as one of that kind, its lists as tuples.  Raises ValueError."""
+    inner = get_args(kind)
+    if get_origin(kind) is tuple and isinstance(value, list):
+        each = inner[:1] * len(value) if inner[-1] is ... else inner
+        if len(each) == len(value):
+            return tuple(
+                _typed(item, its, f"an item of {where}") for item, its in zip(value, each, strict=True)
+            )
+    if kind is Place:
+        return Place(**_fields(value, get_type_hints(Place), f"an item of {where}"))
+    if type(value) is (get_origin(kind) or kind):  # True is no number
+        return value
+    raise ValueError(f"{where} is {value!r:.40}")

@@ -15,13 +15,19 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from transect.base.bounded import whole
 from transect.llm.policies import load
 from transect.llm.simulator.model import Times, of
 from transect.llm.simulator.run import Setting, simulate
 from transect.llm.simulator.workloads import workload
+
+_Count = Annotated[int, msgspec.Meta(ge=1)]
+_Seconds = Annotated[float, msgspec.Meta(gt=0)]
+_Profile = dict[_Count, dict[_Count, tuple[_Count, _Seconds, _Seconds]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +51,14 @@ class Fit:
 def profile(path: Path) -> list[Point]:
     """The points of a profile.  Raises `ValueError` for a file that is none."""
     try:
-        found = json.loads(whole(path))
-        return [
-            Point(int(x), int(y), batch, batch * prefill, batch * decode)
-            for x, outputs in found.items()
-            for y, (batch, prefill, decode) in outputs.items()
-        ]
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        found = msgspec.json.decode(whole(path), type=_Profile)
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no profile: {error}") from None
+    return [
+        Point(x, y, batch, batch * prefill, batch * decode)
+        for x, outputs in found.items()
+        for y, (batch, prefill, decode) in outputs.items()
+    ]
 
 
 def fit(points: Sequence[Point]) -> Fit:

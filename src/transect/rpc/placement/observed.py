@@ -3,36 +3,52 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+import msgspec
 
 from transect.base.bounded import whole
 from transect.rpc.chain.arrangement import names
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class NotUnderstood(Exception):
     """A file that is not the status of a chain."""
 
 
+class _Counts(msgspec.Struct):
+    calls: Count
+    rejected: Count
+    responded: Count
+
+
+class _Policy(msgspec.Struct):
+    name: str
+    counts: _Counts
+
+
+class _Status(msgspec.Struct):
+    """What is needed of `control.answers.Status`."""
+
+    policies: list[_Policy]
+
+
 def shares(path: Path) -> dict[str, float]:
     """Of each element: the share of calls that go on behind it.  Raises NotUnderstood."""
     try:
-        told = json.loads(whole(path))
-        return {
-            name: share
-            for status in (told if isinstance(told, list) else [told])
-            for name, share in _of(status)
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as wrong:
-        raise NotUnderstood(f"{path} is not the status of a chain: {wrong!r}") from wrong
+        told = msgspec.json.decode(whole(path), type=_Status | list[_Status])
+    except (OSError, ValueError, RecursionError) as wrong:
+        raise NotUnderstood(f"{path} is not the status of a chain: {wrong}") from wrong
+    statuses = told if isinstance(told, list) else [told]
+    return {name: share for status in statuses for name, share in _of(status.policies)}
 
 
-def _of(status: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    policies = status["policies"]
-    for name, row in zip(names([p["name"] for p in policies]), policies, strict=True):
-        did = row["counts"]
-        came, ended = did["calls"], did["rejected"] + did["responded"]
-        if came:
-            yield name, (came - ended) / came
+def _of(policies: list[_Policy]) -> Iterator[tuple[str, float]]:
+    for name, policy in zip(names([p.name for p in policies]), policies, strict=True):
+        did = policy.counts
+        if did.calls:
+            # Counters of a chain that runs are read one after the other: more calls may have ended than had come.
+            yield name, max(did.calls - did.rejected - did.responded, 0) / did.calls
