@@ -42,7 +42,7 @@ SOUND: dict[str, tuple[Read, Any]] = {
     "several": (observed.shares, [STATUS, STATUS]),
     "built": (Built.read, json.loads(json.dumps(BUILT.to_json()))),
 }
-OTHERS = (None, True, -1, 1.5, "x", [], {}, [1], {"x": 1}, 10**400)
+OTHERS: tuple[object, ...] = (None, True, -1, 1.5, "x", [], {}, [1], {"x": 1}, 10**400)
 IGNORED = {("stratum",), ("policies", 0, "counts", "trace"), ("schema", "hash")}
 
 
