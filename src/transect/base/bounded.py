@@ -7,9 +7,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
+AT_ONCE = 1 << 16  # bytes
 SOURCE = 4 << 20  # bytes of a policy, chain or configuration at most; one more is read, so that it shows
 
 
@@ -59,6 +65,35 @@ def tail(path: Path, most: int) -> bytes:
     with file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - most))
         return file.read(most)
+
+
+def lines(path: Path, longest: int, start: int = 0) -> Iterator[bytes]:
+    """The lines of a file that grows, with their ends, from that byte as far as it reaches when this begins.
+
+    A line of more than `longest` bytes comes in pieces; the last one is left out as long as it has no end.  Raises
+    OSError.
+    """
+    with opened(path) as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(start)
+        while start < end:
+            line = file.readline(longest)
+            if len(line) < longest and not line.endswith(b"\n"):
+                return
+            start += len(line)
+            yield line
+
+
+def in_time(stream: HTTPResponse, most: int, patience_s: float) -> bytes:
+    """An answer, as it comes.  Raises TimeoutError, and OSError where it has more than `most` bytes."""
+    until, found = time.monotonic() + patience_s, bytearray()
+    while piece := stream.read1(AT_ONCE):
+        found += piece
+        if len(found) > most:
+            raise OSError(errno.EFBIG, f"the answer has more than {most:,} bytes")
+        if time.monotonic() > until:
+            raise TimeoutError(f"the answer does not end within {patience_s:g} s")
+    return bytes(found)
 
 
 def whole(path: Path, most: int = SOURCE) -> bytes:

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from transect.base.bounded import lines
+
+LONGEST = 1 << 16  # bytes of a line; what elements trace is shorter
 LARGEST = 64 << 20  # bytes of a log; then it begins anew
 
 _LINE = re.compile(
@@ -38,12 +41,9 @@ class Following:
 
     def lines(self) -> Iterator[Said]:
         """What has been traced since this was last asked."""
-        with self._log.open("rb") as log:
-            log.seek(self._at)
-            whole, end, _ = log.read().rpartition(b"\n")
-        self._at += len(whole) + len(end)
-        for one in whole.decode(errors="replace").split("\n"):
-            if found := _LINE.fullmatch(one):
+        for line in lines(self._log, LONGEST, self._at):
+            self._at += len(line)
+            if found := _LINE.fullmatch(line.decode(errors="replace").removesuffix("\n")):
                 yield Said(**found.groupdict())
         if self._largest is not None and self._at > self._largest:
             os.truncate(self._log, 0)  # Envoy appends; what it has written in this very moment is lost

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from transect.base import children
+from transect.base.bounded import in_time, tail
 from transect.base.unavailable import Unavailable
 from transect.rpc.chain.address import Endpoint
 from transect.rpc.envoy.binary import Binary
@@ -26,6 +27,8 @@ from transect.rpc.envoy.config import to_json
 
 SEARCH_PATH = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH"
 PATIENCE_S = 20.0
+ANSWER = 16 << 20  # bytes of an answer of its own interface
+LOOKED_AT = 1 << 16  # bytes at the end of its log, where it says why it ended
 
 
 class EnvoyFailed(Exception):
@@ -74,7 +77,7 @@ class Envoy:
         return self.process.poll() is None
 
     def admin(self, path: str, *, method: str = "GET", timeout_s: float = 5.0) -> bytes:
-        """Ask Envoy's own interface, over its Unix socket; raises OSError."""
+        """Ask Envoy's own interface, over its Unix socket; raises OSError, also when it has not answered by then."""
         return _admin(self.folder, path, method, timeout_s)
 
     def stop(self, *, drain_s: float = 1.0, patience_s: float = 5.0) -> int:
@@ -180,7 +183,7 @@ def _admin(folder: Path, path: str, method: str, timeout_s: float) -> bytes:
     connection = _UnixHttp(folder / "admin.sock", timeout_s)
     try:
         connection.request(method, path)
-        return connection.getresponse().read()
+        return in_time(connection.getresponse(), ANSWER, timeout_s)
     finally:
         connection.close()
 
@@ -203,6 +206,6 @@ def ended(status: int) -> str:
 
 def _reason(log: Path) -> str:
     """The line of the log which says why it ended: the last error, without time and thread."""
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    lines = tail(log, LOOKED_AT).decode(errors="replace").splitlines()
     telling = [line for line in lines if "][error]" in line or "][critical]" in line] or lines
     return telling[-1].split("] ", 1)[-1].strip() if telling else ""

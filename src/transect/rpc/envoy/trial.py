@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from transect.base.bounded import lines
 from transect.control.protocol import Refused
 from transect.rpc.chain.address import Endpoint
 from transect.rpc.chain.binding import Binding
@@ -34,7 +35,8 @@ VALUES = {
     Wire.FIXED32: b"\x01" * 4,
     Wire.SIZED: b"\x01a",  # a text, or bytes
 }
-FAILED = "Function: proxy_"  # what Envoy says of a plugin that has crashed
+LONGEST = 1 << 16  # bytes of a line of its log
+FAILED = b"Function: proxy_"  # what Envoy says of a plugin that has crashed
 
 
 def tried(
@@ -72,9 +74,9 @@ def _lives(envoy: Envoy) -> None:
     if status:
         name = signal.Signals(-status).name if status < 0 else f"status {status}"
         raise Refused(f"a trial of the new version crashed in its first calls ({name})", GOES_ON)
-    for line in envoy.log.read_text(errors="replace").splitlines():
+    for line in lines(envoy.log, LONGEST):
         if FAILED in line:
-            why = line[line.index(FAILED) :]
+            why = line[line.index(FAILED) :].decode(errors="replace").rstrip()
             raise Refused(f"a trial of the new version crashed in its first calls: {why}", GOES_ON)
 
 

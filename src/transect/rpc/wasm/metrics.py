@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transect.base.bounded import lines
 from transect.rpc.chain.record import Record
 from transect.rpc.chain.status import COUNTERS
 from transect.rpc.chain.times import BUCKETS
 from transect.rpc.envoy.process import Envoy
 
 PATIENCE_S = 10.0
-_LINE = re.compile(rb"transect-(record|state|told) ([^\r\n]*)")
+LONGEST = 64 << 20  # bytes of a line: a state, or a call with its messages
+_LINE = re.compile(rb"transect-(?P<kind>record|state|told) (?P<rest>[^\r\n]*)")
 TOLD = (*COUNTERS, "finishes", "bad_headers")
 
 
 class Silent(Exception):
-    """The plugin says nothing any more."""
+    """The plugin says nothing any more, or more than can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,14 @@ class Told:
 
     def _of(self, wanted: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
         """Lines of that kind: the machine, and the rest."""
-        for kind, rest in _LINE.findall(self.log.read_bytes()):
-            if kind == wanted:
-                machine, *fields = rest.split(b" ")
-                yield machine, fields
+        for line in lines(self.log, LONGEST):
+            found = _LINE.search(line)
+            if found is None or found["kind"] != wanted:
+                continue
+            if not line.endswith(b"\n"):
+                raise Silent(f"a line of its log has more than {LONGEST:,} bytes")
+            machine, *fields = found["rest"].split(b" ")
+            yield machine, fields
 
 
 def _times(values: Mapping[str, int], which: int) -> tuple[int, list[int]]:
