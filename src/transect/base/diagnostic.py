@@ -89,9 +89,10 @@ class Diagnostics:
         return len(self._found)
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a misspelt one most likely means, or None."""
+def closest(name: str, known: Iterable[str], likeness: float = 0.7) -> str | None:
+    """The known name that a misspelt one most likely means, or None.  `likeness`: at least, of 1; long names that begin
+    alike are."""
     import difflib  # only for who made a mistake
 
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
     return matches[0] if matches else None

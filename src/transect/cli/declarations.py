@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transect.base.bounded import head, is_file, is_folder
+from transect.base.diagnostic import closest
 
 BASES = ("Element", "Admission", "Scheduler", "Probe", "Arbiter")
 NOT_PYTHON = frozenset({"?"})  # stands for the names of a file which only the compiler can judge
@@ -54,7 +55,8 @@ def _concerns(data: bytes, folder: Path) -> bool:
 
 def _near(module: str, folder: Path) -> bool:
     first = module.partition(".")[0]
-    return first in ("", "transect") or is_file(folder / f"{first}.py") or is_folder(folder / first)
+    known = first in ("", "transect") or is_file(folder / f"{first}.py") or is_folder(folder / first)
+    return known or _is_for_policies(module)
 
 
 def _tree(data: bytes) -> ast.Module | None:
@@ -251,10 +253,10 @@ def _beside(module: str, path: Path) -> Path:
 
 
 def _is_for_policies(module: str) -> bool:
-    """A module of what policies are made of, or one that transect does not have: its name is misspelt."""
-    if _MADE_OF.fullmatch(module):
-        return True
+    """A module of what policies are made of, or one whose name is misspelt: transect's own in it, or what follows."""
     first, *rest = module.split(".")
+    if _MADE_OF.fullmatch(".".join(["transect", *rest])):
+        return first == "transect" or closest(first.lower(), ["transect"]) is not None
     place = PACKAGE.joinpath(*rest)
     return first == "transect" and bool(rest) and not is_folder(place) and not is_file(f"{place}.py")
 

@@ -133,6 +133,8 @@ MISTAKEN = {
     "edges": "from transect.rpc import Chain\n\nedges = [Chain(service='s')]\n",
     "edges by another name": "from transect.rpc import Chain\n\nedgse = (Chain(service='s'),)\n",
     "edges of a misspelt Chain": "from transect.rpc import Chain\n\nedges = [Chian(service='s')]\n",
+    "a misspelt package": "from trasnect.rpc import Element\n\nclass A(Element):\n    pass\n",
+    "a chain of a misspelt package": "from Transect.rpc import Chain\n\nchain = Chain(service='s')\n",
     "a misspelt keyword": "form transect.rpc import Element\n\nclass A(Element):\n    pass\n",
     "an open bracket in a file that only lacks the import": "class A(Element:\n    pass\n",
 }
@@ -230,3 +232,18 @@ def test_a_file_that_cannot_be_read_is_not_passed_over(
     (tmp_path / "mine.py").write_text(POLICY)
     monkeypatch.setattr("transect.cli.declarations.head", refused)
     assert [path.name for path in find([str(tmp_path)]).policies] == ["mine.py"]
+
+
+@pytest.mark.parametrize("first", ["trasnect", "Transect"])
+def test_a_named_stack_of_a_misspelt_package_is_not_passed_over(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "shop.py"
+    path.write_text(f"from {first}.stack import Stack\n\nstack = Stack()\n")
+    assert find([str(path)]).policies == [path]
+
+
+def test_a_package_of_another_name_is_not_taken_for_a_misspelt_one(tmp_path: Path) -> None:
+    path = tmp_path / "service.py"
+    path.write_text(
+        "from transact import rpc\nfrom networking.rpc import Thing\n\nclass A(Thing):\n    pass\n"
+    )
+    assert find([str(path)]).policies == []

@@ -97,6 +97,8 @@ class World:
                     found.append(other)
                 case Surface(name=name):
                     found.append(name)
+                case _ if isinstance(target, ast.Name) and target.id in cls.module.lacking:
+                    pass
                 case _:
                     name = ast.unparse(target)[:40]
                     close = closest(name, [*CLASSES, *cls.module.names])
@@ -206,6 +208,8 @@ class World:
                 return self._unknown_type(module, node)
 
     def _unknown_type(self, module: Module, node: ast.expr) -> None:
+        if isinstance(node, ast.Name) and node.id in module.lacking:
+            return
         name = ast.unparse(node)[:60]
         close = closest(name, [*module.names, *BUILTIN_TYPES])
         self.diagnostics.error(

@@ -21,6 +21,9 @@ from transect.core.frontend.source import Source, parse, read
 from transect.core.frontend.surface import LANG_NAMES, OUTSIDE_NAMES
 
 PACKAGE = Path(__file__).parents[2]  # …/transect
+FOR_POLICIES = tuple(
+    f"transect.{name}" for name in ("lang", "shapes", "rpc", "llm", "cpu", "memory", "stack")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,7 @@ class Module:
     source: Source
     library: bool  # part of transect: its own rules hold (intrinsics, hook bases)
     names: dict[str, Binding] = field(default_factory=dict)
+    lacking: set[str] = field(default_factory=set)  # names of imports that were refused: that is said once
 
     @property
     def stratum(self) -> str:
@@ -117,6 +121,11 @@ class Modules:
                     path, f"{origin.name}.{dotted}" if origin.library else dotted, origin.library
                 )
         return None
+
+    def beside(self, origin: Module) -> list[str]:
+        """The modules in files beside one."""
+        path = Path(origin.source.path)
+        return [file.stem for file in path.parent.glob("*.py") if file != path] if is_file(path) else []
 
     def _file(self, path: Path, name: str, library: bool) -> Module | None:
         key = str(path.relative_to(PACKAGE.parent)) if library else str(path)
@@ -348,6 +357,7 @@ class _Binder:
     def _unknown(
         self, node: ast.ImportFrom, alias: ast.alias, module: str, known: frozenset[str] | dict[str, Binding]
     ) -> None:
+        self.module.lacking.add(alias.asname or alias.name)
         close = closest(alias.name, known)
         self.diagnostics.error(
             "P005",
@@ -362,13 +372,29 @@ class _Binder:
     def _no_module(self, node: ast.ImportFrom, name: str) -> None:
         if self.module.library:
             return
+        self.module.lacking.update(alias.asname or alias.name for alias in node.names)
+        meant = self._meant(node, name)
         self.diagnostics.error(
             "P004",
             f"there is no module `{name}` for a policy to import",
             self.module.source.span(node),
             label="not found beside this file, and not part of transect",
-            help="a policy imports from `transect.…`, from files beside it, and `Final`, `IntEnum` and the like",
+            help=f"write `from {meant} import …`"
+            if meant
+            else "a policy imports from `transect.…`, from files beside it, and `Final`, `IntEnum` and the like",
         )
+
+    def _meant(self, node: ast.ImportFrom, name: str) -> str:
+        """The module whose name is misspelt here; "" when none is like it."""
+        beside = self.modules.beside(self.module)
+        if node.level:
+            near = closest(name.lstrip("."), beside) if node.level == 1 and node.module else None
+            return f".{near}" if near else ""
+        first, dot, rest = name.partition(".")
+        ours = f"transect{dot}{rest}"
+        if closest(first.lower(), ["transect"]) and (not rest or self.modules.library(ours) is not None):
+            return ours
+        return closest(name, [*FOR_POLICIES, *OUTSIDE_NAMES, *beside], 0.85) or ""
 
 
 def surface_name(module: Module, node: ast.expr) -> str:

@@ -114,6 +114,8 @@ def _named_call(typing: Typing, node: ast.Call, name: str, wanted: Type | None) 
 
 
 def _unknown_function(typing: Typing, node: ast.Call, name: str) -> None:
+    if name in typing.module.lacking:
+        return
     close = closest(name, [*typing.module.names, *BUILTIN_FUNCTIONS])
     if f"_{name}" in typing.policy.method_names() or name in typing.policy.method_names():
         close = f"self.{name}" if name in typing.policy.method_names() else f"self._{name}"

@@ -124,6 +124,8 @@ def _unknown_name(typing: Typing, node: ast.Name) -> None:
             label="only before a dot",
         )
         return
+    if node.id in typing.module.lacking:
+        return
     close = closest(node.id, [*typing.scope.types, *typing.scope.params])
     field = closest(node.id, typing.policy.fields)
     if close is None and field is not None:
