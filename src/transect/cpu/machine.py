@@ -28,6 +28,7 @@ from transect.vm import Kernel, NotStarted, Setup, Vm, VmError, find
 from transect.vm.console import stuck, watched
 
 ANSWER_S = 180.0  # of a request; loading takes a second in emulation, many on a busy machine
+LONGEST = 32 << 20  # bytes of an answer: the log of the kernel's verifier is the longest
 SILENT_S = 20.0  # after which we say that we wait
 LIFE_S = 3600  # of the machine; it ends with us before that
 LOOK_S = 0.2  # how often we see whether the loader has ended
@@ -57,7 +58,7 @@ class Bench:
         chosen = kernel or find(say=say)
         self._work = tempfile.TemporaryDirectory(prefix="transect-cpu-")
         self.folder = Path(self._work.name).resolve()
-        self._answers: queue.Queue[bytes] = queue.Queue()
+        self._answers: queue.Queue[bytes | None] = queue.Queue()  # None: one that is too long
         self._rest = b""
         self._guest: Any = None
         self._built: dict[tuple[str, str, bool, bool], Built] = {}
@@ -251,10 +252,15 @@ class Bench:
             waited = time.monotonic() - began
             last = self._guest.ended or waited > ANSWER_S  # what it said before it ended counts
             try:
-                return self._answers.get(timeout=LOOK_S)
+                answer = self._answers.get(timeout=LOOK_S)
             except queue.Empty:
                 if last:
                     raise VmError(self.vm.last_words(self._silence(do))) from None
+            else:
+                if answer is None:
+                    why = f"the answer of the loader to `{do}` has more than {LONGEST:,} bytes"
+                    raise VmError(self.vm.last_words(why))
+                return answer
             if waited > SILENT_S and not told:
                 told = True
                 limits = f"for {SILENT_S:g} s; it is given up after {ANSWER_S:g} s"
@@ -273,6 +279,9 @@ class Bench:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._answers.put(line)
+        if len(self._rest) > LONGEST:
+            self._rest = b""
+            self._answers.put(None)
 
     def _environment(self) -> dict[str, str]:
         """Our own modules, whichever Python runs there: loading needs the standard library only."""

@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from transect.base.bounded import opened
 from transect.core.codec import CodecError
 from transect.core.ir import Program
 from transect.core.schema import schema
@@ -122,7 +123,7 @@ class Recording:
 
     def take_file(self, path: Path) -> None:
         """Events from a file, no faster than the disk takes the log."""
-        with open(path, "rb") as file:
+        with opened(path) as file:
             while data := file.read(1 << 20):
                 self.take(data)
                 self._writer.settle(BUFFER // 2)

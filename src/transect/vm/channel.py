@@ -14,6 +14,7 @@ from enum import IntEnum
 
 from transect.base.exactly import exactly
 
+LARGEST = 1 << 20  # bytes of a frame; the agent sends 64 KiB of a stream at once
 HEAD = struct.Struct("<IIB")
 
 
@@ -31,6 +32,9 @@ class Kind(IntEnum):
     REFUSED = 20  # JSON: code, reason: the command could not be started
 
 
+KNOWN = frozenset(map(int, Kind))
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     job: int  # 0: the machine itself
@@ -43,8 +47,10 @@ def send(channel: socket.socket, job: int, kind: Kind, payload: bytes = b"") -> 
 
 
 def frames(channel: socket.socket) -> Iterator[Frame]:
-    """What arrives, until the machine is off."""
+    """What arrives, until the machine is off, or sends what its agent never does."""
     with suppress(ConnectionError):
         while True:
             length, job, kind = HEAD.unpack(exactly(channel, HEAD.size))
+            if length > LARGEST or kind not in KNOWN:
+                return
             yield Frame(job, Kind(kind), exactly(channel, length))

@@ -9,14 +9,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from transect.base.bounded import tail
+
 STUCK = re.compile(r"rcu: INFO: .*stall|soft lockup|hard LOCKUP|blocked for more than \d+ seconds")
 LOOK_S = 1.0
+LOOKED_AT = 1 << 20  # bytes at the end: it grows as long as the machine talks
+
+
+def end(console: Path) -> str:
+    """The end of it, or of the log beside it; empty where there is none yet."""
+    return tail(console, LOOKED_AT).decode(errors="replace")
 
 
 def stuck(console: Path) -> str:
-    """The first line that says so; empty: there is none."""
-    text = console.read_text(errors="replace") if console.is_file() else ""
-    line = next((line for line in text.splitlines() if STUCK.search(line)), "")
+    """The first line of its end that says so; empty: there is none."""
+    line = next((line for line in end(console).splitlines() if STUCK.search(line)), "")
     return re.sub(r"^\[ *[\d.]+\] ", "", line.strip())
 
 

@@ -29,10 +29,12 @@ from transect.base import children
 from transect.vm import accelerator as accelerators
 from transect.vm import emulation
 from transect.vm.channel import Frame, Kind, frames, send
+from transect.vm.console import end
 from transect.vm.machine import Accelerator, Setup, VmError, machine_command, share_command
 
 # Emulation takes 3 to 13 s on an idle machine, many times that on a busy one; who is dead says so
 READY_S = 240.0
+SAID = 64 << 20  # bytes of what a command says on either stream that are collected
 Sink = Callable[[bytes], object]
 
 
@@ -74,19 +76,27 @@ class Running:
         self._vm = vm
         self._number = number
         self._collected: dict[Kind, list[bytes]] = {Kind.OUT: [], Kind.ERR: []}
-        self._sinks: dict[Kind, Sink] = {
-            Kind.OUT: stdout or self._collected[Kind.OUT].append,
-            Kind.ERR: stderr or self._collected[Kind.ERR].append,
-        }
+        self._room = {Kind.OUT: SAID, Kind.ERR: SAID}  # bytes that may still be collected
+        self._sinks: dict[Kind, Sink | None] = {Kind.OUT: stdout, Kind.ERR: stderr}
         self._end: queue.Queue[Frame | None] = queue.Queue()
         self._finished: Finished | None = None
 
     def take(self, frame: Frame | None) -> None:
         """Called by the reader of the channel; None: the machine is off."""
-        if frame is not None and frame.kind in self._sinks:
-            self._sinks[frame.kind](frame.payload)
-        else:
+        if frame is None or frame.kind not in self._sinks:
             self._end.put(frame)
+        elif sink := self._sinks[frame.kind]:
+            sink(frame.payload)
+        else:
+            self._collect(frame)
+
+    def _collect(self, frame: Frame) -> None:
+        before = self._room[frame.kind]
+        self._room[frame.kind] = before - len(frame.payload)
+        if self._room[frame.kind] >= 0:
+            self._collected[frame.kind].append(frame.payload)
+        elif before >= 0:
+            self._end.put(None)  # whoever waits kills it: this thread may not wait for the machine
 
     def output(self) -> bytes:
         """What it has written to stdout until now."""
@@ -98,7 +108,8 @@ class Running:
         return self._finished is not None or not self._end.empty()
 
     def wait(self, limit_s: float | None = None) -> Finished:
-        """Until it ends.  Raises `TimeLimit` (and kills it), `NotStarted`, and `VmError` when the machine goes off."""
+        """Until it ends.  Raises `TimeLimit` and, where it says too much, `VmError` (and kills it), `NotStarted`, and
+        `VmError` when the machine goes off."""
         if self._finished is None:
             try:
                 frame = self._end.get(timeout=limit_s)
@@ -109,6 +120,9 @@ class Running:
         return self._finished
 
     def _outcome(self, frame: Frame | None) -> Finished:
+        if min(self._room.values()) < 0:
+            self.kill()
+            raise VmError(f"the command says more than {SAID:,} bytes")
         if frame is None:
             raise self._vm.gone("the machine went off under the command")
         if frame.kind is Kind.REFUSED:
@@ -231,15 +245,13 @@ class Vm:
         """`what`, and the ends of console and log below it."""
         said = []
         for name in ("console", "log"):
-            path = self.folder / name
-            text = path.read_text(errors="replace") if path.is_file() else ""
+            text = end(self.folder / name)
             said += [line for line in text.replace("\r", "").splitlines() if line.strip()][-60:]
         return "\n  ".join([what, *said])
 
     def gone(self, what: str) -> VmError:
         """The error of a machine that has ended: what it said last, and whose fault it was where that is known."""
-        console = self.console.read_text(errors="replace") if self.console.is_file() else ""
-        if self.accelerator == "tcg" and emulation.killed_by(console):
+        if self.accelerator == "tcg" and emulation.killed_by(end(self.console)):
             return EmulatorFault(f"{emulation.WHY}\n{self.last_words(what)}")
         return VmError(self.last_words(what))
 
