@@ -46,9 +46,10 @@ def run(
     name: str | None = None,
     workers: int | None = None,
     metrics: Endpoint | None = None,
+    keys: Path | None = None,
     say: Say = print,
 ) -> None:
-    """Serve until SIGINT or SIGTERM.  `metrics`: where Prometheus asks.
+    """Serve until SIGINT or SIGTERM.  `metrics`: where Prometheus asks; `keys`: as of `deploy`.
 
     Raises Invalid, Unavailable, BuildError, Taken (the name), EnvoyFailed (did not start, or has gone; its log stays).
     """
@@ -60,7 +61,7 @@ def run(
         refuse_or_warn(read, say)
         try:
             with ExitStack() as stack:
-                started = Started(stack, Path(folder), envoy, workers, numbered=name is None, say=say)
+                started = Started(stack, Path(folder), envoy, workers, keys, numbered=name is None, say=say)
                 for chain, binding in zip(read.chains, bindings, strict=True):
                     assert binding is not None, "what does not bind is told"
                     started.add(chain, binding, name_of(name or path.stem, chain, read.chains), read.sources)
@@ -86,6 +87,7 @@ class Started:
     folder: Path
     envoy: str | None
     workers: int | None
+    keys: Path | None  # under which requests are vouched for
     numbered: bool  # names that are taken get a number
     say: Say
     running: list[Deployed] = field(default_factory=list)
@@ -95,7 +97,7 @@ class Started:
 
     def add(self, chain: ChainFile, binding: Binding, name: str, sources: dict[str, str]) -> Deployed:
         place = self.folder / str(len(self.running))
-        made = deploy(chain, binding, place, envoy=self.envoy, workers=self.workers)
+        made = deploy(chain, binding, place, envoy=self.envoy, workers=self.workers, keys=self.keys)
         self.running.append(self.stack.enter_context(made))
         host = _host(made, chain, sources)
         operated = Operated("rpc", name, host)

@@ -124,20 +124,21 @@ def _front(word: spec.Front, around: Around) -> Part:
             )
     name = around.instance(word.name)
     workers = ("--workers", str(word.workers)) if word.workers is not None else ()
+    identity = _identity(around)
     instances = tuple(name_of(name, edge, read.chains) for edge in read.chains)
     edges = zip(instances, read.chains, strict=True)
     return Part(
         name=word.name,
         kind="Front",
         stratum="rpc",
-        command=("rpc", "run", str(chain), "--name", name, *workers),
+        command=("rpc", "run", str(chain), "--name", name, *workers, *identity),
         instances=instances,
         policy=chain,
         span=around.span,
         folder=around.folder,
         texts=_hash(read.sources),
         programs=tuple((instance, use.program) for instance, edge in edges for use in edge.elements),
-        fixed=(workers, *(getattr(edge, field) for edge in read.chains for field in FIXED)),
+        fixed=(workers, identity, *(getattr(edge, field) for edge in read.chains for field in FIXED)),
     )
 
 
@@ -167,7 +168,7 @@ def _gateway(word: spec.Gateway, around: Around) -> Part:
         raise Wrong(
             "config", f"its policy cannot run here: {str(wrong).strip()}", f"mend {chosen}"
         ) from wrong
-    identity = () if around.identity is None else ("--identity", str(around.identity))
+    identity = _identity(around)
     words = (
         "llm",
         "run",
@@ -268,6 +269,11 @@ def _program(word: spec.Program, around: Around) -> Part:
         ready=ready,
         identity=around.identity,
     )
+
+
+def _identity(around: Around) -> tuple[str, ...]:
+    """The words of a command that give it the keys of the stack."""
+    return () if around.identity is None else ("--identity", str(around.identity))
 
 
 def _within(field: str, value: float, least: float, most: float) -> None:

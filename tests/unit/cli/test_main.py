@@ -282,6 +282,20 @@ transect: no such option: --fromat (Possible options: --format)
         (["diff", __file__, "gone.py"], snapshot("transect: no such file: gone.py\n")),
         (["replay", "gone.log"], snapshot("transect: no such file: gone.log\n")),
         (["rpc", "run", "gone.py"], snapshot("transect: no such file: gone.py\n")),
+        (
+            ["rpc", "run", __file__, "--carrier", "wasm", "--identity", __file__],
+            snapshot("""\
+transect: a WASM plugin cannot vouch for anybody: it has no files, and would have no keys
+  hint: leave `--carrier` out
+"""),
+        ),
+        (
+            ["rpc", "run", __file__, "--identity", os.devnull],
+            snapshot("""\
+transect: --identity: /dev/null cannot be read: it is not a regular file
+  hint: make one by `umask 077; openssl rand -hex 32 > identity.key`
+"""),
+        ),
         (["rpc", "plan", "gone.py"], snapshot("transect: no such file: gone.py\n")),
         (["rpc", "upgrade", "gone.py"], snapshot("transect: no such file: gone.py\n")),
         (["llm", "run", "-c", "gone.toml"], snapshot("transect: no such file: gone.toml\n")),

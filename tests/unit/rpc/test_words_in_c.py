@@ -141,7 +141,11 @@ def test_signatures_are_those_of_the_standard(native: Any) -> None:
 
 
 def test_what_python_vouches_for_is_read_in_c(native: Any, keys: Keys) -> None:
-    for tenant, deadline in (("alice", None), ("a", 0.0), ("b@shop.example-1_" + "x" * 47, time.monotonic() + 1)):
+    for tenant, deadline in (
+        ("alice", None),
+        ("a", 0.0),
+        ("b@shop.example-1_" + "x" * 47, time.monotonic() + 1),
+    ):
         text = keys.vouch(tenant, deadline)
         read = parsed(text)
         assert read is not None
@@ -160,7 +164,10 @@ def test_what_c_vouches_for_python_believes(native: Any, keys: Keys) -> None:
 
 
 def test_the_longest_word_has_room(native: Any) -> None:
-    word, text = CWord(b"x" * 64, 64, 10**16 - 1, 10**16 - 1, 2**64 - 1), ct.create_string_buffer(b"\0" * 512, 512)
+    word, text = (
+        CWord(b"x" * 64, 64, 10**16 - 1, 10**16 - 1, 2**64 - 1),
+        ct.create_string_buffer(b"\0" * 512, 512),
+    )
     size = native.written(KEY, ct.byref(word), text)
     assert size <= 256
     assert judged(native, text.raw[:size].decode()) == (2, word.word())
@@ -177,7 +184,9 @@ def mutated(draw: random.Random, good: str) -> str:
         case 2:
             return good[:at] + draw.choice(";0a") + good[at:]
         case 3:
-            fields[draw.randrange(len(fields))] = draw.choice(("", "0", "00", "01", "-", "a" * 65, "9" * 17, "1"))
+            fields[draw.randrange(len(fields))] = draw.choice(
+                ("", "0", "00", "01", "-", "a" * 65, "9" * 17, "1")
+            )
             return ";".join(fields)
         case 4:
             del fields[draw.randrange(len(fields))]

@@ -63,6 +63,17 @@ def test_parts_become_commands_with_instances_of_the_stacks_name(tmp_path: Path)
     assert stack.weights == {"alice": 400}
 
 
+def test_each_part_that_can_vouch_has_the_keys_of_the_stack(tmp_path: Path) -> None:
+    (tmp_path / "identity.key").touch(0o600)
+    (tmp_path / "identity.key").write_text("ab" * 32)
+    parts = f'{ONE}, Front(chain="front.py"), Gateway(config="gateway.toml")'
+    stack, told = read(tmp_path, parts, 'identity="identity.key", ')
+    assert stack is not None, told
+    key = tmp_path / "identity.key"
+    assert stack.parts[0].identity == key
+    assert [part.command[-2:] for part in stack.parts[1:]] == [("--identity", str(key))] * 2
+
+
 def test_a_policy_that_a_part_names_itself_stays(tmp_path: Path) -> None:
     stack, told = read(tmp_path, 'Gateway(config="named.toml")', "share=FairShare(), ")
     assert stack is not None, told

@@ -72,38 +72,67 @@ def run(
         ),
     ] = None,
     metrics: Metrics = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option(
+            "--identity",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+            help="Keys under which the layer before says whose a request is, and this one says it to the next.",
+        ),
+    ] = None,
 ) -> int:
     """Put a chain of elements in front of a service, in a stock Envoy, until Ctrl-C.
 
     The file is parsed, never imported. The chain is compiled to a native module and checked against the very Envoy that
     is to load it before anything starts; or, with --carrier wasm, to a plugin of any proxy-wasm host.
     """
+    from transect.identity.keys import NoKeys, read_keys
     from transect.rpc.chain.address import Endpoint
     from transect.rpc.run import run as native
     from transect.rpc.wasm.run import run_plugin
 
-    if contradiction := _contradiction(carrier, plan, record):
+    if contradiction := _contradiction(carrier, plan, record, identity):
         return usage(*contradiction)
+    if identity is not None:
+        try:
+            read_keys(identity)
+        except NoKeys as wrong:
+            message, _, hint = str(wrong).partition("; ")
+            return usage(f"--identity: {identity} {message}", hint)
     try:
         place = None if metrics is None else Endpoint.parse(metrics)
     except ValueError as wrong:
         return usage(f"--metrics: {wrong}")
     wasm = carrier is Carrier.WASM
-    serve = partial(run_plugin, record=record, metrics=place) if wasm else partial(native, metrics=place)
+    serve = (
+        partial(run_plugin, record=record, metrics=place)
+        if wasm
+        else partial(native, metrics=place, keys=identity)
+    )
     if plan is not None:
         from transect.rpc.placement.deployment import run_plan
 
-        serve = partial(run_plan, plan=plan, metrics=place)
+        serve = partial(run_plan, plan=plan, metrics=place, keys=identity)
     return _served(partial(serve, chain, envoy=envoy, name=name, workers=workers))
 
 
-def _contradiction(carrier: Carrier, plan: Path | None, record: Path | None) -> tuple[str, str] | None:
+def _contradiction(
+    carrier: Carrier, plan: Path | None, record: Path | None, identity: Path | None
+) -> tuple[str, str] | None:
     """Options that do not go together: what is wrong, and what to write instead."""
     wasm = carrier is Carrier.WASM
     if record is not None and not wasm:
         return (
             "`--record` is for `--carrier wasm`",
             "native code records while it runs: `transect rpc record`",
+        )
+    if identity is not None and wasm:
+        return (
+            "a WASM plugin cannot vouch for anybody: it has no files, and would have no keys",
+            "leave `--carrier` out",
         )
     if plan is not None and wasm:
         return "`--carrier` is for a chain without a plan", "say `proxies=` in the chain file, and plan again"

@@ -10,6 +10,7 @@ from transect.control.answers import Policy, Told
 from transect.control.operating import NATIVE, policy
 from transect.control.readings import readings
 from transect.core.ir import Program
+from transect.identity import Refused
 from transect.rpc.chain.arrangement import names
 from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.times import Latency, latencies
@@ -33,7 +34,14 @@ class Addresses(TypedDict, total=False):
     """Of a proxy: the gRPC service."""
 
 
-class Details(Addresses):
+class Words(TypedDict, total=False):
+    """Where a carrier has keys."""
+
+    identity: dict[str, int]
+    """Words that were believed, those that were not, by reason, and RPCs that went on with a word."""
+
+
+class Details(Addresses, Words):
     """`details` of `transect rpc status`."""
 
     causes: dict[str, int]
@@ -62,6 +70,7 @@ def told(
     causes = zip(CAUSES, counted["causes"], strict=True)
     details: Details = {
         **(where or {}),
+        **_words(counted),
         "causes": {cause: count for cause, count in causes if count is not None},
         "latency": latencies(names([program.name for program in programs]), counted),
     }
@@ -73,6 +82,13 @@ def told(
         "counters": {name: counted[name] for name in ("open", *COUNTERS) if name in counted},
         "details": details,
     }
+
+
+def _words(counted: Mapping[str, Any]) -> Words:
+    if "words" not in counted:
+        return {}
+    words = zip(("believed", *map(str, Refused)), counted["words"], strict=True)
+    return {"identity": {**dict(words), "vouched": counted["vouched"]}}
 
 
 def rows(

@@ -46,15 +46,17 @@ def deploy(
     *,
     envoy: str | Path | None = None,
     workers: int | None = None,
+    keys: Path | None = None,
 ) -> Deployed:
-    """Put the chain in force; `folder` (the caller's, to be removed by it) holds all that is written.
+    """Put the chain in force; `folder` (the caller's, to be removed by it) holds all that is written.  `keys`: the file
+    under which it believes the layer before it, and vouches to the one behind.
 
     Raises Unavailable (no compiler, no Envoy, a module that this Envoy cannot load, a busy port), BuildError,
     EnvoyFailed.
     """
     must_be_free(chain.listen)
     found = binary.find(envoy)
-    kind = Native(found, folder)
+    kind = Native(found, folder, keys)
     module = kind.make(chain, binding, 1, [first_state(u.program, u.values) for u in chain.elements])
     slot = Slot(folder / "filter.json", module)
     slot.clear()
@@ -86,6 +88,7 @@ class Native:
 
     binary: binary.Binary
     folder: Path
+    keys: Path | None = None
     can: Can = ENVOY
 
     def check(self, binding: Binding, diagnostics: Diagnostics) -> None:
@@ -112,12 +115,16 @@ class Native:
             hooks=hook_numbers([element.program for element in binding.elements]),
             control=str(self.folder / f"module-{number}.sock"),
             parent=os.getpid(),
+            keys="" if self.keys is None else str(self.keys.absolute()),
+            heard="" if self.keys is None else str(self.folder / "heard"),
             edge=edge,
         )
         return Module(library, settings)
 
     def apart(self, module: Module, folder: Path) -> Module:
-        return replace(module, settings=replace(module.settings, control=str(folder / "module.sock")))
+        heard = str(folder / "heard") if module.settings.keys else ""
+        told = replace(module.settings, control=str(folder / "module.sock"), heard=heard)
+        return replace(module, settings=told)
 
     def loaded(self, module: Module) -> EnvoyCopy:
         return EnvoyCopy(Control(Path(module.settings.control)))

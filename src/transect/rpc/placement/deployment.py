@@ -7,6 +7,7 @@ What libraries carry, programs attach themselves (`transect.rpc.attach_plan`); h
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +51,7 @@ def run_plan(
     name: str | None = None,
     workers: int | None = None,
     metrics: Endpoint | None = None,
+    keys: Path | None = None,
     say: Say = print,
 ) -> None:
     """Serve until SIGINT or SIGTERM; errors as of `rpc.run.run`, and PlanError."""
@@ -66,12 +68,14 @@ def run_plan(
     for chain in read.chains:
         usable(chain, read.diagnostics)
     refuse_or_warn(read, say)
+    if keys is not None:
+        _can_vouch([part for proxies in parts for part in proxies], path, plan)
     with (
         stopping() as stop,
         tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder,
         ExitStack() as stack,
     ):
-        started = Started(stack, Path(folder), envoy, workers, numbered=name is None, say=say)
+        started = Started(stack, Path(folder), envoy, workers, keys, numbered=name is None, say=say)
         others: list[Envoy] = []
         try:
             for chain, layout, proxies in zip(read.chains, layouts, parts, strict=True):
@@ -83,6 +87,16 @@ def run_plan(
                 started.serve(stop, metrics, others)
         except EnvoyFailed as failed:
             raise EnvoyFailed(failed.why, kept_log(failed.log, Path.cwd())) from failed
+
+
+def _can_vouch(parts: Sequence[Part], path: Path, plan: Path) -> None:
+    """Raises PlanError where a proxy has no keys: its elements would see words in the place of names."""
+    for part in parts:
+        if part.group.carrier in (Carrier.WASM, Carrier.BUILT_IN):
+            raise saved.PlanError(
+                f"the {part.group.processor} cannot vouch for anybody: it is no native module",
+                f'take "{part.group.carrier}" out of `proxies=`, and plan again: transect rpc plan {path} -o {plan}',
+            )
 
 
 def parts_of(chain: ChainFile, layout: Layout, workers: int | None, diagnostics: Diagnostics) -> list[Part]:

@@ -84,6 +84,7 @@ static struct values *place_of(struct head *head, struct envoy_buffer name) {
     if (is_text(name, "grpc-encoding")) return &head->encoding;
     if (is_text(name, ROUTE_HEADER)) return &head->route;
     if (is_text(name, VERSION_HEADER)) return &head->version;
+    if (is_text(name, TENANT_HEADER)) return &head->tenant;
     return NULL;
 }
 
@@ -187,6 +188,16 @@ static void header_remove(void *ctx, enum ts_side side, ts_slice name) {
 /* Of the request: neither elements nor the server see it. */
 void remove_header(struct stream *s, const char *name) {
     change_header(s, TS_REQUEST_HEADERS, slice_of(name, strlen(name)), (ts_slice){0, 0}, 1);
+}
+
+/* Of the request, as elements see it; the server too, unless another one is set meanwhile. */
+void put_header(struct stream *s, const char *name, ts_slice value) {
+    change_header(s, TS_REQUEST_HEADERS, slice_of(name, strlen(name)), value, 0);
+}
+
+/* As elements see it. */
+int request_header(struct stream *s, const char *name, ts_slice *value) {
+    return header_get(s, TS_REQUEST_HEADERS, slice_of(name, strlen(name)), value);
 }
 
 void apply_all(struct stream *s, enum ts_side side) {

@@ -88,6 +88,8 @@ static int take_line(struct config *c, const char *line, size_t size) {
     else if (is(line, key, "on_other")) return take_choice(value, rest, &c->pass_other, "pass", "reject");
     else if (is(line, key, "control") && !c->control) c->control = copy_of(value, rest);
     else if (is(line, key, "record") && !c->record) c->record = copy_of(value, rest);
+    else if (is(line, key, "identity") && !c->keys) c->keys = copy_of(value, rest);
+    else if (is(line, key, "heard") && !c->heard) c->heard = copy_of(value, rest);
     else return 0;
     return 1;
 }
@@ -102,13 +104,16 @@ static int take_config(struct config *c, struct envoy_buffer text) {
             return 0;
         }
     }
-    return 1;
+    if (!c->keys == !c->heard) return 1;
+    note(LEVEL_ERROR, "transect: `identity` and `heard` go together");
+    return 0;
 }
 
 void config_free(struct config *c) {
     edge_leave(c);
     if (c->keeper) keeper_free(c->keeper);
     if (c->clock) clock_free(c->clock);
+    if (c->identity) identity_free(c->identity);
     if (c->recorder) recorder_free(c->recorder);
     if (c->chain) ts_chain_free(c->chain);
     pthread_rwlock_destroy(&c->gate);
@@ -121,6 +126,8 @@ void config_free(struct config *c) {
     free_names(&c->states);
     free(c->control);
     free(c->record);
+    free(c->keys);
+    free(c->heard);
     free(c);
 }
 
@@ -165,6 +172,7 @@ static int start(struct config *c) {
         note(LEVEL_ERROR, "transect: cannot write the log %s", c->record ? c->record : "");
         return 0;
     }
+    if (c->keys && !(c->identity = identity_new(c->keys, c->heard))) return 0; /* it has said why */
     if (!(c->clock = clock_new())) {
         note(LEVEL_ERROR, "transect: no thread for delays");
         return 0;

@@ -91,6 +91,10 @@ static int status(struct config *c, struct bytes *to) {
     print_list(to, "responded", t->responded, MAX_ELEMENTS);
     print_list(to, "withheld", t->withheld, MAX_ELEMENTS);
     print_times(c, to);
+    if (c->identity) {
+        print_list(to, "words", t->words, WORDS);
+        print(to, ",\"vouched\":%llu", (unsigned long long)atomic_load(&t->vouched));
+    }
     print(to, ",\"open\":%lld,\"gone\":%s}", (long long)open_of(t), let_go(c) ? "true" : "false");
     return 1;
 }

@@ -334,6 +334,7 @@ static void end_of_reply(struct stream *s) {
 static void go_on(struct stream *s, struct way *w) {
     struct bytes out = w->out;
     w->out = (struct bytes){0};
+    if (!w->reply) vouch(s);
     w->open = 1;
     if (out.size)
         CALLBACK(http_append_body)(s->filter, buffered(w), (struct envoy_buffer){(char *)out.data, out.size});

@@ -208,6 +208,7 @@ static void begin(struct stream *s, const struct head *head) {
     if (!here) edge_refuse(s, &head->version);
     else refuse_odd(s, head);
     if (s->closed) return;
+    meet(s, &head->tenant);
     if (s->config->routes.count && head->route.many) forbid_route(s);
     if (*stamp) set_header(s, REQUEST_HEADERS, VERSION_HEADER, stamp, strlen(stamp));
 }
@@ -225,7 +226,9 @@ EXPORT int HOOK(http_filter_request_headers)(void *filter, const void *stream, b
     if (is_grpc(head.type.last)) begin(s, &head);
     else if (s->unreadable || !s->config->pass_other) refuse_plain(s); /* what it is for is not known */
     if (end) must_have_spoken(s);
-    return leave(s, s->closed || (s->grpc && !end && !s->request.open) ? HEADERS_STOP : HEADERS_CONTINUE);
+    int stays = s->closed || (s->grpc && !end && !s->request.open);
+    if (s->grpc && !stays) vouch(s);
+    return leave(s, stays ? HEADERS_STOP : HEADERS_CONTINUE);
 }
 
 static enum envoy_body_status body(struct stream *s, struct way *w, bool end) {
@@ -233,6 +236,7 @@ static enum envoy_body_status body(struct stream *s, struct way *w, bool end) {
     enum envoy_body_status status = pass_body(s, w, end);
     if (end && !w->reply) must_have_spoken(s);
     if (s->closed && !w->reply) return BODY_STOP_NO_BUFFER;
+    if (status == BODY_CONTINUE && !w->reply) vouch(s);
     if (status == BODY_CONTINUE) w->open = 1;
     return status;
 }
@@ -250,7 +254,9 @@ EXPORT int HOOK(http_filter_request_trailers)(void *filter, const void *stream) 
     if (s->grpc && !s->closed && !s->request.paused && left_over(&s->request))
         bad_frame(s, &s->request, "the request ends within a message");
     must_have_spoken(s);
-    return leave(s, s->closed || s->request.paused ? TRAILERS_STOP : TRAILERS_CONTINUE);
+    int stays = s->closed || s->request.paused;
+    if (s->grpc && !stays) vouch(s);
+    return leave(s, stays ? TRAILERS_STOP : TRAILERS_CONTINUE);
 }
 
 /* --- the reply ---------------------------------------------------------------------------------------------------- */

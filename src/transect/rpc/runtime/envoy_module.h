@@ -20,6 +20,7 @@ enum { MAX_ELEMENTS = 64, FRAME_HEAD = 5, VERSION_NAME = 32, OTHERS = 2, SPARES 
 /* Headers of a request that are between processors, not between client and server. */
 #define ROUTE_HEADER "x-transect-route"
 #define VERSION_HEADER "x-transect-version"
+#define TENANT_HEADER "x-transect-tenant"
 
 #ifndef TS_LAYOUT
 #define TS_LAYOUT 0 /* a hash of our C: modules with the same one may look into each other's memory */
@@ -45,6 +46,9 @@ struct names { /* a set of texts from the configuration */
     size_t count;
 };
 
+/* What becomes of words about whose an RPC is; as `Refused` of identity/verifier.py. */
+enum word_is { WORD_BELIEVED, WORD_MALFORMED, WORD_FORGED, WORD_EXPIRED, WORD_EARLY, WORD_REPLAYED, WORD_FULL, WORDS };
+
 /* Counters of a running chain, as docs/rpc.md says of every carrier.  Calls of element i: `requests` less what elements
  * before it ended. */
 struct totals {
@@ -55,6 +59,8 @@ struct totals {
     _Atomic uint64_t rejected[MAX_ELEMENTS], responded[MAX_ELEMENTS]; /* requests */
     _Atomic uint64_t withheld[MAX_ELEMENTS];                           /* replies that were rejected */
     _Atomic uint64_t traced, traces_left_out; /* lines */
+    _Atomic uint64_t words[WORDS]; /* met */
+    _Atomic uint64_t vouched;      /* RPCs that went on with a word of ours */
 };
 
 /* Lines of `trace` in the present second. */
@@ -67,6 +73,7 @@ struct traces {
 struct recorder; /* envoy_record.c */
 struct keeper;   /* envoy_control.c */
 struct clock;    /* envoy_wait.c */
+struct identity; /* envoy_identity.c */
 
 /* A version of the chain in another module. */
 struct version {
@@ -97,6 +104,7 @@ struct config {
     int pass_compressed, pass_other;
     int skip_replies;       /* no element looks at them */
     char *control;          /* path of the socket; NULL none */
+    char *keys, *heard;     /* paths: of the file of keys, and of what is remembered; NULL: nobody is vouched for */
     size_t parent;          /* process that stops this Envoy; 0: it runs for itself */
     _Atomic int kept;       /* its state is wanted when Envoy has let it go: a later version goes on from it */
     _Atomic int gone;       /* Envoy has let it go: no stream is on it, and none can come */
@@ -114,6 +122,7 @@ struct config {
     struct recorder *recorder;
     struct keeper *keeper;
     struct clock *clock;
+    struct identity *identity; /* NULL: no word is believed, and none is given */
     _Atomic(struct stream *) spares[SPARES]; /* memory of streams that have gone, for the next ones: it is in the cache */
 };
 
@@ -155,7 +164,7 @@ struct values {
 
 /* What the module itself asks of a request's headers.  Valid until one is set or removed. */
 struct head {
-    struct values method, path, type, timeout, encoding, route, version;
+    struct values method, path, type, timeout, encoding, route, version, tenant;
 };
 
 struct stream {
@@ -168,6 +177,7 @@ struct stream {
     struct bytes joined;   /* the answer about a header that came several times */
     int64_t began; /* ns */
     int64_t timeout; /* ns that the client gives the RPC; 0: it has no deadline */
+    int64_t until;   /* ns, when it is over by the word of who vouches for it; 0: nobody said */
     char *long_names;
     const char *route;     /* that it has taken; NULL: the one of its service */
     char *status_text;     /* encoded grpc-message of an end that is still to be sent */
@@ -186,6 +196,7 @@ struct stream {
     uint8_t local_cause;   /* 1 + cause of a reply that Envoy made itself; 0 none */
     uint8_t depth, gone;   /* hooks running; Envoy destroyed the filter meanwhile */
     uint8_t guest;         /* `config` is another module's */
+    uint8_t vouched;       /* its headers have gone on with our word, or without */
     uint8_t unreadable;    /* the host did not give us headers that are there */
     void *state;           /* the chain's: `own`, or memory of malloc */
     char names[160];       /* method and peer, when they fit; what comes before is zeroed */
@@ -215,6 +226,8 @@ struct head read_head(struct stream *s);
 int named_header(struct stream *s, enum envoy_headers map, struct envoy_buffer name, struct envoy_buffer *value);
 void set_header(struct stream *s, enum envoy_headers map, const char *name, const char *value, size_t size);
 void remove_header(struct stream *s, const char *name);
+void put_header(struct stream *s, const char *name, ts_slice value);
+int request_header(struct stream *s, const char *name, ts_slice *value);
 void apply_all(struct stream *s, enum ts_side side);
 void forget_changes(struct stream *s);
 
@@ -241,6 +254,12 @@ void end_in_trailers(struct stream *s, enum envoy_headers map);
 int take_timeout(struct stream *s, const struct values *asked);
 int late(const struct stream *s);
 void finish_by(struct stream *s, enum envoy_headers map);
+
+/* envoy_identity.c */
+struct identity *identity_new(const char *path, const char *heard);
+void identity_free(struct identity *identity);
+void meet(struct stream *s, const struct values *said);
+void vouch(struct stream *s);
 
 /* envoy_wait.c */
 enum event { WAKE_REQUEST, WAKE_RESPONSE, END };

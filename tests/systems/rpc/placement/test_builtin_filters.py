@@ -44,6 +44,7 @@ from transect.rpc.envoy import Endpoint
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.grpcio.attach import service_of
 from transect.rpc.placement import saved
+from transect.rpc.placement.deployment import run_plan
 from transect.rpc.placement.planning import plan
 from transect.rpc.placement.profile import Cost
 
@@ -264,6 +265,8 @@ def test_a_plan_has_filters_where_it_may_and_they_are_in_force(tmp_path: Path) -
         assert [(g.processor, g.carrier) for g in found.after] == [(Processor.SERVER_PROXY, Carrier.BUILT_IN)]
         assert ("Null", "without a filter: it does nothing") in {(s.who, s.what) for s in found.moves}
         saved.save([found], tmp_path / "app.py", tmp_path / "app.plan.json")
+        with pytest.raises(saved.PlanError, match="server proxy cannot vouch for anybody"):
+            run_plan(tmp_path / "app.py", tmp_path / "app.plan.json", keys=tmp_path / "identity.key")
         name = f"filters{os.getpid()}"
         with running_plan(tmp_path, name) as address, grpc.insecure_channel(address) as channel:
             stub = echo.Stub(channel)
