@@ -10,7 +10,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -51,7 +51,7 @@ def head(path: Path, most: int = SOURCE) -> bytes:
         return first(file, most)
 
 
-def first(stream: BinaryIO, most: int = SOURCE) -> bytes:
+def first(stream: IO[bytes], most: int = SOURCE) -> bytes:
     """At most one byte more than `most` of a stream: standard input, a pipe."""
     return stream.read(most + 1)
 

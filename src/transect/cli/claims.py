@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transect.base.bounded import first
 from transect.base.unavailable import Unavailable
 from transect.cli.exits import Exit
 
+SAID = 16 << 20  # bytes of what a benchmark prints: its result
 GRACE_S = 30.0  # for a benchmark that is interrupted
 
 Result = dict[str, Any]  # as `run.py` prints it: id, value, target, holds, why, …
@@ -61,30 +63,35 @@ def _claim(folder: Path) -> Claim:
 def measure(claim: Claim) -> Result:
     """Run one benchmark."""
     script = claim.folder / "run.py"
-    code, said = _ran([sys.executable, str(script)])
+    code, data = _ran([sys.executable, str(script)])
+    if len(data) > SAID:
+        return _undecided(claim, f"{script} prints more than {SAID:,} bytes")
     if code == Exit.UNAVAILABLE:
         return _undecided(claim, "something is missing here; see above")
     try:
-        result = json.loads(said)
-    except json.JSONDecodeError:
+        result = json.loads(data)
+    except (ValueError, RecursionError):
         result = None
     if not isinstance(result, dict) or "holds" not in result:
         return _undecided(claim, f"{script} ended with {code} and gave no result")
     return result
 
 
-def _ran(command: Sequence[str]) -> tuple[int, str]:
-    """A program's exit code, and what it printed.
+def _ran(command: Sequence[str]) -> tuple[int, bytes]:
+    """A program's exit code, and what it printed: one byte more than `SAID` at most.
 
     Ctrl-C and SIGTERM interrupt it once, and it has time to end its servers and machines.  It has a process group of
     its own: a terminal would interrupt both of us, and whatever of the group is left in the end is killed.
     """
     with (
         _interruptible(),
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0) as program,
+        subprocess.Popen(command, stdout=subprocess.PIPE, process_group=0) as program,
     ):
         try:
-            said, _ = program.communicate()
+            assert program.stdout is not None
+            data = first(program.stdout, SAID)
+            if len(data) <= SAID:
+                program.wait()
         except KeyboardInterrupt:
             program.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -93,7 +100,7 @@ def _ran(command: Sequence[str]) -> tuple[int, str]:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(program.pid, signal.SIGKILL)
-    return program.returncode, said
+    return program.returncode, data
 
 
 @contextlib.contextmanager

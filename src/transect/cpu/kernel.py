@@ -21,6 +21,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from transect.base.bounded import whole
 from transect.cpu.built import Built
 from transect.cpu.hints import broker
 from transect.cpu.hints.broker import Broker
@@ -30,6 +31,7 @@ from transect.linux.libbpf import BpfError, Object
 
 KERNEL = Path("/sys/kernel/sched_ext")
 TYPES = Path("/sys/kernel/btf/vmlinux")
+LARGEST = 256 << 20  # bytes of the types of a kernel, which has some 10 million
 SHIM = struct.Struct("=Qq128s1024s32768s")  # struct ts_shim
 VERSIONS = 5  # places for them; one is in force, an upgrade has two more
 WATCH_S = 2.0  # how long a new version is watched
@@ -303,7 +305,7 @@ def _shared(old: Built, new: Built) -> dict[str, str]:
 
 def look_for(built: Built, types: Path = TYPES) -> None:
     """Raises `Missing` when the kernel lacks what the policy needs.  A function of its interface has its name there."""
-    names = types.read_bytes()
+    names = whole(types, LARGEST)
     for function, line in built.needs:
         if b"\0" + function.encode() + b"\0" not in names:
             raise Missing(function, line)
@@ -319,7 +321,7 @@ def opened(path: Path, types: Path = TYPES) -> tuple[Object, str]:
 
 @cache
 def _forms(types: Path) -> tuple[str, str]:
-    queued = b"\0SCX_OPS_ALLOW_QUEUED_WAKEUP\0" in types.read_bytes()
+    queued = b"\0SCX_OPS_ALLOW_QUEUED_WAKEUP\0" in whole(types, LARGEST)
     return ("policy_queued", "policy") if queued else ("policy", "policy_queued")
 
 
@@ -373,7 +375,7 @@ def quiet() -> None:
 def events() -> dict[str, int]:
     """The kernel's own counters of the scheduler in force; none: there is no scheduler."""
     try:
-        lines = (KERNEL / "root" / "events").read_text().splitlines()
+        lines = _said(KERNEL / "root" / "events").splitlines()
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENODEV):  # ENODEV: it went while we looked
             return {}
@@ -384,13 +386,18 @@ def events() -> dict[str, int]:
 def state() -> str:
     """`enabled`, `disabled` …; empty: this kernel has no sched_ext."""
     file = KERNEL / "state"
-    return file.read_text().strip() if file.is_file() else ""
+    return _said(file) if file.is_file() else ""
 
 
 def partial() -> bool:
     """Whether the scheduler in force has those tasks only that opted in."""
     file = KERNEL / "switch_all"
-    return file.is_file() and file.read_text().strip() == "0"
+    return file.is_file() and _said(file) == "0"
+
+
+def _said(file: Path) -> str:
+    """What a file of the kernel's says.  Raises OSError."""
+    return whole(file).decode().strip()
 
 
 def _hertz() -> int:

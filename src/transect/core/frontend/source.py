@@ -67,6 +67,11 @@ def read(path: Path, diagnostics: Diagnostics) -> str | None:
     return decoded(data, str(path), diagnostics)
 
 
+def text_now(path: str) -> str:
+    """What a policy's file says by now; "" where there is none any more, or none of a policy."""
+    return read(Path(path), Diagnostics()) or ""
+
+
 def decoded(data: bytes, path: str, diagnostics: Diagnostics) -> str | None:
     """The text of at most one byte more than `MAX_BYTES` of a file, or None with a diagnostic."""
     if len(data) > MAX_BYTES:

@@ -10,18 +10,21 @@ import hashlib
 import inspect
 import itertools
 import linecache
+import re
 import sys
 import threading
 import types
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from transect.base.render import render_text
 from transect.core import ir
 from transect.core.frontend import Compiled, compile_file, compile_text
+from transect.core.frontend.source import text_now
 from transect.emit.py.build import build
 from transect.lang.functions import PolicyError
+
+LINE_END = re.compile(r"\r\n?")  # Python, which gave the text, has but one
 
 _lock = threading.RLock()
 _classes: WeakKeyDictionary[type[Any], type[Any]] = WeakKeyDictionary()
@@ -56,7 +59,7 @@ def program_of(path: str, text: str, name: str) -> ir.Program:
     """The policy of that name in a text.  Raises `PolicyError`."""
     key = (path, hashlib.sha256(text.encode()).hexdigest())
     if key not in _compiled:
-        on_disk = Path(path).is_file() and Path(path).read_text(encoding="utf-8-sig") == text
+        on_disk = LINE_END.sub("\n", text_now(path)) == text
         _compiled[key] = compile_file(path) if on_disk else compile_text(text, path)
     compiled = _compiled[key]
     if compiled.diagnostics.failed:

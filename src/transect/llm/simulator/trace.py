@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from transect.base.bounded import is_file
+from transect.base.bounded import is_file, whole
 from transect.base.diagnostic import closest
 from transect.base.unavailable import Unavailable
 from transect.llm.request import ORDINARY
 from transect.llm.simulator.job import Job
 
 DATA = Path(__file__).parents[1] / "data"
+LARGEST = 256 << 20  # bytes of a file: five million requests
 COLUMNS = ("arrival_s", "client", "input_tokens", "output_tokens")
 
 
@@ -93,14 +95,18 @@ def read(name: str) -> Trace:
         near = closest(name, known)
         hint = f"did you mean `{near}`?" if near else f"a CSV file, or one of: {', '.join(known)}"
         raise Unavailable(f"the trace {name}", "there is no such file", hint)
-    with path.open(newline="") as file:
-        rows = csv.DictReader(file)
+    try:
+        rows = csv.DictReader(io.StringIO(whole(path, LARGEST).decode(), newline=""))
         missing = [c for c in COLUMNS if c not in (rows.fieldnames or ())]
         if missing:
             raise ValueError(
                 f"{path}: a trace has the columns {', '.join(COLUMNS)}; {', '.join(missing)} is missing"
             )
         arrivals = [_arrival(row, f"{path}:{number}") for number, row in enumerate(rows, 2)]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text") from error
+    except (OSError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
     return Trace(path.stem, in_order(arrivals))
 
 

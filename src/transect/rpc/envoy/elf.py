@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from transect.base.bounded import opened
+
 HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 SECTION = struct.Struct("<IIQQQQIIQQ")
 SYMBOL = struct.Struct("<IBBHQQ")
@@ -65,7 +67,7 @@ class Elf:
 @contextmanager
 def open_elf(path: Path) -> Iterator[Elf]:
     """The file, mapped while the block runs; raises NotElf and OSError."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         head = file.read(HEADER.size)
         if head.startswith(b"#!"):
             raise NotElf(f"{path} is a script")

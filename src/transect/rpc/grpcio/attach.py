@@ -118,7 +118,9 @@ def program_of(policy: Any) -> Program:
 
 
 def _sources(programs: Iterable[Program]) -> dict[str, str]:
-    return {p.path: Path(p.path).read_text(encoding="utf-8") for p in programs if Path(p.path).is_file()}
+    from transect.core.frontend.source import text_now
+
+    return {p.path: text for p in programs if (text := text_now(p.path))}
 
 
 def service_of(

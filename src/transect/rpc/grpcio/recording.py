@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from transect.core.frontend.source import text_now
 from transect.core.schema import schema
 from transect.replay.log import Header, Policy, Trailer
 from transect.replay.log import Record as Logged
@@ -38,7 +39,7 @@ class Recording:
         notes = about(binding) | {"carrier": carrier, "under_way": self.under_way}
         writer = Writer(path, Header("rpc", name, True, notes))
         for program, start in zip(programs, starts, strict=True):
-            sources = {program.path: _text(program.path)}
+            sources = {program.path: text_now(program.path)}
             writer.policy(Policy.of(program, schema(program), start, sources=sources))
         self._writer = writer
         self._flush()
@@ -69,8 +70,3 @@ class Recording:
 def _numbers(names: list[str]) -> tuple[int, ...]:
     """By `ts_record`'s number of a hook, its index among the policy's handlers."""
     return tuple(names.index(hook) if hook in names else -1 for hook in HOOKS)
-
-
-def _text(path: str) -> str:
-    found = Path(path)
-    return found.read_text(encoding="utf-8") if found.is_file() else ""
