@@ -53,7 +53,7 @@ def _report(table: str, store: Span, refusal: Span, reasons: list[str], diagnost
         store,
         label=f"changes nothing where {' or '.join(reasons)}",
         others=(Label(refusal, "then this never refuses"),),
-        help=f"act on it: `if not self.{table}.put(key, value): return Reject(…)`",
+        help=f"in place of the store write `if not self.{table}.put(key, value): return Reject(…)`",
     )
 
 

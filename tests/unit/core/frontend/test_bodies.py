@@ -202,7 +202,7 @@ def test_what_is_said_of_declarations(methods: str, charge: str, code: list[str]
 def test_what_to_write_where_there_may_be_nothing_to_choose_from(item: str, default: str) -> None:
     fields = "texts: Map[str, int] = table(8)"
     (found,) = compile_text(text(f"x = min({item} for name in self.texts)", fields)).diagnostics
-    assert found.help == f"say what then: `min(…, default={default})`"
+    assert found.help == f"say what then: `min(({item} for name in self.texts), default={default})`"
 
 
 def test_a_struct_with_a_mistake_is_said_once() -> None:

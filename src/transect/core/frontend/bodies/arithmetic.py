@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from transect.core import ir
 from transect.core.frontend.bodies.context import NUMBERS, join, loose
+from transect.core.frontend.bodies.mixing import conversion_help
 from transect.core.ir import BinaryOp, Expr
 from transect.core.types import (
     DURATION,
@@ -72,13 +73,19 @@ def combine(typing: Typing, node: ast.AST, op: BinaryOp, a: Expr, b: Expr) -> Ex
     elif isinstance(a.type, FloatType) and isinstance(b.type, FloatType):
         help = "floats have `+ - * /`; `as_int(x / y)` is the whole part of a quotient"
     elif isinstance(a.type, NUMBERS) and isinstance(b.type, NUMBERS):
-        code, help = "P038", "convert one side: `as_int(…)`, `as_u64(…)`, `as_float(…)`, `ns(…)`"
-        if op is BinaryOp.DIV and isinstance(a.type, IntType):
-            help = "integers divide by `//`; for a fraction write `as_float(…) / as_float(…)`"
+        code = "P038"
+        help = conversion_help(node, a.type, b.type, lambda x, y: _keeps(node, _result(op, x, y), x))
+        if op is BinaryOp.DIV and isinstance(a.type, IntType) and isinstance(b.type, IntType):
+            help = f"integers divide by `//`; for a fraction {help}"
     elif isinstance(a.type, TextType | BytesType):
         help = "texts are never joined; use a tuple of texts as a key, an f-string in a message"
     typing.error(code, node, message, help, label=f"`{spell(a.type)}` and `{spell(b.type)}`")
     return None
+
+
+def _keeps(node: ast.AST, result: Type | None, target: Type) -> bool:
+    """Whether there is such an operation, and of `+=` the result is what the target holds."""
+    return result is not None and (result == target or not isinstance(node, ast.AugAssign))
 
 
 def literal_kind(op: BinaryOp, other: Type, on_left: bool) -> Type | None:

@@ -14,6 +14,7 @@ from transect.core import ir
 from transect.core.frontend.bodies import operators, ordering, sources, state
 from transect.core.frontend.bodies.context import NUMBERS, loose, short
 from transect.core.frontend.bodies.facts import implied
+from transect.core.frontend.bodies.mixing import conversion_help
 from transect.core.frontend.bodies.ordering import after
 from transect.core.frontend.bodies.reductions import orderable
 from transect.core.ir import BinaryOp, CompareOp, Expr, TableRead, UnaryOp
@@ -211,14 +212,17 @@ def _equatable(typing: Typing, node: ast.Compare, item: Type) -> bool:
 
 def _uncomparable(typing: Typing, node: ast.AST, op: CompareOp, a: Expr, b: Expr, same: bool) -> None:
     code, message = "P011", f"`{spell(a.type)}` is not compared with `{spell(b.type)}`"
+    numbers = isinstance(a.type, NUMBERS) and isinstance(b.type, NUMBERS)
     help = "compare values of one type"
     if isinstance(a.type, OptionType) or isinstance(b.type, OptionType):
         code, message = "P022", "an option cannot be compared"
         help = "test that the value is there first: `if … is not None:`"
     elif same:
-        message, help = f"values of type `{spell(a.type)}` have no `{op}`", "compare their parts"
-    elif isinstance(a.type, NUMBERS) and isinstance(b.type, NUMBERS):
-        code, help = "P038", "convert one side: `as_int(…)`, `as_u64(…)`, `as_float(…)`, `ns(…)`"
+        message = f"values of type `{spell(a.type)}` have no `{op}`"
+        help = "compare their parts"
+    if numbers:
+        code = code if same else "P038"
+        help = conversion_help(node, a.type, b.type, lambda x, y: x == y and orderable(x))
     typing.error(code, node, message, help, label=f"`{spell(a.type)}` and `{spell(b.type)}`")
 
 

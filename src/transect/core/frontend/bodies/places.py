@@ -171,9 +171,8 @@ def _state_place(
             "P031",
             node,
             f"`{name}` counts by its method",
-            f"write `self.{name}.add(1)`"
-            if isinstance(f.type, CounterType)
-            else f"write `self.{name}.observe(value)`",
+            f"in place of this statement write `self.{name}."
+            + ("add(1)`" if isinstance(f.type, CounterType) else "observe(value)`"),
             label=f"`{spell(f.type)}`",
         )
         return None

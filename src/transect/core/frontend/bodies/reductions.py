@@ -208,7 +208,7 @@ def reduction(typing: Typing, node: ast.Call, name: str, wanted: Type | None) ->
             "P041",
             node,
             f"`{name}` of nothing has no value",
-            _of_nothing(name, result),
+            _of_nothing(node, result),
             label="may go over nothing",
         )
         return None
@@ -370,7 +370,7 @@ def orderable(t: Type) -> bool:
 _NO_LITERAL = "go over them by `for`, and keep in a local what the best so far has"
 
 
-def _of_nothing(name: str, result: Type) -> str:
+def _of_nothing(node: ast.Call, result: Type) -> str:
     """What to write where there may be nothing to choose from."""
     match result:
         case ViewType():
@@ -383,4 +383,5 @@ def _of_nothing(name: str, result: Type) -> str:
             default = "0"
         case _:
             default = "…"
-    return f"say what then: `{name}(…, default={default})`"
+    given = ast.keyword("default", ast.Name(default, ast.Load()))
+    return f"say what then: `{ast.unparse(ast.Call(node.func, node.args, [*node.keywords, given]))}`"
