@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from transect.base.bounded import whole
 from transect.base.cache import Folder, opened
 from transect.base.programs import Endless, ran
 from transect.base.unavailable import Unavailable
 
 PATIENCE_S = 60.0  # for a compiler; what we emit takes some seconds
+LARGEST = 256 << 20  # bytes of what one makes; what we emit becomes some hundred kilobytes
 VERSION_S = 10.0  # for its version
 
 
@@ -94,7 +96,7 @@ def kept(
             with held.workplace() as work:
                 _write(work, {**sources, **objects})
                 compile(work, _in_c(sources) if units is None else units, sorted(objects), name)
-                held.keep(name, (work / name).read_bytes())
+                held.keep(name, _made(work / name))
     return folder / name
 
 
@@ -110,9 +112,18 @@ def _objects(held: Folder, key: str, fixed: Mapping[str, bytes], compile: Compil
         _write(work, fixed)
         compile(work, units, (), None)
         for made, name in names.items():
-            whole[f"fixed_{made}"] = (work / made).read_bytes()
+            whole[f"fixed_{made}"] = _made(work / made)
             held.keep(name, whole[f"fixed_{made}"])
     return whole
+
+
+def _made(file: Path) -> bytes:
+    """What a compiler has made.  Raises Unavailable: it has made nothing, or far too much."""
+    try:
+        return whole(file, LARGEST)
+    except OSError as wrong:
+        why = f"what it says that it has made: {wrong.strerror}"
+        raise Unavailable("a compiler", why, "give another one: CC=") from wrong
 
 
 def _in_c(files: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import socket
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -46,7 +47,8 @@ class Monitor:
         if arguments:
             request["arguments"] = arguments
         self._socket.sendall(json.dumps(request).encode() + b"\n")
-        while True:
+        until = time.monotonic() + LIMIT_S
+        while time.monotonic() < until:  # it tells of events, too
             reply = self._reply()
             if "return" in reply:
                 return reply["return"]
@@ -54,6 +56,7 @@ class Monitor:
                 raise KernelDataError(
                     f"QEMU refuses `{command}`: {reply['error'].get('desc', reply['error'])}"
                 )
+        raise KernelDataError("the QEMU monitor does not answer")
 
     def _reply(self) -> dict[str, Any]:
         while b"\n" not in self._buffer:

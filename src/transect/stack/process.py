@@ -31,6 +31,7 @@ TENANTS = "TRANSECT_TENANTS"
 IDENTITY = "TRANSECT_IDENTITY"
 """The one in which a program finds the stack's file of keys, where it has one."""
 
+LONGEST = 1 << 16  # bytes of a line that a part says
 LOOK_S = 0.1  # between two looks at a part
 ANSWER_S = 2.0  # for `status`
 BEGIN_S = 180.0  # until a part is ready: it compiles, and a machine of its own boots
@@ -191,7 +192,7 @@ class Process:
 
     def _read(self, pipe: IO[bytes]) -> None:
         with pipe:
-            for line in pipe:
+            while line := pipe.readline(LONGEST):  # a longer one comes in pieces
                 self._say(self.part.name, line.decode(errors="replace").rstrip("\n"))
 
 

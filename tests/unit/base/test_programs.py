@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -127,3 +127,17 @@ def test_whoever_runs_a_program_refuses_one_that_hangs_or_talks_for_ever(
         monkeypatch.setattr(module, "PATIENCE_S", 0.3 if script is HANGS else 60.0)
     with pytest.raises(refusal, match=said):
         call(program)
+
+
+@pytest.mark.parametrize(("size", "why"), [(101, "it has more than 100 bytes"), (None, "No such file")])
+def test_what_a_compiler_says_that_it_has_made_is_there_and_not_too_large(
+    size: int | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toolchain, "LARGEST", 100)
+
+    def compiler(folder: Path, units: Sequence[str], objects: Sequence[str], name: str | None) -> None:
+        if size is not None and name is not None:
+            (folder / name).write_bytes(bytes(size))
+
+    with pytest.raises(Unavailable, match=why):
+        toolchain.kept("x", ".so", {"x.c": b""}, {}, folder=tmp_path / "kept", compile=compiler, by=())

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,24 @@ def test_it_says_nothing(
         mute.bind(str(place))
         mute.listen()
         assert scanned(place, capsys) == (4, "transect: qmp:…: the QEMU monitor does not answer\n")
+
+
+def test_it_tells_of_events_for_ever(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transect.memory.qmp.LIMIT_S", 0.5)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(place))
+        listening.listen()
+
+        def talk() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):  # until nobody listens any more
+                connection.sendall(b'{"QMP": {}}\n')
+                while True:
+                    connection.sendall(b'{"event": "STOP"}\n')
+
+        talking = threading.Thread(target=talk)
+        talking.start()
+        assert scanned(place, capsys) == (4, "transect: qmp:…: the QEMU monitor does not answer\n")
+        talking.join()

@@ -182,3 +182,17 @@ def test_every_part_finds_the_weights(tmp_path: Path) -> None:
     looks(running, lambda: len(said) > 1)
     running.end()
     assert "['[tenants]', '\"alice\"', '=', '400']" in said
+
+
+def test_a_line_without_an_end_that_a_part_says_is_told_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transect.stack.process.LONGEST", 1000)
+    said: list[str] = []
+    part = Process(
+        program("talks", "print('x' * 2500); print('end')"), Path(), lambda _, line: said.append(line)
+    )
+    part.begin()
+    until = time.monotonic() + 20
+    while "end" not in said and time.monotonic() < until:
+        time.sleep(0.02)
+    assert [len(line) for line in said] == [1000, 1000, 500, 3]
+    assert part._child is not None and part._child.wait(20) == 0

@@ -53,6 +53,7 @@ CALLS = 15  # of each path in a round
 WARM = 200
 QUIET = 0.25  # the quantile of the rounds that counts: what others do meanwhile only adds
 BATCH = 300  # runs of an element's code in a row: a fraction of a millisecond
+PORT = 16  # characters of the line in which the echo service says where it is
 BATCHES = 80  # in turns, of which the quickest counts
 COPIES = 8  # of five elements, in the plugin that shows what code costs as WASM; of a filter of Envoy's own
 PRIORITY = -10  # before what else runs, where that is allowed
@@ -393,7 +394,7 @@ def serving(*options: str) -> Iterator[Served]:
     process = children.start(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout is not None
-        line = process.stdout.readline()
+        line = process.stdout.readline(PORT)
         assert line.strip().isdigit(), f"the echo service has not started: {line}"
         yield Served(int(line), process.pid)
     finally:
