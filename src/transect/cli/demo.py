@@ -9,8 +9,12 @@ from typing import Annotated
 
 import typer
 
+from transect.base.unavailable import Unavailable
 from transect.cli.checking import in_color
+from transect.cli.exits import Exit
 from transect.cli.strata import Stratum, need_packages
+from transect.demos.paint import YELLOW, painted
+from transect.demos.shown import Shown
 
 
 def demo(
@@ -27,32 +31,43 @@ def demo(
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # through a pipe, too, a line is there when it is said
-    code = 0
-    for name in [stratum] if stratum else Stratum:
-        code = max(code, DEMOS[name]())
-    return code
+    shown = [DEMOS[stratum]()] if stratum else [_shown(name) for name in Stratum]
+    if stand_ins := [text for one in shown for text in one.stand_ins]:
+        instead = "; ".join(stand_ins)
+        said = f"Some parts are missing. Shown instead: {instead}. `transect doctor` says what to install."
+        print(f"\n{painted(said, YELLOW, in_color())}")
+    return Exit.DONE if all(one.right for one in shown) else Exit.NO
 
 
-def _rpc() -> int:
+def _shown(stratum: Stratum) -> Shown:
+    """The demonstration of one of all; one that cannot be given here is no reason to end the others."""
+    try:
+        return DEMOS[stratum]()
+    except Unavailable as lacking:
+        print(painted(f"{stratum}: not shown, because {lacking.why}; {lacking.hint}", YELLOW, in_color()))
+        return Shown(True, (f"nothing for {stratum}",))
+
+
+def _rpc() -> Shown:
     need_packages(Stratum.RPC)
     from transect.demos.rpc import run
 
     return run(color=in_color())
 
 
-def _llm() -> int:
+def _llm() -> Shown:
     from transect.demos.llm import run
 
     return run(color=in_color())
 
 
-def _cpu() -> int:
+def _cpu() -> Shown:
     from transect.demos.cpu import run
 
     return run(color=in_color())
 
 
-def _memory() -> int:
+def _memory() -> Shown:
     from transect.demos.memory import run
 
     return run(color=in_color())

@@ -18,6 +18,7 @@ from transect.core.ir import Program
 from transect.cpu.check import check
 from transect.cpu.simulator import Work, simulate
 from transect.demos.paint import GREEN, YELLOW, painted
+from transect.demos.shown import Shown
 from transect.vm import Running, Vm, VmError
 
 EXAMPLES = ("fifo", "weighted_fair")
@@ -53,9 +54,10 @@ class Lost(Scheduler):
 Say = Callable[[str], None]
 
 
-def run(say: Say = print, *, color: bool = False) -> int:
-    """The demo; 0 when shares came out by weight."""
+def run(say: Say = print, *, color: bool = False) -> Shown:
+    """The demo; right when shares came out by weight."""
     began = time.monotonic()
+    stand_ins: tuple[str, ...] = ()
     try:
         done = _real(say, color)
     except Unavailable as lacking:
@@ -64,12 +66,12 @@ def run(say: Say = print, *, color: bool = False) -> int:
                 f"cpu: SIMULATED, because {lacking.why}; for a real kernel: {lacking.hint}", YELLOW, color
             )
         )
-        done = _simulated(say)
+        done, stand_ins = _simulated(say), ("a simulated machine for a real kernel",)
     _refusal(say)
     say(f"\n{time.monotonic() - began:.1f} s.  Try next:")
     say("  transect new first.py --for cpu           a scheduler of your own, and its test")
     say("  transect cpu run --vm first.py -- COMMAND a command under it, in such a machine")
-    return 0 if done else 1
+    return Shown(done, stand_ins)
 
 
 def _example(name: str) -> Program:

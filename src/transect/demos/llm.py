@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from transect.demos.shown import Shown
 from transect.llm.policies import load
 from transect.llm.simulator.metric import Fairness, fairness
 from transect.llm.simulator.model import engine
@@ -27,8 +28,8 @@ PUBLISHED = {  # example and limit: max, average, tokens/s
 Say = Callable[[str], None]
 
 
-def run(say: Say = print, *, color: bool = False) -> int:
-    """The demo; 0 when the published rows are recomputed and the order of the policies is the published one."""
+def run(say: Say = print, *, color: bool = False) -> Shown:
+    """The demo; right when the published rows are recomputed and the order of the policies is the published one."""
 
     def real(text: str) -> None:
         say(f"\033[1;32m{text}\033[0m" if color else text)
@@ -63,7 +64,7 @@ def run(say: Say = print, *, color: bool = False) -> int:
     say(f"\n{time.monotonic() - began:.1f} s.  One run jumps (max of vtc: ± 20 %); try next:")
     say("  transect llm simulate fcfs vtc foresight --runs 8     means and intervals")
     say("  transect llm simulate mine.py --trace overload        a policy of your own")
-    return 0 if same and ordered else 1
+    return Shown(same and ordered)
 
 
 def _row(name: str) -> Fairness:

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from transect.base.unavailable import Unavailable
+from transect.demos.paint import GREEN, YELLOW, painted
+from transect.demos.shown import Shown
 from transect.linux import stored
 from transect.linux.errors import KernelDataError
 from transect.linux.physical import ram
@@ -23,45 +26,44 @@ PROBES = ("HiddenTasks", "HiddenModules", "HiddenThreads", "BorrowedCredentials"
 LIFE_S = 300
 STARTS_S = 10  # a process of the machine has that long to be there
 
-RECORDED = """\
-RECORDED, not live: this machine lacks {what} ({why}).
-To see it live: {hint}
+Say = Callable[[str], None]
 
+RECORDED = """\
 ram:/tmp/vm.ram: Linux 7.3.4+deb13-cloud-amd64
   HiddenTasks          clean      1 round, 346 reads, 4.6 ms
   HiddenModules        clean      1 round, 143 reads, 2.1 ms
 0 findings; 2 of 2 probes clean"""
 
 
-def run(color: bool) -> int:
-    """Boot, look, and print what was seen; 0 when it was seen, 3 when it is only told of."""
-    bold = "\033[1m{}\033[0m" if color else "{}"
-    print(bold.format("memory: another machine's kernel, read from outside (live VM, KASLR on)"), flush=True)
+def run(say: Say = print, *, color: bool = False) -> Shown:
+    """Boot, look, and say what was seen; right when it is a clean machine."""
     try:
         with tempfile.TemporaryDirectory(prefix="transect-demo-") as folder:
-            return _live(Path(folder) / "ram")
+            return Shown(_live(Path(folder) / "ram", say, color))
     except Unavailable as lacking:
-        print(RECORDED.format(what=lacking.what, why=lacking.why, hint=lacking.hint or "transect doctor"))
-        return 3
+        why = f"memory: RECORDED earlier, because {lacking.why}; for a live machine: {lacking.hint}"
+        say(painted(why, YELLOW, color))
+        say(RECORDED)
+        return Shown(True, ("a recorded scan for a live machine",))
     except (VmError, KernelDataError) as problem:
-        print(f"transect: the demonstration failed: {problem}")
-        return 4
+        say(painted(f"memory: the machine failed: {problem}", YELLOW, color))
+        return Shown(False)
 
 
-def _live(memory: Path) -> int:
-    kernel = find()
+def _live(memory: Path, say: Say, color: bool) -> bool:
+    kernel = find(say=lambda text: say(f"  {text}"))
     setup = Setup(kernel, cpus=1, memory_mib=512, ram=memory, boot="compressed", life_s=LIFE_S)
     began = time.monotonic()
     with Vm(setup) as vm:
-        print(
-            f"  a machine with Linux {vm.release} has booted in {time.monotonic() - began:.1f} s", flush=True
-        )
+        title = "memory: another machine's kernel, read from outside (live VM, KASLR on)"
+        say(painted(title, GREEN, color))
+        say(f"  a machine with Linux {vm.release} has booted in {time.monotonic() - began:.1f} s")
         began = time.monotonic()
         assert kernel.compressed is not None, "kernels of the archive are compressed"
         known = Known.of(stored.image(kernel.compressed))
         machine = Machine.find(f"ram:{memory}", ram(memory), known)
         where = machine.where
-        print(
+        say(
             f"  found without its help in {time.monotonic() - began:.1f} s: kernel at physical {where.base:#x}, "
             f"moved by {where.slide:#x}, {where.levels} levels of page tables"
         )
@@ -73,9 +75,9 @@ def _live(memory: Path) -> int:
         victim.kill()
     shown, mine = made.results[0].shown, _asleep(made)
     if mine is not None:
-        print(f"  {len(shown)} processes, among them the one that was just started: sleep, pid {mine['pid']}")
-    print(report.table(made))
-    return 0 if mine is not None and not made.findings and not made.unchecked else 4
+        say(f"  {len(shown)} processes, among them the one that was just started: sleep, pid {mine['pid']}")
+    say(report.table(made))
+    return mine is not None and not made.findings and not made.unchecked
 
 
 def _asleep(made: Scan) -> dict[str, object] | None:

@@ -22,6 +22,7 @@ from transect.core.frontend import compile_file
 from transect.core.interp import Instance
 from transect.core.ir import Program
 from transect.demos.paint import GREEN, YELLOW, painted
+from transect.demos.shown import Shown
 from transect.lang.tape import GivenTape
 from transect.rpc import echo
 from transect.rpc.chain.binding import Binding, bind
@@ -56,16 +57,19 @@ chain = Chain(
 """
 
 Say = Callable[[str], None]
+Missing = Callable[[str, str], None]  # what is told, and what stands in
 
 
-def run(say: Say = print, *, color: bool = False) -> int:
-    """The demo; 0 when everything agreed."""
+def run(say: Say = print, *, color: bool = False) -> Shown:
+    """The demo; right when everything agreed."""
+    stand_ins: list[str] = []
 
     def real(text: str) -> None:
         say(painted(text, GREEN, color))
 
-    def missing(text: str) -> None:
+    def missing(text: str, stand_in: str) -> None:
         say(painted(text, YELLOW, color))
+        stand_ins.append(stand_in)
 
     began = time.monotonic()
     real(f"rpc: real gRPC calls (grpcio {version('grpcio')}) to a real echo service")
@@ -82,7 +86,7 @@ def run(say: Say = print, *, color: bool = False) -> int:
     say("  transect new acl.py --for rpc             a policy of your own, and its test")
     say("  transect explain acl.py --emit c          the C that it becomes, side by side")
     say("  transect rpc run chain.py                 a chain in front of your own service")
-    return 0 if same else 1
+    return Shown(same, tuple(stand_ins))
 
 
 def _compile(say: Say) -> dict[str, Program]:
@@ -107,7 +111,7 @@ def _chain(folder: Path, port: int) -> ChainFile:
 # ---------------------------------------------------------------- three paths
 
 
-def _paths(chain: ChainFile, port: int, folder: Path, say: Say, real: Say, missing: Say) -> None:
+def _paths(chain: ChainFile, port: int, folder: Path, say: Say, real: Say, missing: Missing) -> None:
     diagnostics = Diagnostics()
     binding = bound(chain, diagnostics)
     assert binding is not None, [d.message for d in diagnostics]
@@ -117,7 +121,8 @@ def _paths(chain: ChainFile, port: int, folder: Path, say: Say, real: Say, missi
         with grpc.insecure_channel(target) as channel:
             attached: Any = attach(channel, _policies(chain), service=echo.DESCRIPTOR)
             if not attached.chain.native:
-                missing(f"the chain in the library runs as emitted Python: {attached.chain.reason}")
+                why = f"the chain in the library runs as emitted Python: {attached.chain.reason}"
+                missing(why, "emitted Python for C in the library")
             how = "native C" if attached.chain.native else "Python"
             _show(f"chain in the library, {how}", attached, direct, say)
         try:
@@ -126,7 +131,7 @@ def _paths(chain: ChainFile, port: int, folder: Path, say: Say, real: Say, missi
                 with grpc.insecure_channel(str(running.envoy.address)) as channel:
                     _show(f"chain in Envoy {running.binary.version}", channel, direct, say)
         except Unavailable as lacking:
-            missing(f"no Envoy here: {lacking.why}; {lacking.hint}")
+            missing(f"no Envoy here: {lacking.why}; {lacking.hint}", "nothing for Envoy")
 
 
 def _policies(chain: ChainFile) -> list[Any]:
@@ -178,7 +183,7 @@ def _timed(stub: echo.Stub) -> float:
 Outcome = tuple[int, int, bytes | str | None]
 
 
-def _agree(programs: dict[str, Program], say: Say, missing: Say) -> bool:
+def _agree(programs: dict[str, Program], say: Say, missing: Missing) -> bool:
     """Random calls through the chain in C, in emitted Python and on the interpreter."""
     chosen = [programs["Acl"], programs["Mutation"], programs["Metrics"]]
     diagnostics = Diagnostics()
@@ -197,7 +202,7 @@ def _agree(programs: dict[str, Program], say: Say, missing: Say) -> bool:
     try:
         engines["C"] = _native(binding, images)
     except Unavailable as lacking:
-        missing(f"no C here: {lacking.why}; {lacking.hint}")
+        missing(f"no C here: {lacking.why}; {lacking.hint}", "two engines for three")
     names = list(engines)
     say(f"the same {RANDOM_CALLS:,} random calls through {', '.join(names[:-1])} and {names[-1]} …")
     differing = sum(len({engines[name](call) for name in names}) > 1 for call in _random_calls())
