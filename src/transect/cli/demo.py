@@ -44,7 +44,7 @@ def _shown(stratum: Stratum) -> Shown:
     try:
         return DEMOS[stratum]()
     except Unavailable as lacking:
-        print(painted(f"{stratum}: not shown, because {lacking.why}; {lacking.hint}", YELLOW, in_color()))
+        print(painted(f"{stratum}: not shown, for lack of {lacking}", YELLOW, in_color()))
         return Shown(True, (f"nothing for {stratum}",))
 
 

@@ -61,12 +61,11 @@ def run(say: Say = print, *, color: bool = False) -> Shown:
     try:
         done = _real(say, color)
     except Unavailable as lacking:
-        say(
-            painted(
-                f"cpu: SIMULATED, because {lacking.why}; for a real kernel: {lacking.hint}", YELLOW, color
-            )
-        )
+        say(painted(f"cpu: SIMULATED, for lack of {lacking}", YELLOW, color))
         done, stand_ins = _simulated(say), ("a simulated machine for a real kernel",)
+    except VmError as problem:
+        say(painted(f"cpu: the machine failed: {problem}", YELLOW, color))
+        done = False
     _refusal(say)
     say(f"\n{time.monotonic() - began:.1f} s.  Try next:")
     say("  transect new first.py --for cpu           a scheduler of your own, and its test")

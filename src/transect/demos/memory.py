@@ -41,8 +41,7 @@ def run(say: Say = print, *, color: bool = False) -> Shown:
         with tempfile.TemporaryDirectory(prefix="transect-demo-") as folder:
             return Shown(_live(Path(folder) / "ram", say, color))
     except Unavailable as lacking:
-        why = f"memory: RECORDED earlier, because {lacking.why}; for a live machine: {lacking.hint}"
-        say(painted(why, YELLOW, color))
+        say(painted(f"memory: RECORDED earlier, for lack of {lacking}", YELLOW, color))
         say(RECORDED)
         return Shown(True, ("a recorded scan for a live machine",))
     except (VmError, KernelDataError) as problem:

@@ -32,6 +32,7 @@ from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.python import Action, Emitted, Interpreted, PythonChain
 from transect.rpc.chain.views import PlainHeaders
 from transect.rpc.envoy.deploy import deploy
+from transect.rpc.envoy.process import EnvoyFailed
 from transect.rpc.grpcio import native
 from transect.rpc.grpcio.attach import attach, service_of
 
@@ -78,7 +79,7 @@ def run(say: Say = print, *, color: bool = False) -> Shown:
     try:
         with tempfile.TemporaryDirectory(prefix="transect-demo-") as folder:
             chain = _chain(Path(folder), port)
-            _paths(chain, port, Path(folder), say, real, missing)
+            came = _paths(chain, port, Path(folder), say, real, missing)
             same = _agree(programs, say, missing)
     finally:
         server.stop(None)
@@ -86,7 +87,7 @@ def run(say: Say = print, *, color: bool = False) -> Shown:
     say("  transect new acl.py --for rpc             a policy of your own, and its test")
     say("  transect explain acl.py --emit c          the C that it becomes, side by side")
     say("  transect rpc run chain.py                 a chain in front of your own service")
-    return Shown(same, tuple(stand_ins))
+    return Shown(came and same, tuple(stand_ins))
 
 
 def _compile(say: Say) -> dict[str, Program]:
@@ -111,7 +112,8 @@ def _chain(folder: Path, port: int) -> ChainFile:
 # ---------------------------------------------------------------- three paths
 
 
-def _paths(chain: ChainFile, port: int, folder: Path, say: Say, real: Say, missing: Missing) -> None:
+def _paths(chain: ChainFile, port: int, folder: Path, say: Say, real: Say, missing: Missing) -> bool:
+    """Calls by each path; false where Envoy is here and fails."""
     diagnostics = Diagnostics()
     binding = bound(chain, diagnostics)
     assert binding is not None, [d.message for d in diagnostics]
@@ -131,7 +133,11 @@ def _paths(chain: ChainFile, port: int, folder: Path, say: Say, real: Say, missi
                 with grpc.insecure_channel(str(running.envoy.address)) as channel:
                     _show(f"chain in Envoy {running.binary.version}", channel, direct, say)
         except Unavailable as lacking:
-            missing(f"no Envoy here: {lacking.why}; {lacking.hint}", "nothing for Envoy")
+            missing(f"no Envoy here, for lack of {lacking}", "nothing for Envoy")
+        except EnvoyFailed as problem:
+            real(f"Envoy failed: {problem}")
+            return False
+    return True
 
 
 def _policies(chain: ChainFile) -> list[Any]:
@@ -202,7 +208,7 @@ def _agree(programs: dict[str, Program], say: Say, missing: Missing) -> bool:
     try:
         engines["C"] = _native(binding, images)
     except Unavailable as lacking:
-        missing(f"no C here: {lacking.why}; {lacking.hint}", "two engines for three")
+        missing(f"no C here, for lack of {lacking}", "two engines for three")
     names = list(engines)
     say(f"the same {RANDOM_CALLS:,} random calls through {', '.join(names[:-1])} and {names[-1]} …")
     differing = sum(len({engines[name](call) for name in names}) > 1 for call in _random_calls())

@@ -73,13 +73,16 @@ class Setup:
     life_s: int = 600  # killed after that, whatever happens
 
 
+PACKAGES = {"qemu-system-x86_64": "qemu-system-x86", "timeout": "coreutils"}  # where they have another name
+
+
 def program(name: str, *elsewhere: str) -> str:
     """A program that machines need.  Raises `Unavailable` with the package that has it."""
     for place in (name, *elsewhere):
         if path := shutil.which(place):
             return path
-    package = {"qemu-system-x86_64": "qemu-system-x86"}.get(name, name)
-    raise Unavailable("a virtual machine", f"{name} is not installed", f"apt-get install {package}")
+    hint = f"apt-get install {PACKAGES.get(name, name)}"
+    raise Unavailable("a virtual machine", f"{name} is not installed", hint)
 
 
 def qemu() -> str:
