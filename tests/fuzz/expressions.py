@@ -26,6 +26,7 @@ from tests.fuzz.pools import (
     loose,
 )
 from tests.fuzz.scope import Helper, Local, Scope
+from tests.operators import infix
 from transect.core.types import (
     BOOL,
     DURATION,
@@ -64,9 +65,9 @@ SORTABLE: tuple[Type, ...] = (INT, U64, FLOAT, TEXT, BYTES, INSTANT, DURATION)
 COMPARABLE: tuple[Type, ...] = (*ORDERED_TYPES, BOOL, COLOUR, CLIENT, PAIR, NEST, TUPLES[0], TUPLES[3])
 DEFAULTED = frozenset("btfndy")  # fields of structs which may be left out
 ARITHMETIC: dict[Type, tuple[str, ...]] = {
-    INT: ("+", "-", "*", "//", "%", "&", "|", "^", "<<", ">>"),
-    U64: ("+", "-", "*", "//", "%", "&", "|", "^", "<<", ">>"),
-    FLOAT: ("+", "-", "*", "/"),
+    INT: infix("iii"),
+    U64: infix("uuu"),
+    FLOAT: infix("fff"),
     BOOL: ("&", "|", "^"),
 }
 

@@ -31,6 +31,7 @@ from tests.fuzz.pools import (
     spell,
 )
 from tests.fuzz.scope import Helper, Local, Scope
+from tests.operators import infix
 from transect.core.types import (
     BOOL,
     DURATION,
@@ -53,9 +54,9 @@ Lines = list[str]
 HOLDING = TextType | BytesType | StructType | TupleType
 """Types whose values might be held by reference where they should be copied."""
 AUGMENTED: dict[Type, tuple[str, ...]] = {
-    INT: ("+", "-", "*", "//", "%", "&", "|", "^", "<<", ">>"),
-    U64: ("+", "-", "*", "//", "%", "&", "|", "^", "<<", ">>"),
-    FLOAT: ("+", "-", "*", "/"),
+    INT: infix("iii"),
+    U64: infix("uuu"),
+    FLOAT: infix("fff"),
     DURATION: ("+", "-", "%"),
     BOOL: ("&", "|", "^"),
 }

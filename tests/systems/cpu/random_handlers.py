@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import random
 
+from tests.operators import infix
+
 HEAD = """
 from transect.cpu import Fifo, Scheduler, Task
 from transect.lang import Array, Map, Tally, array, as_int, as_u64, given, i16, i32, table, tally, u8, u16, u64
@@ -98,7 +100,7 @@ class Writer:
         if depth == 0:
             return "self.wide" if self.random.random() < 0.6 else f"as_u64({self.integer(0)})"
         left, right = self.unsigned(depth - 1), self.unsigned(depth - 1)
-        op = self.random.choice(("+", "-", "*", "//", "%", "&", "|", "^", "<<", ">>"))
+        op = self.random.choice(infix("uuu"))
         if self.random.random() < 0.2:
             return f"{self.random.choice(('min', 'max'))}({left}, {right})"
         return f"({left} {op} {right})"

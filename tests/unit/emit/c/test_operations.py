@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.operators import every
 from tests.unit.emit.c.machine import SANITIZED, Session, build, interpreted, shown
 from transect.core.interp import Instance
 from transect.core.text import parse
 from transect.core.types import BYTES, FLOAT, INT, TEXT, U64, Type
 
-INTS = ("+", "-", "*", "//", "%", "&", "|", "^", "<<", ">>", "min", "max")
-FLOATS = ("+", "-", "*", "/", "min", "max")
+INTS, FLOATS = every("iii"), every("fff")
 COMPARED = ("==", "!=", "<", "<=", ">", ">=")
 
 

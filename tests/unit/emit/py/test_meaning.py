@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.operators import infix
 from tests.unit.emit.py.policies import EXAMPLES, Pair
 from tests.unit.emit.py.texts import ACL, EVERYTHING, FAIR_SHARE, RPC
 
@@ -63,7 +64,7 @@ def test_fair_share_over_a_random_run() -> None:
         both.emitted.waiting = waiting
 
 
-@pytest.mark.parametrize("op", ["+", "-", "*", "//", "%", "&", "|", "^", "<<", ">>"])
+@pytest.mark.parametrize("op", infix("iii"))
 def test_integers_wrap(op: str) -> None:
     both = request(
         f"self.a = rpc.msg.n {op} self.b\nself.b {op}= rpc.msg.n\nself.w = self.w {op} as_u64(rpc.msg.n)\n"
