@@ -266,3 +266,24 @@ def test_each_design_note_is_named_with_what_it_decides() -> None:
     index = (ROOT / "docs" / "notes.md").read_text()
     named = re.findall(r"^\| \[([\w-]+)\]\(design/\1\.md\) \| .+ \|$", index, re.MULTILINE)
     assert sorted(named) == sorted(page.stem for page in (ROOT / "docs" / "design").glob("*.md"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "page"),
+    [
+        ("examples/rpc", "rpc-library.md"),
+        ("examples/llm", "llm.md"),
+        ("examples/cpu", "cpu.md"),
+        ("memory/probes", "memory.md"),
+    ],
+)
+def test_each_policy_that_is_shipped_is_told_of_on_its_page(folder: str, page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    files = sorted((ROOT / "src" / "transect" / folder).glob("[!_]*.py"))
+    assert files
+    for file in files:
+        policies = re.findall(
+            r"^class (\w+)\((?:Element|Arbiter|Scheduler|Probe)", file.read_text(), re.MULTILINE
+        )
+        missing = [name for name in policies if name not in text]
+        assert file.stem in text or not missing, f"docs/{page} says nothing of {missing} of {file.name}"

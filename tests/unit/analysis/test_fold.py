@@ -22,21 +22,7 @@ INTS = st.one_of(
 )
 FLOATS = st.one_of(st.floats(), st.sampled_from([0.0, -0.0, 1.5, math.inf, math.nan, 2.0**63]))
 TEXTS = st.one_of(st.binary(max_size=4), st.sampled_from([b"", b"a", b"ab", b"\\u{41}", b"\xff"]))
-ARITHMETIC = [
-    Op.ADD,
-    Op.SUB,
-    Op.MUL,
-    Op.FLOORDIV_S,
-    Op.FLOORDIV_U,
-    Op.MOD_S,
-    Op.MOD_U,
-    Op.BITAND,
-    Op.BITOR,
-    Op.XOR,
-    Op.SHL,
-    Op.SHR_S,
-    Op.SHR_U,
-]
+ARITHMETIC = tuple(fold._FOLDED)
 
 
 def by_z3(build: Callable[[], Term]) -> object:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.operators import infix
 from tests.unit.cpu import everything
 from tests.unit.cpu.logs import event, log_of, replayed
+from tests.unit.cpu.policies import scheduler
 from transect.core import ir
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
@@ -75,6 +77,27 @@ def test_it_compiles_for_bpf(program: Program, tmp_path: Path, recording: bool) 
     built = build(program, tmp_path, recording=recording)
     assert built.object.stat().st_size > 0
     assert {"select_cpu", "enqueue", "dispatch", "tick", "set_weight", "set_cpumask"} <= set(built.ops)
+
+
+@pytest.mark.needs("clang")
+def test_every_operator_of_whole_numbers_compiles_for_bpf(tmp_path: Path) -> None:
+    lines = [f"self.a = self.a {op} self.b" for op in infix("iii")]
+    lines += [f"self.c = self.c {op} self.d" for op in infix("uuu")]
+    of_numbers = "".join(f"        {line}\n" for line in lines)
+    program = scheduler(f"""
+    a: int = 1
+    b: int = 2
+    c: u64 = 3
+    d: u64 = 4
+
+    def enqueue(self, task: Task) -> None:
+{of_numbers}
+        self.ready.put(task)
+
+    def dispatch(self, cpu: int) -> None:
+        self.ready.take()
+""")
+    assert build(program, tmp_path).object.stat().st_size > 0
 
 
 class Answering(Words):
