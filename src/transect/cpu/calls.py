@@ -22,7 +22,13 @@ PUTS = frozenset(
     }
 )
 STEALS = frozenset(
-    {"cpu.Fifos.steal", "cpu.Timelines.steal", "cpu.NodeFifos.steal", "cpu.NodeTimelines.steal"}
+    {
+        "cpu.Fifos.steal",
+        "cpu.Timelines.steal",
+        "cpu.NodeFifos.steal",
+        "cpu.NodeTimelines.steal",
+        "cpu.Lanes.steal",
+    }
 )
 TAKES = frozenset({"cpu.Fifo.take", "cpu.Timeline.take"}) | STEALS
 STARTS = frozenset({"cpu.start", "cpu.start_first"})

@@ -2,7 +2,7 @@
 """What the checker cannot show, counted at run time by the policy's line: each is allowed, and many of it tell.
 
 moved     `select` sent a task that woke up to another CPU than the one where it ran last
-stolen    `steal` gave a CPU a task that waited for another one, or another node
+stolen    `steal` gave a CPU a task that waited for another one, another node, or in any lane
 affinity  a task was put into the queue of a CPU on which it may not run: it waits there until somebody steals it
 beyond    `on` was asked for the queue of a CPU or node that does not exist, and gave the first one
 """

@@ -198,6 +198,20 @@ class NodeTimelines(View):
         raise NotImplementedError
 
 
+class Lanes(View):
+    """64 `Timeline`s, of whatever the policy tells apart: tenants, kinds of work."""
+
+    @intrinsic(effect="pure")
+    def on(self, number: int, /) -> Timeline:
+        """The one of that number, modulo 64."""
+        raise NotImplementedError
+
+    @intrinsic(effect="outside-read")
+    def steal(self, number: int, /) -> bool:
+        """Give this CPU the first task of any lane, asked in turn from the one after `number`; False: there is none."""
+        raise NotImplementedError
+
+
 @intrinsic(effect="outside-read")
 def cpus() -> int:
     """How many CPUs there may be; they are numbered from 0."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import queue
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -59,6 +60,7 @@ class Bench:
         self._work = tempfile.TemporaryDirectory(prefix="transect-cpu-")
         self.folder = Path(self._work.name).resolve()
         self._answers: queue.Queue[bytes | None] = queue.Queue()  # None: one that is too long
+        self._asking = threading.Lock()  # answers come in the order of requests, and each is for who asked
         self._rest = b""
         self._guest: Any = None
         self._built: dict[tuple[str, str, bool, bool], Built] = {}
@@ -228,9 +230,10 @@ class Bench:
         """One request.  Raises `Kept`, `BpfError`, `Ended`."""
         if self._guest is None and do not in ("load", "direct"):
             raise VmError(f"nothing is in force: no `{do}`")
-        self._loader().write(json.dumps({"do": do, **arguments}).encode() + b"\n")
-        with watched(self.vm.console, self._say):
-            return self._answer(do)
+        with self._asking:
+            self._loader().write(json.dumps({"do": do, **arguments}).encode() + b"\n")
+            with watched(self.vm.console, self._say):
+                return self._answer(do)
 
     def _answer(self, do: str) -> Any:
         answer = json.loads(self._line(do))

@@ -19,6 +19,7 @@ MARK = c.Unary("&", c.arrow("own", "ran"))
 
 SCOPES = {  # how many a queue is: a number of `ts_many`
     "Fifo": 0, "Timeline": 0, "Fifos": 1, "Timelines": 1, "NodeFifos": 2, "NodeTimelines": 2,
+    "Lanes": 3,
 }  # fmt: skip
 
 # Those in the first column take what belongs to the call, too.
@@ -45,6 +46,8 @@ PLAIN = {
     "cpu.Timelines.steal": "ts_steal",
     "cpu.NodeFifos.steal": "ts_steal_node",
     "cpu.NodeTimelines.steal": "ts_steal_node",
+    "cpu.Lanes.on": "ts_lane",
+    "cpu.Lanes.steal": "ts_steal_lane",
     "cpu.here": "bpf_get_smp_processor_id",
     "cpu.nodes": "scx_bpf_nr_node_ids",
     "cpu.node_of": "ts_node_of",
@@ -69,6 +72,7 @@ KERNEL = {
     "cpu.Timeline.first": "scx_bpf_dsq_peek",
     "cpu.Fifos.steal": "scx_bpf_dsq_move_to_local",
     "cpu.Timelines.steal": "scx_bpf_dsq_move_to_local",
+    "cpu.Lanes.steal": "scx_bpf_dsq_move_to_local",
     "cpu.NodeFifos.on": "scx_bpf_nr_node_ids",
     "cpu.NodeTimelines.on": "scx_bpf_nr_node_ids",
     "cpu.NodeFifos.steal": "scx_bpf_nr_node_ids",
@@ -99,6 +103,9 @@ def many_of(field: ir.StateField) -> c.Expr:
     """How many queues the field is: a number of `ts_many`."""
     assert isinstance(field.type, ViewType), f"no queue: {field}"
     return c.Integer(SCOPES[field.type.name])
+
+
+LANES = 64  # TS_LANES
 
 
 class Kernel:

@@ -33,7 +33,7 @@ from transect.core.types import (
     ViewType,
 )
 from transect.cpu.hints.schema import heard
-from transect.cpu.platform import queue_number
+from transect.cpu.platform import LANES, queue_number
 from transect.cpu.record import head
 from transect.emit.bpf.recording import asked_words, is_asked, recorded, site
 from transect.emit.py.build import build
@@ -249,7 +249,9 @@ class Player:
     def _function(self, declared: ir.IntrinsicDecl) -> Callable[..., Any]:
         """A function of the kernel: it is asked what it was asked then, and answers what it answered."""
         if not is_asked(declared):
-            # The one kind that there is: a queue's number, of a CPU or a node.
+            # The one kind that there is: a queue's number, of a CPU, a node or a lane.
+            if declared.name == "cpu.Lanes.on":
+                return lambda queue, number: queue | number % LANES
             return partial(_on, self.nodes if declared.name.startswith("cpu.Node") else self.cpus)
         number = site(declared.name)
         slot = None if isinstance(declared.returns, UnitType) else Slot(self, declared.name, declared.returns)

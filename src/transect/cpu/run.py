@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
+from transect.base.weights import NoWeights
 from transect.control.answers import Reading, Told
 from transect.control.host import NOTHING_BEFORE, Outcome, Records
 from transect.control.operating import Operated, policy
@@ -28,6 +31,7 @@ from transect.cpu.check import check
 from transect.cpu.explain import missing, paragraph, verifier
 from transect.cpu.kernel import WATCH_S, Ended, Missing
 from transect.cpu.state_words import image_of, value_of, words_of
+from transect.cpu.tenants import Shares, takes
 from transect.cpu.trial import Invalid, read_watched
 from transect.cpu.version import Kept
 from transect.linux.libbpf import BpfError
@@ -82,15 +86,19 @@ def run(
     command: Sequence[str] = (),
     name: str | None = None,
     log: Path | None = None,
+    tenants: Path | None = None,
     say: Say = print,
     write: Callable[[bytes], None] = lambda _: None,
 ) -> int:
     """Until the command ends, or SIGINT, SIGTERM; the command's exit code, else 0.  `log`: record into it meanwhile.
 
+    `tenants`: a file of weights, which is followed.
+
     Raises `Invalid`, `Unavailable`, `Ended` (the kernel ended it; the text says why in the policy's terms), `Taken`,
     `Refused` (the log cannot be written).
     """
     program, sources = read(path)
+    shares = None if tenants is None else _shares(program, tenants)
     where = place()
     try:
         with stopping() as stop:
@@ -102,9 +110,11 @@ def run(
                 raise Invalid(missing(program, lacking, sources)) from lacking
             except Ended as end:
                 raise Ended(end.reason, paragraph(program, end), end.dump) from None
-            host = CpuHost(program, sources, where)
+            host = CpuHost(program, sources, where, shares)
+            host.share()
+            following = contextlib.nullcontext() if shares is None else shares.followed(host.share)
             operated = Operated("cpu", name or path.stem, host)
-            with operated.serve(numbered=name is None):
+            with following, operated.serve(numbered=name is None):
                 say(f"{program.name} is in force; `transect cpu status {operated.name}` shows it")
                 if log is not None:
                     operated.record_start(str(log))
@@ -118,6 +128,17 @@ def run(
                 return code or (UNKNOWN if dropped else 0)
     finally:
         where.close()
+
+
+def _shares(program: Program, tenants: Path) -> Shares:
+    """Raises `Invalid`."""
+    if not takes(program):
+        fields = "`tenants: Array[int] = array(64)` and `weights: Array[int] = array(64)`"
+        raise Invalid(f"{program.name} has no lanes for tenants: it declares no {fields}")
+    try:
+        return Shares(tenants)
+    except NoWeights as wrong:
+        raise Invalid(f"{tenants} {wrong}") from wrong
 
 
 def _end_record(operated: Operated, say: Say) -> int:
@@ -167,7 +188,12 @@ class UpgradeDetails(TypedDict):
 class CpuHost:
     """A scheduler in force, as `control.host.Host` wants it."""
 
-    def __init__(self, program: Program, sources: Mapping[str, str], where: Place) -> None:
+    def __init__(
+        self, program: Program, sources: Mapping[str, str], where: Place, shares: Shares | None = None
+    ) -> None:
+        """`shares`: weights of tenants, for policies that have lanes for them."""
+        self.shares = shares
+        self._changing = threading.Lock()  # what is in force, and its weights
         self.program = program
         self.sources = sources
         self.recording: Path | None = None
@@ -196,6 +222,12 @@ class CpuHost:
             "details": details,
         }
 
+    def share(self) -> None:
+        """Give the policy in force the weights of tenants."""
+        with self._changing:
+            if self.shares is not None and takes(self.program):
+                self.shares.give(self.where)
+
     def _state(self, fields: Mapping[str, Sequence[int]]) -> list[Reading]:
         """Tables stay in the kernel, which does not count overflows."""
         rows = readings([self.program], [image_of(schema(self.program), fields, {})])
@@ -212,7 +244,8 @@ class CpuHost:
         if self.program.base != "cpu.Scheduler":
             raise Refused("a policy of the shape `Arbiter` is not recorded", "write it as a `Scheduler`")
         try:
-            self.where.record(self.program, self.sources, path, name)
+            with self._changing:
+                self.where.record(self.program, self.sources, path, name)
         except BpfError as refused:
             raise Refused(verifier(self.program, refused, dict(self.sources))) from None
         self.recording = path
@@ -220,7 +253,8 @@ class CpuHost:
 
     def end_record(self) -> Trailer:
         self.recording = None
-        return self.where.end_record()
+        with self._changing:
+            return self.where.end_record()
 
     def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
         if self.recording is not None:
@@ -251,7 +285,8 @@ class CpuHost:
     ) -> Mapping[str, str]:
         """It is in force; what became of each field.  Raises `Refused`."""
         try:
-            fields = self.where.upgrade(program, watch_s=watch_s, watching=watching)
+            with self._changing:
+                fields = self.where.upgrade(program, watch_s=watch_s, watching=watching)
         except Kept as kept:
             raise Refused(kept.why, kept.hint) from None
         except BpfError as refused:
@@ -261,5 +296,6 @@ class CpuHost:
         except Ended as end:
             raise Refused(paragraph(self.program, end), "begin anew with `transect cpu run`") from None
         self.program, self.sources = program, sources
+        self.share()
         self.version += 1
         return {f"{program.name}.{name}": what for name, what in fields.items()}

@@ -198,6 +198,16 @@ class SimQueues:
         return any(self.each[other % count].take() for other in after)
 
 
+class SimLanes(SimQueues):
+    """Queues of the policy's own numbers, of which all exist."""
+
+    def on(self, number: int) -> SimQueue:
+        return self.each[number % len(self.each)]
+
+    def steal(self, number: int) -> bool:
+        return super().steal(number) or self.on(number).take()
+
+
 @dataclass(eq=False)
 class Cpu:
     number: int
@@ -224,7 +234,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "cpu.Timeline.first": SimQueue.first,
     **{
         f"cpu.{queues}.{function.__name__}": function
-        for queues in ("Fifos", "Timelines", "NodeFifos", "NodeTimelines")
+        for queues in ("Fifos", "Timelines", "NodeFifos", "NodeTimelines", "Lanes")
         for function in (SimQueues.on, SimQueues.steal)
     },
 }

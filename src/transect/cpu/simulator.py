@@ -23,13 +23,14 @@ from transect.core.types import ViewType
 from transect.cpu.arbiter import BASE
 from transect.cpu.hints.schema import heard
 from transect.cpu.pace import PATIENCE_NS, Pace, Starved
-from transect.cpu.platform import SCOPES
+from transect.cpu.platform import LANES, SCOPES
 from transect.cpu.simulated import (
     METHODS,
     SLICE,
     TICK,
     Cpu,
     CustodyError,
+    SimLanes,
     SimQueue,
     SimQueues,
     SimTask,
@@ -74,10 +75,7 @@ class Machine:
         self.first = False  # whether it comes before others, and what runs gives way
         for f in program.state:
             if f.kind is FieldKind.GIVEN and isinstance(f.type, ViewType):
-                timed, many = "Timeline" in f.type.name, (0, cpus, nodes)[SCOPES[f.type.name]]
-                self.instance.state[f.name] = (
-                    SimQueues(self, f.name, timed, many) if many else SimQueue(self, f.name, timed)
-                )
+                self.instance.state[f.name] = self._queue(f.name, f.type.name, (0, cpus, nodes, LANES))
         self.functions: dict[str, Callable[..., object]] = {
             **METHODS,
             "cpu.cpus": lambda: cpus,
@@ -101,6 +99,13 @@ class Machine:
         if "tick" in self.instance.handlers and not self.instance.handlers["tick"].default:
             for one in self.cpus:
                 self.at(TICK, partial(self.tick, one))
+
+    def _queue(self, name: str, kind: str, many: tuple[int, ...]) -> SimQueue | SimQueues:
+        """`many`: how many queues there are of each scope."""
+        timed, count = "Fifo" not in kind, many[SCOPES[kind]]
+        if not count:
+            return SimQueue(self, name, timed)
+        return (SimLanes if kind == "Lanes" else SimQueues)(self, name, timed, count)
 
     def _first_cpu(self, work: Work) -> int:
         return min(work.cpus) if work.cpus else 0

@@ -18,8 +18,9 @@ from transect.base.span import Span
 from transect.base.weights import NoWeights
 from transect.core.frontend import compile_file
 from transect.cpu.check import check as check_scheduler
+from transect.cpu.tenants import takes
 from transect.lang.functions import PolicyError
-from transect.llm.config import weighted
+from transect.llm.config import weighted as with_weights
 from transect.llm.config_check import check_file
 from transect.llm.gateway.settings import read_gateway
 from transect.llm.policies import load
@@ -152,7 +153,7 @@ def _gateway(word: spec.Gateway, around: Around) -> Part:
     settings = read_gateway(config)
     if around.weights is not None:
         try:
-            weighted(settings, around.weights)
+            with_weights(settings, around.weights)
         except NoWeights as wrong:
             raise Wrong("config", f"the stack {wrong}", f"take the weights out of {word.config}") from wrong
     if around.identity is not None and settings.identity.keys is not None:
@@ -214,6 +215,7 @@ def _cores(word: spec.Cores, around: Around) -> Part:
     name = around.instance(word.name)
     machine = ("--vm", "--cpus", str(word.cpus)) if word.vm else ()
     words = ("cpu", "run", str(policy), "--name", name, *machine)
+    weighted = around.weights is not None and all(map(takes, compiled.programs))
     return Part(
         name=word.name,
         kind="Cores",
@@ -225,7 +227,8 @@ def _cores(word: spec.Cores, around: Around) -> Part:
         folder=around.folder,
         texts=_hash(compiled.sources),
         programs=tuple((name, program) for program in compiled.programs),
-        fixed=machine,
+        fixed=(*machine, weighted),
+        weighted=weighted,
     )
 
 

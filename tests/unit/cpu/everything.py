@@ -7,6 +7,7 @@ from transect.cpu import (
     Fifo,
     Fifos,
     Hint,
+    Lanes,
     NodeFifos,
     NodeTimelines,
     Said,
@@ -39,6 +40,7 @@ class Everything(Scheduler):
     lines: Timelines = given()
     near: NodeFifos = given()
     nearer: NodeTimelines = given()
+    lanes: Lanes = given()
     turn: int = 0
     heard: int = 0
     since: int = 0
@@ -56,7 +58,7 @@ class Everything(Scheduler):
 
     def enqueue(self, task: Task) -> None:
         self.turn += 1
-        which = rand_below(9)
+        which = rand_below(10)
         if which == 0:
             self.fifo.put(task)
         elif which == 1:
@@ -73,6 +75,8 @@ class Everything(Scheduler):
             self.near.on(node_of(task.cpu)).put(task)
         elif which == 7:
             self.nearer.on(self.turn % nodes()).put_for(task, task.process, us(700))
+        elif which == 8:
+            self.lanes.on(self.turn).put(task, task.pid)
         else:
             start_first(task)
         wake_cpu(task.cpu)
@@ -91,6 +95,8 @@ class Everything(Scheduler):
         if self.near.on(node_of(cpu)).take() or self.nearer.on(node_of(cpu)).take():
             return
         if self.fifos.steal(cpu) or self.lines.steal(cpu):
+            return
+        if self.lanes.on(self.turn - 1).take() or self.lanes.steal(self.turn):
             return
         if not self.near.steal(node_of(cpu)):
             self.nearer.steal(node_of(cpu))

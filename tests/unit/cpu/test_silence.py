@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def test_a_loader_that_is_silent_is_told_of_and_given_up(
     bench, said = object.__new__(Bench), list[str]()
     bench._guest = bench.vm = Standing(tmp_path / "console")  # type: ignore[assignment]
     bench._say, bench._answers, bench._rest = said.append, queue.Queue(), b""
+    bench._asking = threading.Lock()
     with pytest.raises(VmError) as given_up:
         bench.ask("load")
     assert said[:1] == [

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from transect.base.render import render_text
+from transect.base.shipped import path_of
 from transect.errors import page
 from transect.stack.changes import What, changes
 from transect.stack.file import read_stack
 from transect.stack.model import StackFile
+from transect.stack.process import command
 
 HEAD = """\
 from transect.examples.fair_share import FairShare
@@ -27,6 +29,7 @@ chain = Chain(service="shop.Shop", upstream="127.0.0.1:50051", listen="127.0.0.1
 """
 GATEWAY = '[[upstreams]]\nurl = "http://127.0.0.1:9000"\n'
 ONE = 'Program(name="shop", command=["python", "shop.py"])'
+TENANTS = 'tenants={"alice": 400}, '
 
 
 def read(folder: Path, parts: str = ONE, more: str = "") -> tuple[StackFile | None, str]:
@@ -93,6 +96,22 @@ def test_without_tenants_a_gateway_keeps_its_own_weights(tmp_path: Path) -> None
     with_tenants, told = read(tmp_path, 'Gateway(config="weighed.toml")', 'tenants={"alice": 300}, ')
     assert with_tenants is not None, told
     assert [change.what for change in changes(stack, with_tenants)] == [What.ANEW]
+
+
+def test_a_scheduler_that_has_lanes_for_tenants_has_the_weights(tmp_path: Path) -> None:
+    for name in ("by_tenant", "weighted_fair"):
+        (tmp_path / f"{name}.py").write_text(path_of(name).read_text())
+    lanes, plain = 'Cores(policy="by_tenant.py")', 'Cores(policy="weighted_fair.py")'
+    found = {}
+    for parts, more in ((lanes, ""), (lanes, TENANTS), (plain, TENANTS)):
+        stack, told = read(tmp_path, parts, more)
+        assert stack is not None, told
+        found[parts, more] = stack
+    assert [stack.parts[0].weighted for stack in found.values()] == [False, True, False]
+    command_line = command(found[lanes, TENANTS].parts[0], tmp_path / "weights.toml")
+    assert command_line[-2:] == ["--tenants", str(tmp_path / "weights.toml")]
+    anew = changes(found[plain, TENANTS], found[lanes, TENANTS])
+    assert [change.what for change in anew] == [What.ANEW], "its command is another one"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import typer
 from transect.base.unavailable import Unavailable
 from transect.cli.exits import Exit
 from transect.cli.failure import refused, tell
-from transect.cli.options import Name
+from transect.cli.options import Name, Tenants
 
 if TYPE_CHECKING:
     from transect.cpu.run import Place
@@ -47,6 +47,7 @@ def run(
     partial: Annotated[
         bool, typer.Option("--partial", help="Only tasks of the class SCHED_EXT, the command's among them.")
     ] = False,
+    tenants: Tenants = None,
     name: Name = None,
 ) -> int:
     """Put a scheduler in force, until Ctrl-C or the end of the command; then the default scheduler is back.
@@ -62,6 +63,7 @@ def run(
         partial=partial,
         command=command or (),
         name=name,
+        tenants=tenants,
     )
 
 
@@ -76,6 +78,7 @@ def under(
     command: Sequence[str],
     name: str | None = None,
     log: Path | None = None,
+    tenants: Path | None = None,
 ) -> int:
     """Put a scheduler in force, recorded into `log` if there is one, and say how it ended."""
     from transect.cli.control import show
@@ -92,6 +95,7 @@ def under(
             command=command,
             name=name,
             log=log,
+            tenants=tenants,
             say=_say,
             write=_write,
         )

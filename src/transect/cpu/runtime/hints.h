@@ -2,10 +2,13 @@
 /* What applications and the scheduler say to each other.  Each application that has attached has a seat: a ring that it
  * writes (`ts_inboxes`), one that it reads (`ts_outboxes`), and counts of what went through.  The broker of the loader
  * gives seats; `broker.py` and `transect_hints.h` have the same layouts. */
+#undef TS_CLOCK
+#define TS_CLOCK() bpf_ktime_get_ns() /* CLOCK_MONOTONIC */
+
 #define TS_SEATS 64
 #define TS_NUMBERS 6
 #define TS_AT_ONCE 16		 /* hints that one look takes from a seat */
-#define TS_PAUSE (1000 * 1000ull) /* ns until the next look at it: a flood costs this much, and no more */
+#define TS_PAUSE (1000 * 1000ull) /* ns until the next look at it, after so many: a flood costs this much, and no more */
 
 struct ts_message {
 	u32 kind;   /* of a hint: its name and fields */

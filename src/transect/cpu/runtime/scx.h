@@ -106,6 +106,7 @@ TS_KERNEL(void, bpf_rcu_read_unlock, (void));
 #define TS_SLICE (20 * 1000 * 1000ull) /* ns, of those that name none */
 #define TS_PATIENCE 30000 /* ms that a task may wait before the kernel ends the scheduler; it allows no more */
 #define TS_CPUS 1024
+#define TS_LANES 64
 
 /* What belongs to one call of a hook. */
 struct ts_call {
@@ -144,6 +145,7 @@ TS_INLINE u64 ts_at_or_first(u64 queue, s64 number, s64 many, s64 *counter)
 TS_INLINE s64 ts_cpu_or(s64 cpu, s64 other) { return cpu >= 0 && cpu < scx_bpf_nr_cpu_ids() ? cpu : other; }
 
 #define ts_on(queues, cpu, counter) ts_at_or_first(queues, cpu, scx_bpf_nr_cpu_ids(), counter)
+#define ts_lane(lanes, number) ts_at(lanes, (number) & (TS_LANES - 1))
 #define ts_on_node(queues, node, counter) ts_at_or_first(queues, node, scx_bpf_nr_node_ids(), counter)
 
 /* At least 1 ns, without a branch: it would double what the verifier goes through. */
@@ -184,13 +186,13 @@ TS_INLINE s64 ts_length(u64 queue) { return scx_bpf_dsq_nr_queued(queue); }
 
 TS_INLINE s64 ts_node_of(s64 cpu) { return cpu >= 0 && cpu < scx_bpf_nr_cpu_ids() ? scx_bpf_cpu_node(cpu) : 0; }
 
-/* From another of so many queues, the one after `at` first.  One way out, and no branch for the wrap: each would
- * multiply what the verifier goes through. */
-TS_INLINE bool ts_steal_of(u64 queues, s64 at, int count, s64 *counter)
+/* From another of so many queues, the one after `at` first; `own` is 1: in the end also from `at`.  One way out, and no
+ * branch for the wrap: each would multiply what the verifier goes through. */
+TS_INLINE bool ts_steal_of(u64 queues, s64 at, int count, int own, s64 *counter)
 {
 	bool moved = false;
 	int n;
-	bpf_for(n, 1, count) {
+	bpf_for(n, 1, count + own) {
 		u32 other = (u32)(at + n) % (u32)count;
 		moved = scx_bpf_dsq_move_to_local(ts_at(queues, other));
 		if (moved)
@@ -201,8 +203,9 @@ TS_INLINE bool ts_steal_of(u64 queues, s64 at, int count, s64 *counter)
 	return moved;
 }
 
-#define ts_steal(queues, cpu, counter) ts_steal_of(queues, cpu, scx_bpf_nr_cpu_ids(), counter)
-#define ts_steal_node(queues, node, counter) ts_steal_of(queues, node, scx_bpf_nr_node_ids(), counter)
+#define ts_steal(queues, cpu, counter) ts_steal_of(queues, cpu, scx_bpf_nr_cpu_ids(), 0, counter)
+#define ts_steal_lane(lanes, number, counter) ts_steal_of(lanes, number, TS_LANES, 1, counter)
+#define ts_steal_node(queues, node, counter) ts_steal_of(queues, node, scx_bpf_nr_node_ids(), 0, counter)
 
 /* Operations do not sleep, which is as good as a lock of RCU's. */
 TS_HANDLER s64 ts_first(u64 queue, s64 absent)
@@ -270,12 +273,14 @@ TS_INLINE ts_option ts_idle_cpu(struct ts_call *call, struct task_struct *p, s64
 	return (ts_option){ idle, found };
 }
 
-TS_INLINE s64 ts_now(struct ts_call *call)
-{
-	if (!call->now)
-		call->now = scx_bpf_now();
-	return call->now;
-}
+/* The CPU's own clock, which it has read already; a policy that hears of applications has theirs: `hints.h`. */
+#define TS_CLOCK() scx_bpf_now()
+#define ts_now(call) \
+	({ \
+		if (!(call)->now) \
+			(call)->now = TS_CLOCK(); \
+		(s64)(call)->now; \
+	})
 
 TS_INLINE void ts_preempt(s64 cpu)
 {
@@ -355,10 +360,10 @@ TS_HANDLER s64 ts_wait(u64 queue)
 	return waited > 0 ? waited : 0;
 }
 
-/* How many queues a field is: one, one for each CPU, one for each node. */
+/* How many queues a field is: one, one for each CPU, one for each node, one for each lane. */
 TS_INLINE int ts_many(int scope)
 {
-	return scope == 0 ? 1 : scope == 1 ? scx_bpf_nr_cpu_ids() : scx_bpf_nr_node_ids();
+	return scope == 0 ? 1 : scope == 1 ? scx_bpf_nr_cpu_ids() : scope == 2 ? scx_bpf_nr_node_ids() : TS_LANES;
 }
 
 TS_INLINE s64 ts_longest(u64 queue, int scope)

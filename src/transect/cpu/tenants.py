@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tenants that an operator names, in a scheduler that has a lane for each: two arrays of its state, by lane.
+
+A policy has them when it declares `tenants` (their numbers) and `weights`, both `Array[int] = array(64)`.  Lane 0 is of
+`anonymous`, and of all who are not named.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from transect.base.followed import LOOK_S, Followed
+from transect.base.tenant import number_of
+from transect.base.weights import ORDINARY, NoWeights, read_weights
+from transect.core.ir import Program
+from transect.core.types import ArrayType, IntType
+from transect.cpu.platform import LANES
+
+NUMBERS, WEIGHTS = "tenants", "weights"
+SEATS = range(1, LANES - 1)  # the last lane stays free: policies begin their search there
+LEAST = 100  # nobody's weight is less than this part of all: his turn comes while the kernel has patience
+
+Words = Mapping[str, Sequence[int]]
+
+
+class State(Protocol):
+    """Of a scheduler in force."""
+
+    def status(self) -> Mapping[str, Words]: ...
+    def set(self, field: str, words: Sequence[int], /) -> list[int]: ...
+
+
+def takes(program: Program) -> bool:
+    """Whether the policy has lanes for tenants."""
+    wanted = ArrayType(IntType(64, signed=True), LANES)
+    found = {f.name: f.type for f in program.state}
+    return found.get(NUMBERS) == found.get(WEIGHTS) == wanted
+
+
+def arranged(now: Words, named: Mapping[str, int]) -> dict[str, list[int]]:
+    """The words of both fields, the weights first: a lane has its weight before somebody is in it.
+
+    `named`: as many tenants as there are lanes, at most.  Who has a lane keeps it.  A lane that nobody has any more
+    keeps its weight: threads may wait in it.
+    """
+    ours = {number_of(name): weight for name, weight in named.items()}
+    ours.setdefault(0, ORDINARY)
+    numbers = [number if number in ours else 0 for number in now[NUMBERS]]
+    free = [lane for lane in SEATS if not numbers[lane]]
+    for lane, number in zip(free, sorted(ours.keys() - {0, *numbers}), strict=False):
+        numbers[lane] = number
+    least = -(-sum(ours.values()) // LEAST)
+    weights = list(now[WEIGHTS])
+    for lane, number in enumerate(numbers):
+        if number or not lane:
+            weights[lane] = max(ours[number], least)
+    return {WEIGHTS: weights, NUMBERS: numbers}
+
+
+def read_named(path: Path) -> Mapping[str, int]:
+    """Weights by tenant.  Raises `NoWeights`, also when they are more than there are lanes."""
+    named = read_weights(path)
+    if len(named) > len(SEATS):
+        raise NoWeights(f"names {len(named)} tenants, and a scheduler has lanes for {len(SEATS)}")
+    return named
+
+
+class Shares:
+    """The weights of a file, given to what is in force."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `NoWeights`."""
+        self._weights = Followed(path, read_named, NoWeights)
+        self._given: Mapping[str, int] = {}
+
+    def give(self, state: State) -> None:
+        """What the file says now."""
+        self._given = self._weights.now()
+        for field, words in arranged(state.status()["fields"], self._given).items():
+            state.set(field, words)
+
+    @contextmanager
+    def followed(self, give: Callable[[], None]) -> Iterator[None]:
+        """Until the block ends, `give` is called when the file says something else."""
+        ended = threading.Event()
+
+        def follow() -> None:
+            while not ended.wait(LOOK_S):
+                if self._weights.now() != self._given:
+                    give()
+
+        thread = threading.Thread(target=follow, name="weights", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
