@@ -10,6 +10,7 @@ from transect.rpc.chain.spec import Chain
 from transect.rpc.functions import (
     compress,
     compress_text,
+    digest,
     expand,
     expand_text,
     seal,
@@ -57,6 +58,7 @@ __all__ = [
     "attach_plan",
     "compress",
     "compress_text",
+    "digest",
     "expand",
     "expand_text",
     "know_callers",

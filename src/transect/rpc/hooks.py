@@ -19,6 +19,7 @@ from transect.rpc.chain.spec import Chain  # noqa: F401 - part of the interface
 from transect.rpc.functions import (  # noqa: F401 - part of the interface
     compress,
     compress_text,
+    digest,
     expand,
     expand_text,
     seal,

@@ -81,6 +81,7 @@ int compress(ts_slice p) { out = ts_compress(&call, p); return 1; }
 int expand(ts_slice p, int64_t most) { return ts_expand(&call, p, most, &out); }
 int compress_text(ts_slice p) { out = ts_compress_text(&call, p); return 1; }
 int expand_text(ts_slice p, int64_t most) { return ts_expand_text(&call, p, most, &out); }
+int digest(ts_slice p) { out = ts_digest(&call, p); return 1; }
 """
 
 
@@ -186,3 +187,11 @@ def test_texts_are_the_same_in_c_also_when_they_are_none(native: Any) -> None:
     ):
         both(native, "unseal_text", odd, KEY)
         both(native, "expand_text", odd, 9)
+
+
+@pytest.mark.needs("gcc")
+def test_a_digest_is_the_one_of_the_standard_in_c_too(native: Any) -> None:
+    """FIPS 180-4's example, and texts around the size of a block."""
+    assert meanings.digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    for text in ("", "abc", "ü" * 31, *("k" * size for size in range(54, 66)), "𝄞" * 1000):
+        assert in_c(native, "digest", text.encode()) == meanings.digest(text).encode(), text

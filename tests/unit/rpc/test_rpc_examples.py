@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.rpc.lab import Lab, passed
 from transect.base.shipped import path_of
-from transect.rpc import Cause, Code, echo
+from transect.rpc import Cause, Code, digest, echo
 from transect.rpc.chain.python import Action, ChainVerdict
 
 pytestmark = [pytest.mark.needs("grpcio"), pytest.mark.needs("gcc")]
@@ -24,7 +24,7 @@ KEY = bytes(range(32))
 PUBLISHED = {
     "null": 10, "fault": 12, "acl": 17, "rate_limit": 21, "bandwidth": 22, "admission": 23, "breaker": 19,
     "cache": 26, "mutation": 10, "logging": 11, "metrics": 16, "encrypt": 11, "decrypt": 11, "sticky": 13,
-    "compress": None, "expand": None, "retry_budget": None, "header_routing": None,
+    "compress": None, "expand": None, "retry_budget": None, "header_routing": None, "identify": None,
 }  # fmt: skip
 
 
@@ -283,13 +283,42 @@ def test_header_routing_takes_who_asks_for_a_version_there(tmp_path: Path) -> No
     assert rejected(lab.rpc(x_version="9").ask(), Code.NOT_FOUND, "no version 9")
 
 
+def test_identify_says_whose_a_call_is_by_key_by_a_trusted_peer_and_by_the_peer(tmp_path: Path) -> None:
+    lab = Lab(
+        tmp_path,
+        identify={
+            "keys": {digest("sk-ann"): "ann"},
+            "trusted": {"spiffe://proxy": True, "spiffe://old": False},
+            "peers": {"spiffe://shop": "shop", "spiffe://proxy": "proxy"},
+        },
+    )
+
+    def known(peer: str = "10.0.0.1", **headers: str) -> dict[str, str]:
+        call = lab.rpc(draws=(), peer=peer, **headers)
+        assert call.ask() == FORWARD
+        return call.headers
+
+    assert known(x_api_key="sk-ann") == {"x-transect-tenant": "ann"}, "nobody behind sees the key"
+    assert known("spiffe://shop") == {"x-transect-tenant": "shop"}
+    assert known("spiffe://shop", x_api_key="sk-ann") == {"x-transect-tenant": "ann"}
+    assert known("spiffe://proxy", x_tenant="bob") == {"x-transect-tenant": "bob"}
+    assert known("spiffe://proxy") == {"x-transect-tenant": "proxy"}
+    for stranger in ("10.0.0.1", "spiffe://old", ""):
+        assert known(stranger, x_tenant="bob") == {}
+    assert known(x_transect_tenant="anonymous") == {"x-transect-tenant": "anonymous"}
+    assert known(x_transect_tenant="carol") == {"x-transect-tenant": "carol"}, "the layer before has vouched"
+    for key in ("sk-bob", "", digest("sk-ann")):
+        refused = lab.rpc(peer="spiffe://shop", x_api_key=key).ask()
+        assert rejected(refused, Code.UNAUTHENTICATED, "this API key is nobody's")
+
+
 def test_the_whole_library_fits_one_chain(tmp_path: Path) -> None:
     """A rejection by the last element: everybody before it was entered, and nobody counts it as inside any more."""
     lab = Lab(
         tmp_path,
         null={}, logging={}, metrics={}, admission={}, breaker={}, retry_budget={}, rate_limit={}, bandwidth={},
         fault={"abort": 0.0, "delay": 0.0}, mutation={}, cache={}, encrypt={"key": KEY}, decrypt={"key": KEY},
-        compress={}, expand={}, sticky={}, header_routing={}, acl={},
+        compress={}, expand={}, sticky={}, header_routing={}, identify={}, acl={},
     )  # fmt: skip
     call = lab.rpc(draws=(0.5,))
     verdict = call.ask(user="eve", text="x")

@@ -36,6 +36,7 @@ def samples() -> dict[str, Sequence[Sample]]:
         ],
         "unseal_text": [((t, k), functions.unseal_text(t, k)) for t in every for k in keys],
         "compress_text": [((t,), functions.compress_text(t)) for t in (*TEXTS, *sealed)],
+        "digest": [((t,), functions.digest(t)) for t in TEXTS],
         "expand_text": [((t, MOST), functions.expand_text(t, MOST)) for t in every],
     }
     return found

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions for policies that change what messages hold: sealing (encryption with a proof of origin) and compression.
+"""Functions for policies that change what messages hold: sealing (encryption with a proof of origin) and compression;
+and a digest, for knowing a secret without having it.
 
 They are pure: a nonce comes in as an argument, drawn by the policy, so that the tape has it.  The compiler reads this
 file for what there is; `meanings.py` says what it does, and `runtime/functions.h` the same in C for native carriers.
@@ -76,3 +77,11 @@ def expand_text(packed: str, most: int) -> str | None:
     from transect.rpc.functions import meanings
 
     return meanings.expand_text(packed, most)
+
+
+@intrinsic(effect="pure")
+def digest(text: str) -> str:
+    """SHA-256 of a text, as 64 hexadecimal digits."""
+    from transect.rpc.functions import meanings
+
+    return meanings.digest(text)

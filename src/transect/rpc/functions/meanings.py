@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 
 from transect.rpc.functions import chacha, lz4
 
@@ -45,6 +46,10 @@ def compress_text(plain: str) -> str:
 def expand_text(packed: str, most: int) -> str | None:
     data = _from_base64(packed)
     return _text(None if data is None else expand(data, most))
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _from_base64(text: str) -> bytes | None:

@@ -39,6 +39,7 @@ RPC_RUNTIME = (
     "functions.h",
     "lz4.h",
     "seal.h",
+    "sha256.h",
 )
 
 

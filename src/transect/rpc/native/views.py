@@ -41,6 +41,7 @@ FUNCTIONS = frozenset(
         "unseal_text",
         "compress_text",
         "expand_text",
+        "digest",
     }
 )  # of functions.py
 DIRTY = "ts_dirty"  # bit i: the i-th field of the view class was assigned

@@ -6,6 +6,7 @@
 #include "call.h"
 #include "lz4.h"
 #include "seal.h"
+#include "sha256.h"
 
 #define TS_NONCE_BYTES 16u /* that are sent; the other 8 are 0 */
 
@@ -179,6 +180,19 @@ TS_INLINE bool ts_expand_text(struct ts_call *call, ts_slice packed, int64_t mos
     ts_slice data;
     *plain = TS_EMPTY;
     return ts_as_text(ts_from_base64(call, packed, &data) && ts_expand(call, data, most, plain), plain);
+}
+
+/* ---------------------------------------------------------------- digests */
+
+TS_INLINE ts_slice ts_digest(struct ts_call *call, ts_slice text)
+{
+    struct ts_sha256 h;
+    uint8_t bytes[TS_SHA256_BYTES], *made = ts_take_text(call, 2 * TS_SHA256_BYTES);
+    ts_sha256_begin(&h);
+    ts_sha256_add(&h, text.data, text.size);
+    ts_sha256_end(&h, bytes);
+    ts_hex((char *)made, bytes, sizeof bytes);
+    return (ts_slice){made, 2 * TS_SHA256_BYTES};
 }
 
 #endif

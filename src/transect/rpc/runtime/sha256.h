@@ -109,6 +109,14 @@ static __attribute__((unused)) void ts_sha256_end(struct ts_sha256 *h, uint8_t d
     }
 }
 
+TS_INLINE void ts_hex(char *to, const uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        to[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
+        to[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
+    }
+}
+
 /* A key of 32 bytes: shorter than a block, as HMAC wants it. */
 static __attribute__((unused)) void ts_hmac_key(struct ts_hmac_key *key, const uint8_t bytes[TS_SHA256_BYTES])
 {

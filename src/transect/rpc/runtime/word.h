@@ -102,14 +102,6 @@ static __attribute__((unused)) bool ts_word_read(struct ts_word *word, const cha
     return at > 0 && ascii && ts_word_parts(word, (struct ts_word_rest){text, text + *said});
 }
 
-TS_INLINE void ts_hex(char *to, const uint8_t *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        to[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
-        to[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
-    }
-}
-
 TS_INLINE void ts_word_sign(const struct ts_hmac_key *key, const char *text, size_t said, char signature[TS_SIGNATURE])
 {
     uint8_t digest[TS_SHA256_BYTES];

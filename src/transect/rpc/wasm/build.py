@@ -24,6 +24,7 @@ HEADERS = (
     "headers.h",
     "lz4.h",
     "seal.h",
+    "sha256.h",
     "times.h",
     "wasm_abi.h",
     "wasm_plugin.h",

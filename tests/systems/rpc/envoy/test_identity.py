@@ -18,9 +18,10 @@ from typing import Any
 import grpc
 import pytest
 
+from tests.systems.rpc.certificates import Authority
 from transect.base.diagnostic import Diagnostics
 from transect.identity import HEADER, Keys, current
-from transect.rpc import know_callers
+from transect.rpc import digest, know_callers
 from transect.rpc.chain.file import read_chain
 from transect.rpc.chain.fitting import bound
 from transect.rpc.envoy.deploy import Deployed, deploy
@@ -28,7 +29,7 @@ from transect.rpc.envoy.host import EnvoyHost
 from transect.rpc.envoy.process import EnvoyFailed
 from transect.rpc.versions.upgrade import Version
 
-pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio")
+pytestmark = pytest.mark.needs("envoy", "gcc", "grpcio", "openssl")
 
 KEY, LATER = "ab" * 32, "cd" * 32
 PROTO = """\
@@ -38,6 +39,7 @@ message Item { string user = 1; }
 service Shop { rpc Buy (Item) returns (Item); rpc Talk (stream Item) returns (stream Item); }
 """
 CHAIN = """\
+from transect.examples.rpc.identify import Identify
 from transect.lang import ms
 from transect.rpc import Chain, Code, Element, Forward, Message, Reject, Rpc, Verdict
 
@@ -75,6 +77,14 @@ class Let(Element):
 chain = Chain(service="shop.Shop", upstream="127.0.0.1:{port}", protos=["shop.proto"], {words})
 """
 
+IDENTIFY = """\
+elements=[Identify(
+    keys={{"{digest}": "ann"}},
+    trusted={{"spiffe://test/proxy": True}},
+    peers={{"spiffe://test/alice": "alice"}},
+)],
+tls={{"certificate": "front.crt", "key": "front.key", "clients": "ca.crt"}},
+"""
 LET = 'elements=[Let()], speaks_first=["Talk"]'
 
 
@@ -218,6 +228,44 @@ def test_a_stream_is_of_whom_its_first_message_says(it: Fronted) -> None:
         for m in talk(iter([item(""), item("carol")]), metadata=((HEADER, it.keys.vouch("bob")),))
     ]
     assert [one["caller"] for one in said] == ["bob", "bob"]
+
+
+def test_who_is_authenticated_at_the_first_envoy_is_known_behind_the_second(
+    tmp_path: Path, it: Fronted
+) -> None:
+    """By a certificate, an API key, and the name that a trusted peer gives; by nothing that a client says himself."""
+    authority = Authority(tmp_path)
+    authority.signed("front", "IP:127.0.0.1")
+    words, behind = IDENTIFY.format(digest=digest("sk-ann")), it.deployed.envoy.address.port
+    before = it.counted()
+    with fronted(tmp_path, it.key, behind, words) as front:
+
+        def buys(who: str, **headers: str) -> str:
+            key, certificate = authority.signed(who, f"URI:spiffe://test/{who}")
+            files = (authority.root.read_bytes(), key.read_bytes(), certificate.read_bytes())
+            metadata = [(name.replace("_", "-"), value) for name, value in headers.items()]
+            with grpc.secure_channel(
+                str(front.deployed.envoy.address), grpc.ssl_channel_credentials(*files)
+            ) as to:
+                call: Any = to.unary_unary("/shop.Shop/Buy")
+                said = json.loads(call(b"", metadata=metadata, timeout=10))
+            assert said["caller"] == said["seen"]
+            return str(said["caller"])
+
+        assert buys("alice") == "alice"
+        assert buys("mallory", x_api_key="sk-ann") == "ann"
+        assert buys("proxy", x_tenant="carol") == "carol"
+        assert buys("mallory", x_tenant="alice") == "anonymous"
+        assert buys("mallory", x_transect_tenant="alice") == "anonymous"
+        assert buys("mallory", x_transect_tenant=it.keys.vouch("bob")) == "bob", (
+            "somebody with our keys gave him that"
+        )
+        with pytest.raises(grpc.RpcError) as no:
+            buys("alice", x_api_key="sk-alice")
+        assert isinstance(no.value, grpc.Call)
+        assert no.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert front.counted() == Counter(believed=1, malformed=1, vouched=4)
+    assert it.counted() - before == Counter(believed=4, vouched=4)
 
 
 def test_the_deadline_goes_on_whoever_sets_it(it: Fronted) -> None:
