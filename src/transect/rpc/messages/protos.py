@@ -56,7 +56,7 @@ class Protos:
     def services(self) -> tuple[str, ...]:
         """Full names, in the order of the files."""
         found = (self._pool.FindFileByName(name).services_by_name.values() for name in self.files)
-        return tuple(service.full_name for file in found for service in file)
+        return tuple(service.full_name for services in found for service in services)
 
     def service(self, name: str) -> ProtoService | None:
         """The service of that full name, with all messages which it can reach; None when there is none."""
