@@ -23,7 +23,7 @@ WIDTH = "88"  # columns of the help
 SOURCES = Path(transect.lang.__file__).parents[1]
 # What each stratum has in `details`, by its title: the modules that declare it, the most general table last.
 DETAILS = {
-    "rpc": ("rpc/chain/times.py", "rpc/chain/status.py"),
+    "rpc": ("rpc/chain/times.py", "rpc/chain/status.py", "rpc/grpcio/turns_host.py"),
     "llm": ("llm/host.py",),
     "cpu": ("cpu/run.py",),
     "memory": ("memory/watch.py",),
@@ -125,7 +125,17 @@ def answers() -> Iterator[str]:
         "",
     )
     tables = _tables("control/answers.py")
-    for name in ("Status", "Policy", "Reading", "Changed", "Started", "Stopped", "Upgraded", "Identity"):
+    for name in (
+        "Status",
+        "Policy",
+        "Reading",
+        "Share",
+        "Changed",
+        "Started",
+        "Stopped",
+        "Upgraded",
+        "Identity",
+    ):
         yield from _table(name, "", tables)
     for stratum, files in DETAILS.items():
         own = {name: table for file in files for name, table in _tables(file).items()}

@@ -113,6 +113,7 @@ TRANSECT = Group(
         "prove": Verb(UNDERSTAND, "prove"),
         "diff": Verb(UNDERSTAND, "diff"),
         "run": Verb(STACK, "run"),
+        "top": Verb(STACK, "top"),
         **_live("stack", "status", "set", "record", "upgrade", heading=STACK),
         "rpc": RPC,
         "llm": LLM,

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
+OTHERS = "(others)"  # in the place of a tenant; no tenant's name has parentheses
+
 
 class Identity(TypedDict):
     """Which version of which policy."""
@@ -53,6 +55,28 @@ class Reading(TypedDict):
     """Stores that found no room."""
 
 
+class Share(TypedDict):
+    """How one tenant does at one layer.  `served`, `backlogged` and `late` only grow while the layer lives."""
+
+    layer: NotRequired[str]
+    """In a stack: whose layer it is, `gateway`; `shop-2` for the second process of `shop`."""
+    tenant: str
+    """Or `(others)`: those who have not been there for long, as one."""
+    unit: str
+    """What `served` counts: `seconds` in service, or `tokens`, of which one of output counts as two."""
+    served: float
+    backlogged: float
+    """Seconds in which at least one request of this tenant waited."""
+    waiting: int
+    """Requests, now."""
+    running: int
+    """Requests, now."""
+    weight: int
+    """In percent of the ordinary one."""
+    late: int
+    """Requests that had not ended when their deadline passed."""
+
+
 class Told(TypedDict):
     """What a stratum's host contributes to `status`."""
 
@@ -66,6 +90,8 @@ class Told(TypedDict):
     """What they hold: a bounded part of it."""
     counters: dict[str, int]
     """Of the instance as a whole; those of rpc begin anew with each version."""
+    shares: NotRequired[list[Share]]
+    """Of what shares among tenants: how each of them does."""
     details: Mapping[str, Any]
     """What only this stratum has."""
 

@@ -110,12 +110,7 @@ class _Read:
         return {"value": value, "entries": count, "rest": _number(rest)}
 
     def _shown(self, value: Any, t: Type) -> str:
-        """One line of bounded length; others for other values."""
-        spelled = self._spelled(value, t)
-        text = line(spelled)
-        if len(text) <= TEXT:
-            return text
-        return f"{text[:TEXT]}…{hashlib.sha256(spelled.encode()).hexdigest()[:8]}"
+        return shown(self._spelled(value, t))
 
     def _spelled(self, value: Any, t: Type) -> str:
         match t:
@@ -129,6 +124,14 @@ class _Read:
                 return ", ".join(f"{f.name} {self._spelled(field_of(value, f.name), f.type)}" for f in fields)
             case _:
                 return show_value(value, t)
+
+
+def shown(spelled: str) -> str:
+    """One line of bounded length; others for other texts."""
+    text = line(spelled)
+    if len(text) <= TEXT:
+        return text
+    return f"{text[:TEXT]}…{hashlib.sha256(spelled.encode()).hexdigest()[:8]}"
 
 
 def _overflows(t: Type) -> bool:

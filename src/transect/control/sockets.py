@@ -80,3 +80,10 @@ def found(stratum: str | None = None) -> list[tuple[str, str]]:
     """The instances that listen now: (stratum, name), of one stratum or of all."""
     pairs = (path.stem.partition("-")[::2] for path in folder().glob("*.sock") if is_live(path))
     return sorted((kind, name) for kind, name in pairs if stratum in (None, kind))
+
+
+def called(name: str) -> list[tuple[str, str]]:
+    """Those of that name, or, of several processes of one application, `NAME-2`, `NAME-3` …"""
+    numbered = re.compile(rf"(\w+)-({re.escape(name)}(?:-\d+)?)\.sock")
+    pairs = ((numbered.fullmatch(path.name), path) for path in folder().glob(f"*-{name}*.sock"))
+    return sorted((known[1], known[2]) for known, path in pairs if known is not None and is_live(path))

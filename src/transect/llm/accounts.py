@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from transect.llm.adapter import Chooser
@@ -23,6 +25,12 @@ class Account:
     refused: int = 0  # by the policy
     cancelled: int = 0  # while waiting
     preempted: int = 0
+    late: int = 0  # not ended when their deadline passed
+
+    @property
+    def weighted(self) -> int:
+        """Tokens, of which one of output counts as two."""
+        return self.prompt + 2 * self.output
 
 
 class AccountedQueues(TenantQueues):
@@ -31,6 +39,9 @@ class AccountedQueues(TenantQueues):
     def __init__(self, chooser: Chooser) -> None:
         super().__init__(chooser)
         self.accounts: dict[Hashable, Account] = {}
+        self._served: dict[Hashable, int] = {}
+        self._waited: dict[Hashable, float] = {}  # seconds in which something waited, until nothing did
+        self._since: dict[Hashable, float] = {}  # when the first came of what waits now
 
     def account(self, client: Hashable) -> Account:
         found = self.accounts.get(client)
@@ -48,7 +59,17 @@ class AccountedQueues(TenantQueues):
 
     def most_served(self) -> list[Hashable]:
         """The clients, by the tokens that they were charged for: an output token counts as two."""
-        return sorted(self.accounts, key=lambda c: -(self.accounts[c].prompt + 2 * self.accounts[c].output))
+        return sorted(self.accounts, key=lambda c: -self.accounts[c].weighted)
+
+    def served(self, client: Hashable) -> int:
+        """What it was charged for, as `Account.weighted`, and never less than before: what an engine's count takes back
+        is made up first."""
+        served = self._served[client] = max(self._served.get(client, 0), self.account(client).weighted)
+        return served
+
+    def backlogged(self, client: Hashable, now: float) -> float:
+        """Seconds in which at least one request of the client waited; `now`: monotonic."""
+        return self._waited.get(client, 0.0) + now - self._since.get(client, now)
 
     def chosen_again(self) -> None:
         """Counters have moved from outside: `peek` asks the policy anew."""
@@ -74,6 +95,17 @@ class AccountedQueues(TenantQueues):
         if not request.preemptions:
             self.account(request.client).admitted += 1
         return request
+
+    def _join(self, request: Held, place: Callable[[deque[Held], Held], None]) -> None:
+        super()._join(request, place)
+        self.account(request.client)  # who waits is seen, served or not
+        self._since.setdefault(request.client, time.monotonic())
+
+    def _take(self, request: Held) -> None:
+        super()._take(request)
+        if not self.waiting_of(client := request.client):
+            waited = time.monotonic() - self._since.pop(client)
+            self._waited[client] = self._waited.get(client, 0.0) + waited
 
     def undo(self, request: Held) -> None:
         if not request.preemptions:

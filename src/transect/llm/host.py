@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
-from transect.control.answers import Told
+from transect.control.answers import Share, Told
 from transect.control.host import Outcome, Trailer
 from transect.control.operating import NATIVE, policy
 from transect.control.params import Param
@@ -16,6 +17,7 @@ from transect.control.readings import readings
 from transect.core.ir import Program
 from transect.core.upgrade import Refused as NotKept
 from transect.lang.functions import PolicyError
+from transect.llm.accounts import Account
 from transect.llm.adapter import MICRO
 from transect.llm.native import image, restore
 from transect.llm.service import Service
@@ -161,6 +163,7 @@ class LlmHost:
                     "waiting": len(service.queues),
                     "tenants_waiting": service.queues.clients_waiting,
                 },
+                "shares": self._shares(),
                 "details": details,
             }
 
@@ -178,11 +181,35 @@ class LlmHost:
             "looks": watcher.looks,
         }
 
+    def _accounts(self, clients: Sequence[Hashable]) -> Iterator[tuple[int, Account]]:
+        """Of the first of them."""
+        for number in clients[:SHOWN]:
+            assert isinstance(number, int), f"{number!r} is no tenant's number"
+            yield number, self._service.queues.accounts[number]
+
+    def _shares(self) -> list[Share]:
+        """How those do who wait, and who are served most."""
+        service, now = self._service, time.monotonic()
+        queues = service.queues
+        waiting_first = sorted(queues.most_served(), key=lambda client: not queues.waiting_of(client))
+        return [
+            {
+                "tenant": service.tenants.name_of(number),
+                "unit": "tokens",
+                "served": queues.served(number),
+                "backlogged": queues.backlogged(number, now),
+                "waiting": queues.waiting_of(number),
+                "running": queues.running_of(number),
+                "weight": service.tenants.weight_of(number),
+                "late": account.late,
+            }
+            for number, account in self._accounts(waiting_first)
+        ]
+
     def _tenants(self) -> list[Tenant]:
         """Those served most, with what they were charged for."""
         service = self._service
         queues = service.queues
-        most = ((number, queues.accounts[number]) for number in queues.most_served()[:SHOWN])
         return [
             {
                 "tenant": service.tenants.name_of(number),
@@ -194,8 +221,7 @@ class LlmHost:
                 "finished": account.finished,
                 "refused": account.refused,
             }
-            for number, account in most
-            if isinstance(number, int)
+            for number, account in self._accounts(queues.most_served())
         ]
 
     def change(self, param: Param, value: object) -> object:

@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
 from transect.control import readings
+from transect.control.answers import OTHERS
 from transect.llm.accounts import Account
 from transect.llm.adapter import MICRO
 from transect.llm.native import image
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from transect.llm.service import Service
 
 LABELLED = 200  # tenants that have a label of their own
-OTHERS = "(others)"  # no tenant's name has parentheses
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ _COUNTED = {
     "refused": ("refused_requests", "Requests that the policy turned away."),
     "cancelled": ("cancelled_requests", "Requests that ended while they waited."),
     "preempted": ("preemptions", "Admitted requests that were put back."),
+    "late": ("late_requests", "Requests that had not ended when their deadline passed."),
 }
 assert set(_COUNTED) == {f.name for f in fields(Account)}, "every column of an account is a metric"
 

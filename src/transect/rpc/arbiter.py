@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Any Arbiter as the queue before a server which has so many RPCs in service at once; `grpcio/turns.py` puts it there.
 
-What a client is charged is nanoseconds in service × 100 / weight: when an RPC begins, as much as RPCs have taken of
-late, and the difference when it has ended, so that a client with many waiting RPCs does not get all places before its
-first is paid.
+What a client is charged is nanoseconds in service, from an RPC's turn to its end, × 100 / weight: when it begins, as
+much as RPCs have taken of late, and the difference when it has ended, so that a client with many waiting RPCs does not
+get all places before its first is paid.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
 from transect.base.weights import ORDINARY
+from transect.control.answers import Share
 from transect.core.effects import Facts
 from transect.core.ir import Program
 from transect.core.passes.ordered_pick import heaps, ordered_pick
+from transect.rpc.accounts import Accounts
 
 Weight = Callable[[str], int]
 """A client's, in percent of an ordinary share."""
@@ -31,6 +34,7 @@ class Turn:
     def __init__(self, client: str) -> None:
         self.client = client
         self.came = threading.Event()
+        self.began = 0  # ns: when its turn came
         self.charged = 0  # ns
 
 
@@ -38,13 +42,23 @@ class Queue:
     """The waiting RPCs of each client, and the policy that chooses among the clients."""
 
     def __init__(
-        self, policy: Any, program: Program, at_once: int, most: int, weight: Weight = lambda _: ORDINARY
+        self,
+        policy: Any,
+        program: Program,
+        at_once: int,
+        most: int,
+        weight: Weight = lambda _: ORDINARY,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         asked, charge = heaps(ordered_pick(program)), program.handler("charge")
         charged = Facts(program).of(charge).written_fields if charge is not None else frozenset()
         self._counter = next((name for name in asked if name in charged), None)
-        self.policy, self._free, self._most, self._weight = policy, at_once, most, weight
+        self.policy, self.program = policy, program
+        self.at_once, self.most_waiting = at_once, most
+        self._free, self._weight = at_once, weight
+        self._clock = clock
         self._lock = threading.Lock()
+        self._accounts = Accounts(clock=clock)
         self._waiting: dict[str, deque[Turn]] = {}
         self._serving: Counter[str] = Counter()
         self._usual = 0  # ns that RPCs have taken of late
@@ -57,7 +71,7 @@ class Queue:
     def join(self, client: str) -> Turn | None:
         """An RPC waits for its turn, which may come at once; None: too many wait."""
         with self._lock:
-            if not self._free and len(self) >= self._most:
+            if not self._free and len(self) >= self.most_waiting:
                 return None
             turn = Turn(client)
             if client not in self._waiting:
@@ -65,6 +79,7 @@ class Queue:
                 self.policy.waiting.append(client)
                 self._waiting[client] = deque()
             self._waiting[client].append(turn)
+            self._accounts.joins(client)
             self._next()
             return turn
 
@@ -75,12 +90,15 @@ class Queue:
             self._taken(turn)
             self._free -= 1
             self._serving[client] += 1
+            self._accounts.begins(client)
+            turn.began = self._clock()
             self._charge(turn, self._usual)
             turn.came.set()
 
     def _taken(self, turn: Turn) -> None:
         queue = self._waiting[turn.client]
         queue.remove(turn)
+        self._accounts.leaves(turn.client)
         if not queue:
             del self._waiting[turn.client]
             self.policy.waiting.remove(turn.client)
@@ -90,16 +108,19 @@ class Queue:
         turn.charged += cost
         self.policy.charge(turn.client, cost * ORDINARY // self._weight(turn.client))
 
-    def end(self, turn: Turn, took: int | None) -> None:
-        """The RPC has ended after so many ns in service; None: while it waited."""
+    def end(self, turn: Turn, late: bool = False) -> None:
+        """The RPC has ended, in service or while it waited.  `late`: its deadline has passed."""
         with self._lock:
+            if late:
+                self._accounts.late(turn.client)
             if not turn.came.is_set():
                 self._taken(turn)
                 return
-            took = 0 if took is None else took
+            took = self._clock() - turn.began
             self._charge(turn, took - turn.charged)
             self._usual += (took - self._usual) // SHARE
             self._free += 1
+            self._accounts.ends(turn.client)
             self._serving[turn.client] -= 1
             if not self._serving[turn.client]:
                 del self._serving[turn.client]
@@ -107,6 +128,11 @@ class Queue:
             self._known[turn.client] = None
             if len(self._known) > self._look_at:
                 self._forget()
+
+    def shares(self) -> list[Share]:
+        """How each client does."""
+        with self._lock:
+            return self._accounts.shares(self._weight)
 
     def _forget(self) -> None:
         """Clients without work who would not lose by it: names that strangers make up must not stay."""

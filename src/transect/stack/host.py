@@ -35,6 +35,8 @@ class PartRow(TypedDict):
     """How often it has begun again."""
     carrier: str
     """What runs its policies."""
+    layers: list[str]
+    """Where it shares among tenants, as `shares` names them; none: it does not, or does not answer."""
 
 
 class Details(TypedDict):
@@ -87,11 +89,13 @@ class StackHost:
     # ------------------------------------------------------------ status
 
     def told(self) -> Told:
-        told = [(process, process.statuses()) for process in list(self.running.processes)]
-        answered = [(p.part.name, status) for p, found in told for status in found if status is not None]
+        processes = list(self.running.processes)
+        programs = {process.part.called for process in processes}
+        told = [(process, process.layers(programs - {process.part.called})) for process in processes]
+        answered = [(p.part.name, status) for p, found in told for status in found.values() if p.part.stratum]
         ready = all(process.state is State.READY for process, _ in told)
         details: Details = {
-            "parts": [_row(process, found) for process, found in told],
+            "parts": [self._row(process, found) for process, found in told],
             "tenants": self.running.weights(),
         }
         return {
@@ -112,7 +116,27 @@ class StackHost:
                 for part, status in answered
                 for name, count in status["counters"].items()
             },
+            "shares": [
+                {**row, "layer": self._layer(name)}
+                for _, found in told
+                for name, status in found.items()
+                for row in status.get("shares", ())
+            ],
             "details": details,
+        }
+
+    def _layer(self, instance: str) -> str:
+        return instance.removeprefix(f"{self.running.stack.name}.")
+
+    def _row(self, process: Process, layers: Mapping[str, Status]) -> PartRow:
+        return {
+            "part": process.part.name,
+            "kind": process.part.kind,
+            "state": process.state.value,
+            "pid": process.pid,
+            "restarts": max(process.restarts, 0),
+            "carrier": ", ".join(sorted({status["carrier"] for status in layers.values()})),
+            "layers": [self._layer(name) for name, status in layers.items() if "shares" in status],
         }
 
     # ------------------------------------------------------------ set
@@ -161,14 +185,3 @@ class StackHost:
         raise Refused(
             "a stack goes back part by part", "put the version that you want in force: `upgrade FILE`"
         )
-
-
-def _row(process: Process, statuses: Sequence[Status | None]) -> PartRow:
-    return {
-        "part": process.part.name,
-        "kind": process.part.kind,
-        "state": process.state.value,
-        "pid": process.pid,
-        "restarts": max(process.restarts, 0),
-        "carrier": ", ".join(sorted({status["carrier"] for status in statuses if status is not None})),
-    }

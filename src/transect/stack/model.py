@@ -40,6 +40,8 @@ class Part:
     """Where a program listens once it is ready."""
     weighted: bool = False
     """Whether its command takes the file of weights."""
+    called: str = ""
+    """The name of instance of a program, which may listen under it, and under `NAME-2` … in several processes."""
     identity: Path | None = None
     """The file of keys of the stack, where it has one."""
     reloads: bool = False

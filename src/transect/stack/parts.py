@@ -270,6 +270,7 @@ def _program(word: spec.Program, around: Around) -> Part:
         folder=around.folder,
         fixed=(words, around.identity),
         ready=ready,
+        called=around.instance(word.name),
         identity=around.identity,
     )
 

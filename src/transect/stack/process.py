@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
@@ -19,7 +19,7 @@ from transect.base import children
 from transect.base.unavailable import Unavailable
 from transect.control import Client, ControlError
 from transect.control.answers import Status
-from transect.control.sockets import is_live, socket_path
+from transect.control.sockets import called, is_live, socket_path
 from transect.rpc.chain.address import Endpoint
 from transect.stack.model import Part
 
@@ -30,6 +30,8 @@ TENANTS = "TRANSECT_TENANTS"
 """The environment variable in which every part finds the file of weights."""
 IDENTITY = "TRANSECT_IDENTITY"
 """The one in which a program finds the stack's file of keys, where it has one."""
+NAME = "TRANSECT_NAME"
+"""The one in which a program finds the name under which its queues and chains may listen."""
 
 LONGEST = 1 << 16  # bytes of a line that a part says
 LOOK_S = 0.1  # between two looks at a part
@@ -66,6 +68,8 @@ class Process:
         self._environment = dict(os.environ) | {TENANTS: str(weights)}
         if part.identity is not None:
             self._environment[IDENTITY] = str(part.identity)
+        if part.called:
+            self._environment[NAME] = part.called
         self._say = say
         self._child: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
@@ -182,11 +186,23 @@ class Process:
 
     def statuses(self) -> Sequence[Status | None]:
         """Of its instances; None of one that does not answer."""
-        return [self._status(name) for name in self.part.instances]
+        return [self._status(name, self.part.stratum) for name in self.part.instances]
 
-    def _status(self, name: str) -> Status | None:
+    def layers(self, others: Collection[str] = ()) -> Mapping[str, Status]:
+        """Of what answers under the names of this part, by name; of a program, that is what listens just now.
+
+        `others`: names of other programs, as `shop-2` may be one, or the second process of `shop`.
+        """
+        if self.part.called:
+            listening = [pair for pair in called(self.part.called) if pair[1] not in others]
+        else:
+            listening = [(self.part.stratum, name) for name in self.part.instances]
+        answered = {name: self._status(name, stratum) for stratum, name in listening}
+        return {name: status for name, status in answered.items() if status is not None}
+
+    def _status(self, name: str, stratum: str) -> Status | None:
         try:
-            return Client(self.part.stratum, name, ANSWER_S).status()
+            return Client(stratum, name, ANSWER_S).status()
         except (ControlError, Unavailable):
             return None
 

@@ -28,6 +28,7 @@ def main(port: str) -> None:
         at_once=1,
         by="x-transect-tenant",
         tenants=os.environ["TRANSECT_TENANTS"],
+        name=os.environ["TRANSECT_NAME"],
     )
     buy: Any = grpc.unary_unary_rpc_method_handler(serve)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Shop", {"Buy": buy}),))

@@ -83,12 +83,13 @@ class Whole:
     name: str
     front: int
     gateway: int
+    http: httpx.Client
 
-    def ask(self, who: str, word: str | None = None) -> httpx.Response:
+    def ask(self, who: str, word: str | None = None, tokens: int = 2) -> httpx.Response:
         """A prompt of a tenant's, for whom the layer before vouches; `word`: by this word."""
         url = f"http://127.0.0.1:{self.gateway}/v1/completions"
         headers = {HEADER: word or self.keys.vouch(who)}
-        return httpx.post(url, json={"max_tokens": 2, "prompt": [1, 2]}, headers=headers, timeout=30)
+        return self.http.post(url, json={"max_tokens": tokens, "prompt": [1, 2]}, headers=headers)
 
     @property
     def keys(self) -> Keys:
@@ -110,12 +111,15 @@ class Whole:
 
     def buy(self, who: str, wait_s: float = 5.0) -> grpc.StatusCode:
         with grpc.insecure_channel(f"127.0.0.1:{self.front}") as channel:
-            call: Any = channel.unary_unary("/shop.Shop/Buy")
-            item = b"\n" + bytes([len(who)]) + who.encode()
-            try:
-                call(item, timeout=wait_s, metadata=((HEADER, self.keys.vouch(who)),))
-            except grpc.RpcError as error:
-                return error.code()
+            return self.buy_by(channel, who, wait_s)
+
+    def buy_by(self, channel: grpc.Channel, who: str, wait_s: float = 5.0) -> grpc.StatusCode:
+        call: Any = channel.unary_unary("/shop.Shop/Buy")
+        item = b"\n" + bytes([len(who)]) + who.encode()
+        try:
+            call(item, timeout=wait_s, metadata=((HEADER, self.keys.vouch(who)),))
+        except grpc.RpcError as error:
+            return error.code()
         return grpc.StatusCode.OK
 
     def said(self) -> str:
@@ -129,7 +133,7 @@ class Whole:
 @contextmanager
 def whole(folder: Path) -> Iterator[Whole]:
     ports = {name: free_port() for name in ("service", "front", "clients", "admin")}
-    with engine() as served:
+    with engine() as served, httpx.Client(timeout=30) as http:
         words = {**ports, "engine": served.url, "python": sys.executable}
         words["shop"] = str(ROOT / "tests/systems/stack/shop.py")
         (folder / "shop.proto").write_text(PROTO)
@@ -144,7 +148,7 @@ def whole(folder: Path) -> Iterator[Whole]:
         with (folder / "said").open("wb") as said:
             command = [sys.executable, "-m", "transect.cli", "run", f"{name}.py"]
             process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said, start_new_session=True)
-        running = Whole(process, folder, name, ports["front"], ports["clients"])
+        running = Whole(process, folder, name, ports["front"], ports["clients"], http)
         try:
             assert running.settles(lambda: "all parts are ready" in running.said(), 60), running.said()
             yield running
@@ -236,6 +240,60 @@ def test_who_takes_turns_is_served_by_weight(running: Whole) -> None:
     for thread in threads:
         thread.join()
     assert 3.0 < served["alice"] / served["bob"] < 5.0, served
+
+
+@contextmanager
+def flooded(running: Whole, each: int = 24) -> Iterator[None]:
+    """Both tenants have more calls and more prompts than are served, until the block ends."""
+    over = threading.Event()
+
+    def buy(who: str) -> None:
+        with grpc.insecure_channel(f"127.0.0.1:{running.front}") as channel:
+            while not over.is_set():
+                running.buy_by(channel, who)
+
+    def ask(who: str) -> None:
+        while not over.is_set():
+            running.ask(who, tokens=100)
+
+    threads = [
+        threading.Thread(target=do, args=(who,))
+        for who in ("alice", "bob")
+        for do in [buy] * 12 + [ask] * each
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_top_shows_both_tenants_served_by_weight_at_both_layers_and_says_where_there_is_none(
+    running: Whole,
+) -> None:
+    with flooded(running):
+        time.sleep(1.0)
+        told = running.transect("top", running.name, "--once", "--json", "--every", "4")
+        shown = running.transect("top", running.name, "--once", "--every", "1")
+    assert told.returncode == 0, told.stderr
+    layers = {layer["name"]: layer for layer in json.loads(told.stdout)["layers"]}
+    assert list(layers) == ["shop", "front", "gateway"]
+    assert "no queue" in layers["front"]["why"]
+    for name in ("shop", "gateway"):
+        rows = {row["tenant"]: row for row in layers[name]["tenants"]}
+        alice, bob = rows["alice"], rows["bob"]
+        assert (alice["due"], bob["due"]) == (pytest.approx(0.8), pytest.approx(0.2)), "both want more"
+        assert 0.75 < alice["got"] < 0.85, layers[name]
+        assert alice["waiting"] and bob["waiting"]
+    assert shown.returncode == 0, shown.stderr
+    assert "front: a chain has no queue" in shown.stdout
+    assert [line.split()[:3] for line in shown.stdout.splitlines() if "alice" in line.split()[:2]] == [
+        ["shop", "alice", "400"],
+        ["gateway", "alice", "400"],
+    ]
 
 
 def test_a_part_that_is_killed_is_back_soon_and_the_others_go_on(running: Whole) -> None:

@@ -80,6 +80,8 @@ Look closer:
 A whole stack:
   run      Put a whole stack in force, until Ctrl-C: chains, gateways,
            schedulers, watches, and programs of your own.
+  top      Show how tenants do at each layer of a stack, live: what each is
+           served, who waits, and who is in whose way.
   status   Show what runs: its policies with version and state schema, its
            counters, and whether it records.
   set      Give parameters of what runs other values, for instance `rate=100` or

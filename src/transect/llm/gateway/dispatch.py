@@ -72,6 +72,8 @@ class Dispatcher:
         """It joins the queue of its tenant.  Raises `TurnedAway`.  `deadline`: monotonic; None: it has none."""
         queues = self.service.queues
         if deadline is not None and deadline <= time.monotonic():
+            with self.service.lock:
+                queues.account(client.number).late += 1
             raise TurnedAway(504, LATE)
         if queues.waiting_of(client.number) >= self.limits.waiting_each:
             raise TurnedAway(
@@ -171,11 +173,15 @@ class Dispatcher:
     def leave(self, held: Held) -> None:
         """It has ended, wherever it is; a second time is no matter."""
         queues = self.service.queues
+        place: Place = held.own
         with self.service.lock:
+            here = held in self.running or held in queues
+            if here and time.monotonic() >= place.deadline:
+                queues.account(held.client).late += 1
             if held in self.running:
                 self._give_back(held)
                 queues.finish(held)
-            elif held in queues:
+            elif here:
                 queues.cancel(held)
             if len(queues):
                 self._dispatch()

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The socket by which an attached chain is reachable for operators."""
+"""The sockets by which what runs in an application is reachable for operators."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
+from transect.control.host import Host
 from transect.control.operating import Operated
-from transect.control.server import Taken
+from transect.control.server import Server, Taken, Verb
 from transect.control.sockets import Unsafe
 from transect.rpc.grpcio.attached import Attached
 from transect.rpc.grpcio.host import GrpcioHost
@@ -16,19 +18,27 @@ log = logging.getLogger("transect.rpc")
 
 
 def listen(chain: Attached, name: str) -> None:
-    """Make a chain reachable by `transect rpc status`, `set`, `record` and `upgrade` under a name, until `close`.
+    """Make a chain reachable by `transect rpc status`, `set`, `record` and `upgrade` under a name, until `close`."""
+    chain.name = name
+    chain.server = reachable("chain", name, GrpcioHost(chain), Part(chain).verbs())
+    if chain.server is not None:
+        chain.name = chain.server.name
+
+
+def reachable(what: str, name: str, host: Host, more: Mapping[str, Verb] | None = None) -> Server | None:
+    """Make a host reachable by the verbs of `transect rpc` under a name.  `what` it is, for messages; `more`: verbs.
 
     The service matters more than who looks after it: where the name is taken, as by the first of several processes
     of one server, it is `NAME-2`, `NAME-3` …, and where no socket can be made there is none; a warning says so.
     Raises ValueError for a name that cannot be one.
     """
-    chain.name = name
     try:
-        operated = Operated("rpc", name, GrpcioHost(chain))
-        chain.server = operated.serve(Part(chain).verbs(), numbered=True)
+        server = Operated("rpc", name, host).serve(more, numbered=True)
     except (Taken, Unsafe, OSError) as wrong:
-        log.warning("the chain `%s` cannot be reached by `transect rpc status` and the like: %s", name, wrong)
-        return
-    chain.name = chain.server.name
-    if chain.name != name:
-        log.warning("a chain `%s` runs already; this one is `%s`", name, chain.name)
+        log.warning(
+            "the %s `%s` cannot be reached by `transect rpc status` and the like: %s", what, name, wrong
+        )
+        return None
+    if server.name != name:
+        log.warning("a %s `%s` runs already; this one is `%s`", what, name, server.name)
+    return server

@@ -17,10 +17,14 @@ from typing import Any
 import grpc
 
 from transect.base.weights import ORDINARY, Weights
+from transect.control.server import Server as Control
+from transect.identity import current
 from transect.rpc.arbiter import Queue, Turn
 from transect.rpc.grpcio.attach import program_of
+from transect.rpc.grpcio.listening import reachable
 from transect.rpc.grpcio.peer import identity
 from transect.rpc.grpcio.server import Server, kind_of, rebuilt
+from transect.rpc.grpcio.turns_host import TurnsHost
 
 LOOK_S = 0.05  # how often a waiting RPC sees whether its client has gone
 
@@ -32,6 +36,12 @@ class Turns(Server):
         self._inner = inner
         self.queue = queue
         self._by = by
+        self.operated: Control | None = None  # by which it is reachable
+
+    def stop(self, grace: float | None) -> Any:
+        if self.operated is not None:
+            self.operated.close()
+        return super().stop(grace)
 
     def _wrap(self, method: str, handler: Any) -> Any:
         kind = kind_of(handler)
@@ -57,25 +67,25 @@ class Turns(Server):
             raise AssertionError("abort raises")
         while not turn.came.wait(LOOK_S):
             if not context.is_active():
-                self.queue.end(turn, None)
+                self.queue.end(turn, is_late(context))
                 context.abort(grpc.StatusCode.CANCELLED, "the client has gone while it waited")
         return turn
 
     def _one(self, behavior: Callable[[Any, Any], Any], request: Any, context: Any) -> Any:
-        turn, start = self._admitted(context), time.monotonic_ns()
+        turn = self._admitted(context)
         try:
             return behavior(request, context)
         finally:
-            self.queue.end(turn, time.monotonic_ns() - start)
+            self.queue.end(turn, is_late(context))
 
     def _many(
         self, behavior: Callable[[Any, Any], Iterator[Any]], request: Any, context: Any
     ) -> Iterator[Any]:
-        turn, start = self._admitted(context), time.monotonic_ns()
+        turn = self._admitted(context)
         try:
             yield from behavior(request, context)
         finally:
-            self.queue.end(turn, time.monotonic_ns() - start)
+            self.queue.end(turn, is_late(context))
 
 
 def take_turns(
@@ -86,14 +96,25 @@ def take_turns(
     by: str = "peer",
     most_waiting: int = 1000,
     tenants: str | os.PathLike[str] | None = None,
+    name: str | None = None,
 ) -> Turns:
     """The server, with at most `at_once` RPCs in service; `policy`, an `Arbiter`, chooses whose is next.
 
     `by`: "peer", or the metadata key which names the client.  `tenants`: a TOML file of clients' weights, in percent
     under `[tenants]`, which is followed; raises `transect.base.weights.NoWeights` where it says none.  Each waiting RPC
-    holds a thread of the server's pool.  Services are added to the result.  Around `attach(…)`, the chain sees an RPC
-    before it waits; within, after.
+    holds a thread of the server's pool.  `name`: under which `transect rpc status` finds
+    it; a program of a stack has its own in the environment variable `TRANSECT_NAME`, and `transect top` finds it then.
+    Services are added to the result.  Around `attach(…)`, the chain sees an RPC before it waits; within, after.
     """
     assert at_once > 0 and by, "somebody is served, and has a name"
     weight = (lambda _: ORDINARY) if tenants is None else Weights(Path(tenants)).of
-    return Turns(server, Queue(policy, program_of(policy), at_once, most_waiting, weight), by)
+    turns = Turns(server, Queue(policy, program_of(policy), at_once, most_waiting, weight), by)
+    if name is not None:
+        turns.operated = reachable("queue", name, TurnsHost(turns.queue))
+    return turns
+
+
+def is_late(context: Any) -> bool:
+    """Whether nobody waits for the RPC any more because its deadline has passed, by the client or the layer before."""
+    left, deadline = context.time_remaining(), current().deadline
+    return (left is not None and left <= 0) or (deadline is not None and time.monotonic() >= deadline)

@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
 from tests.systems.rpc.grpcio.generated import modules
+from transect.base.unavailable import Unavailable
+from transect.control import Client, Refused
 from transect.examples.fair_share import FairShare
 from transect.rpc.arbiter import Queue
 from transect.rpc.grpcio.attach import program_of
@@ -127,9 +132,33 @@ def test_no_more_wait_than_may() -> None:
         assert say(stub, "a").result(timeout=5).text == "hi"
 
 
+def test_an_operator_sees_who_waits_who_was_served_and_who_was_late() -> None:
+    name = f"turns{os.getpid()}"
+    with serving(1, FairShare(), name=name) as (_, stub, served):
+        pb2, _ = modules()
+        long = stub.Many(pb2.Ask(user="a", text="x"), metadata=[("x-user", "a")])
+        while not served:
+            time.sleep(0.005)
+        late = say(stub, "b", timeout=BUSY_S)
+        assert late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert len(list(long)) == 3
+        assert say(stub, "a").result(timeout=5).text == "hi"
+        told = Client("rpc", name).status()
+        rows = {row["tenant"]: row for row in told["shares"]}
+        assert (rows["a"]["late"], rows["b"]["late"]) == (0, 1)
+        assert rows["a"]["served"] >= 4 * BUSY_S and rows["b"]["served"] == 0
+        assert rows["b"]["backlogged"] >= BUSY_S
+        assert told["details"] == {"at_once": 1, "most_waiting": 1000}
+        with pytest.raises(Refused, match="stays as long as its server"):
+            Client("rpc", name).upgrade(Path("x.py"))
+    with pytest.raises(Unavailable):
+        Client("rpc", name).status()
+
+
 def test_names_that_strangers_make_up_are_forgotten() -> None:
     policy = FairShare()
-    queue = Queue(policy, program_of(policy), 1, 10_000)
+    clock = count(step=1000)
+    queue = Queue(policy, program_of(policy), 1, 10_000, clock=lambda: next(clock))
     waiting = [queue.join("steady"), queue.join("steady")]
     for number in range(1000):
         waiting.append(queue.join(f"stranger {number}"))
@@ -138,6 +167,6 @@ def test_names_that_strangers_make_up_are_forgotten() -> None:
             waiting.remove(served)
             if served.client == "steady":
                 waiting.append(queue.join("steady"))
-            queue.end(served, 1000)
+            queue.end(served)
     assert len(policy.served) < 200
     assert "steady" in dict(policy.served.items())

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How tenants do at the layers of a stack between two looks: what each got, what was its due, and who was in its way.
+
+*Due* is what progressive filling gives (weighted max-min): who waits wants as much as he can get, who does not wants no
+more than he got, and what is left of a layer's service goes by weight to those who want it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from transect.control.answers import Share, Status
+from transect.stack.host import PartRow
+
+WAITS = 0.5  # of the time between two looks: then a tenant wants more than it got
+HELD_UP = 0.05  # of a layer's service: who lacks more of his due is held up by somebody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How one tenant does at one layer."""
+
+    tenant: str
+    weight: int
+    """In percent of the ordinary one."""
+    served: float
+    """In the layer's unit, each second."""
+    total: float
+    """In the layer's unit, since the layer began."""
+    got: float
+    """Of all that the layer served, from 0 to 1."""
+    due: float
+    """Likewise."""
+    waiting: int
+    """Requests, now."""
+    running: int
+    """Requests, now."""
+    late: int
+    """Requests that had not ended when their deadline passed."""
+    held_up_by: str | None
+    """The tenant that got most beyond its due, where this one waits and lacks a part of its own."""
+
+    @property
+    def gap(self) -> float:
+        """What it got beyond its due; less than zero: what it lacks."""
+        return self.got - self.due
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Something that shares among tenants."""
+
+    name: str
+    unit: str
+    """What is served: `seconds`, `tokens`."""
+    tenants: Sequence[Standing]
+    """The greatest weight first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A part that says nothing of tenants."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A stack between two looks."""
+
+    stack: str
+    layers: Sequence[Layer | Absent]
+    """In the order of the stack's parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one tenant at one layer between two looks."""
+
+    weight: int
+    served: float
+    wants: bool
+    """More than it was served: it waited for most of the time."""
+
+
+def view(before: Status, after: Status, over: float) -> View:
+    """What `status` of a stack said twice, so many seconds apart."""
+    old = {(row["layer"], row["tenant"]): row for row in before.get("shares", ())}
+    rows: dict[str, list[tuple[Share, Change]]] = {}
+    for row in after.get("shares", ()):
+        change = _change(old.get((row["layer"], row["tenant"])), row, over)
+        rows.setdefault(row["layer"], []).append((row, change))
+    parts: Sequence[PartRow] = after["details"]["parts"]
+    return View(after["name"], [one for part in parts for one in _of(part, rows, over)])
+
+
+def _of(
+    part: PartRow, rows: Mapping[str, Sequence[tuple[Share, Change]]], over: float
+) -> Iterator[Layer | Absent]:
+    if not part["layers"]:
+        yield Absent(part["part"], _why(part))
+    for name in part["layers"]:
+        yield _layer(name, rows.get(name, ()), over)
+
+
+def _why(part: PartRow) -> str:
+    """Why a part says nothing of tenants."""
+    if part["state"] != "ready":
+        return f"it is not ready: {part['state']}"
+    match part["kind"]:
+        case "Front":
+            return "a chain has no queue: nobody waits here for another"
+        case "Cores":
+            return "the scheduler goes by the weights of tasks, and knows no tenants"
+        case "Watch":
+            return "each target has the same share, and nothing is read for a tenant"
+        case "Program":
+            return 'no queue of it is named: take_turns(…, name=os.environ["TRANSECT_NAME"])'
+        case _:
+            return "it does not answer"
+
+
+def _change(old: Share | None, new: Share, over: float) -> Change:
+    """`old`: None where the tenant was not there.  A layer that has begun again counts from nothing."""
+    served, backlogged = (old["served"], old["backlogged"]) if old is not None else (0.0, 0.0)
+    waited = new["backlogged"] - backlogged
+    return Change(new["weight"], max(0.0, new["served"] - served), waited >= WAITS * over)
+
+
+def _layer(name: str, rows: Sequence[tuple[Share, Change]], over: float) -> Layer:
+    dues = due({row["tenant"]: change for row, change in rows})
+    whole = sum(dues.values()) or 1.0
+    excess = {row["tenant"]: change.served - dues[row["tenant"]] for row, change in rows}
+    most = max(excess, key=lambda tenant: excess[tenant], default="")
+    standings = [
+        Standing(
+            tenant=row["tenant"],
+            weight=row["weight"],
+            served=change.served / over,
+            total=row["served"],
+            got=change.served / whole,
+            due=dues[row["tenant"]] / whole,
+            waiting=row["waiting"],
+            running=row["running"],
+            late=row["late"],
+            held_up_by=most if change.wants and -excess[row["tenant"]] > HELD_UP * whole else None,
+        )
+        for row, change in rows
+    ]
+    unit = rows[0][0]["unit"] if rows else ""
+    return Layer(name, unit, sorted(standings, key=lambda one: (-one.weight, one.tenant)))
+
+
+def due(changes: Mapping[str, Change]) -> Mapping[str, float]:
+    """What each tenant would have been served of the same whole, by progressive filling."""
+    left = sum(change.served for change in changes.values())
+    if not any(change.wants for change in changes.values()):
+        return {tenant: change.served for tenant, change in changes.items()}  # enough for all
+    found: dict[str, float] = {}
+    open_ = dict(changes)
+    while True:
+        each = left / sum(change.weight for change in open_.values())
+        content = {t: c.served for t, c in open_.items() if not c.wants and c.served <= each * c.weight}
+        if not content:
+            return found | {tenant: each * change.weight for tenant, change in open_.items()}
+        found |= content
+        left -= sum(content.values())
+        open_ = {tenant: change for tenant, change in open_.items() if tenant not in content}
