@@ -9,6 +9,8 @@ import re
 import shutil
 import sys
 import tempfile
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +58,7 @@ class Protos:
     def services(self) -> tuple[str, ...]:
         """Full names, in the order of the files."""
         found = (self._pool.FindFileByName(name).services_by_name.values() for name in self.files)
-        return tuple(service.full_name for file in found for service in file)
+        return tuple(service.full_name for services in found for service in services)
 
     def service(self, name: str) -> ProtoService | None:
         """The service of that full name, with all messages which it can reach; None when there is none."""
@@ -196,23 +198,26 @@ def from_reflection(target: str) -> Protos:
     _require("grpc")
     _require("grpc_reflection")
     import grpc
-    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+    until = time.monotonic() + REFLECTION_TIMEOUT
     with grpc.insecure_channel(target) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=REFLECTION_TIMEOUT)
-            database = ProtoReflectionDescriptorDatabase(channel)
-            return _pool_of(_reflected(database), target)
+            return _pool_of(_reflected(channel, target, until), target)
         except grpc.FutureTimeoutError as error:
             raise ProtoError(
                 f"no answer from {target} within {REFLECTION_TIMEOUT:.0f} s",
                 "start the server, or name its protos: `protos=[…]`",
             ) from error
         except grpc.RpcError as error:
-            raise ProtoError(
-                f"{target} does not answer reflection requests: {_said(error)}",
-                "enable reflection in the server, or name its protos: `protos=[…]`",
-            ) from error
+            raise _unreflected(target, _said(error)) from error
+
+
+def _unreflected(target: str, why: str) -> ProtoError:
+    return ProtoError(
+        f"{target} does not answer reflection requests: {why}",
+        "enable reflection in the server, or name its protos: `protos=[…]`",
+    )
 
 
 def _said(error: Any) -> str:
@@ -220,21 +225,44 @@ def _said(error: Any) -> str:
     return f"{error.code().name}: {error.details()}" if hasattr(error, "details") else str(error)
 
 
-def _reflected(database: Any) -> list[Any]:
+def _reflected(channel: Any, target: str, until: float) -> list[Any]:
+    """The files of all services with those which they import, each once.  Raises ProtoError, RpcError."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+    from google.protobuf.message import DecodeError
+    from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+    from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+
+    stub: Any = ServerReflectionStub(channel)
+
+    def answer(**asked: Any) -> Any:
+        request = ServerReflectionRequest(**asked)
+        replies = stub.ServerReflectionInfo(iter([request]), timeout=until - time.monotonic())
+        if (reply := next(replies, None)) is None:
+            raise _unreflected(target, "it answers nothing")
+        replies.cancel()
+        return reply
+
+    listed = answer(list_services="")
+    if not listed.HasField("list_services_response"):
+        raise _unreflected(target, f"it lists no services: {listed.error_response.error_message}")
+    services = listed.list_services_response.service
+    wanted = deque({"file_containing_symbol": service.name} for service in services)
     files: dict[str, Any] = {}
-
-    def take(file: Any) -> None:
-        if file.name not in files:
-            files[file.name] = file
-            for imported in file.dependency:
-                if imported not in files:
-                    take(database.FindFileByName(imported))
-
-    for service in database.get_services():
-        try:
-            take(database.FindFileContainingSymbol(service))
-        except KeyError:  # listed, but not described; whoever needs it learns that there is no such service
-            continue
+    asked, size = set[str](), 0
+    while wanted:
+        # What is listed and not described is not there; whoever needs it learns that there is no such service.
+        for data in answer(**wanted.popleft()).file_descriptor_response.file_descriptor_proto:
+            size += len(data)
+            if size > LARGEST:
+                raise _unreflected(target, f"its descriptors have more than {LARGEST:,} bytes")
+            try:
+                file = FileDescriptorProto.FromString(data)
+            except DecodeError as error:
+                raise _unreflected(target, "it sends what is no descriptor") from error
+            files.setdefault(file.name, file)
+            missing = [name for name in file.dependency if name not in files and name not in asked]
+            asked.update(missing)
+            wanted.extend({"file_by_filename": name} for name in missing)
     return list(files.values())
 
 
@@ -266,8 +294,13 @@ def _pool_of(files: Iterable[Any], name: str) -> Protos:
             ) from error
         order.append(file.name)
 
-    while waiting:
-        add(next(iter(waiting.values())))
+    try:
+        while waiting:
+            add(next(iter(waiting.values())))
+    except RecursionError as error:
+        raise ProtoError(
+            f"{name}: files import each other in a chain that is too long", "put some together"
+        ) from error
     return Protos(pool, order)
 
 
