@@ -116,7 +116,6 @@ MAY_STAY = {
     "an attribute that somebody's code asks for is passed on to the object that is wrapped": """
         llm/gateway/corked.py:Corked.__getattr__
         llm/record.py:_Recorded.__getattr__
-        rpc/grpcio/aio_server.py:Thread.__getattr__
         rpc/grpcio/context.py:Passing.__getattr__
         rpc/grpcio/ending.py:Failed.__getattr__
         rpc/grpcio/knowing.py:KnownAio.__getattr__

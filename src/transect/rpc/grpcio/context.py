@@ -8,37 +8,25 @@ from typing import Any
 import grpc
 
 
-class Passing(grpc.ServicerContext):
-    """`inner`, of a threaded server."""
+class Delegating:
+    """What is the same in the contexts of threaded servers and of asyncio's; `_inner` is the one behind.
 
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
+    It comes before gRPC's class in the list of bases, whose methods are abstract.
+    """
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    # Abstract in the base class, so `__getattr__` does not see them.
-
-    def is_active(self) -> bool:
-        return self._inner.is_active()  # type: ignore[no-any-return]
-
-    def time_remaining(self) -> Any:
-        return self._inner.time_remaining()
-
-    def cancel(self) -> Any:
-        return self._inner.cancel()
-
-    def add_callback(self, callback: Any) -> bool:
-        return self._inner.add_callback(callback)  # type: ignore[no-any-return]
+    _inner: Any
 
     def invocation_metadata(self) -> Any:
         return self._inner.invocation_metadata()
 
-    def send_initial_metadata(self, initial_metadata: Any) -> None:
-        self._inner.send_initial_metadata(initial_metadata)
-
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
         self._inner.set_trailing_metadata(trailing_metadata)
+
+    def trailing_metadata(self) -> Any:
+        return self._inner.trailing_metadata()
+
+    def time_remaining(self) -> Any:
+        return self._inner.time_remaining()
 
     def peer(self) -> str:
         return self._inner.peer()  # type: ignore[no-any-return]
@@ -55,14 +43,8 @@ class Passing(grpc.ServicerContext):
     def set_compression(self, compression: Any) -> None:
         self._inner.set_compression(compression)
 
-    def trailing_metadata(self) -> Any:
-        return self._inner.trailing_metadata()
-
-    def abort(self, code: Any, details: str = "") -> Any:
-        self._inner.abort(code, details)
-
-    def abort_with_status(self, status: Any) -> Any:
-        self._inner.abort_with_status(status)
+    def disable_next_message_compression(self) -> None:
+        self._inner.disable_next_message_compression()
 
     def set_code(self, code: Any) -> None:
         self._inner.set_code(code)
@@ -76,5 +58,32 @@ class Passing(grpc.ServicerContext):
     def details(self) -> Any:
         return self._inner.details()
 
-    def disable_next_message_compression(self) -> None:
-        self._inner.disable_next_message_compression()
+
+class Passing(Delegating, grpc.ServicerContext):
+    """`inner`, of a threaded server."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    # Abstract in the base class, so `__getattr__` does not see them.
+
+    def is_active(self) -> bool:
+        return self._inner.is_active()  # type: ignore[no-any-return]
+
+    def cancel(self) -> Any:
+        return self._inner.cancel()
+
+    def add_callback(self, callback: Any) -> bool:
+        return self._inner.add_callback(callback)  # type: ignore[no-any-return]
+
+    def send_initial_metadata(self, initial_metadata: Any) -> None:
+        self._inner.send_initial_metadata(initial_metadata)
+
+    def abort(self, code: Any, details: str = "") -> Any:
+        self._inner.abort(code, details)
+
+    def abort_with_status(self, status: Any) -> Any:
+        self._inner.abort_with_status(status)

@@ -405,12 +405,23 @@ class Incoming:
             return self._first.pop()
         if self._call.refusal is not None or self._call.answer is not None:
             raise StopIteration
-        request = self._call.request(next(self._requests))
+        request = self._call.request(self._received())
         if self._call.answer is not None:
             raise StopIteration
         return request
 
     next = __next__
+
+    def _received(self) -> bytes:
+        """Raises StopIteration when the client has ended its requests, `grpc.RpcError` when it broke off.
+
+        gRPC's iterator may end before gRPC knows which of the two it was; when it has answered once more, it does.
+        """
+        try:
+            return next(self._requests)
+        except StopIteration:
+            next(self._requests, None)
+            raise
 
     def __getattr__(self, name: str) -> Any:  # gRPC's own iterator has `is_active` and the like
         return getattr(self._requests, name)
