@@ -7,11 +7,12 @@ A scheduler's queues are of the kernel, so no proof has them: a task that is put
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transect.analysis.concrete import Reader, is_of
+from transect.analysis.shown import time_and_draws
 from transect.analysis.terms import Sort, Term, function, integer, var
 from transect.analysis.views import Handle, Outside
 from transect.analysis.world import World
@@ -72,20 +73,25 @@ class Doing:
 
 
 class ModelTape:
-    """A tape that says what the model says; `drawn`: how many numbers and answers were taken from it before."""
+    """A tape that says what the model says, and keeps it; `drawn`: how many numbers and answers were taken from it
+    before."""
 
     def __init__(self, reader: Reader, tape: str, drawn: int = 0) -> None:
         self._facts = reader.facts(tape)
         self._reader = reader
         self._tape = tape
         self.drawn = drawn
+        self.time: int | None = None  # ns; None: nobody asked
+        self.draws: dict[int, int] = {}  # of 64 bits, by their place among all that is taken
 
     def now(self) -> int:
-        return self._facts.now
+        self.time = self._facts.now
+        return self.time
 
     def draw(self) -> int:
         index, self.drawn = self.drawn, self.drawn + 1
-        return self._facts.draws[index] if index < len(self._facts.draws) else 0
+        self.draws[index] = self._facts.draws[index] if index < len(self._facts.draws) else 0
+        return self.draws[index]
 
     def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
         """The model's answer, but where a view of the world's own has answered."""
@@ -94,6 +100,13 @@ class ModelTape:
             return found
         index, self.drawn = self.drawn, self.drawn + 1
         return answer(self._reader, found, f"{self._tape} {intrinsic}", (index,))
+
+
+def told(tapes: Sequence[ModelTape]) -> str:
+    """The time and the draws that runs of one call asked for, as a test's tape takes them; "" when there are none."""
+    times = [tape.time for tape in tapes if tape.time is not None]
+    draws = {index: draw for tape in tapes for index, draw in tape.draws.items()}
+    return time_and_draws(next(iter(times), None), [draws[index] for index in sorted(draws)])
 
 
 def answer(reader: Reader, asked: Asked, name: str, number: tuple[int, ...]) -> object:

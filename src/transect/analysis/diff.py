@@ -18,7 +18,7 @@ from typing import Any
 from transect.analysis import fold
 from transect.analysis.allowance import Spent, allowed
 from transect.analysis.concrete import Reader, instance_of
-from transect.analysis.did import Doing, ModelTape
+from transect.analysis.did import Doing, ModelTape, told
 from transect.analysis.evaluate import Evaluator, initial, start
 from transect.analysis.prove import argument, shown
 from transect.analysis.running import LimitedRun
@@ -46,6 +46,7 @@ class Example:
 
     state: dict[str, object]
     args: dict[str, str]
+    facts: str  # the time and the draws that either version asked for
     old: str
     new: str
     kind: tuple[object, ...] = field(default=(), compare=False)  # verdicts, and what else differs
@@ -275,7 +276,7 @@ class _Compared:
                 why = f"the solver gave up ({found.why})"
             if found.model is not None:
                 reader = Reader(found.model, [where, *self.world.assumptions])
-                first = self._run(reader)
+                first = self._run(reader) if reader.computed().of(where) is not FALSE else None
                 if first is not None:
                     return Change(
                         self.handlers[0].name, kind, *self.handlers, self._smallest(reader, where, first)
@@ -296,7 +297,8 @@ class _Compared:
         """Both versions on the inputs; None when they come to the same."""
         state = reader.state(self.programs[0], STATE) | reader.state(self.programs[1], STATE)
         given = [self._args(reader, n) for n in range(2)]
-        runs = [self._end(reader, state, n, given[n]) for n in range(2)]
+        tapes = [ModelTape(reader, self.world.tape) for _ in range(2)]
+        runs = [self._end(reader, state, n, given[n], tapes[n]) for n in range(2)]
         for a, b in zip(*given, strict=True):
             if isinstance(a, Outside) and isinstance(
                 b, Outside
@@ -310,6 +312,7 @@ class _Compared:
         return Example(
             state,
             {n: shown(arg) for n, arg in zip(self.names, args, strict=True)} | dict(self.world.told(reader)),
+            told(tapes),
             _shown(ends[0], ends[1]),
             _shown(ends[1], ends[0]),
             (
@@ -328,7 +331,7 @@ class _Compared:
         ]
 
     def _end(
-        self, reader: Reader, state: dict[str, object], number: int, args: list[Any]
+        self, reader: Reader, state: dict[str, object], number: int, args: list[Any], tape: ModelTape
     ) -> tuple[Any, list[str], dict[str, object]]:
         """The verdict, what was said and done, and the state left."""
         program = self.programs[number]
@@ -341,7 +344,6 @@ class _Compared:
         }
         instance.state.update(self.world.kept(reader, program, STATE))
         doing = Doing(reader, program, self.world)
-        tape = ModelTape(reader, self.world.tape)
         run = LimitedRun(instance, tape, locals, doing.functions)
         verdict = run.call(self.handlers[number], args)
         left = snapshot({n: v for n, v in instance.state.items() if self._shared(n) and n not in fields})

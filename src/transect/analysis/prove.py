@@ -16,7 +16,7 @@ from typing import Any
 from transect.analysis import fold
 from transect.analysis.allowance import Spent, allowed
 from transect.analysis.concrete import Reader, instance_of
-from transect.analysis.did import Doing, ModelTape
+from transect.analysis.did import Doing, ModelTape, told
 from transect.analysis.evaluate import Evaluator, start
 from transect.analysis.running import LimitedRun
 from transect.analysis.shown import changes, snapshot
@@ -293,6 +293,7 @@ class ConcreteCall:
         self.instance = self._instance(self.state)
         self.doing = Doing(reader, program, world)
         self.tape = ModelTape(reader, world.tape)
+        self.tapes = [self.tape]  # of the call, and of what is promised of it
         self.name = world.tape
         self.args: list[Any] = [self._argument(p) for p in handler.params]
         self.locals: dict[str, object] = {
@@ -321,6 +322,7 @@ class ConcreteCall:
         if contract.kind == "ensures" and _takes_result(contract, self.handler):
             args.append(self.result)
         tape = ModelTape(self.reader, self.name, self.tape.drawn)
+        self.tapes.append(tape)
         run = LimitedRun(self.instance, tape, self.locals, self.doing.functions)
         return bool(run.call(contract.function, args))
 
@@ -340,15 +342,7 @@ class ConcreteCall:
         return snapshot(self.instance.state)
 
     def facts(self) -> str:
-        facts = self.reader.facts(self.name)
-        drawn = "".join(f", rand {_drawn(d)}" for d in facts.draws)
-        return f"now {facts.now / 1e9:g} s{drawn}" if facts.now or facts.draws else ""
-
-
-def _drawn(draw: int) -> str:
-    """A draw as `tape(rand=…)` takes it: a short fraction where that is the same draw, else its 64 bits as a number."""
-    short = f"{(draw >> 11) * 2.0**-53:.4g}"
-    return short if "." in short and int(float(short) * 2.0**53) << 11 == draw else str(draw)
+        return told(self.tapes)
 
 
 def holds_on(instance: Instance, contract: Contract, args: Sequence[object]) -> bool:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States in words: of a table, only what is not the same."""
+"""States, times and draws in words: of a table, only what is not the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from transect.analysis.concrete import Content
 from transect.core import tables
@@ -54,3 +54,20 @@ def content(value: object) -> str:
         more = value.filled - len(value.entries)
         return "{" + ", ".join([*shown, *([f"… {more} others"] if more > 0 else [])]) + "}"
     return repr(value)
+
+
+def time_and_draws(now: int | None, draws: Iterable[int]) -> str:
+    """What a call is told by its tape, exactly: `now 20.5 s, rand 0.25, rand 3`; `now`: None where nobody asks."""
+    parts = [] if now is None else [f"now {_seconds(now)} s"]
+    return ", ".join([*parts, *(f"rand {_drawn(draw)}" for draw in draws)])
+
+
+def _seconds(ns: int) -> str:
+    whole, part = divmod(abs(ns), 10**9)
+    return f"{'-' if ns < 0 else ''}{whole}.{part:09d}".rstrip("0").rstrip(".")
+
+
+def _drawn(draw: int) -> str:
+    """A draw as `tape(rand=…)` takes it: a short fraction where that is the same draw, else its 64 bits as a number."""
+    short = f"{(draw >> 11) * 2.0**-53:.4g}"
+    return short if "." in short and int(float(short) * 2.0**53) << 11 == draw else str(draw)

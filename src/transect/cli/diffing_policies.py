@@ -72,6 +72,8 @@ def _change(name: str, change: Change) -> Iterator[str]:
         yield f"  self.{field} = {content(value)}"
     for parameter, shown in example.args.items():
         yield f"  {parameter} = {shown}"
+    if example.facts:
+        yield f"  {example.facts}"
     yield f"  old: {example.old}"
     yield f"  new: {example.new}"
 
@@ -91,6 +93,7 @@ def plain(found: Found, alone: list[str]) -> dict[str, object]:
                         "kind": c.kind,
                         "state": {k: content(v) for k, v in c.example.state.items()},
                         "arguments": c.example.args,
+                        "facts": c.example.facts,
                         "old": c.example.old,
                         "new": c.example.new,
                     }

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from transect.analysis.concrete import Content, Facts
+from transect.analysis.concrete import Facts
+from transect.analysis.shown import content, time_and_draws
 
 
 class Step(StrEnum):
@@ -82,7 +83,7 @@ class Witness:
         """For people: the starting state, then a row for each event with what either arrangement makes of it."""
         lines = ["starting state:"]
         for element, fields in self.stream.state.items():
-            lines += [f"  {element}.{name} = {_content(value)}" for name, value in fields.items()]
+            lines += [f"  {element}.{name} = {content(value)}" for name, value in fields.items()]
         if len(lines) == 1:
             lines = ["starting state: as declared"]
         rows = [("event", *(run.title for run in self.runs))]
@@ -96,14 +97,6 @@ class Witness:
         return "\n".join([*lines, "", *_aligned(rows), "", self.why])
 
 
-def _content(value: object) -> str:
-    if isinstance(value, Content):
-        shown = [f"{k!r}: {v!r}" for k, v in value.entries]
-        more = value.filled - len(value.entries)
-        return "{" + ", ".join([*shown, *([f"… {more} others"] if more > 0 else [])]) + "}"
-    return repr(value)
-
-
 def _event(event: Event) -> str:
     said = [f"{event.rpc} {event.step}"]
     said += [f"{name}={value!r}" for name, value in event.fields.items()]
@@ -114,8 +107,7 @@ def _event(event: Event) -> str:
         said.append(f"code={event.code} cause={event.cause}")
     for name, facts in event.tapes.items():
         if facts.now or facts.draws:
-            drawn = "".join(f" rand {(d >> 11) * 2.0**-53:.4g}" for d in facts.draws)
-            said.append(f"({name}: now {facts.now / 1e9:g} s{drawn})")
+            said.append(f"({name}: {time_and_draws(facts.now, facts.draws)})")
     return " ".join(said)
 
 
