@@ -83,6 +83,7 @@ class ModelTape:
         self.drawn = drawn
         self.time: int | None = None  # ns; None: nobody asked
         self.draws: dict[int, int] = {}  # of 64 bits, by their place among all that is taken
+        self.answers: dict[int, str] = {}  # what was asked and answered, likewise
 
     def now(self) -> int:
         self.time = self._facts.now
@@ -99,14 +100,18 @@ class ModelTape:
         if not isinstance(found, Asked):
             return found
         index, self.drawn = self.drawn, self.drawn + 1
-        return answer(self._reader, found, f"{self._tape} {intrinsic}", (index,))
+        said = answer(self._reader, found, f"{self._tape} {intrinsic}", (index,))
+        self.answers[index] = f"{written(found.declared, found.args)} is {said!r}"
+        return said
 
 
 def told(tapes: Sequence[ModelTape]) -> str:
-    """The time and the draws that runs of one call asked for, as a test's tape takes them; "" when there are none."""
+    """The time, draws and answers that runs of one call asked for; "" when there are none."""
     times = [tape.time for tape in tapes if tape.time is not None]
     draws = {index: draw for tape in tapes for index, draw in tape.draws.items()}
-    return time_and_draws(next(iter(times), None), [draws[index] for index in sorted(draws)])
+    answers = {index: said for tape in tapes for index, said in tape.answers.items()}
+    first = time_and_draws(next(iter(times), None), [draws[index] for index in sorted(draws)])
+    return ", ".join([*([first] if first else []), *(answers[index] for index in sorted(answers))])
 
 
 def answer(reader: Reader, asked: Asked, name: str, number: tuple[int, ...]) -> object:

@@ -128,3 +128,28 @@ def test_a_broken_promise_is_one_with_what_is_shown(
     assert handler is not None
     Interpreted(instance, GivenTape(now, draws), {}, {}).call(handler, [object()])
     assert instance.state["n"] >= 7
+
+
+SCHEDULER = """
+from transect.cpu import Fifo, Scheduler, Task
+from transect.lang import given
+
+class P(Scheduler):
+    ready: Fifo = given()
+    n: int = 0
+
+    def enqueue(self, task: Task) -> None:
+        self.ready.put(task)
+
+    def dispatch(self, cpu: int) -> None:
+        if not self.ready.take():
+            self.n += 1
+"""
+
+
+def test_what_a_queue_answered_is_told(transect: Run, tmp_path: Path) -> None:
+    for name, added in (("old", 1), ("new", 2)):
+        (tmp_path / f"{name}.py").write_text(SCHEDULER.replace("+= 1", f"+= {added}"))
+    assert (
+        "\n  self.ready.take() is False\n" in transect("diff", tmp_path / "old.py", tmp_path / "new.py").out
+    )
