@@ -19,13 +19,13 @@ NO_RETURN = "give `--no-return` if that will not be needed"
 
 
 class Records(Refused):
-    """A new version is refused while a log is written, which is of one version.
+    """What a log would not say is refused while one is written: a new version, another value of a parameter.
 
     `hint`: how who calls it from Python ends the log; an operator is told the command.
     """
 
     def __init__(self, hint: str = "") -> None:
-        super().__init__("it records, and a log is of one version", hint)
+        super().__init__("it records, and a log is of one version with its parameters", hint)
 
 
 class Trailer(Protocol):

@@ -92,6 +92,8 @@ class Operated:
         """Give a parameter (`limit`, or `Acl.limit`) the value that the text says."""
         found = params.find(self.host.programs, param)
         after = found.parse(value)
+        if self.host.recording is not None:
+            raise Records(self.end_of_recording)
         return found.changed(self.host.change(found, after), after)
 
     def recorded(self, path: str) -> Lasting:

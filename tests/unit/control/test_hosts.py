@@ -72,6 +72,17 @@ def test_a_recording_begins_and_ends(given: hosts.Given, tmp_path: Path) -> None
     assert (stopped["path"], stopped["dropped"], operated.status()["recording"]) == (str(log), 0, None)
 
 
+def test_what_is_set_would_be_missing_in_a_log(given: hosts.Given, tmp_path: Path) -> None:
+    """Replayed, such a log left the recording at a line of the policy which was right."""
+    operated = given.operated
+    operated.record_start(str(tmp_path / "log"))
+    with pytest.raises(Refused) as no:
+        operated.set("limit", "7")
+    assert no.value.why == "it records, and a log is of one version with its parameters"
+    operated.record_stop()
+    assert operated.set("limit", "7")["before"] == "5"
+
+
 def test_a_recording_ends_when_who_asked_for_it_is_gone(
     given: hosts.Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +110,7 @@ def test_what_a_recording_is_in_the_way_of_says_how_to_end_it(
             client.upgrade(given.newer)
         except Refused as no:
             ends = f"`transect {operated.stratum} record shop --stop` ends the recording"
-            assert (no.why, no.hint) == ("it records, and a log is of one version", ends)
+            assert (no.why, no.hint) == ("it records, and a log is of one version with its parameters", ends)
             assert operated.stratum in ("rpc", "cpu"), "logs of others may be of several versions"
         client.record_stop()  # as the command does
         assert client.status()["recording"] is None

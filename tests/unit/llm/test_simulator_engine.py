@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +105,28 @@ def test_requests_per_minute_are_limited_and_what_is_more_is_refused() -> None:
     found = simulate(load("rpm", limit=5), trace(*arrivals), SMALL)
     served = [i for i, j in enumerate(found.jobs) if not j.refused]
     assert served == [0, 1, 2, 3, 4, 61, 62, 63, 64, 65]
+
+
+LOTTERY = """
+from transect.lang import rand_below
+from transect.shapes import Arbiter, Client
+
+
+class Lottery(Arbiter):
+    \"\"\"Whoever is drawn.\"\"\"
+
+    def pick(self) -> Client:
+        return min(self.waiting, key=lambda client: rand_below(1000))
+"""
+
+
+def test_a_policy_draws_by_the_seed_of_its_run(tmp_path: Path) -> None:
+    (tmp_path / "lottery.py").write_text(LOTTERY)
+    arrivals = trace(*((0.0, client, 20, 20) for client in "abcdefgh"))
+
+    def order(seed: int) -> list[Hashable]:
+        done = run(arrivals, policy=str(tmp_path / "lottery.py"), setting=Setting(seed=seed, spread=0.0)).jobs
+        return [job.client for job in sorted(done, key=lambda job: job.done)]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2) != [*"abcdefgh"]

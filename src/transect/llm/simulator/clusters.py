@@ -40,7 +40,7 @@ def behind_gateway(
         account=account,
         estimate=estimate,
     )
-    world.run(jobs, gateway, _engines(model, gateway.engines, seed), None)
+    world.run(jobs, gateway, _engines(model, gateway.engines, seed), None, seed)
     return jobs
 
 
@@ -59,7 +59,7 @@ def replicated(
     choosers = [chooser_of(policy.make(), policy.program) for _ in range(engines)]
     nanoseconds = None if period is None else round(period * world.NANO)
     front = Replicas(choosers, route or anywhere(engines), lambda: current().now(), period=nanoseconds)
-    world.run(jobs, front, _engines(model, front.engines, seed), None)
+    world.run(jobs, front, _engines(model, front.engines, seed), None, seed)
     return jobs
 
 

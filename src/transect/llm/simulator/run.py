@@ -24,7 +24,7 @@ SPREAD = 0.02  # of step times, in perturbed runs
 class Setting:
     """What a run is given beside policy, trace and engine."""
 
-    seed: int | None = None  # of the noise on step times; None: without noise
+    seed: int | None = None  # of what the policy draws, and of the noise on step times; None: without noise
     spread: float = SPREAD
     engines: int = 1
     booked: Callable[[Arrival], int] | None = None  # what admission reserves; None: the true output
@@ -80,7 +80,7 @@ def simulate(
     made = [
         Engine(model, source, noise(_seed(setting.seed, i), setting.spread)) for i in range(setting.engines)
     ]
-    world.run(jobs, Direct(queues), made, _look(setting.watch, queues))
+    world.run(jobs, Direct(queues), made, _look(setting.watch, queues), setting.seed)
     return Run(jobs, queues, made)
 
 

@@ -7,6 +7,7 @@ sees the counters as they are when it chooses.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -26,27 +27,32 @@ class Front(Protocol):
 
 
 class Clock:
-    """Simulated time as a policy sees it; there is no chance in it."""
+    """Simulated time as a policy sees it, and what it draws: the same in every run of that seed."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int | None) -> None:
         self.seconds = 0.0
+        self._numbers = random.Random(f"drawn {seed or 0}")
 
     def now(self) -> int:
         return round(self.seconds * NANO)
 
     def draw(self) -> int:
-        raise AssertionError("a simulated policy drew a random number")
+        return self._numbers.getrandbits(64)
 
     def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
         return ask()
 
 
 def run(
-    jobs: Sequence[Job], front: Front, engines: Sequence[Engine], look: Callable[[], None] | None
+    jobs: Sequence[Job],
+    front: Front,
+    engines: Sequence[Engine],
+    look: Callable[[], None] | None,
+    seed: int | None,
 ) -> None:
     """Let all requests arrive and be served.  `look` runs at every change, when all charges are up to date; a run with
-    it takes one step at a time."""
-    clock = Clock()
+    it takes one step at a time.  `seed`: of what policies draw."""
+    clock = Clock(seed)
     with use(clock):
         World(jobs, front, engines, look, clock).run()
 

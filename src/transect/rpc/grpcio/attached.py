@@ -105,10 +105,16 @@ class Attached:
     def set(self, element: str | int, **fields: Any) -> None:
         """Change parameters, or other state, of the running element as one step: `set("RateLimit", per_second=50)`.
 
-        Raises AttributeError, TypeError or ValueError as assigning to the policy object would.
+        Raises AttributeError, TypeError or ValueError as assigning to the policy object would, and `Records` while a
+        log is written.
         """
         with self.changing:
+            self._check_that_no_log_is_written()
             self.now.set(self.index(element), fields)
+
+    def _check_that_no_log_is_written(self) -> None:
+        if self.recording is not None:
+            raise Records("`.chain.end_record()` ends the recording")
 
     def swap(self, index: int, change: Callable[[bytes], bytes]) -> None:
         """Put what `change` makes of the state's image in force, as one step."""
@@ -126,8 +132,7 @@ class Attached:
         does not load or fails a trial in a process of its own.
         """
         with self.changing, yielding():
-            if self.recording is not None:
-                raise Records("`.chain.end_record()` ends the recording")
+            self._check_that_no_log_is_written()
             if self.joined:
                 raise Refused(NOT_ALONE, TOGETHER)
             version = read_version(path, self.now.version)
@@ -140,8 +145,7 @@ class Attached:
     def go_back(self) -> Mapping[str, str]:
         """Put the version before the last one in force again, state given back; likewise."""
         with self.changing, yielding():
-            if self.recording is not None:
-                raise Records("`.chain.end_record()` ends the recording")
+            self._check_that_no_log_is_written()
             if self.joined:
                 raise Refused(NOT_ALONE, TOGETHER)
             if self._before is None:
