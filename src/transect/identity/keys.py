@@ -7,6 +7,7 @@ as the last line everywhere; then it is moved to the top; then the old one is ta
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
@@ -24,6 +25,7 @@ LIFE_S = 30.0  # of a word, within which a request has to reach the next layer, 
 MOST = 8  # keys
 _KEY = re.compile(r"[0-9a-fA-F]{64}")
 _LARGEST = 1 << 16
+_LATEST_MS = 10**15  # of Unix time, some 30,000 years on: a word has room for it
 MAKE = "make one by `umask 077; openssl rand -hex 32 > identity.key`"
 
 
@@ -59,12 +61,21 @@ class Keys(Followed[Sequence[bytes]]):
     def vouch(self, tenant: str, deadline: float | None = None) -> str:
         """The value of the header `HEADER` for one request of this tenant; nobody believes it of a second one.
 
-        `deadline`: when the request is over, as `time.monotonic()` says it.  Raises ValueError for no tenant's name.
+        `deadline`: when the request is over, as `time.monotonic()` says it; None or infinite: it never is.
+        Raises ValueError for no tenant's name, and for a deadline that is no number.
         """
         if NAME.fullmatch(tenant) is None:
             raise ValueError(
                 f"{tenant!r} is no name of a tenant: letters, digits, `_`, `.`, `@`, `-`; 64 at most"
             )
         now = time.time()
-        over = 0 if deadline is None else max(1, int((now + deadline - time.monotonic()) * 1000))
+        left = math.inf if deadline is None else deadline - time.monotonic()
+        over = 0 if left == math.inf else _milliseconds(now + left)
         return Word(tenant, int((now + LIFE_S) * 1000), over, secrets.token_hex(8)).signed(self.now()[0])
+
+
+def _milliseconds(seconds: float) -> int:
+    """Of Unix time, from 1 on: 0 says that there is no deadline."""
+    if math.isnan(seconds):
+        raise ValueError("a deadline that is no number")
+    return int(min(max(seconds * 1000, 1), _LATEST_MS))

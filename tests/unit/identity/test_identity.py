@@ -57,6 +57,24 @@ def test_the_deadline_comes_along(file: Path) -> None:
     assert past is not None and past.deadline is not None and past.deadline < time.monotonic()
 
 
+@pytest.mark.parametrize("deadline", [float("inf"), 1e300, -1e300, float("-inf")])
+def test_a_deadline_beyond_all_times_is_none_or_long_past(file: Path, deadline: float) -> None:
+    keys = Keys(file)
+    caller = Verifier(keys).of(keys.vouch("bob", deadline))
+    assert caller is not None
+    if deadline == float("inf"):
+        assert caller.deadline is None
+    else:
+        assert caller.deadline is not None
+        assert (caller.deadline > time.monotonic() + 1e9) == (deadline > 0)
+        assert (caller.deadline < time.monotonic()) == (deadline < 0)
+
+
+def test_a_deadline_that_is_no_number_is_refused(file: Path) -> None:
+    with pytest.raises(ValueError, match="no number"):
+        Keys(file).vouch("bob", float("nan"))
+
+
 def test_the_signature_is_the_one_of_the_standard(file: Path) -> None:
     said, _, signature = Keys(file).vouch("alice").rpartition(";")
     assert signature == hmac.new(b"\xab" * 32, said.encode(), hashlib.sha256).hexdigest()

@@ -16,7 +16,7 @@ from typing import Any
 
 import grpc
 
-from transect.base.weights import ORDINARY, Weights
+from transect.base.weights import ORDINARY, NoWeights, Weights
 from transect.control.server import Server as Control
 from transect.identity import current
 from transect.rpc.arbiter import Queue, Turn
@@ -100,18 +100,43 @@ def take_turns(
 ) -> Turns:
     """The server, with at most `at_once` RPCs in service; `policy`, an `Arbiter`, chooses whose is next.
 
-    `by`: "peer", or the metadata key which names the client.  `tenants`: a TOML file of clients' weights, in percent
-    under `[tenants]`, which is followed; raises `transect.base.weights.NoWeights` where it says none.  Each waiting RPC
-    holds a thread of the server's pool.  `name`: under which `transect rpc status` finds
-    it; a program of a stack has its own in the environment variable `TRANSECT_NAME`, and `transect top` finds it then.
-    Services are added to the result.  Around `attach(…)`, the chain sees an RPC before it waits; within, after.
+    `by`: "peer", or the metadata key which names the client; those that do not have it are one client.  `tenants`: a
+    TOML file of clients' weights, in percent under `[tenants]`, which is followed.  Each waiting RPC holds a thread of
+    the server's pool.  `name`: under which `transect rpc status` finds it; a program of a stack has its own in the
+    environment variable `TRANSECT_NAME`, and `transect top` finds it then.  Services are added to the result.  Around
+    `attach(…)`, the chain sees an RPC before it waits; within, after.
+
+    Raises `transect.base.weights.NoWeights` where the file says none, and TypeError or ValueError for what is no such
+    server, Arbiter, number or name.
     """
-    assert at_once > 0 and by, "somebody is served, and has a name"
-    weight = (lambda _: ORDINARY) if tenants is None else Weights(Path(tenants)).of
-    turns = Turns(server, Queue(policy, program_of(policy), at_once, most_waiting, weight), by)
+    if isinstance(server, grpc.aio.Server):
+        raise TypeError(
+            "take_turns wants a server with threads, `grpc.server(pool)`, and not one of grpc.aio"
+        )
+    program = program_of(policy)
+    if program.base != "Arbiter":
+        raise TypeError(
+            f"take_turns wants an Arbiter, such as FairShare(), and {program.name} is of `{program.base}`; "
+            f"elements go into `attach(server, [{program.name}()], …)`"
+        )
+    if at_once < 1 or most_waiting < 0:
+        raise ValueError(f"at_once={at_once}, most_waiting={most_waiting}: nobody would ever be served")
+    if not by:
+        raise ValueError('by="" names no metadata: "peer", or the key which names the client')
+    queue = Queue(policy, program, at_once, most_waiting, _weights(tenants))
+    turns = Turns(server, queue, by.lower())  # as keys of metadata are
     if name is not None:
         turns.operated = reachable("queue", name, TurnsHost(turns.queue))
     return turns
+
+
+def _weights(tenants: str | os.PathLike[str] | None) -> Callable[[str], int]:
+    if tenants is None:
+        return lambda _: ORDINARY
+    try:
+        return Weights(Path(tenants)).of
+    except NoWeights as wrong:
+        raise NoWeights(f"{os.fspath(tenants)} {wrong}") from wrong
 
 
 def is_late(context: Any) -> bool:

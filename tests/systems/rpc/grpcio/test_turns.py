@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -18,8 +19,10 @@ import pytest
 
 from tests.systems.rpc.grpcio.generated import modules
 from transect.base.unavailable import Unavailable
+from transect.base.weights import NoWeights
 from transect.control import Client, Refused
 from transect.examples.fair_share import FairShare
+from transect.examples.rpc.acl import Acl
 from transect.rpc.arbiter import Queue
 from transect.rpc.grpcio.attach import program_of
 from transect.rpc.grpcio.turns import Turns, take_turns
@@ -170,3 +173,37 @@ def test_names_that_strangers_make_up_are_forgotten() -> None:
             queue.end(served)
     assert len(policy.served) < 200
     assert "steady" in dict(policy.served.items())
+
+
+def test_a_key_is_meant_whatever_its_letters() -> None:
+    assert take_turns(grpc.server(ThreadPoolExecutor(1)), FairShare(), at_once=1, by="X-User")._by == "x-user"
+
+
+@pytest.mark.parametrize(
+    ("policy", "more", "kind", "said"),
+    [
+        (Acl(), {"at_once": 1}, TypeError, "elements go into `attach(server, [Acl()], …)`"),
+        (FairShare(), {"at_once": 0}, ValueError, "nobody would ever be served"),
+        (FairShare(), {"at_once": 1, "by": ""}, ValueError, "names no metadata"),
+        (
+            FairShare(),
+            {"at_once": 1, "tenants": "/nowhere/t.toml"},
+            NoWeights,
+            "/nowhere/t.toml cannot be read",
+        ),
+    ],
+)
+def test_what_cannot_take_turns_is_refused_at_once(
+    policy: Any, more: dict[str, Any], kind: type[Exception], said: str
+) -> None:
+    with pytest.raises(kind) as wrong:
+        take_turns(grpc.server(ThreadPoolExecutor(1)), policy, **more)
+    assert said in str(wrong.value)
+
+
+def test_a_server_without_threads_is_refused() -> None:
+    async def made() -> None:
+        take_turns(grpc.aio.server(), FairShare(), at_once=1)  # type: ignore[arg-type]
+
+    with pytest.raises(TypeError, match="server with threads"):
+        asyncio.run(made())
