@@ -8,8 +8,10 @@ live upgrade, and the tenants' numbers, which the image is keyed by.  It is repl
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import fcntl
+import glob
 import json
 import os
 import tempfile
@@ -38,6 +40,7 @@ class NotKept(Exception):
 
 def claim(owner: object, path: Path) -> Callable[[], object]:
     """Be the only one that keeps its state there, until the owner goes or the result is called.
+    What others have left half written is removed.
 
     The lock is a file beside it, since the file itself is replaced.  Raises `NotKept`.
     """
@@ -58,7 +61,15 @@ def claim(owner: object, path: Path) -> Callable[[], object]:
         else:
             why = f"{beside} cannot be locked: {wrong.strerror}; put `state` on a file system of this machine"
         raise NotKept(why) from wrong
+    for left in real.parent.glob(f"{glob.escape(_half(real))}*"):  # by one that was killed as it wrote
+        with contextlib.suppress(OSError):  # a folder of that name, or a file of another user's: no matter
+            left.unlink()
     return weakref.finalize(owner, os.close, held)
+
+
+def _half(path: Path) -> str:
+    """What the name of a file begins with that is being written, to take the place of that one."""
+    return f".{path.name}.half-"
 
 
 def names_in(path: Path) -> list[str]:
@@ -120,7 +131,7 @@ def save(service: Service, path: Path) -> None:
     text = json.dumps(data)
     if len(text) > LARGEST:  # it is ASCII
         raise OSError(errno.EFBIG, f"it would have more than {LARGEST:,} bytes", str(path))
-    handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, made = tempfile.mkstemp(dir=path.parent, prefix=_half(path))
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,6 +153,41 @@ def test_two_gateways_do_not_keep_their_state_in_one_file(tmp_path: Path) -> Non
     saved_state.claim(second, link)
     del second
     saved_state.claim(first, path)
+
+
+class Owner:
+    """Who keeps a state."""
+
+
+def test_what_a_gateway_left_that_was_killed_as_it_wrote_is_removed(tmp_path: Path) -> None:
+    """Each of them may have 256 MiB, and a gateway writes every five seconds."""
+    path = tmp_path / "kept.json"
+    child = os.fork()
+    if child == 0:
+        os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        with_work(tmp_path)
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    (left,) = [p for p in tmp_path.iterdir() if p.name.startswith(".kept.json.")]
+    mine = [tmp_path / name for name in (".kept.json.bak", ".kept.json.x.half", "kept.json.half-1")]
+    for file in mine:
+        file.write_text("mine")
+    (tmp_path / ".kept.json.half-folder").mkdir()
+    owner = Owner()
+    let_go = saved_state.claim(owner, path)
+    assert not left.exists() and all(file.exists() for file in mine)
+    let_go()
+
+
+def test_who_is_not_the_one_that_keeps_it_removes_nothing(tmp_path: Path) -> None:
+    one, other = Owner(), Owner()
+    let_go = saved_state.claim(one, tmp_path / "kept.json")
+    (tmp_path / ".kept.json.half-1").write_text("being written")
+    with pytest.raises(saved_state.NotKept, match="another gateway keeps its state"):
+        saved_state.claim(other, tmp_path / "kept.json")
+    assert (tmp_path / ".kept.json.half-1").exists()
+    let_go()
 
 
 def test_a_file_system_without_locks_is_not_called_another_gateway(
