@@ -51,7 +51,9 @@ class Settings:
     control: str = ""  # path of the control socket
     parent: int = 0  # process with which this Envoy ends, should it die without stopping it; needs `control`
     keys: str = ""  # path of the file under which layers vouch for requests; "": nobody is believed here
-    heard: str = ""  # path of what all versions remember of words that they believed; goes with `keys`
+    heard: str = (
+        ""  # path of memory in which all versions keep which words they believed; "": each for itself
+    )
     edge: str = ""  # which version an RPC is for: `edge_table` in runtime/envoy_edge.c
     hooks: tuple[tuple[int, int, int], ...] = ()  # of each element, for the log: recording.hook_numbers
     record: str = ""  # path of a log that is written from the start
@@ -72,7 +74,8 @@ class Settings:
             *([] if self.replies else ["replies skip"]),
             *([f"control {self.control}"] if self.control else []),
             *([f"parent {self.parent}"] if self.parent else []),
-            *([f"identity {self.keys}", f"heard {self.heard}"] if self.keys else []),
+            *([f"identity {self.keys}"] if self.keys else []),
+            *([f"heard {self.heard}"] if self.heard else []),
             *([f"edge {self.edge}"] if self.edge else []),
             *([f"record {self.record}", f"record_room {self.record_room}"] if self.record else []),
         ]

@@ -7,7 +7,8 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics
@@ -29,9 +30,33 @@ from transect.rpc.native.chain import emit_chain, needs_of
 from transect.rpc.versions.upgrade import Handover, Version
 
 
+class Heard:
+    """Memory in which all versions of a chain keep which words they have heard.
+
+    It is a file in no folder: one of a disk would be written to it all the time.  Envoy finds it by our process.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = os.memfd_create("transect-heard")
+
+    @property
+    def path(self) -> str:
+        return f"/proc/{os.getpid()}/fd/{self._descriptor}"
+
+    def close(self) -> None:
+        """Nobody else comes to it; who has it keeps it."""
+        os.close(self._descriptor)
+
+
 @dataclass
 class Deployed(Running[Module]):
     """A chain in force as a native module; a context manager which takes it out again."""
+
+    held: ExitStack = field(default_factory=ExitStack)  # what goes with it
+
+    def stop(self) -> None:
+        super().stop()
+        self.held.close()
 
     @property
     def control(self) -> Control:
@@ -56,13 +81,15 @@ def deploy(
     """
     must_be_free(chain.listen)
     found = binary.find(envoy)
-    kind = Native(found, folder, keys)
-    module = kind.make(chain, binding, 1, [first_state(u.program, u.values) for u in chain.elements])
-    slot = Slot(folder / "filter.json", module)
-    slot.clear()
-    config = configured(chain, [slot], folder)
-    running = start(found, config, folder, modules=folder / MODULES, workers=workers)
-    return Deployed(chain, binding, found, running, slot, kind, module)
+    with ExitStack() as held:
+        heard = "" if keys is None else held.enter_context(closing(Heard())).path
+        kind = Native(found, folder, keys, heard)
+        module = kind.make(chain, binding, 1, [first_state(u.program, u.values) for u in chain.elements])
+        slot = Slot(folder / "filter.json", module)
+        slot.clear()
+        config = configured(chain, [slot], folder)
+        running = start(found, config, folder, modules=folder / MODULES, workers=workers)
+        return Deployed(chain, binding, found, running, slot, kind, module, held=held.pop_all())
 
 
 def configured(
@@ -89,6 +116,7 @@ class Native:
     binary: binary.Binary
     folder: Path
     keys: Path | None = None
+    heard: str = ""  # as of `Settings`
     can: Can = ENVOY
 
     def check(self, binding: Binding, diagnostics: Diagnostics) -> None:
@@ -116,14 +144,13 @@ class Native:
             control=str(self.folder / f"module-{number}.sock"),
             parent=os.getpid(),
             keys="" if self.keys is None else str(self.keys.absolute()),
-            heard="" if self.keys is None else str(self.folder / "heard"),
+            heard=self.heard,
             edge=edge,
         )
         return Module(library, settings)
 
     def apart(self, module: Module, folder: Path) -> Module:
-        heard = str(folder / "heard") if module.settings.keys else ""
-        told = replace(module.settings, control=str(folder / "module.sock"), heard=heard)
+        told = replace(module.settings, control=str(folder / "module.sock"), heard="")
         return replace(module, settings=told)
 
     def loaded(self, module: Module) -> EnvoyCopy:

@@ -104,9 +104,7 @@ static int take_config(struct config *c, struct envoy_buffer text) {
             return 0;
         }
     }
-    if (!c->keys == !c->heard) return 1;
-    note(LEVEL_ERROR, "transect: `identity` and `heard` go together");
-    return 0;
+    return 1;
 }
 
 void config_free(struct config *c) {

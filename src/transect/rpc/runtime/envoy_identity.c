@@ -124,14 +124,15 @@ static const struct keys *keys_of(struct identity *id) {
 
 /* --- what has been heard ------------------------------------------------------------------------------------------ */
 
-/* Shared by all versions of the chain, which are modules of their own: none believes what another has heard. */
+/* Shared by all versions of the chain, which are modules of their own: none believes what another has heard.  Without a
+ * path, by nobody. */
 static struct ts_heard *heard_in(const char *path) {
-    int file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (file < 0) return NULL;
+    int file = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
     void *memory = MAP_FAILED;
-    if (ftruncate(file, sizeof(struct ts_heard)) == 0)
-        memory = mmap(NULL, sizeof(struct ts_heard), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    close(file);
+    if (path && file < 0) return NULL;
+    if (!path || ftruncate(file, sizeof(struct ts_heard)) == 0)
+        memory = mmap(NULL, sizeof(struct ts_heard), PROT_READ | PROT_WRITE, path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, file, 0);
+    if (path) close(file);
     return memory == MAP_FAILED ? NULL : memory;
 }
 
@@ -143,7 +144,7 @@ struct identity *identity_new(const char *path, const char *heard) {
     struct keys *keys = read_keys(path, &id->seen, &why);
     atomic_store(&id->keys, keys);
     if (keys && (id->heard = heard_in(heard))) return id;
-    if (keys) note(LEVEL_ERROR, "transect: cannot keep in %s which words were heard: %s", heard, strerror(errno));
+    if (keys) note(LEVEL_ERROR, "transect: cannot keep in %s which words were heard: %s", heard ? heard : "memory", strerror(errno));
     else note(LEVEL_ERROR, "transect: the file of keys %s will not do: %s", path, why);
     identity_free(id);
     return NULL;

@@ -104,7 +104,7 @@ struct config {
     int pass_compressed, pass_other;
     int skip_replies;       /* no element looks at them */
     char *control;          /* path of the socket; NULL none */
-    char *keys, *heard;     /* paths: of the file of keys, and of what is remembered; NULL: nobody is vouched for */
+    char *keys, *heard;     /* paths: of keys (NULL: nobody is vouched for), and of memory that other versions share (NULL: none do) */
     size_t parent;          /* process that stops this Envoy; 0: it runs for itself */
     _Atomic int kept;       /* its state is wanted when Envoy has let it go: a later version goes on from it */
     _Atomic int gone;       /* Envoy has let it go: no stream is on it, and none can come */

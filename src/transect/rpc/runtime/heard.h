@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which words have been heard: memory that all versions of a chain share, and that may be a file's.
+/* Which words have been heard: memory that all versions of a chain share.
  *
  * A word belongs to the table of the time at which it ends, wherever and whenever it is heard, so that one step decides
  * which of two that come at once is the second.  Words that live have four such times at most; a table is used again when
