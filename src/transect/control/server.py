@@ -235,6 +235,9 @@ def _listening(path: Path) -> socket.socket | None:
         except BaseException:
             made.close()
             raise
+        for other in path.parent.glob("*.sock"):  # of names that may never come again
+            with contextlib.suppress(OSError):
+                _free(other)
         return made
 
 

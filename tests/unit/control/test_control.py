@@ -223,6 +223,19 @@ def test_what_a_dead_process_left_is_taken_away(runtime: Path) -> None:
         assert CLIENT.status()["details"]["limit"] == 3
 
 
+def test_so_is_what_dead_processes_of_other_names_left(running: Server, runtime: Path) -> None:
+    """Names with a number in them come once, and nobody would ever take their place."""
+    for number in range(3):
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.bind(str(runtime / f"llm-bench-{number}.sock"))
+    (runtime / "notes.sock").write_text("mine")
+    os.mkfifo(runtime / "pipe.sock")
+    with Operated("cpu", "other", Plain()).serve():
+        left = sorted(path.name for path in runtime.iterdir())
+    assert left == ["cpu-other.sock", "notes.sock", "pipe.sock", "rpc-acl.sock"]
+    assert CLIENT.status()["name"] == "acl"
+
+
 def test_a_file_in_the_way_stays(runtime: Path) -> None:
     sockets.make_folder()
     (runtime / "rpc-acl.sock").write_text("mine")
