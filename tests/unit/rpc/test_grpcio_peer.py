@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from transect.rpc.grpcio.peer import certified
+from transect.rpc.grpcio.peer import certified, identity
 
 NAMES = b"\x06\x03\x55\x1d\x11"  # subjectAltName
 
@@ -44,6 +44,8 @@ def peer(der: bytes, subject: bytes = b"CN=x") -> str | None:
         (certificate(value(0x86, b"x" * 300)), "x" * 300),
         (certificate(value(0x86, b"spiffe://a\0" + value(0x86, b"spiffe://b"))), ""),
         (certificate(value(0x86, b""), value(0x82, b"d.example")), "d.example"),
+        (certificate(value(0x86, b""), value(0x86, b"spiffe://b"), value(0x82, b"d.example")), "d.example"),
+        (certificate(value(0x86, b""), value(0x86, b"spiffe://b")), "CN=x"),
         (certificate(), "CN=x"),
         (certificate(value(0x86, b"spiffe://a"), kind=b"\x06\x03\x55\x1d\x12"), "CN=x"),
         (certificate(b"\x86\x7fspiffe://a"), ""),
@@ -60,3 +62,29 @@ def test_the_first_name_of_the_best_kind(der: bytes, known: str) -> None:
 
 def test_one_without_any_name_has_none() -> None:
     assert peer(certificate(), subject=b"") is None
+
+
+class Proved:
+    """A client whose transport knows it by something else than a certificate."""
+
+    def __init__(self, *names: bytes) -> None:
+        self.names = names
+
+    def peer_identities(self) -> list[bytes]:
+        return list(self.names)
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        return {"transport_security_type": [b"alts"]}
+
+    def peer(self) -> str:
+        return "ipv4:10.0.0.1:4711"
+
+
+@pytest.mark.parametrize(
+    ("names", "known"),
+    [((b"a@b", b"c@d"), "a@b"), ((b"a\0b",), ""), ((b"\xff",), ""), ((), "10.0.0.1")],
+)
+def test_one_who_is_known_in_another_way_is_the_first_that_it_proves(
+    names: tuple[bytes, ...], known: str
+) -> None:
+    assert identity(Proved(*names)) == known

@@ -29,7 +29,7 @@ def identity(context: Any) -> str:
     if identities:
         known = context.auth_context()
         if "x509_subject" not in known:  # proved by something else than a certificate
-            return str(next(iter(identities)).decode(errors="replace"))
+            return _text(next(iter(identities)))
         found = certified(known)
         if found is not None:
             return found

@@ -125,6 +125,12 @@ CERTIFICATES = {  # subject, names; who that is
     "comma": ("/CN=x", names((URI, b"spiffe://test/a,b")), "spiffe://test/a,b"),
     "no names": ("/CN=x", "DER:30:00", "CN=x"),
     "an empty name": ("/CN=x", names((URI, b""), (DNS, b"d.example")), "d.example"),
+    "an empty name before another": (
+        "/CN=x",
+        names((URI, b""), (URI, b"spiffe://test/b"), (DNS, b"d.example")),
+        "d.example",
+    ),
+    "an empty name before another alone": ("/CN=x", names((URI, b""), (URI, b"spiffe://test/b")), "CN=x"),
     "a subject with a comma": ("/O=Org, Inc/CN=x", "email:a@b", r"CN=x,O=Org\, Inc"),
     "a subject with a line break": ("/CN=a\nb", "email:a@b", r"CN=a\0Ab"),
     "a subject with letters": ("/CN=é", "email:a@b", r"CN=\C3\A9"),
