@@ -7,7 +7,7 @@ import hashlib
 from functools import lru_cache
 
 ANONYMOUS = "anonymous"
-"""Who a request is for that names nobody."""
+"""The tenant of whoever is not known."""
 
 
 @lru_cache(4096)

@@ -9,8 +9,10 @@ A layer which has found out whose a request is (by a certificate, an API key) vo
 and nothing else.  What comes without it, or with a word that is forged, expired, or has been used before, is of nobody.
 """
 
-from transect.identity.caller import ANONYMOUS, Caller, current, working_for
+from transect.base.tenant import ANONYMOUS
+from transect.identity.caller import Caller, current, working_for
 from transect.identity.keys import Keys, NoKeys
+from transect.identity.speaking import serving
 from transect.identity.verifier import Refused, Verifier
 from transect.identity.words import HEADER
 
@@ -23,5 +25,6 @@ __all__ = [
     "Refused",
     "Verifier",
     "current",
+    "serving",
     "working_for",
 ]

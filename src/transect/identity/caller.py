@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-ANONYMOUS = "anonymous"
-"""The tenant of whoever is not known."""
+from transect.base.tenant import ANONYMOUS
 
 
 @dataclass(frozen=True, slots=True)

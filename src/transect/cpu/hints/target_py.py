@@ -42,7 +42,7 @@ class HintsPython:
         return silent(program)
 
     def emit(self, program: Program) -> Artifact:
-        fixed = (files("transect.cpu.hints") / "runtime" / FIXED).read_bytes()
+        fixed = (files("transect.base") / "hints.py").read_bytes()
         text = ast.unparse(ast.fix_missing_locations(module(program)))
         return Artifact({f"{snake(program.name)}_hints.py": f"{text}\n".encode(), FIXED: fixed})
 

@@ -24,6 +24,7 @@ from grpc import aio
 
 from transect.identity import HEADER, Caller, Keys, Verifier
 from transect.identity.caller import NOBODY, work_for
+from transect.identity.speaking import serving
 from transect.rpc.grpcio import aio_server, server
 from transect.rpc.grpcio.context import Passing
 from transect.rpc.grpcio.server import kind_of, rebuilt
@@ -119,23 +120,32 @@ def _end(context: Any) -> float | None:
 
 
 def plain(behavior: Callable[..., Any], verifier: Verifier, handler: Any) -> Callable[..., Any]:
-    """A function that gRPC runs in a thread.  Each runs with variables of its own: the thread is another RPC's next."""
+    """A function that gRPC runs in a thread.  Each runs with variables of its own: the thread is another RPC's next.
 
-    def begin(context: Any) -> tuple[Variables, Any]:
+    The scheduler is told whom the thread works for; of asyncio, whose one thread works for all, it is told nothing.
+    """
+
+    def begin(context: Any) -> tuple[Caller, Variables, Any]:
         caller, known = met(context, verifier)
         variables = copy_context()
         variables.run(work_for, caller)
-        return variables, known
+        return caller, variables, known
 
     def one(request: Any, context: Any, *more: Any) -> Any:
-        variables, known = begin(context)
-        return variables.run(behavior, request, known, *more)
+        caller, variables, known = begin(context)
+        with serving(caller.tenant, caller.deadline):
+            return variables.run(behavior, request, known, *more)
 
     def many(request: Any, context: Any) -> Iterator[Any]:
-        variables, known = begin(context)
-        replies = iter(variables.run(behavior, request, known))
+        caller, variables, known = begin(context)
+        with serving(caller.tenant, caller.deadline):
+            replies = iter(variables.run(behavior, request, known))
         try:
-            while (reply := variables.run(next, replies, _END)) is not _END:
+            while True:
+                with serving(caller.tenant, caller.deadline):
+                    reply = variables.run(next, replies, _END)
+                if reply is _END:
+                    return
                 yield reply
         finally:
             if inspect.isgenerator(replies):

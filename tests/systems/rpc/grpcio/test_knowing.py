@@ -17,8 +17,10 @@ from grpc import aio
 
 from tests.systems.rpc.grpcio.generated import modules
 from tests.systems.rpc.grpcio.policies import Once
+from tests.unit.identity.door import Scheduler, attached
+from transect.base.tenant import number_of
 from transect.examples.fair_share import FairShare
-from transect.identity import HEADER, Keys, current
+from transect.identity import HEADER, Keys, current, speaking
 from transect.rpc import (
     attach,
     know_callers,
@@ -96,6 +98,32 @@ def test_a_word_that_comes_twice_is_nobodys(keys: Keys, tmp_path: Path) -> None:
         assert say(stub, word, word).split()[0] == "anonymous"
         assert say(stub, word).split()[0] == "alice", "what was refused has not been used"
         assert say(stub, word).split()[0] == "anonymous"
+
+
+def test_a_scheduler_is_told_whom_a_handlers_thread_works_for(
+    keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSECT_HINTS", str(tmp_path / "hints"))
+    monkeypatch.setattr(speaking, "LOOK_S", 0.01)
+    scheduler, speaker = Scheduler(tmp_path / "hints"), speaking._speaker
+    alice, bob, end = number_of("alice"), number_of("bob"), time.monotonic() + 50
+    try:
+        with serving(tmp_path / "identity.key") as stub:
+            say(stub, keys.vouch("alice"))  # from now on it looks whether somebody listens
+            attached(speaker)
+            before = len(scheduler.said())
+            say(stub, keys.vouch("alice", end))
+            say(stub)
+            ask = modules()[0].Ask(user="u", text="t")
+            assert len(list(stub.Many(ask, metadata=[(HEADER, keys.vouch("bob"))]))) == 3
+        said = scheduler.said()[before:]
+    finally:
+        speaker.close()
+        scheduler.close()
+    tenants = [tenant for _, tenant, *_ in said]
+    assert tenants[:2] == [alice, 0] and set(tenants[2:]) == {bob, 0}, "nothing is said of anonymous"
+    assert tenants[2:] == [bob, 0] * 5, "to begin, for each reply, and for the end"
+    assert said[0][2] == pytest.approx(end * 1e9, abs=1e8)
 
 
 def test_streams_in_few_threads_keep_their_callers_apart(keys: Keys, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ RING = 1 << 16  # bytes of each ring
 NUMBERS = 6
 MESSAGE = struct.Struct(f"=II{NUMBERS}q")  # struct ts_message
 HEAD = struct.Struct("=II")
+ENTRY = struct.Struct(f"=IIII{NUMBERS}q")  # both
+ZEROS = (0,) * NUMBERS
 BUSY, DISCARD = 1 << 31, 1 << 30
 
 
@@ -39,6 +41,7 @@ class Application:
         self.says = says
         self.hears = hears
         self._lock = threading.Lock()
+        self._closed = False
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self._socket.connect(path or os.environ.get("TRANSECT_HINTS", SOCKET))
@@ -66,17 +69,22 @@ class Application:
         )
 
     def say(self, hint: Any, *, thread: int | None = None) -> bool:
-        """Say something of a thread of ours, by default the calling one.  False: the ring is full, try again later."""
-        numbers = dataclasses.astuple(hint)
-        rest = [0] * (NUMBERS - len(numbers))
-        message = MESSAGE.pack(self.says[type(hint)], thread or threading.get_native_id(), *numbers, *rest)
+        """Say something of a thread of ours, by default this one.  False: the ring is full, or we have let go."""
+        numbers = vars(hint).values()
+        return self.send(self.says[type(hint)], thread or threading.get_native_id(), *numbers)
+
+    def send(self, kind: int, thread: int, *numbers: int) -> bool:
+        """A hint by its kind."""
+        message = ENTRY.pack(MESSAGE.size, 0, kind, thread, *numbers, *ZEROS[len(numbers) :])
         with self._lock:
+            if self._closed:
+                return False
             put = self._in_put[0]
-            if put - self._in_taken[0] + HEAD.size + MESSAGE.size > RING:
+            if put - self._in_taken[0] + ENTRY.size > RING:
                 return False
             at = mmap.PAGESIZE + put % RING
-            self._maps[1][at : at + HEAD.size + MESSAGE.size] = HEAD.pack(MESSAGE.size, 0) + message
-            self._in_put[0] = put + HEAD.size + MESSAGE.size
+            self._maps[1][at : at + ENTRY.size] = message
+            self._in_put[0] = put + ENTRY.size
         return True
 
     def hear(self, wait_s: float = 0.0) -> list[Any]:
@@ -102,8 +110,23 @@ class Application:
         self._out_taken[0] = taken
         return heard
 
+    def gone(self) -> bool:
+        """Whether the scheduler's loader has ended, or has let go of us."""
+        try:
+            return not self._socket.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def close(self) -> None:
         """Let go: the scheduler is told that we are gone."""
+        with self._lock:
+            self.drop()
+
+    def drop(self) -> None:
+        """Let go in a child of what is its parent's: no other thread is there, though one may have had the lock."""
+        self._closed = True
         for words in (self._in_taken, self._in_put, self._out_taken, self._out_put):
             words.release()
         for ring in self._maps:
