@@ -72,8 +72,8 @@ MAY_STAY = {
         vm/runtime/agent.py:port
     """,
     "it is a message of gRPC, which gRPC itself has bounded": """
-        rpc/grpcio/aio_server.py:Context._opened
-        rpc/grpcio/aio_server.py:Context.read
+        rpc/grpcio/aio_context.py:Context._ended
+        rpc/grpcio/aio_context.py:Context._received
         rpc/grpcio/aio_streams.py:_ManyReplies.read
     """,
     "who sends it is the process of ours that has started this one": """
