@@ -213,11 +213,20 @@ def test_who_is_vouched_for_is_served_as_that_tenant_and_a_word_serves_once(runn
         assert running.ask("bob", word).status_code == 200
     assert running.ask("alice", "alice").status_code == 200
     after = asked()
-    assert {who: after[who] - before.get(who, 0) for who in ("alice", "bob", "anonymous")} == {
+    assert {who: after.get(who, 0) - before.get(who, 0) for who in ("alice", "bob", "anonymous")} == {
         "alice": 0, "bob": 1, "anonymous": 3,
     }  # fmt: skip
     words = Client("llm", f"{running.name}.gateway").status()["details"]["identity"]
     assert (words["replayed"], words["malformed"]) == (2, 1)
+
+
+def test_the_chain_in_envoy_vouches_for_whom_it_believes(running: Whole) -> None:
+    def words() -> Counter[str]:
+        return Counter(Client("rpc", f"{running.name}.front").status()["details"]["identity"])
+
+    before = words()
+    assert running.buy("alice") is grpc.StatusCode.OK
+    assert words() - before == Counter(believed=1, vouched=1)
 
 
 def test_a_request_whose_deadline_has_passed_is_not_served(running: Whole) -> None:

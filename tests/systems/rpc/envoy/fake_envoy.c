@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* As much of Envoy's filter manager as the module sees, so that sanitizers can watch the module: fake_envoy SEED STREAMS.
+/* As much of Envoy's filter manager as the module sees, so that sanitizers can watch the module: fake_envoy SEED STREAMS [KEYS],
+ * where KEYS is a file with the key that is all zeros.
  *
  * Random RPCs, several at a time, cut into random pieces, against an echoing server; clients break off; replies of the
  * module destroy the filter from within, or later.  What reaches the client must be what the messages asked for.
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "envoy_module.h"
+#include "word.h"
 
 const char *HOOK(program_init)(void);
 const void *HOOK(http_filter_config_new)(void *, struct envoy_buffer, struct envoy_buffer);
@@ -55,10 +57,13 @@ struct filter {
     int declared, expected_code, alone; /* streaming; status; an answer of the chain itself */
     int local_reply, status, over, dead, aborted, in_hook, server_began;
     int schedulers;
+    int known;     /* whose it is */
     int questions; /* after a header by its name */
 };
 
 static uint64_t state;
+static struct ts_hmac_key key;
+static int identified; /* the module has keys */
 
 static unsigned draw(unsigned below) {
     state = state * 6364136223846793005u + 1442695040888963407u;
@@ -491,6 +496,33 @@ static void plan(struct filter *f) {
     }
 }
 
+/* A word of the layer before, good or not. */
+static void say_who(struct filter *f) {
+    struct ts_word word = {.tenant = "alice", .tenant_size = 5, .nonce = (uint64_t)draw(1u << 30) << 32 | draw(1u << 30)};
+    char said[TS_WORD_LONGEST + 1] = "";
+    unsigned kind = draw(5);
+    word.ends = (uint64_t)(time(NULL) + (kind == 1 ? -9 : 20)) * 1000;
+    word.deadline = draw(2) ? word.ends : 0;
+    size_t size = ts_word_write(said, &word, &key);
+    if (kind == 2) said[draw((unsigned)size)] ^= 1;
+    if (kind == 3) said[draw((unsigned)size)] = 0;
+    f->known = kind == 0;
+    set(f, REQUEST_HEADERS, TENANT_HEADER, kind == 4 ? "alice" : said);
+}
+
+/* The server hears a word of ours, or none: never what came, and never a plain name. */
+static void judge_word(struct filter *f) {
+    struct envoy_buffer found;
+    size_t count, said;
+    struct ts_word word;
+    if (!identified || !f->request.headers_gone) return;
+    int there = CALLBACK(http_get_header)(f, REQUEST_HEADERS, text(TENANT_HEADER), &found, 0, &count);
+    CHECK(there == f->known);
+    if (!there) return;
+    CHECK(count == 1 && ts_word_read(&word, found.data, found.size, &said));
+    CHECK(ts_word_signed_by(&key, found.data, found.size, said) && word.ends / 1000 > (uint64_t)time(NULL) + 20);
+}
+
 static struct filter *begin(const void *config) {
     struct filter *f = calloc(1, sizeof *f);
     f->status = -1;
@@ -505,6 +537,7 @@ static struct filter *begin(const void *config) {
     set(f, REQUEST_HEADERS, "content-type", "application/grpc");
     set(f, REQUEST_HEADERS, ":method", "POST");
     if (draw(4) == 0) set(f, REQUEST_HEADERS, "grpc-timeout", draw(2) ? "99999999H" : "99999999M"); /* 11,000 years */
+    if (identified && draw(3)) say_who(f);
     int status = HOOK(http_filter_request_headers)(f, f->module, false);
     CHECK((status == HEADERS_CONTINUE) == early);
     CHECK(f->questions == 0); /* each costs Envoy hundreds of cycles: a request's headers are read at once */
@@ -573,6 +606,7 @@ static void judge(const struct filter *f) {
 
 static void end(struct filter *f) {
     judge(f);
+    judge_word(f);
     destroy(f);
     CHECK(f->schedulers == 0);
     for (int m = 0; m < 4; m++)
@@ -601,8 +635,13 @@ static void balance(const void *config) {
 }
 
 int main(int argc, char **argv) {
-    static const char settings[] = "early /t.Echo/Stream\nstreaming /t.Echo/Stream\nstreaming /t.Echo/Held\nmax_message 100000";
-    CHECK(argc == 3 && strcmp(HOOK(program_init)(), ENVOY_ABI_VERSION) == 0);
+    static const uint8_t zeros[TS_SHA256_BYTES];
+    char settings[4200];
+    CHECK(argc >= 3 && strcmp(HOOK(program_init)(), ENVOY_ABI_VERSION) == 0);
+    identified = argc == 4;
+    ts_hmac_key(&key, zeros);
+    snprintf(settings, sizeof settings, "early /t.Echo/Stream\nstreaming /t.Echo/Stream\nstreaming /t.Echo/Held\nmax_message 100000\n%s%s",
+             identified ? "identity " : "", identified ? argv[3] : "");
     state = (uint64_t)atoi(argv[1]) * 977 + 1;
     int left = atoi(argv[2]), running = 0;
     const void *config = HOOK(http_filter_config_new)(NULL, text(""), text(settings));

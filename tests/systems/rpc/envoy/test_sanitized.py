@@ -27,14 +27,17 @@ def compiled(sanitizers: str, folder: Path) -> Path:
     return host
 
 
-def run(host: Path, seed: int) -> None:
-    ran = subprocess.run([host, str(seed), "3000"], capture_output=True, text=True, timeout=120)
+def run(host: Path, seed: int, *keys: Path) -> None:
+    ran = subprocess.run([host, str(seed), "3000", *keys], capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stderr) == (0, ""), seed
 
 
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
 def test_random_rpcs_under_sanitizers(sanitizers: str, tmp_path: Path, fuzz_seconds: float) -> None:
     host, seed, until = compiled(sanitizers, tmp_path), 0, time.monotonic() + fuzz_seconds
-    while seed < 3 or time.monotonic() < until:
-        run(host, seed)
+    keys = tmp_path / "identity.key"
+    keys.touch(0o600)
+    keys.write_text("00" * 32)
+    while seed < 4 or time.monotonic() < until:
+        run(host, seed, *([keys] if seed % 2 else []))
         seed += 1
