@@ -264,6 +264,34 @@ def test_memory_of_a_kernel_that_is_gone_is_a_problem(guest: Guest, frozen: Path
     assert isinstance(pair.machine.physical.ranges[0], Range)
 
 
+HOOKS = """
+from transect.memory import Probe, linux
+class Hooks(Probe):
+    def scan(self) -> None:
+        for place in linux.net_hooks():
+            self.show("place", at=place.address)
+            for hook in place.hooks:
+                self.show("hook", at=place.address, function=hook.function)
+"""
+
+
+def test_a_count_of_0_is_no_element_and_not_as_many_as_come(guest: Guest) -> None:
+    with guest.tampered("netfilter"):
+        copy = copied(guest)
+    machine = Machine.find("ram:frozen", ram(copy), guest.machine.known)
+    program = compile_text(HOOKS).program("Hooks")
+    prepared = prepare(program, machine, Answers(machine))
+    in_c = Native(machine, [prepared], CHECKED).probes["Hooks"]
+    _, shown = prepared.round(machine)
+    places = [dict(row.evidence)["at"] for row in shown if row.what == "place"]
+    assert places and len(shown) > len(places), "some hook is there"
+    for place in places:
+        put(copy, machine.translate(int(str(place))), bytes(2))  # `num_hook_entries`, its first field
+    assert in_c.round(machine) == prepared.round(machine)
+    assert [row.what for row in prepared.round(machine)[1]] == ["place"] * len(places)
+    copy.unlink()
+
+
 def test_selinux_that_stops_enforcing_is_found(guest: Guest, frozen: Path) -> None:
     pair = Pair.of(guest, frozen, ["SecurityState"])
     machine, btf = pair.machine, pair.machine.known.btf

@@ -251,15 +251,16 @@ TS_INLINE struct tm_node *tm_object(struct ts_call *call, struct tm_node *node, 
 
 static void tm_elements(struct ts_call *call, const struct tm_layout *l, uint64_t owner, struct tm_list *list);
 
-static uint64_t tm_count(struct ts_call *call, const struct tm_layout *l, uint64_t owner, bool *none)
+#define TM_EMPTY UINT64_MAX /* a count that was read and is 0; 0: there is none */
+
+static uint64_t tm_count(struct ts_call *call, const struct tm_layout *l, uint64_t owner)
 {
     if (l->count_path.count == 0) {
         return l->fixed;
     }
     uint64_t total = tm_number_at(call, tm_follow(call, owner, &l->count_path), l->count_size);
     tm_must(call, total <= l->most || tm_wrong(call, "a container says that it has %lu elements", TM_HEX(total)));
-    *none = total == 0;
-    return total;
+    return total ? total : TM_EMPTY;
 }
 
 static void tm_array(struct ts_call *call, const struct tm_layout *l, uint64_t head, uint64_t count, struct tm_list *list)
@@ -323,8 +324,7 @@ static void tm_latched(struct ts_call *call, const struct tm_layout *l, uint64_t
 }
 
 /* The elements that hang at a head. */
-static void tm_hanging(struct ts_call *call, const struct tm_layout *l, uint64_t head, uint64_t count, bool none,
-                       struct tm_list *list)
+static void tm_hanging(struct ts_call *call, const struct tm_layout *l, uint64_t head, uint64_t count, struct tm_list *list)
 {
     const struct tm_shapes *at = &tm_round_of(call)->plan->shapes;
     uint64_t first = list->count;
@@ -338,12 +338,12 @@ static void tm_hanging(struct ts_call *call, const struct tm_layout *l, uint64_t
     case TM_IDR: TM_RETRY(call, list, tm_entries(call, head + at->idr, l->most, at, list)); return;
     case TM_MAPLE: TM_RETRY(call, list, tm_ranges(call, head, l->most, at, list)); return;
     case TM_ARRAY:
-        if (head && !none) {
+        if (head && count != TM_EMPTY) {
             tm_array(call, l, head, count, list);
         }
         return;
     case TM_POINTERS:
-        if (head && !none) {
+        if (head && count != TM_EMPTY) {
             tm_pointers(call, l, head, count, list);
         }
         return;
@@ -376,7 +376,7 @@ static void tm_processors(struct ts_call *call, const struct tm_layout *l, struc
         if (mask[cpu / 8] >> cpu % 8 & 1) {
             uint64_t own = tm_symbol(m, l->symbol) + tm_u64_at(call, tm_symbol(m, at->offsets) + 8 * cpu);
             uint64_t head = tm_head(call, l, l->is_pointer ? tm_u64_at(call, own) : own);
-            tm_hanging(call, l, head, 0, false, list);
+            tm_hanging(call, l, head, 0, list);
         }
     }
 }
@@ -390,10 +390,9 @@ static void tm_within(struct ts_call *call, const struct tm_layout *l, uint64_t 
     tm_must(call, outer.count >= inner->least || tm_wrong(call, "%s gave %lu elements, and at least %lu must be there",
                                                           inner->name, TM_HEX(outer.count), TM_HEX(inner->least)));
     for (uint64_t i = 0; i < outer.count; i++) {
-        bool none = false;
         uint64_t head = tm_head(call, l, outer.items[i].address);
         tm_must(call, i <= l->most || tm_wrong(call, "%s has more than %lu parts", l->name, TM_HEX(l->most)));
-        tm_hanging(call, l, head, tm_count(call, l, outer.items[i].address, &none), none, list);
+        tm_hanging(call, l, head, tm_count(call, l, outer.items[i].address), list);
     }
 }
 
@@ -408,13 +407,12 @@ static void tm_elements(struct ts_call *call, const struct tm_layout *l, uint64_
     } else if (l->inner != TM_NONE) {
         tm_within(call, l, owner, list);
     } else {
-        bool none = false;
         uint64_t begin = owner;
         if (l->symbol) {
             begin = tm_symbol(tm_round_of(call)->machine, l->symbol);
             begin = l->is_pointer ? tm_pointer(call, tm_u64_at(call, begin)) : begin;
         }
-        tm_hanging(call, l, tm_head(call, l, begin), tm_count(call, l, owner, &none), none, list);
+        tm_hanging(call, l, tm_head(call, l, begin), tm_count(call, l, owner), list);
     }
 }
 
