@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 
 from transect.linux.btf import Btf
 from transect.linux.errors import KernelDataError
-from transect.linux.kallsyms import DIGITS, Symbols, find
+from transect.linux.kallsyms import AROUND, DIGITS, Symbols, find_at, is_table
 from transect.linux.pages import PageTables
 from transect.linux.physical import Physical, Range
 
 STEP = 4 << 20  # bytes looked through at once
 BEFORE, AFTER = 32 << 20, 16 << 20  # of the kernel around its token table, at most
+SEEN = 10_000  # places with the digits that are looked at; the programs of a Debian system have some 500
+TABLES = 64  # of those that look like a table: a host has one for each kernel of a guest
+TOO_MANY = "too much in this memory looks like a table of symbols: give the kernel that runs there"
 IMAGE = (0xFFFFFFFF80000000, 0xFFFFFFFFC0000000)  # where x86-64 maps kernels
 MASK = (1 << 64) - 1
 
@@ -31,13 +34,15 @@ class Found:
 
 
 def find_kernel(memory: Physical) -> Found:
-    """Raises `KernelDataError` when there is no kernel, or one without BTF or kallsyms."""
+    """Raises `KernelDataError` when there is no kernel, or one without BTF or kallsyms; also when too much looks like
+    one: any program of that machine may have filled its memory so.
+    """
     problem = "no kernel with kallsyms is in this memory"
     for r, place in _tables(memory):
         start = max(r.start, place - BEFORE) & ~4095
         data = memory.read(start, min(r.end, place + AFTER) - start)
         try:
-            symbols = find(data[: min(len(data), place - start + AFTER)], None)
+            symbols = find_at(data, None, place - start)
             if symbols is not None:
                 return _found(memory, start, data, symbols)
         except KernelDataError as error:
@@ -51,14 +56,25 @@ def release(memory: Physical) -> str:
 
 
 def _tables(memory: Physical) -> Iterator[tuple[Range, int]]:
-    """Physical addresses that may be within a token table."""
+    """Physical addresses of the digits in what looks like a token table."""
+    seen = tables = 0
     for r in memory.ranges:
         for start in range(r.start, r.end, STEP):
             data = memory.read(start, min(STEP + len(DIGITS), r.end - start))
             at = data.find(DIGITS)
             while at >= 0:
-                yield r, start + at
+                seen += 1
+                if _looks_so(memory, r, start + at):
+                    tables += 1
+                    yield r, start + at
+                if seen == SEEN or tables == TABLES:
+                    raise KernelDataError(f"{TOO_MANY} ({seen:,} places)")
                 at = data.find(DIGITS, at + 1)
+
+
+def _looks_so(memory: Physical, r: Range, place: int) -> bool:
+    start = max(r.start, place - AROUND)
+    return is_table(memory.read(start, min(r.end, place + AROUND) - start), place - start)
 
 
 def _found(memory: Physical, start: int, data: bytes, symbols: Symbols) -> Found:

@@ -34,6 +34,7 @@ TOKENS = 256
 ZERO = ord("0")  # token number of the first digit
 STEP = 256  # names between two marks
 LONGEST = 4096  # bytes of a token table at most (it has about 1,000)
+AROUND = 2 * LONGEST  # bytes: it and the index of the tokens, which is smaller
 MOST = 1 << 22  # symbols at most
 MASK = (1 << 64) - 1
 BANNER = b"Linux version "
@@ -135,16 +136,26 @@ def find(data: bytes, address: int | None) -> Symbols | None:
     problem: KernelDataError | None = None
     at = data.find(DIGITS)
     while at >= 0:
-        table = _token_table(data, at)
-        if table is not None:
-            try:
-                return _decode(data, address, *table)
-            except KernelDataError as error:
-                problem = error
+        try:
+            if (symbols := find_at(data, address, at)) is not None:
+                return symbols
+        except KernelDataError as error:
+            problem = error
         at = data.find(DIGITS, at + 1)
     if problem is not None:
         raise problem
     return None
+
+
+def find_at(data: bytes, address: int | None, digits: int) -> Symbols | None:
+    """The same, of the table whose tokens of the digits are there; None when there is none."""
+    table = _token_table(data, digits)
+    return None if table is None else _decode(data, address, *table)
+
+
+def is_table(data: bytes, digits: int) -> bool:
+    """Whether a table of tokens is around those of its digits; `AROUND` bytes before and after them tell."""
+    return _token_table(data, digits) is not None
 
 
 def _token_table(data: bytes, digits: int) -> tuple[int, int, list[bytes]] | None:

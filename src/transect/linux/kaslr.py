@@ -18,6 +18,7 @@ from transect.linux.kallsyms import Symbols
 from transect.linux.pages import PageTables
 from transect.linux.physical import OutOfRange, Physical
 
+SHOWN = 3  # reasons
 ALIGN = 2 << 20  # bytes; CONFIG_PHYSICAL_ALIGN of every distribution
 MASK = (1 << 64) - 1
 
@@ -63,7 +64,9 @@ def locate(memory: Physical, symbols: Symbols, btf: Btf, banner: bytes) -> Locat
     if not found:
         release = banner.split(b" ")[2].decode("ascii", "replace") if banner.count(b" ") > 2 else "?"
         raise KernelDataError(f"no kernel {release} in this memory (is it the kernel that runs there?)")
-    raise KernelDataError("the kernel is in this memory, but its page tables are not; " + "; ".join(problems))
+    raise KernelDataError(
+        "the kernel is in this memory, but its page tables are not; " + "; ".join(problems[:SHOWN])
+    )
 
 
 def bases(memory: Physical, symbols: Symbols, banner: bytes) -> Iterator[int]:
