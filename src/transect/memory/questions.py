@@ -150,15 +150,17 @@ class Answers:
 
     def _unknown(self, page: Page, packs: list[int]) -> Iterator[int]:
         """The 4 KiB pieces of a page which nothing on record touches, and which are not empty."""
-        pieces = range(page.virtual, page.virtual + page.size, PAGE)
-        pieces_left = [p for p in pieces if not self._known(p, p + PAGE, packs)]
-        if not pieces_left:
-            return
-        data = self.machine.physical.read(page.physical, page.size)
-        for start in pieces_left:
-            at = start - page.virtual
-            if data[at : at + PAGE] not in _EMPTY:
-                yield start
+        for first in range(0, page.size, PACK):  # a machine that lies may have pages of a gigabyte there
+            size = min(PACK, page.size - first)
+            pieces = range(page.virtual + first, page.virtual + first + size, PAGE)
+            pieces_left = [p for p in pieces if not self._known(p, p + PAGE, packs)]
+            if not pieces_left:
+                continue
+            data = self.machine.physical.read(page.physical + first, size)
+            for start in pieces_left:
+                at = start - pieces.start
+                if data[at : at + PAGE] not in _EMPTY:
+                    yield start
 
     def _known(self, start: int, end: int, packs: list[int]) -> bool:
         """Whether anything on record lies there."""
