@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transect.base.tenant import ANONYMOUS
+from transect.base.weights import NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,17 @@ def current() -> Caller:
 def work_for(caller: Caller) -> None:
     """From now on `current()` is this one, in this thread or task."""
     _current.set(caller)
+
+
+def known_as(tenant: str | None) -> None:
+    """Who has found out whose the request is says so: `current()` is of that tenant, with the deadline of before.
+
+    Without a tenant's name it is of nobody; where nobody is known by a layer's word, nothing changes.
+    """
+    now = _current.get()
+    if now is not NOBODY:
+        name = tenant if tenant is not None and NAME.fullmatch(tenant) else ANONYMOUS
+        _current.set(replace(now, tenant=name))
 
 
 @contextmanager

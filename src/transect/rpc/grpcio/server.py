@@ -15,6 +15,8 @@ from typing import Any
 
 import grpc
 
+from transect.identity.caller import known_as
+from transect.identity.words import HEADER
 from transect.rpc.grpcio.context import Passing
 from transect.rpc.grpcio.ending import (
     CANCELLED,
@@ -447,9 +449,15 @@ def ended(rpc: Rpc, context: Any) -> None:
 
 
 def received(context: Any, changes: Any) -> Any:
-    """The request's metadata as the handler sees them after these changes; None where there are none."""
+    """The request's metadata as the handler sees them after these changes; None where there are none.
+
+    Where callers are known, an element that has said whose the RPC is has said for whom the handler works.
+    """
     if not changes:
         return None
+    for name, value in changes:
+        if name == HEADER:
+            known_as(value)
     known = context.invocation_metadata()
     kind: Any = type(known[0]) if known else tuple
     return tuple(kind(*pair) if hasattr(kind, "_fields") else pair for pair in changed(known, changes))

@@ -20,9 +20,11 @@ from tests.systems.rpc.grpcio.policies import Once
 from tests.unit.identity.door import Scheduler, attached
 from transect.base.tenant import number_of
 from transect.examples.fair_share import FairShare
+from transect.examples.rpc.identify import Identify
 from transect.identity import HEADER, Keys, current, speaking
 from transect.rpc import (
     attach,
+    digest,
     know_callers,
     take_turns,
 )
@@ -153,6 +155,33 @@ def test_a_chain_decides_by_the_tenant(keys: Keys, tmp_path: Path, native: bool)
             say(stub)
 
 
+def identifying(native: bool, cache: Path) -> Callable[[Any], Any]:
+    """Puts a chain around a server in which an element knows API keys."""
+    identify = Identify()
+    identify.keys[digest("sk-ann")] = "ann"
+    identify.keys[digest("sk-odd")] = "no name"
+    return lambda server: attach(server, [identify], service=modules()[0], native=native, cache=cache)
+
+
+@pytest.mark.parametrize(
+    "native", [pytest.param(True, marks=pytest.mark.needs("gcc", "python-headers")), False]
+)
+def test_whom_an_element_names_the_handler_works_for(keys: Keys, tmp_path: Path, native: bool) -> None:
+    with serving(tmp_path / "identity.key", identifying(native, tmp_path)) as stub:
+        pb2 = modules()[0]
+
+        def shown(key: str, *more: tuple[str, str]) -> str:
+            return str(stub.Say(pb2.Ask(user="u", text="t"), metadata=(("x-api-key", key), *more)).text)
+
+        assert shown("sk-ann") == "ann ann ever"
+        late = keys.vouch("bob", time.monotonic() + 60)
+        assert float(shown("sk-ann", (HEADER, late)).removeprefix("ann ann ")) > 50, "the deadline stays"
+        assert shown("sk-odd") == "no name anonymous ever"
+        assert say(stub, keys.vouch("bob")) == "bob bob ever"
+        many = stub.Many(pb2.Ask(user="u", text="t"), metadata=(("x-api-key", "sk-ann"),))
+        assert [reply.text for reply in many] == ["ann ann ever"] * 3
+
+
 def test_turns_go_by_the_tenant(keys: Keys, tmp_path: Path) -> None:
     made: list[Any] = []
 
@@ -174,7 +203,8 @@ def test_services_are_added_to_what_it_returns(keys: Keys, tmp_path: Path) -> No
             know_callers(server, tmp_path / "identity.key")
 
 
-def test_an_asyncio_server_knows_too(keys: Keys, tmp_path: Path) -> None:
+@pytest.mark.parametrize("chained", [False, True])
+def test_an_asyncio_server_knows_too(keys: Keys, tmp_path: Path, chained: bool) -> None:
     pb2, pb2_grpc = modules()
 
     class Echo(pb2_grpc.EchoServicer):  # type: ignore[misc,name-defined]
@@ -192,6 +222,8 @@ def test_an_asyncio_server_knows_too(keys: Keys, tmp_path: Path) -> None:
 
     async def calls() -> None:
         server = know_callers(aio.server(options=[("grpc.so_reuseport", 0)]), tmp_path / "identity.key")
+        if chained:
+            server = identifying(False, tmp_path)(server)
         pb2_grpc.add_EchoServicer_to_server(Echo(), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
@@ -211,6 +243,11 @@ def test_an_asyncio_server_knows_too(keys: Keys, tmp_path: Path) -> None:
                 assert await asyncio.gather(*map(many, names)) == [[f"{n} {n} ever"] * 3 for n in names]
                 plain = stub.Collect(iter([ask]), metadata=[(HEADER, keys.vouch("carol"))])
                 assert (await plain).text == "carol carol ever"
+                if chained:
+                    shown = (("x-api-key", "sk-ann"),)
+                    assert (await stub.Say(ask, metadata=shown)).text == "ann ann ever"
+                    assert (await stub.Collect(iter([ask]), metadata=shown)).text == "ann ann ever"
+                    assert {reply.text async for reply in stub.Many(ask, metadata=shown)} == {"ann ann ever"}
                 assert (await stub.Say(ask, metadata=[(HEADER, "alice")])).text == "anonymous anonymous ever"
         finally:
             await server.stop(0)
