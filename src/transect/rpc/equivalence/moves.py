@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from transect.analysis import fold
-from transect.analysis.solve import CORRECTIONS, LIMIT, Question
+from transect.analysis.allowance import Spent, allowed
+from transect.analysis.solve import CORRECTIONS, LIMIT, Answer, Question
 from transect.analysis.terms import FALSE, Term
 from transect.analysis.values import Unsupported
 from transect.core.ir import FieldKind, Program
@@ -44,6 +45,9 @@ class Move:
     guards: bool = False  # a hostile client must not be able to pass it by
 
 
+SEARCH = 8
+"""Times the limit of one question: what the search for a stream may take, which asks at most six."""
+
 PREFIXES: tuple[Steps, ...] = (
     (("r1", Step.REQUEST),),
     (("r1", Step.REQUEST), ("r1", Step.FINISH)),
@@ -64,12 +68,14 @@ def judge_move(move: Move, level: Level, limit: float = LIMIT, *, witness: bool 
     if not witness:
         return Judgement(level, Verdict.REFUSED, why)
     try:
-        found = _witness(element, move, level, limit)
-    except (Unsupported, Clash):
-        found = None
-    if found is None:
-        return Judgement(level, Verdict.UNKNOWN, f"{why}; no stream was found that shows it")
-    return Judgement(level, Verdict.REFUSED, why, found)
+        with allowed(SEARCH * limit):
+            found = _witness(element, level, limit)
+    except (Unsupported, Clash, Spent) as open_question:
+        found = str(open_question)
+    if isinstance(found, Witness):
+        return Judgement(level, Verdict.REFUSED, why, found)
+    said = f" ({found})" if found else ""
+    return Judgement(level, Verdict.UNKNOWN, f"{why}; no stream was found that shows it{said}")
 
 
 def _forbidden(element: Element, move: Move, level: Level) -> str:
@@ -97,8 +103,10 @@ def _changing(element: Element, level: Level) -> list[str]:
     return found
 
 
-def _witness(element: Element, move: Move, level: Level, limit: float) -> Witness | None:
-    """Two clients, of which the second notices at one place, and not at the other, that the first has called."""
+def _witness(element: Element, level: Level, limit: float) -> Witness | str:
+    """Two clients, of which the second notices at one place, and not at the other, that the first has called; or what
+    kept from finding them, as far as it is known.  Raises `Unsupported`, `Clash`, `Spent`."""
+    given_up = ""
     chain = Chain([element])
     comparer = Comparer(chain, level, level is not Level.LOOSE)
     trial = Trial({element.name: element.program})
@@ -118,6 +126,8 @@ def _witness(element: Element, move: Move, level: Level, limit: float) -> Witnes
         for params in (True, False):
             near = plain.conditions([element], whole, params=params)
             found = Question([*must, *near], chain.assumptions, limit=limit, corrections=CORRECTIONS).ask()
+            if found.answer is Answer.UNKNOWN:
+                given_up = given_up or f"the solver gave up: {found.why}"
             if found.model is None:
                 continue
             reading = Reading(chain, trial, found.model, whole)
@@ -127,7 +137,7 @@ def _witness(element: Element, move: Move, level: Level, limit: float) -> Witnes
             witness = shown(trial, stream, Arranged.moved(element.name), seen, level is not Level.LOOSE)
             if witness is not None:
                 return witness
-    return None
+    return given_up
 
 
 def _notices(chain: Chain, comparer: Comparer, asked: Explorer, after: State) -> Term:

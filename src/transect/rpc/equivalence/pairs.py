@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from transect.analysis import fold
+from transect.analysis.allowance import Spent, allowed
 from transect.analysis.solve import LIMIT, SECOND, Answer, Found, Question
 from transect.analysis.terms import FALSE, TRUE, Term, unfolded
 from transect.analysis.values import Unsupported
@@ -24,6 +25,10 @@ from transect.rpc.equivalence.levels import LEVELS, Level
 from transect.rpc.equivalence.obligations import Obligations
 from transect.rpc.equivalence.streams import Witness
 from transect.rpc.equivalence.world import Oneofs
+
+WHOLE = 40
+"""Times the limit of one question: what one level of a pair, or a recheck, may take.  Four obligations are asked for,
+and each again with and without as many conditions as `split` tries."""
 
 
 class Verdict(StrEnum):
@@ -107,8 +112,9 @@ class PairQuestion:
         if level is Level.IDENTICAL and (eventual := self._eventual()):
             return Judgement(level, Verdict.REFUSED, eventual)
         try:
-            return self._judge(level)
-        except Unsupported as why:
+            with allowed(WHOLE * self.settings.limit):
+                return self._judge(level)
+        except (Unsupported, Spent) as why:
             return Judgement(level, Verdict.UNKNOWN, f"not evaluated: {why}")
 
     def inherited(self, level: Level, below: Judgement) -> Judgement:
@@ -119,7 +125,8 @@ class PairQuestion:
         comparer = self.comparer(level)
         if self._failed:
             return self._refuse(level, self._failed[0])
-        goals = [(name, goal(comparer)) for name, goal in self.pair.obligations()]
+        with allowed(self.settings.limit):  # else there is no end of terms before a question is asked
+            goals = [(name, goal(comparer)) for name, goal in self.pair.obligations()]
         left = [(name, goal) for name, goal in goals if goal is not TRUE]
         if not left:
             return Judgement(level, Verdict.PROVED, "both orders compute the same terms")
@@ -174,22 +181,25 @@ class PairQuestion:
 
     def recheck(self, level: Level) -> Answer:
         """Ask again for what was proved: terms as they are written, another seed, another tactic."""
-        worst = Answer.NEVER
-        with unfolded():
-            comparer = self.comparer(level)
-            for _, goal in self.pair.obligations():
-                parts = [fold.negate(goal(comparer))]
-                if parts[0] is FALSE:
-                    continue
-                question = Question(
-                    parts, self.pair.chain.assumptions, limit=self.settings.limit, asking=SECOND
-                )
-                answer = question.ask().answer
-                if answer is not Answer.NEVER and not split.decided(
-                    self.pair, comparer, fold.negate(parts[0])
-                ):
-                    worst = answer
-        return worst
+        try:
+            with unfolded(), allowed(SECOND.times * WHOLE * self.settings.limit):
+                return self._recheck(level)
+        except Spent:
+            return Answer.UNKNOWN
+
+    def _recheck(self, level: Level) -> Answer:
+        comparer, limit = self.comparer(level), self.settings.limit
+        with allowed(SECOND.times * limit):
+            goals = [goal(comparer) for _, goal in self.pair.obligations()]
+        for goal in goals:
+            different = fold.negate(goal)
+            if different is FALSE:
+                continue
+            question = Question([different], self.pair.chain.assumptions, limit=limit, asking=SECOND)
+            answer = question.ask().answer
+            if answer is not Answer.NEVER and not split.decided(self.pair, comparer, goal):
+                return answer
+        return Answer.NEVER
 
 
 def recheck(pair: Pair, level: Level, settings: Settings | None = None) -> Answer:
