@@ -10,6 +10,7 @@ import pytest
 from tests.unit.cpu.policies import example
 from transect.base.tenant import number_of
 from transect.cpu.simulator import Machine, Work
+from transect.cpu.tenants import arranged
 
 MS = 1_000_000
 NEVER = 0
@@ -145,6 +146,16 @@ def test_who_was_alone_or_away_has_no_debt_and_no_credit() -> None:
     )
     away.run(8 * s)
     assert max(w for m in (alone, away) for task in m.tasks for w in task.waits_ns) <= 300 * MS
+
+
+def test_the_lightest_tenant_waits_two_seconds_beside_the_heaviest() -> None:
+    found = machine(hog("bob 0", BOB), *(hog(f"alice {n}", ALICE) for n in range(4)))
+    state = found.instance.state
+    for field, words in arranged(state, {"alice": 1_000_000, "bob": 1}).items():
+        state[field] = words
+    found.run(20_000 * MS)
+    bob, *_ = found.tasks
+    assert len(bob.waits_ns) > 5 and max(bob.waits_ns) <= 2_100 * MS
 
 
 def test_numbers_of_tenants_are_those_of_their_names_in_any_language() -> None:

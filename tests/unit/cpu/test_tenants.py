@@ -12,7 +12,7 @@ import pytest
 from tests.unit.cpu.policies import example, scheduler
 from transect.base.tenant import number_of
 from transect.base.weights import NoWeights
-from transect.cpu.run import run
+from transect.cpu.run import CpuHost, run
 from transect.cpu.tenants import NUMBERS, SEATS, WEIGHTS, Shares, arranged, takes
 from transect.cpu.trial import Invalid
 
@@ -90,6 +90,23 @@ def test_a_file_is_followed_and_a_damaged_one_changes_nothing(tmp_path: Path) ->
         while weights_of(state.fields) != {0: 100, ALICE: 200, BOB: 300}:
             assert time.monotonic() < end
             time.sleep(0.05)
+
+
+def test_a_version_that_takes_over_has_the_weights(tmp_path: Path) -> None:
+    """One with lanes for tenants comes after one without."""
+    path, before, after = tmp_path / "tenants.toml", example("fifo"), example("by_tenant")
+    path.write_text("[tenants]\nalice = 400\n")
+
+    class Where(State):
+        def upgrade(self, *_: object, **__: object) -> dict[str, str]:
+            return {}
+
+    state = Where()
+    host = CpuHost(before, {}, state, Shares(path))  # type: ignore[arg-type]
+    host.share()
+    assert state.fields == NOTHING, "it has no lanes"
+    host.upgrade(Path(after.path), automatic_return=False)
+    assert weights_of(state.fields) == {0: 100, ALICE: 400}
 
 
 def test_there_are_as_many_tenants_as_lanes_at_most(tmp_path: Path) -> None:
