@@ -1,5 +1,5 @@
 /* ByTenant, emitted by transect from by_tenant.py
- * source sha256 c851790af205510cc0f6a18d11ba00ece392cf43831085f9783aa62b874d31b9 */
+ * source sha256 24431b57f5ad740b410a01b9fb1c998603481f0bfc3e3eb9f3616b01894f6334 */
 #include "scx.h"
 TS_COUNTERS(1)
 
@@ -95,13 +95,15 @@ TS_HANDLER s64 policy_do_select(struct policy_state *self, struct policy_task *o
 }
 
 TS_HANDLER void policy_do_enqueue(struct policy_state *self, struct policy_task *own, struct ts_call *call, struct task_struct *task) {
+    s64 others = 0;
     s64 t1 = 0;
     {
         u64 n1 = TS_READ(own->lane) & 63ll;
         ts_raise(&self->time[n1], TS_READ(self->level) - 20000000ll);
     }
+    others = ts_length(ts_lane(TS_QUEUE(680887727u, 0), TS_READ(own->lane)));
     t1 = policy_do_due(self, own, call);
-    ts_put_at(call, ts_lane(TS_QUEUE(680887727u, 0), TS_READ(own->lane)), task, t1);
+    ts_put_at_for(call, ts_lane(TS_QUEUE(680887727u, 0), TS_READ(own->lane)), task, t1, (s64)(ts_floordiv(20000ll, 1ll + ts_floordiv(others, 8ll)) * 1000ll));
     if (TS_READ(self->time[TS_READ(own->lane) & 63ll]) < TS_READ(self->level)) {
         ts_preempt(ts_cpu(task));
     }

@@ -158,6 +158,14 @@ def test_the_lightest_tenant_waits_two_seconds_beside_the_heaviest() -> None:
     assert len(bob.waits_ns) > 5 and max(bob.waits_ns) <= 2_100 * MS
 
 
+def test_hundreds_of_hogs_of_one_tenant_do_not_end_the_kernels_patience() -> None:
+    found = machine(hog("alice 0", ALICE), *(hog(f"bob {n}", BOB) for n in range(400)))
+    found.run(4_000 * MS)
+    times = ran(found)
+    assert found.starved() == []
+    assert times["alice"] / times["bob"] == pytest.approx(4, rel=0.02)
+
+
 def test_numbers_of_tenants_are_those_of_their_names_in_any_language() -> None:
     assert number_of("anonymous") == number_of("") == 0
     # printf alice | sha256sum, the first 16 digits

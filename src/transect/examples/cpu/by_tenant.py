@@ -2,7 +2,7 @@
 """Weighted fair among tenants, within a tenant by deadline: applications say by a hint whom a thread works for."""
 
 from transect.cpu import Hint, Lanes, Said, Scheduler, Task, preempt
-from transect.lang import Array, Local, array, as_int, given, local, now, rand_below
+from transect.lang import Array, Local, array, as_int, given, local, now, rand_below, us
 
 
 class Serving(Hint):
@@ -18,7 +18,7 @@ class ByTenant(Scheduler):
 
     A deadline that has passed is none, and nobody waits longer than a second for deadlines alone.  A hint comes late:
     what its thread has run since it was said is the new tenant's.  Who has said nothing, or works for a tenant that is
-    not named, is in lane 0.
+    not named, is in lane 0.  Slices are the shorter, the more threads wait in a lane, so that none waits for ever.
     """
 
     ready: Lanes = given()  # of each tenant
@@ -57,7 +57,8 @@ class ByTenant(Scheduler):
 
     def enqueue(self, task: Task) -> None:
         self.time[self.lane & 63] = max(self.time[self.lane & 63], self.level - 20_000_000)
-        self.ready.on(self.lane).put(task, self._due())
+        others = self.ready.on(self.lane).length()
+        self.ready.on(self.lane).put_for(task, self._due(), us(20_000 // (1 + others // 8)))
         if self.time[self.lane & 63] < self.level:
             preempt(task.cpu)
 
