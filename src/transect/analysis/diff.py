@@ -32,7 +32,7 @@ from transect.analysis.values import Option, Union, Unsupported, Value, same
 from transect.analysis.views import Outside
 from transect.analysis.world import World
 from transect.core import ir
-from transect.core.effects import Facts
+from transect.core.effects import Effects, Facts
 from transect.core.ir import FieldKind, Program
 from transect.core.types import TableType, ViewType
 from transect.core.values import is_struct, normal, struct_name
@@ -123,7 +123,13 @@ class _Compared:
                 found.append(change)
         if not found and len(left) == open_before and self.changing:
             left += self._later(self._begin(self.changing))
+        if not found:
+            left += [f"`{self.handlers[0].name}`: {why}" for why in self.world.unseen(*self._effects())]
         return found
+
+    def _effects(self) -> tuple[Effects, Effects]:
+        old, new = (Facts(p).of(h) for p, h in zip(self.programs, self.handlers, strict=True))
+        return old, new
 
     def _begin(self, any_content: frozenset[str]) -> list[Kind]:
         """Both start alike; own fields as declared, but that these hold anything.  Raises `Unsupported`, `Spent`."""

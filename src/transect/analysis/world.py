@@ -7,7 +7,7 @@ for an unknown function of the question, and every write to the outside for some
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from transect.analysis import fold
 from transect.analysis.concrete import Reader
@@ -17,6 +17,7 @@ from transect.analysis.values import Option, Unsupported, Value, View, build, le
 from transect.analysis.views import Handle, Outside
 from transect.base.span import Span
 from transect.core import ir
+from transect.core.effects import Effects
 from transect.core.ir import Effect, FieldKind
 from transect.core.types import BoolType, DictType, OptionType, SeqType, Type, ViewType
 
@@ -36,6 +37,10 @@ class World:
         """Inputs are such that this holds."""
         if term is not TRUE:
             self.assumptions.add(term)
+
+    def unseen(self, old: Effects, new: Effects) -> Iterator[str]:
+        """How two versions of a hook may differ although all values are alike, in words."""
+        return iter(())
 
     # ------------------------------------------------------------ models
 

@@ -8,7 +8,7 @@ member only where its view gives all of them as `T | None`, so these are the fie
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -20,8 +20,9 @@ from transect.analysis.terms import TRUE, Sort, Term, var
 from transect.analysis.values import Option, Unsupported, Value, View
 from transect.analysis.views import Outside
 from transect.analysis.world import World
+from transect.core.effects import Effects, Touch
 from transect.core.ir import IntrinsicDecl, Program, ViewMember
-from transect.core.types import OptionType, Type, ViewType
+from transect.core.types import DictType, OptionType, SeqType, TextType, Type, ViewType
 from transect.rpc.chain.needs import is_rpc
 from transect.rpc.equivalence.metadata import OF_HEADERS, Metadata, any_metadata, asked
 from transect.rpc.equivalence.widths import as_held, keeps
@@ -146,6 +147,24 @@ class AnyService(World):
             for one in pairs:
                 self.assume(fold.implies(fold.both(*(p for p in pairs if p is not one)), one))
 
+    # ------------------------------------------------------------ what values do not show
+
+    def unseen(self, old: Effects, new: Effects) -> Iterator[str]:
+        """A field of a message that is written is there, and what is read must be well-formed."""
+        for (one, other), whose in (((old, new), "old"), ((new, old), "new")):
+            for name in sorted(_names(one.view_writes) - _names(other.view_writes)):
+                only = f"only the {whose} version assigns `{name}`"
+                yield f"{only}: an absent field is there then, also where its value is the same"
+            for name in sorted(_names(one.view_reads, self._is_checked) - _names(other.view_reads)):
+                yield f"only the {whose} version reads `{name}`: it refuses a message in which that is malformed"
+
+    def _is_checked(self, touch: Touch) -> bool:
+        """Whether what came may be no value of the field's type: no UTF-8, or no message."""
+        members = (m for p in self.programs for v in p.views if v.name == touch.view for m in v.members)
+        types = (m.type for m in members if m.name == touch.field)
+        inner = (t.item if isinstance(t, OptionType) else t for t in types)
+        return any(isinstance(t, TextType | ViewType | SeqType | DictType) for t in inner)
+
     # ------------------------------------------------------------ models
 
     def unsure(self) -> str:
@@ -179,6 +198,11 @@ class AnyService(World):
     def ends(self, reader: Reader, message: str, a: str, b: str) -> bool:
         """Whether two fields are of one oneof in the model."""
         return together(message, a, b) in reader.asked and bool(reader.value(self.together(message, a, b)))
+
+
+def _names(touches: Iterable[Touch], such: Callable[[Touch], bool] = lambda _: True) -> set[str]:
+    """By the way to them from the call: `msg.user`."""
+    return {".".join((touch.path or ("", touch.view, touch.field))[1:]) for touch in touches if such(touch)}
 
 
 class AnyMessage(Outside):
