@@ -20,6 +20,8 @@ BEFORE, AFTER = 32 << 20, 16 << 20  # of the kernel around its token table, at m
 SEEN = 10_000  # places with the digits that are looked at; the programs of a Debian system have some 500
 TABLES = 64  # of those that look like a table: a host has one for each kernel of a guest
 TOO_MANY = "too much in this memory looks like a table of symbols: give the kernel that runs there"
+BANNER = 512  # bytes; a kernel's has some 200
+TYPES = 64 << 20  # bytes of BTF; a kernel has some ten million
 IMAGE = (0xFFFFFFFF80000000, 0xFFFFFFFFC0000000)  # where x86-64 maps kernels
 MASK = (1 << 64) - 1
 
@@ -106,10 +108,11 @@ def _rebased(
         symbols = replace(symbols, addresses=moved)
     elif move:
         raise KernelDataError("the kernel's symbols and its page tables disagree")
-    end = data.find(b"\0", banner_at)
+    banner = data[banner_at : banner_at + BANNER].partition(b"\0")[0]
     first, last = (symbols.address(name) - virtual + base for name in ("__start_BTF", "__stop_BTF"))
-    btf = Btf(memory.read(first, last - first))
-    return Found(data[banner_at:end], symbols, btf)
+    if not 0 <= last - first <= TYPES:
+        raise KernelDataError(f"the types of this kernel have {last - first:,} bytes")
+    return Found(banner, symbols, Btf(memory.read(first, last - first)))
 
 
 def _mapped_at(memory: Physical, root: int, base: int) -> int:

@@ -58,3 +58,41 @@ def test_memory_full_of_what_looks_like_a_kernel_is_refused(
     with pytest.raises(KernelDataError, match="too much in this memory looks like a table of symbols"):
         find_kernel(memory(tmp_path, in_each_page(filling, 100)))
     assert time.monotonic() - began < 60 and len(symbols) <= 6
+
+
+class Asked:
+    """Memory that notes how much is wanted at once."""
+
+    largest = 0
+
+    def read(self, address: int, size: int) -> bytes:
+        self.largest = max(self.largest, abs(size))
+        return b""
+
+
+@pytest.mark.parametrize("size", [1 << 40, (64 << 20) + 1, -8])
+def test_types_of_a_size_that_no_kernel_has_are_not_read(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 0xFFFFFFFF81000000
+    places = {
+        "_text": text,
+        "init_top_pgt": text,
+        "__start_BTF": text + 4096,
+        "__stop_BTF": text + 4096 + size,
+    }
+    symbols = Symbols([b"T" + name.encode() for name in places], list(places.values()))
+    monkeypatch.setattr(found, "_mapped_at", lambda memory, root, base: text)
+    memory = Asked()
+    with pytest.raises(KernelDataError, match="the types of this kernel"):
+        found._rebased(memory, b"Linux version ", 0, symbols, 0, relative=False)  # type: ignore[arg-type]
+    assert memory.largest == 0
+
+
+def test_a_banner_without_an_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 0xFFFFFFFF81000000
+    places = {"_text": text, "init_top_pgt": text, "__start_BTF": text, "__stop_BTF": text}
+    symbols = Symbols([b"T" + name.encode() for name in places], list(places.values()))
+    monkeypatch.setattr(found, "_mapped_at", lambda memory, root, base: text)
+    monkeypatch.setattr(found, "Btf", lambda data: data)
+    data = b"Linux version " + b"x" * 100_000
+    made = found._rebased(Asked(), data, 0, symbols, 0, relative=False)  # type: ignore[arg-type]
+    assert len(made.banner) == found.BANNER
