@@ -38,7 +38,8 @@ class Words(TypedDict, total=False):
     """Where a carrier has keys."""
 
     identity: dict[str, int]
-    """Words that were believed, those that were not, by reason, and RPCs that went on with a word."""
+    """Words that were believed, and those that were not, by reason; RPCs that went on as nobody's
+    (`anonymous`), and as a tenant's (`vouched`)."""
 
 
 class Details(Addresses, Words):
@@ -88,7 +89,7 @@ def _words(counted: Mapping[str, Any]) -> Words:
     if "words" not in counted:
         return {}
     words = zip(("believed", *map(str, Refused)), counted["words"], strict=True)
-    return {"identity": {**dict(words), "vouched": counted["vouched"]}}
+    return {"identity": {**dict(words), "anonymous": counted["anonymous"], "vouched": counted["vouched"]}}
 
 
 def rows(

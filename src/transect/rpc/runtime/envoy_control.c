@@ -93,6 +93,7 @@ static int status(struct config *c, struct bytes *to) {
     print_times(c, to);
     if (c->identity) {
         print_list(to, "words", t->words, WORDS);
+        print(to, ",\"anonymous\":%llu", (unsigned long long)atomic_load(&t->anonymous));
         print(to, ",\"vouched\":%llu", (unsigned long long)atomic_load(&t->vouched));
     }
     print(to, ",\"open\":%lld,\"gone\":%s}", (long long)open_of(t), let_go(c) ? "true" : "false");

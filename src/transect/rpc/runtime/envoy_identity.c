@@ -235,6 +235,7 @@ void vouch(struct stream *s) {
     int known = request_header(s, TENANT_HEADER, &name) && ts_tenant_name((const char *)name.data, name.size) &&
                 !is_text(buffer_of(name), ANONYMOUS) && next_nonce(&word.nonce);
     if (!known) {
+        count(&s->config->totals.anonymous);
         set_header(s, REQUEST_HEADERS, TENANT_HEADER, NULL, 0);
         return;
     }

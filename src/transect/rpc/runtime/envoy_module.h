@@ -60,7 +60,7 @@ struct totals {
     _Atomic uint64_t withheld[MAX_ELEMENTS];                           /* replies that were rejected */
     _Atomic uint64_t traced, traces_left_out; /* lines */
     _Atomic uint64_t words[WORDS]; /* met */
-    _Atomic uint64_t vouched;      /* RPCs that went on with a word of ours */
+    _Atomic uint64_t anonymous, vouched; /* RPCs that went on without a word; with one of ours */
 };
 
 /* Lines of `trace` in the present second. */
