@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.needs("grpcio"), pytest.mark.needs("gcc")]
 SECOND = 1_000_000_000
 FORWARD = ChainVerdict(Action.FORWARD)
 KEY = bytes(range(32))
+LONG = "spiffe://cluster.local/ns/" + "n" * 200 + "/sa/checkout"
 
 # Non-blank lines without comments of the elements published with AppNet (NSDI'25); None: it has none.
 PUBLISHED = {
@@ -289,7 +290,7 @@ def test_identify_says_whose_a_call_is_by_key_by_a_trusted_peer_and_by_the_peer(
         identify={
             "keys": {digest("sk-ann"): "ann"},
             "trusted": {"spiffe://proxy": True, "spiffe://old": False},
-            "peers": {"spiffe://shop": "shop", "spiffe://proxy": "proxy"},
+            "peers": {"spiffe://shop": "shop", "spiffe://proxy": "proxy", LONG: "long"},
         },
     )
 
@@ -300,6 +301,8 @@ def test_identify_says_whose_a_call_is_by_key_by_a_trusted_peer_and_by_the_peer(
 
     assert known(x_api_key="sk-ann") == {"x-transect-tenant": "ann"}, "nobody behind sees the key"
     assert known("spiffe://shop") == {"x-transect-tenant": "shop"}
+    assert known(LONG) == {"x-transect-tenant": "long"}
+    assert known(LONG + "r") == {}
     assert known("spiffe://shop", x_api_key="sk-ann") == {"x-transect-tenant": "ann"}
     assert known("spiffe://proxy", x_tenant="bob") == {"x-transect-tenant": "bob"}
     assert known("spiffe://proxy") == {"x-transect-tenant": "proxy"}

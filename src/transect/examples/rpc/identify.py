@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose a call is, found out once, where its caller shows who he is; the layers behind hear it (docs/stack.md)."""
 
-from transect.lang import Map, table
+from transect.lang import Map, table, text
 from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict, digest
 
 
@@ -9,8 +9,10 @@ class Identify(Element):
     """By an API key, by the name that a trusted peer gives in `x-tenant`, or by who the peer is: in this order."""
 
     keys: Map[str, str] = table(4096)  # tenant by `digest` of the key
-    trusted: Map[str, bool] = table(64)  # peers that speak for others: names of certificates, or addresses
-    peers: Map[str, str] = table(1024)  # tenant by peer
+    trusted: Map[str, bool] = table(
+        64, key=text(256)
+    )  # peers that speak for others: names of certificates, or addresses
+    peers: Map[str, str] = table(1024, key=text(256))  # tenant by peer
 
     def request(self, rpc: Rpc) -> Verdict:
         key = rpc.headers.get("x-api-key")
