@@ -54,6 +54,23 @@ class Forgetful(Vtc):
 """
 
 
+REFUSING = """\
+from transect.lang import Tally, rand, rand_below, tally
+from transect.llm import Admission, Client, Queue, Refuse, Request, Verdict
+
+
+class Refusing(Admission):
+    served: Tally[Client, int] = tally(64)
+
+    def accept(self, request: Request) -> Verdict:
+        return Refuse("bad luck") if BAD_LUCK else Queue()
+
+    def pick(self) -> Client:
+        return min(self.waiting, key=self.served.get)
+
+    def charge(self, request: Request, prompt: int, output: int) -> None:
+        self.served[request.client] += prompt + rand_below(3)
+"""
 CHEAPER = """\
 from transect.llm import Request
 from .vtc import INPUT, OUTPUT, Vtc
@@ -248,6 +265,15 @@ def test_no_calls_refute_the_refund_that_is_right(tmp_path: Path) -> None:
     found = steps(written(tmp_path, text))
     assert Verdict.BROKEN not in {c.verdict for c in found}
     assert [c.verdict for c in found if c.hook == "finish"] == [Verdict.PROVED]
+
+
+@pytest.mark.parametrize("bad_luck", ["request.input < 100", "rand() < 0.1", "rand() < 0.9"])
+def test_a_policy_that_refuses_or_draws_is_shown_doing_so(tmp_path: Path, bad_luck: str) -> None:
+    path = written(tmp_path, REFUSING.replace("BAD_LUCK", bad_luck))
+    found = [steps(path) for _ in range(2)]
+    assert found[0] == found[1]
+    broken = {c.hook: c.trace for c in found[0] if c.verdict is Verdict.BROKEN}
+    assert "is refused while the engine is idle" in broken["accept"]
 
 
 def picks(folder: Path, choose: str) -> Verdict:

@@ -9,15 +9,17 @@ alone does not tell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from transect.lang.tape import use
 from transect.llm.adapter import MICRO, chooser_of, counter_field
 from transect.llm.interpreted import interpreted
 from transect.llm.lemma.prices import deposits
 from transect.llm.policies import Loaded
 from transect.llm.queue import TenantQueues
 from transect.llm.request import Held
+from transect.llm.simulator.world import Clock
 
 INPUT, OUTPUT = 4, 8  # tokens of the request
 FORECASTS = (0, 2, OUTPUT, 2 * OUTPUT)
@@ -38,10 +40,15 @@ class Life:
         self.lines.append(
             f"client {CLIENT}, alone: a request of {INPUT} in, {OUTPUT} out, forecast {self.forecast}"
         )
-        self.queues.add(self.request)
+
+    def begin(self) -> bool:
+        """Up to its admission; False when the policy refuses it."""
+        if self.queues.add(self.request) is not None:
+            return False
         self.first = self.note("it arrives")
         self.queues.pop()
         self.admitted = self.note("it is admitted, and its prompt charged")
+        return True
 
     @property
     def counter(self) -> int:
@@ -61,9 +68,16 @@ def refuted(policy: Loaded) -> Iterator[tuple[str, str]]:
     if counter is None or policy.program.base == "Arbiter" or deposits(policy.program, counter):
         return
     for hook, show in (("charge", _charged), ("finish", _finished), ("retract", _retracted)):
-        trace = next(filter(None, (show(Life(policy, forecast)) for forecast in FORECASTS)), "")
+        trace = next(filter(None, (_trace(policy, forecast, show) for forecast in FORECASTS)), "")
         if trace:
             yield hook, trace
+
+
+def _trace(policy: Loaded, forecast: int, show: Callable[[Life], str]) -> str:
+    """Empty when the calls show nothing, as those of a request that is refused."""
+    with use(Clock(None)):  # what it draws is the same in every run
+        life = Life(policy, forecast)
+        return show(life) if life.begin() else ""
 
 
 def _charged(life: Life) -> str:
