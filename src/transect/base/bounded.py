@@ -85,7 +85,10 @@ def lines(path: Path, longest: int, start: int = 0) -> Iterator[bytes]:
 
 
 def in_time(stream: HTTPResponse, most: int, patience_s: float) -> bytes:
-    """An answer, as it comes.  Raises TimeoutError, and OSError where it has more than `most` bytes."""
+    """An answer, as it comes.
+
+    Raises TimeoutError, and OSError where it has more than `most` bytes, or fewer than were announced.
+    """
     until, found = time.monotonic() + patience_s, bytearray()
     while piece := stream.read1(AT_ONCE):
         found += piece
@@ -93,6 +96,8 @@ def in_time(stream: HTTPResponse, most: int, patience_s: float) -> bytes:
             raise OSError(errno.EFBIG, f"the answer has more than {most:,} bytes")
         if time.monotonic() > until:
             raise TimeoutError(f"the answer does not end within {patience_s:g} s")
+    if stream.length:  # of what was announced, and did not come
+        raise OSError(errno.EPROTO, "the answer is cut off")
     return bytes(found)
 
 

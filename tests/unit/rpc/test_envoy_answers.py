@@ -100,7 +100,9 @@ def test_a_record_that_is_too_long_is_said_to_be_so(envoy: Envoy, monkeypatch: p
 
 
 @contextmanager
-def admin(envoy: Envoy, pieces: Iterator[bytes], pause_s: float) -> Iterator[None]:
+def admin(
+    envoy: Envoy, pieces: Iterator[bytes], pause_s: float, head: bytes = b"connection: close"
+) -> Iterator[None]:
     """An admin interface that answers one request so."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(envoy.folder / "admin.sock"))
@@ -112,7 +114,7 @@ def admin(envoy: Envoy, pieces: Iterator[bytes], pause_s: float) -> Iterator[Non
             with connection:
                 connection.recv(1 << 16)
                 try:
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")
+                    connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n")
                     for piece in pieces:
                         connection.sendall(piece)
                         time.sleep(pause_s)
@@ -143,3 +145,20 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(envoy: Envoy) -> No
 def test_an_answer_that_ends_is_given(envoy: Envoy) -> None:
     with admin(envoy, iter([b"LI", b"VE"]), 0.01):
         assert envoy.admin("/ready") == b"LIVE"
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"content-length: 10", b"LIVE"),
+        (b"transfer-encoding: chunked", b"4\r\nLIVE\r\n"),
+        (b"transfer-encoding: chunked", b"9\r\nLIVE"),
+        (b"transfer-encoding: chunked", b"xyz\r\nLIVE"),
+        (b"x" * 100_000, b""),
+    ],
+)
+def test_an_answer_that_is_cut_off_or_none_is_an_error_of_the_system(
+    head: bytes, body: bytes, envoy: Envoy
+) -> None:
+    with admin(envoy, iter([body]), 0, head), pytest.raises(OSError, match="the answer"):
+        envoy.admin("/ready")

@@ -5,6 +5,7 @@ killed when we are."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import json
 import os
@@ -94,7 +95,7 @@ class Envoy:
 
     def _drain(self, until: float) -> None:
         """Let nobody in any more, and wait for those who are in."""
-        with contextlib.suppress(OSError, http.client.HTTPException):
+        with contextlib.suppress(OSError):
             self.admin("/drain_listeners", method="POST", timeout_s=1.0)
             while b"rq_active: 0" not in self.admin(
                 "/stats?filter=transect.downstream_rq_active", timeout_s=1.0
@@ -172,7 +173,7 @@ def _served(process: subprocess.Popen[bytes], folder: Path, log: Path, patience_
         if process.poll() is not None:
             fate = f"Envoy {ended(process.returncode)}"  # after a crash the log ends with addresses
             raise EnvoyFailed(fate if process.returncode < 0 else _reason(log) or fate, log)
-        with contextlib.suppress(OSError, http.client.HTTPException):
+        with contextlib.suppress(OSError):
             if _admin(folder, "/ready", "GET", 1.0).startswith(b"LIVE"):
                 return _address(json.loads(_admin(folder, "/listeners?format=json", "GET", 1.0)))
         time.sleep(0.01)
@@ -184,6 +185,8 @@ def _admin(folder: Path, path: str, method: str, timeout_s: float) -> bytes:
     try:
         connection.request(method, path)
         return in_time(connection.getresponse(), ANSWER, timeout_s)
+    except http.client.HTTPException as wrong:
+        raise OSError(errno.EPROTO, f"the answer is no HTTP: {wrong}") from wrong
     finally:
         connection.close()
 
