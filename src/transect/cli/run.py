@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.failure import refused, tell
-from transect.cli.options import Name
+from transect.cli.failure import refused, tell, usage
+from transect.cli.options import Metrics, Name
 
 
 def run(
@@ -20,6 +20,7 @@ def run(
         typer.Argument(metavar="STACK", exists=True, dir_okay=False, help="A file with `stack = Stack(…)`."),
     ],
     name: Name = None,
+    metrics: Metrics = None,
 ) -> int:
     """Put a whole stack in force, until Ctrl-C: chains, gateways, schedulers, watches, and programs of your own.
 
@@ -27,10 +28,15 @@ def run(
     their order, each when the one before is ready; one that goes is begun again; they end in the reverse order.
     """
     from transect.control.server import Taken
+    from transect.rpc.chain.address import Endpoint
     from transect.stack.run import Invalid
     from transect.stack.run import run as serve
     from transect.stack.running import NotBegun
 
+    try:
+        place = None if metrics is None else Endpoint.parse(metrics)
+    except ValueError as wrong:
+        return usage(f"--metrics: {wrong}")
     lock = threading.Lock()
 
     def say(part: str, line: str) -> None:
@@ -38,7 +44,7 @@ def run(
             print(f"{part:10}| {line}" if part else f"transect: {line}", flush=True)
 
     try:
-        serve(stack, name, say)
+        serve(stack, name, say, place)
     except Invalid as wrong:
         return refused(wrong)
     except NotBegun as wrong:

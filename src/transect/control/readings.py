@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from transect.base.traced import line
 from transect.control.answers import Reading
+from transect.control.prometheus import escaped, metric
 from transect.core.codec import Reader, stored
 from transect.core.ir import Program, StateField
 from transect.core.param_text import show_value
@@ -207,35 +208,22 @@ def exposition(prefix: str, labelled: Sequence[tuple[str, Reading]]) -> Iterator
         return [(labels, row) for labels, row in rows if row["kind"] == kind]
 
     counters = [(labels, row["value"]) for labels, row in of("counter")]
-    yield from _metric(f"{prefix}_counter_total", "counter", "A `counter()` of the policy.", counters)
+    yield from metric(f"{prefix}_counter_total", "counter", "A `counter()` of the policy.", counters)
     yield from _histograms(f"{prefix}_histogram", of("histogram"))
     tallies = [
         (f'{labels},key="{escaped(key)}"', value)
         for labels, row in of("tally")
         for key, value in row["value"].items()
     ]
-    yield from _metric(
+    yield from metric(
         f"{prefix}_tally", "gauge", "The largest entries of a `tally()` of the policy.", tallies
     )
     rest = [(labels, row["rest"]) for labels, row in of("tally") if "rest" in row]
-    yield from _metric(f"{prefix}_tally_rest", "gauge", "The sum of a tally's other entries.", rest)
+    yield from metric(f"{prefix}_tally_rest", "gauge", "The sum of a tally's other entries.", rest)
     entries = [(labels, row["entries"]) for labels, row in rows if "capacity" in row]
-    yield from _metric(f"{prefix}_entries", "gauge", "Entries of a table of the policy.", entries)
+    yield from metric(f"{prefix}_entries", "gauge", "Entries of a table of the policy.", entries)
     overflows = [(labels, row["overflow"]) for labels, row in rows if "overflow" in row]
-    yield from _metric(f"{prefix}_overflow_total", "counter", "Stores that found no room.", overflows)
-
-
-def escaped(value: str) -> str:
-    """The text of a label."""
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _metric(name: str, kind: str, help: str, samples: Sequence[tuple[str, Any]]) -> Iterator[str]:
-    if samples:
-        yield f"# HELP {name} {help}"
-        yield f"# TYPE {name} {kind}"
-    for labels, value in samples:
-        yield f"{name}{{{labels}}} {value}"
+    yield from metric(f"{prefix}_overflow_total", "counter", "Stores that found no room.", overflows)
 
 
 def _histograms(name: str, rows: Sequence[tuple[str, Reading]]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from transect.control import readings
 from transect.control.answers import OTHERS
+from transect.control.prometheus import escaped
 from transect.llm.accounts import Account
 from transect.llm.adapter import MICRO
 from transect.llm.native import image
@@ -35,11 +36,6 @@ class Metric:
         for of, value in self.samples:
             label = f'{{{self.label}="{escaped(of)}"}}' if of else ""
             yield f"{self.name}{label} {value:g}" if value % 1 else f"{self.name}{label} {int(value)}"
-
-
-def escaped(value: str) -> str:
-    """A label's value as text: what another gateway calls its tenants may be anything."""
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def exposition(service: Service) -> str:

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from transect.control import readings
+from transect.control.prometheus import escaped
 from transect.memory.watch import Watch, Watched
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -48,7 +49,7 @@ def _lines(watches: Sequence[Watch]) -> Iterator[str]:
 
 def _target(watch: Watch) -> str:
     """The label, its text as the format wants it."""
-    return f'target="{readings.escaped(watch.machine.name)}"'
+    return f'target="{escaped(watch.machine.name)}"'
 
 
 def serve(watches: Sequence[Watch], host: str, port: int) -> ThreadingHTTPServer:

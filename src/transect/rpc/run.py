@@ -15,13 +15,14 @@ from transect.base.render import render_text
 from transect.base.unavailable import Unavailable
 from transect.control.answers import Status
 from transect.control.operating import Operated
+from transect.control.prometheus import Exporter
 from transect.control.server import Taken
 from transect.control.stopping import Stop, stopping
 from transect.rpc.chain.address import Endpoint
 from transect.rpc.chain.binding import Binding
 from transect.rpc.chain.file import Read, ReadEdges, read_edges
 from transect.rpc.chain.fitting import bound, usable
-from transect.rpc.chain.metrics import Exporter
+from transect.rpc.chain.metrics import exposition
 from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.status import addresses
 from transect.rpc.envoy.deploy import Deployed, deploy
@@ -156,7 +157,7 @@ def exporting(at: Endpoint | None, statuses: Sequence[Callable[[], Status]], say
     if at is None:
         yield
         return
-    exporter = Exporter(at.host, at.port, lambda: [status() for status in statuses])
+    exporter = Exporter(at.host, at.port, lambda: exposition([status() for status in statuses]))
     say(f"metrics: http://{exporter.address}/metrics")
     try:
         yield

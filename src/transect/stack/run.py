@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from transect.base.render import render_text
 from transect.base.weights import NoWeights
 from transect.control.operating import Operated
+from transect.control.prometheus import Exporter
 from transect.control.stopping import stopping
+from transect.rpc.chain.address import Endpoint
 from transect.stack.file import read_stack
 from transect.stack.host import StackHost
+from transect.stack.metrics import exposition
 from transect.stack.process import LOOK_S, Say
 from transect.stack.running import Running
 
@@ -20,8 +26,8 @@ class Invalid(Exception):
     """The stack cannot be put in force; the text is the rendered diagnostics."""
 
 
-def run(path: Path, name: str | None, say: Say) -> None:
-    """Until SIGINT or SIGTERM.  `name`: of the instance, else the file's.
+def run(path: Path, name: str | None, say: Say, metrics: Endpoint | None = None) -> None:
+    """Until SIGINT or SIGTERM.  `name`: of the instance, else the file's; `metrics`: where Prometheus asks.
 
     Raises `Invalid`, `running.NotBegun`, `Unavailable`, `server.Taken`.
     """
@@ -35,7 +41,11 @@ def run(path: Path, name: str | None, say: Say) -> None:
         except NoWeights as wrong:
             raise Invalid(f"{stack.tenants} {wrong}") from wrong
         try:
-            with Operated("stack", stack.name, StackHost(running)).serve() as server:
+            host = StackHost(running)
+            with (
+                Operated("stack", stack.name, host).serve() as server,
+                _exported(metrics, partial(_metrics, host), say),
+            ):
                 running.begin(stop)
                 if not stop.is_set():
                     say(
@@ -46,3 +56,21 @@ def run(path: Path, name: str | None, say: Say) -> None:
                     running.look()
         finally:
             running.end()
+
+
+def _metrics(host: StackHost) -> str:
+    return exposition(host.running.stack.name, host.told())
+
+
+@contextmanager
+def _exported(at: Endpoint | None, text: Callable[[], str], say: Say) -> Iterator[None]:
+    """A server of metrics, where one is wanted."""
+    if at is None:
+        yield
+        return
+    exporter = Exporter(at.host, at.port, text)
+    say("", f"metrics: http://{exporter.address}/metrics")
+    try:
+        yield
+    finally:
+        exporter.close()

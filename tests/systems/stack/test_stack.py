@@ -83,6 +83,7 @@ class Whole:
     name: str
     front: int
     gateway: int
+    metrics: int
     http: httpx.Client
 
     def ask(self, who: str, word: str | None = None, tokens: int = 2) -> httpx.Response:
@@ -132,7 +133,7 @@ class Whole:
 
 @contextmanager
 def whole(folder: Path) -> Iterator[Whole]:
-    ports = {name: free_port() for name in ("service", "front", "clients", "admin")}
+    ports = {name: free_port() for name in ("service", "front", "clients", "admin", "metrics")}
     with engine() as served, httpx.Client(timeout=30) as http:
         words = {**ports, "engine": served.url, "python": sys.executable}
         words["shop"] = str(ROOT / "tests/systems/stack/shop.py")
@@ -146,9 +147,17 @@ def whole(folder: Path) -> Iterator[Whole]:
         name = f"stack{ports['front']}"  # as root all instances of a machine are in one folder
         (folder / f"{name}.py").write_text(STACK.format(**words))
         with (folder / "said").open("wb") as said:
-            command = [sys.executable, "-m", "transect.cli", "run", f"{name}.py"]
+            command = [
+                sys.executable,
+                "-m",
+                "transect.cli",
+                "run",
+                f"{name}.py",
+                "--metrics",
+                f"127.0.0.1:{ports['metrics']}",
+            ]
             process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said, start_new_session=True)
-        running = Whole(process, folder, name, ports["front"], ports["clients"], http)
+        running = Whole(process, folder, name, ports["front"], ports["clients"], ports["metrics"], http)
         try:
             assert running.settles(lambda: "all parts are ready" in running.said(), 60), running.said()
             yield running
@@ -287,7 +296,11 @@ def test_top_shows_both_tenants_served_by_weight_at_both_layers_and_says_where_t
         time.sleep(1.0)
         told = running.transect("top", running.name, "--once", "--json", "--every", "4")
         shown = running.transect("top", running.name, "--once", "--every", "1")
+        metrics = running.http.get(f"http://127.0.0.1:{running.metrics}/metrics").text
     assert told.returncode == 0, told.stderr
+    labels = f'{{stack="{running.name}",layer="%s",tenant="alice",unit="%s"}}'
+    for layer in (("shop", "seconds"), ("gateway", "tokens")):
+        assert f"transect_tenant_served_total{labels % layer}" in metrics
     layers = {layer["name"]: layer for layer in json.loads(told.stdout)["layers"]}
     assert list(layers) == ["shop", "front", "gateway"]
     assert "no queue" in layers["front"]["why"]

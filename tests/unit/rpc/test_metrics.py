@@ -13,8 +13,9 @@ from inline_snapshot import snapshot
 
 from transect.base.unavailable import Unavailable
 from transect.control.answers import Status
+from transect.control.prometheus import Exporter
 from transect.core.frontend import compile_text
-from transect.rpc.chain.metrics import Exporter, exposition
+from transect.rpc.chain.metrics import exposition
 from transect.rpc.chain.status import told
 from transect.rpc.chain.times import BUCKETS, Times, bounds, bucket
 
@@ -121,7 +122,7 @@ def test_buckets_have_no_gaps_and_no_end() -> None:
 
 
 def test_it_is_served() -> None:
-    exporter = Exporter("127.0.0.1", 0, lambda: [status()])
+    exporter = Exporter("127.0.0.1", 0, lambda: exposition([status()]))
     try:
         with urllib.request.urlopen(f"http://{exporter.address}/metrics", timeout=5) as answer:
             assert answer.read().decode() == exposition([status()])
@@ -130,6 +131,6 @@ def test_it_is_served() -> None:
             urllib.request.urlopen(f"http://{exporter.address}/", timeout=5)
         port = int(exporter.address.rpartition(":")[2])
         with pytest.raises(Unavailable, match="nobody can listen there"):
-            Exporter("127.0.0.1", port, list)
+            Exporter("127.0.0.1", port, str)
     finally:
         exporter.close()

@@ -6,13 +6,11 @@ Counters begin anew with a version, as those of a program do that is started aga
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterable, Iterator, Sequence
 
-from transect.base.unavailable import Unavailable
 from transect.control import readings
 from transect.control.answers import Identity, Status
+from transect.control.prometheus import labels, metric
 from transect.rpc.chain.status import COUNTERS
 from transect.rpc.chain.times import QUANTILES, Latency
 
@@ -33,9 +31,9 @@ def exposition(statuses: Iterable[Status]) -> str:
 def _lines(statuses: Sequence[Status]) -> Iterator[str]:
     for name in COUNTERS:
         found = [(_labels(s), s["counters"][name]) for s in statuses if name in s["counters"]]
-        yield from _metric(f"transect_rpc_{name}_total", "counter", f"The chain's `{name}`.", found)
+        yield from metric(f"transect_rpc_{name}_total", "counter", f"The chain's `{name}`.", found)
     ended = [(_labels(s, cause=cause), n) for s in statuses for cause, n in s["details"]["causes"].items()]
-    yield from _metric("transect_rpc_ended_total", "counter", "RPCs that have ended, by their cause.", ended)
+    yield from metric("transect_rpc_ended_total", "counter", "RPCs that have ended, by their cause.", ended)
     for name, (kind, help) in OF_ELEMENTS.items():
         found = [
             (_labels(s, **_element(place, row)), row["counts"][name])
@@ -44,7 +42,7 @@ def _lines(statuses: Sequence[Status]) -> Iterator[str]:
             if name in row["counts"]
         ]
         suffix = "_total" if kind == "counter" else ""
-        yield from _metric(f"transect_rpc_element_{name}{suffix}", kind, help, found)
+        yield from metric(f"transect_rpc_element_{name}{suffix}", kind, help, found)
     whole = [(_labels(s), s["details"]["latency"][0]) for s in statuses]
     yield from _summary("transect_rpc_seconds", "From the beginning of an RPC to its end.", whole)
     parts = [
@@ -61,7 +59,7 @@ def _lines(statuses: Sequence[Status]) -> Iterator[str]:
     ]
     yield from readings.exposition("transect_rpc_element", held)
     versions = [(_labels(s), s["version"]) for s in statuses]
-    yield from _metric("transect_rpc_version", "gauge", "Number of the version in force.", versions)
+    yield from metric("transect_rpc_version", "gauge", "Number of the version in force.", versions)
 
 
 def _element(place: int, row: Identity) -> dict[str, str]:
@@ -70,15 +68,7 @@ def _element(place: int, row: Identity) -> dict[str, str]:
 
 def _labels(status: Status, **more: str) -> str:
     pairs = {"chain": status["name"], "carrier": status["carrier"], **more}
-    return ",".join(f'{name}="{readings.escaped(value)}"' for name, value in pairs.items())
-
-
-def _metric(name: str, kind: str, help: str, samples: Sequence[tuple[str, int]]) -> Iterator[str]:
-    if samples:
-        yield f"# HELP {name} {help}"
-        yield f"# TYPE {name} {kind}"
-    for labels, value in samples:
-        yield f"{name}{{{labels}}} {value}"
+    return labels(**pairs)
 
 
 def _summary(name: str, help: str, samples: Sequence[tuple[str, Latency]]) -> Iterator[str]:
@@ -86,44 +76,9 @@ def _summary(name: str, help: str, samples: Sequence[tuple[str, Latency]]) -> It
     if samples:
         yield f"# HELP {name} {help}"
         yield f"# TYPE {name} summary"
-    for labels, row in samples:
+    for labelled, row in samples:
         for share, us in zip(QUANTILES, (row["p50_us"], row["p99_us"]), strict=True):
             if us is not None:
-                yield f'{name}{{{labels},quantile="{share}"}} {us / 1e6:.9g}'
-        yield f"{name}_sum{{{labels}}} {row['sum_us'] / 1e6:.9g}"
-        yield f"{name}_count{{{labels}}} {row['timed']}"
-
-
-class Exporter:
-    """Answers `GET /metrics` until it is closed."""
-
-    def __init__(self, host: str, port: int, statuses: Callable[[], Iterable[Status]]) -> None:
-        """Raises Unavailable when somebody listens there."""
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                try:
-                    body = exposition(statuses()).encode() if self.path == "/metrics" else b"GET /metrics\n"
-                    code = 200 if self.path == "/metrics" else 404
-                except Exception as wrong:  # the chain may be about to go; who scrapes comes again
-                    code, body = 503, f"{wrong}\n".encode()
-                self.send_response(code)
-                self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
-        except OSError as wrong:
-            why = f"nobody can listen there: {wrong.strerror}"
-            raise Unavailable(f"{host}:{port} for metrics", why, "give another `--metrics`") from wrong
-        self.address = f"{host}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, name="transect-metrics", daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+                yield f'{name}{{{labelled},quantile="{share}"}} {us / 1e6:.9g}'
+        yield f"{name}_sum{{{labelled}}} {row['sum_us'] / 1e6:.9g}"
+        yield f"{name}_count{{{labelled}}} {row['timed']}"
