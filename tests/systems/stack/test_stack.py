@@ -54,6 +54,7 @@ listen = "127.0.0.1:{clients}"
 admin = "127.0.0.1:{admin}"
 [[upstreams]]
 url = "{engine}"
+window = 1024
 [identity]
 unknown = "share"
 """
