@@ -144,7 +144,7 @@ def test_an_answer_of_the_loader_that_does_not_end_is_given_up(
     monkeypatch.setattr(machine, "LONGEST", 1000)
     bench: Any = object.__new__(Bench)
     bench._guest, bench.vm, bench._say = Ready(), machine_in(tmp_path), print
-    bench._answers, bench._rest = queue.Queue(), b""
+    bench._answers, bench._rest, bench._asking = queue.Queue(), b"", threading.Lock()
     bench._take(json.dumps({"kind": "done", "value": 3}).encode() + b"\n")
     assert bench.ask("status") == 3
     for _ in range(3):
