@@ -178,7 +178,11 @@ def _absent(stratum: str, name: str | None) -> Unavailable:
         return Unavailable(what, "nothing is running", _hint(stratum))
     running = f"none is running; there is {', '.join(f'{kind} `{n}`' for kind, n in others)}"
     close = closest(name, [n for kind, n in others if kind == stratum]) if name else None
-    return Unavailable(what, running, f"did you mean `{close}`?" if close else _hint(stratum))
+    if close:
+        return Unavailable(what, running, f"did you mean `{close}`?")
+    # The verbs of a stack have no stratum in them, so they are tried for what runs by itself, too.
+    alone = f"outside a stack, name the stratum: `{command(others[0][0])} status {others[0][1]}`"
+    return Unavailable(what, running, alone if stratum == "stack" else _hint(stratum))
 
 
 def _hint(stratum: str) -> str:

@@ -132,6 +132,15 @@ def test_the_only_one_need_not_be_named(running: Server) -> None:
         Client.only("cpu")
 
 
+def test_where_no_stack_runs_the_verb_of_what_runs_is_named(running: Server) -> None:
+    with pytest.raises(Unavailable) as absent:
+        Client.only("stack")
+    assert str(absent.value) == (
+        "stack instance: none is running; there is rpc `acl` "
+        "(outside a stack, name the stratum: `transect rpc status acl`)"
+    )
+
+
 def test_the_socket_is_for_its_user_alone(running: Server, runtime: Path) -> None:
     assert running.path == runtime / "rpc-acl.sock"
     assert running.path.stat().st_mode & 0o777 == 0o600
