@@ -18,7 +18,7 @@ from transect.base.bounded import is_file
 from transect.base.diagnostic import Diagnostics, closest
 from transect.base.record import record
 from transect.core.frontend.source import Source, parse, read
-from transect.core.frontend.surface import LANG_NAMES, OUTSIDE_NAMES
+from transect.core.frontend.surface import FOR_STRATA, LANG_NAMES, OUTSIDE_NAMES
 
 PACKAGE = Path(__file__).parents[2]  # …/transect
 FOR_POLICIES = tuple(
@@ -412,7 +412,19 @@ def import_of(name: str) -> str:
 def _import_help(name: str, close: str | None, known: frozenset[str] | dict[str, Binding]) -> str:
     if name == "*":
         return "name what is used: `from … import a, b`"
-    return f"write `{close}`" if close else f"known: {', '.join(sorted(known)) or 'nothing'}"
+    if close:
+        return f"write `{close}`"
+    return (
+        f"write `{line}`"
+        if (line := import_of(name))
+        else f"known: {', '.join(_offered(known)) or 'nothing'}"
+    )
+
+
+def _offered(known: frozenset[str] | dict[str, Binding]) -> list[str]:
+    """The names of a module that are for policies: what it imports itself of the language is not its own."""
+    own = {n for n, b in known.items() if not isinstance(b, Surface)} if isinstance(known, dict) else known
+    return sorted(own - FOR_STRATA)
 
 
 def library_constant(module: Module, name: str) -> object:

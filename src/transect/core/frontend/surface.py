@@ -48,6 +48,7 @@ CLASSES = frozenset({"Policy", "View", "Key", "OldState"})
 DECORATORS = frozenset(
     {"struct", "helper", "intrinsic", "nonempty", "ends", "requires", "ensures", "invariant"}
 )
+FOR_STRATA = frozenset({"intrinsic"})  # marks that the sources of a stratum alone may have
 WRAPPERS = frozenset({"Param", "Local", "Counter", "Histogram", "Sequence", "Mapping"})
 
 LANG_NAMES = (

@@ -63,3 +63,18 @@ def test_what_was_to_come_from_it_earns_no_second_error(line: str) -> None:
     compiled = compile_text(POLICY.format(line=line))
     assert [d.code for d in compiled.diagnostics] in (["P004"], ["P005"])
     assert not compiled.programs
+
+
+@pytest.mark.parametrize("module", ["lang", "rpc", "llm", "cpu", "memory", "shapes"])
+def test_the_names_that_are_offered_are_for_policies_and_have_their_home_there(module: str) -> None:
+    (found,) = compile_text(f"from transect.{module} import Zzzzzzzz\n").diagnostics
+    assert found.help.startswith("known: ")
+    offered = found.help.removeprefix("known: ").split(", ")
+    assert offered
+    assert not {"Any", "Generic", "TYPE_CHECKING", "TypeAlias", "annotations", "intrinsic"} & {*offered}
+    assert module == "lang" or not {"Policy", "View", "Duration", "Sequence", "struct"} & {*offered}
+
+
+def test_a_name_of_the_language_is_imported_from_there() -> None:
+    (found,) = compile_text("from transect.shapes import rand_below\n").diagnostics
+    assert found.help == "write `from transect.lang import rand_below`"
