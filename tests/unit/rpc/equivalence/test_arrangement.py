@@ -35,7 +35,7 @@ def test_a_guard_may_not_move_to_the_clients_side() -> None:
 
 def test_shared_state_may_not_be_split_among_clients() -> None:
     found = judge_move(Move(example("rate_limit"), Side.CLIENT), Level.SERVICE, 20)
-    assert found.verdict is Verdict.REFUSED
+    assert found.verdict is Verdict.REFUSED, found.why
     assert found.witness is not None
     assert "at each client" in found.witness.table()
 
