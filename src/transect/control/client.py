@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -180,9 +180,15 @@ def _absent(stratum: str, name: str | None) -> Unavailable:
     close = closest(name, [n for kind, n in others if kind == stratum]) if name else None
     if close:
         return Unavailable(what, running, f"did you mean `{close}`?")
-    # The verbs of a stack have no stratum in them, so they are tried for what runs by itself, too.
-    alone = f"outside a stack, name the stratum: `{command(others[0][0])} status {others[0][1]}`"
-    return Unavailable(what, running, alone if stratum == "stack" else _hint(stratum))
+    return Unavailable(what, running, _alone(name, others) if stratum == "stack" else _hint(stratum))
+
+
+def _alone(name: str | None, others: Sequence[tuple[str, str]]) -> str:
+    """For the verbs of a stack, which have no stratum in them, and so are tried for what runs by itself, too."""
+    meant = next(((kind, other) for kind, other in others if name in (None, other)), None)
+    if meant is None:
+        return _hint("stack")
+    return f"outside a stack, name the stratum: `{command(meant[0])} status {meant[1]}`"
 
 
 def _hint(stratum: str) -> str:

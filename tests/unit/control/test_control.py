@@ -135,6 +135,10 @@ def test_the_only_one_need_not_be_named(running: Server) -> None:
 def test_where_no_stack_runs_the_verb_of_what_runs_is_named(running: Server) -> None:
     with pytest.raises(Unavailable) as absent:
         Client.only("stack")
+    with pytest.raises(Unavailable, match=r"`transect rpc status acl`\)$"):
+        Client("stack", "acl").status()
+    with pytest.raises(Unavailable, match=r"\(transect run …\)$"):
+        Client("stack", "shop").status()
     assert str(absent.value) == (
         "stack instance: none is running; there is rpc `acl` "
         "(outside a stack, name the stratum: `transect rpc status acl`)"
