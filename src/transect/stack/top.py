@@ -113,7 +113,7 @@ def _why(part: PartRow) -> str:
         case "Front":
             return "a chain has no queue: nobody waits here for another"
         case "Cores":
-            return "the scheduler goes by the weights of tasks, and knows no tenants"
+            return "a scheduler does not say what each tenant got"
         case "Watch":
             return "each target has the same share, and nothing is read for a tenant"
         case "Program":

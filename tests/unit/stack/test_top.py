@@ -100,7 +100,7 @@ def test_a_part_that_says_nothing_of_tenants_is_absent_and_says_why() -> None:
     assert [(layer.name, layer.why) for layer in layers if isinstance(layer, Absent)] == snapshot(
         [
             ("front", "a chain has no queue: nobody waits here for another"),
-            ("cores", "the scheduler goes by the weights of tasks, and knows no tenants"),
+            ("cores", "a scheduler does not say what each tenant got"),
             ("watch", "each target has the same share, and nothing is read for a tenant"),
             ("engine", 'no queue of it is named: take_turns(…, name=os.environ["TRANSECT_NAME"])'),
             ("gateway", "it is not ready: gone"),
