@@ -19,6 +19,7 @@ from transect.control.client import Client
 from transect.control.protocol import Refused
 from transect.emit.py.load import load_text
 from transect.rpc.grpcio.attached import Attached
+from transect.rpc.grpcio.handle import VERSION_HEADER
 from transect.rpc.versions.edge import Edge
 
 pytestmark = pytest.mark.needs("grpcio")
@@ -197,3 +198,32 @@ def test_who_comes_to_name_the_version_no_longer_hears_of_one(both: tuple[Any, A
     Client("rpc", "server").ask("edge-join", version="1", stamps=True)
     Client("rpc", "client").ask("edge-join", version="7", stamps=True)
     assert stub.Say(ask("alice")).number == 111
+
+
+@pytest.mark.parametrize("native", [False], indirect=True)
+def test_the_first_processor_names_the_version_whatever_a_caller_says(
+    both: tuple[Any, Attached, Attached],
+) -> None:
+    edge()
+    assert both[0].Say(ask("alice"), metadata=((VERSION_HEADER, "7"),)).number == 111
+
+
+def test_who_reaches_a_processor_behind_the_first_is_taken_at_its_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing proves the header: docs/rpc.md says whom to keep from there."""
+    monkeypatch.setattr("transect.control.sockets.folder", lambda: tmp_path / "run")
+    pb2, pb2_grpc = modules()
+    last = load_text(text(1)).Last()
+
+    def wrap(made: Any) -> Any:
+        return rpc.attach(made, [last], service=pb2, native=False, name="server")
+
+    with server(servicer(), wrap) as (made, port), grpc.insecure_channel(f"127.0.0.1:{port}") as past:
+        stub = pb2_grpc.EchoStub(past)
+        Client("rpc", "server").ask("edge-join", version="3", stamps=False)
+        assert stub.Say(ask("mallory"), metadata=((VERSION_HEADER, "3"),)).number == 1
+        with pytest.raises(grpc.RpcError, match="this chain has no version 7"):
+            stub.Say(ask("mallory"), metadata=((VERSION_HEADER, "7"),))
+        assert counted(made.chain, "Last") == (1, 0)
+        made.chain.close()
