@@ -16,7 +16,7 @@ from transect.rpc.grpcio.handle import VERSION_HEADER, Carried
 
 
 class Unknown(Exception):
-    """An RPC is for a version which is not here; the text names it."""
+    """An RPC is for a version which is not here, or for several; the text says so."""
 
 
 class Versions:
@@ -39,12 +39,14 @@ class Versions:
         """The version for an RPC with that metadata of its request.  Raises Unknown."""
         if not self._named:
             return self.current
-        name = next((value for key, value in metadata() or () if key == VERSION_HEADER), None)
-        if name is None:
+        names = [value for key, value in metadata() or () if key == VERSION_HEADER]
+        if not names:
             return self.current
-        found = self._named.get(name)
+        if len(names) > 1:  # carriers need not agree on which of them counts
+            raise Unknown("the call names several versions")
+        found = self._named.get(names[0])
         if found is None:
-            raise Unknown(f"this chain has no version {name}")
+            raise Unknown(f"this chain has no version {names[0]}")
         return found
 
     # ------------------------------------------------------------ changing

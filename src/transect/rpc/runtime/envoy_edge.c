@@ -106,14 +106,15 @@ static struct config *version_named(struct config *c, const struct envoy_buffer 
     return NULL;
 }
 
-/* The version that an RPC is for, looked up once; NULL: it is not here.  Where it is named here, its name is the stamp. */
+/* The version that an RPC is for, looked up once; NULL: it is not here, or several are named, of which carriers need not
+ * agree on one.  Where it is named here, its name is the stamp. */
 struct config *edge_version(struct stream *s, const struct values *asked, char stamp[VERSION_NAME]) {
     struct config *c = s->config, *found;
     struct edge *e = &c->edge;
     if (!__atomic_load_n(&e->joined, __ATOMIC_ACQUIRE)) return c;
     pthread_rwlock_rdlock(&c->versions);
     if (e->stamps || !asked->many) found = e->yields ? e->others[0].config : c;
-    else found = version_named(c, asked->last);
+    else found = asked->many > 1 ? NULL : version_named(c, asked->last);
     if (found && found != c) {
         atomic_fetch_add(&found->guests, 1);
         s->guest = 1;
@@ -128,5 +129,5 @@ void edge_refuse(struct stream *s, const struct values *asked) {
     char text[128];
     int size = asked->last.size < 64 ? (int)asked->last.size : 64;
     snprintf(text, sizeof text, "this chain has no version %.*s", size, asked->last.data);
-    fail_with(s, 14, text);
+    fail_with(s, 14, asked->many > 1 ? "the call names several versions" : text);
 }

@@ -131,6 +131,18 @@ def test_a_version_that_envoy_does_not_have_is_refused_there(three: Three) -> No
     assert three.counted()["Middle"] == ("front", 0, 0)
 
 
+def test_a_call_that_names_several_versions_is_for_none(three: Three) -> None:
+    """Past the first processor, whose stamp stands alone."""
+    Client("rpc", "front").ask("edge-join", version="3", stamps=False)
+    with grpc.insecure_channel(str(three.envoy.envoy.address)) as channel:
+        stub = modules()[1].EchoStub(channel)
+        for twice in ("37", "73", "33"):
+            with pytest.raises(grpc.RpcError, match="the call names several versions") as refused:
+                stub.Say(ask("ann"), metadata=[("x-transect-version", one) for one in twice])
+            assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert three.counted()["Middle"] == ("front", 0, 0)
+
+
 def test_a_version_that_a_caller_made_up_is_not_heard_by_who_names_it(three: Three) -> None:
     """Here the Envoy is the first one: what it hears of a version comes from outside."""
     for name in ("shop", "front"):

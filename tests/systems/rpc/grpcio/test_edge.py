@@ -225,5 +225,8 @@ def test_who_reaches_a_processor_behind_the_first_is_taken_at_its_word(
         assert stub.Say(ask("mallory"), metadata=((VERSION_HEADER, "3"),)).number == 1
         with pytest.raises(grpc.RpcError, match="this chain has no version 7"):
             stub.Say(ask("mallory"), metadata=((VERSION_HEADER, "7"),))
+        for twice in ("3", "7"), ("7", "3"), ("3", "3"):
+            with pytest.raises(grpc.RpcError, match="the call names several versions"):
+                stub.Say(ask("mallory"), metadata=[(VERSION_HEADER, name) for name in twice])
         assert counted(made.chain, "Last") == (1, 0)
         made.chain.close()
