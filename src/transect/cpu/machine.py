@@ -62,6 +62,7 @@ class Bench:
         self._answers: queue.Queue[bytes | None] = queue.Queue()  # None: one that is too long
         self._asking = threading.Lock()  # answers come in the order of requests, and each is for who asked
         self._rest = b""
+        self._too_long = False  # the line that comes has been given up
         self._guest: Any = None
         self._built: dict[tuple[str, str, bool, bool], Built] = {}
         self._shims: dict[tuple[bool, bool], Path] = {}
@@ -152,7 +153,7 @@ class Bench:
         self._guest.kill()
         self._guest.wait(ANSWER_S)
         self._guest = None
-        self._rest = b""
+        self._rest, self._too_long = b"", False
         self._answers = queue.Queue()
 
     def record(self, program: Program, sources: Mapping[str, str], path: Path, name: str) -> None:
@@ -280,11 +281,16 @@ class Bench:
 
     def _take(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
+        if self._too_long and lines:
+            del lines[0]  # its end
+            self._too_long = False
         for line in lines:
             self._answers.put(line)
         if len(self._rest) > LONGEST:
             self._rest = b""
-            self._answers.put(None)
+            if not self._too_long:
+                self._answers.put(None)
+            self._too_long = True
 
     def _environment(self) -> dict[str, str]:
         """Our own modules, whichever Python runs there: loading needs the standard library only."""
