@@ -95,7 +95,11 @@ def read_edges(path: Path) -> ReadEdges:
 
 def read_chain(path: Path, service: str = "") -> Read:
     """The one chain that the file declares, or, of several, that of the service."""
-    found = read_edges(path)
+    return edge_of(read_edges(path), path, service)
+
+
+def edge_of(found: ReadEdges, path: Path, service: str = "") -> Read:
+    """The one chain of those which a file declares, or, of several, that of the service."""
     chains = [chain for chain in found.chains if service in ("", chain.service)]
     if len(chains) != 1 and not found.diagnostics.failed:
         names = ", ".join(chain.service for chain in found.chains)

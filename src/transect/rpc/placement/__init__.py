@@ -12,5 +12,7 @@
 | `optimum`     | the cheapest arrangement, exactly                                                |
 | `planning`    | all of it together: a plan                                                       |
 | `report`      | a plan for people, and as JSON                                                   |
+| `saved`       | a plan as a file                                                                 |
+| `checked`     | that file held against the chain, its policies and the proofs, as they are now   |
 | `deployment`  | a plan in force: Envoys, and what libraries attach                               |
 """

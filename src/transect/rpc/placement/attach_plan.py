@@ -19,14 +19,14 @@ from transect.emit.py.build import build
 from transect.emit.py.image import restore
 from transect.lang.functions import PolicyError
 from transect.rpc.chain.arrangement import Layout, Processor
-from transect.rpc.chain.file import first_state, read_chain
+from transect.rpc.chain.file import edge_of, first_state
 from transect.rpc.chain.model import ChainFile, ElementUse
 from transect.rpc.grpcio import carrier
 from transect.rpc.grpcio.attach import put_before, service_of
 from transect.rpc.grpcio.making import Maker
 from transect.rpc.messages.protos import ProtoError, from_reflection
 from transect.rpc.messages.wire import ProtoService
-from transect.rpc.placement import saved
+from transect.rpc.placement.checked import checked
 
 Target = TypeVar("Target", grpc.Channel, grpc.Server, aio.Channel, aio.Server)
 
@@ -49,15 +49,15 @@ def attach_plan(
     `edge`: the service's full name, where the chain file has several.  `service`: as of `attach`; without it the chain
     file's `protos=`, else the service is asked by reflection.  The rest is as of `attach`.
 
-    Raises PlanError for a plan that is not there, or of a chain file which has changed since; PolicyError, ProtoError
-    and Unavailable as `attach` does.
+    Raises PlanError for a plan that is not there, that is of a chain file or of policies which have changed since, or
+    that says something else than they mean; PolicyError, ProtoError and Unavailable as `attach` does; Unavailable
+    besides where elements changed places, the answer is not known on this machine, and no solver is there to find it.
     """
-    path = Path(plan)
-    kept = saved.load(path)
-    read = read_chain(saved.chain_of(kept, path), edge)
+    kept = checked(Path(plan))
+    read = edge_of(kept.read, kept.path, edge)
     if read.chain is None:
         raise PolicyError("\n" + render_text(read.diagnostics, read.sources))
-    uses = _part(saved.layout(kept, read.chain), read.chain, target)
+    uses = _part(kept.layout(read.chain), read.chain, target)
     if not uses:
         return target
     found = _service(read.chain, service)

@@ -55,9 +55,13 @@ Carriers = Mapping[Processor, Carrier]
 """How a proxy's elements run, whichever these are."""
 
 
+def usual(wishes: Wishes) -> Carrier:
+    """How a proxy runs elements that are none of Envoy's own filters."""
+    return Carrier.NATIVE if Carrier.NATIVE in wishes.carriers else Carrier.WASM
+
+
 def carriers(wishes: Wishes, known: BuiltIn) -> Iterator[Carriers]:
     """All choices; first that of a module (or plugin) everywhere."""
-    usual = Carrier.NATIVE if Carrier.NATIVE in wishes.carriers else Carrier.WASM
-    choices = (usual, Carrier.BUILT_IN) if known.filters else (usual,)
+    choices = (usual(wishes), Carrier.BUILT_IN) if known.filters else (usual(wishes),)
     for chosen in product(choices, repeat=len(PROXIES)):
         yield dict(zip(PROXIES, chosen, strict=True))

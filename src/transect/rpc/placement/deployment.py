@@ -21,12 +21,12 @@ from transect.rpc.chain.address import PLAIN, Endpoint
 from transect.rpc.chain.arrangement import Carrier, Group, Layout, Processor
 from transect.rpc.chain.binding import Binding
 from transect.rpc.chain.carrier import ENVOY
-from transect.rpc.chain.file import read_edges
 from transect.rpc.chain.fitting import bound, usable
 from transect.rpc.chain.model import ChainFile
 from transect.rpc.envoy.following import telling
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
 from transect.rpc.placement import saved
+from transect.rpc.placement.checked import checked
 from transect.rpc.run import Say, Started, kept_log, name_of, refuse_or_warn
 from transect.rpc.wasm.carrier import WASM, check_copies, workers_for
 from transect.rpc.wasm.deploy import deploy_plugin
@@ -55,12 +55,8 @@ def run_plan(
     say: Say = print,
 ) -> None:
     """Serve until SIGINT or SIGTERM; errors as of `rpc.run.run`, and PlanError."""
-    kept = saved.load(plan)
-    wanted = saved.chain_of(kept, plan)
-    if wanted != path.resolve():
-        raise saved.PlanError(f"{plan} is of {wanted}", f"transect rpc plan {path} -o {plan}")
-    read = read_edges(path)
-    layouts = [saved.layout(kept, chain) for chain in read.chains]
+    found = checked(plan, path)
+    read, layouts = found.read, found.layouts
     parts = [
         parts_of(chain, layout, workers, read.diagnostics)
         for chain, layout in zip(read.chains, layouts, strict=True)
@@ -82,6 +78,7 @@ def run_plan(
                 others += bring_up(
                     started, proxies, name_of(name or path.stem, chain, read.chains), read.sources
                 )
+                say(f"{chain.service}: arranged as {plan} says, at level `{found.level(chain)}`")
                 _say_libraries(say, chain, layout, plan)
             if any(parts):
                 started.serve(stop, metrics, others)
@@ -95,7 +92,7 @@ def _can_vouch(parts: Sequence[Part], path: Path, plan: Path) -> None:
         if part.group.carrier in (Carrier.WASM, Carrier.BUILT_IN):
             raise saved.PlanError(
                 f"the {part.group.processor} cannot vouch for anybody: it is no native module",
-                f'take "{part.group.carrier}" out of `proxies=`, and plan again: transect rpc plan {path} -o {plan}',
+                f'take "{part.group.carrier}" out of `proxies=`, and {saved.anew(path, plan)}',
             )
 
 

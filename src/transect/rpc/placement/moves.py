@@ -8,7 +8,7 @@ so two elements of one side whose state counts stay in one processor, unless the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -44,15 +44,16 @@ def relations(
     order: Sequence[Order],
     level: Level,
     judge: Judge,
+    asked: Collection[tuple[int, int]] | None = None,
 ) -> Relations:
-    """Ask about every pair of a chain, and about each element's other side."""
+    """Ask about every pair of a chain (of these alone: `asked`), and about each element's other side."""
     stands = [
         Stand(p.name, p.program, Side.CLIENT if at.at_client else Side.SERVER, p.guards)
         for p, at in zip(found, reference, strict=True)
     ]
     words = {(o.first, o.second) for o in order}
     kept: dict[tuple[int, int], str] = {}
-    for i, j in combinations(range(len(found)), 2):
+    for i, j in combinations(range(len(found)), 2) if asked is None else asked:
         if (found[i].name, found[j].name) in words:
             kept[i, j] = "`order=` says so"
         elif max(found[i].allowed, key=_rank).rank < min(found[j].allowed, key=_rank).rank:
@@ -119,4 +120,22 @@ def permitted(
     ]
 
 
-__all__ = ["Relations", "permitted", "relations"]
+def together(reference: Sequence[Processor], answers: Relations) -> Iterator[frozenset[int]]:
+    """Of each side: elements which stand in one processor as written, and whose state counts."""
+    for side in ("client", "server"):
+        those = [i for i in sorted(answers.stateful) if reference[i].side == side]
+        if len(those) > 1 and len({reference[i] for i in those}) == 1:
+            yield frozenset(those)
+
+
+def looks_at_peer(piece: Piece, level: Level) -> bool:
+    """Whether who calls matters to it: then it stays in the processor which the calls come to first."""
+    return Element(piece.name, piece.program).asks("peer", level)
+
+
+def comes_first(piece: Piece, at: Processor, home: Processor, level: Level) -> bool:
+    """Whether calls of its side come to `at` first, or that does not matter."""
+    return at is home or not at.at_client or not looks_at_peer(piece, level)
+
+
+__all__ = ["Relations", "comes_first", "looks_at_peer", "permitted", "relations", "together"]

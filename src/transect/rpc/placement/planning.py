@@ -24,12 +24,19 @@ from transect.rpc.chain.constraints import Piece, pieces, written
 from transect.rpc.chain.model import ChainFile
 from transect.rpc.equivalence.arrangement import Judge
 from transect.rpc.equivalence.cache import Cache
-from transect.rpc.equivalence.levels import Element, Level
+from transect.rpc.equivalence.levels import Level
 from transect.rpc.equivalence.oneofs import oneofs_of
 from transect.rpc.equivalence.pairs import Settings
 from transect.rpc.placement.built_in import BuiltIn, Carriers, built_in, carriers
 from transect.rpc.placement.costs import Costs
-from transect.rpc.placement.moves import Relations, permitted, relations
+from transect.rpc.placement.moves import (
+    Relations,
+    comes_first,
+    looks_at_peer,
+    permitted,
+    relations,
+    together,
+)
 from transect.rpc.placement.optimum import Item, Problem, solve
 from transect.rpc.placement.profile import Cost, Profile
 from transect.rpc.placement.streamed import apart
@@ -232,7 +239,7 @@ class _Asked:
             {at: self._of(self.costs.processor(at, chosen.get(at, Carrier.NATIVE))) for at in PROCESSORS},
             self._of(self.costs.profile.second),
             frozenset(self.required),
-            list(_together(self.reference, items, self.answers)),
+            list(together(self.reference, self.answers)),
         )
 
     def _of(self, cost: Cost) -> float:
@@ -240,26 +247,13 @@ class _Asked:
 
     def _item(self, index: int, chosen: Carriers) -> Item:
         piece, home = self.costs.pieces[index], self.reference[index]
-        peer = Element(piece.name, piece.program).asks("peer", self.answers.level)
         own = {
             at: self._of(self.costs.element(index, chosen.get(at, Carrier.NATIVE)))
             for at in permitted(self.costs.pieces, self.reference, self.answers, self.apart)[index]
-            # Whoever asks who calls stays in the processor which the calls come to first.
-            if (not peer or at is home or not at.at_client)
+            if comes_first(piece, at, home, self.answers.level)
             and (chosen.get(at) is not Carrier.BUILT_IN or index in self.costs.built_in.filters)
         }
-        return Item(own, self.costs.share(index), home, peer)
-
-
-def _together(
-    reference: Sequence[Processor], items: Sequence[Item], answers: Relations
-) -> Iterator[frozenset[int]]:
-    """Of each side: elements which stand in one processor as written, and whose state counts."""
-    for side in ("client", "server"):
-        those = [i for i in sorted(answers.stateful) if reference[i].side == side]
-        common = set(PROCESSORS).intersection(*(items[i].costs for i in those))
-        if len(those) > 1 and common and len({reference[i] for i in those}) == 1:
-            yield frozenset(those)
+        return Item(own, self.costs.share(index), home, looks_at_peer(piece, self.answers.level))
 
 
 # ---------------------------------------------------------------- reasons

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan as a file: who carries what.  It is of one chain file, as that is now."""
+"""A plan as a file: who carries what, of one chain file and its policies as they were then.
+
+It is held against what they are now before it is put in force: `checked`.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +15,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from transect.base.bounded import whole
-from transect.rpc.chain.arrangement import Carrier, Group, Layout, Processor
-from transect.rpc.chain.model import ChainFile
+from transect.rpc.chain.arrangement import Carrier, Processor
+from transect.rpc.equivalence.levels import Level
 
 if TYPE_CHECKING:
     from transect.rpc.placement.planning import Plan
 
-VERSION = 1
+VERSION = 2
 
 
 class PlanError(Exception):
@@ -27,6 +30,12 @@ class PlanError(Exception):
     def __init__(self, why: str, hint: str) -> None:
         super().__init__(why)
         self.hint = hint
+        self.add_note(f"hint: {hint}")  # a traceback shows it
+
+
+def anew(chain: Path | str = "CHAIN", plan: Path | str = "PLAN") -> str:
+    """What helps whoever has a plan that cannot be followed."""
+    return f"make it anew: transect rpc plan {chain} -o {plan}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,8 @@ class SavedGroup:
 @dataclass(frozen=True, slots=True)
 class SavedEdge:
     service: str
-    level: str
+    level: Level
+    policies: Mapping[str, str]  # each element of the chain: the sha256 of its policy's sources
     processors: tuple[SavedGroup, ...]
 
 
@@ -51,11 +61,19 @@ class Saved:
     edges: tuple[SavedEdge, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Versioned:
+    """What plans of all versions have."""
+
+    version: int
+
+
 def save(plans: Sequence[Plan], chain: Path, output: Path) -> None:
     edges = tuple(
         SavedEdge(
             one.chain.service,
-            one.level.value,
+            one.level,
+            {piece.name: piece.program.source_hash for piece in one.pieces},
             tuple(
                 SavedGroup(g.processor, g.carrier, tuple(one.pieces[i].name for i in g.elements))
                 for g in one.after
@@ -73,13 +91,14 @@ def save(plans: Sequence[Plan], chain: Path, output: Path) -> None:
 def load(path: Path) -> Saved:
     """Raises PlanError."""
     try:
-        found = msgspec.json.decode(whole(path), type=Saved)
+        text = whole(path)
+        if msgspec.json.decode(text, type=_Versioned).version != VERSION:
+            raise PlanError(f"{path} is of another version of transect", anew(plan=path))
+        found = msgspec.json.decode(text, type=Saved)
     except FileNotFoundError:
-        raise PlanError(f"there is no {path}", "transect rpc plan CHAIN -o PLAN") from None
+        raise PlanError(f"there is no {path}", anew(plan=path)) from None
     except (OSError, msgspec.DecodeError, msgspec.ValidationError) as wrong:
-        raise PlanError(f"{path} is no plan: {wrong}", "transect rpc plan CHAIN -o PLAN") from wrong
-    if found.version != VERSION:
-        raise PlanError(f"{path} is of another version", "transect rpc plan CHAIN -o PLAN")
+        raise PlanError(f"{path} is no plan: {wrong}", anew(plan=path)) from wrong
     return found
 
 
@@ -90,21 +109,10 @@ def chain_of(saved: Saved, path: Path) -> Path:
         same = _digest(chain) == saved.sha256
     except (OSError, ValueError) as wrong:  # a name with a zero in it is a ValueError
         why = wrong.strerror if isinstance(wrong, OSError) else wrong
-        raise PlanError(f"its chain file {chain} cannot be read: {why}", "plan again") from wrong
+        raise PlanError(f"its chain file {chain} cannot be read: {why}", anew(plan=path)) from wrong
     if not same:
-        raise PlanError(f"{chain} has changed since it was planned", f"transect rpc plan {chain} -o {path}")
+        raise PlanError(f"{chain} has changed since it was planned", anew(chain, path))
     return chain
-
-
-def layout(saved: Saved, chain: ChainFile) -> Layout:
-    """The arrangement of one edge."""
-    edge = next((e for e in saved.edges if e.service == chain.service), None)
-    if edge is None:
-        raise PlanError(f"the plan has no edge of {chain.service}", "plan again")
-    number = {name: index for index, name in enumerate(chain.names)}
-    return tuple(
-        Group(g.processor, tuple(number[name] for name in g.elements), g.carrier) for g in edge.processors
-    )
 
 
 def _digest(chain: Path) -> str:

@@ -173,7 +173,16 @@ def test_a_plan_of_a_chain_that_has_changed_is_not_followed(tmp_path: Path, serv
     asked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert asked.returncode == 2
     assert "has changed since it was planned" in asked.stderr
-    assert "hint: transect rpc plan" in asked.stderr
+    assert "hint: make it anew: transect rpc plan" in asked.stderr
+
+
+def test_a_plan_that_leaves_an_element_out_starts_nothing(tmp_path: Path, service: int) -> None:
+    file, _ = planned(tmp_path, service, '"server"', "")
+    file.write_text(file.read_text().replace('"Acl",\n', "", 1))
+    command = [sys.executable, "-m", "transect.cli", "rpc", "run", "app.py", "--plan", "app.plan.json"]
+    asked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert "Acl stands nowhere in it" in asked.stderr
 
 
 def test_real_costs_are_within_reason(tmp_path: Path, service: int) -> None:
