@@ -295,7 +295,9 @@ class _Comparing:
     # ---------------------------------------------------------------- what is said
 
     def diagnostic(self, text: str, span: Span, record: Record, hook: str, **more: Any) -> Diagnostic:
-        note = f"call number {record.sequence}, hook `{hook}`, instance {record.instance}"
+        same = [other.sequence for other in self.log.records if other.policy == record.policy]
+        place = sum(number <= record.sequence for number in same)  # numbers go on from before the log
+        note = f"call {place} of {len(same)} in the log, hook `{hook}`, instance {record.instance}"
         return Diagnostic(Severity.ERROR, "L001", text, span, note=note, **more)
 
     def missing(self, played: _Played, hook: str) -> Diagnostic:

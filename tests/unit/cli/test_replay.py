@@ -69,7 +69,7 @@ error[L001]: Reject(code=10, message='') comes out, where Forward(after=None, to
    |
 18 |         return Forward()
    |         ---------------- the recorded policy gives Forward(after=None, to=None)
-   = note: call number 1, hook `request`, instance 2
+   = note: call 2 of 6 in the log, hook `request`, instance 2
 
 1 call before it came out as recorded
 """)

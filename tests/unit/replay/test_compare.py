@@ -169,11 +169,24 @@ def test_another_policy_shows_the_line_that_gives_another_result() -> None:
     )
     assert found.divergence is not None and found.record is not None
     assert found.record.sequence == 1
-    assert found.divergence.note == "call number 1, hook `request`, instance 2"
+    assert found.divergence.note == f"call 2 of {len(CALLS)} in the log, hook `request`, instance 2"
     assert found.divergence.label == "gives Reject(code=10, message='over')"
     (other,) = found.divergence.others
     assert other.text == "the recorded policy gives Forward(after=None, to=None)"
     assert other.span.line == found.divergence.span.line + 1
+
+
+def test_a_call_is_numbered_within_its_log_which_may_begin_late() -> None:
+    log = recorded(policy(), CALLS)
+    later = replace(
+        log,
+        policies=tuple(replace(p, first=57) for p in log.policies),
+        records=tuple(replace(r, sequence=r.sequence + 57) for r in log.records),
+    )
+    text = LIMIT.replace("self.total > self.limit", "self.total >= self.limit - 1")
+    found = compare(later, Plain(), program=policy(text))
+    assert found.divergence is not None and found.calls == 1
+    assert found.divergence.note == f"call 2 of {len(CALLS)} in the log, hook `request`, instance 2"
 
 
 def test_locals_belong_to_their_instance_and_end_with_it() -> None:
