@@ -8,6 +8,7 @@ thread that asked the call itself (`peer()`, say) when its client had broken off
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
@@ -35,20 +36,38 @@ def in_thread(behavior: Callable[[Any, Any], Any], kind: str, pool: Executor | N
         asked = Asked()
         known = Blocking(context, asked)
         argument = Requests(context, asked) if requests_stream else request
-        run = (
-            partial(written, behavior, argument, known)
-            if replies_stream
-            else partial(behavior, argument, known)
+        run = partial(copy_context().run, result, written if replies_stream else replied)
+        return await asked.answer(
+            asyncio.get_running_loop().run_in_executor(pool, run, behavior, argument, known)
         )
-        return await asked.answer(asyncio.get_running_loop().run_in_executor(pool, copy_context().run, run))
 
     return coroutine
 
 
+# These run in the thread.
+
+
+def result(run: Callable[..., Any], *given: Any) -> Any:
+    """What `run` gives.  No future of asyncio takes StopIteration: the RPC would never end."""
+    try:
+        return run(*given)
+    except StopIteration as stop:
+        raise RuntimeError("the handler raised StopIteration") from stop
+
+
+def replied(behavior: Callable[[Any, Any], Any], argument: Any, context: Blocking) -> Any:
+    return behavior(argument, context)
+
+
 def written(behavior: Callable[[Any, Any], Any], argument: Any, context: Blocking) -> None:
-    """Runs in the thread: all replies of one function are made in one thread."""
-    for reply in behavior(argument, context):
-        context.write(reply)
+    """All replies of one function are made in one thread."""
+    replies = behavior(argument, context)
+    try:
+        for reply in replies:
+            context.write(reply)
+    finally:
+        if inspect.isgenerator(replies):
+            replies.close()
 
 
 class Asked:
@@ -57,7 +76,7 @@ class Asked:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.Queue[tuple[Work, Future[Any]] | None] = asyncio.Queue()
-        self._over = False
+        self.over = False  # nothing is answered any more
 
     async def answer(self, function: asyncio.Future[Any]) -> Any:
         """Do what is asked until the function has ended; its result."""
@@ -67,7 +86,7 @@ class Asked:
                 await _answered(*one)
             return await function
         finally:
-            self._over = True
+            self.over = True
             function.cancel()  # where it has not begun
             while not self._waiting.empty():
                 left = self._waiting.get_nowait()
@@ -81,7 +100,7 @@ class Asked:
         return future.result()
 
     def _put(self, work: Work, future: Future[Any]) -> None:
-        if self._over:
+        if self.over:
             future.set_exception(Gone())
         else:
             self._waiting.put_nowait((work, future))
@@ -138,7 +157,7 @@ class Blocking(Delegating):
             return not self._over
 
     def is_active(self) -> bool:
-        return not self._over
+        return not (self._over or self._asked.over)
 
     def time_remaining(self) -> float:
         left = self._inner.time_remaining()
