@@ -285,6 +285,13 @@ transect: no such option: --fromat (Possible options: --format)
         (["replay", "gone.log"], snapshot("transect: no such file: gone.log\n")),
         (["rpc", "run", "gone.py"], snapshot("transect: no such file: gone.py\n")),
         (
+            ["rpc", "run", __file__, "--level", "loose"],
+            snapshot("""\
+transect: `--level` is for a plan
+  hint: without `--plan` the chain runs as written
+"""),
+        ),
+        (
             ["rpc", "run", __file__, "--carrier", "wasm", "--identity", __file__],
             snapshot("""\
 transect: a WASM plugin cannot vouch for anybody: it has no files, and would have no keys

@@ -15,6 +15,7 @@ from transect.cli.exits import Exit
 from transect.cli.failure import refused, tell, usage
 from transect.cli.options import Metrics, Name
 from transect.cli.progress import working
+from transect.cli.rpc.plan import At
 
 
 class Carrier(StrEnum):
@@ -62,6 +63,15 @@ def run(
             help="The arrangement that `transect rpc plan CHAIN -o PLAN` found; else all in one Envoy, as written.",
         ),
     ] = None,
+    level: Annotated[
+        At | None,
+        typer.Option(
+            "--level",
+            metavar="LEVEL",
+            show_default=False,
+            help="With a plan: at which it has to mean what CHAIN says: identical, service (unless said) or loose.",
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -94,7 +104,7 @@ def run(
     from transect.rpc.run import run as native
     from transect.rpc.wasm.run import run_plugin
 
-    if contradiction := _contradiction(carrier, plan, record, identity):
+    if contradiction := _contradiction(carrier, plan, record, identity, level):
         return usage(*contradiction)
     if identity is not None:
         try:
@@ -113,14 +123,16 @@ def run(
         else partial(native, metrics=place, keys=identity)
     )
     if plan is not None:
+        from transect.rpc.equivalence.levels import Level
         from transect.rpc.placement.deployment import run_plan
 
-        serve = partial(run_plan, plan=plan, metrics=place, keys=identity)
+        wanted = Level((level or At.SERVICE).value)
+        serve = partial(run_plan, plan=plan, level=wanted, metrics=place, keys=identity)
     return _served(partial(serve, chain, envoy=envoy, name=name, workers=workers))
 
 
 def _contradiction(
-    carrier: Carrier, plan: Path | None, record: Path | None, identity: Path | None
+    carrier: Carrier, plan: Path | None, record: Path | None, identity: Path | None, level: At | None
 ) -> tuple[str, str] | None:
     """Options that do not go together: what is wrong, and what to write instead."""
     wasm = carrier is Carrier.WASM
@@ -134,6 +146,8 @@ def _contradiction(
             "a WASM plugin cannot vouch for anybody: it has no files, and would have no keys",
             "leave `--carrier` out",
         )
+    if level is not None and plan is None:
+        return "`--level` is for a plan", "without `--plan` the chain runs as written"
     if plan is not None and wasm:
         return "`--carrier` is for a chain without a plan", "say `proxies=` in the chain file, and plan again"
     return None

@@ -21,6 +21,7 @@ from transect.lang.functions import PolicyError
 from transect.rpc.chain.arrangement import Layout, Processor
 from transect.rpc.chain.file import edge_of, first_state
 from transect.rpc.chain.model import ChainFile, ElementUse
+from transect.rpc.equivalence.levels import Level
 from transect.rpc.grpcio import carrier
 from transect.rpc.grpcio.attach import put_before, service_of
 from transect.rpc.grpcio.making import Maker
@@ -36,6 +37,7 @@ def attach_plan(
     plan: str | Path,
     *,
     edge: str = "",
+    level: str = Level.SERVICE,
     service: Any = None,
     native: bool | None = None,
     cache: Path | None = None,
@@ -46,14 +48,16 @@ def attach_plan(
     """`target` with those elements in front of it that the plan (of `transect rpc plan CHAIN -o PLAN`) puts into its
     library; `target` itself when there are none.
 
-    `edge`: the service's full name, where the chain file has several.  `service`: as of `attach`; without it the chain
-    file's `protos=`, else the service is asked by reflection.  The rest is as of `attach`.
+    `edge`: the service's full name, where the chain file has several.  `level`: at which the plan has to mean what the
+    chain file says ("identical", "service", "loose"); a stricter one will do.  `service`: as of `attach`; without it
+    the chain file's `protos=`, else the service is asked by reflection.  The rest is as of `attach`.
 
     Raises PlanError for a plan that is not there, that is of a chain file or of policies which have changed since, or
     that says something else than they mean; PolicyError, ProtoError and Unavailable as `attach` does; Unavailable
-    besides where elements changed places, the answer is not known on this machine, and no solver is there to find it.
+    besides where elements changed places, the answer is not known on this machine, and no solver is there to find it;
+    ValueError where there is no such level.
     """
-    kept = checked(Path(plan))
+    kept = checked(Path(plan), level=Level(level))
     read = edge_of(kept.read, kept.path, edge)
     if read.chain is None:
         raise PolicyError("\n" + render_text(read.diagnostics, read.sources))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A plan as it may be put in force: held against the chain file, its policies and the proofs as they are now.
 
-A plan file is believed in nothing that can be asked.  The one word taken from it is the level, which whoever plans
-chooses.  Solvers are asked only about pairs that changed places; a pair takes tenths of a second, and answers are kept.
+A plan file is believed in nothing: neither where elements stand, nor at which level that means the same, which is for
+whoever puts it in force to say.  Solvers are asked only about pairs that changed places; a pair takes tenths of a
+second, and answers are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from transect.rpc.chain.constraints import Piece, pieces, written
 from transect.rpc.chain.file import ReadEdges, read_edges
 from transect.rpc.chain.model import ChainFile
 from transect.rpc.equivalence.arrangement import Judge
-from transect.rpc.equivalence.levels import Level
+from transect.rpc.equivalence.levels import LEVELS, Level
 from transect.rpc.equivalence.oneofs import oneofs_of
 from transect.rpc.messages.protos import ProtoError
 from transect.rpc.placement import saved
@@ -54,8 +55,9 @@ class Checked:
         return self.edges[self.read.chains.index(chain)].level
 
 
-def checked(plan: Path, chain: Path | None = None) -> Checked:
-    """The plan, if it is of that chain file (`None`: of the one that it names) and means the same; else PlanError.
+def checked(plan: Path, chain: Path | None = None, level: Level = Level.SERVICE) -> Checked:
+    """The plan, if it is of that chain file (`None`: of the one that it names) and means the same, at `level`
+    at least; else PlanError.
 
     Raises Unavailable when a pair has to be proved and there is no solver.
     """
@@ -70,6 +72,7 @@ def checked(plan: Path, chain: Path | None = None) -> Checked:
     try:
         _each_edge_once(kept.edges, read.chains, path)
         edges = tuple(of[one.service] for one in read.chains)
+        _strict_enough(edges, level)
         layouts = tuple(_layout(edge, one, judge()) for edge, one in zip(edges, read.chains, strict=True))
     except _Objection as why:
         raise PlanError(f"{plan} cannot be followed: {why}", anew(chain or path, plan)) from None
@@ -88,6 +91,15 @@ def _each_edge_once(edges: Sequence[SavedEdge], chains: Sequence[ChainFile], pat
         raise _Objection(
             f"its edges are {', '.join(said) or 'none'}, and those of {path}: {', '.join(there)}"
         )
+
+
+def _strict_enough(edges: Sequence[SavedEdge], level: Level) -> None:
+    for edge in edges:
+        if LEVELS.index(edge.level) < LEVELS.index(level):
+            raise _Objection(
+                f"it is at level `{edge.level}`, and `{level}` is wanted (who means `{edge.level}` says `--level"
+                f" {edge.level}`, in a program `level=`)"
+            )
 
 
 def _layout(edge: SavedEdge, chain: ChainFile, judging: Judge) -> Layout:

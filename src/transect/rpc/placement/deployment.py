@@ -25,6 +25,7 @@ from transect.rpc.chain.fitting import bound, usable
 from transect.rpc.chain.model import ChainFile
 from transect.rpc.envoy.following import telling
 from transect.rpc.envoy.process import Envoy, EnvoyFailed
+from transect.rpc.equivalence.levels import Level
 from transect.rpc.placement import saved
 from transect.rpc.placement.checked import checked
 from transect.rpc.run import Say, Started, kept_log, name_of, refuse_or_warn
@@ -47,6 +48,7 @@ def run_plan(
     path: Path,
     plan: Path,
     *,
+    level: Level = Level.SERVICE,
     envoy: str | None = None,
     name: str | None = None,
     workers: int | None = None,
@@ -55,7 +57,7 @@ def run_plan(
     say: Say = print,
 ) -> None:
     """Serve until SIGINT or SIGTERM; errors as of `rpc.run.run`, and PlanError."""
-    found = checked(plan, path)
+    found = checked(plan, path, level)
     read, layouts = found.read, found.layouts
     parts = [
         parts_of(chain, layout, workers, read.diagnostics)

@@ -252,3 +252,14 @@ def test_what_the_planner_would_not_do_is_not_done_for_a_file(
     say(file, *groups)
     with pytest.raises(saved.PlanError, match=why):
         checked(file)
+
+
+def test_a_plan_at_a_weaker_level_needs_the_word_of_whoever_puts_it_in_force(tmp_path: Path) -> None:
+    file = made(tmp_path, "Ban(), Who()")
+    say(file, (SAME, ["Who", "Ban"]), level="loose")
+    with pytest.raises(saved.PlanError, match="it is at level `loose`, and `service` is wanted"):
+        checked(file)
+    (layout,) = checked(file, level=Level.LOOSE).layouts
+    assert order_of(layout) == (1, 0)
+    say(file, (SAME, ["Ban", "Who"]), level="identical")
+    assert checked(file).edges[0].level is Level.IDENTICAL
