@@ -135,7 +135,10 @@ def _summary(proofs: list[Proof], path: Path) -> str:
     counts = {v: sum(p.finding.verdict is v for p in proofs) for v in Verdict}
     parts = [f"{n} {v.value}" for v, n in counts.items() if n]
     again = [p.rechecked for p in proofs if p.rechecked is not None]
-    confirmed = f"; {sum(again)} of {len(again)} proofs confirmed by a second one" if again else ""
+    begins = any(p.finding.verdict is Verdict.PROVED and not p.finding.hook for p in proofs)
+    confirmed = f"; a second proof confirms {sum(again)} of {len(again)}" if again else ""
+    if confirmed and begins:
+        confirmed += ", and that it holds at the begin was looked at"
     promises = {(p.finding.span, p.program.name) for p in proofs}
     many = "promise" if len(promises) == 1 else "promises"
     return f"{len(promises)} {many}, asked {len(proofs)} times: {', '.join(parts)}{confirmed}"

@@ -105,7 +105,8 @@ def test_a_promise_that_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[st
     code, out = said(capsys, "prove", path)
     assert (code, out) == (
         Exit.DONE,
-        "1 promise, asked 3 times: 3 proved; 2 of 2 proofs confirmed by a second one\n",
+        "1 promise, asked 3 times: 3 proved; "
+        "a second proof confirms 2 of 2, and that it holds at the begin was looked at\n",
     )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -271,9 +272,24 @@ def test_no_calls_refute_the_refund_that_is_right(tmp_path: Path) -> None:
 def test_a_policy_that_refuses_or_draws_is_shown_doing_so(tmp_path: Path, bad_luck: str) -> None:
     path = written(tmp_path, REFUSING.replace("BAD_LUCK", bad_luck))
     found = [steps(path) for _ in range(2)]
-    assert found[0] == found[1]
+    assert [(c.verdict, c.trace) for c in found[0]] == [(c.verdict, c.trace) for c in found[1]]
     broken = {c.hook: c.trace for c in found[0] if c.verdict is Verdict.BROKEN}
     assert "is refused while the engine is idle" in broken["accept"]
+
+
+def test_a_step_that_fails_without_a_run_that_shows_it_names_the_state(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "half.py"
+    path.write_text(path_of("fair_share").read_text().replace("+= cost", "+= cost // 2"))
+    assert run(["prove", str(path), "--no-recheck"]) == Exit.UNKNOWN
+    out = capsys.readouterr().out
+    said = re.search(
+        r"unknown .* charge .*used\n +no run .*; the step fails from this state, which .*: (cost = \d+), "
+        r"self.served\[client\] = -?\d+\n",
+        out,
+    )
+    assert said is not None and said[1] != "cost = 0"
 
 
 def picks(folder: Path, choose: str) -> Verdict:

@@ -53,11 +53,10 @@ def shown(found: Steps) -> Iterator[str]:
     """For people, line by line."""
     yield f"{found.policy} in an LLM engine (docs/fairness.md)"
     for claim in found.claims:
-        why = f": {claim.why}" if claim.verdict is Verdict.UNKNOWN else ""
-        if claim.rechecked is False:
-            why = ": asked in another way, the solver did not confirm it"
+        why = ": asked in another way, the solver did not confirm it" if claim.rechecked is False else ""
         yield f"  {claim.verdict:8} {claim.part:17} {claim.hook:8} {claim.says}{why}"
-        yield from (f"           {line}" for line in claim.trace.splitlines())
+        more = [claim.why] if claim.verdict is Verdict.UNKNOWN else claim.trace.splitlines()
+        yield from (f"           {line}" for line in more)
     again = [claim.rechecked for claim in found.claims if claim.rechecked is not None]
     if again:
         yield f"  {sum(again)} of {len(again)} proofs confirmed by a second one"

@@ -22,6 +22,7 @@ from transect.core.effects import Facts, bindings, nodes
 from transect.core.ir import Program, ReduceOp
 from transect.core.passes.ordered_pick import ARGMIN, MIN, ordered_pick
 from transect.core.types import INT, KeyType, TableType
+from transect.llm.lemma.failing import shown_state
 
 LEAST = var("the least counter", Sort.INT)
 WAITING, NOBODY = var("self.waiting", Sort.OPAQUE), var("nobody", Sort.OPAQUE)
@@ -223,14 +224,18 @@ def always(
     question = [*given, fold.negate(claim)]
     if claim is TRUE:
         return ""
-    why = "it does not hold for every state"
+    why, failing = "", ""
     for exact in (False, True):
         found = Question(question, handlers.world.assumptions, exact, exact, limit, asking, plain=False).ask()
         if found.answer is Answer.NEVER:
             return ""
         if found.answer is Answer.UNKNOWN:
             why = f"the solver gave up ({found.why})"
-    return why
+        elif exact:
+            failing = shown_state(question, handlers.world.assumptions, limit, found)
+    if why:
+        return why
+    return f"no run that breaks it was found; the step fails from this state, which a run may not reach: {failing}"
 
 
 def client(name: str) -> Term:
