@@ -259,9 +259,21 @@ class _Compared:
         except Spent as spent:
             found = str(spent)
         if isinstance(found, str):
-            left.append(f"`{self.handlers[0].name}`, {kind}: {found}{self.world.unsure()}")
+            left.append(
+                f"`{self.handlers[0].name}`, {kind}: {found}{self._unfollowed()}{self.world.unsure()}"
+            )
             return None
         return found
+
+    def _unfollowed(self) -> str:
+        """The expressions that an answer may fail for, and what to do instead; "" when all were followed."""
+        parts = [f"{words} ({span.path}:{span.line})" for span, words in self.world.unfollowed.items()]
+        if not parts:
+            return ""
+        return (
+            f"; any value is taken for {', '.join(parts)}. Run both to see what comes of it: in a simulator, or "
+            "on recorded calls by `transect replay LOG NEW`"
+        )
 
     def _found(self, kind: str, where: Term) -> Change | str | None:
         """A difference of the kind; None: there is none; a text: why that is not known.  Raises `Spent`."""

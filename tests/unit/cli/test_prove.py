@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from transect.base.shipped import path_of
 from transect.cli.app import run
 from transect.cli.exits import Exit
 
@@ -150,6 +151,23 @@ def test_versions_that_differ_have_an_example_of_each_kind(
     assert "Gauge.request: Reject becomes Forward" in out
     assert "Gauge.request: another Reject" in out
     assert "old: Reject(code=14, message='busy')" in out
+
+
+def test_what_is_not_decided_names_the_expressions_that_are_not_followed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = path_of("fair_share"), tmp_path / "new.py"
+    text = old.read_text()
+    new.write_text(text.replace("chosen = min(", "chosen = max("))
+    line = text[: text.index("chosen = min(")].count("\n") + 1
+    code, out = said(capsys, "diff", old, new)
+    assert code == Exit.UNKNOWN
+    (result,) = (said for said in out.splitlines() if "`pick`, another result" in said)
+    assert f"any value is taken for `argmin` over `waiting` ({old}:{line})" in result
+    assert (
+        f"`argmax` over `waiting` ({new}:{line})" in result
+        and "on recorded calls by `transect replay LOG NEW`" in result
+    )
 
 
 def test_versions_that_do_the_same_are_proved_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
