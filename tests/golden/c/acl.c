@@ -65,22 +65,22 @@ struct acl_verdict acl_request(struct acl_state *self, struct ts_call *call, str
     return (struct acl_verdict){1, {.reject = (struct acl_reject){7, t1}}};
 }
 
-#line 185 "transect/rpc/hooks.py"
+#line 186 "transect/rpc/hooks.py"
 struct acl_verdict acl_response(struct acl_state *self, struct ts_call *call, struct acl_rpc_any_any *rpc) {
     (void)self;
     (void)call;
     (void)rpc;
-#line 187 "transect/rpc/hooks.py"
+#line 188 "transect/rpc/hooks.py"
     return (struct acl_verdict){0, {.forward = (struct acl_forward){(struct acl_option_int){0}, (struct acl_option_text){0}}}};
 }
 
-#line 189 "transect/rpc/hooks.py"
+#line 190 "transect/rpc/hooks.py"
 struct acl_option_retry acl_finish(struct acl_state *self, struct ts_call *call, struct acl_rpc_any_any *rpc, struct acl_outcome *outcome) {
     (void)self;
     (void)call;
     (void)rpc;
     (void)outcome;
-#line 191 "transect/rpc/hooks.py"
+#line 192 "transect/rpc/hooks.py"
     return (struct acl_option_retry){0};
 }
 

@@ -56,12 +56,12 @@ struct breaker_verdict breaker_request(struct breaker_state *self, struct ts_cal
     return (struct breaker_verdict){0, {.forward = (struct breaker_forward){(struct breaker_option_int){0}, (struct breaker_option_text){0}}}};
 }
 
-#line 185 "transect/rpc/hooks.py"
+#line 186 "transect/rpc/hooks.py"
 struct breaker_verdict breaker_response(struct breaker_state *self, struct ts_call *call, struct breaker_rpc_any_any *rpc) {
     (void)self;
     (void)call;
     (void)rpc;
-#line 187 "transect/rpc/hooks.py"
+#line 188 "transect/rpc/hooks.py"
     return (struct breaker_verdict){0, {.forward = (struct breaker_forward){(struct breaker_option_int){0}, (struct breaker_option_text){0}}}};
 }
 

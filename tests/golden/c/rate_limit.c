@@ -116,22 +116,22 @@ struct rate_limit_verdict rate_limit_request(struct rate_limit_state *self, stru
     return stored ? (struct rate_limit_verdict){0, {.forward = (struct rate_limit_forward){(struct rate_limit_option_int){0}, (struct rate_limit_option_text){0}}}} : (struct rate_limit_verdict){1, {.reject = (struct rate_limit_reject){8, TS_TEXT("too many users at once")}}};
 }
 
-#line 185 "transect/rpc/hooks.py"
+#line 186 "transect/rpc/hooks.py"
 struct rate_limit_verdict rate_limit_response(struct rate_limit_state *self, struct ts_call *call, struct rate_limit_rpc_any_any *rpc) {
     (void)self;
     (void)call;
     (void)rpc;
-#line 187 "transect/rpc/hooks.py"
+#line 188 "transect/rpc/hooks.py"
     return (struct rate_limit_verdict){0, {.forward = (struct rate_limit_forward){(struct rate_limit_option_int){0}, (struct rate_limit_option_text){0}}}};
 }
 
-#line 189 "transect/rpc/hooks.py"
+#line 190 "transect/rpc/hooks.py"
 struct rate_limit_option_retry rate_limit_finish(struct rate_limit_state *self, struct ts_call *call, struct rate_limit_rpc_any_any *rpc, struct rate_limit_outcome *outcome) {
     (void)self;
     (void)call;
     (void)rpc;
     (void)outcome;
-#line 191 "transect/rpc/hooks.py"
+#line 192 "transect/rpc/hooks.py"
     return (struct rate_limit_option_retry){0};
 }
 
