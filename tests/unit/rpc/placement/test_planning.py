@@ -67,7 +67,11 @@ def costs(chain: ChainFile) -> Profile:
 
 def planned(folder: Path, elements: str, words: str, level: Level, **passes: float) -> Plan:
     chain = read(folder, elements, words)
-    return plan(chain, costs(chain), level, passes)
+    found = plan(chain, costs(chain), level, passes)
+    saved.save([found], chain.path, folder / "shop.plan.json")
+    followed = checked(folder / "shop.plan.json", level=level)
+    assert followed.layouts == (found.after,), "whatever the planner finds is followed"
+    return found
 
 
 def arrangement(of: Plan) -> dict[str, list[str]]:
