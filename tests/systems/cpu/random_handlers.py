@@ -77,12 +77,8 @@ class Writer:
             )
         left, right = self.integer(depth - 1), self.integer(depth - 1)
         match self.random.randrange(12):
-            case 0 | 1 | 2:
-                return f"({left} {self.random.choice('+-*')} {right})"
-            case 3 | 4:
-                return f"({left} {self.random.choice(('//', '%'))} {right})"
-            case 5:
-                return f"({left} {self.random.choice(('&', '|', '^', '<<', '>>'))} {right})"
+            case 0 | 1 | 2 | 3 | 4 | 5:
+                return f"({left} {self.random.choice(infix('iii'))} {right})"
             case 6:
                 return f"{self.random.choice(('min', 'max'))}({left}, {right})"
             case 7:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,16 @@ from transect.core.frontend import compile_file
 from transect.core.ir import Program
 from transect.core.types import ViewType
 from transect.core.walk import walk
-from transect.cpu import hooks
+from transect.cpu import hooks, ring
 from transect.cpu.build import build
 from transect.cpu.check import check
 from transect.cpu.replay import Player, Words
+from transect.cpu.scheduler import OPS
 from transect.cpu.simulator import UNSIMULATED, Machine, Work
 from transect.emit.bpf.recording import site
 
 MS = 1_000_000
+RUNTIME = Path(hooks.__file__).parent / "runtime"
 HOOKS = [name for name, f in vars(hooks.Scheduler).items() if inspect.isfunction(f) and name != "tell"]
 
 
@@ -76,7 +79,23 @@ def test_every_function_is_simulated_and_every_hook_called_but_those_that_are_na
 def test_it_compiles_for_bpf(program: Program, tmp_path: Path, recording: bool) -> None:
     built = build(program, tmp_path, recording=recording)
     assert built.object.stat().st_size > 0
-    assert {"select_cpu", "enqueue", "dispatch", "tick", "set_weight", "set_cpumask"} <= set(built.ops)
+    assert {op for op, _ in OPS.values()} <= set(built.ops)
+
+
+def test_each_hook_has_an_operation_of_the_kernel_or_is_called_by_our_own() -> None:
+    assert set(HOOKS) - set(OPS) == {"keep", "alarm", "hint", "detach"}
+
+
+def test_hooks_have_one_number_in_logs_and_in_the_kernel() -> None:
+    enum = re.search(r"enum ts_hook \{(.*?)\};", (RUNTIME / "record.h").read_text(), re.DOTALL)
+    assert enum and tuple(re.findall(r"TS_HOOK_(\w+)", enum[1])) == ring.HOOKS
+    assert set(ring.HOOKS) == set(HOOKS)
+
+
+def test_the_shim_hands_on_every_operation() -> None:
+    shim = (RUNTIME / "shim.bpf.c").read_text()
+    for word in ("TS_FORWARD", "TS_OP"):
+        assert {op for op, _ in OPS.values()} <= set(re.findall(rf"{word}\((\w+)\)", shim)), word
 
 
 @pytest.mark.needs("clang")

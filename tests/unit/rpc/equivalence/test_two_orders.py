@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import random
 from functools import cache
 from pathlib import Path
 
@@ -16,38 +15,29 @@ from transect.rpc.equivalence import LEVELS, Level, Stand
 
 pytestmark = pytest.mark.needs("z3", "gcc")
 
-NAMES = (
-    *(
-        "fault",
-        "cache",
-        "rate_limit",
-        "sticky",
-        "logging",
-        "mutation",
-        "acl",
-        "metrics",
-        "encrypt",
-        "decrypt",
-    ),
-    *("breaker", "null", "header_routing", "compress", "retry_budget"),
-)
 EACH = 20_000
-CHAINS = (0, 1, 2, 4, 5)  # seeds of which some other order is accepted
-LENGTH = 5
+CHAINS = {  # by seed: some other order is accepted of each
+    0: ("header_routing", "redact", "acl", "fault", "logging"),
+    1: ("logging", "decrypt", "compress", "header_routing", "cache"),
+    2: ("cache", "redact", "retry_budget", "mutation", "rate_limit"),
+    4: ("metrics", "logging", "cache", "null", "acl"),
+    5: ("encrypt", "null", "mutation", "header_routing", "retry_budget"),
+}
 
 
 @cache
 def stands() -> dict[str, Stand]:
-    found = {name: Stand(name, example(name)) for name in NAMES}
+    names = sorted({name for chain in CHAINS.values() for name in chain} - {"redact"})
+    found = {name: Stand(name, example(name)) for name in names}
     return found | {"redact": Stand("redact", compiled(REDACT))}
 
 
 def test_accepted_orders_do_the_same_for_100_000_rpcs(tmp_path: Path) -> None:
     judging = judge()
     total = [0] * 7
-    for seed in CHAINS:
+    for seed, chosen in CHAINS.items():
         level = LEVELS[seed % len(LEVELS)]
-        chain = [stands()[name] for name in random.Random(seed).sample(list(stands()), LENGTH)]
+        chain = [stands()[name] for name in chosen]
         other = permuted(chain, level, judging, seed)
         names = [s.name for s in chain], [s.name for s in other]
         assert names[0] != names[1], seed
