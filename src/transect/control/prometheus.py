@@ -40,8 +40,8 @@ class Exporter:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 try:
-                    body = text().encode() if self.path == "/metrics" else b"GET /metrics\n"
-                    code = 200 if self.path == "/metrics" else 404
+                    found = self.path.partition("?")[0] == "/metrics"
+                    code, body = (200, text().encode()) if found else (404, b"GET /metrics\n")
                 except Exception as wrong:  # what is told of may be about to go; who scrapes comes again
                     code, body = 503, f"{wrong}\n".encode()
                 self.send_response(code)

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
+from transect.base.tenant import ANONYMOUS
 from transect.llm.config import Config, Tenant
 from transect.llm.keys import Keyring
 
-ANONYMOUS = "anonymous"
 ORDINARY = Tenant()
 
 
@@ -102,6 +102,3 @@ class Tenants:
     def names(self) -> Mapping[int, str]:
         """Every number that was ever given."""
         return dict(enumerate(self._names))
-
-
-__all__ = ["ANONYMOUS", "Client", "Tenants"]

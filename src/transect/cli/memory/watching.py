@@ -157,13 +157,13 @@ def _run(watches: Mapping[str, Watch], wanted: Wanted, stop: Stop) -> None:
 def _reached(watches: Mapping[str, Watch], wanted: Wanted) -> Iterator[None]:
     """Sockets for `status`, `set`, `record` and `upgrade`: NAME, NAME-2 …; and a server of counters."""
     from transect.control import Operated
-    from transect.memory import metrics
+    from transect.control.prometheus import Exporter
+    from transect.memory.metrics import text
 
     with ExitStack() as stack:
         if wanted.metrics is not None:
-            served = metrics.serve(list(watches.values()), *wanted.metrics)
-            stack.callback(served.server_close)
-            stack.callback(served.shutdown)
+            exporter = Exporter(*wanted.metrics, lambda: text(list(watches.values())))
+            stack.callback(exporter.close)
         for number, watch in enumerate(watches.values(), 1):
             name = wanted.name if number == 1 else f"{wanted.name}-{number}"
             stack.enter_context(Operated("memory", name, watch).serve())
