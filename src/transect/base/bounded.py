@@ -53,7 +53,13 @@ def head(path: Path, most: int = SOURCE) -> bytes:
 
 def first(stream: IO[bytes], most: int = SOURCE) -> bytes:
     """At most one byte more than `most` of a stream: standard input, a pipe."""
-    return stream.read(most + 1)
+    pieces, left = [], most + 1
+    while left and (
+        piece := stream.read(min(AT_ONCE, left))
+    ):  # one `read` of it all would first make room for that
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def tail(path: Path, most: int) -> bytes:

@@ -27,11 +27,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from transect.base.bounded import first
 from transect.base.unavailable import Unavailable
 
 SEAL = struct.Struct("<32sQ8s")  # SHA-256 and size of what comes before, MARK
 MARK = b"transect"
 ABANDONED_S = 3600.0  # after which a file or folder under way is somebody's who was killed
+LARGEST = 1 << 30  # bytes of a file that is kept; a larger one is none of ours, and as if it were not there
 MOST_LINKS = 40  # of one path, as in the kernel
 ANOTHER = "XDG_CACHE_HOME=FOLDER names another place"
 
@@ -88,15 +90,15 @@ class Folder:
     def plain(self, name: str) -> bytes | None:
         """The content of a file without a seal; None: there is none that may serve."""
         with self._file(name) as descriptor, _told(self.path):
-            if descriptor is None:
+            if descriptor is None or os.fstat(descriptor).st_size > LARGEST:
                 return None
             with open(descriptor, "rb", closefd=False) as file:
-                return file.read()
+                return first(file, LARGEST)
 
     def mapped(self, name: str) -> mmap.mmap | None:
         """The same, in memory, not read yet."""
         with self._file(name) as descriptor, _told(self.path):
-            if descriptor is None or not os.fstat(descriptor).st_size:
+            if descriptor is None or not 0 < os.fstat(descriptor).st_size <= LARGEST:
                 return None
             return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
 

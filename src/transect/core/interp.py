@@ -38,6 +38,9 @@ from transect.core.types import (
 from transect.lang.tape import Tape, current
 
 Frame = dict[str, Any]  # the locals of one function call
+LONGEST = (
+    16 << 20
+)  # characters of a text that is put together: a program of a log may double one in each step of a loop
 
 
 class Broken(Exception):
@@ -385,7 +388,10 @@ class Run:
             case ir.MakeSet(targets=targets, source=source, cond=cond, item=item):
                 return values.make_set(self.each(targets, source, cond, item, frame))
             case ir.Format(parts=parts):
-                return "".join(values.formatted(self.evaluate(p, frame)) for p in parts)
+                text = "".join(values.formatted(self.evaluate(p, frame)) for p in parts)
+                if len(text) > LONGEST:
+                    raise ValueError(f"an f-string makes a text of {len(text):,} characters")
+                return text
             case _:
                 assert_never(e)
 

@@ -49,7 +49,9 @@ from transect.core.types import (
 )
 from transect.core.walk import Node, children
 
-MAX_DEPTH = 300  # nested nodes: every later walk stays far from Python's own limit
+MAX_DEPTH = (
+    200  # nested nodes: every later walk, of four calls a node at most, stays within Python's own limit
+)
 MAX_TYPE_DEPTH = 30
 ANY = "Any"
 

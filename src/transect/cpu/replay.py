@@ -37,6 +37,7 @@ from transect.cpu.platform import LANES, queue_number
 from transect.cpu.record import head
 from transect.emit.bpf.recording import asked_words, is_asked, recorded, site
 from transect.emit.py.build import build
+from transect.emit.py.positions import no_lines
 from transect.lang.tape import Tape
 from transect.replay.compare import Call, Functions
 from transect.replay.log import Log, LogError, Record
@@ -211,7 +212,7 @@ class Player:
         self.nodes = nodes
         self.tape = Words(b"", {})
         flat = recorded(program)
-        made = type(build(flat)().__state__)
+        made = type(build(flat, lines=no_lines)().__state__)  # a log may name any file
         self._locals = self._slots("Local", object, FieldKind.LOCAL)()
         self._state = self._slots(made.__name__, made, FieldKind.STATE, FieldKind.PARAM)()
         for f in program.state:

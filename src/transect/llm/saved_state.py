@@ -44,10 +44,13 @@ def claim(owner: object, path: Path) -> Callable[[], object]:
 
     The lock is a file beside it, since the file itself is replaced.  Raises `NotKept`.
     """
-    real = path.resolve()
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError) as wrong:  # up to Python 3.12 the latter: links that lead in a circle
+        raise NotKept(f"{path} leads nowhere: {wrong}; name another file as `state`") from wrong
     beside = real.with_name(f".{real.name}.lock")
     try:
-        held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        held = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as wrong:
         raise NotKept(
             f"{beside} cannot be written: {wrong.strerror}; put `state` into a folder that this user may write to"
@@ -117,7 +120,8 @@ def _read(path: Path) -> _Kept | None:
 
 
 def save(service: Service, path: Path) -> None:
-    """Write the state as it is now.  Raises OSError, and then the old file is as it was."""
+    """Write the state as it is now, where a link leads, too.  Raises OSError, and then the old file is as it was."""
+    path = path.resolve()
     with service.lock:
         state = image(service.policy)
         names = list(service.tenants.names().values())

@@ -22,7 +22,7 @@ from transect.core.interp import Instance, Run
 from transect.core.ir import Program
 from transect.core.upgrade import Refused, upgrade
 from transect.lang.tape import Tape, current
-from transect.replay.log import Log, Policy, Record
+from transect.replay.log import Log, LogError, Policy, Record
 from transect.replay.tape import ReplayingTape, TapeMismatch, answer_types
 
 Functions = Mapping[str, Callable[..., object]]
@@ -236,6 +236,10 @@ class _Comparing:
 
     def begin(self, policy: Policy, other: Program | None) -> _Played | None:
         program = policy.program if other is None else other
+        if program.stratum not in ("", self.log.header.stratum):
+            raise LogError(
+                f"the log is of {self.log.header.stratum}, and {policy.name} is a policy of {program.stratum}"
+            )
         try:
             runner = self.make(program)
             runner.load(self.start(policy, other))

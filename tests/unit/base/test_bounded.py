@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from transect.base.bounded import head
+from transect.base.bounded import AT_ONCE, first, head
 from transect.base.unavailable import Unavailable
 from transect.cli.policies import find
 from transect.core.frontend import compile_file
@@ -86,3 +87,13 @@ def test_a_link_to_a_device_in_a_folder_is_no_file_to_check(tmp_path: Path) -> N
     (tmp_path / "policy.py").write_text("from transect.rpc import Element\nclass P(Element):\n    pass\n")
     found = find([str(tmp_path)])
     assert found.policies == [tmp_path / "policy.py"]
+
+
+def test_no_room_is_made_for_more_than_comes() -> None:
+    class Small(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            assert size is not None and 0 < size <= AT_ONCE
+            return super().read(size)
+
+    assert first(Small(b"x" * 100_000), 1 << 40) == b"x" * 100_000
+    assert first(Small(b"x" * 100_000), 70_000) == b"x" * 70_001

@@ -301,3 +301,13 @@ def _raced(parent: Path, read: Callable[[Path], bytes | None], tries: int = 5000
     finally:
         over.set()
         other.join()
+
+
+def test_what_is_larger_than_anything_of_ours_does_not_serve(tmp_path: Path) -> None:
+    """A file that was grown to gigabytes kept a service from starting while it was read."""
+    file = keep(tmp_path)
+    os.truncate(file, cache.LARGEST + 1)
+    with cache.opened(file.parent) as folder:
+        assert folder.plain(file.name) is None
+        assert folder.mapped(file.name) is None
+        assert folder.read(file.name) is None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.core.running import arbiter, compiled
+from transect.core import interp
 from transect.core.frontend import compile_text
 from transect.core.interp import Instance
 from transect.core.ir import Stage
@@ -293,3 +294,20 @@ def test_a_policy_text_of_several_policies() -> None:
         for i in range(3)
     )
     assert [Instance(p).state["n"] for p in compile_text(text).programs] == [0, 1, 2]
+
+
+def test_a_text_does_not_double_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of a log may put one together again and again: forty times doubled it fills the machine."""
+    monkeypatch.setattr(interp, "LONGEST", 100)
+    program = compiled("""
+        class Asked(Message):
+            user: str
+
+        class Long(Element):
+            def request(self, rpc: Rpc[Asked]) -> Verdict:
+                return Reject(Code.ABORTED, f"{rpc.msg.user}{rpc.msg.user}")
+        """)
+    called = Instance(program)
+    assert called.call("request", (rpc(user="a" * 50),)).message == "a" * 100
+    with pytest.raises(ValueError, match="a text of 102 characters"):
+        called.call("request", (rpc(user="a" * 51),))

@@ -135,6 +135,26 @@ def test_a_state_beyond_its_bound_is_neither_read_nor_written(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_link_that_leads_in_a_circle_keeps_no_state(tmp_path: Path) -> None:
+    (tmp_path / "kept.json").symlink_to("kept.json")
+    with pytest.raises(saved_state.NotKept, match="leads nowhere"):
+        saved_state.claim(tmp_path, tmp_path / "kept.json")
+
+
+def test_a_link_goes_on_to_lead_to_the_state(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "kept.json").symlink_to("elsewhere/real.json")
+    assert with_work(tmp_path).is_symlink()
+    assert saved_state.load(service("vtc", tmp_path, ["ann"]), tmp_path / "elsewhere" / "real.json")
+
+
+def test_no_lock_is_made_where_somebodys_link_leads(tmp_path: Path) -> None:
+    (tmp_path / ".kept.json.lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(saved_state.NotKept, match="cannot be written"):
+        saved_state.claim(tmp_path, tmp_path / "kept.json")
+    assert not (tmp_path / "victim").exists()
+
+
 def test_two_gateways_do_not_keep_their_state_in_one_file(tmp_path: Path) -> None:
     """The second to write would take back what the first one charged."""
 

@@ -16,7 +16,7 @@ from transect.core.schema import schema
 from transect.core.types import INT, SeqType
 from transect.lang.tape import GivenTape, Tape
 from transect.replay import Call, Comparison, Log, Policy, Record, RecordingTape, Trailer, compare
-from transect.replay.log import Header
+from transect.replay.log import Header, LogError
 from transect.replay.tape import answer_types
 
 
@@ -392,3 +392,9 @@ def test_who_waits_comes_from_the_record(runner: Any) -> None:
     found = compare(wrong, Picks(), runner=runner)
     assert found.divergence is not None
     assert found.divergence.message == "client 2 comes out, where client 3 was recorded"
+
+
+def test_a_policy_of_another_stratum_is_none_of_the_log() -> None:
+    log = replace(recorded(policy(), [("request", 1, 1)]), header=Header("llm", "x", True))
+    with pytest.raises(LogError, match=r"the log is of llm, and .* is a policy of rpc"):
+        compare(log, Plain())

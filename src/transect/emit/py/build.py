@@ -24,16 +24,20 @@ from transect.emit.artifact import line_of
 from transect.emit.py import runtime
 from transect.emit.py.literals import Named
 from transect.emit.py.module import Module, class_definition, module_of
+from transect.emit.py.positions import Lines
 from transect.emit.py.support import IMPORTED
 from transect.emit.py.text import base_of
 
 
-def build(program: ir.Program, raw: type[Any] | None = None) -> type[Any]:
-    """The class of the program's objects, which derives from the class as it was written, else from its base."""
+def build(program: ir.Program, raw: type[Any] | None = None, lines: Lines = linecache.getline) -> type[Any]:
+    """The class of the program's objects, which derives from the class as it was written, else from its base.
+
+    `lines`: of the program's files.  Whose program names files that nobody should open gives `no_lines`.
+    """
     if raw is None:
         home, name = base_of(program)
         raw = getattr(importlib.import_module(home), name)
-    module = module_of(program, linecache.getline)
+    module = module_of(program, lines)
     space: dict[str, Any] = {
         "__name__": raw.__module__,
         "runtime": runtime,
