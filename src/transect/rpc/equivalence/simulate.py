@@ -35,6 +35,7 @@ from transect.rpc.messages.rewriter import assign, put_varint, rewrite
 from transect.rpc.messages.scanner import Node
 from transect.rpc.messages.wire import Presence
 
+NO_ROUTE = "the policy names a route that this proxy does not have"  # as carriers say it
 OK, UNAVAILABLE, CAUSE_REPLY, CAUSE_REJECT, CAUSE_RESET = 0, 14, 0, 1, 4
 
 
@@ -160,7 +161,7 @@ class Trial:
         """A message that passed, in the words of a `Run`."""
         parts = [f"{k}={v!r}" for k, v in self.decode(name, data).items()]
         parts += [f"{k}: {v}" for k, v in sorted(headers.items())]
-        parts += [] if route is None else [f"to {route}" if route else 'to ""']
+        parts += [] if route is None else [f"to {route}"]
         return "".join(f" {part}" for part in parts)
 
     # ------------------------------------------------------------ runs
@@ -301,6 +302,9 @@ class _Running:
                 return replace(stopped, after=total + stopped.after)
             data = data if verdict.message is None else verdict.message
             total, route = total + verdict.after, route if verdict.to is None else verdict.to
+        if route == "":  # no chain has it
+            self._end(event.rpc, UNAVAILABLE, CAUSE_REJECT)
+            return Seen(f"rejected UNAVAILABLE: {NO_ROUTE}", total)
         headers = self.headers[event.rpc].sides[0]
         return Seen("forwarded" + self.trial.message(REQUEST, data, headers, route), total)
 

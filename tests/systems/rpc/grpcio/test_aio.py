@@ -196,7 +196,7 @@ def test_delays_never_block_the_loop(run: Any, probe: Any) -> None:
         ):
             ticks, began = 0, time.monotonic()
             await call()
-            assert 0.1 <= time.monotonic() - began < 1.0
+            assert 0.1 <= time.monotonic() - began < 5.0
             assert ticks >= 5, "somebody else's work must go on meanwhile"
         ticking.cancel()
 

@@ -113,3 +113,23 @@ def test_such_streams_tell_what_was_refused() -> None:
             for seed in range(RUNS)
         )
     assert told > 0.6 * refused
+
+
+NOWHERE = """
+    class Away(Element):
+        where: str = text(8)
+
+        def request(self, rpc: Rpc) -> Verdict:
+            return Forward(to=self.where)
+    """
+
+
+def test_a_route_without_a_name_is_none_as_in_carriers() -> None:
+    away = compiled(NOWHERE)
+    trial, event = Trial({"Away": away}), Event("r", Step.REQUEST, tapes={"Away": Facts(0, ())})
+    for where, said in (
+        ("", "rejected UNAVAILABLE: the policy names a route that this proxy does not have"),
+        ("b", "forwarded to b"),
+    ):
+        (seen,) = trial.run(Stream({"Away": {"where": where}}, [event]), Arranged("", server=("Away",))).seen
+        assert seen.what == said
