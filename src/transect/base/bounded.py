@@ -35,7 +35,10 @@ def opened(path: Path | str) -> BinaryIO:
     Raises OSError, also for what is no regular file: devices have no end, and a pipe may have no beginning.
     """
     # Whoever opens a pipe otherwise waits for its other end.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError:  # a zero byte, or half a surrogate pair
+        raise OSError(errno.EINVAL, "no file can have that name", str(path)) from None
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return open(descriptor, "rb")

@@ -46,7 +46,7 @@ def claim(owner: object, path: Path) -> Callable[[], object]:
     """
     try:
         real = path.resolve()
-    except (OSError, RuntimeError) as wrong:  # up to Python 3.12 the latter: links that lead in a circle
+    except (OSError, RuntimeError, ValueError) as wrong:  # links that lead in a circle, a zero byte
         raise NotKept(f"{path} leads nowhere: {wrong}; name another file as `state`") from wrong
     beside = real.with_name(f".{real.name}.lock")
     try:

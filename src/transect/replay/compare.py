@@ -260,8 +260,8 @@ class _Comparing:
         handler = played.program.handler(hook)
         if handler is None:
             raise _Differs(self.missing(played, hook), record)
-        before = self.run(recorded, hook, record) if recorded else None
         try:
+            before = self.run(recorded, hook, record) if recorded else None
             outcome = self.run(played, hook, record)
         except (TapeMismatch, CodecError) as error:
             text = f"`{hook}` leaves the recording: {error}"

@@ -250,9 +250,21 @@ def _watch(word: spec.Watch, around: Around) -> Part:
     return Part(word.name, "Watch", "memory", words, instances, None, around.span, around.folder, fixed=words)
 
 
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _program(word: spec.Program, around: Around) -> Part:
-    if not word.command:
+    if not word.command or not word.command[0]:
         raise Wrong("command", "`command` names no program", 'write `command=["python", "service.py"]`')
+    if any("\0" in each or not _encodable(each) for each in word.command):
+        raise Wrong(
+            "command", "no program can be given this word", "leave out zero bytes and half surrogate pairs"
+        )
     try:
         ready = Endpoint.parse(word.ready) if word.ready else None
     except ValueError as wrong:

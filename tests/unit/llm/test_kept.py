@@ -137,8 +137,9 @@ def test_a_state_beyond_its_bound_is_neither_read_nor_written(
 
 def test_a_link_that_leads_in_a_circle_keeps_no_state(tmp_path: Path) -> None:
     (tmp_path / "kept.json").symlink_to("kept.json")
-    with pytest.raises(saved_state.NotKept, match="leads nowhere"):
-        saved_state.claim(tmp_path, tmp_path / "kept.json")
+    for name in ("kept.json", "a\0b"):
+        with pytest.raises(saved_state.NotKept, match="leads nowhere"):
+            saved_state.claim(tmp_path, tmp_path / name)
 
 
 def test_a_link_goes_on_to_lead_to_the_state(tmp_path: Path) -> None:

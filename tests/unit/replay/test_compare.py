@@ -159,6 +159,16 @@ def test_what_one_policy_lacks_hides_nothing_of_another() -> None:
     assert found.divergence.code == "L002"
 
 
+def test_a_tape_that_does_not_fit_is_a_divergence_with_another_policy_too() -> None:
+    log = recorded(policy(), CALLS)
+    odd = replace(log, records=(replace(log.records[0], tape=bytes(8)), *log.records[1:]))
+    text = LIMIT.replace("self.total > self.limit", "self.total >= self.limit - 1")
+    for other in (None, policy(text)):
+        found = compare(odd, Plain(), program=other)
+        assert found.divergence is not None
+        assert "`request` leaves the recording" in found.divergence.message
+
+
 def test_another_policy_shows_the_line_that_gives_another_result() -> None:
     text = LIMIT.replace("self.total > self.limit", "self.total >= self.limit - 1")
     found = compare(recorded(policy(), CALLS), Plain(), program=policy(text))
