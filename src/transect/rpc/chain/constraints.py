@@ -133,14 +133,16 @@ def _nowhere(piece: Piece, diagnostics: Diagnostics) -> None:
         piece.span if first.span == NOWHERE else first.span,
         label=first.why,
         others=others,
-        help="; ".join(_help(bar.why) for bar in bars if bar.span == NOWHERE)
+        help="; ".join(_help(bar.why, piece) for bar in bars if bar.span == NOWHERE)
         or "take one of these words back",
     )
 
 
-def _help(why: str) -> str:
+def _help(why: str, piece: Piece) -> str:
     if "`libraries=`" in why:
-        return 'say which program carries elements: `libraries=["client"]`'
+        sides = {at.side for at in PROCESSORS if all("`libraries=`" in bar.why for bar in piece.bars[at])}
+        program = "server" if sides == {"server"} else "client"
+        return f'say which program carries elements: `libraries=["{program}"]`'
     return f"allow another place: {why}"
 
 

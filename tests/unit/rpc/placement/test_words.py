@@ -107,6 +107,8 @@ def test_a_library_that_is_not_there_is_named(tmp_path: Path) -> None:
     _, said = read(tmp_path, "RetryBudget()", 'libraries=["server"]')
     assert "error[R034]: `RetryBudget` can stand nowhere" in said
     assert "the client's program carries no elements" in said
+    _, said = read(tmp_path, "Metrics()", 'place={"Metrics": ["server library"]}')
+    assert 'help: say which program carries elements: `libraries=["server"]`' in said
 
 
 @pytest.mark.parametrize(
