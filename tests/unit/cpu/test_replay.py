@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import sys
+import tokenize
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -58,6 +60,20 @@ def test_all_kinds_of_state_replay_by_what_was_read_and_obtained(tmp_path: Path)
     found = replayed(log_of(tmp_path, scheduler(KEEPING), event("running", RUNNING)))
     assert found.divergence is None
     assert found.same and found.calls == 1
+
+
+def test_files_that_a_log_names_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may name a device without an end."""
+    named = tmp_path / "named.py"
+    named.write_text("é\n" * 100)
+    opened: list[str] = []
+    monkeypatch.setattr(tokenize, "open", opened.append)
+    log = log_of(tmp_path, scheduler(KEEPING), event("running", RUNNING))
+    (policy,) = log.policies
+    text = policy.program_text.replace("path 'p.py'", f"path {str(named)!r}", 1)
+    assert text != policy.program_text
+    assert replayed(replace(log, policies=(replace(policy, program_text=text),))).same
+    assert opened == []
 
 
 @pytest.mark.parametrize(
