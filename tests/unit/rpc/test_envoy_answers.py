@@ -17,6 +17,7 @@ import pytest
 from transect.control.protocol import Refused
 from transect.rpc.chain.address import Endpoint
 from transect.rpc.envoy import trial
+from transect.rpc.envoy.control import Control, EnvoyCopy, NotDone
 from transect.rpc.envoy.following import Following
 from transect.rpc.envoy.process import Envoy
 from transect.rpc.wasm.metrics import Silent, Told
@@ -162,3 +163,11 @@ def test_an_answer_that_is_cut_off_or_none_is_an_error_of_the_system(
 ) -> None:
     with admin(envoy, iter([body]), 0, head), pytest.raises(OSError, match="the answer"):
         envoy.admin("/ready")
+
+
+def test_a_version_whose_last_answer_is_lost_has_ended_when_its_door_is_gone(tmp_path: Path) -> None:
+    copy = EnvoyCopy(Control(tmp_path / "module.sock"))
+    copy.end()  # nobody answers there any more
+    (tmp_path / "module.sock").touch()
+    with pytest.raises(NotDone, match="has not ended"):
+        copy.end()
