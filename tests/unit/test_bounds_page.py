@@ -18,6 +18,7 @@ import pytest
 
 import transect
 from tests.parts import ROOT
+from tests.unit.sources import parts
 
 SOURCES = Path(transect.__file__).parent
 PAGE = ROOT / "docs" / "design" / "bounds.md"
@@ -97,17 +98,13 @@ MAY_STAY = {
 }
 
 
-def asked(tree: ast.AST, where: str = "") -> Iterator[tuple[str, str]]:
+def asked(tree: ast.AST) -> Iterator[tuple[str, str]]:
     """(function, expression) of everything that reads to an end, opens a file to read, or listens to a child."""
-    for node in ast.iter_child_nodes(tree):
-        inner = where
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            inner = f"{where}.{node.name}".removeprefix(".")
+    for where, node in parts(tree):
         if isinstance(node, ast.Call) and _reads(node):
             yield where, ast.unparse(node)[:100]
         if isinstance(node, ast.For | ast.comprehension) and ast.unparse(node.iter) in STREAMS:
             yield where, f"for … in {ast.unparse(node.iter)}"
-        yield from asked(node, inner)
 
 
 def _reads(call: ast.Call) -> bool:

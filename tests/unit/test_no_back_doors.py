@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import transect
+from tests.unit.sources import parts
 
 SOURCES = Path(transect.__file__).parent
 
@@ -163,15 +164,11 @@ MAY_STAY = {
 }
 
 
-def asked(tree: ast.AST, where: str = "") -> Iterator[tuple[str, str]]:
+def asked(tree: ast.AST) -> Iterator[tuple[str, str]]:
     """(function, call) of everything that runs text or code, or looks up a name that is no constant."""
-    for node in ast.iter_child_nodes(tree):
-        inner = where
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            inner = f"{where}.{node.name}".removeprefix(".")
+    for where, node in parts(tree):
         if isinstance(node, ast.Call) and _computed(node):
             yield where, ast.unparse(node)[:100]
-        yield from asked(node, inner)
 
 
 def _computed(call: ast.Call) -> bool:

@@ -57,9 +57,8 @@ def head(path: Path, most: int = SOURCE) -> bytes:
 def first(stream: IO[bytes], most: int = SOURCE) -> bytes:
     """At most one byte more than `most` of a stream: standard input, a pipe."""
     pieces, left = [], most + 1
-    while left and (
-        piece := stream.read(min(AT_ONCE, left))
-    ):  # one `read` of it all would first make room for that
+    # One `read` of it all would make room for all that there may be.
+    while left and (piece := stream.read(min(AT_ONCE, left))):
         pieces.append(piece)
         left -= len(piece)
     return b"".join(pieces)

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+from transect.base.bounded import AT_ONCE
+
 SAID = 16 << 20  # bytes of what a program says at most, where the caller does not say
-AT_ONCE = 1 << 16  # bytes: what a pipe holds
 
 
 class Endless(Exception):

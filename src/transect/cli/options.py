@@ -21,6 +21,16 @@ Metrics: TypeAlias = Annotated[
     str | None,
     typer.Option("--metrics", metavar="HOST:PORT", show_default=False, help="Serve /metrics for Prometheus."),
 ]
+
+
+def keys_of_callers(help: str) -> typer.models.OptionInfo:
+    """`--identity FILE`."""
+    found: typer.models.OptionInfo = typer.Option(
+        "--identity", metavar="FILE", exists=True, dir_okay=False, show_default=False, help=help
+    )
+    return found
+
+
 Tenants: TypeAlias = Annotated[
     Path | None,
     typer.Option(

@@ -13,7 +13,9 @@ import pytest
 from transect.core.foreign import admitted
 from transect.core.frontend import compile_text
 from transect.core.interp import Broken, Instance
+from transect.core.ir import Stage
 from transect.core.text import TextError, dump, parse
+from transect.core.verify_interface import MAX_DEPTH
 
 SOURCE = """\
 from enum import IntEnum
@@ -505,6 +507,17 @@ def test_sizes_and_nesting_are_bounded(what: str) -> None:
 def test_blocks_are_bounded() -> None:
     deep = "".join("  " * n + "if (n == n):\n" for n in range(1, 2000)) + "  " * 2000 + "return n\n  return n"
     assert refused("rpc", "  return (n + n)", deep)
+
+
+def test_what_is_nested_as_deeply_as_may_be_is_admitted() -> None:
+    """Whatever walks an admitted program has to end: also what counts its steps, which it is asked first."""
+    levels = MAX_DEPTH - 5
+    ifs = (
+        "".join("  " * n + "if (n == n):\n" for n in range(1, levels))
+        + "  " * levels
+        + "return n\n  return n"
+    )
+    assert admitted(SOUND["rpc"].replace("  return (n + n)", ifs, 1)).stage is Stage.CHECKED
 
 
 def test_a_text_of_many_megabytes_is_refused() -> None:

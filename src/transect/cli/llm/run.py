@@ -12,7 +12,7 @@ import typer
 from transect.base.bounded import is_file
 from transect.cli.exits import Exit
 from transect.cli.failure import no_file
-from transect.cli.options import Name, Tenants
+from transect.cli.options import Name, Tenants, keys_of_callers
 
 
 def run(
@@ -58,14 +58,7 @@ def run(
     tenants: Tenants = None,
     identity: Annotated[
         Path | None,
-        typer.Option(
-            "--identity",
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            show_default=False,
-            help="Keys under which the layer before says whose a request is.",
-        ),
+        keys_of_callers("Keys under which the layer before says whose a request is."),
     ] = None,
 ) -> int:
     """Queue requests of many tenants before OpenAI-compatible engines, fairly, until Ctrl-C.

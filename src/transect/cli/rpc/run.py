@@ -13,7 +13,7 @@ import typer
 
 from transect.cli.exits import Exit
 from transect.cli.failure import refused, tell, usage
-from transect.cli.options import Metrics, Name
+from transect.cli.options import Metrics, Name, keys_of_callers
 from transect.cli.progress import working
 from transect.cli.rpc.plan import At
 
@@ -84,13 +84,8 @@ def run(
     metrics: Metrics = None,
     identity: Annotated[
         Path | None,
-        typer.Option(
-            "--identity",
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            show_default=False,
-            help="Keys under which the layer before says whose a request is, and this one says it to the next.",
+        keys_of_callers(
+            "Keys under which the layer before says whose a request is, and this one says it to the next."
         ),
     ] = None,
 ) -> int:
