@@ -49,9 +49,8 @@ from transect.core.types import (
 )
 from transect.core.walk import Node, children
 
-MAX_DEPTH = (
-    200  # nested nodes: every later walk, of four calls a node at most, stays within Python's own limit
-)
+# Nested nodes: every later walk, of four calls a node at most, stays within Python's own limit.
+MAX_DEPTH = 200
 MAX_TYPE_DEPTH = 30
 ANY = "Any"
 
