@@ -12,7 +12,7 @@ and nothing else.  What comes without it, or with a word that is forged, expired
 from transect.base.tenant import ANONYMOUS
 from transect.identity.caller import Caller, current, working_for
 from transect.identity.keys import Keys, NoKeys
-from transect.identity.speaking import serving
+from transect.identity.speaking import serving, serving_task
 from transect.identity.verifier import Refused, Verifier
 from transect.identity.words import HEADER
 
@@ -26,5 +26,6 @@ __all__ = [
     "Verifier",
     "current",
     "serving",
+    "serving_task",
     "working_for",
 ]

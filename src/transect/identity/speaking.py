@@ -4,6 +4,8 @@
     with serving("alice", deadline):
         ...
 
+    await serving_task("alice", deadline, coroutine)  # asyncio, where one thread works for all by turns
+
 What is said is a hint `Serving(tenant, until, since)`, which the scheduler `by_tenant` takes: a write into shared
 memory.
 """
@@ -15,13 +17,16 @@ import os
 import threading
 import time
 import zlib
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import get_native_id
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from transect.base.hints import Application, Refused
 from transect.base.tenant import number_of
+
+T = TypeVar("T")
 
 LOOK_S = 5.0  # between two looks whether a scheduler listens
 
@@ -63,6 +68,38 @@ class _Block:
         self._speaker.say(self._before)
 
 
+class _Steps(Generic[T]):
+    """A coroutine, run step by step."""
+
+    __slots__ = ("_speaker", "_what", "_work")
+
+    def __init__(self, speaker: Speaker, what: tuple[int, int], work: Coroutine[Any, Any, T]) -> None:
+        self._speaker = speaker
+        self._what = what
+        self._work = work
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        say, work = self._speaker.say, self._work
+        step: Callable[[Any], Any] = work.send
+        given: Any = None
+        while True:
+            before = say(self._what)
+            try:
+                waits_for = step(given)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            finally:
+                say(before)
+            try:
+                given = yield waits_for
+                step = work.send
+            except GeneratorExit:
+                work.close()
+                raise
+            except BaseException as raised:  # `work` is to hear of it
+                step, given = work.throw, raised
+
+
 class Speaker:
     """This process, attached to the scheduler while one listens.  A request never waits for that."""
 
@@ -76,7 +113,16 @@ class Speaker:
 
         `until`: the deadline, as `time.monotonic()` says it; None: there is none.
         """
-        return _Block(self, (number_of(tenant), 0 if until is None else int(until * 1e9)))
+        return _Block(self, (number_of(tenant), _ns(until)))
+
+    def serving_task(self, tenant: str, until: float | None, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
+        """Runs `work`; while one of its steps runs, from one `await` to the next, the thread works for the tenant.
+
+        `until` as in `serving`.  Who begins where no scheduler listens says nothing until it ends.
+        """
+        if self._listener() is None:
+            return work
+        return _Steps(self, (number_of(tenant), _ns(until)), work)
 
     def say(self, what: tuple[int, int]) -> tuple[int, int]:
         """The thread works for that tenant until then; what was said before."""
@@ -84,13 +130,17 @@ class Speaker:
         if what == before:
             return before
         self._here.said = what
-        if time.monotonic() >= self._look_at:
-            self._look_at = math.inf
-            threading.Thread(target=self._look, name="transect-serving", daemon=True).start()
-        scheduler = self._scheduler
+        scheduler = self._listener()
         if scheduler is not None:  # where the ring is full, it is lost
             scheduler.send(KIND, get_native_id(), *what, time.monotonic_ns())
         return before
+
+    def _listener(self) -> Application | None:
+        """The scheduler that listens, as far as is known; now and again another thread looks."""
+        if time.monotonic() >= self._look_at:
+            self._look_at = math.inf
+            threading.Thread(target=self._look, name="transect-serving", daemon=True).start()
+        return self._scheduler
 
     def _look(self) -> None:
         """Attach, or let go of a scheduler that has gone."""
@@ -118,6 +168,11 @@ class Speaker:
         self._here.said = NOBODY
 
 
+def _ns(until: float | None) -> int:
+    return 0 if until is None else int(until * 1e9)
+
+
 _speaker = Speaker()
 serving = _speaker.serving
+serving_task = _speaker.serving_task
 os.register_at_fork(after_in_child=_speaker.born)

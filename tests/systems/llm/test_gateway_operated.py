@@ -16,7 +16,9 @@ import pytest
 
 from tests.systems.llm.running import Running, flood, gateway, started
 from tests.systems.llm.upstream import Engine, engine
+from tests.unit.identity.door import Scheduler, until
 from transect.base.shipped import path_of
+from transect.base.tenant import number_of
 from transect.control import Client
 from transect.llm import keys
 from transect.llm.gateway.listener import listening
@@ -213,3 +215,21 @@ def test_a_first_token_is_sent_without_delay() -> None:
 
         assert asyncio.run(accepted()) == 1
         assert client.fileno() > 0
+
+
+def test_the_machines_scheduler_is_told_whom_a_request_is_worked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSECT_HINTS", str(tmp_path / "hints"))
+    scheduler = Scheduler(tmp_path / "hints")
+    try:
+        with engine() as served, gateway(tmp_path, [served.url]) as running:
+            until(lambda: running.ask("ben").status_code == 200 and scheduler.said())
+            before = len(scheduler.said())
+            assert running.ask("ann").status_code == 200
+            said = scheduler.said()[before:]
+    finally:
+        scheduler.close()
+    tenants = [tenant for _, tenant, *_ in said]
+    assert tenants == [number_of("ann"), 0] * (len(tenants) // 2) != [], "step by step"
+    assert len({thread for thread, *_ in said}) == 1

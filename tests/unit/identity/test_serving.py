@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,111 @@ def test_threads_speak_for_themselves_and_anonymous_is_nobody(scheduler: Schedul
     for thread, number in zip(threads, (ALICE, BOB), strict=False):
         assert [tenant for t, tenant, *_ in said if t == thread.native_id] == [number, 0] * 50
     assert len(said) == 200
+
+
+def test_tasks_of_one_thread_say_at_each_step_whom_it_works_for(
+    scheduler: Scheduler, speaker: Speaker
+) -> None:
+    attached(speaker)
+    before = len(scheduler.said())
+
+    async def work(name: str) -> str:
+        await asyncio.sleep(0)
+        return name
+
+    async def main() -> list[str]:
+        tasks = [speaker.serving_task(name, 7.0, work(name)) for name in ("alice", "bob", "anonymous")]
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(main()) == ["alice", "bob", "anonymous"]
+    said = [(tenant, end) for _, tenant, end, _ in scheduler.said()[before:]]
+    assert (
+        said == [(ALICE, 7_000_000_000), (0, 0), (BOB, 7_000_000_000), (0, 0), (0, 7_000_000_000), (0, 0)] * 2
+    )
+
+
+def test_a_task_hears_of_what_happens_while_it_waits(scheduler: Scheduler, speaker: Speaker) -> None:
+    attached(speaker)
+    ended = []
+
+    async def work() -> str:
+        try:
+            await asyncio.sleep(20)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        finally:
+            ended.append("ended")
+        raise AssertionError
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(speaker.serving_task("alice", None, work()))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async def refused() -> None:
+        async def wrong() -> None:
+            await asyncio.sleep(0)
+            raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            await speaker.serving_task("alice", None, wrong())
+
+    asyncio.run(cancelled())
+    asyncio.run(refused())
+    assert ended == ["cancelled", "ended"] and scheduler.said()[-1][1] == 0
+
+
+def test_a_task_that_is_closed_ends_what_it_runs(scheduler: Scheduler, speaker: Speaker) -> None:
+    attached(speaker)
+    ended = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(20)
+        finally:
+            ended.append(True)
+
+    async def begin() -> None:
+        steps = speaker.serving_task("alice", None, work()).__await__()
+        next(steps)
+        steps.close()
+
+    asyncio.run(begin())
+    assert ended == [True]
+
+
+def test_replies_of_a_generator_are_steps_too(scheduler: Scheduler, speaker: Speaker) -> None:
+    attached(speaker)
+
+    async def replies() -> AsyncGenerator[int, None]:
+        yield 1
+        await asyncio.sleep(0)
+        yield 2
+
+    async def main() -> list[int]:
+        found: list[int] = []
+        they = replies()
+        while True:
+            try:
+                found.append(await speaker.serving_task("bob", None, they.__anext__()))
+            except StopAsyncIteration:
+                return found
+
+    before = len(scheduler.said())
+    assert asyncio.run(main()) == [1, 2]
+    assert [tenant for _, tenant, *_ in scheduler.said()[before:]] == [BOB, 0] * 4
+
+
+def test_a_task_runs_unchanged_where_no_scheduler_listens(speaker: Speaker, door: Path) -> None:
+    async def work() -> int:
+        return 3
+
+    same = work()
+    assert speaker.serving_task("alice", None, same) is same
+    assert asyncio.run(same) == 3
 
 
 def test_where_no_scheduler_listens_nothing_is_said_until_one_does(door: Path, speaker: Speaker) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from transect.identity import serving_task
 from transect.llm.gateway import calls, models
 from transect.llm.gateway.answers import NO_KEY, TELL_S, Reply, error_answer
 from transect.llm.gateway.bodies import Bodies, Body
@@ -99,7 +100,7 @@ class App:
         try:
             if self._of[number] > self._open_each:
                 raise TurnedAway(429, f"{client.name} has {self._open_each} requests under way already", 1.0)
-            await self._routed(asked, scope, receive, reply)
+            await serving_task(client.name, asked.deadline, self._routed(asked, scope, receive, reply))
         except calls.BadCall as wrong:
             await error_answer(reply.send, 400, str(wrong))
         except TurnedAway as away:

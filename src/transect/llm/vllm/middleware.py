@@ -15,6 +15,7 @@ from typing import Any
 from transect.base.unavailable import Unavailable
 from transect.control import Client as Control
 from transect.control import ControlError, Refused, found
+from transect.identity import serving_task
 from transect.llm.gateway.answers import NO_KEY, error_answer
 from transect.llm.identity import Identifier
 from transect.llm.tenants import Client, Tenants
@@ -64,7 +65,8 @@ class TenantMiddleware:
         elif path not in CARRYING:
             await error_answer(send, 403, f"{path} cannot carry a tenant, and is not served here")
         else:
-            await self._with_tenant(asked.client, scope, receive, send)
+            work = self._with_tenant(asked.client, scope, receive, send)
+            await serving_task(asked.client.name, asked.deadline, work)
 
     async def _with_tenant(self, client: Client, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _whole(receive)

@@ -24,7 +24,7 @@ from grpc import aio
 
 from transect.identity import HEADER, Caller, Keys, Verifier
 from transect.identity.caller import NOBODY, work_for
-from transect.identity.speaking import serving
+from transect.identity.speaking import serving, serving_task
 from transect.rpc.grpcio import aio_server, server
 from transect.rpc.grpcio.context import Passing
 from transect.rpc.grpcio.server import kind_of, rebuilt
@@ -122,7 +122,7 @@ def _end(context: Any) -> float | None:
 def plain(behavior: Callable[..., Any], verifier: Verifier, handler: Any) -> Callable[..., Any]:
     """A function that gRPC runs in a thread.  Each runs with variables of its own: the thread is another RPC's next.
 
-    The scheduler is told whom the thread works for; of asyncio, whose one thread works for all, it is told nothing.
+    The scheduler is told whom the thread works for.
     """
 
     def begin(context: Any) -> tuple[Caller, Variables, Any]:
@@ -161,7 +161,7 @@ def _coroutine(behavior: Callable[..., Any], verifier: Verifier) -> Callable[...
     async def one(request: Any, context: Any) -> Any:
         caller, known = met(context, verifier)
         work_for(caller)  # gRPC has made this task for the RPC alone
-        return await behavior(request, known)
+        return await serving_task(caller.tenant, caller.deadline, behavior(request, known))
 
     return one
 
@@ -170,7 +170,12 @@ def _generator(behavior: Callable[..., Any], verifier: Verifier) -> Callable[...
     async def many(request: Any, context: Any) -> AsyncIterator[Any]:
         caller, known = met(context, verifier)
         work_for(caller)
-        async for reply in behavior(request, known):
+        replies = behavior(request, known)
+        while True:
+            try:
+                reply = await serving_task(caller.tenant, caller.deadline, replies.__anext__())
+            except StopAsyncIteration:
+                return
             yield reply
 
     return many

@@ -102,26 +102,31 @@ def test_a_word_that_comes_twice_is_nobodys(keys: Keys, tmp_path: Path) -> None:
         assert say(stub, word).split()[0] == "anonymous"
 
 
-def test_a_scheduler_is_told_whom_a_handlers_thread_works_for(
-    keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scheduler]:
+    """One that listens, to which this process is attached."""
     monkeypatch.setenv("TRANSECT_HINTS", str(tmp_path / "hints"))
     monkeypatch.setattr(speaking, "LOOK_S", 0.01)
-    scheduler, speaker = Scheduler(tmp_path / "hints"), speaking._speaker
-    alice, bob, end = number_of("alice"), number_of("bob"), time.monotonic() + 50
+    found = Scheduler(tmp_path / "hints")
     try:
-        with serving(tmp_path / "identity.key") as stub:
-            say(stub, keys.vouch("alice"))  # from now on it looks whether somebody listens
-            attached(speaker)
-            before = len(scheduler.said())
-            say(stub, keys.vouch("alice", end))
-            say(stub)
-            ask = modules()[0].Ask(user="u", text="t")
-            assert len(list(stub.Many(ask, metadata=[(HEADER, keys.vouch("bob"))]))) == 3
-        said = scheduler.said()[before:]
+        attached(speaking._speaker)
+        yield found
     finally:
-        speaker.close()
-        scheduler.close()
+        speaking._speaker.close()
+        found.close()
+
+
+def test_a_scheduler_is_told_whom_a_handlers_thread_works_for(
+    keys: Keys, tmp_path: Path, scheduler: Scheduler
+) -> None:
+    alice, bob, end = number_of("alice"), number_of("bob"), time.monotonic() + 50
+    with serving(tmp_path / "identity.key") as stub:
+        before = len(scheduler.said())
+        say(stub, keys.vouch("alice", end))
+        say(stub)
+        ask = modules()[0].Ask(user="u", text="t")
+        assert len(list(stub.Many(ask, metadata=[(HEADER, keys.vouch("bob"))]))) == 3
+    said = scheduler.said()[before:]
     tenants = [tenant for _, tenant, *_ in said]
     assert tenants[:2] == [alice, 0] and set(tenants[2:]) == {bob, 0}, "nothing is said of anonymous"
     assert tenants[2:] == [bob, 0] * 5, "to begin, for each reply, and for the end"
@@ -253,3 +258,40 @@ def test_an_asyncio_server_knows_too(keys: Keys, tmp_path: Path, chained: bool) 
             await server.stop(0)
 
     asyncio.run(calls())
+
+
+def test_a_scheduler_is_told_whom_a_handler_of_asyncio_works_for(
+    keys: Keys, tmp_path: Path, scheduler: Scheduler
+) -> None:
+    pb2, pb2_grpc = modules()
+
+    class Echo(pb2_grpc.EchoServicer):  # type: ignore[misc,name-defined]
+        async def Say(self, request: Any, context: Any) -> Any:
+            await asyncio.sleep(0.01)
+            return pb2.Answer(text=told(context))
+
+        async def Many(self, request: Any, context: Any) -> AsyncIterator[Any]:
+            for _ in range(3):
+                await asyncio.sleep(0.01)
+                yield pb2.Answer(text=told(context))
+
+    async def calls() -> None:
+        server = know_callers(aio.server(options=[("grpc.so_reuseport", 0)]), tmp_path / "identity.key")
+        pb2_grpc.add_EchoServicer_to_server(Echo(), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                stub, ask = pb2_grpc.EchoStub(channel), pb2.Ask(user="u", text="t")
+                words = [[(HEADER, keys.vouch(name))] for name in ("alice", "bob", "bob")]
+                await asyncio.gather(*(stub.Say(ask, metadata=word) for word in words[:2]))
+                assert len([reply async for reply in stub.Many(ask, metadata=words[2])]) == 3
+        finally:
+            await server.stop(0)
+
+    before = len(scheduler.said())
+    asyncio.run(calls())
+    tenants = [tenant for _, tenant, *_ in scheduler.said()[before:]]
+    assert tenants[1::2] == [0] * (len(tenants) // 2), "between two steps the thread works for nobody"
+    assert tenants.count(number_of("alice")) == 2, "before the wait, and after it"
+    assert tenants.count(number_of("bob")) == 2 + 7, "likewise; and twice for each reply, once for the end"
