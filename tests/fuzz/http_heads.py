@@ -112,7 +112,9 @@ class StubEngine:
         self.bodies: list[bytes] = []
 
     @asynccontextmanager
-    async def ask(self, method: str, path: str, body: bytes | None = None) -> AsyncIterator[_Said]:
+    async def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: object = None
+    ) -> AsyncIterator[_Said]:
         if body is not None:
             self.bodies.append(body)
         if path == "/v1/models":

@@ -49,7 +49,7 @@ MAY_STAY = {
         llm/adapter.py:Chooser._defined
         llm/lemma/symbolic.py:Handlers.__init__
         llm/native.py:
-        llm/record.py:Recording._arguments
+        replay/queues.py:QueueRecording._arguments
         llm/record.py:Recording.through
         llm/gateway/share.py:Shared.attach
         llm/simulator/calibrate.py:_data
@@ -98,7 +98,7 @@ MAY_STAY = {
         llm/adapter.py:Chooser.counter
         llm/native.py:NativePolicy.__init__
         llm/native.py:_function
-        llm/record.py:_Recorded.__init__
+        replay/queues.py:Recorded.__init__
         llm/service.py:Service.move_counter
         memory/native/probes.py:NativeProbe.__init__
         memory/native/probes.py:NativeProbe._answered
@@ -116,7 +116,7 @@ MAY_STAY = {
     """,
     "an attribute that somebody's code asks for is passed on to the object that is wrapped": """
         llm/gateway/corked.py:Corked.__getattr__
-        llm/record.py:_Recorded.__getattr__
+        replay/queues.py:Recorded.__getattr__
         rpc/grpcio/context.py:Passing.__getattr__
         rpc/grpcio/ending.py:Failed.__getattr__
         rpc/grpcio/knowing.py:KnownAio.__getattr__

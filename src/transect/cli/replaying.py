@@ -81,6 +81,7 @@ DECODERS = {
     "memory": ("transect.memory.replay", "MemoryDecoder"),
     "cpu": ("transect.cpu.replay", "CpuDecoder"),
 }
+QUEUE = ("transect.replay.queues", "QueueDecoder")
 """By stratum, what reads its records: a module, imported when a log asks for it, and a class made from the log."""
 
 
@@ -89,7 +90,7 @@ def decoder(log: Log) -> Decoder:
     stratum = log.header.stratum
     if stratum not in DECODERS:
         raise LogError(f"the log is of {stratum!r:.40}, which is no stratum")
-    module, name = DECODERS[stratum]
+    module, name = QUEUE if log.header.notes.get("kind") == "queue" else DECODERS[stratum]
     made: Decoder = getattr(importlib.import_module(module), name)(log)
     return made
 

@@ -110,6 +110,7 @@ TRANSECT = Group(
         "compile": Verb(POLICIES, "compile"),
         "explain": Verb(UNDERSTAND, "explain"),
         "replay": Verb(UNDERSTAND, "replay"),
+        "why": Verb(UNDERSTAND, "why"),
         "prove": Verb(UNDERSTAND, "prove"),
         "diff": Verb(UNDERSTAND, "diff"),
         "run": Verb(STACK, "run"),

@@ -19,7 +19,7 @@ from transect.control.answers import Reading
 from transect.control.prometheus import escaped, metric
 from transect.core.codec import Reader, stored
 from transect.core.ir import Program, StateField
-from transect.core.param_text import show_value
+from transect.core.param_text import spelled
 from transect.core.tables import BUCKETS
 from transect.core.types import (
     ArrayType,
@@ -33,7 +33,6 @@ from transect.core.types import (
     InstantType,
     IntType,
     KeyType,
-    OptionType,
     StructType,
     TableKind,
     TableType,
@@ -41,7 +40,6 @@ from transect.core.types import (
     TupleType,
     Type,
 )
-from transect.core.values import field_of
 
 ENTRIES = 20  # of a table or an array
 LARGEST = 50  # entries of a tally: those whose value is the largest
@@ -111,28 +109,15 @@ class _Read:
         return {"value": value, "entries": count, "rest": _number(rest)}
 
     def _shown(self, value: Any, t: Type) -> str:
-        return shown(self._spelled(value, t))
-
-    def _spelled(self, value: Any, t: Type) -> str:
-        match t:
-            case KeyType():
-                return self.name_of(value)
-            case OptionType(item=item):
-                return "none" if value is None else self._spelled(value, item)
-            case TupleType(items=items):
-                return ", ".join(self._spelled(v, item) for v, item in zip(value, items, strict=True))
-            case StructType(fields=fields):
-                return ", ".join(f"{f.name} {self._spelled(field_of(value, f.name), f.type)}" for f in fields)
-            case _:
-                return show_value(value, t)
+        return shown(spelled(value, t, self.name_of))
 
 
-def shown(spelled: str) -> str:
+def shown(told: str) -> str:
     """One line of bounded length; others for other texts."""
-    text = line(spelled)
+    text = line(told)
     if len(text) <= TEXT:
         return text
-    return f"{text[:TEXT]}…{hashlib.sha256(spelled.encode()).hexdigest()[:8]}"
+    return f"{text[:TEXT]}…{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
 def _overflows(t: Type) -> bool:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 from transect.core.frontend.constants import fit
 from transect.core.types import (
@@ -15,11 +17,17 @@ from transect.core.types import (
     FloatType,
     InstantType,
     IntType,
+    KeyType,
     OptionType,
+    StructField,
+    StructType,
     TextType,
+    TupleType,
     Type,
+    UnionType,
     spell,
 )
+from transect.core.values import field_of, struct_name
 
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000}  # ns
 
@@ -99,3 +107,32 @@ def _shown_duration(ns: int) -> str:
     """In the largest unit that needs no fraction."""
     fitting = [u for u, size in UNITS.items() if ns % size == 0] if ns else ["s"]
     return f"{ns // UNITS[fitting[-1]]}{fitting[-1]}"
+
+
+def spelled(value: Any, t: Type, name_of: Callable[[int], str] = str) -> str:
+    """Any value as a person reads it; `name_of`: of a stratum's identity."""
+    match t:
+        case KeyType():
+            return name_of(value)
+        case OptionType(item=item):
+            return "none" if value is None else spelled(value, item, name_of)
+        case TupleType(items=items):
+            return ", ".join(spelled(v, item, name_of) for v, item in zip(value, items, strict=True))
+        case StructType(fields=fields):
+            return ", ".join(f"{f.name} {spelled(field_of(value, f.name), f.type, name_of)}" for f in fields)
+        case UnionType(cases=cases):
+            return called(value, next(case for case in cases if case.name == struct_name(value)), name_of)
+        case _:
+            return show_value(value, t)
+
+
+def called(value: Any, t: StructType, name_of: Callable[[int], str] = str) -> str:
+    """A verdict as the policy makes it: `Reject(PERMISSION_DENIED, "acl")`; what it leaves empty is left out."""
+    values = [(f, field_of(value, f.name)) for f in t.fields]
+    return f"{t.name}({', '.join(_argument(f, v, name_of) for f, v in values if v is not None)})"
+
+
+def _argument(f: StructField, value: Any, name_of: Callable[[int], str]) -> str:
+    t = f.type.item if isinstance(f.type, OptionType) else f.type
+    said = json.dumps(value, ensure_ascii=False) if isinstance(t, TextType) else spelled(value, t, name_of)
+    return f"{f.name}={said}" if isinstance(f.type, OptionType) else said

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
+from transect.base.request_id import NAMELESS, Named
 from transect.base.tenant import ANONYMOUS
 from transect.base.weights import NAME
 
@@ -19,6 +20,8 @@ class Caller:
     tenant: str
     deadline: float | None = None
     """When it is over, as `time.monotonic()` says it; None: it has no end."""
+    named: Named = NAMELESS
+    """What its headers call it; `named.headers` tell the next layer."""
 
 
 NOBODY = Caller(ANONYMOUS)

@@ -59,6 +59,7 @@ class Chooser:
         self.waiting: Waiting = policy.waiting
         self.pick: Callable[[], Hashable] = policy.pick
         self.forget: Callable[[Hashable], object] = policy.forget
+        self.came: Callable[[Held], object] | None = None  # who records is told of each request before all
         self.accept = self._defined("accept")
         self.arrive = self._defined("arrive")
         self.head = self._defined("head")

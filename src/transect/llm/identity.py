@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transect.base.request_id import HEADER as REQUEST_ID
+from transect.base.request_id import TRACEPARENT, Named, called, named
 from transect.identity import HEADER, Caller, Keys, NoKeys, Verifier
 from transect.llm.config import Config
 from transect.llm.tenants import Client, Tenants
 
 _VOUCHED = HEADER.encode()
+_IDS = {name.encode(): name for name in (REQUEST_ID, TRACEPARENT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,8 @@ class Asked:
     client: Client
     deadline: float | None
     """When the request is over, as `time.monotonic()` says it; None: nobody said."""
+    named: Named
+    """What the request is called."""
 
 
 class Identifier:
@@ -62,15 +67,18 @@ class Identifier:
         """The tenant of an ASGI scope; None: nobody that is known."""
         shown: str | None = None
         other: str | None = None
-        named: list[bytes] = []
+        by_peer: list[bytes] = []
+        called_by: list[tuple[str, str]] = []
         vouched: list[bytes] = []
         for name, value in scope["headers"]:
             if name == b"authorization":
                 shown = _bearer(value) if shown is None else shown
             elif name == b"x-api-key":
                 other = value.decode("latin-1").strip() if other is None else other
+            elif name in _IDS:
+                called_by.append((_IDS[name], value.decode("latin-1")))
             if name == self.header:
-                named.append(value)
+                by_peer.append(value)
             if name == _VOUCHED:
                 vouched.append(value)
         peer = scope.get("client")
@@ -79,10 +87,12 @@ class Identifier:
             key=other if shown is None else shown,
             vouched=None if caller is None else caller.tenant,
             # One that comes twice is no name: who put the other one there?
-            named=named[0].decode("latin-1") if len(named) == 1 else None,
+            named=by_peer[0].decode("latin-1") if len(by_peer) == 1 else None,
             peer=peer[0] if peer else None,
         )
-        return None if client is None else Asked(client, None if caller is None else caller.deadline)
+        if client is None:
+            return None
+        return Asked(client, None if caller is None else caller.deadline, called(named(called_by)))
 
     def _vouched(self, words: list[bytes]) -> Caller | None:
         if self._verifier is None or not words:

@@ -58,6 +58,8 @@ class TenantQueues:
 
     def add(self, request: Held) -> Refuse | None:
         """A new request; what the policy says when it turns it away."""
+        if self.chooser.came is not None:
+            self.chooser.came(request)
         if self.chooser.accept is not None:
             verdict = self.chooser.accept(request)
             if isinstance(verdict, Refuse):

@@ -8,6 +8,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+from transect.base.request_id import NAMELESS, Named
 from transect.llm.hooks import Request
 
 FIELDS = tuple(Request.__annotations__)
@@ -35,6 +36,7 @@ class Held:
     charged: int = 0  # tokens of the prompt that the client has been charged for
     preemptions: int = 0  # how often it was put back
     admitted: bool = False  # it has entered the batch at least once, and was not retracted
+    named: Named = NAMELESS  # what its headers call it
     own: Any = None  # what the engine or gateway keeps with it
     seen: Any = None  # what machine code sees of it, and whose: `native.Seen`
     __locals__: dict[Any, Any] = field(

@@ -301,7 +301,8 @@ class Service:
             self._in_force(self._recorded(self.recording))
 
     def _recorded(self, recording: Recording) -> Chooser:
-        return recording.through(self._policy, self.program, self.sources)
+        there = (*self.queues, *self._running())
+        return recording.through(self._policy, self.program, self.sources, there)
 
     def end_record(self) -> Trailer:
         """Close the log.  Raises OSError when the disk did not take all of it."""

@@ -99,6 +99,10 @@ class Tenants:
     def name_of(self, number: int) -> str:
         return self._names[number]
 
+    def is_named(self, number: int) -> bool:
+        """Whether the number was given to a name."""
+        return 0 <= number < len(self._names)
+
     def names(self) -> Mapping[int, str]:
         """Every number that was ever given."""
         return dict(enumerate(self._names))

@@ -104,7 +104,7 @@ def compare(
     `program`: another policy in the place of the recorded one of that name (or of the only one); its state begins as an
     upgrade's would.  `runner`: what runs the policies; the interpreter when None.
     """
-    comparing = _Comparing(log, decoder, runner or TracedInstance)
+    comparing = Comparing(log, decoder, runner or TracedInstance)
     return comparing.compare(program)
 
 
@@ -152,7 +152,7 @@ def _wait(runner: Runner, waiting: Sequence[object]) -> None:
 
 
 @dataclass(slots=True)
-class _Played:
+class Played:
     """One policy under way."""
 
     policy: Policy
@@ -163,12 +163,14 @@ class _Played:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class Outcome:
     result: bytes
     span: Span  # of the `return`
 
 
-class _Differs(Exception):
+class Differs(Exception):
+    """A call that does not come out as recorded."""
+
     def __init__(self, diagnostic: Diagnostic, record: Record | None) -> None:
         super().__init__(diagnostic.message)
         self.diagnostic = diagnostic
@@ -185,10 +187,12 @@ def _broken(
     if other is not None:
         return error
     text = f"the recorded program {policy.name} cannot be run: {type(error).__name__}: {error}"
-    return _Differs(Diagnostic(Severity.ERROR, "L003", text, NOWHERE), record)
+    return Differs(Diagnostic(Severity.ERROR, "L003", text, NOWHERE), record)
 
 
-class _Comparing:
+class Comparing:
+    """Runs the policies of a log again."""
+
     def __init__(self, log: Log, decoder: Decoder, make: Callable[[Program], Runner]) -> None:
         self.log = log
         self.decoder = decoder
@@ -201,7 +205,7 @@ class _Comparing:
         try:
             for number, policy in enumerate(self.log.policies):
                 self.policy(number, policy, self.stands_for(other, policy))
-        except _Differs as found:
+        except Differs as found:
             return Comparison(self.calls, found.diagnostic, found.record, tuple(self.open))
         return Comparison(self.calls, None, None, tuple(self.open))
 
@@ -211,14 +215,13 @@ class _Comparing:
         return other if other is not None and (other.name == policy.name or len(names) == 1) else None
 
     def policy(self, number: int, policy: Policy, other: Program | None) -> None:
-        records = sorted((r for r in self.log.records if r.policy == number), key=lambda r: r.sequence)
         played = self.begin(policy, other)
         if played is None:
             return
         # With another policy, the recorded one runs too: it shows which line gave the recorded result.
         recorded = self.begin(policy, None) if other is not None else None
         keeps_state = bool(policy.schema.fields)
-        for record in records:
+        for record in self.records(number):
             if keeps_state and self.gap(played.next, record.sequence):
                 self.open.append(f"calls of {policy.name} are missing before number {record.sequence}")
                 return
@@ -227,6 +230,10 @@ class _Comparing:
             self.calls += 1
         self.end(number, played)
 
+    def records(self, number: int) -> list[Record]:
+        """The calls of that policy, in the order in which they took effect."""
+        return sorted((r for r in self.log.records if r.policy == number), key=lambda r: r.sequence)
+
     def gap(self, wanted: int | None, found: int) -> bool:
         """Whether a call is missing before this one.  The policies of a chain share one clock: a number that another
         policy's record has is not missing."""
@@ -234,7 +241,7 @@ class _Comparing:
             return False
         return wanted > found or any(number not in self.numbers for number in range(wanted, found))
 
-    def begin(self, policy: Policy, other: Program | None) -> _Played | None:
+    def begin(self, policy: Policy, other: Program | None) -> Played | None:
         program = policy.program if other is None else other
         if program.stratum not in ("", self.log.header.stratum):
             raise LogError(
@@ -248,29 +255,29 @@ class _Comparing:
             return None
         except Exception as error:
             raise _broken(policy, other, error) from error
-        return _Played(policy, program, runner, next=policy.first)
+        return Played(policy, program, runner, next=policy.first)
 
     def start(self, policy: Policy, other: Program | None) -> bytes:
         return policy.start if other is None else upgrade(policy.start, policy.schema, other)
 
     # ---------------------------------------------------------------- one call
 
-    def step(self, played: _Played, recorded: _Played | None, record: Record) -> None:
+    def step(self, played: Played, recorded: Played | None, record: Record) -> None:
         hook = played.policy.hooks[record.hook]
         handler = played.program.handler(hook)
         if handler is None:
-            raise _Differs(self.missing(played, hook), record)
+            raise Differs(self.missing(played, hook), record)
         try:
             before = self.run(recorded, hook, record) if recorded else None
             outcome = self.run(played, hook, record)
         except (TapeMismatch, CodecError) as error:
             text = f"`{hook}` leaves the recording: {error}"
             span = getattr(error, "span", None) or handler.span
-            raise _Differs(self.diagnostic(text, span, record, hook), record) from error
+            raise Differs(self.diagnostic(text, span, record, hook), record) from error
         if outcome.result != record.result:
-            raise _Differs(self.difference(played, hook, record, outcome, before), record)
+            raise Differs(self.difference(played, hook, record, outcome, before), record)
 
-    def run(self, played: _Played, hook: str, record: Record) -> _Outcome:
+    def run(self, played: Played, hook: str, record: Record) -> Outcome:
         call = self.decoder.call(played.program, hook, record)
         tape = call.tape or ReplayingTape(record.tape, answer_types(played.program))
         rpc_locals = played.locals.setdefault(record.instance, {})
@@ -294,7 +301,7 @@ class _Comparing:
         handler = played.program.handler(hook)
         assert handler is not None, f"{played.program.name} has run {hook}, which it does not have"
         span = getattr(played.runner, "returned", NOWHERE)
-        return _Outcome(call.result(value), handler.span if span == NOWHERE else span)
+        return Outcome(call.result(value), handler.span if span == NOWHERE else span)
 
     # ---------------------------------------------------------------- what is said
 
@@ -304,13 +311,13 @@ class _Comparing:
         note = f"call {place} of {len(same)} in the log, hook `{hook}`, instance {record.instance}"
         return Diagnostic(Severity.ERROR, "L001", text, span, note=note, **more)
 
-    def missing(self, played: _Played, hook: str) -> Diagnostic:
+    def missing(self, played: Played, hook: str) -> Diagnostic:
         return Diagnostic(
             Severity.ERROR, "L001", f"{played.program.name} has no hook `{hook}`, which was recorded", NOWHERE
         )
 
     def difference(
-        self, played: _Played, hook: str, record: Record, outcome: _Outcome, before: _Outcome | None
+        self, played: Played, hook: str, record: Record, outcome: Outcome, before: Outcome | None
     ) -> Diagnostic:
         was = self.words(played.policy.program, hook, record.result)
         now = self.words(played.program, hook, outcome.result)
@@ -326,7 +333,7 @@ class _Comparing:
 
     # ---------------------------------------------------------------- the end
 
-    def end(self, number: int, played: _Played) -> None:
+    def end(self, number: int, played: Played) -> None:
         """The state must be the recorded one, when the recorded policy was run on every call."""
         if self.log.shortcomings or played.program is not played.policy.program:
             return
@@ -343,9 +350,9 @@ class _Comparing:
         if image != final:
             fields = self.fields(played, image, final)
             text = f"the state of {played.policy.name} is another in the end: {fields}"
-            raise _Differs(Diagnostic(Severity.ERROR, "L002", text, NOWHERE), None)
+            raise Differs(Diagnostic(Severity.ERROR, "L002", text, NOWHERE), None)
 
-    def fields(self, played: _Played, image: bytes, final: bytes) -> str:
+    def fields(self, played: Played, image: bytes, final: bytes) -> str:
         try:
             ours, theirs = (decode_state(played.program.state, i) for i in (image, final))
         except CodecError as error:

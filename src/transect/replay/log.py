@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a log is made of, and the bytes of each piece.
 
-    magic   8 bytes `TRANSECT`, u32 version (1)
+    magic   8 bytes `TRANSECT`, u32 version (2; 1 is the same without `N` and `C`)
     frame   u8 kind, u32 size, that many bytes, u32 CRC-32 of kind, size and bytes
       `H`   header, JSON: stratum, name of what was recorded, real
       `P`   a policy that comes into force, JSON: see `Policy`; they are numbered in order of appearance
+      `N`   a request comes: u64 instance, u64 number of the call that is next, i64 Unix time (ns), its `x-request-id`,
+            a line feed, its `traceparent`, each empty where there is none
+      `C`   what a client is called: u64 its number, its name in UTF-8
       `R`   one handler call: the head of `Record` (36 bytes), arguments, tape, result
       `T`   trailer, JSON: see `Trailer`; the last frame of a log that was closed
 
@@ -24,16 +27,20 @@ from typing import Any
 
 import msgspec
 
+from transect.base.request_id import Named
 from transect.core.foreign import admitted
 from transect.core.ir import Program
 from transect.core.schema import Schema
 from transect.core.text import TextError, dump
 
 MAGIC = b"TRANSECT"
-VERSION = 1
+VERSION = 2
+READ = (1, 2)  # versions
 HEAD = struct.Struct("<QHHQIII4x")  # sequence, policy, hook, instance, sizes of arguments, tape, result
 FRAME = struct.Struct("<cI")
 CHECK = struct.Struct("<I")
+NAMING = struct.Struct("<QQq")
+CLIENT = struct.Struct("<Q")
 
 
 class LogError(ValueError):
@@ -70,6 +77,28 @@ class Record:
             pieces.append(data[at : at + size])
             at += size
         return Record(sequence, policy, hook, instance, *pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What a request of the log is called."""
+
+    instance: int
+    sequence: int  # of the call that came next
+    time: int  # Unix time in ns
+    named: Named
+
+    def pack(self) -> bytes:
+        said = f"{self.named.request_id}\n{self.named.traceparent}"
+        return NAMING.pack(self.instance, self.sequence, self.time) + said.encode(errors="replace")
+
+    @staticmethod
+    def unpack(data: bytes) -> Naming:
+        if len(data) < NAMING.size:
+            raise LogError("the name of a request is shorter than its head")
+        instance, sequence, time = NAMING.unpack_from(data)
+        request_id, _, traceparent = data[NAMING.size :].decode(errors="replace").partition("\n")
+        return Naming(instance, sequence, time, Named(request_id, traceparent))
 
 
 @dataclass(frozen=True)
@@ -206,6 +235,8 @@ class Log:
     policies: tuple[Policy, ...]
     records: tuple[Record, ...]
     trailer: Trailer | None
+    names: tuple[Naming, ...] = ()  # of requests, in the order in which they were told
+    clients: Mapping[int, str] = field(default_factory=dict)  # by number
     damage: str = ""  # why the rest of the file could not be read; empty for a whole one
 
     @property

@@ -12,7 +12,21 @@ from typing import Any
 
 from transect.base.bounded import head, whole
 from transect.core.type_json import SchemaError
-from transect.replay.log import CHECK, FRAME, MAGIC, VERSION, Header, Log, LogError, Policy, Record, Trailer
+from transect.replay.log import (
+    CHECK,
+    CLIENT,
+    FRAME,
+    MAGIC,
+    READ,
+    VERSION,
+    Header,
+    Log,
+    LogError,
+    Naming,
+    Policy,
+    Record,
+    Trailer,
+)
 
 LARGEST = 4 << 30  # bytes of a log: it is held in memory whole
 
@@ -28,7 +42,7 @@ def read(source: Path | bytes) -> Log:
         raise LogError("this is no log of transect")
     data = source if isinstance(source, bytes) else _all_of(source)
     version = int.from_bytes(data[len(MAGIC) : len(MAGIC) + 4], "little")
-    if version != VERSION:
+    if version not in READ:
         raise LogError(f"log version {version} is not known; this is version {VERSION}")
     return _Reading(data).log()
 
@@ -49,6 +63,8 @@ class _Reading:
         self.policies: list[Policy] = []
         self.records: list[Record] = []
         self.trailer: Trailer | None = None
+        self.names: dict[int, Naming] = {}
+        self.clients: dict[int, str] = {}
 
     def log(self) -> Log:
         damage = ""
@@ -63,7 +79,15 @@ class _Reading:
             damage = f"the log has {len(self.records)} records, and says {self.trailer.records}"
         if not damage and self.trailer is not None:
             damage = self.strange_end(self.trailer)
-        return Log(self.header, tuple(self.policies), tuple(self.records), self.trailer, damage)
+        return Log(
+            self.header,
+            tuple(self.policies),
+            tuple(self.records),
+            self.trailer,
+            tuple(self.names.values()),
+            self.clients,
+            damage,
+        )
 
     def strange_end(self, trailer: Trailer) -> str:
         """What no recorder writes; empty: nothing."""
@@ -101,6 +125,11 @@ class _Reading:
                 self.policies.append(self.value(payload, Policy))
             case b"R":
                 self.records.append(self.record(payload))
+            case b"N":
+                naming = Naming.unpack(payload)
+                self.names.setdefault(naming.instance, naming)
+            case b"C":
+                self.client(payload)
             case b"T":
                 self.trailer = self.value(payload, Trailer)
             case _:
@@ -111,6 +140,11 @@ class _Reading:
             return of.from_json(json.loads(payload))
         except (ValueError, RecursionError, SchemaError) as error:  # msgspec's own among them
             raise LogError(f"the {of.__name__.lower()} cannot be read: {error}") from error
+
+    def client(self, payload: bytes) -> None:
+        if len(payload) < CLIENT.size:
+            raise LogError("the name of a client is shorter than its number")
+        self.clients[CLIENT.unpack_from(payload)[0]] = payload[CLIENT.size :].decode(errors="replace")
 
     def record(self, payload: bytes) -> Record:
         found = Record.unpack(payload)

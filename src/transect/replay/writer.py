@@ -6,12 +6,25 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from transect.replay.log import MAGIC, VERSION, Header, Policy, Record, Trailer, frame, json_frame
+from transect.base.request_id import Named
+from transect.replay.log import (
+    CLIENT,
+    MAGIC,
+    VERSION,
+    Header,
+    Naming,
+    Policy,
+    Record,
+    Trailer,
+    frame,
+    json_frame,
+)
 
 BUFFER = 16 << 20  # bytes that wait for the disk at most
 
@@ -58,17 +71,22 @@ class Writer:
             assert record.policy < self._policies, (
                 f"a record of policy {record.policy}, which is not in the log"
             )
-            if (
-                self._closing
-                or self._failure
-                or self._size + len(data) > self._buffer
-                or not self._fits(data)
-            ):
-                self.dropped += 1
-                return False
-            self._put(data)
-            self.records += 1
-            return True
+            kept = self._added(data)
+            self.records += kept
+            return kept
+
+    def name(self, instance: int, sequence: int, named: Named) -> None:
+        """A request comes, before the call of that number; one that finds no room counts as a dropped call."""
+        if named.ids:
+            data = frame(b"N", Naming(instance, sequence, time.time_ns(), named).pack())
+            with self._changed:
+                self._added(data)
+
+    def client(self, number: int, name: str) -> None:
+        """What a client is called; likewise."""
+        data = frame(b"C", CLIENT.pack(number) + name.encode(errors="replace"))
+        with self._changed:
+            self._added(data)
 
     def settle(self, size: int) -> None:
         """Wait until no more bytes than that wait for the disk: for who has the calls already, and must lose none."""
@@ -108,6 +126,15 @@ class Writer:
             self.close({})
 
     # ---------------------------------------------------------------- towards the disk
+
+    def _added(self, data: bytes) -> bool:
+        """Whether there is room for it; the caller holds the lock."""
+        full = self._closing or self._failure or self._size + len(data) > self._buffer
+        if full or not self._fits(data):
+            self.dropped += 1
+            return False
+        self._put(data)
+        return True
 
     def _fits(self, data: bytes) -> bool:
         """Whether the log's limit has room."""

@@ -12,13 +12,22 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from itertools import count
+from pathlib import Path
 from typing import Any
 
+from transect.base.request_id import NAMELESS, Named
 from transect.base.weights import ORDINARY
-from transect.control.answers import Share
+from transect.control.answers import Reading, Share
+from transect.control.readings import readings
 from transect.core.effects import Facts
+from transect.core.frontend.source import text_now
 from transect.core.ir import Program
 from transect.core.passes.ordered_pick import heaps, ordered_pick
+from transect.emit.py.image import image
+from transect.replay.log import Header, Trailer
+from transect.replay.queues import EPOCH, KIND, QueueRecording, Recorded, epoch
+from transect.replay.writer import Writer
 from transect.rpc.accounts import Accounts
 
 Weight = Callable[[str], int]
@@ -31,8 +40,10 @@ SHARE = 8  # a new duration's part of the usual one: 1 / SHARE
 class Turn:
     """One RPC that waits, or is in service."""
 
-    def __init__(self, client: str) -> None:
+    def __init__(self, client: str, number: int, named: Named) -> None:
         self.client = client
+        self.number = number  # among all of its queue
+        self.named = named
         self.came = threading.Event()
         self.began = 0  # ns: when its turn came
         self.charged = 0  # ns
@@ -54,6 +65,11 @@ class Queue:
         charged = Facts(program).of(charge).written_fields if charge is not None else frozenset()
         self._counter = next((name for name in asked if name in charged), None)
         self.policy, self.program = policy, program
+        self._deciding = policy  # the same, with its calls recorded while there is a recording
+        self._recording: QueueRecording | None = None
+        self._numbers: dict[str, int] = {}  # of clients, by which the policy knows them
+        self._names: dict[int, str] = {}
+        self._clients, self._turns = count(), count()
         self.at_once, self.most_waiting = at_once, most
         self._free, self._weight = at_once, weight
         self._clock = clock
@@ -68,15 +84,18 @@ class Queue:
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def join(self, client: str) -> Turn | None:
-        """An RPC waits for its turn, which may come at once; None: too many wait."""
+    def join(self, client: str, named: Named = NAMELESS) -> Turn | None:
+        """An RPC waits for its turn, which may come at once; None: too many wait.  `named`: what it is called."""
         with self._lock:
             if not self._free and len(self) >= self.most_waiting:
                 return None
-            turn = Turn(client)
+            turn = Turn(client, next(self._turns), named)
+            if self._recording is not None:
+                self._recording.came(turn)
             if client not in self._waiting:
-                self.policy.arrive(client)
-                self.policy.waiting.append(client)
+                number = self._number(client)
+                self._about(turn, self._deciding.arrive, number)
+                self._deciding.waiting.append(number)
                 self._waiting[client] = deque()
             self._waiting[client].append(turn)
             self._accounts.joins(client)
@@ -85,7 +104,7 @@ class Queue:
 
     def _next(self) -> None:
         while self._free and self._waiting:
-            client = self.policy.pick()
+            client = self._names[self._deciding.pick()]
             turn = self._waiting[client][0]
             self._taken(turn)
             self._free -= 1
@@ -101,12 +120,28 @@ class Queue:
         self._accounts.leaves(turn.client)
         if not queue:
             del self._waiting[turn.client]
-            self.policy.waiting.remove(turn.client)
-            self.policy.leave(turn.client)
+            number = self._numbers[turn.client]
+            self._deciding.waiting.remove(number)
+            self._about(turn, self._deciding.leave, number)
 
     def _charge(self, turn: Turn, cost: int) -> None:
         turn.charged += cost
-        self.policy.charge(turn.client, cost * ORDINARY // self._weight(turn.client))
+        weighted = cost * ORDINARY // self._weight(turn.client)
+        self._about(turn, self._deciding.charge, self._numbers[turn.client], weighted)
+
+    def _about(self, turn: Turn, hook: Callable[..., object], *args: object) -> None:
+        """Call a hook for the sake of an RPC."""
+        if self._recording is None:
+            hook(*args)
+        else:
+            self._recording.about(turn, hook, *args)
+
+    def _number(self, client: str) -> int:
+        number = self._numbers.get(client)
+        if number is None:
+            number = self._numbers[client] = next(self._clients)
+            self._names[number] = client
+        return number
 
     def end(self, turn: Turn, late: bool = False) -> None:
         """The RPC has ended, in service or while it waited.  `late`: its deadline has passed."""
@@ -134,13 +169,47 @@ class Queue:
         with self._lock:
             return self._accounts.shares(self._weight)
 
+    # ---------------------------------------------------------------- what operators ask for
+
+    def state(self) -> list[Reading]:
+        """What the policy holds."""
+        with self._lock:
+            return readings([self.program], [image(self.policy)], self.name_of)
+
+    def name_of(self, number: int) -> str:
+        """Of a client."""
+        return self._names.get(number, str(number))
+
+    def record(self, path: Path, name: str) -> None:
+        """Write every call of the policy into a new log.  Raises FileExistsError, OSError."""
+        writer = Writer(path, Header("rpc", name, True, {KIND: "queue", EPOCH: epoch()}))
+        with self._lock:
+            assert self._recording is None, "it records already"
+            recording = QueueRecording(writer, (), self.name_of)
+            waiting = list(self.policy.waiting)
+            recording.policy(
+                self.program, image(self.policy), waiting, {self.program.path: text_now(self.program.path)}
+            )
+            for turn in (turn for queue in self._waiting.values() for turn in queue):
+                recording.came(turn)
+            self._recording, self._deciding = recording, Recorded(self.policy, self.program, recording)
+
+    def end_record(self) -> Trailer:
+        """Close the log.  Raises OSError when the disk did not take all of it."""
+        with self._lock:
+            recording, self._recording, self._deciding = self._recording, None, self.policy
+            assert recording is not None, "nothing is recorded"
+            final = image(self.policy)
+        return recording.close(final)
+
     def _forget(self) -> None:
         """Clients without work who would not lose by it: names that strangers make up must not stay."""
-        if self._counter is not None and self._waiting:
-            counter = getattr(self.policy, self._counter)
-            floor = min(counter[client] for client in self._waiting)
+        if self._counter is not None and self._waiting and self._recording is None:  # no log would say it
+            counter, number = getattr(self.policy, self._counter), self._numbers
+            floor = min(counter[number[client]] for client in self._waiting)
             idle = (c for c in self._known if c not in self._serving and c not in self._waiting)
-            for client in [c for c in idle if counter[c] <= floor]:
+            for client in [c for c in idle if counter[number[c]] <= floor]:
                 del self._known[client]
-                self.policy.forget(client)
+                self.policy.forget(number[client])
+                del self._names[number.pop(client)]
         self._look_at = max(LOOK_AT, 2 * len(self._known))

@@ -90,8 +90,7 @@ class StackHost:
 
     def told(self) -> Told:
         processes = list(self.running.processes)
-        programs = {process.part.called for process in processes}
-        told = [(process, process.layers(programs - {process.part.called})) for process in processes]
+        told = [(process, process.layers(self._others(process))) for process in processes]
         answered = [(p.part.name, status) for p, found in told for status in found.values() if p.part.stratum]
         ready = all(process.state is State.READY for process, _ in told)
         details: Details = {
@@ -168,8 +167,12 @@ class StackHost:
         return Written(sum(one["records"] for one in ended), sum(one["dropped"] for one in ended))
 
     def _clients(self) -> list[Client]:
-        parts = self.running.stack.parts
-        return [Client(part.stratum, instance) for part in parts for instance in part.instances]
+        processes = list(self.running.processes)
+        return [Client(*pair) for process in processes for pair in process.listening(self._others(process))]
+
+    def _others(self, process: Process) -> set[str]:
+        """Names of other programs."""
+        return {other.part.called for other in self.running.processes} - {process.part.called}
 
     # ------------------------------------------------------------ upgrade
 

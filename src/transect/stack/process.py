@@ -188,16 +188,18 @@ class Process:
         """Of its instances; None of one that does not answer."""
         return [self._status(name, self.part.stratum) for name in self.part.instances]
 
-    def layers(self, others: Collection[str] = ()) -> Mapping[str, Status]:
-        """Of what answers under the names of this part, by name; of a program, that is what listens just now.
+    def listening(self, others: Collection[str] = ()) -> Sequence[tuple[str, str]]:
+        """Stratum and name of each instance of this part; of a program, of those that listen just now.
 
         `others`: names of other programs, as `shop-2` may be one, or the second process of `shop`.
         """
         if self.part.called:
-            listening = [pair for pair in called(self.part.called) if pair[1] not in others]
-        else:
-            listening = [(self.part.stratum, name) for name in self.part.instances]
-        answered = {name: self._status(name, stratum) for stratum, name in listening}
+            return [pair for pair in called(self.part.called) if pair[1] not in others]
+        return [(self.part.stratum, name) for name in self.part.instances]
+
+    def layers(self, others: Collection[str] = ()) -> Mapping[str, Status]:
+        """Of what answers under the names of this part, by name; `others` as `listening` has them."""
+        answered = {name: self._status(name, stratum) for stratum, name in self.listening(others)}
         return {name: status for name, status in answered.items() if status is not None}
 
     def _status(self, name: str, stratum: str) -> Status | None:

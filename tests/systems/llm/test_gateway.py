@@ -69,6 +69,20 @@ def test_keys_of_clients_never_go_upstream(one: tuple[Running, Engine]) -> None:
     assert "authorization" not in seen
 
 
+def test_a_request_has_an_id_at_each_layer_and_its_client_is_told_it(one: tuple[Running, Engine]) -> None:
+    running, upstream = one
+    upstream.headers.clear()
+    traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    own = running.ask("ann", headers={"x-request-id": "ann-1", "traceparent": traced})
+    given = running.ask("ann", stream=True)
+    bad = running.ask("ann", headers={"x-request-id": "two words"}, max_tokens=-1)
+    assert own.headers["x-request-id"] == "ann-1"
+    assert (bad.status_code, len(bad.headers["x-request-id"])) == (400, 32)
+    seen = [(h.get("x-request-id"), h.get("traceparent")) for h in upstream.headers]
+    assert seen == [("ann-1", traced), (given.headers["x-request-id"], None)]
+    assert len(given.headers["x-request-id"]) == 32
+
+
 # ---------------------------------------------------------------- fairness
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,10 +87,12 @@ class Whole:
     metrics: int
     http: httpx.Client
 
-    def ask(self, who: str, word: str | None = None, tokens: int = 2) -> httpx.Response:
-        """A prompt of a tenant's, for whom the layer before vouches; `word`: by this word."""
+    def ask(
+        self, who: str, word: str | None = None, tokens: int = 2, more: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """A prompt of a tenant's, for whom the layer before vouches; `word`: by this word.  `more`: headers."""
         url = f"http://127.0.0.1:{self.gateway}/v1/completions"
-        headers = {HEADER: word or self.keys.vouch(who)}
+        headers = {HEADER: word or self.keys.vouch(who), **(more or {})}
         return self.http.post(url, json={"max_tokens": tokens, "prompt": [1, 2]}, headers=headers)
 
     @property
@@ -115,11 +117,13 @@ class Whole:
         with grpc.insecure_channel(f"127.0.0.1:{self.front}") as channel:
             return self.buy_by(channel, who, wait_s)
 
-    def buy_by(self, channel: grpc.Channel, who: str, wait_s: float = 5.0) -> grpc.StatusCode:
+    def buy_by(
+        self, channel: grpc.Channel, who: str, wait_s: float = 5.0, more: Sequence[tuple[str, str]] = ()
+    ) -> grpc.StatusCode:
         call: Any = channel.unary_unary("/shop.Shop/Buy")
         item = b"\n" + bytes([len(who)]) + who.encode()
         try:
-            call(item, timeout=wait_s, metadata=((HEADER, self.keys.vouch(who)),))
+            call(item, timeout=wait_s, metadata=((HEADER, self.keys.vouch(who)), *more))
         except grpc.RpcError as error:
             return error.code()
         return grpc.StatusCode.OK
@@ -339,9 +343,39 @@ def test_all_parts_are_recorded_by_one_command(running: Whole) -> None:
         assert recording.end()["records"] >= 1
     assert running.status()["recording"] is None
     logs = sorted(path.name for path in folder.iterdir())
-    assert logs == [f"{running.name}.front.log", f"{running.name}.gateway.log"]
+    assert logs == [f"{running.name}.{part}.log" for part in ("front", "gateway", "shop")]
     replayed = running.transect("replay", str(folder / logs[0]))
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def test_every_layer_says_why_one_request_was_served_as_it_was(running: Whole) -> None:
+    """Envoy, the service and the gateway are asked for one trace: bob floods, and alice's request is one of many."""
+    folder = running.folder / "why"
+    traced = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    with flooded(running, 2), Client("stack", running.name).recording(folder) as recording:
+        with grpc.insecure_channel(f"127.0.0.1:{running.front}") as channel:
+            assert running.buy_by(channel, "alice", more=[*traced.items()]) is grpc.StatusCode.OK
+        answer = running.ask("alice", more=traced)
+        assert recording.end()["dropped"] == 0
+    told = running.transect("why", TRACE, str(folder), "--json")
+    assert told.returncode == 0, told.stdout + told.stderr
+    front, shop, gateway = (layer for layer in json.loads(told.stdout)["layers"])
+    assert all(layer["explained"] and layer["real"] for layer in (front, shop, gateway))
+    hooks = [(d["policy"], d["hook"], d["verdict"]) for d in front["decisions"]]
+    assert hooks[:2] == [("Acl", "request", "Forward()"), ("RateLimit", "request", "Forward()")]
+    assert {"what": "allowed[alice]", "value": "true"} in front["decisions"][0]["lines"][0]["values"]
+    assert shop["waited"] and sum(shop["went_first"].values()) > 0
+    chosen = next(d for d in shop["decisions"] if d["hook"] == "pick")
+    assert chosen["verdict"] == "alice"
+    given = Counter(name for layer in (front, gateway) for name in layer["ids"])
+    assert given[TRACE] == 2
+    assert answer.headers["x-request-id"] in gateway["ids"]
+    shown = running.transect("why", answer.headers["x-request-id"], str(folder))
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "FairShare.pick → alice" in shown.stdout
 
 
 def test_a_parameter_of_a_part_is_set(running: Whole) -> None:

@@ -72,6 +72,8 @@ Look closer:
            side.
   replay   Run recorded calls again on the interpreter, and show the first that
            comes out differently.
+  why      Show the decisions that one request met at each layer: the policy's
+           lines, what they read, and what they changed.
   prove    Show that policies keep what they promise (`requires`, `ensures`,
            `invariant`), or inputs that break it.
   diff     Show which inputs come to something else in another version, an

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transect.core.param_text import parse_value, show_value
+from transect.core.param_text import parse_value, show_value, spelled
 from transect.core.types import (
     BOOL,
     DURATION,
@@ -16,10 +16,16 @@ from transect.core.types import (
     U64,
     EnumType,
     IntType,
+    KeyType,
     OptionType,
+    StructField,
+    StructType,
     TextType,
+    TupleType,
     Type,
+    UnionType,
 )
+from transect.core.values import Record
 
 PHASE = EnumType("Phase", (("CLOSED", 0), ("OPEN", 1)))
 
@@ -64,3 +70,26 @@ def test_what_is_no_value_says_what_to_write(text: str, t: Type, says: str) -> N
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_every_duration_is_shown_as_it_is_read(ns: int) -> None:
     assert parse_value(show_value(ns, DURATION), DURATION) == ns
+
+
+FORWARD = StructType(
+    "Forward", (StructField("after", OptionType(DURATION)), StructField("to", OptionType(TextType(8))))
+)
+REJECT = StructType("Reject", (StructField("code", PHASE), StructField("message", TextType(80))))
+VERDICT = UnionType("Verdict", (FORWARD, REJECT))
+
+
+@pytest.mark.parametrize(
+    ("value", "t", "said"),
+    [
+        (7, KeyType("Client"), "client 7"),
+        (None, OptionType(KeyType("Client")), "none"),
+        ((7, 1), TupleType((KeyType("Client"), PHASE)), "client 7, OPEN"),
+        (Record("Reject", {"code": 1, "message": "no"}), REJECT, "code OPEN, message no"),
+        (Record("Reject", {"code": 1, "message": 'a "b"'}), VERDICT, 'Reject(OPEN, "a \\"b\\"")'),
+        (Record("Forward", {"after": None, "to": None}), VERDICT, "Forward()"),
+        (Record("Forward", {"after": 3_000_000, "to": "b"}), VERDICT, 'Forward(after=3ms, to="b")'),
+    ],
+)
+def test_any_value_is_spelled_as_the_policy_writes_it(value: object, t: Type, said: str) -> None:
+    assert spelled(value, t, lambda number: f"client {number}") == said

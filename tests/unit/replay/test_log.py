@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.core.test_effects import compiled
+from transect.base.request_id import Named
 from transect.core.interp import Instance
 from transect.core.ir import Program
 from transect.core.schema import schema
@@ -142,8 +144,33 @@ def test_no_changed_bit_goes_unnoticed(tmp_path_factory: pytest.TempPathFactory,
 def test_a_log_of_another_kind_or_version() -> None:
     with pytest.raises(LogError, match="this is no log of transect"):
         read(b"\x7fELF" + bytes(100))
-    with pytest.raises(LogError, match="log version 9 is not known; this is version 1"):
+    with pytest.raises(LogError, match="log version 9 is not known; this is version 2"):
         read(b"TRANSECT\x09\0\0\0")
+
+
+def test_a_log_says_what_requests_and_clients_are_called(tmp_path: Path) -> None:
+    with Writer(tmp_path / "log", HEADER) as writer:
+        writer.client(3, "alice")
+        writer.name(7, 0, Named("a-1", f"00-{'4b' * 16}-{'00' * 7}01-01"))
+        writer.name(8, 0, Named())
+        writer.name(7, 5, Named("later"))
+    found = read(tmp_path / "log")
+    assert (found.complete, found.clients) == (True, {3: "alice"})
+    assert [(n.instance, n.sequence, n.named.ids) for n in found.names] == [(7, 0, ("a-1", "4b" * 16))]
+    assert abs(found.names[0].time - time.time_ns()) < 60 * 10**9
+
+
+@pytest.mark.parametrize("kind", [b"N", b"C"])
+def test_a_name_without_its_head_is_damage(kind: bytes, tmp_path: Path) -> None:
+    whole = written(tmp_path / "log", records=0)
+    found = read(whole[: whole.index(b"T", whole.index(b'"first"'))] + frame(kind, b"1234567"))
+    assert "is shorter than its" in found.shortcomings
+
+
+def test_a_log_of_the_version_before_is_read(tmp_path: Path) -> None:
+    whole = written(tmp_path / "log")
+    found = read(whole[:8] + b"\1\0\0\0" + whole[12:])
+    assert found.complete and len(found.records) == 3 and not found.names
 
 
 def test_what_finds_no_room_is_counted(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from transect.base.request_id import HEADER
+
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -44,15 +46,19 @@ def event_of_error(status: int, why: str) -> bytes:
 class Reply:
     """The way back to one client, which remembers whether the client has been told anything."""
 
-    __slots__ = ("_send", "begun", "streams")
+    __slots__ = ("_send", "begun", "request_id", "streams")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.begun = False
+        self.request_id = ""  # the client is told it; empty: it is not known whose the request is
         self.streams = False  # the answer is a stream of events, to which another can be added
 
     def send(self, message: MutableMapping[str, Any]) -> Awaitable[None]:
         self.begun = True
+        if self.request_id and message["type"] == "http.response.start":
+            told = (HEADER.encode(), self.request_id.encode())
+            message = {**message, "headers": [*message["headers"], told]}
         return self._send(message)
 
     async def broken(self, status: int, why: str) -> None:

@@ -95,6 +95,7 @@ class App:
             return
         if (connection := scope.get(KEY)) is not None:
             connection.known()
+        reply.request_id = asked.named.request_id
         client, number = asked.client, asked.client.number
         self._of[number] += 1
         try:
@@ -129,7 +130,7 @@ class App:
         else:
             with self._bodies.holding(client.number, client.name) as body:
                 whole = await self._body(scope, receive, body)
-                held = self._dispatcher.enter(client, calls.read(path, whole), asked.deadline)
+                held = self._dispatcher.enter(client, calls.read(path, whole), asked.deadline, asked.named)
                 del whole
                 with self._departures.attended(receive):
                     await self._relay.serve(held, reply)

@@ -130,9 +130,13 @@ class Connections:
         self._session: aiohttp.ClientSession | None = None  # made within the event loop
         self._looks: asyncio.Task[None] | None = None
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> Exchange:
-        """An exchange that is about to begin."""
-        asking = self._sessions().request(method, self._url + path, data=body, allow_redirects=False)
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Exchange:
+        """An exchange that is about to begin; `headers`: beside those of every request."""
+        asking = self._sessions().request(
+            method, self._url + path, data=body, headers=headers, allow_redirects=False
+        )
         return Exchange(self, asking)
 
     def _sessions(self) -> aiohttp.ClientSession:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+from transect.base.request_id import NAMELESS, Named
 from transect.llm.gateway.calls import Call
 from transect.llm.gateway.replica import Replica
 from transect.llm.gateway.settings import Limits
@@ -68,7 +69,9 @@ class Dispatcher:
 
     # ---------------------------------------------------------------- one request
 
-    def enter(self, client: Client, call: Call, deadline: float | None = None) -> Held:
+    def enter(
+        self, client: Client, call: Call, deadline: float | None = None, named: Named = NAMELESS
+    ) -> Held:
         """It joins the queue of its tenant.  Raises `TurnedAway`.  `deadline`: monotonic; None: it has none."""
         queues = self.service.queues
         if deadline is not None and deadline <= time.monotonic():
@@ -91,6 +94,7 @@ class Dispatcher:
             weight=client.weight,
             lane=client.lane,
             group=client.group,
+            named=named,
             own=Place(call, time.monotonic(), inf if deadline is None else deadline),
         )
         with self.service.lock:

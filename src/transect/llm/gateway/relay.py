@@ -26,7 +26,6 @@ STRICT = frozenset({400, 422})  # how an engine refuses what it does not know
 OURS = frozenset({401, 403, 407})  # about the gateway's key, which is nothing of the client's
 TRIES = 4  # of replicas that break off before they answer, for one request
 LARGEST = 256 << 20  # bytes of an answer that is not streamed
-PASSED_ON = (("content-type", b"content-type"), ("x-request-id", b"x-request-id"))  # headers of an answer
 
 
 class Relay:
@@ -99,7 +98,8 @@ class Relay:
         call: Call = held.own.call
         counting = replica.counting
         while True:
-            async with replica.http.ask("POST", call.path, call.body_for(counting)) as answer:
+            body, headers = call.body_for(counting), held.named.headers
+            async with replica.http.ask("POST", call.path, body, headers) as answer:
                 if answer.status in BUSY:
                     break
                 replica.answered()
@@ -173,5 +173,5 @@ class Relay:
 
 def headers_of(answer: Exchange) -> list[tuple[bytes, bytes]]:
     """Headers that go on to the client."""
-    found = answer.headers.get
-    return [(sent, value.encode()) for name, sent in PASSED_ON if (value := found(name)) is not None]
+    kind = answer.headers.get("content-type")
+    return [] if kind is None else [(b"content-type", kind.encode())]

@@ -17,9 +17,9 @@ from transect.control import Client as Control
 from transect.control import ControlError, Refused, found
 from transect.identity import serving_task
 from transect.llm.gateway.answers import NO_KEY, error_answer
-from transect.llm.identity import Identifier
-from transect.llm.tenants import Client, Tenants
-from transect.llm.vllm.settings import NAME, TENANT, configuration
+from transect.llm.identity import Asked, Identifier
+from transect.llm.tenants import Tenants
+from transect.llm.vllm.settings import NAME, REQUEST_ID, TENANT, TRACEPARENT, configuration
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -65,10 +65,10 @@ class TenantMiddleware:
         elif path not in CARRYING:
             await error_answer(send, 403, f"{path} cannot carry a tenant, and is not served here")
         else:
-            work = self._with_tenant(asked.client, scope, receive, send)
+            work = self._with_tenant(asked, scope, receive, send)
             await serving_task(asked.client.name, asked.deadline, work)
 
-    async def _with_tenant(self, client: Client, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _with_tenant(self, who: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _whole(receive)
         if body is None:
             await error_answer(send, 413, f"a request has at most {LARGEST} bytes")
@@ -82,7 +82,12 @@ class TenantMiddleware:
         if not isinstance(asked, dict) or not isinstance(given, dict | None):
             await error_answer(send, 400, "the body, and `vllm_xargs` in it, are JSON objects")
             return
-        asked["vllm_xargs"] = {**(given or {}), TENANT: client.name}
+        ours = {
+            TENANT: who.client.name,
+            REQUEST_ID: who.named.request_id,
+            TRACEPARENT: who.named.traceparent,
+        }
+        asked["vllm_xargs"] = {**(given or {}), **ours}
         changed = json.dumps(asked).encode()
         dropped = (b"content-length", self._identifier.header)
         headers = [(k, v) for k, v in scope["headers"] if k not in dropped]

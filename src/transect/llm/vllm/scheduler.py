@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
+from transect.base.request_id import Named
 from transect.base.traced import to_stderr
 from transect.control import Operated, Server
 from transect.lang.functions import PolicyError
@@ -27,7 +28,7 @@ from transect.llm.request import Held
 from transect.llm.service import Service
 from transect.llm.tenants import Client
 from transect.llm.vllm.queue import PolicyQueue
-from transect.llm.vllm.settings import NAME, TENANT, configuration
+from transect.llm.vllm.settings import NAME, REQUEST_ID, TENANT, TRACEPARENT, configuration
 
 if TYPE_CHECKING:
     from vllm.v1.request import Request
@@ -91,13 +92,12 @@ class FairMixin(_Base):
             weight=client.weight,
             lane=client.lane,
             group=client.group,
+            named=Named(*(_said(request, key) or "" for key in (REQUEST_ID, TRACEPARENT))),
             own=request,
         )
 
     def _client_of(self, request: Request) -> Client:
-        sampling = request.sampling_params
-        named = (sampling.extra_args or {}).get(TENANT) if sampling is not None else None
-        found = self.fair.tenants.by_name(named if isinstance(named, str) else None)
+        found = self.fair.tenants.by_name(_said(request, TENANT))
         # The middleware turns strangers away; who calls the engine itself, as offline inference does, is its operator.
         return found or self.fair.tenants.operator
 
@@ -141,6 +141,13 @@ class FairMixin(_Base):
     def shutdown(self) -> None:
         self._control.close()
         super().shutdown()
+
+
+def _said(request: Request, key: str) -> str | None:
+    """What our middleware says of the request under that key; None: nothing."""
+    sampling = request.sampling_params
+    said = (sampling.extra_args or {}).get(key) if sampling is not None else None
+    return said if isinstance(said, str) else None
 
 
 def _only_what_an_engine_can(fair: Service) -> None:

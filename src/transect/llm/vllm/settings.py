@@ -15,6 +15,10 @@ TENANT = "transect_tenant"
 """The key of a request's `vllm_xargs` under which the middleware tells the scheduler whose it is."""
 
 
+REQUEST_ID, TRACEPARENT = "transect_request_id", "transect_traceparent"
+"""Likewise, what the request is called."""
+
+
 def configuration() -> tuple[Config, Path]:
     """The configuration, and the folder that its relative paths begin at.
 

@@ -17,6 +17,7 @@ import msgspec
 from transect.base.diagnostic import Diagnostics
 from transect.core.codec import CodecError, Reader, encode
 from transect.core.ir import Program
+from transect.core.param_text import spelled
 from transect.core.types import BYTES
 from transect.replay.compare import Call
 from transect.replay.log import Log, LogError
@@ -93,12 +94,13 @@ class RpcDecoder:
     def words(self, program: Program, hook: str, result: bytes) -> str:
         """A verdict as a person reads it, and whether the message was rewritten."""
         reader = Reader(result)
-        verdict = reader.value(verdict_type(program, hook))
+        returns = verdict_type(program, hook)
+        said = spelled(reader.value(returns), returns)
         if hook == "finish":
-            return _said(verdict)
+            return said
         rewritten = reader.take(1) == b"\1"
         message: bytes = reader.value(BYTES)
-        return _said(verdict) + (f", message rewritten to {len(message)} bytes" if rewritten else "")
+        return said + (f", message rewritten to {len(message)} bytes" if rewritten else "")
 
     def _runner(self, program: Program) -> ElementRunner:
         key = f"{program.name} {program.source_hash}"
@@ -127,10 +129,6 @@ class _NoEngine:
 
     def load(self, image: bytes) -> None:
         raise AssertionError("a decoder holds no state")
-
-
-def _said(verdict: object) -> str:
-    return "None" if verdict is None else repr(verdict)
 
 
 # ---------------------------------------------------------------- the service within the log's head

@@ -187,6 +187,15 @@ def to_json(config: Json) -> bytes:
     return json.dumps(config, indent=1).encode()
 
 
+REQUEST_ID = {
+    "typed_config": {
+        "@type": API + "extensions.request_id.uuid.v3.UuidRequestIdConfig",
+        "pack_trace_reason": False,  # which would change the id
+        "use_request_id_for_trace_sampling": False,
+    }
+}
+
+
 def _listener(
     listen: Endpoint,
     modules: Iterable[HttpFilter],
@@ -202,7 +211,11 @@ def _listener(
         "codec_type": "HTTP2",
         "common_http_protocol_options": HEADERS,
         "stream_idle_timeout": "0s",  # a stream may be silent as long as its client lets it
-        "generate_request_id": False,
+        # A request has an id, by which it can be asked for: its own, or a new one, which its client is told.
+        "generate_request_id": True,
+        "preserve_external_request_id": True,
+        "always_set_request_id_in_response": True,
+        "request_id_extension": REQUEST_ID,
         "use_remote_address": True,
         "skip_xff_append": True,
         "server_header_transformation": "PASS_THROUGH",

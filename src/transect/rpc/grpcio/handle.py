@@ -83,8 +83,9 @@ class Rpc(Protocol):
         ...
 
 
-Record: TypeAlias = tuple[int, int, int, int, bytes, bytes, bytes]
-"""(sequence, rpc, element, hook, arguments, tape, result); as `ts_record`."""
+Record: TypeAlias = tuple[int, int, int, int, bytes, bytes, bytes, bytes, bytes]
+"""(sequence, rpc, element, hook, arguments, tape, result), as `ts_record`; and of a request its `x-request-id` and its
+`traceparent`, each empty where there is none or nobody has looked."""
 
 
 Trace: TypeAlias = tuple[int, str, int]
@@ -116,6 +117,11 @@ class Handle(Protocol):
 
     def record(self, sink: Callable[[Record], object] | None, elements: int, /) -> tuple[bytes, ...]:
         """Begin or end recording; the elements' states at that very moment."""
+        ...
+
+    @property
+    def recording(self) -> bool:
+        """Whether there is a sink: then RPCs begin with their headers, which say what they are called."""
         ...
 
     @property
@@ -171,7 +177,11 @@ class Carried:
 
     def begin(self, method: str, metadata: Any) -> Rpc:
         """An RPC on the client's side."""
-        return self.handle.begin(method, self.peer, pairs(metadata) if self.touches.headers else None)
+        return self.handle.begin(method, self.peer, self.seen(metadata))
+
+    def seen(self, metadata: Any) -> Pairs | None:
+        """Headers as the chain is shown them; None: it needs none."""
+        return pairs(metadata) if self.touches.headers or self.handle.recording else None
 
     def stamped(self, metadata: Any) -> Any:
         """The request's metadata with the version, where RPCs tell it."""

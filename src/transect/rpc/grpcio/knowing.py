@@ -22,6 +22,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from transect.base.request_id import named
 from transect.identity import HEADER, Caller, Keys, Verifier
 from transect.identity.caller import NOBODY, work_for
 from transect.identity.speaking import serving, serving_task
@@ -103,7 +104,7 @@ def met(context: Any, verifier: Verifier) -> tuple[Caller, Any]:
     words = [str(value) for name, value in sent if name == HEADER]
     caller = (verifier.of(",".join(words)) if words else None) or NOBODY  # two words are none
     ends = [end for end in (_end(context), caller.deadline) if end is not None]
-    caller = Caller(caller.tenant, min(ends, default=None))
+    caller = Caller(caller.tenant, min(ends, default=None), named(sent))
     kind: Any = type(sent[0]) if sent and hasattr(sent[0], "_fields") else lambda name, value: (name, value)
     metadata = (*(pair for pair in sent if pair[0] != HEADER), kind(HEADER, caller.tenant))
     known = Known if isinstance(context, grpc.ServicerContext) else KnownAio

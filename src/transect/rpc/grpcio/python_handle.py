@@ -10,11 +10,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
 from typing import Any
 
+from transect.base.request_id import HEADER, TRACEPARENT
 from transect.base.traced import A_CALL
 from transect.core.codec import CodecError
 from transect.emit.py.image import image, restore
@@ -30,7 +31,7 @@ from transect.rpc.chain.python import (
 )
 from transect.rpc.chain.record import Record as ChainRecord
 from transect.rpc.chain.times import Times
-from transect.rpc.grpcio.handle import Action, Cause, Decision, Record, Trace
+from transect.rpc.grpcio.handle import Action, Cause, Decision, Record, Side, Trace
 from transect.rpc.grpcio.metadata import Pairs
 
 CANCELLED = 1
@@ -82,6 +83,7 @@ class PythonHandle:
             binding, engines, pass_unknown=True, took=lambda element, ns: self._times[1 + element].add(ns)
         )
         self._tape = LiveTape()
+        self.asking: Headers | None = None  # of the request whose hooks ran last
 
     @property
     def counts(self) -> Mapping[str, Any]:
@@ -127,11 +129,21 @@ class PythonHandle:
     def record(self, sink: Callable[[Record], object] | None, elements: int, /) -> tuple[bytes, ...]:
         def pass_on(record: ChainRecord) -> None:
             assert sink is not None
-            sink(astuple(record))
+            sink((*astuple(record), *(self._called() if record.hook == 0 else (b"", b""))))
 
         with self.lock:
             self._chain.recording = None if sink is None else pass_on
             return tuple(self._chain.save(element) for element in range(elements))
+
+    def _called(self) -> Iterator[bytes]:
+        """What the request is called whose hook runs."""
+        assert self.asking is not None
+        for name in (HEADER, TRACEPARENT):
+            yield (self.asking.get(Side.REQUEST, name) or "").encode(errors="replace")
+
+    @property
+    def recording(self) -> bool:
+        return self._chain.recording is not None
 
     def trace(self, sink: Callable[[Trace], object] | None, /) -> None:
         with self.lock:
@@ -178,6 +190,7 @@ class PythonRpcHandle:
             if self.finished:
                 return OVER
             self.entered = True
+            self._handle.asking = self._headers
             decided = self._decided(self._rpc.request(message), message, "requests", "rejected")
         if self._handle.said:
             self._handle.tell()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from transect.base.request_id import Named
 from transect.core.frontend.source import text_now
 from transect.core.schema import schema
 from transect.replay.log import Header, Policy, Trailer
@@ -16,6 +17,7 @@ from transect.rpc.chain.needs import HOOKS
 from transect.rpc.chain.replay import about
 from transect.rpc.grpcio.handle import Handle, Record
 
+REMEMBERED = 1024  # RPCs; a log that names one twice means what one means that names it once
 PATIENCE = 0.001  # seconds between two looks whether the last records have come
 
 
@@ -31,6 +33,7 @@ class Recording:
         self._hooks = [_numbers([h.name for h in program.handlers]) for program in programs]
         self._early: list[Record] = []  # while the head is being written
         self._writer: Writer | None = None
+        self._named: dict[int, None] = {}  # RPCs whose names the log has
         with path.open("xb"):
             pass
         path.unlink()
@@ -53,10 +56,21 @@ class Recording:
         assert self._writer is not None
         while self._early:
             try:
-                sequence, rpc, element, hook, *rest = self._early.pop(0)
+                sequence, rpc, element, hook, *rest, request_id, traceparent = self._early.pop(0)
             except IndexError:  # another thread was faster
                 return
+            called = Named(request_id.decode(errors="replace"), traceparent.decode(errors="replace"))
+            if called.ids and rpc not in self._named:
+                self._name(rpc, sequence, called)
             self._writer.add(Logged(sequence, element, self._hooks[element][hook], rpc, *rest))
+
+    def _name(self, rpc: int, sequence: int, called: Named) -> None:
+        """Once, for all that is known here of RPCs that came long ago."""
+        assert self._writer is not None
+        self._writer.name(rpc, sequence, called)
+        self._named[rpc] = None
+        if len(self._named) > REMEMBERED:
+            self._named.pop(next(iter([*self._named])), None)  # another thread may do the same
 
     def end(self) -> Trailer:
         """Close the log with the states of this moment.  Raises OSError when the disk did not take everything."""

@@ -221,7 +221,7 @@ class Serving:
         """An RPC of that version.  What it does not touch need not be fetched."""
         touches = carried.touches
         peer = identity(context) if touches.peer else ""
-        metadata = pairs(context.invocation_metadata()) if touches.headers else None
+        metadata = carried.seen(context.invocation_metadata())
         return touches, carried.handle.begin(self._method, peer, metadata)
 
 

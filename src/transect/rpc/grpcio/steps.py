@@ -95,9 +95,7 @@ class Unary:
 
     def begin(self, data: bytes, metadata: Any) -> tuple[Rpc, bytes | Decision]:
         carried = self.carried
-        rpc = carried.handle.begin(
-            self.method, carried.peer, pairs(metadata) if carried.touches.headers else None
-        )
+        rpc = carried.begin(self.method, metadata)
         return rpc, rpc.request(data)
 
     def steps(self, data: bytes, deadline: float | None, metadata: Any) -> Steps:

@@ -16,6 +16,7 @@ from typing import Any
 
 import grpc
 
+from transect.base.request_id import named
 from transect.base.weights import ORDINARY, NoWeights, Weights
 from transect.control.server import Server as Control
 from transect.identity import current
@@ -61,7 +62,7 @@ class Turns(Server):
 
     def _admitted(self, context: Any) -> Turn:
         """Wait for a turn.  Aborts the RPC when too many wait, its deadline passes, or its client has gone."""
-        turn = self.queue.join(self._client(context))
+        turn = self.queue.join(self._client(context), named(context.invocation_metadata()))
         if turn is None:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many RPCs wait for their turn")
             raise AssertionError("abort raises")

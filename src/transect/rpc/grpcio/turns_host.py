@@ -30,10 +30,10 @@ class TurnsHost:
     """A queue, as `control.host.Host` wants it."""
 
     version = 1
-    recording: Path | None = None
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
+        self.recording: Path | None = None
 
     @property
     def programs(self) -> Sequence[Program]:
@@ -47,7 +47,7 @@ class TurnsHost:
             "carrier": "grpcio server",
             "settled": True,
             "policies": [policy(queue.program, "Python: it runs as `take_turns` was given it")],
-            "state": [],  # it is kept by clients' names, and an image by their numbers
+            "state": queue.state(),
             "counters": {
                 "waiting": sum(row["waiting"] for row in shares),
                 "running": sum(row["running"] for row in shares),
@@ -60,10 +60,13 @@ class TurnsHost:
         raise Refused("a policy of `take_turns` has the parameters that it was made with", AGAIN)
 
     def record(self, path: Path, name: str) -> int:
-        raise Refused("turns are not recorded", "a chain is, which `attach` puts before the server")
+        self._queue.record(path, name)
+        self.recording = path
+        return 0
 
     def end_record(self) -> Trailer:
-        raise AssertionError("nothing is ever recorded")
+        self.recording = None
+        return self._queue.end_record()
 
     def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
         raise Refused("a policy of `take_turns` stays as long as its server", AGAIN)

@@ -46,7 +46,7 @@ static uint64_t carrier_draw(void *ctx) {
 }
 
 static void carrier_record(void *ctx, const struct ts_record *record) {
-    recorder_add(((struct stream *)ctx)->config->recorder, record);
+    recorder_add(ctx, record);
 }
 
 static void carrier_took(void *ctx, uint32_t element, int64_t ns) {

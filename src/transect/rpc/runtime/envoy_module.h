@@ -182,6 +182,7 @@ struct stream {
     const char *route;     /* that it has taken; NULL: the one of its service */
     char *status_text;     /* encoded grpc-message of an end that is still to be sent */
     int status;            /* its code */
+    uint32_t named;        /* the log that says what it is called; 0: none */
     uint8_t grpc;          /* a gRPC request: messages are decided */
     uint8_t streaming;     /* headers of the reply do not wait for messages */
     uint8_t spoke;         /* a whole message of the request was there */
@@ -275,7 +276,7 @@ void recorder_free(struct recorder *recorder);
 int recorder_start(struct recorder *recorder, const char *path);
 void recorder_stop(struct recorder *recorder);
 int recording(const struct recorder *recorder);
-void recorder_add(struct recorder *recorder, const struct ts_record *record);
+void recorder_add(struct stream *s, const struct ts_record *record); /* a call of one of its handlers */
 void recorder_counts(struct recorder *recorder, uint64_t *records, uint64_t *dropped);
 
 /* envoy_control.c */

@@ -24,6 +24,7 @@ struct recorder {
     int file;      /* -1: not recording */
     int busy, stop;
     _Atomic int active;
+    _Atomic uint32_t log; /* which one is written, from 1 */
 };
 
 static void put32(uint8_t *to, uint32_t n) {
@@ -99,6 +100,7 @@ int recorder_start(struct recorder *r, const char *path) {
     if (free_to_start) {
         r->file = file;
         r->records = r->dropped = 0;
+        atomic_fetch_add(&r->log, 1);
         atomic_store(&r->active, 1);
     }
     pthread_mutex_unlock(&r->lock);
@@ -164,7 +166,7 @@ static void add_slice(struct bytes *to, ts_slice slice) {
 
 static struct bytes frame_of(const struct recorder *r, const struct ts_record *record) {
     enum { HEAD = 5, RECORD = 36 };
-    uint8_t head[HEAD + RECORD] = {'R'}, check[4];
+    uint8_t head[HEAD + RECORD] = {'R'};
     struct bytes frame = {0};
     size_t size = RECORD + (size_t)record->arguments.size + record->tape.size + record->result.size;
     put32(head + 1, (uint32_t)size);
@@ -179,27 +181,74 @@ static struct bytes frame_of(const struct recorder *r, const struct ts_record *r
     add_slice(&frame, record->arguments);
     add_slice(&frame, record->tape);
     add_slice(&frame, record->result);
-    pthread_once(&crc_made, make_crc);
-    put32(check, crc_of(&frame));
-    bytes_add(&frame, check, sizeof check);
     return frame;
 }
 
-void recorder_add(struct recorder *r, const struct ts_record *record) {
-    if (record->element >= MAX_ELEMENTS || record->hook > 2) return;
-    struct bytes frame = frame_of(r, record);
+/* Takes the frame, which is written with its check.  `call`: it counts as one. */
+static void add_frame(struct recorder *r, struct bytes frame, int call) {
+    uint8_t check[4];
+    pthread_once(&crc_made, make_crc);
+    put32(check, crc_of(&frame));
+    bytes_add(&frame, check, sizeof check);
     pthread_mutex_lock(&r->lock);
     if (r->file >= 0 && recording(r)) {
         if (r->filling.size + frame.size > r->room) {
             r->dropped++;
         } else {
             bytes_add(&r->filling, frame.data, frame.size);
-            r->records++;
+            r->records += (uint64_t)call;
             if (!r->busy) pthread_cond_signal(&r->filled);
         }
     }
     pthread_mutex_unlock(&r->lock);
     bytes_free(&frame);
+}
+
+/* The frame `N` before the first call of an RPC. */
+static struct bytes name_of(const struct ts_record *record, ts_slice request_id, ts_slice traceparent) {
+    enum { HEAD = 5, NAMING = 24 };
+    uint8_t head[HEAD + NAMING] = {'N'};
+    struct bytes frame = {0};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    put32(head + 1, NAMING + request_id.size + 1 + traceparent.size);
+    put64(head + 5, record->rpc);
+    put64(head + 13, record->sequence);
+    put64(head + 21, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+    bytes_add(&frame, head, sizeof head);
+    add_slice(&frame, request_id);
+    bytes_add(&frame, "\n", 1);
+    add_slice(&frame, traceparent);
+    return frame;
+}
+
+/* Empty where there is none, or one that is longer than any id. */
+static ts_slice id_of(struct stream *s, const char *name) {
+    enum { LONGEST = 128 }; /* of base/request_id.py */
+    ts_slice value = {NULL, 0};
+    if (!request_header(s, name, &value) || value.size > LONGEST) value.size = 0;
+    return value;
+}
+
+static void name(struct stream *s, const struct ts_record *record) {
+    struct bytes request_id = {0}; /* a copy: the next answer may stand in the same place */
+    ts_slice traceparent = id_of(s, "x-request-id");
+    bytes_add(&request_id, traceparent.data, traceparent.size);
+    traceparent = id_of(s, "traceparent");
+    if (request_id.size || traceparent.size)
+        add_frame(s->config->recorder, name_of(record, slice_of(request_id.data, request_id.size), traceparent), 0);
+    bytes_free(&request_id);
+}
+
+void recorder_add(struct stream *s, const struct ts_record *record) {
+    struct recorder *r = s->config->recorder;
+    uint32_t log = atomic_load_explicit(&r->log, memory_order_relaxed);
+    if (record->element >= MAX_ELEMENTS || record->hook > 2) return;
+    if (record->hook == 0 && s->named != log) {
+        s->named = log;
+        name(s, record);
+    }
+    add_frame(r, frame_of(r, record), 1);
 }
 
 void recorder_counts(struct recorder *r, uint64_t *records, uint64_t *dropped) {

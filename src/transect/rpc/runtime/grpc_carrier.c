@@ -150,6 +150,13 @@ static void carrier_trace(void *ctx, const struct ts_said *said) {
     }
 }
 
+/* What the request is called, where this record can be its first: the log keeps it once. */
+static void append_name(struct memory *m, void *ctx, const struct ts_record *record, const char *name) {
+    ts_slice value = {NULL, 0};
+    int found = record->hook == 0 && carrier_header_get(ctx, TS_REQUEST_HEADERS, (ts_slice){(const uint8_t *)name, (uint32_t)strlen(name)}, &value);
+    append_slice(m, found ? value : (ts_slice){NULL, 0});
+}
+
 void carrier_record(void *ctx, const struct ts_record *record) {
     struct memory *m = &((struct rpc_object *)ctx)->owner->records;
     append(m, &record->sequence, sizeof record->sequence);
@@ -159,6 +166,8 @@ void carrier_record(void *ctx, const struct ts_record *record) {
     append_slice(m, record->arguments);
     append_slice(m, record->tape);
     append_slice(m, record->result);
+    append_name(m, ctx, record, "x-request-id");
+    append_name(m, ctx, record, "traceparent");
 }
 
 /* Under the interpreter lock, as all that counts. */
@@ -193,7 +202,9 @@ static PyObject *read_record(const uint8_t **at) {
     memcpy(&hook, *at + 20, 4);
     *at += 24;
     PyObject *arguments = take_slice(at), *tape = take_slice(at), *result = take_slice(at);
-    return Py_BuildValue("KKIINNN", (unsigned long long)sequence, (unsigned long long)rpc, element, hook, arguments, tape, result);
+    PyObject *request_id = take_slice(at), *traceparent = take_slice(at);
+    return Py_BuildValue("KKIINNNNN", (unsigned long long)sequence, (unsigned long long)rpc, element, hook, arguments, tape, result,
+                         request_id, traceparent);
 }
 
 static PyObject *read_trace(const uint8_t **at) {

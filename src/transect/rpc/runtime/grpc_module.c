@@ -175,6 +175,11 @@ static PyObject *chain_busy(PyObject *object, void *unused) {
     return PyLong_FromLong(((struct chain_object *)object)->busy);
 }
 
+static PyObject *chain_recording(PyObject *object, void *unused) {
+    (void)unused;
+    return PyBool_FromLong(((struct chain_object *)object)->recorder != NULL);
+}
+
 static PyObject *chain_open(PyObject *object, void *unused) {
     (void)unused;
     return PyLong_FromLong(((struct chain_object *)object)->open);
@@ -224,6 +229,7 @@ static PyObject *chain_counts(PyObject *object, void *unused) {
 static PyGetSetDef chain_fields[] = {
     {"counts", chain_counts, NULL, NULL, NULL}, /* since the chain was made */
     {"busy", chain_busy, NULL, NULL, NULL}, /* threads which hand records over */
+    {"recording", chain_recording, NULL, NULL, NULL},
     {"open", chain_open, NULL, NULL, NULL}, /* RPCs under way */
     {0},
 };

@@ -107,7 +107,8 @@ static PyObject *through(struct unary_object *self, struct chain_object *owner, 
 
 static PyObject *called(struct unary_object *self, struct chain_object *owner, PyObject *python, PyObject *const *args, Py_ssize_t count,
                         PyObject *names) {
-    if (count < 1 || count + (names ? PyTuple_GET_SIZE(names) : 0) > MOST) return otherwise(python, BEGIN, NULL, NULL, NULL, args, count, names);
+    if (owner->recorder || count < 1 || count + (names ? PyTuple_GET_SIZE(names) : 0) > MOST) /* a log says what headers call it */
+        return otherwise(python, BEGIN, NULL, NULL, NULL, args, count, names);
     PyObject *data = self->serialize == Py_None ? Py_NewRef(args[0]) : PyObject_CallOneArg(self->serialize, args[0]);
     if (!data || !PyBytes_CheckExact(data)) { /* Python reports what is wrong with it */
         Py_XDECREF(data);

@@ -58,9 +58,9 @@ int recording(const struct recorder *recorder) {
     return recorder != NULL;
 }
 
-void recorder_add(struct recorder *recorder, const struct ts_record *r) {
+void recorder_add(struct stream *s, const struct ts_record *r) {
     struct text t = {0};
-    (void)recorder;
+    (void)s;
     add(&t, "transect-record ", 16);
     add_number(&t, machine());
     add_number(&t, r->sequence);

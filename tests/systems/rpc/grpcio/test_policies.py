@@ -7,6 +7,7 @@ import asyncio
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -28,6 +29,7 @@ from transect.control.protocol import Refused
 from transect.lang.functions import PolicyError
 from transect.replay import compare
 from transect.replay.reader import read
+from transect.replay.why import why
 from transect.rpc import Cause, Code
 from transect.rpc.chain.replay import RpcDecoder
 from transect.rpc.grpcio.attached import Attached
@@ -428,6 +430,25 @@ def test_a_recorded_run_replays_on_the_interpreter(port: int, native: bool, tmp_
     found = compare(log, RpcDecoder(log))
     assert found.same, found
     assert {p.name for p in log.policies} == {"Chance", "Guard", "Rename"}
+
+
+def test_a_log_says_what_requests_are_called(port: int, native: bool, tmp_path: Path) -> None:
+    """Of a chain that looks at no header, too."""
+    stub, chain = attached(port, [Guard(allowed={"alice": True}, limit=60), Rename(suffix=3)], native)
+    chain.record(tmp_path / "run.log")
+    for number in range(3):
+        stub.Say(ask("alice"), metadata=(("x-request-id", f"say-{number}"),))
+    list(stub.Chat(iter([ask("alice", number=n) for n in range(4)]), metadata=(("x-request-id", "chat"),)))
+    stub.Say(ask("alice"))
+    chain.end_record()
+    log = read(tmp_path / "run.log")
+    assert [naming.named.ids for naming in log.names] == [("say-0",), ("say-1",), ("say-2",), ("chat",)]
+    (layer,) = why(log, RpcDecoder(log), "chat")
+    assert layer.explained
+    hooks = Counter((decision.policy, decision.hook) for decision in layer.decisions)
+    assert hooks["Guard", "request"] == 4
+    (layer,) = why(log, RpcDecoder(log), "say-1")
+    assert layer.explained and layer.decisions[0].verdict == "Forward()"
 
 
 def test_a_recorded_run_with_headers_and_answers_replays(port: int, native: bool, tmp_path: Path) -> None:
