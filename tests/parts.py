@@ -212,6 +212,7 @@ NEEDS: dict[str, Callable[[], object]] = {
     "libprotobuf": library("protobuf"),
     "grpcio": module("grpc"),
     "z3": module("z3"),
+    "pyarrow": module("pyarrow"),
     "python3.11": python("3.11"),
     "python3.13": python("3.13"),
     "python-headers": python_headers,

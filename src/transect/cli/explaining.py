@@ -29,7 +29,7 @@ class File:
 def explain(request: str, places: Sequence[Path], as_json: bool) -> int:
     """Find the request, and show it."""
     request = asked(request)
-    paths = list(_paths(places))
+    paths = list(logs_in(places))
     if not paths:
         return usage(
             f"there is no log in {places[0]}", "name the folder that `transect record -o FOLDER` wrote"
@@ -50,9 +50,10 @@ def explain(request: str, places: Sequence[Path], as_json: bool) -> int:
     return _exit(layers)
 
 
-def _paths(places: Sequence[Path]) -> Iterator[Path]:
+def logs_in(places: Sequence[Path]) -> Iterator[Path]:
+    """The logs, and those of folders, and of folders in them."""
     for place in places:
-        yield from sorted(place.glob("*.log")) if place.is_dir() else [place]
+        yield from sorted(place.rglob("*.log")) if place.is_dir() else [place]
 
 
 def _exit(layers: Sequence[Layer]) -> int:

@@ -111,6 +111,7 @@ TRANSECT = Group(
         "explain": Verb(UNDERSTAND, "explain"),
         "replay": Verb(UNDERSTAND, "replay"),
         "why": Verb(UNDERSTAND, "why"),
+        "decisions": Verb(UNDERSTAND, "decisions"),
         "prove": Verb(UNDERSTAND, "prove"),
         "diff": Verb(UNDERSTAND, "diff"),
         "run": Verb(STACK, "run"),

@@ -145,6 +145,23 @@ def test_record_for_some_seconds(start: Callable[[str], Plain], transect: Run, t
     )
 
 
+def test_record_for_a_share_of_the_time(
+    start: Callable[[str], Plain], transect: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start("shop")
+    monkeypatch.setattr("transect.cli.live.sampled.BURST_S", 0.02)
+    folder = tmp_path / "logs"
+    began = time.monotonic()
+    ended = transect("rpc", "record", "-o", folder, "--share", "0.1", "--for", "0.5")
+    assert time.monotonic() - began >= 0.5
+    logs = sorted(path.name for path in folder.iterdir())
+    assert 2 <= len(logs) <= 3 and logs[0] == "000000.log"
+    assert ended.code == 0
+    assert ended.out.splitlines()[-1] == f"{7 * len(logs)} calls recorded in {len(logs)} logs, 0 dropped"
+    again = transect("rpc", "record", "-o", folder, "--share", "0.1")
+    assert (again.code, "is not overwritten" in again.err) == (2, True)
+
+
 def test_a_log_with_dropped_calls_is_inconclusive(
     start: Callable[[str], Plain], transect: Run, tmp_path: Path
 ) -> None:

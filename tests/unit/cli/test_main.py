@@ -62,53 +62,56 @@ scheduler, and against another machine's memory.
 Usage: transect [OPTIONS] COMMAND …
 
 Policies:
-  new      Write a policy and its pytest test, nothing else.
-  check    Say what is wrong with policies, and what to write instead.
-  compile  Write what a policy is compiled to: plain files, which name the
-           policy's lines.
+  new        Write a policy and its pytest test, nothing else.
+  check      Say what is wrong with policies, and what to write instead.
+  compile    Write what a policy is compiled to: plain files, which name the
+             policy's lines.
 
 Look closer:
-  explain  Show an error's page, or a policy and what it is compiled to, side by
-           side.
-  replay   Run recorded calls again on the interpreter, and show the first that
-           comes out differently.
-  why      Show the decisions that one request met at each layer: the policy's
-           lines, what they read, and what they changed.
-  prove    Show that policies keep what they promise (`requires`, `ensures`,
-           `invariant`), or inputs that break it.
-  diff     Show which inputs come to something else in another version, an
-           example of each kind, or prove that none does.
+  explain    Show an error's page, or a policy and what it is compiled to, side
+             by side.
+  replay     Run recorded calls again on the interpreter, and show the first
+             that comes out differently.
+  why        Show the decisions that one request met at each layer: the policy's
+             lines, what they read, and what they changed.
+  decisions  Write the decisions about requests as rows for who keeps and
+             searches them, each with what it was decided by.
+  prove      Show that policies keep what they promise (`requires`, `ensures`,
+             `invariant`), or inputs that break it.
+  diff       Show which inputs come to something else in another version, an
+             example of each kind, or prove that none does.
 
 A whole stack:
-  run      Put a whole stack in force, until Ctrl-C: chains, gateways,
-           schedulers, watches, and programs of your own.
-  top      Show how tenants do at each layer of a stack, live: what each is
-           served, who waits, and who is in whose way.
-  status   Show what runs: its policies with version and state schema, its
-           counters, and whether it records.
-  set      Give parameters of what runs other values, for instance `rate=100` or
-           `Acl.open=false`.
-  record   Write every handler call of what runs into a log, for `transect
-           replay`.
-  upgrade  Put a new version in the place of the one that runs, its state kept.
+  run        Put a whole stack in force, until Ctrl-C: chains, gateways,
+             schedulers, watches, and programs of your own.
+  top        Show how tenants do at each layer of a stack, live: what each is
+             served, who waits, and who is in whose way.
+  status     Show what runs: its policies with version and state schema, its
+             counters, and whether it records.
+  set        Give parameters of what runs other values, for instance `rate=100`
+             or `Acl.open=false`.
+  record     Write every handler call of what runs into a log, for `transect
+             replay` and `transect why`.
+  upgrade    Put a new version in the place of the one that runs, its state
+             kept.
 
 Strata:
-  rpc      Application networks: policies which process RPCs, in gRPC libraries
-           and in Envoy.
-  llm      Fair serving of many clients by LLM engines.
-  cpu      Linux schedulers: in the running kernel, or in a machine of their
-           own.
-  memory   Introspection of another machine's kernel memory, without software on
-           its CPU.
+  rpc        Application networks: policies which process RPCs, in gRPC
+             libraries and in Envoy.
+  llm        Fair serving of many clients by LLM engines.
+  cpu        Linux schedulers: in the running kernel, or in a machine of their
+             own.
+  memory     Introspection of another machine's kernel memory, without software
+             on its CPU.
 
 This machine:
-  doctor   Say for each stratum whether it works here, why not, and the one
-           command that helps.
-  demo     Show the main job of each stratum on real parts: no root, nothing
-           left behind.
-  bench    Measure the claims of the checkout's benchmarks on this machine.
-  vm       Run a command in a throw-away machine with a recent kernel; its exit
-           code is the command's.
+  doctor     Say for each stratum whether it works here, why not, and the one
+             command that helps.
+  demo       Show the main job of each stratum on real parts: no root, nothing
+             left behind.
+  bench      Measure the claims of the checkout's benchmarks on this machine.
+  vm         Run a command in a throw-away machine with a recent kernel; its
+             exit code is the command's.
 
 Options:
   --version             Show which transect this is.
@@ -183,7 +186,7 @@ While it runs:
   set        Give parameters of what runs other values, for instance `rate=100`
              or `Acl.open=false`.
   record     Write every handler call of what runs into a log, for `transect
-             replay`.
+             replay` and `transect why`.
   upgrade    Put a new version in the place of the one that runs, its state
              kept.
   back       Put the version in force again that ran before the last upgrade,

@@ -13,6 +13,7 @@ import typer
 from transect.cli.control import instance, show
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
+from transect.cli.live.sampled import sampled
 
 if TYPE_CHECKING:
     from transect.control.answers import Stopped
@@ -45,13 +46,25 @@ def record(stratum: str) -> Callable[..., int]:
                 "--for", metavar="SECONDS", show_default=False, help="How long; without it, until Ctrl-C."
             ),
         ] = None,
+        share: Annotated[
+            float,
+            typer.Option(
+                "--share",
+                min=0.001,
+                max=1,
+                metavar="SHARE",
+                help="Of the time: 0.01 records for a second in every hundred, into a folder of logs.",
+            ),
+        ] = 1.0,
         end: End = False,
     ) -> int:
-        """Write every handler call of what runs into a log, for `transect replay`.
+        """Write every handler call of what runs into a log, for `transect replay` and `transect why`.
 
         Ctrl-C ends the recording, and the policy goes on; so does the end of this command in any other way. The exit
         code is 4 when calls were dropped: such a log does not prove anything.
         """
+        if share < 1 and log is not None and not end:
+            return sampled(stratum, name, log, seconds, share)
         return recorded(stratum, name, log, seconds, end=end)
 
     return record

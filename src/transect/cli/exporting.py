@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `transect decisions` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from transect.cli import replaying
+from transect.cli.exits import Exit
+from transect.cli.explaining import logs_in
+from transect.cli.failure import tell, usage
+from transect.replay import LogError, read
+from transect.replay.decisions import Row, Sample, Taken, decisions, otlp
+from transect.replay.writer import create
+
+KINDS = (".jsonl", ".parquet")
+
+
+def export(places: Sequence[Path], output: Path, share: float, verdict: str) -> int:
+    """Read, take, and write."""
+    if output.suffix not in KINDS:
+        return usage(
+            f"{output} is of no kind that is written", f"give a file that ends in {' or '.join(KINDS)}"
+        )
+    if output.exists():
+        return usage(f"{output} exists, and is not overwritten", "give another path")
+    paths = list(logs_in(places))
+    if not paths:
+        return usage(
+            f"there is no log in {places[0]}", "name the folder that `transect record -o FOLDER` wrote"
+        )
+    sample = Sample(share, verdict)
+    try:
+        found = [_taken(path, sample) for path in paths]
+    except LogError as wrong:
+        tell(wrong)
+        return Exit.USAGE
+    rows = sorted((row for one in found for row in one.rows), key=lambda row: row.time)
+    _write(output, rows)
+    asked, explained = sum(one.requests for one in found), sum(one.explained for one in found)
+    print(
+        f"{output}: {len(rows)} decisions; {explained} of {asked} requests are explained, at each layer by itself"
+    )
+    return Exit.DONE if explained == asked else Exit.UNKNOWN
+
+
+def _taken(path: Path, sample: Sample) -> Taken:
+    log = read(path)
+    return decisions(log, replaying.decoder(log), sample)
+
+
+def _write(output: Path, rows: Sequence[Row]) -> None:
+    """Raises `Unavailable`, FileExistsError, OSError."""
+    if output.suffix == ".parquet":
+        from transect.replay.parquet import table
+
+        data = table(rows)
+    else:
+        data = "".join(f"{line}\n" for line in otlp(rows)).encode()
+    with create(output) as file:
+        file.write(data)
