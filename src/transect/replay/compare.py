@@ -198,7 +198,9 @@ class Comparing:
         self.decoder = decoder
         self.make = make
         self.calls = 0
-        self.numbers = {record.sequence for record in log.records}
+        numbers = {record.sequence for record in log.records}
+        # Where the policies share one clock no number comes twice; else each counts by itself.
+        self.numbers = numbers if len(numbers) == len(log.records) else frozenset[int]()
         self.open: list[str] = [log.shortcomings] if log.shortcomings else []
 
     def compare(self, other: Program | None) -> Comparison:
@@ -235,8 +237,8 @@ class Comparing:
         return sorted((r for r in self.log.records if r.policy == number), key=lambda r: r.sequence)
 
     def gap(self, wanted: int | None, found: int) -> bool:
-        """Whether a call is missing before this one.  The policies of a chain share one clock: a number that another
-        policy's record has is not missing."""
+        """Whether a call is missing before this one.  Where the policies of a chain share one clock, a number that
+        another policy's record has is not missing."""
         if wanted is None or wanted == found:
             return False
         return wanted > found or any(number not in self.numbers for number in range(wanted, found))

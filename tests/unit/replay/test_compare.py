@@ -408,3 +408,12 @@ def test_a_policy_of_another_stratum_is_none_of_the_log() -> None:
     log = replace(recorded(policy(), [("request", 1, 1)]), header=Header("llm", "x", True))
     with pytest.raises(LogError, match=r"the log is of llm, and .* is a policy of rpc"):
         compare(log, Plain())
+
+
+def test_a_missing_call_is_not_hidden_by_another_policy_that_numbers_its_own_calls() -> None:
+    """Elements in C have a clock each: both policies have a call of every number."""
+    one, two = recorded(policy(), CALLS), recorded(policy(), CALLS)
+    records = [*one.records[:1], *one.records[2:], *(replace(record, policy=1) for record in two.records)]
+    both = replace(one, policies=(*one.policies, *two.policies), records=tuple(records), trailer=None)
+    found = compare(both, Plain())
+    assert "calls of P are missing before number 2" in found.open

@@ -30,7 +30,12 @@ ERRORS = {
     "sodd": (grpc.StatusCode.DATA_LOSS, "ünïcode, 100 %\nand a line"),
 }
 APART = 0.03  # seconds: headers that come with the status are not always seen by asyncio's clients
-HIDDEN = ("x-call", "x-forwarded-proto", "x-envoy-external-address")  # the kit's own, and what Envoy adds
+HIDDEN = (
+    "x-call",
+    "x-forwarded-proto",
+    "x-envoy-external-address",
+    "x-request-id",
+)  # the kit's own, and what Envoy adds
 
 
 @cache
