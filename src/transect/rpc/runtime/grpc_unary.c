@@ -105,9 +105,17 @@ static PyObject *through(struct unary_object *self, struct chain_object *owner, 
     return result;
 }
 
+/* (request, timeout, metadata …), or by its name */
+static int has_metadata(Py_ssize_t count, PyObject *names) {
+    for (Py_ssize_t i = 0; names && i < PyTuple_GET_SIZE(names); i++)
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), "metadata") == 0) return 1;
+    return count > 2;
+}
+
 static PyObject *called(struct unary_object *self, struct chain_object *owner, PyObject *python, PyObject *const *args, Py_ssize_t count,
                         PyObject *names) {
-    if (owner->recorder || count < 1 || count + (names ? PyTuple_GET_SIZE(names) : 0) > MOST) /* a log says what headers call it */
+    int named = owner->recorder && has_metadata(count, names); /* a log says what headers call it, which Python reads */
+    if (named || count < 1 || count + (names ? PyTuple_GET_SIZE(names) : 0) > MOST)
         return otherwise(python, BEGIN, NULL, NULL, NULL, args, count, names);
     PyObject *data = self->serialize == Py_None ? Py_NewRef(args[0]) : PyObject_CallOneArg(self->serialize, args[0]);
     if (!data || !PyBytes_CheckExact(data)) { /* Python reports what is wrong with it */
