@@ -127,10 +127,10 @@ def damaged(parts: Frames, rng: random.Random, bytes_of: Any, text_of: Any) -> F
         case 1:
             changed.insert(rng.randrange(len(changed)), changed[at])
         case 2:
-            changed[at] = (rng.choice((b"H", b"P", b"R", b"T", b"\0")), payload)
+            changed[at] = (rng.choice((b"H", b"P", b"R", b"N", b"C", b"T", b"\0")), payload)
         case 3:
             changed[at] = (kind, bytes_of(payload, rng))
-        case _ if kind == b"R":
+        case _ if kind in (b"R", b"N", b"C"):
             changed[at] = (kind, bytes_of(payload, rng))
         case choice:
             value = json.loads(payload)

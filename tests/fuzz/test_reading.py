@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.fuzz.logs import PREFIX, SCHEDULER, damaged, frames, log, logs, odd
+from tests.fuzz.logs import PREFIX, SCHEDULER, Frames, damaged, frames, log, logs, odd
 from tests.fuzz.reading import COUNT, inputs, mutated, survives
+from transect.base.request_id import Named
 from transect.base.shipped import paths
 from transect.cli.replaying import decoder
 from transect.core.codec import CodecError, decode_state
@@ -25,6 +26,8 @@ from transect.core.text import TextError, dump
 from transect.core.type_json import SchemaError
 from transect.core.upgrade import Refused, upgrade
 from transect.replay import LogError, compare, read
+from transect.replay.log import Naming, Record
+from transect.replay.why import explained
 
 TOKEN = re.compile(r"\s+|\w+|'(?:[^'\\]|\\.)*'|.")
 
@@ -81,6 +84,32 @@ def replay(data: bytes) -> None:
     found = read(data)
     known = decoder(found)
     compare(found, known, runner=getattr(known, "runner", None))
+
+
+def explain(data: bytes) -> None:
+    """What `transect why` does of each request."""
+    found = read(data)
+    explained(found, decoder(found), found.names)
+
+
+def with_names(parts: Frames) -> Frames:
+    """The frames of a log, in which every call's request has a name."""
+    instances = dict.fromkeys(Record.unpack(payload).instance for kind, payload in parts if kind == b"R")
+    names = [(b"N", Naming(one, 0, 1, Named(f"r{one}")).pack()) for one in instances]
+    first = next(at for at, (kind, _) in enumerate(parts) if kind == b"R")
+    return [*parts[:first], *names, *parts[first:]]
+
+
+@pytest.mark.usefixtures("programs_read_once")
+@pytest.mark.parametrize("stratum", ["rpc", "llm", "cpu"])
+def test_a_damaged_log_is_explained_or_refused(stratum: str, sound: dict[str, bytes]) -> None:
+    rng = random.Random(3)
+    data = sound[stratum]
+    parts = with_names(frames(data))
+    assert survives(explain, log(data[:PREFIX], parts), LogError) is (stratum != "cpu")
+    change = partial(_changed_bytes, others=[payload for _, payload in parts])
+    for _ in range(COUNT // 4):
+        survives(explain, log(data[:PREFIX], damaged(parts, rng, change, respelt)), LogError)
 
 
 @pytest.mark.parametrize("stratum", ["rpc", "llm", "cpu"])

@@ -15,7 +15,7 @@ from transect.cli.exits import Exit
 from transect.cli.failure import tell, usage
 from transect.cli.shown_why import Page, clock
 from transect.replay import Log, LogError, read
-from transect.replay.why import Layer, why
+from transect.replay.why import KNOWING, Layer, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,6 @@ def _holds(file: File) -> str:
 
 
 def _nameless(log: Log) -> str:
-    if log.header.stratum in ("cpu", "memory"):
+    if log.header.stratum not in KNOWING:
         return "this layer knows no requests"
     return "nothing was recorded" if not log.records else "none had an `x-request-id` or a `traceparent`"

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from transect.core.codec import CodecError
 from transect.core.ir import Program
 from transect.replay.compare import Comparing, Decoder, Differs, Outcome, Played
-from transect.replay.log import Log, Naming, Policy, Record
+from transect.replay.log import Log, LogError, Naming, Policy, Record
 from transect.replay.queues import QueueDecoder
 from transect.replay.watched import Change, Line, NameOf, Snapshot, Value, Watch, WatchedInstance
 
+KNOWING = ("rpc", "llm")  # strata whose calls are about requests; of others no log names one
 CHOICES = 20  # of others who went first that are shown one by one: the last ones
 ADMITS = ("admit", "charge")  # the first of these about a request says that its turn has come
 
@@ -71,7 +73,17 @@ def why(log: Log, decoder: Decoder, asked: str) -> list[Layer]:
 
 
 def explained(log: Log, decoder: Decoder, names: Iterable[Naming]) -> list[Layer]:
-    """What the log says of these requests.  It is played once for all of them."""
+    """What the log says of these requests.  It is played once for all of them.  Raises `LogError`."""
+    asked = list(names)
+    if asked and log.header.stratum not in KNOWING:
+        raise LogError(f"the log is of {log.header.stratum}, which knows no requests, and names one")
+    try:
+        return _explained(log, decoder, asked)
+    except CodecError as error:
+        raise LogError(f"a call about a request cannot be read: {error}") from error
+
+
+def _explained(log: Log, decoder: Decoder, names: Iterable[Naming]) -> list[Layer]:
     asked = [_Asked(log, decoder, naming) for naming in names]
     explaining = _Explaining(log, decoder, (_key(record) for one in asked for record in one.wanted))
     explaining.compare(None)
