@@ -31,9 +31,7 @@ def explain(request: str, places: Sequence[Path], as_json: bool) -> int:
     request = asked(request)
     paths = list(logs_in(places))
     if not paths:
-        return usage(
-            f"there is no log in {places[0]}", "name the folder that `transect record -o FOLDER` wrote"
-        )
+        return no_log(places[0])
     try:
         files = [File(path, read(path)) for path in paths]
         layers = [layer for file in files for layer in why(file.log, replaying.decoder(file.log), request)]
@@ -54,6 +52,11 @@ def logs_in(places: Sequence[Path]) -> Iterator[Path]:
     """The logs, and those of folders, and of folders in them."""
     for place in places:
         yield from sorted(place.rglob("*.log")) if place.is_dir() else [place]
+
+
+def no_log(place: Path) -> int:
+    """A folder in which `logs_in` finds nothing."""
+    return usage(f"there is no log in {place}", "name the folder that `transect record -o FOLDER` wrote")
 
 
 def _exit(layers: Sequence[Layer]) -> int:

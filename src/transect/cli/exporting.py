@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transect.cli import replaying
 from transect.cli.exits import Exit
-from transect.cli.explaining import logs_in
+from transect.cli.explaining import logs_in, no_log
 from transect.cli.failure import tell, usage
 from transect.replay import LogError, read
 from transect.replay.decisions import Row, Sample, Taken, decisions, otlp
@@ -27,9 +27,7 @@ def export(places: Sequence[Path], output: Path, share: float, verdict: str) -> 
         return usage(f"{output} exists, and is not overwritten", "give another path")
     paths = list(logs_in(places))
     if not paths:
-        return usage(
-            f"there is no log in {places[0]}", "name the folder that `transect record -o FOLDER` wrote"
-        )
+        return no_log(places[0])
     sample = Sample(share, verdict)
     try:
         found = [_taken(path, sample) for path in paths]

@@ -81,8 +81,9 @@ DECODERS = {
     "memory": ("transect.memory.replay", "MemoryDecoder"),
     "cpu": ("transect.cpu.replay", "CpuDecoder"),
 }
-QUEUE = ("transect.replay.queues", "QueueDecoder")
 """By stratum, what reads its records: a module, imported when a log asks for it, and a class made from the log."""
+QUEUE = ("transect.replay.queues", "QueueDecoder")
+"""Likewise, of the queue of a stratum that records other things, too."""
 
 
 def decoder(log: Log) -> Decoder:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """State of a policy: annotated class fields whose constructor carries sizes, bounds and options.
 
-Options of every constructor: `scope` (which copies there are; a stratum's `hooks.py` lists its scopes), `sync`
-(`none`, `eventual`, `strong`), `merge` (`sum`, `max`, `min`, `last`; how `eventual` copies agree), `persist` (kept in
-(`none`, `eventual`, `strong`), `merge` (`sum`, `max`, `min`, `last`: how `eventual` copies agree), `persist` (kept in
+Options of every constructor: `scope` (which copies there are; a stratum's `hooks.py` lists its scopes), `sync` (`none`,
+`eventual`, `strong`), `merge` (`sum`, `max`, `min`, `last`: how `eventual` copies agree), `persist` (kept in the
+file given to `run --state`), `exclusive` (locked from its first to its last use in a handler), `was` (the field's name
+in the version before).
 """
 
 from __future__ import annotations

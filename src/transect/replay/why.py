@@ -6,7 +6,9 @@ What is shown is what the policy did with the recorded inputs, and each decision
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from transect.core.codec import CodecError
@@ -84,7 +86,8 @@ def explained(log: Log, decoder: Decoder, names: Iterable[Naming]) -> list[Layer
 
 
 def _explained(log: Log, decoder: Decoder, names: Iterable[Naming]) -> list[Layer]:
-    asked = [_Asked(log, decoder, naming) for naming in names]
+    calls = _Calls(log)
+    asked = [_Asked(calls, decoder, naming) for naming in names]
     explaining = _Explaining(log, decoder, (_key(record) for one in asked for record in one.wanted))
     explaining.compare(None)
     return [explaining.layer(one) for one in asked]
@@ -104,11 +107,55 @@ def _choice(decision: Decision) -> tuple[Value, ...]:
     return tuple(value for value in seen if value.what != "self.waiting") or tuple(seen)
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """The first call that says that a request's turn has come."""
+
+    record: Record
+    pick: Record | None  # the last one before
+
+
+class _Calls:
+    """The calls of a log by what they are about, found once for all requests that are asked for."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.about: dict[int, list[Record]] = defaultdict(list)  # in the order in which they were written
+        for record in log.records:
+            self.about[record.instance].append(record)
+        self.turns = list(self._turns())
+        self._numbers = [turn.record.sequence for turn in self.turns]
+
+    def hook(self, record: Record) -> str:
+        return self.log.policies[record.policy].hooks[record.hook]
+
+    def is_default(self, record: Record) -> bool:
+        """Whether the policy leaves that hook as it is."""
+        handler = self.log.policies[record.policy].program.handler(self.hook(record))
+        return handler is None or handler.default
+
+    def turns_from(self, sequence: int) -> Sequence[_Turn]:
+        """Those that came at this call or later."""
+        return self.turns[bisect_left(self._numbers, sequence) :]
+
+    def _turns(self) -> Iterator[_Turn]:
+        """In the order of the calls' numbers."""
+        pick: Record | None = None
+        seen: set[int] = set()
+        for record in sorted(self.log.records, key=lambda record: record.sequence):
+            hook = self.hook(record)
+            if hook == "pick":
+                pick = record
+            if hook in ADMITS and record.instance > 0 and record.instance not in seen:
+                seen.add(record.instance)
+                yield _Turn(record, pick)
+
+
 @dataclass
 class _Asked:
     """Which calls of the log are of one request, or of those who went before it."""
 
-    log: Log
+    calls: _Calls
     decoder: Decoder
     naming: Naming
     open: list[str] = field(default_factory=list)
@@ -116,8 +163,10 @@ class _Asked:
     before: list[Record] = field(default_factory=list)  # picks of others, the last ones
 
     def __post_init__(self) -> None:
+        self.log = self.calls.log
         self.queue = self.decoder if isinstance(self.decoder, QueueDecoder) else None
-        self.own = self._about(self.naming.instance)
+        about = self.calls.about.get(self.naming.instance, ())
+        self.own = [record for record in about if not self.calls.is_default(record)]
         if self.queue is not None:
             self._wait(self.queue)
         if not self.own and not self.open:
@@ -132,51 +181,30 @@ class _Asked:
         """Whether one of them did not come out as recorded."""
         return any(decisions[_key(record)].differs for record in self.wanted if _key(record) in decisions)
 
-    def _about(self, instance: int) -> list[Record]:
-        """Calls about a request that the policy hears of, in the order in which they were written: that of time."""
-        found = [record for record in self.log.records if record.instance == instance]
-        return [record for record in found if not self._is_default(record)]
-
-    def _is_default(self, record: Record) -> bool:
-        """Whether the policy leaves that hook as it is."""
-        handler = self.log.policies[record.policy].program.handler(self._hook(record))
-        return handler is None or handler.default
-
-    def _hook(self, record: Record) -> str:
-        return self.log.policies[record.policy].hooks[record.hook]
-
     # ---------------------------------------------------------------- in a queue
 
     def _wait(self, queue: QueueDecoder) -> None:
         """Find its turn, and those who had theirs while it waited."""
-        while_there = [r for r in self.log.records if r.sequence >= self.naming.sequence]
-        while_there.sort(key=lambda r: r.sequence)
-        admitted = {
-            r.instance for r in self.log.records if r.sequence < self.naming.sequence and self._admits(r)
-        }
-        pick: Record | None = None
-        for record in while_there:
-            if self._hook(record) == "pick":
-                pick = record
-            if not self._admits(record) or record.instance in admitted:
-                continue
-            admitted.add(record.instance)
-            if record.instance == self.naming.instance:
+        came = self.naming.sequence
+        for turn in self.calls.turns_from(came):
+            pick = turn.pick if turn.pick is not None and turn.pick.sequence >= came else None
+            if turn.record.instance == self.naming.instance:
                 self._chosen_by(pick)
                 return
-            self._goes_first(queue, record, pick)
+            self._goes_first(queue, turn.record, pick)
         if not self._refused():
             self.open.append(self._without_turn())
 
     def _refused(self) -> bool:
         """Whether the policy turned it away at once."""
         return any(
-            self._hook(record) == "accept" and self._words(record).startswith("Refuse") for record in self.own
+            self.calls.hook(record) == "accept" and self._words(record).startswith("Refuse")
+            for record in self.own
         )
 
     def _words(self, record: Record) -> str:
         program = self.log.policies[record.policy].program
-        return self.decoder.words(program, self._hook(record), record.result)
+        return self.decoder.words(program, self.calls.hook(record), record.result)
 
     def _without_turn(self) -> str:
         hears = any(hook in ADMITS for policy in self.log.policies for hook in policy.hooks)
@@ -190,13 +218,10 @@ class _Asked:
             self.own = sorted([*self.own, pick], key=lambda r: r.sequence)
 
     def _goes_first(self, queue: QueueDecoder, record: Record, pick: Record | None) -> None:
-        client = queue.client_of(self.log.policies[record.policy].program, self._hook(record), record)
+        client = queue.client_of(self.log.policies[record.policy].program, self.calls.hook(record), record)
         self.went_first[client] = self.went_first.get(client, 0) + 1
         if pick is not None:
             self.before = [*self.before, pick][-CHOICES:]
-
-    def _admits(self, record: Record) -> bool:
-        return record.instance > 0 and self._hook(record) in ADMITS
 
 
 class _Explaining(Comparing):

@@ -95,12 +95,25 @@ def run_section(blocks: list[Block], folder: Path) -> int:
     return count
 
 
+def _alone(folder: Path) -> list[str]:
+    """What begins a command that sees no instance but those of its section: a reader has no others.
+
+    Root's sockets are in one folder of the machine, whatever the environment says; here the section's stands there.
+    """
+    if os.geteuid() != 0:
+        return []
+    own = folder / ".run"
+    own.mkdir(mode=0o700, exist_ok=True)
+    script = 'mkdir -p -m 700 /run/transect && mount --bind "$0" /run/transect && exec "$@"'
+    return ["unshare", "--mount", "bash", "-c", script, str(own)]
+
+
 def run_command(command: Command, folder: Path, background: list[subprocess.Popen[str]]) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     output = folder / f".output-{command.line}"
     with output.open("w") as sink:
         process = subprocess.Popen(
-            ["bash", "-c", command.text.removesuffix(" &")],
+            [*_alone(folder), "bash", "-c", command.text.removesuffix(" &")],
             cwd=folder,
             stdout=sink,
             stderr=subprocess.STDOUT,

@@ -58,7 +58,10 @@ def calls(chain: Any) -> None:
             made("no"),
         ]
         assert stages[1:] == [1, 3, 2, 0], stages
-        assert stages[0] == (5 if deserialize is refuse else b"x"), stages
+        if chain.recording:  # Python reads what the metadata call the request
+            assert stages[0] == 0, stages
+        else:
+            assert stages[0] == (5 if deserialize is refuse else b"x"), stages
         assert made(*[b"x"] * 20) == 0
         assert made(request=b"x") == 0
 
@@ -69,6 +72,8 @@ def run(module: Any, times: int) -> None:
         chain.record(lambda record: None, 0)
         ways(chain)
         ways(chain)
+        chain.record(None, 0)
+        calls(chain)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -208,8 +208,9 @@ def test_services_are_added_to_what_it_returns(keys: Keys, tmp_path: Path) -> No
             know_callers(server, tmp_path / "identity.key")
 
 
-@pytest.mark.parametrize("chained", [False, True])
-def test_an_asyncio_server_knows_too(keys: Keys, tmp_path: Path, chained: bool) -> None:
+@asynccontextmanager
+async def serving_aio(file: Path, around: Callable[[Any], Any] = lambda server: server) -> AsyncIterator[Any]:
+    """The same of asyncio: its stub."""
     pb2, pb2_grpc = modules()
 
     class Echo(pb2_grpc.EchoServicer):  # type: ignore[misc,name-defined]
@@ -225,37 +226,43 @@ def test_an_asyncio_server_knows_too(keys: Keys, tmp_path: Path, chained: bool) 
         def Collect(self, requests: Any, context: Any) -> Any:  # a plain function, in a thread
             return pb2.Answer(text=told(context))
 
+    server = around(know_callers(aio.server(options=[("grpc.so_reuseport", 0)]), file))
+    pb2_grpc.add_EchoServicer_to_server(Echo(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield pb2_grpc.EchoStub(channel)
+    finally:
+        await server.stop(0)
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_an_asyncio_server_knows_too(keys: Keys, tmp_path: Path, chained: bool) -> None:
+    around = identifying(False, tmp_path) if chained else lambda server: server
+
     async def calls() -> None:
-        server = know_callers(aio.server(options=[("grpc.so_reuseport", 0)]), tmp_path / "identity.key")
-        if chained:
-            server = identifying(False, tmp_path)(server)
-        pb2_grpc.add_EchoServicer_to_server(Echo(), server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        try:
-            async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                stub, ask = pb2_grpc.EchoStub(channel), pb2.Ask(user="u", text="t")
+        ask = modules()[0].Ask(user="u", text="t")
+        async with serving_aio(tmp_path / "identity.key", around) as stub:
 
-                async def one(name: str) -> str:
-                    return str((await stub.Say(ask, metadata=[(HEADER, keys.vouch(name))])).text)
+            async def one(name: str) -> str:
+                return str((await stub.Say(ask, metadata=[(HEADER, keys.vouch(name))])).text)
 
-                async def many(name: str) -> list[str]:
-                    call = stub.Many(ask, metadata=[(HEADER, keys.vouch(name))])
-                    return [reply.text async for reply in call]
+            async def many(name: str) -> list[str]:
+                call = stub.Many(ask, metadata=[(HEADER, keys.vouch(name))])
+                return [reply.text async for reply in call]
 
-                names = [f"tenant{n % 3}" for n in range(12)]
-                assert await asyncio.gather(*map(one, names)) == [f"{n} {n} ever" for n in names]
-                assert await asyncio.gather(*map(many, names)) == [[f"{n} {n} ever"] * 3 for n in names]
-                plain = stub.Collect(iter([ask]), metadata=[(HEADER, keys.vouch("carol"))])
-                assert (await plain).text == "carol carol ever"
-                if chained:
-                    shown = (("x-api-key", "sk-ann"),)
-                    assert (await stub.Say(ask, metadata=shown)).text == "ann ann ever"
-                    assert (await stub.Collect(iter([ask]), metadata=shown)).text == "ann ann ever"
-                    assert {reply.text async for reply in stub.Many(ask, metadata=shown)} == {"ann ann ever"}
-                assert (await stub.Say(ask, metadata=[(HEADER, "alice")])).text == "anonymous anonymous ever"
-        finally:
-            await server.stop(0)
+            names = [f"tenant{n % 3}" for n in range(12)]
+            assert await asyncio.gather(*map(one, names)) == [f"{n} {n} ever" for n in names]
+            assert await asyncio.gather(*map(many, names)) == [[f"{n} {n} ever"] * 3 for n in names]
+            plain = stub.Collect(iter([ask]), metadata=[(HEADER, keys.vouch("carol"))])
+            assert (await plain).text == "carol carol ever"
+            if chained:
+                shown = (("x-api-key", "sk-ann"),)
+                assert (await stub.Say(ask, metadata=shown)).text == "ann ann ever"
+                assert (await stub.Collect(iter([ask]), metadata=shown)).text == "ann ann ever"
+                assert {reply.text async for reply in stub.Many(ask, metadata=shown)} == {"ann ann ever"}
+            assert (await stub.Say(ask, metadata=[(HEADER, "alice")])).text == "anonymous anonymous ever"
 
     asyncio.run(calls())
 
@@ -263,31 +270,12 @@ def test_an_asyncio_server_knows_too(keys: Keys, tmp_path: Path, chained: bool) 
 def test_a_scheduler_is_told_whom_a_handler_of_asyncio_works_for(
     keys: Keys, tmp_path: Path, scheduler: Scheduler
 ) -> None:
-    pb2, pb2_grpc = modules()
-
-    class Echo(pb2_grpc.EchoServicer):  # type: ignore[misc,name-defined]
-        async def Say(self, request: Any, context: Any) -> Any:
-            await asyncio.sleep(0.01)
-            return pb2.Answer(text=told(context))
-
-        async def Many(self, request: Any, context: Any) -> AsyncIterator[Any]:
-            for _ in range(3):
-                await asyncio.sleep(0.01)
-                yield pb2.Answer(text=told(context))
-
     async def calls() -> None:
-        server = know_callers(aio.server(options=[("grpc.so_reuseport", 0)]), tmp_path / "identity.key")
-        pb2_grpc.add_EchoServicer_to_server(Echo(), server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        try:
-            async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                stub, ask = pb2_grpc.EchoStub(channel), pb2.Ask(user="u", text="t")
-                words = [[(HEADER, keys.vouch(name))] for name in ("alice", "bob", "bob")]
-                await asyncio.gather(*(stub.Say(ask, metadata=word) for word in words[:2]))
-                assert len([reply async for reply in stub.Many(ask, metadata=words[2])]) == 3
-        finally:
-            await server.stop(0)
+        ask = modules()[0].Ask(user="u", text="t")
+        async with serving_aio(tmp_path / "identity.key") as stub:
+            words = [[(HEADER, keys.vouch(name))] for name in ("alice", "bob", "bob")]
+            await asyncio.gather(*(stub.Say(ask, metadata=word) for word in words[:2]))
+            assert len([reply async for reply in stub.Many(ask, metadata=words[2])]) == 3
 
     before = len(scheduler.said())
     asyncio.run(calls())
