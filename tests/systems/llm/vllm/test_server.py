@@ -21,8 +21,9 @@ from tests.systems.llm.vllm import tiny
 from transect.base.shipped import path_of
 from transect.control import Client
 from transect.llm import keys
-from transect.llm.replay import told
+from transect.llm.replay import LlmDecoder, told
 from transect.replay import read
+from transect.replay.why import why
 
 pytestmark = [pytest.mark.needs("vllm"), pytest.mark.timeout(400)]
 
@@ -215,6 +216,21 @@ def test_two_tenants_share_though_one_floods(served: Served) -> None:
     assert order[:came].count(("arrive", "ben")) - before >= 20, "ann came when hardly any of ben's waited"
     # As many of his as of hers, and a batch each time that both have waited for: not all that were there.
     assert order[came:last].count(("admit", "ben")) <= 10 + 2 * 4
+
+
+def test_a_request_is_explained_by_its_id_and_by_its_trace(served: Served) -> None:
+    path = served.folder / "why.log"
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"x-request-id": "asked-7", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    with served.control().recording(path) as recording:
+        assert served.ask("ann", headers=headers).status_code == 200
+        assert recording.end()["dropped"] == 0
+    log = read(path)
+    for request in ("asked-7", trace):
+        (layer,) = why(log, LlmDecoder(log), request)
+        assert layer.explained and layer.ids == ("asked-7", trace)
+        assert {"pick", "charge"} <= {decision.hook for decision in layer.decisions}
+        assert {decision.client for decision in layer.decisions} == {"ann"}
 
 
 async def flood(served: Served) -> None:
