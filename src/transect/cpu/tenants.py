@@ -7,6 +7,7 @@ A policy has them when it declares `tenants` (their numbers) and `weights`, both
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from transect.base.weights import ORDINARY, NoWeights, read_weights
 from transect.core.ir import Program
 from transect.core.types import ArrayType, IntType
 from transect.cpu.platform import LANES
+
+logger = logging.getLogger("transect.cpu")
 
 NUMBERS, WEIGHTS = "tenants", "weights"
 SEATS = range(1, LANES - 1)  # the last lane stays free: policies begin their search there
@@ -79,19 +82,28 @@ class Shares:
 
     def give(self, state: State) -> None:
         """What the file says now."""
-        self._given = self._weights.now()
-        for field, words in arranged(state.status()["fields"], self._given).items():
+        weights = self._weights.now()
+        for field, words in arranged(state.status()["fields"], weights).items():
             state.set(field, words)
+        self._given = weights
 
     @contextmanager
     def followed(self, give: Callable[[], None]) -> Iterator[None]:
-        """Until the block ends, `give` is called when the file says something else."""
+        """Until the block ends, `give` is called when the file says something else; it is tried until it succeeds."""
         ended = threading.Event()
 
         def follow() -> None:
+            said = ""
             while not ended.wait(LOOK_S):
-                if self._weights.now() != self._given:
+                if self._weights.now() == self._given:
+                    continue
+                try:
                     give()
+                    said = ""
+                except Exception as wrong:  # whatever it is, the weights of before stay until it has passed
+                    if str(wrong) != said:
+                        logger.warning("the weights of tenants are not in force yet: %s", wrong)
+                    said = str(wrong)
 
         thread = threading.Thread(target=follow, name="weights", daemon=True)
         thread.start()

@@ -92,6 +92,35 @@ def test_a_file_is_followed_and_a_damaged_one_changes_nothing(tmp_path: Path) ->
             time.sleep(0.05)
 
 
+def test_weights_that_cannot_be_given_are_given_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tenants.toml"
+    path.write_text("[tenants]\nalice = 400\n")
+
+    class Busy(State):
+        """It refuses what comes while it is busy."""
+
+        refuses = 0
+
+        def set(self, field: str, words: Sequence[int], /) -> list[int]:
+            if self.refuses:
+                self.refuses -= 1
+                raise OSError("busy")
+            return super().set(field, words)
+
+    state, shares = Busy(), Shares(path)
+    shares.give(state)
+    state.refuses = 2
+    with shares.followed(lambda: shares.give(state)):
+        path.write_text("[tenants]\nalice = 700\n")
+        end = time.monotonic() + 20
+        while weights_of(state.fields).get(ALICE) != 700:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    assert state.refuses == 0 and caplog.text.count("busy") == 1, "it is said once"
+
+
 def test_a_version_that_takes_over_has_the_weights(tmp_path: Path) -> None:
     """One with lanes for tenants comes after one without."""
     path, before, after = tmp_path / "tenants.toml", example("fifo"), example("by_tenant")
