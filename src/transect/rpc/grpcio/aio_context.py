@@ -25,7 +25,7 @@ from transect.rpc.grpcio.ending import (
 )
 from transect.rpc.grpcio.handle import Action, Cause, Decision, Rpc, Side, Touches
 from transect.rpc.grpcio.metadata import changed, pairs
-from transect.rpc.grpcio.server import Serving, Stop, code_of, ended, received
+from transect.rpc.grpcio.server import Serving, Stop, code_of, ended, number, received
 from transect.rpc.grpcio.steps import NS
 
 log = logging.getLogger(__name__)
@@ -257,12 +257,17 @@ class Context(Delegating, bases.AioServicerContext):
     async def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> None:  # type: ignore[override]
         if trailing_metadata:
             self.set_trailing_metadata(trailing_metadata)
-        await self._apply()
+        await self._aborting(code)
         await self._inner.abort(code, details)
 
     async def abort_with_status(self, status: Any) -> Any:
-        await self._apply()
+        await self._aborting(status.code)
         await self._inner.abort_with_status(status)
+
+    async def _aborting(self, code: Any) -> None:
+        """The RPC ends by its handler, before its client hears so: a client that then hangs up has not ended it."""
+        await self._apply()
+        self._rpc.finish(number(code) or UNKNOWN, Cause.REPLY)
 
     def invocation_metadata(self) -> Any:
         return self._inner.invocation_metadata() if self._invocation is None else self._invocation

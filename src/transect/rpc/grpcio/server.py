@@ -432,8 +432,11 @@ class Incoming:
 def code_of(context: Any) -> int:
     """What the handler has set, as a number."""
     code = context.code()
-    if code is None:
-        return OK
+    return OK if code is None else number(code)
+
+
+def number(code: Any) -> int:
+    """gRPC takes a status code, and its number."""
     return code if isinstance(code, int) else code.value[0]
 
 

@@ -269,6 +269,34 @@ def test_a_plain_generator_may_abort(carried: Carried, probe: Any) -> None:
     assert ends(probe) == [(15, REPLY)]
 
 
+def test_an_abort_ends_an_rpc_before_its_client_can_break_off(carried: Carried, probe: Any) -> None:
+    """The client has heard the status; until the server's thread has raised, it may be stopped."""
+
+    class Dawdling(Plain):
+        def many(self, request: bytes, context: Any) -> Iterator[bytes]:
+            yield request
+            try:
+                context.abort(grpc.StatusCode.DATA_LOSS, "lost")
+            finally:
+                time.sleep(0.2)
+
+        def say(self, request: bytes, context: Any) -> bytes:
+            try:
+                context.abort(grpc.StatusCode.DATA_LOSS, "lost")
+            finally:
+                time.sleep(0.2)
+            return request
+
+    async def case(stub: Stub) -> None:
+        call = stub.many(b"x")
+        assert await call.read() == b"x"
+        assert await refused(call.read()) == ("DATA_LOSS", "lost")
+        assert await refused(stub.say(b"x")) == ("DATA_LOSS", "lost")
+
+    asyncio.run(served(Dawdling(), carried, case))
+    assert ends(probe) == [(15, REPLY)] * 2
+
+
 def test_a_client_that_cancels_or_is_late(carried: Carried, probe: Any) -> None:
     class Slow(Coroutines):
         async def say(self, request: bytes, context: Any) -> bytes:
