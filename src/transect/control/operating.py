@@ -98,6 +98,7 @@ class Operated:
 
     def recorded(self, path: str) -> Lasting:
         """Record while who asked is there: nobody else would end what a lost command has begun."""
+        check_whole(path)
         started = self.record_start(path)
         number = self._recordings
 
@@ -139,6 +140,7 @@ class Operated:
 
     def upgrade(self, path: str, automatic_return: bool = True) -> Upgraded:
         """Put the policies of a file in the place of those that run, state kept."""
+        check_whole(path)
         return self._put(lambda: self.host.upgrade(Path(path), automatic_return))
 
     def go_back(self) -> Upgraded:
@@ -159,6 +161,12 @@ class Operated:
             "fields": dict(outcome.fields),
             "details": outcome.details,
         }
+
+
+def check_whole(path: str) -> None:
+    """Raises `Refused` for a path that means another place here than where who asks is."""
+    if not Path(path).is_absolute():
+        raise Refused(f"{path} is relative, and the instance runs in another folder", "give the whole path")
 
 
 def policy(program: Program, runs_as: str = NATIVE, **counts: int) -> Policy:

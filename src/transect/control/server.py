@@ -25,6 +25,7 @@ from typing import Any
 from transect.base.unavailable import Unavailable
 from transect.control.protocol import VERSION, Answer, Broken, Kind, Refused, Request, allowed, receive, send
 from transect.control.sockets import is_live, make_folder, socket_path
+from transect.control.turns import Turns
 
 logger = logging.getLogger("transect.control")
 
@@ -62,7 +63,7 @@ class Server:
         """
         self.stratum = stratum
         self._verbs = dict(verbs)
-        self._lock = threading.Lock()
+        self._turns = Turns()
         make_folder()
         self.name, self.path, self._socket = _bound(stratum, name, numbered)
         self._closed = False
@@ -145,15 +146,18 @@ class Server:
             while lasting.goes_on() and not _is_over(connection):
                 pass
         finally:  # also when nobody hears the answers
-            with self._lock:
-                ended = _run(lasting.end, {})
+            ended = _run(self._turns.taking("record", lasting.end, ends=True), {})
         connection.settimeout(PATIENCE_S)
         send(connection, ended)
 
     def _heard(self, connection: socket.socket) -> Answer:
         if not allowed(connection):
             return Answer(Kind.REFUSED, why="only the user who runs it may ask")
-        return self._answer(receive(connection, Request))
+        try:
+            request = receive(connection, Request)
+        except TimeoutError as error:
+            raise Broken(f"the request has not come within {PATIENCE_S:g} s") from error
+        return self._answer(request)
 
     def _answer(self, request: Request) -> Answer:
         if request.version != VERSION:
@@ -170,9 +174,9 @@ class Server:
             return Answer(Kind.WRONG, why=f"`{request.verb}`: {error}")
         if wrong := _mistyped(verb, request.arguments):
             return Answer(Kind.WRONG, why=f"`{request.verb}`: {wrong}")
-        lock = contextlib.nullcontext() if request.verb in UNLOCKED else self._lock
-        with lock:
-            return _run(verb, request.arguments)
+        if request.verb not in UNLOCKED:
+            verb = self._turns.taking(request.verb, verb)
+        return _run(verb, request.arguments)
 
 
 def _is_over(connection: socket.socket) -> bool:

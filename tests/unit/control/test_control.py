@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from transect.control import (
     protocol,
     server,
     sockets,
+    turns,
 )
 from transect.control.host import Outcome
 
@@ -294,6 +296,93 @@ def test_status_is_answered_while_something_slow_goes_on() -> None:
         assert CLIENT.status()["name"] == "acl"
         end.set()
         slow.join()
+
+
+HANGS = """
+import sys, time
+from pathlib import Path
+from tests.unit.control.plain import Plain
+from transect.control import Operated, sockets
+from transect.control.stopping import stopping
+
+class Slow(Plain):
+    def upgrade(self, path, automatic_return):
+        time.sleep(600)
+
+sockets.folder = lambda: Path(sys.argv[1])
+with stopping() as stop, Operated("rpc", "acl", Slow()).serve():
+    print("ready", flush=True)
+    stop.wait()
+"""
+
+
+def test_an_upgrade_that_hangs_keeps_neither_others_nor_the_end_of_the_process(runtime: Path) -> None:
+    command = [sys.executable, "-c", HANGS, str(runtime)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "ready\n"
+            for _ in range(20):  # who asked, and went away before the answer
+                with pytest.raises(ControlError, match=r"does not answer within 0\.01 s"):
+                    Client("rpc", "acl", 0.01).upgrade(Path("x.py"))
+            assert CLIENT.status()["name"] == "acl"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
+def test_who_cannot_have_his_turn_is_told_for_what_and_nothing_is_done_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "WAIT_S", 0.2)
+    begun, end = threading.Event(), threading.Event()
+
+    class Slow(Plain):
+        def upgrade(self, path: Path, automatic_return: bool) -> Outcome:
+            begun.set()
+            assert end.wait(10)
+            return Outcome({})
+
+    host = Slow()
+    with Operated("rpc", "acl", host).serve():
+        slow = threading.Thread(target=CLIENT.upgrade, args=(Path("x.py"),))
+        slow.start()
+        assert begun.wait(10)
+        with pytest.raises(
+            Refused, match=r"^`upgrade` has been under way for \d+ s, and one thing is done at a"
+        ):
+            CLIENT.set("limit", "9")
+        end.set()
+        slow.join()
+        assert host.limit == 3
+        assert CLIENT.set("limit", "9")["after"] == "9"
+
+
+@pytest.mark.parametrize("verb", ["record", "upgrade"])
+def test_a_relative_path_is_refused_since_it_would_mean_a_place_of_the_instance(
+    running: Server, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        Refused, match=r"^y\.log is relative, and the instance runs in another folder \(give the"
+    ):
+        CLIENT.ask(verb, path="y.log")
+    assert not (tmp_path / "y.log").exists()
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"\x40", b"\x40\0\0\0{"], ids=["nothing", "half a size", "half a text"]
+)
+def test_a_request_that_does_not_come_in_time_is_told_so(
+    running: Server, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "PATIENCE_S", 0.2)
+    with socket.socket(socket.AF_UNIX) as stands:
+        stands.settimeout(10)
+        stands.connect(str(running.path))
+        stands.sendall(said)
+        answer = protocol.receive(stands, protocol.Answer)
+    assert (answer.kind, answer.why) == (protocol.Kind.BROKEN, "the request has not come within 0.2 s")
 
 
 def test_one_that_hangs_is_not_waited_for_for_ever() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.control.host import Records
+from transect.control.operating import check_whole
 from transect.control.protocol import Refused
 from transect.rpc.envoy.config import Module
 from transect.rpc.envoy.control import Control, ControlError, EnvoyCopy, answering
@@ -144,6 +145,7 @@ class EnvoyPart:
         return self.host.state()
 
     def stage(self, version: str, path: str, incoming: Sequence[Incoming]) -> Staged:
+        check_whole(path)
         check_name(version, {self.name, *self.kept})
         if self.host.under_way is not None:
             raise Records

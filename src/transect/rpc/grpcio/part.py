@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.control.host import Records
+from transect.control.operating import check_whole
 from transect.control.protocol import Refused
 from transect.core.schema import schema
 from transect.rpc.grpcio.attached import Attached
@@ -111,6 +112,7 @@ class Part:
         ]
 
     def stage(self, version: str, path: str, incoming: Sequence[Incoming]) -> Staged:
+        check_whole(path)
         with self.chain.changing, yielding():
             check_name(version, {self._carried(self.chain.now).version, *self.kept})
             if self.chain.recording is not None:
