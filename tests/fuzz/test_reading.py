@@ -15,7 +15,7 @@ from tests.fuzz.logs import PREFIX, SCHEDULER, Frames, damaged, frames, log, log
 from tests.fuzz.reading import COUNT, inputs, mutated, survives
 from transect.base.request_id import Named
 from transect.base.shipped import paths
-from transect.cli.replaying import decoder
+from transect.cli.decoders import decoder
 from transect.core.codec import CodecError, decode_state
 from transect.core.foreign import admitted
 from transect.core.frontend import compile_file, compile_text

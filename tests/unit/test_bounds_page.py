@@ -84,6 +84,8 @@ MAY_STAY = {
     "what comes through the pipe is read in pieces, or as much as is wanted": """
         base/children.py:start
         cli/claims.py:_ran
+        control/shadow.py:_process
+        replay/following.py:Following.__init__
         rpc/placement/calibrate.py:serving
         stack/process.py:Process.begin
         vm/runtime/agent.py:Agent.start

@@ -126,7 +126,7 @@ MAY_STAY = {
         __init__.py:compile_class
         __init__.py:load
         cli/app.py:_verb
-        cli/replaying.py:decoder
+        cli/decoders.py:decoder
         core/frontend/hashing.py:_implementation
         core/stratum_functions.py:_functions
         cpu/__init__.py:__getattr__

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from transect.base.diagnostic import closest
 from transect.base.request_id import asked
-from transect.cli import replaying
+from transect.cli.decoders import decoder
 from transect.cli.exits import Exit
 from transect.cli.failure import tell, usage
 from transect.cli.shown_why import Page, clock
@@ -34,7 +34,7 @@ def explain(request: str, places: Sequence[Path], as_json: bool) -> int:
         return no_log(places[0])
     try:
         files = [File(path, read(path)) for path in paths]
-        layers = [layer for file in files for layer in why(file.log, replaying.decoder(file.log), request)]
+        layers = [layer for file in files for layer in why(file.log, decoder(file.log), request)]
     except LogError as wrong:
         tell(wrong)
         return Exit.USAGE

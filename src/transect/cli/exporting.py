@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from transect.cli import replaying
+from transect.cli.decoders import decoder
 from transect.cli.exits import Exit
 from transect.cli.explaining import logs_in, no_log
 from transect.cli.failure import tell, usage
@@ -45,7 +45,7 @@ def export(places: Sequence[Path], output: Path, share: float, verdict: str) -> 
 
 def _taken(path: Path, sample: Sample) -> Taken:
     log = read(path)
-    return decisions(log, replaying.decoder(log), sample)
+    return decisions(log, decoder(log), sample)
 
 
 def _write(output: Path, rows: Sequence[Row]) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from dataclasses import asdict
@@ -14,10 +13,11 @@ from transect.base.render import render_text
 from transect.base.snippet import visible
 from transect.cli.checking import in_color
 from transect.cli.compiling import File, Refused, read
+from transect.cli.decoders import decoder
 from transect.cli.exits import Exit
 from transect.cli.failure import tell
 from transect.core.ir import Program
-from transect.replay import Comparison, Decoder, Log, LogError, compare
+from transect.replay import Comparison, Log, LogError, compare
 from transect.replay import read as read_log
 
 
@@ -73,27 +73,6 @@ def _simulated(log: Log, other: Program, as_json: bool) -> int:
         if not log.complete:
             print(f"of a log that is not whole: {visible(log.shortcomings)}")
     return Exit.DONE if log.complete else Exit.UNKNOWN
-
-
-DECODERS = {
-    "rpc": ("transect.rpc.chain.replay", "RpcDecoder"),
-    "llm": ("transect.llm.replay", "LlmDecoder"),
-    "memory": ("transect.memory.replay", "MemoryDecoder"),
-    "cpu": ("transect.cpu.replay", "CpuDecoder"),
-}
-"""By stratum, what reads its records: a module, imported when a log asks for it, and a class made from the log."""
-QUEUE = ("transect.replay.queues", "QueueDecoder")
-"""Likewise, of the queue of a stratum that records other things, too."""
-
-
-def decoder(log: Log) -> Decoder:
-    """What the log's stratum knows of its records."""
-    stratum = log.header.stratum
-    if stratum not in DECODERS:
-        raise LogError(f"the log is of {stratum!r:.40}, which is no stratum")
-    module, name = QUEUE if log.header.notes.get("kind") == "queue" else DECODERS[stratum]
-    made: Decoder = getattr(importlib.import_module(module), name)(log)
-    return made
 
 
 def _standing_for(log: Log, file: File) -> Program:

@@ -77,6 +77,41 @@ class Share(TypedDict):
     """Requests that had not ended when their deadline passed."""
 
 
+class Otherwise(TypedDict):
+    """A call that comes out otherwise in another version."""
+
+    who: str
+    """A caller, tenant or task; of memory the target."""
+    about: str
+    """The RPC, request or round."""
+    hook: str
+    """With its policy: `Acl.request`."""
+    was: str
+    now: str
+
+
+class Shadow(TypedDict):
+    """A version that decides beside the one in force, and is never in force."""
+
+    file: str
+    since: float
+    """When it began, in seconds since 1970."""
+    compared: int
+    """Decisions of the version in force that it decided, too."""
+    otherwise: int
+    """Those that came out otherwise."""
+    whom: dict[str, int]
+    """For whom, most first."""
+    first: list[Otherwise]
+    """The first of them."""
+    skipped: dict[str, int]
+    """Calls that were not compared, by why."""
+    begun_anew: int
+    """How often it began anew from the state in force, since calls were lost or a parameter was set."""
+    ended: str
+    """Why it does not decide any more; empty: it does."""
+
+
 class Told(TypedDict):
     """What a stratum's host contributes to `status`."""
 
@@ -92,6 +127,8 @@ class Told(TypedDict):
     """Of the instance as a whole; those of rpc begin anew with each version."""
     shares: NotRequired[list[Share]]
     """Of what shares among tenants: how each of them does."""
+    shadow: NotRequired[Shadow]
+    """The version that decides beside the one in force."""
     details: Mapping[str, Any]
     """What only this stratum has."""
 
@@ -154,3 +191,5 @@ class Upgraded(TypedDict):
     """What became of each field of the state: `keep`, `widen`, `default` …, with the reason in brackets."""
     details: Mapping[str, Any]
     """What only this stratum has."""
+    shadow: NotRequired[Shadow]
+    """The shadow that this has ended."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from transect.base.diagnostic import closest
 from transect.base.unavailable import Unavailable
-from transect.control.answers import Changed, Started, Status, Stopped, Upgraded
+from transect.control.answers import Changed, Shadow, Started, Status, Stopped, Upgraded
 from transect.control.protocol import Answer, Kind, Refused, Request, allowed, receive, send
 from transect.control.sockets import command, found, socket_path
 
@@ -68,6 +68,14 @@ class Client:
 
     def upgrade(self, path: Path, automatic_return: bool = True) -> Upgraded:
         return self._asked(Upgraded, "upgrade", path=str(path.absolute()), automatic_return=automatic_return)
+
+    def shadow(self, path: Path) -> Shadow:
+        """Let the policies of a file decide beside those in force."""
+        return self._asked(Shadow, "shadow", path=str(path.absolute()))
+
+    def shadow_stop(self) -> Shadow:
+        """End that; what it has found."""
+        return self._asked(Shadow, "shadow-stop")
 
     def go_back(self) -> Upgraded:
         return self._asked(Upgraded, "go-back")

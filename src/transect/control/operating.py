@@ -3,22 +3,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from transect.control import params
 from transect.control.answers import Changed, Identity, Policy, Started, Status, Stopped, Upgraded
+from transect.control.answers import Shadow as Shadowed
 from transect.control.host import Host, Outcome, Records
 from transect.control.protocol import Refused
-from transect.control.server import Lasting, Server, Verb
+from transect.control.server import UNLOCKED, Lasting, Server, Verb
+from transect.control.shadow import Shadow
 from transect.control.sockets import command
 from transect.core.ir import Program
 from transect.core.schema import schema
 
 NATIVE = "machine code"
+SHADOWED = ("rpc", "llm")  # strata whose calls can be decided beside the version in force
 
 
 class Operated:
@@ -32,6 +37,8 @@ class Operated:
         self.since = time.time()
         self._end_of_recording = end_of_recording
         self._recordings = 0  # begun so far
+        self._shadow: Shadow | None = None
+        self._changing = threading.RLock()
 
     def serve(self, more: Mapping[str, Verb] | None = None, *, numbered: bool = False) -> Server:
         """Be reachable under the name.  `more`: verbs of the stratum alone.
@@ -41,7 +48,7 @@ class Operated:
         """
         verbs = {**self.verbs(), **(more or {})}
         server = Server(
-            self.stratum, self.name, {n: self._hinting(v) for n, v in verbs.items()}, numbered=numbered
+            self.stratum, self.name, {n: self._whole(n, v) for n, v in verbs.items()}, numbered=numbered
         )
         self.name = server.name
         return server
@@ -55,15 +62,19 @@ class Operated:
             "record-stop": self.record_stop,
             "upgrade": self.upgrade,
             "go-back": self.go_back,
+            "shadow": self.shadow,
+            "shadow-stop": self.shadow_stop,
         }
 
-    def _hinting(self, verb: Verb) -> Verb:
-        """Where a recording is in the way of what was asked, it is said how to end it."""
+    def _whole(self, name: str, verb: Verb) -> Verb:
+        """Nothing comes between, of what changes something; and where a recording is in the way of what was asked, it
+        is said how to end it."""
 
         @functools.wraps(verb)
         def asked(**arguments: Any) -> Any:
             try:
-                return verb(**arguments)
+                with contextlib.nullcontext() if name in UNLOCKED else self._changing:
+                    return verb(**arguments)
             except Records as no:
                 raise Records(self.end_of_recording) from no
 
@@ -72,29 +83,36 @@ class Operated:
     @property
     def end_of_recording(self) -> str:
         """What to do to end a recording that is under way."""
+        if self._shadowed:
+            return f"`{command(self.stratum)} upgrade {self.name} --shadow --stop` ends the shadow, which needs one"
         return (
             self._end_of_recording
             or f"`{command(self.stratum)} record {self.name} --stop` ends the recording"
         )
 
     def status(self) -> Status:
-        host = self.host
-        return {
+        host, shadow = self.host, self._shadow
+        recording = None if self._shadowed else host.recording
+        told: Status = {
             "stratum": self.stratum,
             "name": self.name,
             "since": self.since,
             "version": host.version,
             **host.told(),
-            "recording": None if host.recording is None else str(host.recording),
+            "recording": None if recording is None else str(recording),
         }
+        if shadow is not None:
+            told["shadow"] = shadow.told()
+        return told
 
     def set(self, param: str, value: str) -> Changed:
         """Give a parameter (`limit`, or `Acl.limit`) the value that the text says."""
         found = params.find(self.host.programs, param)
         after = found.parse(value)
-        if self.host.recording is not None:
-            raise Records(self.end_of_recording)
-        return found.changed(self.host.change(found, after), after)
+        with self._without_shadow():
+            if self.host.recording is not None:
+                raise Records(self.end_of_recording)
+            return found.changed(self.host.change(found, after), after)
 
     def recorded(self, path: str) -> Lasting:
         """Record while who asked is there: nobody else would end what a lost command has begun."""
@@ -113,6 +131,8 @@ class Operated:
         return Lasting(started, goes_on, end)
 
     def record_start(self, path: str) -> Started:
+        if self._shadowed:
+            raise Refused("a shadow decides beside it, which needs what is recorded", self.end_of_recording)
         if self.host.recording is not None:
             raise Refused(f"it records already, into {self.host.recording}", self.end_of_recording)
         try:
@@ -126,7 +146,7 @@ class Operated:
         return started
 
     def record_stop(self) -> Stopped:
-        path = self.host.recording
+        path = None if self._shadowed else self.host.recording
         if path is None:
             hint = f"begin with `{command(self.stratum)} record {self.name} -o FILE`"
             raise Refused("nothing is recorded", hint)
@@ -143,15 +163,64 @@ class Operated:
         check_whole(path)
         return self._put(lambda: self.host.upgrade(Path(path), automatic_return))
 
+    def shadow(self, path: str) -> Shadowed:
+        """Let the policies of a file decide beside those in force, and change nothing."""
+        if self.stratum not in SHADOWED:
+            have = " and ".join(SHADOWED)
+            raise Refused(
+                f"{self.stratum} has no shadows; {have} have", "`transect diff OLD NEW` compares them"
+            )
+        if self._shadow is not None:
+            self._shadow.end()
+            self._shadow = None
+        if self.host.recording is not None:
+            raise Records(self.end_of_recording)
+        shadow = Shadow(self.host, self.name, Path(path), self._changing)
+        shadow.begin()
+        self._shadow = shadow
+        return shadow.told()
+
+    def shadow_stop(self) -> Shadowed:
+        """End it."""
+        if self._shadow is None:
+            hint = f"begin with `{command(self.stratum)} upgrade FILE {self.name} --shadow`"
+            raise Refused("no shadow decides beside it", hint)
+        shadow, self._shadow = self._shadow, None
+        return shadow.end()
+
+    @property
+    def _shadowed(self) -> bool:
+        """Whether what is recorded is for a shadow."""
+        return self._shadow is not None and self._shadow.records
+
+    @contextlib.contextmanager
+    def _without_shadow(self) -> Iterator[None]:
+        """What changes goes on without it; then it begins anew from what is in force."""
+        shadow = self._shadow
+        if shadow is None:
+            yield
+            return
+        shadow.pause()
+        try:
+            yield
+        finally:
+            if self._shadow is shadow:
+                shadow.go_on()
+
     def go_back(self) -> Upgraded:
         """Put the version before the last upgrade in force again, state given back."""
         return self._put(self.host.go_back)
 
     def _put(self, put: Callable[[], Outcome]) -> Upgraded:
         number, old = self.host.version, _identities(self.host.programs)
-        outcome = put()
+        ended: Shadowed | None = None
+        with self._without_shadow():
+            outcome = put()
+            if self._shadow is not None:
+                shadow, self._shadow = self._shadow, None
+                ended = shadow.end()
         new = _identities(self.host.programs)
-        return {
+        told: Upgraded = {
             "stratum": self.stratum,
             "name": self.name,
             "before": number,
@@ -161,6 +230,9 @@ class Operated:
             "fields": dict(outcome.fields),
             "details": outcome.details,
         }
+        if ended is not None:
+            told["shadow"] = ended
+        return told
 
 
 def check_whole(path: str) -> None:

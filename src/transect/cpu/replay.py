@@ -39,7 +39,7 @@ from transect.emit.bpf.recording import asked_words, is_asked, recorded, site
 from transect.emit.py.build import build
 from transect.emit.py.positions import no_lines
 from transect.lang.tape import Tape
-from transect.replay.compare import Call, Functions
+from transect.replay.compare import Answers, Call, Functions
 from transect.replay.log import Log, LogError, Record
 from transect.replay.tape import TapeMismatch
 
@@ -374,6 +374,14 @@ class CpuDecoder:
         named += [f"{view.name}.{member.name}" for view in program.views for member in view.members]
         self._names |= {site(name): name for name in named}
         return player
+
+    def whose(self, program: Program, hook: str, record: Record, answers: Answers) -> tuple[str, str]:
+        """The task, and the CPU on which the call came."""
+        found = head(record)
+        return f"task {found.pid}", f"CPU {found.cpu}"
+
+    def forget(self, program: Program, instance: int) -> None:
+        """Nothing is kept."""
 
     def tells_end(self, policy: int, policies: int) -> bool:
         return False

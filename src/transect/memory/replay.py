@@ -23,7 +23,7 @@ from transect.memory.machine import Known, Machine
 from transect.memory.record import Replayed, RescanTape, result_of
 from transect.memory.scan import Prepared, prepare
 from transect.memory.target import packages
-from transect.replay.compare import Call
+from transect.replay.compare import Answers, Call
 from transect.replay.log import Log, LogError
 from transect.replay.log import Record as Logged
 
@@ -69,6 +69,13 @@ class MemoryDecoder:
         )
         self._answers = questions.Answers(self._machine)
         self._prepared: dict[str, Prepared] = {}
+
+    def whose(self, program: Program, hook: str, record: Logged, answers: Answers) -> tuple[str, str]:
+        """The target, and the round."""
+        return self._machine.name, f"round {record.sequence}"
+
+    def forget(self, program: Program, instance: int) -> None:
+        """Nothing is kept."""
 
     def tells_end(self, policy: int, policies: int) -> bool:
         return False

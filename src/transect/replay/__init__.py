@@ -5,7 +5,7 @@ A log holds the policies themselves (program, sources, schema, state at the star
 else, and every handler call with its outside answers and result.
 """
 
-from transect.replay.compare import Call, Comparison, Decoder, Runner, compare
+from transect.replay.compare import Call, Comparison, Decoder, Runner, Teller, compare
 from transect.replay.log import Log, LogError, Policy, Record, Trailer
 from transect.replay.reader import read
 from transect.replay.tape import RecordingTape, ReplayingTape, TapeMismatch
@@ -23,6 +23,7 @@ __all__ = [
     "ReplayingTape",
     "Runner",
     "TapeMismatch",
+    "Teller",
     "Trailer",
     "Writer",
     "compare",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from transect.base.diagnostic import Diagnostic, Label, Severity
 from transect.base.span import NOWHERE, Span
@@ -26,6 +26,10 @@ from transect.replay.log import Log, LogError, Policy, Record
 from transect.replay.tape import ReplayingTape, TapeMismatch, answer_types
 
 Functions = Mapping[str, Callable[..., object]]
+Question: TypeAlias = tuple[
+    str, str, int
+]  # the function, its arguments, and how much the call had done before
+Answers: TypeAlias = Mapping[Question, object]  # from outside, in one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Call:
     functions: Functions = field(
         default_factory=dict
     )  # of the stratum, by full name; they ask the tape themselves
+    begins: bool = True  # nothing of the instance came before it
     ends: bool = False  # the instance (RPC, request, task) ends with this call: its locals go
     waiting: Sequence[object] | None = None  # who waits at the time, oldest first, for an Arbiter
     # Of a stratum whose answers are references: it holds what lies below them
@@ -57,6 +62,18 @@ class Decoder(Protocol):
 
     def tells_end(self, policy: int, policies: int) -> bool:
         """Whether a log of so many policies, once closed, holds the state of this one at the end."""
+        ...
+
+
+class Teller(Decoder, Protocol):
+    """A decoder that also knows whom calls are about."""
+
+    def whose(self, program: Program, hook: str, record: Record, answers: Answers) -> tuple[str, str]:
+        """For whom a call is decided, and what it is about: a caller and his RPC.  Raises `CodecError`."""
+        ...
+
+    def forget(self, program: Program, instance: int) -> None:
+        """Nothing more comes of this RPC, request or task, or there are too many."""
         ...
 
 

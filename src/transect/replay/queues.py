@@ -29,7 +29,7 @@ from transect.core.param_text import spelled
 from transect.core.schema import schema
 from transect.core.types import KeyType, ViewType
 from transect.lang.tape import current, use
-from transect.replay.compare import Call
+from transect.replay.compare import Answers, Call
 from transect.replay.log import Log, LogError, Policy, Record, Trailer
 from transect.replay.tape import RecordingTape, answer_types
 from transect.replay.writer import Writer
@@ -223,7 +223,8 @@ class QueueDecoder:
             self._epoch = msgspec.convert(log.header.notes.get(EPOCH), int | None)
         except ValueError as wrong:
             raise LogError(f"the log's notes cannot be read: {wrong}") from wrong
-        self._names = first | {str(number): name for number, name in log.clients.items()}
+        self._names = first
+        self._clients = log.clients  # more come, of a log under way
         self._waiting: dict[int, None] = {}
         self._at = -1  # the last record whose changes of who waits are in force
 
@@ -231,7 +232,7 @@ class QueueDecoder:
         return policy == policies - 1  # one at a time: the last one in force
 
     def name_of(self, client: int) -> str:
-        return self._names.get(str(client), str(client))
+        return self._clients.get(client) or self._names.get(str(client), str(client))
 
     def time(self, record: Record) -> int | None:
         """Unix time in ns; None: the log does not say it."""
@@ -249,6 +250,14 @@ class QueueDecoder:
         if isinstance(handler.returns, KeyType):
             return self.name_of(Reader(record.result).value(handler.returns))
         return ""
+
+    def whose(self, program: Program, hook: str, record: Record, answers: Answers) -> tuple[str, str]:
+        """The client, and the request."""
+        about = f"request {record.instance - 1}" if record.instance else hook
+        return self.client_of(program, hook, record), about
+
+    def forget(self, program: Program, instance: int) -> None:
+        """Nothing is kept."""
 
     def told(self, record: Record) -> Told:
         """Of a stratum whose requests have no fields.  Raises `CodecError`."""

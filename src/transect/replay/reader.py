@@ -44,7 +44,7 @@ def read(source: Path | bytes) -> Log:
     version = int.from_bytes(data[len(MAGIC) : len(MAGIC) + 4], "little")
     if version not in READ:
         raise LogError(f"log version {version} is not known; this is version {VERSION}")
-    return _Reading(data).log()
+    return Reading(data).log()
 
 
 def _all_of(path: Path) -> bytes:
@@ -56,7 +56,9 @@ def _all_of(path: Path) -> bytes:
         raise LogError(f"the log cannot be read: {wrong.strerror}; record for a shorter time") from wrong
 
 
-class _Reading:
+class Reading:
+    """A log, frame by frame."""
+
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.header: Header | None = None

@@ -233,3 +233,22 @@ def test_the_machines_scheduler_is_told_whom_a_request_is_worked_for(
     tenants = [tenant for _, tenant, *_ in said]
     assert tenants == [number_of("ann"), 0] * (len(tenants) // 2) != [], "step by step"
     assert len({thread for thread, *_ in said}) == 1
+
+
+def test_a_shadow_says_whose_requests_it_would_have_picked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    worst = tmp_path / "worst.py"
+    worst.write_text(path_of("vtc").read_text().replace("return min(", "return max("))
+    with engine(slots=1, token_s=0.004, capacity=64) as served, gateway(tmp_path, [served.url]) as running:
+        asked = Client("llm", f"test-{running.url.rpartition(':')[2]}")
+        asked.shadow(worst)
+        ended = asyncio.run(flood(running, [("ben", 20), ("ann", 5)]))
+        until(lambda: asked.status()["shadow"]["compared"] >= 25)
+        told = asked.shadow_stop()
+    assert told["skipped"] == {} and told["whom"]["ann"] > 0
+    assert {(row["was"], row["now"]) for row in told["first"]} == {("ann", "ben")}
+    assert max(at for at, who in enumerate(ended) if who == "ann") < 20, (
+        "the version in force serves ann early"
+    )

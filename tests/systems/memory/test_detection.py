@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.systems.memory.guest import Guest
-from transect.cli.replaying import decoder
+from transect.cli.decoders import decoder
 from transect.control.stopping import Stop
 from transect.linux import KernelDataError
 from transect.linux.found import find_kernel

@@ -42,6 +42,9 @@ class Instance:
     def upgrade(self, *given: Any, **how: Any) -> dict[str, Any]:
         return {"before": 1, "after": 2, "policies": [], "details": {}}
 
+    def shadow(self, path: Path) -> dict[str, Any]:
+        return {"file": str(path)}
+
 
 DOCUMENTED = dict(_documented())
 

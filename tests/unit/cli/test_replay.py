@@ -12,7 +12,7 @@ from inline_snapshot import snapshot
 
 from tests.unit.cli.terminal import Run
 from tests.unit.replay.test_compare import CALLS, IMPORTS, LIMIT, Plain, recorded
-from transect.cli import replaying
+from transect.cli import decoders, replaying
 from transect.cli.exits import Exit
 from transect.core.frontend import compile_text
 from transect.replay import Log, LogError, Writer
@@ -157,7 +157,7 @@ def test_a_stratum_that_there_is_not() -> None:
     (program,) = compile_text(POLICY, "limit.py").programs
     log = recorded(program, CALLS)
     with pytest.raises(LogError, match="the log is of 'disk', which is no stratum"):
-        replaying.decoder(replace(log, header=replace(log.header, stratum="disk")))
+        decoders.decoder(replace(log, header=replace(log.header, stratum="disk")))
 
 
 def test_what_a_log_says_reaches_no_terminal_as_a_control_character(

@@ -15,7 +15,7 @@ from tests.unit.cli.terminal import Run
 from tests.unit.cli.test_replay import POLICY
 from tests.unit.replay.test_compare import CALLS, Plain, recorded
 from transect.base.request_id import Named
-from transect.cli import replaying
+from transect.cli import explaining, exporting
 from transect.core.frontend import compile_text
 from transect.replay import Log, Writer
 
@@ -29,7 +29,8 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    monkeypatch.setattr(replaying, "decoder", lambda log: Plain())
+    for module in (explaining, exporting):
+        monkeypatch.setattr(module, "decoder", lambda log: Plain())
     monkeypatch.setattr(time, "time_ns", lambda: AT)
     (program,) = compile_text(POLICY, "limit.py").programs
     made = recorded(program, CALLS)

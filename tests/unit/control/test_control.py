@@ -79,7 +79,11 @@ def test_an_error_of_the_host_is_told_and_it_goes_on(running: Server) -> None:
 @pytest.mark.parametrize(
     ("verb", "arguments", "message"),
     [
-        ("stop", {}, "it has no `stop`; it has go-back, record, record-stop, set, status, upgrade"),
+        (
+            "stop",
+            {},
+            "it has no `stop`; it has go-back, record, record-stop, set, shadow, shadow-stop, status, upgrade",
+        ),
         ("set", {"param": "x"}, "`set`: missing a required argument: 'value'"),
         ("status", {"deep": True}, "`status`: got an unexpected keyword argument 'deep'"),
     ],

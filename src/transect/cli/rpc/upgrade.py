@@ -12,20 +12,21 @@ from transect.base.bounded import is_file
 from transect.cli.control import lines, show
 from transect.cli.exits import Exit
 from transect.cli.failure import no_file, tell, usage
-from transect.cli.live.upgrade import NoReturn
-from transect.cli.live.upgrade import upgrade as of_one
+from transect.cli.live.upgrade import Beside, End, NoReturn, upgraded
 
 
 def upgrade(
     files: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="FILE [NAME] | NAME=FILE",
             show_default=False,
             help="The new version, and the instance where several run; or a file for each of several instances.",
         ),
-    ],
+    ] = None,
     no_return: NoReturn = False,
+    shadow: Beside = False,
+    stop: End = False,
 ) -> int:
     """Put a new version in the place of the one that runs, its state kept.
 
@@ -35,14 +36,18 @@ def upgrade(
     NAME=FILE for each of several instances, in the order in which a request passes them: all change at once, each RPC
     sees one version everywhere, and elements may move from one to another with their state. None of them goes back by
     itself.
+
+    With --shadow the new version decides beside the one in force, on all that comes, and is never in force: `status`
+    says for whom it would have come out otherwise.
     """
-    if any("=" in word for word in files):
-        return _of_several(files)
-    if len(files) > 2:
+    words = files or []
+    if any("=" in word for word in words):
+        if shadow:
+            return usage("a shadow is of one instance", "upgrade FILE NAME --shadow")
+        return _of_several(words)
+    if len(words) > 2:
         return usage("one file, and one name at most", "for several instances: NAME=FILE NAME=FILE …")
-    if not is_file(files[0]):
-        return no_file(files[0])
-    return of_one("rpc")(Path(files[0]), files[1] if len(files) == 2 else None, no_return)
+    return upgraded("rpc", words, no_return=no_return, shadow=shadow, stop=stop)
 
 
 def _of_several(words: list[str]) -> int:
@@ -61,9 +66,9 @@ def _of_several(words: list[str]) -> int:
 
     def ask() -> int:
         with alone(names):
-            return upgraded()
+            return changed()
 
-    def upgraded() -> int:
+    def changed() -> int:
         edge = Edge.of(names, waiting)
         try:
             fields = edge.upgrade([Path(file) for _, file in pairs], waiting)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,8 +19,8 @@ from transect.base.diagnostic import Diagnostics
 from transect.core.codec import CodecError, Reader, encode
 from transect.core.ir import Program
 from transect.core.param_text import spelled
-from transect.core.types import BYTES
-from transect.replay.compare import Call
+from transect.core.types import BYTES, TEXT
+from transect.replay.compare import Answers, Call
 from transect.replay.log import Log, LogError
 from transect.replay.log import Record as Logged
 from transect.rpc.chain.binding import Binding, bind
@@ -36,6 +37,9 @@ from transect.rpc.messages.wire import (
     ProtoMethod,
     ProtoService,
 )
+
+_TENANT = "(headers, 'x-tenant')"  # what the call asked of the RPC
+_PORT = re.compile(r"(?<=[\d\]]):\d+$")  # behind an address
 
 
 class RpcDecoder:
@@ -59,17 +63,18 @@ class RpcDecoder:
         if hook not in HOOKS:
             raise CodecError(f"`{hook}` is called by no RPC")
         runner = self._runner(program)
-        key = (f"{program.name} {program.source_hash}", record.instance)
+        key = _key(program, record.instance)
         state = self._states.setdefault(key, ElementState())
         method, peer, rest = arguments_of(
             Record(0, 0, 0, HOOKS.index(hook), record.arguments, record.tape, record.result)
         )
         facts = RpcFacts(method, peer, PlainHeaders())
         result_type = verdict_type(program, hook)
+        begins = hook == HOOKS[0] or program.handler(HOOKS[0]) is None
         if not isinstance(rest, bytes):
             del self._states[key]
             args = [runner.view_of_end(facts, state), rest]
-            return Call(args, lambda value: encode(result_type, value), ends=True)
+            return Call(args, lambda value: encode(result_type, value), begins=begins, ends=True)
         binding_method = self._method(method)
         message = binding_method.request if hook == "request" else binding_method.reply
         try:
@@ -82,7 +87,7 @@ class RpcDecoder:
             flag = bytes((rewritten is not None,))
             return encode(result_type, value) + flag + encode(BYTES, rewritten or b"")
 
-        return Call([runner.view_of_message(hook, facts, state, passing)], result)
+        return Call([runner.view_of_message(hook, facts, state, passing)], result, begins=begins)
 
     def _method(self, path: str) -> ProtoMethod:
         """The recorded method of that path, one of those that the chain was bound to."""
@@ -90,6 +95,17 @@ class RpcDecoder:
         if found is None:
             raise CodecError(f"{path!r:.80} is no method of the recorded chain")
         return found
+
+    def whose(self, program: Program, hook: str, record: Logged, answers: Answers) -> tuple[str, str]:
+        """The tenant, where the policy asked for it, else the peer without its port; and the RPC."""
+        reader = Reader(record.arguments)
+        method, peer = reader.value(TEXT), reader.value(TEXT)
+        tenant = next((a for (_, args, _), a in answers.items() if args == _TENANT and a is not None), None)
+        who = _PORT.sub("", peer) or "this process" if tenant is None else str(tenant)
+        return who, f"RPC {record.instance} of {method}"
+
+    def forget(self, program: Program, instance: int) -> None:
+        self._states.pop(_key(program, instance), None)
 
     def words(self, program: Program, hook: str, result: bytes) -> str:
         """A verdict as a person reads it, and whether the message was rewritten."""
@@ -116,6 +132,11 @@ class RpcDecoder:
             first = next(iter(diagnostics))
             raise CodecError(f"{program.name} does not fit the recorded service: {first.message}")
         return binding
+
+
+def _key(program: Program, instance: int) -> tuple[str, int]:
+    """Of what an element keeps of an RPC."""
+    return f"{program.name} {program.source_hash}", instance
 
 
 class _NoEngine:

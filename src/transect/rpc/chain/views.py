@@ -148,6 +148,9 @@ class HeadersView:
         self._store = store
         self._side = side
 
+    def __repr__(self) -> str:
+        return ("headers", "headers", "trailers")[self._side]
+
     def get(self, name: str, /) -> str | None:
         found = None if unreadable(name) else self._store.get(self._side, name)
         return found if found is not None and printable(found) else None
