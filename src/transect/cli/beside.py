@@ -8,6 +8,7 @@ It takes what processor time and memory others leave: what it cannot follow is n
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -31,6 +32,7 @@ from transect.replay.log import Log, LogError, Policy, Record
 from transect.replay.whom import Beside
 
 CALL_S = 1.0  # of processor time, for one call
+ROUND_S = 20.0  # for one that walks through a kernel
 BEHIND = 64 << 20  # bytes that it may lag behind
 MEMORY = 2 << 30
 TELL_S = 0.5  # between two words to who began it
@@ -116,7 +118,10 @@ class Shadowing:
             if header.stratum in ("llm", "cpu"):
                 found = standing_for(found, [policy.name for policy in self._policies])
             known = decoder(Log(header, (), (), None, clients=self._following.clients))
-            self._beside = Beside(known, found, clock=time.monotonic_ns, bound=bounded)
+            longest = ROUND_S if header.stratum == "memory" else CALL_S
+            self._beside = Beside(
+                known, found, clock=time.monotonic_ns, bound=functools.partial(bounded, longest)
+            )
         return self._beside
 
     def _take(self, *, quiet: bool) -> None:
@@ -143,21 +148,21 @@ def _is_over() -> bool:
 
 
 @contextlib.contextmanager
-def bounded() -> Iterator[None]:
+def bounded(longest_s: float) -> Iterator[None]:
     """A call of the new version, which may take long."""
-    signal.setitimer(signal.ITIMER_PROF, CALL_S)
+
+    def too_long(number: int, frame: FrameType | None) -> NoReturn:
+        raise NotDecided(f"a call takes longer than {longest_s:g} s")
+
+    signal.signal(signal.SIGPROF, too_long)
+    signal.setitimer(signal.ITIMER_PROF, longest_s)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _too_long(number: int, frame: FrameType | None) -> NoReturn:
-    raise NotDecided(f"a call takes longer than {CALL_S:g} s")
-
-
 def main(log: Path, file: Path) -> None:
-    signal.signal(signal.SIGPROF, _too_long)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     shadowing = Shadowing(log, file)
     try:

@@ -23,7 +23,7 @@ from transect.core.ir import Program
 from transect.core.schema import schema
 
 NATIVE = "machine code"
-SHADOWED = ("rpc", "llm")  # strata whose calls can be decided beside the version in force
+SHADOWED = ("rpc", "llm", "memory")  # strata whose calls can be decided beside the version in force
 
 
 class Operated:
@@ -166,7 +166,7 @@ class Operated:
     def shadow(self, path: str) -> Shadowed:
         """Let the policies of a file decide beside those in force, and change nothing."""
         if self.stratum not in SHADOWED:
-            have = " and ".join(SHADOWED)
+            have = f"{', '.join(SHADOWED[:-1])} and {SHADOWED[-1]}"
             raise Refused(
                 f"{self.stratum} has no shadows; {have} have", "`transect diff OLD NEW` compares them"
             )

@@ -383,6 +383,9 @@ class CpuDecoder:
     def forget(self, program: Program, instance: int) -> None:
         """Nothing is kept."""
 
+    def beside(self, program: Program, hook: str, record: Record) -> Call:
+        return self.call(program, hook, record)
+
     def tells_end(self, policy: int, policies: int) -> bool:
         return False
 

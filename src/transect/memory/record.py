@@ -11,6 +11,7 @@ result     JSON of what was reported
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from transect.replay.writer import Writer
 
 READ = "memory.read"
 TYPES = {READ: BYTES}
+PAGE = 4096
 LIMIT = 1 << 27  # bytes of one round: the kernel's text is 20 MB
 
 
@@ -64,6 +66,39 @@ class RescanTape(ReplayingTape):
         if len(answer) == 8 and size:
             raise KernelDataError(f"physical {address:#x} could not be read")
         return answer[8:]
+
+
+class AnyOrder(RescanTape):
+    """Gives what was read of an address to whoever asks for it; the same read, made again, what it came to then."""
+
+    def __init__(self, entries: bytes) -> None:
+        super().__init__(entries)
+        self._read: dict[tuple[int, int], deque[bytes]] = {}  # by address and size
+        self._pages: dict[int, list[tuple[int, bytes]]] = {}  # what was read of each
+        self._unreadable: set[int] = set()
+        while self.left:
+            self._know(super().answer(READ, lambda: b""))
+
+    def _know(self, answer: object) -> None:
+        assert isinstance(answer, bytes)
+        address, data = int.from_bytes(answer[:8], "little"), answer[8:]
+        if not data:
+            self._unreadable.add(address)
+            return
+        self._read.setdefault((address, len(data)), deque()).append(data)
+        for page in range(address // PAGE, (address + len(data) - 1) // PAGE + 1):
+            self._pages.setdefault(page, []).append((address, data))
+
+    def read(self, address: int, size: int) -> bytes:
+        same = self._read.get((address, size))
+        if same:
+            return same.popleft() if len(same) > 1 else same[0]
+        for start, data in self._pages.get(address // PAGE, ()):
+            if start <= address and address + size <= start + len(data):
+                return data[address - start : address - start + size]
+        if address in self._unreadable:
+            raise KernelDataError(f"physical {address:#x} could not be read")
+        raise TapeMismatch("it reads memory that the version in force does not read")
 
 
 @dataclass

@@ -20,7 +20,7 @@ from transect.linux.kaslr import Location
 from transect.linux.physical import Physical, Range
 from transect.memory import questions
 from transect.memory.machine import Known, Machine
-from transect.memory.record import Replayed, RescanTape, result_of
+from transect.memory.record import AnyOrder, Replayed, RescanTape, result_of
 from transect.memory.scan import Prepared, prepare
 from transect.memory.target import packages
 from transect.replay.compare import Answers, Call
@@ -82,8 +82,15 @@ class MemoryDecoder:
 
     def call(self, program: Program, hook: str, record: Logged) -> Call:
         """The round that a record describes."""
+        return self._round(program, RescanTape(record.tape))
+
+    def beside(self, program: Program, hook: str, record: Logged) -> Call:
+        """A round of another version on the memory of that one, read in any order."""
+        return self._round(program, AnyOrder(record.tape))
+
+    def _round(self, program: Program, tape: RescanTape) -> Call:
         prepared = self._of(program)
-        tape = self._memory.tape = RescanTape(record.tape)
+        self._memory.tape = tape
         problem = prepared.begin(self._machine)
         given = prepared.given
         return Call(

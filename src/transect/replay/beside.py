@@ -74,6 +74,8 @@ class _Noting(Run):
     asked: Asked
 
     def outside(self, declared: ir.IntrinsicDecl, args: list[Any]) -> Any:
+        if declared.name in self.functions:  # the decoder's: what it does comes out in the result
+            return super().outside(declared, args)
         question = self.asked.question(declared.name, args)
         value = super().outside(declared, args)
         if declared.effect is Effect.OUTSIDE_WRITE:
@@ -110,12 +112,14 @@ class _Deciding(Run):
     mine: Asked
 
     def outside(self, declared: ir.IntrinsicDecl, args: list[Any]) -> Any:
+        if declared.name in self.functions:  # the decoder's: what it does comes out in the result
+            return super().outside(declared, args)
         question = self.mine.question(declared.name, args)
         match declared.effect:
             case Effect.OUTSIDE_WRITE:
                 self.mine.did.append(question[:2])
                 return super().outside(declared, args)
-            case Effect.CLOCK | Effect.RANDOM | Effect.OUTSIDE_READ if not self.functions.get(declared.name):
+            case Effect.CLOCK | Effect.RANDOM | Effect.OUTSIDE_READ:
                 if question not in self.asked.answers or self.mine.did != self.asked.did[: question[2]]:
                     raise NotDecided(f"it asks `{declared.name}` what the version in force does not ask")
                 return self.asked.answers[question]
@@ -233,7 +237,7 @@ class Other(Side):
 
     def _call(self, decoder: Teller, hook: str, record: Record) -> Call:
         try:
-            return decoder.call(self.program, hook, record)
+            return decoder.beside(self.program, hook, record)
         except CodecError as error:
             raise NotDecided(str(error)) from error
 

@@ -76,6 +76,13 @@ class Teller(Decoder, Protocol):
         """Nothing more comes of this RPC, request or task, or there are too many."""
         ...
 
+    def beside(self, program: Program, hook: str, record: Record) -> Call:
+        """The call for another version, which may ask what the recorded one asked in another order.
+
+        Raises `CodecError`.
+        """
+        ...
+
 
 class Runner(Protocol):
     """One state instance of a policy, on the interpreter or as emitted Python."""

@@ -259,6 +259,9 @@ class QueueDecoder:
     def forget(self, program: Program, instance: int) -> None:
         """Nothing is kept."""
 
+    def beside(self, program: Program, hook: str, record: Record) -> Call:
+        return self.call(program, hook, record)
+
     def told(self, record: Record) -> Told:
         """Of a stratum whose requests have no fields.  Raises `CodecError`."""
         return told(record, ())

@@ -48,7 +48,7 @@ def upgrade(stratum: str) -> Callable[..., int]:
         State goes over by name and type, or as the new version's `migrate` says; what cannot is refused, and the old
         version goes on. It also goes on when the new one does not load.
 
-        With --shadow (rpc and llm) the new version decides beside the one in force, on all that comes, and is never in
+        With --shadow (not cpu) the new version decides beside the one in force, on all that comes, and is never in
         force: `status` says for whom it would have come out otherwise.
         """
         words = [str(word) for word in (policy, name) if word is not None]

@@ -107,6 +107,9 @@ class RpcDecoder:
     def forget(self, program: Program, instance: int) -> None:
         self._states.pop(_key(program, instance), None)
 
+    def beside(self, program: Program, hook: str, record: Logged) -> Call:
+        return self.call(program, hook, record)
+
     def words(self, program: Program, hook: str, result: bytes) -> str:
         """A verdict as a person reads it, and whether the message was rewritten."""
         reader = Reader(result)
