@@ -73,7 +73,7 @@ class AnyOrder(RescanTape):
 
     def __init__(self, entries: bytes) -> None:
         super().__init__(entries)
-        self._read: dict[tuple[int, int], deque[bytes]] = {}  # by address and size
+        self._same: dict[tuple[int, int], deque[bytes]] = {}  # by address and size
         self._pages: dict[int, list[tuple[int, bytes]]] = {}  # what was read of each
         self._unreadable: set[int] = set()
         while self.left:
@@ -85,12 +85,12 @@ class AnyOrder(RescanTape):
         if not data:
             self._unreadable.add(address)
             return
-        self._read.setdefault((address, len(data)), deque()).append(data)
+        self._same.setdefault((address, len(data)), deque()).append(data)
         for page in range(address // PAGE, (address + len(data) - 1) // PAGE + 1):
             self._pages.setdefault(page, []).append((address, data))
 
     def read(self, address: int, size: int) -> bytes:
-        same = self._read.get((address, size))
+        same = self._same.get((address, size))
         if same:
             return same.popleft() if len(same) > 1 else same[0]
         for start, data in self._pages.get(address // PAGE, ()):

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.systems.memory.guest import Guest
 from transect.control import Operated
 from transect.control.answers import Shadow
