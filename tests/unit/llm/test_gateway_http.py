@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.fuzz.http_heads import KEY, Bench, Wire, chunked, request
+from tests.fuzz.http_heads import KEY, TURNS, Bench, Wire, chunked, request
 from transect.llm.gateway.guard import LINGER_S, Phase, Why
-from transect.llm.gateway.http import AHEAD, PROGRESS
+from transect.llm.gateway.http import AHEAD, PIECE, PROGRESS
 from transect.llm.gateway.settings import Limits
 
 
@@ -195,10 +195,61 @@ def test_requests_that_are_sent_ahead_are_answered_in_order(bench: Bench) -> Non
     assert wire.statuses == [200, 200, 400]
 
 
-def test_too_many_requests_ahead_end_the_connection_after_those_that_may_be(bench: Bench) -> None:
-    wire = sent(bench, request() * 50)
-    assert wire.statuses == [200] * (AHEAD + 1) and wire.over
-    assert bench.guard.closed[Why.LARGE] == 1
+@pytest.mark.parametrize("step", [1_000_000, 5_000, 137])
+def test_of_many_requests_ahead_each_is_answered(bench: Bench, step: int) -> None:
+    odd, even = request(), request(b"", method="GET", path="/v1/models/none")
+    data = (odd + even) * 250
+
+    async def go() -> tuple[Wire, int]:
+        made, wire = bench.connect()
+        most = 0
+        for start in range(0, len(data), step):
+            made.data_received(data[start : start + step])
+            most = max(most, len(made.pipeline))
+            for _ in range(100 * TURNS):
+                if wire.reading:
+                    break
+                await asyncio.sleep(0)
+        for _ in range(100):
+            await bench.settle()
+        assert not wire.over
+        bench.end(made, wire)
+        await bench.settle()
+        return wire, most
+
+    wire, most = run(go)
+    assert wire.statuses == [200, 404] * 250
+    assert most <= AHEAD + 2 * PIECE // len(odd + even)
+    assert bench.empty and not bench.guard.closed.total()
+
+
+def test_who_sends_ahead_is_not_read_while_enough_waits(bench: Bench) -> None:
+    async def go() -> None:
+        made, wire = bench.connect()
+        made.data_received(request() * 1000)
+        assert not wire.reading and len(made.pipeline) <= AHEAD + PIECE // len(request())
+        for _ in range(50):  # whoever is served reads its body, which lets nothing more in
+            await asyncio.sleep(0)
+            assert not wire.reading
+        bench.end(made, wire)  # the client is gone in the midst of it
+        await bench.settle()
+
+    run(go)
+    assert bench.empty and not bench.complaints.said
+
+
+def test_the_rest_of_a_request_behind_many_is_read_when_it_comes(bench: Bench) -> None:
+    async def go() -> Wire:
+        made, wire = bench.connect()
+        made.data_received(request() * 50 + request()[:-20])
+        for _ in range(100):
+            await bench.settle()
+        assert wire.reading and wire.statuses == [200] * 50
+        made.data_received(request()[-20:])
+        await bench.settle()
+        return wire
+
+    assert run(go).statuses == [200] * 51
 
 
 def test_nonsense_behind_a_request_ends_the_connection_after_its_answer(bench: Bench) -> None:

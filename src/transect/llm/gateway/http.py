@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One connection of a client: HTTP as uvicorn speaks it, within bounds.
 
-Bounded are the head of a request (bytes, lines, time), what frames a body in chunks, requests that are sent ahead of
-their answers, and for how long a client may be silent or leave an answer unread.  What is no HTTP is answered 400 where
+Bounded are the head of a request (bytes, lines, time), what frames a body in chunks, and for how long a client may be
+silent or leave an answer unread.  Of requests that are sent ahead of their answers some are read, and the others wait
+with the client.  What is no HTTP is answered 400 where
 nothing else is under way on the connection, and ends it.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from transect.llm.gateway.answers import error_body
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
-AHEAD = 8  # requests of a connection that wait for those before them
+AHEAD = 8  # requests of a connection that wait for those before them: no more is read then
+PIECE = 2 << 10  # bytes that are read at a time; more requests than those in a piece are never beyond AHEAD
 FRAME, FRAME_EACH = (
     64 << 10,
     16,
@@ -56,10 +59,21 @@ class _Doubtful(Exception):
     """A head that another reader may understand otherwise; says why."""
 
 
+class _Flow(FlowControl):
+    """Reading goes on when nothing that was read before waits to be looked at."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
+
+
 class Connection(HttpToolsProtocol):
     """uvicorn's protocol, under a guard."""
 
     transport: Any  # a `Corked`
+    flow: _Flow
 
     def __init__(
         self,
@@ -85,6 +99,7 @@ class Connection(HttpToolsProtocol):
         self._came = 0  # bytes that came while one head went on
         self._whole_heads = 0
         self._body = self._frame = 0  # bytes of this request's body, and of what stands around it
+        self._waiting = b""  # has come, and is looked at when fewer requests wait
         self._left = 0  # bytes that the client had not taken when somebody last looked
 
     # ---------------------------------------------------------------- from the event loop
@@ -92,16 +107,41 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         corked = Corked(transport, self.loop, self._closes)
         super().connection_made(cast(asyncio.Transport, corked))
+        self.flow = _Flow(cast(asyncio.Transport, corked))
         self.address = address_of(self.client)
         self._guard.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._guard.gone(self)
+        self._deaf = True
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
-            return
+        if self._waiting:
+            self._waiting += data
+        else:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """As much as there may be ahead; the rest waits, and so does the client with what else it has."""
+        for start in range(0, len(data), PIECE):
+            if self._deaf:
+                return
+            if len(self.pipeline) >= AHEAD:
+                self._waiting = data[start:]
+                self.flow.pause_reading()
+                self.flow.held = True
+                return
+            self._read_piece(data[start : start + PIECE])
+
+    def _read_on(self) -> None:
+        """One request fewer waits."""
+        data, self._waiting = self._waiting, b""
+        self.flow.held = False
+        self.flow.resume_reading()
+        self._read(data)
+
+    def _read_piece(self, data: bytes) -> None:
         in_head, body, heads = self._in_head, self._body, self._whole_heads
         try:
             self.parser.feed_data(data)
@@ -168,8 +208,6 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        if len(self.pipeline) >= AHEAD:
-            raise _TooLarge
         version = self.parser.get_http_version()
         _check(version, self.headers)
         super().on_headers_complete()
@@ -217,6 +255,8 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+            if self._waiting:
+                self.loop.call_soon(self._read_on)
         elif self._guard.phase(self) is Phase.BUSY:
             self._guard.move(self, self._at_rest())
 
@@ -224,7 +264,7 @@ class Connection(HttpToolsProtocol):
 
     def _closes(self) -> bool:
         """It is being closed: what still comes is thrown away; whether anything may come."""
-        self._deaf = True
+        self._deaf, self._waiting, self.flow.held = True, b"", False
         self.flow.resume_reading()
         self._guard.move(self, Phase.LEAVING)
         return self._in_message
