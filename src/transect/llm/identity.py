@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from transect.base.request_id import HEADER as REQUEST_ID
 from transect.base.request_id import TRACEPARENT, Named, called, named
 from transect.identity import HEADER, Caller, Keys, NoKeys, Verifier
 from transect.llm.config import Config
-from transect.llm.tenants import Client, Tenants
+from transect.llm.metrics import Metric
+from transect.llm.tenants import Client, Nobody, Tenants
 
 _VOUCHED = HEADER.encode()
 _IDS = {name.encode(): name for name in (REQUEST_ID, TRACEPARENT)}
@@ -38,6 +40,7 @@ class Identifier:
         self._folder = folder
         self._file: str | None = None
         self._verifier: Verifier | None = None
+        self._nobody: Counter[Nobody] = Counter()  # requests of no tenant
         self.load(config, self.verifier_of(config))
 
     def verifier_of(self, config: Config) -> Verifier | None:
@@ -63,18 +66,22 @@ class Identifier:
         """Words that were believed, and those that were not, by reason; None: there are no keys."""
         return None if self._verifier is None else self._verifier.status()
 
-    def who(self, scope: MutableMapping[str, Any]) -> Asked | None:
-        """The tenant of an ASGI scope; None: nobody that is known."""
-        shown: str | None = None
-        other: str | None = None
+    def metrics(self) -> Iterator[Metric]:
+        values = tuple((str(why), float(self._nobody[why])) for why in Nobody)
+        help = "Requests that were refused since it is not known whose they are, by why."
+        yield Metric("transect_llm_unidentified_total", "counter", help, values, label="why")
+
+    def who(self, scope: MutableMapping[str, Any]) -> Asked | Nobody:
+        """The tenant of an ASGI scope, or why it is of none, which is counted."""
+        keys: list[str] = []
         by_peer: list[bytes] = []
         called_by: list[tuple[str, str]] = []
         vouched: list[bytes] = []
         for name, value in scope["headers"]:
             if name == b"authorization":
-                shown = _bearer(value) if shown is None else shown
+                keys.append(_bearer(value))
             elif name == b"x-api-key":
-                other = value.decode("latin-1").strip() if other is None else other
+                keys.append(value.decode("latin-1").strip())
             elif name in _IDS:
                 called_by.append((_IDS[name], value.decode("latin-1")))
             if name == self.header:
@@ -84,14 +91,15 @@ class Identifier:
         peer = scope.get("client")
         caller = self._vouched(vouched)
         client = self._tenants.who(
-            key=other if shown is None else shown,
+            keys=keys,
             vouched=None if caller is None else caller.tenant,
             # One that comes twice is no name: who put the other one there?
             named=by_peer[0].decode("latin-1") if len(by_peer) == 1 else None,
             peer=peer[0] if peer else None,
         )
-        if client is None:
-            return None
+        if isinstance(client, Nobody):
+            self._nobody[client] += 1
+            return client
         return Asked(client, None if caller is None else caller.deadline, called(named(called_by)))
 
     def _vouched(self, words: list[bytes]) -> Caller | None:

@@ -6,8 +6,9 @@ Policies key their state by numbers, which every target holds in eight bytes; lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import ip_address, ip_network
 
 from transect.base.tenant import ANONYMOUS
@@ -15,6 +16,13 @@ from transect.llm.config import Config, Tenant
 from transect.llm.keys import Keyring
 
 ORDINARY = Tenant()
+
+
+class Nobody(StrEnum):
+    """Why a request is of no tenant."""
+
+    NO_KEY = "no valid key"
+    DISAGREE = "keys that disagree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +81,18 @@ class Tenants:
         return any(address in network for network in self._trusted)  # never of the other version
 
     def who(
-        self, *, key: str | None, vouched: str | None = None, named: str | None, peer: str | None
-    ) -> Client | None:
-        """Whose request it is: by its key if it shows one, else by who vouches for it, else as a trusted peer says."""
-        if key is not None:
-            return self.by_key(key)
-        if vouched is not None:
-            return self.by_name(vouched)
-        return self.by_name(named if self.trusts(peer) else None)
+        self, *, keys: Sequence[str], vouched: str | None = None, named: str | None, peer: str | None
+    ) -> Client | Nobody:
+        """Whose request it is: by its keys if it shows some, else by who vouches for it, else as a trusted peer says.
+
+        Keys are of one tenant: of two that disagree another reader could take the other.
+        """
+        if len(keys) > 1 and len({self._keyring.owner(key) for key in keys}) > 1:
+            return Nobody.DISAGREE
+        if keys:
+            return self.by_key(keys[0]) or Nobody.NO_KEY
+        name = vouched if vouched is not None else named if self.trusts(peer) else None
+        return self.by_name(name) or Nobody.NO_KEY
 
     # ---------------------------------------------------------------- numbers
 

@@ -273,6 +273,18 @@ def test_who_has_shown_no_key_keeps_no_connection(bench: Bench) -> None:
     assert wire.statuses == [200, 200] and b"connection: close" not in wire.sent
 
 
+def test_keys_that_disagree_are_refused_in_words_and_counted(bench: Bench) -> None:
+    wire = sent(bench, request(more="x-api-key: another\r\n"))
+    assert wire.statuses == [401] and wire.over
+    assert error_of(wire).startswith("this shows keys that are not of one tenant: send one")
+    assert sent(bench, request(more=f"x-api-key: {KEY}\r\n")).statuses == [200]
+    bench.serve(bench.admin)
+    counted = sent(
+        bench, request(b"", method="GET", path="/metrics").replace(b"host: x", b"host: [::1]")
+    ).sent
+    assert b'transect_llm_unidentified_total{why="keys that disagree"} 1\n' in counted
+
+
 def test_who_is_answered_before_its_request_has_ended_is_heard_out_for_a_moment(bench: Bench) -> None:
     async def go() -> tuple[Wire, Wire]:
         made, wire = bench.connect()

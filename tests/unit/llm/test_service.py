@@ -338,7 +338,7 @@ def test_work_that_ends_is_accounted_for(tmp_path: Path) -> None:
 
 def test_identity() -> None:
     from transect.llm import keys
-    from transect.llm.tenants import Tenants
+    from transect.llm.tenants import Nobody, Tenants
 
     key, hashed = keys.new()
     config = Config(
@@ -348,28 +348,65 @@ def test_identity() -> None:
     tenants = Tenants(config)
 
     def who(**given: Any) -> str | None:
-        found = tenants.who(**{"key": None, "named": None, "peer": None, **given})
-        return None if found is None else found.name
+        found = tenants.who(**{"keys": (), "named": None, "peer": None, **given})
+        return None if isinstance(found, Nobody) else found.name
 
-    assert who(key=key) == "ann"
-    assert who(key=key + "x") is None
+    assert who(keys=[key]) == "ann"
+    assert who(keys=[key + "x"]) is None
     assert who(named="ben", peer="10.1.2.3") == "ben"
     assert who(named="ben", peer="192.0.2.1") is None
     assert who(named="ben", peer="::1") is None
-    assert who(key=key, named="ben", peer="10.1.2.3") == "ann"
+    assert who(keys=[key], named="ben", peer="10.1.2.3") == "ann"
     assert who(vouched="ben") == "ben"
-    assert who(vouched="ben", key=key) == "ann", "who shows a key is asked for it"
-    assert who(vouched="ben", key=key + "x") is None
+    assert who(vouched="ben", keys=[key]) == "ann", "who shows a key is asked for it"
+    assert who(vouched="ben", keys=[key + "x"]) is None
     assert who(vouched="nobody", named="ben", peer="10.1.2.3") is None
     tenants.load(Config(identity=Identity(unknown="share")))
     assert who() == "anonymous"
-    assert who(key=key) is None, "a key that is not known is never anonymous"
+    assert who(keys=[key]) is None, "a key that is not known is never anonymous"
     assert tenants.name_of(0) == "ann", "numbers stay"
+
+
+def test_keys_that_disagree_are_nobodys_and_counted(tmp_path: Path) -> None:
+    from transect.llm import keys
+    from transect.llm.identity import Asked, Identifier
+    from transect.llm.metrics import render
+    from transect.llm.tenants import Nobody, Tenants
+
+    (ann, hashed), (second, second_hashed), (ben, of_ben) = keys.new(), keys.new(), keys.new()
+    tenants = {"ann": Tenant(keys=(hashed, second_hashed)), "ben": Tenant(keys=(of_ben,))}
+    for unknown in ("refuse", "share"):
+        config = Config(tenants=tenants, identity=Identity(unknown=unknown))
+        identifier = Identifier(Tenants(config), config, tmp_path)
+
+        def who(*headers: tuple[str, str], identifier: Identifier = identifier) -> str:
+            named = [(name.encode(), value.encode()) for name, value in headers]
+            found = identifier.who({"headers": named, "client": ("192.0.2.1", 1)})
+            return found.client.name if isinstance(found, Asked) else str(found)
+
+        def bearer(key: str) -> tuple[str, str]:
+            return "authorization", f"Bearer {key}"
+
+        assert who(bearer(ann), ("x-api-key", ann)) == who(("x-api-key", ann), bearer(second)) == "ann"
+        for shown in (
+            [bearer(ann), ("x-api-key", ben)],
+            [("x-api-key", ann), bearer(ben)],
+            [bearer(ann), bearer(ben)],
+            [("x-api-key", ann), ("x-api-key", ben)],
+            [bearer(ann), ("x-api-key", "nobody's")],
+            [("authorization", "Basic eDp5"), ("x-api-key", ann)],
+        ):
+            assert who(*shown) == Nobody.DISAGREE, shown
+        assert who(bearer("x"), ("x-api-key", "y")) == Nobody.NO_KEY
+        assert render(identifier.metrics()).splitlines()[2:] == [
+            'transect_llm_unidentified_total{why="no valid key"} 1',
+            'transect_llm_unidentified_total{why="keys that disagree"} 6',
+        ]
 
 
 def test_who_a_layer_vouches_for(tmp_path: Path) -> None:
     from transect.identity import HEADER, Keys, NoKeys
-    from transect.llm.identity import Identifier
+    from transect.llm.identity import Asked, Identifier
     from transect.llm.tenants import Tenants
 
     file = tmp_path / "identity.key"
@@ -382,7 +419,7 @@ def test_who_a_layer_vouches_for(tmp_path: Path) -> None:
     def who(*words: str) -> tuple[str, bool]:
         scope = {"headers": [(HEADER.encode(), word.encode()) for word in words], "client": ("192.0.2.1", 1)}
         found = identifier.who(scope)
-        assert found is not None
+        assert isinstance(found, Asked)
         return found.client.name, found.deadline is not None
 
     word = keys.vouch("ben", time.monotonic() + 1)

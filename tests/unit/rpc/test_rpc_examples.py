@@ -310,7 +310,12 @@ def test_identify_says_whose_a_call_is_by_key_by_a_trusted_peer_and_by_the_peer(
         assert known(stranger, x_tenant="bob") == {}
     assert known(x_transect_tenant="anonymous") == {"x-transect-tenant": "anonymous"}
     assert known(x_transect_tenant="carol") == {"x-transect-tenant": "carol"}, "the layer before has vouched"
-    for key in ("sk-bob", "", digest("sk-ann")):
+    assert known("spiffe://proxy", x_tenant="ann", x_api_key="sk-ann") == {"x-transect-tenant": "ann"}
+    assert known("10.0.0.1", x_tenant="bob", x_api_key="sk-ann") == {"x-transect-tenant": "ann"}
+    refused = lab.rpc(peer="spiffe://proxy", x_tenant="bob", x_api_key="sk-ann").ask()
+    why = "x-tenant names another than the owner of this API key"
+    assert rejected(refused, Code.UNAUTHENTICATED, why), "of two that disagree another could be meant"
+    for key in ("sk-bob", "", digest("sk-ann"), "sk-ann,sk-ann", "sk-ann,sk-eve"):
         refused = lab.rpc(peer="spiffe://shop", x_api_key=key).ask()
         assert rejected(refused, Code.UNAUTHENTICATED, "this API key is nobody's")
 

@@ -18,12 +18,16 @@ class Identify(Element):
         key = rpc.headers.get("x-api-key")
         named = rpc.headers.get("x-tenant")
         tenant = self.peers.get(rpc.peer)
-        if named is not None and self.trusted.get(rpc.peer, False):
+        if not self.trusted.get(rpc.peer, False):
+            named = None
+        if named is not None:
             tenant = named
         if key is not None:
             tenant = self.keys.get(digest(key))
             if tenant is None:
                 return Reject(Code.UNAUTHENTICATED, "this API key is nobody's")
+            if named is not None and named != tenant:
+                return Reject(Code.UNAUTHENTICATED, "x-tenant names another than the owner of this API key")
         if tenant is not None:
             rpc.headers.set("x-transect-tenant", tenant)
         rpc.headers.remove("x-api-key")

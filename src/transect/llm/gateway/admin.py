@@ -162,7 +162,7 @@ class Admin:
         return 200, b"text/plain", b"ready\n"
 
     def _metrics(self) -> tuple[int, bytes, bytes]:
-        found = [*self._of_replicas(), *self._of_clients(), *self._of_sharing()]
+        found = [*self._of_replicas(), *self._of_clients(), *self._app.metrics(), *self._of_sharing()]
         text = exposition(self._service) + render(found) + self._waits.text()
         return 200, b"text/plain; version=0.0.4", text.encode()
 
@@ -178,8 +178,6 @@ class Admin:
         yield Metric("transect_llm_connections_closed_total", "counter", help, ended, label="why")
         held = (("", float(self._bodies.total)),)
         yield Metric("transect_llm_held_bytes", "gauge", "Bodies of requests that are here.", held)
-        open = (("", float(self._app.open)),)
-        yield Metric("transect_llm_open_requests", "gauge", "Requests of clients under way.", open)
 
     def _of_sharing(self) -> Iterator[Metric]:
         if self._shared is not None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from transect.base.request_id import HEADER
+from transect.llm.tenants import Nobody
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
@@ -27,7 +28,10 @@ KINDS = {
     429: "rate_limit_error",
     431: "invalid_request_error",
 }
-NO_KEY = "this needs a valid API key: `Authorization: Bearer KEY`"
+UNIDENTIFIED = {
+    Nobody.NO_KEY: "this needs a valid API key: `Authorization: Bearer KEY`",
+    Nobody.DISAGREE: "this shows keys that are not of one tenant: send one, in `Authorization` or in `X-API-Key`",
+}
 LAST = frozenset({401, 408, 413, 415})  # after which the connection is closed
 TELL_S = 1.0  # that a client has to take the news that its answer breaks off
 JSON = (b"content-type", b"application/json")

@@ -6,12 +6,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 from transect.identity import serving_task
 from transect.llm.gateway import calls, models
-from transect.llm.gateway.answers import NO_KEY, TELL_S, Reply, error_answer
+from transect.llm.gateway.answers import TELL_S, UNIDENTIFIED, Reply, error_answer
 from transect.llm.gateway.bodies import Bodies, Body
 from transect.llm.gateway.departures import Departures
 from transect.llm.gateway.dispatch import TurnedAway
@@ -19,6 +19,8 @@ from transect.llm.gateway.http import KEY
 from transect.llm.gateway.relay import Relay
 from transect.llm.gateway.settings import Limits
 from transect.llm.identity import Asked, Identifier
+from transect.llm.metrics import Metric
+from transect.llm.tenants import Nobody
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -55,6 +57,11 @@ class App:
         """Requests under way."""
         return len(self._under_way)
 
+    def metrics(self) -> Iterator[Metric]:
+        yield from self._identifier.metrics()
+        open = (("", float(self.open)),)
+        yield Metric("transect_llm_open_requests", "gauge", "Requests of clients under way.", open)
+
     async def cut_off(self) -> None:
         """End those that are under way; their clients are told."""
         self._cut = True
@@ -90,8 +97,8 @@ class App:
 
     async def _http(self, scope: Scope, receive: Receive, reply: Reply) -> None:
         asked = self._identifier.who(scope)
-        if asked is None:
-            await error_answer(reply.send, 401, NO_KEY)
+        if isinstance(asked, Nobody):
+            await error_answer(reply.send, 401, UNIDENTIFIED[asked])
             return
         if (connection := scope.get(KEY)) is not None:
             connection.known()

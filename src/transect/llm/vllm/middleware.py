@@ -16,9 +16,10 @@ from transect.base.unavailable import Unavailable
 from transect.control import Client as Control
 from transect.control import ControlError, Refused, found
 from transect.identity import serving_task
-from transect.llm.gateway.answers import NO_KEY, error_answer
+from transect.llm.gateway.answers import UNIDENTIFIED, error_answer
 from transect.llm.identity import Asked, Identifier
-from transect.llm.tenants import Tenants
+from transect.llm.metrics import render
+from transect.llm.tenants import Nobody, Tenants
 from transect.llm.vllm.settings import NAME, REQUEST_ID, TENANT, TRACEPARENT, configuration
 
 Scope = MutableMapping[str, Any]
@@ -58,8 +59,8 @@ class TenantMiddleware:
     async def _posted(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = self._identifier.who(scope)
         path = scope["path"].rstrip("/")
-        if asked is None:
-            await error_answer(send, 401, NO_KEY)
+        if isinstance(asked, Nobody):
+            await error_answer(send, 401, UNIDENTIFIED[asked])
         elif path in HARMLESS:
             await self._app(scope, receive, send)
         elif path not in CARRYING:
@@ -108,7 +109,7 @@ class TenantMiddleware:
                 texts.append(
                     f"# transect: engine {name} does not answer: {wrong}\n".replace("\n", " ") + "\n"
                 )
-        return "".join(texts).encode()
+        return "".join((*texts, render(self._identifier.metrics()))).encode()
 
 
 async def _whole(receive: Receive) -> bytes | None:
