@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,26 +16,42 @@ import typer
 from transect.base.unavailable import Unavailable
 from transect.cli.checking import in_color
 from transect.cli.exits import Exit
+from transect.cli.failure import usage
 from transect.cli.strata import Stratum, need_packages
 from transect.demos.paint import YELLOW, painted
 from transect.demos.shown import Shown
 
 
+class What(StrEnum):
+    """What there is to show."""
+
+    STACK = "stack"
+    RPC = Stratum.RPC.value
+    LLM = Stratum.LLM.value
+    CPU = Stratum.CPU.value
+    MEMORY = Stratum.MEMORY.value
+
+
 def demo(
-    stratum: Annotated[
-        Stratum | None,
-        typer.Argument(
-            metavar="STRATUM", show_default=False, help="Only this one; without it, all there are."
-        ),
+    what: Annotated[
+        What | None,
+        typer.Argument(metavar="WHAT", show_default=False, help="`stack`, or a stratum; without it, all."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="Draw what `stack` shows into this SVG file."),
     ] = None,
 ) -> int:
-    """Show the main job of each stratum on real parts: no root, nothing left behind.
+    """Show the main job of a whole stack, and of each stratum, on real parts: no root, nothing left behind.
 
     What is real is said in each headline, what is not in yellow.
     """
+    if picture is not None and what not in (None, What.STACK):
+        return usage(f"--picture: {what} draws none", "transect demo stack --picture stack.svg")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # through a pipe, too, a line is there when it is said
-    shown = [DEMOS[stratum]()] if stratum else [_shown(name) for name in Stratum]
+    demos: Mapping[What, Callable[[], Shown]] = {**DEMOS, What.STACK: partial(DEMOS[What.STACK], picture)}
+    shown = [demos[what]()] if what else [_shown(name, demos[name]) for name in What]
     if stand_ins := [text for one in shown for text in one.stand_ins]:
         instead = "; ".join(stand_ins)
         said = f"Some parts are missing. Shown instead: {instead}. `transect doctor` says what to install."
@@ -39,13 +59,21 @@ def demo(
     return Exit.DONE if all(one.right for one in shown) else Exit.NO
 
 
-def _shown(stratum: Stratum) -> Shown:
+def _shown(name: What, show: Callable[[], Shown]) -> Shown:
     """The demonstration of one of all; one that cannot be given here is no reason to end the others."""
     try:
-        return DEMOS[stratum]()
+        return show()
     except Unavailable as lacking:
-        print(painted(f"{stratum}: not shown, for lack of {lacking}", YELLOW, in_color()))
-        return Shown(True, (f"nothing for {stratum}",))
+        print(painted(f"{name}: not shown, for lack of {lacking}", YELLOW, in_color()))
+        return Shown(True, (f"nothing for {name}",))
+
+
+def _stack(picture: Path | None = None) -> Shown:
+    need_packages(Stratum.RPC)
+    need_packages(Stratum.LLM)
+    from transect.demos.stack.run import run
+
+    return run(color=in_color(), drawn=picture)
 
 
 def _rpc() -> Shown:
@@ -73,4 +101,10 @@ def _memory() -> Shown:
     return run(color=in_color())
 
 
-DEMOS = {Stratum.RPC: _rpc, Stratum.LLM: _llm, Stratum.CPU: _cpu, Stratum.MEMORY: _memory}
+DEMOS: dict[What, Callable[..., Shown]] = {
+    What.STACK: _stack,
+    What.RPC: _rpc,
+    What.LLM: _llm,
+    What.CPU: _cpu,
+    What.MEMORY: _memory,
+}

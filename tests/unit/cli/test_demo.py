@@ -10,7 +10,7 @@ import pytest
 from tests.unit.cli.terminal import Run
 from transect.base.unavailable import Unavailable
 from transect.cli import demo
-from transect.cli.strata import Stratum
+from transect.cli.demo import What
 from transect.demos.shown import Shown
 
 
@@ -43,8 +43,8 @@ def test_what_stands_in_is_said_and_only_what_is_wrong_fails(
     code: int,
     said: str,
 ) -> None:
-    others = dict.fromkeys(Stratum, lambda: Shown(True))
-    monkeypatch.setattr(demo, "DEMOS", {**others, Stratum.RPC: rpc, Stratum.CPU: cpu})
+    others = dict.fromkeys(What, lambda *_: Shown(True))
+    monkeypatch.setattr(demo, "DEMOS", {**others, What.RPC: rpc, What.CPU: cpu})
     ended = transect("demo", *words)
     assert ended.code == code
     assert said in ended.out + ended.err

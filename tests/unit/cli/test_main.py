@@ -107,8 +107,8 @@ Strata:
 This machine:
   doctor     Say for each stratum whether it works here, why not, and the one
              command that helps.
-  demo       Show the main job of each stratum on real parts: no root, nothing
-             left behind.
+  demo       Show the main job of a whole stack, and of each stratum, on real
+             parts: no root, nothing left behind.
   bench      Measure the claims of the checkout's benchmarks on this machine.
   vm         Run a command in a throw-away machine with a recent kernel; its
              exit code is the command's.

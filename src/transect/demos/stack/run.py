@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demonstration: bob floods a stack of real parts, alice sends a trickle; then both flood it with calls."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from transect.base.unavailable import Unavailable
+from transect.demos.paint import GREEN, YELLOW, painted
+from transect.demos.shown import Shown
+from transect.demos.stack import picture, table
+from transect.demos.stack.files import ALL, NONE, SHOP, Files
+from transect.demos.stack.load import CALLS, FLOOD, QUIET, TRICKLE
+from transect.demos.stack.seen import Seen
+from transect.demos.stack.whole import begun
+from transect.emit.c import toolchain
+from transect.rpc.envoy import binary
+from transect.stack.running import NotBegun
+
+SECONDS = 3.0  # of a load
+ALONE = {"alice": TRICKLE, "bob": QUIET}
+FLOODED = {"alice": TRICKLE, "bob": FLOOD}
+BOTH = {"alice": CALLS, "bob": CALLS}
+
+Say = Callable[[str], None]
+
+
+def run(say: Say = print, *, color: bool = False, drawn: Path | None = None) -> Shown:
+    """The demo; right when alice waits less than half as long where all layers share, and those who flood are served
+    by their weights.  `drawn`: where its picture goes."""
+    began = time.monotonic()
+    envoy, missing = _envoy()
+    say(painted(f"stack: {_parts(envoy)}", GREEN, color))
+    if missing:
+        say(
+            painted(
+                f"  no chain in Envoy, for lack of {missing}: clients vouch for themselves", YELLOW, color
+            )
+        )
+    try:
+        seen = _seen(bool(envoy))
+    except NotBegun as problem:
+        say(painted(f"stack: it does not begin: {problem}", YELLOW, color))
+        return Shown(False)
+    for line in table.lines(seen):
+        say(line)
+    if drawn is not None:
+        drawn.write_text(picture.drawn(seen))
+        say(f"  drawn: {drawn}")
+    say(f"\n{time.monotonic() - began:.1f} s.  Try next:")
+    say("  transect demo stack --picture stack.svg   the same as a picture")
+    say("  transect run stack.py                     a stack of your own (docs/stack.md)")
+    return Shown(seen.right, ("clients that vouch for themselves, for Envoy",) if missing else ())
+
+
+def _envoy() -> tuple[str, str]:
+    """Its version; else what is missing for a chain in it."""
+    try:
+        toolchain.compiler()
+        return binary.find().version, ""
+    except Unavailable as lacking:
+        return "", str(lacking)
+
+
+def _parts(envoy: str) -> str:
+    chain = f"Envoy {envoy} with a chain → " if envoy else ""
+    return f"clients → {chain}a gRPC service → a gateway → a stand-in for an engine, which computes"
+
+
+def _seen(envoy: bool) -> Seen:
+    """Each load in its turn, under each way of sharing.  Raises `NotBegun`, `Unavailable`."""
+    with tempfile.TemporaryDirectory(prefix="transect-demo-") as folder:
+        with begun(Files(Path(folder), envoy), NONE) as whole:
+            alone = whole.loaded("alice alone", ALONE, SECONDS)
+            flooded, both = (
+                [whole.loaded(NONE.name, FLOODED, SECONDS)],
+                [whole.loaded(NONE.name, BOTH, SECONDS)],
+            )
+            for sharing in (SHOP, ALL):
+                whole.share(sharing)
+                flooded.append(whole.loaded(sharing.name, FLOODED, SECONDS))
+            both.append(whole.loaded(ALL.name, BOTH, SECONDS))
+    return Seen(alone, flooded, both)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was seen, as a table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from transect.demos.stack.seen import Seen, Window
+
+
+def lines(seen: Seen) -> Iterator[str]:
+    yield "  alice sends a trickle, bob floods RPCs and prompts"
+    yield f"  {'':26}alice, end to end            bob"
+    yield f"  {'':26}{'p50':>8}  {'p99':>8}  {'answers/s':>15}"
+    yield _waits(seen.alone, "alice alone") + f"{'—':>17}"
+    for window in seen.flooded:
+        yield _waits(window, window.sharing) + f"{window.bobs_rate:17.0f}"
+    yield "  both flood it with RPCs; alice weighs 400, bob 100"
+    yield f"  {'':26}what is served, alice : bob"
+    yield f"  {'':26}" + "  ".join(f"{f'at the {layer}':>15}" for layer in seen.both[0].shares)
+    for window in seen.both:
+        shares = "  ".join(f"{ratio(share):>15}" for share in window.shares.values())
+        yield f"  {window.sharing:26}{shares}"
+    for why in sorted(set(seen.failed)):
+        yield f"  FAILED: {why}"
+
+
+def _waits(window: Window, name: str) -> str:
+    alice = window.alice
+    return f"  {name:26}{alice.p50_s * 1000:5.0f} ms  {alice.p99_s * 1000:5.0f} ms"
+
+
+def ratio(share: float | None) -> str:
+    """Alice's part to bob's."""
+    return "all are one" if share is None else f"{share * 100:.0f} : {(1 - share) * 100:.0f}"
