@@ -37,6 +37,7 @@ MAY_STAY = {
         cli/claims.py:_claim
         cli/memory/watching.py:_run
         cli/new.py:_filled
+        control/pages.py:html
         cpu/hints/target_c.py:HintsC.emit
         cpu/hints/target_py.py:HintsPython.emit
         cpu/program.py:runtime
@@ -46,7 +47,6 @@ MAY_STAY = {
         emit/wasm/emitter.py:libc
         errors/__init__.py:page
         errors/__init__.py:titles
-        llm/gateway/admin.py:Admin._page
         llm/native.py:_built
         llm/simulator/trace.py:published
         memory/chaser/engine.py:towards

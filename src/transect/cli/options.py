@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
+
+if TYPE_CHECKING:
+    from transect.rpc.chain.address import Endpoint
 
 Name: TypeAlias = Annotated[
     str | None,
@@ -21,6 +24,22 @@ Metrics: TypeAlias = Annotated[
     str | None,
     typer.Option("--metrics", metavar="HOST:PORT", show_default=False, help="Serve /metrics for Prometheus."),
 ]
+
+
+def place_of(option: str, word: str | None) -> Endpoint | None:
+    """Where somebody is answered by HTTP; None: nobody is.  Raises a mistake of the command line."""
+    from transect.rpc.chain.address import Endpoint
+
+    if word is None:
+        return None
+    try:
+        found = Endpoint.parse(word)
+    except ValueError:
+        found = None
+    if found is None or found.path:
+        wanted = "write HOST:PORT, such as 127.0.0.1:9464"
+        raise typer.BadParameter(f"`{word}` is no address; {wanted}", param_hint=option)
+    return found
 
 
 def keys_of_callers(help: str) -> typer.models.OptionInfo:

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from transect.cli.exits import Exit
-from transect.cli.failure import refused, tell, usage
-from transect.cli.options import Metrics, Name
+from transect.cli.failure import refused, tell
+from transect.cli.options import Metrics, Name, place_of
 
 
 def run(
@@ -28,15 +28,11 @@ def run(
     their order, each when the one before is ready; one that goes is begun again; they end in the reverse order.
     """
     from transect.control.server import Taken
-    from transect.rpc.chain.address import Endpoint
     from transect.stack.run import Invalid
     from transect.stack.run import run as serve
     from transect.stack.running import NotBegun
 
-    try:
-        place = None if metrics is None else Endpoint.parse(metrics)
-    except ValueError as wrong:
-        return usage(f"--metrics: {wrong}")
+    place = place_of("--metrics", metrics)
     lock = threading.Lock()
 
     def say(part: str, line: str) -> None:

@@ -13,6 +13,8 @@ import typer
 
 from transect.cli.control import instance, show
 from transect.cli.exits import Exit
+from transect.cli.failure import usage
+from transect.cli.options import place_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,6 +34,15 @@ def top(
     ] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Look twice, show what was between, and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: an object a line.")] = False,
+    page: Annotated[
+        str | None,
+        typer.Option(
+            "--page",
+            metavar="HOST:PORT",
+            show_default=False,
+            help="Show it as a web page there, until Ctrl-C.",
+        ),
+    ] = None,
 ) -> int:
     """Show how tenants do at each layer of a stack, live: what each is served, who waits, and who is in whose way.
 
@@ -39,11 +50,19 @@ def top(
     want more than they get. Ctrl-C ends it.
     """
 
+    if page is not None and (once or as_json):
+        return usage("--page goes with neither --once nor --json", "a page is for people who keep looking")
+    place = place_of("--page", page)
+
     def ask() -> int:
+        from transect.cli.paged import paged
+
         client = instance("stack", stack)
         views = looks(client, every)
         try:
-            if as_json:
+            if place is not None:
+                paged(views, every, place)
+            elif as_json:
                 for view in views:
                     print(json.dumps(plain(view)), flush=True)
                     if once:

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from transect.base.unavailable import Unavailable
+from transect.control.pages import Pages
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -31,36 +29,9 @@ def metric(name: str, kind: str, help: str, samples: Sequence[tuple[str, float |
         yield f"{name}{{{labelled}}} {value}"
 
 
-class Exporter:
+class Exporter(Pages):
     """Answers `GET /metrics` until it is closed."""
 
     def __init__(self, host: str, port: int, text: Callable[[], str]) -> None:
         """Raises `Unavailable` when somebody listens there."""
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                try:
-                    found = self.path.partition("?")[0] == "/metrics"
-                    code, body = (200, text().encode()) if found else (404, b"GET /metrics\n")
-                except Exception as wrong:  # what is told of may be about to go; who scrapes comes again
-                    code, body = 503, f"{wrong}\n".encode()
-                self.send_response(code)
-                self.send_header("Content-Type", TYPE)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
-        except OSError as wrong:
-            why = f"nobody can listen there: {wrong.strerror}"
-            raise Unavailable(f"{host}:{port} for metrics", why, "give another `--metrics`") from wrong
-        self.address = f"{host}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, name="transect-metrics", daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(host, port, {"/metrics": (TYPE, text)}, "--metrics")

@@ -64,6 +64,8 @@ class Absent:
 
     name: str
     why: str
+    down: bool = False
+    """It should say something, and cannot at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +102,26 @@ def _of(
     part: PartRow, rows: Mapping[str, Sequence[tuple[Share, Change]]], over: float
 ) -> Iterator[Layer | Absent]:
     if not part["layers"]:
-        yield Absent(part["part"], _why(part))
+        yield Absent(part["part"], *_why(part))
     for name in part["layers"]:
         yield _layer(name, rows.get(name, ()), over)
 
 
-def _why(part: PartRow) -> str:
-    """Why a part says nothing of tenants."""
+def _why(part: PartRow) -> tuple[str, bool]:
+    """Why a part says nothing of tenants; and whether it is down."""
     if part["state"] != "ready":
-        return f"it is not ready: {part['state']}"
+        return f"it is not ready: {part['state']}", True
     match part["kind"]:
         case "Front":
-            return "a chain has no queue: nobody waits here for another"
+            return "a chain has no queue: nobody waits here for another", False
         case "Cores":
-            return "a scheduler does not say what each tenant got"
+            return "a scheduler does not say what each tenant got", False
         case "Watch":
-            return "each target has the same share, and nothing is read for a tenant"
+            return "each target has the same share, and nothing is read for a tenant", False
         case "Program":
-            return 'no queue of it is named: take_turns(…, name=os.environ["TRANSECT_NAME"])'
+            return 'no queue of it is named: take_turns(…, name=os.environ["TRANSECT_NAME"])', False
         case _:
-            return "it does not answer"
+            return "it does not answer", True
 
 
 def _change(old: Share | None, new: Share, over: float) -> Change:

@@ -78,10 +78,11 @@ class Page:
 class Browser:
     """A browser of the test's own, with nothing in it."""
 
-    def __init__(self, program: Path, folder: Path) -> None:
+    def __init__(self, program: Path, folder: Path, *more: str) -> None:
+        """`more`: flags."""
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
-        flags = (*FLAGS, f"--user-data-dir={folder}", "about:blank")
+        flags = (*FLAGS, *more, f"--user-data-dir={folder}", "about:blank")
         # The protocol wants the descriptors 3 and 4.
         command = f'exec timeout {LIMIT_S} "$@" 3<&{theirs_in} 4>&{theirs_out}'
         with (folder / "said").open("w") as said:
@@ -152,9 +153,10 @@ class Browser:
 
 
 @contextmanager
-def browser(program: Path, folder: Path) -> Iterator[Browser]:
+def browser(program: Path, folder: Path, *more: str) -> Iterator[Browser]:
+    """`more`: flags."""
     folder.mkdir()
-    made = Browser(program, folder)
+    made = Browser(program, folder, *more)
     try:
         yield made
     finally:

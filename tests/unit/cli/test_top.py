@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ import pytest
 
 from tests.unit.cli.terminal import Run
 from tests.unit.stack.test_top import PARTS, share, status
+from transect.cli.paged import Latest, Silent
 from transect.control import Server, sockets
+from transect.stack.top import view
 
 
 class Told:
@@ -85,3 +89,38 @@ def test_an_interrupt_ends_it_and_is_no_failure(told: Told, folder: Path) -> Non
         assert json.loads(child.stdout.readline())["stack"] == "shop"
         os.kill(child.pid, signal.SIGINT)
         assert (child.wait(10), child.stderr.read()) == (0, b"")
+
+
+def test_a_page_is_for_people_who_keep_looking(told: Told, transect: Run) -> None:
+    for other in ("--once", "--json"):
+        ended = transect("top", "--page", "127.0.0.1:0", other)
+        assert (ended.code, told.looks) == (2, 0)
+        assert "--page goes with neither --once nor --json" in ended.err
+
+
+@pytest.mark.parametrize("wrong", ["unix:/tmp/x", "8080", "127.0.0.1:70000"])
+def test_a_page_is_at_a_host_and_a_port(wrong: str, told: Told, transect: Run) -> None:
+    ended = transect("top", "--page", wrong)
+    assert (ended.code, told.looks) == (2, 0)
+    assert f"invalid value for --page: `{wrong}` is no address; write HOST:PORT" in ended.err
+
+
+def test_where_somebody_listens_no_page_is_served(told: Told, transect: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = transect("top", "--page", place)
+    assert ended.code == 3
+    assert f"{place}: nobody can listen there" in ended.err and "another `--page`" in ended.err
+
+
+def test_a_page_has_the_last_view_and_says_when_it_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    latest = Latest(every=1.0)
+    assert latest.text() == "null", "nothing is known before the second look"
+    latest.put(view(status(PARTS), status(PARTS, share("shop", "alice", 400, 1.0, 0.0)), 1.0))
+    now += 3.5
+    assert json.loads(latest.text())["layers"][1]["tenants"][0]["tenant"] == "alice"
+    now += 1.0
+    with pytest.raises(Silent, match=r"^the stack has not answered for 4 s$"):
+        latest.text()

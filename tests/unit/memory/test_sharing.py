@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from transect.base.shipped import path_of
-from transect.cli.memory.watching import Wrong, address_of, rates_of
+from transect.cli.memory.watching import Wrong, rates_of
 from transect.control.stopping import Stop
 from transect.core.interp import Instance
 from transect.core.ir import Program
@@ -113,6 +113,3 @@ def test_a_rate_that_is_none_is_refused(word: str) -> None:
 
 def test_words_of_the_command_line() -> None:
     assert rates_of(["Text=60", "Ftrace=0.5"]) == {"Text": 60.0, "Ftrace": 0.5}
-    assert address_of(":9110") == ("127.0.0.1", 9110) and address_of(None) is None
-    with pytest.raises(Wrong, match="no address"):
-        address_of("localhost")

@@ -97,13 +97,13 @@ def test_a_part_that_says_nothing_of_tenants_is_absent_and_says_why() -> None:
     ]
     layers = view(status(parts), status(parts), 1.0).layers
     assert all(isinstance(layer, Absent) for layer in layers)
-    assert [(layer.name, layer.why) for layer in layers if isinstance(layer, Absent)] == snapshot(
+    assert [(layer.name, layer.why, layer.down) for layer in layers if isinstance(layer, Absent)] == snapshot(
         [
-            ("front", "a chain has no queue: nobody waits here for another"),
-            ("cores", "a scheduler does not say what each tenant got"),
-            ("watch", "each target has the same share, and nothing is read for a tenant"),
-            ("engine", 'no queue of it is named: take_turns(…, name=os.environ["TRANSECT_NAME"])'),
-            ("gateway", "it is not ready: gone"),
+            ("front", "a chain has no queue: nobody waits here for another", False),
+            ("cores", "a scheduler does not say what each tenant got", False),
+            ("watch", "each target has the same share, and nothing is read for a tenant", False),
+            ("engine", 'no queue of it is named: take_turns(…, name=os.environ["TRANSECT_NAME"])', False),
+            ("gateway", "it is not ready: gone", True),
         ]
     )
 

@@ -11,8 +11,8 @@ import typer
 from transect.cli.failure import usage
 from transect.cli.memory.opening import Engine, with_target
 from transect.cli.memory.options import Engines, Kernel, Target, Via
-from transect.cli.memory.watching import Wanted, Wrong, address_of, rates_of, watched
-from transect.cli.options import Metrics
+from transect.cli.memory.watching import Wanted, Wrong, rates_of, watched
+from transect.cli.options import Metrics, place_of
 
 if TYPE_CHECKING:
     from transect.memory.machine import Machine
@@ -85,13 +85,15 @@ def run(
     if via is not None and also:
         return usage("--via and --also do not go together", "watch each target by a command of its own")
 
+    place = place_of("--metrics", metrics)
+
     def work(machine: Machine) -> int:
         from transect.memory.target import open_target, size
 
         try:
             wanted = Wanted(
                 probes or (), every, rates_of(rate or ()), rounds, engine, float(size(budget)) if budget else None,
-                as_json, live, address_of(metrics), alert, name, via,
+                as_json, live, place, alert, name, via,
             )  # fmt: skip
         except Wrong as wrong:
             return usage(*wrong.args)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transect.memory.machine import Machine
     from transect.memory.scan import Engine as Runs
     from transect.memory.watch import Event, Watch
+    from transect.rpc.chain.address import Endpoint
 
 LIVE_S = 0.5
 
@@ -44,7 +45,7 @@ class Wanted:
     budget: float | None  # bytes a second
     as_json: bool
     live: bool
-    metrics: tuple[str, int] | None
+    metrics: Endpoint | None
     alert: str | None
     name: str
     via: str | None = None
@@ -83,16 +84,6 @@ def rates_of(words: Sequence[str]) -> Mapping[str, float]:
         if not equals or not name or found[name] < 0:
             raise Wrong(f"`{word}` is no rate", "write a probe and seconds between its rounds: Text=60")
     return found
-
-
-def address_of(word: str | None) -> tuple[str, int] | None:
-    """`127.0.0.1:9110`.  Raises `Wrong`."""
-    if word is None:
-        return None
-    host, _, port = word.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        raise Wrong(f"`{word}` is no address", "write 127.0.0.1:9110")
-    return host or "127.0.0.1", int(port)
 
 
 def watched(machines: Sequence[Machine], wanted: Wanted) -> int:
@@ -162,7 +153,9 @@ def _reached(watches: Mapping[str, Watch], wanted: Wanted) -> Iterator[None]:
 
     with ExitStack() as stack:
         if wanted.metrics is not None:
-            exporter = Exporter(*wanted.metrics, lambda: text(list(watches.values())))
+            exporter = Exporter(
+                wanted.metrics.host, wanted.metrics.port, lambda: text(list(watches.values()))
+            )
             stack.callback(exporter.close)
         for number, watch in enumerate(watches.values(), 1):
             name = wanted.name if number == 1 else f"{wanted.name}-{number}"

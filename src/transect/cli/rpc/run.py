@@ -13,7 +13,7 @@ import typer
 
 from transect.cli.exits import Exit
 from transect.cli.failure import refused, tell, usage
-from transect.cli.options import Metrics, Name, keys_of_callers
+from transect.cli.options import Metrics, Name, keys_of_callers, place_of
 from transect.cli.progress import working
 from transect.cli.rpc.plan import At
 
@@ -95,7 +95,6 @@ def run(
     is to load it before anything starts; or, with --carrier wasm, to a plugin of any proxy-wasm host.
     """
     from transect.identity.keys import NoKeys, read_keys
-    from transect.rpc.chain.address import Endpoint
     from transect.rpc.run import run as native
     from transect.rpc.wasm.run import run_plugin
 
@@ -107,10 +106,7 @@ def run(
         except NoKeys as wrong:
             message, _, hint = str(wrong).partition("; ")
             return usage(f"--identity: {identity} {message}", hint)
-    try:
-        place = None if metrics is None else Endpoint.parse(metrics)
-    except ValueError as wrong:
-        return usage(f"--metrics: {wrong}")
+    place = place_of("--metrics", metrics)
     wasm = carrier is Carrier.WASM
     serve = (
         partial(run_plugin, record=record, metrics=place)

@@ -6,10 +6,9 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
-from importlib import resources
-from ipaddress import ip_address
 from typing import Any
 
+from transect.control.pages import BY_ADDRESS, GUARDING, HTML, by_address, html
 from transect.llm.adapter import MICRO
 from transect.llm.gateway.answers import JSON, error_answer, plain_answer
 from transect.llm.gateway.app import App
@@ -24,15 +23,7 @@ from transect.llm.service import Service
 Message = MutableMapping[str, Any]
 
 SHOWN = 100  # tenants on the live page, those served most
-GUARDING = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (
-        b"content-security-policy",
-        b"default-src 'self' 'unsafe-inline' data:; base-uri 'none'; form-action 'none'",
-    ),
-)  # headers of each page: a browser takes nothing of it from elsewhere, and shows it nowhere else
+_GUARDING = tuple((name.encode(), value.encode()) for name, value in GUARDING.items())
 BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)  # of waiting times
 
 
@@ -59,36 +50,9 @@ class Waits:
 
 
 def _by_address(scope: MutableMapping[str, Any]) -> bool:
-    """Whether a page that only this machine may see is asked for by an address of it.
-
-    A web page of a stranger can let its own name mean the address of this machine (DNS rebinding): to the operator's
-    browser the gateway's pages are then the stranger's own, to be read by its scripts.
-    """
     server = scope.get("server")
-    if server is None or not _is_loopback(server[0]):
-        return True
-    for name, value in scope["headers"]:
-        if name == b"host":
-            host = _host(value.decode("latin-1").lower())
-            return host == "localhost" or host.endswith(".localhost") or _is_address(host)
-    return True  # browsers always say where they believe to be
-
-
-def _host(named: str) -> str:
-    """Without its port."""
-    return named[1:].partition("]")[0] if named.startswith("[") else named.partition(":")[0]
-
-
-def _is_loopback(host: str) -> bool:
-    return _is_address(host) and ip_address(host).is_loopback
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+    named = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), None)
+    return server is None or by_address(server[0], named)
 
 
 class Admin:
@@ -136,20 +100,19 @@ class Admin:
             connection.known()
         page = self._pages.get(scope["path"])
         if not _by_address(scope):
-            await error_answer(send, 421, "this is reached by its address, or as localhost")
+            await error_answer(send, 421, BY_ADDRESS)
         elif page is None:
             await error_answer(send, 404, f"there are: {', '.join(self._pages)}")
         elif scope["method"] not in ("GET", "HEAD"):
             await error_answer(send, 405, "look, don't touch")
         else:
             status, kind, body = page()
-            await plain_answer(send, status, body, [(b"content-type", kind), *GUARDING])
+            await plain_answer(send, status, body, [(b"content-type", kind), *_GUARDING])
 
     # ---------------------------------------------------------------- pages
 
     def _page(self) -> tuple[int, bytes, bytes]:
-        page = resources.files("transect.llm.gateway").joinpath("page.html").read_bytes()
-        return 200, b"text/html; charset=utf-8", page
+        return 200, HTML.encode(), html("transect.llm.gateway", "page.html").encode()
 
     def _ready(self) -> tuple[int, bytes, bytes]:
         if self._app.draining:
