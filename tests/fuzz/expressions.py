@@ -216,8 +216,12 @@ class Expressions:
                 return self.integers(s, fuel)
             case _ if t == U64:
                 return [
-                    lambda: f"as_u64({e(self.kind(INT, FLOAT, BOOL, COLOUR, DURATION, INSTANT), s, fuel)})"
+                    lambda: f"as_u64({e(self.kind(INT, FLOAT, BOOL, COLOUR, DURATION, INSTANT), s, fuel)})",
+                    lambda: f"hash64({e(self.kind(TEXT, BYTES), s, fuel)}, {e(U64, s, fuel)})",
+                    lambda: f"hash64({self.named(self.kind(INT, U64), s, fuel)})",
                 ]
+            case _ if t == TEXT:
+                return [lambda: f"as_text({self.named(self.kind(INT, U64), s, fuel)})"]
             case _ if t == FLOAT:
                 return [
                     lambda: "rand()",
@@ -262,6 +266,8 @@ class Expressions:
         assert isinstance(t, OptionType)
         if not self.c.chance(60) or t.item == CLIENT:
             return "None"
+        if t.item == INT and self.c.chance(20):
+            return f"parse_int({self.expr(TEXT, s, fuel)})"
         return self.expr(t.item, s, fuel)
 
     # ---------------------------------------------------------------- numbers and times

@@ -32,6 +32,7 @@ from transect.core import ir
 from transect.core.ir import BinaryOp, CompareOp, FieldKind, Program, ReduceOp, TableRead, UnaryOp
 from transect.core.rules import widened
 from transect.core.types import (
+    INT,
     U64,
     ArrayType,
     BoolType,
@@ -503,6 +504,8 @@ class Expressions:
             else:
                 shape.append(f"{{{_written_as(part.type)}}}")
                 terms += [term for _, term in leaves(self.evaluate(part, path))]
+        if shape == [f"{{{_written_as(INT)}}}"]:
+            return fold.decimal(terms[0])
         if not terms:
             joined = "".join(str(p.value) for p in parts if isinstance(p, ir.Const))
             return text(joined.encode())
@@ -541,6 +544,10 @@ class Expressions:
                 return self.world.rand_below(path, n)
             case "mul_div", [Term() as a, Term() as b, Term() as c]:
                 return function("mul_div_u" if t == U64 else "mul_div", Sort.INT, (a, b, c))
+            case "parse_int", [Term() as x]:
+                return Option(*fold.parsed(x))
+            case "hash64", [Term() as x, Term() as seed]:
+                return fold.hashed(x, seed)
             case "fits", [Term() as x, Term() as size] if size.is_const:
                 return fold.fits(x, size.data)
             case "fits", [Term() as x, Term() as size]:

@@ -6,7 +6,7 @@ Each rule here is an equality of the two sides for every value; `unfolded()` tur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from transect.analysis.terms import (
@@ -17,12 +17,15 @@ from transect.analysis.terms import (
     Term,
     boolean,
     folds,
+    function,
     integer,
     make,
     number,
+    text,
 )
 from transect.analysis.text_predicates import TextPredicate
 from transect.core import values
+from transect.core.stable import hash64
 
 # ---------------------------------------------------------------- truth
 
@@ -95,6 +98,12 @@ def equal(a: Term, b: Term) -> Term:
             return TRUE
         if a.is_const and b.is_const:  # interned: constants that are the same are one object
             return boolean(a.sort is Sort.FLOAT and values.normal(a.data) == values.normal(b.data))
+        if _is_decimal(a) or _is_decimal(b):
+            numbers = _number_of(a), _number_of(b)
+            if numbers[0] is not None and numbers[1] is not None:
+                return equal(numbers[0], numbers[1])
+            if a.is_const or b.is_const:
+                return FALSE
         if a.sort is Sort.BOOL:
             for x, y in ((a, b), (b, a)):
                 if x.is_const:
@@ -215,6 +224,59 @@ def converted(op: Op, a: Term) -> Term:
 
 def length(a: Term) -> Term:
     return integer(len(a.data)) if folds() and a.is_const else make(Op.LENGTH, Sort.INT, (a,))
+
+
+DECIMAL, IS_NUMBER, NUMBER = "in decimal", "is a number", "as a number"
+"""Unknown functions of which a few equalities are known: a number's text, whether a text is a number, and which."""
+
+
+def decimal(a: Term) -> Term:
+    """The text of an `int`."""
+    return text(str(a.data).encode()) if a.is_const else function(DECIMAL, Sort.TEXT, (a,))
+
+
+def _is_decimal(a: Term) -> bool:
+    return a.op is Op.FUNCTION and a.data == DECIMAL
+
+
+def _number_of(a: Term) -> Term | None:
+    """The number whose text, as `decimal` writes it, this is; None where it is not seen to be one."""
+    if _is_decimal(a):
+        return a.args[0]
+    found = values.parse_int(a.data.decode(errors="replace")) if a.is_const else None
+    return None if found is None or str(found).encode() != a.data else integer(found)
+
+
+def parsed(a: Term) -> tuple[Term, Term]:
+    """Whether a text is a number, and which: the same for the same text."""
+    if a.is_const:
+        found = values.parse_int(a.data.decode(errors="replace"))
+        return boolean(found is not None), integer(found or 0)
+    if folds() and _is_decimal(a):
+        return TRUE, a.args[0]
+    return function(IS_NUMBER, Sort.BOOL, (a,)), function(NUMBER, Sort.INT, (a,))
+
+
+def hashed(a: Term, seed: Term) -> Term:
+    """`hash64` of a text or a number: the same for the same, and known of constants."""
+    if a.is_const and seed.is_const:
+        return integer(hash64(a.data, seed.data & _U64))
+    return function(_HASHED[a.sort], Sort.INT, (a, seed))
+
+
+_HASHED = {Sort.TEXT: "hash64 of a text", Sort.INT: "hash64 of a number"}
+_UNDERSTOOD: Mapping[str, Callable[..., Term]] = {
+    DECIMAL: decimal,
+    IS_NUMBER: lambda a: parsed(a)[0],
+    NUMBER: lambda a: parsed(a)[1],
+    **dict.fromkeys(_HASHED.values(), hashed),
+}
+
+
+def applied(name: str, sort: Sort, args: Sequence[Term]) -> Term:
+    """An unknown function of these arguments, as far as it is known of them."""
+    understood = _UNDERSTOOD.get(name)
+    return function(name, sort, args) if understood is None else understood(*args)
 
 
 def fits(a: Term, size: int) -> Term:

@@ -61,6 +61,10 @@ class Model:
         size = int(self.z3_model.eval(length(found), model_completion=True).as_signed_long())
         if self.translation.measured() and size < len(name):
             name = _short(int(str(found).rpartition("!")[2]), size)
+        if (numbers := self.translation.numbers()) is not None:
+            is_one, which = (self.z3_model.eval(of(found), model_completion=True) for of in numbers)
+            if self.translation.plain(is_one, Sort.BOOL):
+                return str(self.translation.plain(which, Sort.INT)).encode()
         for predicate, function in self.translation.predicates():
             wanted = self.z3_model.eval(function(found), model_completion=True)
             name = predicate.mended(name, self.translation.plain(wanted, Sort.BOOL) is True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from transect.analysis.fold import (
+    applied,
     arithmetic,
     both,
     converted,
@@ -25,7 +26,7 @@ from transect.analysis.fold import (
     negate,
     of_texts,
 )
-from transect.analysis.terms import Op, Term, function, make, walk
+from transect.analysis.terms import Op, Term, walk
 
 Given = Callable[[Term], Term | None]
 """A value for an input, or for an unknown function whose arguments are already values; None: it stays unknown."""
@@ -46,16 +47,18 @@ class Specialised:
 
     def _one(self, term: Term, args: list[Term]) -> Term:
         if term.op in (Op.VAR, Op.FUNCTION):
-            asked = function(str(term.data), term.sort, args)
-            return self._given(asked) or asked
+            asked = applied(str(term.data), term.sort, args)
+            return self._given(asked) or asked if asked.op in (Op.VAR, Op.FUNCTION) else asked
         return rebuilt(term, args)
 
 
 def rebuilt(term: Term, args: list[Term]) -> Term:
     """The term with other operands, folded."""
     match term.op:
-        case Op.CONST | Op.VAR | Op.FUNCTION:
-            return make(term.op, term.sort, args, term.data)
+        case Op.CONST | Op.VAR:
+            return term
+        case Op.FUNCTION:
+            return applied(str(term.data), term.sort, args)
         case Op.NOT:
             return negate(*args)
         case Op.AND:

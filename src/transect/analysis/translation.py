@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from transect.analysis.allowance import tick
+from transect.analysis.fold import IS_NUMBER, NUMBER
 from transect.analysis.specialise import rebuilt
 from transect.analysis.terms import HARD, TEXTUAL, Op, Sort, Term, integer, number, walk
 from transect.analysis.text_predicates import TextPredicate
@@ -158,6 +159,17 @@ class Translation:
             for name, t in asked.items()
         ]
         return sorted(((p, f) for p, f in found if f is not None), key=lambda one: one[0].name)
+
+    def numbers(self) -> tuple[Any, Any] | None:
+        """z3's functions for whether a text is a number, and which; None where nobody asked whether it is."""
+        is_one, which = (
+            self._functions.get((name, (Sort.TEXT,), sort))
+            for name, sort in ((IS_NUMBER, Sort.BOOL), (NUMBER, Sort.INT))
+        )
+        if is_one is None:
+            return None
+        kinds = self._sorts[Sort.TEXT], self._sorts[Sort.INT]
+        return is_one, self.z3.Function(NUMBER, *kinds) if which is None else which
 
     def _size(self, value: Any) -> Any:
         of = self.z3.Function("length", self._sorts[Sort.TEXT], self._sorts[Sort.INT])

@@ -22,6 +22,7 @@ from transect.core.codec import Slot, decode_state, encode_state
 from transect.core.ir import Effect, FieldKind, ReduceOp, Stage, TableRead
 from transect.core.operations import binary, cast, compare, unary
 from transect.core.rules import widened
+from transect.core.stable import hash64
 from transect.core.stratum_functions import provided
 from transect.core.types import (
     FLOAT,
@@ -506,6 +507,10 @@ class Run:
                 return values.mul_div_u64(a, b, c) if t == U64 else values.mul_div(a, b, c)
             case "fits", [x, size]:
                 return values.size(x) <= size
+            case "parse_int", [text]:
+                return values.parse_int(text)
+            case "hash64", [x, seed]:
+                return hash64(x, seed)
             case "trace", [text]:
                 self.functions.get("trace", ignore)(text)
                 return None

@@ -333,7 +333,20 @@ FIXED: dict[str, tuple[tuple[Type, ...], Type]] = {
 }
 
 LANGUAGE = frozenset(
-    (*FIXED, "len", "abs", "startswith", "endswith", "contains", "fits", "mul_div", "dict.get", "dict.get_or")
+    (
+        *FIXED,
+        "len",
+        "abs",
+        "startswith",
+        "endswith",
+        "contains",
+        "fits",
+        "mul_div",
+        "parse_int",
+        "hash64",
+        "dict.get",
+        "dict.get_or",
+    )
 )
 """The names of the language's own functions."""
 
@@ -352,6 +365,10 @@ def builtin_type(name: str, args: tuple[Type, ...]) -> Type | None:
             return BOOL if agrees(a, b) else None
         case "fits", (TextType() | BytesType(), IntType(bits=64)):
             return BOOL
+        case "parse_int", (TextType(),):
+            return OptionType(INT)
+        case "hash64", (TextType() | BytesType() | IntType(bits=64), IntType(bits=64, signed=False)):
+            return U64
         case "mul_div", (IntType(bits=64) as a, b, c):
             return a if a == b == c else None
         case "dict.get", (DictType(key=key, value=value), asked) if stores(asked, key):

@@ -127,6 +127,17 @@ def float_max(a: float, b: float) -> float:
 # ---------------------------------------------------------------- texts
 
 
+def parse_int(text: str) -> int | None:
+    """The number that a text is in decimal; None: it is none, or does not fit into an `int`."""
+    digits = text[1:] if text.startswith("-") else text
+    significant = digits.lstrip("0")
+    if not (digits.isascii() and digits.isdigit()) or len(significant) > 19:
+        return None
+    number = int(significant or "0")
+    number = -number if digits != text else number
+    return number if INT_MIN <= number <= INT_MAX else None
+
+
 def size(value: str | bytes) -> int:
     """In bytes: `len` of a text."""
     return len(value) if isinstance(value, bytes) or value.isascii() else len(value.encode())

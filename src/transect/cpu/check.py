@@ -12,8 +12,10 @@ from transect.core.ir import FieldKind, Function, Program
 from transect.core.types import (
     DEFAULT_OPTIONS,
     ArrayType,
+    BytesType,
     TableKind,
     TableType,
+    TextType,
     ViewType,
     an,
 )
@@ -136,6 +138,10 @@ def _node(node: object, tables: set[str], diagnostics: Diagnostics) -> None:
     match node:
         case ir.Intrinsic(name="mul_div" as name, span=span) | ir.Intrinsic(name="rand" as name, span=span):
             bad(f"BPF has no `{name}`", span, "it has no numbers of 128 bits, and none with a point")
+        case ir.Intrinsic(name="parse_int" | "hash64" as name, args=args, span=span) if any(
+            isinstance(a.type, TextType | BytesType) for a in args
+        ):
+            bad(f"a scheduler has no texts, and so no `{name}` of one", span, "give numbers")
         case ir.Intrinsic(name="trace", span=span):
             bad("a scheduler has no `trace` yet", span, "record it instead: `transect cpu record`")
         case ir.Intrinsic(name=name, span=span) if name.startswith("cpu.") and name not in _KNOWN:

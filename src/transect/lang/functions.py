@@ -56,6 +56,25 @@ def as_float(value: int, /) -> float:
     _only_inside("as_float()")
 
 
+def as_text(value: int, /) -> str:
+    """A number as text in decimal; of an enum its number, of a time its nanoseconds."""
+    _only_inside("as_text()")
+
+
+def parse_int(value: str, /) -> int | None:
+    """The number that a text is in decimal, as `-7` or `042`; None where it is anything else, or beyond 64 bits."""
+    _only_inside("parse_int()")
+
+
+def hash64(value: str | bytes | int, seed: int = 0, /) -> int:
+    """A `u64` that is the same for the same value and seed in every target, on every machine, in every version.
+
+    XXH64 of the bytes of a text, or of the eight of a number (least significant first).  It spreads well, for sticky
+    routing, sampling and sketches, and keeps nobody from choosing values that meet.
+    """
+    _only_inside("hash64()")
+
+
 def ns(value: int, /) -> int:
     """A `Duration` of that many nanoseconds."""
     return value

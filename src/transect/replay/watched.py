@@ -142,12 +142,13 @@ class _WatchedRun(Run):
                 return not isinstance(t, ViewType)
             case ir.Intrinsic(name=name):
                 declared = self.instance.intrinsics.get(name)
-                told = declared is None and name in ("now", "rand", "rand_below", "startswith", "endswith")
+                told = declared is None and name in _TOLD
                 return told or (declared is not None and declared.effect in _OUTSIDE)
             case _:
                 return False
 
 
+_TOLD = ("now", "rand", "rand_below", "startswith", "endswith", "parse_int", "hash64")
 _OUTSIDE = (Effect.CLOCK, Effect.RANDOM, Effect.OUTSIDE_READ)
 
 

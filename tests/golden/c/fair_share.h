@@ -11,6 +11,7 @@
 #include "ordered.h"
 #include "heap.h"
 #include "set.h"
+#include "stable.h"
 TS_GROWING(fair_share_served_table, uint64_t, int64_t, 4096u, uint64_t, ts_hash_handle, TS_SAME, TS_KEEP)
 TS_HEAP(fair_share_served_heap, int64_t, TS_SMALLER, 4096u, 8192u)
 TS_GROWING(fair_share_waiting_table, uint64_t, uint64_t, 4096u, uint64_t, ts_hash_handle, TS_SAME, TS_KEEP)

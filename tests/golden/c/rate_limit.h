@@ -11,6 +11,7 @@
 #include "ordered.h"
 #include "heap.h"
 #include "set.h"
+#include "stable.h"
 
 struct rate_limit_ask {
     ts_slice user;

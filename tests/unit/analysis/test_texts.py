@@ -17,7 +17,7 @@ from transect.rpc.equivalence.any_service import AnyService
 pytestmark = pytest.mark.needs("z3")
 
 POLICY = """
-from transect.lang import ensures
+from transect.lang import as_text, ensures, hash64, parse_int
 from transect.rpc import Code, Element, Forward, Message, Reject, Rpc, Verdict
 
 class Ask(Message):
@@ -95,3 +95,31 @@ def test_an_abstract_question_knows_how_long_a_text_is_that_has_a_part() -> None
         within = fold.of_texts(op, name, part)
         assert Question([within, fold.less(fold.length(name), integer(3))]).ask().answer is Answer.NEVER
         assert Question([within, fold.less(fold.length(name), integer(4))]).ask().answer is Answer.SOMETIMES
+
+
+@pytest.mark.parametrize(
+    "never",
+    [
+        "hash64(rpc.msg.user, 5) != hash64(rpc.msg.user, 5)",
+        'hash64("abc") != 4952883123889572249',
+        "parse_int(as_text(len(rpc.msg.user))) is None",
+        'as_text(len(rpc.msg.user)) == "-0" or as_text(len(rpc.msg.user)) == "seven"',
+        'as_text(len(rpc.msg.user)) == "5" and len(rpc.msg.user) != 5',
+        "as_text(len(rpc.msg.user)) == as_text(len(rpc.method)) and len(rpc.msg.user) != len(rpc.method)",
+    ],
+)
+def test_a_number_and_its_text_are_one_another(tmp_path: Path, never: str) -> None:
+    assert finding(tmp_path, never).verdict is Verdict.PROVED
+
+
+@pytest.mark.parametrize(
+    "sometimes",
+    [
+        "parse_int(rpc.msg.user) is None",
+        "parse_int(rpc.msg.user) is not None",
+        'as_text(len(rpc.msg.user)) == "5"',
+        "hash64(rpc.msg.user) != hash64(rpc.method)",
+    ],
+)
+def test_a_text_is_found_that_is_the_number_wanted(tmp_path: Path, sometimes: str) -> None:
+    assert finding(tmp_path, sometimes).verdict is Verdict.BROKEN

@@ -16,8 +16,9 @@ from typing import Final
 from collections.abc import Mapping, Sequence
 from transect.lang import (
     Array, Counter, Duration, Histogram, Instant, Key, Local, Map, OldState, Ordered, Param, Tally, array, as_float,
-    as_int, as_u64, blob, counter, drop, fits, helper, histogram, i8, i16, i32, local, lru, ms, mul_div, now, ns,
-    ordered, param, rand, rand_below, seconds, state, struct, table, tally, text, trace, u8, u16, u32, u64, us,
+    as_int, as_text, as_u64, blob, counter, drop, fits, hash64, helper, histogram, i8, i16, i32, local, lru, ms,
+    mul_div, now, ns, ordered, param, parse_int, rand, rand_below, seconds, state, struct, table, tally, text,
+    trace, u8, u16, u32, u64, us,
 )
 from transect.rpc import (
     Cause, Code, Element, Forward, Headers, Message, Outcome, Reject, Respond, Retry, Rpc, Verdict,

@@ -166,6 +166,47 @@ class Colour(IntEnum):
     RED = 1
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("-0", 0),
+        ("-42", -42),
+        ("0" * 5000 + "42", 42),
+        (str(MAX), MAX),
+        (str(MIN), MIN),
+        *(
+            (wrong, None)
+            for wrong in (
+                "",
+                "-",
+                "--1",
+                "+1",
+                " 1",
+                "1 ",
+                "1\n",
+                "1_0",
+                "0x1",
+                "1e3",
+                "1.0",
+                "\u0663",
+                "\u00b2",
+            )
+        ),
+        (str(MAX + 1), None),
+        (str(MIN - 1), None),
+        ("1" * 5000, None),
+    ],
+)
+def test_a_text_is_a_number_in_decimal_or_none(text: str, number: int | None) -> None:
+    assert values.parse_int(text) == number
+
+
+@given(ints)
+def test_each_number_comes_back_from_its_text(x: int) -> None:
+    assert values.parse_int(str(x)) == x
+
+
 def test_parts_of_an_f_string() -> None:
     assert [values.formatted(x) for x in (-5, True, "é", Colour.RED)] == ["-5", "True", "é", "1"]
 

@@ -26,7 +26,7 @@ from transect.cpu import (
     start_first,
     wake_cpu,
 )
-from transect.lang import Local, as_int, given, local, ms, now, rand_below, us
+from transect.lang import Local, as_int, as_u64, given, hash64, local, ms, now, rand_below, us
 
 
 class Wish(Hint):
@@ -58,7 +58,7 @@ class Everything(Scheduler):
 
     def enqueue(self, task: Task) -> None:
         self.turn += 1
-        which = rand_below(10)
+        which = (rand_below(10) + as_int(hash64(self.turn, as_u64(task.cpu)) % 3)) % 10
         if which == 0:
             self.fifo.put(task)
         elif which == 1:

@@ -16,7 +16,7 @@ IMPORTS = (
     "\nfrom transect.cpu import Fifo, Fifos, Hint, NodeFifos, NodeTimelines, Said, Scheduler, Task, Timeline,"
     " Timelines, cpus, here, idle_cpu, node_of, nodes, preempt, set_alarm, start, start_first, wake_cpu\n"
     "from transect.lang import Array, Counter, Duration, Local, Map, Param, Tally, array, counter, given, local,"
-    " ms, now\n"
+    " hash64, ms, now, parse_int\n"
     "from transect.lang import OldState, as_u64, param, rand_below, state, table, tally, u8, u16, u64\n"
 )
 CLASS = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ import pytest
 from tests.operators import infix
 from tests.unit.cpu import everything
 from tests.unit.cpu.logs import event, log_of, replayed
-from tests.unit.cpu.policies import scheduler
+from tests.unit.cpu.policies import said, scheduler
 from transect.core import ir
 from transect.core.frontend import compile_file
 from transect.core.ir import Program
+from transect.core.stable import hash64
 from transect.core.types import ViewType
 from transect.core.walk import walk
 from transect.cpu import hooks, ring
@@ -24,6 +26,7 @@ from transect.cpu.check import check
 from transect.cpu.replay import Player, Words
 from transect.cpu.scheduler import OPS
 from transect.cpu.simulator import UNSIMULATED, Machine, Work
+from transect.emit import bpf
 from transect.emit.bpf.recording import site
 
 MS = 1_000_000
@@ -48,11 +51,32 @@ def called(program: Program) -> set[str]:
 def test_it_has_every_hook_and_calls_every_function(program: Program) -> None:
     assert [h.name for h in program.handlers if h.default] == []
     assert {h.name for h in program.handlers} == set(HOOKS)
-    assert called(program) == {i.name for i in program.intrinsics} | {"now", "rand_below"}
+    assert called(program) == {i.name for i in program.intrinsics} | {"now", "rand_below", "hash64"}
     assert len(program.intrinsics) == sum(
         text.count("@intrinsic(") for text in [Path(hooks.__file__).read_text()]
     )
     assert check(program) == []
+
+
+def test_a_number_has_the_same_hash_in_bpf(tmp_path: Path) -> None:
+    text = (Path(bpf.__file__).parent / "runtime" / "transect_bpf.h").read_text()
+    (function,) = re.findall(r"#define TS_ROTATED.*?\n}\n", text, re.DOTALL)
+    asked = [(x, seed) for x in (0, 1, 2**63, 2**64 - 1, 0x123456789) for seed in (0, 7, 2**64 - 1)]
+    said = "".join(f'printf("%llu\\n", ts_hash64({x}ull, {seed}ull));' for x, seed in asked)
+    source = tmp_path / "hash.c"
+    source.write_text(
+        "#include <stdio.h>\ntypedef unsigned long long u64;\n#define TS_INLINE static inline\n"
+        f"{function}int main(void) {{ {said} }}\n"
+    )
+    subprocess.run(["gcc", "-Wall", "-Werror", source, "-o", tmp_path / "hash"], check=True)
+    found = subprocess.run([tmp_path / "hash"], check=True, capture_output=True, text=True).stdout
+    assert [int(line) for line in found.split()] == [hash64(x, seed) for x, seed in asked]
+
+
+@pytest.mark.parametrize("asked", ['parse_int("7") is None', 'hash64("seven") == 0'])
+def test_texts_are_refused_where_they_are_read(asked: str) -> None:
+    told = said(f"\n    def keep(self, task: Task, cpu: int) -> bool:\n        return {asked}\n")
+    assert "error[C005]: a scheduler has no texts, and so no `" in told
 
 
 def test_every_function_is_simulated_and_every_hook_called_but_those_that_are_named(program: Program) -> None:

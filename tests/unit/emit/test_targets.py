@@ -106,6 +106,18 @@ CASES = {
             self.slots[best] += 1
         self.slots[at] = best
         """,
+    "numbers as texts, texts as numbers, hashes": """
+        self.word = as_text(cost)
+        back = parse_int(self.word)
+        if back is not None:
+            other = parse_int(as_text(back * 7 - cost))
+            self.seen[back] = other if other is not None else 0
+        else:
+            self.n += 1
+        self.total = as_int(hash64(as_text(cost)) ^ hash64(self.word, as_u64(self.n)) ^ hash64(cost, 5))
+        mark = parse_int("12x")
+        self.small = as_int(hash64(b"\\x00\\xff") % 200) if mark is None else 1
+        """,
     "defaults that are structs and tuples": """
         x = Outer(cost, t=(cost, False))
         x.p.a = cost

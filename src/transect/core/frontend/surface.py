@@ -40,7 +40,9 @@ CONSTRUCTORS = frozenset(
 DURATION_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "seconds": 1_000_000_000}
 CASTS: dict[str, Type] = {"as_int": INT, "as_u64": U64, "as_float": FLOAT}
 FUNCTIONS = (
-    frozenset({"now", "rand", "rand_below", "mul_div", "fits", "trace", "drop"})
+    frozenset(
+        {"now", "rand", "rand_below", "mul_div", "fits", "as_text", "parse_int", "hash64", "trace", "drop"}
+    )
     | set(DURATION_UNITS)
     | set(CASTS)
 )

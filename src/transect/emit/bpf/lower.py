@@ -435,5 +435,7 @@ class Lowering:
                 return args[0] if is_unsigned(e.type) else c.call("ts_abs", *args)
             case "rand_below":
                 return c.call("ts_rand_below", *args)
+            case "hash64":
+                return c.call("ts_hash64", *args)
             case _:
                 return self.platform.intrinsic(e, args)

@@ -26,7 +26,17 @@ from transect.emit.c.printer import render
 from transect.emit.c.unit import Unit, ViewLowering
 from transect.emit.c.views import PlainViews
 
-RUNTIME = ("transect.h", "codec.h", "call.h", "table.h", "growing.h", "ordered.h", "heap.h", "set.h")
+RUNTIME = (
+    "transect.h",
+    "codec.h",
+    "call.h",
+    "table.h",
+    "growing.h",
+    "ordered.h",
+    "heap.h",
+    "set.h",
+    "stable.h",
+)
 # A policy may say what is always true.
 QUIET = (c.Ignore("tautological-compare"), c.Ignore("type-limits"))
 

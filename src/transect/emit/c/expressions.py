@@ -15,8 +15,10 @@ from transect.core import ir
 from transect.core.ir import BinaryOp, CompareOp, Expr, FieldKind, TableRead, UnaryOp
 from transect.core.passes.ordered_pick import ARGMIN, heap_asked
 from transect.core.types import (
+    INT,
     ArrayType,
     BoolType,
+    BytesType,
     DictType,
     DurationType,
     EnumType,
@@ -320,6 +322,11 @@ class Expressions:
                 return c.call(_TEXTS[name], self.expr(a), self.expr(b))
             case "fits", (a, b):
                 return c.call("ts_fits", self.expr(a), self.expr(b))
+            case "parse_int", (text,):
+                return self.parsed(self.expr(text))
+            case "hash64", (x, seed):
+                function = "ts_hash64" if isinstance(x.type, TextType | BytesType) else "ts_hash64_word"
+                return c.call(function, self.expr(x), self.expr(seed))
             case "now", ():
                 return c.call("ts_now", CALL)
             case "rand", ():
@@ -341,6 +348,25 @@ class Expressions:
                 if declared.named:
                     return self.unit.views.told(self.unit, declared, given, [a.type for a in args])
                 return self.unit.views.intrinsic(self.unit, declared, given)
+
+    def parsed(self, text: c.Expr) -> c.Expr:
+        option = value_type(self.unit, OptionType(INT))
+
+        def make(name: str) -> list[c.Decl]:
+            number, held = c.Name("number"), c.Name("text")
+            some = c.call("ts_parse_int", held, c.Unary("&", number))
+            return [
+                layout.inline(
+                    name,
+                    option,
+                    (c.Var("text", c.SLICE),),
+                    c.Var("number", c.I64),
+                    c.Var("some", c.BOOL, some),
+                    c.Return(c.Compound(option, c.braces(c.Name("some"), number))),
+                )
+            ]
+
+        return c.call(self.unit.once("parsed_int", make), text)
 
     def dict_get(self, mapping: Expr, key: Expr) -> c.Expr:
         assert isinstance(mapping.type, DictType), "a map of outside data"

@@ -18,7 +18,7 @@ from typing import Any
 
 import transect.core.types
 from transect import lang
-from transect.core import ir, operations, values
+from transect.core import ir, operations, stable, values
 from transect.core.types import EnumType
 from transect.emit.artifact import line_of
 from transect.emit.py import runtime
@@ -52,7 +52,7 @@ def build(program: ir.Program, raw: type[Any] | None = None, lines: Lines = line
 
 
 def _imported(name: str) -> Any:
-    return next(getattr(home, name) for home in (values, operations, runtime) if hasattr(home, name))
+    return next(getattr(home, name) for home in (values, operations, stable, runtime) if hasattr(home, name))
 
 
 def code_of(program: ir.Program, module: Module) -> types.CodeType:

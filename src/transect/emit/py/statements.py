@@ -45,6 +45,8 @@ PURE = frozenset(
         "now",
         "mul_div",
         "fits",
+        "parse_int",
+        "hash64",
         "dict.get",
         "dict.get_or",
         ARGMIN,

@@ -17,6 +17,7 @@ VALUES = (
     "mul_div",
     "mul_div_u64",
     "narrow",
+    "parse_int",
     "saturate",
     "saturate_u64",
     "set_and",
@@ -31,10 +32,12 @@ VALUES = (
     "wrap_u64",
 )
 OPERATIONS = ("maximum", "minimum")
+STABLE = ("hash64",)
 RUNTIME = ("compare", "first_max", "first_min", "sum_of_floats")
 
 SOURCES = {
     "transect.core.operations": OPERATIONS,
+    "transect.core.stable": STABLE,
     "transect.core.values": VALUES,
     "transect.emit.py.runtime": RUNTIME,
 }

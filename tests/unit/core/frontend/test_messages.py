@@ -25,8 +25,9 @@ FRONTEND = Path(sys.modules["transect.core.frontend"].__file__ or "").parent
 HEAD = """\
 from enum import IntEnum
 from typing import Any, Final
-from transect.lang import (Array, Counter, Histogram, Map, Param, Tally, array, as_int, blob, counter, drop, fits,
-    helper, histogram, lru, mul_div, now, param, rand_below, seconds, state, struct, table, tally, text, trace, u64)
+from transect.lang import (Array, Counter, Histogram, Map, Param, Tally, array, as_int, as_text, blob, counter, drop,
+    fits, hash64, helper, histogram, lru, mul_div, now, param, parse_int, rand_below, seconds, state,
+    struct, table, tally, text, trace, u64)
 from transect.rpc import Code, Element, Forward, Reject, Rpc, Verdict
 from transect.shapes import Arbiter
 """

@@ -61,6 +61,10 @@ def handlers() -> list[tuple[str, str, tuple[Type, ...]]]:
     add("a: u64, b: u64, c: u64", "u64", "%mul_div(a, b, c)", U64, U64, U64)
     add("a: str", "int", "%len(a)", TEXT)
     add("a: bytes, n: int", "bool", "%fits(a, n)", BYTES, INT)
+    add("a: str", "int?", "%parse_int(a)", TEXT)
+    add("a: int", "str", "format(a)", INT)
+    for kind, t in (("int", INT), ("u64", U64), ("str", TEXT), ("bytes", BYTES)):
+        add(f"a: {kind}, b: u64", "u64", "%hash64(a, b)", t, U64)
     add("a: int, b: u64, c: bool, d: str", "str", "format('<', a, b, c, d, '>')", INT, U64, INT, TEXT)
     add("a: int", "int", "cast((a < 3))::int", INT)
     return found
@@ -73,7 +77,46 @@ TEXT_FORM = (
 )
 EDGES = (0, 1, 2, 3, 7, 63, 64, 65, 127, 128, 255, 256, 2**31, 2**32, 2**53 + 1, 2**62, 2**63 - 2, 2**63 - 1)
 REALS = (0.0, 0.5, 1.0, 1.5, 2.0**31, 2.0**53, 2.0**62, 2.0**63, 2.0**64, 1e300, 5e-324, math.inf, math.nan)
-WORDS = ("", "a", "b", "ab", "aba", "abab", "aab", "é", "z\x00y", "日本", "\U0001f600", "a" * 40, "ab" * 30)
+NUMBERS = (
+    "7",
+    "-7",
+    "-0",
+    "007",
+    "-",
+    "+1",
+    "1 ",
+    " 1",
+    "1_0",
+    "0x1",
+    "\u0663",
+    "1e3",
+    "9" * 19,
+    "0" * 30 + "5",
+)
+FARTHEST = (
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "1" * 5000,
+)
+WORDS = (
+    *NUMBERS,
+    *FARTHEST,
+    "",
+    "a",
+    "b",
+    "ab",
+    "aba",
+    "abab",
+    "aab",
+    "é",
+    "z\x00y",
+    "日本",
+    "\U0001f600",
+    "a" * 40,
+    "ab" * 30,
+)
 
 
 def argument(rng: random.Random, t: Type) -> object:

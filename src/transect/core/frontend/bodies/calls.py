@@ -87,10 +87,11 @@ def _named_call(typing: Typing, node: ast.Call, name: str, wanted: Type | None) 
             return arguments.construct(typing, node, cls)
         case Surface(name="bool" | "int" | "float" | "str" | "bytes" | "tuple" as kind):
             help = {
-                "int": "write `as_int(…)`",
+                "int": "write `as_int(…)`, of a text `parse_int(…)`",
                 "float": "write `as_float(…)`",
                 "bool": "write a comparison",
-            }.get(kind, "texts and tuples are not converted")
+                "str": "write `as_text(…)`",
+            }.get(kind, "bytes and tuples are not converted")
             typing.error(
                 "P033",
                 node,
@@ -155,6 +156,13 @@ def _language(typing: Typing, node: ast.Call, name: str, wanted: Type | None) ->
             return _mul_div(typing, node)
         case "fits":
             return _fits(typing, node)
+        case "as_text":
+            return _as_text(typing, node)
+        case "parse_int":
+            args = arguments.by_position(typing, node, [TEXT], "`parse_int`")
+            return None if args is None else ir.Intrinsic(name, tuple(args), type=OptionType(INT), span=span)
+        case "hash64":
+            return _hash64(typing, node)
         case "trace":
             args = message(typing, node, [TEXT], "`trace`")
             return None if args is None else ir.Intrinsic(name, tuple(args), type=UNIT, span=span)
@@ -216,7 +224,7 @@ def _cast(typing: Typing, node: ast.Call, target: Type, name: str) -> Expr | Non
         "P011",
         node.args[0],
         f"`{name}` converts numbers, bools, enums and times, not {an(e.type)}",
-        "give a number",
+        "write `parse_int(…)`" if isinstance(e.type, TextType) else "give a number",
         label=f"`{spell(e.type)}`",
     )
     return None
@@ -253,6 +261,48 @@ def _fits(typing: Typing, node: ast.Call) -> Expr | None:
     span = typing.span(node)
     size = args[1] if len(args) == 2 else ir.Const(64, type=INT, span=span)
     return ir.Intrinsic("fits", (args[0], size), type=BOOL, span=span)
+
+
+def _as_text(typing: Typing, node: ast.Call) -> Expr | None:
+    """A number in decimal: an f-string of one part, whose length has a bound."""
+    args = arguments.by_position(typing, node, [None], "`as_text`")
+    if args is None:
+        return None
+    span, e = typing.span(node), args[0]
+    match e.type:
+        case InstantType() | DurationType():
+            e = ir.Cast(e, type=INT, span=span)
+        case IntType() | EnumType():
+            pass
+        case _:
+            typing.error(
+                "P011",
+                node.args[0],
+                f"`as_text` writes whole numbers, enums and times, not {an(e.type)}",
+                "convert it with `as_int(…)`, or write a conditional expression",
+                label=f"`{spell(e.type)}`",
+            )
+            return None
+    return ir.Format((e,), type=TEXT, span=span)
+
+
+def _hash64(typing: Typing, node: ast.Call) -> Expr | None:
+    """Of a text, bytes, or a number of 64 bits; the seed is a `u64`, and 0 where it is left out."""
+    args = arguments.by_position(typing, node, [None, U64], "`hash64`", least=1)
+    if args is None:
+        return None
+    span = typing.span(node)
+    if not isinstance(args[0].type, TextType | BytesType | IntType):
+        typing.error(
+            "P011",
+            node.args[0],
+            f"`hash64` is of a text, bytes, `int` or `u64`, not of {an(args[0].type)}",
+            "convert it with `as_int(…)`, or hash one part with the hash of the other as its seed",
+            label=f"`{spell(args[0].type)}`",
+        )
+        return None
+    seed = args[1] if len(args) == 2 else ir.Const(0, type=U64, span=span)
+    return ir.Intrinsic("hash64", (args[0], seed), type=U64, span=span)
 
 
 def _builtin(typing: Typing, node: ast.Call, name: str, wanted: Type | None) -> Expr | None:

@@ -61,6 +61,18 @@ TS_INLINE s64 ts_rand_below(s64 n)
 	return n > 0 ? (s64)(drawn % (u64)n) : 0;
 }
 
+/* `hash64` of a number: XXH64 of its eight bytes, as in every other target. */
+#define TS_ROTATED(x, by) ((x) << (by) | (x) >> (64 - (by)))
+TS_INLINE u64 ts_hash64(u64 x, u64 seed)
+{
+	u64 word = x * 0xC2B2AE3D27D4EB4Full, hash = seed + 0x27D4EB2F165667C5ull + 8;
+	hash ^= TS_ROTATED(word, 31) * 0x9E3779B185EBCA87ull;
+	hash = TS_ROTATED(hash, 27) * 0x9E3779B185EBCA87ull + 0x85EBCA77C2B2AE63ull;
+	hash = (hash ^ hash >> 33) * 0xC2B2AE3D27D4EB4Full;
+	hash = (hash ^ hash >> 29) * 0x165667B19E3779F9ull;
+	return hash ^ hash >> 32;
+}
+
 /* ---------------------------------------------------------------- words of state */
 
 #define TS_READ(word) (*(volatile s64 *)&(word))

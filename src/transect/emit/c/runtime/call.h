@@ -269,6 +269,26 @@ TS_INLINE ts_slice ts_decimal(struct ts_call *call, int64_t x)
     return ts_decimal_u64(call, ts_magnitude(x), x < 0);
 }
 
+/* Whether a text is a number in decimal, with nothing before, between and after but a `-`; the number. */
+TS_INLINE bool ts_parse_int(ts_slice text, int64_t *number)
+{
+    bool negative = text.size > 0 && text.data[0] == '-';
+    uint64_t most = (uint64_t)INT64_MAX + negative, found = 0;
+    *number = 0;
+    if (text.size == negative) {
+        return false;
+    }
+    for (uint32_t i = negative; i < text.size; i++) {
+        uint64_t digit = (uint64_t)text.data[i] - '0';
+        if (digit > 9 || found > (most - digit) / 10) {
+            return false;
+        }
+        found = found * 10 + digit;
+    }
+    *number = (int64_t)(negative ? 0 - found : found);
+    return true;
+}
+
 TS_INLINE ts_slice ts_spell_bool(bool x) { return x ? TS_TEXT("True") : TS_TEXT("False"); }
 
 /* Adds a piece to a text that has room for it; where the next one goes. */
