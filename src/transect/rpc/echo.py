@@ -29,6 +29,7 @@ SERVICE = "echo.Echo"
 Header = tuple[str, str | bytes]
 
 _HEADER = re.compile(r"([a-z0-9._-]+)=([ -~]*)", re.IGNORECASE | re.ASCII)  # what gRPC sends as text
+START_S = 10  # for a server to listen
 _BINARY = re.compile(r"([a-z0-9._-]+-bin)=(.*)", re.IGNORECASE | re.ASCII | re.DOTALL)
 
 
@@ -163,6 +164,9 @@ def _text(text: str) -> str:
 def _call(to: str, user: str, text: str, headers: Sequence[Header]) -> int:
     metadata = (*((("user", user),) if user else ()), *headers)
     with grpc.insecure_channel(to) as channel:
+        if not _listens(channel, to):
+            print(f"UNAVAILABLE: no gRPC server answers on {to}")
+            return 1
         try:
             answer = Stub(channel).Say(Ask(user=user, text=text), metadata=metadata, timeout=10)
         except grpc.RpcError as error:
@@ -170,6 +174,20 @@ def _call(to: str, user: str, text: str, headers: Sequence[Header]) -> int:
             return 1
     print(answer.text)
     return 0
+
+
+def _listens(channel: grpc.Channel, to: str) -> bool:
+    """Whether a server does, now or soon: one that was started a line before may be on its way."""
+    ready = grpc.channel_ready_future(channel)
+    for seconds, told in ((1, f"waiting for {to}"), (START_S, "")):
+        try:
+            ready.result(seconds)
+            return True
+        except grpc.FutureTimeoutError:
+            if told:
+                print(told, file=sys.stderr, flush=True)
+    ready.cancel()
+    return False
 
 
 if __name__ == "__main__":

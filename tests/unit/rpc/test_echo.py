@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import grpc
 import pytest
 
-from transect.rpc.echo import SERVICE, Answer, Ask, main
+from transect.rpc import echo
+from transect.rpc.echo import SERVICE, Answer, Ask, main, serve
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +74,23 @@ def test_what_no_message_or_header_can_hold_is_refused_in_words(
         main(["say", "--to", "127.0.0.1:1", *arguments])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_call_waits_for_a_server_that_is_on_its_way(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(echo, "START_S", 0.1)
+    assert main(["say", "--to", f"127.0.0.1:{port}", "hello"]) == 1
+    assert capsys.readouterr().out == f"UNAVAILABLE: no gRPC server answers on 127.0.0.1:{port}\n"
+    monkeypatch.setattr(echo, "START_S", 20)
+    started: list[grpc.Server] = []
+    late = threading.Timer(1.2, lambda: started.append(serve(port)[0]))
+    late.start()
+    assert main(["say", "--to", f"127.0.0.1:{port}", "hello"]) == 0
+    late.join()
+    started[0].stop(0).wait()
+    told = capsys.readouterr()
+    assert told.out == "hello\n" and told.err == f"waiting for 127.0.0.1:{port}\n"
