@@ -28,12 +28,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transect.base.bounded import first
+from transect.base.room import FULL, SAYS
 from transect.base.unavailable import Unavailable
 
 SEAL = struct.Struct("<32sQ8s")  # SHA-256 and size of what comes before, MARK
 MARK = b"transect"
 ABANDONED_S = 3600.0  # after which a file or folder under way is somebody's who was killed
 LARGEST = 1 << 30  # bytes of a file that is kept; a larger one is none of ours, and as if it were not there
+UNDER_WAY = ".building-"  # what folders are called in which something is made
 MOST_LINKS = 40  # of one path, as in the kernel
 ANOTHER = "XDG_CACHE_HOME=FOLDER names another place"
 
@@ -120,7 +122,7 @@ class Folder:
     def workplace(self) -> Iterator[Path]:
         """A folder to make something in, gone afterwards.  The path leads there by its descriptor, also for the working
         directory of a process that is started, whatever becomes of the folders above it."""
-        name = f".building-{os.urandom(8).hex()}"
+        name = f"{UNDER_WAY}{os.urandom(8).hex()}"
         with _told(self.path):
             os.mkdir(name, 0o700, dir_fd=self.descriptor)
             inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.descriptor)
@@ -338,4 +340,17 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _unavailable(path: Path, error: OSError) -> Unavailable:
+    if error.errno in FULL:
+        return _full(path, error)
     return Unavailable(f"the cache {path}", error.strerror or str(error), ANOTHER)
+
+
+def _full(path: Path, error: OSError | None = None) -> Unavailable:
+    why = SAYS if error is None or error.strerror is None else error.strerror
+    return Unavailable(f"the cache {path}", why, f"make room there, or {ANOTHER}")
+
+
+def full_workplace(place: Path) -> Unavailable | None:
+    """What is missing where there is no room left in a `workplace`; None: it is none."""
+    real = Path(os.path.realpath(place))
+    return _full(real.parent) if real.name.startswith(UNDER_WAY) else None

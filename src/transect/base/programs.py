@@ -49,9 +49,11 @@ def ran(
     Raises OSError where it does not start, Endless.
     """
     until = time.monotonic() + patience_s
-    with tempfile.TemporaryFile() as text:  # a file: nobody has to write while we read
-        text.write(given)
-        text.seek(0)
+    # A file: nobody has to write while we read.  Without input none is needed, and no room for it.
+    with tempfile.TemporaryFile() if given else open(os.devnull, "w+b") as text:
+        if given:
+            text.write(given)
+            text.seek(0)
         process = subprocess.Popen(
             command,
             stdin=text,

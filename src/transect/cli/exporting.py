@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from transect.base.room import put
 from transect.cli.decoders import decoder
 from transect.cli.exits import Exit
 from transect.cli.explaining import logs_in, no_log
 from transect.cli.failure import tell, usage
 from transect.replay import LogError, read
 from transect.replay.decisions import Row, Sample, Taken, decisions, otlp
-from transect.replay.writer import create
 
 KINDS = (".jsonl", ".parquet")
 
@@ -56,5 +56,4 @@ def _write(output: Path, rows: Sequence[Row]) -> None:
         data = table(rows)
     else:
         data = "".join(f"{line}\n" for line in otlp(rows)).encode()
-    with create(output) as file:
-        file.write(data)
+    put(output, data, fresh=True, mode=0o600)  # it holds what others said

@@ -9,6 +9,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from transect.base.cache import ANOTHER as ANOTHER_CACHE
+from transect.base.cache import place
+from transect.base.room import ANOTHER_TEMPORARY, FULL, full_ones, temporary
 from transect.base.snippet import echoed, visible
 from transect.base.unavailable import Unavailable
 from transect.cli.exits import Exit
@@ -18,6 +21,8 @@ def report(error: Exception, words: Sequence[str]) -> int:
     """Say on stderr what happened, and return the exit code."""
     if isinstance(error, Unavailable):
         return unavailable(error)
+    if isinstance(error, OSError) and error.errno in FULL:
+        return full(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         tell(f"{echoed(str(error.filename))}: {error.strerror}")
         return Exit.USAGE if error.errno == errno.ENAMETOOLONG else Exit.UNAVAILABLE
@@ -42,6 +47,21 @@ def tell(what: object, hint: str = "") -> None:
 def unavailable(lacking: Unavailable) -> int:
     """What is missing, why, and the one command that helps."""
     tell(f"{echoed(lacking.what)}: {lacking.why}", lacking.hint)
+    return Exit.UNAVAILABLE
+
+
+def full(error: OSError) -> int:
+    """A disk that is full: which one, as far as can be known, and what helps."""
+    if error.filename is not None:
+        tell(f"{echoed(str(error.filename))}: {error.strerror}", "make room there, or name another place")
+        return Exit.UNAVAILABLE
+    try:
+        kept = [place("")]
+    except Unavailable:
+        kept = []
+    where = ", ".join(full_ones([temporary(), *kept, "."])) or "a disk that is written to"
+    hint = f"make room there; for files under way {ANOTHER_TEMPORARY}, for what is kept {ANOTHER_CACHE}"
+    tell(f"{where}: {error.strerror}", hint)
     return Exit.UNAVAILABLE
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from transect.base.room import put
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
 from transect.cli.strata import Stratum
@@ -52,5 +53,4 @@ def _filled(template: str, file: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+    put(path, text.encode(), fresh=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from transect.base.room import put
 from transect.core import ir
 
 
@@ -20,7 +21,7 @@ class Artifact:
         paths = [folder / name for name in self.files]
         for path, content in zip(paths, self.files.values(), strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            put(path, content)
         return paths
 
 

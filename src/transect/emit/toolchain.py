@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from transect.base.bounded import whole
-from transect.base.cache import Folder, opened
+from transect.base.cache import Folder, full_workplace, opened
 from transect.base.programs import Endless, ran
+from transect.base.room import ANOTHER_TEMPORARY, FULL, SAYS, is_full
 from transect.base.unavailable import Unavailable
 
 PATIENCE_S = 60.0  # for a compiler; what we emit takes some seconds
@@ -45,7 +46,8 @@ def _version(path: str) -> str:
 def called(command: Sequence[str], folder: Path, patience_s: float | None = None) -> str:
     """What a compiler said that was run in a folder, its temporary files there, too.
 
-    Raises BuildError when it refuses, Unavailable when it does not start, does not end or does not stop talking.
+    Raises BuildError when it refuses, Unavailable when it does not start, does not end or does not stop talking, or
+    where there is no room for what it makes.
     """
     patience_s = PATIENCE_S if patience_s is None else patience_s
     environment = {**os.environ, "TMPDIR": "."}
@@ -57,6 +59,8 @@ def called(command: Sequence[str], folder: Path, patience_s: float | None = None
         ) from error
     except Endless as endless:
         raise Unavailable(command[0], str(endless), "give another one: CC=") from None
+    if done.status and (SAYS in done.complaint or is_full(folder)):
+        raise _full(folder)
     if done.status:
         raise BuildError(done.complaint.strip() or f"{command[0]} ended with status {done.status}")
     return done.said
@@ -131,14 +135,24 @@ def _in_c(files: Iterable[str]) -> list[str]:
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Raises Unavailable: a full disk."""
+    """Raises Unavailable."""
     try:
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     except OSError as error:
-        raise Unavailable("a place to compile in", error.strerror or str(error), "make room there") from error
+        if error.errno in FULL:
+            raise _full(folder) from error
+        raise Unavailable(
+            "a place to compile in", error.strerror or str(error), f"look at {os.path.realpath(folder)}"
+        ) from error
+
+
+def _full(folder: Path) -> Unavailable:
+    """The folder that a compiler was run in has no room, so that it is not the compiler's fault."""
+    hint = f"make room there, or {ANOTHER_TEMPORARY}"
+    return full_workplace(folder) or Unavailable(f"the folder {os.path.realpath(folder)}", SAYS, hint)
 
 
 def _words(words: Iterable[str]) -> list[bytes]:

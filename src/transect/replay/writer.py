@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from transect.base.request_id import Named
+from transect.base.room import naming
 from transect.replay.log import (
     CLIENT,
     MAGIC,
@@ -39,6 +40,7 @@ class Writer:
 
     def __init__(self, path: Path, header: Header, *, buffer: int = BUFFER, limit: int | None = None) -> None:
         """`buffer`: bytes that wait for the disk at most; `limit`: bytes of the whole log (None: no limit)."""
+        self._path = path
         self._file = create(path)
         self._buffer = buffer
         self._room = limit
@@ -111,9 +113,10 @@ class Writer:
                 self._closing = True
             self._changed.notify()
         self._thread.join()
-        self._file.close()
-        if self._failure is not None:
-            raise self._failure
+        with naming(self._path):
+            self._file.close()
+            if self._failure is not None:
+                raise self._failure
         return trailer
 
     def __enter__(self) -> Writer:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from transect.base.room import put
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
 from transect.cli.progress import working
@@ -55,6 +56,6 @@ def calibrate(
     if output is None:
         print(text, end="")
     else:
-        output.write_text(text)
+        put(output, text.encode())
         print(output)
     return Exit.DONE

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from transect.base.room import put
 from transect.cli.exits import Exit
 from transect.cli.failure import usage
 from transect.cli.memory.opening import with_target
@@ -77,6 +78,6 @@ def _plan(machine: Machine, probes: list[str], switch: Path | None, folder: Path
             for name, content in placed.files().items():
                 path = folder / program.name / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(content)
+                put(path, content.encode())
                 print(f"  {path}")
     return code

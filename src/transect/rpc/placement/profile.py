@@ -13,6 +13,7 @@ import msgspec
 
 from transect.base import cache
 from transect.base.bounded import is_folder, whole
+from transect.base.room import put
 from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 
@@ -127,6 +128,6 @@ def save(profile: Profile, path: Path | None = None) -> Path:
         return default_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(f".{os.getpid()}")
-    half.write_bytes(data)
+    put(half, data)
     half.replace(path)
     return path

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from transect.base.bounded import whole
+from transect.base.room import put
 from transect.rpc.chain.arrangement import Carrier, Processor
 from transect.rpc.equivalence.levels import Level
 
@@ -85,7 +86,7 @@ def save(plans: Sequence[Plan], chain: Path, output: Path) -> None:
     if beside.is_relative_to(output.resolve().parent):
         beside = beside.relative_to(output.resolve().parent)
     saved = Saved(VERSION, str(beside), _digest(chain), edges)
-    output.write_bytes(msgspec.json.format(msgspec.json.encode(saved), indent=2) + b"\n")
+    put(output, msgspec.json.format(msgspec.json.encode(saved), indent=2) + b"\n")
 
 
 def load(path: Path) -> Saved:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transect.base.cache import content
 from transect.base.render import render_text
+from transect.base.room import put
 from transect.rpc.chain.file import first_state, read_chain
 from transect.rpc.chain.fitting import bound
 from transect.rpc.envoy.config import to_json
@@ -38,11 +39,11 @@ def write_plugin(path: Path, folder: Path) -> Written:
         raise Invalid(render_text(read.diagnostics, read.sources))
     folder.mkdir(parents=True, exist_ok=True)
     plugin, config, told = (folder / f"{path.stem}{suffix}" for suffix in (".wasm", ".conf", ".filter.json"))
-    plugin.write_bytes(content(built(emit_chain(binding))))
+    put(plugin, content(built(emit_chain(binding))))
     settings = settings_of(
         read.chain, binding, [first_state(use.program, use.values) for use in read.chain.elements]
     )
-    config.write_text(settings.text())
-    told.write_bytes(to_json(Plugin(plugin.absolute(), settings, path.stem).filter()))
+    put(config, settings.text().encode())
+    put(told, to_json(Plugin(plugin.absolute(), settings, path.stem).filter()))
     one = (f"{e.name}.{field.name}" for e in binding.elements for field in divided(e.program))
     return Written((plugin, config, told), tuple(one))
