@@ -15,7 +15,7 @@ from transect.rpc.grpcio.aio_calls import AioMethod, Call, OneReply, changed_met
 from transect.rpc.grpcio.ending import CANCELLED, OK, Ended, OfStream, outcome
 from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Side
 from transect.rpc.grpcio.metadata import changed, pairs
-from transect.rpc.grpcio.steps import NS, Reply, Send, Upload, deadline_of, left, received, show
+from transect.rpc.grpcio.steps import NS, Reply, Send, Upload, deadline_of, left, received, show, timeout_of
 from transect.rpc.grpcio.stubs import Given
 
 T = TypeVar("T")
@@ -279,7 +279,7 @@ class UnaryStreamCall(_ManyReplies, bases.AioUnaryStreamCall):
             self._over = self._over or (Ended.deadline() if late else Ended.rejected(out))
             self._rpc.finish(*outcome(self._over))
         elif self._over is None:
-            self._call = self._start(out[2], left(deadline), metadata)
+            self._call = self._start(out[2], timeout_of(deadline), metadata)
 
     async def _settled(self) -> None:
         if self._starting is not None:

@@ -33,6 +33,7 @@ from transect.rpc.grpcio.steps import (
     left,
     received,
     show,
+    timeout_of,
 )
 from transect.rpc.grpcio.stubs import Given, Method, Stubs, Transform, plain
 
@@ -126,7 +127,7 @@ class UnaryStream(Method, bases.UnaryStream):
                 return Replies(carried, rpc, None, self._deserialize, refusal)
             if carried.touches.headers:
                 metadata = changed(metadata, rpc.changes(Side.REQUEST))
-            out, timeout = out[2], left(deadline)
+            out, timeout = out[2], timeout_of(deadline)
         call = self._inner(out, timeout, metadata, *given.rest)
         return Replies(carried, rpc, call, self._deserialize)
 

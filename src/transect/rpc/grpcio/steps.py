@@ -20,6 +20,7 @@ from transect.rpc.grpcio.handle import Action, Carried, Cause, Decision, Rpc, Si
 from transect.rpc.grpcio.metadata import Changes, changed, pairs
 
 NS = 1e-9
+PAST = -1.0  # seconds: a timeout that is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,13 @@ def deadline_of(timeout: float | None) -> float | None:
 def left(deadline: float | None) -> float | None:
     """Seconds."""
     return None if deadline is None else max(deadline - time.monotonic(), 0.0)
+
+
+def timeout_of(deadline: float | None) -> float | None:
+    """What gRPC is told where it begins a call.  One whose deadline has passed ends there at once; of a timeout of 0,
+    or of some nanoseconds, gRPC answers most calls with OK."""
+    remaining = left(deadline)
+    return PAST if remaining == 0 else remaining
 
 
 class Stage(IntEnum):
@@ -167,7 +175,7 @@ class Unary:
             if self.carried.touches.headers:
                 metadata = changed(metadata, rpc.changes(Side.REQUEST))
             out = out[2]
-        reply = yield Send(out, left(deadline), metadata)
+        reply = yield Send(out, timeout_of(deadline), metadata)
         return (yield from replied(self.carried, rpc, reply, deadline))
 
 
@@ -184,7 +192,7 @@ class Upload:
 
     def steps(self, requests: Any, deadline: float | None, metadata: Any) -> Steps:
         try:
-            reply = yield Send(requests, left(deadline), metadata)
+            reply = yield Send(requests, timeout_of(deadline), metadata)
             answer = yield from replied(self.carried, self.rpc, reply, deadline)
         except Exception as error:
             if self.answer is not None:

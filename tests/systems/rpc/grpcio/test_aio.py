@@ -245,6 +245,19 @@ def test_a_delay_beyond_the_deadline_ends_at_the_deadline(run: Any, probe: Any) 
     assert ends(probe) == [(4, DEADLINE)] * 2
 
 
+def test_of_a_deadline_that_has_passed_no_call_is_answered(run: Any, probe: Any) -> None:
+    async def case(stub: Stub) -> None:
+        for timeout in (0, 1e-9, -1):
+            for message in (b"q0 after 1", b"q0 rewrite y"):
+                late = timeout if message == b"q0 after 1" else -1
+                for _ in range(10):
+                    assert (await refused(stub.say(message, timeout=late)))[0] == "DEADLINE_EXCEEDED"
+                    assert (await refused(all_of(stub.many(message, timeout=late))))[0] == "DEADLINE_EXCEEDED"
+
+    run(case)
+    assert set(ends(probe)) == {(4, DEADLINE)}
+
+
 def test_a_deadline_of_the_peers_making(run: Any, probe: Any, echo: Echo) -> None:
     async def case(stub: Stub) -> None:
         assert (await refused(stub.say(b"x", timeout=0.05)))[0] == "DEADLINE_EXCEEDED"

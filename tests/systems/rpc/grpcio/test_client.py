@@ -204,6 +204,22 @@ def test_a_delay_beyond_the_deadline_ends_at_the_deadline(stub: Stub, probe: Any
     assert echo.seen == [b"p0 after 9000"]
 
 
+@pytest.mark.parametrize("timeout", [0, 1e-9, -1])
+def test_of_a_deadline_that_has_passed_no_call_is_answered(stub: Stub, probe: Any, timeout: float) -> None:
+    """gRPC itself answers most calls with a timeout of 0 or of some nanoseconds, and none with a negative one."""
+    for call in (
+        lambda: stub.say.with_call(b"x", timeout=timeout),
+        lambda: stub.say.future(b"x", timeout=timeout).result(5),
+        lambda: stub.say(b"q0 rewrite y", timeout=min(timeout, -1)),
+        lambda: list(stub.many(b"q0 rewrite y", timeout=min(timeout, -1))),
+        lambda: stub.collect(iter([b"x"]), timeout=timeout),
+        lambda: stub.collect.future(iter([b"x"]), timeout=timeout).result(5),
+    ):
+        for _ in range(10):
+            assert refused(call)[0] == "DEADLINE_EXCEEDED"
+    assert set(ends(probe)) == {(4, DEADLINE)}
+
+
 def test_a_deadline_of_the_peers_making(stub: Stub, probe: Any, echo: Echo) -> None:
     echo.do[SAY] = lambda request, context: time.sleep(0.4)
     echo.do[MANY] = lambda request, context: time.sleep(0.4)
