@@ -111,7 +111,13 @@ def in_time(stream: HTTPResponse, most: int, patience_s: float) -> bytes:
 
 def whole(path: Path, most: int = SOURCE) -> bytes:
     """All of the file.  Raises OSError, also where it has more than `most` bytes."""
-    data = head(path, most)
+    with opened(path) as file:
+        return all_of(file, path, most)
+
+
+def all_of(file: BinaryIO, path: Path, most: int) -> bytes:
+    """All of a file that is open.  Raises as `whole`."""
+    data = first(file, most)
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
     return data

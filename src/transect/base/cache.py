@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import mmap
 import os
@@ -34,11 +35,13 @@ from transect.base.unavailable import Unavailable
 SEAL = struct.Struct("<32sQ8s")  # SHA-256 and size of what comes before, MARK
 MARK = b"transect"
 ABANDONED_S = 3600.0  # after which a file or folder under way is somebody's who was killed
+LOCKED_S = 10.0  # after which who makes something in a folder has long locked it
 LARGEST = 1 << 30  # bytes of a file that is kept; a larger one is none of ours, and as if it were not there
 UNDER_WAY = ".building-"  # what folders are called in which something is made
 MOST_LINKS = 40  # of one path, as in the kernel
 ANOTHER = "XDG_CACHE_HOME=FOLDER names another place"
 
+_A_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ACL = "system.posix_acl_access"
 
 
@@ -125,8 +128,10 @@ class Folder:
         name = f"{UNDER_WAY}{os.urandom(8).hex()}"
         with _told(self.path):
             os.mkdir(name, 0o700, dir_fd=self.descriptor)
-            inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.descriptor)
+            inside = os.open(name, _A_FOLDER, dir_fd=self.descriptor)
         try:
+            with _told(self.path):
+                fcntl.flock(inside, fcntl.LOCK_SH)  # while we live: see `_left`
             yield _by_descriptor(inside)
         finally:
             os.close(inside)
@@ -137,8 +142,21 @@ class Folder:
         with _told(self.path), os.scandir(self.descriptor) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):  # another process tidies, too
-                    if entry.name.startswith(".") and _abandoned(entry):
+                    if entry.name.startswith(".") and (_abandoned(entry) or self._left(entry)):
                         self.remove(entry.name)
+
+    def _left(self, entry: os.DirEntry[str]) -> bool:
+        """Whether it is the workplace of one who is dead."""
+        if not entry.name.startswith(UNDER_WAY) or not _older(entry, LOCKED_S):
+            return False
+        inside = os.open(entry.name, _A_FOLDER, dir_fd=self.descriptor)
+        try:
+            fcntl.flock(inside, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(inside)
+        return True
 
     def remove(self, name: str) -> None:
         """A file, or a folder with all that is in it."""
@@ -292,6 +310,15 @@ def _open_to_others(found: os.stat_result, descriptor: int, *, sticky: bool = Tr
     return bool(mode & stat.S_IWOTH) or not _of_nobody_else(found, descriptor)
 
 
+def in_other_hands(descriptor: int) -> str:
+    """Who else than this user and root could have written a file, in words; "": nobody."""
+    found = os.fstat(descriptor)
+    if _foreign(found):
+        return f"it belongs to user {found.st_uid}"
+    mode = f"mode {stat.S_IMODE(found.st_mode):o}"
+    return f"others may write to it ({mode})" if _open_to_others(found, descriptor) else ""
+
+
 def _of_nobody_else(found: os.stat_result, descriptor: int) -> bool:
     """Whether the group is the owner's own, which has nobody else in it: a umask of 002 is usual with such groups."""
     import grp
@@ -327,7 +354,11 @@ def _by_descriptor(descriptor: int) -> Path:
 
 
 def _abandoned(entry: os.DirEntry[str]) -> bool:
-    return entry.stat(follow_symlinks=False).st_mtime < time.time() - ABANDONED_S
+    return _older(entry, ABANDONED_S)
+
+
+def _older(entry: os.DirEntry[str], seconds: float) -> bool:
+    return entry.stat(follow_symlinks=False).st_mtime < time.time() - seconds
 
 
 @contextlib.contextmanager

@@ -14,17 +14,22 @@ from transect.cli.failure import tell, usage
 from transect.replay import LogError, read
 from transect.replay.decisions import Row, Sample, Taken, decisions, otlp
 
-KINDS = (".jsonl", ".parquet")
+PARQUET = ".parquet"
+KINDS = (".jsonl", PARQUET)
 
 
 def export(places: Sequence[Path], output: Path, share: float, verdict: str) -> int:
-    """Read, take, and write."""
+    """Read, take, and write.  Raises `Unavailable`."""
     if output.suffix not in KINDS:
         return usage(
             f"{output} is of no kind that is written", f"give a file that ends in {' or '.join(KINDS)}"
         )
     if output.exists():
         return usage(f"{output} exists, and is not overwritten", "give another path")
+    if output.suffix == PARQUET:  # before what may take minutes
+        from transect.replay.parquet import needs_pyarrow
+
+        needs_pyarrow()
     paths = list(logs_in(places))
     if not paths:
         return no_log(places[0])
@@ -50,7 +55,7 @@ def _taken(path: Path, sample: Sample) -> Taken:
 
 def _write(output: Path, rows: Sequence[Row]) -> None:
     """Raises `Unavailable`, FileExistsError, OSError."""
-    if output.suffix == ".parquet":
+    if output.suffix == PARQUET:
         from transect.replay.parquet import table
 
         data = table(rows)

@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -261,19 +262,44 @@ class _Lines:
     def of(self, key: list[str]) -> Span:
         """The line that sets a key, or opens its table; else that of the table it is in; else the first one."""
         for size in range(len(key), 0, -1):
-            if number := self._found(key[:size]):
+            if number := self._places.get(tuple(key[:size])):
                 return self.span(number)
         return self.span(1)
 
-    def _found(self, key: list[str]) -> int:
-        """The line that sets the key or opens its table; 0 where it is not written so."""
-        *tables, last = key
-        table: list[str] = []
+    @cached_property
+    def _places(self) -> Mapping[tuple[str, ...], int]:
+        """The line that first sets each key, or opens its table, as `[tenants."a\\"b"]` does."""
+        found: dict[tuple[str, ...], int] = {}
+        table: tuple[str, ...] = ()
         for number, line in enumerate(self.text.splitlines(), 1):
-            if header := re.match(r"\s*\[+([^\]]+)\]+", line):
-                table = [t.strip().strip('"') for t in header[1].split(".")]
-                if table == key:
-                    return number
-            elif table == tables and re.match(rf'\s*"?{re.escape(last)}"?\s*=', line):
-                return number
-        return 0
+            if line.lstrip().startswith("["):
+                said = table = _names(line) or table
+            else:
+                said = table + key if (key := _key(line)) else ()
+            for size in range(1, len(said) + 1):
+                found.setdefault(said[:size], number)
+        return found
+
+
+def _key(line: str) -> tuple[str, ...]:
+    """What a line sets, whatever its value; in a quoted name, `=` is no end of it."""
+    for at in re.finditer("=", line):
+        if names := _names(f"{line[: at.start()]}= 0"):
+            return names
+    return ()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Of a piece of TOML that says one thing."""
+    try:
+        at: Any = toml.parsed(text.encode(errors="surrogatepass"))
+    except tomllib.TOMLDecodeError:
+        return ()
+    names = []
+    while at and isinstance(at, dict | list):
+        if isinstance(at, list):
+            at = at[0]
+        else:
+            ((name, at),) = at.items()
+            names.append(name)
+    return tuple(names)

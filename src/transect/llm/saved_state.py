@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from transect.base.bounded import whole
+from transect.base.bounded import all_of, opened
+from transect.base.cache import in_other_hands
 from transect.core.schema import Schema, schema
 from transect.core.upgrade import Refused, upgrade
 from transect.llm.native import image, restore
@@ -108,7 +109,11 @@ def _read(path: Path) -> _Kept | None:
     try:
         if path.exists() and not path.is_file():
             raise NotKept(f"{path} is no file; name another one as `state`")
-        data = msgspec.json.decode(whole(path, LARGEST))
+        with opened(path) as file:
+            if why := in_other_hands(file.fileno()):
+                who = f"{path}: {why}, who could have written there what tenants were served"
+                raise NotKept(f"{who}; look at it, then `chown {os.geteuid()}` and `chmod 600` it")
+            data = msgspec.json.decode(all_of(file, path, LARGEST))
         version = data.get("version") if isinstance(data, dict) else None
         if type(version) is not int or version != VERSION:  # True == 1, and 1.0 too
             raise NotKept(f"{path} is no state of this version; move it away to begin anew")

@@ -11,13 +11,20 @@ from transect.base.unavailable import Unavailable
 from transect.replay.decisions import Row
 
 
-def table(rows: Sequence[Row]) -> bytes:
-    """The file.  Raises `Unavailable`."""
+def needs_pyarrow() -> None:
+    """Raises `Unavailable`."""
     try:
-        import pyarrow
-        from pyarrow import parquet
+        import pyarrow.parquet  # noqa: F401
     except ImportError:
         raise Unavailable("pyarrow", "it is not installed", "pip install 'transect[parquet]'") from None
+
+
+def table(rows: Sequence[Row]) -> bytes:
+    """The file.  Raises `Unavailable`."""
+    needs_pyarrow()
+    import pyarrow
+    from pyarrow import parquet
+
     kinds = {"int": pyarrow.int64(), "bool": pyarrow.bool_(), "str": pyarrow.string()}
     schema = pyarrow.schema([(f.name, kinds[str(f.type)]) for f in fields(Row)])
     schema = schema.set(0, pyarrow.field("time", pyarrow.timestamp("ns", tz="UTC")))

@@ -8,7 +8,10 @@ import grp
 import multiprocessing
 import os
 import pwd
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,7 +128,7 @@ def test_of_several_processes_at_once_one_has_its_way(tmp_path: Path) -> None:
 
 def test_what_the_killed_left_is_removed_after_an_hour(tmp_path: Path) -> None:
     with cache.opened(tmp_path) as held:
-        for name, age in ((".building-old", 7200), (".building-new", 60)):
+        for name, age in ((".building-old", 7200), (".building-new", 5)):
             (tmp_path / name).mkdir()
             (tmp_path / name / "part").write_bytes(b"x")
             then = (tmp_path / name).stat().st_mtime - age
@@ -133,6 +136,30 @@ def test_what_the_killed_left_is_removed_after_an_hour(tmp_path: Path) -> None:
         held.keep("name", CONTENT)
         held.tidy()
     assert sorted(p.name for p in tmp_path.iterdir()) == [".building-new", "name"]
+
+
+def test_a_workplace_goes_with_the_next_who_tidies_when_its_owner_is_dead(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, pathlib; from transect.base.cache import opened\n"
+        f"with opened(pathlib.Path({str(tmp_path)!r})) as held, held.workplace() as work:\n"
+        "    print(flush=True); time.sleep(600)\n"
+    )
+    with (
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as builder,
+        cache.opened(tmp_path) as held,
+    ):
+        try:
+            assert builder.stdout is not None and builder.stdout.readline()
+            (place,) = tmp_path.iterdir()
+            os.utime(place, (time.time() - 60, time.time() - 60))
+            held.tidy()
+            assert place.exists(), "it lives"
+            builder.kill()
+            builder.wait()
+            held.tidy()
+            assert not place.exists()
+        finally:
+            builder.kill()
 
 
 def test_a_place_to_work_leads_there_by_its_descriptor(tmp_path: Path) -> None:

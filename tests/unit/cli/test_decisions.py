@@ -101,6 +101,7 @@ def test_without_pyarrow_a_table_is_unavailable(
     folder: Path, transect: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    monkeypatch.setattr("transect.cli.exporting.read", lambda path: pytest.fail("a log is read in vain"))
     ended = transect("decisions", folder, "-o", "out.parquet")
     assert (ended.code, ended.out) == (3, "")
     assert "pip install 'transect[parquet]'" in ended.err

@@ -176,3 +176,20 @@ error[S031]: `tenants.two words` is not what it has to be
   | ^^^^^^^^^^^^^^^^^^^^^
   = help: write letters, digits, `_`, `.`, `@` and `-`\
 """)
+
+
+@pytest.mark.parametrize(
+    ("line", "more"),
+    [
+        (r'[tenants."a\"b"]', ""),
+        (r'[tenants."a\u0022b"]', ""),
+        ("[tenants.'a\"b']", ""),
+        ('[tenants."a]b"]  # ]', ""),
+        ('[ tenants . "a b" ]', "weight = 3\n"),
+        (r'tenants."a=\"b".weight = 3', ""),
+        ('tenants."a\tb".weight = 3', ""),
+        ('"params" = 3', ""),
+    ],
+)
+def test_a_name_is_found_however_it_is_written(line: str, more: str) -> None:
+    assert " --> llm.toml:3:1\n" in wrong(f'policy = "vtc"\n\n{line}\n{more}')

@@ -91,6 +91,28 @@ def test_a_file_that_is_no_state_is_refused(content: str, said: str, tmp_path: P
     assert "move it away to begin anew" in str(refused.value)
 
 
+@pytest.mark.parametrize("mode", [0o666, 0o620, 0o602])
+def test_a_state_that_others_may_have_written_is_refused(tmp_path: Path, mode: int) -> None:
+    path = with_work(tmp_path)
+    os.chown(path, -1, 65534 if os.geteuid() == 0 else os.getegid())
+    path.chmod(mode if mode != 0o620 or os.geteuid() == 0 else 0o602)
+    with pytest.raises(
+        saved_state.NotKept, match=r"others may write to it \(mode 6\d\d\), who could"
+    ) as refused:
+        saved_state.names_in(path)
+    assert f"`chown {os.geteuid()}` and `chmod 600` it" in str(refused.value)
+    path.chmod(0o640)
+    assert saved_state.names_in(path)
+
+
+@pytest.mark.needs("root")
+def test_a_state_of_another_user_is_refused(tmp_path: Path) -> None:
+    path = with_work(tmp_path)
+    os.chown(path, 65534, -1)
+    with pytest.raises(saved_state.NotKept, match="it belongs to user 65534"):
+        saved_state.load(service("vtc_weighted", tmp_path), path)
+
+
 CONFIGURATION = '[[upstreams]]\nurl = "http://127.0.0.1:1"\n'
 
 
