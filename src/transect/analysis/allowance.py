@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much one question may take before it goes to the solver, and after: terms are built, models are run.
 
-A handler that calls a helper twice, which calls the next twice, has a few lines and millions of terms.  Whatever builds
-or visits terms, or runs a model, says so here (`tick`), and stops with `Spent` when its time or its memory is used up.
-Time is of the processor, as the solver's is: what else runs changes no answer.
+A chain of helpers, each of which calls the next one twice, has a few lines and millions of terms.  Code that builds or
+visits terms, or runs a model, calls `tick` at each step, which raises `Spent` when its time or memory is used up.  Time
+is processor time, as the solver's is, so the load of the machine changes no answer.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _allowance: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
 
 @contextmanager
 def allowed(seconds: float) -> Iterator[None]:
-    """What is done within takes so long at most, and no longer than what it stands in may.  Raises `Spent`."""
+    """A limit of processor time for the block, never beyond that of a block around it.  Raises `Spent`."""
     outer, end = _allowance.get(), time.thread_time() + seconds
     own = Allowance(seconds, end) if outer is None or end < outer.end else outer
     token = _allowance.set(own)
@@ -61,7 +61,7 @@ def allowed(seconds: float) -> Iterator[None]:
 
 
 def allowance() -> Allowance | None:
-    """What the work in hand may take; None: no limit is set."""
+    """The limit in force; None if there is none."""
     return _allowance.get()
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model as plain values: the state that a policy starts from, what it is given, what its tape says.
-
-A model is never shown as it is: whoever asked runs it on the interpreter first.
+"""A model as plain values: the state that a policy starts from, its arguments, and its tape.  A model is never shown as
+it is; it is first run on the interpreter.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class Reader:
     def __init__(self, model: Model, question: Iterable[Term]) -> None:
         self.model = model
         self._values: dict[Term, Plain] = {}
-        self._chosen: dict[Term, Plain] = {}  # in place of what the model has
+        self._chosen: dict[Term, Plain] = {}  # values that replace those of the model
         self._computed: Specialised | None = None
         self.asked: dict[str, list[Term]] = {}  # inputs and unknown functions of the question, by name
         for term in walk(*sorted(question, key=lambda t: t.serial)):
@@ -83,7 +82,7 @@ class Reader:
         for term in self.asked.get(f"{tape} rand", ()):
             share = self.value(term)
             assert isinstance(share, float), "a share"
-            # One that the question is not about may be anything, also no share.
+            # One that is not part of the question may be anything.
             draws[self._index(term)] = int(share * 2.0**53) << 11 if 0.0 <= share < 1.0 else 0
         for term in self.asked.get(f"{tape} draw", ()):
             draws[self._index(term)] = int(self.value(term)) & ((1 << 64) - 1)
@@ -142,7 +141,7 @@ class Reader:
                 key = self.python_key(t.key, args)
                 entries[key] = self.entry(self.python(t.value, name, args))
         rank = self._ranks(t, name)
-        for key in rank:  # it is there, whether or not the question asks for it
+        for key in rank:  # such a key is present, whether or not the question asks for it
             if self.number(f"{name}#") >= t.capacity:
                 entries.setdefault(key, zero_of(t.value))
         ordered = sorted(entries.items(), key=lambda entry: rank.get(entry[0], len(rank)))
@@ -215,7 +214,7 @@ class Reader:
         return self._computed
 
     def is_value(self, term: Term, plain: object) -> bool:
-        """Whether a term has that value: a plain one, or the same as another term."""
+        """That a term has this value: a plain one, or that of another term."""
         if isinstance(plain, Term):
             return self.value(term) == self.value(plain)
         return bool(self.value(term) == (plain.encode() if isinstance(plain, str) else plain))
@@ -258,7 +257,7 @@ class Reader:
         return value
 
     def entry(self, value: Any) -> Any:
-        """The value of a table's entry; a stratum may mend it."""
+        """The value of a table's entry; a stratum may adjust it."""
         return value
 
     def text_of(self, value: object) -> str:
@@ -306,7 +305,7 @@ def _put_together(t: Type, found: Mapping[str, Any], path: str) -> Any:
 
 
 def instance_of(program: Program, state: Mapping[str, object]) -> Instance:
-    """An instance that begins with this state; what is not given is as declared."""
+    """An instance that begins with this state; fields that are not given are as declared."""
     made = Instance(program)
     for f in program.state:
         if f.name not in state or f.kind in (FieldKind.LOCAL, FieldKind.GIVEN):
@@ -333,7 +332,7 @@ def instance_of(program: Program, state: Mapping[str, object]) -> Instance:
 
 
 def fill(table: tables.Table, t: TableType, entries: int) -> None:
-    """Put entries in whose keys nobody asks for, until there are so many."""
+    """Fill the table up to that many entries, with keys that nothing asks for."""
     number = 0
     there = table.entries()
     missing = min(entries, t.capacity) - len(there)
@@ -347,7 +346,7 @@ _JUNK = 1 << 40
 
 
 def other(t: Type, number: int) -> Any:
-    """A key that nobody asks for; another for each number."""
+    """A key that nothing asks for, different for each number."""
     match t:
         case TextType():
             return f"other{number}"

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a stratum's functions do while a model is run: what they were asked to do is noted, and answers are the model's.
-
-A scheduler's queues are of the kernel, so no proof has them: a task that is put somewhere is something done, and what
-`take` answers is the model's choice, as long as it is the same for the same question.
+"""What a stratum's functions do while a model is run: their calls are recorded, and their answers come from the model.
+A scheduler's queues belong to the kernel, so a proof does not model them: putting a task into one is an action, and the
+answer of `take` is the model's choice, but the same for the same question.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class Doing:
         self.done.append(f"calls {written(declared, args)}")
 
     def _asked(self, declared: ir.IntrinsicDecl, args: tuple[object, ...]) -> Asked:
-        """The question: the tape has the answer."""
+        """Record the question; the tape has the answer."""
         if self._world.changes(declared):
             self._note(declared, args)
         return Asked(declared, args)
@@ -73,8 +72,9 @@ class Doing:
 
 
 class ModelTape:
-    """A tape that says what the model says, and keeps it; `drawn`: how many numbers and answers were taken from it
-    before."""
+    """A tape with the model's facts, which keeps what was asked; `drawn`: how many numbers and answers were taken
+    before.
+    """
 
     def __init__(self, reader: Reader, tape: str, drawn: int = 0) -> None:
         self._facts = reader.facts(tape)
@@ -95,7 +95,7 @@ class ModelTape:
         return self.draws[index]
 
     def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
-        """The model's answer, but where a view of the world's own has answered."""
+        """The model's answer, unless a view of the world's own has given one."""
         found = ask()
         if not isinstance(found, Asked):
             return found
@@ -115,7 +115,7 @@ def told(tapes: Sequence[ModelTape]) -> str:
 
 
 def answer(reader: Reader, asked: Asked, name: str, number: tuple[int, ...]) -> object:
-    """What the model answers to a question, which it numbers or not; zero where it does not speak of it."""
+    """The model's answer to a question, with or without a number; zero if the model has none."""
     of = tuple(map(as_value, asked.args))
     for known, terms in reader.asked.items():
         if not is_of(known, name):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which inputs come to something else in another version of a policy, with an example of each kind.
-
-Both versions start from the same state, as far as they share it: what one alone has is as it declares, a parameter
-whose default changed has each version's own.  Where calls change what one alone has, both are compared with
-anything in it, too.  A kind is a hook with the verdicts of either version; besides there are
-other contents of the same verdict, other assignments to outside data, other things said, and another state left.  That
-none exists is a proof: by induction both versions then do the same for every sequence of calls.
+"""Which inputs give another result in another version of a policy, with an example of each kind of difference.  Both
+versions start from the same state, as far as they share it: a field that only one version has starts as declared, and a
+parameter whose default changed has each version's own.  If calls change a field that only one version has, the versions
+are also compared with any content in it.  A kind of difference is a hook with the two verdicts; other kinds are a
+different content of the same verdict, different assignments to outside data, different reports, and a different state
+afterwards.  If no difference exists, that is a proof: by induction both versions then do the same for every sequence of
+calls.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def diff(
 ) -> Difference:
     """Every kind of difference between two versions.
 
-    `limit`: seconds of the processor for what a hook comes to in both, and again for each kind of difference.
+    `limit`: seconds of processor time to evaluate a hook in both versions, and again for each kind of difference.
     """
     changes: list[Change] = []
     left: list[str] = []
@@ -132,7 +132,9 @@ class _Compared:
         return old, new
 
     def _begin(self, any_content: frozenset[str]) -> list[Kind]:
-        """Both start alike; own fields as declared, but that these hold anything.  Raises `Unsupported`, `Spent`."""
+        """Both versions start alike; fields that only one has are as declared, except that those in `any_content` may
+        hold anything.  Raises `Unsupported`, `Spent`.
+        """
         with allowed(self.limit):
             self.starts = self._starts(any_content)
             self.results = [self._result(n) for n in range(2)]
@@ -140,7 +142,7 @@ class _Compared:
 
     @cached_property
     def changing(self) -> frozenset[str]:
-        """Fields that the versions do not share and that calls change: they are as declared at first only."""
+        """Fields that only one version has and that calls change, so that they are as declared only at first."""
         return frozenset(
             name
             for number, program in enumerate(self.programs)
@@ -150,14 +152,14 @@ class _Compared:
         )
 
     def _later(self, kinds: Sequence[Kind]) -> Iterator[str]:
-        """Kinds of which nothing is known once calls have changed what one version alone has."""
+        """The kinds of difference that are not decided once calls have changed a field that only one version has."""
         names = ", ".join(f"`{name}`" for name in sorted(self.changing))
         for kind, where in kinds:
             if where is not FALSE and not self._never(where):
                 yield f"`{self.handlers[0].name}`, {kind}: none while {names} is as declared; later calls may differ"
 
     def _never(self, where: Term) -> bool:
-        """Whether it is proved that no input comes there."""
+        """Whether it is proved that no input reaches this."""
         try:
             with allowed(self.limit):
                 found = Question([where], self.world.assumptions, limit=self.limit).ask()
@@ -266,7 +268,7 @@ class _Compared:
         return found
 
     def _unfollowed(self) -> str:
-        """The expressions that an answer may fail for, and what to do instead; "" when all were followed."""
+        """The expressions because of which there may be no answer, and what to do instead; "" if all were followed."""
         parts = [f"{words} ({span.path}:{span.line})" for span, words in self.world.unfollowed.items()]
         if not parts:
             return ""
@@ -320,7 +322,7 @@ class _Compared:
         for a, b in zip(*given, strict=True):
             if isinstance(a, Outside) and isinstance(
                 b, Outside
-            ):  # a field that one alone has read is no difference
+            ):  # a field that only one version has read is no difference
                 for view in (a, b):
                     view.see({*a.known(), *b.known()})
         ends = [(run[0], list(map(repr, args)), *run[1:]) for run, args in zip(runs, given, strict=True)]
@@ -369,7 +371,7 @@ class _Compared:
         return verdict, doing.done, left | held
 
     def _own(self, name: str, number: int) -> bool:
-        """Whether the version begins with the field as it declares it."""
+        """Whether the field starts in this version as declared."""
         if not self._shared(name):
             return True
         f, other = self.programs[number].field(name), self.programs[1 - number].field(name)
@@ -410,12 +412,12 @@ def _same_field(a: Held, b: Held) -> Term:
 
 
 def type_name(verdict: Any) -> str:
-    """Of which kind a result is."""
+    """The kind of a result."""
     return struct_name(verdict) if is_struct(verdict) else str(verdict is None)
 
 
 def _shown(end: Sequence[Any], other: Sequence[Any]) -> str:
-    """A verdict, and what else is not as the other version has it."""
+    """A verdict, and everything else that differs from the other version."""
     verdict, args, said, state = end
     parts = [repr(verdict)]
     parts += [f"passes on {a}" for a, b in zip(args, other[1], strict=True) if a != b]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`all` and `any` over the entries of a table whose entries change: by induction, entry by entry.
 
-Each entry of a table was there at first or was written since.  So a condition on an entry alone (and on what is not the
-table) holds of all entries if it held of all at
-first and holds of each that was written; and where it holds of all, it holds of each that is there.  The truth of the
-whole stays an unknown function of all that it reads; these facts are what is assumed of it.
+Each entry of a table was there at first or was written since.  So a condition that depends only on one entry (and on
+nothing else in the table) holds for all entries if it held for all at first and holds for each entry written since; and
+if it holds for all, it holds for each entry present.  The value of the whole expression stays an unknown function of
+all that it reads, with these facts as assumptions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Whole = Callable[[Path], Value]
 
 
 class Evaluating(Protocol):
-    """What the facts about a loop are made of: the evaluator that meets it."""
+    """The evaluator that meets the loop, as far as these facts need it."""
 
     program: Program
     world: World
@@ -54,7 +54,7 @@ def assume_of_entries(evaluator: Evaluating, e: ir.Reduce, path: Path, whole: Wh
     assume = evaluator.world.assume
 
     def holds(key: Value, value: Value) -> Term:
-        """Whether the entry is no reason against the whole (`all`) or for it (`any`)."""
+        """Whether the entry satisfies the condition (`all`), or fails it (`any`)."""
         inner = path.copy()
         evaluator.bind(e.targets, _item(part, key, value), inner.frame)
         wanted = good(evaluator.term(e.value, inner))
@@ -78,7 +78,7 @@ def assume_of_entries(evaluator: Evaluating, e: ir.Reduce, path: Path, whole: Wh
 
 
 def _sign(op: ReduceOp) -> Callable[[Term], Term]:
-    """`any` is that not all are otherwise."""
+    """`any` is the negation of `all` of the negated condition."""
     return fold.negate if op is ReduceOp.ANY else lambda term: term
 
 

@@ -74,7 +74,7 @@ class Evaluator(Expressions):
         return result
 
     def _joined(self, ends: Sequence[End]) -> Result:
-        """The ends of one call as one."""
+        """Join the ends of one call into one."""
         assert ends, "a function ends somewhere"
         last = ends[-1]
         value, path = last.value, last.path
@@ -150,7 +150,7 @@ class Evaluator(Expressions):
         return self._together([*first, *second])
 
     def _together(self, found: Iterable[tuple[Term, End]]) -> list[End]:
-        """Ends under conditions that exclude each other; those that go on become one."""
+        """Join ends whose conditions exclude each other: those that go on become one."""
         out: list[End] = []
         on: End | None = None
         for cond, end in found:
@@ -242,7 +242,7 @@ class Evaluator(Expressions):
         return [*out, *self._together([*broken, (alive, End(Way.ON, TRUE, path))])]
 
     def _round(self, s: ir.For, guard: Term, item: Value, path: Path) -> list[End]:
-        """One round; its `continue` goes on."""
+        """One iteration; its `continue` counts as going on."""
         inner = path.copy()
         self.bind(s.targets, item, inner.frame)
         ends = [
@@ -338,7 +338,7 @@ class Evaluator(Expressions):
 
 
 def _returned(end: End, t: Type) -> End:
-    """An end whose value is one of the type: where nothing is returned, an option is empty."""
+    """The end with its value converted to type `t`; where nothing is returned, the option is empty."""
     return replace(end, value=Option(FALSE, None)) if end.value is None and isinstance(t, OptionType) else end
 
 
@@ -359,7 +359,9 @@ def flat(program: Program) -> Program:
 
 
 def start(program: Program, name: str, world: World, *, first_message: bool = False) -> Path:
-    """Any state of the program, under this name; locals are any too, or as they are at first."""
+    """Any state of the program, under this name; locals have any value, too, or their first values at a first
+    message.
+    """
     path = Path()
     for f in program.state:
         path_of = f"{name}.{f.name}"

@@ -321,7 +321,7 @@ class Expressions:
                 raise Unsupported(f"`{op}` of sets")
 
     def equal(self, a: Value, b: Value) -> Term:
-        """`==`: as `same`, but that floats compare as numbers."""
+        """`==`: as `same`, except that floats compare as numbers."""
         match a, b:
             case Term(), Term() if a.sort is Sort.FLOAT:
                 return fold.float_equal(a, b)
@@ -496,7 +496,7 @@ class Expressions:
     # ------------------------------------------------------------ intrinsics
 
     def format(self, parts: Sequence[ir.Expr], path: Path) -> Term:
-        """An f-string: the same text for the same parts; which text is not looked into."""
+        """An f-string: equal parts give equal texts; the text itself is left unknown."""
         shape, terms = [], []
         for part in parts:
             if isinstance(part, ir.Const):

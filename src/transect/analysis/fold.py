@@ -91,7 +91,7 @@ def ite(cond: Term, then: Term, orelse: Term) -> Term:
 
 
 def equal(a: Term, b: Term) -> Term:
-    """The same value: of floats the same bits, but that all NaN are one."""
+    """The same value; floats are compared by their bits, with all NaNs the same."""
     assert a.sort is b.sort, f"{a} and {b} are of two sorts"
     if folds():
         if a is b:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of hard operators at chosen points: where inputs are held to a few values, products and quotients of them are
-computed here, so that a question which takes those operators for unknown functions still has true models."""
+"""Values of hard operators at chosen points: if inputs are restricted to a few values, their products and quotients are
+computed here, so that a question which treats those operators as unknown functions still has true models.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +15,11 @@ from transect.analysis.terms import HARD, Op, Sort, Term, walk
 MOST = 48  # combinations of operands at most
 
 Points = Mapping[Term, tuple[Term, ...]]
-"""The values that a term is held to."""
+"""The values to which a term is restricted."""
 
 
 def at_points(question: Iterable[Term], chosen: Points) -> Iterator[Term]:
-    """For each hard term whose operands are held to few values: that it is one of the results."""
+    """For each hard term whose operands are restricted to few values, the fact that it equals one of the results."""
     known: dict[Term, tuple[Term, ...]] = {}
     for term in walk(*question):
         if term.sort not in (Sort.INT, Sort.FLOAT):

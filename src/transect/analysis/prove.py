@@ -60,7 +60,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one promise at one handler (`""`: at the beginning)."""
+    """The result for one promise at one handler (`""`: at the beginning)."""
 
     verdict: Verdict
     kind: str  # ensures, invariant
@@ -69,7 +69,7 @@ class Finding:
     why: str = ""
     example: Example | None = None
     seconds: float = 0.0
-    unfollowed: Mapping[Span, str] = field(default_factory=dict)  # what the reason may be, in words
+    unfollowed: Mapping[Span, str] = field(default_factory=dict)  # possible reasons, in words
     late: bool = False  # the solver's time was up
 
 
@@ -79,7 +79,7 @@ class Prover:
 
     policy: Contracted
     world: WorldOf = World
-    limit: float = LIMIT  # seconds of the processor for what a handler comes to, and again for each promise
+    limit: float = LIMIT  # seconds of processor time to evaluate a handler, and again for each promise
     findings: list[Finding] = field(default_factory=list)
 
     def run(self) -> list[Finding]:
@@ -154,7 +154,9 @@ class Prover:
         return replace(unknown, unfollowed=dict(call.world.unfollowed), late=late)
 
     def _asked(self, question: list[Term], world: World) -> Iterator[Found]:
-        """From small numbers to any, then exactly.  `NEVER` about small numbers alone says nothing."""
+        """Answers for small numbers, then for any, then with exact operators.  `NEVER` for small numbers alone proves
+        nothing.
+        """
         for attempt in attempts([("self", self.policy.program)], question, world, self.limit):
             found = Question(
                 [*question, *attempt.more],
@@ -201,7 +203,7 @@ class Prover:
         return Example(concrete.state, args, concrete.facts(), repr(concrete.result), changed)
 
     def recheck(self, finding: Finding) -> Answer:
-        """Ask again for what was proved of a handler: terms as written, another seed, another tactic."""
+        """Check a proof a second time: with terms as written, another seed and another tactic."""
         handler = self.policy.program.handler(finding.hook)
         assert handler is not None, "of a handler"
         promise = next(c for c in self.policy.contracts if c.function.span == finding.span)
@@ -269,8 +271,9 @@ class SymbolicCall:
 
 
 def _takes_result(promise: Contract, handler: ir.Function) -> bool:
-    """Whether the condition is told what the handler returns: not where the policy promises `-> None`, also of a hook
-    that may return more."""
+    """Whether the condition takes the handler's result: not if the policy declares `-> None`, even if the hook may
+    return more.
+    """
     return len(promise.function.params) > len(handler.params)
 
 
@@ -327,7 +330,7 @@ class ConcreteCall:
         return bool(run.call(contract.function, args))
 
     def held(self, invariant: Contract) -> bool:
-        """Whether it held after the call before, when the parameters may have been others."""
+        """Whether the invariant held after the previous call, when parameters may have been different."""
         earlier = {
             f.name: value
             for f in self.program.state

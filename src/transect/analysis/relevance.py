@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which state may come to matter to what is observed: what flows into it, through assignments and through conditions.
-
-Flow-insensitive, and so on the safe side: a field which is not found here has no influence, whatever it holds.
+"""Which state may influence what is observed, through assignments and through conditions.  The analysis is
+flow-insensitive, and so conservative: a field that it does not find has no influence, whatever it holds.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def flows(program: Program) -> Flows:
 
 
 def _written_and_read(found: Flows) -> None:
-    """What a hook reads of outside data may be what it, or an earlier hook, has put there."""
+    """Outside data that a hook reads may have been written there by the same hook or by an earlier one."""
     written = {node for node in found.into if node[0] == "write"}
     for node in found.seen:
         found.into[node] |= written
@@ -109,7 +108,9 @@ class _Function:
                 self.branches(decides, [case.body for case in cases], control)
             case ir.For(targets=targets, source=source, body=body):
                 over = self.reads(source, control)
-                for _ in range(2):  # what leaves the loop decides about earlier statements of its next round
+                for _ in range(
+                    2
+                ):  # leaving the loop decides whether earlier statements of the next iteration run
                     for target in targets:
                         self.put(self.local(target), over, control)
                     self.branches(over, (body,), control)

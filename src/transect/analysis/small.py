@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a counter-example easy to find and to read: one time, small numbers, parameters as declared.
-
-Conditions on the inputs of a question; without any a model is as good, but not as clear.
+"""What makes a counter-example easy to find and to read: one time, small numbers, parameters as declared.  These are
+conditions on the inputs of a question; a model without them is as correct, but not as clear.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class Attempt:
 def attempts(
     programs: Iterable[tuple[str, Program]], question: Iterable[Term], world: World, limit: float
 ) -> Iterator[Attempt]:
-    """From the clearest inputs to any.  Each has an equal share of the time that those before it left."""
+    """Attempts from the clearest inputs to any.  Each gets an equal share of the time that is left."""
     near = small(programs, [*question, *world.assumptions])
     inputs = [*([*near, *likely] for likely in world.likely()), ()]
     ways = [(exact, more) for exact in (False, True) for more in inputs]
@@ -84,7 +83,7 @@ def parameters(name: str, program: Program) -> dict[str, Term]:
 
 
 def _choices(term: Term, types: dict[str, Type], declared: dict[str, Term]) -> tuple[Term, ...]:
-    """The few values that an input is held to; none: it is not."""
+    """The few values to which an input is restricted; none if it is not."""
     name = str(term.data)
     if term.op is Op.LENGTH:
         whole = str(term.args[0].data).endswith(" bytes")

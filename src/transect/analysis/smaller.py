@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A counter-example made as small as it can be: numbers near 0, short texts, tables with few entries.
 
-The solver is not asked again.  One input after the other gets a plainer value, and it stays as long as the interpreter
-still shows the same and what is assumed of inputs still holds.  So the same question has the same example.
+The solver is not asked again.  One input after the other gets a plainer value, which is kept if the interpreter still
+shows the same and the assumptions about inputs still hold.  So the same question has the same example.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from transect.analysis.terms import FALSE, Op, Sort, Term
 T = TypeVar("T")
 
 SHORT = (b"a", b"b")  # texts that are plain
-ODD = "é".encode()  # that is not, for one which must not be
+ODD = "é".encode()  # a text that is not plain, for an input that must not be
 RUNS = 300  # of the interpreter, for one example
 ROUNDS = 3  # through all inputs
 
@@ -31,10 +31,9 @@ def smallest(
     again: Callable[[], T | None],
     declared: Mapping[str, Term],
 ) -> T:
-    """The example with plainer inputs, as far as there is time.
-
-    `again`: runs what the reader says now; None: it no longer shows the same.
-    `declared`: what parameters are as declared, by the names of the inputs."""
+    """The example with plainer inputs, as far as time allows.  `again`: runs the reader's current inputs; it returns
+    None if they no longer show the same.  `declared`: the declared values of parameters, by the names of the inputs.
+    """
     run = _Run(reader, sorted(assumptions, key=lambda t: t.serial), again)
     best = first
     with suppress(Spent):  # what was found last shows the same
@@ -58,7 +57,7 @@ def _smaller(run: _Run[T], declared: Mapping[str, Term]) -> Iterator[T]:
 
 @dataclass
 class _Run(Generic[T]):
-    """Tries values until there were enough."""
+    """Tries values until the limit of runs is reached."""
 
     reader: Reader
     assumed: Sequence[Term]
@@ -82,8 +81,9 @@ class _Run(Generic[T]):
         return None
 
     def _possible(self) -> bool:
-        """Whether what is assumed of inputs still holds, as far as it can be computed; where it says what an unknown
-        function yields, it yields that."""
+        """Whether the assumptions about inputs still hold, as far as this can be computed.  If one gives the result of
+        an unknown function, that result is taken.
+        """
         for a in self.assumed:
             unknown = next((t for t in a.args if t.op is Op.FUNCTION), None) if a.op is Op.EQ else None
             if unknown is not None and self.reader.computed().of(a) is FALSE:

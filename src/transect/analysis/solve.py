@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A question to z3 with a limit of processor time, and the values of a model.
 
-A model of a question that is not exact may be impossible: whoever asks replays it, and asks again exactly.  Before
-that it may have the model corrected, and the question asked again.
-
-z3's terms are shared by the whole process and not made for several threads: proofs run in one thread at a time.
+A model of a question that is not exact may be impossible, so the caller replays it and, if need be, asks again exactly.
+Before that, `corrections` let the solver correct such a model and try again. z3's terms are shared by the whole process
+and are not safe for several threads, so proofs run in one thread at a time.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from transect.analysis.translation import Translation
 from transect.base.unavailable import Unavailable
 
 LIMIT = 2.0  # seconds of the processor for one question
-CORRECTIONS = 20  # for who replays models
-LATE = ("timeout", "canceled", "interrupted")  # words of z3 for a time that is up
-WAITS = 20  # times as long by the clock, where other programs have the processor
+CORRECTIONS = 20  # for callers that replay models
+LATE = ("timeout", "canceled", "interrupted")  # z3's words for an exceeded time limit
+WAITS = 20  # times the limit by the clock, since other programs may use the processor
 
 
 class Answer(Enum):
@@ -42,7 +41,7 @@ class Model:
     z3_model: Any
 
     def value(self, term: Term) -> bool | int | float | bytes | str:
-        """What the term is there; of an opaque one, a name that tells it from others."""
+        """The term's value in the model; for an opaque term, a name that tells it from others."""
         found = self.z3_model.eval(self.translation.of(term), model_completion=True)
         if term.sort is Sort.OPAQUE:
             return str(found)
@@ -124,7 +123,7 @@ class Question:
     assumptions: Iterable[Term] = ()
     exact: bool = False  # numbers as they are
     texts: bool = False  # texts as they are
-    limit: float = LIMIT  # seconds of the processor; fewer where less is left of what this stands in
+    limit: float = LIMIT  # seconds of processor time; fewer if less is left of the allowance in force
     asking: Asking = FIRST
     corrections: int = 0  # impossible models of a first question that are corrected, one after the other
     more: Sequence[Any] = field(default_factory=tuple)  # z3 terms besides
@@ -138,7 +137,7 @@ class Question:
             )
         try:
             return self._asked()
-        except solver().Z3Exception as failed:  # nothing is known then, whatever it fell over
+        except solver().Z3Exception as failed:  # then nothing is known, whatever the reason
             return Found(Answer.UNKNOWN, why=reason(failed))
         finally:
             _asking.release()
@@ -164,7 +163,7 @@ class Question:
         return Found(Answer.UNKNOWN, None, seconds, asked.reason_unknown())
 
     def _answered(self, asked: Any, translation: Translation) -> tuple[Any, Any]:
-        """z3's answer, and its model; the last that it found, when there is no time left to correct it."""
+        """z3's answer and its model; the last model found, if there is no time left to correct it."""
         z3 = translation.z3
         said, model = asked.check(), None
         for left in reversed(range(1 + (0 if self.exact else self.corrections))):
@@ -180,14 +179,16 @@ class Question:
 
 
 def reason(failed: Exception) -> str:
-    """What z3 said when it fell over a question."""
+    """z3's own words about its failure."""
     said = failed.args[0] if failed.args else ""
     return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
 @contextmanager
 def limited(asked: Any, seconds: float) -> Iterator[None]:
-    """Interrupt a solver when it has taken so long of the processor: an answer does not depend on what else runs."""
+    """Interrupt a solver after that much processor time, so that an answer does not depend on the load of the
+    machine.
+    """
     measured = hasattr(time, "pthread_getcpuclockid")
     asked.set("timeout", int((WAITS if measured else 1) * seconds * 1000))
     if not measured:
@@ -199,7 +200,7 @@ def limited(asked: Any, seconds: float) -> Iterator[None]:
     def watch() -> None:
         while not over.wait(max(0.005, end - time.clock_gettime(clock))):
             if time.clock_gettime(clock) >= end:
-                asked.interrupt()  # again and again: between two checks nobody hears it
+                asked.interrupt()  # repeatedly: between two checks the solver ignores it
 
     watching = threading.Thread(target=watch, name="transect-solver-limit", daemon=True)
     watching.start()
@@ -211,7 +212,7 @@ def limited(asked: Any, seconds: float) -> Iterator[None]:
 
 
 def relevant(assumptions: Iterable[Term], parts: Sequence[Term]) -> list[Term]:
-    """The assumptions about what the parts speak of: those that share an input or an unknown function's value."""
+    """The assumptions that matter to the parts: those that share an input or an unknown function's value with them."""
     left = {a: set(_atoms(a)) for a in assumptions}
     known = {atom for part in parts for atom in _atoms(part)}
     taken: list[Term] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Terms with values for their inputs, computed by folding: for models that are looked at closely, and for tests."""
+"""Terms with values for their inputs, computed by folding: for models that are examined closely, and for tests."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unknown state and what was done to it.
+"""Unknown state and the writes to it.
 
 A table is its unknown first content and a list of guarded writes.  All that the two sides of a question have in common
 is the first content, so two tables are equal when they agree at every key that either side wrote: no theory of arrays
@@ -45,7 +45,7 @@ Assume = Callable[[Term], None]
 
 
 def nothing(_: Term) -> None:
-    """For where what inputs keep to does not matter."""
+    """Ignores assumptions about inputs."""
 
 
 def restricted(t: Type, term: Term, assume: Assume) -> Term:
@@ -76,7 +76,7 @@ def unknown(name: str, t: Type, assume: Assume = nothing, args: tuple[Term, ...]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One write: where the guard holds, the key's entry becomes the value, or goes (`value` is None)."""
+    """One write: where the guard holds, the key's entry takes the value, or is removed (`value` is None)."""
 
     guard: Term
     key: Value
@@ -123,7 +123,7 @@ class Table:
         return fold.both(fits, found)
 
     def get(self, key: Value, assume: Assume = nothing) -> Value:
-        """The entry's value, if there is one; else anything."""
+        """The entry's value, if there is one; else an arbitrary value."""
         key = made(self.key, key)
         _, found = self._first(key, assume)
         for w in self.writes:
@@ -132,7 +132,7 @@ class Table:
         return found
 
     def total(self, key: Value, zero: Value, assume: Assume = nothing) -> Value:
-        """A tally's answer: what is absent reads 0."""
+        """A tally's answer: an absent key reads as 0."""
         return join(self.has(key, assume), self.get(key, assume), zero)
 
     def option(self, key: Value, assume: Assume = nothing) -> Option:
@@ -185,7 +185,7 @@ class Table:
         )
 
     def touched(self, key: Value, assume: Assume = nothing) -> Table:
-        """An lru after its entry was read."""
+        """The table after a read of its entry, which matters to an lru."""
         there = self.has(key)
         key = made(self.key, key)
         order = self._ordered("touch", key)
@@ -197,7 +197,9 @@ class Table:
         return unknown(f"{self.name}.oldest", self.key, nothing, (order,))
 
     def _second_comes(self, moves: Term, stays: Term, after: Term, assume: Assume) -> None:
-        """Which entry is the least recent after a change: of at least two, the second takes the place of the first."""
+        """Which entry is the least recent after a change: if there are at least two, the second takes the place of the
+        first.
+        """
         if assume is nothing:
             return
         second = unknown(f"{self.name}.second", self.key, nothing, (self.order,))
@@ -298,7 +300,7 @@ def join_tables(cond: Term, a: Table, b: Table) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One thing said to the outside: a trace, a report, an outside write that nobody models."""
+    """One message to the outside: a trace, a report, or an outside write that no world models."""
 
     guard: Term
     name: str
@@ -333,7 +335,7 @@ class Path:
 
 
 def join_paths(cond: Term, a: Path, b: Path, first: Callable[[str], Held]) -> Path:
-    """`a` where the condition holds.  `first` gives what outside data held at first, where but one side touched it."""
+    """`a` where the condition holds.  `first` gives the first content of outside data that only one side touched."""
     return Path(
         _joined_frame(cond, a.frame, b.frame),
         _joined_all(cond, a.fields, b.fields),
@@ -349,7 +351,7 @@ def join_paths(cond: Term, a: Path, b: Path, first: Callable[[str], Held]) -> Pa
 
 
 def _joined_frame(cond: Term, a: Mapping[str, Value], b: Mapping[str, Value]) -> dict[str, Value]:
-    """The locals that both sides have.  One that cannot be joined is gone, which only matters if it is read."""
+    """The locals that both sides have.  A local that cannot be joined is left out, which matters only if it is read."""
     found: dict[str, Value] = {}
     for name in a:
         if name in b:
@@ -392,7 +394,7 @@ def same_held(a: Held, b: Held) -> Term:
 
 
 def said_same(a: tuple[Said, ...], b: tuple[Said, ...]) -> Term:
-    """Whether the same was said, where what is said stands in one order on both sides."""
+    """Whether both sides said the same, given that messages stand in the same order on both."""
     if a == b:
         return TRUE
     parts = []
@@ -424,7 +426,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a call came to."""
+    """The result of a call, and the path after it."""
 
     value: Value
     path: Path

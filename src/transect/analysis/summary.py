@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loops that are not unrolled: their results are unknown functions of everything that they read.
 
-That is exact as far as it goes: a loop is a function of what it reads, so a proof for every such function holds for
-it.  What cannot be said so (a loop that returns from within, or that writes tables) raises `Unsupported`.
+This is sound: a loop is a function of what it reads, so a proof for every such function holds for it.  A loop that
+cannot be expressed in this way (one that returns from within, or writes tables) raises `Unsupported`.
 """
 
 from __future__ import annotations
@@ -88,12 +88,12 @@ def _over(source: ir.Source) -> str:
 
 
 def _name(evaluator: Evaluating, node: ir.Expr | ir.Stmt) -> str:
-    """One for each place of a program."""
+    """A name for each place of a program."""
     return f"{evaluator.program.name} {evaluator.program.source_hash[:8]} {node.span}"
 
 
 def _inputs(evaluator: Evaluating, part: ir.Expr | ir.For, touched: Effects, path: Path) -> tuple[Term, ...]:
-    """Everything that may take part in what the loop comes to, in one order."""
+    """Everything that may affect the loop's results, in a fixed order."""
     terms: list[Term] = []
     for field in sorted(touched.read_fields | touched.written_fields):
         held: Held = path.locals[field] if field in path.locals else path.fields[field]

@@ -80,7 +80,7 @@ HARD = frozenset(
     {Op.MUL, Op.FLOORDIV_S, Op.FLOORDIV_U, Op.MOD_S, Op.MOD_U}
     | {Op.ADD_F, Op.SUB_F, Op.MUL_F, Op.DIV_F, Op.INT_TO_F, Op.UINT_TO_F, Op.F_TO_INT, Op.F_TO_UINT}
 )
-"""What a solver is slow at; a first question takes them for unknown functions."""
+"""Operators at which a solver is slow; a first question treats them as unknown functions."""
 
 TEXTUAL = frozenset({Op.LENGTH, Op.FITS, Op.PREFIX, Op.SUFFIX, Op.CONTAINS, Op.LT_T, Op.IS})
 """What is asked of texts besides equality."""
@@ -114,7 +114,7 @@ _folding: ContextVar[bool] = ContextVar("folding", default=True)
 
 @contextmanager
 def unfolded() -> Iterator[None]:
-    """Build terms as they are written: a recheck does not trust the folding."""
+    """Build terms as they are written: a second proof does not rely on folding."""
     token = _folding.set(False)
     try:
         yield
@@ -127,7 +127,7 @@ def folds() -> bool:
 
 
 def make(op: Op, sort: Sort, args: Sequence[Term] = (), data: Any = None) -> Term:
-    """The term, unfolded.  Raises `Spent` where work that has an allowance made too many."""
+    """The term, unfolded.  Raises `Spent` when the allowance in force is used up."""
     # 0.0 and -0.0, 1 and True are different constants.
     mark = (type(data), repr(data)) if isinstance(data, float | bool) else data
     key = (op, sort, tuple(map(id, args)), mark)

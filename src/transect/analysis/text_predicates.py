@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions about one text that a stratum decides in Python, such as whether a header may hold it.
 
-To the solver such a question is an unknown predicate that is decided for constants; a model's texts are made such that
-they have the answers which the model gives.
+To the solver such a question is an unknown predicate whose value is known only for constants.  The texts of a model are
+then chosen so that each has the answer which the model gives.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TextPredicate:
-    """Two of one name are the same question."""
+    """Two predicates with the same name are the same question."""
 
     name: str
     holds: Callable[[bytes], bool]

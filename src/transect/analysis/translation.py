@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Terms to z3, and z3's values back.
 
-A first question takes multiplication, division, arithmetic of floats and all that is asked of texts but equality for
-unknown functions, at which z3 is fast: what is proved so is proved.  A model of it may be impossible; what an operator
-really makes of the operands that the model chose is a correction.
+A first question treats multiplication, division, arithmetic of floats and all questions about texts except equality as
+unknown functions, at which z3 is fast; a proof of it is a proof.  A model of it may be impossible; a correction then
+tells z3 the real result of an operator for the operands that the model chose.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Translation:
             Sort.OPAQUE: z3.ExprRef,
         }
         self._texts: dict[bytes, Any] = {}  # constants of an abstract question
-        self.facts: list[Any] = []  # that hold of what is taken for unknown
+        self.facts: list[Any] = []  # facts about the operators that are treated as unknown
         self._rounding = z3.RNE()
 
     def of(self, term: Term) -> Any:
@@ -104,7 +104,7 @@ class Translation:
     # ------------------------------------------------------------ abstract questions
 
     def _hard(self, term: Term, args: list[Any]) -> Any:
-        """An operator as an unknown function, with the little that is always true of it."""
+        """An operator as an unknown function, with a few facts that always hold for it."""
         z3 = self.z3
         value = self._applied(f"op {term.op}", term, args)
         if term.sort is Sort.INT and len(args) == 2:
@@ -125,7 +125,7 @@ class Translation:
         return value
 
     def corrections(self, model: Any) -> list[Any]:
-        """What hard operators really make of the operands in a model, where the model has another value."""
+        """The real results of hard operators for the operands in a model, where the model has another value."""
         z3 = self.z3
         found = []
         for term, made in self._made.items():
@@ -143,7 +143,7 @@ class Translation:
         return found
 
     def _textual(self, term: Term, args: list[Any]) -> Any:
-        """Lengths are numbers of their own; what else is asked of a text is an unknown function."""
+        """Lengths are separate numbers; every other question about a text is an unknown function."""
         if term.op in (Op.LENGTH, Op.FITS):
             size = self._size(args[0])
             return size if term.op is Op.LENGTH else size <= self.z3.BitVecVal(term.data, 64)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy's types hold when inputs are unknown: terms, and structs, tuples, options, verdicts, views of them.
+"""Values of a policy's types when inputs are unknown: terms, and structs, tuples, options, verdicts and views made of
+terms.
 
 A value of a type is taken apart into *leaves* (a path and a term each) and put together again, so that joining two
 branches, comparing, and storing in tables are done once, on leaves.
@@ -41,7 +42,7 @@ from transect.core.types import (
 
 
 class Unsupported(Exception):
-    """Something that is not evaluated symbolically; the answer is then "unknown", and the text says why."""
+    """Something that cannot be evaluated symbolically; the answer is then "unknown", and the text says why."""
 
     span: Span | None = None  # of the statement that it stands in
 
@@ -139,7 +140,7 @@ def _any_case(cases: Sequence[StructType], leaf: Callable[[str, Type, Sort], Ter
 
 
 def leaves(value: Value, path: str = "") -> list[tuple[str, Term]]:
-    """Every term within, with its path; those of an option which is never there are missing."""
+    """Every term within, with its path; an option that is never present has none."""
     match value:
         case None:
             return []
@@ -193,7 +194,7 @@ def _constant_term(sort: Sort, value: object) -> Term:
 
 
 def anything(t: Type) -> Value:
-    """Some value of the type, for where none is read."""
+    """An arbitrary value of the type, for places where it is never read."""
     return build(t, lambda path, leaf_type, sort: zero(sort))
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Outside data for the interpreter, made from a model: what a generic `World` calls unknown gets the model's value."""
+"""Outside data for the interpreter, made from a model: what a generic `World` treats as unknown gets the model's
+value.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from transect.core.types import DictType, OptionType, SeqType, Type, ViewType
 
 @dataclass(frozen=True)
 class Handle:
-    """Something of the outside that has a name and no content: a queue, the queue of one CPU."""
+    """An outside object with a name and no content: a queue, the queue of one CPU."""
 
     term: Term
     name: str
@@ -41,7 +43,7 @@ class Outside:
         return Outside(reader, program, view, path)
 
     def told(self) -> Outside:
-        """Itself, with every field read that the question is about, so that it shows them."""
+        """This object, after reading every field that the question is about, so that they are shown."""
         reader, _, _, path = self.__dict__["_of"]
         for known in reader.asked:
             if known.startswith(f"{path}.") and " " not in known:  # else it is not of the view itself
@@ -58,7 +60,7 @@ class Outside:
         return found
 
     def see(self, ways: Iterable[str]) -> None:
-        """Read these fields, too."""
+        """Read these fields as well."""
         for way in ways:
             here: Any = self
             for name in way.split("."):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Outside data and outside facts while a handler is evaluated: what a stratum says about its views and intrinsics.
 
-This base takes every field of a view for an unknown value that keeps what is written to it, every answer from outside
-for an unknown function of the question, and every write to the outside for something said.  A stratum refines it.
+This base treats every field of a view as an unknown value that keeps what is written to it, every answer from outside
+as an unknown function of the question, and every write to the outside as a message.  A stratum refines it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class World:
         ] = {}  # parts of a policy whose values are taken for unknown, in words
 
     def assume(self, term: Term) -> None:
-        """Inputs are such that this holds."""
+        """Assume that this holds for the inputs."""
         if term is not TRUE:
             self.assumptions.add(term)
 
@@ -45,7 +45,7 @@ class World:
     # ------------------------------------------------------------ models
 
     def likely(self) -> Sequence[Sequence[Term]]:
-        """Conditions that make a counter-example clearer where it can be so, tried from the strictest."""
+        """Conditions that make a counter-example clearer, tried from the strictest to the weakest."""
         return ((),)
 
     def outside(self, reader: Reader, program: ir.Program, view: ViewType, path: str) -> Outside:
@@ -66,7 +66,7 @@ class World:
         return found
 
     def unsure(self) -> str:
-        """What an answer may have failed for."""
+        """The possible reasons for a missing answer, in words."""
         return ""
 
     def told(self, reader: Reader) -> Mapping[str, str]:
@@ -175,11 +175,11 @@ class World:
                 return build(declared.returns, lambda place, t, sort: var(f"{self.tape}{place}", sort))
 
     def changes(self, declared: ir.IntrinsicDecl) -> bool:
-        """Whether who asks that function may change what is outside, so that asking is something done."""
+        """Whether a call of that function may change outside data, so that the call itself is an action."""
         return declared.effect is Effect.OUTSIDE_READ
 
     def fixed(self, declared: ir.IntrinsicDecl) -> bool:
-        """Whether the function answers the same throughout a call."""
+        """Whether the function gives the same answer throughout a call."""
         return False
 
     def has_method(self, declared: ir.IntrinsicDecl) -> bool:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading files that somebody names or that lie in a folder, and streams: never more than is wanted, however endless
-they are."""
+"""Reading files and streams that somebody else chose: at most a given number of bytes, however long they are."""
 
 from __future__ import annotations
 
@@ -16,11 +15,13 @@ if TYPE_CHECKING:
     from http.client import HTTPResponse
 
 AT_ONCE = 1 << 16  # bytes
-SOURCE = 4 << 20  # bytes of a policy, chain or configuration at most; one more is read, so that it shows
+SOURCE = (
+    4 << 20
+)  # most bytes of a policy, chain or configuration; one more is read, to see that a file is too long
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether there is such a file.  False also of a name that is longer than names can be, where `Path` raises."""
+    """Whether there is such a file.  False also for a name that is too long for a file, for which `Path` raises."""
     return os.path.isfile(path)
 
 
@@ -30,11 +31,10 @@ def is_folder(path: str | Path) -> bool:
 
 
 def opened(path: Path | str) -> BinaryIO:
-    """The file, for reading.
-
-    Raises OSError, also for what is no regular file: devices have no end, and a pipe may have no beginning.
+    """Open the file for reading.  Raises OSError, also if it is not a regular file: a device may never end, and a pipe
+    may never begin.
     """
-    # Whoever opens a pipe otherwise waits for its other end.
+    # Without it, opening a pipe waits until somebody opens the other end.
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError:  # a zero byte, or half a surrogate pair
@@ -57,7 +57,7 @@ def head(path: Path, most: int = SOURCE) -> bytes:
 def first(stream: IO[bytes], most: int = SOURCE) -> bytes:
     """At most one byte more than `most` of a stream: standard input, a pipe."""
     pieces, left = [], most + 1
-    # One `read` of it all would make room for all that there may be.
+    # A single `read(most)` would allocate `most` bytes, however few there are.
     while left and (piece := stream.read(min(AT_ONCE, left))):
         pieces.append(piece)
         left -= len(piece)
@@ -76,9 +76,8 @@ def tail(path: Path, most: int) -> bytes:
 
 
 def lines(path: Path, longest: int, start: int = 0) -> Iterator[bytes]:
-    """The lines of a file that grows, with their ends, from that byte as far as it reaches when this begins.
-
-    A line of more than `longest` bytes comes in pieces; the last one is left out as long as it has no end.  Raises
+    """The lines of a file that grows, with their line ends: from byte `start` to the end that the file has when this
+    begins.  A line of more than `longest` bytes comes in pieces; a last line without a line end is left out.  Raises
     OSError.
     """
     with opened(path) as file:
@@ -93,9 +92,8 @@ def lines(path: Path, longest: int, start: int = 0) -> Iterator[bytes]:
 
 
 def in_time(stream: HTTPResponse, most: int, patience_s: float) -> bytes:
-    """An answer, as it comes.
-
-    Raises TimeoutError, and OSError where it has more than `most` bytes, or fewer than were announced.
+    """Read an answer to its end.  Raises TimeoutError, and OSError if it has more than `most` bytes or fewer than it
+    announced.
     """
     until, found = time.monotonic() + patience_s, bytearray()
     while piece := stream.read1(AT_ONCE):
@@ -104,7 +102,7 @@ def in_time(stream: HTTPResponse, most: int, patience_s: float) -> bytes:
             raise OSError(errno.EFBIG, f"the answer has more than {most:,} bytes")
         if time.monotonic() > until:
             raise TimeoutError(f"the answer does not end within {patience_s:g} s")
-    if stream.length:  # of what was announced, and did not come
+    if stream.length:  # bytes that were announced and did not come
         raise OSError(errno.EPROTO, "the answer is cut off")
     return bytes(found)
 

@@ -34,9 +34,9 @@ from transect.base.unavailable import Unavailable
 
 SEAL = struct.Struct("<32sQ8s")  # SHA-256 and size of what comes before, MARK
 MARK = b"transect"
-ABANDONED_S = 3600.0  # after which a file or folder under way is somebody's who was killed
-LOCKED_S = 10.0  # after which who makes something in a folder has long locked it
-LARGEST = 1 << 30  # bytes of a file that is kept; a larger one is none of ours, and as if it were not there
+ABANDONED_S = 3600.0  # an unfinished file or folder older than this is left from a process that was killed
+LOCKED_S = 10.0  # by then a process that makes something in a folder has locked it
+LARGEST = 1 << 30  # bytes of a kept file; a larger one is not ours, and is treated as missing
 UNDER_WAY = ".building-"  # what folders are called in which something is made
 MOST_LINKS = 40  # of one path, as in the kernel
 ANOTHER = "XDG_CACHE_HOME=FOLDER names another place"
@@ -51,7 +51,7 @@ def place(kind: str) -> Path:
     Raises Unavailable for a user without a home.
     """
     chosen = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(chosen):  # else it is to be ignored, by the XDG specification
+    if os.path.isabs(chosen):  # the XDG specification says to ignore any other
         return Path(chosen) / "transect" / kind
     try:
         home = Path.home()
@@ -76,12 +76,12 @@ class Folder:
 
     @contextlib.contextmanager
     def inside(self, name: str, *, make: bool = False) -> Iterator[Folder]:
-        """A folder in it, by the same rules."""
+        """Open a folder inside this one, by the same rules."""
         with opened(self.path / name, make=make, within=self.descriptor) as folder:
             yield folder
 
     def read(self, name: str) -> bytes | None:
-        """The content of a sealed file; None: there is none that may serve."""
+        """The content of a sealed file; None if it is missing, damaged, or not ours."""
         data = self.plain(name)
         if data is None or len(data) < SEAL.size:
             return None
@@ -93,7 +93,7 @@ class Folder:
         self.put(name, content + _seal(content))
 
     def plain(self, name: str) -> bytes | None:
-        """The content of a file without a seal; None: there is none that may serve."""
+        """The content of a file without a seal; None if it is missing or not ours."""
         with self._file(name) as descriptor, _told(self.path):
             if descriptor is None or os.fstat(descriptor).st_size > LARGEST:
                 return None
@@ -101,7 +101,7 @@ class Folder:
                 return first(file, LARGEST)
 
     def mapped(self, name: str) -> mmap.mmap | None:
-        """The same, in memory, not read yet."""
+        """The same file, mapped into memory."""
         with self._file(name) as descriptor, _told(self.path):
             if descriptor is None or not 0 < os.fstat(descriptor).st_size <= LARGEST:
                 return None
@@ -138,7 +138,7 @@ class Folder:
             shutil.rmtree(name, ignore_errors=True, dir_fd=self.descriptor)
 
     def tidy(self) -> None:
-        """Remove what those who were killed have left half made."""
+        """Remove unfinished files that killed processes have left."""
         with _told(self.path), os.scandir(self.descriptor) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):  # another process tidies, too
@@ -168,7 +168,7 @@ class Folder:
 
     @contextlib.contextmanager
     def _file(self, name: str) -> Iterator[int | None]:
-        """A descriptor of a file that only we and root can have written; None: there is none."""
+        """A descriptor of a file that only we and root can have written; None if there is no such file."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             descriptor = os.open(name, flags, dir_fd=self.descriptor)
@@ -198,9 +198,8 @@ class Loadable:
 
 @contextlib.contextmanager
 def opened(path: Path, *, make: bool = False, within: int | None = None) -> Iterator[Folder]:
-    """The folder; `make`: made if need be, for us alone.  `within`: a descriptor of the one that it is in.
-
-    Raises Unavailable when it is not there, cannot be made, or others could change what lies there.
+    """Open the folder.  `make`: create it for us alone if it is missing.  `within`: a descriptor of its parent folder.
+    Raises Unavailable if it is missing, cannot be made, or others could change its content.
     """
     with _told(path):
         descriptor = _reached(path, make) if within is None else _reached(Path(path.name), make, within)
@@ -212,8 +211,9 @@ def opened(path: Path, *, make: bool = False, within: int | None = None) -> Iter
 
 @contextlib.contextmanager
 def loadable(path: Path) -> Iterator[Loadable]:
-    """A sealed file as code: what is loaded under the name is what was verified.  Raises Unavailable when it may not be
-    loaded."""
+    """A sealed file that holds code: the file loaded is the very file that was verified.  Raises Unavailable if it may
+    not be loaded.
+    """
     with opened(path.parent) as folder:
         if folder.read(path.name) is None:
             raise Unavailable(str(path), "it is not there, damaged, or not ours", f"rm -f {path}")
@@ -233,7 +233,9 @@ def content(path: Path) -> bytes:
 
 
 def _reached(path: Path, make: bool, within: int | None = None) -> int:
-    """A descriptor of the folder at the end of a path of which every step is safe, from `/`, or a folder that is."""
+    """A descriptor of the folder at the end of a path, each step of which was found safe; it begins at `/` or at a safe
+    folder.
+    """
     if within is None:
         rest, at = list(reversed(path.absolute().parts[1:])), _step("/", None, Path("/"))
     else:
@@ -265,7 +267,7 @@ def _reached(path: Path, make: bool, within: int | None = None) -> int:
 
 
 def _step(name: str, within: int | None, path: Path, *, make: bool = False) -> int:
-    """A descriptor of a folder, or link, that others can neither change nor exchange."""
+    """A descriptor of a folder or link that others can neither change nor replace."""
     look = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC  # asked for here, as only Linux has it
     try:
         descriptor = os.open(name, look, dir_fd=within)
@@ -301,7 +303,9 @@ def _foreign(found: os.stat_result) -> bool:
 
 
 def _open_to_others(found: os.stat_result, descriptor: int, *, sticky: bool = True) -> bool:
-    """Whether others may write there.  `sticky`: such a folder will do: they may add, and not rename what is ours."""
+    """Whether others may write there.  `sticky`: a sticky folder is accepted, since others may add files to it but not
+    rename ours.
+    """
     mode = found.st_mode
     if not mode & (stat.S_IWGRP | stat.S_IWOTH):
         return False
@@ -320,7 +324,7 @@ def in_other_hands(descriptor: int) -> str:
 
 
 def _of_nobody_else(found: os.stat_result, descriptor: int) -> bool:
-    """Whether the group is the owner's own, which has nobody else in it: a umask of 002 is usual with such groups."""
+    """Whether the group is the owner's own and has no other member; with such groups a umask of 002 is usual."""
     import grp
     import pwd
 
@@ -334,7 +338,7 @@ def _of_nobody_else(found: os.stat_result, descriptor: int) -> bool:
 
 
 def _has_acl(descriptor: int) -> bool:
-    """Whether an access list is there: then the group's bits are the most that anybody on it may."""
+    """Whether the folder has an access control list; the group's bits are then the most that its entries may allow."""
     try:
         os.getxattr(f"/proc/self/fd/{descriptor}", _ACL)
     except OSError as error:
@@ -363,7 +367,7 @@ def _older(entry: os.DirEntry[str], seconds: float) -> bool:
 
 @contextlib.contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """What the system refuses, as Unavailable."""
+    """Turn OSError into Unavailable."""
     try:
         yield
     except OSError as error:

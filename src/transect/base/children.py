@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers as child processes which do not outlive us: the kernel kills them when this process ends, however it ends.
 
-The kernel watches the thread that started a child, so one thread starts them all, and lives as long as we do: one for
-each network in which children are wanted, since a thread has its network, and its children have it from it.
+The kernel watches the thread that started a child, so one thread starts all children and lives as long as this process.
+There is one such thread for each network namespace, since a child inherits the namespace of its thread.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _Start = Callable[[], None]
 
 
 def start(command: Sequence[str], *, pass_fds: Iterable[int] = (), **options: Any) -> subprocess.Popen[Any]:
-    """As `subprocess.Popen`, of a child that follows us; the command runs when this returns.  Raises OSError when it
-    cannot be run."""
+    """As `subprocess.Popen`, for a child that ends with this process; the command runs when this returns.  Raises
+    OSError when it cannot be run.
+    """
     told, tell = os.pipe()
     try:
         argv = following(command, os.getpid(), tell)
@@ -51,13 +52,16 @@ def start(command: Sequence[str], *, pass_fds: Iterable[int] = (), **options: An
 
 
 def following(command: Sequence[str], parent: int = 0, tell: int = -1) -> list[str]:
-    """The command, killed when its parent ends.  `parent`: which must be that process, or it does not begin;
-    `tell`: a pipe for the number of the error when it cannot be run."""
+    """The command line that runs the command and has it killed when its parent ends.  `parent`: the process that must
+    be the parent when the command begins; `tell`: a pipe that takes the error number when it cannot be run.
+    """
     return [_python(), "-IS", str(FOLLOW), str(parent), str(tell), *command]
 
 
 def _python() -> str:
-    """What runs us; by our own process when its path is closed to us, who became another user."""
+    """The Python interpreter; as `/proc/self/exe` if this process has become another user who may not reach its
+    path.
+    """
     return sys.executable if os.access(sys.executable, os.X_OK) else f"/proc/{os.getpid()}/exe"
 
 
@@ -76,7 +80,9 @@ def _by_the_starter(make: Callable[[], subprocess.Popen[Any]]) -> subprocess.Pop
 
 @functools.cache
 def _starter(network: int) -> queue.SimpleQueue[_Start]:
-    """What the thread that starts children is given.  `network`: the caller's, which a thread that it makes is in."""
+    """The queue of the thread that starts children.  `network`: the caller's network namespace, in which the new thread
+    is, too.
+    """
     wanted: queue.SimpleQueue[_Start] = queue.SimpleQueue()
 
     def serve() -> None:
@@ -87,4 +93,4 @@ def _starter(network: int) -> queue.SimpleQueue[_Start]:
     return wanted
 
 
-os.register_at_fork(after_in_child=_starter.cache_clear)  # there is no such thread in a child
+os.register_at_fork(after_in_child=_starter.cache_clear)  # a forked child has no such thread

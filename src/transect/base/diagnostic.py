@@ -90,9 +90,10 @@ class Diagnostics:
 
 
 def closest(name: str, known: Iterable[str], likeness: float = 0.7) -> str | None:
-    """The known name that a misspelt one most likely means, or None.  `likeness`: at least, of 1; long names that begin
-    alike are."""
-    import difflib  # only for who made a mistake
+    """The known name that a misspelt one most likely means, or None.  `likeness`: the least similarity, from 0 to 1;
+    long names that begin alike count as similar.
+    """
+    import difflib  # imported only after a mistake: it costs time
 
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
     return matches[0] if matches else None

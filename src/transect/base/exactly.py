@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""So many bytes of a stream, not more and not fewer."""
+"""Reading an exact number of bytes from a stream."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import socket
 import time
 from collections.abc import Callable
 
-AT_ONCE = 1 << 16  # bytes asked for at a time: who announces many has not sent them yet
+AT_ONCE = 1 << 16  # bytes asked for at a time: a peer that announces many may never send them
 
 
 def exactly(connection: socket.socket, size: int) -> bytes:
-    """The next `size` bytes.  Raises `ConnectionError` when it ends before, and as `recv` does.
-
-    The connection's timeout is for all of them: who sends them one by one has no more time than others.
+    """The next `size` bytes.  Raises `ConnectionError` when the connection ends before, and what `recv` raises.  The
+    connection's timeout covers all of them, so a peer that sends single bytes gets no more time.
     """
     patience_s = connection.gettimeout()
     if not patience_s:

@@ -28,7 +28,7 @@ class Changes:
         try:
             found = os.stat(self.path)
         except OSError:
-            return None  # a file that is being replaced by hand: what is in force stays
+            return None  # missing while somebody replaces it: keep what is in force
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     def come(self) -> bool:
@@ -37,10 +37,10 @@ class Changes:
 
 
 class Followed(Generic[T]):
-    """What a file says, as it is now.  May be asked by any thread."""
+    """The current content of a file.  Any thread may ask."""
 
     def __init__(self, path: Path, read: Callable[[Path], T], refuses: type[Exception]) -> None:
-        """Raises what `read` does, `refuses`, for a file that is damaged."""
+        """`read` raises `refuses` for a damaged file, and so does this."""
         self._changes = Changes(path)  # first: what is written after that is noticed
         self._read = read
         self._refuses = refuses
@@ -48,7 +48,7 @@ class Followed(Generic[T]):
         self._look_at = time.monotonic() + LOOK_S
 
     def now(self) -> T:
-        """A file that is damaged meanwhile changes nothing, and the log says so."""
+        """The current content; a file that has been damaged since changes nothing, and the log says so."""
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_S
             if self._changes.come():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Diagnostics as text for machines: JSON, SARIF 2.1.0, GitHub annotations.
 
-Lines and columns count from 1 in all three, ends are exclusive, columns count characters.  A diagnostic without a
-place, or about a file as a whole, has none of those that it lacks.
+Lines and columns count from 1 in all three, ends are exclusive, columns count characters.  A diagnostic without a place
+has no lines or columns, and one about a whole file has only the file.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-"""How an application talks with the scheduler in force: the fixed part; what is said comes from the emitted module.
+"""How an application talks with the scheduler in force.  This is the fixed part; the messages themselves are defined by
+the emitted module.
 
 Rings of shared memory go both ways.  The loader's broker hands them out at a Unix socket, where it refuses messages
 that the policy in force does not know.  No privilege is needed, and only the standard library.
@@ -30,7 +31,7 @@ BUSY, DISCARD = 1 << 31, 1 << 30
 
 
 class Refused(Exception):
-    """The scheduler in force does not take what this application says, or there is none; the text says what to do."""
+    """No scheduler is in force, or it does not take this application's messages; the text says what to do."""
 
 
 class Application:
@@ -69,12 +70,14 @@ class Application:
         )
 
     def say(self, hint: Any, *, thread: int | None = None) -> bool:
-        """Say something of a thread of ours, by default this one.  False: the ring is full, or we have let go."""
+        """Send a hint about a thread of this process, by default the calling one.  False if the ring is full or
+        closed.
+        """
         numbers = vars(hint).values()
         return self.send(self.says[type(hint)], thread or threading.get_native_id(), *numbers)
 
     def send(self, kind: int, thread: int, *numbers: int) -> bool:
-        """A hint by its kind."""
+        """Send a hint of that kind."""
         message = ENTRY.pack(MESSAGE.size, 0, kind, thread, *numbers, *ZEROS[len(numbers) :])
         with self._lock:
             if self._closed:
@@ -88,7 +91,7 @@ class Application:
         return True
 
     def hear(self, wait_s: float = 0.0) -> list[Any]:
-        """What we were told since, in order; none: it waits so long for something."""
+        """The messages received since the last call, in order.  If there are none, wait up to `wait_s` for one."""
         end = time.monotonic() + wait_s
         while not (heard := self._told()) and (left := end - time.monotonic()) > 0:
             select.select([self._outbox], [], [], left)
@@ -111,7 +114,7 @@ class Application:
         return heard
 
     def gone(self) -> bool:
-        """Whether the scheduler's loader has ended, or has let go of us."""
+        """Whether the scheduler's loader has ended or closed the connection."""
         try:
             return not self._socket.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
         except BlockingIOError:
@@ -120,12 +123,14 @@ class Application:
             return True
 
     def close(self) -> None:
-        """Let go: the scheduler is told that we are gone."""
+        """Close the connection; the scheduler learns that this process is gone."""
         with self._lock:
             self.drop()
 
     def drop(self) -> None:
-        """Let go in a child of what is its parent's: no other thread is there, though one may have had the lock."""
+        """In a forked child, drop what belongs to the parent.  The lock may be held by a thread that does not exist
+        here, so it is not taken.
+        """
         self._closed = True
         for words in (self._in_taken, self._in_put, self._out_taken, self._out_put):
             words.release()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that are run for what they say: for so long and no longer, and no more of it is kept than is wanted."""
+"""Programs that are run for their output, with a limit of time and of output."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from typing import IO, Any
 
 from transect.base.bounded import AT_ONCE
 
-SAID = 16 << 20  # bytes of what a program says at most, where the caller does not say
+SAID = 16 << 20  # most bytes of a program's output, unless the caller gives another limit
 
 
 class Endless(Exception):
-    """The program did not end in time, or said more than is wanted; the text says which.  It has been killed, with all
-    that it has started."""
+    """The program did not end in time or wrote more than its limit; the text says which.  It has been killed, with all
+    that it has started.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,8 @@ class Ended:
 def ran(
     command: Sequence[str], *, patience_s: float, most: int = SAID, given: bytes = b"", **options: Any
 ) -> Ended:
-    """Run it to its end.  `most`: bytes of either output; `given`: its standard input; `options`: as of Popen.
-
-    Raises OSError where it does not start, Endless.
+    """Run the command to its end.  `most`: limit of bytes for each of its outputs; `given`: its standard input;
+    `options`: those of Popen.  Raises OSError if it does not start, and Endless.
     """
     until = time.monotonic() + patience_s
     # A file: nobody has to write while we read.  Without input none is needed, and no room for it.
@@ -77,7 +77,7 @@ def ran(
 
 
 def _heard(streams: Sequence[IO[bytes]], until: float, most: int) -> list[bytes]:
-    """All of each, read as it comes.  Raises TimeoutError, Endless."""
+    """The whole output of each stream.  Raises TimeoutError and Endless."""
     found = {stream.fileno(): bytearray() for stream in streams}
     with selectors.DefaultSelector() as open_ones:
         for descriptor in found:

@@ -28,7 +28,7 @@ _OF_SEVERITY = {Severity.ERROR: "\033[1;31m", Severity.WARNING: "\033[1;33m", Se
 
 
 def render_text(diagnostics: Iterable[Diagnostic], sources: Mapping[str, str], *, color: bool = False) -> str:
-    """All of them, an empty line between two, without a last newline.
+    """All diagnostics, separated by empty lines, without a newline at the end.
 
     `sources` has the text of each file by its path; a file whose text is missing is named, but not shown.
     """
@@ -99,7 +99,7 @@ class _Page:
             yield from self._unseen(self.by_file[path])
 
     def _unseen(self, marks: list[Mark]) -> Iterator[str]:
-        """The labels of a file whose text is missing: by place."""
+        """The labels in a file whose text is missing, each with its place."""
         for at, mark in enumerate(marks):
             if mark.text:
                 where = f" (line {mark.span.line})" if at else ""

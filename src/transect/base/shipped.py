@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The example policies that are shipped in `transect/examples`, as files: those who load them import none."""
+"""The example policies shipped in `transect/examples`, as paths of files: nobody has to import them."""
 
 from __future__ import annotations
 

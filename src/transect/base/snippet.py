@@ -197,7 +197,7 @@ class _Snippet:
         return _shown(self.source[number - 1], min(firsts, default=0))
 
     def _leads(self, mark: Mark) -> bool:
-        """Whether nothing stands before the span on its first line: then a slash in the margin says enough."""
+        """Whether nothing stands before the span on its first line; a slash in the margin then suffices."""
         return not self.source[mark.span.line - 1][: mark.span.column].strip()
 
     def _row(self, number: int, gutter: str = "", *, under: bool = False) -> Row:
@@ -269,7 +269,7 @@ def _extent(line: _Line, mark: Mark) -> tuple[int, int]:
 
 def _columns(marks: list[Mark]) -> list[tuple[int, Mark]]:
     """Marks of several lines, each with the column of its bar; those which do not meet may share one."""
-    free: list[int] = []  # the last line that each column is taken for
+    free: list[int] = []  # the last line for which each column is taken
     placed = []
     for mark in marks:
         depth = next((at for at, end in enumerate(free) if end < mark.span.line), len(free))

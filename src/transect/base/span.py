@@ -28,5 +28,5 @@ NOWHERE = Span("<none>", 0, 0, 0, 0)
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines as Python's own parser counts them: no other character ends one, such as a form feed in a text."""
+    """The lines as Python's own parser counts them: a form feed, for example, does not end one."""
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")

@@ -7,14 +7,13 @@ import hashlib
 from functools import lru_cache
 
 ANONYMOUS = "anonymous"
-"""The tenant of whoever is not known."""
+"""The tenant of callers that are not known."""
 
 
 @lru_cache(4096)
 def number_of(tenant: str) -> int:
-    """The first eight bytes of the name's SHA-256, big-endian, without the sign; 0 is `anonymous`, or nobody.
-
-    Nobody finds a name that has another one's number.
+    """The first eight bytes of the name's SHA-256, big-endian, without the sign; 0 for `anonymous` and for an empty
+    name.  Finding a second name with the same number is infeasible.
     """
     if tenant in ("", ANONYMOUS):
         return 0

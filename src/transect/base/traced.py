@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `trace(…)` says, as lines of a log: one line each, bounded in size and in number, whatever the text holds.
 
-The text may be a client's.  A control character, or one that changes the direction of writing, would let it end the
-line and forge the next one, or show another than it is.  Emitted C says the same: rpc/runtime/elements.h cuts a text,
-rpc/runtime/envoy_trace.c writes it down.
+The text may be a client's.  A control character, or one that changes the direction of writing, would let the client end
+the line and forge the next one, or make a line look like another.  Emitted C says the same: rpc/runtime/elements.h cuts
+a text, rpc/runtime/envoy_trace.c writes it down.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import threading
 import time
 from collections.abc import Callable
 
-LONGEST = 1024  # bytes of a text, in UTF-8
+LONGEST = 1024  # bytes of a text in UTF-8
 A_SECOND = 100  # lines of one policy, or of one chain of elements
 A_CALL = 64  # lines of one call of a handler, in a chain
 CUT = "…"
 
-# Control characters (C0, DEL, C1), line and paragraph separators, what changes the direction of writing; and the
-# backslash, so that an escape is one.
+# Control characters (C0, DEL, C1), line and paragraph separators, and characters that change the direction of writing;
+# also the backslash, so that every backslash in a line begins an escape.
 _ESCAPED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\\\\]")
 
 
 def cut(text: str) -> str:
-    """At most `LONGEST` bytes of it, with a sign where something is missing."""
+    """At most `LONGEST` bytes of the text, ending with an ellipsis if something was cut off."""
     data = text.encode(errors="backslashreplace")
     if len(data) <= LONGEST:
         return text
@@ -33,7 +33,7 @@ def cut(text: str) -> str:
 
 
 def line(text: str) -> str:
-    """As it stands in a log: one line, whose characters are what they look like."""
+    """The text as a log shows it: on one line, with special characters escaped."""
     return _ESCAPED.sub(_escape, cut(text))
 
 
@@ -57,7 +57,7 @@ class Traced:
         self._lock = threading.Lock()
         self._second = -1
         self._in_second = 0
-        self._untold = 0  # left out since that was last said
+        self._untold = 0  # lines left out since the last report of them
 
     def say(self, name: str, text: str, more: int = 0) -> None:
         """A line of the policy of that name; `more`: how many were left out after it."""

@@ -17,13 +17,13 @@ from transect.base import toml
 from transect.base.bounded import whole
 from transect.base.followed import Followed
 
-ORDINARY = 100  # percent: of who is not named
+ORDINARY = 100  # percent: the weight of a tenant that is not named
 MOST = 1_000_000
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 
 
 class NoWeights(Exception):
-    """A file that does not say weights; the text says why, and follows the file's name."""
+    """A file that is no list of weights; the text says why, and is written after the file's name."""
 
 
 def read_weights(path: Path) -> Mapping[str, int]:
@@ -48,12 +48,12 @@ def read_weights(path: Path) -> Mapping[str, int]:
 
 
 def written(weights: Mapping[str, int]) -> str:
-    """The text of a file that says these."""
+    """The text of a file with these weights."""
     return "".join(["[tenants]\n", *(f'"{name}" = {weight}\n' for name, weight in weights.items())])
 
 
 class Weights(Followed[Mapping[str, int]]):
-    """The weights in a file, by tenant, as they are now."""
+    """The weights in a file, by tenant, as the file says now."""
 
     def __init__(self, path: Path) -> None:
         """Raises `NoWeights`."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How `status`, `set`, `record` and `upgrade` reach a running policy: one socket protocol for all strata.
 
-Whatever runs a policy is a `Host`; `Operated` makes the verbs of it, and serves them.  The command line asks through a
-`Client`, and both know the answers by `answers`.
+Whatever runs a policy is a `Host`; `Operated` turns its methods into verbs, and serves them.  The command line asks
+through a `Client`, and both know the answers by `answers`.
 """
 
 from transect.control.client import Client, ControlError

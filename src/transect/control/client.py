@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class ControlError(Exception):
-    """The instance is there, and does not answer as it should."""
+    """The instance exists, but does not answer as it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,16 @@ class Client:
 
     @contextlib.contextmanager
     def recording(self, path: Path) -> Iterator[Recording]:
-        """It records into a new log until `Recording.end`, or until this block ends, or this process."""
+        """Have the instance record into a new log, until `Recording.end`, the end of this block, or the end of this
+        process.
+        """
         with self._connected() as connection:
             request = Request("record", {"path": str(path.absolute())})
             started = self._fits(Started, "record", self._exchanged(connection, request))
             yield Recording(self, connection, started)
 
     def record_stop(self) -> Stopped:
-        """End a recording, whoever asked for it."""
+        """End the recording, whoever began it."""
         return self._asked(Stopped, "record-stop")
 
     def upgrade(self, path: Path, automatic_return: bool = True) -> Upgraded:
@@ -90,7 +92,7 @@ class Client:
             return self._exchanged(connection, Request(verb, arguments))
 
     def _exchanged(self, connection: socket.socket, request: Request | None) -> Any:
-        """The next answer: to the request, or the second one to what was asked before."""
+        """The next answer: to this request, or the second answer to the request before."""
         answer = self._answer(connection, request)
         match answer.kind:
             case Kind.DONE:
@@ -145,7 +147,7 @@ class Client:
 
     def _answer(self, connection: socket.socket, request: Request | None) -> Answer:
         try:
-            # Who does not want to hear the request may have answered before it was sent.
+            # An instance that refuses the request may have answered before it was sent.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 if request is not None:
                     send(connection, request)
@@ -162,7 +164,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A log that an instance writes for who asked, while the connection is open."""
+    """A log that an instance writes for its caller as long as the connection is open."""
 
     _client: Client
     _connection: socket.socket
@@ -192,7 +194,7 @@ def _absent(stratum: str, name: str | None) -> Unavailable:
 
 
 def _alone(name: str | None, others: Sequence[tuple[str, str]]) -> str:
-    """For the verbs of a stack, which have no stratum in them, and so are tried for what runs by itself, too."""
+    """The hint for a verb of a stack that names an instance outside a stack, for which the stratum must be named."""
     meant = next(((kind, other) for kind, other in others if name in (None, other)), None)
     if meant is None:
         return _hint("stack")

@@ -19,9 +19,8 @@ NO_RETURN = "give `--no-return` if that will not be needed"
 
 
 class Records(Refused):
-    """What a log would not say is refused while one is written: a new version, another value of a parameter.
-
-    `hint`: how who calls it from Python ends the log; an operator is told the command.
+    """Refused because a log is being written, and would not show it: a new version, or another value of a parameter.
+    `hint`: how a caller from Python ends the log; an operator is told the command.
     """
 
     def __init__(self, hint: str = "") -> None:
@@ -76,9 +75,8 @@ class Host(Protocol):
         ...
 
     def record(self, path: Path, name: str) -> int:
-        """Write every handler call into a new log, under the instance's name; how much was under way.
-
-        Nothing is recorded yet.  Raises FileExistsError, OSError.
+        """Write every handler call into a new log, under the instance's name.  Returns how much was under way.
+        Requires that nothing is being recorded.  Raises FileExistsError, OSError.
         """
         ...
 
@@ -102,7 +100,7 @@ NOTHING_BEFORE = "there is no version to go back to", "put the one that you want
 
 
 def check_return(name: str, old: Schema, program: Program) -> None:
-    """Raises `Refused` for state of the new version of that policy which the old one could not take back."""
+    """Raises `Refused` if the old version of that policy could not take back the state of the new one."""
     obstacles = returning(old, schema(program), migration(program, "migrate_back") is not None)
     if obstacles:
         why = f"the state of {name} could not go back: {'; '.join(obstacles)}"

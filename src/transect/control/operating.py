@@ -67,8 +67,9 @@ class Operated:
         }
 
     def _whole(self, name: str, verb: Verb) -> Verb:
-        """Nothing comes between, of what changes something; and where a recording is in the way of what was asked, it
-        is said how to end it."""
+        """The verb; nothing comes between the steps of one that changes something, and if a recording is in its way,
+        the refusal says how to end it.
+        """
 
         @functools.wraps(verb)
         def asked(**arguments: Any) -> Any:
@@ -115,7 +116,7 @@ class Operated:
             return found.changed(self.host.change(found, after), after)
 
     def recorded(self, path: str) -> Lasting:
-        """Record while who asked is there: nobody else would end what a lost command has begun."""
+        """Record as long as the caller is connected: nobody else would end the recording of a lost command."""
         check_whole(path)
         started = self.record_start(path)
         number = self._recordings

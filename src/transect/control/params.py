@@ -37,11 +37,11 @@ class Param:
         return getattr(self.field.default, "value", None)
 
     def put(self, value: object, seen: Callable[[object], None]) -> Callable[[bytes], bytes]:
-        """What makes of a state image the one with the value; `seen` gets the value before."""
+        """A function from a state image to the same image with the new value; `seen` gets the value before."""
 
         def change(image: bytes) -> bytes:
-            # Handlers stand still meanwhile.  Only what comes before the field is read, which is little where
-            # parameters come first.
+            # No handler runs meanwhile.  Only the fields before this one are read, which are few if parameters come
+            # first.
             reader = Reader(image)
             for f in stored(self.program.state):
                 start = reader.at
@@ -55,13 +55,15 @@ class Param:
         return change
 
     def swapped(self, swap: Callable[[int, Callable[[bytes], bytes]], None], value: object) -> object:
-        """Put the value in force where `swap` puts what is made of a policy's image in its place; the value before."""
+        """Put the value in force, and return the value before.  `swap` replaces a policy's image by a function of
+        it.
+        """
         before: list[object] = []
         swap(self.element, self.put(value, before.append))
         return before[-1]
 
     def changed(self, before: object, after: object) -> Changed:
-        """What `set` says that it did."""
+        """The answer of `set`."""
         t = self.field.type
         return {
             "param": f"{self.program.name}.{self.field.name}",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes over the socket: a u32 size (little-endian) and a JSON text, one request and one answer a connection; a
-second answer comes at the end of what lasts as long as the connection is open."""
+"""What goes over the socket: a u32 size (little-endian) and a JSON text, one request and one answer for each
+connection.  A verb that lasts as long as the connection is open gives a second answer at its end.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ class Refused(Exception):
 
 
 class Broken(ConnectionError):
-    """The other side does not keep to the protocol, or is gone in the middle of it."""
+    """The other side does not keep to the protocol, or is gone in the middle of a message."""
 
 
 def send(connection: socket.socket, message: Request | Answer) -> None:
@@ -88,7 +89,7 @@ def receive(connection: socket.socket, of: type[T]) -> T:
 
 
 def allowed(connection: socket.socket) -> bool:
-    """Whether the other side is the same user, or root, as the kernel has it of who connected, or listens."""
+    """Whether the other side is the same user, or root; the kernel says who connected, or listens."""
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _, uid, _ = _CREDENTIALS.unpack(data)
     return uid in (0, os.geteuid())

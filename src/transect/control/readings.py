@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a policy holds, for its operator: its counters, histograms and tallies, and a bounded part of its other state.
 
-Read from a state image, so that it is the same wherever a policy runs.  Keys may be a client's texts: how many are
-shown, how long each is, and which characters it has is bounded, for terminals as for Prometheus.
+Read from a state image, so that it is the same wherever a policy runs.  Keys may be a client's texts, so their number,
+length and characters are restricted, for terminals as well as for Prometheus.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def readings(
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Takes an image apart, and passes over what is not shown."""
+    """Reads an image, and skips what is not shown."""
 
     reader: Reader
     name_of: Callable[[int], str]
@@ -113,7 +113,7 @@ class _Read:
 
 
 def shown(told: str) -> str:
-    """One line of bounded length; others for other texts."""
+    """A text as one line of bounded length; different texts give different lines."""
     text = line(told)
     if len(text) <= TEXT:
         return text
@@ -184,8 +184,8 @@ def _skip(reader: Reader, t: Type, count: int) -> None:
 def exposition(prefix: str, labelled: Sequence[tuple[str, Reading]]) -> Iterator[str]:
     """The lines of rows, each with its labels (`a="x",b="y"`), in the text format 0.0.4.
 
-    Counters and overflows are counters, histograms are histograms (of whose observations nobody knows the sum), the
-    largest entries of tallies, and the sum of the others, are gauges.
+    Counters and overflows are counters, histograms are histograms (without the sum of their observations, which is not
+    kept); the largest entries of tallies, and the sum of the others, are gauges.
     """
     rows = [(f'{labels},field="{row["field"]}"', row) for labels, row in labelled]
 

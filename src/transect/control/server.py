@@ -46,7 +46,7 @@ class Taken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """What a verb has begun that lasts until who asked for it says that it is over, or is gone."""
+    """Something that a verb has begun and that lasts until its caller ends it, or is gone."""
 
     value: Any  # the answer, at once
     goes_on: Callable[[], bool]  # False: it has ended by itself
@@ -75,7 +75,7 @@ class Server:
         _open.add(self)
 
     def close(self) -> None:
-        """Stop listening and take the socket away; a verb under way ends by itself."""
+        """Stop listening and remove the socket; a verb under way ends by itself."""
         if self._closed:
             return
         self._closed = True
@@ -145,7 +145,7 @@ class Server:
             connection.settimeout(LOOK_S)
             while lasting.goes_on() and not _is_over(connection):
                 pass
-        finally:  # also when nobody hears the answers
+        finally:  # also when nobody receives the answers
             ended = _run(self._turns.taking("record", lasting.end, ends=True), {})
         connection.settimeout(PATIENCE_S)
         send(connection, ended)
@@ -180,7 +180,7 @@ class Server:
 
 
 def _is_over(connection: socket.socket) -> bool:
-    """Whether the other side has nothing more to say, or is gone; waits for that for a moment."""
+    """Whether the other side has closed the connection; waits a moment for that."""
     try:
         connection.recv(1)
     except TimeoutError:
@@ -247,8 +247,9 @@ def _listening(path: Path) -> socket.socket | None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time: a socket that is bound and does not listen yet looks like one that a dead process
-    left, and what is taken away must not be another's that came in between."""
+    """One process at a time: a socket that is bound and does not listen yet looks like one that a dead process left,
+    and a process must not remove a socket that another has just made.
+    """
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -270,7 +271,9 @@ def _free(path: Path) -> bool:
 
 
 def _close_all() -> None:
-    """A child does not answer for its parent, and who has ended leaves nothing behind."""
+    """Close all servers: a forked child does not answer for its parent, and an ended process leaves no socket
+    behind.
+    """
     for server in list(_open):
         server.close()
 

@@ -20,7 +20,7 @@ class NoName(ValueError):
 
 
 class Unsafe(Exception):
-    """A folder for sockets in which someone else could put his own."""
+    """A folder for sockets in which other users could put theirs."""
 
 
 def folder() -> Path:
@@ -33,7 +33,7 @@ def folder() -> Path:
 
 
 def command(stratum: str) -> str:
-    """What the operator's verbs of a stratum begin with; those of a whole stack have no word of their own."""
+    """The command that a stratum's verbs begin with; the verbs of a whole stack have no stratum in them."""
     return "transect" if stratum == "stack" else f"transect {stratum}"
 
 

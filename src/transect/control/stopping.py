@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How what runs in the foreground is told to end: Ctrl-C, a service manager's SIGTERM, or a terminal that hangs up.
+"""How a program in the foreground is told to end: Ctrl-C, a service manager's SIGTERM, or a terminal that hangs up.
 
-Within `stopping` these signals only leave word, so that whatever is begun is also ended in order.
+Within `stopping` these signals only set a flag, so that everything that was begun is ended in order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Stop:
         self._words: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def set(self) -> None:
-        """Tell; also from a signal handler."""
+        """Set it; a signal handler may do so, too."""
         self._told = True
         self._words.put(None)
 
@@ -33,12 +33,12 @@ class Stop:
         return self._told
 
     def wait(self, seconds: float | None = None) -> bool:
-        """True when told, False when the time is over."""
+        """True once it is set, False when the time is over."""
         try:
             self._words.get(timeout=None if seconds is None else max(seconds, 0))
         except queue.Empty:
             return False
-        self._words.put(None)  # for whoever else waits
+        self._words.put(None)  # for other threads that wait
         return True
 
 

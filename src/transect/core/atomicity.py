@@ -2,8 +2,8 @@
 """Reads of shared state on which a later write of the same field rests, in handlers which are not atomic.
 
 Between the two another handler may write the field: an update is lost, or a check no longer holds.  Each access is
-atomic by itself, and so is an update in one step (`m[k] += e`, `m[k] = max(m[k], e)`): whatever it takes, it loses
-nothing, so only a *test* of the field before it is a finding.  What is found need not do harm.
+atomic by itself, and so is an update in one step (`m[k] += e`, `m[k] = max(m[k], e)`).  Such an update never loses
+another one, so it is a finding only if a *test* of the field came before it.  A finding need not do harm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transect.core.ir import BinaryOp, Expr, FieldKind, Function, Program
 from transect.core.types import KeyType, TableType
 from transect.core.walk import Node, children, walk
 
-OWN_SCOPES = ("cpu", "worker", "task")  # of which nobody else has a copy
+OWN_SCOPES = ("cpu", "worker", "task")  # scopes whose state no other handler reaches
 ONE_STEP = (BinaryOp.ADD, BinaryOp.SUB, BinaryOp.MIN, BinaryOp.MAX)
 _LOSING = (Operation.SET, Operation.INSERT)
 
@@ -34,7 +34,7 @@ class Seen:
 
 
 Reads: TypeAlias = frozenset[Seen]
-"""On which reads a value, or whether a statement runs at all, rests."""
+"""The reads on which a value rests, or on which it depends whether a statement runs at all."""
 
 NOTHING: Reads = frozenset()
 
@@ -51,9 +51,9 @@ class Race:
 def races(program: Program, serial: Iterable[str] = ()) -> tuple[Race, ...]:
     """Where another handler may come between a read and the write that rests on it.
 
-    `serial`: the stratum's identities (`Task`) whose calls come one after the other, so that nobody else touches the
-    entries which a handler finds under a parameter of that type; and hooks of which one runs at a time, so that nobody
-    else writes a field that only they write.
+    `serial`: the stratum's identities (`Task`) whose calls come one after the other, so that nothing else touches the
+    entries under a parameter of that type while a handler runs; and the hooks of which only one runs at a time, so that
+    a field which only they write has one writer at a time.
     """
     found: dict[tuple[str, Span], Race] = {}
     facts, kept = Facts(program), frozenset(serial)
@@ -106,12 +106,12 @@ class _Walk:
     # ---------------------------------------------------------------- reads
 
     def concerns(self, access: Read | Write) -> bool:
-        """Whether others reach what is accessed."""
+        """Whether other handlers reach what is accessed."""
         of_own = isinstance(access.key, ir.Local) and access.key.name in self.mine
         return access.field in self.shared and not of_own
 
     def rests(self, *parts: Expr | ir.Source | None) -> Reads:
-        """On which reads the value of an expression rests."""
+        """The reads on which the value of an expression rests."""
         found: set[Seen] = set()
         for node in (n for part in parts if part is not None for n in nodes(part)):
             match node:
@@ -170,8 +170,9 @@ class _Walk:
     # ---------------------------------------------------------------- statements
 
     def block(self, block: ir.Block, control: Reads) -> Reads:
-        """What runs under a test rests on it, and so does all that a `return` within it may skip.  The latter is the
-        result."""
+        """What runs under a test rests on it, and so does all that a `return` within it may skip.  Returns the reads
+        that decide whether a `return` was taken.
+        """
         skipping = NOTHING
         for s in block:
             skipping |= self.statement(s, control | skipping)
@@ -190,7 +191,7 @@ class _Walk:
                 whole = self.rests(value, *_asked(place)) | control
                 old = frozenset(Seen(Read(w.field, w.key, w.whole), s.span) for w in self.own(s).writes)
                 self.stored(s, place, control if op in ONE_STEP else whole | old, whole)
-            case ir.Do(value=value) | ir.Remove(key=value):  # to remove what is gone changes nothing
+            case ir.Do(value=value) | ir.Remove(key=value):  # removing an absent key changes nothing
                 self.evaluate(control, value)
             case ir.If(cond=cond, then=then, orelse=orelse):
                 self.evaluate(control, cond)
@@ -236,7 +237,7 @@ class _Walk:
         self.evaluate(control, s.source)
         over = self.rests(s.source)
         skipping, before = NOTHING, None
-        while before != self.locals:  # what a round leaves, the next one finds
+        while before != self.locals:  # an iteration begins with what the one before left
             before = dict(self.locals)
             self.locals |= dict.fromkeys(s.targets, over | control)
             skipping |= self.branches(control | skipping, [s.body, ()])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A number that is known but for how much there is of some data."""
+"""Upper bounds that may depend on how many elements outside data has."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
-HUGE = 10**24  # more than this is as good as this
-_TERMS, _FACTORS = 128, 64  # of one bound; what has more is huge
+HUGE = 10**24  # larger numbers are cut to this one
+_TERMS, _FACTORS = 128, 64  # of one bound; a bound with more becomes HUGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Bound:
         return self._merged(other, max)
 
     def __sub__(self, other: Bound) -> Bound:
-        """What is missing to `other` to be at least as large, term by term."""
+        """What `other` lacks to be at least as large as this one, term by term."""
         missing = {k: n - other.terms.get(k, 0) for k, n in self.terms.items()}
         return Bound({k: n for k, n in missing.items() if n > 0})
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Worst-case bounds of a handler: steps, outside answers, bytes of stack.
 
-Every loop of a policy goes over something whose size is known, or over outside data: then the bound has a term for each
-element of that data.  There is no recursion, so this always terminates.  How much one call may take at most is
-`STEPS_LIMIT`; `docs/design/steps.md` says why so much.
+Every loop of a policy goes over something whose size is known, or over outside data; in the second case the bound has a
+term for the number of elements.  There is no recursion, so this always terminates.  `STEPS_LIMIT` is the most that one
+call may take; `docs/design/steps.md` gives the reasons for that number.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Budget:
 class Bounds:
     """Budgets of one program's functions; those of helpers are found once.
 
-    `elements` is the bound of what outside data holds, by its name; `step` what a node takes by itself.
+    `elements`: the bound of the size of outside data, by its name; `step`: the steps of a node by itself.
     """
 
     def __init__(
@@ -94,7 +94,9 @@ class Bounds:
 
     @cached_property
     def _helper_steps(self) -> Mapping[str, Bound]:
-        """Each helper stands after those that it calls, so that a long chain of them needs no stack."""
+        """The steps of each helper.  A helper stands after those that it calls, so a long chain of them needs no
+        recursion.
+        """
         found: dict[str, Bound] = {}
         for f in self.program.functions:
             found[f.name] = Count(self, f, self.step, found.__getitem__).block(f.body)
@@ -126,7 +128,7 @@ class Bounds:
             case ir.OverRange(bound=bound):
                 return Bound.of(bound)
             case ir.OverState(field=name) if name not in self._fields:
-                return self.elements(name)  # old state: as much as there is
+                return self.elements(name)  # old state has no declared bound
             case ir.OverState(field=name):
                 match self._fields[name].type:
                     case TableType(most=int(n)) | ArrayType(length=n):
@@ -207,7 +209,7 @@ class Count:
         return self.bounds.members(e, self.within)
 
     def given(self, call: ir.Call) -> dict[str, Bound]:
-        """What stands in the bounds of a helper for the members of what it is given."""
+        """The sizes of a call's arguments, by the names that stand for them in the helper's bounds."""
         sizes = self.bounds.set_sizes
         return sizes.arguments(call, self.within, sizes.of(self.within))
 
@@ -278,13 +280,15 @@ class Steps:
         return _number(self._bounds.steps(function))
 
     def within(self, function: Function, node: Node, given: Mapping[str, Bound] = NOTHING) -> int:
-        """Of a node of that function, each time that it is executed; `given`: see `called`."""
+        """Of one execution of a node of that function; `given`: see `called`."""
         return _number(self._bounds.counting_steps(function).node(node).with_sizes(given))
 
     def called(
         self, function: Function, call: ir.Call, given: Mapping[str, Bound] = NOTHING
     ) -> dict[str, Bound]:
-        """How large the sets are that a helper is given by a call in that function, which was given others."""
+        """The sizes of the sets that a call in that function passes to a helper; `given`: the sizes that the function
+        itself was passed.
+        """
         arguments = self._bounds.counting_steps(function).given(call)
         return {name: members.with_sizes(given) for name, members in arguments.items()}
 

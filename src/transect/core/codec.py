@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The binary encoding of values by their type: for state images, logs and control.  Emitted C writes the same bytes.
 
-Little-endian, no padding, no tags beyond those a type needs; whoever reads knows the type.  Reading is strict: what is
-cut short, left over, out of range or in another order than the writer's is a `CodecError`.
+Little-endian, no padding, no tags beyond those a type needs; the reader knows the type.  Reading is strict: bytes that
+are missing, left over, out of range or in another order than the writer's raise `CodecError`.
 
 | type                                     | bytes                                                              |
 |------------------------------------------|--------------------------------------------------------------------|
@@ -58,7 +58,9 @@ from transect.core.types import (
 )
 from transect.core.values import Record, field_of, struct_name
 
-_NAN = struct.pack("<Q", 0x7FF8 << 48)  # one for all: which one arithmetic gives depends on the machine
+_NAN = struct.pack(
+    "<Q", 0x7FF8 << 48
+)  # the one encoding of every NaN, since the bits of a NaN depend on the machine
 
 Make = Callable[[StructType, dict[str, object]], object]
 """Builds the value of a struct from its fields."""
@@ -92,7 +94,7 @@ def encode(t: Type, value: object) -> bytes:
 
 
 def write(out: bytearray, t: Type, value: Any, bounded: bool = False) -> None:
-    """Append the value's bytes.  `bounded`: a text keeps to its bound, as in state; a value under way need not."""
+    """Append the value's bytes.  `bounded`: texts must keep to their bounds, as in state; other values need not."""
     match t:
         case IntType(bits=bits, signed=signed):
             _write_integer(out, value, bits, signed)
@@ -153,7 +155,7 @@ def write(out: bytearray, t: Type, value: Any, bounded: bool = False) -> None:
 
 
 def float_bytes(value: float) -> bytes:
-    """Wherever a float leaves a policy it leaves like this: any NaN as the one."""
+    """The bytes of a float as it leaves a policy: every NaN is written as the same one."""
     return _NAN if value != value else struct.pack("<d", value)
 
 
@@ -349,7 +351,7 @@ class Reader:
         return [(self.value(key), self.value(value)) for _ in range(self._count())]
 
     def _count(self) -> int:
-        """A u32 count of what takes a byte at least, each."""
+        """A u32 count of items, each of which takes at least one byte."""
         count = self.integer(4)
         if count > self.left:
             raise CodecError(f"cut short: {count} items wanted at {self.at}, {self.left} bytes are left")
@@ -367,7 +369,7 @@ def _check_entries(t: TableType, pairs: list[tuple[Any, Any]]) -> None:
 
 
 def decode(t: Type, data: bytes, make: Make = record) -> Any:
-    """The value that these bytes, all of them, encode.  Raises `CodecError`."""
+    """The value that the bytes encode.  Raises `CodecError`, also if some bytes are left over."""
     reader = Reader(data, make)
     value = reader.value(t)
     reader.end()
@@ -378,7 +380,7 @@ def decode(t: Type, data: bytes, make: Make = record) -> Any:
 
 
 def stored(fields: Iterable[StateField]) -> tuple[StateField, ...]:
-    """The fields that a state image holds: not those of one RPC, nor those that the adapter keeps."""
+    """The fields that a state image holds: all but those of one RPC and those that the adapter keeps."""
     return tuple(f for f in fields if f.kind in (FieldKind.STATE, FieldKind.PARAM))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How values of a type that has changed go over to the new one."""
+"""How values of an old type become values of a new one."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _sized(old: int, new: int, unit: str, smaller: Change) -> Relation:
 
 
 def _room(old: TableType, new: TableType) -> Relation:
-    """One kept by client cannot fill: its number is a hint."""
+    """How the capacity of a table changed.  A table kept by client cannot fill, since its number is a hint."""
     return SAME if new.most is None else _sized(old.capacity, new.capacity, "entries", Change.SMALLER)
 
 
@@ -173,7 +173,7 @@ def _fitting(fits: bool, value: Any, why: str) -> Any:
 
 
 def first_value(f: StructField) -> Any:
-    """What a field of a struct is when nobody says: its default, else its type's zero."""
+    """The first value of a struct's field: its default, else its type's zero."""
     return zero(f.type) if f.required else from_plain(f.type, f.default)
 
 

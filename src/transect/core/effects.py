@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a piece of a policy touches: state, outside data, clock, randomness, and through which operation.
 
-One walk over the tree gives all of it, through helpers too: a helper's parameters are replaced by what the call gives
-for them, so that a key is known in terms of the handler's own parameters wherever that is possible.
+One walk over the tree gives all of it, through helpers too: a helper's parameters are replaced by the arguments of the
+call, so that keys are given in terms of the handler's own parameters wherever possible.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from transect.core.verify_flow import Flow
 from transect.core.walk import Node, map_children, walk
 
 Part: TypeAlias = Expr | ir.Stmt | ir.Source | ir.Block | Function
-"""What effects are asked of."""
+"""The pieces of a program whose effects may be asked for."""
 
 BUILTIN_EFFECTS = {
     "now": Effect.CLOCK,
@@ -55,7 +55,7 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A state field, or what of it is read."""
+    """A read of a state field or of a part of it."""
 
     field: str
     # Of the one entry that is read, in terms of the parameters; None: not known, or `whole`
@@ -171,7 +171,9 @@ class Facts:
         return reduce(Effects.__or__, (self._own(node, names) for node in nodes(part)), NONE)
 
     def effectful(self, e: Expr) -> bool:
-        """Whether this node itself, operands apart, does more than compute and read: what the flat form makes a Let."""
+        """Whether this node itself, operands apart, does more than compute and read; the flat form makes such a node a
+        Let.
+        """
         return not self.own(e).pure
 
     def helper(self, name: str) -> Effects:

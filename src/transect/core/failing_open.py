@@ -2,9 +2,9 @@
 """Refusals that rest on an entry which may never be stored: a limit that limits nobody once its table is full.
 
 A new key finds no room in a full table, nor does a text beyond its bound; the store then changes nothing.  Each handler
-is looked through as it runs with *no* entry in such a table and no room for one (parameters as declared, everything
-else unknown): a refusal that is then certain not to come, and whose condition rests on the table, is one that whoever
-has no entry passes by; unless another refusal is certain to come.
+is evaluated with *no* entry in such a table and no room for one (parameters as declared, everything else unknown).  A
+finding is a refusal whose condition rests on the table and which then certainly never happens, unless another refusal
+certainly does: clients without an entry are never refused.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _report(table: str, store: Span, refusal: Span, reasons: list[str], diagnost
 
 
 def _reasons(program: Program, table: str, t: TableType) -> list[str]:
-    """Why an entry may not come in, as far as the policy does not look at that itself."""
+    """The reasons why an entry may not be stored, without those that the policy checks itself."""
     asked = [n for f in (*program.functions, *program.handlers) for n in nodes(f)]
     of_table = [n for n in asked if isinstance(n, ir.Lookup) and n.field == table]
     if any(_asks_for_room(f, table) for f in program.functions):
@@ -74,7 +74,7 @@ def _reasons(program: Program, table: str, t: TableType) -> list[str]:
 
 
 def _asks_for_room(function: Function, table: str) -> bool:
-    """Whether it looks at what a `put` into the table says."""
+    """Whether the function uses the result of a `put` into the table."""
     found = list(nodes(function))
     alone = {id(n.value) for n in found if isinstance(n, ir.Do)}
     return any(
@@ -95,7 +95,7 @@ def _bound(key: Type) -> int | None:
 
 
 def _stores(function: Function, table: str) -> Iterator[Span]:
-    """Where an entry may be a new one."""
+    """The places where a store may add an entry."""
     for node in nodes(function):
         match node:
             case (
@@ -174,7 +174,7 @@ class _Walk:
         return then or orelse
 
     def join(self, other: dict[str, Seen] | None, falls: bool) -> None:
-        """What is known after two branches of which either was taken; only one of them may go on."""
+        """Keep what is known after both of two branches; if only one goes on, what is known after that one."""
         if other is None:
             return
         if not falls:
@@ -223,7 +223,7 @@ class _Walk:
                 return False
 
     def forget(self, block: ir.Block) -> None:
-        """What is assigned there may have any value."""
+        """Whatever the block assigns may have any value from here on."""
         for node in nodes(block):
             match node:
                 case ir.Let(name=name) | ir.Store(place=ir.LocalPlace(name=name)):
@@ -288,14 +288,14 @@ class _Walk:
                 return UNKNOWN
 
     def parameter(self, name: str) -> Seen:
-        """A parameter as it is declared; other state may be anything."""
+        """A parameter as it is declared; nothing is known of other state."""
         field = next((f for f in self.program.state if f.name == name), None)
         if field is None or field.kind is not FieldKind.PARAM or not isinstance(field.default, ir.Const):
             return UNKNOWN
         return Seen(True, field.default.value)
 
     def look_up(self, e: ir.Lookup) -> Seen:
-        """Nothing is there."""
+        """A look-up in the table finds nothing."""
         if e.field != self.table:
             return UNKNOWN
         match e.op:
@@ -320,7 +320,7 @@ class _Walk:
         return Seen(found.known, found.value, found.rests or base.rests)
 
     def logic(self, conjunction: bool, a: Seen, b: Seen) -> Seen:
-        """One term may decide by itself."""
+        """`and` or `or`: one term may decide alone."""
         for term in (a, b):
             if term.known and term.value is not conjunction:
                 return Seen(True, not conjunction, term.rests)

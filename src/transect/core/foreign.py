@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that come as text: from a log, whoever wrote it.
+"""Programs that come as text, for example from a log, which anybody may have written.
 
 Nothing evaluates, emits or loads such a program before it has been verified: it is well formed, as after every pass of
 the compiler, and declares nothing but what its stratum gives.  What the front end proves besides (a look-up is
@@ -31,7 +31,7 @@ def admitted(text: str) -> Program:
 
 
 def _too_long(program: Program) -> list[Diagnostic]:
-    """What a call may not take: the limit of a policy file is that of a text."""
+    """Handlers with too many steps; the limit is the same as for policy files."""
     diagnostics = Diagnostics()
     check_steps(program, diagnostics)
     return list(diagnostics)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reference interpreter: what a policy means is what this does; every emitter is tested against it.
 
-It walks the tree of a CHECKED or FLAT program.  Evaluation is left to right; a plain assignment evaluates its value
-before its target, as Python does, an augmented one its target (the key, once), then the value, and reads the old
-content when it has both.  What the front end proves (a look-up is dominated by a test, an index is in range) is
-checked at each step and never repaired: a program that came as text may break it, and is then `Broken`.
+It walks the tree of a CHECKED or FLAT program.  Evaluation is left to right.  A plain assignment evaluates its value
+before its target, as Python does; an augmented one evaluates its target (the key, once), then the value, and then reads
+the old content.  What the front end proves (a look-up is dominated by a test, an index is in range) is checked at each
+step and never repaired: a program that came as text may break a promise, which raises `Broken`.
 
 Names are looked up in what the program declares: a member of a view, a method of one and a struct's field are never
 asked for by a name that is not in these tables.
@@ -45,11 +45,11 @@ LONGEST = (
 
 
 class Broken(Exception):
-    """The program does what no program of the front end does; the text says what."""
+    """The program does something that the front end never lets through; the text says what."""
 
 
 class Signal:
-    """How a block ended, when it did not end at its end."""
+    """How a block was left before its end."""
 
     def __init__(self, value: Any = None) -> None:
         self.value = value
@@ -96,7 +96,7 @@ class Instance:
 
     @property
     def waiting(self) -> list[Any]:
-        """The keys of those who wait, oldest first; kept by whoever calls."""
+        """The keys of the waiting clients, oldest first; the caller maintains the list."""
         waiting: list[Any] = self.state["waiting"]
         return waiting
 
@@ -113,7 +113,7 @@ class Instance:
         return run.evaluate(f.default, {})
 
     def set_param(self, name: str, value: object) -> None:
-        """The operator gives a parameter another value."""
+        """Give a parameter another value, as an operator does."""
         f = self.fields[name]
         assert f.kind is FieldKind.PARAM, f"{name} is no parameter"
         store = _storer(f.type)
@@ -501,7 +501,7 @@ class Run:
             case "rand", []:
                 return (self.tape.draw() >> 11) * 2.0**-53
             case "rand_below", [n]:
-                drawn = self.tape.draw()  # whatever n is: a tape's length does not depend on it
+                drawn = self.tape.draw()  # also for n ≤ 0, so that the length of a tape does not depend on n
                 return drawn % n if n > 0 else 0
             case "mul_div", [a, b, c]:
                 return values.mul_div_u64(a, b, c) if t == U64 else values.mul_div(a, b, c)
@@ -522,7 +522,7 @@ class Run:
                 return self.outside(self.instance.intrinsics[name], args)
 
     def outside(self, declared: ir.IntrinsicDecl, args: list[Any]) -> Any:
-        """A function of the stratum; answers from outside go by the tape."""
+        """Call a function of the stratum; answers from outside come from the tape."""
         if declared.name in self.functions:
             function = self.functions[declared.name]
         elif (given := provided(declared.name)) is not None:
@@ -539,7 +539,7 @@ class Run:
 
 
 def ignore(*_: object) -> None:
-    """Where traces go when nobody listens."""
+    """Drop a trace, when nobody listens."""
 
 
 def _public(name: str) -> str:

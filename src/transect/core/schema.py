@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The schema of a policy's state: names, types, sizes, options, and a hash of them.
 
-Two programs with the same hash have the same layout: an image of one is an image of the other.  What a field starts
-with is told too, but is not part of the hash.
+Two programs with the same hash have the same layout: an image of one is an image of the other.  The schema also has the
+value that a field starts with, which is not part of the hash.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def schema(program: Program) -> Schema:
 
 
 def _laid_out(f: SchemaField) -> SchemaField:
-    """The field without what says nothing of its layout: the hint of a table that is kept by client."""
+    """The field without the size hint of a table kept by client, which does not affect the layout."""
     if isinstance(f.type, TableType) and f.type.most is None:
         return replace(f, type=replace(f.type, capacity=0))
     return f

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many members the local sets of a function have at most, wherever they grow.
 
-A function is followed from its first statement on, with a bound for each local that is a set or has one within.  A
-loop is not unrolled: a step that is enough for every round is looked for and shown to be, and taken as often as there
-are rounds.  What a helper is given stands in its bounds by name, and is put in where it is called.
+A function is followed from its first statement on, with a bound for each local that is a set or has one within.  A loop
+is not unrolled: the analysis looks for an increment that bounds every iteration, proves that it does, and multiplies it
+by the number of iterations.  Bounds of a helper name the sizes of its parameters, and each call puts in the sizes of
+its arguments.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from transect.core.walk import Node, walk
 
 Sizes: TypeAlias = dict[str, Bound]
 
-_UNROLLED = 64  # rounds, of a loop that multiplies what there is: more of them multiply it by over 2^64
+_UNROLLED = 64  # iterations followed of a loop that multiplies sizes: more of them multiply by over 2^64
 _VISITS = 5_000  # blocks of a function: loops deep in each other are followed several times each
 
 
@@ -115,7 +116,7 @@ class SetSizes:
         }
 
     def gone_over(self, source: ir.Source, within: Function, sizes: Mapping[str, Bound]) -> Bound:
-        """How often a loop over the source goes round."""
+        """The most iterations of a loop over the source."""
         match source:
             case ir.OverValue(value=value) if isinstance(value.type, SetType):
                 return self.size(value, within, sizes)
@@ -217,7 +218,7 @@ class _Following:
     def growth(
         self, rounds: Bound, body: ir.Block, sizes: Sizes, of_round: str
     ) -> tuple[Sizes, Sizes] | None:
-        """Sizes from which on each round adds a step at most; None where none is found."""
+        """Sizes from which on each iteration adds at most a constant step, and that step; None if none is found."""
         most, result = self.most, self.result
         try:
             first = _joined(sizes, self.round(body, sizes))

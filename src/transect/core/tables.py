@@ -2,9 +2,9 @@
 """State that holds more than one value, in Python: what the interpreter and emitted Python keep it in.
 
 A store changes everything it should or nothing: a new key in a full table, or a text beyond its bound (in the key or
-anywhere in the value), leaves all as it was and adds one to `overflow`.  A table kept by client is never full.  A key
-takes its storage type wherever it meets a table, so a `u8` key 300 is 44 everywhere.  Structs go in and come out as
-copies.
+anywhere in the value), leaves all as it was and adds one to `overflow`.  A table kept by client is never full.  Every
+operation on a table converts the key to its storage type, so a `u8` key 300 is 44 everywhere.  Structs go in and come
+out as copies.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Table:
     # --- reading
 
     def _at(self, key: Any) -> Any:
-        """The key as stored; MISFIT, which is no entry's key, when it is too long."""
+        """The key as stored; MISFIT, which is never the key of an entry, if it is too long."""
         return self._key(key) if self._key else key
 
     def _out(self, value: Any) -> Any:
@@ -126,7 +126,7 @@ class Tally(Table):
         super().__init__(key, value, capacity)
         self._zero = zero(value)
 
-    # Both spelt out, without a call of our own: a pick asks once for each who waits.
+    # Both are written without a call of our own: a pick asks once for each waiting client.
     def __getitem__(self, key: Any) -> Any:
         return self._entries.get(self._key(key) if self._key else key, self._zero)
 
@@ -144,9 +144,8 @@ class Tally(Table):
 
 
 class Lru(Table):
-    """`lru(n)`: a full one evicts the entry read (`[]`, `get`) or stored least recently; `in` is not reading.
-
-    Iterated, for images alone, from the least recent.
+    """`lru(n)`: when full, it evicts the entry read (`[]`, `get`) or stored least recently; `in` does not count as
+    reading.  Iteration, which only images need, begins with the least recent.
     """
 
     def _touch(self, key: Any) -> None:

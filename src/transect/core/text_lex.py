@@ -110,7 +110,7 @@ def _span_text(span: Span, last: Span, files: Files) -> str:
     return f"{head}{span.column}-{span.end_line}:{span.end_column}"
 
 
-SPANS = "  ; "  # what the spans of a line stand behind
+SPANS = "  ; "  # separates the spans of a line from its text
 ONLY_SPANS = re.compile("[^'\"`]*")  # not within a text or a name
 _SPAN = re.compile(r"(?:(\d+)!)?(?:(\d+):)?(\d+)(?:\+(-?\d+)|-(\d+):(\d+))")
 

@@ -94,7 +94,7 @@ class OptionType:
 
 @record
 class UnionType:
-    """One of several structs, told apart by their names: a hook's verdict."""
+    """One of several structs, told apart by their names: for example a hook's verdict."""
 
     name: str
     cases: tuple[StructType, ...]
@@ -161,7 +161,8 @@ class TableType:
     def most(self) -> int | None:
         """How many entries there may be; None: one for each client, and it cannot fill.
 
-        What is kept by a stratum's own identity lives with whoever that is.  An `lru` evicts, whatever its keys are.
+        An entry whose key is a stratum's own identity lives as long as that client or task.  An `lru` evicts, whatever
+        its keys are.
         """
         grows = isinstance(self.key, KeyType) and self.kind is not TableKind.LRU
         return None if grows else self.capacity
@@ -227,7 +228,9 @@ class Sync(StrEnum):
 
 @record
 class Options:
-    """How a state field lives: where, how copies of it agree, whether it survives.  Part of the schema hash."""
+    """Options of a state field: where it lives, how its copies agree, whether it survives a restart.  Part of the
+    schema hash.
+    """
 
     scope: str = "instance"
     sync: Sync = Sync.NONE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State across versions: what becomes of each field, and the image of the new version made from that of the old one.
+"""State across versions: what happens to each field, and how the image of the old version becomes one of the new.
 
 The rules are those of the language ("State across versions"): the same name, type and options, or a wider type, are
 kept; a smaller capacity or bound is kept if the content fits; anything else is refused unless the policy migrates it.
@@ -21,7 +21,7 @@ from transect.core.values import normal
 
 State: TypeAlias = Mapping[str, Slot]
 Migrate: TypeAlias = Callable[[State, State], State]
-"""From the old state and the new one as far as it could be kept, to the new one."""
+"""Makes the new state from the old one and from what of it could be kept."""
 
 
 class Action(StrEnum):
@@ -72,7 +72,7 @@ class Comparison:
 
 
 class Refused(ValueError):
-    """State that cannot go over to the other version; says why."""
+    """State that the other version cannot take over; the text says why."""
 
 
 _ACTIONS = {Change.SAME: Action.KEEP, Change.WIDER: Action.WIDEN, Change.SMALLER: Action.FIT}
@@ -162,7 +162,7 @@ def _kept(d: Decision, before: State, old: Schema, new: Schema) -> Slot:
 
 
 def returning(old: Schema, new: Schema, migrates_back: bool = False) -> tuple[str, ...]:
-    """Why the old version could not take the state back; empty when it can, as long as the content fits.
+    """Why the old version could not take the state back; empty when it can, if the content fits.
 
     Fields which the new version adds are no obstacle: the old one never had them.
     """

@@ -230,7 +230,9 @@ def struct_fields(value: Any) -> dict[str, Any]:
 
 
 def field_of(value: Any, name: str) -> Any:
-    """A field of a struct.  Raises KeyError when it has none of that name, AttributeError when it is none."""
+    """A field of a struct.  Raises KeyError when it has none of that name, AttributeError when the value is not a
+    struct.
+    """
     if isinstance(value, Record):
         return value.__fields__[name]
     if name not in type(value).__dataclass_fields__:
@@ -308,7 +310,7 @@ def contains(items: Iterable[Any], item: Any) -> bool:
 def normal(value: Any) -> Any:
     """A form in which values of the interpreter, of emitted Python and of C compare equal when they are the same.
 
-    Tells 0.0 from -0.0, holds every NaN for the same, and an enum's member for its number.
+    It tells 0.0 from -0.0, makes all NaNs the same, and turns an enum's member into its number.
     """
     if isinstance(value, enum.Enum):
         return value.value
@@ -399,7 +401,7 @@ def _struct(inner: dict[str, Storer | None]) -> Storer:
 
 def storer(t: Type, *, check: bool = True) -> Storer | None:
     """What storing does to a value of the type: narrow integers truncate, structs are copied, a text anywhere in it
-    that is beyond its bound gives MISFIT (not with `check=False`).  None: nothing at all."""
+    that is beyond its bound gives MISFIT (not with `check=False`).  None if storing changes nothing."""
     match t:
         case IntType(bits=bits) if bits < 64:
             return _narrower(t)

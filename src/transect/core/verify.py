@@ -51,7 +51,7 @@ def verify(program: Program, stage: Stage) -> list[Diagnostic]:
 
 
 def require(program: Program, stage: Stage) -> Program:
-    """The program itself, when it is well formed; else an assertion fails, which shows it."""
+    """The program itself, when it is well formed; else an assertion fails and shows the program."""
     found = verify(program, stage)
     if found:
         from transect.core.text import dump

@@ -19,7 +19,7 @@ Report = Callable[[str, str, Span], None]  # code, message, where
 
 
 class Flow:
-    """One function's paths.  A path is told by the names bound on it; None when it does not go on."""
+    """One function's paths.  A path is described by the names bound on it; None for a path that has ended."""
 
     def __init__(self, report: Report) -> None:
         self.report = report

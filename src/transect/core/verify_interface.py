@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a program declares nothing but what the library gives and a policy may have: for programs that come as text.
 
-The front end makes no other program, so `verify.py` does not ask for it again after each pass; a text may say anything.
+The front end makes only such programs, so `verify.py` does not check this again after each pass; a text may say
+anything.
 
 | code | what does not hold                                                                    |
 |------|---------------------------------------------------------------------------------------|

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Going through a tree without naming every node: for passes which care about a few nodes and copy the rest.
+"""Going through a tree without naming every node: for passes which change a few nodes and copy the rest.
 
 Children come in the order of the node's fields, which is not always the order of evaluation.
 """

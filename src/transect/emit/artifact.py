@@ -17,7 +17,7 @@ class Artifact:
     files: dict[str, bytes]
 
     def write(self, folder: Path) -> list[Path]:
-        """Put the files below `folder`, which is made when it is missing; their paths."""
+        """Write the files below `folder`, which is created if it is missing.  Returns their paths."""
         paths = [folder / name for name in self.files]
         for path, content in zip(paths, self.files.values(), strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)

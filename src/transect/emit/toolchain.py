@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calling compilers, and keeping what they make.  What is made is named by the hash of everything it was made from, so
-a file that is there is the right one, and a new version never takes the place of one which is loaded."""
+"""Calling compilers, and keeping what they make.  A result is named by the hash of everything that it was made from, so
+an existing file is the right one, and a new version never replaces one which is loaded.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +20,12 @@ from transect.base.room import ANOTHER_TEMPORARY, FULL, SAYS, is_full
 from transect.base.unavailable import Unavailable
 
 PATIENCE_S = 60.0  # for a compiler; what we emit takes some seconds
-LARGEST = 256 << 20  # bytes of what one makes; what we emit becomes some hundred kilobytes
-VERSION_S = 10.0  # for its version
+LARGEST = 256 << 20  # bytes of a result; emitted code compiles to some hundred kilobytes
+VERSION_S = 10.0  # for a compiler to tell its version
 
 
 class BuildError(Exception):
-    """The compiler refuses what it was given; the text is what it says."""
+    """The compiler refuses its input; the text is its output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,9 @@ def _version(path: str) -> str:
 
 
 def called(command: Sequence[str], folder: Path, patience_s: float | None = None) -> str:
-    """What a compiler said that was run in a folder, its temporary files there, too.
+    """Run a compiler in a folder, which also takes its temporary files, and return its output.
 
-    Raises BuildError when it refuses, Unavailable when it does not start, does not end or does not stop talking, or
+    Raises BuildError when it refuses its input, Unavailable when it does not start, does not end or writes too much, or
     where there is no room for what it makes.
     """
     patience_s = PATIENCE_S if patience_s is None else patience_s
@@ -84,12 +85,11 @@ def kept(
     by: Iterable[bytes],
     units: Sequence[str] | None = None,
 ) -> Path:
-    """`folder`/STEM_HASH.SUFFIX, made of `sources` (relative path → content) unless it is there.  It is sealed: to be
-    loaded by `cache.loadable`.
-
-    `fixed`: more of them, the same for many; their objects are kept.  `by`: all else that decides what is made: the
-    compiler, its flags, files that it finds elsewhere.  `units`: those of the sources that are compiled; by default all
-    in C.  Raises Unavailable when others could write into `folder`, or it cannot be written, and as `compile`.
+    """`folder`/STEM_HASH.SUFFIX, compiled from `sources` (relative path → content) unless it exists.  It is sealed, to
+    be loaded by `cache.loadable`.  `fixed`: more sources, which are the same for many programs; their objects are kept.
+    `by`: everything else that decides the result: the compiler, its flags, files that it finds elsewhere.  `units`:
+    those of the sources that are compiled; by default all in C. Raises Unavailable when others could write into
+    `folder` or it cannot be written, and what `compile` raises.
     """
     by = list(by)
     name = f"{stem}_{_key({**fixed, **sources}, [*by, *_words(units or ())])}{suffix}"
@@ -105,7 +105,7 @@ def kept(
 
 
 def _objects(held: Folder, key: str, fixed: Mapping[str, bytes], compile: Compile) -> dict[str, bytes]:
-    """The objects of what is fixed, made unless all are there."""
+    """The objects of the fixed sources, compiled unless all of them exist."""
     units = _in_c(fixed)
     names = {f"{Path(unit).stem}.o": f"{key}_{Path(unit).stem}.o" for unit in units}
     found = {f"fixed_{made}": held.read(name) for made, name in names.items()}
@@ -122,7 +122,7 @@ def _objects(held: Folder, key: str, fixed: Mapping[str, bytes], compile: Compil
 
 
 def _made(file: Path) -> bytes:
-    """What a compiler has made.  Raises Unavailable: it has made nothing, or far too much."""
+    """What a compiler has made.  Raises Unavailable if there is no result, or one that is far too large."""
     try:
         return whole(file, LARGEST)
     except OSError as wrong:
@@ -135,7 +135,7 @@ def _in_c(files: Iterable[str]) -> list[str]:
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Raises Unavailable."""
+    """Write the files into the folder.  Raises Unavailable, for example for a full disk."""
     try:
         for name, content in files.items():
             path = folder / name
@@ -168,5 +168,5 @@ def _key(files: Mapping[str, bytes], by: Iterable[bytes]) -> str:
 
 
 def on_path(*names: str | None) -> str | None:
-    """The first of some programs that is there."""
+    """The path of the first of these programs that is installed."""
     return next((path for name in names if name and (path := shutil.which(name))), None)

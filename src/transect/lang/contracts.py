@@ -9,8 +9,8 @@
         @ensures(lambda self, rpc, verdict: self.running <= 100)
         def request(self, rpc: Rpc) -> Verdict: ...
 
-A condition is a lambda of one expression; what takes more goes into a helper of the policy, which it calls.  The state
-that `ensures` sees is the one after the call.
+A condition is a lambda of one expression; anything longer goes into a helper of the policy, which the lambda calls.
+The state that `ensures` sees is the one after the call.
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ T = TypeVar("T")
 
 
 def requires(condition: Callable[..., bool], /) -> Callable[[F], F]:
-    """The handler is called only where this holds: `lambda self, <its parameters>: …`."""
+    """Promise that the handler is called only when this holds: `lambda self, <its parameters>: …`."""
     return _unchanged
 
 
 def ensures(condition: Callable[..., bool], /) -> Callable[[F], F]:
-    """This holds when the handler returns: `lambda self, <its parameters>, <its result, if it has one>: …`."""
+    """Promise that this holds when the handler returns: `lambda self, <its parameters>, <its result, if it has one>:
+    …`.
+    """
     return _unchanged
 
 
 def invariant(condition: Callable[..., bool], /) -> Callable[[C], C]:
-    """This holds at first, and before and after every call: `lambda self: …`."""
+    """Promise that this holds in the initial state, and before and after every call: `lambda self: …`."""
     return _unchanged
 
 

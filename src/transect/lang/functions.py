@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions that a policy may call.  Most have a meaning inside policies only; a direct call says so.
-
-Durations work everywhere: they stand in class bodies (`param(seconds(1))`) and in tests.
+"""Functions that a policy may call.  Most have a meaning inside policies only and raise `PolicyError` when called
+elsewhere.  Durations work everywhere, for class bodies (`param(seconds(1))`) and tests.
 """
 
 from __future__ import annotations
@@ -14,7 +13,9 @@ R = TypeVar("R")
 
 
 class PolicyError(Exception):
-    """A policy that cannot be compiled, or one used outside of a policy's handlers; the text says what to do."""
+    """A policy that cannot be compiled, or a function of the language called outside a policy; the text says what to
+    do.
+    """
 
 
 def _only_inside(name: str) -> NoReturn:
@@ -29,7 +30,7 @@ def now() -> int:
 
 
 def rand() -> float:
-    """A uniform number in [0, 1); each call draws anew."""
+    """A uniformly distributed number in [0, 1); each call draws a new one."""
     _only_inside("rand()")
 
 
@@ -39,20 +40,23 @@ def rand_below(n: int, /) -> int:
 
 
 def as_int(value: int | float, /) -> int:
-    """To `int`: from float saturating (NaN → 0), from `u64` the same 64 bits, from bool and enums their number.
+    """Convert to `int`: a float is rounded toward zero and saturates (NaN → 0), a `u64` keeps its 64 bits, a bool or
+    enum gives its number.
 
-    Times give nanoseconds.
+    A time gives its nanoseconds.
     """
     _only_inside("as_int()")
 
 
 def as_u64(value: int | float, /) -> int:
-    """To `u64`: from float saturating (NaN and negative → 0), from `int` the same 64 bits."""
+    """Convert to `u64`: a float is rounded toward zero and saturates (NaN and negative → 0), an `int` keeps its 64
+    bits.
+    """
     _only_inside("as_u64()")
 
 
 def as_float(value: int, /) -> float:
-    """To `float`, rounded to the nearest."""
+    """Convert to `float`, rounded to the nearest value."""
     _only_inside("as_float()")
 
 
@@ -96,7 +100,7 @@ def seconds(value: int, /) -> int:
 
 
 def mul_div(a: int, b: int, c: int, /) -> int:
-    """`a * b // c` with a product of 128 bits; the quotient is cut to 64; 0 when c is 0."""
+    """`a * b // c` with a product of 128 bits; the quotient keeps its low 64 bits, and is 0 when c is 0."""
     _only_inside("mul_div()")
 
 
@@ -106,12 +110,12 @@ def fits(value: str | bytes, size: int = 64, /) -> bool:
 
 
 def trace(message: str, /) -> None:
-    """Say something to the operator (an f-string); never part of a verdict."""
+    """Write a line to the operator's log (an f-string); never part of a verdict."""
     _only_inside("trace()")
 
 
 def drop(key: Any, /) -> None:
-    """Delete whatever this policy's tables hold under `key` (a client or task that goes)."""
+    """Delete whatever this policy's tables hold under `key` (a client or task that leaves)."""
     _only_inside("drop()")
 
 
@@ -140,8 +144,9 @@ def intrinsic(*, effect: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def ends(parameter: str, /) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Mark a hook after which a client or task is no more (used by strata and shapes): whatever tables hold under that
-    parameter is dropped when the hook returns, also when a policy has its own."""
+    """Mark a hook after which a client or task no longer exists (used by strata and shapes).  When the hook returns,
+    every entry under that parameter is dropped from the policy's tables, also if the policy overrides the hook.
+    """
 
     def mark(function: Callable[P, R]) -> Callable[P, R]:
         return function

@@ -12,7 +12,9 @@ u32: TypeAlias = int
 i8: TypeAlias = int
 i16: TypeAlias = int
 i32: TypeAlias = int
-"""Narrow integers are storage in views and state: loads widen to `int`, stores truncate; arithmetic has 64 bits."""
+"""Narrow integers are for storage in views and state: a load widens to `int`, a store truncates; arithmetic has 64
+bits.
+"""
 
 Instant: TypeAlias = int
 """A point in time, in nanoseconds since an epoch of the runtime's choice."""

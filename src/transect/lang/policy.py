@@ -2,7 +2,7 @@
 """Base classes of what a policy file declares, and what happens when a policy is built under CPython.
 
 A policy object is always the compiled version: building one compiles the class from its source text and returns an
-instance of the emitted subclass, so nobody can run the raw class, whose meaning would be another.
+instance of the emitted subclass, so nobody can run the raw class, which Python would give another meaning.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Policy:
         return cast(Self, object.__new__(emitted))
 
     def __init_subclass__(cls) -> None:
-        """Take the meaning that Python would give them away from the handlers."""
+        """Replace each handler as written by one that refuses to run."""
         if "__transect__" not in cls.__dict__:
             for name, value in list(vars(cls).items()):
                 if isinstance(value, FunctionType):
@@ -41,7 +41,7 @@ class Policy:
 
 
 def _raw(handler: FunctionType) -> Callable[..., Any]:
-    """In place of a handler as it is written: Python would give it another meaning than every other target does."""
+    """What stands in for a handler as written: Python would run it with another meaning than the targets do."""
 
     @wraps(handler)
     def refuse(*args: object, **kwargs: object) -> Any:
@@ -60,7 +60,7 @@ class OldState:
 class Key:
     """An identity which a stratum hands out (`Client`, `Task`): comparable, usable as a key, otherwise opaque.
 
-    In tests any hashable value serves, and so does `Client("alice")`, which is equal to another of that name.
+    In tests any hashable value serves, and so does `Client("alice")`: two of the same name are equal.
     """
 
     def __init__(self, name: Hashable = None, /) -> None:
@@ -82,7 +82,7 @@ class View:
     """Outside data as a policy sees it: a class which names just the fields that the policy reads.
 
     Under CPython a view is built from its fields, for tests: `Ask(user="bob")`; a field not given has its type's zero.
-    A mapping of its fields does as well, also for a view within a view.
+    A mapping from names to values serves as a view, too, also inside another view.
     """
 
     def __init__(self, fields: Mapping[str, object] | None = None, /, **more: object) -> None:
@@ -90,13 +90,13 @@ class View:
             setattr(self, name, value)
 
     def __init_subclass__(cls, *, writable: bool = False) -> None:
-        """`writable`: policies may write the fields (used by strata; those derived inherit it)."""
+        """`writable`: policies may write the fields (used by strata; derived views inherit this)."""
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))
         return f"{type(self).__name__}({fields})"
 
-    if not TYPE_CHECKING:  # which would take any name for a field
+    if not TYPE_CHECKING:  # a type checker would accept any name as a field
 
         def __setattr__(self, name: str, value: object) -> None:
             if not name.startswith("_"):
@@ -136,11 +136,13 @@ def _as_view(annotation: object, value: object) -> object:
 
 @dataclass_transform()
 def struct(cls: type[T], /) -> type[T]:
-    """A value with named fields, each with a type and perhaps a default: reading, binding and passing copy."""
+    """A value with named fields, each with a type and perhaps a default: it is copied when read, bound to a name or
+    passed.
+    """
     for name, value in list(vars(cls).items()):
         if isinstance(value, Declared):  # `text(64)`, `blob(64)`: a bound, and a default
             setattr(cls, name, value.arguments[1])
-        elif hasattr(value, "__dataclass_fields__"):  # a struct: each gets one of its own
+        elif hasattr(value, "__dataclass_fields__"):  # a struct: each object gets its own copy
             setattr(cls, name, field(default_factory=partial(deepcopy, value)))
     made = dataclass(slots=True)(cls)
     made.__copy__ = _copier(made)  # type: ignore[attr-defined]  # Python's own takes ten times as long

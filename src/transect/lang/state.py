@@ -2,9 +2,9 @@
 """State of a policy: annotated class fields whose constructor carries sizes, bounds and options.
 
 Options of every constructor: `scope` (which copies there are; a stratum's `hooks.py` lists its scopes), `sync` (`none`,
-`eventual`, `strong`), `merge` (`sum`, `max`, `min`, `last`: how `eventual` copies agree), `persist` (kept in the
-file given to `run --state`), `exclusive` (locked from its first to its last use in a handler), `was` (the field's name
-in the version before).
+`eventual`, `strong`), `merge` (`sum`, `max`, `min`, `last`: how `eventual` copies agree), `persist` (kept across
+restarts, in the file given to `run --state`), `exclusive` (locked from its first to its last use in a handler), `was`
+(the field's name in the version before).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ V = TypeVar("V")
 
 
 class Options(TypedDict, total=False):
-    """How a field lives; see the module's text."""
+    """Options of a field; the module's text explains them."""
 
     scope: str
     sync: str
@@ -31,7 +31,7 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Declared:
-    """What a constructor leaves in the class body: read by nobody but a person; the compiler reads the source."""
+    """What a constructor leaves in the class body.  Nothing reads it: the compiler reads the source."""
 
     constructor: str
     arguments: tuple[object, ...] = ()
@@ -86,7 +86,7 @@ class Ordered(Map[K, V], Protocol[K, V]):
 
 
 class Tally(Protocol[K, V]):
-    """A bounded map of numbers which is total: an absent key reads 0, `+=` inserts, only `del` frees a place.
+    """A bounded, total map of numbers: an absent key reads as 0, `+=` inserts it, and only `del` frees its place.
 
     Iteration, `len` and equality skip zeros.
     """
@@ -152,7 +152,7 @@ Param: TypeAlias = Annotated[T, "param"]
 """A value which the operator sets while the policy runs (`transect STRATUM set`); read-only for the policy."""
 
 Local: TypeAlias = Annotated[T, "local"]
-"""One value per RPC (request, task): it begins with the RPC and goes with it."""
+"""One value per RPC (request, task): it begins and ends with the RPC."""
 
 
 def _declared(constructor: str, arguments: tuple[object, ...], options: Any) -> Any:

@@ -40,18 +40,18 @@ class LiveTape:
         return secrets.randbits(64)
 
     def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
-        """Ask."""
+        """Call `ask`."""
         return ask()
 
 
 class TapeExhausted(Exception):
-    """A handler asked for more outside facts than the tape of the test holds."""
+    """A handler asked for more outside facts than the tape of a test holds."""
 
 
 class GivenTape:
     """Outside facts given by a test: one `now` per handler call, one `rand` per draw; then it is exhausted.
 
-    `now` in nanoseconds, one for all calls or one each; `rand` as fractions in [0, 1) or 64-bit draws (int).
+    `now` in nanoseconds, one for all calls or one for each; `rand` as fractions in [0, 1) or 64-bit draws (int).
     """
 
     def __init__(self, now: int | Iterable[int] = 0, rand: float | int | Iterable[float | int] = ()) -> None:
@@ -74,7 +74,7 @@ class GivenTape:
         raise TapeExhausted("the handler drew more random numbers than `rand=` has values")
 
     def answer(self, intrinsic: str, ask: Callable[[], object]) -> object:
-        """Ask."""
+        """Call `ask`."""
         return ask()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The zero of a view's field, by its annotation: what a field that a test leaves out reads as."""
+"""The zero of a view's field, by its annotation: the value of a field that a test leaves out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def annotation_of(cls: type[Any], name: str) -> object:
 
 
 def _resolved(owner: type[Any], annotation: str) -> object:
-    """What a text stands for where the class was written; the text itself when that cannot be found again."""
+    """What an annotation in quotes stands for where the class was written; the text itself if that cannot be found."""
     module = sys.modules.get(owner.__module__)
     try:
         return eval(annotation, dict(vars(module)) if module else {})

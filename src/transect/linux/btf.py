@@ -131,7 +131,7 @@ class Btf:
     """The types of one kernel.  `base` is the kernel's BTF when this is a module's."""
 
     def __init__(self, data: bytes, base: Btf | None = None, index: Index | None = None) -> None:
-        """`index`: of the same data, from an earlier time.
+        """`index`: that of the same data, kept from an earlier run.
 
         Raises `KernelDataError` when the data is no BTF or ends too early.
         """
@@ -216,7 +216,7 @@ class Btf:
 
     @property
     def index(self) -> Index:
-        """To begin with the next time."""
+        """The index, to be kept for the next run."""
         return Index(self._at, self._names)
 
     def _name_places(self) -> bytes:
@@ -226,8 +226,8 @@ class Btf:
     def _numbers_of(self, name: bytes) -> dict[int, int]:
         """Number of the first type of that name, by kind.
 
-        The name is looked for among the strings, then where it stands among the types.  A file that does not hold each
-        string once and whole, as the kernel's build writes them, is gone through.
+        The name is looked for among the strings, and its position then among the types.  If a file does not hold each
+        string once and whole, as the kernel's build writes them, all types are searched.
         """
         if not name:
             return {}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a kernel's constant memory must hold while it runs: the image, moved by the slide, with the places marked which
-the kernel itself patches (alternatives, calls made direct, jump labels, ftrace, returns, locks …).
+"""What a kernel's constant memory must hold while it runs: the image, moved by the slide, with marks at the places
+which the kernel itself patches (alternatives, calls made direct, jump labels, ftrace, returns, locks …).
 
 Everything comes from the image: the table of relocations behind the ELF file of a boot image, and the tables of patch
 sites, which a running kernel has thrown away.
@@ -32,7 +32,7 @@ class Site(NamedTuple):  # there are 400,000 of them
 
 @dataclass(frozen=True)
 class Relocations:
-    """Link addresses of words that move with the kernel."""
+    """Link addresses of words that KASLR adjusts."""
 
     words: tuple[int, ...]  # 64 bits: plus the slide
     halves: tuple[int, ...]  # 32 bits: plus the slide
@@ -99,7 +99,9 @@ class Expected:
         return bytes(data)
 
     def read(self, address: int, size: int) -> bytes:
-        """What must stand at a link address of text or read-only data.  Raises `KernelDataError` elsewhere."""
+        """The bytes that must stand at a link address of text or read-only data.  Raises `KernelDataError`
+        elsewhere.
+        """
         at = address - self._piece.address
         if not 0 <= at <= len(self.memory) - size:
             raise KernelDataError(f"{address:#x} is not in the kernel's constant memory")

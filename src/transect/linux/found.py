@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kernel found in memory alone: symbols, types and banner, when nobody has its package.
-
-What is found so comes from the very machine that is looked at, which may lie: callers mark it.
+"""A kernel found in memory alone: symbols, types and banner, for when its package is not at hand.  These facts come
+from the very machine that is examined, which may lie, so callers mark them as such.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from transect.linux.physical import Physical, Range
 
 STEP = 4 << 20  # bytes looked through at once
 BEFORE, AFTER = 32 << 20, 16 << 20  # of the kernel around its token table, at most
-SEEN = 10_000  # places with the digits that are looked at; the programs of a Debian system have some 500
-TABLES = 64  # of those that look like a table: a host has one for each kernel of a guest
+SEEN = 10_000  # most places with the digits that are examined; the programs of a Debian system have some 500
+TABLES = 64  # most places that look like a table: a host's memory has one for each guest kernel
 TOO_MANY = "too much in this memory looks like a table of symbols: give the kernel that runs there"
 BANNER = 512  # bytes; a kernel's has some 200
 TYPES = 64 << 20  # bytes of BTF; a kernel has some ten million
@@ -36,8 +35,8 @@ class Found:
 
 
 def find_kernel(memory: Physical) -> Found:
-    """Raises `KernelDataError` when there is no kernel, or one without BTF or kallsyms; also when too much looks like
-    one: any program of that machine may have filled its memory so.
+    """Raises `KernelDataError` when there is no kernel, or one without BTF or kallsyms; also if too much looks like
+    one, as any program of that machine can arrange.
     """
     problem = "no kernel with kallsyms is in this memory"
     for r, place in _tables(memory):
@@ -80,7 +79,7 @@ def _looks_so(memory: Physical, r: Range, place: int) -> bool:
 
 
 def _found(memory: Physical, start: int, data: bytes, symbols: Symbols) -> Found:
-    """With the addresses made running ones; `start` is the physical address of the data."""
+    """The kernel, with its addresses turned into running ones; `start` is the physical address of the data."""
     banner_at = data.find(b"Linux version ")
     relative = symbols.address("_text") >> 63 == 0 or symbols.address("_text") > IMAGE[1]
     while banner_at >= 0:

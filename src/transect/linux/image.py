@@ -31,7 +31,7 @@ from transect.linux.kallsyms import Symbols, find
 ELF = b"\x7fELF"
 BOOT_MAGIC = b"HdrS"  # at 0x202 of a boot image
 LIMIT = 1 << 28  # bytes of an unpacked kernel at most
-LARGEST = 1 << 30  # bytes of a kernel's file: one with all that a debugger wants has hundreds of megabytes
+LARGEST = 1 << 30  # bytes of a kernel's file: one with debugging information has hundreds of megabytes
 PATIENCE_S = 60.0  # for zstd
 BANNER = b"Linux version "
 
@@ -60,7 +60,7 @@ class Image:
 
     @staticmethod
     def from_bytes(data: bytes, into: Path | None = None) -> Image:
-        """Of a `vmlinuz` or `vmlinux`, which is unpacked into that file, or a temporary one.
+        """The image in a `vmlinuz` or `vmlinux`, which is unpacked into the file `into`, or a temporary one.
 
         Raises `KernelDataError`, `Unavailable` (a compression whose program is missing), OSError.
         """
@@ -152,7 +152,8 @@ def payload(data: bytes) -> bytes:
 
 
 def unpack(packed: bytes, into: Path | None = None) -> mmap.mmap:
-    """The kernel that a payload holds, in that file, or a temporary one; the payload's last four bytes are its size.
+    """The kernel that a payload holds, unpacked into the file `into`, or a temporary one; the payload's last four bytes
+    are its size.
 
     Raises `KernelDataError`, `Unavailable`, OSError.
     """
@@ -166,7 +167,7 @@ def unpack(packed: bytes, into: Path | None = None) -> mmap.mmap:
                     how(packed, file)
                 except (EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
                     raise KernelDataError(f"the kernel within this boot image is damaged: {error}") from error
-                has = file.seek(0, os.SEEK_END)  # what was written is there, too
+                has = file.seek(0, os.SEEK_END)  # counts what zstd has written
                 if has != size or not has:
                     raise KernelDataError(
                         f"the kernel within this boot image has {has} bytes instead of {size}"
@@ -199,7 +200,7 @@ def _xz(packed: bytes, file: IO[bytes]) -> None:
 def _bzip2(packed: bytes, file: IO[bytes]) -> None:
     try:
         data = bz2.BZ2Decompressor().decompress(packed, LIMIT)
-    except OSError as error:  # as it calls data that is none
+    except OSError as error:  # zstd's module raises it for data that is not zstd
         raise ValueError(error) from error
     file.write(data)
 

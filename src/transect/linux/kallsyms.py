@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kallsyms: the symbol table that a kernel carries in its read-only data, found without any help from outside.
+"""kallsyms: the symbol table that a kernel carries in its read-only data, found without outside information.
 
 Names are compressed: each byte of a name stands for one of 256 tokens.  The tokens of the ten digits stand for
 themselves, one after the other, which is how the table is found; the index of tokens behind it, the marks of every
@@ -295,7 +295,7 @@ def _from_place(address: int, offsets: Sequence[int]) -> list[int]:
 
 
 def _ascend(addresses: list[int]) -> bool:
-    """But for a few absolute ones."""
+    """Whether addresses ascend, except for a few absolute ones."""
     falls: int = sum(map(gt, addresses, islice(addresses, 1, None)))
     return falls <= 2
 
@@ -303,7 +303,7 @@ def _ascend(addresses: list[int]) -> bool:
 def _plausible(symbols: Symbols, data: bytes, start: int | None, at: int) -> bool:
     """Whether `linux_banner` is at the banner.
 
-    The text tells a table from one that is read an entry too early or too late.  Without a start, the table's own
+    The banner's text shows whether the table was read from the right entry on.  Without a start, the table's own
     symbol gives it.
     """
     addresses = symbols.addresses

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a running kernel is: physical base, slide, levels of paging, the linear map; without any help from it.
+"""Where a running kernel is: physical base, slide, levels of paging, the linear map; without any help from that kernel.
 
 The kernel's banner stands at a known distance from its start, which is aligned to 2 MiB.  A pointer of a known value
 (`init_mm.pgd`) gives the slide, and the page tables must then lead back to the physical base.
@@ -25,7 +25,7 @@ MASK = (1 << 64) - 1
 
 @runtime_checkable
 class Told(Protocol):
-    """Memory of which it was told where the kernel is.  That spares a search, and proves nothing."""
+    """Memory that comes with a claim of where the kernel is.  The claim saves a search, and proves nothing."""
 
     @property
     def init_task(self) -> int | None:
@@ -90,7 +90,7 @@ def bases(memory: Physical, symbols: Symbols, banner: bytes) -> Iterator[int]:
 
 
 def still_there(memory: Physical, symbols: Symbols, banner: bytes, where: Location) -> bool:
-    """Whether the kernel is still at its place (a target may have rebooted: KASLR moves)."""
+    """Whether the kernel is still at its place (the machine may have rebooted, and KASLR moved it)."""
     at = where.physical(symbols.address("linux_banner"), symbols.address("_text"))
     return memory.read(at, len(banner)) == banner
 

@@ -20,7 +20,7 @@ PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
 
 class BpfError(Exception):
-    """libbpf or the kernel refused; `log` is what was said meanwhile, the verifier's reasons among it."""
+    """libbpf or the kernel refused; `log` is what libbpf wrote meanwhile, with the verifier's reasons."""
 
     def __init__(self, what: str, number: int, log: str) -> None:
         super().__init__(f"{what}: {os.strerror(abs(number))}")
@@ -69,14 +69,14 @@ class LinkOptions(ctypes.Structure):
 
 
 class Log:
-    """What libbpf says while it is in force."""
+    """Collects what libbpf writes while it is installed."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         libc = ctypes.CDLL(None)
 
         def take(level: int, form: bytes, arguments: int) -> int:
-            if level > 1:  # what it does, step by step
+            if level > 1:  # its debug messages
                 return 0
             buffer = ctypes.create_string_buffer(1 << 20)
             libc.vsnprintf(buffer, c_size_t(len(buffer)), form, c_void_p(arguments))
@@ -121,7 +121,7 @@ class Map:
             raise BpfError(f"map {self.name}", failed, "")
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values, in no order; what comes or goes meanwhile may be among them or not."""
+        """Keys and values, in no order; entries that are added or removed meanwhile may be among them or not."""
         lib, at, key = _library(), None, ctypes.create_string_buffer(self.key_size)
         while not lib.bpf_map_get_next_key(self.fd, at, key):
             at = key.raw
@@ -134,7 +134,7 @@ class Map:
 
 
 def make_map(kind: int, name: str, entries: int) -> int:
-    """A ring of the given `enum bpf_map_type`, with no keys or values of its own; its descriptor."""
+    """Make a ring of the given `enum bpf_map_type`, which has no keys or values.  Returns its descriptor."""
     made = int(_library().bpf_map_create(kind, name.encode(), 0, 0, entries, None))
     if made < 0:
         raise BpfError(f"map {name}", made, "")
@@ -155,7 +155,7 @@ class Object:
         self._attached: list[int] = []
 
     def load(self) -> None:
-        """Into the kernel.  Raises `BpfError` with the verifier's log."""
+        """Load it into the kernel.  Raises `BpfError` with the verifier's log."""
         with self.log:
             failed = _library().bpf_object__load(self._pointer)
         if failed:
@@ -176,7 +176,7 @@ class Object:
             yield lib.bpf_program__name(c_void_p(at)).decode(), int(lib.bpf_program__fd(c_void_p(at)))
 
     def instructions(self, program: int) -> int:
-        """How many instructions the verifier went through for a program, all paths counted."""
+        """The number of instructions that the verifier processed for a program, over all paths."""
         info = ctypes.create_string_buffer(256)
         size = c_uint32(len(info))
         if failed := _library().bpf_prog_get_info_by_fd(program, info, ctypes.byref(size)):
@@ -205,17 +205,17 @@ class Object:
         return options.result, room.raw[: options.data_size_out]
 
     def share(self, name: str, fd: int) -> None:
-        """Before loading: let the map be one that exists already."""
+        """Before loading: use an existing map for this one."""
         if failed := _library().bpf_map__reuse_fd(self.map(name).pointer, fd):
             raise BpfError(f"map {name}", failed, self.log.text)
 
     def leave_out(self, name: str) -> None:
-        """Before loading: the map is not made."""
+        """Before loading: do not create the map."""
         if failed := _library().bpf_map__set_autocreate(self.map(name).pointer, False):
             raise BpfError(f"map {name}", failed, self.log.text)
 
     def resize(self, name: str, entries: int) -> None:
-        """Before loading: let the map have so many entries."""
+        """Before loading: set the number of the map's entries."""
         if failed := _library().bpf_map__set_max_entries(self.map(name).pointer, c_uint32(entries)):
             raise BpfError(f"map {name}", failed, self.log.text)
 
@@ -230,7 +230,7 @@ class Object:
     def attach_xdp(self, name: str, interface: int) -> None:
         """Let a program see every packet that arrives at an interface (its number), in the kernel's generic mode.
 
-        It is taken away with this process.  Raises `BpfError`: EBUSY where another program sees them already.
+        It is detached when this process ends.  Raises `BpfError`, with EBUSY if another program is attached already.
         """
         (program,) = [fd for found, fd in self.programs() if found == name]
         options = LinkOptions(ctypes.sizeof(LinkOptions), XDP_GENERIC)

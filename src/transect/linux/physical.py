@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Physical memory of a machine: which addresses there are, and their bytes.
+"""Physical memory of a machine: which addresses exist, and their bytes.
 
 Every source knows its ranges; an address outside of them is refused before anything is asked (a read of an unmapped
 address can crash a target).
@@ -70,7 +70,9 @@ class Extent:
 
 
 def _opened(owner: object, path: Path | str) -> tuple[int, Callable[[], object]]:
-    """A descriptor that is closed when its owner goes, also one that refuses the file; and what closes it before."""
+    """A descriptor that is closed when its owner is collected, also if the owner refuses the file; and a function that
+    closes it earlier.
+    """
     with opened(path) as found:
         file = os.dup(found.fileno())
     return file, weakref.finalize(owner, os.close, file)

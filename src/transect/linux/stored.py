@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is derived from a kernel's file, kept: the unpacked kernel, its symbols, and the index of its types, in a folder
-that is named by the hash of what they were derived from.  They are mapped into memory, and nothing is read of them that
-is not asked for.  The kernels that were used last are kept, `MOST` of them; a mapping outlives its file.
+"""Kept results from a kernel's file: the unpacked kernel, its symbols, and the index of its types, in a folder named by
+the hash of that file.  They are mapped into memory, so only the parts that are used are read.  The kernels that were
+used last are kept, `MOST` of them; a mapping outlives its file.
 
-Whoever can write there could give symbols other places: where others could have, nothing is used or kept
-(`base.cache`).  Of damage, what is cut off is noticed, and made anew.
+Anyone who can write there could move symbols, so a folder open to others is neither used nor written (`base.cache`).  A
+file that is cut off is noticed and made anew.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MOST = 8  # kernels; each takes about 70 MB
 
 
 def image(path: Path | str, cache: Path | None = None) -> Image:
-    """As `Image.from_file`; what is kept of that file serves, else it is kept from now on."""
+    """As `Image.from_file`, from what is kept of that file; if nothing is, it is kept from now on."""
     file = whole(Path(path), LARGEST)
     told = hashlib.sha256(FORMAT)
     told.update(file)
@@ -54,7 +54,7 @@ def image(path: Path | str, cache: Path | None = None) -> Image:
 
 
 def _kept(file: bytes, folder: Folder, name: str) -> Image:
-    """The kernel of that file, from now on kept."""
+    """The kernel of that file, which is now kept."""
     with folder.workplace() as work, _anew(folder, name) as kept:
         made = Image.from_bytes(file, work / KERNEL)
         if (work / KERNEL).exists():
@@ -62,7 +62,7 @@ def _kept(file: bytes, folder: Folder, name: str) -> Image:
             os.rename(work / KERNEL, kept.here / KERNEL)
         else:  # it was not packed
             kept.put(KERNEL, bytes(made.data))
-        kept.put(INDEX, _index(made))  # last: what has an index is whole
+        kept.put(INDEX, _index(made))  # last: a folder with an index is complete
     _tidy(folder)
     return made
 
@@ -75,7 +75,7 @@ def _anew(folder: Folder, name: str) -> Iterator[Folder]:
 
 
 def _tidy(folder: Folder) -> None:
-    """Throw those away that were not used for longest, and what others did not finish."""
+    """Remove the kernels that were used least recently, and unfinished files."""
     folder.tidy()
     with os.scandir(folder.descriptor) as entries:
         whole = sorted((e.stat().st_mtime, e.name) for e in entries if not e.name.startswith("."))
@@ -105,14 +105,14 @@ def _numbers(form: str, values: Iterable[int]) -> bytes:
 
 
 def _found(folder: Folder, name: str) -> Image | None:
-    """What is kept under that name; None: nothing that may serve."""
+    """What is kept under that name; None if there is nothing usable."""
     with contextlib.suppress(Unavailable, ValueError, struct.error, KernelDataError):
         with folder.inside(name) as kept:
             index, kernel = kept.mapped(INDEX), kept.mapped(KERNEL)
             if index is None or kernel is None:
                 return None
             found = Stored.of(kernel, parts=_parts(memoryview(index), len(kernel)))
-            os.utime(kept.descriptor)  # it is used
+            os.utime(kept.descriptor)  # marks it as used
             return found
     return None
 

@@ -4,8 +4,8 @@
 Calls of one policy are run in the order of their sequence numbers, from the state at the start, with recorded outside
 answers.  What differs is shown at the policy's line: the `return` that gave the other result.
 
-The recorded program has been verified when it was read (`core/foreign.py`); what it does beyond that, running, ends
-the comparison and nothing else.
+The recorded program has been verified when it was read (`core/foreign.py`); if it still misbehaves when run, only the
+comparison ends.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Call:
     begins: bool = True  # nothing of the instance came before it
     ends: bool = False  # the instance (RPC, request, task) ends with this call: its locals go
     waiting: Sequence[object] | None = None  # who waits at the time, oldest first, for an Arbiter
-    # Of a stratum whose answers are references: it holds what lies below them
+    # For a stratum whose answers are references: makes them available, with what lies below them
     tape: ReplayingTape | None = None
     given: Mapping[str, object] = field(default_factory=dict)  # what the adapter keeps in `given()` fields
 
@@ -125,8 +125,8 @@ def compare(
 ) -> Comparison:
     """Re-run a log.
 
-    `program`: another policy in the place of the recorded one of that name (or of the only one); its state begins as an
-    upgrade's would.  `runner`: what runs the policies; the interpreter when None.
+    `program`: another policy to run instead of the recorded one of that name (or the only one); its state begins as
+    after an upgrade.  `runner`: makes what runs a policy; the interpreter if None.
     """
     comparing = Comparing(log, decoder, runner or TracedInstance)
     return comparing.compare(program)
@@ -204,9 +204,8 @@ class Differs(Exception):
 def _broken(
     policy: Policy, other: Program | None, error: Exception, record: Record | None = None
 ) -> Exception:
-    """What an exception of a program's run means: the recorded one may do what no program of the compiler does.
-
-    With another program, which the compiler made, it is a mistake of ours.
+    """What an exception during a run means.  The recorded program may do what no compiled program does; with another
+    program, which the compiler made, the fault is ours.
     """
     if other is not None:
         return error
@@ -236,7 +235,7 @@ class Comparing:
         return Comparison(self.calls, None, None, tuple(self.open))
 
     def stands_for(self, other: Program | None, policy: Policy) -> Program | None:
-        """The other program, if it takes the place of this policy."""
+        """The other program, if it replaces this policy."""
         names = {p.name for p in self.log.policies}
         return other if other is not None and (other.name == policy.name or len(names) == 1) else None
 
@@ -333,7 +332,9 @@ class Comparing:
 
     def diagnostic(self, text: str, span: Span, record: Record, hook: str, **more: Any) -> Diagnostic:
         same = [other.sequence for other in self.log.records if other.policy == record.policy]
-        place = sum(number <= record.sequence for number in same)  # numbers go on from before the log
+        place = sum(
+            number <= record.sequence for number in same
+        )  # numbers continue from before the log began
         note = f"call {place} of {len(same)} in the log, hook `{hook}`, instance {record.instance}"
         return Diagnostic(Severity.ERROR, "L001", text, span, note=note, **more)
 

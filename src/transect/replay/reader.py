@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a log, strictly.  What comes before the first damage is read; what the damage is, is said."""
+"""Reading a log, strictly.  A log is read up to its first damage, which is reported."""
 
 from __future__ import annotations
 

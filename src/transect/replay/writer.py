@@ -31,7 +31,9 @@ BUFFER = 16 << 20  # bytes that wait for the disk at most
 
 
 def create(path: Path) -> BinaryIO:
-    """A new file that only its owner reads: a log holds what others said.  Raises FileExistsError, OSError."""
+    """A new file that only its owner can read, since a log holds other people's data.  Raises FileExistsError,
+    OSError.
+    """
     return open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
@@ -60,14 +62,14 @@ class Writer:
     # ---------------------------------------------------------------- from the policy's side
 
     def policy(self, policy: Policy) -> int:
-        """A policy, or a new version of one, comes into force; its number, for records."""
+        """Write that a policy, or a new version of one, comes into force.  Returns its number, for records."""
         with self._changed:
             self._put(json_frame(b"P", policy.to_json()))
             self._policies += 1
             return self._policies - 1
 
     def add(self, record: Record) -> bool:
-        """One handler call; False when it was dropped."""
+        """Add one handler call; False if it was dropped."""
         data = frame(b"R", record.pack())
         with self._changed:
             assert record.policy < self._policies, (
@@ -91,13 +93,15 @@ class Writer:
             self._added(data)
 
     def settle(self, size: int) -> None:
-        """Wait until no more bytes than that wait for the disk: for who has the calls already, and must lose none."""
+        """Wait until at most `size` bytes wait for the disk, for a caller that has all calls already and must lose
+        none.
+        """
         with self._changed:
             while self._size > size and self._failure is None:
                 self._changed.wait(0.01)
 
     def drop(self, calls: int = 1) -> None:
-        """Calls could not be recorded: their tapes exceeded their bound, or they found no room."""
+        """Count calls that could not be recorded because their tapes exceeded the bound or there was no room."""
         with self._changed:
             self.dropped += calls
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hardware virtualisation where it works.  A /dev/kvm that opens proves little: nested, it may not boot a stock kernel.
-
-So the first boot tries, and what came of it is remembered until the host itself boots again.
+"""Hardware virtualisation where it works.  That /dev/kvm can be opened proves little: under nested virtualisation it
+may not boot a stock kernel.  So the first boot tries it, and the result is remembered until the host itself reboots.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from transect.base.bounded import head
 from transect.base.cache import opened, place
 from transect.vm.machine import Accelerator, Setup, VmError
 
-NOTE = 64  # bytes of the note that it does not work: a boot of the host
+NOTE = 64  # bytes of the note that it does not work, which names a boot of the host
 KVM = Path("/dev/kvm")
 KVM_READY_S = 8.0  # a kernel under KVM answers within one
 Boot = Callable[[Accelerator, float], None]

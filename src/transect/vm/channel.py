@@ -47,7 +47,7 @@ def send(channel: socket.socket, job: int, kind: Kind, payload: bytes = b"") -> 
 
 
 def frames(channel: socket.socket) -> Iterator[Frame]:
-    """What arrives, until the machine is off, or sends what its agent never does."""
+    """The frames that arrive, until the machine is off or sends something that its agent never sends."""
     with suppress(ConnectionError):
         while True:
             length, job, kind = HEAD.unpack(exactly(channel, HEAD.size))

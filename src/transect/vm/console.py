@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a machine's console says of processors that do not get on: its kernel finds that out after some 20 s."""
+"""Reports of stuck processors on a machine's console: its kernel notices them after some 20 s."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transect.base.bounded import tail
 
 STUCK = re.compile(r"rcu: INFO: .*stall|soft lockup|hard LOCKUP|blocked for more than \d+ seconds")
 LOOK_S = 1.0
-LOOKED_AT = 1 << 20  # bytes at the end: it grows as long as the machine talks
+LOOKED_AT = 1 << 20  # bytes at the end that are read: the console grows as long as the machine writes
 
 
 def end(console: Path) -> str:
@@ -22,14 +22,14 @@ def end(console: Path) -> str:
 
 
 def stuck(console: Path) -> str:
-    """The first line of its end that says so; empty: there is none."""
+    """The first line at its end that reports one; empty if there is none."""
     line = next((line for line in end(console).splitlines() if STUCK.search(line)), "")
     return re.sub(r"^\[ *[\d.]+\] ", "", line.strip())
 
 
 @contextmanager
 def watched(console: Path, say: Callable[[str], None], look_s: float = LOOK_S) -> Iterator[None]:
-    """Say it once, when the kernel has."""
+    """Report it once, after the kernel has."""
     over = threading.Event()
 
     def watch() -> None:

@@ -3,8 +3,8 @@
 
 Linux patches its own code while other processors run it: a breakpoint over the first byte, the rest, then the first
 byte.  QEMU drops its translations of that code *before* it stores a byte; a processor that arrives in between
-translates the old one and keeps it.  Such a breakpoint, of which the memory no longer knows, ends the kernel.  Static
-keys are patched so, and a scheduler that comes or goes turns several of them.
+translates the old one and keeps it.  When such a breakpoint is hit that is no longer in memory, the kernel dies.
+Static keys are patched in this way, and loading or unloading a scheduler switches several of them.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Kernel:
 
     release: str  # 7.3.4+deb13-cloud-amd64; of a user's own, the name of its file
     elf: Path  # starts at once, at the addresses it was linked for
-    compressed: Path | None  # the same as it is shipped: unpacks itself, and shuffles where it lies
+    compressed: Path | None  # the same as it is shipped: it unpacks itself, and picks a random address
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -47,7 +47,7 @@ def find(
         return known[-1]
     with _locked(cache):
         if known := [kernel for kernel in cached(cache) if fits(kernel.release, version)]:
-            return known[-1]  # another of us was faster
+            return known[-1]  # another process was faster
         return fetch(version, cache, say)
 
 
@@ -71,7 +71,7 @@ def own(path: Path, cache: Path | None = None) -> Kernel:
 def cached(cache: Path) -> list[Kernel]:
     """The kernels that are there already, oldest first.  Raises `Unavailable` where others could have put them."""
     with opened(cache, make=True), opened(cache / "kernels", make=True):
-        pass  # nobody else can lead a path through them elsewhere
+        pass  # opening them checks that nobody else can redirect a path through them
     kernels = [
         Kernel(file.parent.name, file, file.with_name("vmlinuz")) for file in cache.glob("kernels/*/vmlinux")
     ]
@@ -79,7 +79,7 @@ def cached(cache: Path) -> list[Kernel]:
 
 
 def fits(release: str, version: str) -> bool:
-    """Whole numbers are compared: 7.1 is not the beginning of 7.13."""
+    """Whether a release begins with this version.  Whole numbers are compared: 7.1 is not the beginning of 7.13."""
     return not version or release == version or re.match(re.escape(version) + r"[.+-]", release) is not None
 
 
@@ -106,7 +106,7 @@ def _folder(path: Path) -> Path:
 
 
 def _write(path: Path, data: bytes | mmap) -> None:
-    """Whole or not at all: a machine never boots half a kernel."""
+    """Write the file, whole or not at all, so that a machine never boots half a kernel."""
     part = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -44,7 +44,7 @@ def compile_file(path: Path | str, *, policy: type[PolicyClass] = PolicyClass) -
 
 
 def compile_data(data: bytes, path: str) -> Compiled:
-    """The policies of a stream, of which one byte more than `MAX_BYTES` is given where it goes on."""
+    """The policies in the bytes of a stream; of a longer stream, the first `MAX_BYTES` + 1 bytes are given."""
     diagnostics = Diagnostics()
     text = decoded(data, path, diagnostics)
     return Compiled((), diagnostics) if text is None else _compile(text, path, diagnostics, PolicyClass)
@@ -71,8 +71,9 @@ def _compile(text: str, path: str, diagnostics: Diagnostics, policy: type[Policy
 
 
 def _programs_in(world: World, module: Module, kind: type[PolicyClass]) -> tuple[Program, ...]:
-    """The programs; none, with a diagnostic, where definitions refer to each other through more steps than Python's own
-    stack has.  Each by itself is no deeper than `source.MAX_DEPTH`."""
+    """The programs.  None, and a diagnostic, if a chain of definitions that refer to each other is deeper than Python's
+    stack.  Each by itself is no deeper than `source.MAX_DEPTH`.
+    """
     try:
         return _programs(world, module, kind)
     except RecursionError:
@@ -103,7 +104,7 @@ def _programs(world: World, module: Module, kind: type[PolicyClass]) -> tuple[Pr
 
 
 def _unmarked_functions(world: World, module: Module) -> None:
-    """A module's function that is no helper has no meaning."""
+    """Report each function of the module that is not marked as a helper."""
     for binding in module.names.values():
         if isinstance(binding, FunctionDef) and binding.module is module and not is_helper(binding):
             world.diagnostics.error(
@@ -116,7 +117,7 @@ def _unmarked_functions(world: World, module: Module) -> None:
 
 
 def _check_constants(world: World, module: Module) -> None:
-    """Constants and aliases, whether or not anybody uses them."""
+    """Check constants and aliases, used or not."""
     for binding in module.names.values():
         match binding:
             case AliasDef(value=value) if binding.module is module:

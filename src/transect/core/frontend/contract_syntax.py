@@ -2,7 +2,7 @@
 """Contracts (`@requires`, `@ensures`, `@invariant`) become helpers of the policy that nobody calls.
 
 They are moved out of the decorators before anything else looks at the tree: so they are checked and typed as helpers
-are, have their own place in the file, and are no part of a program.  `contracts.py` keeps them, for `transect prove`.
+are, keep their place in the file, and are not part of the program.  `contracts.py` keeps them, for `transect prove`.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class World:
         return found
 
     def kind(self, cls: ClassDef, seen: tuple[ClassDef, ...] = ()) -> str:
-        """What a class is at bottom: policy, view, key, old, enum, struct; "" when nothing known."""
+        """The kind of a class: policy, view, key, old, enum, struct; "" when nothing known."""
         if cls in seen:
             return ""
         if any(surface_name(cls.module, d) == "struct" for d in cls.node.decorator_list):
@@ -147,7 +147,7 @@ class World:
         )
 
     def result_type(self, module: Module, node: ast.expr) -> Type | None:
-        """As `type_of`, and `None`: what a function gives that gives nothing."""
+        """As `type_of`, and also `None`, for a function that returns nothing."""
         t = self._annotated(module, node)
         if isinstance(t, UnionType) and not t.name:  # written out where it stands
             name = "_or_".join(case.name for case in t.cases)
@@ -539,7 +539,9 @@ class World:
         return self.numbers[id(cls)]
 
     def _seen_in_views(self, name: str) -> bool:
-        """Whether a view of the policy's files has a field of that type: then other numbers may come from outside."""
+        """Whether a view of the policy's files has a field of that type, so that other numbers may come from
+        outside.
+        """
         return any(
             name in self._names_in_views(module)
             for module in self.modules.loaded.values()
@@ -618,7 +620,7 @@ class World:
         )
 
     def _unique(self, cls: ClassDef) -> None:
-        """Types are told apart by name in everything that is emitted."""
+        """Report a second class of the same name, since emitted code tells types apart by name."""
         other = self.named.setdefault(cls.node.name, cls)
         if other is not cls:
             self.diagnostics.error(
@@ -654,6 +656,6 @@ def qualified(cls: ClassDef) -> str:
 
 
 def _how(name: str, close: str | None, otherwise: str) -> str:
-    """What to do about an unknown name."""
+    """The help for an unknown name."""
     line = import_of(name)
     return f"import it: `{line}`" if line else f"write `{close}`" if close else otherwise

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hooks that end a client: when one returns, on whatever path, tables hold nothing under that client any more."""
+"""Hooks that end a client: when such a hook returns, by any path, no table has an entry of that client."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from transect.core.types import KeyType, TableType
 def ending(function: ir.Function, parameter: int, state: Iterable[ir.StateField]) -> ir.Function:
     """The function, which drops what tables hold under a parameter of it before it returns.
 
-    Where state lives in the record of a client (a kernel's task storage), it goes with that record whatever the policy
-    says; so it goes everywhere.
+    Where state lives in the record of a client (a kernel's task storage), it is lost with that record whatever the
+    policy says, so every target drops it.
     """
     client = function.params[parameter]
     assert isinstance(client.type, KeyType), f"{function.name} ends what is no client"
@@ -32,7 +32,7 @@ def ending(function: ir.Function, parameter: int, state: Iterable[ir.StateField]
 
 
 def _with(block: ir.Block, drops: ir.Block) -> ir.Block:
-    """The statements, then the drops: once, where the policy has just said so itself."""
+    """The statements, then the drops, without those that the policy has just made itself."""
     return block if drops and block[-len(drops) :] == drops else (*block, *drops)
 
 

@@ -57,7 +57,7 @@ class FieldReader:
     module: Module
     scopes: tuple[str, ...]
     locals: bool = True  # whether the stratum has RPCs, requests, tasks that fields may belong to
-    # Fields of another version: they have names and types, first values and sizes do not matter
+    # Fields of another version: only their names and types matter, not first values and sizes
     old: bool = False
 
     def read(self, node: ast.AnnAssign, name: str) -> StateField | None:
@@ -133,7 +133,7 @@ class FieldReader:
         return StateField(name, t, kind, default, options, span=self.module.source.span(node))
 
     def _zero(self, node: ast.AnnAssign, t: Type) -> ir.Expr:
-        """The first value of an old field, which nobody reads."""
+        """The first value of an old field, which nothing reads."""
         return ir.Const(None if isinstance(t, OptionType) else 0, type=t, span=self.module.source.span(node))
 
     def _default(self, node: ast.AnnAssign, name: str, t: Type, value: ast.expr | None) -> ir.Expr | None:
@@ -423,7 +423,7 @@ def _literal_help(t: Type) -> str:
 
 
 def _has_identity(t: Type) -> bool:
-    """Whether a stratum's own key is in it: compared, and otherwise opaque."""
+    """Whether the type contains a stratum's own key, which can only be compared."""
     match t:
         case TupleType(items=items):
             return any(map(_has_identity, items))

@@ -94,7 +94,9 @@ def _collect(node: object, loops: tuple[int, ...], events: list[_Event]) -> None
 
 
 def _changed_option(statements: tuple[object, ...]) -> str | None:
-    """The name of `x`, if these are `x.field = …` of an option: its value goes out of `x`, changes, and goes back."""
+    """The name of `x`, if these statements are `x.field = …` of an option `x`: take its value out, change it, put it
+    back.
+    """
     match statements:
         case (
             ir.Let(name=inner, value=ir.Unwrap(value=ir.Local(name=option))),
@@ -116,7 +118,7 @@ def _check_loop(node: object, program: ir.Program, diagnostics: Diagnostics) -> 
     calls = [inner for inner in walk(node) if isinstance(inner, ir.Call)]
     if not calls:
         return
-    from transect.core.effects import Facts  # most policies have no such call, and need none of it
+    from transect.core.effects import Facts  # imported here, since most policies have no such call
 
     facts = Facts(program)
     field = node.source.field
@@ -143,7 +145,9 @@ _SLOW = (ir.Lookup, ir.EntryPlace, ir.Remove, ir.Intrinsic, ir.Call, ir.Reduce, 
 
 
 def _check_locked(function: ir.Function, field: ir.StateField, diagnostics: Diagnostics) -> None:
-    """From first to last use of an exclusive field nothing may take long or call out: it runs under a lock."""
+    """From first to last use of an exclusive field nothing may take long or call outside, since all of it runs under a
+    lock.
+    """
     events = list(_locked_events(function.body, field.name))
     uses = [i for i, e in enumerate(events) if e is None]
     if not uses:

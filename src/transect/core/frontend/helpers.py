@@ -26,7 +26,7 @@ from transect.core.types import (
     spell,
 )
 
-MAX_ROUNDS = 32  # types of locals only widen: of each once or twice, but one after the other
+MAX_ROUNDS = 32  # the type of a local widens once or twice, but one local may have to wait for another
 
 
 class Helpers(Members):
@@ -272,7 +272,7 @@ class Helpers(Members):
         """Type a body until the types of its locals no longer widen."""
         reserved = frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
         scope = Scope({p.name: p.type for p in params}, reserved=reserved)
-        earlier: list[Diagnostic] = []  # of rounds that are typed again
+        earlier: list[Diagnostic] = []  # from rounds that were followed by another
         is_hook = hook or (name if name in self.hooks or name in MIGRATIONS else "")
         for _ in range(MAX_ROUNDS):
             scope.begin_round()
@@ -287,7 +287,9 @@ class Helpers(Members):
         for d in typing.diagnostics:
             self.world.diagnostics.add(d)
         if not self.world.diagnostics.failed and None in scope.types.values():
-            for d in earlier:  # a local that hides what its own value needs: only the first round knew
+            for (
+                d
+            ) in earlier:  # a local that hides a name its own value needs: only the first round reports it
                 self.world.diagnostics.add(d)
         if len(self.world.diagnostics) == before:
             check_values(body, self.diagnostics)

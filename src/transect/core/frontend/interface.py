@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the library gives to the policies derived from one of its base classes, read from the library's own sources.
 
-A program that comes as text is held against it (`core/foreign.py`): whatever it declares as the library's must be
+A program that comes as text is compared with it (`core/foreign.py`): what the program declares as the library's must be
 exactly this.
 """
 
@@ -37,7 +37,7 @@ class Interface:
     given: Mapping[str, Type]  # fields of the base class that the adapter keeps
     intrinsics: Mapping[str, ir.IntrinsicDecl]  # of the stratum, by full name: `rpc.Headers.get`
     views: Mapping[str, ir.View]  # of the library, by name
-    # Those that a policy's own views derive from, by qualified name: `rpc.Message`
+    # The views that a policy's own views may derive from, by qualified name: `rpc.Message`
     bases: Mapping[str, ir.View]
     writable: frozenset[str]  # qualified names of those whose members policies may write
     keys: frozenset[str]  # identities that the stratum hands out: `Client`

@@ -75,7 +75,7 @@ class Module:
     source: Source
     library: bool  # part of transect: its own rules hold (intrinsics, hook bases)
     names: dict[str, Binding] = field(default_factory=dict)
-    lacking: set[str] = field(default_factory=set)  # names of imports that were refused: that is said once
+    lacking: set[str] = field(default_factory=set)  # names whose imports were refused and already reported
 
     @property
     def stratum(self) -> str:
@@ -248,7 +248,7 @@ class _Binder:
         )
 
     def _define(self, name: str, binding: Binding, node: ast.stmt) -> None:
-        """A second definition of a name is an error, and so is one that Python gives another meaning."""
+        """Define a name.  A second definition is an error, and so is a name that Python gives another meaning."""
         if name.startswith("__"):
             self.diagnostics.error(
                 "P042",
@@ -385,7 +385,7 @@ class _Binder:
         )
 
     def _meant(self, node: ast.ImportFrom, name: str) -> str:
-        """The module whose name is misspelt here; "" when none is like it."""
+        """The module whose name is probably misspelt here; "" when no name is close."""
         beside = self.modules.beside(self.module)
         if node.level:
             near = closest(name.lstrip("."), beside) if node.level == 1 and node.module else None
@@ -422,7 +422,7 @@ def _import_help(name: str, close: str | None, known: frozenset[str] | dict[str,
 
 
 def _offered(known: frozenset[str] | dict[str, Binding]) -> list[str]:
-    """The names of a module that are for policies: what it imports itself of the language is not its own."""
+    """The names that a module offers to policies, without those that it only imports from the language."""
     own = {n for n, b in known.items() if not isinstance(b, Surface)} if isinstance(known, dict) else known
     return sorted(own - FOR_STRATA)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""None where a value is needed: a local that is never anything else, a part of a tuple, what a helper gives that gives
-nothing.  What may be None has the type `T | None`; None alone has no form in a target."""
+"""None where a value is needed: a local that is never anything else, a part of a tuple, the result of a helper that
+returns nothing.  What may be None has the type `T | None`; None alone has no form in a target.
+"""
 
 from __future__ import annotations
 

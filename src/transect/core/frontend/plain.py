@@ -14,7 +14,7 @@ from transect.core.frontend.surface import DURATION_UNITS
 from transect.core.types import DurationType, EnumType, IntType, OptionType, StructType, TupleType, Type
 
 _NONE: tuple[bool, Plain] = (False, None)
-Seen = tuple[ConstantDef, ...]  # constants that are being read, against those that name each other
+Seen = tuple[ConstantDef, ...]  # constants that are being read, to find a cycle
 
 
 class Declarations(Protocol):
@@ -156,7 +156,7 @@ def is_constant(world: Declarations, constant: ConstantDef) -> bool:
 
 
 def _stands_for_a_value(world: Declarations, constant: ConstantDef, value: ast.expr) -> bool:
-    """True as well where the type that it says has a diagnostic."""
+    """Also true if its declared type has a diagnostic."""
     declared = constant.node.annotation
     if not isinstance(declared, ast.Subscript):
         return readable(world, constant.module, value, (constant,))

@@ -71,7 +71,7 @@ class PolicyClass(Handlers):
         self.check_all_of(self.cls.module)
 
     def warn_of_races(self, program: Program) -> None:
-        """Where the stratum says `ATOMIC = False`; a shape's policy is atomic or not by the stratum that runs it."""
+        """Warn where the stratum says `ATOMIC = False`.  For a policy of a shape, the stratum that runs it decides."""
         base = self.base
         if base is not None and library_constant(base.module, "ATOMIC") is False:
             from transect.core.atomicity import warn  # most strata need none of it
@@ -80,7 +80,7 @@ class PolicyClass(Handlers):
             warn(program, self.diagnostics, serial if isinstance(serial, tuple) else ())
 
     def warn_of_failing_open(self, program: Program) -> None:
-        """Where the policy refuses by a table that may have no room."""
+        """Warn where the policy refuses by a table that may be full."""
         if any(isinstance(f.type, TableType) for f in program.state):
             from transect.core.failing_open import REFUSAL, warn  # most policies need none of it
 
@@ -114,7 +114,7 @@ class PolicyClass(Handlers):
             )
 
     def _refuse_bare(self) -> None:
-        """It derives from `Policy`, and from no class of the library between."""
+        """Report a class that derives from `Policy` directly, and not from a base class of a stratum or shape."""
         lowest = self.lineage[-1]
         self.diagnostics.error(
             "P043",

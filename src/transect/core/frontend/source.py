@@ -68,12 +68,14 @@ def read(path: Path, diagnostics: Diagnostics) -> str | None:
 
 
 def text_now(path: str) -> str:
-    """What a policy's file says by now; "" where there is none any more, or none of a policy."""
+    """The current text of a policy's file; "" if it is missing by now, or is not a policy."""
     return read(Path(path), Diagnostics()) or ""
 
 
 def decoded(data: bytes, path: str, diagnostics: Diagnostics) -> str | None:
-    """The text of at most one byte more than `MAX_BYTES` of a file, or None with a diagnostic."""
+    """The text of a file, given at most its first `MAX_BYTES` + 1 bytes; None, with a diagnostic, if it is too
+    large.
+    """
     if len(data) > MAX_BYTES:
         _too_long(path, diagnostics)
         return None
@@ -98,7 +100,7 @@ def parse(text: str, path: str, diagnostics: Diagnostics) -> Source | None:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # `1 is 2` and the like: ours to say
+            warnings.simplefilter("ignore")  # `1 is 2` and the like have diagnostics of our own
             tree = ast.parse(text, path)
     except SyntaxError as error:
         _syntax_error(error, text, path, diagnostics)
@@ -128,8 +130,9 @@ def parse(text: str, path: str, diagnostics: Diagnostics) -> Source | None:
 
 
 def check_compiles(source: Source, diagnostics: Diagnostics) -> None:
-    """Python's compiler looks for more than its parser: `break` outside of loops, a name that a pattern binds twice.
-    Nothing is run."""
+    """Report what Python's compiler refuses and its parser accepts: `break` outside of loops, a name that a pattern
+    binds twice.  Nothing is run.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -160,7 +163,7 @@ def _too_deep(at: Span, diagnostics: Diagnostics) -> None:
 
 
 def too_long_chain(source: Source, diagnostics: Diagnostics) -> None:
-    """Helpers, classes, types or constants that lead from one to the next beyond Python's own stack."""
+    """Report helpers, classes, types or constants whose chain of references is deeper than Python's stack."""
     diagnostics.error(
         "P003",
         "definitions refer to each other through too many steps",

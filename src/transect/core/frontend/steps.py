@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A handler whose loops and helpers, multiplied out, take more steps than one call may."""
+"""Handlers whose loops and helpers, multiplied out, exceed the steps allowed for one call."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from transect.core.bounds import Steps
 
 _MULTIPLIES = (ir.For, ir.Reduce, ir.MakeSet, ir.Call)
-_SHOWN = 10**18  # beyond it only that it is more is of interest
+_SHOWN = 10**18  # larger numbers are shown as "more than" this
 
 
 def check_steps(program: ir.Program, diagnostics: Diagnostics) -> None:
-    """Add the handlers that are too long.  One without loops and helpers is as long as its text at most."""
+    """Add the handlers that are too long.  A handler without loops and helpers takes at most as many steps as its text
+    is long.
+    """
     functions = [*program.functions, *program.handlers]
     if not any(isinstance(node, _MULTIPLIES) for f in functions for node in walk_block(f.body)):
         return

@@ -2,8 +2,8 @@
 """CHECKED to FLAT: every effectful expression becomes one `Let` whose operands are pure, in the order of evaluation.
 
 Operands which are evaluated earlier, and depend on state that a hoisted expression may change, are hoisted before it.
-`and`, `or` and conditional expressions with something hoisted on a later side become `If`.  Targets for which other
-expressions are statements too flatten with a wider `hoist`, and with `loops`, which turns reductions into `For`.
+`and`, `or` and conditional expressions with something hoisted on a later side become `If`.  Targets that need
+statements for other expressions, too, pass a wider `hoist`, and `loops`, which turns reductions into `For`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from transect.core.walk import map_children
 
 N = TypeVar("N", bound=Expr | ir.Place | ir.Source)
 Hoist = Callable[[Expr], bool]
-Guarded = tuple[ir.Case, tuple[Stmt, ...]]  # a case, and what its guard needs to have done first
+Guarded = tuple[ir.Case, tuple[Stmt, ...]]  # a case, and the statements that its guard needs first
 
 
 def flatten(program: Program, hoist: Hoist | None = None, *, loops: bool = False) -> Program:
-    """The program in flat form.  `hoist` is true at least for what is effectful, which is the default."""
+    """The program in flat form.  `hoist` must be true at least for effectful expressions, which is its default."""
     assert program.stage is Stage.CHECKED, f"flatten got {program.stage.name}"
     facts = Facts(program)
     chosen = hoist or facts.effectful
@@ -145,7 +145,7 @@ class _Flattener:
     # ---------------------------------------------------------------- expressions
 
     def expr(self, e: Expr, out: list[Stmt]) -> Expr:
-        """The pure rest of an expression; what has to be done first goes to `out`."""
+        """The pure rest of an expression; the statements to run first are appended to `out`."""
         flat = self.root(e, out)
         return self.keep(flat, out) if self._hoist(flat) else flat
 
@@ -219,7 +219,7 @@ class _Flattener:
         return _with(source, self.operands(_within(source), out))
 
     def loop(self, e: ir.Reduce | ir.MakeSet, out: list[Stmt]) -> Expr:
-        """A reduction stays one while what it does for each item is pure; else it becomes a loop."""
+        """A reduction stays a reduction if its work for each item is pure; else it becomes a loop."""
         default = e.default if isinstance(e, ir.Reduce) else None
         item = e.value if isinstance(e, ir.Reduce) else e.item
         inside: list[Stmt] = []

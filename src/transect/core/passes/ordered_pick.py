@@ -5,7 +5,7 @@ An arg-min, or the minimum, over `waiting` of one tally becomes a question to an
 whose keys are (value, arrival): the intrinsics `waiting.argmin` and `waiting.min`, whose argument, a constant text,
 names the tally.  They read `waiting` and that tally; an emitter hoists them, and keeps the heap in step: it moves a
 waiting client whenever the client's entry of the tally is stored, updated or removed, and the adapter's changes of
-`waiting` enter and take out members.  Ties go to whoever has waited longest, as in the loop.
+`waiting` enter and take out members.  A tie goes to the client that has waited longest, as in the loop.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def _has_an_order(t: object) -> bool:
 
 
 def _question(e: ir.Reduce, field: str, facts: Facts) -> Expr:
-    """The question; with a default, only when somebody waits.  A default that does something stays as it is."""
+    """The question; if there is a default, only when a client waits.  A reduction with an effectful default stays as it
+    is.
+    """
     build = Build(e.span)
     asked = ir.Intrinsic(name=_NAMES[e.op], args=(build.const(field, TEXT),), type=e.type, span=e.span)
     if e.default is None:

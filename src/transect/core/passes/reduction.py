@@ -81,7 +81,7 @@ def _decided(any_: bool, build: Build, fresh: Fresh) -> Folding:
 
 
 def _wins(op: ReduceOp, new: Expr, best: Expr, build: Build) -> Expr:
-    """Whether a value takes the place of the best one so far: equal ones do not, and NaN does not."""
+    """Whether a value replaces the best one so far; an equal one does not, and NaN does not."""
     smaller = op in (ReduceOp.MIN, ReduceOp.ARGMIN)
     better = build.compare(CompareOp.LT if smaller else CompareOp.GT, new, best)
     if not isinstance(new.type, FloatType):

@@ -151,8 +151,9 @@ class Lowering:
         return c.assign(c.Name(self.names.of(name)), value)
 
     def loop(self, s: ir.For) -> list[c.Stmt]:
-        """Bounds are taken once.  Numbers of the kernel's iterator are unknown to the verifier: it goes through
-        the body until nothing new comes of it.  A counter of ours it would follow, round by round."""
+        """Bounds are evaluated once.  The verifier does not know the values of the kernel's iterator, so it goes
+        through the body until no new state appears; a counter of our own it would follow iteration by iteration.
+        """
         match s.source:
             case ir.OverRange(start=start, stop=stop, step=step):
                 begin, end = self.expr(start), self.expr(stop)
@@ -254,7 +255,7 @@ class Lowering:
         return [c.Do(c.call("TS_WRITE", place, self.truncated(t, value)))]
 
     def element(self, field: str, key: Expr, use: Callable[[c.Expr], Sequence[c.Stmt]]) -> list[c.Stmt]:
-        """Statements on an element.  The index is in range; the verifier wants to see it."""
+        """Statements on an element.  The index is in range, and a test shows the verifier that it is."""
         index = self.temporary()
         length = self.unit.array(field).length
         word = c.Index(self.unit.place(field), c.Name(index))
@@ -304,7 +305,7 @@ class Lowering:
                 return c.Do(c.Cast(c.VOID, self.changed(word, t, op, value)))
 
     def changed(self, word: c.Expr, t: Type, op: BinaryOp, value: c.Expr) -> c.Expr:
-        """An update that is no instruction; it gives the word before."""
+        """An update for which there is no atomic instruction; its value is the word before."""
         before = self.loaded(t, c.Name("ts_before"))
         return c.call("TS_CHANGED", word, self.truncated(t, self.operate(op, t, before, value)))
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same handlers, keeping what they see and what they do: each read of state and of the outside, the value that each
+"""Handlers that also record what they read and what they do: each read of state and of the outside, the value that each
 atomic update obtained, each store and each request to the kernel.
 
-Every such *word* goes into the event of the call under way, with a number for what it is of, in the order of
-evaluation.  `recorded` is the form of the program in which that order is the order of statements; a replay runs the
-same form, and so meets the same words.
+Every such *word* goes into the event of the call under way, with a number for the field or function that it belongs to,
+in the order of evaluation.  `recorded` is the form of the program in which that order is the order of statements; a
+replay runs the same form, and so meets the same words.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def recorded(program: Program) -> Program:
 
 
 def is_asked(declared: ir.IntrinsicDecl) -> bool:
-    """Whether what it is asked and answers is kept: what is pure gives the same again."""
+    """Whether calls of the function are recorded, with arguments and answer; a pure one gives the same answer again."""
     return declared.effect is not Effect.PURE
 
 
@@ -140,9 +140,8 @@ def _key(place: ir.Place) -> int:
 
 
 class Recording(Lowering):
-    """One function that keeps what it sees and does.
-
-    Operands are pure in the `recorded` form: that they stand twice in what is emitted changes nothing.
+    """One function that records what it reads and does.  Operands are pure in the `recorded` form, so emitting one
+    twice changes nothing.
     """
 
     _under_way: tuple[str, c.Expr | None] = ("", None)  # the field, and the key, that an update is of
@@ -236,7 +235,7 @@ class Recording(Lowering):
         return c.Block((kept, *self._told(c.Name(old), t, op, value)))
 
     def _told(self, old: c.Expr, t: Type, op: BinaryOp, value: c.Expr) -> tuple[c.Stmt, ...]:
-        """What was there when the update took place, of which entry, and what is there now."""
+        """Record an update: the value before, the entry's key, and the value after."""
         field, key = self._under_way
         new = self.loaded(t, self.truncated(t, self.operate(op, t, old, value)))
         return (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is emitted for one program: the names of things, and where its state lies."""
+"""One program on its way to BPF: the names of its parts, and where its state lies."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Unit:
             if isinstance(f.type, TableType)
         ]
         own = [self._held(f) for f in self.fields(FieldKind.LOCAL)]
-        ready = c.Var("ready", S64)  # 1 once it has its first values
+        ready = c.Var("ready", S64)  # 1 once the state has its first values
         return [
             c.Struct(self.name("state"), (ready, *members, *overflows)),
             c.Struct(self.name("task"), (c.Var("met", S64), c.Var("ran", S64), *own)),

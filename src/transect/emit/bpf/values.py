@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How values look in BPF: every one is a word of 64 bits, an option is a word with a flag, a view what it stands for.
-
-What has no such form here (floats, texts, sets, structs) is refused, never approximated.
+"""How values look in BPF: every one is a word of 64 bits, an option is a word with a flag, a view is what it stands
+for.  Types without such a form (floats, texts, sets, structs) are refused, never approximated.
 """
 
 from __future__ import annotations

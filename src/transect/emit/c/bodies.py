@@ -26,7 +26,7 @@ class Body(Expressions):
         self.types = {p.name: p.type for p in function.params} | dict(function.locals)
         self.homes = Homes(function)
         self.memory = Remembered(Repeated(function, unit.scope, unit.facts))
-        # Which the statement has changed, and whose pointer it has kept up
+        # The entry that the statement has changed, and whose pointer is still right
         self.entry_kept: Entry | None = None
 
     @property

@@ -37,7 +37,7 @@ RUNTIME = (
     "set.h",
     "stable.h",
 )
-# A policy may say what is always true.
+# A policy may contain conditions that are always true.
 QUIET = (c.Ignore("tautological-compare"), c.Ignore("type-limits"))
 
 
@@ -52,7 +52,7 @@ def statements(program: Program) -> Program:
 
 
 def serving(program: Program) -> Program:
-    """Without what is run when a version takes over from another: that is done on images, by core/upgrade.py."""
+    """Without the handlers that run when one version takes over from another: core/upgrade.py runs those, on images."""
     if not program.old_state:
         return program
     handlers = tuple(h for h in program.handlers if h.name not in MIGRATIONS)
@@ -71,8 +71,9 @@ def legal(program: Program) -> Program:
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A program in C, not yet printed.  Whoever builds on it may ask the unit for more (a reader of a type): what is
-    asked for before printing is declared, too."""
+    """A program in C, not yet printed.  A carrier may ask the unit for more (a reader of a type); whatever it asks for
+    before printing is declared, too.
+    """
 
     unit: Unit
     interface: tuple[c.Decl, ...]  # the state's structs, and the prototypes of what others call
@@ -97,8 +98,10 @@ def lower(
     prefix: str | None = None,
     clients: int | None = None,
 ) -> Lowered:
-    """The program's declarations.  `prefix` begins all its names (default: the policy's name).  There is room at once
-    for `clients` who wait (default: as many as its tables of clients say); for more it is made when they come."""
+    """The program's declarations.  `prefix` begins all its names (default: the policy's name).  Room for `clients`
+    waiting clients is there at once (default: the size hint of its tables of clients); room for more is made as they
+    come.
+    """
     unit = Unit(legal(program), views or PlainViews(), prefix, clients)
     handlers = {h.name: functions.prototype(unit, h) for h in unit.program.handlers}
     structs = state.declare(unit)
@@ -161,7 +164,7 @@ def emit(program: Program, **options: Any) -> Artifact:
 
 
 def one_unit(lowered: Iterable[Lowered], *, marks: bool = False) -> list[c.Decl]:
-    """Many programs, whose prefixes differ, as one list of declarations, for one file."""
+    """The declarations of several programs, whose prefixes differ, for one file."""
     result: list[c.Decl] = [*includes(*RUNTIME), *QUIET]
     for each in lowered:
         result += [c.Comment(each.unit.program.name), *each.header, *each.source]

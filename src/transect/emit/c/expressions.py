@@ -2,8 +2,8 @@
 """Pure expressions of a flat program as C expressions in value form.
 
 The same value may be asked for as a place in storage (`place`), so that a field of a struct in state is read without
-loading the struct.  `unstable` says whether a value's texts may be slices of state: whoever keeps such a value beyond
-the next store copies it.
+loading the struct.  `unstable` says whether a value's texts may be slices of state: code that keeps such a value beyond
+the next store must copy it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handlers and helpers as C functions: what every one of them begins with, and what compilers want said."""
+"""Handlers and helpers as C functions: their common first lines, and the hints that compilers need."""
 
 from __future__ import annotations
 

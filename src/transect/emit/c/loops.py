@@ -62,7 +62,7 @@ class Looping(Body):
     def over_state(self, s: ir.For, field: str, part: Part) -> list[c.Stmt]:
         t = self.unit.scope.fields[field].type
         changes = field in self.unit.facts.of(s.body).written_fields
-        # A target with text that is used after the loop outlives what it was taken from.
+        # A text in a target that is used after the loop outlives the entry that it came from.
         changes = changes or any(has_text(self.types[n]) and not self.homes.declares(n, s) for n in s.targets)
         if not changes:
             self.borrowed.update(s.targets)
@@ -131,7 +131,7 @@ class Looping(Body):
         table = access(self.unit, field)
         entry, key = c.Name(self.names.fresh("entry")), c.Name(self.names.fresh("key"))
         here = self.kept(t.key, load(self.unit, t.key, c.arrow(entry, "key")), changes)
-        # The entry may be gone at the end of the round; its key leads on.
+        # The entry may be gone at the end of the iteration; its key finds the next one.
         holds = c.Var(key.name, value_type(self.unit, t.key), zero_init(t.key))
         first = [c.assign(key, here), *self.targets(s, self.picked(t, part, entry, changes, key))]
         walk = table.ascend(table.table, entry.name, key)

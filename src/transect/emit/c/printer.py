@@ -12,7 +12,7 @@ from typing import assert_never
 
 from transect.emit.c import tree as c
 
-# Binding strength; larger binds tighter.  12 and below are the binary operators.
+# Binding strength; a larger number binds tighter.  Binary operators have 12 and below.
 _BINARY = {
     "||": 3,
     "&&": 4,

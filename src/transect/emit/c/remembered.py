@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One look-up where a policy asks twice: entries of tables which a function has found and may use again.
+"""One look-up where a policy would look up twice: table entries that a function has found and may use again.
 
 Entries do not move, so a pointer to one is good until its key is removed, and the answer "there is none" until
 something is inserted.  What is remembered within a block is forgotten at its end.
@@ -126,6 +126,7 @@ class Remembered:
         return Remembered(self.repeated, dict(self.known), self.now)
 
     def after(self, moved: frozenset[str], own: Entry | None = None) -> None:
-        """Forget what a statement may have made untrue: entries of fields where something has come or gone.  Its own
-        entry it has kept up."""
+        """Forget what a statement may have made untrue: entries of fields where something has come or gone.  The
+        pointer to the statement's own entry stays right.
+        """
         self.known = {e: at for e, at in self.known.items() if e[0] not in moved or e == own}

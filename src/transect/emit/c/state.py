@@ -65,8 +65,9 @@ def _held(unit: Unit, f: StateField) -> c.CType:
 
 
 def lifecycle(unit: Unit) -> list[c.Function]:
-    """`P_new`, `P_init`, `P_free`, `P_clear` where the state has memory besides its struct (before a state of `P_init`
-    goes), and `P_local_init` where there are locals."""
+    """`P_new`, `P_init` and `P_free`; `P_clear` if the state has memory besides its struct, to be called at the end of
+    a state made by `P_init`; and `P_local_init` if there are locals.
+    """
     self, seed = c.Var("self", unit.state_type), c.Var("seed", c.U64)
     state = c.StructType(unit.name("state"))
     start = unit.name("start")
@@ -105,7 +106,7 @@ def _ending(unit: Unit, self: c.Var) -> list[c.Function]:
 
 
 def _give_back(unit: Unit) -> list[c.Stmt]:
-    """The memory of tables kept by client and of heaps goes; who waits goes on waiting."""
+    """Free the memory of tables kept by client and of heaps; waiting clients go on waiting."""
     tables = [
         c.Do(c.call(f"{table_struct(unit, f)}_give_back", c.Unary("&", state_place(unit, f.name))))
         for f in unit.stored
@@ -180,7 +181,7 @@ def _overflow(unit: Unit, f: StateField) -> c.Expr:
 
 
 def _save(unit: Unit) -> c.Function:
-    """The size of the image; as much of it is written as there is room for."""
+    """`P_save`: it returns the size of the image, and writes as much of it as there is room for."""
     params = (c.Var("self", unit.state_type), c.Var("image", c.Pointer(c.U8)), c.Var("room", c.SIZE))
     writer = c.Var("writer", c.StructType("ts_writer"), c.braces(c.Name("image"), c.Name("room"), c.ZERO))
     body: list[c.Stmt] = [writer, c.Var("out", c.pointer("ts_writer"), c.Unary("&", c.Name("writer")))]
@@ -232,7 +233,9 @@ def _save_table(unit: Unit, f: StateField, t: TableType, place: c.Expr) -> list[
 
 
 def _load(unit: Unit) -> c.Function:
-    """0; or -1 when the bytes are no image of this state, or there is no memory, and nothing has changed."""
+    """`P_load`: it returns 0; or -1, having changed nothing, if the bytes are no image of this state or memory runs
+    out.
+    """
     params = (
         c.Var("self", unit.state_type),
         c.Var("image", c.Pointer(c.Named("uint8_t", const=True))),
@@ -305,7 +308,7 @@ def _load_field(unit: Unit, f: StateField) -> list[c.Stmt]:
 
 
 def _checked(unit: Unit, t: Type, place: c.Expr) -> list[c.Stmt]:
-    """Read a value into storage.  What is too long has made the reader bad."""
+    """Read a value into storage.  A text that is too long makes the reader bad."""
     value = c.Name("value")
     put = store(unit, t, place, value)
     test = fits(unit, t, value)

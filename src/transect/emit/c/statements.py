@@ -59,7 +59,9 @@ class Statements(Letting, Looping):
         return tuple(out)
 
     def inner(self, block: Block, loop: bool = False) -> tuple[c.Stmt, ...]:
-        """A block within: what it finds is forgotten at its end, what a round of a loop spoils, at its start."""
+        """A block within.  Entries found in it are forgotten at its end, and those that an iteration of a loop spoils
+        at its start.
+        """
         outer = self.recall
         self.memory = outer.inner()
         if loop and outer.known:
@@ -145,7 +147,7 @@ class Statements(Letting, Looping):
         return [c.assign(c.Name(self.names.of(name)), value) for name, value in m.bound]
 
     def one_by_one(self, cases: list[tuple[ir.Case, Matched]]) -> list[c.Stmt]:
-        """Where a guard reads what its pattern binds, the cases are tried one after the other."""
+        """The cases, tried one after the other, for a match with a guard that reads what its pattern binds."""
         done = c.Name(self.names.fresh("done"))
         out: list[c.Stmt] = [c.Var(done.name, c.BOOL, c.FALSE)]
         for case, m in cases:

@@ -63,7 +63,9 @@ class Storing(Body):
         return done if test is None else c.If(test, c.Block((done,)), c.Block((self.overflow(field),)))
 
     def to_store(self, value: Expr) -> c.Expr:
-        """A value on its way into state.  A text may lie where it goes; of several, one store could spoil the next."""
+        """A value on its way into state.  A single text may already lie where it goes; of several texts, storing one
+        could spoil the next.
+        """
         return self.expr(value) if forms.is_text(value.type) else self.stable(value)
 
     def at_path(self, base: c.Expr, field: str, path: tuple[str, ...]) -> c.Expr:
@@ -97,7 +99,7 @@ class Storing(Body):
         return [c.Do(access(self.unit, field).put(self.expr(place.key), self.to_store(value)))]
 
     def worth(self, field: str, key: Expr) -> bool:
-        """Whether a pointer to the entry is of use beyond one store."""
+        """Whether a pointer to the entry is used again after one store."""
         return field in self.unit.heaps or self.recall.wanted((field, key))
 
     def update(self, place: ir.Place, op: BinaryOp, value: Expr) -> list[c.Stmt]:
@@ -135,7 +137,9 @@ class Storing(Body):
         return [*before, self.if_fits(field, t, target, new)]
 
     def update_entry(self, place: ir.EntryPlace, op: BinaryOp | None, value: Expr) -> list[c.Stmt]:
-        """A whole entry of a table changes, and with it the place of its client in a heap.  `op` None: it is stored."""
+        """Change a whole entry of a table, and with it the place of its client in a heap.  `op` None: store the
+        value.
+        """
         field = place.field
         t = self.unit.scope.fields[field].type
         assert isinstance(t, TableType), "a table"
@@ -153,7 +157,7 @@ class Storing(Body):
         if test is None:
             return [*before, *made, there]
         lost = c.Block((self.overflow(field),))
-        if op is None:  # nothing is made for what does not fit
+        if op is None:  # no entry is made for a value that does not fit
             return [*before, c.If(test, c.Block((*made, there)), lost)]
         return [
             *before,
@@ -162,7 +166,7 @@ class Storing(Body):
         ]
 
     def value_first(self, field: str, t: TableType, value: Expr) -> tuple[list[c.Stmt], c.Expr]:
-        """What goes into an entry, which is made before: a value that asks the table is evaluated before that."""
+        """The value that goes into a new entry; if it reads the table, it is evaluated before the entry is made."""
         new = self.to_store(value)
         if field in self.unit.facts.of(value).read_fields:
             return self.named("value", t.value, new)

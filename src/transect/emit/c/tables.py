@@ -64,7 +64,7 @@ MAX_FIRST = 1 << 16  # entries
 
 
 def first_room(hint: int) -> c.Expr:
-    """For how many entries there is room at once where there is room for any number: a power of two, about the hint."""
+    """The number of entries for which a table kept by client has room at first: a power of two near the hint."""
     return c.Integer(min(1 << (hint - 1).bit_length(), MAX_FIRST), "u")
 
 
@@ -115,20 +115,20 @@ class Access:
         return self.type.kind is TableKind.LRU
 
     def asked(self, key: c.Expr) -> c.Expr:
-        """A key takes its storage type wherever it meets a table."""
+        """The key, converted to its storage type."""
         return narrowed(self.unit, self.type.key, key)
 
     # --- reading
 
     def find(self, key: c.Expr) -> c.Expr:
-        """A pointer to the stored value; NULL when there is none.  Reading an lru is use."""
+        """A pointer to the stored value; NULL when there is none.  In an lru, this counts as use."""
         return self._raw("use" if self.is_lru else "find", self.table, self.asked(key))
 
     def _raw(self, function: str, *args: c.Expr) -> c.Expr:
         return c.call(f"{self.struct}_{function}", *args)
 
     def has(self, key: c.Expr) -> c.Expr:
-        """Membership; of an lru, not a use."""
+        """Membership; in an lru, this does not count as use."""
         return c.Binary("!=", self._raw("find", self.table, self.asked(key)), c.NULL)
 
     def read(self, op: TableRead, args: list[c.Expr]) -> c.Expr:
@@ -261,8 +261,9 @@ class Access:
     # --- changing
 
     def entry(self, key: c.Expr) -> c.Expr:
-        """A pointer to the value stored under the key, a new one if need be; NULL, and one overflow more, when there
-        is no room for it."""
+        """A pointer to the value stored under the key, which is added if it is missing; NULL, and one overflow more, if
+        there is no room.
+        """
         return c.call(self._function("entry", self._entry), self.table, self.asked(key))
 
     def added(self, key: c.Expr) -> c.Expr:

@@ -11,7 +11,7 @@ from transect.base.unavailable import Unavailable
 from transect.emit.toolchain import Compiler, called, compiler_at, kept, on_path
 
 RUNTIME = Path(__file__).parent / "runtime"
-# A constant that does not fit would be cut, and the policy mean something else.
+# A constant that does not fit would be truncated, which would change the meaning of the policy.
 STRICT = ("-Werror=overflow", "-Werror=shift-count-overflow")
 FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing", *STRICT)
 
@@ -37,12 +37,13 @@ def shared_object(
     units: Sequence[str] | None = None,
     suffix: str = ".so",
 ) -> Path:
-    """Compile `units` of `sources`, by default all `.c` files, and those of `fixed`, into `folder/STEM_HASH.SUFFIX`: as
-    of `kept`.
+    """Compile `units` of `sources`, by default all `.c` files, and those of `fixed`, into `folder/STEM_HASH.SUFFIX`, as
+    `kept` does.
 
     Headers are looked for among the sources, in the folders `include` and in the runtime, whose headers are part of the
-    hash, and in those of the `system`.  `{name}` in a flag stands for `STEM_HASH`; what is fixed does not get such a
-    flag.  Raises Unavailable without a compiler, or for a folder that cannot serve, BuildError when it refuses.
+    hash, and in those of the `system`.  `{name}` in a flag stands for `STEM_HASH`; the files of `fixed` are compiled
+    without such flags.  Raises Unavailable without a compiler or for an unsuitable folder, and BuildError when the
+    compiler refuses.
     """
     tool = compiler()
 

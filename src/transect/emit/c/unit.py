@@ -65,7 +65,7 @@ class ViewLowering(Protocol):
         ...
 
     def length(self, unit: Unit, base: c.Expr, t: SeqType | DictType) -> c.Expr:
-        """How many items there are (`int64_t`)."""
+        """The number of items (`int64_t`)."""
         ...
 
     def loop(self, unit: Unit, base: c.Expr, t: SeqType | DictType, fresh: str) -> Loop:
@@ -87,7 +87,9 @@ class ViewLowering(Protocol):
     def told(
         self, unit: Unit, declared: IntrinsicDecl, args: Sequence[c.Expr], types: Sequence[Type]
     ) -> c.Expr:
-        """The same of a function that takes any keywords: behind its parameters, a name and a value for each."""
+        """The same for a function that takes any keywords: after its parameters, each keyword gives a name and a
+        value.
+        """
         ...
 
 
@@ -112,7 +114,7 @@ class Unit:
         self.heaps = heaps(program)
         self._made: set[str] = set()
         self._functions = Names(_FUNCTIONS)
-        for helper in program.functions:  # a helper may be called `served_put`
+        for helper in program.functions:  # their names are taken first: a helper may be called `served_put`
             self._functions.of(helper.name, f"_{helper.name.lstrip('_')}")
         self._members = Names(("arrivals",))
         for f in program.state:
@@ -196,6 +198,8 @@ def grows(f: StateField) -> bool:
 
 
 def _clients(program: Program) -> int:
-    """For how many clients there is room at first: as many as the largest table kept by them says, and not few."""
+    """The number of clients for which there is room at first: the largest size hint of the tables kept by client, with
+    a minimum.
+    """
     sizes = [f.type.capacity for f in program.state if isinstance(f.type, TableType) and f.type.most is None]
     return max([DEFAULT_CLIENTS, *sizes])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What compilers warn of when nobody reads it: parameters and variables, each told so by a `(void)x;`."""
+"""Parameters and variables that nothing reads: each gets a `(void)x;`, so that compilers do not warn of it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`waiting` in C: who waits, oldest first, with a heap for each tally that some ordered pick asks.
 
-Like the tables that clients keep, both grow: whoever comes may wait.  The adapter calls `P_waiting_add` and
+Like the tables kept by client, both grow, so that every client can wait.  The adapter calls `P_waiting_add` and
 `P_waiting_remove`; handlers move a waiting client in a heap whenever they change its entry of that heap's tally.
 """
 
@@ -50,12 +50,12 @@ def waiting() -> c.Expr:
 
 
 def kept(unit: Unit) -> list[c.Var]:
-    """What a state holds of them that a load leaves as it is."""
+    """The members of the state for waiting clients that loading an image leaves as they are."""
     return [c.Var(WAITING, c.StructType(waiting_struct(unit))), c.Var("arrivals", c.U64)]
 
 
 def members(unit: Unit) -> list[c.Var]:
-    """What a state holds for them."""
+    """The members of the state for waiting clients."""
     heaps = [c.Var(unit.heap_member(f), c.StructType(heap_struct(unit, f))) for f in unit.heaps]
     return [*kept(unit), *heaps]
 
@@ -83,7 +83,7 @@ def _heap(unit: Unit, field: str) -> c.Expr:
 
 
 def smallest(unit: Unit, field: str) -> c.Expr:
-    """The smallest value of a tally among those who wait, who are some."""
+    """The smallest value of a tally among the waiting clients, of which there is at least one."""
     return c.dot(c.Index(c.dot(_heap(unit, field), "items"), c.ZERO), "value")
 
 
@@ -157,7 +157,7 @@ def moved(unit: Unit, field: str, client: c.Expr, entry: c.Expr) -> list[c.Stmt]
 
 
 def _moved(unit: Unit, name: str, field: str) -> c.Decl:
-    """An entry which is new may be that of one who waits already."""
+    """A function for a changed entry; a new entry may be that of a client which already waits."""
     slot, number, entry = c.Name("slot"), c.Name("number"), c.Name("entry")
     here = _call_heap(unit, field, "has", slot)
     change = c.Do(_call_heap(unit, field, "change", slot, c.deref(entry)))
@@ -186,7 +186,7 @@ def remove(unit: Unit, field: str, client: c.Expr) -> c.Stmt:
 
 
 def _remove_entry(unit: Unit, name: str, field: str) -> c.Decl:
-    """One who waits goes on with the value 0."""
+    """A function that removes an entry; a client that waits goes on with the value 0."""
     table, entry, slot = access(unit, field), c.Name("entry"), c.Name("slot")
     other = _waiting_slot(lookup(unit, CLIENT))
     keep = (
@@ -278,7 +278,7 @@ def _remove(unit: Unit) -> tuple[c.Stmt, ...]:
 
 
 def settle(unit: Unit) -> list[c.Stmt]:
-    """After the tallies have been loaded: the heaps are made anew of those who wait, by their arrivals."""
+    """After the tallies have been loaded, build the heaps anew from the waiting clients and their arrivals."""
     if not unit.heaps:
         return []
     struct = waiting_struct(unit)

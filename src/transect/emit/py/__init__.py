@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emitted Python: what a policy is when it is built under CPython, and text for who wants to read or ship it."""
+"""Emitted Python: the class of a policy that is built under CPython, and the same as text, to be read or shipped."""
 
 from __future__ import annotations
 

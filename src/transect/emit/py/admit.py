@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that people give to a policy from outside: taken when a field of that type can hold them, else an error."""
+"""Values that come into a policy from outside: accepted if a field of their type can hold them, else an error."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def wrapped(t: Type, value: ast.expr) -> ast.expr:
 
 
 def loose(x: Expressions, e: ir.Expr) -> ast.expr:
-    """The integer, perhaps off by a multiple of 2**64: for who cuts it to 64 bits or fewer anyway."""
+    """The integer, perhaps off by a multiple of 2**64, for a caller that cuts it to 64 bits or fewer anyway."""
     match e:
         case ir.Binary(op=op, left=left, right=right) if op in MODULAR and is_number(e.type):
             return x.places.put(nodes.binary(loose(x, left), MODULAR[op](), loose(x, right)), e.span)

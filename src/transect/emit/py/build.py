@@ -32,7 +32,7 @@ from transect.emit.py.text import base_of
 def build(program: ir.Program, raw: type[Any] | None = None, lines: Lines = linecache.getline) -> type[Any]:
     """The class of the program's objects, which derives from the class as it was written, else from its base.
 
-    `lines`: of the program's files.  Whose program names files that nobody should open gives `no_lines`.
+    `lines` gives the lines of the program's files; for a program whose files must not be opened, pass `no_lines`.
     """
     if raw is None:
         home, name = base_of(program)
@@ -84,7 +84,9 @@ def _in_file(code: types.CodeType, path: str) -> types.CodeType:
 
 
 def _classes(module: Module, raw: type[Any]) -> dict[str, type[Any]]:
-    """The structs and enums as the policy's own modules know them; one like it, where they have none of that name."""
+    """The structs and enums as the policy's own modules know them; where they have none of that name, an equal one is
+    made.
+    """
     found: dict[str, type[Any]] = {}
     for name, named in module.scope.named.items():
         written = module.scope.classes[name]

@@ -39,7 +39,7 @@ def lookup(x: Expressions, e: ir.Lookup) -> ast.expr:
 
 
 def helper(x: Expressions, e: ir.Call) -> ast.expr:
-    """A helper, which also gets what it needs of our surroundings."""
+    """A call of a helper, which also passes on what it needs of the caller's surroundings."""
     needs = x.scope.needs[e.function]
     name = x.scope.names[e.function]
     params = x.scope.program.function(e.function).params
@@ -89,7 +89,9 @@ def _contains(container: ir.Expr, text: ast.expr, part: ast.expr) -> ast.expr:
 
 
 def _of_stratum(declared: ir.IntrinsicDecl, args: list[ast.expr]) -> ast.expr:
-    """By way of the host, who may give the function; where the tape has the answers, by the tape."""
+    """A call of a stratum's function: through the host, which may provide it, or through the tape if that has the
+    answers.
+    """
     how = "ask" if asks(declared) else "call"
     return nodes.method(nodes.name(OUTSIDE), how, nodes.constant(declared.name), *args)
 

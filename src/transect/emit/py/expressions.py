@@ -38,7 +38,7 @@ class Expressions:
     # ---------------------------------------------------------------- the ways to ask for one
 
     def plain(self, e: ir.Expr) -> ast.expr:
-        """The value; a struct may be somebody else's object, to be read and let go."""
+        """The value, only to be read: a struct may be an object that something else holds."""
         return self.places.put(self._plain(e), e.span)
 
     def owned(self, e: ir.Expr) -> ast.expr:

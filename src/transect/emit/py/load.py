@@ -24,7 +24,7 @@ from transect.core.frontend.source import text_now
 from transect.emit.py.build import build
 from transect.lang.functions import PolicyError
 
-LINE_END = re.compile(r"\r\n?")  # Python, which gave the text, has but one
+LINE_END = re.compile(r"\r\n?")  # Python normalises line ends in the text that it gives
 
 _lock = threading.RLock()
 _classes: WeakKeyDictionary[type[Any], type[Any]] = WeakKeyDictionary()

@@ -88,7 +88,7 @@ def _key(x: Expressions, e: ir.Reduce, names: list[str]) -> ast.expr:
 
 
 def _extreme(e: ir.Reduce) -> str:
-    """Python's own `min` and `max` do, unless there may be NaN."""
+    """The function to call: Python's own `min` or `max`, unless there may be NaN."""
     smallest = e.op in (ReduceOp.MIN, ReduceOp.ARGMIN)
     if has_float(e.value.type) or is_mutable(e.value.type):
         return "first_min" if smallest else "first_max"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole program as a module of Python: its classes, its fields, its helpers, its state with the handlers.
 
-The parts are kept apart, because a policy that is loaded into its own module brings the real classes along, and text
-that stands alone imports or defines them.
+The parts are separate, because a policy loaded into its own module brings the real classes with it, while text that
+stands alone imports or defines them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Module:
     scope: Scope
     types: list[ast.stmt]  # of structs and enums
     makers: list[ast.stmt]  # functions which store or make values of a type
-    declarations: list[ast.stmt]  # the state fields, in a dict: none of them hides a name from the next
+    declarations: list[
+        ast.stmt
+    ]  # the state fields, in a dict, so that none hides a name that the next one uses
     helpers: list[ast.FunctionDef]
     code: ast.ClassDef  # the state, with the handlers
 

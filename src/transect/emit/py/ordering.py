@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ordered pick in Python: `min(self.waiting, key=self.served.get)` asks a heap and visits nobody else.
+"""Ordered pick in Python: `min(self.waiting, key=self.served.get)` asks a heap and visits no other client.
 
-A tally by which a policy orders its waiting clients is an `OrderedTally`; who waits tells its heap of every arrival and
-departure, the tally of every entry that is stored or removed.  Invariant: the heap has one item for each who waits, the
-item knows its place, and its rank is at most the client's own, which is (value, arrival).  So a value that grows, which
-is what being served does, costs one comparison when it is stored; its item sinks when it stands first and is asked for.
-A value that becomes smaller, an arrival and a departure move their item at once.  All take O(log n), growth amortised.
+A tally by which a policy orders its waiting clients is an `OrderedTally`; `waiting` tells the tally's heap of every
+arrival and departure, and the tally tells it of every entry that is stored or removed.  Invariant: the heap has one
+item for each waiting client, the item knows its place, and its rank is at most the client's own, which is (value,
+arrival).  So storing a larger value, which is the usual case after a client was served, costs one comparison; its item
+sinks only when it is at the top and the heap is asked.  A value that becomes smaller, an arrival and a departure move
+their item at once.  All take O(log n), growth amortised.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ VALUE, ARRIVAL, CLIENT, PLACE = range(4)
 
 
 class _BehindAll:
-    """Where NaN stands: behind every number, and those who have it in order of arrival."""
+    """The rank of NaN: behind every number; clients with NaN are in order of arrival."""
 
     def __lt__(self, other: object) -> bool:
         return False
@@ -34,7 +35,7 @@ BEHIND_ALL: Final = _BehindAll()
 
 
 class Heap:
-    """Those who wait, by a tally's values, the smallest first; of equals who has waited longest."""
+    """The waiting clients by their values in a tally, smallest first; among equals, the one that has waited longest."""
 
     def __init__(self, tally: OrderedTally, waiting: Waiting[Any]) -> None:
         self._tally = tally
@@ -49,7 +50,7 @@ class Heap:
     # ---------------------------------------------------------------- the question
 
     def first(self) -> Any:
-        """The client of the smallest (value, arrival); somebody waits."""
+        """The client with the smallest (value, arrival).  There must be a waiting client."""
         items, value_of = self._items, self._tally.get
         while True:
             first = items[0]
@@ -64,13 +65,13 @@ class Heap:
     # ---------------------------------------------------------------- what changes
 
     def join(self, client: Any, arrival: int) -> None:
-        """One more waits, who did not before."""
+        """Add a client that did not wait before."""
         self._of[client] = item = [_rank(self._tally[client]), arrival, client, len(self._items)]
         self._items.append(item)
         self._rise(item)
 
     def leave(self, client: Any) -> None:
-        """One of them waits no longer."""
+        """Remove a waiting client."""
         gone = self._of.pop(client)
         last = self._items.pop()
         if last is not gone:
@@ -80,14 +81,14 @@ class Heap:
             self._sink(last)
 
     def change(self, client: Any, value: Any) -> None:
-        """The tally has that value for the client, who may wait or not."""
+        """Note the client's new value in the tally; the client need not be waiting."""
         item = self._of.get(client)
         if item is not None and (rank := _rank(value)) < item[VALUE]:
             item[VALUE] = rank
             self._rise(item)
 
     def refill(self) -> None:
-        """All of the values may be others."""
+        """Build the heap anew: any of the values may have changed."""
         members = self.waiting.arrivals()
         items = sorted([_rank(self._tally[client]), arrival, client, 0] for client, arrival in members)
         for place, item in enumerate(items):
@@ -129,7 +130,7 @@ def _rank(value: Any) -> Any:
 
 
 class OrderedTally(Tally):
-    """A tally whose smallest entry among the waiting clients is known.  The heap begins with the first question."""
+    """A tally whose smallest entry among the waiting clients is known.  The heap is built at the first question."""
 
     heap: Heap | None = None
 
@@ -138,7 +139,9 @@ class OrderedTally(Tally):
         self._always_fits = capacity is None and not self._key and not self._value
 
     def argmin(self, waiting: Waiting[Any]) -> Any:
-        """Who of them has the smallest value; of equals who has waited longest.  Raises ValueError: nobody waits."""
+        """The waiting client with the smallest value; among equals, the one that has waited longest.  Raises ValueError
+        if none waits.
+        """
         heap = self.heap
         if heap is None or heap.waiting is not waiting:
             heap = self.heap = Heap(self, waiting)
@@ -148,14 +151,16 @@ class OrderedTally(Tally):
         return heap.first()
 
     def minimum(self, waiting: Waiting[Any]) -> Any:
-        """The smallest value among them; NaN is one where there is no other.  Raises ValueError: nobody waits."""
+        """The smallest value among the waiting clients; NaN only if all values are NaN. Raises ValueError if none
+        waits.
+        """
         return self[self.argmin(waiting)]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not self._always_fits:
             self.put(key, value)
             return
-        self._entries[key] = value  # what `put` comes to, at a third of its time: every charge is one
+        self._entries[key] = value  # as `put`, at a third of its time: every charge comes through here
         if self.heap is not None:
             self.heap.change(key, value)
 

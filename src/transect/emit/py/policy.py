@@ -186,8 +186,9 @@ def _local_class(name: str, fields: Mapping[str, Field]) -> type[Any]:
 
 
 def local_values(rpc: Any, state: State, make: type[Any]) -> Any:
-    """The policy's values of this RPC, which begin when it first asks.  They live in the RPC's own `__locals__`, a
-    dict that goes with it."""
+    """The policy's values for this RPC, created when it first asks for them.  They live in the RPC's own `__locals__`,
+    a dict that ends with the RPC.
+    """
     try:
         kept = rpc.__locals__
     except AttributeError:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gives emitted nodes the places of the policy's own text, so that tracebacks, breakpoints and coverage find it."""
+"""Gives emitted nodes their places in the policy's own text, so that tracebacks, breakpoints and coverage point
+there.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,14 @@ Lines = Callable[[str, int], str]  # (path, line) → the text of that line, or 
 
 
 def no_lines(path: str, line: int) -> str:
-    """For who has no text: columns of lines that are not ASCII are then a little off."""
+    """Stands in for a missing text: columns in lines that are not ASCII are then slightly wrong."""
     return ""
 
 
 class Places:
-    """Of one function; what was inlined from another file keeps the place of the statement around it."""
+    """The places of one function's nodes; what was inlined from another file gets the place of the statement around
+    it.
+    """
 
     def __init__(self, path: str, lines: Lines = no_lines) -> None:
         self.path = path

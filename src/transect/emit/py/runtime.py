@@ -16,7 +16,7 @@ __all__ = ["Field", "Origin", "State", "compare", "first_max", "first_min", "hoo
 
 
 def sum_of_floats(values: Iterable[float]) -> float:
-    """From left to right; Python's own `sum` rounds otherwise from 3.12 on."""
+    """The sum from left to right; from 3.12 on Python's own `sum` rounds differently."""
     total = 0.0
     for value in values:
         total += value

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state of an emitted policy, and how its handlers reach the outside.
 
-The state object holds the fields and the emitted code, and trusts itself: plain attributes, no checks.  What people
-hold is the policy object of `policy.py` around it.
+The state object holds the fields and the emitted code, in plain attributes and without checks.  Users get the policy
+object of `policy.py`, which wraps it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Field:
     ordered: bool = False  # a tally by which the policy orders its waiting clients
 
     def initial(self) -> Any:
-        """What the field holds at first; nobody else holds it."""
+        """The first value of the field, as an object of its own."""
         match self.type:
             case ArrayType(item=item, length=length):
                 return tables.Array(item, length, self.default)
@@ -93,15 +93,16 @@ class Outside:
         return (self._tape.draw() >> 11) * 2.0**-53
 
     def rand_below(self, n: int) -> int:
-        drawn = self._tape.draw()  # whatever n is: a tape's length does not depend on it
+        drawn = self._tape.draw()  # also for n ≤ 0, so that the length of a tape does not depend on n
         return drawn % n if n > 0 else 0
 
     def trace(self, text: str) -> None:
         self._functions["trace"](text)
 
     def call(self, name: str, *args: Any) -> Any:
-        """A function of the stratum: the host's, else its own, else the method of that name of the view, the first
-        argument."""
+        """Call a function of the stratum: the one that the host gives, else the stratum's own, else the method of that
+        name of the first argument, a view.
+        """
         if name in self._functions:
             return self._functions[name](*args)
         if (given := provided(name)) is not None:

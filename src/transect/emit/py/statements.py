@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements of the tree as statements of Python, each at its own line.
 
-`place op= value` becomes a store of `place op value`, which Python evaluates in the order that the language wants, as
-long as the value changes no state; where it may, key and value are named first.
+`place op= value` becomes a store of `place op value`, which Python evaluates in the language's order if the value
+changes no state; if it may, key and value get names first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from transect.emit.py.nodes import SELF
 from transect.emit.py.patterns import Patterns, alternatives
 from transect.emit.py.scope import FROM_TAPE
 
-# Not `|`: of sets it would change the one at hand, which another name may hold too.
+# Not `|`: `|=` would change a set in place, which another name may hold, too.
 AUGMENTED = (ast.Add, ast.Sub, ast.Mult, ast.BitAnd, ast.BitXor, ast.Div, ast.FloorDiv, ast.Mod)
 PURE = frozenset(
     {
@@ -101,7 +101,7 @@ class Statements:
                 assert_never(s)
 
     def _returned(self, value: ir.Expr) -> ast.expr:
-        # A local goes with the call: nobody else will hold it.
+        # A local ends with the call, so nothing else holds it.
         return self.x.plain(value) if isinstance(value, ir.Local) else self.x.owned(value)
 
     # ---------------------------------------------------------------- match
@@ -263,7 +263,7 @@ def is_simple(e: ir.Expr) -> bool:
 
 
 def changes_state(e: ir.Expr) -> bool:
-    """Whether evaluating it may change state, or what a view shows."""
+    """Whether evaluating the expression may change state or outside data."""
     return any(
         isinstance(n, ir.Call)
         or (isinstance(n, ir.Lookup) and n.op in (TableRead.POP_FIRST, TableRead.PUT))
@@ -273,7 +273,7 @@ def changes_state(e: ir.Expr) -> bool:
 
 
 def has_effect(e: ir.Expr) -> bool:
-    """Whether it matters when it is evaluated, other state being equal."""
+    """Whether the time of evaluation matters although state stays the same."""
     return changes_state(e) or any(isinstance(n, ir.Intrinsic) and n.name not in PURE for n in walk(e))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who waits, oldest first: kept by an adapter, read by the policy."""
+"""The waiting clients, oldest first: an adapter maintains them, and the policy reads them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ C = TypeVar("C", bound=Hashable)
 
 
 class Follower(Protocol):
-    """Who is told of every change: the heaps of `ordering.py`."""
+    """Something that is told of every change: the heaps of `ordering.py`."""
 
     def join(self, client: object, arrival: int, /) -> None: ...
     def leave(self, client: object, /) -> None: ...
 
 
 class Waiting(Sequence[C], Generic[C]):
-    """A sequence without repetition; joining, leaving and membership take constant time, and what followers take."""
+    """A sequence without repetition; joining, leaving and membership take constant time, besides the time of the
+    followers.
+    """
 
     __slots__ = ("_arrivals", "_followers", "_members")
 
@@ -30,24 +32,24 @@ class Waiting(Sequence[C], Generic[C]):
             self.append(member)
 
     def append(self, member: C) -> None:
-        """Join at the end; who waits already keeps its place."""
+        """Join at the end; a member that already waits keeps its place."""
         if member not in self._members:
             arrival = self._members[member] = next(self._arrivals)
             for follower in self._followers:
                 follower.join(member, arrival)
 
     def remove(self, member: C) -> None:
-        """Leave; who does not wait is no matter."""
+        """Leave; nothing happens if it does not wait."""
         if self._members.pop(member, None) is not None:
             for follower in self._followers:
                 follower.leave(member)
 
     def follow(self, follower: Follower) -> None:
-        """It is told from now on."""
+        """Tell the follower of every change from now on."""
         self._followers.append(follower)
 
     def arrivals(self) -> Iterable[tuple[C, int]]:
-        """Who waits, oldest first, each with a number that grows from arrival to arrival."""
+        """The members, oldest first, each with a number that grows from arrival to arrival."""
         return self._members.items()
 
     @overload

@@ -38,7 +38,7 @@ class WasmEmitter:
     passes = PASSES
 
     def refuses(self, program: Program) -> list[Diagnostic]:
-        """It is C, with 64-bit integers and IEEE floats: every meaning is kept."""
+        """Nothing: it is C with 64-bit integers and IEEE floats, so every meaning is kept."""
         return []
 
     def emit(self, program: Program) -> Artifact:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""clang and its linker for wasm32: what is there, and how it is called.  No library, no SDK; what a libc would give is
-among the files."""
+"""clang and its linker for wasm32: which of them is installed, and how it is called.  Neither a library nor an SDK is
+needed; the files of the runtime stand in for a libc.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ FLAGS = (
     "-fvisibility=hidden",
     "-ffp-contract=off",
     "-fno-strict-aliasing",
-    # A constant that does not fit would be cut, and the policy mean something else.
+    # A constant that does not fit would be truncated, which would change the meaning of the policy.
     "-Werror=constant-conversion",
     "-Werror=integer-overflow",
     "-Werror=shift-count-overflow",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 Ordered: TypeAlias = tuple[tuple[Expr, ...], tuple[tuple[str, Expr], ...]]
-"""Values in the order in which the tree evaluates them, and what the text evaluates before, by name."""
+"""Values in the order in which the tree evaluates them, and the named values to evaluate before them."""
 
 
 def by_position(
@@ -106,7 +106,9 @@ def _bind(typing: Typing, node: ast.Call, name: str, params: tuple[ir.Param, ...
 
 
 def _in_order(typing: Typing, values: dict[str, Expr], names: Sequence[str]) -> Ordered:
-    """Values in the order of names, and those to evaluate before, where the text has another order."""
+    """Values in the order of the parameters' names, and those that get a name because the text evaluates them
+    earlier.
+    """
     lets: tuple[tuple[str, Expr], ...] = ()
     if list(values) != [n for n in names if n in values]:
         kept, lets = ordering.named(typing, tuple(values.values()))
@@ -223,7 +225,7 @@ def intrinsic(typing: Typing, node: ast.Call, decl: ir.IntrinsicDecl, first: tup
 
 
 def _named(typing: Typing, keyword: ast.keyword) -> tuple[Expr | None, Expr | None]:
-    """A keyword of a function that takes any: its name, and a value that can be written down."""
+    """A keyword argument of a function that takes any keywords: its name, and a value that can be reported."""
     assert keyword.arg is not None
     value = typing.expression(keyword.value)
     if value is not None and not is_value(value.type):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on typed operands: which there are, and of which type their results are."""
+"""Operations on typed operands: which ones exist, and the types of their results."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _BITS = (BinaryOp.AND, BinaryOp.OR, BinaryOp.XOR)
 
 
 def operator(typing: Typing, node: ast.BinOp | ast.AugAssign) -> BinaryOp | None:
-    """What `+` of `a + b` or `a += b` is; None, and an error, where the language has none."""
+    """The operator of `a + b` or `a += b`; None, with a diagnostic, if the language does not have it."""
     op = _BINARY.get(type(node.op))
     if op is None:
         typing.error(
@@ -84,7 +84,7 @@ def combine(typing: Typing, node: ast.AST, op: BinaryOp, a: Expr, b: Expr) -> Ex
 
 
 def _keeps(node: ast.AST, result: Type | None, target: Type) -> bool:
-    """Whether there is such an operation, and of `+=` the result is what the target holds."""
+    """Whether there is such an operation and, for `+=`, whether its result has the target's type."""
     return result is not None and (result == target or not isinstance(node, ast.AugAssign))
 
 

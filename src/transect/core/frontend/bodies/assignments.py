@@ -235,7 +235,7 @@ def augment(typing: Typing, node: ast.AugAssign) -> Block:
 
 
 def _read_then_store(typing: Typing, node: ast.AugAssign, op: BinaryOp, place: Place, value: Expr) -> Block:
-    """Evaluating the value may change the place, which is read before: no single step does that."""
+    """An update whose value may change its own place: the place is read first, so it cannot be one step."""
     span = typing.span(node)
     lets: list[Stmt] = []
     if isinstance(place, ir.EntryPlace) and not isinstance(place.key, ir.Const | ir.Local):
@@ -251,7 +251,7 @@ def _read_then_store(typing: Typing, node: ast.AugAssign, op: BinaryOp, place: P
 
 
 def _readable(typing: Typing, target: ast.expr, place: Place) -> bool:
-    """Whether there is something to begin from; else a diagnostic."""
+    """Whether the place certainly has a value to update; else a diagnostic."""
     if not isinstance(place.type, OptionType):
         return True
     typing.error(

@@ -83,7 +83,9 @@ def condition(typing: Typing, node: ast.expr) -> Expr | None:
 
 
 def logic(typing: Typing, node: ast.BoolOp) -> Expr | None:
-    """Where a term has a diagnostic, what the others say is taken to hold from here on: no second one follows."""
+    """`and` and `or`.  If one term has a diagnostic, the others still count as facts, so that no second diagnostic
+    follows.
+    """
     conjunction = isinstance(node.op, ast.And)
     before = typing.facts
     terms: list[Expr] = []
@@ -241,7 +243,7 @@ def _is_none(typing: Typing, node: ast.Compare, negate: bool, left: ast.expr, ri
         return None
     if isinstance(
         e.type, UnitType
-    ):  # as long as nothing else is known of it; else `check_values` speaks of it
+    ):  # only while nothing else is known of it; otherwise `check_values` reports it
         return ir.Const(not negate, type=BOOL, span=typing.span(node))
     if not isinstance(e.type, OptionType):
         typing.error(

@@ -42,7 +42,7 @@ NUMBERS = (IntType, FloatType, InstantType, DurationType, EnumType)  # which `as
 
 @record
 class Signature:
-    """What a call of a helper needs."""
+    """What must be known of a helper to call it."""
 
     name: str
     params: tuple[ir.Param, ...]
@@ -128,7 +128,7 @@ def short(node: ast.AST) -> str:
 
 
 def widen(e: Expr) -> Expr:
-    """Narrow storage is read as `int`."""
+    """The expression as arithmetic sees it: narrow storage is read as `int`."""
     if isinstance(e.type, IntType) and e.type.bits < 64:
         return ir.Cast(e, type=INT, span=e.span)
     return e

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def raw(typing: Typing, node: ast.expr, wanted: Type | None) -> Expr | None:
-    """Without narrowing of options: what `is None` and `match` look at."""
+    """The typed expression without narrowing of options, for `is None` and `match`."""
     match node:
         case ast.Constant():
             return names.literal(typing, node, wanted)

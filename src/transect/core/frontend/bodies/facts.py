@@ -83,7 +83,7 @@ class Facts:
         )
 
     def join(self, other: Facts) -> Facts:
-        """What holds whichever way the point was reached."""
+        """What holds on both ways to this point."""
         if not self.live or not other.live:
             return other if not self.live else self
         common = self.known & other.known
@@ -95,14 +95,14 @@ class Facts:
         return Facts(common | frozenset(ranges), self.assigned & other.assigned)
 
     def surviving(self, after: Facts) -> Facts:
-        """These facts, less those that something evaluated since has ended."""
+        """These facts without those that an evaluation since then has ended."""
         return replace(self, known=self.known & after.known)
 
     def dead(self) -> Facts:
         return replace(self, live=False)
 
     def write_field(self, field: str, removes: bool) -> Facts:
-        """A state field was written; `removes`: keys may have gone."""
+        """What still holds after a write of a state field; `removes`: keys may have been removed."""
         kept = self._without(lambda e: _reads_field(e, field))
         survivors = (
             {f for f in self.known if isinstance(f, Has | NonEmpty) and f.field == field}
@@ -121,12 +121,12 @@ class Facts:
         return self._without(lambda e: isinstance(e, ir.ViewField) and e.name == name)
 
     def write_anything(self) -> Facts:
-        """A helper ran which may have written any state."""
+        """What still holds after a helper that may have written any state."""
         kept = self._without(lambda e: isinstance(e, ir.State | ir.Lookup | ir.ViewField))
         return replace(kept, known=frozenset(f for f in kept.known if not isinstance(f, Has | NonEmpty)))
 
     def after(self, changes: Changes) -> Facts:
-        """A helper ran which changes no more than these."""
+        """What still holds after a helper that makes no changes but these."""
         facts = self
         for field in changes.fields:
             facts = facts.write_field(field, removes=True)
@@ -354,7 +354,7 @@ MANY = 64  # facts; a function that knows more learns no ranges of its locals, s
 
 
 def bounds(local: ir.Local, value: Expr, facts: Facts) -> list[Fact]:
-    """What is known of a local that takes an `int`: its range."""
+    """The range of a local that takes this `int`, as facts."""
     if len(facts.known) >= MANY:
         return []
     low, high = interval(value, facts)

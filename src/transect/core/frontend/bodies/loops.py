@@ -47,10 +47,10 @@ class Target:
 
 @record
 class OpenLoop:
-    """A loop being typed, for the rule about changing the table which it goes over."""
+    """A loop being typed, for the rule about changing a table during a loop over it."""
 
     field: str
-    # The local that holds the current key, or those that hold its parts; none: they change
+    # The local that holds the current key, or those that hold its parts; empty if any of them is assigned
     keys: tuple[str, ...]
     span: Span
 
@@ -108,7 +108,7 @@ def parts_of(whole: ir.Local) -> list[Expr]:
 
 
 def part_facts(typing: Typing, targets: list[Target], walked: Walked) -> list[Fact]:
-    """The parts of a table's key, put together, are a key that is there."""
+    """The fact that the parts of a key, put together, are a key of the table."""
     if walked.key is None or not isinstance(walked.source, OverState) or not targets[walked.key].parts:
         return []
     span = walked.source.span
@@ -152,7 +152,7 @@ def within(
     targets: Sequence[Target],
     body: Sequence[ast.stmt] = (),
 ) -> Iterator[None]:
-    """Remember that a table is being gone over."""
+    """Note, for the duration of the body, that a loop goes over a table."""
     before = typing.open_loops
     source = walked.source
     if isinstance(source, OverState):
@@ -185,7 +185,7 @@ def _touches_current(typing: Typing, node: ast.AST, loop: OpenLoop) -> bool:
 
 
 def without_spoilt(typing: Typing, body: ast.AST) -> Facts:
-    """What holds whenever the body begins, however often it has run: nothing about what it may write."""
+    """What holds whenever the body begins, however often it has run: no facts about anything that it may write."""
     facts = typing.facts
     inner = {
         id(n) for c in ast.walk(body) if isinstance(c, ast.comprehension) for n in ast.walk(c.target)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to write where kinds of numbers are mixed: the least conversion after which there is such an operation."""
+"""Advice for operands of mixed number kinds: the smallest conversion that makes the operation legal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transect.core.types import (
 )
 
 Exists = Callable[[Type, Type], bool]
-Way = tuple[str, str]  # what converts the left side, and the right one; "": nothing does
+Way = tuple[str, str]  # functions that convert the left and the right side; "" for none
 
 _OTHER_UNITS = ", or `us`, `ms` or `seconds` for `ns`"
 _FALLBACK = "kinds of numbers do not mix: `as_int(…)` makes an integer of each"
@@ -61,12 +61,12 @@ def _functions(a: Type, b: Type) -> Iterator[tuple[str, Type]]:
 
 
 def _takes(name: str, result: Type, t: Type) -> bool:
-    """Whether the function makes something else of such a value."""
+    """Whether the function converts a value of type `t` to another type."""
     return t == INT if name == "ns" else t != result and not isinstance(t, BoolType)
 
 
 def _written(node: ast.AST, left: str, right: str) -> str | None:
-    """The operation with both sides so converted; None for one of more than two."""
+    """The operation with its sides converted; None for a chain of more than two operands."""
     match node:
         case ast.BinOp(left=a, op=op, right=b):
             return ast.unparse(ast.BinOp(_call(left, a), op, _call(right, b)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers that have no type of their own yet: literals, and constants of a module that are written as one."""
+"""Numbers that have no type of their own yet: literals, and a module's constants that are written as literals."""
 
 from __future__ import annotations
 

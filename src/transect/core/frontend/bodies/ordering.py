@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The order of evaluation: where the tree has another one than the text, values get names."""
+"""The order of evaluation: values get names where the tree would evaluate them in another order than the text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _acts(typing: Typing, e: Expr) -> bool:
-    """Whether it matters when the expression is evaluated, beside others that only read."""
+    """Whether the time of evaluation matters, even beside expressions that only read."""
     return changes_state(e) or any(_asks(typing, node) for node in walk(e))
 
 
@@ -38,8 +38,9 @@ def _asks(typing: Typing, node: object) -> bool:
 
 
 def named(typing: Typing, values: Sequence[Expr]) -> tuple[tuple[Expr, ...], tuple[tuple[str, Expr], ...]]:
-    """Values that the tree evaluates in another order than the text: where that matters, names for them, and what the
-    names stand for."""
+    """The values, replaced by names where the tree's order of evaluation would differ from the text's and that matters;
+    and what each name stands for.
+    """
     if not any(_acts(typing, e) for e in values):
         return tuple(values), ()
     kept: list[Expr] = []

@@ -73,7 +73,7 @@ def _subject(typing: Typing, node: ast.expr) -> Expr | None:
 
 
 def _missing(typing: Typing, node: ast.Match, subject: Expr, total: bool) -> bool:
-    """A match over an enum that may have other values says what then; whether a diagnostic asks for it."""
+    """Whether a match over an open enum lacks a case for other values; then with a diagnostic."""
     if total or not isinstance(subject.type, EnumType) or not subject.type.open:
         return False
     typing.error(
@@ -117,7 +117,7 @@ def _case(
 
 
 def _case_body(typing: Typing, case: ast.match_case) -> None:
-    """Complain about the body as well, although the pattern is not understood."""
+    """Check the body as well, although the pattern has an error."""
     for n in ast.walk(case.pattern):
         if isinstance(n, ast.MatchAs | ast.MatchStar) and n.name is not None:
             typing.scope.types.setdefault(n.name, None)

@@ -39,8 +39,9 @@ _STEPS = (BinaryOp.ADD, BinaryOp.SUB, BinaryOp.MIN, BinaryOp.MAX)
 
 
 def store(typing: Typing, node: ast.stmt, target: ast.expr, value: ast.expr) -> Block:
-    """The place is typed first, since it says of which type literals are; evaluated first is the value, so that
-    nothing holds for the place which the value may end."""
+    """The place is typed first, since it gives literals their type.  The value is evaluated first, so no fact that the
+    value may end holds for the place.
+    """
     before = typing.facts
     typing.facts = given = loops.without_spoilt(typing, value)
     place = place_of(typing, target, stores=True)
@@ -117,7 +118,7 @@ def _as_update(typing: Typing, node: ast.stmt, place: Place, e: Expr) -> ir.Upda
         return ir.Update(place, op, right, typing.span(node))
     commutes = op is not BinaryOp.SUB and isinstance(
         old.type, IntType
-    )  # of floats, NaN and the first of equals
+    )  # for floats, NaN and the order of equal values matter
     if commutes and right == old and left.type == old.type and not changes_state(left):
         return ir.Update(place, op, left, typing.span(node))
     return None

@@ -53,7 +53,7 @@ class Opened:
     parts: tuple[tuple[str, Expr], ...]  # what names within brackets stand for
 
     def whole(self, e: Expr) -> Expr:
-        """An expression of the targets, with their parts."""
+        """The expression, inside lets that bind the parts of the targets."""
         return _with_parts(self.parts, e)
 
 
@@ -78,7 +78,7 @@ def comprehension(
         yield None
         return
     targets, unique, walked = opened
-    for part in [node, *generators[0].ifs, *options]:  # every round may see what an earlier one did
+    for part in [node, *generators[0].ifs, *options]:  # an iteration may see what an earlier one changed
         typing.facts = loops.without_spoilt(typing, part)
     before = typing.facts
     typing.facts = typing.facts.assign(*unique).having(loops.entry_facts(typing, walked, unique))
@@ -216,7 +216,7 @@ def reduction(typing: Typing, node: ast.Call, name: str, wanted: Type | None) ->
 
 
 def generator(node: ast.expr) -> tuple[ast.expr, list[ast.comprehension]]:
-    """Everything is a generator: `min(self.waiting)` goes over its items."""
+    """The argument as a generator: `min(self.waiting)` becomes one over the items."""
     if isinstance(node, ast.GeneratorExp):
         return node.elt, node.generators
     item = ast.copy_location(ast.Name(ITEM, ast.Load()), node)
@@ -248,7 +248,7 @@ def _chosen(
             )
             return op, None, None
     local = ir.Local(names[0], type=walked.items[0], span=typing.span(elt))
-    hidden = typing.scope.hidden[bound].pop()  # what `key=` says does not know the comprehension's own name
+    hidden = typing.scope.hidden[bound].pop()  # the comprehension's variable is not in scope in `key=`
     value = _keyed(typing, key, local)
     typing.scope.hidden[bound].append(hidden)
     return op, _ordered_value(typing, key, value, name), widen(local).type

@@ -96,7 +96,7 @@ def _if(typing: Typing, node: ast.If) -> Block:
 
 
 def _leave(typing: Typing, ways: list[Facts], s: ir.Stmt) -> Block:
-    """The round ends here; what holds goes along."""
+    """Leave this iteration with the facts that hold here."""
     ways.append(typing.facts)
     typing.facts = typing.facts.dead()
     return (s,)
@@ -120,7 +120,7 @@ def _for(typing: Typing, node: ast.For) -> Block:
         if typing.is_parameter(node.target, name, "give the loop variable a name of its own"):
             return ()
     before = typing.facts
-    for part in [node.target, *node.body]:  # every round may see what an earlier one did
+    for part in [node.target, *node.body]:  # an iteration may see what an earlier one changed
         typing.facts = loops.without_spoilt(typing, part)
     held = _held(typing, node, before)
     typing.facts = typing.facts.having(held)
@@ -139,7 +139,7 @@ def _for(typing: Typing, node: ast.For) -> Block:
 
 
 def _bind_targets(typing: Typing, node: ast.For, targets: list[Target], walked: Walked) -> tuple[str, ...]:
-    """The locals that take the items: of a target in brackets, one that nobody names."""
+    """The locals that take the items; a target in brackets gets a temporary one."""
     unique = []
     for target, t in zip(targets, walked.items, strict=True):
         if target.parts:
@@ -164,16 +164,19 @@ def _take_parts(
 
 
 def _held(typing: Typing, node: ast.For, before: Facts) -> frozenset[Fact]:
-    """What is taken to hold at the start of each round, though the body assigns it: at first, what held before the
-    loop.  `_confirm` says whether the rounds keep to it."""
+    """Facts assumed at the start of each iteration about variables that the body assigns.  The first guess is what held
+    before the loop; `_confirm` checks whether every iteration preserves it.
+    """
     if typing.scope.rounds > GUESSES:
         return frozenset()
     return typing.scope.held.get(id(node), before.known - typing.facts.known)
 
 
 def _confirm(typing: Typing, node: ast.For, held: frozenset[Fact], after: Facts) -> None:
-    """Else the function is typed again: from what held before the loop and after a round, then from what did not
-    change any more, and then from nothing."""
+    """Check the assumed facts.  If an iteration does not preserve them, the function is typed again, first with the
+    facts that hold both before the loop and after an iteration, then with those that no longer changed, at last with
+    none.
+    """
     kept = frozenset(f for f in after.known if any(_speaks_of_the_same(f, g) for g in held))
     if kept != held:
         settled = kept if typing.scope.rounds == 1 else kept & held
@@ -182,7 +185,7 @@ def _confirm(typing: Typing, node: ast.For, held: frozenset[Fact], after: Facts)
 
 
 def _poison(typing: Typing, node: ast.For) -> None:
-    """The source has a diagnostic: go on with the body, whose targets are then of no type."""
+    """After an error in the source, type the body all the same, with targets of unknown type."""
     for name in [n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)]:
         typing.scope.types.setdefault(name, None)
         typing.facts = typing.facts.assign(name)
@@ -217,7 +220,7 @@ def _return(typing: Typing, node: ast.Return) -> Block:
     return (ir.Return(result, span),)
 
 
-GUESSES = 3  # times that a function is typed with guesses of what its loops keep
+GUESSES = 3  # how often a function is typed with guesses of the facts that its loops preserve
 
 
 def _speaks_of_the_same(f: Fact, g: Fact) -> bool:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The typing of one body: what is known at the place reached, and the entries by which its parts reach each other.
 
-An expression of which there is something to complain becomes None, and a statement contributes nothing.
+An expression with an error becomes None, and a statement with one adds nothing to the tree.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Typing:
         return None if e is None else self.convert(e, wanted, node, what)
 
     def raw(self, node: ast.expr, wanted: Type | None = None) -> Expr | None:
-        """Without narrowing of options: what `is None` and `match` look at."""
+        """The typed expression without narrowing of options, for `is None` and `match`."""
         return expressions.raw(self, node, wanted)
 
     def condition(self, node: ast.expr) -> Expr | None:
@@ -116,13 +116,13 @@ class Typing:
         return node.id if node.id in BUILTIN_FUNCTIONS else ""
 
     def may_be_none(self, node: ast.AST, t: Type) -> None:
-        """An option stands where its value is wanted."""
+        """Report an option that stands where its value is wanted."""
         text = short(node)
         help = f"test it first: `if {text} is not None:`"
         self.error("P022", node, f"`{text}` may be None", help, label=f"`{spell(t)}`")
 
     def is_parameter(self, node: ast.AST, name: str, help: str) -> bool:
-        """Whether what takes a value is a parameter; then with a diagnostic."""
+        """Whether the target of an assignment is a parameter; then with a diagnostic."""
         if name not in self.scope.params:
             return False
         self.error("P037", node, f"the parameter `{name}` cannot be assigned", help, label="a parameter")
@@ -155,7 +155,7 @@ class Typing:
         return converted
 
     def mismatch(self, e: Expr, wanted: Type, node: ast.AST, what: str = "") -> None:
-        """The expression has another type than the one wanted."""
+        """Report that the expression does not have the wanted type."""
         code, help = "P011", f"give {an(wanted)}"
         if isinstance(e.type, OptionType):
             code, help = "P022", f"test it first: `if {short(node)} is not None:`"

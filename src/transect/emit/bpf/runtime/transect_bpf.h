@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* What emitted BPF stands on: numbers as the language has them, atomic updates, tables.
  *
- * What macros declare inside begins with `ts_`, as no name of a policy does: their arguments are a policy's.
+ * Names that macros declare inside begin with `ts_`, which no name of a policy does, since macro arguments come from
+ * the policy.
  *
  * State is made of 64-bit words.  Every update of a word is atomic; narrow integers truncate when they are stored and
  * when they are read, so that additions may wrap in between.
@@ -26,8 +27,9 @@ struct ts_option_words {
 
 TS_INLINE ts_option ts_some(s64 value) { return (ts_option){ true, value }; }
 
-/* Floors, as Python does.  The instructions of BPF mean by zero, and by minus one of the smallest number, what
- * `semantics` says; C does not, so they are written as such.  No branches: each would double what the verifier sees. */
+/* Floors, as Python does.  For a division by zero, and of the smallest number by minus one, the BPF instructions do
+ * what the language says and C does not, so they are written as instructions.  There are no branches: each would double
+ * the paths of the verifier. */
 TS_INLINE s64 ts_sign(s64 a) { return (a >> 63) | (s64)((u64)-a >> 63); }
 
 TS_INLINE s64 ts_floordiv(s64 a, s64 b)
@@ -91,8 +93,8 @@ TS_INLINE void ts_option_write(struct ts_option_words *words, ts_option value)
 
 TS_INLINE void ts_add(s64 *word, s64 value) { __sync_fetch_and_add(word, value); }
 
-/* The value stays the larger (the smaller) one, whoever else writes meanwhile; what it was before.  Global functions:
- * the verifier goes through them once, and not again on each path that comes to a call. */
+/* Keep the larger (the smaller) value, whoever else writes meanwhile; return the value before.  These are global
+ * functions, so the verifier checks them once and not again on each path to a call. */
 __weak s64 ts_raise(s64 *word __arg_nonnull, s64 value)
 {
 	s64 old = TS_READ(*word);

@@ -25,7 +25,7 @@
 
 /* ---------------------------------------------------------------- a secret of the process */
 
-/* Not 0.  Addresses, which differ from process to process, where nothing random is to be had. */
+/* Not 0.  Where no random bytes can be had, it is made of addresses, which differ from process to process. */
 static __attribute__((unused, noinline)) uint64_t ts_new_secret(const void *there)
 {
     uint64_t made;
@@ -36,7 +36,7 @@ static __attribute__((unused, noinline)) uint64_t ts_new_secret(const void *ther
     return made | 1;
 }
 
-/* The seed of hashes: whoever sends a message must not know where its keys go. */
+/* The seed of hashes: the sender of a message must not know where its keys go. */
 TS_INLINE uint64_t ts_secret(void)
 {
     static uint64_t secret;
@@ -114,7 +114,8 @@ TS_INLINE void ts_arena_end(struct ts_arena *arena)
     ts_arena_begin(arena);
 }
 
-/* A policy has no way to go on, and must not go on wrongly: its carrier ends the call, where it has said how. */
+/* A policy without memory cannot go on and must not go on wrongly: the call ends by `escape` if the carrier gave one,
+ * else the process ends. */
 static __attribute__((unused, noinline, noreturn)) void ts_exhausted(struct ts_arena *arena)
 {
 #ifndef __wasm__
@@ -161,7 +162,7 @@ struct ts_host {
     int64_t (*now)(void *context);   /* ns */
     uint64_t (*draw)(void *context); /* 64 random bits */
     void (*trace)(struct ts_call *call, ts_slice text); /* the text is valid until it returns */
-    /* A stratum's intrinsic, where its lowering knows no better way: arguments and answer as codec.h writes them.  The
+    /* A stratum's intrinsic whose lowering has no direct form in C: arguments and answer as codec.h writes them.  The
      * answer is valid until the next question. */
     ts_slice (*ask)(void *context, ts_slice name, ts_slice arguments);
 };
@@ -184,7 +185,7 @@ TS_INLINE void ts_call_begin(struct ts_call *call, const struct ts_host *host, v
     ts_arena_begin(&call->arena);
 }
 
-/* What the call handed out (texts of a verdict) ends with it. */
+/* Ends the call; what it handed out (texts of a verdict) is gone. */
 TS_INLINE void ts_call_end(struct ts_call *call) { ts_arena_free(&call->arena); }
 
 static __attribute__((unused, noinline)) void ts_log_time(struct ts_call *call)

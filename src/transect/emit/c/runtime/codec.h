@@ -5,7 +5,7 @@
 
 #include "transect.h"
 
-/* Writes what fits and counts everything: `size > room` afterwards says that the room was too small. */
+/* Writes as much as fits and counts all of it: if `size > room` afterwards, the room was too small. */
 struct ts_writer {
     uint8_t *data;
     size_t room, size; /* bytes */
@@ -40,7 +40,7 @@ TS_INLINE void ts_write_float(struct ts_writer *out, double x)
 {
     uint64_t bits;
     memcpy(&bits, &x, 8);
-    /* Which NaN arithmetic gives depends on the machine: one for all. */
+    /* One NaN for all: which bits arithmetic gives depends on the machine. */
     ts_write_u64(out, x != x ? UINT64_C(0x7ff8000000000000) : bits);
 }
 
@@ -134,7 +134,7 @@ TS_INLINE ts_slice ts_read_bounded(struct ts_reader *in, uint32_t bound, bool ut
     return text;
 }
 
-/* A count of items of at least one byte each; what cannot be is wrong, and taken for 0. */
+/* A count of items of at least one byte each; an impossible count sets `bad` and reads as 0. */
 TS_INLINE void ts_read_limit(struct ts_reader *in, uint32_t *count)
 {
     if (*count > in->left) {

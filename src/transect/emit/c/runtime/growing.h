@@ -12,7 +12,7 @@
 
 #define TS_CHUNKS 33 /* the first, and one for each doubling of what 32 bits number */
 
-/* The index of a table, twice as large; the old one is given back. */
+/* Doubles the index of a table and frees the old one. */
 static __attribute__((unused, noinline)) void ts_grow_index(uint64_t **index, uint32_t *mask, uint32_t words)
 {
     uint64_t *larger = ts_zeroed(words * sizeof *larger);
