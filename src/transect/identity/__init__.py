@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose a request is, and until when, said from one layer to the next so that nobody else can say it.
+"""The tenant and the deadline of a request, passed from one layer to the next so that nobody else can forge them.
 
     keys = Keys(Path("identity.key"))
     headers = {HEADER: keys.vouch("alice", deadline=time.monotonic() + 2.0)}   # who sends
     caller = Verifier(keys).of(headers[HEADER])                              # who receives; None: nobody's word
 
-A layer which has found out whose a request is (by a certificate, an API key) vouches for it; the next one believes that
-and nothing else.  What comes without it, or with a word that is forged, expired, or has been used before, is of nobody.
+A layer which has identified the tenant of a request (by a certificate, an API key) vouches for it with a signed word in
+a header; the next layer believes that word and nothing else.  A request without one, or whose word is forged, expired
+or used before, has no tenant.
 """
 
 from transect.base.tenant import ANONYMOUS

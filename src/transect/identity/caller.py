@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For whom this thread, or this task of asyncio, works now."""
+"""The tenant for whom this thread, or this task of asyncio, works now."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from transect.base.weights import NAME
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose a request is, and until when."""
+    """The tenant and the deadline of a request."""
 
     tenant: str
     deadline: float | None = None
-    """When it is over, as `time.monotonic()` says it; None: it has no end."""
+    """The deadline, on the clock of `time.monotonic()` (seconds); None if there is none."""
     named: Named = NAMELESS
     """What its headers call it; `named.headers` tell the next layer."""
 
@@ -29,19 +29,20 @@ _current: ContextVar[Caller] = ContextVar("transect_caller", default=NOBODY)
 
 
 def current() -> Caller:
-    """For whom this code runs: in a handler of `know_callers`, or a block of `working_for`; elsewhere for nobody."""
+    """The caller for whom this code runs, within a handler of `know_callers` or a block of `working_for`; elsewhere
+    nobody.
+    """
     return _current.get()
 
 
 def work_for(caller: Caller) -> None:
-    """From now on `current()` is this one, in this thread or task."""
+    """Make this the `current()` caller, in this thread or task, from now on."""
     _current.set(caller)
 
 
 def known_as(tenant: str | None) -> None:
-    """Who has found out whose the request is says so: `current()` is of that tenant, with the deadline of before.
-
-    Without a tenant's name it is of nobody; where nobody is known by a layer's word, nothing changes.
+    """Say that the code has identified the tenant of its request: `current()` is then of that tenant, and keeps its
+    deadline.  An empty name means nobody.  Nothing changes if no layer vouched for the request.
     """
     now = _current.get()
     if now is not NOBODY:
@@ -51,7 +52,7 @@ def known_as(tenant: str | None) -> None:
 
 @contextmanager
 def working_for(caller: Caller) -> Iterator[None]:
-    """Until the block ends, `current()` is this one, in this thread or task alone."""
+    """Make this the `current()` caller within the block, in this thread or task alone."""
     before = _current.set(caller)
     try:
         yield

@@ -21,20 +21,20 @@ from transect.base.followed import Followed
 from transect.base.weights import NAME
 from transect.identity.words import Word
 
-LIFE_S = 30.0  # of a word, within which a request has to reach the next layer, whose clock may be wrong by a part of it
+LIFE_S = 30.0  # of a word: a request must reach the next layer within it, even if the clocks differ by some seconds
 MOST = 8  # keys
 _KEY = re.compile(r"[0-9a-fA-F]{64}")
 _LARGEST = 1 << 16
-_LATEST_MS = 10**15  # of Unix time, some 30,000 years on: a word has room for it
+_LATEST_MS = 10**15  # of Unix time, in some 30,000 years: the largest that a word has room for
 MAKE = "make one by `umask 077; openssl rand -hex 32 > identity.key`"
 
 
 class NoKeys(Exception):
-    """A file that holds no keys; the text says why, and follows the file's name."""
+    """A file without valid keys; the text says why, and is written after the file's name."""
 
 
 def read_keys(path: Path) -> Sequence[bytes]:
-    """In the order of the file.  Raises `NoKeys`."""
+    """The keys (32 bytes each) in the order of the file.  Raises `NoKeys`."""
     try:
         with opened(path) as file:
             mode, data = os.fstat(file.fileno()).st_mode, file.read(_LARGEST + 1)
@@ -52,17 +52,16 @@ def read_keys(path: Path) -> Sequence[bytes]:
 
 
 class Keys(Followed[Sequence[bytes]]):
-    """The keys in a file, as they are now; the first one signs."""
+    """The keys in a file, as the file says now; the first one signs."""
 
     def __init__(self, path: Path) -> None:
         """Raises `NoKeys`."""
         super().__init__(path, read_keys, NoKeys)
 
     def vouch(self, tenant: str, deadline: float | None = None) -> str:
-        """The value of the header `HEADER` for one request of this tenant; nobody believes it of a second one.
-
-        `deadline`: when the request is over, as `time.monotonic()` says it; None or infinite: it never is.
-        Raises ValueError for no tenant's name, and for a deadline that is no number.
+        """The value of the header `HEADER` for one request of this tenant; a verifier does not accept it a second time.
+        `deadline`: on the clock of `time.monotonic()` (seconds); None or infinite for none.  Raises ValueError for a
+        name that no tenant can have, and for a deadline that is not a number.
         """
         if NAME.fullmatch(tenant) is None:
             raise ValueError(
@@ -75,7 +74,7 @@ class Keys(Followed[Sequence[bytes]]):
 
 
 def _milliseconds(seconds: float) -> int:
-    """Of Unix time, from 1 on: 0 says that there is no deadline."""
+    """The time in milliseconds of Unix time, at least 1, since 0 means that there is no deadline."""
     if math.isnan(seconds):
         raise ValueError("a deadline that is no number")
     return int(min(max(seconds * 1000, 1), _LATEST_MS))

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells this machine's scheduler for whom a thread works, where one is in force that wants to know.
+"""Tells this machine's scheduler for which tenant a thread works, if the scheduler in force takes such hints.
 
     with serving("alice", deadline):
         ...
 
     await serving_task("alice", deadline, coroutine)  # asyncio, where one thread works for all by turns
 
-What is said is a hint `Serving(tenant, until, since)`, which the scheduler `by_tenant` takes: a write into shared
-memory.
+It sends the hint `Serving(tenant, until, since)`, which the scheduler `by_tenant` takes, by a write into shared memory.
 """
 
 from __future__ import annotations
@@ -43,17 +42,17 @@ class Serving:
 
 
 KIND = zlib.crc32(b"Serving(tenant, until, since)")  # as the scheduler knows this form
-NOBODY = (0, 0)  # tenant and until
+NOBODY = (0, 0)  # no tenant, and no deadline
 
 
 class _Here(threading.local):
-    """What was last said of the calling thread."""
+    """The last hint about the calling thread."""
 
     said: tuple[int, int] = NOBODY
 
 
 class _Block:
-    """A `with` statement, which costs a request less than a generator does."""
+    """A context manager as a class, which costs less for each request than a generator."""
 
     __slots__ = ("_before", "_speaker", "_what")
 
@@ -101,7 +100,7 @@ class _Steps(Generic[T]):
 
 
 class Speaker:
-    """This process, attached to the scheduler while one listens.  A request never waits for that."""
+    """This process, attached to a scheduler while one listens.  A request never waits for attaching."""
 
     def __init__(self) -> None:
         self._here = _Here()
@@ -109,9 +108,8 @@ class Speaker:
         self._look_at = 0.0
 
     def serving(self, tenant: str, until: float | None) -> _Block:
-        """Until the block ends, the thread works for the tenant.
-
-        `until`: the deadline, as `time.monotonic()` says it; None: there is none.
+        """Within the block, the thread works for the tenant.  `until`: the deadline, on the clock of `time.monotonic()`
+        (seconds); None if there is none.
         """
         return _Block(self, (number_of(tenant), _ns(until)))
 
@@ -125,13 +123,13 @@ class Speaker:
         return _Steps(self, (number_of(tenant), _ns(until)), work)
 
     def say(self, what: tuple[int, int]) -> tuple[int, int]:
-        """The thread works for that tenant until then; what was said before."""
+        """Say for which tenant the thread works, and until when.  Returns what was said before."""
         before = self._here.said
         if what == before:
             return before
         self._here.said = what
         scheduler = self._listener()
-        if scheduler is not None:  # where the ring is full, it is lost
+        if scheduler is not None:  # if the ring is full, the hint is lost
             scheduler.send(KIND, get_native_id(), *what, time.monotonic_ns())
         return before
 
@@ -143,25 +141,25 @@ class Speaker:
         return self._scheduler
 
     def _look(self) -> None:
-        """Attach, or let go of a scheduler that has gone."""
+        """Attach to a scheduler, or detach from one that has ended."""
         try:
             if self._scheduler is not None and self._scheduler.gone():
                 self._scheduler.close()
                 self._scheduler = None
             if self._scheduler is None:
-                with suppress(Refused):  # nobody listens, or to something else
+                with suppress(Refused):  # no scheduler listens, or not to this hint
                     self._scheduler = Application({Serving: KIND}, {})
         finally:
             self._look_at = time.monotonic() + LOOK_S
 
     def close(self) -> None:
-        """Let go."""
+        """Detach."""
         if self._scheduler is not None:
             self._scheduler.close()
         self._scheduler = None
 
     def born(self) -> None:
-        """In a child after a fork: the place at the scheduler is the parent's."""
+        """In a child after a fork, forget the connection, which is the parent's."""
         if self._scheduler is not None:
             self._scheduler.drop()
         self._scheduler, self._look_at = None, 0.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which words are believed: signed under a key that we have, of now, and never heard before."""
+"""Which words are believed: those signed under one of our keys, still valid, and not seen before."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from transect.identity.caller import Caller
 from transect.identity.keys import LIFE_S, Keys
 from transect.identity.words import parsed, signed_by
 
-SKEW_S = 5.0  # by which another machine's clock may go before ours
-KEPT = 1 << 18  # words that are remembered, each for its life
+SKEW_S = 5.0  # by which another machine's clock may be ahead of ours
+KEPT = 1 << 18  # words that are remembered, each until it expires
 
 
 class Refused(StrEnum):
@@ -31,7 +31,9 @@ class Refused(StrEnum):
 
 
 class Verifier:
-    """Believes each word once.  One in a process, for all of its threads: two would believe a word twice."""
+    """Believes each word once.  A process needs one verifier for all of its threads, since two would believe a word
+    twice.
+    """
 
     def __init__(self, keys: Keys, clock: Callable[[], float] = time.time, kept: int = KEPT) -> None:
         self._keys = keys
@@ -44,7 +46,9 @@ class Verifier:
         self._believed = 0
 
     def of(self, text: str | None) -> Caller | None:
-        """Who is vouched for; None: nobody is, for a reason that is counted, or nothing was said."""
+        """The caller for whom the word vouches; None without a word, or if it is not believed, whose reason is
+        counted.
+        """
         if text is None:
             return None
         found = self._judged(text)
@@ -56,7 +60,7 @@ class Verifier:
         return found
 
     def status(self) -> Mapping[str, int]:
-        """Words that were believed, and those that were not, by reason."""
+        """The number of words that were believed, and of those that were not, by reason."""
         with self._lock:
             return {"believed": self._believed, **{str(why): self._refused[why] for why in Refused}}
 
@@ -80,9 +84,9 @@ class Verifier:
         return Caller(word.tenant, time.monotonic() + word.deadline / 1000 - now)
 
     def _again(self, nonce: str, ends: int, at: int) -> Refused | None:
-        """Whether it cannot be known to be new; if it is, it is not from now on."""
+        """Why the word may not be new, or None; from now on it is known."""
         with self._lock:
-            # What stands behind one that lives longer goes a little later than it could: never too early.
+            # A word behind one that expires later is forgotten a little late, but never too early.
             while self._order and self._order[0][0] <= at:
                 self._heard.discard(self._order.popleft()[1])
             if nonce in self._heard:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How one layer tells the next whose a request is: a header's text under a key that both have.
+"""How one layer tells the next the tenant of a request: a header's text, signed with a key that both have.
 
     1;alice;1765000030000;1765000002000;8f14e45fceea167a;9d5f…
 
-The form, the tenant, when the word ends and when the request does (milliseconds of Unix time; 0: it has no deadline), a
-random number by which a word that comes again is known, and HMAC-SHA-256 (RFC 2104) of all before, in hexadecimal.
+The form, the tenant, when the word expires and when the request does (milliseconds of Unix time; 0: no deadline), a
+random number by which a repeated word is recognised, and the HMAC-SHA-256 (RFC 2104) of everything before it, in
+hexadecimal.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from transect.base.weights import NAME
 
 HEADER = "x-transect-tenant"
 FORM = "1"
-LONGEST = 256  # bytes of a word; none is as long
-_TIME = re.compile(r"0|[1-9][0-9]{0,15}")  # of one text for each number, so that no word has a twin
+LONGEST = 256  # bytes of a header; every word is shorter
+_TIME = re.compile(r"0|[1-9][0-9]{0,15}")  # one spelling for each number, so that no word has two texts
 _NONCE = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What is said of a request."""
+    """What a layer says of a request."""
 
     tenant: str
     ends: int
-    """Unix time in milliseconds from which on nobody believes it."""
+    """The Unix time in milliseconds from which on the word is not believed."""
     deadline: int
-    """Unix time in milliseconds when the request is over; 0: no one said."""
+    """The deadline of the request: Unix time in milliseconds; 0 if there is none."""
     nonce: str
     """16 hexadecimal digits."""
 
@@ -41,7 +42,7 @@ class Word:
 
 
 def parsed(text: str) -> tuple[Word, str, str] | None:
-    """What a header says, the part that is signed, and its signature; None where it is no such text."""
+    """The word in a header, the part that is signed, and its signature; None if the text has another form."""
     if len(text) > LONGEST or not text.isascii():
         return None
     said, _, signature = text.rpartition(";")
@@ -60,5 +61,5 @@ def parsed(text: str) -> tuple[Word, str, str] | None:
 
 
 def signed_by(key: bytes, said: str, signature: str) -> bool:
-    """Whether who has the key signed it; how long that takes tells nothing of the signature."""
+    """Whether the text was signed with the key; the time that this takes reveals nothing about the signature."""
     return hmac.compare_digest(hmac.digest(key, said.encode(), "sha256").hex(), signature)

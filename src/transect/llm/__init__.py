@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The llm stratum: what its policies import, and, loaded when it is first asked for, what puts them in force."""
+"""The llm stratum: what its policies import, and the code that puts them in force, which is loaded at first use."""
 
 from transect.llm.hooks import Admission, Group, Queue, Refuse, Request, Verdict
 from transect.shapes import Client

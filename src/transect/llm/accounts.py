@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Queues which also keep what each tenant was served, for operators and metrics.  Policies never see it."""
+"""Queues which also count the service of each tenant, for operators and metrics.  Policies never see it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transect.llm.request import Held
 
 @dataclass(slots=True)
 class Account:
-    """Of one tenant, since the start.  Tokens are those it was charged for."""
+    """The account of one tenant since the start.  Tokens are those that it was charged for."""
 
     prompt: int = 0
     output: int = 0
@@ -40,8 +40,8 @@ class AccountedQueues(TenantQueues):
         super().__init__(chooser)
         self.accounts: dict[Hashable, Account] = {}
         self._served: dict[Hashable, int] = {}
-        self._waited: dict[Hashable, float] = {}  # seconds in which something waited, until nothing did
-        self._since: dict[Hashable, float] = {}  # when the first came of what waits now
+        self._waited: dict[Hashable, float] = {}  # seconds of waiting that have ended
+        self._since: dict[Hashable, float] = {}  # start of the present waiting
 
     def account(self, client: Hashable) -> Account:
         found = self.accounts.get(client)
@@ -62,8 +62,9 @@ class AccountedQueues(TenantQueues):
         return sorted(self.accounts, key=lambda c: -self.accounts[c].weighted)
 
     def served(self, client: Hashable) -> int:
-        """What it was charged for, as `Account.weighted`, and never less than before: what an engine's count takes back
-        is made up first."""
+        """What the client was charged for, as `Account.weighted`, but never less than before: after a correction by an
+        engine's count, it stays until it is reached again.
+        """
         served = self._served[client] = max(self._served.get(client, 0), self.account(client).weighted)
         return served
 
@@ -72,11 +73,11 @@ class AccountedQueues(TenantQueues):
         return self._waited.get(client, 0.0) + now - self._since.get(client, now)
 
     def chosen_again(self) -> None:
-        """Counters have moved from outside: `peek` asks the policy anew."""
+        """Counters were changed from outside, so `peek` must ask the policy again."""
         self._chosen = None
 
     def use(self, chooser: Chooser) -> None:
-        """Another policy, or version, takes over; it knows who waits."""
+        """Let another policy or version take over; it must know the waiting clients."""
         self._chosen = None
         self._use(chooser)
 
@@ -98,7 +99,7 @@ class AccountedQueues(TenantQueues):
 
     def _join(self, request: Held, place: Callable[[deque[Held], Held], None]) -> None:
         super()._join(request, place)
-        self.account(request.client)  # who waits is seen, served or not
+        self.account(request.client)  # a waiting client is shown, served or not
         self._since.setdefault(request.client, time.monotonic())
 
     def _take(self, request: Held) -> None:
@@ -122,12 +123,12 @@ class AccountedQueues(TenantQueues):
 
     def produced_in_step(self, step: Sequence[tuple[Held, int]]) -> None:
         super().produced_in_step(step)
-        accounts = self.accounts  # who produces has one since the prompt was charged
+        accounts = self.accounts  # a client that produces has had one since its prompt was charged
         for request, tokens in step:
             accounts[request.client].output += tokens
 
     def correct_prompt(self, request: Held, prompt: int) -> None:
-        """Its prompt was charged by an estimate, and has so many tokens; 0: it owes nothing for it."""
+        """Correct the charge of a prompt, which was an estimate, to its real number of tokens; 0 for no charge."""
         more = prompt - request.charged
         if more:
             request.charged = prompt

@@ -1,25 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """A policy as a queue drives it: `Admission` policies directly, any `Arbiter` through the same hooks.
 
-Whoever serves (a simulated engine, vLLM, the gateway) owns a `queue.TenantQueues`, which owns one `Chooser`:
+A server (a simulated engine, vLLM, the gateway) owns a `queue.TenantQueues`, which owns one `Chooser`:
 
-    chooser = chooser_of(policy)            # a policy object, of Admission or Arbiter
-    queues = TenantQueues(chooser)
-    refused = queues.add(request)           # accept, arrive, head        -> None, or the Refuse of the policy
-    request = queues.peek()                 # pick: stable until the next call of anything else; None: nobody waits
-    queues.pop()                            # it fits: leave or head, admit, charge(prompt)
-    queues.produced(request, tokens)        # output came: charge(output)
-    queues.produced_in_step(…)              # the same, of all requests of an engine's step
+    chooser = chooser_of(policy)            # a policy object, of Admission or Arbiter queues = TenantQueues(chooser)
+    refused = queues.add(request)           # accept, arrive, head        -> None, or the Refuse of the policy request =
+    queues.peek()                 # pick: stable until the next call of anything else; None: nobody waits queues.pop()
+    # it fits: leave or head, admit, charge(prompt) queues.produced(request, tokens)        # output came:
+    charge(output) queues.produced_in_step(…)              # the same, of all requests of an engine's step
     queues.put_back(request)                # preempted: arrive, head; free, and never charged for its prompt again
     queues.undo(request)                    # popped, then not run after all: refund, retract, arrive, head
-    queues.refund(request, tokens)          # prompt tokens that the prefix cache held
-    queues.finish(request)                  # ended after it was admitted, also while preempted
-    queues.cancel(request)                  # ended while it waited
-    queues.forget_idle(keep)                # memory stays bounded: clients without work go when nothing is lost
+    queues.refund(request, tokens)          # prompt tokens that the prefix cache held queues.finish(request)
+    # ended after it was admitted, also while preempted queues.cancel(request)                  # ended while it waited
+    queues.forget_idle(keep)                # memory stays bounded: clients without work are forgotten if they hold no
+    state
 
 What a client is charged: an `Arbiter` gets weighted integer micro-tokens, `tokens × (rate × 100 // weight)`, so that
-charges add up exactly however they are cut; an `Admission` policy gets tokens and says itself what they cost.
-Not thread-safe: an engine has one scheduler, a gateway one loop.
+charges add up exactly however they are divided; an `Admission` policy gets tokens and computes their cost itself.  Not
+thread-safe: an engine has one scheduler, a gateway one loop.
 """
 
 from __future__ import annotations
@@ -44,14 +42,14 @@ Hook = Callable[..., Any]
 
 
 class Waiting(Protocol):
-    """Who waits, oldest first."""
+    """The waiting clients, oldest first."""
 
     def append(self, client: Any, /) -> None: ...
     def remove(self, client: Any, /) -> None: ...
 
 
 class Chooser:
-    """The hooks of a policy; one that the policy leaves as it is is None, and nobody pays for a call."""
+    """The hooks of a policy.  A hook that the policy does not override is None, so that no time is spent on a call."""
 
     def __init__(self, policy: Any, program: ir.Program) -> None:
         self.policy = policy
@@ -84,7 +82,7 @@ class Chooser:
         return found
 
     def produced(self, step: Sequence[tuple[Held, int]]) -> None:
-        """So many output tokens more of each request: what one step of an engine produced."""
+        """Charge the output tokens that one step of an engine produced for each request."""
         if self._quick_step is not None:
             self._quick_step(step)
             return
@@ -104,7 +102,7 @@ class Chooser:
         return int(getattr(self.policy, self.counter_field)[client])
 
     def gap(self, clients: Iterable[Hashable]) -> int:
-        """How far the counters of the clients, which are all who wait, lie apart."""
+        """The difference between the largest and the smallest counter of the clients, who must be all that wait."""
         if self._quick_gap is not None:
             return self._quick_gap()
         values = list(map(self.counter, clients))
@@ -132,13 +130,14 @@ class ArbiterChooser(Chooser):
 
 
 def cost(weight: int, prompt: int, output: int) -> int:
-    """Weighted micro-tokens; linear in the tokens, so that no cut of a charge loses any."""
+    """Weighted micro-tokens; linear in the tokens, so that dividing a charge loses nothing."""
     return prompt * (INPUT * 100 // weight) + output * (OUTPUT * 100 // weight)
 
 
 def counter_field(program: ir.Program) -> str | None:
-    """The tally of service whose least entry `pick` looks for; None when it looks for something else, such as the order
-    of arrival: what no `charge` changes is no counter."""
+    """The tally of service whose least entry `pick` looks for; None if it looks for something else, such as the order
+    of arrival: a field that `charge` never changes is not a counter.
+    """
     asked, charge = heaps(ordered_pick(program)), program.handler("charge")
     if len(asked) != 1 or charge is None:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""U of an engine or gateway from what it says of itself; `docs/fairness.md` derives it, `bounds.py` computes it."""
+"""The bound U of an engine or gateway, from its own figures; `docs/fairness.md` derives it, `bounds.py` computes it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def engine_bound(*, capacity: int, longest_input: int, step_tokens: int, lightes
     an output; `step_tokens`: scheduled in one step at most, 0 for a gateway; `lightest`: the smallest weight, percent.
 
     A gateway's window holds prompts with their whole outputs, as the paper's engine does.  An engine that preempts
-    reserves nothing: the harmonic sum.  It also charges a step's output after it chose for the next one, so what is in
-    flight is added, one step's tokens at most; and no more sequences run than a step has tokens.
+    reserves nothing, so the harmonic sum holds for it.  It also charges a step's output only after it chose for the
+    next step, so at most one step's tokens in flight are added; and no more sequences run than a step has tokens.
     """
     limits = Limits(
         memory=capacity,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """U, the bound on the gap between the counters of waiting clients.  `docs/fairness.md` derives each term.
 
-In one sentence: whoever is picked stands at the least counter m, which never falls (but for refunds); from there to its
-next pick it is charged one prompt, and what its running requests still produce.
+In one sentence: the client that is picked has the smallest counter m, which never falls (except by refunds); until its
+next pick it is charged one prompt and the output that its running requests still produce.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Limits:
     def outputs(self) -> int:
         """The most that the requests of one client which run at some time can still produce.
 
-        Reserved as a whole: they are in memory together.  Else those which still run u steps later hold u tokens each
-        at that time, so there are at most M / u of them: a harmonic sum.
+        If outputs are reserved as a whole, they fit into memory together.  Otherwise the requests that still run u
+        steps later hold u tokens each at that time, so there are at most M / u of them, which gives a harmonic sum.
         """
         if self.whole:
             return self.memory
@@ -66,7 +66,8 @@ def bound(
     """U for engines which share one queue.
 
     `ahead`: the most output tokens that a prediction charges at admission (0: no prediction).  `late_tokens`: the most
-    that may have been produced and not charged yet.  `least_weight`: percent; the counters of light clients run faster.
+    that may have been produced and not charged yet.  `least_weight`: percent; the counters of clients with small
+    weights grow faster.
     """
     assert least_weight >= 1 and engines >= 1
 
@@ -75,7 +76,7 @@ def bound(
 
     both = max(INPUT * limits.longest_input, 0)
     if limits.whole and OUTPUT >= INPUT:
-        both = 0  # prompt and outputs share M; the most expensive use of it is all output
+        both = 0  # prompt and outputs share M, whose most expensive use is output alone
     return Bound(
         prompt=both * 100 // least_weight,
         output=weighted(OUTPUT, engines * limits.outputs()),

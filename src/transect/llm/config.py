@@ -55,7 +55,7 @@ class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How it is known whose a request is: by its key, or by a header from who is trusted to set it."""
+    """How the tenant of a request is known: by its key, or by a header from a proxy that is trusted to set it."""
 
     header: str = "x-gateway-inference-fairness-id"
     """The header in which a trusted proxy names the tenant."""
@@ -85,7 +85,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConfigError(Exception):
-    """A file that is not understood; its text shows where."""
+    """A configuration with errors; the text shows where they are."""
 
     def __init__(self, diagnostics: Diagnostics, text: str, path: Path) -> None:
         super().__init__(render_text(diagnostics, {str(path): text}))
@@ -96,9 +96,8 @@ C = TypeVar("C", bound=Config)
 
 
 def weighted(config: C, weights: Mapping[str, int]) -> C:
-    """The configuration with these weights: who is not among them has an ordinary one.
-
-    Raises `NoWeights` where the configuration says another weight itself.
+    """The configuration with these weights: other tenants have an ordinary one.  Raises `NoWeights` if the
+    configuration itself gives another weight.
     """
     tenants = {name: Tenant() for name in weights} | config.tenants
     for name, tenant in tenants.items():
@@ -159,7 +158,7 @@ def span_of(text: str, path: Path, key: tuple[str, ...]) -> Span:
 
 
 def _said(wrong: tomllib.TOMLDecodeError) -> tuple[str, int]:
-    """The parser's words and line, which it puts into one text."""
+    """The parser's message and line, which it gives as one text."""
     at = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", str(wrong))
     text = str(wrong)[: at.start()] if at else str(wrong)
     return text[:1].lower() + text[1:], int(at[1]) if at and at[1] else 0
@@ -216,7 +215,7 @@ class _Reading:
 
 
 def _meant(kind: Any, message: str) -> str:
-    """What a text with a pattern has to be, in words, where the message is about that pattern."""
+    """In words, the pattern that a text must match, if the message is about that pattern."""
     if isinstance(kind, msgspec.Meta):
         about = kind.pattern is not None and repr(kind.pattern) in message
         return (kind.description or "") if about else ""
@@ -231,7 +230,7 @@ def _struct(kind: Any) -> type[msgspec.Struct] | None:
 
 
 def _problems(config: Config) -> Iterator[tuple[str, list[str]]]:
-    """What types cannot say."""
+    """Errors that types cannot express."""
     owners: dict[str, str] = {}
     for name, tenant in config.tenants.items():
         for key in tenant.keys:

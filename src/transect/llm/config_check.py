@@ -61,7 +61,7 @@ def _policy(what: str, folder: Path) -> Compiled | tuple[str, str]:
 
 
 def _misfits(config: GatewayConfig, compiled: Compiled) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """What the file and its policy disagree about: the problem, what to write, the setting."""
+    """Where the file does not fit its policy: the problem, what to write, and the setting."""
     name = config.policy.partition(":")[2]
     fitting = [p for p in compiled.programs if runs_here(p)]
     chosen = [p for p in fitting if name in ("", p.name)]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every setting of a configuration as TOML text: its kind, its default, and what it is for, from the structs.
 
-The text is a configuration that says nothing but defaults; what has none stands in a comment.
+The text is a configuration with all defaults; a setting without a default stands in a comment.
 """
 
 from __future__ import annotations

@@ -32,12 +32,14 @@ class Arbiter(Policy):
         raise NotImplementedError
 
     def charge(self, client: Client, cost: int, /) -> None:
-        """The client used `cost` units, already divided by its weight; it may be waiting, served, or both."""
+        """The client used `cost` units, already divided by its weight; it may be waiting, in service, or both."""
 
     def leave(self, client: Client, /) -> None:
         """The client has no work waiting any more."""
 
     @ends("client")
     def forget(self, client: Client, /) -> None:
-        """The client goes: it has no work, and nothing is lost.  What tables hold under it is dropped afterwards."""
+        """The client goes: it has no work, and its state is no longer needed.  Its entries are dropped from all tables
+        afterwards.
+        """
         drop(client)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From one version of a stack to the next: what becomes of each part."""
+"""From one version of a stack to the next: what happens to each part."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transect.stack.model import Part, StackFile
 
 
 class What(StrEnum):
-    """What becomes of a part."""
+    """What happens to a part."""
 
     SAME = "same"
     UPGRADED = "upgraded"
@@ -24,7 +24,7 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One part of either version."""
+    """A part of the old or the new version, or of both."""
 
     what: What
     old: Part | None
@@ -38,7 +38,7 @@ class Change:
 
 
 def changes(old: StackFile, new: StackFile) -> Sequence[Change]:
-    """Parts go by their names: those of the new version in its order, then those that go."""
+    """The changes, by the names of parts: the parts of the new version in its order, then those that are removed."""
     before = {part.name: part for part in old.parts}
     after = {part.name for part in new.parts}
     found = [_change(before.get(part.name), part) for part in new.parts]

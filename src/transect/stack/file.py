@@ -34,7 +34,7 @@ KNOWN = ", ".join(f"`{name}(…)`" for name in PARTS)
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A file's stack (None when it is not understood), what is wrong, and the texts for showing it."""
+    """A file's stack (None if it has errors), the diagnostics, and the texts to show them."""
 
     stack: StackFile | None
     diagnostics: Diagnostics
@@ -44,7 +44,7 @@ class Read:
 def read_stack(path: Path, name: str | None = None) -> Read:
     """The stack that the file declares, and what is wrong with it and with the files that its parts name.
 
-    `name`: what it is called; else as the file.
+    `name`: the stack's name; by default that of the file.
     """
     diagnostics = Diagnostics()
     text = read(path, diagnostics)
@@ -111,7 +111,7 @@ class _Reader:
         return StackFile(self.path, self.name, tuple(parts), weights or {}, tenants, share)
 
     def _keywords(self, call: ast.Call, of: type[Any]) -> dict[str, ast.expr]:
-        """By name what is given; what is unknown, or wanted and not given, is told."""
+        """The given keywords by name; unknown and missing ones are reported."""
         name = of.__name__
         for positional in call.args:
             self.error(positional, f"`{name}` takes keywords", "write `name=value`", "which keyword is this?")

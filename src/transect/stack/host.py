@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a stack does for its operator: what its parts do, under one name and as one."""
+"""What a stack does for its operator: the verbs of its parts, under one name and as one."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class PartRow(TypedDict):
     """`begins`, `ready`, `gone` (until it begins again), `ended`."""
     pid: int | None
     restarts: int
-    """How often it has begun again."""
+    """How often it was restarted."""
     carrier: str
     """What runs its policies."""
     layers: list[str]
-    """Where it shares among tenants, as `shares` names them; none: it does not, or does not answer."""
+    """The names of its layers in `shares`; empty if it does not share among tenants, or does not answer."""
 
 
 class Details(TypedDict):
@@ -52,7 +52,7 @@ class UpgradeDetails(TypedDict):
     """`details` of `transect upgrade`."""
 
     parts: Mapping[str, str]
-    """What became of each: `same`, `upgraded`, `begun anew`, `new`, `gone`."""
+    """What happened to each: `same`, `upgraded`, `begun anew`, `new`, `gone`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class StackHost:
 
     @property
     def _policies(self) -> list[tuple[str, str, Program]]:
-        """Stratum and instance by which each is reached; and it, named by its part."""
+        """For each policy, the stratum and instance by which it is reached, and its program, named by its part."""
         return [
             (part.stratum, instance, replace(program, name=f"{part.name}.{program.name}"))
             for part in self.running.stack.parts
@@ -149,7 +149,7 @@ class StackHost:
     # ------------------------------------------------------------ record
 
     def record(self, path: Path, name: str) -> int:
-        """Into a folder: a log for each instance."""
+        """Record into a folder, with a log for each instance."""
         path.mkdir()
         with ExitStack() as opened:
             begun = [

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How tenants do at all layers of a stack, for Prometheus: the same metrics and labels whatever the layer is.
-
-Counters of a layer begin anew when its part does.
+"""The service of tenants at all layers of a stack, for Prometheus, with the same metrics and labels for every layer.
+Counters of a layer restart with its part.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from transect.stack.host import PartRow
 
 
 def exposition(stack: str, told: Told) -> str:
-    """Of what the stack of that name says in `status`."""
+    """The metrics of what the stack of that name says in `status`, in Prometheus' text format."""
     return "".join(
         line + "\n" for line in (*_tenants(stack, told["shares"]), *_parts(stack, told["details"]["parts"]))
     )

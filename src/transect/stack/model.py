@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stack file, understood: its parts as commands, and whom they serve."""
+"""A stack file after it was read: its parts as commands, and the tenants that they serve."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ class Part:
     kind: str
     """The word of the stack file: `Front`, `Gateway` …"""
     stratum: str
-    """Under which its instances are reached; empty: it has none."""
+    """The stratum of its instances; empty if it has none."""
     command: tuple[str, ...]
-    """What is run; without a stratum any program, else the words after `transect`."""
+    """The command: any program if there is no stratum, else the words after `transect`."""
     instances: tuple[str, ...]
-    """Names of what answers once it is ready."""
+    """The names of the instances that answer once it is ready."""
     policy: Path | None
     """The file that `upgrade` puts in force."""
     span: Span
     folder: Path
-    """In which it runs: the stack file's."""
+    """Its working folder, which is the stack file's."""
     texts: str = ""
-    """A hash of all that its policies' files say."""
+    """A hash of the content of its policies' files."""
     programs: tuple[tuple[str, Program], ...] = ()
     """Its policies, each with the instance by which it is reached."""
     fixed: tuple[object, ...] = ()
-    """What cannot change while it runs."""
+    """The settings that cannot change while it runs."""
     ready: Endpoint | None = None
-    """Where a program listens once it is ready."""
+    """The address where a program listens once it is ready."""
     weighted: bool = False
     """Whether its command takes the file of weights."""
     called: str = ""
@@ -54,12 +54,12 @@ class StackFile:
 
     path: Path
     name: str
-    """How the operator calls it; its instances are called after it."""
+    """The name of the stack, with which the names of its instances begin."""
     parts: tuple[Part, ...]
     """In the order in which they start."""
     weights: Mapping[str, int] = field(default_factory=dict)
-    """Of tenants, in percent of an ordinary share, as they are when the file is read."""
+    """The weights of tenants, in percent of an ordinary share, when the file was read."""
     tenants: Path | None = None
-    """The file that says them instead."""
+    """The file with the weights, if the stack names one."""
     share: Path | None = None
-    """The policy's file by which parts share that name no other."""
+    """The file of the policy for parts that name no policy of their own."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the words of a stack file to what is run, and what is wrong with the files that it names."""
+"""From the parts of a stack file to the commands to run, and the errors in the files that they name."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from transect.stack import spec
 from transect.stack.model import Part
 
 Take = Callable[[Diagnostics, Mapping[str, str]], None]
-"""Where what is wrong with a part's own files goes, and their texts."""
+"""Takes the diagnostics of a part's own files, and their texts."""
 
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
 
 RESTARTS = ("listen", "admin", "upstreams", "limits", "share", "state")
-"""Of a gateway's configuration, what is not read anew while it runs."""
+"""The settings of a gateway that are not read again while it runs."""
 
 SHARED = "shared"
-"""In the place of the policy's name, where a gateway has that of the stack."""
+"""Stands for the policy's name if a gateway has the policy of the stack."""
 
 Word: TypeAlias = spec.Front | spec.Gateway | spec.Cores | spec.Watch | spec.Program
 
 
 class Wrong(Exception):
-    """A keyword whose value will not do."""
+    """A keyword with a wrong value."""
 
     def __init__(self, field: str, message: str, hint: str) -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ class Wrong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What a part stands in."""
+    """What surrounds a part: the stack's folder, tenants, policy and keys."""
 
     stack: Path
     name: str
@@ -87,7 +87,7 @@ class Around:
 
 
 def made(word: Word, around: Around) -> Part:
-    """The part.  Raises `Wrong`; what is wrong with its files goes to `around.take`."""
+    """The part.  Raises `Wrong`; errors in its files go to `around.take`."""
     if _NAME.fullmatch(word.name) is None:
         raise Wrong(
             "name", f"`{word.name}` cannot be the name of a part", "letters, digits, `_` and `-`; 32 at most"
@@ -298,5 +298,5 @@ def _within(field: str, value: float, least: float, most: float) -> None:
 
 
 def _hash(texts: Mapping[str, str]) -> str:
-    """Of what files say, not of where they are."""
+    """A hash of the files' content, not of their paths."""
     return hashlib.sha256("\0".join(sorted(texts.values())).encode()).hexdigest()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One part of a stack as a process: begun, ready, gone, begun again, ended."""
+"""One part of a stack as a process: started, ready, gone, restarted, ended."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ IDENTITY = "TRANSECT_IDENTITY"
 NAME = "TRANSECT_NAME"
 """The one in which a program finds the name under which its queues and chains may listen."""
 
-LONGEST = 1 << 16  # bytes of a line that a part says
+LONGEST = 1 << 16  # bytes of a line of a part's output
 LOOK_S = 0.1  # between two looks at a part
 ANSWER_S = 2.0  # for `status`
-BEGIN_S = 180.0  # until a part is ready: it compiles, and a machine of its own boots
+BEGIN_S = 180.0  # until a part is ready: it compiles, and may boot a machine of its own
 END_S = 75.0  # for a part to end by itself: a gateway lets running requests end for 60 s
 PAUSES_S = (
     0.0,
@@ -44,14 +44,14 @@ PAUSES_S = (
     1.0,
     2.0,
     5.0,
-)  # before a part that has gone begins again: longer each time, then the last
-STEADY_S = 30.0  # of running: what went wrong before is forgotten
+)  # before a part that has gone is restarted: longer each time, up to the last
+STEADY_S = 30.0  # of running, after which earlier failures are forgotten
 
 
 class State(StrEnum):
     BEGINS = "begins"
     READY = "ready"
-    GONE = "gone"  # until it begins again
+    GONE = "gone"  # until it is restarted
     ENDED = "ended"
 
 
@@ -62,8 +62,8 @@ class Process:
         """`weights`: the file of tenants."""
         self.part = part
         self.state = State.GONE
-        self.restarts = -1  # the first beginning is none
-        self.kept = False  # it was ready once: it is begun again when it goes
+        self.restarts = -1  # the first start does not count
+        self.kept = False  # it was ready once, so it is restarted when it goes
         self._weights = weights
         self._environment = dict(os.environ) | {TENANTS: str(weights)}
         if part.identity is not None:
@@ -73,7 +73,7 @@ class Process:
         self._say = say
         self._child: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
-        self._failed = 0  # times in a row
+        self._failed = 0  # failures in a row
         self._at = 0.0  # of the last change, by the monotonic clock
 
     @property
@@ -83,7 +83,7 @@ class Process:
     # ------------------------------------------------------------ begin, look, end
 
     def begin(self) -> None:
-        """Raises `Unavailable` when there is no such program."""
+        """Start it.  Raises `Unavailable` when there is no such program."""
         self.restarts += 1
         try:
             self._child = children.start(
@@ -93,7 +93,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for us, and what follows has an order
+                start_new_session=True,  # Ctrl-C reaches only us, who end the parts in order
             )
         except OSError as error:
             hint = "the first word of `command` is a program's name or path"
@@ -107,16 +107,18 @@ class Process:
 
     @property
     def _says_nothing(self) -> bool:
-        """Nobody can tell when it is ready."""
+        """Whether nothing shows when it is ready."""
         return self.part.ready is None and not self.part.instances
 
     @property
     def _pause_s(self) -> float:
-        """Before it begins again."""
+        """The pause before the next restart."""
         return PAUSES_S[min(self._failed, len(PAUSES_S)) - 1]
 
     def look(self) -> None:
-        """See whether it has become ready, or has gone; what was ready once and has gone begins again in its time."""
+        """See whether it has become ready, or has gone; a part that was ready once and has gone is restarted after its
+        pause.
+        """
         match self.state:
             case State.GONE if self.kept and time.monotonic() - self._at >= self._pause_s:
                 self._begin_again()
@@ -135,7 +137,7 @@ class Process:
     def _begin_again(self) -> None:
         try:
             self.begin()
-        except Unavailable as lacking:  # somebody puts another in its place, perhaps
+        except Unavailable as lacking:  # its program may just be being replaced
             self._gone(lacking.why)
 
     def _gone(self, why: str) -> None:
@@ -153,7 +155,7 @@ class Process:
         return None if self._child is None else self._child.poll()
 
     def end(self, patience_s: float = END_S) -> None:
-        """Tell it to end, and wait; whoever does not in that time is killed."""
+        """Tell it to end, and wait; kill it if it has not ended in that time."""
         if self._child is None:
             return
         self._child.terminate()  # nothing, where it has gone
@@ -185,7 +187,7 @@ class Process:
         )
 
     def statuses(self) -> Sequence[Status | None]:
-        """Of its instances; None of one that does not answer."""
+        """The statuses of its instances; None for one that does not answer."""
         return [self._status(name, self.part.stratum) for name in self.part.instances]
 
     def listening(self, others: Collection[str] = ()) -> Sequence[tuple[str, str]]:
@@ -215,7 +217,7 @@ class Process:
 
 
 def command(part: Part, weights: Path) -> list[str]:
-    """What is run: our own parts by the Python that runs us."""
+    """The command line; parts of our own are run by this Python."""
     if not part.stratum:
         return list(part.command)
     followed = ("--tenants", str(weights)) if part.weighted else ()

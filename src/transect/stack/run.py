@@ -27,7 +27,8 @@ class Invalid(Exception):
 
 
 def run(path: Path, name: str | None, say: Say, metrics: Endpoint | None = None) -> None:
-    """Until SIGINT or SIGTERM.  `name`: of the instance, else the file's; `metrics`: where Prometheus asks.
+    """Run the stack until SIGINT or SIGTERM. `name`: of the instance, by default the file's; `metrics`: the address for
+    Prometheus.
 
     Raises `Invalid`, `running.NotBegun`, `Unavailable`, `server.Taken`.
     """

@@ -19,11 +19,12 @@ class NotBegun(Exception):
 
 
 class Running:
-    """The parts of one stack, as processes.  `lock` is held by who looks at them, and by who changes them."""
+    """The parts of one stack, as processes.  `lock` is held while they are looked at or changed."""
 
     def __init__(self, stack: StackFile, folder: Path, say: Say) -> None:
-        """`folder`: for files of the stack's own, which end with it.  Raises `NoWeights`: their file has changed since
-        it was read."""
+        """`folder`: for the stack's own files, which are removed with it.  Raises `NoWeights` if the file of weights
+        has become invalid since it was read.
+        """
         self.stack = stack
         self.lock = threading.RLock()
         self.processes: list[Process] = []
@@ -49,7 +50,7 @@ class Running:
         os.replace(made, self._weights)
 
     def weights(self) -> Mapping[str, int]:
-        """Of tenants, as they are in force."""
+        """The weights of tenants that are in force."""
         return self._followed.now()
 
     # ------------------------------------------------------------ all parts
@@ -76,7 +77,7 @@ class Running:
     # ------------------------------------------------------------ one part
 
     def put(self, part: Part) -> None:
-        """It runs, in the place of the one that had its name; returns when it is ready.
+        """Start the part in place of the one of its name, and return when it is ready.
 
         Raises `NotBegun`, `Unavailable`; then no part of that name runs.
         """
@@ -112,7 +113,7 @@ class Running:
                 self.processes.remove(process)
 
     def adopt(self, part: Part) -> None:
-        """What it is begun as from now on, where it has changed while it runs."""
+        """Use this version of the part for later restarts, after it was changed while it runs."""
         process = self.process(part.name)
         assert process is not None, "it runs"
         process.part = part

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How tenants do at the layers of a stack between two looks: what each got, what was its due, and who was in its way.
-
-*Due* is what progressive filling gives (weighted max-min): who waits wants as much as he can get, who does not wants no
-more than he got, and what is left of a layer's service goes by weight to those who want it.
+"""The service of tenants at the layers of a stack between two looks: what each got, what was its due, and which other
+tenant was in its way. *Due* is the share by progressive filling (weighted max-min fairness): a tenant that waits wants
+as much as it can get, one that does not wait wants only what it got, and the rest of a layer's service goes by weight
+to the tenants that want it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from transect.control.answers import Share, Status
 from transect.stack.host import PartRow
 
-WAITS = 0.5  # of the time between two looks: then a tenant wants more than it got
-HELD_UP = 0.05  # of a layer's service: who lacks more of his due is held up by somebody
+WAITS = 0.5  # share of the time between two looks: a tenant that waits longer wants more than it got
+HELD_UP = 0.05  # share of a layer's service: a tenant that lacks more of its due is held up by another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How one tenant does at one layer."""
+    """The service of one tenant at one layer."""
 
     tenant: str
     weight: int
@@ -79,7 +79,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one tenant at one layer between two looks."""
+    """What happened to one tenant at one layer between two looks."""
 
     weight: int
     served: float
@@ -88,7 +88,7 @@ class Change:
 
 
 def view(before: Status, after: Status, over: float) -> View:
-    """What `status` of a stack said twice, so many seconds apart."""
+    """The view from two answers of `status`, `over` seconds apart."""
     old = {(row["layer"], row["tenant"]): row for row in before.get("shares", ())}
     rows: dict[str, list[tuple[Share, Change]]] = {}
     for row in after.get("shares", ()):
@@ -125,7 +125,7 @@ def _why(part: PartRow) -> tuple[str, bool]:
 
 
 def _change(old: Share | None, new: Share, over: float) -> Change:
-    """`old`: None where the tenant was not there.  A layer that has begun again counts from nothing."""
+    """`old` is None if the tenant was not there before.  The counters of a restarted layer begin at zero."""
     served, backlogged = (old["served"], old["backlogged"]) if old is not None else (0.0, 0.0)
     waited = new["backlogged"] - backlogged
     return Change(new["weight"], max(0.0, new["served"] - served), waited >= WAITS * over)
@@ -156,7 +156,7 @@ def _layer(name: str, rows: Sequence[tuple[Share, Change]], over: float) -> Laye
 
 
 def due(changes: Mapping[str, Change]) -> Mapping[str, float]:
-    """What each tenant would have been served of the same whole, by progressive filling."""
+    """What each tenant would have got of the same total by progressive filling."""
     left = sum(change.served for change in changes.values())
     if not any(change.wants for change in changes.values()):
         return {tenant: change.served for tenant, change in changes.items()}  # enough for all

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A new version of a whole stack in the place of the one that runs: all of it, or none.
+"""Replaces a running stack by a new version: all of it, or nothing.
 
-Everything is read and checked before anything changes.  Then parts change in their order; where one refuses, those that
-have changed go back, the last one first, and the stack is what it was.
+Everything is read and checked before anything changes.  Then parts change in their order; if one refuses, those that
+have changed go back, the last one first, and the stack is as before.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def read_next(path: Path, name: str) -> StackFile:
 
 
 class Undo:
-    """What puts the stack back, step by step, the last one first."""
+    """The steps that put the stack back, which run from the last to the first."""
 
     def __init__(self) -> None:
         self._steps: list[tuple[str, Callable[[], object]]] = []
@@ -43,7 +43,7 @@ class Undo:
         self._steps.append((what, step))
 
     def run(self) -> list[str]:
-        """Every step, whatever becomes of the others; what could not be undone."""
+        """Run every step, even after one has failed.  Returns what could not be undone."""
         failed = []
         for what, step in reversed(self._steps):
             try:
@@ -64,7 +64,9 @@ class Upgrade:
     undo: Undo = field(default_factory=Undo)
 
     def run(self) -> Mapping[str, str]:
-        """What became of each part.  Raises `Refused`, and the stack is as it was, or it says what is not."""
+        """Upgrade all parts.  Returns what happened to each.  Raises `Refused`: then the stack is as it was, or the
+        text says which parts are not.
+        """
         with self.running.lock:
             found = changes(self.running.stack, self.new)
             try:
@@ -84,7 +86,9 @@ class Upgrade:
         return Refused(f"{why}\nall parts are as they were", hint)
 
     def _put(self, found: Sequence[Change]) -> None:
-        """What changes while it runs first: it is refused most easily, and costs least to undo."""
+        """Change the parts; first those that change while they run, which refuse most often and are cheapest to
+        undo.
+        """
         for change in sorted(found, key=lambda change: change.what is not What.UPGRADED):
             old, new = change.old, change.new
             match change.what:
@@ -119,7 +123,9 @@ class Upgrade:
         self._adopt(old, new)
 
     def _reload(self, part: Part) -> None:
-        """Its configuration, which was checked with the stack.  There is no way back: it comes last."""
+        """Have a gateway read its configuration again, which was checked with the stack.  This cannot be undone, so it
+        comes last.
+        """
         for name in part.instances:
             Client(part.stratum, name, PATIENCE_S).ask("reload")
             self.undo.add(name, partial(_stays, name))

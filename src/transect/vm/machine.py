@@ -18,9 +18,10 @@ from transect.vm.kernel import Kernel
 Accelerator = Literal["kvm", "tcg"]
 RUNTIME = Path(__file__).parent / "runtime"
 
-# What the guest does not need costs time in emulation: mitigations against other tenants, a second check of a clock
-# that cannot drift, five levels of page tables, records of system calls, the keys of a distribution's modules (their
-# signatures are not asked for; reading the keys alone is an eighth of the time to boot), hardware that is not there.
+# Parameters that switch off what the guest does not need and what costs time in emulation: mitigations against other
+# tenants, a second check of a clock that cannot drift, five levels of page tables, records of system calls, the keys of
+# a distribution's modules (their signatures are not asked for; reading the keys alone is an eighth of the time to
+# boot), hardware that is not there.
 UNWANTED = (
     "load_system_certificate_list",
     "nvme_core_init",
@@ -42,7 +43,7 @@ class VmError(Exception):
 
 
 def own_python() -> Path:
-    """This interpreter, or the system's where a machine cannot read it (it lies in a folder of another user)."""
+    """This interpreter; or the system's, if a machine cannot read this one because it lies in another user's folder."""
     for python in (sys.executable, *filter(None, (shutil.which("python3", path="/usr/bin:/bin"),))):
         if os.access(os.path.realpath(python), os.R_OK | os.X_OK):
             return Path(python)
@@ -55,14 +56,14 @@ def own_python() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A machine to be."""
+    """The properties of a machine to start."""
 
     kernel: Kernel
     cpus: int = 2
     nodes: int = 1  # of memory (NUMA); CPUs and memory are shared out evenly
     memory_mib: int = 1024
     job: Path | None = None  # the one folder that the machine may write, at the same path; None: a fresh one
-    # Keep the memory in this file (made with mode 0600), for whom reads it from outside
+    # Keep the memory in this file (made with mode 0600), for programs that read it from outside
     ram: Path | None = None
     # Compressed: as shipped, and at an address drawn by chance (KASLR)
     boot: Literal["elf", "compressed"] = "elf"
@@ -94,7 +95,7 @@ def virtiofsd() -> str:
 
 
 def share_command(folder: Path, socket: int, *, writable: bool) -> list[str]:
-    """Serve a folder on a listening socket.  The host's own files are never writable, whoever asks."""
+    """Serve a folder on a listening socket.  The host's own files are never writable."""
     options = [] if writable else ["--readonly"]
     cache = "auto" if writable else "always"
     return [

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernel packages of Debian, through an apt state of our own: no root, no change to the system's sources.
 
-apt checks the archive's signature with the keys that the system trusts already; the settings of the system (a proxy,
-say) count, its sources and lists do not.
+apt checks the archive's signature with the keys that the system trusts already; the system's settings (a proxy, for
+example) are used, its sources and lists are not.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Archive:
         self.place = place
 
     def packages(self) -> list[Package]:
-        """All kernels for virtual machines, oldest first, as the archive has them now."""
+        """All kernels for virtual machines in the archive now, oldest first."""
         self._prepare()
         self._apt("apt-get", "update")
         listed = self._apt("apt-cache", "pkgnames", "linux-").split()

@@ -2,7 +2,7 @@
 """A throw-away machine with a recent kernel, which sees the host's files and may write one folder of them.
 
 Everything a machine leaves behind lies in one work folder of mode 0700, gone when it is closed.  It ends by itself when
-its owner is gone: the agent notices that nobody listens, and `timeout` kills what does not notice.
+its owner is gone: the agent notices that the host is gone, and `timeout` kills the machine if the agent does not.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from transect.vm.channel import Frame, Kind, frames, send
 from transect.vm.console import end
 from transect.vm.machine import Accelerator, Setup, VmError, machine_command, share_command
 
-# Emulation takes 3 to 13 s on an idle machine, many times that on a busy one; who is dead says so
+# Emulation takes 3 to 13 s on an idle machine, many times that on a busy one; a dead machine is noticed at once
 READY_S = 240.0
-SAID = 64 << 20  # bytes of what a command says on either stream that are collected
+SAID = 64 << 20  # bytes collected of each output of a command
 Sink = Callable[[bytes], object]
 
 
@@ -108,8 +108,9 @@ class Running:
         return self._finished is not None or not self._end.empty()
 
     def wait(self, limit_s: float | None = None) -> Finished:
-        """Until it ends.  Raises `TimeLimit` and, where it says too much, `VmError` (and kills it), `NotStarted`, and
-        `VmError` when the machine goes off."""
+        """Wait for its end.  Raises `TimeLimit`, or `VmError` for too much output, after killing it; `NotStarted`; and
+        `VmError` when the machine goes off.
+        """
         if self._finished is None:
             try:
                 frame = self._end.get(timeout=limit_s)
@@ -133,7 +134,7 @@ class Running:
         return Finished(code if code >= 0 else 128 - code, out, err)
 
     def write(self, data: bytes) -> None:
-        """To its stdin; it was started with `input=True`."""
+        """Write to its stdin; it must have been started with `input=True`."""
         if data:
             self._vm.send(self._number, Kind.INPUT, data)
 
@@ -141,7 +142,7 @@ class Running:
         self._vm.send(self._number, Kind.INPUT)
 
     def signal(self, number: signal.Signals) -> None:
-        """To the command and its children."""
+        """Send a signal to the command and its children."""
         self._vm.send(self._number, Kind.SIGNAL, bytes([number]))
 
     def kill(self) -> None:
@@ -242,7 +243,7 @@ class Vm:
         return self._processes[-1].pid
 
     def last_words(self, what: str) -> str:
-        """`what`, and the ends of console and log below it."""
+        """The text `what`, followed by the ends of console and log."""
         said = []
         for name in ("console", "log"):
             text = end(self.folder / name)
@@ -250,7 +251,7 @@ class Vm:
         return "\n  ".join([what, *said])
 
     def gone(self, what: str) -> VmError:
-        """The error of a machine that has ended: what it said last, and whose fault it was where that is known."""
+        """The error for a machine that has ended: its last output, and the culprit if known."""
         if self.accelerator == "tcg" and emulation.killed_by(end(self.console)):
             return EmulatorFault(f"{emulation.WHY}\n{self.last_words(what)}")
         return VmError(self.last_words(what))

@@ -162,10 +162,11 @@ void fair_share_leave(struct fair_share_state *self, struct ts_call *call, uint6
 #line 41 "transect/shapes/arbiter.py"
 void fair_share_forget(struct fair_share_state *self, struct ts_call *call, uint64_t client) {
     (void)call;
+#line 45 "transect/shapes/arbiter.py"
     fair_share_served_remove(self, client);
 }
 
-#line 169 "fair_share.c"
+#line 170 "fair_share.c"
 static void fair_share_fill(struct fair_share_state *self, struct ts_reader *from) {
     struct ts_reader in = *from;
     {

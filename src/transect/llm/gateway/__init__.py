@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gateway before OpenAI-compatible engines: a queue for each tenant, and a policy that says whose request is next.
+"""A gateway before OpenAI-compatible engines: a queue for each tenant, and a policy that chooses whose request is next.
 
 settings    the configuration file
 listener    accepts connections               budget   of the process's descriptors, for whom

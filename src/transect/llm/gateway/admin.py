@@ -56,7 +56,7 @@ def _by_address(scope: MutableMapping[str, Any]) -> bool:
 
 
 class Admin:
-    """An ASGI application.  It asks for no key: who reaches it may see all of it, and change nothing."""
+    """An ASGI application.  It asks for no key: whoever reaches it may see everything, but change nothing."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Admin:
         bodies: Bodies,
         shared: Shared | None = None,
     ) -> None:
-        """`guard`: of the clients' connections; `shared`: counters, where others have a part in them."""
+        """`guard`: of the clients' connections; `shared`: the counters shared with other gateways, if any."""
         self._service = service
         self._replicas = replicas
         self._app = app
@@ -120,7 +120,8 @@ class Admin:
         if not any(replica.reachable for replica in self._replicas):
             return 503, b"text/plain", b"no upstream answers\n"
         if self._shared is not None and self._shared.lost_since is not None:
-            # All gateways lose a store at once: were they not ready, nobody would be served at all.
+            # All gateways lose a store at the same time; if they then said that they are not ready, no client would be
+            # served.
             return 200, b"text/plain", b"ready; counters are not shared at the moment\n"
         return 200, b"text/plain", b"ready\n"
 

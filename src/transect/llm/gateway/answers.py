@@ -33,7 +33,7 @@ UNIDENTIFIED = {
     Nobody.DISAGREE: "this shows keys that are not of one tenant: send one, in `Authorization` or in `X-API-Key`",
 }
 LAST = frozenset({401, 408, 413, 415})  # after which the connection is closed
-TELL_S = 1.0  # that a client has to take the news that its answer breaks off
+TELL_S = 1.0  # for a client to take the last event of an answer that breaks off
 JSON = (b"content-type", b"application/json")
 
 
@@ -66,11 +66,11 @@ class Reply:
         return self._send(message)
 
     async def broken(self, status: int, why: str) -> None:
-        """Tell the client, if that can still be said, that its answer does not come, or not to its end."""
+        """Tell the client, if that is still possible, that its answer does not come, or not to its end."""
         if not self.begun:
             await error_answer(self.send, status, why, 5.0)
         elif self.streams:
-            # Who does not read is not waited for: the request would hold its part of a window as long.
+            # Do not wait for a client that does not read: its request would hold its part of a window meanwhile.
             with suppress(TimeoutError):
                 async with asyncio.timeout(TELL_S):
                     await self.send({"type": "http.response.body", "body": event_of_error(status, why)})
@@ -84,7 +84,7 @@ async def plain_answer(send: Send, status: int, body: bytes, headers: Headers = 
 
 
 async def error_answer(send: Send, status: int, why: str, retry_s: float | None = None) -> None:
-    """An error; `retry_s`: when it may be worth to ask again."""
+    """An error; `retry_s`: after how many seconds another try makes sense."""
     headers = [JSON]
     if retry_s is not None:
         headers.append((b"retry-after", str(math.ceil(retry_s)).encode()))

@@ -14,8 +14,9 @@ CANCEL_S = 0.5  # between two cancellations of a task that goes on
 
 
 async def regularly(what: str, do: Callable[[], Awaitable[None]], every_s: float) -> None:
-    """Do it, after a pause each time.  A mistake in it ends nothing, and is logged at once: nobody waits for this task,
-    and what it should have done would be missed unseen.  One that comes again and again is logged once."""
+    """Do it, after a pause each time.  A mistake in it ends nothing, and is logged at once: nothing waits for this
+    task, so its failure would go unnoticed.  A mistake that repeats is logged once.
+    """
     last = ""
     while True:
         await asyncio.sleep(every_s)
@@ -30,9 +31,8 @@ async def regularly(what: str, do: Callable[[], Awaitable[None]], every_s: float
 
 
 async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """End them: one whose library lost the first cancellation is cancelled again.
-
-    `asyncio.wait_for`, which redis uses, loses it before Python 3.12 where what it waits for is done by then.
+    """Cancel the tasks, repeatedly if need be.  Before Python 3.12 `asyncio.wait_for`, which redis uses, loses a
+    cancellation if the awaited task ends at the same moment.
     """
     left = set(tasks)
     while left:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bodies of requests that are here, in bytes: of each tenant, and of all.
-
-A request's body is counted as it comes, and until the request has ended.
+"""Bytes of request bodies in memory, for each tenant and in total.  A body is counted from its first byte until its
+request has ended.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ class Bodies:
     of: dict[Hashable, int] = field(default_factory=dict)
 
     def holding(self, client: Hashable, name: str) -> Body:
-        """A request's body, none of which has come yet (`with`); it is gone in the end."""
+        """A request's body before its first byte, for a `with` block; it is no longer counted after the block."""
         return Body(self, client, name)
 
     def add(self, client: Hashable, size: int) -> None:
@@ -51,7 +50,7 @@ class Body:
             self.bodies.add(self.client, -self.size)
 
     def room_for(self, size: int) -> None:
-        """Raises `TurnedAway` where so many bytes more would be too many."""
+        """Raises `TurnedAway` if that many more bytes would exceed a limit."""
         bodies = self.bodies
         if bodies.of.get(self.client, 0) + size > bodies.each:
             why = f"requests of {self.name} that are here already hold its {bodies.each} bytes"

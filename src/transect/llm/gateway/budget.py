@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Descriptors of the process, divided: clients never take those that operators, engines and files need.
 
-A request that runs has a connection of its client and one to its engine, so for two connections of clients there is one
-to an engine; who finds none free waits in the queue like anybody else.
+A request that runs has a connection of its client and one to its engine, so there is one connection to an engine for
+every two of clients; a request that finds none free waits in the queue.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def budget(limits: Limits, descriptors: int) -> Budget:
 
 
 def claimed(limits: Limits) -> Budget:
-    """What this process can do, whose soft limit is raised as far as that needs it.  Raises `Unavailable`."""
+    """The budget of this process, after raising its soft limit of descriptors as far as needed.  Raises
+    `Unavailable`.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     found = budget(limits, ENDLESS if hard == resource.RLIM_INFINITY else hard)
     if found.descriptors > soft:

@@ -12,7 +12,7 @@ import msgspec
 
 CHARACTERS = 4  # of a token, about: only until the engine says how many there were
 _decode = msgspec.json.Decoder().decode
-UNBOUNDED = 1 << 20  # tokens: the limit of who gives none
+UNBOUNDED = 1 << 20  # tokens: the limit of a request that gives none
 
 
 class BadCall(Exception):
@@ -28,7 +28,7 @@ class Counting(Enum):
 
     @property
     def simpler(self) -> Counting | None:
-        """What an engine may still take that refuses this one."""
+        """The next simpler form, for an engine that refuses this one."""
         return {Counting.CONTINUOUS: Counting.FINAL, Counting.FINAL: Counting.NONE}.get(self)
 
 
@@ -55,7 +55,7 @@ class Call:
         return bool((self.options or {}).get("include_usage"))
 
     def body_for(self, counting: Counting) -> bytes:
-        """The body for an engine that takes no more than this."""
+        """The body for an engine that accepts this form of counting."""
         if not self.stream or counting is Counting.CONTINUOUS:
             return self.body
         asked = _decode(self.body)
@@ -68,8 +68,8 @@ class Call:
 def read(path: str, body: bytes) -> Call:
     """The request of a body.  Raises `BadCall`.
 
-    What goes upstream is what was understood here, written anew: of a name that comes twice the engine cannot take the
-    other value.
+    The body sent upstream is written anew from what was read here, so that the engine cannot take the other value of a
+    name that occurs twice.
     """
     try:
         asked = _decode(body)
@@ -99,7 +99,9 @@ def _streaming(asked: dict[str, Any]) -> tuple[bool, dict[str, Any] | None]:
 
 
 def _limit(asked: dict[str, Any]) -> int:
-    """Tokens of output at most, over all answers: each prompt has `n`, and of `best_of` all are made."""
+    """Tokens of output at most, over all answers: each prompt has `n` answers, and with `best_of` all of those are
+    generated.
+    """
     name = "max_tokens" if asked.get("max_completion_tokens") is None else "max_completion_tokens"
     given = _whole(asked, name, least=0)
     each = max(_whole(asked, "n", least=1) or 1, _whole(asked, "best_of", least=1) or 1)
@@ -114,7 +116,7 @@ def _whole(asked: dict[str, Any], name: str, least: int) -> int | None:
 
 
 def _prompts(asked: dict[str, Any]) -> int:
-    """How many there are: a list of texts, or of lists of tokens, is one each."""
+    """The number of prompts: each text, or list of tokens, of a list is one."""
     prompt = asked.get("prompt")
     several = isinstance(prompt, list) and prompt and not isinstance(prompt[0], int)
     return len(prompt) if isinstance(prompt, list) and several else 1
@@ -124,7 +126,7 @@ def _prompt(asked: dict[str, Any]) -> int:
     """Tokens of the prompt: exact where it comes as tokens, else estimated."""
     prompt = asked.get("prompt")
     if isinstance(prompt, list) and prompt:
-        match prompt[0]:  # an engine refuses what mixes them
+        match prompt[0]:  # an engine refuses a mixture
             case int():
                 return len(prompt)
             case list():

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The connections to one upstream, kept from one request to the next.
 
-An upstream is never asked to compress, to redirect, or through a proxy.  Who is silent, or goes on for too long, is
-found by a look at all exchanges now and then: a timer for each piece of each answer would cost more than the piece.
+An upstream is never asked to compress, to redirect, or through a proxy.  Upstreams that are silent, or answer for too
+long, are found by a regular look at all exchanges: a timer for each piece of each answer would cost more than the
+piece.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import aiohttp
 
 CONNECT_S = 5.0
 IDLE_S = 4.0  # for which a connection is kept; servers close theirs after five or more
-FULL = 256 << 10  # bytes that have come and nobody has taken: then reading pauses
-LOOK_S = 0.5  # between two looks at all exchanges; less where a limit is short, which holds to within a fifth
+FULL = 256 << 10  # bytes received and not yet taken, at which reading pauses
+LOOK_S = 0.5  # between two looks at all exchanges; less if a limit is short, so that it holds within a fifth
 
 
 class Unreachable(Exception):
@@ -42,7 +43,7 @@ class Exchange:
     def __init__(self, by: Connections, asking: Awaitable[aiohttp.ClientResponse]) -> None:
         self._by = by
         self._asking = asking
-        self._over: Exception | None = None  # why it was ended
+        self._over: Exception | None = None  # why the exchange was ended
         self.status = 0
         self.headers: Mapping[str, str] = {}  # in any case of letters
 
@@ -65,11 +66,11 @@ class Exchange:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._response.release()  # which closes the connection of an answer that was not read to its end
+        self._response.release()  # closes the connection if the answer was not read to its end
         self._end(error)
 
     async def piece(self) -> bytes:
-        """What has come of the body, or comes next; empty: that was all."""
+        """The next piece of the body; empty at its end."""
         self._waits = time.monotonic()
         found: bytes = await self._response.content.readany()
         self._waits = inf
@@ -98,11 +99,11 @@ class Exchange:
             self._task.cancel()
 
     def _end(self, error: BaseException | None) -> None:
-        """Raises what the error means to who asks."""
+        """Raises what the error means to the caller."""
         self._by.under_way.discard(self)
         match error:
             case asyncio.CancelledError() if self._over is not None and self._task is not None:
-                if self._task.uncancel() == 0:  # nobody else wants it to end
+                if self._task.uncancel() == 0:  # nothing else cancels it
                     raise self._over from None
             case aiohttp.ConnectionTimeoutError():
                 raise Absent(f"no connection within {CONNECT_S:g} s") from None
@@ -164,4 +165,4 @@ class Connections:
         if self._session is not None and self._looks is not None:
             self._looks.cancel()
             await self._session.close()
-            await asyncio.sleep(0)  # transports close when the loop runs
+            await asyncio.sleep(0)  # lets the loop close the transports

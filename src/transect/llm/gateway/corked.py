@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A transport of answers: they leave in one piece, and reach who has not ended its request yet.
+"""A transport of answers: answers leave in one piece, and also reach a client that is still sending its request.
 
 uvicorn writes the head of an answer and its body one after the other, each in a call of the system of its own, which is
 a good part of what a short answer costs.  A connection that is closed while its client sends is reset by the kernel,
-and the answer with it: our side of it ends first, and what still comes is taken until the client sees that.
+and the answer with it: so this side ends its direction first, and reads what still comes until the client notices.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Corked:
         loop: asyncio.AbstractEventLoop,
         closes: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`closes`: told when it is to be closed; whether the client is still sending."""
+        """`closes`: called before closing; it returns whether the client is still sending."""
         self._transport = transport
         self._loop = loop
         self._closes = closes

@@ -18,7 +18,9 @@ LOOK_S = 0.02  # between two looks at the requests that are being served, while 
 
 
 class Attended:
-    """What the current task does for one client (`with`); it is interrupted, and ends quietly, when the client goes."""
+    """What the current task does for one client (`with`); when the client leaves, it is interrupted and ends without an
+    error.
+    """
 
     __slots__ = ("_departures", "_left", "_over", "_receive", "_serving", "_watching")
 
@@ -48,7 +50,7 @@ class Attended:
         return True
 
     def watch(self) -> None:
-        """From now on its client's leaving is noticed."""
+        """Notice from now on if its client leaves."""
         self._watching = asyncio.ensure_future(_until_gone(self._receive))
         self._watching.add_done_callback(self._leaves)
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who waits, which replica has room, who goes next.
-
-The policy chooses the request, late: only when some replica has room for it is it given a replica.  When the chosen one
-fits nowhere nobody is dispatched (VTC's stop rule), so a large request is not starved by small ones.
+"""The waiting requests, the replicas with room, and the choice of the next request.  The policy chooses late: a request
+gets a replica only when one has room for it.  While the chosen request fits nowhere, no other is dispatched (VTC's stop
+rule), so small requests do not starve a large one.
 """
 
 from __future__ import annotations
@@ -43,15 +42,15 @@ class Place:
     call: Call
     since: float  # monotonic: when it came
     deadline: float = inf  # monotonic: when its client no longer waits
-    replica: Replica | None = None  # while it runs, and does not rest
+    replica: Replica | None = None  # only while it runs
     need: int = 0  # tokens taken of the replica's window
-    turn: asyncio.Future[None] | None = None  # told once its turn has come, where it has to wait for that
+    turn: asyncio.Future[None] | None = None  # completed when its turn has come, if it has to wait
     tries: int = 0  # that engines broke off
     refusals: int = 0  # of engines that said that they were busy
 
 
 class Dispatcher:
-    """Between those who wait and the replicas.  Lives in one event loop."""
+    """Gives waiting requests to replicas.  Lives in one event loop."""
 
     def __init__(
         self,
@@ -65,14 +64,16 @@ class Dispatcher:
         self.limits = limits
         self.expected = expectation or Expectation()
         self.running: dict[Held, None] = {}
-        self.waits: Callable[[float], None] = lambda seconds: None  # told how long each waited
+        self.waits: Callable[[float], None] = lambda seconds: None  # called with each waiting time
 
     # ---------------------------------------------------------------- one request
 
     def enter(
         self, client: Client, call: Call, deadline: float | None = None, named: Named = NAMELESS
     ) -> Held:
-        """It joins the queue of its tenant.  Raises `TurnedAway`.  `deadline`: monotonic; None: it has none."""
+        """Let a request join the queue of its tenant.  Raises `TurnedAway`.  `deadline`: monotonic; None: it has
+        none.
+        """
         queues = self.service.queues
         if deadline is not None and deadline <= time.monotonic():
             with self.service.lock:
@@ -104,7 +105,7 @@ class Dispatcher:
         return held
 
     async def replica_for(self, held: Held) -> Replica:
-        """Wait for its turn.  Raises `TurnedAway` when that takes too long."""
+        """Wait for the request's turn.  Raises `TurnedAway` when that takes too long."""
         place: Place = held.own
         if place.replica is None:
             self.pump()
@@ -123,7 +124,7 @@ class Dispatcher:
         return place.replica
 
     def pump(self) -> None:
-        """Dispatch whoever is next, as long as there is room."""
+        """Dispatch the next requests, as long as there is room."""
         if len(self.service.queues):
             with self.service.lock:
                 self._dispatch()
@@ -163,19 +164,23 @@ class Dispatcher:
         return None
 
     def rest(self, held: Held) -> None:
-        """It waits for its next try by itself: its room is for others, and nobody queues behind it."""
+        """Let a request wait for its next try outside the queue: its room is free for others, and none waits behind
+        it.
+        """
         with self.service.lock:
             self._leave_replica(held)
         self.pump()
 
     def again(self, held: Held) -> None:
-        """Its replica did not take it: it waits again, before the others of its tenant, and owes nothing."""
+        """Put a request that its replica did not take back into the queue, before the others of its tenant and without
+        a charge.
+        """
         with self.service.lock:
             self._give_back(held)
             self.service.queues.undo(held)
 
     def leave(self, held: Held) -> None:
-        """It has ended, wherever it is; a second time is no matter."""
+        """Remove a request that has ended, wherever it is.  A second call does nothing."""
         queues = self.service.queues
         place: Place = held.own
         with self.service.lock:
@@ -191,7 +196,7 @@ class Dispatcher:
                 self._dispatch()
 
     def turn_away_all(self, why: str) -> None:
-        """Nobody who waits will be served."""
+        """Turn away all waiting requests."""
         with self.service.lock:
             for held in list(self.service.queues):
                 turn: asyncio.Future[None] | None = held.own.turn
@@ -204,20 +209,20 @@ class Dispatcher:
 
     def _leave_replica(self, held: Held) -> None:
         place: Place = held.own
-        if place.replica is not None:  # else it rests
+        if place.replica is not None:  # else it waits for another try
             place.replica.give_back(place.need)
             place.replica = None
 
     # ---------------------------------------------------------------- what it used
 
     def produced(self, held: Held, tokens: int) -> None:
-        """So many more."""
+        """Charge that many more output tokens."""
         if tokens:
             with self.service.lock:
                 self.service.queues.produced(held, tokens)
 
     def settle(self, held: Held, prompt: int | None, output: int | None) -> None:
-        """What it used after all, as far as the engine said; what was charged by estimate is put right."""
+        """Replace the estimates that were charged by what the request really used, as far as the engine said."""
         with self.service.lock:
             if prompt is not None:
                 self.service.queues.correct_prompt(held, prompt)
@@ -226,7 +231,7 @@ class Dispatcher:
         self.expected.learn(held.client, held.produced)
 
     def settle_nothing(self, held: Held) -> None:
-        """It was not served: it owes nothing."""
+        """Take back all charges of a request that was not served."""
         with self.service.lock:
             self.service.queues.correct_prompt(held, 0)
             if held.produced:
@@ -235,10 +240,10 @@ class Dispatcher:
 
 @dataclass(slots=True)
 class Expectation:
-    """How long the answers of each tenant are, by the moving average of VTC's predictor."""
+    """The expected length of each tenant's answers: the moving average of VTC's predictor (OSDI'24)."""
 
-    first: int = 256  # tokens, of who has no answer yet
-    most: int = 16_384  # tenants; beyond them those are forgotten who had no answer for longest
+    first: int = 256  # tokens, for a tenant without an answer yet
+    most: int = 16_384  # tenants; beyond them, those without an answer for the longest time are forgotten
     known: dict[object, int] = field(default_factory=dict)
 
     def of(self, client: object) -> int:

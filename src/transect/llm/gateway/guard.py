@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may hold a connection, and for how long: before anybody has shown a key, and after.
+"""Which clients may hold a connection, and for how long: before they have shown a key, and after.
 
 A connection is in one phase at a time, and a phase other than a request under way has an end.  Connections that have
-shown no key are bounded for each address.  When all places are taken, one that is being closed goes first, then one
-that has shown no key, then who has been idle for longest; a request under way is never ended for another's sake, so
-that newcomers then wait in the kernel's queue.
+shown no key are bounded for each address.  When all places are taken, a connection that is being closed goes first,
+then one that has shown no key, then the one that has been idle for longest.  A request under way is never ended in
+favour of another, so new connections may have to wait in the kernel's queue.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Protocol
 
 from transect.llm.gateway.strangers import Strangers
 
-LINGER_S = 2.0  # that a client has to take note of an answer before the end of its request
-# Within which nobody is closed for another's sake: the head of a request may still be on its way
+LINGER_S = 2.0  # for a client to notice an answer that came before the end of its request
+# Younger connections are not closed in favour of others: the head of a request may still be on its way
 YOUNG_S = 0.25
 # The same, of an address that has many: a busy client opens its connections first, and then sends
 SETTLED_S = 2.0
@@ -69,7 +69,9 @@ class Guarded(Protocol):
     address: str
 
     def overdue(self, phase: Phase) -> bool:
-        """Its phase has taken too long: end it.  False: it goes on after all, and has as long again."""
+        """End the connection, whose phase has taken too long.  False if it goes on after all, and gets the same time
+        again.
+        """
 
     def abort(self) -> None:
         """Close it at once."""
@@ -98,7 +100,7 @@ class Patience:
 
 
 def address_of(peer: object) -> str:
-    """For whom a peer counts: an IPv6 host has 2^64 addresses, which are one here."""
+    """The address under which a peer is counted: the 2^64 addresses of an IPv6 host count as one."""
     host = str(peer[0]) if isinstance(peer, tuple) and peer else ""
     try:
         found = ip_address(host.partition("%")[0])
@@ -119,7 +121,7 @@ class Guard:
     now: Callable[[], float] = time.monotonic
     closed: Counter[Why] = field(default_factory=Counter)
     _phases: dict[Guarded, Phase] = field(default_factory=dict)
-    # Since when; the order is that of age, as whoever comes into a phase is put at its end.
+    # Connections and the start of their phase, oldest first, since a connection is added at the end of its phase.
     _in: dict[Phase, dict[Guarded, float]] = field(default_factory=lambda: {phase: {} for phase in Phase})
     _strangers: Strangers[Guarded] = field(default_factory=Strangers)
     _left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -135,13 +137,13 @@ class Guard:
         return len(self._in[phase])
 
     def phase(self, connection: Guarded) -> Phase | None:
-        """None: it is gone."""
+        """The phase of a connection; None if it is closed."""
         return self._phases.get(connection)
 
     # ---------------------------------------------------------------- one connection
 
     def enter(self, connection: Guarded) -> None:
-        """It has been accepted; of its address those go that have been there for too long without a key."""
+        """Add an accepted connection, and close those of its address that have been open for too long without a key."""
         self._put(connection, Phase.STRANGE)
         self._strangers.add(connection.address, connection)
         more = self._strangers.count(connection.address) - self.each
@@ -150,18 +152,18 @@ class Guard:
                 self._end(older, Why.ADDRESS)
 
     def known(self, connection: Guarded) -> None:
-        """It has shown a key, whatever it does at the moment."""
+        """Note that the connection has shown a key, in whatever phase."""
         self._strangers.discard(connection.address, connection)
 
     def move(self, connection: Guarded, phase: Phase) -> None:
-        """It does something else now; in the same phase it has as long again."""
+        """Move a connection to a phase; in the same phase it gets the same time again."""
         before = self._phases.get(connection)
         if before is not None:
             del self._in[before][connection]
             self._put(connection, phase)
 
     def gone(self, connection: Guarded) -> None:
-        """It is closed; a second time is no matter."""
+        """Remove a closed connection.  A second call does nothing."""
         phase = self._phases.pop(connection, None)
         if phase is not None:
             del self._in[phase][connection]
@@ -190,10 +192,10 @@ class Guard:
                 async with asyncio.timeout(YOUNG_S):
                     await self._left.wait()
             except TimeoutError:
-                pass  # meanwhile somebody may have grown old
+                pass  # meanwhile a connection may have become old enough to be closed
 
     def _make_room(self) -> bool:
-        """Whether somebody could be closed."""
+        """Close a connection in favour of another; whether there was one to close."""
         for oldest in self._yielding():
             if self._age(oldest) >= YOUNG_S:
                 self._end(oldest, Why.ROOM)
@@ -201,7 +203,7 @@ class Guard:
         return False
 
     def _yielding(self) -> Iterator[Guarded]:
-        """Who makes room for others, in this order."""
+        """The connections that make room for others, in this order."""
         yield from islice(self._in[Phase.LEAVING], 1)
         if (stranger := self._strangers.first_to_go()) is not None:
             yield stranger

@@ -3,8 +3,7 @@
 
 Bounded are the head of a request (bytes, lines, time), what frames a body in chunks, and for how long a client may be
 silent or leave an answer unread.  Of requests that are sent ahead of their answers some are read, and the others wait
-with the client.  What is no HTTP is answered 400 where
-nothing else is under way on the connection, and ends it.
+with the client.  Input that is not HTTP ends the connection, with an answer 400 if nothing else is under way on it.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ PROGRESS = 64 << 10  # bytes of an answer that a client takes in the time that i
 VERSIONS = ("1.1", "1.0")
 ONCE = frozenset(
     {b"authorization", b"host", b"x-api-key"}
-)  # of a head that says it twice nobody knows which is meant
+)  # if a head has one of these twice, the meaning is ambiguous
 NO_REQUEST = "this is no HTTP/1.1 request"
 LINE = 4  # bytes of a header line besides name and value
 KEY = "transect.connection"  # of an ASGI scope: the `Connection` that the request came on
@@ -56,7 +55,7 @@ class _TooLarge(Exception):
 
 
 class _Doubtful(Exception):
-    """A head that another reader may understand otherwise; says why."""
+    """A head that another server may read differently; the text says why."""
 
 
 class _Flow(FlowControl):
@@ -86,7 +85,7 @@ class Connection(HttpToolsProtocol):
         heads: Heads,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        # What comes after the last request is thrown away by us, not read as another request.
+        # Bytes after the last request are discarded, not read as another request.
         self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
         self._guard = guard
         self._heads = heads
@@ -94,7 +93,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = True  # of a request, or before one
         self._in_message = False
         self._known = False  # it has shown a key
-        self._deaf = False  # nothing that comes is read any more
+        self._deaf = False  # no more input is read
         self._head = self._lines = 0  # bytes and lines of this request's head, and of its trailer
         self._came = 0  # bytes that came while one head went on
         self._whole_heads = 0
@@ -146,7 +145,7 @@ class Connection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._deaf = True  # it is answered as if it had not asked, and was the last one
+            self._deaf = True  # it is answered as if it had not asked for an upgrade, and is the last request
         except httptools.HttpParserError as wrong:
             cause = wrong.__context__
             why = str(cause) if isinstance(cause, _Doubtful) else NO_REQUEST
@@ -158,10 +157,10 @@ class Connection(HttpToolsProtocol):
                 self._guard.move(self, Phase.HEAD)
 
     def _measure(self, size: int, in_head: bool, body: int) -> None:
-        """Of a piece within one head, or one body: what of it the parser keeps, or reads for nothing."""
+        """Count the bytes of a piece of one head or body that the parser keeps or discards."""
         if in_head and self._in_head:
             self._came += size
-            if self._came > self._heads.size:  # a line that has not ended is shown to nobody yet
+            if self._came > self._heads.size:  # the parser does not report a line before its end
                 self._refuse(True)
         elif not in_head and not self._in_head:
             self._frame += size - body
@@ -204,7 +203,7 @@ class Connection(HttpToolsProtocol):
         self._head += len(name) + len(value) + LINE
         if self._head > self._heads.size or self._lines > self._heads.lines:
             raise _TooLarge
-        if self._in_head:  # a trailer's lines come too late to say whose a request is
+        if self._in_head:  # a trailer comes too late to identify the tenant
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -246,7 +245,7 @@ class Connection(HttpToolsProtocol):
         return bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
 
     def on_response_complete(self) -> None:
-        """In the place of uvicorn's, which has timers of its own for what the guard looks after."""
+        """Replaces uvicorn's method, which sets timers for what the guard already limits."""
         self.server_state.total_requests += 1
         if not self.pipeline and (self._deaf or self.cycle.more_body or not self._known):
             self.transport.close()
@@ -263,24 +262,24 @@ class Connection(HttpToolsProtocol):
     # ---------------------------------------------------------------- its end
 
     def _closes(self) -> bool:
-        """It is being closed: what still comes is thrown away; whether anything may come."""
+        """Called before closing: discard what still comes.  Returns whether anything may still come."""
         self._deaf, self._waiting, self.flow.held = True, b"", False
         self.flow.resume_reading()
         self._guard.move(self, Phase.LEAVING)
         return self._in_message
 
     def _refuse(self, large: bool, why: str = NO_REQUEST) -> None:
-        """What came is no request, or too large for one."""
+        """Refuse input that is not a request, or is too large."""
         self._guard.closed[Why.LARGE if large else Why.MALFORMED] += 1
         self._deaf = True
         cycle = self.cycle
         if self._in_head and self._under_way:
-            return  # the requests before it are answered, and then it is closed
+            return  # the earlier requests are answered, and then the connection is closed
         if self._under_way and not self.pipeline and not cycle.response_started:
-            cycle.disconnected = True  # whoever reads its body hears that there is no more of it
+            cycle.disconnected = True  # the reader of its body learns that no more comes
             cycle.message_event.set()
         elif not self._in_head:
-            self.transport.abort()  # in the midst of an answer nothing else can be said
+            self.transport.abort()  # within an answer, no other can be sent
             return
         if large:
             self._answer(
@@ -291,7 +290,7 @@ class Connection(HttpToolsProtocol):
             self._answer(400, why)
 
     def _answer(self, status: int, why: str) -> None:
-        """One that no request is served for."""
+        """Send an answer without serving a request."""
         body = error_body(status, why)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(
             body
@@ -341,7 +340,7 @@ class Connection(HttpToolsProtocol):
 
 
 def _check(version: str, headers: list[tuple[bytes, bytes]]) -> None:
-    """What the parser lets through.  Raises `_Doubtful` where it is in doubt whose a request is, or where it ends."""
+    """Check what the parser does not.  Raises `_Doubtful` if the tenant of a request, or its end, is ambiguous."""
     if version not in VERSIONS:
         raise _Doubtful(NO_REQUEST)
     names = [name for name, _ in headers]
@@ -361,9 +360,8 @@ def _only_chunked(headers: list[tuple[bytes, bytes]]) -> bool:
 
 
 def _unchunked(cycle: RequestResponseCycle) -> None:
-    """The answer to a client of HTTP/1.0, which knows no chunks, ends where the connection does (RFC 9112, 7.1).
-
-    uvicorn closes it after the answer; what it is told here keeps it from framing the answer otherwise.
+    """Send an answer without chunks to a client of HTTP/1.0, which does not know them: it ends with the connection (RFC
+    9112, 7.1), which uvicorn closes.
     """
     send = cycle.send
 

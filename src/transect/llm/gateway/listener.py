@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Listeners: a connection is accepted only when its guard has a place for it, so that descriptors never run out.
 
-Who comes while there is none waits in the kernel's queue.  Where descriptors are short all the same, because something
-else in the process took them, the listener tries again and goes on.
+While there is none, new connections wait in the kernel's queue.  If descriptors run out all the same, because something
+else in the process took them, the listener waits and tries again.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ from transect.llm.gateway.settings import host_and_port
 
 logger = logging.getLogger("transect.gateway")
 
-FLUSH_S = 2  # after a drain, that clients have to take what is written to them
+FLUSH_S = 2  # after a drain, for clients to take what was written to them
 BACKLOG = 2048  # connections that wait to be accepted
-PAUSE_S = 0.1  # after the system had no descriptor or memory for another connection
+PAUSE_S = 0.1  # after the system lacked a descriptor or memory for another connection
 SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Listener:
-    """Accepts connections at one socket, until it is closed.  It has what uvicorn wants of an `asyncio.Server`."""
+    """Accepts connections at one socket, until it is closed.  It has the methods of `asyncio.Server` that uvicorn
+    uses.
+    """
 
     def __init__(self, listening: socket.socket, guard: Guard, make: Callable[[], asyncio.Protocol]) -> None:
         self._socket = listening
@@ -45,7 +47,9 @@ class Listener:
         ]
 
     async def _accept(self) -> None:
-        """One after the other.  Whatever is wrong with one, or for a while with all, the next one is accepted."""
+        """Accept connections one after the other.  An error with one connection, or for a while with all, does not stop
+        it.
+        """
         while True:
             try:
                 await self._guard.room()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which models there are: what the first engine says that answers, and of one model what the first says that has it."""
+"""The list of models, from the first engine that answers; and one model, from the first engine that has it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transect.llm.gateway.replica import Replica
 from transect.llm.gateway.usage import NO_JSON
 
 PATH = "/v1/models"
-PATIENCE_S = 10.0  # that an engine has to name its models
+PATIENCE_S = 10.0  # for an engine to name its models
 LARGEST = 16 << 20  # bytes of such an answer
 _decode = msgspec.json.Decoder().decode
 

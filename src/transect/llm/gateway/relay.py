@@ -22,8 +22,8 @@ from transect.llm.request import Held
 logger = logging.getLogger("transect.gateway")
 
 BUSY = frozenset({429, 503})
-STRICT = frozenset({400, 422})  # how an engine refuses what it does not know
-OURS = frozenset({401, 403, 407})  # about the gateway's key, which is nothing of the client's
+STRICT = frozenset({400, 422})  # answers of an engine to options that it does not know
+OURS = frozenset({401, 403, 407})  # about the gateway's own key, which does not concern the client
 TRIES = 4  # of replicas that break off before they answer, for one request
 LARGEST = 256 << 20  # bytes of an answer that is not streamed
 
@@ -48,17 +48,17 @@ class Relay:
     async def _attempt(self, held: Held, replica: Replica, reply: Reply) -> bool:
         """Whether the client has been answered; if not, the request is back in the queue.
 
-        What goes wrong at an engine is for the operator's log; a client is told no more than it can use.
+        Failures of an engine go to the operator's log; a client is told only what it can use.
         """
         try:
             return await self._asked(held, replica, reply)
         except asyncio.CancelledError:  # its client has left
-            runs = held in self.dispatcher.running  # else it rested, and is back in the queue
+            runs = held in self.dispatcher.running  # else it waited for another try, and is back in the queue
             if runs and not held.own.call.stream and not held.produced:
-                # The engine was at work, and nothing says how far it came: what was expected is the best that is known.
+                # The engine was at work and its progress is unknown, so the expected output is the best estimate.
                 self.dispatcher.produced(held, held.hint)
             raise
-        except TimeoutError:  # the engine may be well: this one request asked for more than there is time for
+        except TimeoutError:  # the engine may be fine: this request asked for more than the time allows
             await self._broken(
                 held, reply, 504, f"no whole answer within {self.dispatcher.limits.answer_s:g} s"
             )
@@ -66,7 +66,7 @@ class Relay:
             replica.failed()
             logger.warning("%s: %s", replica.name, wrong)
             await self._broken(held, reply, 504, "the engine says nothing any more")
-        except Absent as wrong:  # it has lost nothing but time, and waits as long as anybody does
+        except Absent as wrong:  # the request has only lost time, and waits in the queue as others do
             replica.absent()
             logger.warning("%s: %s", replica.name, wrong)
             self.dispatcher.again(held)
@@ -85,8 +85,9 @@ class Relay:
         return True
 
     async def _rested(self, held: Held, failures: int) -> None:
-        """It is in the queue again, after a while: it may itself be what its engine cannot stand.  Others are served
-        meanwhile, so that who breaks an engine's connection costs nobody else any time."""
+        """Put the request back into the queue after a pause, since it may itself be what breaks its engine.  Others are
+        served meanwhile, so such a request costs them no time.
+        """
         self.dispatcher.rest(held)
         try:
             await asyncio.sleep(pause_s(failures))
@@ -94,7 +95,9 @@ class Relay:
             self.dispatcher.again(held)
 
     async def _asked(self, held: Held, replica: Replica, reply: Reply) -> bool:
-        """The same.  An engine that refuses a stream is asked once more for less, as long as none has begun there."""
+        """As `_attempt`.  An engine that refuses a stream is asked again with a simpler form of counting, as long as no
+        stream has begun there.
+        """
         call: Call = held.own.call
         counting = replica.counting
         while True:
@@ -110,14 +113,14 @@ class Relay:
                     await self._passed(held, replica, answer, reply)
                     return True
             counting = less
-        if not held.own.refusals:  # a second one says more of the request than of the engine
+        if not held.own.refusals:  # a second refusal is more likely due to the request than to the engine
             replica.busy()
         held.own.refusals += 1
         await self._rested(held, held.own.refusals)
         return False
 
     async def _passed(self, held: Held, replica: Replica, answer: Exchange, reply: Reply) -> None:
-        """What it says goes to the client."""
+        """Pass the engine's answer on to the client."""
         if answer.status == 200 and held.own.call.stream:
             await self._streamed(held, replica, answer, reply)
         elif answer.status == 200:
@@ -138,7 +141,7 @@ class Relay:
         await plain_answer(reply.send, answer.status, body, headers_of(answer))
 
     async def _whole(self, held: Held, replica: Replica, answer: Exchange, reply: Reply) -> None:
-        # An answer in one piece is charged as expected while it is made, and put right when it is there.
+        # An answer in one piece is charged by its expected length at first, and corrected when it has come.
         self.dispatcher.produced(held, held.hint)
         body = await answer.read(LARGEST)
         used = of_answer(body)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One engine behind the gateway: how many tokens it may have in flight, whether it answers, what its metrics say.
-
-The window is the knob between fairness and throughput: too small leaves the engine idle, too large moves the queue into
-the engine, where first come is first served.  So it shrinks while the engine itself has a queue, and grows while our
-tenants wait though the engine has memory to spare.
+"""One engine behind the gateway: how many tokens it may have in flight, whether it answers, and what its metrics say.
+The window trades fairness against throughput: too small a window leaves the engine idle, too large a one moves the
+queue into the engine, which serves first come, first served.  So it shrinks while the engine itself has a queue, and
+grows while our tenants wait though the engine has memory to spare.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ PAUSES_S = (0.5, 1.0, 2.0, 5.0)  # after so many failures in a row
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an engine's metrics say."""
+    """The figures from an engine's metrics."""
 
     waiting: int  # requests in its own queue
     used: float  # share of its KV cache
@@ -41,7 +40,7 @@ class Said:
 
 
 def understand(text: str) -> Said | None:
-    """From Prometheus text, of vLLM or SGLang; None when it is neither's."""
+    """From Prometheus text, of vLLM or SGLang; None if it is from neither."""
     waiting = _sum(text, ("vllm:num_requests_waiting", "sglang:num_queue_reqs"))
     used = _sum(text, ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "sglang:token_usage"))
     if waiting is None or used is None:
@@ -63,7 +62,7 @@ def _sum(text: str, names: Iterable[str]) -> float | None:
 
 
 def _capacity(text: str) -> int | None:
-    """None: it does not say, or what no engine has."""
+    """The tokens of the KV cache; None if missing, or impossibly large."""
     config = re.search(r"^vllm:cache_config_info\{([^}]*)\}", text, re.M)
     if config:
         labels = dict(re.findall(r'(\w+)="([0-9]{1,15})"', config[1]))
@@ -95,12 +94,12 @@ class Replica:
         self.capacity: int | None = None
         self.counting = Counting.CONTINUOUS  # what its streams are asked to say of the tokens that they used
         self.counting_known = False  # a stream has begun that was asked so
-        self.odd_usage = 0  # answers that said to have used what cannot be
-        self.failures = 0  # in a row
-        self._absent_until = 0.0  # monotonic; it could not be connected to, and is not asked before
-        self._full_until = 0.0  # monotonic; it has more than it takes, and is not asked before
-        self._doubted_until = 0.0  # monotonic; it failed a request, and others are asked before
-        self._limited = False  # somebody found no room since the last look
+        self.odd_usage = 0  # answers whose usage was impossible
+        self.failures = 0  # failures in a row
+        self._absent_until = 0.0  # monotonic; it could not be reached, and is not asked until then
+        self._full_until = 0.0  # monotonic; it was busy, and is not asked until then
+        self._doubted_until = 0.0  # monotonic; it failed a request, and others are preferred until then
+        self._limited = False  # a request found no room since the last look
 
     # ---------------------------------------------------------------- room
 
@@ -110,7 +109,7 @@ class Replica:
 
     @property
     def askable(self) -> bool:
-        """Whether it is asked where no other is healthy."""
+        """Whether it may be asked if no other is healthy."""
         return time.monotonic() >= max(self._absent_until, self._full_until)
 
     @property
@@ -119,7 +118,7 @@ class Replica:
         return self.askable and time.monotonic() >= self._doubted_until
 
     def fits(self, tokens: int) -> bool:
-        """Whether that much more may be in flight.  What is larger than the window goes alone."""
+        """Whether that many more tokens may be in flight.  A request larger than the window runs alone."""
         return self.in_flight == 0 or self.in_flight + tokens <= self.window
 
     @property
@@ -127,7 +126,7 @@ class Replica:
         return self.window - self.in_flight
 
     def limited(self) -> None:
-        """Somebody waits for room here."""
+        """Note that a request waits for room here."""
         self._limited = True
 
     def take(self, tokens: int) -> None:
@@ -142,11 +141,11 @@ class Replica:
     # ---------------------------------------------------------------- health
 
     def absent(self) -> None:
-        """No connection to it could be made; it is left alone for a while."""
+        """Note that no connection could be made; it is not asked for a while."""
         self._absent_until = time.monotonic() + self._pause()
 
     def failed(self) -> None:
-        """It broke off: by a fault of its own, or of the request's."""
+        """Note that it broke off, by its own fault or the request's."""
         self._doubted_until = time.monotonic() + self._pause()
 
     def _pause(self) -> float:
@@ -154,7 +153,7 @@ class Replica:
         return pause_s(self.failures)
 
     def busy(self) -> None:
-        """It turned a request away: its window is too large, if there is anything else in it."""
+        """Note that it turned a request away: its window is too large, unless it was empty."""
         if self.running > 1:
             self._full_until = time.monotonic() + PAUSES_S[0]
         self._doubted_until = time.monotonic() + PAUSES_S[0]
@@ -165,7 +164,7 @@ class Replica:
         self.failures = 0
 
     def counts(self, counting: Counting) -> None:
-        """A stream has begun that was asked to count so: all others will be."""
+        """Note that a stream with this form of counting has begun; all others use it, too."""
         if not self.counting_known and counting is not Counting.CONTINUOUS:
             logger.warning(
                 "%s refuses streams that are asked for usage with every event: it is asked for it %s",
@@ -175,7 +174,9 @@ class Replica:
         self.counting, self.counting_known = counting, True
 
     def used(self, output: int | None, limit: int, odd: bool) -> None:
-        """An answer has said what it used.  `limit`: tokens that were asked for; `odd`: some of it was no count."""
+        """Check the usage that an answer reported.  `limit`: tokens that were asked for; `odd`: some of it was no
+        count.
+        """
         if not odd and (output is None or output <= limit):
             return
         if not self.odd_usage:
@@ -211,7 +212,7 @@ class Replica:
 
 
 def _headers(upstream: Upstream) -> dict[str, str]:
-    """What it is told besides a body: nothing of the client's, whose key is not for engines."""
+    """Headers of every request to it; none is the client's, whose key must not reach engines."""
     headers = {"content-type": "application/json"}
     if upstream.key_env is not None:
         key = os.environ.get(upstream.key_env, "").strip()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gateway from start to end: listeners, the operator's socket, signals.
 
-SIGTERM and Ctrl-C drain: nobody new is let in, who waits is turned away, what runs may end.  SIGHUP reads the
-configuration anew; a file that is not understood changes nothing.
+SIGTERM and Ctrl-C drain: no new request is let in, waiting ones are turned away, and running ones may end.  SIGHUP
+reads the configuration again; a file with errors changes nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from transect.llm.service import PolicyError, Service
 
 logger = logging.getLogger("transect.gateway")
 
-FIRST_LOOK_S = 2.0  # that an engine has to say what memory it has, before the gateway begins without knowing
+FIRST_LOOK_S = 2.0  # for an engine to report its memory, before the gateway starts without that figure
 LOOK_S = 1.0  # between looks at the engines' metrics
 KEEP_S = 5.0  # between writes of the state
 _WRONG = (ConfigError, NoKeys, NoWeights, PolicyError, Refused, Unavailable, OSError, ValueError)
@@ -85,7 +85,9 @@ class Gateway:
         self._interrupts = 0
         self.say = say
         self.folder = path.parent
-        self._share = config.share  # as it began: a configuration that is read later does not change it
+        self._share = (
+            config.share
+        )  # fixed at the start: a configuration that is read later does not change it
         self.shared: Shared | None = None
         self.state = None if config.state is None else self.folder / config.state
         if self.state is not None and not is_folder(self.state.parent):
@@ -116,7 +118,7 @@ class Gateway:
         self.identifier = Identifier(self.service.tenants, config, self.folder)
         patience = Patience(limits.head_s, limits.idle_s, limits.unread_s)
         self.guard = Guard(self.budget.clients, limits.connections_each, patience)
-        least = limits.body_bytes  # one is always let in
+        least = limits.body_bytes  # the largest body is always let in
         self.bodies = Bodies(max(limits.held_bytes, least), max(limits.held_bytes_each, least))
         open_each = self.budget.clients // 2 if limits.open_each == "auto" else limits.open_each
         self.app = App(Relay(self.dispatcher), self.identifier, limits, self.bodies, open_each)
@@ -129,7 +131,7 @@ class Gateway:
         return iter(self.dispatcher.running)
 
     def _bound(self) -> int:
-        """U of one dispatcher over all windows, each of which is one engine's memory at most."""
+        """The bound U of one dispatcher over all windows, each at most one engine's memory."""
         capacity = sum(max(replica.window, replica.capacity or 0) for replica in self.replicas)
         lightest = min((t.weight for t in self.config.tenants.values()), default=100)
         alone = engine_bound(capacity=capacity, longest_input=0, step_tokens=0, lightest=lightest)
@@ -140,7 +142,7 @@ class Gateway:
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT."""
         self._heed_signals()
-        async with contextlib.AsyncExitStack() as ends:  # the last first, whatever becomes of the others
+        async with contextlib.AsyncExitStack() as ends:  # in reverse order, even if one fails
             listen = [ends.enter_context(listening(at)) for at in (self.config.listen, self.config.admin)]
             for replica in self.replicas:
                 ends.push_async_callback(replica.http.close)
@@ -164,7 +166,7 @@ class Gateway:
             await self._drain()
 
     def _servers(self) -> list[uvicorn.Server]:
-        """For clients, and for operators, who know one another and show no keys."""
+        """The servers for clients and for operators, the latter without keys."""
         heads = Heads(self.config.limits.head_bytes, self.config.limits.head_lines)
         operators = Guard(OPERATORS, OPERATORS, self.guard.patience)
         return [Listening(self.app, self.guard, heads), Listening(self.admin, operators, heads)]
@@ -176,7 +178,7 @@ class Gateway:
         loop.add_signal_handler(signal.SIGHUP, self.reload)
 
     def _told_to_end(self, number: int) -> None:
-        """Some tools send SIGTERM twice; who presses Ctrl-C twice does not want to wait."""
+        """End on a signal.  Some tools send SIGTERM twice, but a second Ctrl-C means not to wait."""
         self._interrupts += number == signal.SIGINT
         if self._interrupts > 1:
             self._hurried.set()
@@ -199,7 +201,7 @@ class Gateway:
         return operated.serve({"metrics": lambda: exposition(self.service), "reload": self.told_to_reload})
 
     def _details(self) -> UpstreamDetails:
-        """What `status` says that no engine has."""
+        """The part of `status` that only a gateway has."""
         rows: list[Upstream] = [
             {
                 "upstream": replica.name,
@@ -241,7 +243,7 @@ class Gateway:
     async def _drain(self) -> None:
         self.app.draining = True
         running = len(self.dispatcher.running)
-        with contextlib.suppress(OSError):  # who read what it says may have gone before it
+        with contextlib.suppress(OSError):  # the reader of its output may be gone already
             self.say(f"draining: {running} running, {len(self.service.queues)} waiting")
         self.dispatcher.turn_away_all(GOING)
         now = asyncio.get_running_loop().time
@@ -279,7 +281,7 @@ class Gateway:
             logger.error("the state cannot be written to %s: %s", self.state, wrong)
 
     def reload(self) -> None:
-        """Read the configuration anew, where nobody hears of what is wrong with it but the log."""
+        """Read the configuration again after a signal; errors go to the log."""
         try:
             self._read_anew()
         except _WRONG as wrong:
@@ -289,7 +291,7 @@ class Gateway:
             )  # and where; the log shows the line
 
     def told_to_reload(self) -> None:
-        """The same for an operator, who is told."""
+        """The same for an operator's command, which is told of errors."""
         try:
             self._read_anew()
         except _WRONG as wrong:
@@ -297,9 +299,13 @@ class Gateway:
             raise NotDone(why, "mend it, and ask again") from wrong
 
     def _read_anew(self) -> None:
-        """Tenants, weights, keys, identity, policy.  A bad one changes nothing.  Raises what `_WRONG` has."""
+        """Read tenants, weights, keys, identity and policy again.  An error in any of them changes nothing.  Raises the
+        exceptions of `_WRONG`.
+        """
         config = self._read()
-        _check_upstreams(config)  # those of the start go on; a file without any is empty, or cut off
+        _check_upstreams(
+            config
+        )  # the upstreams stay those of the start; a file without any is empty or cut off
         verifier = self.identifier.verifier_of(config)
         if (config.policy, config.params) != (self.config.policy, self.config.params):
             self.service.upgrade(self.service.place_of(config.policy), config.params)
@@ -328,7 +334,7 @@ def _sharing(share: Share, shared: Shared) -> Sharing:
 
 
 async def _look_at(replica: Replica, patience_s: float) -> bool:
-    """Whether the engine had something to say of itself."""
+    """Whether the engine reported its figures."""
     try:
         async with (
             asyncio.timeout(patience_s),
@@ -345,7 +351,7 @@ async def _look_at(replica: Replica, patience_s: float) -> bool:
 
 
 async def _down(servers: Iterable[uvicorn.Server], serving: Iterable[asyncio.Task[None]]) -> None:
-    """Raises what a server ended by, if not by being told to."""
+    """Raises the error that ended a server, if it did not end on request."""
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*serving)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration of a gateway: what an engine's has, and upstreams, listeners and limits."""
+"""The configuration of a gateway: the settings of an engine, and upstreams, listeners and limits."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def port() -> int:
 
 
 def connected(fd: int) -> int:
-    """The port, once the host is at its other end: it is told a moment after the name."""
+    """The port, once the host is connected to its other end, which happens a moment after the port has its name."""
     room = select.poll()
     room.register(fd, select.POLLOUT)
     for _ in range(3000):
@@ -58,7 +58,7 @@ def connected(fd: int) -> int:
 
 
 def power_off(*, sync: bool = False) -> None:
-    """`sync`: only while the host is there, which has the files; without it that may never end."""
+    """`sync`: write files back first; only while the host, which has them, is there: otherwise that may never end."""
     if sync:
         os.sync()
     with open("/proc/sysrq-trigger", "w") as trigger:
@@ -100,7 +100,9 @@ class Agent:
         signal.set_wakeup_fd(self.woken, warn_on_full_buffer=False)
 
     def send(self, job: int, kind: int, payload: bytes = b"") -> None:
-        """A write to a host that has gone away would wait for ever: so it is asked for, and the machine goes off."""
+        """Send a frame.  A write to a host that has gone away would wait for ever, so this checks first, and switches
+        the machine off.
+        """
         rest = memoryview(HEAD.pack(len(payload), job, kind) + payload)
         while rest:
             ((_, events),) = self.room.poll()
@@ -206,7 +208,9 @@ class Agent:
                 self.end(job)
 
     def end(self, job: Job) -> None:
-        """Report the end once the process is gone.  Output that a child of it still holds is not waited for."""
+        """Report the end once the process is gone.  Do not wait for output pipes that one of its children still
+        holds.
+        """
         if job.code is None or job.number not in self.jobs:
             return
         for key in list(self.watch.get_map().values()):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""File systems of the machine, mounted by process 1 itself: in emulation each program to start costs a tenth second."""
+"""File systems of the machine, mounted by process 1 itself: in emulation, starting a program costs a tenth of a
+second.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ def mount(kind: str, target: str, flags: int = 0, options: str = "", source: str
 
 
 def mount_all(job: str) -> None:
-    """What any program expects, a fresh /tmp, and the host's folder `job` for writing."""
+    """Mount what any program expects, a fresh /tmp, and the host's folder `job` for writing."""
     for kind, target, flags, options in KERNEL:
         if target.startswith("/dev/"):
             os.makedirs(target, exist_ok=True)
