@@ -9,12 +9,11 @@ with ten times as many beginnings and ends; and without.  The control: the servi
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 import grpc
 from measuring import Control, Numbers, Samples, begin, claim, interleaved, report, result
+from processors import processor_s
 
 from tests.parts import need
 from tests.systems.stack.test_stack import Whole, whole
@@ -37,24 +37,6 @@ LOADS = 3  # that are recorded as a whole
 ROUNDS = 15
 CALLS = 150  # of each kind, by each of its threads: ten seconds
 THREADS = 3  # of each tenant, for each kind
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-
-
-def below(pid: int) -> Iterator[int]:
-    """A process and all that it has begun."""
-    yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from below(int(child))
-
-
-def processor_s(pid: int) -> float:
-    """What they have used so far."""
-    total = 0.0
-    for one in below(pid):
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        total += (int(fields[11]) + int(fields[12])) * TICK_S
-    return total
 
 
 def load(running: Whole) -> None:

@@ -14,6 +14,7 @@ from transect.base.tenant import number_of
 from transect.cpu.hints import target_py
 from transect.cpu.machine import Bench
 from transect.cpu.tenants import Shares
+from transect.demos.stack.cores import compared
 
 ALICE, BOB = number_of("alice"), number_of("bob")
 SERVING = Path(__file__).with_name("serving.py")
@@ -46,6 +47,11 @@ def ran(bench: Bench, says: str) -> dict[int, float]:
         tenant, seconds = line.split()
         found[int(tenant)] += float(seconds)
     return found
+
+
+def test_alices_requests_are_sooner_done_than_under_linuxs_own_scheduler(machine: Bench) -> None:
+    """What `transect demo stack` shows of the CPU."""
+    assert compared(machine).right
 
 
 def test_hogs_share_a_cpu_by_the_weights_of_their_tenants(bench: Bench, tmp_path: Path) -> None:

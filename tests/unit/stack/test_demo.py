@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import pytest
 
 from transect.demos.stack import picture, table
-from transect.demos.stack.engine import Engine, Job
+from transect.demos.stack.cores import BY_TENANT, DEFAULT, Requests
+from transect.demos.stack.engine import BATCH, Engine, Job
 from transect.demos.stack.load import Came
 from transect.demos.stack.seen import Seen, Window
 from transect.stack.top import Absent, Layer, Standing, View
@@ -92,21 +93,28 @@ def test_a_request_that_failed_is_shown_and_makes_it_wrong() -> None:
     assert "  FAILED: bob: UNAVAILABLE: gone" in table.lines(found)
 
 
+def test_the_cpus_part_is_right_when_the_scheduler_that_knows_tenants_is_much_sooner_done() -> None:
+    found = Requests("7.3", False, {DEFAULT: 0.06, BY_TENANT: 0.015})
+    assert [line.split()[-2:] for line in table.cores(found)][1:] == [["60", "ms"], ["15", "ms"]]
+    assert found.right
+    assert not Requests("7.3", False, {DEFAULT: 0.06, BY_TENANT: 0.05}).right
+
+
 def test_who_was_never_answered_waits_for_ever() -> None:
     assert window("none", []).alice.p99_s == float("inf")
 
 
 def test_the_engine_serves_a_batch_at_once_and_who_comes_later_waits() -> None:
     async def order() -> list[int]:
-        engine, ended = Engine(), list[int]()
+        engine, ended = Engine(rounds=1), list[int]()
 
         async def one(number: int, tokens: int) -> None:
             await engine._served(Job(tokens))
             ended.append(number)
 
-        await asyncio.gather(*(one(number, 3 if number == 0 else 2) for number in range(9)))
+        await asyncio.gather(*(one(number, 3 if number == 0 else 2) for number in range(BATCH + 1)))
         return ended
 
     ended = asyncio.run(order())
-    assert set(ended[:7]) == set(range(1, 8))
-    assert ended[7:] == [0, 8]
+    assert set(ended[: BATCH - 1]) == set(range(1, BATCH))
+    assert ended[BATCH - 1 :] == [0, BATCH]

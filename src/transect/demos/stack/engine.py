@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m transect.demos.stack.engine PORT`: a stand-in for an LLM engine, with as much of OpenAI's API as is asked.
+"""`python -m transect.demos.stack.engine PORT ROUNDS`: a stand-in for an LLM engine, with as much of its API as we ask.
 
 It computes in steps, as engines with continuous batching do: a step works for all requests at once, and gives each one
 token.  Whoever comes while `BATCH` run waits, first come, first served.
@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-BATCH = 8  # requests that run at the same time
+BATCH = 12  # requests that run at the same time
 ROUNDS = 6000  # of a hash, for a step: some milliseconds of a processor
 
 Message = MutableMapping[str, Any]
@@ -40,7 +40,9 @@ class Job:
 class Engine:
     """An ASGI application."""
 
-    def __init__(self) -> None:
+    def __init__(self, rounds: int = ROUNDS) -> None:
+        """`rounds`: of a hash, for a step."""
+        self._rounds = rounds
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
         self._steps: asyncio.Task[None] | None = None
@@ -66,7 +68,7 @@ class Engine:
         while self._waiting or self._running:
             while self._waiting and len(self._running) < BATCH:
                 self._running.append(self._waiting.popleft())
-            await asyncio.to_thread(compute, ROUNDS)
+            await asyncio.to_thread(compute, self._rounds)
             for job in self._running:
                 job.left -= 1
                 if job.left <= 0:
@@ -91,10 +93,10 @@ async def answered(send: Send, answer: object) -> None:
     await send({"type": "http.response.body", "body": data})
 
 
-def main(port: str) -> None:
+def main(port: str, rounds: str) -> None:
     import uvicorn
 
-    uvicorn.run(Engine(), port=int(port), log_level="warning", lifespan="off", ws="none")
+    uvicorn.run(Engine(int(rounds)), port=int(port), log_level="warning", lifespan="off", ws="none")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from pathlib import Path
 from shutil import copyfile
 
 from transect.base.shipped import path_of
+from transect.base.weights import written
+from transect.demos.stack.engine import ROUNDS as ENGINE_ROUNDS
+from transect.demos.stack.shop import ROUNDS as SHOP_ROUNDS
 from transect.llm import keys as llm_keys
 from transect.rpc import digest
 
@@ -20,12 +23,12 @@ TENANT, NOBODY = (
     "x-transect-tenant",
     "x-nobody",
 )  # by which the shop's callers take turns: the latter, all are one
-WINDOW = 400  # tokens that the gateway lets the engine have: about its batch
+WINDOW = 960  # tokens that the gateway lets the engine have: about its batch
 
 PROTO = """\
 syntax = "proto3";
 package shop;
-message Item { uint32 tokens = 1; }
+message Item { uint32 tokens = 1; uint32 number = 2; }
 service Shop { rpc Buy (Item) returns (Item); }
 """
 CHAIN = """\
@@ -60,8 +63,7 @@ from transect.stack import Front, Gateway, Program, Stack
 
 stack = Stack(
     tenants={weights},
-    identity="identity.key",
-    share=FairShare(),
+{identity}    share=FairShare(),
     parts=[
         Program(name="engine", command={engine}, ready="127.0.0.1:{engine_port}"),
         Gateway(config="gateway.toml"),
@@ -69,6 +71,7 @@ stack = Stack(
 {front}    ],
 )
 """
+IDENTITY = '    identity="identity.key",\n'
 FRONT = '        Front(chain="front.py", workers=1),\n'
 
 
@@ -81,6 +84,12 @@ class Sharing:
     gateway: bool
     hands_on: bool = True
     """Whether the shop tells the gateway whose a request is."""
+    shop_weights: Mapping[str, int] | None = None
+    """Of the shop alone; None: it has the stack's."""
+    shop_rounds: int = SHOP_ROUNDS
+    """Of a hash, that the shop computes for a call."""
+    identity: bool = True
+    """Whether layers vouch for callers, and tell each other their deadlines."""
 
 
 NONE = Sharing("nothing shares", shop=False, gateway=False)
@@ -101,6 +110,15 @@ class Files:
     )
     keys: Mapping[str, str] = field(default_factory=lambda: {name: llm_keys.new()[0] for name in WEIGHTS})
     """Of tenants, by which both the chain and the gateway know them."""
+    chain: str = CHAIN
+    """The text of the chain's file, with room for what it has to know."""
+    rounds: int = ENGINE_ROUNDS
+    """Of a hash, for a step of the engine."""
+
+    @property
+    def name(self) -> str:
+        """Of the stack: as root, all instances of a machine are in one folder."""
+        return f"demo{self.ports['shop']}"
 
     @property
     def stack(self) -> Path:
@@ -119,13 +137,19 @@ class Files:
             self.identity.write_text(secrets.token_hex(32) + "\n")
         texts = {
             "shop.proto": PROTO,
-            "front.py": CHAIN.format(**self.ports, known={digest(k): name for name, k in self.keys.items()}),
+            "front.py": self.front(self.chain),
             "gateway.toml": self._gateway(sharing),
             "stack.py": self._stack(sharing),
         }
+        if sharing.shop_weights is not None:
+            texts["shop.toml"] = written(sharing.shop_weights)
         copyfile(path_of("fair_share"), self.folder / "share.py")
         for name, text in texts.items():
             (self.folder / name).write_text(text)
+
+    def front(self, chain: str) -> str:
+        """The text of a chain's file, with what it has to know."""
+        return chain.format(**self.ports, known={digest(key): name for name, key in self.keys.items()})
 
     def _gateway(self, sharing: Sharing) -> str:
         policy = "" if sharing.gateway else 'policy = "fcfs"'
@@ -136,14 +160,18 @@ class Files:
 
     def _stack(self, sharing: Sharing) -> str:
         by = TENANT if sharing.shop else NOBODY
-        hands_on = "yes" if sharing.hands_on else "no"
+        hands_on = "yes" if sharing.identity and sharing.hands_on else "no"
+        own = [] if sharing.shop_weights is None else [self.folder / "shop.toml"]
         return STACK.format(
             weights=dict(self.weights),
-            engine=module("engine", self.ports["engine"]),
+            engine=module("engine", self.ports["engine"], self.rounds),
             engine_port=self.ports["engine"],
-            shop=module("shop", self.ports["shop"], self.address("gateway"), by, hands_on),
+            shop=module(
+                "shop", self.ports["shop"], self.address("gateway"), by, hands_on, sharing.shop_rounds, *own
+            ),
             shop_port=self.ports["shop"],
             front=FRONT if self.envoy else "",
+            identity=IDENTITY if sharing.identity else "",
         )
 
 

@@ -23,15 +23,14 @@ from transect.demos.stack.files import Files
 from transect.demos.stack.shop import PROMPT, item
 from transect.identity import HEADER, Keys
 
-TOKENS = 32  # of an answer; of those of a flood on average
-ODD = 16  # tokens by which those of a flood differ from it at most, as people's do: batches do not end all at once
+TOKENS = 64  # of an answer; of those of a flood on average
+ODD = 32  # tokens by which those of a flood differ from it at most, as people's do: batches do not end all at once
 PATIENCE_S = 30.0  # of a client
 PIECE = 1 << 16  # bytes of an answer that are looked at together
 SETTLE_S = 1.0  # before what happens counts: queues fill
 
 Work = Coroutine[Any, Any, None]
 Once = Callable[[], Work]
-Look = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,9 @@ class Load:
     """Between two calls of a trickle; None: there is none."""
 
 
-TRICKLE = Load(every_s=0.06)
-FLOOD = Load(buyers=48, askers=16)
-CALLS = Load(buyers=48)  # a flood of calls alone: each takes as much of every layer
+TRICKLE = Load(every_s=0.1)
+FLOOD = Load(buyers=64, askers=16)
+CALLS = Load(buyers=60)  # a flood of calls alone: each takes as much of every layer
 QUIET = Load()
 
 
@@ -87,8 +86,9 @@ def session() -> aiohttp.ClientSession:
 class Clients:
     """Of all tenants, in one event loop."""
 
-    def __init__(self, files: Files) -> None:
-        self._files = files
+    def __init__(self, files: Files, heard: Callable[[bytes], None] = lambda _: None) -> None:
+        """`heard` is told each answer of the shop's."""
+        self._files, self._heard = files, heard
         self._keys = Keys(files.identity)
         self._buy: Any
         self._http: aiohttp.ClientSession
@@ -96,8 +96,8 @@ class Clients:
         self._over = False
         self.came = {name: Came() for name in files.keys}
 
-    async def run(self, loads: Mapping[str, Load], seconds: float, look: Look) -> Mapping[str, Came]:
-        """`look` is called when what happens begins to count, and when it ends."""
+    async def run(self, loads: Mapping[str, Load], meanwhile: Callable[[], None]) -> Mapping[str, Came]:
+        """What happens counts while `meanwhile` runs, in a thread of its own."""
         place = self._files.address("front" if self._files.envoy else "shop")
         async with grpc.aio.insecure_channel(place) as channel, session() as http:
             self._buy, self._http = channel.unary_unary("/shop.Shop/Buy"), http
@@ -107,11 +107,9 @@ class Clients:
             )  # else all of one tenant's would come before all of another's, again and again
             work = [asyncio.create_task(one) for one in clients]
             await asyncio.sleep(SETTLE_S)
-            await asyncio.to_thread(look)
             self._counts = True
-            await asyncio.sleep(seconds)
+            await asyncio.to_thread(meanwhile)
             self._over = True
-            await asyncio.to_thread(look)
             await asyncio.gather(*work)  # what is under way is answered, and a trickle's calls count
         return self.came
 
@@ -140,10 +138,11 @@ class Clients:
         """`late`: it counts if it began in time; else, if it ended in time."""
         counts, began = self._counts, time.perf_counter()
         try:
-            await self._buy(item(tokens), timeout=PATIENCE_S, metadata=self._shows(name))
+            answer = await self._buy(item(tokens), timeout=PATIENCE_S, metadata=self._shows(name))
         except grpc.aio.AioRpcError as error:
             self.came[name].failed.append(f"{error.code().name}: {error.details()}")
             return
+        self._heard(answer)
         if counts if late else self._counts and not self._over:
             self.came[name].calls_s.append(time.perf_counter() - began)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m transect.demos.stack.shop PORT GATEWAY BY HANDS_ON`: a gRPC service whose callers take turns.
+"""A gRPC service whose callers take turns, `python -m … .shop` PORT GATEWAY BY HANDS_ON ROUNDS [WEIGHTS].
 
 For each call it computes a little, and asks the gateway for a text, in the name of whom it works for.  `BY`: the
 metadata that names who takes turns.  `HANDS_ON`: `yes`, or `no`, where the gateway is not told whose the request is.
+`ROUNDS`: of a hash, computed for each call.  `WEIGHTS`: a file of its own, in the place of the stack's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from transect.identity import HEADER, Keys, current
 from transect.rpc import know_callers, take_turns
 
 THREADS = 128  # each call that waits holds one
-AT_ONCE = 16  # calls in service
+AT_ONCE = 24  # calls in service
 ROUNDS = 500  # of a hash, for a call
 PROMPT = 16  # tokens of what it asks for; how many are answered, the call says
 PATIENCE_S = 60.0
@@ -43,8 +44,9 @@ def tokens_of(item: bytes) -> int:
 class Asking:
     """The gateway, asked by each thread over a connection of its own."""
 
-    def __init__(self, gateway: str, keys: Keys, hands_on: bool) -> None:
-        self._gateway, self._keys, self._hands_on = gateway, keys, hands_on
+    def __init__(self, gateway: str, keys: Keys | None) -> None:
+        """`keys`: by which the gateway is told whose a request is; None: it is not."""
+        self._gateway, self._keys = gateway, keys
         self._own = threading.local()
 
     def __call__(self, tokens: int) -> None:
@@ -78,25 +80,28 @@ class Asking:
 
     def _headers(self) -> dict[str, str]:
         headers = {"content-type": "application/json", **current().named.headers}
-        if self._hands_on:
+        if self._keys is not None:
             headers[HEADER] = self._keys.vouch(current().tenant, current().deadline)
         return headers
 
 
-def main(port: str, gateway: str, by: str, hands_on: str) -> None:
-    ask = Asking(gateway, Keys(Path(os.environ["TRANSECT_IDENTITY"])), hands_on == "yes")
+def main(port: str, gateway: str, by: str, hands_on: str, rounds: str, weights: str = "") -> None:
+    identity = os.environ.get("TRANSECT_IDENTITY")
+    keys = None if identity is None or hands_on == "no" else Keys(Path(identity))
+    ask = Asking(gateway, keys)
 
     def buy(request: bytes, context: Any) -> bytes:
-        compute(ROUNDS)
+        compute(int(rounds))
         ask(tokens_of(request))
         return request
 
+    server = grpc.server(futures.ThreadPoolExecutor(THREADS))
     server = take_turns(
-        know_callers(grpc.server(futures.ThreadPoolExecutor(THREADS)), os.environ["TRANSECT_IDENTITY"]),
+        server if identity is None else know_callers(server, identity),
         FairShare(),
         at_once=AT_ONCE,
         by=by,
-        tenants=os.environ["TRANSECT_TENANTS"],
+        tenants=weights or os.environ["TRANSECT_TENANTS"],
         name=os.environ["TRANSECT_NAME"],
     )
     handler: Any = grpc.unary_unary_rpc_method_handler(buy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from transect.demos.stack.cores import Requests
 from transect.demos.stack.seen import Seen, Window
 
 
@@ -23,6 +24,14 @@ def lines(seen: Seen) -> Iterator[str]:
         yield f"  {window.sharing:26}{shares}"
     for why in sorted(set(seen.failed)):
         yield f"  FAILED: {why}"
+
+
+def cores(found: Requests) -> Iterator[str]:
+    """The CPU's part."""
+    how = "under KVM" if found.kvm else "emulated"
+    yield f"  one CPU of a machine of its own, Linux {found.release} ({how}): three hogs of bob's, alice's 10 ms take"
+    for scheduler, took_s in found.took_s.items():
+        yield f"  {scheduler:26}{took_s * 1000:5.0f} ms"
 
 
 def _waits(window: Window, name: str) -> str:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -31,11 +30,15 @@ class Whole:
 
     def __init__(self, files: Files, running: Running) -> None:
         self.files, self.running = files, running
-        self._client = Client("stack", running.stack.name)
+        self.client = Client("stack", running.stack.name)
 
     def share(self, sharing: Sharing) -> Mapping[str, str]:
-        """Another way of sharing comes into force, as `transect upgrade` brings it; what became of each part."""
+        """Another way of sharing comes into force; what became of each part.  Raises `Refused`."""
         self.files.write(sharing)
+        return self.upgrade()
+
+    def upgrade(self) -> Mapping[str, str]:
+        """The files as they are now come into force, as `transect upgrade` brings them.  Raises `Refused`."""
         return Upgrade(self.running, read(self.files), True).run()
 
     def loaded(self, name: str, loads: Mapping[str, Load], seconds: float) -> Window:
@@ -43,15 +46,20 @@ class Whole:
         told: list[tuple[float, Status]] = []
 
         def look() -> None:
-            told.append((time.monotonic(), self._client.status()))
+            told.append((time.monotonic(), self.client.status()))
 
-        came = asyncio.run(Clients(self.files).run(loads, seconds, look))
+        def watch() -> None:
+            look()
+            time.sleep(seconds)
+            look()
+
+        came = asyncio.run(Clients(self.files).run(loads, watch))
         (began, before), (ended, after) = told
-        return Window(name, seconds, came, view(before, after, ended - began))
+        return Window(name, ended - began, came, view(before, after, ended - began))
 
 
 def read(files: Files) -> StackFile:
-    stack = read_stack(files.stack, f"demo{os.getpid()}").stack
+    stack = read_stack(files.stack, files.name).stack
     assert stack is not None, "the demo's own stack file is wrong"
     return stack
 
