@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two tenants of weights 400 and 100 flood a stack with calls: clients, Envoy with a chain, a service, a gateway, a
-stand-in for an engine that computes.  Each call takes as much of every layer.
+"""Two tenants of weights 400 and 100 flood a stack: clients, Envoy with a chain, a service, a gateway, a stand-in of an
+engine that computes.  They send calls, and prompts to the gateway itself: of calls alone the service would let through
+so few of the lighter tenant's that often none of them waits at the gateway, where he then leaves his share to others.
 
 `error`: how far what they were served is from 4 : 1, relative to that, at the worst of three places: the service (time
 in service), the gateway (tokens), and the clients (answers).  `throughput`: answers a second / where nothing shares.
@@ -23,21 +24,21 @@ from measuring import Control, Numbers, Samples, begin, claim, interleaved, repo
 
 from tests.parts import need
 from transect.demos.stack.files import ALL, NONE, WEIGHTS, Files, Sharing
-from transect.demos.stack.load import CALLS
+from transect.demos.stack.load import Load
 from transect.demos.stack.seen import Window
 from transect.demos.stack.whole import Whole, begun
 
 ROUNDS = 15
 TRIES = 3  # of the control
 SECONDS = 10.0
-BOTH = {"alice": CALLS, "bob": CALLS}
+BOTH = {name: Load(buyers=60, askers=8) for name in WEIGHTS}
 RIGHT = WEIGHTS["alice"] / WEIGHTS["bob"]
 OTHER = replace(ALL, name="other weights in the service", shop_weights={"alice": 100, "bob": 100})
 
 
 def errors(window: Window) -> dict[str, float]:
     """At each place."""
-    answers = {name: len(came.calls_s) for name, came in window.came.items()}
+    answers = {name: came.requests for name, came in window.came.items()}
     shares = {**window.shares, "clients": answers["alice"] / sum(answers.values())}
     found = {}
     for place, share in shares.items():

@@ -22,7 +22,7 @@ from transect.cpu.machine import Bench
 from transect.cpu.tenants import Shares
 from transect.demos.stack.files import WEIGHTS
 
-SECONDS = 3.0  # of alice's requests, under each scheduler
+SECONDS = 2.0  # of alice's requests, under each scheduler
 PATIENCE_S = 60.0  # for them, in the machine
 DEFAULT, BY_TENANT = "Linux's own", "by_tenant.py"
 MUCH_LESS = 0.67

@@ -84,7 +84,7 @@ class Sharing:
     gateway: bool
     hands_on: bool = True
     """Whether the shop tells the gateway whose a request is."""
-    shop_weights: Mapping[str, int] | None = None
+    shop_weights: Mapping[str, int] | None = field(default=None, hash=False)
     """Of the shop alone; None: it has the stack's."""
     shop_rounds: int = SHOP_ROUNDS
     """Of a hash, that the shop computes for a call."""
