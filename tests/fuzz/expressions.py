@@ -221,7 +221,14 @@ class Expressions:
                     lambda: f"hash64({self.named(self.kind(INT, U64), s, fuel)})",
                 ]
             case _ if t == TEXT:
-                return [lambda: f"as_text({self.named(self.kind(INT, U64), s, fuel)})"]
+                return [
+                    lambda: f"as_text({self.named(self.kind(INT, U64), s, fuel)})",
+                    lambda: f"{e(TEXT, s, fuel)}.{self.c.of(('lower', 'strip'))}()",
+                    lambda: (
+                        f"{e(TEXT, s, fuel)}.{self.c.of(('removeprefix', 'removesuffix'))}({e(TEXT, s, fuel)})"
+                    ),
+                    lambda: f"{e(TEXT, s, fuel)}.partition({e(TEXT, s, fuel)})[{self.c.of('012')}]",
+                ]
             case _ if t == FLOAT:
                 return [
                     lambda: "rand()",

@@ -544,6 +544,10 @@ class Expressions:
                 return self.world.rand_below(path, n)
             case "mul_div", [Term() as a, Term() as b, Term() as c]:
                 return function("mul_div_u" if t == U64 else "mul_div", Sort.INT, (a, b, c))
+            case "partition", [Term() as x, Term() as mark]:
+                return Tuple(tuple(fold.part_of(which, x, mark) for which in ("before", "between", "behind")))
+            case "lower" | "strip" | "removeprefix" | "removesuffix", [Term() as x, *rest]:
+                return fold.part_of(name, x, *(_term(y) for y in rest))
             case "parse_int", [Term() as x]:
                 return Option(*fold.parsed(x))
             case "hash64", [Term() as x, Term() as seed]:

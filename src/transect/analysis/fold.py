@@ -7,6 +7,7 @@ Each rule here is an equality of the two sides for every value; `unfolded()` tur
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from transect.analysis.terms import (
@@ -226,6 +227,27 @@ def length(a: Term) -> Term:
     return integer(len(a.data)) if folds() and a.is_const else make(Op.LENGTH, Sort.INT, (a,))
 
 
+def part_of(what: str, whole: Term, *of: Term) -> Term:
+    """A text made of another: known of constants.  `what` names the function, and of several parts which."""
+    if whole.is_const and all(a.is_const for a in of):
+        return text(_PARTS[what](whole.data, *(a.data for a in of)))
+    return function(what, Sort.TEXT, (whole, *of))
+
+
+def _partition(whole: bytes, mark: bytes) -> tuple[bytes, bytes, bytes]:
+    return whole.partition(mark) if mark else (whole, b"", b"")
+
+
+_PARTS: Mapping[str, Callable[..., bytes]] = {
+    "lower": bytes.lower,
+    "strip": lambda whole: whole.strip(values.BLANKS.encode()),
+    "removeprefix": bytes.removeprefix,
+    "removesuffix": bytes.removesuffix,
+    "before": lambda whole, mark: _partition(whole, mark)[0],
+    "between": lambda whole, mark: _partition(whole, mark)[1],
+    "behind": lambda whole, mark: _partition(whole, mark)[2],
+}
+
 DECIMAL, IS_NUMBER, NUMBER = "in decimal", "is a number", "as a number"
 """Unknown functions of which a few equalities are known: a number's text, whether a text is a number, and which."""
 
@@ -270,6 +292,7 @@ _UNDERSTOOD: Mapping[str, Callable[..., Term]] = {
     IS_NUMBER: lambda a: parsed(a)[0],
     NUMBER: lambda a: parsed(a)[1],
     **dict.fromkeys(_HASHED.values(), hashed),
+    **{name: partial(part_of, name) for name in _PARTS},
 }
 
 

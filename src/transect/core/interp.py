@@ -507,6 +507,16 @@ class Run:
                 return values.mul_div_u64(a, b, c) if t == U64 else values.mul_div(a, b, c)
             case "fits", [x, size]:
                 return values.size(x) <= size
+            case "removeprefix", [text, prefix]:
+                return text.removeprefix(prefix)
+            case "removesuffix", [text, suffix]:
+                return text.removesuffix(suffix)
+            case "lower", [text]:
+                return values.lower(text)
+            case "strip", [text]:
+                return values.strip(text)
+            case "partition", [text, separator]:
+                return values.partition(text, separator)
             case "parse_int", [text]:
                 return values.parse_int(text)
             case "hash64", [x, seed]:

@@ -332,9 +332,13 @@ FIXED: dict[str, tuple[tuple[Type, ...], Type]] = {
     "trace": ((TEXT,), UNIT),
 }
 
+PARTS_OF_TEXTS = ("lower", "strip", "removeprefix", "removesuffix", "partition")
+"""Functions whose results are, or may be, slices of the text that they are given."""
+
 LANGUAGE = frozenset(
     (
         *FIXED,
+        *PARTS_OF_TEXTS,
         "len",
         "abs",
         "startswith",
@@ -365,6 +369,12 @@ def builtin_type(name: str, args: tuple[Type, ...]) -> Type | None:
             return BOOL if agrees(a, b) else None
         case "fits", (TextType() | BytesType(), IntType(bits=64)):
             return BOOL
+        case "removeprefix" | "removesuffix", (TextType() | BytesType() as a, b):
+            return (TEXT if isinstance(a, TextType) else BYTES) if agrees(a, b) else None
+        case "lower" | "strip", (TextType(),):
+            return TEXT
+        case "partition", (TextType(), TextType()):
+            return TupleType((TEXT, TEXT, TEXT))
         case "parse_int", (TextType(),):
             return OptionType(INT)
         case "hash64", (TextType() | BytesType() | IntType(bits=64), IntType(bits=64, signed=False)):

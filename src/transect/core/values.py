@@ -127,6 +127,24 @@ def float_max(a: float, b: float) -> float:
 # ---------------------------------------------------------------- texts
 
 
+BLANKS = " \t\n\r\v\f"
+
+
+def lower(text: str) -> str:
+    """With a letter of ASCII in the place of each capital one; all else is kept."""
+    return text.encode().lower().decode()
+
+
+def strip(text: str) -> str:
+    """Without blanks of ASCII at its ends."""
+    return text.strip(BLANKS)
+
+
+def partition(text: str, separator: str) -> tuple[str, str, str]:
+    """What is before, at, and after the first separator; where there is none, or it is empty, all is before it."""
+    return text.partition(separator) if separator else (text, "", "")
+
+
 def parse_int(text: str) -> int | None:
     """The number that a text is in decimal; None: it is none, or does not fit into an `int`."""
     digits = text[1:] if text.startswith("-") else text

@@ -103,6 +103,8 @@ def test_an_abstract_question_knows_how_long_a_text_is_that_has_a_part() -> None
         "hash64(rpc.msg.user, 5) != hash64(rpc.msg.user, 5)",
         'hash64("abc") != 4952883123889572249',
         "parse_int(as_text(len(rpc.msg.user))) is None",
+        '" Ab:c".strip().lower().partition(":")[0] != "ab"',
+        "rpc.msg.user.lower() != rpc.msg.user.lower()",
         'as_text(len(rpc.msg.user)) == "-0" or as_text(len(rpc.msg.user)) == "seven"',
         'as_text(len(rpc.msg.user)) == "5" and len(rpc.msg.user) != 5',
         "as_text(len(rpc.msg.user)) == as_text(len(rpc.method)) and len(rpc.msg.user) != len(rpc.method)",

@@ -118,6 +118,19 @@ CASES = {
         mark = parse_int("12x")
         self.small = as_int(hash64(b"\\x00\\xff") % 200) if mark is None else 1
         """,
+    "parts of a text that the state then loses": """
+        self.word = "aBc" if cost % 2 == 0 else "x:Y"
+        head, mark, tail = self.word.partition(":")
+        low = self.word.lower()
+        rest = self.word.strip().removeprefix("x").removesuffix("c")
+        self.word = "zzz"
+        self.n = len(head) * 1000 + len(mark) * 100 + len(tail) * 10 + len(rest)
+        if head == "aBc" and low == "abc" and rest == "aB":
+            self.total += 1
+        if tail == "Y" and low == "x:y" and rest == ":Y":
+            self.total += 100
+        self.word = low
+        """,
     "defaults that are structs and tuples": """
         x = Outer(cost, t=(cost, False))
         x.p.a = cost

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ PUBLISHED = {
     "null": 10, "fault": 12, "acl": 17, "rate_limit": 21, "bandwidth": 22, "admission": 23, "breaker": 19,
     "cache": 26, "mutation": 10, "logging": 11, "metrics": 16, "encrypt": 11, "decrypt": 11, "sticky": 13,
     "compress": None, "expand": None, "retry_budget": None, "header_routing": None, "identify": None,
+    "power_of_two": None, "rendezvous": None,
 }  # fmt: skip
 
 
@@ -260,6 +262,52 @@ def test_sticky_keeps_users_at_their_homes_until_those_are_dead(tmp_path: Path) 
     assert "ann" not in lab.state("homes")
 
 
+def test_power_of_two_takes_the_less_loaded_of_two_and_counts_what_is_under_way(tmp_path: Path) -> None:
+    routes = {n: f"s{n}" for n in range(4)}
+    lab = Lab(tmp_path, power_of_two={"routes": routes})
+
+    calls = [lab.rpc() for _ in range(400)]
+    homes = [call.ask().to for call in calls]
+    loads = lab.state("load")
+    assert sum(loads.values()) == 400 and max(loads.values()) - min(loads.values()) <= 6, (
+        "of one choice about 60"
+    )
+    assert calls[0].ask().to == homes[0], "a later message of a stream goes where the first went"
+    for call, home in zip(calls, homes, strict=True):
+        if home == "s1":
+            call.end()
+    fresh = [lab.rpc().ask().to for _ in range(100)]
+    assert fresh.count("s1") > 33 and lab.state("load")[1] == fresh.count("s1"), "who has the fewest is taken"
+
+
+def test_rendezvous_keeps_users_where_they_are_and_routes_within_their_bound(tmp_path: Path) -> None:
+    routes = {n: f"s{n}" for n in range(5)}
+    lab = Lab(tmp_path, rendezvous={"routes": routes})
+
+    def home(user: str, of: Lab) -> Any:
+        call = of.rpc()
+        to = call.ask(user=user).to
+        call.end()
+        return to
+
+    users = [f"user {n}" for n in range(60)]
+    homes = {user: home(user, lab) for user in users}
+    assert {home(user, lab) == homes[user] for user in users} == {True}
+    assert len(set(homes.values())) == 5
+    fewer = Lab(tmp_path / "fewer", rendezvous={"routes": {n: to for n, to in routes.items() if to != "s2"}})
+    moved = {user for user in users if home(user, fewer) != homes[user]}
+    assert moved == {user for user in users if homes[user] == "s2"}, "only those whose home has gone"
+
+    calls = [lab.rpc() for _ in range(40)]
+    for call in calls:
+        call.ask(user="a crowd of one")
+    loads = lab.state("load")
+    assert sum(loads.values()) == 40 and max(loads.values()) <= 10, "125 percent of 8"
+    for call in calls:
+        call.end()
+    assert not any(lab.state("load").values())
+
+
 def test_retry_budget_sends_again_while_failures_are_few(tmp_path: Path) -> None:
     lab = Lab(tmp_path, retry_budget={"share": 50})
 
@@ -326,7 +374,8 @@ def test_the_whole_library_fits_one_chain(tmp_path: Path) -> None:
         tmp_path,
         null={}, logging={}, metrics={}, admission={}, breaker={}, retry_budget={}, rate_limit={}, bandwidth={},
         fault={"abort": 0.0, "delay": 0.0}, mutation={}, cache={}, encrypt={"key": KEY}, decrypt={"key": KEY},
-        compress={}, expand={}, sticky={}, header_routing={}, identify={}, acl={},
+        compress={}, expand={}, sticky={}, header_routing={}, identify={}, power_of_two={},
+        rendezvous={}, acl={},
     )  # fmt: skip
     call = lab.rpc(draws=(0.5,))
     verdict = call.ask(user="eve", text="x")

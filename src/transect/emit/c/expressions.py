@@ -14,6 +14,7 @@ from typing import assert_never
 from transect.core import ir
 from transect.core.ir import BinaryOp, CompareOp, Expr, FieldKind, TableRead, UnaryOp
 from transect.core.passes.ordered_pick import ARGMIN, heap_asked
+from transect.core.rules import PARTS_OF_TEXTS
 from transect.core.types import (
     INT,
     ArrayType,
@@ -184,6 +185,8 @@ class Expressions:
                 return name in self.borrowed
             case ir.Call(function=function, args=args):  # may give back what it was given
                 return not self.may_store(function) and any(map(self.unstable, args))
+            case ir.Intrinsic(name=name, args=args) if name in PARTS_OF_TEXTS:
+                return any(map(self.unstable, args))
             case ir.Const() | ir.ViewField() | ir.Intrinsic() | ir.Format():
                 return False
             case ir.Attr(base=inner) | ir.Item(base=inner):
@@ -322,6 +325,14 @@ class Expressions:
                 return c.call(_TEXTS[name], self.expr(a), self.expr(b))
             case "fits", (a, b):
                 return c.call("ts_fits", self.expr(a), self.expr(b))
+            case "removeprefix" | "removesuffix", (text, part):
+                return c.call(f"ts_{name}", self.expr(text), self.expr(part))
+            case "strip", (text,):
+                return c.call("ts_strip", self.expr(text))
+            case "lower", (text,):
+                return c.call("ts_lower", CALL, self.expr(text))
+            case "partition", (text, separator):
+                return self.partition(e.type, self.expr(text), self.expr(separator))
             case "parse_int", (text,):
                 return self.parsed(self.expr(text))
             case "hash64", (x, seed):
@@ -348,6 +359,37 @@ class Expressions:
                 if declared.named:
                     return self.unit.views.told(self.unit, declared, given, [a.type for a in args])
                 return self.unit.views.intrinsic(self.unit, declared, given)
+
+    def partition(self, t: Type, text: c.Expr, separator: c.Expr) -> c.Expr:
+        parts = value_type(self.unit, t)
+
+        def make(name: str) -> list[c.Decl]:
+            whole, mark, at = c.Name("text"), c.Name("separator"), c.Name("at")
+            none = c.Binary(
+                "||", c.Binary("==", c.dot(mark, "size"), c.ZERO), c.Binary("==", at, c.Name("UINT32_MAX"))
+            )
+            behind = c.call("ts_from", whole, c.Binary("+", at, c.dot(mark, "size")))
+            return [
+                layout.inline(
+                    name,
+                    parts,
+                    (c.Var("text", c.SLICE), c.Var("separator", c.SLICE)),
+                    c.Var("at", c.U32, c.call("ts_find", whole, mark)),
+                    c.If(
+                        none,
+                        c.Block(
+                            (
+                                c.Return(
+                                    c.Compound(parts, c.braces(whole, c.Name("TS_EMPTY"), c.Name("TS_EMPTY")))
+                                ),
+                            )
+                        ),
+                    ),
+                    c.Return(c.Compound(parts, c.braces(c.call("ts_until", whole, at), mark, behind))),
+                )
+            ]
+
+        return c.call(self.unit.once("partition", make), text, separator)
 
     def parsed(self, text: c.Expr) -> c.Expr:
         option = value_type(self.unit, OptionType(INT))

@@ -71,7 +71,9 @@ def intrinsic(x: Expressions, e: ir.Intrinsic) -> ast.expr:
             return nodes.method(nodes.name(OUTSIDE), e.name, argument)
         case "mul_div", [_, _, _]:
             return nodes.call("mul_div_u64" if e.type == U64 else "mul_div", *args)
-        case "parse_int" | "hash64", _:
+        case "removeprefix" | "removesuffix", [text, part]:
+            return nodes.method(text, e.name, part)
+        case "parse_int" | "hash64" | "lower" | "strip" | "partition", _:
             return nodes.call(e.name, *args)
         case "fits", [text, bound]:
             return nodes.compare(nodes.call("size", text), ast.LtE(), bound)

@@ -16,7 +16,7 @@ from typing import assert_never
 from transect.core import ir
 from transect.core.ir import TableRead
 from transect.core.passes.ordered_pick import ARGMIN, MIN
-from transect.core.rules import widened
+from transect.core.rules import PARTS_OF_TEXTS, widened
 from transect.core.types import (
     BytesType,
     CounterType,
@@ -45,6 +45,7 @@ PURE = frozenset(
         "now",
         "mul_div",
         "fits",
+        *PARTS_OF_TEXTS,
         "parse_int",
         "hash64",
         "dict.get",

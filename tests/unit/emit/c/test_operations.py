@@ -63,6 +63,12 @@ def handlers() -> list[tuple[str, str, tuple[Type, ...]]]:
     add("a: bytes, n: int", "bool", "%fits(a, n)", BYTES, INT)
     add("a: str", "int?", "%parse_int(a)", TEXT)
     add("a: int", "str", "format(a)", INT)
+    for name in ("removeprefix", "removesuffix"):
+        add("a: str, b: str", "str", f"%{name}(a, b)", TEXT, TEXT)
+        add("a: bytes, b: bytes", "bytes", f"%{name}(a, b)", BYTES, BYTES)
+    add("a: str", "str", "%lower(a)", TEXT)
+    add("a: str", "str", "%strip(a)", TEXT)
+    add("a: str, b: str", "(str, str, str)", "%partition(a, b)", TEXT, TEXT)
     for kind, t in (("int", INT), ("u64", U64), ("str", TEXT), ("bytes", BYTES)):
         add(f"a: {kind}, b: u64", "u64", "%hash64(a, b)", t, U64)
     add("a: int, b: u64, c: bool, d: str", "str", "format('<', a, b, c, d, '>')", INT, U64, INT, TEXT)
@@ -100,9 +106,11 @@ FARTHEST = (
     "-9223372036854775809",
     "1" * 5000,
 )
+ODD = (" a\tb \r\n", "\u00a0x\u00a0", "ABC \u00c9\u0130", "x:AB:", "\x1c\x85 a", "  ")
 WORDS = (
     *NUMBERS,
     *FARTHEST,
+    *ODD,
     "",
     "a",
     "b",

@@ -14,6 +14,8 @@ from transect.core.frontend.modules import ClassDef, FunctionDef
 from transect.core.ir import Expr, FieldKind, TableRead
 from transect.core.types import (
     BOOL,
+    BYTES,
+    TEXT,
     BytesType,
     CounterType,
     DictType,
@@ -234,6 +236,17 @@ def _value_method(typing: Typing, node: ast.Call, base: Expr, attr: str) -> Expr
         case TextType() | BytesType() if attr in ("startswith", "endswith"):
             args = arguments.by_position(typing, node, [base.type], f"`{attr}`")
             return None if args is None else ir.Intrinsic(attr, (base, *args), type=BOOL, span=span)
+        case TextType() | BytesType() if attr in ("removeprefix", "removesuffix"):
+            args = arguments.by_position(typing, node, [base.type], f"`{attr}`")
+            t = TEXT if isinstance(base.type, TextType) else BYTES
+            return None if args is None else ir.Intrinsic(attr, (base, *args), type=t, span=span)
+        case TextType() if attr in ("lower", "strip"):
+            args = arguments.by_position(typing, node, [], f"`{attr}`")
+            return None if args is None else ir.Intrinsic(attr, (base,), type=TEXT, span=span)
+        case TextType() if attr == "partition":
+            args = arguments.by_position(typing, node, [TEXT], "`partition`")
+            parts = TupleType((TEXT, TEXT, TEXT))
+            return None if args is None else ir.Intrinsic(attr, (base, *args), type=parts, span=span)
         case DictType(value=value) if attr == "get":
             return _dict_get(typing, node, base, base.type, value)
         case ViewType(name=view):
@@ -242,7 +255,8 @@ def _value_method(typing: Typing, node: ast.Call, base: Expr, attr: str) -> Expr
                 return arguments.intrinsic(typing, node, decl, (base,))
             known = list(typing.world.view_methods.get(view, {}))
         case TextType() | BytesType():
-            known = ["startswith", "endswith"]
+            known = ["startswith", "endswith", "removeprefix", "removesuffix"]
+            known += ["lower", "strip", "partition"] if isinstance(base.type, TextType) else []
         case OptionType():
             typing.error(
                 "P022",

@@ -270,6 +270,25 @@ TS_INLINE ts_slice ts_decimal(struct ts_call *call, int64_t x)
     return ts_decimal_u64(call, ts_magnitude(x), x < 0);
 }
 
+TS_INLINE bool ts_is_capital(uint8_t byte) { return byte >= 'A' && byte <= 'Z'; }
+
+/* A text without a capital letter of ASCII is given back as it is. */
+TS_INLINE ts_slice ts_lower(struct ts_call *call, ts_slice text)
+{
+    uint32_t at = 0;
+    while (at < text.size && !ts_is_capital(text.data[at])) {
+        at++;
+    }
+    if (at == text.size) {
+        return text;
+    }
+    uint8_t *data = ts_take(&call->arena, text.size);
+    for (uint32_t i = 0; i < text.size; i++) {
+        data[i] = text.data[i] | (ts_is_capital(text.data[i]) ? 'a' - 'A' : 0);
+    }
+    return (ts_slice){data, text.size};
+}
+
 /* Whether a text is a number in decimal, with nothing before, between and after but a `-`; the number. */
 TS_INLINE bool ts_parse_int(ts_slice text, int64_t *number)
 {

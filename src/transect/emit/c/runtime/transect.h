@@ -329,11 +329,12 @@ TS_INLINE uint32_t ts_largest_suffix(ts_slice word, bool reversed, uint32_t *per
     return best + 1;
 }
 
-/* Two-way search (Crochemore and Perrin): linear time and no memory, whoever chose the texts. */
-TS_INLINE bool ts_contains(ts_slice text, ts_slice word)
+/* Where a word begins for the first time; UINT32_MAX where it does not.  Two-way search (Crochemore and Perrin): linear time
+ * and no memory, whoever chose the texts. */
+TS_INLINE uint32_t ts_find(ts_slice text, ts_slice word)
 {
     if (word.size == 0) {
-        return true;
+        return 0;
     }
     uint32_t period, other;
     uint32_t cut = ts_largest_suffix(word, false, &period), cut_reversed = ts_largest_suffix(word, true, &other);
@@ -363,12 +364,40 @@ TS_INLINE bool ts_contains(ts_slice text, ts_slice word)
             i--;
         }
         if (i <= known) {
-            return true;
+            return (uint32_t)at;
         }
         at += period;
         known = periodic ? word.size - period : 0;
     }
-    return false;
+    return UINT32_MAX;
+}
+
+TS_INLINE bool ts_contains(ts_slice text, ts_slice word) { return ts_find(text, word) != UINT32_MAX; }
+
+TS_INLINE ts_slice ts_from(ts_slice text, uint32_t begin) { return (ts_slice){text.data + begin, text.size - begin}; }
+TS_INLINE ts_slice ts_until(ts_slice text, uint32_t end) { return (ts_slice){text.data, end}; }
+
+TS_INLINE ts_slice ts_removeprefix(ts_slice text, ts_slice prefix)
+{
+    return ts_startswith(text, prefix) ? ts_from(text, prefix.size) : text;
+}
+
+TS_INLINE ts_slice ts_removesuffix(ts_slice text, ts_slice suffix)
+{
+    return ts_endswith(text, suffix) ? ts_until(text, text.size - suffix.size) : text;
+}
+
+TS_INLINE bool ts_is_blank(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
+
+TS_INLINE ts_slice ts_strip(ts_slice text)
+{
+    while (text.size > 0 && ts_is_blank(text.data[0])) {
+        text = ts_from(text, 1);
+    }
+    while (text.size > 0 && ts_is_blank(text.data[text.size - 1])) {
+        text = ts_until(text, text.size - 1);
+    }
+    return text;
 }
 
 /* Strict UTF-8: no surrogates, nothing over-long, nothing beyond U+10FFFF. */
