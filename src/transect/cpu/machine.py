@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import queue
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from transect.base.temporary import Temporary
 from transect.base.unavailable import Unavailable
 from transect.core.codec import CodecError
 from transect.core.ir import Program
@@ -57,7 +57,7 @@ class Bench:
         self.partial = partial
         self._say = say
         chosen = kernel or find(say=say)
-        self._work = tempfile.TemporaryDirectory(prefix="transect-cpu-")
+        self._work = Temporary("transect-cpu-")
         self.folder = Path(self._work.name).resolve()
         self._answers: queue.Queue[bytes | None] = queue.Queue()  # None: one that is too long
         self._asking = threading.Lock()  # answers come in the order of requests, and each is for who asked

@@ -7,11 +7,11 @@ import os
 import pwd
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from transect.base.temporary import Temporary
 from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 from transect.cpu.build import build, build_shim
@@ -42,7 +42,7 @@ class Here:
             )
         if state() != "disabled":
             raise Unavailable("schedulers", "another scheduler is in force already", "end it first")
-        self._work = tempfile.TemporaryDirectory(prefix="transect-cpu-")
+        self._work = Temporary("transect-cpu-")
         self.folder = Path(self._work.name)
         self._force: Force | None = None
         self._built = 0

@@ -21,6 +21,7 @@ FORM = "1"
 LONGEST = 256  # bytes of a header; every word is shorter
 _TIME = re.compile(r"0|[1-9][0-9]{0,15}")  # one spelling for each number, so that no word has two texts
 _NONCE = re.compile(r"[0-9a-f]{16}")
+_SIGNATURE = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ def parsed(text: str) -> tuple[Word, str, str] | None:
                 and _TIME.fullmatch(ends)
                 and _TIME.fullmatch(deadline)
                 and _NONCE.fullmatch(nonce)
+                and _SIGNATURE.fullmatch(signature)
             )
             return (Word(tenant, int(ends), int(deadline), nonce), said, signature) if whole else None
         case _:

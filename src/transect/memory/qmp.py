@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 import socket
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from transect.base.temporary import Temporary
 from transect.linux.errors import KernelDataError
 from transect.linux.physical import Physical, dump, ram
 
@@ -87,7 +87,7 @@ class Monitor:
             except KernelDataError:
                 continue  # no file stands behind this one
             return ram(path)
-        with tempfile.TemporaryDirectory(prefix="transect-dump-") as folder:
+        with Temporary("transect-dump-") as folder:
             path = f"{folder}/core"
             self.ask("dump-guest-memory", paging=False, protocol=f"file:{path}")
             return dump(path)  # open: it stays readable when its name is gone

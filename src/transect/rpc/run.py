@@ -5,13 +5,13 @@ to stop or Envoy goes."""
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from transect.base.render import render_text
+from transect.base.temporary import Temporary
 from transect.base.unavailable import Unavailable
 from transect.control.answers import Status
 from transect.control.operating import Operated
@@ -54,7 +54,7 @@ def run(
 
     Raises Invalid, Unavailable, BuildError, Taken (the name), EnvoyFailed (did not start, or has gone; its log stays).
     """
-    with stopping() as stop, tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder:
+    with stopping() as stop, Temporary("transect-rpc-") as folder:
         read = read_edges(path)
         bindings = [bound(chain, read.diagnostics) for chain in read.chains]
         for chain in read.chains:

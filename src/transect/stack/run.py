@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from transect.base.render import render_text
+from transect.base.temporary import Temporary
 from transect.base.weights import NoWeights
 from transect.control.operating import Operated
 from transect.control.prometheus import Exporter
@@ -36,7 +36,7 @@ def run(path: Path, name: str | None, say: Say, metrics: Endpoint | None = None)
     if read.stack is None:
         raise Invalid(render_text(read.diagnostics, read.sources))
     stack = read.stack
-    with stopping() as stop, tempfile.TemporaryDirectory(prefix="transect-stack-") as folder:
+    with stopping() as stop, Temporary("transect-stack-") as folder:
         try:
             running = Running(stack, Path(folder), say)
         except NoWeights as wrong:

@@ -221,6 +221,16 @@ def test_of_ten_thousand_forged_words_none_is_believed(file: Path, tmp_path: Pat
     )
 
 
+@pytest.mark.parametrize("odd", ["{} ", "{}\t", " {}", "{}0", "{};"])
+def test_what_is_no_word_is_counted_as_malformed_and_not_as_forged(file: Path, odd: str) -> None:
+    keys = Keys(file)
+    verifier = Verifier(keys)
+    word = keys.vouch("bob")
+    assert verifier.of(odd.format(word)) is None and verifier.of(word[:-1]) is None
+    assert (verifier.status()["malformed"], verifier.status()["forged"]) == (2, 0)
+    assert verifier.of(word) is not None
+
+
 def test_for_whom_a_thread_works_ends_with_the_block() -> None:
     assert current() == Caller(ANONYMOUS)
     with working_for(Caller("alice")):

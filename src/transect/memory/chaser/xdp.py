@@ -11,7 +11,6 @@ from __future__ import annotations
 import mmap
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from transect.base.temporary import Temporary
 from transect.emit.bpf.toolchain import compiled
 from transect.linux.libbpf import Object
 from transect.memory.chaser import tables
@@ -62,7 +62,7 @@ class Maps:
 
     def __init__(self) -> None:
         """Raises `Unavailable`, `BpfError`."""
-        with tempfile.TemporaryDirectory(prefix="transect-chaser-") as folder:
+        with Temporary("transect-chaser-") as folder:
             self.object = Object(build(Path(folder)))
         self.object.load()
         self.object.map("crc").write(_key(0), tables.slices())

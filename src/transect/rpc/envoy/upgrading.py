@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from transect.base.diagnostic import Diagnostics
 from transect.base.render import render_text
+from transect.base.temporary import Temporary
 from transect.base.unavailable import Unavailable
 from transect.control.host import NOTHING_BEFORE
 from transect.control.protocol import Refused
@@ -283,7 +283,7 @@ class Upgrades(Generic[M]):
     def _tried(self, module: M, binding: Binding) -> None:
         """RPCs through it in an Envoy that serves nobody."""
         it = self.deployed
-        with tempfile.TemporaryDirectory(prefix="transect-trial-") as place:
+        with Temporary("transect-trial-") as place:
             apart = it.kind.apart(module, Path(place))
             tried(it.binary, apart, binding, list(it.chain.routes), Path(place), it.envoy.folder / MODULES)
 

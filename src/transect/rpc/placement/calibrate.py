@@ -15,7 +15,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,6 +28,7 @@ from transect.base import children
 from transect.base.diagnostic import Diagnostics
 from transect.base.shipped import paths
 from transect.base.span import NOWHERE
+from transect.base.temporary import Temporary
 from transect.core.text import dump
 from transect.rpc import echo
 from transect.rpc.builtin import Mutation, Refusal
@@ -67,7 +67,7 @@ def calibrate(chains: Sequence[ChainFile], say: Say, rounds: int = ROUNDS) -> Pr
     elements: dict[str, ElementCost] = {}
     for chain in chains:
         elements |= of_chain(chain)
-    with preferred(), tempfile.TemporaryDirectory(prefix="transect-calibrate-") as folder:
+    with preferred(), Temporary("transect-calibrate-") as folder:
         say("processors: compiling")
         paths, factor = measured_paths(Path(folder), say, rounds)
     direct = paths["direct"]

@@ -6,13 +6,13 @@ What libraries carry, programs attach themselves (`transect.rpc.attach_plan`); h
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transect.base.diagnostic import Diagnostics
+from transect.base.temporary import Temporary
 from transect.control.stopping import stopping
 from transect.rpc.builtin import NotAFilter
 from transect.rpc.builtin.running import deploy_filters
@@ -70,7 +70,7 @@ def run_plan(
         _can_vouch([part for proxies in parts for part in proxies], path, plan)
     with (
         stopping() as stop,
-        tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder,
+        Temporary("transect-rpc-") as folder,
         ExitStack() as stack,
     ):
         started = Started(stack, Path(folder), envoy, workers, keys, numbered=name is None, say=say)

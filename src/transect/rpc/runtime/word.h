@@ -93,13 +93,13 @@ TS_INLINE bool ts_word_parts(struct ts_word *word, struct ts_word_rest rest)
 static __attribute__((unused)) bool ts_word_read(struct ts_word *word, const char *text, size_t size, size_t *said)
 {
     size_t at = size > TS_WORD_LONGEST ? 0 : size;
-    bool ascii = true;
+    bool hex = true;
     while (at > 0 && text[at - 1] != ';') {
         at--;
-        ascii &= (uint8_t)text[at] < 0x80;
+        hex &= (text[at] >= '0' && text[at] <= '9') || (text[at] >= 'a' && text[at] <= 'f');
     }
     *said = at - 1;
-    return at > 0 && ascii && ts_word_parts(word, (struct ts_word_rest){text, text + *said});
+    return at > 0 && hex && size - at == TS_SIGNATURE && ts_word_parts(word, (struct ts_word_rest){text, text + *said});
 }
 
 TS_INLINE void ts_word_sign(const struct ts_hmac_key *key, const char *text, size_t said, char signature[TS_SIGNATURE])

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from transect.base.temporary import Temporary
 from transect.core.ir import Program
 from transect.rpc.equivalence.levels import Level
 from transect.rpc.equivalence.sendable import Unsendable, check_headers
@@ -73,7 +73,7 @@ def tried(
     check_headers(witness.stream)
     if witness.ends is Ends.LATER:
         raise Unsendable("an RPC's end would have to wait for another RPC, which no carrier can be told")
-    with tempfile.TemporaryDirectory(prefix="transect-try-") as folder, ThreadPoolExecutor(2) as both:
+    with Temporary("transect-try-") as folder, ThreadPoolExecutor(2) as both:
 
         def send(number: int) -> Run:
             return sent(programs, witness, arranged[number], carrier, Path(folder) / str(number))

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from transect.base.temporary import Temporary
 from transect.control.operating import Operated
 from transect.control.stopping import stopping
 from transect.rpc.chain.address import Endpoint
@@ -52,7 +52,7 @@ def run_plugin(
         check_copies(binding, workers, read.diagnostics)
     refuse_or_warn(read, say)
     assert read.chain is not None and binding is not None, "what does not bind is told"
-    with stopping() as stop, tempfile.TemporaryDirectory(prefix="transect-rpc-") as folder:
+    with stopping() as stop, Temporary("transect-rpc-") as folder:
         given = {"envoy": envoy, "workers": workers, "record": record is not None}
         try:
             with deploy_plugin(read.chain, binding, Path(folder), **given) as running:  # type: ignore[arg-type]
