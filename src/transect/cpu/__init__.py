@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cpu stratum: what its policies import.  What puts them in force is in the modules beside.
+"""The cpu stratum: what its policies import.  The modules beside this one put policies in force.
 
-Names are looked up when they are asked for: the loader, which may run in emulation, needs none of them.
+Names are imported when they are first asked for: the loader, which may run in emulation, needs none of them.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Any policy of the shape `Arbiter` whose `pick` is the smallest of one tally, as a scheduler.
+"""Runs any `Arbiter` policy whose `pick` is the smallest entry of one tally, as a scheduler.
 
-The waiting tasks are one queue of the kernel, ordered by that tally: its first is the arg-min, its first key the
-minimum.  That is the policy's meaning only where the key of a waiting task never changes.  So the tally may be written
-for the hook's own client in `arrive` (which comes before the task waits) and in `charge` (the adapter charges a task
-that runs), and nowhere else; what else asks `waiting` is refused.  Costs are nanoseconds run × 100 / weight.
+The waiting tasks are one queue of the kernel, ordered by that tally: its first task is the arg-min, the key of that
+task the minimum.  This gives the policy's meaning only if the key of a waiting task never changes.  So the tally may be
+written for the hook's own client in `arrive` (which comes before the task waits) and in `charge` (the adapter charges a
+running task), and nowhere else; any other question to `waiting` is refused.  Costs are nanoseconds run × 100 / weight.
 
-Where the first of the queue may not run on the CPU that asks, the kernel gives the first that may.
+If the first task of the queue may not run on the CPU that asks, the kernel gives the first one that may.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ HOOKS = (
     "arrive",
     "pick",
     "charge",
-)  # those that the adapter calls; `leave` and `forget` only if they are written
+)  # the hooks that the adapter calls; `leave` and `forget` only if they are written
 OPS = ("select_cpu", "enqueue", "dispatch", "stopping", "enable", "init_task", "init")
 QUEUE = c.call("TS_QUEUE", c.Integer(queue_number(WAITING), "u"), c.ZERO)
 FIRST = "ts_first"
 
 
 def legal(program: Program) -> Program:
-    """Flat, with every question about `waiting` a `Let` of its own."""
+    """The program in flat form, with every question about `waiting` in a `Let` of its own."""
     facts = Facts(program)
     return flatten(program, lambda e: isinstance(e, ir.LetIn | ir.Reduce) or facts.effectful(e))
 
 
 def tally(program: Program) -> StateField | None:
-    """The one table that is kept by client."""
+    """The policy's only table that is kept by client; None if it does not have exactly one."""
     found = [
         f
         for f in program.state
@@ -60,7 +60,7 @@ def tally(program: Program) -> StateField | None:
 
 
 def refused(program: Program) -> list[Diagnostic]:
-    """Why the policy is no scheduler; empty: it is one."""
+    """Why the policy cannot be a scheduler; empty if it can."""
     diagnostics = Diagnostics()
     flat = legal(program)
     key = tally(flat)
@@ -121,7 +121,7 @@ def _nodes(function: Function) -> Iterator[object]:
 
 
 def _asks_first(e: ir.Reduce, key: str) -> bool:
-    """Whether it asks for the smallest of the tally, or for who has it."""
+    """Whether it asks for the smallest entry of the tally, or for its client."""
     match e:
         case ir.Reduce(
             op=ReduceOp.MIN | ReduceOp.ARGMIN,
@@ -138,7 +138,7 @@ def _asks_first(e: ir.Reduce, key: str) -> bool:
 
 
 class ArbiterUnit(Unit):
-    """Its tally is a word of each task."""
+    """The tally is a word of each task."""
 
     def __init__(self, program: Program, prefix: str) -> None:
         key = tally(program)
@@ -150,7 +150,7 @@ class ArbiterUnit(Unit):
 
 
 class ArbiterLowering(Lowering):
-    """The queue of those who wait answers for the table."""
+    """The kernel's queue of waiting tasks answers for the tally."""
 
     def __init__(self, unit: ArbiterUnit, function: Function, platform: Kernel) -> None:
         super().__init__(unit, function, platform)
@@ -196,7 +196,7 @@ class ArbiterLowering(Lowering):
 
 
 def declarations(program: Program, prefix: str) -> list[c.Decl]:
-    """Handlers, and what `arbiter.h` asks of them."""
+    """The handlers, and the functions that `arbiter.h` expects."""
     unit = ArbiterUnit(legal(program), prefix)
     result: list[c.Decl] = [*unit.structs(), c.Macro("TS_STATE", (c.Name(prefix),)), *unit.tables()]
     for f in (*unit.program.functions, *unit.program.handlers):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a log says of the tasks, whoever scheduled them: when each could run, and how long it then ran before it slept.
+"""What a log tells of the tasks under any scheduler: when each could run, and how long it then ran before it slept.
 
-The same arrivals can then be given to another scheduler on a simulated machine.  Arrivals are those of the recorded
-run, also where one task wakes another: a scheduler that runs the first one later does not delay the second one's
-arrival.  Work that arrives while a task has some left follows that at once.
+The same arrivals can then be given to another scheduler on a simulated machine.  Arrivals stay those of the recorded
+run, even if one task woke another: a scheduler that runs the first task later does not delay the arrival of the second.
+Work that arrives while a task still has some left follows it at once.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from transect.cpu.record import Head, head
 from transect.cpu.simulator import Machine, Work
 from transect.replay.log import Log, LogError, Record
 
-LONGEST_NS = 3_600_000_000_000  # of a log that is simulated: an hour has 180,000 slices
-HEAVIEST = 10_000  # the kernel's own bound of weights
+LONGEST_NS = 3_600_000_000_000  # the longest log that is simulated: an hour has 180,000 slices
+HEAVIEST = 10_000  # the kernel's own limit of weights
 
 
 @dataclass(slots=True)
@@ -27,14 +27,15 @@ class Seen:
     pid: int
     weight: int = 100
     cpus: int = -1  # a mask
-    cpu: int = -1  # where it ran last; -1: it has not
-    bursts: list[tuple[int, int]] = field(default_factory=list)  # when it could run, and how long it ran (ns)
+    cpu: int = -1  # where it ran last; -1: it has not run yet
+    # the times at which it could run, and how long it then ran (ns)
+    bursts: list[tuple[int, int]] = field(default_factory=list)
     waits_ns: list[int] = field(default_factory=list)
     migrations: int = 0
     ready_ns: int | None = None  # since when it waits
     running_ns: int | None = None  # since when it runs
-    ran_ns: int = 0  # of this burst
-    awake_ns: int | None = None  # since when this burst lasts
+    ran_ns: int = 0  # in this burst
+    awake_ns: int | None = None  # since when this burst has lasted
 
     def wake(self, now: int) -> None:
         if self.awake_ns is None:
@@ -48,7 +49,7 @@ class Seen:
 
     def stop(self, now: int, goes_on: bool) -> None:
         if self.running_ns is None or self.awake_ns is None:
-            return  # it ran when the recording began
+            return  # it already ran when the recording began
         self.ran_ns += now - self.running_ns
         self.running_ns = None
         if goes_on:
@@ -103,7 +104,7 @@ def _head(record: Record) -> Head:
 
 
 def work(seen: Sequence[Seen], cpus: int) -> list[Work]:
-    """The same for a simulated machine."""
+    """The recorded tasks as work for a simulated machine."""
     everywhere = (1 << cpus) - 1
     return [
         Work(
@@ -129,18 +130,18 @@ class Outcome:
     """How tasks fared under one scheduler.  Times in seconds."""
 
     scheduler: str
-    waits: int  # how often somebody began to run
+    waits: int  # how often a task began to run
     median: float  # wait
     p99: float
     longest: float
-    fairness: float  # Jain's index of each task's progress by weight; 1: all alike
+    fairness: float  # Jain's index of each task's progress by weight; 1: all made equal progress
     migrations: int
-    ran: float  # CPU time of all
+    ran: float  # CPU time of all tasks
 
 
 @dataclass(frozen=True, slots=True)
 class Fared:
-    """What is asked of a task, recorded or simulated."""
+    """What is needed to know of a task, recorded or simulated."""
 
     weight: int
     ran_ns: int
@@ -164,9 +165,9 @@ def outcome(scheduler: str, fared: Iterable[Fared]) -> Outcome:
 
 
 def fairness(fared: Iterable[Fared]) -> float:
-    """Jain's index of progress: the share of the time in which it could run that a task ran, by its weight.
+    """Jain's index of progress: the share of the time in which it could run that a task did run, divided by its weight.
 
-    Tasks that never had to share are left out: they say nothing of a scheduler.
+    Tasks that never had to share are left out, since they tell nothing about a scheduler.
     """
     progress = [
         task.ran_ns / (task.ran_ns + sum(task.waits_ns)) / task.weight
@@ -187,7 +188,7 @@ def recorded(log: Log) -> Outcome:
 
 
 def simulated(machine: Machine, of: str = "") -> Outcome:
-    """How they fare on a simulated machine.  `of`: what tells its scheduler from another of the same name."""
+    """How tasks fare on a simulated machine.  `of`: what tells its scheduler from another of the same name."""
     return outcome(
         f"{machine.program.name}{of}, simulated",
         (Fared(t.weight, t.ran_ns, t.waits_ns, t.migrations) for t in machine.tasks),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a checked scheduler to an object that a kernel loads, with what its loader must know beside it.
+"""From a checked scheduler to an object that a kernel loads, and a file with what its loader must know.
 
 `NAME.o` and `NAME.json` are all that is needed where the scheduler runs: no compiler, no source.
 """
@@ -31,7 +31,7 @@ __all__ = ["BuildError", "build", "build_shim", "clang", "compiled", "layout"]
 def build(program: Program, folder: Path, stem: str = PREFIX, *, recording: bool = False) -> Built:
     """Compile into the folder.  Raises `Unavailable` without clang, `BuildError`.
 
-    `recording`: an object whose every call is kept.
+    `recording`: make an object that records its every call.
     """
     scheduler = Scheduler.of(program, recording=recording)
     emit(scheduler).write(folder)
@@ -64,16 +64,18 @@ def build(program: Program, folder: Path, stem: str = PREFIX, *, recording: bool
 
 
 def _kept(scheduler: Scheduler) -> str:
-    """What is kept for each task.  Who asks what tasks have used keeps that, too: nobody else's would be of today."""
+    """What is kept for each task.  A policy that asks how much tasks have used keeps this, too, since what another
+    version kept would be out of date.
+    """
     fields = [f"{f.name}: {spell(f.type)}" for f in scheduler.program.state if f.kind is FieldKind.LOCAL]
     return ", ".join([*fields, *(["used"] if "enable" in scheduler.ops else [])])
 
 
 def build_shim(folder: Path, *, partial: bool = False, hears_all: bool = False) -> Path:
-    """The scheduler that stays; the folder has the runtime's files already.
+    """Compile the shim, which stays attached; the folder has the runtime's files already.
 
-    `hears_all`: it passes on `dequeue`, `wake` and `sleep`, too, which costs every policy behind it.
-    `partial`: it has the tasks that opted in, those of the class SCHED_EXT, and the default scheduler the others.
+    `hears_all`: it passes `dequeue`, `wake` and `sleep` on, too, which slows down every policy behind it.  `partial`:
+    it has only the tasks that opted in, those of the class SCHED_EXT; the others stay with the default scheduler.
     """
     defines = {"TS_FLAGS": SWITCH_PARTIAL if partial else 0} | ({"TS_ALL": 1} if hears_all else {})
     name = "shim" + "-partial" * partial + "-all" * hears_all
@@ -81,16 +83,16 @@ def build_shim(folder: Path, *, partial: bool = False, hears_all: bool = False) 
 
 
 def layout(program: Program) -> tuple[tuple[Place, ...], tuple[int, ...]]:
-    """Where each field lies, as `emit.bpf.unit` declares it, and what it holds at first."""
+    """The place of each field, as `emit.bpf.unit` declares it, and the state's words at first."""
     places: list[Place] = []
     start = [1]  # `ready`
     unit = Unit(program, PREFIX)
-    unit.structs()  # which gives names to all members
+    unit.structs()  # this gives names to all members
     stored = [f for f in program.state if f.kind in (FieldKind.STATE, FieldKind.PARAM)]
     for f in stored:
         match f.type:
             case TableType(key=KeyType()):
-                continue  # a word of each task
+                continue  # it is a word of each task
             case TableType():
                 places.append(Place(f.name, 0, 0, unit.table_name(f.name)))
                 continue

@@ -15,8 +15,8 @@ SELDOM = (
     "dequeue",
     "runnable",
     "quiescent",
-)  # few policies hear of these, and the kernel says them at each wake-up
-Form = tuple[str, tuple[str, ...]]  # of a message: its name, and those of its numbers
+)  # few policies have these hooks, and the kernel would call them at each wake-up
+Form = tuple[str, tuple[str, ...]]  # of a message: its name, and the names of its numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Place:
     field: str
     word: int
     words: int  # 0: a table
-    table: str = ""  # its map
+    table: str = ""  # the table's map
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,20 +38,23 @@ class Built:
     object: Path
     schema: dict[str, Any]  # as `core.schema` writes it
     places: tuple[Place, ...] = ()
-    start: tuple[int, ...] = ()  # the words of the state at first
+    start: tuple[int, ...] = ()  # the words of the state when the policy begins
     ops: tuple[str, ...] = ()
     queues: tuple[tuple[str, str], ...] = ()  # name, kind
-    own: str = ""  # what is kept for each task: versions with the same share it
-    needs: tuple[tuple[str, int], ...] = ()  # functions of the kernel, and the policy's line that needs each
-    tape: int = 0  # words that an event has room for; 0: it does not record
+    own: str = ""  # what is kept for each task; versions in which it is the same share it
+    needs: tuple[
+        tuple[str, int], ...
+    ] = ()  # functions of the kernel, with the line of the policy that needs each
+    tape: int = 0  # words for which an event has room; 0: it does not record
     hears: tuple[Form, ...] = ()  # the hint that it takes
     tells: tuple[Form, ...] = ()  # what it tells applications
-    counts: tuple[tuple[str, str, int], ...] = ()  # what is counted, and the path and line where
-    conditions: tuple[tuple[str, str, int], ...] = ()  # of one that is watched: hook, path and line of each
+    counts: tuple[tuple[str, str, int], ...] = ()  # what is counted, with the path and line where
+    # of a version that is watched: hook, path and line of each condition
+    conditions: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def layout(self) -> str:
-        """Two versions of the same layout share their state."""
+        """The layout of the state; versions with the same layout share it."""
         hash: str = self.schema["hash"]
         return hash
 
@@ -70,7 +73,7 @@ class Built:
 
     @staticmethod
     def read(path: Path) -> Built:
-        """From `NAME.json`, with the object beside it.  Raises OSError, ValueError for what is no such file."""
+        """Read `NAME.json`, which has the object beside it.  Raises OSError; ValueError if it is not such a file."""
         try:
             kinds = get_type_hints(Built) | {"object": str}
             given = _fields(json.loads(whole(path)), kinds, "the file")
@@ -80,14 +83,14 @@ class Built:
 
 
 def _fields(value: Any, kinds: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The fields of a JSON object, all of these and no others.  Raises ValueError."""
+    """The fields of a JSON object, exactly those in `kinds`.  Raises ValueError."""
     if not isinstance(value, dict) or value.keys() != kinds.keys():
         raise ValueError(f"{where} has not the fields {', '.join(kinds)}")
     return {name: _typed(value[name], kind, f"`{name}`") for name, kind in kinds.items()}
 
 
 def _typed(value: Any, kind: Any, where: str) -> Any:
-    """A value of JSON as one of that kind, its lists as tuples.  Raises ValueError."""
+    """A JSON value as one of that kind, with lists as tuples.  Raises ValueError."""
     inner = get_args(kind)
     if get_origin(kind) is tuple and isinstance(value, list):
         each = inner[:1] * len(value) if inner[-1] is ... else inner

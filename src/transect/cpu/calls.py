@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy calls of the kernel in each of its hooks, through helpers too, and which queues each call may be of."""
+"""Which functions of the kernel each hook of a policy calls, also through helpers, and on which queues each call may
+be.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ NONE: Fields = frozenset()
 
 
 class Calls:
-    """Of one program."""
+    """The calls of one program."""
 
     def __init__(self, program: Program) -> None:
         self.functions = {f.name: f for f in program.functions}
@@ -46,7 +48,9 @@ class Calls:
     def of(
         self, function: Function, given: Mapping[str, Fields] = MappingProxyType({})
     ) -> Iterator[tuple[ir.Intrinsic, Fields]]:
-        """The functions of the stratum that it calls, through helpers too, and whose queue each may be called on."""
+        """The functions of the stratum that it calls, also through helpers, and the fields whose queues each may be
+        called on.
+        """
         for part in _below(function):
             if isinstance(part, ir.Intrinsic):
                 yield part, self._may_be(part.args[0], function, given) if part.args else NONE
@@ -61,7 +65,7 @@ class Calls:
         return helper, {param.name: fields for param, fields in zip(helper.params, values, strict=True)}
 
     def _may_be(self, value: Expr, function: Function, given: Mapping[str, Fields]) -> Fields:
-        """The fields whose queue a value may be; of other values those that it is made of."""
+        """The fields whose queue a value may be; if the value is no queue, those of its parts."""
         match value:
             case ir.State():
                 return frozenset({value.field})
@@ -87,7 +91,7 @@ class Calls:
 
 
 def _values(function: Function, name: str) -> Iterator[Expr]:
-    """What a local of the function is set to, wherever that is."""
+    """The values that a local of the function is set to, in any place."""
     for part in _below(function):
         if isinstance(part, ir.Let | ir.LetIn) and part.name == name:
             yield part.value

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a checked policy no scheduler for the kernel: tasks lost or queued twice, and what BPF has no form for."""
+"""Why a checked policy cannot be a scheduler for the kernel: tasks lost or queued twice, and what BPF has
+no form for.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ def check(program: Program) -> list[Diagnostic]:
     from transect.cpu.scheduler import legal
 
     if long := list(too_long(program)):
-        return long  # who goes along all of its ways would take as long
+        return long  # to follow all paths through it would take as long
     if program.base == arbiter.BASE:
         return arbiter.refused(program)
     found = Diagnostics()
@@ -51,7 +53,7 @@ def check(program: Program) -> list[Diagnostic]:
 
 
 def refused(program: Program) -> Iterator[Diagnostic]:
-    """What BPF could only approximate, or not do at all."""
+    """What BPF could do only approximately, or not at all."""
     diagnostics = Diagnostics()
     for f in program.state:
         _field(f, diagnostics)
@@ -69,7 +71,9 @@ def refused(program: Program) -> Iterator[Diagnostic]:
 
 
 def _queues(program: Program, diagnostics: Diagnostics) -> None:
-    """A queue's number comes from its name, so that a later version finds it again; two names may have one number."""
+    """A queue's number is made from its name, so that a later version finds it again; but two names may give one
+    number.
+    """
     queues = [f for f in program.state if f.kind is FieldKind.GIVEN]
     first: dict[int, ir.StateField] = {}
     for f in queues:

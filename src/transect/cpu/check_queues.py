@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No task is lost, and none is queued twice: what Enoki's `Schedulable` token says at run time, shown when compiling.
+"""No task is lost, and none is queued twice: what Enoki's `Schedulable` token checks at run time is proved here when
+compiling.
 
 Each path through `enqueue` puts the task exactly once, every path through `select` at most once, no other hook puts
-one, and `dispatch` takes from each queue that is put into.  Paths go through helpers, branches and loops, with
-what the kernel answers open; a path is a count of puts (none, one, more), the last of them, and what is known of locals
-that are true or false (`paths.py`).  (The kernel ends a scheduler that inserts a task twice, and one whose task waits
-for ever; the verifier sees neither.)
+one, and `dispatch` takes from each queue into which tasks are put.  Paths lead through helpers, branches and loops,
+with the kernel's answers left open; a path is the number of puts (none, one, more), the last put, and what is known of
+boolean locals (`paths.py`).  (The kernel ends a scheduler that inserts a task twice, and one whose task waits for ever;
+the verifier detects neither.)
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ ALLOWED = (
 class After:
     """Where the paths through a block lead."""
 
-    on: frozenset[Path]  # to its end
-    left: frozenset[tuple[Path, Span]] = frozenset()  # out of the function, there
+    on: frozenset[Path]  # the paths to its end
+    left: frozenset[tuple[Path, Span]] = frozenset()  # those that leave the function, and where
     broke: frozenset[Path] = frozenset()
-    again: frozenset[Path] = frozenset()  # to the next round of the loop
+    again: frozenset[Path] = frozenset()  # those to the next iteration of the loop
 
     def then(self, other: After) -> After:
         return After(other.on, self.left | other.left, self.broke | other.broke, self.again | other.again)
@@ -51,7 +52,7 @@ class After:
 
 
 def custody(program: Program) -> list[Diagnostic]:
-    """What is wrong with how the (flat) program hands tasks on; empty: every task is in one place at any time."""
+    """Errors in how the (flat) program hands tasks on; empty if every task is always in exactly one place."""
     checker = _Custody(program)
     return list(checker.check())
 
@@ -61,7 +62,8 @@ class _Custody:
         self.program = program
         self.functions = {f.name: f for f in program.functions}
         self.calls = Calls(program)
-        self.ways: dict[tuple[str, Path], frozenset[Path]] = {}  # through helpers, by how they are entered
+        # through helpers, by the path with which they are entered
+        self.ways: dict[tuple[str, Path], frozenset[Path]] = {}
         self.diagnostics = Diagnostics()
 
     def check(self) -> Iterable[Diagnostic]:
@@ -137,7 +139,7 @@ class _Custody:
                 assert_never(s)
 
     def loop(self, targets: tuple[str, ...], body: ir.Block, paths: frozenset[Path]) -> After:
-        """Any number of rounds: until no new path comes."""
+        """Any number of iterations: repeated until no new path comes."""
         seen, left, out = paths, After(frozenset()), paths
         while True:
             after = self.block(body, frozenset(path.without(*targets) for path in seen))
@@ -149,7 +151,7 @@ class _Custody:
             seen = more
 
     def expressions(self, node: ir.Stmt | Expr | ir.Source, paths: frozenset[Path]) -> frozenset[Path]:
-        """What the puts and calls in a piece do; in flat form they come one at a time."""
+        """What the puts and calls in an expression do to the paths; in flat form there is one at a time."""
         for part in _expressions(node):
             match part:
                 case ir.Intrinsic(name=name) if name in PUTS:
@@ -161,7 +163,7 @@ class _Custody:
         return paths
 
     def called(self, call: ir.Call, paths: frozenset[Path], name: str = "") -> frozenset[Path]:
-        """Through a helper; what it returns goes to the local of that name."""
+        """Paths through a helper; what it returns is given to the local `name`."""
         helper = self.functions[call.function]
         found = set()
         for path in paths:
@@ -171,7 +173,7 @@ class _Custody:
         return frozenset(found)
 
     def _through(self, helper: Function, path: Path) -> frozenset[Path]:
-        """Where the paths through it end; what is known there of its own locals is forgotten."""
+        """Where the paths through the helper end; what is known of its own locals is forgotten there."""
         if (helper.name, path) not in self.ways:
             after = self.block(helper.body, frozenset({path}))
             ends = after.on | {left for left, _ in after.left}
@@ -221,7 +223,7 @@ class _Custody:
             for call, queues in self.calls.of(handler):
                 if call.name not in PUTS - STARTS:
                     continue
-                for queue in sorted((queues or every) - served):  # what we cannot follow may be any
+                for queue in sorted((queues or every) - served):  # what we cannot follow may be any queue
                     self.diagnostics.error(
                         "C004",
                         f"tasks in `{queue}` would wait for ever: `dispatch` never takes from it",
@@ -235,7 +237,7 @@ class _Custody:
 
 
 def _expressions(node: object) -> Iterator[object]:
-    """A piece's nodes, those that are evaluated first coming first."""
+    """The nodes of a piece, in the order in which they are evaluated."""
     return iter(list(walk(node))[::-1])  # type: ignore[arg-type]
 
 
@@ -245,5 +247,5 @@ def _whole(cases: tuple[ir.Case, ...]) -> bool:
 
 
 def _end(handler: Function) -> Span:
-    """The last statement of a handler, behind which it ends by itself."""
+    """The last statement of a handler, after which it ends without a `return`."""
     return handler.body[-1].span if handler.body else handler.span

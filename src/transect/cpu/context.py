@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each operation of the kernel has to find before it calls the policy: what is kept for the task, or nothing.
+"""What each operation of the kernel must look up for a task before it calls the policy, if anything.
 
-What a hook does not use is not looked up; and a number that the kernel itself has given as a CPU's is not tested again.
+Nothing is looked up that a hook does not use; and a number that the kernel itself gave as a CPU's is not tested again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CPU_OF = {"select": 1, "keep": 1, "dispatch": 0, "alarm": 0}  # the parameter th
 
 
 class Context:
-    """Of a flat program."""
+    """The context of a flat program."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -29,7 +29,7 @@ class Context:
         self.functions = {f.name: f for f in program.functions}
 
     def own(self, *hooks: str) -> bool:
-        """Whether one of them uses what is kept for the task."""
+        """Whether one of the hooks uses what is kept for the task."""
         kept = any(self.kinds.get(field) is FieldKind.LOCAL for field in self._fields(hooks))
         return kept or any(
             isinstance(part, ir.Intrinsic) and part.name == USED
@@ -58,7 +58,7 @@ class Context:
                     waiting.append(self.functions[part.function])
 
     def chooses_a_cpu(self) -> bool:
-        """Whether all that `select` returns is a CPU's number for certain."""
+        """Whether everything that `select` returns is certain to be a CPU's number."""
         handler = self.program.handler("select")
         assert handler is not None, "every scheduler selects"
         values = [part.value for part in parts(handler) if isinstance(part, ir.Return)]
@@ -71,7 +71,7 @@ def parts(function: Function) -> Iterator[object]:
 
 
 def is_cpu(e: Expr, function: Function) -> bool:
-    """Whether the kernel has given that number as a CPU's: a hook's parameter, `task.cpu`, `here()`, an idle CPU."""
+    """Whether the kernel gave that number as a CPU's: a hook's parameter, `task.cpu`, `here()`, an idle CPU."""
     match e:
         case ir.Intrinsic(name=name):
             return name == HERE
@@ -91,7 +91,7 @@ def is_cpu(e: Expr, function: Function) -> bool:
 
 
 def is_node(e: Expr, function: Function) -> bool:
-    """Whether the kernel has given that number as a node's."""
+    """Whether the kernel gave that number as a node's."""
     match e:
         case ir.Intrinsic(name=name):
             return name == NODE
@@ -114,7 +114,7 @@ def _is_idle(e: Expr, function: Function) -> bool:
 
 
 def _bound(name: str, function: Function) -> list[Expr]:
-    """All that a local is set to; what binds it otherwise (a loop, a pattern) is no CPU."""
+    """All values that a local is set to; one that is set in another way (by a loop, a pattern) is no CPU."""
     lets = [part.value for part in parts(function) if isinstance(part, ir.Let) and part.name == name]
     others = [part for part in parts(function) if isinstance(part, ir.For) and name in part.targets]
     matched = [part for part in parts(function) if isinstance(part, ir.MatchAny) and part.name == name]

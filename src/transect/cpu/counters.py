@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the checker cannot show, counted at run time by the policy's line: each is allowed, and many of it tell.
+"""Events that the checker cannot rule out, counted at run time by the policy's line: each is allowed, many are a sign.
 
 moved     `select` sent a task that woke up to another CPU than the one where it ran last
 stolen    `steal` gave a CPU a task that waited for another one, another node, or in any lane
@@ -17,7 +17,7 @@ from transect.core.walk import walk
 from transect.cpu.calls import STEALS
 from transect.cpu.context import is_cpu, is_node
 
-Site = tuple[str, str, int]  # what, and the path and line where
+Site = tuple[str, str, int]  # the kind of event, and the path and line where it happens
 
 PUTS = ("cpu.Fifo.put", "cpu.Fifo.put_for", "cpu.Timeline.put", "cpu.Timeline.put_for")
 ON = ("cpu.Fifos.on", "cpu.Timelines.on")
@@ -25,7 +25,7 @@ ON_NODE = ("cpu.NodeFifos.on", "cpu.NodeTimelines.on")
 
 
 def sites(program: Program) -> tuple[Site, ...]:
-    """Where something is counted, in the order of the counters."""
+    """Where events are counted, in the order of the counters."""
     return tuple(sorted({site for f in (*program.functions, *program.handlers) for site in _of(f)}))
 
 
@@ -39,12 +39,14 @@ def _of(function: Function) -> Iterator[Site]:
 
 
 def moving(function: Function) -> bool:
-    """Whether it is a `select` of the policy's own; the kernel's choice is none of its lines."""
+    """Whether it is a `select` that the policy defines; the kernel's own choice has no line in the policy."""
     return function.name == "select" and not function.default
 
 
 def counted(e: ir.Intrinsic, function: Function) -> str:
-    """What is counted at a call; empty: nothing.  A put at `task.cpu` is where the task may run."""
+    """The kind of event that is counted at a call; empty: nothing.  A put at `task.cpu` is never where the task may not
+    run.
+    """
     if e.name in STEALS:
         return "stolen"
     match e:

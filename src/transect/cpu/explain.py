@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel says about a scheduler, in the policy's terms: the verifier's refusal, and why it was ended."""
+"""What the kernel says about a scheduler, in the policy's terms: why the verifier refuses it, and why it was ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from transect.linux.libbpf import BpfError
 LINE = re.compile(r"^; .* @ (?P<file>\S+):(?P<line>\d+)$")
 MISSING = re.compile(r"extern '(?P<name>\w+)'.*(?:not found|unresolved)|kernel function '(?P<func>\w+)'")
 STALL = re.compile(r"(?P<task>\S+)\[(?P<pid>\d+)\] failed to run for (?P<seconds>[\d.]+)s")
-TASK = re.compile(r"^ .*\[(\d+)\] .*[+-]\d+ms$", re.MULTILINE)  # what the kernel dumps of each task begins so
+TASK = re.compile(
+    r"^ .*\[(\d+)\] .*[+-]\d+ms$", re.MULTILINE
+)  # the kernel's dump of a task begins with such a line
 NOISE = (
     "processed ",
     "-- ",
@@ -33,7 +35,7 @@ NOISE = (
 
 
 def verifier(program: Program, refused: BpfError, sources: Mapping[str, str]) -> str:
-    """The verifier's refusal at the policy's line: the last of its lines before the reason."""
+    """The verifier's refusal, shown at the last line of the policy that it names before the reason."""
     where, reason = program.handlers[0].span, ""
     name = program.path.rpartition("/")[2]
     for line in refused.log.splitlines():
@@ -59,7 +61,7 @@ def verifier(program: Program, refused: BpfError, sources: Mapping[str, str]) ->
 
 
 def missing(program: Program, lacking: Missing, sources: Mapping[str, str]) -> str:
-    """What the kernel lacks, at the policy's line that needs it."""
+    """What the kernel lacks, shown at the policy's line that needs it."""
     diagnostics = Diagnostics()
     diagnostics.error(
         "C008",
@@ -79,7 +81,7 @@ def _columns(text: str, number: int) -> tuple[int, int, int]:
 
 
 def paragraph(program: Program, end: Ended) -> str:
-    """Why the kernel ended it, in one paragraph."""
+    """Why the kernel ended the scheduler, in one paragraph."""
     if stalled := STALL.search(f"{end.reason} {end.message}"):
         who = f"`{stalled['task']}` (pid {stalled['pid']}) could run and did not for {float(stalled['seconds']):.0f} s"
         queue = _stalled_queue(program, end.dump, stalled["pid"])
@@ -93,7 +95,7 @@ def paragraph(program: Program, end: Ended) -> str:
 
 
 def _stalled_queue(program: Program, dump: str, pid: str) -> str:
-    """Which queue the task waited in, and where it was put there, from the kernel's dump."""
+    """The queue in which the task waited, and where it was put there, from the kernel's dump."""
     _, *tasks = TASK.split(dump)
     text = next((after for found, after in zip(tasks[::2], tasks[1::2], strict=True) if found == pid), "")
     queues = _queues(program, text)
@@ -101,7 +103,7 @@ def _stalled_queue(program: Program, dump: str, pid: str) -> str:
 
 
 def _queues(program: Program, dump: str) -> dict[str, int]:
-    """How many tasks of a dump wait in each queue of the policy."""
+    """How many tasks in a dump wait in each queue of the policy."""
     numbers = {queue_number(f.name): f.name for f in program.state}
     found: dict[str, int] = {}
     for text in re.findall(r"dsq_id=(?:0x)?([0-9a-f]+)", dump):
@@ -121,7 +123,7 @@ def _puts(program: Program, queue: str) -> str:
 
 
 def puts(program: Program, queue: str) -> list[Span]:
-    """Where tasks are put into a queue."""
+    """The places at which tasks are put into a queue."""
     calls = Calls(program)
     found = (call for handler in program.handlers for call in calls.of(handler))
     return [call.span for call, queues in found if call.name in PUTS - STARTS and queue in queues]

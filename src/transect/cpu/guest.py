@@ -37,7 +37,7 @@ def main() -> None:
 
 
 class Loader:
-    """What is in force by our doing: the shim with a policy behind it, one policy alone, or nothing."""
+    """What we have put in force: the shim with a policy behind it, one policy alone, or nothing."""
 
     def __init__(self) -> None:
         self.force: Force | None = None
@@ -109,7 +109,7 @@ def done(force: Force, request: Mapping[str, Any]) -> Any:
 
 
 def fields(force: Force) -> dict[str, list[int]]:
-    """The words of the state of what is in force, by field."""
+    """The words of the state of the policy in force, by field."""
     version = force.current
     assert version is not None, "the state of nothing"
     return version.fields()

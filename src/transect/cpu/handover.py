@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of one version's state the next one goes on with, and what comes back when it is taken out of force.
+"""Which state of one version the next version continues with, and what comes back when that one is taken out of force.
 
-Versions of one layout share all of their state, and so does a table that is the same in both.  All else goes over by
-the rules of the language, just before the other version takes over: what calls that are under way change then is lost.
-(It stands on the compiler, whose modules take seconds to read in emulation: the loader imports it when it is wanted.)
+Versions of one layout share all of their state, and a table that is the same in both is shared, too.  Everything else
+is converted by the rules of the language, just before the other version takes over: changes that calls under way make
+after that are lost.  (This needs the compiler, whose modules take seconds to import in emulation: the loader imports it
+when it is needed.)
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Transfer = Callable[[bytes, Schema, Schema], bytes]
 
 
 def check_queues(old: Built, new: Built) -> None:
-    """Raises `Kept`: a queue of the old version, in which tasks may wait, is none of the new one."""
+    """Raises `Kept` if the new version lacks a queue of the old version, in which tasks may wait."""
     kinds = dict(new.queues)
     anew = "or end this version, and run the new one"
     for name, kind in old.queues:
@@ -37,7 +38,7 @@ def check_queues(old: Built, new: Built) -> None:
 
 
 def compared(old: Built, new: Built, *, watched: bool) -> dict[str, str]:
-    """What becomes of each field.  Raises `Kept`: something does not go over, or, where that is wanted, not back."""
+    """What becomes of each field.  Raises `Kept` if something cannot go over or, if `watched`, not back."""
     if old.layout == new.layout:
         return {place.field: "keep" for place in new.places}
     before, after = Schema.from_json(old.schema), Schema.from_json(new.schema)
@@ -52,7 +53,7 @@ def compared(old: Built, new: Built, *, watched: bool) -> dict[str, str]:
 
 
 def shared(old: Built, new: Built) -> dict[str, str]:
-    """Maps that the new version has in common with the old one: the name of each there, and here."""
+    """Maps that both versions have: the name of each in the new version, and in the old one."""
     tables = {place.field: place.table for place in old.places if place.table}
     if old.layout == new.layout:
         return common(old, new)
@@ -67,7 +68,7 @@ def shared(old: Built, new: Built) -> dict[str, str]:
 
 
 def hand_over(old: Version, new: Version) -> None:
-    """Give the new version the state of the old one.  Raises `Kept`: its content does not fit."""
+    """Give the new version the state of the old one.  Raises `Kept` if the content does not fit."""
     if old.built.layout == new.built.layout:
         _defaults(old.built, new)
         return
@@ -78,7 +79,9 @@ def hand_over(old: Version, new: Version) -> None:
 
 
 def hand_back(old: Version, new: Version) -> str:
-    """Give the old version the state as it is now; why not, when it does not fit: it goes on with its own."""
+    """Give the old version the state as it is now; if it does not fit, say why: the old version then continues with its
+    own.
+    """
     if old.built.layout == new.built.layout:
         _defaults(new.built, old)
         return ""
@@ -95,7 +98,7 @@ def hand_back(old: Version, new: Version) -> str:
 
 
 def _moved(old: Version, new: Version, rules: Transfer, in_common: dict[str, str]) -> None:
-    """`in_common`: the maps of the new version that are the old one's."""
+    """`in_common`: the maps that the new version shares with the old one."""
     before, after = Schema.from_json(old.built.schema), Schema.from_json(new.built.schema)
     ours, theirs = set(in_common), set(in_common.values())
     tables = {p.field: old.entries(p.field) for p in old.built.places if p.table and p.table not in theirs}
@@ -113,7 +116,7 @@ def _moved(old: Version, new: Version, rules: Transfer, in_common: dict[str, str
 
 
 def _defaults(before: Built, version: Version) -> None:
-    """A parameter that nobody has set takes the default of the version that takes over, whose state is shared."""
+    """A parameter that nobody has set takes the default of the version that takes over with the shared state."""
     fields = version.fields()
     for f in Schema.from_json(version.built.schema).fields:
         if f.kind is not FieldKind.PARAM or isinstance(f.type, TableType):

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Schedulers in force in the running kernel: one shim that stays attached, and versions of policies behind it.
 
-A version is loaded, given its state, and then put in force by one store.  What a version cannot do (the verifier
-refuses it, its state does not fit, it lacks a queue in which tasks may wait) is found before that store, and changes
-nothing.
+A version is loaded, given its state, and then put in force by one store.  Whatever prevents it (the verifier refuses
+it, its state does not fit, it lacks a queue in which tasks may wait) is found before that store, and changes nothing.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ KERNEL = Path("/sys/kernel/sched_ext")
 TYPES = Path("/sys/kernel/btf/vmlinux")
 LARGEST = 256 << 20  # bytes of the types of a kernel, which has some 10 million
 SHIM = struct.Struct("=Qq128s1024s32768s")  # struct ts_shim
-VERSIONS = 5  # places for them; one is in force, an upgrade has two more
+VERSIONS = 5  # places for versions; one is in force, an upgrade takes two more
 WATCH_S = 2.0  # how long a new version is watched
-PATIENCE_S = 1.0  # the longest that the first of a queue may wait meanwhile while nobody gets on
+PATIENCE_S = 1.0  # the longest that the first task of a queue may wait then while no task makes progress
 
 
 class Missing(Exception):
@@ -68,11 +67,13 @@ class Force:
         size = -(-SHIM.size // mmap.PAGESIZE) * mmap.PAGESIZE
         self._memory = mmap.mmap(self._shim.map("ts_shims").fd, size)
         self._word = mmap.mmap(self._shim.map(".data.active").fd, mmap.PAGESIZE)
-        self._active = ctypes.c_uint64.from_buffer(self._word)  # a store to it is one instruction
+        self._active = ctypes.c_uint64.from_buffer(self._word)  # a store through it is one instruction
         self._shim.attach(form)
         self.versions: list[Version] = []
-        self._recording: tuple[Version, Drain] | None = None  # the version that was in force, and goes on
-        self.broker: Broker | None = None  # of applications, once a policy talks with them
+        self._recording: tuple[Version, Drain] | None = (
+            None  # the version that was in force before, and will be again
+        )
+        self.broker: Broker | None = None  # of applications, once a policy exchanges messages with them
         self._lock = threading.Lock()  # a version is not closed while the broker runs a program of it
 
     # --- versions ------------------------------------------------------------------------------------------------
@@ -83,9 +84,9 @@ class Force:
         return next((v for v in self.versions if v.number == number), None)
 
     def load(self, built: Built) -> Version:
-        """Load a version, with its queues and programs in place; not yet in force.
+        """Load a version, with its queues and programs in place, but not yet in force.
 
-        Raises `BpfError`, `Kept`, `Ended`: what is refused with ENODEV is so since the kernel has ended the scheduler.
+        Raises `BpfError`, `Kept`; `Ended` if the kernel has ended the scheduler, which it shows by ENODEV.
         """
         look_for(built)
         old = self.current
@@ -120,18 +121,19 @@ class Force:
         return version
 
     def activate(self, version: Version) -> None:
-        """Put it in force: one store."""
+        """Put the version in force: one store."""
         self._active.value = version.number
 
     def upgrade(
         self, built: Built, *, watch_s: float = WATCH_S, watching: Built | None = None
     ) -> dict[str, str]:
-        """Put another version in force, state kept; what became of each field.
+        """Put another version in force, with the state kept; return what became of each field.
 
-        It is watched, and the old one comes back when somebody starves, or when a condition of the policy's own does
-        not hold: `watching` is the version in the form that looks at them, which runs meanwhile.
+        The new version is watched, and the old one comes back if a task starves or a condition of the policy does not
+        hold. `watching` is the new version in the form that checks its conditions; it runs meanwhile.
 
-        Raises `Kept`, having changed nothing or having returned; `BpfError` when the verifier refuses it.
+        Raises `Kept`, having changed nothing or having returned to the old version; `BpfError` when the verifier
+        refuses it.
         """
         from transect.cpu.handover import check_queues, compared, hand_over
 
@@ -157,7 +159,7 @@ class Force:
         return fields
 
     def _follow(self, old: Version, watched: Version, built: Built) -> None:
-        """What was watched goes on with the same state, and looks no more."""
+        """After the watch, continue with the same state in the form that does not check conditions."""
         try:
             self.activate(self.load(built))
         except BpfError:
@@ -166,7 +168,7 @@ class Force:
         self._retire(watched)
 
     def _return(self, old: Version, new: Version) -> str:
-        """The old version is in force again; in words."""
+        """Put the old version in force again; say so in words."""
         from transect.cpu.handover import hand_back
 
         short = hand_back(old, new)
@@ -175,11 +177,12 @@ class Force:
         return f"the old version is back{short}"
 
     def _watch(self, old: Version, new: Version, watch_s: float) -> None:
-        """Raises `Kept`, the old version being back, or `Ended`.
+        """Raises `Kept` when the old version is back, or `Ended`.
 
-        Who is light may have waited for long when its turn comes, and starves only if nobody gets on meanwhile.
+        A task with little weight may have waited for long when its turn comes; it starves only if no task makes
+        progress meanwhile.
         """
-        since = last = time.monotonic()  # `since`: when somebody last got on
+        since = last = time.monotonic()  # `since`: when a task last made progress
         end, before = since + watch_s, 0.0
         while last < end:
             time.sleep(0.05)
@@ -206,15 +209,15 @@ class Force:
 
     def _place(self, op: str, version: Version) -> None:
         if op == "init":
-            return  # the shim's own does what has to be done
+            return  # the shim does by itself what is necessary
         table = self._shim.map(f"ts_to_{op}")
         table.write(struct.pack("=I", version.number), struct.pack("=I", version.programs[f"ts_op_{op}"]))
 
     def _retire(self, version: Version) -> None:
-        """Out of the tables and the kernel, once no CPU is in it any more."""
+        """Remove a version from the tables and the kernel, once no CPU runs it any more."""
         quiet()
         if "ts_end_slices" in version.programs:
-            version.run("ts_end_slices")  # its alarms go with it
+            version.run("ts_end_slices")  # this ends its alarms, too
         for op in version.built.ops:
             if op != "init":
                 self._shim.map(f"ts_to_{op}").remove(struct.pack("=I", version.number))
@@ -225,7 +228,7 @@ class Force:
     # --- recording -----------------------------------------------------------------------------------------------
 
     def record(self, built: Built, write: Write, close: Callable[[], object] = lambda: None) -> None:
-        """Put the same policy in force as an object that keeps its calls, and give them to `write` as they come."""
+        """Put the same policy in force as an object that records its calls, and give these to `write` as they come."""
         old = self.current
         assert old is not None and self._recording is None, "a recording of nothing, or a second one"
         new = self.load(built)
@@ -234,13 +237,13 @@ class Force:
         self.activate(new)
 
     def end_record(self) -> Drain:
-        """The object that keeps nothing is in force again; what was drained, and how many calls were lost."""
+        """Put the object that does not record in force again; return what was drained, and how many calls were lost."""
         assert self._recording is not None, "the end of no recording"
         old, drain = self._recording
         recorded = self.current
         assert recorded is not None, "what was recorded is in force"
         self.activate(old)
-        quiet()  # whoever was in a handler has left it: its event is complete
+        quiet()  # every handler that ran has ended by now: its event is complete
         drain.end()
         self._recording = None
         self._retire(recorded)
@@ -249,7 +252,7 @@ class Force:
     # --- for operators --------------------------------------------------------------------------------------------
 
     def set(self, field: str, words: Sequence[int]) -> list[int]:
-        """Give a parameter another value, in words; the one before."""
+        """Give a parameter another value, in words; return the value before."""
         version = self.current
         assert version is not None, "a parameter of nothing"
         return version.set(field, words)
@@ -282,7 +285,7 @@ class Force:
             )
 
     def close(self) -> None:
-        """Out of force; tasks go back to the default scheduler."""
+        """Take the scheduler out of force; tasks go back to the default scheduler."""
         if self.broker is not None:
             self.broker.close()
         self._shim.detach()
@@ -304,7 +307,9 @@ def _shared(old: Built, new: Built) -> dict[str, str]:
 
 
 def look_for(built: Built, types: Path = TYPES) -> None:
-    """Raises `Missing` when the kernel lacks what the policy needs.  A function of its interface has its name there."""
+    """Raises `Missing` if the kernel lacks what the policy needs.  Its types name every function that a policy can
+    call.
+    """
     names = whole(types, LARGEST)
     for function, line in built.needs:
         if b"\0" + function.encode() + b"\0" not in names:
@@ -312,7 +317,7 @@ def look_for(built: Built, types: Path = TYPES) -> None:
 
 
 def opened(path: Path, types: Path = TYPES) -> tuple[Object, str]:
-    """An object, not loaded yet, and the form of its scheduler whose flags this kernel knows; the other is left out."""
+    """An object that is not loaded yet, with the one form of its scheduler whose flags this kernel knows."""
     found = Object(path)
     form, other = _forms(types)
     found.leave_out(other)
@@ -332,12 +337,12 @@ class Direct:
         self.built = built
         self.object, form = opened(built.object)
         self.object.load()
-        if built.start:  # hand-written objects keep no state of ours
+        if built.start:  # hand-written objects have no state of ours
             Version(0, built, self.object, {}).fill(built.start)
         self.object.attach(form)
 
     def instructions(self) -> dict[str, int]:
-        """What the verifier went through, by operation."""
+        """How many instructions the verifier examined, by operation."""
         found = dict(self.object.programs())
         return {op: self.object.instructions(found[f"ts_op_{op}"]) for op in self.built.ops}
 
@@ -348,8 +353,8 @@ class Direct:
 def renice() -> None:
     """Tell the fair class the nice value of each task anew.
 
-    It takes no notice of those that changed while a scheduler of sched_ext was in force, and setting the value that a
-    task has already is nothing to it: so each is set to another one and back.
+    The class ignores changes made while a scheduler of sched_ext was in force, and also ignores a value that a task has
+    already: so each value is set to another one and back.
     """
     for thread in threads():
         with suppress(OSError):  # it has ended meanwhile, or belongs to another user namespace
@@ -360,24 +365,24 @@ def renice() -> None:
 
 
 def threads() -> Iterator[int]:
-    """All that there are; some end while we look."""
+    """All threads; some may end meanwhile."""
     for process in filter(str.isdecimal, os.listdir("/proc")):
         with suppress(OSError):
             yield from map(int, os.listdir(f"/proc/{process}/task"))
 
 
 def quiet() -> None:
-    """Until every CPU has been through a point where it is in no program: a barrier of all."""
+    """Wait until every CPU has been at a point where it runs no BPF program: a barrier over all CPUs."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall(324, 1, 0, 0)  # membarrier(MEMBARRIER_CMD_GLOBAL)
 
 
 def events() -> dict[str, int]:
-    """The kernel's own counters of the scheduler in force; none: there is no scheduler."""
+    """The kernel's own counters of the scheduler in force; empty if there is none."""
     try:
         lines = _said(KERNEL / "root" / "events").splitlines()
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENODEV):  # ENODEV: it went while we looked
+        if error.errno in (errno.ENOENT, errno.ENODEV):  # ENODEV: it ended meanwhile
             return {}
         raise
     return {name: int(count) for name, count in (line.split() for line in lines)}
@@ -390,13 +395,13 @@ def state() -> str:
 
 
 def partial() -> bool:
-    """Whether the scheduler in force has those tasks only that opted in."""
+    """Whether the scheduler in force has only the tasks that opted in."""
     file = KERNEL / "switch_all"
     return file.is_file() and _said(file) == "0"
 
 
 def _said(file: Path) -> str:
-    """What a file of the kernel's says.  Raises OSError."""
+    """The content of one of the kernel's files.  Raises OSError."""
     return whole(file).decode().strip()
 
 

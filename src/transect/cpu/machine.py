@@ -28,11 +28,13 @@ from transect.replay.log import Trailer
 from transect.vm import Kernel, NotStarted, Setup, Vm, VmError, find
 from transect.vm.console import stuck, watched
 
-ANSWER_S = 180.0  # of a request; loading takes a second in emulation, many on a busy machine
+ANSWER_S = (
+    180.0  # for the answer to a request; loading takes a second in emulation, and many on a busy machine
+)
 LONGEST = 32 << 20  # bytes of an answer: the log of the kernel's verifier is the longest
-SILENT_S = 20.0  # after which we say that we wait
-LIFE_S = 3600  # of the machine; it ends with us before that
-LOOK_S = 0.2  # how often we see whether the loader has ended
+SILENT_S = 20.0  # after which we say that we are waiting
+LIFE_S = 3600  # of the machine; it ends with this process before that
+LOOK_S = 0.2  # between two looks whether the loader has ended
 SCHED_EXT = (6, 12)  # the first kernel that has it
 
 
@@ -52,7 +54,7 @@ class Bench:
     ) -> None:
         """`ahead`: policies that will be put in force; they are compiled while the machine boots.
 
-        `partial`: schedulers have the tasks that opted in, the command's among them.
+        `partial`: schedulers have only the tasks that opted in, with the command's among them.
         """
         self.partial = partial
         self._say = say
@@ -60,9 +62,9 @@ class Bench:
         self._work = Temporary("transect-cpu-")
         self.folder = Path(self._work.name).resolve()
         self._answers: queue.Queue[bytes | None] = queue.Queue()  # None: one that is too long
-        self._asking = threading.Lock()  # answers come in the order of requests, and each is for who asked
+        self._asking = threading.Lock()  # answers come in the order of requests, so one is made at a time
         self._rest = b""
-        self._too_long = False  # the line that comes has been given up
+        self._too_long = False  # the rest of the current line is to be skipped
         self._guest: Any = None
         self._built: dict[tuple[str, str, bool, bool], Built] = {}
         self._shims: dict[tuple[bool, bool], Path] = {}
@@ -71,7 +73,7 @@ class Bench:
         try:
             with ThreadPoolExecutor(1) as beside:
                 for program in ahead:
-                    beside.submit(self.build, program)  # what fails does so again when it is wanted
+                    beside.submit(self.build, program)  # an error comes again when the object is needed
                 self.vm = Vm(Setup(chosen, cpus=cpus, nodes=nodes, job=self.folder, life_s=life_s), say=say)
         except BaseException:
             self._work.cleanup()
@@ -96,7 +98,7 @@ class Bench:
     # --- schedulers ----------------------------------------------------------------------------------------------
 
     def build(self, program: Program, *, recording: bool = False, watching: bool = False) -> Built:
-        """Compile it, once, and outside: emulation would take many times as long."""
+        """Compile it, once, and outside of the machine: in emulation it would take many times as long."""
         key = program.name, program.source_hash, recording, watching
         if key not in self._built:
             stem = f"version{len(self._built)}"
@@ -105,7 +107,7 @@ class Bench:
         return self._built[key]
 
     def shim(self, first: Built) -> str:
-        """The object of the scheduler that stays, for this as the first policy; each is compiled once."""
+        """The object of the shim for this first policy; each form is compiled once."""
         kind = self.partial, first.hears_all
         if kind not in self._shims:
             self._shims[kind] = build_shim(self.folder, partial=self.partial, hears_all=first.hears_all)
@@ -127,7 +129,7 @@ class Bench:
     def upgrade(
         self, program: Program | Built, /, *, watch_s: float = WATCH_S, watching: Program | None = None
     ) -> dict[str, str]:
-        """Put another version in its place; what became of each field.  Raises `Kept`, `BpfError`, `Ended`."""
+        """Put another version in its place; return what became of each field.  Raises `Kept`, `BpfError`, `Ended`."""
         built = program if isinstance(program, Built) else self.build(program)
         looks = (
             None if watching is None else str(self.build(watching, watching=True).object.with_suffix(".json"))
@@ -147,7 +149,7 @@ class Bench:
             self.ask("leave")
 
     def kill(self) -> None:
-        """End the loader as kill -9 does: the scheduler goes with it."""
+        """End the loader as `kill -9` does: the kernel ends the scheduler with it."""
         if self._guest is None:
             return
         self._guest.kill()
@@ -157,9 +159,9 @@ class Bench:
         self._answers = queue.Queue()
 
     def record(self, program: Program, sources: Mapping[str, str], path: Path, name: str) -> None:
-        """Keep every call of the policy in force in a new log.  Raises FileExistsError, OSError, `BpfError`.
+        """Record every call of the policy in force in a new log.  Raises FileExistsError, OSError, `BpfError`.
 
-        Events wait in a file until the recording ends: making a log of them meanwhile would take the machine's time.
+        Events wait in a file until the recording ends: to make a log of them meanwhile would take the machine's time.
         """
         if path.exists():
             raise FileExistsError(path)
@@ -179,7 +181,7 @@ class Bench:
         self._recording = recording, raw
 
     def end_record(self) -> Trailer:
-        """Close the log.  Raises OSError when it is not whole."""
+        """Close the log.  Raises OSError if it is not whole."""
         assert self._recording is not None, "the end of no recording"
         recording, raw = self._recording
         self._recording = None
@@ -188,7 +190,7 @@ class Bench:
             answer = self.ask("end-record")
             lost, failure = answer["lost"], answer["failure"]
         except (VmError, Ended):
-            pass  # what came until then is kept, and `failure` says that it is not all
+            pass  # everything that came until then is kept, and `failure` says that it is not all
         try:
             recording.take_file(raw)
         except CodecError as wrong:
@@ -197,14 +199,16 @@ class Bench:
         return recording.close(lost, failure)
 
     def force_alone(self, program: Program | Built) -> dict[str, int]:
-        """Without the shim, for comparison; what the verifier went through, by operation."""
+        """Put it in force without the shim, for comparison; return how many instructions the verifier examined, by
+        operation.
+        """
         built = program if isinstance(program, Built) else self.build(program)
         answer = self.ask("direct", built=str(built.object.with_suffix(".json")))
         instructions: dict[str, int] = answer["instructions"]
         return instructions
 
     def set(self, field: str, words: Sequence[int]) -> list[int]:
-        """Give a parameter another value, in words; the one before."""
+        """Give a parameter another value, in words; return the value before."""
         before: list[int] = self.ask("set", field=field, words=list(words))
         return before
 
@@ -213,7 +217,7 @@ class Bench:
         self.ask("check")
 
     def command(self, words: Sequence[str], write: Callable[[bytes], None]) -> int:
-        """Run a command with its output going there; its exit code."""
+        """Run a command with its output written by `write`; return its exit code."""
         if self.partial:
             words = opted_in(self.vm.setup.python, words)
         try:
@@ -228,7 +232,7 @@ class Bench:
         self._work.cleanup()
 
     def ask(self, do: str, **arguments: Any) -> Any:
-        """One request.  Raises `Kept`, `BpfError`, `Ended`."""
+        """Make one request.  Raises `Kept`, `BpfError`, `Ended`."""
         if self._guest is None and do not in ("load", "direct"):
             raise VmError(f"nothing is in force: no `{do}`")
         with self._asking:
@@ -293,7 +297,7 @@ class Bench:
             self._too_long = True
 
     def _environment(self) -> dict[str, str]:
-        """Our own modules, whichever Python runs there: loading needs the standard library only."""
+        """Makes our own modules importable for the Python there: loading needs only the standard library."""
         return {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
 
     # --- commands ------------------------------------------------------------------------------------------------
@@ -303,7 +307,7 @@ class Bench:
         return self.vm.run(["cat", "/sys/kernel/sched_ext/state"]).text.strip()
 
     def shell(self, script: str, limit_s: float = 60) -> str:
-        """Run it; its output.  Raises `VmError` when it fails."""
+        """Run a script; return its output.  Raises `VmError` if it fails."""
         done = self.vm.run(["sh", "-c", script], limit_s=limit_s)
         if done.code:
             raise VmError(f"{script}: exit code {done.code}\n{done.stderr.decode(errors='replace')}")

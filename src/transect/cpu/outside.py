@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks, queues and the kernel's answers while a scheduler is proved something of."""
+"""Tasks, queues and the kernel's answers while something is proved of a scheduler."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from transect.analysis.world import World
 from transect.core.ir import Effect, IntrinsicDecl
 
 CHANGING = frozenset({"take", "steal", "idle_cpu", "used"})
-"""What changes the outside when it is asked: a task goes to the CPU, a CPU counts as busy, used time starts again."""
+"""Functions that change the outside when called: a task goes to the CPU, a CPU counts as busy, used time starts again.
+"""
 FIXED = frozenset({"cpus", "nodes", "node_of", "here"})
-"""What is the same throughout a call."""
+"""Functions whose answer is the same throughout a call."""
 LEAST = {"pid": 0, "weight": 1, "cpu": 0, "movable": 1, "process": 0}
-"""Of a task's numbers."""
+"""Functions that answer with a number of a task."""
 HEAVIEST = 10_000
 
 

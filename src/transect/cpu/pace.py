@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a simulated machine and its tasks get on: if not, the policy's line that keeps them from it.
+"""Whether a simulated machine and its tasks make progress; if not, the policy's line that prevents it.
 
-In a kernel each step takes time.  On a simulated machine none does, so that a policy which asks at each moment for
-something that happens at once, or within some nanoseconds, keeps time from going on.  And a task may wait for ever: the
+In a kernel each step takes time.  On a simulated machine none does, so a policy that asks again and again for something
+that happens at once, or within some nanoseconds, keeps simulated time from going on.  And a task may wait for ever: the
 kernel's watchdog ends a scheduler that lets one wait for as long as `PATIENCE_NS`.
 """
 
@@ -24,9 +24,9 @@ WINDOW_NS = 1_000_000
 STEPS, STEPS_CPU = (
     8_000,
     2_000,
-)  # within a window: in all, and for each CPU; slices of 1 us take a third of them
-STEPS_WAKE = 10  # more, for each CPU and each time that a task wakes up
-SHORT_NS = 1_000  # what comes sooner than that may keep time from going on
+)  # in a window: in all, and for each CPU; slices of 1 us take a third of them
+STEPS_WAKE = 10  # further ones for each CPU each time that a task wakes up
+SHORT_NS = 1_000  # an event sooner than that may keep time from going on
 
 HELP = {
     "cpu.wake_cpu": "wake a CPU when a task has been put where it can take it, and not from its own `dispatch`",
@@ -50,10 +50,12 @@ class Pace:
     """Counts the steps of a simulation in each window of time."""
 
     def __init__(self, program: Program, cpus: int) -> None:
-        self.hook = ""  # which the policy is in
+        self.hook = ""  # the hook in which the policy is
         self._program = program
         self._cpus = cpus
-        self._asked: Counter[tuple[str, str]] = Counter()  # hook and function: what happens at once
+        self._asked: Counter[tuple[str, str]] = (
+            Counter()
+        )  # hook and function of requests that take effect at once
         self._since = 0
         self._left = 0
         self._begin(0)
@@ -69,7 +71,7 @@ class Pace:
             self._asked[self.hook, function] += 1
 
     def wake(self) -> None:
-        """A task wakes up, which is not the policy's doing."""
+        """A task wakes up, which the policy has not caused."""
         self._left += STEPS_WAKE * self._cpus
 
     def step(self, now: int) -> None:
@@ -112,7 +114,7 @@ class Starved:
 
 
 def starvation(program: Program, starved: Iterable[Starved]) -> Diagnostics:
-    """Each of them at the line that put it where it waits."""
+    """An error for each starved task, at the line that put it where it waits."""
     diagnostics = Diagnostics()
     for one in starved:
         queue = one.held.partition(".")[0]
@@ -134,7 +136,7 @@ Place: TypeAlias = tuple[Span, str, tuple[Label, ...], str]  # where, its label,
 
 
 def _shared(program: Program, queue: str) -> Place:
-    """Of a task in a queue of the policy's."""
+    """The place of a task in a queue of the policy's."""
     dispatch = program.handler("dispatch")
     others = (Label(dispatch.span, "did not take it"),) if dispatch else ()
     at = puts(program, queue) or [program.handlers[0].span]
@@ -147,7 +149,7 @@ def _shared(program: Program, queue: str) -> Place:
 
 
 def _own(program: Program) -> Place:
-    """Of a task in a CPU's own queue."""
+    """The place of a task in a CPU's own queue."""
     calls = Calls(program)
     written = [h for h in program.handlers if not h.default]
     found = [call.span for h in written for call, _ in calls.of(h) if call.name in STARTS | TAKES]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks that opt in: a partial scheduler has those of the class SCHED_EXT, and what they start; no right is needed."""
+"""Tasks that opt in: a partial scheduler has those of the class SCHED_EXT, and the tasks that they start.  Opting in
+takes no privilege.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One way through a function: how often it has put the task, and which of its locals are known to be true or false.
+"""One path through a function: how often it has put the task, and which of its locals are known to be true or false.
 
-Locals are known where they are set to a constant or to what a helper returns, and behind a test of them.  So a flag
-that says whether the task has been put is followed: `if not done: self.ready.put(task)`.
+A local is known after it was set to a constant or to what a helper returns, and after a test of it.  So a flag that
+says whether the task has been put is followed: `if not done: self.ready.put(task)`.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from transect.core import ir
 from transect.core.ir import Expr, UnaryOp
 from transect.core.walk import walk
 
-MOST = 256  # paths at one point; where there would be more, what they know of locals is given up
-SOME = " is some"  # behind the name of a local: whether it is not None
+MOST = 256  # paths at one point; if there were more, what they know of locals is dropped
+SOME = " is some"  # suffix of a local's name: whether it is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Until a point."""
+    """A path from the start of a function to some point."""
 
     puts: int = 0  # 2: twice or more
     at: Span | None = None  # the last put
     known: frozenset[tuple[str, bool]] = frozenset()
-    result: bool | None = None  # of a function that it has left
+    result: bool | None = None  # what the function that was just left returned, if known
 
     def put(self, at: Span) -> Path:
         return replace(self, puts=min(self.puts + 1, 2), at=at)
 
     def entered(self, given: Iterable[tuple[str, bool | None]]) -> Path:
-        """Into a helper whose parameters are that."""
+        """The path as it enters a helper with these arguments."""
         return replace(self, known=frozenset((name, value) for name, value in given if value is not None))
 
     def bind(self, name: str, value: Expr) -> Path:
-        """A local takes a value."""
+        """The path after a local was set to an expression."""
         bare = self.without(name)
         if isinstance(value, ir.Some) or (isinstance(value, ir.Const) and value.value is None):
             return bare._with(name + SOME, isinstance(value, ir.Some))
@@ -46,12 +46,12 @@ class Path:
         return bare._with(name, self.holds(value))
 
     def without(self, *names: str) -> Path:
-        """Nothing is known of these locals any more."""
+        """The path with nothing known of these locals."""
         gone = {*names, *(name + SOME for name in names)}
         return replace(self, known=frozenset(fact for fact in self.known if fact[0] not in gone))
 
     def told(self, name: str, value: bool | None) -> Path:
-        """A local takes a value that is known, or not."""
+        """The path after a local was set to a known value, or to an unknown one."""
         return self.without(name)._with(name, value)
 
     def _with(self, fact: str, value: bool | None) -> Path:
@@ -80,7 +80,7 @@ class Path:
                 return None
 
     def where(self, cond: Expr, is_true: bool) -> Path | None:
-        """The same path behind a test that came out so; None: it never does."""
+        """The path after a test with that result; None if the test never has it on this path."""
         if self.holds(cond) is (not is_true):
             return None
         match cond:
@@ -98,13 +98,13 @@ class Path:
 
 
 def tested(paths: Iterable[Path], cond: Expr, is_true: bool) -> frozenset[Path]:
-    """Those that go on behind a test."""
+    """The paths that continue after a test."""
     found = (path.where(cond, is_true) for path in paths)
     return frozenset(path for path in found if path is not None)
 
 
 def few(paths: frozenset[Path]) -> frozenset[Path]:
-    """At most as many as can be followed."""
+    """At most as many paths as can be followed."""
     if len(paths) <= MOST:
         return paths
     return frozenset(replace(path, known=frozenset()) for path in paths)

@@ -17,12 +17,12 @@ from transect.emit.c import tree as c
 CALL = c.Name("call")
 MARK = c.Unary("&", c.arrow("own", "ran"))
 
-SCOPES = {  # how many a queue is: a number of `ts_many`
+SCOPES = {  # how many queues a field is: a number of `ts_many`
     "Fifo": 0, "Timeline": 0, "Fifos": 1, "Timelines": 1, "NodeFifos": 2, "NodeTimelines": 2,
     "Lanes": 3,
 }  # fmt: skip
 
-# Those in the first column take what belongs to the call, too.
+# The functions in the first column also take what belongs to the call.
 WITH_CALL = {
     "cpu.Fifo.put": "ts_put",
     "cpu.Fifo.put_for": "ts_put_for",
@@ -61,7 +61,7 @@ PLAIN = {
     "cpu.broken": "ts_broken",
 }
 
-# What of the kernel each needs; the loader looks for it.
+# What each function needs of the kernel; the loader looks for it.
 KERNEL = {
     "cpu.Fifo.put": "scx_bpf_dsq_insert",
     "cpu.Fifo.put_for": "scx_bpf_dsq_insert",
@@ -90,12 +90,12 @@ KERNEL = {
 
 
 def queue_number(name: str) -> int:
-    """Of 32 bits, from its name: a later version of the policy finds the same queue."""
+    """A number of 32 bits made from its name, so that a later version of the policy finds the same queue."""
     return zlib.crc32(name.encode())
 
 
 def queue_of(field: ir.StateField) -> c.Expr:
-    """The kernel's name of a queue; the first, where there are many."""
+    """The kernel's name of a queue; if the field is many queues, that of the first one."""
     return c.call("TS_QUEUE", c.Integer(queue_number(field.name), "u"), c.ZERO)
 
 
@@ -164,7 +164,7 @@ class Kernel:
         return c.call(PLAIN[name], *args)
 
     def counter(self, what: str, span: Span) -> c.Expr:
-        """Where it is counted."""
+        """The counter of that event on that line."""
         number = self.counters[what, span.path, span.line]
         return c.address(c.Index(c.Name("ts_counters"), c.Integer(number)))
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checked scheduler to the C of its BPF object: its handlers, the kernel's operations that call them, its queues."""
+"""From a checked scheduler to the C of its BPF object: its handlers, the kernel's operations that call them, its
+queues.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,9 @@ from transect.emit.c import tree as c
 from transect.emit.c.functions import reachable
 from transect.emit.c.printer import render
 
-PREFIX = "policy"  # of all names: an object holds one policy
+PREFIX = "policy"  # of all names: an object holds only one policy
 
-# Hooks of a run that has begun: a version that has not met the task did not see that beginning, and sees no end of it.
+# Hooks that end what another hook began: a version that did not see the beginning is not told of the end.
 ENDING = {"dispatch", "tick", "stopping", "leave"}
 RUNTIME = {
     "transect_bpf.h": "transect.emit.bpf",
@@ -61,7 +63,7 @@ def declarations(scheduler: Scheduler) -> list[c.Decl]:
         *([c.Include("hints.h")] if scheduler.hears or scheduler.tells else []),
     ]
     for f in (*reachable(unit.program), *handlers):
-        # The compiler gives a line the file in which its function begins.
+        # The compiler counts a function's lines in the file in which it begins.
         result += [
             c.At(f.span.path, f.span.line),
             lowering(unit, f, Kernel(unit.program, f)).definition(),
@@ -104,7 +106,7 @@ def _heard(hint: Message) -> c.Function:
 
 
 def _context(scheduler: Scheduler) -> list[c.Decl]:
-    """What of the task's own each operation finds before it calls the policy."""
+    """What each operation looks up for the task before it calls the policy."""
     context = Context(scheduler.flat)
     found: list[c.Decl] = []
     for hook, (op, _) in OPS.items():
@@ -123,7 +125,7 @@ def _own(op: str, find: str) -> c.Decl:
 
 
 def _chosen(certain: bool, program: Program | None = None) -> c.Function:
-    """What `select` answers: never a CPU that does not exist, the kernel would end the scheduler."""
+    """The answer of `select`, made sure to be a CPU that exists: otherwise the kernel would end the scheduler."""
     cpu, before = c.Name("cpu"), c.Name("before")
     params = (c.Var("cpu", S64), c.Var("before", S64))
     value: c.Expr = cpu if certain else c.call("ts_cpu_or", cpu, before)
@@ -138,7 +140,7 @@ def _inline(name: str, returns: c.CType, params: tuple[c.Var, ...], value: c.Exp
 
 
 def _first(unit: Unit) -> c.Function:
-    """A task's own fields at first."""
+    """Sets a task's own fields to their first values."""
     body: list[c.Stmt] = []
     for f in unit.fields(FieldKind.LOCAL):
         if isinstance(f.type, OptionType) or not isinstance(f.default, ir.Const):
@@ -162,7 +164,7 @@ def _queues(scheduler: Scheduler) -> c.Function:
 
 
 def _longest(scheduler: Scheduler) -> c.Function:
-    """The longest that the first of a queue has waited."""
+    """The longest that the first task of a queue has waited."""
     longest, waited = c.Name("longest"), c.Name("waited")
     body: list[c.Stmt] = [c.Var("longest", S64, c.ZERO)]
     for f in scheduler.queues:

@@ -32,7 +32,7 @@ from transect.cpu.state_words import image_of
 from transect.replay.log import Header, Policy, Record, Trailer
 from transect.replay.writer import Writer
 
-BUFFER = 256 << 20  # bytes that wait for the disk: a ring fills faster than a busy disk writes
+BUFFER = 256 << 20  # bytes that wait for the disk, since a ring fills faster than a busy disk writes
 
 
 class Recording:
@@ -44,12 +44,12 @@ class Recording:
         self._tape = tape
         self._writer = Writer(path, Header("cpu", name, real, {"cpus": cpus, "nodes": nodes}), buffer=BUFFER)
         self._rest = b""
-        self._skip = 0  # bytes of a gap that are still to come
-        self._waiting: dict[int, bytes] = {}  # events, by number, that came before one that began earlier
-        self._bound = cpus * (RING // WORDS)  # of them: what all rings hold
+        self._skip = 0  # bytes of a gap that are still to be skipped
+        self._waiting: dict[int, bytes] = {}  # events by number, which wait for one that began earlier
+        self._bound = cpus * (RING // WORDS)  # the most events that can wait: as many as all rings hold
         self._next = 0  # the number of the event that is next in the log
-        self._numbers = 0  # of all calls that were kept
-        self._came = 0  # of them
+        self._numbers = 0  # how many numbers were given to recorded calls, as far as is known
+        self._came = 0  # how many of these calls came
         self._sequence = 0
         self._hooks: list[int] = []
 
@@ -58,12 +58,14 @@ class Recording:
         self._hooks = [
             next((n for n, h in enumerate(program.handlers) if h.name == hook), -1) for hook in HOOKS
         ]
-        # Tables stand as they are at first: what handlers read of them comes by the tape, as all that they read does.
+        # Tables stand as they are at first: what handlers read of them is on the tape, as are all their reads.
         layout = schema(program)
         self._writer.policy(Policy.of(program, layout, image_of(layout, fields, {}), sources=sources))
 
     def take(self, raw: bytes | memoryview) -> None:
-        """Events as rings had them, a ring at a time.  Raises `CodecError` on what no ring has."""
+        """Take events as they lie in the rings, one ring after the other.  Raises `CodecError` for bytes that no ring
+        has.
+        """
         data = b"".join((self._rest, raw))
         at, whole = self._skip, len(data)
         while at + WORDS <= whole:
@@ -79,7 +81,7 @@ class Recording:
         self._rest, self._skip = data[at:], max(at - whole, 0)
 
     def _size(self, data: bytes, at: int) -> int:
-        """Bytes of the event there."""
+        """The size of the event there, in bytes."""
         _, _, hook, _, used, size = HEAD.unpack_from(data, at + NUMBER.size)
         kept = used if used <= self._tape * WORD else 0  # a call with more words is lost
         if hook >= len(HOOKS) or not WORDS + kept <= size <= most(self._tape):
@@ -87,11 +89,13 @@ class Recording:
         return int(size)
 
     def _turn(self, number: int, event: bytes) -> None:
-        """Events of one CPU come in their order, and those of another one before or after them."""
+        """Events of one CPU come in order, but events of different CPUs do not: put them in the order of
+        their numbers.
+        """
         self._numbers = max(self._numbers, number + 1)
         self._came += 1
         if number < self._next:
-            self._add(event)  # later than all could be kept waiting for it
+            self._add(event)  # it comes later than anything that could be waiting for it
             return
         self._waiting[number] = event
         if len(self._waiting) > self._bound:
@@ -146,7 +150,7 @@ class Recording:
 
 @cache
 def _forms(count: int) -> tuple[struct.Struct, struct.Struct]:
-    """So many words as a ring has them, each with its site, and as a log has them."""
+    """Formats of that many words: as in a ring, each with its site; and as in a log."""
     return struct.Struct("<" + "qH" * count), struct.Struct(f"<{count}q{count}H")
 
 
@@ -163,7 +167,7 @@ ARGS = struct.Struct("<qq")
 
 
 def head(record: Record) -> Head:
-    """Of a record of a log.  Raises `CodecError`."""
+    """The head of a record.  Raises `CodecError`."""
     if len(record.arguments) != ARGUMENTS:
         raise CodecError(f"a call of a scheduler has {ARGUMENTS} bytes of arguments: {len(record.arguments)}")
     now, pid, _, cpu, *_ = HEAD.unpack_from(record.arguments)

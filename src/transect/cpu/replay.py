@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Re-running a log of cpu: each call as emitted Python, whose every read takes the recorded word and whose every store
-and request must be the recorded one.
+"""Re-running a log of cpu: each call as emitted Python.  Every read takes the recorded word, and every store and
+request must be the recorded one.
 
 Emitted code has the policy's files and lines: breakpoints, `pdb` and coverage see the policy run.  It is the `recorded`
-form of the program, as the kernel ran it: an access is a statement, and its order is that of the words on the tape.
+form of the program, as the kernel ran it: each access is a statement of its own, in the order of the words on the tape.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ MASK = 2**64 - 1
 
 
 class Words:
-    """The tape of one call: what its handler saw and said."""
+    """The tape of one call: what its handler read and what it stored or asked."""
 
     __slots__ = ("at", "count", "names", "sites", "words")
 
@@ -62,11 +62,11 @@ class Words:
 
     @property
     def left(self) -> int:
-        """Bytes that were recorded and not met."""
+        """Bytes that were recorded but not used."""
         return 10 * (self.count - self.at)
 
     def saw(self, number: int) -> int:
-        """The next word, which must be of that field or function."""
+        """The next word, which must come from that field or function."""
         at = self.at
         if at >= self.count or self.sites[at] != number:
             self._elsewhere(number)
@@ -109,7 +109,7 @@ def _forms(count: int) -> tuple[struct.Struct, struct.Struct]:
 
 
 def _reader(t: Type) -> Callable[[int], Any]:
-    """What a word is as a value of the type."""
+    """How to read a word as a value of the type."""
     match t:
         case BoolType():
             return bool
@@ -120,7 +120,7 @@ def _reader(t: Type) -> Callable[[int], Any]:
 
 
 class Slot:
-    """A field of one value: reading it takes what was recorded, storing must store what was recorded."""
+    """A field of one value: a read takes what was recorded, a store must store what was recorded."""
 
     def __init__(self, player: Player, name: str, t: Type) -> None:
         self.player = player
@@ -212,7 +212,7 @@ class Player:
         self.nodes = nodes
         self.tape = Words(b"", {})
         flat = recorded(program)
-        made = type(build(flat, lines=no_lines)().__state__)  # a log may name any file
+        made = type(build(flat, lines=no_lines)().__state__)  # no lines: a log may name any file
         self._locals = self._slots("Local", object, FieldKind.LOCAL)()
         self._state = self._slots(made.__name__, made, FieldKind.STATE, FieldKind.PARAM)()
         for f in program.state:
@@ -248,9 +248,9 @@ class Player:
         return type(name, (), space)()
 
     def _function(self, declared: ir.IntrinsicDecl) -> Callable[..., Any]:
-        """A function of the kernel: it is asked what it was asked then, and answers what it answered."""
+        """A function of the kernel: the question must be the recorded one, and so is the answer."""
         if not is_asked(declared):
-            # The one kind that there is: a queue's number, of a CPU, a node or a lane.
+            # The only kind there is: the number of a queue, which belongs to a CPU, a node or a lane.
             if declared.name == "cpu.Lanes.on":
                 return lambda queue, number: queue | number % LANES
             return partial(_on, self.nodes if declared.name.startswith("cpu.Node") else self.cpus)
@@ -275,7 +275,7 @@ class Player:
     # --- as a Runner ----------------------------------------------------------------------------------------------
 
     def load(self, image: bytes, /) -> None:
-        """Nothing: what handlers read comes from tapes."""
+        """Does nothing: what handlers read comes from tapes."""
 
     def image(self) -> bytes:
         return b""
@@ -298,7 +298,7 @@ class Player:
             raise
 
     def _line(self, wrong: TapeMismatch) -> Span | None:
-        """Where in the policy the mismatch was."""
+        """The policy's line at which the mismatch occurred."""
         found, frame = None, wrong.__traceback__
         paths = {f.span.path for f in (*self.program.handlers, *self.program.functions)}
         while frame is not None:
@@ -310,7 +310,7 @@ class Player:
 
 
 def _place(path: str, at: TracebackType) -> Span:
-    """What of the policy's text the code was at."""
+    """The place in the policy's text that the code was at."""
     positions = next(islice(at.tb_frame.f_code.co_positions(), at.tb_lasti // 2, None))
     line, end_line, column, end_column = (n or 0 for n in positions)
     return Span(path, line or at.tb_lineno, column, end_line or at.tb_lineno, end_column)
@@ -402,7 +402,7 @@ class CpuDecoder:
         return Call(args, _result, tape=Words(record.tape, self._names))  # type: ignore[arg-type]
 
     def _parameter(self, program: Program, t: Type) -> tuple[Any, Callable[[int], Any]]:
-        """A view, or how a number is read."""
+        """A view, or a function that reads a number."""
         view = self._players[id(program)].views[t.name] if isinstance(t, ViewType) else None
         return view, _reader(t)
 

@@ -20,7 +20,7 @@ from transect.cpu.steps import CPUS
 from transect.replay.log import Log, LogError
 
 BASE = "cpu.Scheduler"
-PATIENCE = 3  # a scheduler may take this many times as long as the recorded one
+PATIENCE = 3  # a scheduler may take this many times as long as the recorded one did
 
 
 def against(log: Log, other: Program) -> list[Outcome]:
@@ -45,7 +45,7 @@ def under(log: Log, program: Program) -> Machine:
 
 
 def _recorded(log: Log) -> Program:
-    """The scheduler of the log, which may say anything."""
+    """The scheduler of the log; the log may contain anything."""
     if not log.policies:
         raise LogError("there is no scheduler in the log")
     program = log.policies[0].program
@@ -66,7 +66,7 @@ def _params(log: Log, program: Program) -> dict[str, object]:
 
 
 def table(outcomes: list[Outcome]) -> Iterator[str]:
-    """For people: a column for each."""
+    """A table for people, with a column for each outcome."""
     rows = [
         ("", [o.scheduler for o in outcomes]),
         ("began to run", [str(o.waits) for o in outcomes]),

@@ -26,22 +26,22 @@ ARGUMENTS = HEAD.size + 16  # the head, and two numbers
 RESULT = ARGUMENTS + 8
 WORDS = NUMBER.size + RESULT  # where an event's words begin
 WORD = 10  # bytes of a word: its value, then its site
-GAP = 2**64 - 1  # as a number: up to the end of the ring there is no event
+GAP = 2**64 - 1  # a number that means: from here to the end of the ring there is no event
 MAP = "ts_rings"
 RING = 4 << 20  # bytes of events that a CPU's ring holds
 LIMIT, END, BEGUN, ENDED, LOST = range(5)  # the words that a ring begins with
 NESTED = 16  # events that may begin where there is room for one: calls nest, and each may leave a gap
-TRIES = 20  # to find no call under way on a CPU
+TRIES = 20  # to find a moment without a call under way on a CPU
 PAUSE_S = 0.02  # a ring holds what a ping-pong does in a third of a second
 PIECE = 1 << 20  # bytes written at once
 
 
-# Takes a piece of a ring, whose memory is another's once it has returned.
+# Takes a piece of a ring; once it returns, the memory may be reused.
 Write = Callable[[memoryview], object]
 
 
 def most(tape: int) -> int:
-    """Bytes that an event with room for so many words takes at most."""
+    """The most bytes that an event with room for so many words takes."""
     return WORDS + (1 << (tape * WORD).bit_length()) + 16
 
 
@@ -50,7 +50,7 @@ def _pages(size: int) -> int:
 
 
 def first(tape: int) -> int:
-    """Where a ring's events begin: on the page behind its words, and the place of calls that are lost."""
+    """Where a ring's events begin: on the page after its words and after the place for calls that are lost."""
     return _pages(8 * (LOST + 1) + most(tape))
 
 
@@ -70,24 +70,24 @@ class Ring:
 
     @property
     def lost(self) -> int:
-        """Calls that found no room."""
+        """Calls for which there was no room."""
         return self._words[LOST]
 
     @property
     def left(self) -> int:
-        """Bytes that were not taken."""
+        """Bytes that were not taken yet."""
         return self._words[END] - self._taken
 
     def switch(self, on: bool) -> None:
-        """Whether programs keep their calls from now on, where there is room."""
+        """Whether programs record their calls from now on, as long as there is room."""
         self._words[LIMIT] = self._taken + RING - self._spare if on else 0
 
     def take(self, write: Write) -> int:
-        """Give all events to `write`, in pieces, and make room; how many bytes.  0 while a call is under way."""
+        """Give all events to `write`, in pieces, and make room; return how many bytes.  0 while a call is under way."""
         words = self._words
         for _ in range(TRIES):
             ended, end = words[ENDED], words[END]
-            # If all that began had ended before we looked at `end`, what lies before that is complete.
+            # If every call that began had ended before we read `end`, everything before `end` is complete.
             if words[BEGUN] == ended:
                 break
         else:
@@ -109,7 +109,7 @@ class Ring:
 
 
 class Rings:
-    """Those of all CPUs, by the descriptor of their map."""
+    """The rings of all CPUs, by the descriptor of their map."""
 
     def __init__(self, descriptor: int, cpus: int, tape: int) -> None:
         size = ring_size(tape)
@@ -140,9 +140,9 @@ class Rings:
 
 
 def first_of_all() -> None:
-    """Whoever watches a scheduler must not wait for it: it runs before all tasks that the policy has.
+    """Run before all tasks of the scheduler that this process watches, so as not to wait for it.
 
-    What it starts is an ordinary task again.
+    Processes that it starts are ordinary tasks again.
     """
     os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
@@ -156,14 +156,15 @@ class Drain:
         self._close = close
         self._stop = threading.Event()
         self.bytes = 0
-        self.lost = 0  # calls that found no room; known in the end
-        self.failure: OSError | None = None  # why nothing is kept any more
+        self.lost = 0  # calls for which there was no room; known at the end
+        self.failure: OSError | None = None  # why nothing is recorded any more
         rings.switch(True)
         self._thread = threading.Thread(target=self._run, name="transect-ring", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        # A ring is not drained in time by who waits for his turn.  Who may not is not root, and drains no kernel's.
+        # A process that waits for its turn drains no ring in time.  One without the right to this is not root, and so
+        # drains no kernel's rings.
         with suppress(PermissionError):
             first_of_all()
         while not self._stop.wait(PAUSE_S):
@@ -174,11 +175,11 @@ class Drain:
             try:
                 self.bytes += self._rings.take(self._write)
             except OSError as error:
-                self.failure = error.with_traceback(None)  # which would hold on to a piece of a ring
-                self._rings.switch(False)  # the scheduler goes on, and its calls are lost
+                self.failure = error.with_traceback(None)  # a traceback would hold on to a piece of a ring
+                self._rings.switch(False)  # the scheduler goes on, and its further calls are lost
 
     def end(self) -> None:
-        """Once no call is under way: everything that is left, and how many were lost."""
+        """Called when no call is under way: take everything that is left, and count the calls that were lost."""
         self._stop.set()
         self._thread.join()
         self._all()
@@ -195,9 +196,10 @@ def possible(what: str) -> int:
 
 
 class RawFile:
-    """Where a machine of its own leaves the events for its host, who takes them from its memory: no copy is made there.
+    """The file in which a machine of its own leaves events for its host; the host takes them from the machine's memory,
+    so no copy is made there.
 
-    The host has made the file: one that is made with O_DIRECT it would itself write in whole blocks only.
+    The host makes the file: it could itself write one made with O_DIRECT in whole blocks only.
     """
 
     def __init__(self, path: str) -> None:

@@ -39,11 +39,11 @@ from transect.replay.log import Trailer
 
 Say = Callable[[str], None]
 UNKNOWN = 4  # the exit code when a log lacks calls
-LOOK_S = 0.5  # how often we see whether the kernel has ended it
+LOOK_S = 0.5  # between two looks whether the kernel has ended it
 
 
 class Place(Protocol):
-    """Where schedulers are in force: `local.Here`, `machine.Bench`."""
+    """Where schedulers are put in force: `this_machine.Here`, `machine.Bench`."""
 
     @property
     def carrier(self) -> str: ...
@@ -90,9 +90,9 @@ def run(
     say: Say = print,
     write: Callable[[bytes], None] = lambda _: None,
 ) -> int:
-    """Until the command ends, or SIGINT, SIGTERM; the command's exit code, else 0.  `log`: record into it meanwhile.
+    """Run until the command ends, or until SIGINT or SIGTERM; return the command's exit code, else 0.
 
-    `tenants`: a file of weights, which is followed.
+    `log`: record into it meanwhile.  `tenants`: a file of weights, which is followed.
 
     Raises `Invalid`, `Unavailable`, `Ended` (the kernel ended it; the text says why in the policy's terms), `Taken`,
     `Refused` (the log cannot be written).
@@ -142,7 +142,7 @@ def _shares(program: Program, tenants: Path) -> Shares:
 
 
 def _end_record(operated: Operated, say: Say) -> int:
-    """Close the log, if there is one; how many calls it lacks.  Raises `Refused` when it is not whole."""
+    """Close the log, if there is one; return how many calls it lacks.  Raises `Refused` if it is not whole."""
     if operated.host.recording is None:
         return 0
     ended = operated.record_stop()
@@ -157,7 +157,7 @@ def _wait(where: Place, stop: Stop) -> int:
 
 
 class Count(TypedDict):
-    """What happened at a line that no checker sees."""
+    """How often an event that no checker can rule out happened at a line."""
 
     what: str
     path: str
@@ -169,20 +169,20 @@ class Details(TypedDict):
     """`details` of `transect cpu status`."""
 
     partial: bool
-    """Whether only tasks that asked for it come under the scheduler."""
+    """Whether only tasks that opted in come under the scheduler."""
     counts: list[Count]
     """Events that the checker cannot rule out."""
     longest_wait_s: float
-    """Of a task that waits now."""
+    """The longest wait of a task that waits now."""
     applications: list[dict[str, int]]
-    """Those that send hints."""
+    """Applications that are attached."""
 
 
 class UpgradeDetails(TypedDict):
     """`details` of `transect cpu upgrade`."""
 
     conditions_looked_at: int
-    """Contracts of the new version that were looked at while it was watched."""
+    """Contracts of the new version that were checked while it was watched."""
 
 
 class CpuHost:
@@ -191,7 +191,7 @@ class CpuHost:
     def __init__(
         self, program: Program, sources: Mapping[str, str], where: Place, shares: Shares | None = None
     ) -> None:
-        """`shares`: weights of tenants, for policies that have lanes for them."""
+        """`shares`: weights of tenants, for policies with lanes for tenants."""
         self.shares = shares
         self._changing = threading.Lock()  # what is in force, and its weights
         self.program = program
@@ -199,7 +199,7 @@ class CpuHost:
         self.recording: Path | None = None
         self.where = where
         self.version = 1
-        self._before: tuple[Program, Mapping[str, str]] | None = None  # the last upgrade
+        self._before: tuple[Program, Mapping[str, str]] | None = None  # what ran before the last upgrade
 
     @property
     def programs(self) -> Sequence[Program]:
@@ -229,7 +229,7 @@ class CpuHost:
                 self.shares.give(self.where)
 
     def _state(self, fields: Mapping[str, Sequence[int]]) -> list[Reading]:
-        """Tables stay in the kernel, which does not count overflows."""
+        """The state's readings; tables stay in the kernel, which does not count overflows."""
         rows = readings([self.program], [image_of(schema(self.program), fields, {})])
         found = [row for row in rows if row["field"] in fields]
         for row in found:
@@ -272,7 +272,7 @@ class CpuHost:
         return Outcome(fields, details)
 
     def go_back(self) -> Outcome:
-        """As an upgrade to it, which is not watched: it is known."""
+        """An upgrade to the version before, which is not watched: it has run already."""
         if self._before is None:
             raise Refused(*NOTHING_BEFORE)
         fields = self._put(*self._before, 0.0, None)
@@ -283,7 +283,7 @@ class CpuHost:
     def _put(
         self, program: Program, sources: Mapping[str, str], watch_s: float, watching: Program | None
     ) -> Mapping[str, str]:
-        """It is in force; what became of each field.  Raises `Refused`."""
+        """Put it in force; return what became of each field.  Raises `Refused`."""
         try:
             with self._changing:
                 fields = self.where.upgrade(program, watch_s=watch_s, watching=watching)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checked scheduler, and what is asked of it again and again while its object is made, each answered once."""
+"""A checked scheduler, with the facts about it that are needed several times while its object is made,
+each found once.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from transect.cpu.hints.schema import Message, heard, told
 from transect.cpu.platform import KERNEL
 from transect.emit.bpf.recording import recorded
 
-# Which operation of the kernel calls each hook, and whether the kernel calls it although the policy says nothing.
+# Which operation of the kernel calls each hook, and whether it is called even if the policy does not define the hook.
 OPS = {
     "select": ("select_cpu", True),
     "enqueue": ("enqueue", True),
@@ -34,7 +36,10 @@ OPS = {
     "enter": ("init_task", False),
     "leave": ("exit_task", False),
 }
-RECORDED = {"running", "stopping"}  # a log has them whatever the policy does: when tasks ran
+RECORDED = {
+    "running",
+    "stopping",
+}  # a log has them even if the policy does not define them: they say when tasks ran
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +47,16 @@ class Scheduler:
     """One object's scheduler."""
 
     program: Program
-    recording: bool  # whether every call is kept
+    recording: bool  # whether every call is recorded
     flat: Program  # in the form that lowering takes
     calls: frozenset[str]  # the functions of the language and of the stratum that it calls
     needs: tuple[tuple[str, int], ...]  # functions of the kernel, and the policy's line that needs each
     hears: Message | None  # the hint that it takes
     tells: tuple[Message, ...]  # what it tells applications
-    # Whether something is kept for each task: its own state, the time used, that it was met
+    # Whether something is kept for each task: its own state, the time used, that the policy has met it
     keeps_tasks: bool
-    hooks: frozenset[str]  # those that something calls: the policy's own, and others although it says nothing
+    # those that something calls: the policy's own, and others that are needed without being defined
+    hooks: frozenset[str]
     ops: tuple[str, ...]  # the kernel's operations that the object has
     queues: tuple[StateField, ...]
     counts: tuple[Site, ...]  # what is counted, and where
@@ -66,7 +72,7 @@ class Scheduler:
         keeps_tasks = local or "enter" in own or USED in calls
         hooks = own | {hook for hook, (_, always) in OPS.items() if always}
         hooks |= RECORDED if recording else set()
-        hooks |= {"detach", "tick"} if hears else set()  # it listens
+        hooks |= {"detach", "tick"} if hears else set()  # a policy that takes hints
         hooks |= {"enter"} if keeps_tasks else set()
         hooks |= {"alarm"} if "cpu.set_alarm" in calls else set()
         of_hooks = tuple(op for hook, (op, _) in OPS.items() if hook in hooks)
@@ -95,7 +101,7 @@ class Scheduler:
 
 
 def legal(program: Program) -> Program:
-    """The program in the form that lowering takes: what a queue or the kernel answers is a `Let` of its own."""
+    """The program in the form that lowering takes: each answer of a queue or the kernel is in a `Let` of its own."""
     facts = Facts(program)
 
     def hoist(e: Expr) -> bool:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a simulated machine consists of: tasks, queues and CPUs, as the policy sees them, and what we know besides."""
+"""The parts of a simulated machine: tasks, queues and CPUs, as the policy sees them, and what the simulator knows
+besides.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,11 @@ TICK = 4_000_000  # ns, between ticks of a CPU's clock
 
 
 class CustodyError(AssertionError):
-    """A task was lost, or put twice."""
+    """A task was lost, or queued twice."""
 
 
 class SimMachine(Protocol):
-    """What tasks, queues and an arbiter ask of the machine that they are on."""
+    """What tasks, queues and an arbiter need of their machine."""
 
     now: int  # ns
     asking: int  # the CPU whose hook runs
@@ -34,7 +36,7 @@ class SimMachine(Protocol):
 
     @property
     def order(self) -> Iterator[int]:
-        """Numbers in the order of what happens."""
+        """Numbers in the order of events."""
         ...
 
     def account(self, task: SimTask) -> None: ...
@@ -50,22 +52,22 @@ class SimMachine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one task does: runs, sleeps, and again."""
+    """What one task does: it runs, sleeps, and so on."""
 
     name: str
     run_ns: int = 0  # 0: for ever
     sleep_ns: int = 0
     weight: int = 100
     cpus: frozenset[int] | None = None  # where it may run; None: anywhere
-    hint: tuple[int, ...] = ()  # what it says when it enters; (): nothing
+    hint: tuple[int, ...] = ()  # the hint that it gives when it enters; (): none
     start_ns: int = 0
-    # Instead of run and sleep: when it can run, and for how long (ns)
+    # Instead of run and sleep: the times at which it can run, and for how long (ns)
     bursts: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(eq=False)
 class SimTask:
-    """A task as the policy sees it, and what we know of it besides."""
+    """A task as the policy sees it, and what the simulator knows of it besides."""
 
     machine: SimMachine
     work: Work
@@ -76,10 +78,10 @@ class SimTask:
     slice_ns: int = SLICE
     ran_ns: int = 0
     mark_ns: int = 0
-    left_ns: int = 0  # of this run
+    left_ns: int = 0  # of this burst
     done: int = 0  # bursts
     ready_ns: int = 0  # since when it waits
-    alone: bool = False  # it was put back, and nobody else was there: that it goes on is no wait
+    alone: bool = False  # it was put back while no other task was there: then going on is not a wait
     waits_ns: list[int] = field(default_factory=list)
     migrations: int = 0
     locals: dict[str, Any] = field(default_factory=dict)
@@ -103,18 +105,18 @@ class SimTask:
 
     @property
     def light_ns(self) -> int:
-        """A slice where virtual time counts: 20 ms, or less by as much as the weight is below 100."""
+        """The slice in a queue by virtual time: 20 ms, or less in proportion to a weight below 100."""
         return SLICE * min(self.weight, 100) // 100
 
     def next_run(self) -> int:
-        """For how long it runs, now that it wakes up."""
+        """How long it will run, now that it wakes up."""
         if not self.work.bursts:
             return self.work.run_ns or 1 << 62
         self.done += 1
         return max(1, self.work.bursts[self.done - 1][1])
 
     def next_sleep(self) -> int | None:
-        """For how long it sleeps now; None: for ever."""
+        """How long it will sleep now; None: for ever."""
         if not self.work.bursts:
             return self.work.sleep_ns
         if self.done == len(self.work.bursts):
@@ -199,7 +201,7 @@ class SimQueues:
 
 
 class SimLanes(SimQueues):
-    """Queues of the policy's own numbers, of which all exist."""
+    """Queues by numbers that the policy chooses; all of them exist."""
 
     def on(self, number: int) -> SimQueue:
         return self.each[number % len(self.each)]
@@ -216,11 +218,11 @@ class Cpu:
     end_ns: int = 0  # of the slice
     local: deque[SimTask] = field(default_factory=deque)
     claimed: bool = False  # by `idle_cpu`
-    event: int = 0  # the number of its next event; older ones are void
+    event: int = 0  # the number of its next event; older events are void
     alarm: int = 0
 
 
-# What a policy calls on a task or a queue, by the name that `hooks.py` gives it.
+# What a policy calls on a task or a queue, by its name in `hooks.py`.
 METHODS: dict[str, Callable[..., Any]] = {
     "cpu.Task.time": SimTask.time,
     "cpu.Task.set_time": SimTask.set_time,

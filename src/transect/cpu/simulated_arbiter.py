@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An `Arbiter` as a scheduler on a simulated machine: what `runtime/arbiter.h` is in a kernel."""
+"""An `Arbiter` as a scheduler on a simulated machine: the counterpart of `runtime/arbiter.h` in a kernel."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated machine of any number of CPUs, on which a scheduler runs by the interpreter: what its tests use.
+"""A simulated machine of any number of CPUs, on which the interpreter runs a scheduler, for tests of schedulers.
 
-It keeps the kernel's order of calls (a CPU looks at its own queue, asks `keep`, then `dispatch`; who is put back is
-enqueued after the next one has been taken) and times in whole nanoseconds.  Switching costs nothing and there are no
-caches.  That every task is in one place is asserted at each step, and that time goes on.
+It keeps the kernel's order of calls (a CPU looks at its own queue, asks `keep`, then `dispatch`; a task that is put
+back is enqueued after the next one has been taken) and times in whole nanoseconds.  Switching costs nothing and there
+are no caches.  At each step it is asserted that every task is in one place, and that time goes on.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from transect.lang.tape import GivenTape
 
 __all__ = ["CustodyError", "Machine", "Work", "simulate"]
 
-SEED = 1  # of what `rand_below` draws
-LOOK_NS = 100_000_000  # how often it is looked whether somebody still waits
-UNSIMULATED = ("dequeue", "weight", "affinity")  # hooks of what never happens here
+SEED = 1  # of the numbers that `rand_below` draws
+LOOK_NS = 100_000_000  # between two looks whether a task still waits
+UNSIMULATED = ("dequeue", "weight", "affinity")  # hooks for events that never happen here
 
 
 class Machine:
-    """CPUs, tasks, and a policy that says who runs."""
+    """CPUs, tasks, and a policy that decides which task runs."""
 
     def __init__(
         self,
@@ -68,11 +68,11 @@ class Machine:
         self.program = program
         self.pace = Pace(program, cpus)
         self.beyond: Counter[str] = Counter()  # by queues: how often one was asked for that does not exist
-        self.late: list[Starved] = []  # who ran only when the kernel would have ended the scheduler
+        self.late: list[Starved] = []  # tasks that ran only after the kernel would have ended the scheduler
         numbers = random.Random(seed)
         self.draws = (numbers.getrandbits(64) for _ in itertools.count())
         self.started: SimTask | None = None
-        self.first = False  # whether it comes before others, and what runs gives way
+        self.first = False  # whether the task goes before others, and ends the slice of the running one
         for f in program.state:
             if f.kind is FieldKind.GIVEN and isinstance(f.type, ViewType):
                 self.instance.state[f.name] = self._queue(f.name, f.type.name, (0, cpus, nodes, LANES))
@@ -92,7 +92,7 @@ class Machine:
         }
         self.adapter = adapted(self) if program.base == BASE else {}
         self.heard = heard(program)
-        self.told: list[tuple[int, str, dict[str, int]]] = []  # to which process, what, its numbers
+        self.told: list[tuple[int, str, dict[str, int]]] = []  # to which process, what, and its numbers
         self.tasks = [SimTask(self, w, pid, cpu=self._first_cpu(w)) for pid, w in enumerate(work, 1)]
         for task in self.tasks:
             self.at(task.work.start_ns, partial(self.enter, task))
@@ -113,7 +113,7 @@ class Machine:
     # --- time ----------------------------------------------------------------------------------------------------
 
     def run(self, until_ns: int) -> None:
-        """Go on until that time.  Raises `Standstill` when the policy does not let time go on."""
+        """Go on until that time.  Raises `Standstill` if the policy does not let time go on."""
         while self.events and self.events[0][0] <= until_ns:
             self.now, _, act = heapq.heappop(self.events)
             self.pace.step(self.now)
@@ -124,9 +124,9 @@ class Machine:
                 self.account(cpu.current)
 
     def starved(self) -> list[Starved]:
-        """Who can run, and waits until the kernel's watchdog has no patience any more.
+        """Tasks that can run, and wait for longer than the kernel's watchdog allows.
 
-        Goes on with time until those who wait now have run: who is merely light gets a turn.
+        Time goes on until those that wait now have run: a task that merely has little weight gets a turn.
         """
         since = {task: task.ready_ns for task in self.tasks if task.waits}
         while since and not self.late:
@@ -154,7 +154,7 @@ class Machine:
     # --- hooks ---------------------------------------------------------------------------------------------------
 
     def call(self, hook: str, *args: Any) -> Any:
-        """What the kernel calls: the policy's own hook, or what makes a scheduler of an `Arbiter`."""
+        """Call a hook as the kernel does: the policy's own, or that of the adapter for an `Arbiter`."""
         if hook in self.adapter:
             return self.adapter[hook](*args)
         return self.hook(hook, *args)
@@ -179,13 +179,13 @@ class Machine:
         self.started = task
 
     def start_first(self, task: SimTask) -> None:
-        """Before the others there, and in place of what runs."""
+        """Put it before the other tasks there, and end the slice of the running one."""
         self.pace.ask("cpu.start_first")
         self.start(task)
         self.first = True
 
     def _give_started(self, task: SimTask) -> None:
-        """To its CPU's own queue."""
+        """Put a started task into its CPU's own queue."""
         cpu = self.cpus[task.cpu]
         self.local(task, cpu.number)
         if self.first:
@@ -231,11 +231,11 @@ class Machine:
         number = cpu.alarm = self.at(max(delay_ns, 1), ring)
 
     def tell(self, process: int, what: str, *named: Any) -> None:
-        if process:  # 0 is nobody's
+        if process:  # 0 is no process
             self.told.append((process, what, dict(zip(named[::2], named[1::2], strict=True))))
 
     def hint(self, task: SimTask, *numbers: int) -> None:
-        """The task's application says something of it; numbers that are left out are 0."""
+        """The task's application gives a hint about it; numbers that are left out are 0."""
         if self.heard is not None:
             filled = (*numbers, *[0] * len(self.heard.numbers))
             said = SimpleNamespace(**dict(zip(self.heard.numbers, filled, strict=False)))
@@ -267,7 +267,7 @@ class Machine:
         self.queue(task)
 
     def queue(self, task: SimTask) -> None:
-        """To the policy, unless `select` has started it."""
+        """Give a task to the policy, unless `select` has started it."""
         task.ready_ns = self.now
         if self.started is not task:
             self.asking = task.cpu
@@ -282,7 +282,7 @@ class Machine:
             self.at(0, partial(self.look, idle))
 
     def look(self, cpu: Cpu) -> None:
-        """The CPU looks for what to run, if it has nothing, or a slice that has ended."""
+        """The CPU looks for a task to run, if it has none or the slice of its task has ended."""
         running = cpu.current
         if running is not None:
             self.account(running)
@@ -305,7 +305,7 @@ class Machine:
         if following is not None:
             self.begin(cpu, following)
         if running is not None:
-            self.queue(running)  # also when nobody else is there: the CPU looks again
+            self.queue(running)  # even if there is no other task: the CPU looks again
 
     def go_on(self, cpu: Cpu, task: SimTask) -> None:
         cpu.end_ns = self.now + task.light_ns
@@ -352,9 +352,9 @@ def simulate(
     params: Mapping[str, object] | None = None,
     seed: int = SEED,
 ) -> Machine:
-    """Run a policy for that simulated time.
+    """Run a policy for that much simulated time.
 
-    Raises `CustodyError` when a task is lost or put twice, `Standstill` when the policy does not let time go on.
+    Raises `CustodyError` if a task is lost or queued twice, `Standstill` if the policy does not let time go on.
     """
     machine = Machine(program, cpus, work, params, seed=seed)
     machine.run(round(seconds * 1e9))

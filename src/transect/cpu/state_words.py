@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State as BPF keeps it, in words of 64 bits: to values and back, and to the image of a state that all strata know.
+"""State as BPF holds it, in words of 64 bits: conversion to values and back, and to the state image of all strata.
 
-A word of a narrow integer may hold more than its bits, since updates are atomic and truncate when they are read.
+A word of a narrow integer may hold more than its bits, since updates are atomic and truncation happens when it is read.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def words_of(t: Type, value: Any) -> list[int]:
 
 
 def image_of(schema: Schema, fields: Fields, tables: Tables) -> bytes:
-    """The image of a state; a table that is not given stands as it is at first."""
+    """The image of a state; a table that is not given has its first content."""
     slots = {f.name: f.initial for f in schema.fields}
     for f in schema.fields:
         if isinstance(f.type, TableType):

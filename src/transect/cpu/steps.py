@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long a call of a scheduler may take: it runs with its CPU's run queue locked and interrupts off.
 
-`docs/design/steps.md` says why so long.
+`docs/design/steps.md` says how the limit was chosen.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from transect.cpu.calls import STEALS
 from transect.cpu.platform import KERNEL
 
 LIMIT = 1_000_000  # steps of one call: about a millisecond, a quarter of a tick
-ASKED = 10  # what a function of the kernel takes more than a step: a look-up, a lock
-CPUS = 1024  # `TS_CPUS` of `runtime/scx.h`: whose queues are asked in turn
+ASKED = 10  # steps that a function of the kernel counts: a look-up, a lock
+CPUS = 1024  # `TS_CPUS` of `runtime/scx.h`: the most queues that are asked in turn
 
 
 def step(node: Node) -> int:
-    """What a node takes by itself."""
+    """The steps of a node without its parts."""
     match node:
         case ir.Intrinsic(name=name) if name in STEALS:
             return 1 + ASKED * CPUS
@@ -32,7 +32,7 @@ def step(node: Node) -> int:
 
 
 def too_long(program: Program) -> Diagnostics:
-    """Hooks that may take more."""
+    """The hooks that may take more than `LIMIT` steps."""
     diagnostics = Diagnostics()
     steps = Steps(program, step)
     for handler in program.handlers:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The target `bpf`: a scheduler as C for the kernel, and the object that clang makes of it."""
+"""The target `bpf`: a scheduler as C for the kernel, and the object that clang compiles from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BASES = ("cpu.Scheduler", "Arbiter")
 
 
 class SchedulerEmitter:
-    """A folder for each: `policy.bpf.c` with what it includes, `policy.o`, and `policy.json` for its loader."""
+    """A folder for each policy: `policy.bpf.c` with what it includes, `policy.o`, and `policy.json` for its loader."""
 
     passes = (legal,)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tenants that an operator names, in a scheduler that has a lane for each: two arrays of its state, by lane.
+"""Tenants that an operator names, in a scheduler with a lane for each: two arrays of its state, by lane.
 
-A policy has them when it declares `tenants` (their numbers) and `weights`, both `Array[int] = array(64)`.  Lane 0 is of
-`anonymous`, and of all who are not named.
+A policy has such lanes if it declares `tenants` (their numbers) and `weights`, both `Array[int] = array(64)`.  Lane 0
+belongs to `anonymous`, and to all tenants that are not named.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ logger = logging.getLogger("transect.cpu")
 
 NUMBERS, WEIGHTS = "tenants", "weights"
 SEATS = range(1, LANES - 1)  # the last lane stays free: policies begin their search there
-LEAST = 100  # nobody's weight is less than this part of all: his turn comes while the kernel has patience
+LEAST = 100  # no weight is less than this fraction of the sum: each tenant gets a turn before the kernel loses patience
 
 Words = Mapping[str, Sequence[int]]
 
 
 class State(Protocol):
-    """Of a scheduler in force."""
+    """The state of a scheduler in force."""
 
     def status(self) -> Mapping[str, Words]: ...
     def set(self, field: str, words: Sequence[int], /) -> list[int]: ...
@@ -45,10 +45,10 @@ def takes(program: Program) -> bool:
 
 
 def arranged(now: Words, named: Mapping[str, int]) -> dict[str, list[int]]:
-    """The words of both fields, the weights first: a lane has its weight before somebody is in it.
+    """The words of both fields, weights first: a lane has its weight before a tenant is in it.
 
-    `named`: as many tenants as there are lanes, at most.  Who has a lane keeps it.  A lane that nobody has any more
-    keeps its weight: threads may wait in it.
+    `named`: at most as many tenants as there are lanes.  A tenant keeps its lane.  A lane without a tenant keeps its
+    weight, since threads may wait in it.
     """
     ours = {number_of(name): weight for name, weight in named.items()}
     ours.setdefault(0, ORDINARY)
@@ -65,7 +65,7 @@ def arranged(now: Words, named: Mapping[str, int]) -> dict[str, list[int]]:
 
 
 def read_named(path: Path) -> Mapping[str, int]:
-    """Weights by tenant.  Raises `NoWeights`, also when they are more than there are lanes."""
+    """Weights by tenant.  Raises `NoWeights`, also if there are more tenants than lanes."""
     named = read_weights(path)
     if len(named) > len(SEATS):
         raise NoWeights(f"names {len(named)} tenants, and a scheduler has lanes for {len(SEATS)}")
@@ -73,7 +73,7 @@ def read_named(path: Path) -> Mapping[str, int]:
 
 
 class Shares:
-    """The weights of a file, given to what is in force."""
+    """The weights of a file, given to the scheduler in force."""
 
     def __init__(self, path: Path) -> None:
         """Raises `NoWeights`."""
@@ -81,7 +81,7 @@ class Shares:
         self._given: Mapping[str, int] = {}
 
     def give(self, state: State) -> None:
-        """What the file says now."""
+        """Give it what the file says now."""
         weights = self._weights.now()
         for field, words in arranged(state.status()["fields"], weights).items():
             state.set(field, words)
@@ -89,7 +89,7 @@ class Shares:
 
     @contextmanager
     def followed(self, give: Callable[[], None]) -> Iterator[None]:
-        """Until the block ends, `give` is called when the file says something else; it is tried until it succeeds."""
+        """Until the block ends, call `give` whenever the file changes; it is tried until it succeeds."""
         ended = threading.Event()
 
         def follow() -> None:
@@ -100,7 +100,9 @@ class Shares:
                 try:
                     give()
                     said = ""
-                except Exception as wrong:  # whatever it is, the weights of before stay until it has passed
+                except (
+                    Exception
+                ) as wrong:  # whatever it is, the previous weights stay in force until it has passed
                     if str(wrong) != said:
                         logger.warning("the weights of tenants are not in force yet: %s", wrong)
                     said = str(wrong)

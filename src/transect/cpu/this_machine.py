@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scheduler in force in the kernel that we run on ourselves.  It needs root; a command runs as who called `sudo`."""
+"""A scheduler in force in the kernel that we run on ourselves.  It needs root; a command runs as the user who called
+`sudo`.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +109,7 @@ class Here:
             self._force.check()
 
     def command(self, words: Sequence[str], write: Callable[[bytes], None]) -> int:
-        """Run a command, not as root when that is not who asked; its exit code."""
+        """Run a command as the user who called `sudo`, if there is one; return its exit code."""
         user: dict[str, Any] = {}
         if "SUDO_UID" in os.environ:
             uid, gid = int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"])

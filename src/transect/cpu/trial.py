@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A version that is watched: what its handlers ensure is looked at after each call, in the kernel.
+"""A version that is watched: what its handlers ensure is checked after each call, in the kernel.
 
-`@ensures` and `@invariant` are for `transect prove`, and no target runs them.  While a new version is watched after an
-upgrade, it runs in the form made here: each handler calls its own body, and then every condition; the first that does
-not hold is kept for the loader, which brings the old version back.  On several CPUs a condition sees what others have
-stored since; what it says of shared state must hold at any time.
+`@ensures` and `@invariant` are for `transect prove`, and ordinary targets ignore them.  While a new version is watched
+after an upgrade, it runs in the form made here: each handler calls its own body, and then checks every condition.  The
+first that does not hold is recorded for the loader, which brings the old version back.  On several CPUs a condition
+also sees what others have stored since; so a condition about shared state must hold at any time.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Invalid(Exception):
 
 
 BROKEN = "cpu.broken"  # says which condition did not hold
-RESULT = "_result"  # of the handler, for its conditions
+RESULT = "_result"  # the handler's result, for its conditions
 
 
 def read_watched(path: Path) -> Program | None:
-    """The scheduler of a file in the form that is watched; None: it promises nothing that can be looked at there.
+    """The scheduler of a file in the form that is watched; None if it promises nothing that can be checked there.
 
-    Raises `Invalid` when what it promises makes no sense.
+    Raises `Invalid` if its promises make no sense.
     """
     compiled = compile_contracts(path)
     diagnostics = Diagnostics()
@@ -45,7 +45,7 @@ def read_watched(path: Path) -> Program | None:
 
 
 def conditions(program: Program) -> list[Contract]:
-    """Those of a program with its contracts that BPF has a form for, in their order."""
+    """The contracts of a program for which BPF has a form, in their order."""
     spans = [d.span for d in refused(program)]
     kept = [c for c in contracted(program).contracts if c.kind != "requires"]
     return [c for c in kept if not any(_within(span.line, c.function) for span in spans)]
@@ -56,7 +56,7 @@ def _within(line: int, function: Function) -> bool:
 
 
 def watched(program: Program) -> Program | None:
-    """The program that looks at its conditions; None: there are none."""
+    """The program in the form that checks its conditions; None if it has none."""
     found = conditions(program)
     if not found:
         return None

@@ -37,7 +37,7 @@ class Version:
     programs: dict[str, int]
 
     def run(self, name: str, context: bytes = b"") -> int:
-        """Run one of its `syscall` programs; its result."""
+        """Run one of its `syscall` programs; return its result."""
         return self.object.run(self.programs[name], context)
 
     def words(self) -> list[int]:
@@ -54,12 +54,12 @@ class Version:
         return self.object.map(next(p.table for p in self.built.places if p.field == field))
 
     def entries(self, field: str) -> dict[int, int]:
-        """What a table holds."""
+        """The content of a table."""
         pair = struct.Struct("=qq")
         return dict(pair.unpack(key + value) for key, value in self.table(field).entries())
 
     def write_entries(self, field: str, entries: Mapping[int, int]) -> None:
-        """Let a table hold just that."""
+        """Make this the whole content of a table."""
         table = self.table(field)
         for there, _ in list(table.entries()):
             table.remove(there)
@@ -67,14 +67,15 @@ class Version:
             table.write(struct.pack("=Q", key % 2**64), struct.pack("=Q", value % 2**64))
 
     def fill(self, words: Sequence[int]) -> None:
-        """Give its state all of its words."""
+        """Set all words of its state."""
         states = self.object.map(STATE)
         data = b"".join(struct.pack("=Q", word % 2**64) for word in words)
         states.write(ZERO, data.ljust(states.value_size, b"\0"))
 
     def set(self, field: str, words: Sequence[int]) -> list[int]:
-        """Give a field other words; those before.  Each is one store, which handlers see at once; the last comes first,
-        as handlers write an option: its value, then whether it has one."""
+        """Set the words of a field; return those before.  Each word is one store, which handlers see at once; the last
+        word is stored first, as handlers write an option: its value, then whether it has one.
+        """
         place = next(p for p in self.built.places if p.field == field)
         assert len(words) == place.words, f"{field} has {place.words} words"
         end = 8 * (place.word + place.words)
@@ -87,7 +88,7 @@ class Version:
         return before
 
     def counts(self) -> list[dict[str, str | int]]:
-        """What happened at its lines that no checker sees: `counted.py`."""
+        """How often each event in `counters.py` happened at each line."""
         words = self._words(COUNTS) if self.built.counts else []
         return [
             {"what": what, "path": path, "line": line, "count": count}
@@ -95,7 +96,7 @@ class Version:
         ]
 
     def broken(self) -> str:
-        """Which of its conditions did not hold, in words; empty: none."""
+        """Which of its conditions did not hold, in words; empty if all did."""
         number = self._words(BROKEN)[0] if self.built.conditions else 0
         if not number:
             return ""
@@ -110,7 +111,7 @@ class Version:
 
 
 def common(old: Built, new: Built) -> dict[str, str]:
-    """Maps that versions of one layout share: the name of each in the new one, and in the old one."""
+    """Maps that versions of one layout share: the name of each in the new version, and in the old one."""
     tables = {place.field: place.table for place in old.places if place.table}
     tasks = {"policy_tasks": "policy_tasks"} if old.own == new.own else {}
     return {STATE: STATE, **tasks, **{p.table: tables[p.field] for p in new.places if p.table}}

@@ -102,10 +102,12 @@ class Admission(Policy):
         """It enters the running batch."""
 
     def charge(self, request: Request, prompt: int, output: int, /) -> None:
-        """It used that many tokens more.  Negative: taken back (an admission that was none, a cached prefix)."""
+        """It used that many more tokens.  Negative numbers take tokens back (after an admission that was undone, or for
+        a prefix found in the cache).
+        """
 
     def retract(self, request: Request, /) -> None:
-        """It was no admission after all; what `charge` said is taken back already."""
+        """It was put back before it ran; what `charge` said of it has been undone already."""
 
     def leave(self, client: Client, /) -> None:
         """The client has no waiting request any more."""

@@ -78,13 +78,13 @@ class Sharing(TypedDict):
     """How a gateway shares its counters with others."""
 
     group: str
-    """Of the gateways that share."""
+    """The name of the group of gateways that share."""
     name: str
-    """This one's among them."""
+    """The name of this gateway in the group."""
     shared: bool
     """Whether the last round with the store went well; if not, this gateway counts for itself."""
     for_s: NotRequired[float]
-    """Since when it does, in seconds before now."""
+    """How long it has counted for itself, in seconds."""
     why: NotRequired[str]
     """What went wrong first."""
     lag: float
@@ -97,13 +97,15 @@ class UpstreamDetails(TypedDict, total=False):
     upstreams: list[Upstream]
     """Of a gateway."""
     connections: dict[str, int]
-    """Of a gateway: clients' connections, by what they are in."""
+    """Of a gateway: clients' connections, by their state."""
     sharing: Sharing
     """Of a gateway that shares its counters."""
     identity: dict[str, int]
-    """Of a gateway with keys for identities: words of layers before it that were believed, and why others were not."""
+    """Of a gateway with keys for identities: how many words of earlier layers were believed, and how many were not, by
+    reason.
+    """
     configuration_refused: str
-    """Of a gateway: why its file changed nothing when it was read last."""
+    """Of a gateway: why its file changed nothing when it was last read."""
 
 
 class Details(UpstreamDetails):
@@ -182,13 +184,13 @@ class LlmHost:
         }
 
     def _accounts(self, clients: Sequence[Hashable]) -> Iterator[tuple[int, Account]]:
-        """Of the first of them."""
+        """The first clients' numbers, with their accounts."""
         for number in clients[:SHOWN]:
             assert isinstance(number, int), f"{number!r} is no tenant's number"
             yield number, self._service.queues.accounts[number]
 
     def _shares(self) -> list[Share]:
-        """How those do who wait, and who are served most."""
+        """How the clients fare that wait or are served most."""
         service, now = self._service, time.monotonic()
         queues = service.queues
         waiting_first = sorted(queues.most_served(), key=lambda client: not queues.waiting_of(client))
@@ -207,7 +209,7 @@ class LlmHost:
         ]
 
     def _tenants(self) -> list[Tenant]:
-        """Those served most, with what they were charged for."""
+        """The tenants served most, with what they were charged for."""
         service = self._service
         queues = service.queues
         return [

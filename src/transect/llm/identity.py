@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose an HTTP request is, from what an ASGI server knows of it."""
+"""Whose an HTTP request is, from what an ASGI server knows of the request."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ class Asked:
 
     client: Client
     deadline: float | None
-    """When the request is over, as `time.monotonic()` says it; None: nobody said."""
+    """When the request is over, on the clock of `time.monotonic()`; None if nobody said."""
     named: Named
-    """What the request is called."""
+    """The names that the request's headers give it."""
 
 
 class Identifier:
-    """By its key, by the word of a layer that has our keys, or by the name that a trusted proxy gives it."""
+    """Finds the tenant of a request: by its key, by the word of a layer that has our keys, or by the name that a
+    trusted proxy gives it.
+    """
 
     def __init__(self, tenants: Tenants, config: Config, folder: Path) -> None:
-        """`folder`: of the configuration.  Raises `transect.identity.NoKeys`."""
+        """`folder`: where the configuration is.  Raises `transect.identity.NoKeys`."""
         self._tenants = tenants
         self._folder = folder
         self._file: str | None = None
@@ -44,7 +46,8 @@ class Identifier:
         self.load(config, self.verifier_of(config))
 
     def verifier_of(self, config: Config) -> Verifier | None:
-        """Who believes words by this configuration: the one of now, with what he remembers, where the file is the same.
+        """The verifier of words for this configuration; if the file of keys is the same, the current verifier with what
+        it remembers.
 
         Raises `transect.identity.NoKeys`.
         """
@@ -58,7 +61,7 @@ class Identifier:
             raise NoKeys(f"`identity.keys`: {path} {wrong}") from wrong
 
     def load(self, config: Config, verifier: Verifier | None) -> None:
-        """Another configuration comes into force; `verifier` is the one of it."""
+        """Another configuration comes into force, with its verifier."""
         self._verifier, self._file = verifier, config.identity.keys
         self.header = config.identity.header.lower().encode()
 
@@ -93,7 +96,7 @@ class Identifier:
         client = self._tenants.who(
             keys=keys,
             vouched=None if caller is None else caller.tenant,
-            # One that comes twice is no name: who put the other one there?
+            # A header that comes twice is not believed: who put the other one there?
             named=by_peer[0].decode("latin-1") if len(by_peer) == 1 else None,
             peer=peer[0] if peer else None,
         )
@@ -105,11 +108,11 @@ class Identifier:
     def _vouched(self, words: list[bytes]) -> Caller | None:
         if self._verifier is None or not words:
             return None
-        # Two words are none that we gave; what is not ASCII is malformed.
+        # Two words cannot both be ours, so neither is read; what is not ASCII is malformed.
         return self._verifier.of(",".join(word.decode("latin-1") for word in words))
 
 
 def _bearer(value: bytes) -> str:
-    """The key of an Authorization header; what is none is a key that nobody has."""
+    """The key of an Authorization header; for a header in another form, a key that nobody has."""
     scheme, _, key = value.decode("latin-1").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""

@@ -15,7 +15,7 @@ from transect.llm.request import Held
 
 @dataclass(frozen=True, slots=True)
 class Interpreted(Loaded):
-    """As `Loaded`, but that the policy objects are interpreted."""
+    """As `Loaded`, except that the policy objects are interpreted."""
 
     def make(self, **state: Any) -> Any:
         return _Policy(Instance(self.program, {**self.params, **state}))
@@ -50,5 +50,5 @@ def _verdict(record: Any) -> Queue | Refuse:
 
 
 def _locals(args: tuple[Any, ...]) -> dict[Any, Any]:
-    """The policy's values of a request, kept with it."""
+    """The values that the policy keeps with a request."""
     return next((arg.__locals__ for arg in args if isinstance(arg, Held)), {})

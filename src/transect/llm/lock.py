@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lock which is handed over.
 
-An engine's loop takes its lock again a moment after it gave it back; with an ordinary one, who waits for it may wait
-for seconds, because nothing says whose turn it is.
+An engine's loop takes its lock again a moment after it gave it back; with an ordinary lock, a thread that waits for it
+may wait for seconds, because nothing says whose turn it is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import TracebackType
 
 
 class FairLock:
-    """Who waits is next.  Whoever holds it may take it again."""
+    """A waiting thread gets it next.  The thread that holds it may take it again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a service says to Prometheus (text format 0.0.4).  Labels are bounded: beyond the tenants served most, the
-others are one, `(others)`."""
+"""A service's metrics for Prometheus (text format 0.0.4).  The number of labels is bounded: beyond the tenants served
+most, all others share the label `(others)`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ class Metric:
     name: str
     kind: str  # counter, gauge
     help: str
-    # (value of the label, value); where that is empty, there is no label
+    # (value of the label, value); an empty label is left out
     samples: tuple[tuple[str, float], ...]
     label: str = "tenant"
 

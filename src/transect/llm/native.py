@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A policy compiled to machine code, behind the same `Chooser` as emitted Python, and with the same state images.
 
-The least counter of ten thousand waiting clients is the root of an indexed heap there, and a loop in Python.  It can
-run policies whose handlers ask nothing outside, keep nothing with a request and refuse nobody; for others `native`
-raises `Unavailable`, and emitted Python runs them.
+Emitted Python finds the least counter of ten thousand waiting clients with a loop; here it is the root of an indexed
+heap.  Machine code can run policies whose handlers ask nothing outside, keep nothing with a request and refuse nobody;
+for others `native` raises `Unavailable`, and emitted Python runs them.
 """
 
 from __future__ import annotations
@@ -60,20 +60,21 @@ def native(program: ir.Program) -> Chooser:
 
 
 def numbered(loaded: Loaded) -> NativePolicy:
-    """The policy for clients that are numbers, by which its state knows them as that of emitted Python does.  It begins
-    as that would.  Raises `Unavailable` as `native` does."""
+    """The policy for clients that are numbers, as which its state knows them, like that of emitted Python, and with the
+    same first state.  Raises `Unavailable` as `native` does.
+    """
     policy = NativePolicy(loaded.program, _library(loaded.program), numbered=True)
     policy.restore(python_image(loaded.make()))
     return policy
 
 
 def image(policy: Any) -> bytes:
-    """The state of a policy object as bytes, of machine code or Python."""
+    """The state of a policy object, in machine code or Python, as bytes."""
     return policy.image() if isinstance(policy, NativePolicy) else python_image(policy)
 
 
 def restore(policy: Any, data: bytes) -> None:
-    """Take the state of an image of the same policy.  Raises `CodecError`, having changed nothing."""
+    """Take over the state from an image of the same policy.  Raises `CodecError`, having changed nothing."""
     if isinstance(policy, NativePolicy):
         policy.restore(data)
     else:
@@ -92,7 +93,7 @@ def _library(program: ir.Program) -> ctypes.PyDLL:
 
 
 def obstacle(program: ir.Program) -> str:
-    """What of the policy is in the way of machine code; empty: nothing."""
+    """What of the policy prevents machine code; empty if nothing does."""
     if any(f.kind is FieldKind.LOCAL for f in program.state):
         return "it keeps values with each request"
     accept = program.handler("accept")
@@ -121,7 +122,7 @@ def _built(program: ir.Program) -> Path:
 
 
 def _of_requests(program: ir.Program) -> bool:
-    """Whether it is told of requests, and not of clients."""
+    """Whether its hooks take requests, and not clients."""
     return program.base != "Arbiter"
 
 
@@ -134,7 +135,7 @@ class NativePolicy:
         self._numbered = numbered
         self._save = _function(library, f"{prefix}_save", ctypes.c_size_t, 2, ctypes.c_size_t)
         self._load = _function(library, f"{prefix}_load", ctypes.c_int, 2, ctypes.c_size_t)
-        self._library = library  # must live as long as what it gave
+        self._library = library  # must live as long as everything that it returned
         self._free = _function(library, f"{prefix}_free", None, 1)
         self._state = _function(library, f"{prefix}_new", ctypes.c_void_p, 0, ctypes.c_uint64)(1)
         assert self._state, "no memory for the policy's state"
@@ -183,12 +184,14 @@ class NativePolicy:
         return room.raw
 
     def restore(self, data: bytes) -> None:
-        """Take the state of an image; who waits goes on waiting.  Raises `CodecError`, having changed nothing."""
+        """Take over the state from an image; clients that wait go on waiting.  Raises `CodecError`, having changed
+        nothing.
+        """
         if self._load(self._state, data, len(data)):
             raise CodecError("the bytes are no image of this policy's state")
 
     def gap(self) -> int:
-        """How far the counters of those who wait lie apart, in one call."""
+        """How far apart the counters of the waiting clients are, found in one call."""
         return int(self._gap(self._state))
 
     def _counters(self) -> NativeCounters:
@@ -221,7 +224,7 @@ class NativePolicy:
         about_request = _function(self._library, f"{prefix}_{hook.name}", None, 3, *numbers)
 
         def call(request: Held, *rest: int) -> None:
-            """With the request as C sees it; what changes is updated."""
+            """Calls with the request as C sees it; changed fields are updated first."""
             seen = request.seen
             if seen is None or seen.by is not self:
                 seen = self._seen(request)
@@ -239,7 +242,7 @@ class NativePolicy:
         return seen
 
     def produced(self, step: Sequence[tuple[Held, int]]) -> None:
-        """What one step of an engine produced, charged in one call.  Of policies that are told of requests."""
+        """Charge what one step of an engine produced, in one call; for policies whose hooks take requests."""
         addresses = array("Q")
         for request, tokens in step:
             seen = request.seen
@@ -252,7 +255,7 @@ class NativePolicy:
 
 
 class NativeCounters:
-    """The tally that `pick` orders by, for those who share it."""
+    """The tally that `pick` orders by, for those with whom it is shared."""
 
     def __init__(self, find: Callable[[Hashable], int], move: Callable[[Hashable, int], None]) -> None:
         self._find = find
@@ -277,7 +280,7 @@ class NativeWaiting:
         )
 
     def append(self, client: Hashable) -> None:
-        """Who waits already stays where it is."""
+        """A client that waits already stays where it is."""
         self._add(self._policy._state, self._policy.handle(client))
         self._members.setdefault(client)
 

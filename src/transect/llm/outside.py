@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who waits at an engine while an admission policy is proved something of."""
+"""Who waits at an engine while something is proved of an admission policy."""
 
 from __future__ import annotations
 

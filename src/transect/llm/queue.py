@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A queue of requests for each client, and the policy that chooses among the clients.
 
-Invariant: the policy's `waiting` holds exactly the clients with a queue that is not empty.  How it is driven stands at
-the head of `adapter.py`.
+Invariant: the policy's `waiting` holds exactly the clients with a queue that is not empty.  The head of `adapter.py`
+says in which order the methods are called.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TenantQueues:
         return self._length
 
     def __iter__(self) -> Iterator[Held]:
-        """Those who wait, client by client, oldest first."""
+        """The waiting requests, client by client, oldest first."""
         return (request for queue in self._queues.values() for request in queue)
 
     def __contains__(self, request: Held) -> bool:
@@ -57,7 +57,7 @@ class TenantQueues:
     # ---------------------------------------------------------------- arrival
 
     def add(self, request: Held) -> Refuse | None:
-        """A new request; what the policy says when it turns it away."""
+        """Add a new request; if the policy turns it away, return what the policy says."""
         if self.chooser.came is not None:
             self.chooser.came(request)
         if self.chooser.accept is not None:
@@ -68,13 +68,13 @@ class TenantQueues:
         return None
 
     def put_back(self, request: Held) -> None:
-        """It was preempted: it waits again, before the others of its client, at no cost."""
+        """It was preempted: it waits again, ahead of its client's other requests, without a new charge."""
         assert request.admitted, "only what was admitted is preempted"
         request.preemptions += 1
         self._join(request, deque.appendleft)
 
     def undo(self, request: Held) -> None:
-        """`pop` was no admission after all."""
+        """The last `pop` was no admission after all."""
         assert request.admitted and (request.preemptions or not request.produced), "it has run"
         if not request.preemptions:
             self._charge(request, -request.charged, 0)
@@ -102,7 +102,7 @@ class TenantQueues:
     # ---------------------------------------------------------------- admission
 
     def peek(self) -> Held | None:
-        """Whose turn it is; the same until something changes."""
+        """The request whose turn it is; the same until something changes."""
         if self._chosen is None and self._length:
             client = self.chooser.pick()
             queue = self._queues.get(client)
@@ -111,7 +111,7 @@ class TenantQueues:
         return self._chosen
 
     def pop(self) -> Held:
-        """The one of `peek` enters the running batch."""
+        """The request of `peek` enters the running batch."""
         request = self.peek()
         assert request is not None, "nobody waits"
         self._take(request)
@@ -125,7 +125,7 @@ class TenantQueues:
         return request
 
     def _take(self, request: Held) -> None:
-        """It leaves the queue, wherever it stands."""
+        """The request leaves its queue, wherever it stands there."""
         self._chosen = None
         client = request.client
         queue = self._queues[client]
@@ -144,12 +144,12 @@ class TenantQueues:
     # ---------------------------------------------------------------- while it runs, and after
 
     def produced(self, request: Held, tokens: int) -> None:
-        """So many output tokens more, or (rolled back) fewer."""
+        """The request produced that many more output tokens, or (rolled back) fewer."""
         request.produced += tokens
         self._charge(request, 0, tokens)
 
     def produced_in_step(self, step: Sequence[tuple[Held, int]]) -> None:
-        """`produced` of each request, as one step of an engine has it."""
+        """`produced` for each request of one step of an engine."""
         self._chosen = None
         self.chooser.produced(step)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recording what a policy decides: `replay/queues.py` says how; a request's fields are those of `FIELDS`."""
+"""Recording what a policy decides, laid out as `replay/queues.py` says; a request's fields are those of `FIELDS`."""
 
 from __future__ import annotations
 

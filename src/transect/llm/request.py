@@ -12,7 +12,7 @@ from transect.base.request_id import NAMELESS, Named
 from transect.llm.hooks import Request
 
 FIELDS = tuple(Request.__annotations__)
-"""Of a request as policies see it: emitted structs and recordings keep to their order, each in 64 bits."""
+"""Fields of a request as policies see it; emitted structs and recordings hold them in this order, with 64 bits each."""
 ORDINARY = 100  # a weight in percent
 
 _numbers = itertools.count()
@@ -36,9 +36,9 @@ class Held:
     charged: int = 0  # tokens of the prompt that the client has been charged for
     preemptions: int = 0  # how often it was put back
     admitted: bool = False  # it has entered the batch at least once, and was not retracted
-    named: Named = NAMELESS  # what its headers call it
+    named: Named = NAMELESS  # what the request's headers call it
     own: Any = None  # what the engine or gateway keeps with it
-    seen: Any = None  # what machine code sees of it, and whose: `native.Seen`
+    seen: Any = None  # the request as machine code sees it, and for which policy: `native.Seen`
     __locals__: dict[Any, Any] = field(
         default_factory=dict, repr=False
     )  # the policy's own, one value per request

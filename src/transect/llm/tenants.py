@@ -37,7 +37,7 @@ class Client:
 
 
 class Tenants:
-    """Names and numbers of those who are served."""
+    """Names and numbers of the tenants that are served."""
 
     def __init__(self, config: Config, known: Iterable[str] = ()) -> None:
         """`known`: names that have numbers already, from 0: those of a state that is kept."""
@@ -47,13 +47,13 @@ class Tenants:
         self.load(config)
 
     def load(self, config: Config) -> None:
-        """Another configuration comes into force; numbers stay."""
+        """Another configuration comes into force; the numbers stay the same."""
         keyring = Keyring({key: name for name, t in config.tenants.items() for key in t.keys})
         trusted = [ip_network(network) for network in config.identity.trusted]
         clients = {name: self._client(name, t) for name, t in config.tenants.items()}
         shared = self._client(ANONYMOUS, config.tenants.get(ANONYMOUS, ORDINARY))
         self._keyring, self._trusted, self._clients = keyring, trusted, clients
-        self.operator = shared  # who reaches the engine itself, past all that asks whose a request is
+        self.operator = shared  # whoever reaches the engine itself, past everything that identifies requests
         self._shared = shared if config.identity.unknown == "share" else None
 
     def _client(self, name: str, t: Tenant) -> Client:
@@ -68,7 +68,9 @@ class Tenants:
         return self._clients.get(name or "", self._shared)
 
     def by_key(self, key: str) -> Client | None:
-        """The tenant whose API key this is; None for a key that nobody has, whatever becomes of who shows none."""
+        """The tenant whose API key this is; None for a key that nobody has, even if requests without a
+        key are served.
+        """
         owner = self._keyring.owner(key)
         return None if owner is None else self._clients[owner]
 
@@ -78,7 +80,9 @@ class Tenants:
             address = ip_address(peer or "")
         except ValueError:
             return False
-        return any(address in network for network in self._trusted)  # never of the other version
+        return any(
+            address in network for network in self._trusted
+        )  # never true for an address of the other IP version
 
     def who(
         self, *, keys: Sequence[str], vouched: str | None = None, named: str | None, peer: str | None
@@ -97,14 +101,14 @@ class Tenants:
     # ---------------------------------------------------------------- numbers
 
     def number_of(self, name: str) -> int:
-        """Its number; a name that is new, because another gateway serves it, gets the next one."""
+        """Its number; a name that is new, since another gateway serves it, gets the next one."""
         if name not in self._numbers:
             self._numbers[name] = len(self._names)
             self._names.append(name)
         return self._numbers[name]
 
     def weight_of(self, number: int) -> int:
-        """In percent; of a tenant that the configuration does not name, the ordinary one."""
+        """Its weight in percent; the ordinary one for a tenant that the configuration does not name."""
         client = self._clients.get(self._names[number])
         return ORDINARY.weight if client is None else client.weight
 
@@ -112,9 +116,9 @@ class Tenants:
         return self._names[number]
 
     def is_named(self, number: int) -> bool:
-        """Whether the number was given to a name."""
+        """Whether some name has the number."""
         return 0 <= number < len(self._names)
 
     def names(self) -> Mapping[int, str]:
-        """Every number that was ever given."""
+        """Every number that was ever given, with its name."""
         return dict(enumerate(self._names))

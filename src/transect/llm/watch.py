@@ -31,7 +31,7 @@ class Watcher:
     mode: Mode = Mode.OBSERVE
     looks: int = 0
     beyond: int = 0  # looks that found a gap beyond the bound
-    gap: int = 0  # at the last look
+    gap: int = 0  # the gap at the last look
     worst: int = 0  # the largest gap ever seen
 
     def look(self, queues: TenantQueues) -> int:
@@ -39,7 +39,7 @@ class Watcher:
         return self.take(queues.chooser.gap(queues.clients()))
 
     def take(self, gap: int) -> int:
-        """A gap that was found."""
+        """Take note of a gap that was found."""
         self.looks += 1
         self.gap = gap
         self.worst = max(self.worst, gap)

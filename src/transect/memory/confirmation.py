@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When what a probe says is a finding: it is said again after the kernel has gone on.
+"""When a report of a probe becomes a finding: if the probe repeats it after the kernel has gone on.
 
 A kernel changes its books one after the other, so two views of one thing disagree for a moment, on a clean machine too.
-Rounds that follow each other see one such moment twice when the machine stands still meanwhile, as virtual machines do.
-The moment is over when everyone who was in the middle of something has left it, and that is what RCU counts: what
-was said must be said again after `GRACE` of its grace periods, or after the machine had nothing to do.  Why that
-suffices is said in `docs/design/confirmation.md`.  What a probe says by `caught` needs the next round only; a dump has
-one moment.
+If the machine stands still meanwhile, as virtual machines do, rounds that follow each other see the same moment twice.
+The moment is over when every thread that was in the middle of something has left it, and that is what RCU counts: a
+report must be repeated after `GRACE` of its grace periods, or after the machine had nothing to do.
+`docs/design/confirmation.md` says why that suffices.  What a probe says by `caught` only needs the next round; a dump
+has only one moment.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from transect.memory.findings import Key, Said
 from transect.memory.machine import MASK, Machine
 
 GRACE = 4  # whole grace periods; docs/design/confirmation.md counts them
-STATE_BITS = 2  # of RCU's sequences: whether a grace period is under way; above them, how many there were
+STATE_BITS = (
+    2  # of RCU's sequences: whether a grace period is under way; the bits above them count grace periods
+)
 UNDER_WAY = (1 << STATE_BITS) - 1
-PATIENCE_S = 10.0  # in which a target that runs goes on
-MOMENT_S = 0.05  # of which we look how it goes on, before each round
+PATIENCE_S = 10.0  # within which a running target must go on
+MOMENT_S = 0.05  # for which we watch how it goes on, before each round
 POLL_S = 0.002
 NEVER = float("-inf")
 STANDS_STILL = "the target stands still: what was said may be a change that it is in the middle of"
@@ -35,29 +37,29 @@ class Mark:
     """How far a kernel has come.  Times are of our clock, in seconds."""
 
     grace: int  # RCU's sequence of grace periods
-    settled: float = NEVER  # what was under way then has ended
+    settled: float = NEVER  # everything that was under way at this time has ended
     at: float = 0.0
 
 
 class Progress(Protocol):
-    """How far a target comes."""
+    """How far a target has come."""
 
     def mark(self) -> Mark:
         """Raises `KernelDataError`."""
         ...
 
     def gone_on(self, since: Mark, now: Mark) -> bool:
-        """Whether every change which was under way at `since` has ended by `now`."""
+        """Whether every change that was under way at `since` has ended by `now`."""
         ...
 
 
 def progress_of(machine: Machine) -> Progress:
-    """Of a target that runs, or of a dump."""
+    """The progress of a target that runs, or of a dump."""
     return Running(machine) if machine.physical.live else Dumped()
 
 
 class Dumped:
-    """A dump does not go on: what it says is all that will be known."""
+    """A dump does not go on: what it says in one round is all that will be known."""
 
     def mark(self) -> Mark:
         return Mark(0)
@@ -68,17 +70,19 @@ class Dumped:
 
 @dataclass
 class Running:
-    """A kernel that runs, by its own account of RCU; and where RCU has nothing to do, by what its processors do."""
+    """A kernel that runs, judged by its own record of RCU and, while RCU has nothing to do, by what its
+    processors do.
+    """
 
     machine: Machine
     _found: tuple[Location, Places] | None = None
-    _before: Rcu | None = None  # as it was at the last look
+    _before: Rcu | None = None  # RCU's state at the last look
     _active: float = NEVER  # when RCU was last seen to have something to do, or to have done something
     _settled: float = NEVER
-    _processors: dict[int, Processor] = field(default_factory=dict)  # by the offset of what is theirs
+    _processors: dict[int, Processor] = field(default_factory=dict)  # by the offset of its per-CPU area
 
     def mark(self) -> Mark:
-        """What was under way is over when RCU had nothing to do while each processor came to a quiet moment."""
+        """What was under way is over if, while RCU had nothing to do, each processor came to a quiet moment."""
         rcu, looks = self._rcu(), {}
         for offset in self.machine.processors():
             looks[offset] = self._look(offset)
@@ -93,13 +97,13 @@ class Running:
         return Mark(rcu.grace, self._settled, now)
 
     def gone_on(self, since: Mark, now: Mark) -> bool:
-        """A grace period counts that began after `since`: the one which was under way then does not."""
+        """Only a grace period that began after `since` counts, not one that was under way then."""
         began = -(-since.grace >> STATE_BITS)
         return now.settled > since.at or (now.grace >> STATE_BITS) - began >= GRACE
 
     @property
     def _places(self) -> Places:
-        """Those of a kernel that started again are others."""
+        """Where to look; a kernel that started again has other places."""
         if self._found is None or self._found[0] != self.machine.where:
             self._found = self.machine.where, Places.of(self.machine)
             self._before, self._processors, self._settled = None, {}, NEVER
@@ -122,7 +126,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Rcu:
-    """RCU's sequence, the one that somebody wants it to reach, and that of its grace periods which interrupt."""
+    """RCU's sequence, the value that somebody wants it to reach, and the sequence of its expedited grace periods."""
 
     grace: int
     needed: int
@@ -135,22 +139,22 @@ class Rcu:
 
 @dataclass(frozen=True)
 class Processor:
-    """What one does, at one look."""
+    """The state of one processor, at one look."""
 
-    at: float  # our clock
+    at: float  # on our clock
     runs: int  # threads that run or could
     idle: bool
     switches: int
     user: int  # nanoseconds in user space, counted at each tick
     rests: int  # how often it had nothing to do
-    callbacks: int  # of RCU, that are left to call
-    quiet: float = NEVER  # when it was last out of the kernel, and no thread waited to go on within it
+    callbacks: int  # of RCU, still to be called
+    quiet: float = NEVER  # when it was last outside of the kernel, with no thread waiting to go on in it
 
     def after(self, before: Processor | None) -> Processor:
-        """The same, knowing the look before.
+        """The same look, with what follows from the one before.
 
-        Quiet was, between the two, who had nothing to do, and whose one thread was in user space.  A look alone shows
-        no rest where the target's processor answers it, as that of soft-RoCE does.
+        A processor was quiet between two looks if it had nothing to do, or if its only thread was in user space.  A
+        single look never shows a processor at rest if that processor answers it, as with soft-RoCE.
         """
         if self.idle and not self.runs:
             return replace(self, quiet=self.at)
@@ -173,7 +177,9 @@ class Places:
     rests: int
     queues: int
     size: int
-    fields: tuple[tuple[int, int], ...]  # what runs, the thread, the idle thread, switches: offset and size
+    fields: tuple[
+        tuple[int, int], ...
+    ]  # of what runs, the thread, the idle thread, switches: offset and size
 
     @staticmethod
     def of(machine: Machine) -> Places:
@@ -198,7 +204,7 @@ class Places:
 
 
 def wait(progress: Progress, since: Mark, patience_s: float | None = None) -> bool:
-    """Until the target has gone on since then; False: it stands still.  Raises `KernelDataError`."""
+    """Wait until the target has gone on since then; False if it stands still.  Raises `KernelDataError`."""
     until = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
     while not progress.gone_on(since, progress.mark()):
         if time.monotonic() > until:
@@ -209,7 +215,7 @@ def wait(progress: Progress, since: Mark, patience_s: float | None = None) -> bo
 
 @dataclass
 class Confirmation:
-    """What one probe says, round after round, and since when."""
+    """What one probe said, round after round, and since when."""
 
     progress: Progress
     _since: dict[Key, Mark | None] = field(
@@ -219,7 +225,9 @@ class Confirmation:
 
     @property
     def waits(self) -> Mark | None:
-        """Since when the kernel must go on before all that was said can be confirmed; None: the next round does it."""
+        """The mark from which the kernel must go on until all that was said can be confirmed; None if the next round
+        suffices.
+        """
         return max((m for m in self._since.values() if m is not None), key=lambda m: m.at, default=None)
 
     @property
@@ -232,18 +240,18 @@ class Confirmation:
         )
 
     def begin(self) -> None:
-        """A round begins.  A target that goes on has a moment for it.  Raises `KernelDataError`."""
+        """A round begins; a running target is watched for a moment first.  Raises `KernelDataError`."""
         self._now = None
         if self._since and (since := self.waits) is not None:
             wait(self.progress, since, MOMENT_S)
             self._now = self.progress.mark()
 
     def lost(self) -> None:
-        """A round could not look: what was said before it counts no more."""
+        """A round could not look: what was said before it no longer counts."""
         self._since = {}
 
     def said(self, said: Iterable[Said]) -> list[Said]:
-        """What a round said; returns what of it is confirmed.  Raises `KernelDataError`."""
+        """Take what a round said; return the part that is confirmed.  Raises `KernelDataError`."""
         before, self._since = self._since, {}
         confirmed: list[Said] = []
         after: Mark | None = None

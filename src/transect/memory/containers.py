@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Containers bound to a kernel: where they begin, what is in them.  Every name is resolved before anything is read."""
+"""Containers bound to a kernel: where they begin, and what they hold.  Every name is resolved before
+anything is read.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,14 @@ from transect.memory.machine import Machine
 from transect.memory.paths import Path, begin, follow, resolve, root
 
 Heads: TypeAlias = Callable[[Machine, int], Iterator[tuple[int, int]]]
-"""(machine, owner) -> where containers begin, and how many elements each has (0: it says so itself, or ends)."""
+"""(machine, owner) -> where containers begin, and how many elements each has (0: the container itself tells its end)"""
 
 Step: TypeAlias = Callable[[Machine, int, int], Iterator[tuple[int, int, bytes]]]
-"""(machine, head, count) -> address of each element, and the bytes from an address on that came with it."""
+"""(machine, head, count) -> address of each element, with the bytes from an address on that were read together with it
+"""
 
 Elements: TypeAlias = Callable[[Machine, int], Iterator[tuple[int, int, bytes]]]
-"""(machine, owner) -> the same, of all its containers."""
+"""(machine, owner) -> the same, for the elements of all its containers"""
 
 NONE = -1  # a count that was read and is 0
 CHUNK = 512  # pointers read at once
@@ -32,7 +35,7 @@ class Containers:
     """What layouts name, in one kernel."""
 
     def __init__(self, machine: Machine, window: Callable[[str, int], walks.Window]) -> None:
-        """`window`: the bytes that come with a link of an element, by its view and the link's offset."""
+        """`window`: the bytes to read together with a link of an element, by its view and the link's offset."""
         self.machine, self.window = machine, window
         self.btf: Btf = machine.known.btf
 
@@ -57,7 +60,7 @@ class Containers:
     def _heads(self, found: Layout, struct: KernelType | None) -> Heads:
         """Where containers of this kind begin: one, or one in each element of another container.
 
-        With each comes how many elements it has, where the layout says so.
+        Each comes with its number of elements, if the layout gives one.
         """
         if found.kind == "percpu":
             return self._percpu(found)
@@ -73,7 +76,7 @@ class Containers:
         start = root(self.btf, found.path)
         self.machine.known.symbols.address(
             start.symbol
-        )  # now, so that a missing symbol is told before a scan
+        )  # resolved now, so that a missing symbol is reported before a scan
         fixed = found.count if isinstance(found.count, int) else 0
         after = self._behind(found, start.path)
         return lambda machine, _: iter(
@@ -115,7 +118,7 @@ class Containers:
         return count
 
     def _behind(self, found: Layout, path: Path) -> Callable[[Machine, int], int]:
-        """Arrays may stand behind a pointer."""
+        """Goes behind the pointer, if an array stands behind one."""
         if found.kind in ("array", "pointers") and path.type.kind is Kind.PTR:
             return lambda machine, at: machine.u64(at)
         return lambda machine, at: at
@@ -141,7 +144,7 @@ class Containers:
         return each
 
     def _step(self, found: Layout, of: KernelType | None, view: str) -> Step:
-        """The elements that hang at a head."""
+        """Walks the elements from a head."""
         most = found.most
         if found.by:
             if of is None:

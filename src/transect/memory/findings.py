@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a scan says: findings with their evidence, and what could not be checked.  An empty answer is never silent."""
+"""The results of a scan: findings with their evidence, and what could not be checked.  An empty answer is
+never silent.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 Key: TypeAlias = tuple[Any, ...]
-"""What a report says, with its evidence."""
+"""What a report says, and its evidence."""
 
 
 class Verdict(StrEnum):
-    """What a probe found out."""
+    """The result of a probe."""
 
     CLEAN = "clean"
     FOUND = "found"
@@ -32,13 +34,13 @@ class Said:
 
     @property
     def key(self) -> Key:
-        """Two rounds mean the same when they say the same."""
+        """Two reports are the same if they say the same."""
         return self.what, *self.evidence
 
 
 @dataclass(frozen=True)
 class Result:
-    """A probe on a target."""
+    """The result of one probe on a target."""
 
     probe: str
     path: str
@@ -50,12 +52,12 @@ class Result:
     rounds: int = 0
     reads: int = 0
     seconds: float = 0.0
-    line: int = 0  # of the probe in its file
+    line: int = 0  # where the probe stands in its file
 
 
 @dataclass(frozen=True)
 class Scan:
-    """All probes on one target."""
+    """The results of all probes on one target."""
 
     target: str
     release: str
@@ -72,7 +74,7 @@ class Scan:
 
 
 def printable(value: Any) -> Any:
-    """Evidence as JSON has it: bytes as text where they are text, else hex."""
+    """Evidence in a form that JSON has: bytes as text if they are text, else in hex."""
     match value:
         case bytes():
             try:
@@ -81,7 +83,7 @@ def printable(value: Any) -> Any:
                 return value.hex()
             return (
                 text if text.isprintable() else value.hex()
-            )  # the target's words never reach a terminal as they are
+            )  # the target's words never reach a terminal unescaped
         case str():
             return value if value.isprintable() else ascii(value)
         case tuple():

@@ -40,7 +40,7 @@ class Struct(View):
     """
 
     address: u64
-    """Where it begins, virtual."""
+    """Its virtual address."""
 
     def __init_subclass__(cls, *, of: str = "", writable: bool = False) -> None:
         super().__init_subclass__()

@@ -27,12 +27,12 @@ class Layout:
     path: str
     inner: Layout | None = None  # the container in whose elements the path begins
     by: str = ""  # the link within an element
-    of: str = ""  # type of the elements, where no view says it
+    of: str = ""  # type of the elements, if no view names it
     count: int | str = 0  # arrays: how many, or the path of the number
     least: int = 0  # elements that must be there: fewer are an error, never an empty answer
     most: int = MOST
     until: str = ""  # the symbol behind the last element
-    parts: tuple[Layout, ...] = ()  # containers of which each gives elements
+    parts: tuple[Layout, ...] = ()  # containers whose elements are joined
 
 
 def _make(kind: str, first: Any, second: str = "", **more: Any) -> Sequence[Any]:
@@ -40,7 +40,7 @@ def _make(kind: str, first: Any, second: str = "", **more: Any) -> Sequence[Any]
         made = Layout(kind, second, first, **more)
     else:
         made = Layout(kind, first, **more)
-    return cast("Sequence[Any]", made)  # a walk is what a view says in place of its elements
+    return cast("Sequence[Any]", made)  # what a view has in place of the elements is a walk to them
 
 
 def at(path: str) -> Any:

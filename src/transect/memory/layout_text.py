@@ -9,7 +9,7 @@ from transect.memory.layout import KINDS, Layout
 
 
 def read(text: str) -> Layout | None:
-    """The layout that a class says behind `=`, from its text; None when it is none."""
+    """The layout that a class says behind `=`, from its text; None if the text is no layout."""
     try:
         return _read(ast.parse(text, mode="eval").body)
     except (SyntaxError, ValueError, TypeError, RecursionError):

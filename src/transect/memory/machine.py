@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running kernel that is looked at: its physical memory, what is known of the kernel, and where it runs.
+"""A running kernel that is observed: its physical memory, what is known of the kernel, and where it lies.
 
-Reads of virtual addresses go through the linear map and the kernel's image by arithmetic, through its page tables
-otherwise.  Nothing is ever written.
+Virtual addresses in the linear map and the kernel's image are translated by arithmetic, others through its page tables.
+Nothing is ever written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from transect.linux.physical import OutOfRange, Physical
 
 MASK = (1 << 64) - 1
 PAGE = 4096
-PERCPU_ZERO = 1 << 32  # below it an address of a symbol is an offset within a processor's own area
+PERCPU_ZERO = 1 << 32  # a symbol with an address below it is an offset within a processor's own area
 
 
 @runtime_checkable
@@ -54,11 +54,13 @@ class Known:
         return self.image is not None
 
     def expected(self, slide: int) -> Expected:
-        """Its constant memory, moved by that much.  Raises `KernelDataError` without the kernel's package."""
+        """The contents of its constant memory, moved by that much.  Raises `KernelDataError` without the kernel's
+        package.
+        """
         if self.image is None:
             raise KernelDataError("the kernel's package is needed for this; give it by --kernel")
         if slide not in self._expected:
-            self._expected.clear()  # a target that started again
+            self._expected.clear()  # drop those of a target that started again
             self._expected[slide] = Expected(self.image, slide)
         return self._expected[slide]
 
@@ -92,7 +94,7 @@ class Machine:
         return Machine(name, physical, known, locate(physical, known.symbols, known.btf, known.banner))
 
     def close(self) -> None:
-        """Let go of what its memory is read through."""
+        """Close the socket that its memory is read through, if there is one."""
         if isinstance(self.physical, Closable):
             self.physical.close()
 
@@ -105,7 +107,7 @@ class Machine:
             self._again()
 
     def _again(self) -> None:
-        """The target may be booting; a later round finds the kernel at its new place."""
+        """The target may be booting; a later round will find the kernel at its new place."""
         try:
             self.where = locate(self.physical, self.known.symbols, self.known.btf, self.known.banner)
         except KernelDataError as error:
@@ -137,7 +139,7 @@ class Machine:
         return (link_address + self.where.slide) & MASK
 
     def linked(self, address: int) -> int:
-        """The link address of a running one."""
+        """The link address of an address in the running kernel."""
         return (address - self.where.slide) & MASK
 
     def symbol(self, name: str) -> int:
@@ -192,7 +194,7 @@ class Machine:
         return int.from_bytes(self.read(address, 4), "little")
 
     def text_at(self, address: int, most: int = 256) -> bytes:
-        """Bytes up to the first NUL; at most so many."""
+        """Bytes up to the first NUL, and at most `most`."""
         found = b""
         while len(found) < most:
             part = min(64, most - len(found), PAGE - (address + len(found)) % PAGE)

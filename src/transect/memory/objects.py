@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Objects of the kernel, as a probe sees them, and how a field of one is read.
 
-All fields of an object that stand close together come by one read, at the first use, so they were true at one moment.
+All fields of an object that stand close together come by one read, at the first use, so they belong to one moment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Node:
     """An object of the kernel, as a probe sees it."""
 
     __slots__ = ("_data", "_far", "_machine", "_start", "address")
-    _low = 0  # from where to where it is read at once; names of fields have no underscore
+    _low = 0  # the stretch that is read at once; names of a view's fields have no underscore
     _high = 0
 
     def __init__(self, machine: Machine, address: int, start: int = 0, data: bytes = b"") -> None:
@@ -35,7 +35,7 @@ class Node:
         self._data = data
         self._far: dict[
             tuple[int, ...], tuple[int, bytes]
-        ] = {}  # by pointers followed: where they lead, what is there
+        ] = {}  # by the pointers followed: the address to which they lead, and the bytes there
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Node) and self.address == other.address
@@ -59,7 +59,7 @@ class Node:
         return self._machine.read(self.address + offset, size)
 
     def holds(self, pointers: tuple[int, ...], address: int, data: bytes) -> None:
-        """What was read already: of the object itself, or behind pointers that lead to `address`."""
+        """Keep what was read already: of the object itself, or behind pointers that lead to `address`."""
         if pointers:
             self._far[pointers] = address, data
         else:
@@ -154,7 +154,7 @@ def _decoder(
 
 
 def _fit(t: Type, value: int) -> int:
-    """As the view's type: an `int` holds 64 signed bits, a narrower type fewer."""
+    """The value in the range of the view's type: an `int` holds 64 signed bits, a narrower type fewer."""
     match t:
         case IntType(bits=bits, signed=signed):
             value &= (1 << bits) - 1

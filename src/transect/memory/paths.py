@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paths of layouts, resolved in a kernel's BTF once, before anything is read: what is missing is named by then."""
+"""Paths of layouts, resolved once in a kernel's BTF before anything is read, so that missing names are
+reported first.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,10 @@ class NullPointer(KernelDataError):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """How to go from an address to a place: at each offset but the last stands a pointer to follow."""
+    """How to go from an address to a place: at each offset except the last stands a pointer to follow."""
 
     offsets: tuple[int, ...]
-    type: Type  # of what stands there
+    type: Type  # of the value at the end
     bit: int = 0
     bits: int = 0  # 0: no bit field
     text: str = ""
@@ -38,12 +40,12 @@ class Root:
     """A path from a symbol."""
 
     symbol: str
-    pointer: bool  # the symbol holds a pointer to what the path begins in
+    pointer: bool  # the symbol holds a pointer to the structure in which the path begins
     path: Path
 
 
 def resolve(btf: Btf, start: Type, text: str) -> Path:
-    """Raises `KernelDataError` which names the structure and the field that is not there."""
+    """Raises `KernelDataError`, which names the structure and the field that it lacks."""
     offsets, current, at, last = [0], start, 0, None
     while at < len(text):
         step = _STEP.match(text, at)
@@ -106,7 +108,7 @@ class Readable(Protocol):
 
 
 def follow(machine: Readable, address: int, path: Path) -> int:
-    """The address of what a path leads to."""
+    """The address to which a path leads."""
     *pointers, last = path.offsets
     for offset in pointers:
         address = pointed(machine.u64(address + offset), path)
@@ -121,6 +123,6 @@ def pointed(address: int, path: Path) -> int:
 
 
 def begin(machine: Readable, start: Root) -> int:
-    """Where what a root's path begins in is now."""
+    """The address of the structure in which a root's path begins."""
     address = machine.symbol(start.symbol)
     return pointed(machine.u64(address), start.path) if start.pointer else address

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where each part of a probe runs, and what it takes there: for `transect memory plan`."""
+"""Where each part of a probe runs, and what it costs there: for `transect memory plan`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from transect.memory.views import Views
 
 @dataclass(frozen=True)
 class Placed:
-    """A probe's walks in XDP and in a switch."""
+    """A probe's walks, in XDP and in a switch."""
 
     xdp: tuple[Lowered | Kept, ...]
     switch: tuple[Lowered | Kept, ...]
-    others: tuple[str, ...]  # calls that are made any number of times, or never: the observer's
+    others: tuple[
+        str, ...
+    ]  # calls that are made any number of times, or never; these are left to the observer
     budget: Budget
     levels: int
 
@@ -40,7 +42,7 @@ class Placed:
 
     @property
     def problem(self) -> str:
-        """Why a switch cannot walk for it; "": it can."""
+        """Why a switch cannot do the probe's walks; empty if it can."""
         try:
             fit(self.switch, self.budget)
         except DoesNotFit as wrong:
@@ -48,7 +50,7 @@ class Placed:
         return ""
 
     def files(self) -> dict[str, str]:
-        """For a switch: the program and the entries.  Raises `DoesNotFit`."""
+        """The program and the entries for a switch.  Raises `DoesNotFit`."""
         _, needed = fit(self.switch, self.budget)
         return {"chaser.p4": text(needed, ", ".join(needed)), "entries.txt": commands(self.switch)}
 

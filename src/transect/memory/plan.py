@@ -43,22 +43,22 @@ class Walk:
     name: str
     container: str
     view: str
-    together: int  # bytes that one read of an element fetches; 0: nothing of the element is read
-    fields: tuple[str, ...]  # in that read
+    together: int  # bytes that one read of an element fetches; 0 if nothing of the element is read
+    fields: tuple[str, ...]  # that come by this read
     # Fields behind the same pointers, and their further reads
     behind: tuple[tuple[tuple[str, ...], int], ...]
-    linked: bool  # the link comes by the same read
-    dependent: bool  # an element is known only when the one before has been read
+    linked: bool  # whether the link comes by the same read
+    dependent: bool  # whether an element is known only after the one before it has been read
 
     @property
     def reads(self) -> int:
-        """For each element."""
+        """Reads for each element."""
         own = 1 if self.together or self.linked else 0
         return own + sum(n for _, n in self.behind)
 
     @property
     def unplanned(self) -> int:
-        """For each element, with a read for each field and each link."""
+        """Reads for each element if each field and each link had a read of its own."""
         links = 1 if self.dependent else 0
         return links + len(self.fields) + sum(len(names) * (n + 1) for names, n in self.behind)
 

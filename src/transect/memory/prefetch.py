@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads ahead, for memory at the end of a link: what a probe's last round read is asked for again at once.
+"""Reads ahead, for memory at the end of a link: what a probe's last round read is requested again at once.
 
 Kernels change slowly: nearly all pointers lead where they led a round ago.  So a round begins with one burst of many
-READs in flight, and follows pointers through what came; what it needs besides is read then, one after the other.  A
-read of the burst answers as many reads as the last round made of that place, and no more: a walk which looks again,
-because it met a structure in mid-change, sees memory anew.  Between rounds all reads do.
+READs in flight, and follows pointers through what came; anything else that it needs is then read one by one.  A read of
+the burst answers as many reads as the last round made of that place, and no more: a walk which looks again, because it
+met a structure in mid-change, sees memory anew.  Every read between rounds does so, too.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class Batched(Protocol):
 
 @dataclass
 class Trips:
-    """Waits for the target."""
+    """How often the observer waited for the target."""
 
     bursts: int = 0
     single: int = 0
-    ahead: int = 0  # reads that a burst had answered
+    ahead: int = 0  # reads that were answered from a burst
 
     @property
     def sequence(self) -> int:
-        """Round trips of which each had to wait for the one before."""
+        """Round trips that each had to wait for the one before."""
         return self.bursts + self.single
 
 
@@ -92,12 +92,12 @@ class Ahead:
         return self.memory.read(address, size)
 
     def close(self) -> None:
-        """Of the memory behind."""
+        """Close the memory behind this."""
         if isinstance(self.memory, Closable):
             self.memory.close()
 
     def end(self, probe: str) -> None:
-        """Its round is over: the next one begins with what this one read."""
+        """The round is over: the next one begins with the places that this one read."""
         self._under_way.discard(probe)
         self._last[probe] = self._now
         self._now = Counter()
@@ -111,7 +111,9 @@ class AheadProbe:
     prepared: Prepared
     memory: Ahead
     runs: Rounds
-    alone: bool = True  # its rounds begin by themselves; else somebody begins those of many
+    alone: bool = (
+        True  # whether its rounds start their own burst; else one burst is made for the rounds of many
+    )
 
     def round(self, machine: Machine, tape: Tape | None = None) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
         """As `Prepared.round`."""

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A QEMU by its monitor (QMP): where its memory is.  Nothing is changed; a dump pauses the machine for its time."""
+"""The memory of a QEMU, found through its monitor (QMP).  Nothing is changed; a dump pauses the machine while it is
+made.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ class Monitor:
     """A connection to a QEMU's monitor."""
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError, `KernelDataError` when it is no QEMU."""
+        """Raises OSError; `KernelDataError` if it is no QEMU."""
         self._socket = socket.socket(socket.AF_UNIX)
         self._buffer = b""
         try:
@@ -35,7 +37,7 @@ class Monitor:
         self._socket.settimeout(LIMIT_S)
         try:
             self._socket.connect(str(path))
-        except OSError as no:  # which does not say where
+        except OSError as no:  # the error itself does not say where
             raise OSError(no.errno, no.strerror or str(no), str(path)) from None
         if "QMP" not in self._reply():
             raise KernelDataError(f"{path} is no QEMU monitor (QMP)")
@@ -48,7 +50,7 @@ class Monitor:
             request["arguments"] = arguments
         self._socket.sendall(json.dumps(request).encode() + b"\n")
         until = time.monotonic() + LIMIT_S
-        while time.monotonic() < until:  # it tells of events, too
+        while time.monotonic() < until:  # it sends events, too
             reply = self._reply()
             if "return" in reply:
                 return reply["return"]
@@ -85,12 +87,12 @@ class Monitor:
             try:
                 path = self.ask("qom-get", path=f"/objects/{name}", property="mem-path")
             except KernelDataError:
-                continue  # no file stands behind this one
+                continue  # this one has no file
             return ram(path)
         with Temporary("transect-dump-") as folder:
             path = f"{folder}/core"
             self.ask("dump-guest-memory", paging=False, protocol=f"file:{path}")
-            return dump(path)  # open: it stays readable when its name is gone
+            return dump(path)  # it is open, and so stays readable after its name is gone
 
     def __enter__(self) -> Monitor:
         return self

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What probes ask about a kernel besides its structures: symbols, code, constant tables.
 
-Answers about code are worked out once for each round, from the books that the kernel keeps then.
+Answers about code are computed once for each round, from the kernel's own records at that time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Answers:
         self.machine = machine
 
     def begin(self) -> None:
-        """A round begins: books are read anew."""
+        """A round begins: the kernel's records are read anew."""
         for name in ("books", "_starts"):
             self.__dict__.pop(name, None)
 
@@ -79,7 +79,7 @@ class Answers:
 
     @cached_property
     def books(self) -> list[tuple[int, int, str]]:
-        """Stretches of code outside of the kernel's text that its books know: start, end, owner."""
+        """Stretches of code outside of the kernel's text that the kernel has on record: start, end, owner."""
         return sorted([*self._modules(), *self._bpf(), *self._trampolines(), *self._slots()])
 
     def _modules(self) -> Iterator[tuple[int, int, str]]:
@@ -112,7 +112,7 @@ class Answers:
             )
 
     def _trampolines(self) -> Iterator[tuple[int, int, str]]:
-        """Those of ftrace, by its list of trampolines; the function behind each is asked about by itself."""
+        """Trampolines of ftrace, from its own list; the function behind each is checked separately."""
         machine, btf = self.machine, self.machine.known.btf
         link = btf.field("ftrace_ops", "list").offset
         at, size = (btf.field("ftrace_ops", n).offset for n in ("trampoline", "trampoline_size"))
@@ -140,7 +140,7 @@ class Answers:
         """
         packs = self._packs()
         found: list[int] = []
-        end = 0  # of the last stray page
+        end = 0  # where the last stray page ends
         for page in self.machine.tables.pages(AREA, MODULES_END):
             for start in self._unknown(page, packs) if page.executable else ():
                 if start != end:
@@ -163,7 +163,7 @@ class Answers:
                     yield start
 
     def _known(self, start: int, end: int, packs: list[int]) -> bool:
-        """Whether anything on record lies there."""
+        """Whether anything on record lies between the two addresses."""
         index = bisect_right(self._starts, end - 1) - 1
         if index >= 0 and self.books[index][1] > start:
             return True
@@ -195,12 +195,16 @@ class Answers:
         size = (after or 0) - self.machine.known.symbols.address("sys_call_table")
         count = min(max(size // 8, 1), MOST)
         raw = self.machine.read(table, 8 * count)
-        while count and not any(raw[8 * count - 8 : 8 * count]):  # what the linker put behind the table
+        while count and not any(
+            raw[8 * count - 8 : 8 * count]
+        ):  # the linker filled the end of the table with zeros
             count -= 1
         return [table + 8 * i for i in range(count)]
 
     def proc_operations(self) -> list[int]:
-        """Places of the pointers to functions in the tables of /proc's root and directories which are not empty."""
+        """Where the pointers to functions stand in the tables of /proc's root and directories; empty ones
+        are left out.
+        """
         machine, found = self.machine, list[int]()
         for name in ("proc_root_operations", "proc_root_inode_operations", "proc_dir_operations"):
             start = machine.known.symbols.address(name)

@@ -37,7 +37,7 @@ LIMIT = 1 << 27  # bytes of one round: the kernel's text is 20 MB
 
 
 class ScanTape(RecordingTape):
-    """Keeps reads of memory; functions of the stratum are asked directly."""
+    """Records reads of memory; functions of the stratum are called without being recorded."""
 
     def __init__(self) -> None:
         super().__init__(LiveTape(), TYPES, LIMIT)
@@ -47,7 +47,7 @@ class ScanTape(RecordingTape):
 
 
 class RescanTape(ReplayingTape):
-    """Gives recorded reads back."""
+    """Answers reads from a record."""
 
     def __init__(self, entries: bytes) -> None:
         super().__init__(entries, TYPES)
@@ -74,7 +74,7 @@ class AnyOrder(RescanTape):
     def __init__(self, entries: bytes) -> None:
         super().__init__(entries)
         self._same: dict[tuple[int, int], deque[bytes]] = {}  # by address and size
-        self._pages: dict[int, list[tuple[int, bytes]]] = {}  # what was read of each
+        self._pages: dict[int, list[tuple[int, bytes]]] = {}  # what was read of each page
         self._unreadable: set[int] = set()
         while self.left:
             self._know(super().answer(READ, lambda: b""))
@@ -143,16 +143,16 @@ class Replayed:
 
 
 def result_of(said: Sequence[Said], problem: str = "") -> bytes:
-    """What a round came to, as a record holds it."""
+    """The result of a round, as a record holds it."""
     lines: list[Any] = [[s.what, {n: printable(v) for n, v in s.evidence}] for s in said]
     return json.dumps({"said": lines, "problem": problem}, sort_keys=True).encode()
 
 
 class LogRecorder:
-    """Keeps every round in a log."""
+    """Writes every round into a log."""
 
     def __init__(self, machine: Machine, path: Path, notes: Mapping[str, Any]) -> None:
-        """Raises OSError; FileExistsError when there is such a file."""
+        """Raises OSError; FileExistsError if the file exists already."""
         self._machine = machine
         self._tapped = Tapped(machine.physical)
         machine.physical = self._tapped
@@ -180,13 +180,13 @@ class LogRecorder:
     def _keep(self, number: int, prepared: Prepared, tape: ScanTape, problem: str) -> None:
         self._rounds += 1
         if tape.overflowed or problem:
-            self._writer.drop()  # a round that broke off is no call that can be compared
+            self._writer.drop()  # a round that broke off cannot be compared
             return
         result = result_of(prepared.said)
         self._writer.add(Logged(self._rounds, number, 0, 0, b"", bytes(tape.entries), result))
 
     def close(self) -> Trailer:
-        """Nothing more is kept; what the log holds.  Raises OSError when the disk did not take it all."""
+        """End the log, and return what it holds.  Raises OSError if the disk did not take all of it."""
         if isinstance(self._machine.physical, Tapped):
             self._machine.physical = self._tapped.memory
         return self._writer.close({})

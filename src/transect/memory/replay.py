@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Re-running a log of scans: the same probes, or another, on the memory that was read then.
+"""Re-running a log of scans: the same probes, or others, on the memory that was read then.
 
-The kernel's package is not in the log: its image must be found by its release, and have the recorded hash.
+The kernel's package is not in the log: its image is looked for on this machine by the release, and must have the
+recorded hash.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class _Notes(msgspec.Struct):
     target: str
     release: str
     sha256: str  # of the kernel's image
-    kernel: str  # the path of its package, where the recording had one
+    kernel: str  # the path of its package, if the recording had one
     where: tuple[int, int, int, int, int]
     ranges: list[tuple[int, int]]
 
@@ -75,7 +76,7 @@ class MemoryDecoder:
         return self._machine.name, f"round {record.sequence}"
 
     def forget(self, program: Program, instance: int) -> None:
-        """Nothing is kept."""
+        """Nothing is kept between rounds."""
 
     def tells_end(self, policy: int, policies: int) -> bool:
         return False
@@ -85,7 +86,7 @@ class MemoryDecoder:
         return self._round(program, RescanTape(record.tape))
 
     def beside(self, program: Program, hook: str, record: Logged) -> Call:
-        """A round of another version on the memory of that one, read in any order."""
+        """A round of another version on the memory that this round read, in any order."""
         return self._round(program, AnyOrder(record.tape))
 
     def _round(self, program: Program, tape: RescanTape) -> Call:
@@ -102,7 +103,7 @@ class MemoryDecoder:
         )
 
     def words(self, program: Program, hook: str, result: bytes) -> str:
-        """What a round said."""
+        """What a round reported, in words."""
         try:
             told = msgspec.json.decode(result, type=_Round)
         except (ValueError, RecursionError) as wrong:
@@ -132,7 +133,9 @@ def _as_physical(memory: Replayed) -> Physical:
 
 
 def _known(notes: _Notes) -> Known:
-    """The recorded kernel's image, wherever it lies here; a file that the log names is believed by its hash."""
+    """The recorded kernel's image, wherever it lies here; a file that the log names is accepted only with the right
+    hash.
+    """
     named = [Path(notes.kernel)] if notes.kernel and Path(notes.kernel).is_file() else []
     for path in [*named, *packages(notes.release)]:
         try:

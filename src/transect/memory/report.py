@@ -58,7 +58,7 @@ def to_json(scan: Scan) -> str:
 
 
 def plain(scan: Scan) -> dict[str, Any]:
-    """As JSON has it."""
+    """The scan in types that JSON has."""
     return {
         "target": scan.target,
         "kernel": scan.release,
@@ -86,7 +86,7 @@ def _plain(said: Said) -> dict[str, Any]:
 
 
 def to_sarif(scan: Scan) -> str:
-    """For viewers of findings: one rule a probe; a probe that could not check is a note of its own."""
+    """For viewers of findings: one rule for each probe; a probe that could not check is a result of its own."""
     rules = [{"id": r.probe, "shortDescription": {"text": r.probe}} for r in scan.results]
     results = [_sarif(r, s, "error", f"{_said(s)}") for r in scan.results for s in r.findings]
     results += [_sarif(r, None, "warning", f"not checked: {r.problem}") for r in scan.unchecked]

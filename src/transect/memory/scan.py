@@ -28,7 +28,7 @@ from transect.memory.machine import Machine
 from transect.memory.roots import layouts_of_roots
 from transect.memory.views import Views
 
-ROUNDS = 6  # until what a probe says is stable; then it is called unstable
+ROUNDS = 6  # at most, until two rounds agree; a probe without is called unstable
 
 
 @dataclass
@@ -46,12 +46,12 @@ class Prepared:
 
     @property
     def given(self) -> dict[str, Any]:
-        """What the program's `given()` fields are."""
+        """The values of the program's `given()` fields."""
         fields = self.program.state
         return {f.name: self.instance.state[f.name] for f in fields if f.kind is FieldKind.GIVEN}
 
     def begin(self, machine: Machine) -> str:
-        """A round begins.  Returns why it cannot go on; "" when it can."""
+        """A round begins.  Returns why it cannot go on; "" if it can."""
         self.said.clear()
         self.shown.clear()
         self.answers.begin()
@@ -106,7 +106,7 @@ def _root(views: Views, found: Layout, declared: ir.IntrinsicDecl) -> Callable[[
 
 
 class Rounds(Protocol):
-    """A probe bound to a machine: `Prepared`, or the same in C."""
+    """A probe bound to a machine: `Prepared`, or the same compiled to C."""
 
     runs_as: ClassVar[str]
 
@@ -116,11 +116,11 @@ class Rounds(Protocol):
 
 
 Engine = Callable[[Machine, Sequence[Prepared]], Mapping[str, Rounds]]
-"""Who runs probes that are bound: their rounds, by name."""
+"""How bound probes are run: their rounds, by name."""
 
 
 class Recorder(Protocol):
-    """Who keeps rounds, to run them again."""
+    """Records rounds, so that they can be run again."""
 
     def round(self, prepared: Prepared, machine: Machine) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
         """Run a round and keep it.  Raises what `Prepared.round` raises."""
@@ -134,7 +134,7 @@ def scan(
     recorder: Recorder | None = None,
     engine: Engine | None = None,
 ) -> Scan:
-    """Every probe, one after the other; again those that said something.  What is recorded runs in the interpreter."""
+    """Run every probe in turn, and again those that reported something.  What is recorded runs in the interpreter."""
     answers = questions.Answers(machine)
     bound: list[Prepared | Result] = []
     for program in programs:
@@ -168,7 +168,7 @@ def probe(
     rounds: int = ROUNDS,
     recorder: Recorder | None = None,
 ) -> Result:
-    """One probe, until what it says is confirmed."""
+    """Run one probe until what it says is confirmed."""
     try:
         prepared = prepare(program, machine, answers)
     except KernelDataError as error:
@@ -179,7 +179,7 @@ def probe(
 
 
 def _look(looks: Sequence[_Look]) -> None:
-    """Rounds of all of them, until each has its verdict.  They wait together for the kernel to go on."""
+    """Run rounds of all probes until each has its verdict.  They wait together for the kernel to go on."""
     left, waited = list(looks), False
     while left:
         for look in left:
@@ -221,7 +221,7 @@ class _Look:
     findings: Sequence[Said] = ()
 
     def turn(self, waited: bool) -> None:
-        """Rounds, until there is a verdict, or the kernel must go on first.  `waited`: it has just done so."""
+        """Run rounds until there is a verdict, or until the kernel must go on first.  `waited`: it has just done so."""
         while self.verdict is None:
             began, reads = time.perf_counter(), self.machine.counts.reads
             self._round(waited)
@@ -255,12 +255,12 @@ class _Look:
             self.verdict, self.problem = Verdict.UNSTABLE, "no two rounds agreed"
 
     def give_up(self, problem: str) -> None:
-        """The kernel does not go on: what is not confirmed by now will not be."""
+        """The kernel does not go on: what is not confirmed by now stays unconfirmed."""
         self.verdict = Verdict.FOUND if self.findings else Verdict.UNCONFIRMED
         self.problem = "" if self.findings else problem
 
     def result(self) -> Result:
-        """What came of it."""
+        """The probe's result."""
         assert self.verdict is not None, "it goes on"
         program, keys = self.prepared.program, {s.key for s in self.findings}
         return Result(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several targets watched by turns: any Arbiter says whose probe runs next.
+"""Several targets watched in turns: an `Arbiter` policy decides whose probe runs next.
 
-A target waits while a round of one of its probes is due.  What it is charged is the bytes that the round read, so under
-`fair_share` targets share what is read, however many probes each of them has; `budget` limits the sum.
+A target waits while a round of one of its probes is due.  It is charged the bytes that the round read, so under
+`fair_share` targets get equal shares of what is read, however many probes each has; `budget` limits the sum.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class Shared:
     """Watches by the name of their targets, and the policy that chooses among them."""
 
     def __init__(self, watches: Mapping[str, Watch], policy: Any, budget: float | None = None) -> None:
-        """`budget`: bytes a second, of all targets together."""
+        """`budget`: bytes a second, for all targets together."""
         self.watches, self.policy, self.budget = watches, policy, budget
 
     def run(self, stop: Stop, rounds: int | None = None) -> None:
-        """Until `stop` is set, or each probe of each target has had so many rounds."""
+        """Run until `stop` is set, or until each probe of each target has had that many rounds."""
         goals = {name: watch.goal(rounds) for name, watch in self.watches.items()}
         while not stop.is_set():
             left = {name: names for name, w in self.watches.items() if (names := w.left(goals[name]))}
@@ -48,7 +48,7 @@ class Shared:
             self.policy.leave(name)
 
     def _turn(self, due: Mapping[str, tuple[str, float]]) -> float:
-        """One round of the target whose turn it is; seconds that the budget asks to wait for it."""
+        """Run one round of the target whose turn it is; return the seconds that the budget makes it wait."""
         name = self.policy.pick()
         watch = self.watches[name]
         before = watch.machine.counts.bytes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The probes of a scan: those that come with transect, by name or all of them, and those of files."""
+"""The probes of a scan: those that come with transect, by name or all together, and those in files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Refused(Exception):
 
 
 class UnknownProbe(Exception):
-    """Neither a file nor the name of a probe; the text says which there are."""
+    """A word that is neither a file nor the name of a probe; the text lists the names."""
 
 
 def standard() -> dict[str, Program]:
@@ -34,7 +34,7 @@ def standard() -> dict[str, Program]:
 
 
 def named(name: str) -> Program:
-    """One of those, without reading the files of the others.  Raises `UnknownProbe`."""
+    """One of the probes that come with transect, without reading the other files.  Raises `UnknownProbe`."""
     for path in _files():
         if f"class {name}(" in path.read_text():
             for program in _own(path):
@@ -49,7 +49,7 @@ def _files() -> Sequence[Path]:
 
 @cache
 def _own(path: Path) -> Sequence[Program]:
-    """They do not change while we run."""
+    """The probes of a file of transect's own, which does not change while we run."""
     return of_file(path)
 
 
@@ -62,7 +62,7 @@ def of_file(path: Path) -> Sequence[Program]:
 
 
 def chosen(words: Sequence[str]) -> list[Program]:
-    """What the words of a command line name; all of transect's own when there are none.
+    """The probes named by the words of a command line; without any, all of transect's own.
 
     Raises `Refused`, `UnknownProbe`.
     """

@@ -174,14 +174,14 @@ def _machine(text: str, memory: Physical, kernel: Path | None) -> Machine:
 
 
 def release_of(banner: bytes) -> str:
-    """The release that a target's banner names; "?" when it is no such thing: the target may say anything."""
+    """The release that a target's banner names, or "?" if the text is no banner: the target may say anything."""
     named = re.match(rb"Linux version ([\w.+~-]{1,100}) ", banner)
     return named[1].decode() if named else "?"
 
 
 def packages(release: str) -> Iterator[Path]:
     """Where the image of a kernel may lie on this machine."""
-    if "/" in release:  # it comes from the target
+    if "/" in release:  # the release comes from the target, which must not choose a path
         return
     pattern = glob.escape(release)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transect"

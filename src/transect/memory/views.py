@@ -36,7 +36,7 @@ from transect.memory.paths import Path, begin, resolve, root
 
 STRUCT = "memory.Struct"
 WHOLE = 4096  # bytes that one read fetches at most
-GAP = 1024  # bytes between two fields which are not worth a read of their own
+GAP = 1024  # bytes between two fields beyond which each gets a read of its own
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Bound:
     type: Type
     path: Path | None  # None: a walk
     walk: Callable[[Machine, int], list[Value]] | None = None
-    view: str = ""  # class of what it leads to
-    layout: Layout | None = None  # of a walk
+    view: str = ""  # class of the structure to which it leads
+    layout: Layout | None = None  # if the field is a walk
 
 
 class Views:
@@ -76,12 +76,12 @@ class Views:
         return cls._high - cls._low
 
     def stretch(self, view: str) -> tuple[int, int]:
-        """From where to where of an object is read at once."""
+        """The stretch of an object that is read at once: from, to."""
         cls = self._classes[view]
         return cls._low, cls._high
 
     def stretches(self, view: str) -> dict[tuple[int, ...], tuple[int, int]]:
-        """By the pointers of an object: from where to where is read behind them."""
+        """The stretch that is read at once behind pointers, by the pointers of an object on the way."""
         return self._far(self.bounds[view])
 
     # ------------------------------------------------------------ structures
@@ -122,7 +122,7 @@ class Views:
         cls._low, cls._high = _window(first)
 
     def _far(self, bounds: Iterable[Bound]) -> dict[tuple[int, ...], tuple[int, int]]:
-        """By the pointers that lead there: the stretch which holds all fields behind them; it is read at once."""
+        """By the pointers that lead there: the stretch with all fields behind them, which is read at once."""
         found: dict[tuple[int, ...], tuple[int, int]] = {}
         for bound in bounds:
             if bound.path is None or len(bound.path.offsets) < 2:
@@ -228,7 +228,7 @@ class Views:
     def walk(
         self, found: Layout, struct: KernelType | None, t: SeqType
     ) -> Callable[[Machine, int], list[Value]]:
-        """The elements of a container, as a function of where its owner is.  Resolves everything now."""
+        """A function from the owner's address to the container's elements.  All names are resolved now."""
         item = t.item
         if isinstance(item, ViewType):
             of: KernelType | None = self.struct_of(item.name)
@@ -253,7 +253,7 @@ class Views:
         return run
 
     def window(self, view: str, link: int) -> walks.Window:
-        """Bytes that come with a link: those that the view reads, when they are near."""
+        """The bytes to read together with a link: those that the view needs, if they are near."""
         if not view or view not in self._classes:
             return walks.PLAIN
         cls = self._classes[view]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Watching a target: rounds without end, in an order and with gaps drawn by chance, so that nothing can hide in step.
+"""Watching a target: rounds without end, in random order and with random gaps, so that nothing can hide in step with
+them.
 
-A finding is told once, when it is confirmed (`confirmation.py`), and told again when it is gone.  A probe that cannot
-look is told, too, and so is one whose target stands still while something waits to be confirmed: silence means that the
-last rounds were clean.
+A finding is reported once, when it is confirmed (`confirmation.py`), and again when it is gone.  It is also reported if
+a probe cannot look, or if its target stands still while something waits to be confirmed: silence means that the last
+rounds were clean.
 """
 
 from __future__ import annotations

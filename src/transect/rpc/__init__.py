@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rpc stratum: what its policies import, and, loaded when it is first asked for, what puts them in force."""
+"""The rpc stratum: what its policies import; what puts them in force is imported when it is first asked for."""
 
 from __future__ import annotations
 

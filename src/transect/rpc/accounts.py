@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each client of a queue was served, and for how long it waited, for operators.  Policies never see it.
+"""What each client of a queue was served, and how long it waited, for operators.  Policies never see it.
 
-Invariant: what the clients were served adds up to what the queue served, whoever is forgotten.
+Invariant: whichever accounts are dropped, what the clients were served adds up to what the queue served.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from transect.control.answers import OTHERS, Share
 from transect.control.readings import shown
 
 NS = 1e-9
-KEPT = 100  # clients: then those are looked for who need no account of their own
+KEPT = 100  # clients; when there are more, those that need no account of their own are looked for
 
 
 @dataclass(slots=True)
 class Account:
-    """Of one client.  Times in ns."""
+    """The account of one client.  Times in ns."""
 
     waiting: int = 0  # RPCs
     serving: int = 0  # RPCs
-    served_by: int = 0  # the times at which its RPCs ended, less those at which they began
-    waited: int = 0  # until nobody waited any more
-    since: int = 0  # when the first of those came who wait now
+    served_by: int = (
+        0  # the sum of the times at which its RPCs ended, minus the sum of those at which they began
+    )
+    waited: int = 0  # in earlier stretches of waiting
+    since: int = 0  # when the current stretch of waiting began
     late: int = 0  # RPCs
 
     def served(self, now: int) -> int:
@@ -40,7 +42,7 @@ class Account:
 
 
 class Accounts:
-    """Of all clients; of those who are idle only of those served most, and the rest is one account."""
+    """The accounts of all clients; of idle clients, only those served most have their own, and the others share one."""
 
     def __init__(self, kept: int = KEPT, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._kept = kept
@@ -49,7 +51,7 @@ class Accounts:
         self._of = {OTHERS: self._others}
 
     def joins(self, client: str) -> None:
-        """An RPC waits."""
+        """One of its RPCs begins to wait."""
         account = self._of.get(client)
         if account is None:
             self._make_room()
@@ -59,30 +61,32 @@ class Accounts:
         account.waiting += 1
 
     def leaves(self, client: str) -> None:
-        """It waits no more."""
+        """One of its RPCs waits no more."""
         account = self._of[client]
         account.waiting -= 1
         if not account.waiting:
             account.waited += self._clock() - account.since
 
     def begins(self, client: str) -> None:
-        """It is in service."""
+        """One of its RPCs begins its service."""
         account = self._of[client]
         account.serving += 1
         account.served_by -= self._clock()
 
     def ends(self, client: str) -> None:
-        """It is in service no more."""
+        """The service of one of its RPCs ends."""
         account = self._of[client]
         account.serving -= 1
         account.served_by += self._clock()
 
     def late(self, client: str) -> None:
-        """It waits, or is in service, and its deadline has passed."""
+        """The deadline of one of its RPCs has passed, in service or while it waited."""
         self._of[client].late += 1
 
     def _make_room(self) -> None:
-        """Twice as many as are kept may be there, so that a new name costs the same for any number of them."""
+        """Drop accounts when there are twice as many as are kept, so that a new name costs the same however many there
+        are.
+        """
         if len(self._of) < 2 * self._kept:
             return
         idle = sorted(
@@ -95,7 +99,7 @@ class Accounts:
             self._others.late += gone.late
 
     def shares(self, weight: Callable[[str], int]) -> list[Share]:
-        """Of all, those served most first."""
+        """The shares of all clients, those served most first."""
         now = self._clock()
         rows = sorted(self._of.items(), key=lambda row: -row[1].served(now))
         return [

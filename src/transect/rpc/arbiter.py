@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Any Arbiter as the queue before a server which has so many RPCs in service at once; `grpcio/turns.py` puts it there.
+"""Any `Arbiter` as the queue before a server which serves a limited number of RPCs at once; `grpcio/turns.py` puts it
+there.
 
-What a client is charged is nanoseconds in service, from an RPC's turn to its end, × 100 / weight: when it begins, as
-much as RPCs have taken of late, and the difference when it has ended, so that a client with many waiting RPCs does not
-get all places before its first is paid.
+A client is charged nanoseconds in service, from an RPC's turn to its end, × 100 / weight.  When the RPC begins, the
+usual duration of recent RPCs is charged, and when it has ended, the difference; so a client with many waiting RPCs does
+not get all places before its first RPC is paid.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from transect.replay.writer import Writer
 from transect.rpc.accounts import Accounts
 
 Weight = Callable[[str], int]
-"""A client's, in percent of an ordinary share."""
+"""A client's weight, in percent of an ordinary share."""
 
-LOOK_AT = 64  # known clients: then those who need not be known are looked for
+LOOK_AT = 64  # known clients; when there are more, those that need not be known are looked for
 SHARE = 8  # a new duration's part of the usual one: 1 / SHARE
 
 
@@ -42,11 +43,11 @@ class Turn:
 
     def __init__(self, client: str, number: int, named: Named) -> None:
         self.client = client
-        self.number = number  # among all of its queue
+        self.number = number  # among all RPCs of its queue
         self.named = named
         self.came = threading.Event()
-        self.began = 0  # ns: when its turn came
-        self.charged = 0  # ns
+        self.began = 0  # when its turn came, in ns
+        self.charged = 0  # what its client was charged for it, in ns
 
 
 class Queue:
@@ -65,9 +66,9 @@ class Queue:
         charged = Facts(program).of(charge).written_fields if charge is not None else frozenset()
         self._counter = next((name for name in asked if name in charged), None)
         self.policy, self.program = policy, program
-        self._deciding = policy  # the same, with its calls recorded while there is a recording
+        self._deciding = policy  # the policy, recorded while there is a recording
         self._recording: QueueRecording | None = None
-        self._numbers: dict[str, int] = {}  # of clients, by which the policy knows them
+        self._numbers: dict[str, int] = {}  # the numbers by which the policy knows clients
         self._names: dict[int, str] = {}
         self._clients, self._turns = count(), count()
         self.at_once, self.most_waiting = at_once, most
@@ -77,15 +78,17 @@ class Queue:
         self._accounts = Accounts(clock=clock)
         self._waiting: dict[str, deque[Turn]] = {}
         self._serving: Counter[str] = Counter()
-        self._usual = 0  # ns that RPCs have taken of late
-        self._known: dict[str, None] = {}  # clients of whom the policy may keep something
+        self._usual = 0  # the usual duration of recent RPCs, in ns
+        self._known: dict[str, None] = {}  # clients about which the policy may hold something
         self._look_at = LOOK_AT
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
     def join(self, client: str, named: Named = NAMELESS) -> Turn | None:
-        """An RPC waits for its turn, which may come at once; None: too many wait.  `named`: what it is called."""
+        """An RPC waits for its turn, which may come at once; None if too many wait.  `named`: what its
+        headers call it.
+        """
         with self._lock:
             if not self._free and len(self) >= self.most_waiting:
                 return None
@@ -130,7 +133,7 @@ class Queue:
         self._about(turn, self._deciding.charge, self._numbers[turn.client], weighted)
 
     def _about(self, turn: Turn, hook: Callable[..., object], *args: object) -> None:
-        """Call a hook for the sake of an RPC."""
+        """Call a hook on behalf of an RPC."""
         if self._recording is None:
             hook(*args)
         else:
@@ -144,7 +147,7 @@ class Queue:
         return number
 
     def end(self, turn: Turn, late: bool = False) -> None:
-        """The RPC has ended, in service or while it waited.  `late`: its deadline has passed."""
+        """The RPC has ended, in service or while it waited.  `late`: after its deadline."""
         with self._lock:
             if late:
                 self._accounts.late(turn.client)
@@ -165,19 +168,19 @@ class Queue:
                 self._forget()
 
     def shares(self) -> list[Share]:
-        """How each client does."""
+        """The share of each client."""
         with self._lock:
             return self._accounts.shares(self._weight)
 
     # ---------------------------------------------------------------- what operators ask for
 
     def state(self) -> list[Reading]:
-        """What the policy holds."""
+        """The content of the policy's state."""
         with self._lock:
             return readings([self.program], [image(self.policy)], self.name_of)
 
     def name_of(self, number: int) -> str:
-        """Of a client."""
+        """The name of a client."""
         return self._names.get(number, str(number))
 
     def record(self, path: Path, name: str) -> None:
@@ -203,8 +206,10 @@ class Queue:
         return recording.close(final)
 
     def _forget(self) -> None:
-        """Clients without work who would not lose by it: names that strangers make up must not stay."""
-        if self._counter is not None and self._waiting and self._recording is None:  # no log would say it
+        """Forget clients without work who lose nothing by it: names that strangers make up must not stay."""
+        if (
+            self._counter is not None and self._waiting and self._recording is None
+        ):  # a recording would not show it
             counter, number = getattr(self.policy, self._counter), self._numbers
             floor = min(counter[number[client]] for client in self._waiting)
             idle = (c for c in self._known if c not in self._serving and c not in self._waiting)

@@ -60,7 +60,7 @@ DESCRIPTOR = POOL.FindServiceByName(SERVICE)
 
 
 class Stub:
-    """What a generated stub would be."""
+    """Stands for the stub that would be generated."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         coding = {
@@ -83,9 +83,11 @@ def _chat(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[An
 def serve(
     port: int = 0, workers: int = 8, *, around: Callable[[grpc.Server], grpc.Server] = lambda server: server
 ) -> tuple[grpc.Server, int]:
-    """A running server on loopback and its port (0: any free one); `stop` ends it.  Raises RuntimeError: port taken.
+    """Start a server on loopback; return it with its port (0: any free one).  Its `stop` ends it.  Raises RuntimeError
+    if the port is taken.
 
-    `around`: puts a chain in front of it."""
+    `around`: puts a chain in front of the service.
+    """
     server = around(grpc.server(futures.ThreadPoolExecutor(workers), options=(("grpc.so_reuseport", 0),)))
     coding = {"request_deserializer": Ask.FromString, "response_serializer": Answer.SerializeToString}
     handlers = {
@@ -100,7 +102,7 @@ def serve(
 
 
 def _reflect(server: grpc.Server) -> None:
-    """Say what the service is to who asks (a chain file without `protos=` does)."""
+    """Describe the service to clients that ask (as for a chain file without `protos=`)."""
     from grpc_reflection.v1alpha import reflection
 
     reflection.enable_server_reflection((SERVICE, reflection.SERVICE_NAME), server)
@@ -127,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _header(text: str) -> Header:
-    """A header as an argument gives it; the value of `NAME-bin` goes as its bytes."""
+    """A header from an argument; the value of `NAME-bin` is sent as its bytes."""
     if binary := _BINARY.fullmatch(text):
         return binary[1].lower(), binary[2].encode("utf-8", "surrogateescape")
     found = _HEADER.fullmatch(text)
@@ -155,7 +157,7 @@ def _user(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """An argument that is not UTF-8 has lone surrogates in Python, which no message can hold."""
+    """An argument that must be UTF-8: otherwise Python has lone surrogates in it, which no message can hold."""
     if re.search("[\ud800-\udfff]", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8 text")
     return text

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets applications attach to the scheduler in force: at a Unix socket that anyone may use, rings for who is welcome.
+"""Lets applications attach to the scheduler in force, by a Unix socket that anyone may use.
 
-An application says in one packet which messages it would send and hear.  What the policy does not know is refused,
-with the reason; else it gets two rings of its own, and may speak of its own threads only.  Nothing that it does later
-reaches this process: the kernel reads and fills the rings, so much at a time.
+An application says in one packet which messages it would send and hear.  If the policy does not know them, the
+application is refused, with the reason; else it gets two rings of its own, and may speak for its own threads only.
+Nothing that it does later reaches this process: the kernel reads and fills the rings, a limited amount at a time.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ log = logging.getLogger("transect.cpu")
 
 SOCKET = Path("/run/transect-hints.sock")
 SEATS = 64  # TS_SEATS
-OF_ONE_USER = 16  # seats that one user may have, root apart
-PENDING = 64  # connections that have not said anything yet; one more, and that which came first goes
-PENDING_OF_ONE = 8  # of one user
-PATIENCE_S = 2.0  # for what an application says of itself
-SHORTAGE_S = 0.1  # between two looks whether there are descriptors again
+OF_ONE_USER = 16  # seats that one user may have; root may have more
+PENDING = 64  # connections that have not said anything yet; when one more comes, the oldest is closed
+PENDING_OF_ONE = 8  # of these, from one user
+PATIENCE_S = 2.0  # for the packet in which an application introduces itself
+SHORTAGE_S = 0.1  # between two attempts while descriptors are short
 RING = 1 << 16  # bytes
 SEAT = struct.Struct("=8q")  # struct ts_seat
 COUNTS = ("heard", "unknown", "strange", "short", "told", "lost")
@@ -104,7 +104,7 @@ class Broker:
         self.path.unlink(missing_ok=True)
 
     def status(self) -> list[dict[str, int]]:
-        """Who is attached, and how many messages went through, or did not and why."""
+        """Who is attached, how many messages went through, and how many did not and why."""
         found = []
         for guest in list(self.guests):
             if guest.seat >= 0:
@@ -127,7 +127,7 @@ class Broker:
                     self._leave(guest)
 
     def _pending(self) -> list[Guest]:
-        """Who has not said anything yet, in the order in which they came."""
+        """Connections that have not said anything yet, in the order in which they came."""
         return [guest for guest in self.guests if guest.seat < 0]
 
     def _accept(self) -> None:
@@ -159,7 +159,7 @@ class Broker:
             connection.close()
 
     def _read(self, guest: Guest) -> None:
-        """What it would say and hear; later, only its end."""
+        """Read which messages it would send and hear; later, only that it has ended."""
         try:
             data = guest.connection.recv(1 << 16)
         except BlockingIOError:
@@ -234,16 +234,16 @@ class Broker:
             os.close(ring)
 
     def _count(self) -> None:
-        """How many seats there are to look at: one word, since what lies beside it is in use."""
+        """Write how many seats must be looked at: one word, since what lies beside it is in use."""
         highest = max((g.seat for g in self.guests), default=-1) + 1
         self._seats[SEATS * SEAT.size // 8] = highest
 
 
-_Form = tuple[str, tuple[str, ...]]  # a message: its name, and those of its numbers
+_Form = tuple[str, tuple[str, ...]]  # a message: its name, and the names of its numbers
 
 
 def known(policy: Built | None, data: bytes) -> None:
-    """Whether the policy knows what the application would say and hear.  Raises `Unwelcome`."""
+    """Check that the policy knows what the application would say and hear.  Raises `Unwelcome`."""
     try:
         said = json.loads(data)
         version, says, hears = _version(said["version"]), _forms(said["says"]), _forms(said["hears"])
@@ -265,19 +265,21 @@ def known(policy: Built | None, data: bytes) -> None:
 
 
 def refusal(no: Unwelcome) -> bytes:
-    """The answer.  It quotes what the application has said, which may be no text."""
+    """The answer.  It quotes what the application said, which may not be text."""
     return b"-" + str(no).encode(errors="replace")[:1000]
 
 
 def _version(value: Any) -> int:
-    """Raises TypeError: `true` and `1.0` equal 1, and are no versions."""
+    """A version.  Raises TypeError also for `true` and `1.0`, which equal 1 and are no versions."""
     if type(value) is not int:
         raise TypeError(value)
     return value
 
 
 def _forms(value: Any) -> list[_Form]:
-    """Raises TypeError and ValueError: it is no list of messages.  A text has characters, and is no list either."""
+    """A list of messages.  Raises TypeError and ValueError for anything else, such as a text, which is a
+    sequence, too.
+    """
     return [
         (_text(name), tuple(_text(n) for n in _list(numbers))) for name, numbers in map(_list, _list(value))
     ]

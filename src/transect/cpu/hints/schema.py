@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy hears of applications and tells them: messages of a name and up to six numbers.
+"""Which messages a policy hears from applications and sends to them: each has a name and up to six numbers.
 
-A message's `kind` comes from its name and the names of its numbers, so that an application and a policy that have the
-same kind mean the same, whichever versions they are.
+A message's `kind` is computed from its name and the names of its numbers, so an application and a policy that use the
+same kind mean the same message, whichever versions they are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BASE = "cpu.Hint"
 SCHEDULER = "cpu.Scheduler"
 TELL = "cpu.Scheduler.tell"
 HOOK = "hint"
-NUMBERS = 6  # of a message: TS_NUMBERS
+NUMBERS = 6  # in one message: TS_NUMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Message:
 
     @property
     def kind(self) -> int:
-        """Of 32 bits, never 0."""
+        """A number of 32 bits, never 0."""
         return zlib.crc32(str(self).encode()) or 1
 
 
@@ -51,7 +51,7 @@ def heard(program: Program) -> Message | None:
 
 
 def told(program: Program) -> tuple[Message, ...]:
-    """What it tells applications, in the order of its lines."""
+    """The messages that it sends to applications, in the order of its lines."""
     return tuple(dict.fromkeys(message_of(call) for call in tells(program)))
 
 
@@ -64,7 +64,7 @@ def tells(program: Program) -> Iterator[ir.Intrinsic]:
 
 
 def message_of(call: ir.Intrinsic) -> Message:
-    """Which message a call of `tell` sends."""
+    """The message that a call of `tell` sends."""
     _, what, *named = call.args
     assert isinstance(what, ir.Const) and isinstance(what.value, str), "`refused` let a text through"
     names = [n.value for n in named[::2] if isinstance(n, ir.Const)]
@@ -72,7 +72,7 @@ def message_of(call: ir.Intrinsic) -> Message:
 
 
 def refused(program: Program, diagnostics: Diagnostics) -> None:
-    """What cannot be said in hints."""
+    """Errors for what a hint cannot carry."""
     handler = program.handler(HOOK)
     if handler is not None and not handler.default:
         _hears(program, handler, diagnostics)

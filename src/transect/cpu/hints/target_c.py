@@ -91,7 +91,7 @@ def _say(prefix: str, hint: Message) -> c.Function:
 
 
 def _is(prefix: str, message: Message) -> c.Function:
-    """Whether it is that message, and then its numbers."""
+    """A function that tells whether a message is this one, and reads its numbers."""
     names = Names(("message",))
     outs = [c.Var(names.of(number), c.Pointer(c.I64)) for number in message.numbers]
     other = c.Binary("!=", c.arrow("message", "kind"), c.Integer(message.kind, "u"))

@@ -39,7 +39,7 @@ class App:
     def __init__(
         self, relay: Relay, identifier: Identifier, limits: Limits, bodies: Bodies, open_each: int
     ) -> None:
-        """`open_each`: requests of one tenant under way at most."""
+        """`open_each`: the most requests of one tenant that may be under way."""
         self._relay = relay
         self._dispatcher = relay.dispatcher
         self._identifier = identifier
@@ -63,7 +63,7 @@ class App:
         yield Metric("transect_llm_open_requests", "gauge", "Requests of clients under way.", open)
 
     async def cut_off(self) -> None:
-        """End those that are under way; their clients are told."""
+        """End the requests that are under way, and tell their clients."""
         self._cut = True
         for task in self._under_way:
             task.cancel()
@@ -179,8 +179,9 @@ async def _all_of(receive: Receive, body: Body, most: int) -> bytes:
 
 
 def _declared(scope: Scope) -> int:
-    """How large the body is as its client says, 0 where it says nothing.  Raises `TurnedAway` for a form that is not
-    read."""
+    """The size of the body as its client declares it; 0 if it declares none.  Raises `TurnedAway` for a body in a form
+    that is not read.
+    """
     declared = 0
     for name, value in scope["headers"]:
         if name == b"content-length":

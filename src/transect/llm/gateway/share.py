@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("transect.gateway")
 
 PREFIX = "transect:llm:"
-ALIVE_S = 10  # for so long a gateway's name is its own after its last round, or for three rounds
-PATIENCE_S = 2.0  # with a store that says nothing
+ALIVE_S = 10  # a gateway's name stays taken for so long after its last round, or for three rounds
+PATIENCE_S = 2.0  # with a store that does not answer
 LARGEST = 1 << 60  # micro-tokens of one tenant at one gateway: thirteen days of a million tokens a second
 BAD_ANSWERS = (OSError, ValueError, RecursionError)
 """What reading a store's answer raises, beside the client library's own errors; the last where it nests without end."""
-MOVING = ("admit", "charge", "retract", "head", "finish")  # hooks whose changes of a counter are charges
+MOVING = ("admit", "charge", "retract", "head", "finish")  # hooks whose changes to a counter are charges
 
 
 Numbers: TypeAlias = dict[str, dict[str, int]]
@@ -53,7 +53,7 @@ class Parts:
     lift: int = 0  # by this gateway
     elsewhere: int = 0  # charged by the others, as read last
     lifted: int = 0  # the largest lift of the others
-    recent: int = 0  # by how much this gateway lifted it since it last read what the others charged
+    recent: int = 0  # how much this gateway lifted it since it last read what the others charged
 
     @property
     def counter(self) -> int:
@@ -75,7 +75,7 @@ class Shared:
     # ---------------------------------------------------------------- from the policy
 
     def attach(self, chooser: Chooser) -> None:
-        """Take notice of what the chooser's hooks do to counters."""
+        """Observe what the chooser's hooks do to counters."""
         for hook in ("arrive", *MOVING):
             inner = getattr(chooser, hook)
             if inner is not None:
@@ -91,7 +91,7 @@ class Shared:
             if change:
                 parts = self.parts.setdefault(client, Parts())
                 if lifts:
-                    # From where the counter stood to where it stands, whoever's lift it stood on.
+                    # The change is measured from where the counter stood before, even if others had lifted it there.
                     parts.lift = max(parts.lift, parts.lifted) + change
                     parts.recent += change
                 else:
@@ -104,7 +104,7 @@ class Shared:
     # ---------------------------------------------------------------- with the store
 
     def own(self) -> Numbers:
-        """This gateway's numbers of the tenants that moved, by name."""
+        """This gateway's numbers for the tenants whose counters moved, by name."""
         name = self.service.tenants.name_of
         moved, self.dirty = self.dirty, set()
         return {
@@ -113,9 +113,10 @@ class Shared:
         }
 
     def merge(self, others: Mapping[str, Numbers]) -> None:
-        """The numbers of all other gateways, by their names; the policy's counters move by what is new.
+        """Take in the numbers of all other gateways, by the gateways' names; the policy's counters change by what is
+        new.
 
-        What a gateway wrote before is kept where the store has lost it.
+        If the store has lost what a gateway wrote before, it is kept here.
         """
         charged: dict[str, int] = {}
         lifted: dict[str, int] = {}
@@ -134,7 +135,7 @@ class Shared:
         self.lag = max(self.lag, more)
 
     def _moved(self, name: str, charged: int, lifted: int) -> int:
-        """Bring one tenant's counter up to date; by how much the others charged it since the last round."""
+        """Bring one tenant's counter up to date; return how much the others charged it since the last round."""
         client = self.service.tenants.number_of(name)
         parts = self.parts.setdefault(client, Parts())
         before, more = parts.counter, max(0, charged - parts.elsewhere)
@@ -149,7 +150,7 @@ class Shared:
         return more
 
     def take_up(self, own: Numbers) -> None:
-        """Go on from what this gateway wrote before it was restarted, where it knows less itself."""
+        """Go on from what this gateway wrote before it was restarted, wherever that is more than it knows itself."""
         with self.service.lock:
             for name, charged in own["charged"].items():
                 client = self.service.tenants.number_of(name)
@@ -163,7 +164,9 @@ class Shared:
 
 
 def _number(text: str) -> int:
-    """What a gateway wrote.  Raises ValueError for what none writes, such as a number that no counter holds."""
+    """A number that a gateway wrote.  Raises ValueError for one that no gateway writes, such as one that no counter
+    holds.
+    """
     number = int(text)
     if abs(number) > LARGEST:
         raise ValueError(f"{text[:40]} is no count of micro-tokens")
@@ -174,7 +177,7 @@ class Valkey:
     """One gateway's side of the store."""
 
     def __init__(self, url: str, group: str, name: str, shared: Shared, every_s: float) -> None:
-        """`group`: of the gateways that share; `name`: this one's own among them."""
+        """`group`: the name of the group of gateways; `name`: this gateway's name in it."""
         import redis.asyncio
 
         self._store: Any = redis.asyncio.from_url(
@@ -185,12 +188,14 @@ class Valkey:
         self._shared = shared
         self.every_s = every_s
         self._alive_s = max(ALIVE_S, ceil(3 * every_s))
-        self._mine = f"{name}:{time.time_ns()}"  # this process, among those that ever had the name
+        self._mine = (
+            f"{name}:{time.time_ns()}"  # this process, as distinct from others that had the name before
+        )
 
     async def begin(self) -> None:
-        """Take the name, and what was written under it.  Raises `Unavailable` when a living gateway has it.
+        """Take the name, and what was written under it.  Raises `Unavailable` if a living gateway has it.
 
-        A store that cannot be reached is no reason not to serve: the rounds go on trying.
+        If the store cannot be reached, the gateway serves all the same: the rounds go on trying.
         """
         from redis.exceptions import RedisError
 
@@ -209,7 +214,9 @@ class Valkey:
             self._lost(wrong)
 
     async def round(self) -> None:
-        """Write and read.  A store that cannot be reached, or holds what is no number, is lost for now."""
+        """Write and read.  A store that cannot be reached, or contains something that is not a number, counts as lost
+        for now.
+        """
         from redis.exceptions import RedisError
 
         try:
@@ -250,7 +257,7 @@ class Valkey:
         }
 
     def _lost(self, wrong: Exception) -> None:
-        """Everyone goes on alone, and writes everything once the store is back."""
+        """Each gateway goes on alone, and writes everything once the store is back."""
         self._shared.dirty |= set(self._shared.parts)
         if self._shared.lost_since is None:
             self._shared.lost_since = time.monotonic()
@@ -258,7 +265,7 @@ class Valkey:
             logger.error("counters are not shared at the moment: %s", self._shared.lost_because)
 
     async def close(self) -> None:
-        """A last round, and the name is free."""
+        """Do a last round, and release the name."""
         from redis.exceptions import RedisError
 
         try:

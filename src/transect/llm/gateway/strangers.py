@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Those who have shown no key, by the address that they come from.
+"""Connections whose clients have shown no key, by the address that they come from.
 
-Where somebody has to go it is the oldest of the address that has most of them: whoever opens many connections crowds
-out nobody but itself, and who has one is closed only where nobody has two.
+If one has to be closed, it is the oldest one of the address with the most: a client that opens many connections crowds
+out nobody but itself, and a client with one connection loses it only if nobody has two.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Strangers(Generic[T]):
-    """Every step takes the same time, however many there are."""
+    """Every operation takes the same time, however many connections there are."""
 
     _of: dict[str, dict[T, None]] = field(default_factory=dict)  # of each address, oldest first
-    _sized: dict[int, dict[str, None]] = field(default_factory=dict)  # addresses that have so many
-    _most: int = 0  # of one address
+    _sized: dict[int, dict[str, None]] = field(
+        default_factory=dict
+    )  # addresses by how many connections they have
+    _most: int = 0  # the largest number of connections of one address
 
     def add(self, address: str, one: T) -> None:
         members = self._of.setdefault(address, {})
@@ -36,14 +38,14 @@ class Strangers(Generic[T]):
                 del self._of[address]
 
     def of(self, address: str) -> Iterator[T]:
-        """Those of an address, oldest first."""
+        """The connections of an address, oldest first."""
         return iter(self._of.get(address, ()))
 
     def count(self, address: str) -> int:
         return len(self._of.get(address, ()))
 
     def first_to_go(self) -> T | None:
-        """None: there are none."""
+        """The connection to close first; None if there are none."""
         for address in self._sized.get(self._most, ()):
             return next(self.of(address))
         return None
@@ -57,4 +59,4 @@ class Strangers(Generic[T]):
         if after:
             self._sized.setdefault(after, {})[address] = None
         if after > self._most or self._most not in self._sized:
-            self._most = after  # the only address of its size has one more, or one less
+            self._most = after  # the only address with that many has one more, or one less

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an answer says that it used: from the JSON of a whole one, or event by event from a stream.
+"""How many tokens an answer says were used: read from the JSON of a whole answer, or event by event from a stream.
 
-A stream is counted by the `usage` of its events where they carry one, else by one token for each event with content;
-the last `usage` corrects either.  What the client did not ask for is taken out before it passes.  Whatever a client may
-read as an event is counted as one: lines end as the standard of event streams has it, with LF, CR LF or CR
-(https://html.spec.whatwg.org/multipage/server-sent-events.html), and JSON may be what Python writes by default.
+A stream is counted by the `usage` of its events if they carry one, else as one token for each event with content; the
+last `usage` corrects either.  A `usage` that the client did not ask for is taken out before the event goes on to it.
+Whatever a client may read as an event is counted as one: lines end as the standard of event streams has it, with LF, CR
+LF or CR (https://html.spec.whatwg.org/multipage/server-sent-events.html), and JSON may be what Python writes by
+default.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import msgspec
 
 END = b"\n\n"
-MARK = b"\xef\xbb\xbf"  # of the order of bytes; a stream may begin with one
+MARK = b"\xef\xbb\xbf"  # the byte order mark; a stream may begin with one
 _decode = msgspec.json.Decoder().decode
 LONGEST = 8 << 20  # bytes of one event
 NO_JSON = (msgspec.DecodeError, ValueError, RecursionError)  # the last one: nested too deeply
@@ -29,15 +30,15 @@ class Used:
 
     prompt: int | None = None
     output: int | None = None
-    odd: bool = False  # something was said that is no count
+    odd: bool = False  # a count that was given is not a number of tokens
 
 
 class Garbage(Exception):
-    """An upstream's answer that is none."""
+    """An upstream's answer that cannot be read."""
 
 
 def of_answer(body: bytes) -> Used:
-    """What a whole answer says.  Raises `Garbage`."""
+    """The tokens that a whole answer reports.  Raises `Garbage`."""
     try:
         said, _ = _read(body)
     except NO_JSON:
@@ -46,8 +47,9 @@ def of_answer(body: bytes) -> Used:
 
 
 def _read(data: bytes) -> tuple[Any, Callable[[Any], bytes]]:
-    """What JSON says, and how it is written again.  NaN, infinities and halves of surrogate pairs, which Python writes
-    and JSON does not have, are read, too.  Raises `NO_JSON`."""
+    """The value of a JSON text, and how to write it again.  NaN, infinities and halves of surrogate pairs, which Python
+    writes and JSON does not have, are read, too.  Raises `NO_JSON`.
+    """
     try:
         return _decode(data), msgspec.json.encode
     except NO_JSON:
@@ -73,8 +75,8 @@ class Events:
         self._keep = keep_usage
         self._rest = b""
         self.used = Used()
-        self.odd = False  # some event said what is no count
-        self._counted = 0  # events with content, where none says what was used
+        self.odd = False  # some event gave a count that is not a number of tokens
+        self._counted = 0  # events with content, as long as no event says what was used
         self.done = False
 
     @property
@@ -83,7 +85,9 @@ class Events:
         return self._counted if self.used.output is None else self.used.output
 
     def feed(self, data: bytes) -> bytes:
-        """More of the stream; what of it goes on to the client.  Raises `Garbage` for an event without an end."""
+        """Take more of the stream; return the part that goes on to the client.  Raises `Garbage` for an event without
+        an end.
+        """
         whole, later = self._rest + data, b""
         if b"\r" in whole:
             if whole.endswith(b"\r"):  # the first half of a line's end, or all of it
@@ -96,14 +100,14 @@ class Events:
         return b"".join(passed + END for event in events if (passed := self._event(event)))
 
     def end(self) -> bytes:
-        """What is left without an end: some clients read it all the same."""
+        """The rest of the stream, an event without an end: some clients read it all the same."""
         rest, self._rest = _plain(self._rest), b""
         event = rest.rstrip(b"\n")
         passed = self._event(event)
         return passed + rest[len(event) :] if passed else b""
 
     def _event(self, event: bytes) -> bytes:
-        """The event as it goes on; empty: not at all."""
+        """The event as it goes on to the client; empty if it does not."""
         lines = event.removeprefix(MARK).split(b"\n")
         data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
         if not data:
@@ -112,12 +116,12 @@ class Events:
         try:
             return self._said(event, others, b"\n".join(data))
         except NO_JSON:
-            for line in data:  # an event of several, for a client that reads line by line
+            for line in data:  # an event of several lines, for a client that reads line by line
                 self._line(line)
             return event
 
     def _said(self, event: bytes, others: Sequence[bytes], data: bytes) -> bytes:
-        """The same, of an event with this data.  Raises `NO_JSON`."""
+        """The same for an event with this data.  Raises `NO_JSON`."""
         if data.strip() == b"[DONE]":
             self.done = True
             return event

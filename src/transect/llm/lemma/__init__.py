@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `docs/fairness.md` asks of a policy, proved of its handlers from any state; or a trace on which it fails."""
+"""Proofs of what `docs/fairness.md` requires of a policy's handlers, from any state; or a trace on which it fails."""

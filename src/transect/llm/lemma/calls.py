@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Short sequences of calls on which a step about charges fails: one request of one client, alone, on the interpreter.
 
-Whatever a policy charges for tokens, each token of output costs something when it is used, unless it was charged ahead;
-the end of a request takes back what was charged ahead and not used, so it never charges; and after an admission that
-was none the counter stands where it stood.  A policy whose clients pay from deposits is not asked: there the counter
-alone does not tell.
+However a policy charges for tokens, each token of output costs something when it is used, unless it was charged ahead;
+the end of a request takes back what was charged ahead and not used, so it never charges; and after an admission that is
+undone, the counter stands where it stood before.  A policy whose clients pay from deposits is not examined, since there
+the counter alone does not tell what was paid.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Life:
         )
 
     def begin(self) -> bool:
-        """Up to its admission; False when the policy refuses it."""
+        """The calls up to its admission; False when the policy refuses it."""
         if self.queues.add(self.request) is not None:
             return False
         self.first = self.note("it arrives")
@@ -63,7 +63,7 @@ class Life:
 
 
 def refuted(policy: Loaded) -> Iterator[tuple[str, str]]:
-    """Hooks whose step fails, each with the calls that show it."""
+    """The hooks whose step fails, each with the calls that show it."""
     counter = counter_field(policy.program)
     if counter is None or policy.program.base == "Arbiter" or deposits(policy.program, counter):
         return
@@ -74,8 +74,8 @@ def refuted(policy: Loaded) -> Iterator[tuple[str, str]]:
 
 
 def _trace(policy: Loaded, forecast: int, show: Callable[[Life], str]) -> str:
-    """Empty when the calls show nothing, as those of a request that is refused."""
-    with use(Clock(None)):  # what it draws is the same in every run
+    """The calls that `show` finds wrong; empty if there are none, or if the request is refused."""
+    with use(Clock(None)):  # random draws are the same in every run
         life = Life(policy, forecast)
         return show(life) if life.begin() else ""
 

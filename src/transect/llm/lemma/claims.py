@@ -58,23 +58,25 @@ class Claim:
     says: str
     verdict: Verdict
     why: str = ""
-    trace: str = ""  # which shows that it is broken
+    trace: str = ""  # the trace that shows it to be broken
     rechecked: bool | None = None  # whether a second proof confirms it; None: not asked again
 
 
-COSTS = ("charge", "admit", "finish", "retract")  # hooks whose steps go by how `charge` counts
+COSTS = ("charge", "admit", "finish", "retract")  # hooks whose steps depend on how `charge` counts
 Ask = Callable[[], str]  # empty: it holds; else why that is not known
 
 
 def claims(program: Program, limit: float = LIMIT, *, recheck: bool = True) -> Iterator[Claim]:
-    """Every step; none is `broken` here, since that takes a trace.  `recheck`: look for a second proof of
-    what is proved."""
+    """Every step; `broken` is found elsewhere, since it takes a trace.  `recheck`: look for a second proof of what is
+    proved.
+    """
     first = Steps(program, limit)
     second = Steps(program, limit, SECOND, first)
     for (part, hook, says, ask), (*_, again) in zip(first.all(), second.all(), strict=True):
         why, confirmed = _asked(ask), None
         if not why and recheck:
-            # Of terms as they are written; but a cost is proved by the intervals of numbers, which folding finds.
+            # The second proof is of terms as they are written, except of a cost, which takes intervals that folding
+            # finds.
             by_intervals = isinstance(first.way, Cost) and hook in COSTS
             with nullcontext() if by_intervals else unfolded():
                 confirmed = not _asked(again)
@@ -98,7 +100,7 @@ class Steps:
     def __init__(
         self, program: Program, limit: float, asking: Asking = FIRST, first: Steps | None = None
     ) -> None:
-        """`first`: whose proofs these are to confirm."""
+        """`first`: the claims whose proofs this one is to confirm."""
         self.first = first
         self.program = program
         self.limit = limit
@@ -186,8 +188,9 @@ class Steps:
         )
 
     def keeps_the_level(self) -> str:
-        """The last one that waits is picked and leaves; then somebody arrives.  And what is charged meanwhile lowers
-        nothing."""
+        """Two things: if the last waiting client is picked and leaves, a newcomer starts no lower than that client
+        stood; and charges meanwhile do not lower this level.
+        """
         h = self._handlers()
         picked = h.run("pick", [], h.fresh())
         left = h.run("leave", [picked.value], picked.path)
@@ -203,7 +206,7 @@ class Steps:
         return self._always(h, fold.at_most(self._level(h, before), self._level(h, charged)), *given)
 
     def _level(self, h: Handlers, path: Path) -> Term:
-        """Where a newcomer stands, when nobody waits."""
+        """Where a newcomer's counter stands if nobody waits."""
         args, c = self._arrival(h, path, "newcomer")
         h.world.assume(fold.negate(waits(c, path.fields["waiting"])))  # type: ignore[arg-type]
         return h.of(c, h.run("arrive", args, path.copy()).path)
@@ -211,7 +214,9 @@ class Steps:
     # ------------------------------------------------------------ charges
 
     def charges(self) -> str:
-        """By the cost of a request, by a price for each token, or with a deposit; the other steps go the same way."""
+        """`charge` counts by the cost of a request, by a price for each token, or with a deposit; the steps of the
+        other hooks then use the same way.
+        """
         if self.shape:
             return self._tokens_charged()
         why = ""
@@ -225,7 +230,7 @@ class Steps:
         return why
 
     def _ways(self) -> list[Cost | Deposit | None]:
-        """In which `charge` may count; for a second proof, the one of the first."""
+        """The ways in which `charge` may count; for a second proof, the way of the first one."""
         cost = Cost(self._handlers(), self.ahead, self.limit, self.asking)
         ways: list[Cost | Deposit | None] = [cost, None, *self._deposits()]
         if self.first is None:
@@ -266,7 +271,9 @@ class Steps:
         return client("client") if self.shape else request_of(h, h.before, "client")
 
     def _used(self, h: Handlers, path: Path) -> list[Term]:
-        """Charges are of tokens that were used, fewer than 2^31 at once; weights are 1 percent at least."""
+        """What is assumed of a charge: its tokens were used, fewer than 2^31 at once, and weights are at least 1
+        percent.
+        """
         zero, found = integer(0), []
         if self.shape:
             cost = var("cost", S.INT)
@@ -286,7 +293,9 @@ class Steps:
         ]
 
     def _prices(self, h: Handlers) -> Iterator[Term]:
-        """What the tokens of a charge may cost: as they are, or divided by the weight; beyond what is charged ahead."""
+        """What the tokens of a charge that were not charged ahead may cost: their prices, or these divided by the
+        weight.
+        """
         if self.shape:
             yield var("cost", S.INT)
             return
@@ -391,7 +400,7 @@ class Steps:
         return Handlers(self.program, self.counter)
 
     def _arrival(self, h: Handlers, path: Path, name: str = "request") -> tuple[list[Value], Term]:
-        """The arguments of `arrive`, and who arrives."""
+        """The arguments of `arrive`, and the client that arrives."""
         if self.shape:
             return [client(name)], client(name)
         return [View(name)], request_of(h, path, "client", name)
@@ -409,7 +418,7 @@ def _most(a: Term, b: Term) -> Term:
 
 
 def fold_why(*reasons: str) -> str:
-    """The first of them that says something."""
+    """The first reason that is not empty."""
     return next(filter(None, reasons), "")
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state from which a step of a proof fails, for people.
+"""The state from which a step of a proof fails, in a form for people.
 
-It is a model of the solver, not a run: no calls that lead to it are known.
+The state is a model of the solver and not from a run: no calls that lead to it are known.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from transect.analysis import fold
 from transect.analysis.solve import Answer, Found, Model, Question, relevant
 from transect.analysis.terms import Op, Sort, Term, function, integer, walk
 
-NEAR = 100  # numbers within it are read at a glance
-SECONDS = 1.0  # to look for such numbers
+NEAR = 100  # numbers up to this are read at a glance
+SECONDS = 1.0  # to look for small numbers
 
 
 def shown_state(question: Sequence[Term], assumptions: Iterable[Term], limit: float, found: Found) -> str:
-    """The numbers of `found`, which makes the question true; small ones, if the solver soon has some."""
+    """The numbers of `found`, whose model makes the question true; small ones, if the solver finds some soon."""
     assert found.model is not None, "it makes the question true"
     known = list(assumptions)
     terms = list(walk(*question, *relevant(known, question)))
@@ -31,7 +31,7 @@ def shown_state(question: Sequence[Term], assumptions: Iterable[Term], limit: fl
 
 
 def _numbers(model: Model, numbers: Iterable[Term]) -> Iterator[tuple[str, int]]:
-    """Named numbers, and entries of tallies by the client whose they are; one that is not there is 0."""
+    """Named numbers, and the entries of tallies by client; a client without an entry has 0."""
     for term in numbers:
         name = str(term.data)
         if term.op is Op.VAR:

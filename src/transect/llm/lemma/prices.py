@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy may charge for tokens, other than a price for each: a monotone, convex cost of the whole request, and
+"""What a policy may charge for tokens other than a price for each: a monotone, convex cost of the whole request, and
 deposits.
 
-*A cost.*  G(y) is what `charge` takes for y tokens of output from nothing.  It suffices for the bound of
-`docs/fairness.md` that however a charge is cut, G grows by what was produced (beyond what is charged ahead), that no
-token is for nothing, and that none is cheaper than the one before: then the dearest token is the last one that a
-request may have, and each counts as that one in D.
+*A cost.*  G(y) is what `charge` takes for the first y tokens of output.  For the bound of `docs/fairness.md` three
+facts suffice: however the tokens are split into charges, each charge is the growth of G (beyond what is charged ahead);
+no token is free; and none is cheaper than the one before.  Then the dearest token is the last that a request may have,
+and D counts each token at its price.
 
-*A deposit.*  A client pays ahead into a tally of its own, and its tokens are paid from there first: its counter less
-its deposit is what it was served, whatever is paid in or given back.
+*A deposit.*  A client pays ahead into a tally of its own, and its tokens are paid from there first: its counter minus
+its deposit is the service that it received, whatever is paid in or given back.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from transect.llm.adapter import INPUT, OUTPUT
 from transect.llm.lemma.symbolic import LARGE, Handlers, request_of
 from transect.llm.lemma.whole import Whole
 
-TOKENS = 1 << 20  # of a request: squares of more do not fit
+TOKENS = 1 << 20  # of one request; the squares of larger numbers do not fit
 ZERO, ONE = integer(0), integer(1)
 
 Always = Callable[..., str]
@@ -52,7 +52,7 @@ def most(a: Term, b: Term) -> Term:
 
 
 def _grown(now: Term, before: Term) -> Term:
-    """now − before; where `now` says by how much it has grown, just that."""
+    """now − before; if `now` is `before` plus a term, that term alone."""
     if now is before:
         return ZERO
     match now.op:
@@ -72,7 +72,7 @@ def within(low: Term, value: Term, high: Term) -> Term:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A policy whose requests cost G of their output."""
+    """A policy that charges for a request the cost G of its output."""
 
     handlers: Handlers
     ahead: str | None  # the local that remembers what is charged ahead for a request
@@ -90,7 +90,7 @@ class Cost:
         next_one = minus(self._cost(plus(y, ONE)), self._cost(y))
         this_one = minus(self._cost(y), self._cost(minus(y, ONE)))
         positive = fold.both(fold.at_most(ZERO, of_prompt), fold.less(ZERO, next_one))
-        dearer = fold.at_most(minus(this_one, ONE), next_one)  # but for the rounding to millionths
+        dearer = fold.at_most(minus(this_one, ONE), next_one)  # except for the rounding to millionths
         return (
             self._holds(
                 fold.equal(self._taken(prompt, output, y, ahead), grown), sizes, fold.at_most(output, y)
@@ -101,7 +101,7 @@ class Cost:
         )
 
     def admits(self) -> str:
-        """A constant, and what the forecast costs."""
+        """An admission charges a constant, and the cost of the forecast."""
         h = self.handlers
         after = h.run("admit", [View("request")], h.fresh()).path
         ahead, reserved = self._ahead(after), request_of(h, h.before, "reserved")
@@ -113,7 +113,7 @@ class Cost:
         )
 
     def gives_back(self, hook: str) -> str:
-        """What was charged ahead and not produced; when it was no admission, also the constant."""
+        """What is returned: what was charged ahead and not produced, and for an undone admission also the constant."""
         h = self.handlers
         y, ahead = var("produced", S.INT), self._ahead()
         after = h.run(hook, [View("request")], self._at(y, ahead)).path
@@ -123,7 +123,7 @@ class Cost:
         return self._holds(fold.equal(self._moved(after), minus(ZERO, back)), [y, ahead])
 
     def _holds(self, claim: Term, sizes: Sequence[Term], *given: Term) -> str:
-        """For requests whose tokens are fewer than 2^20."""
+        """That the claim holds for requests of fewer than 2^20 tokens; else why this is not known."""
         h = self.handlers
         own = (request_of(h, h.before, name) for name in ("input", "reserved"))
         inputs = [size for size in (*sizes, *own) if not size.is_const]
@@ -133,7 +133,7 @@ class Cost:
     # ------------------------------------------------------------ parts of it
 
     def _once(self) -> Term:
-        """What an admission costs for which nothing is expected: it may charge no other one alike."""
+        """The cost of an admission for which no output is forecast: every admission charges this much."""
         h = self.handlers
         path = h.run("admit", [View("request")], h.fresh()).path
         return minus(self._moved(path), self._cost(self._ahead(path)))
@@ -143,7 +143,7 @@ class Cost:
         return self._taken(ZERO, y, y)
 
     def _taken(self, prompt: Term, output: Term, produced: Term, ahead: Term = ZERO) -> Term:
-        """What a charge adds, for a request that has produced so much."""
+        """What a charge adds for a request that has then produced `produced` tokens."""
         h = self.handlers
         after = h.run("charge", [View("request"), prompt, output], self._at(produced, ahead)).path
         return self._moved(after)
@@ -171,7 +171,7 @@ class Cost:
 
 
 def deposits(program: Program, counter: str) -> list[str]:
-    """Tallies of clients that may be one: an admission and a charge move them."""
+    """The clients' tallies that may be a deposit: those that both an admission and a charge change."""
     hooks = [program.handler(hook) for hook in ("admit", "charge")]
     moved = [
         Facts(program).of(hook).written_fields for hook in hooks if hook is not None and not hook.default
@@ -202,7 +202,7 @@ class Deposit:
         prompt, output = var("prompt", S.INT), var("output", S.INT)
         after = h.run("charge", [View("request"), prompt, output], h.fresh()).path
         used = plus(times(INPUT, prompt), times(OUTPUT, output))
-        # Of the products it is enough to know that they are numbers like the counters, which spares multiplying.
+        # It suffices that the products are numbers like the counters; so nothing is multiplied.
         sizes = within(ZERO, times(INPUT, prompt), LARGE), within(ZERO, times(OUTPUT, output), LARGE)
         return self.always(
             h,

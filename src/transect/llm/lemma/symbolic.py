@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Handlers of a policy over any state and any set of waiting clients.
 
-Who waits is unknown, and so is how many they are.  The least counter among them is one unknown number, `LEAST`; what a
-policy computes from `waiting` otherwise is an unknown member, or an unknown function of what it reads.
+Which clients wait is unknown, and so is their number.  The least counter among them is one unknown number, `LEAST`;
+anything else that a policy computes from `waiting` is an unknown member, or an unknown function of what it reads.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def count(waiting: Term = WAITING) -> Term:
 
 @dataclass(frozen=True, slots=True)
 class Counters(Table):
-    """The counters of the clients: within ± 2^61 at first, as no tenant gets a trillion tokens."""
+    """The counters of the clients: at first within ± 2^61, since no tenant gets a trillion tokens."""
 
     def _first(self, key: Value, assume: Assume) -> tuple[Term, Value]:
         present, found = Table._first(self, key, assume)
@@ -51,7 +51,7 @@ class Counters(Table):
 
 
 class Handlers(Evaluator):
-    """The handlers of one policy, whose clients are ordered by the tally `counter` ("": by none)."""
+    """The handlers of one policy, which orders clients by the tally `counter` ("": by none)."""
 
     def __init__(self, program: Program, counter: str) -> None:
         world = World()
@@ -68,7 +68,7 @@ class Handlers(Evaluator):
         world.assume(fold.equal(count(NOBODY), integer(0)))
 
     def fresh(self, path: Path | None = None) -> Path:
-        """Any state, or this one, and a call that is about to begin."""
+        """Any state, or that of `path`, with a call about to begin."""
         return (self.before if path is None else path).copy()
 
     def with_nobody_waiting(self, path: Path | None = None) -> Path:
@@ -77,7 +77,7 @@ class Handlers(Evaluator):
         return found
 
     def run(self, hook: str, args: Sequence[Value], path: Path) -> Result:
-        """One call; a hook that the policy leaves as it is does nothing."""
+        """The result of one call; a hook that the policy does not define does nothing."""
         handler = self.program.handler(hook)
         if handler is None or handler.default:
             return Result(None, path)
@@ -97,7 +97,7 @@ class Handlers(Evaluator):
         return found
 
     def raised(self, client: Term, more: Term, path: Path) -> Table:
-        """The counters, when the client's has grown."""
+        """The counters after the client's has grown."""
         table = path.fields[self.counter]
         assert isinstance(table, Table), "a tally"
         grown = fold.arithmetic(Op.ADD, self.of(client, path), more)
@@ -122,7 +122,7 @@ class Handlers(Evaluator):
         return chosen
 
     def _somebody(self, how: str) -> Term:
-        """One of those who wait, if anybody does."""
+        """One of the waiting clients, if there are any."""
         member = var(f"a member {how}", Sort.INT)
         self.world.assume(fold.implies(fold.less(integer(0), count()), waits(member)))
         return member
@@ -160,7 +160,7 @@ class Handlers(Evaluator):
         return ends
 
     def _forgotten(self, s: ir.For, path: Path) -> list[End]:
-        """A loop after which all that it may have written is unknown."""
+        """A loop after which everything that it may have written is unknown."""
         if any(isinstance(node, ir.Return) for node in nodes((s,))):
             raise Unsupported("a long loop that returns")
         place = f"after {s.span.line}"
@@ -182,10 +182,11 @@ def _is_empty(value: Value) -> bool:
 
 
 def _chosen(s: ir.For) -> tuple[str, str] | None:
-    """The local that holds one of those who wait after the loop, if anybody waits, and its best key: both empty before.
+    """If this loop picks one of the waiting clients: the local that holds it afterwards, and the local with its best
+    key; both are empty before the loop.
 
-    A `min` whose key is more than computed becomes such a loop.  In its first round the test holds, for there is no
-    best key yet; and nothing else assigns the two.
+    A `min` with a key that is more than a look-up becomes such a loop.  In its first iteration the test holds, since
+    there is no best key yet; and nothing else assigns the two.
     """
     match s:
         case ir.For(targets=(item,), source=ir.OverValue(value=ir.State(field="waiting")), body=body):
@@ -239,7 +240,7 @@ def always(
 
 
 def client(name: str) -> Term:
-    """Any client."""
+    """An arbitrary client."""
     found = unknown(name, KeyType("Client"))
     assert isinstance(found, Term), "a key"
     return found

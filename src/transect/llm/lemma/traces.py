@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traces on which a policy fails, for steps that are not proved: simulated on a tiny engine, small enough to be read.
 
-They are searched with the policy as emitted Python.  None is shown that is not the same when the policy runs on the
-interpreter.  A step that is neither proved nor seen to fail stays unknown.
+They are searched with the policy as emitted Python.  A trace is shown only if the interpreter gives the same result. A
+step that is neither proved nor seen to fail stays unknown.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from transect.llm.simulator.workloads import steady
 LIE = 10_000  # tokens that a client says it wants, or that a forecast from outside says
 TRIES = 200
 PUBLISHED = "a10g-llama-2-7b"
-SECONDS = (10, 20)  # two lengths of time: what has a bound is no further apart after the second
+SECONDS = (10, 20)  # two lengths of time: a difference that is bounded is no larger after the second
 
 
 def with_traces(policy: Loaded, found: Iterable[Claim]) -> list[Claim]:
@@ -84,8 +84,9 @@ def _bound(policy: Loaded) -> Bound:
 
 
 def drifts(policy: Loaded) -> str:
-    """For a policy whose counters do not depend on what was produced: two clients that always wait, and whose services
-    are the further apart the longer they do."""
+    """For a policy whose counters do not depend on what was produced: two clients that always wait, and the difference
+    of whose services grows with time.
+    """
     if not _blind(policy):
         return ""
     short, long = (apart(_backlog(policy, s), s - 1) for s in SECONDS)
@@ -102,7 +103,7 @@ def drifts(policy: Loaded) -> str:
 
 
 def _blind(policy: Loaded) -> bool:
-    """Whether the counters of a client are the same, however much its requests produced."""
+    """Whether a client's counter is the same however much its requests produce."""
     sums = []
     for output in (4, 32):
         run = simulate(policy, Trace("alone", (Arrival(0.0, "a", 4, output),)), TINY)
@@ -119,7 +120,7 @@ def _backlog(policy: Loaded, seconds: int) -> list[Job]:
 
 
 def refused_for_nothing(policy: Loaded) -> str:
-    """Requests of one client, alone on the engine: one that is refused while nobody else waits or runs."""
+    """One client's request, alone on the engine, that is refused while nobody else waits or runs."""
     trace = Trace("alone", tuple(Arrival(float(n), "a", 4, 4) for n in range(100)))
     run = simulate(policy, trace, TINY)
     refused = next((n for n, job in enumerate(run.jobs) if job.refused), None)
@@ -143,7 +144,7 @@ def _idle(run: Run, refused: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Tight:
-    """What a trace made for it reaches on the published engine, in weighted micro-tokens."""
+    """The gap that a trace made for the purpose reaches on the published engine, in weighted micro-tokens."""
 
     gap: int
     bound: int  # U
@@ -157,7 +158,7 @@ class Tight:
 
 
 def tightness(policy: Loaded) -> Tight:
-    """How near a trace comes to the bound, under a policy whose every step is proved."""
+    """How near to the bound a trace comes, for a policy with every step proved."""
     model = engine(PUBLISHED)
     reached = gap(policy, tight(model), model)
     ahead = 0 if ahead_of(policy.program) is None else model.longest_output

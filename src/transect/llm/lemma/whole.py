@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Questions about whole numbers, for polynomials, at which a solver of 64-bit words fails.
 
-By intervals it is known what cannot leave 64 bits: there both say the same.  What may leave them is any number, as is
-what an operator yields that is not known here.
+Intervals show which terms cannot leave 64 bits; for these, whole numbers and 64-bit words agree.  A term that may leave
+them stands for any number, and so does the result of an operator that is not known here.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class Whole:
     """z3's numbers for terms."""
 
     def __init__(self, ranges: Mapping[Term, Range]) -> None:
-        """`ranges`: between which numbers an input lies, both included."""
+        """`ranges`: the least and the largest value of each input."""
         self._z3 = solver()
         self._ranges = ranges
         self._made: dict[Term, tuple[Any, Range]] = {}
-        self._inputs: list[Any] = []  # that they lie there
+        self._inputs: list[Any] = []  # that the inputs lie in their ranges
 
     def always(self, claim: Term, given: Sequence[Term], limit: float, asking: Asking) -> str:
-        """Empty where the claim holds wherever `given` does; else why that is not known."""
+        """Empty if the claim holds wherever `given` does; else why this is not known."""
         asked = asking.solver()
         asked.add(self._z3.Not(self._of(claim)[0]), *(self._of(term)[0] for term in given))
         asked.add(*self._inputs)
@@ -91,7 +91,7 @@ class Whole:
 
 
 def _chosen(term: Term, then: Range, orelse: Range) -> Range:
-    """Of a choice; of the least or the most of two it is known better."""
+    """The range of a choice; of a minimum or maximum, a narrower one."""
     condition, *branches = term.args
     if condition.op is Op.LT_S and list(condition.args) == branches:
         return min(then[0], orelse[0]), min(then[1], orelse[1])

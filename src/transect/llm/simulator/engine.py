@@ -19,7 +19,7 @@ Noise = Callable[[], float]
 
 
 class Source(Protocol):
-    """Where an engine gets its requests from, and whom it tells what became of them."""
+    """Where an engine gets its requests from, and what it reports their progress to."""
 
     def __len__(self) -> int: ...
     def peek(self) -> Job | None: ...
@@ -49,15 +49,15 @@ class Engine:
         self.clock = 0.0
         self.steps = 0
         self.running: list[Job] = []
-        self.context = 0  # tokens of all that runs
-        self.next_end = 0  # the step at which the first of them finishes
+        self.context = 0  # tokens of all running requests
+        self.next_end = 0  # the step at which the first running request finishes
         self.since_admission = model.quiet_steps  # decode steps
         self.busy = 0.0  # seconds
         self.preemptions = 0
 
     @property
     def idle(self) -> bool:
-        """Nothing runs, and nothing that waits could."""
+        """Nothing runs, and nothing that waits could run."""
         return not self.running and not len(self.source)
 
     def advance(self, until: float, charge: Callable[[], None]) -> None:
@@ -77,7 +77,7 @@ class Engine:
     # ---------------------------------------------------------------- admission
 
     def _admit(self) -> list[Job]:
-        """Whom the policy chooses, until one does not fit: then nobody else is asked."""
+        """The requests that the policy chooses, until one does not fit; then nobody else is tried."""
         batch: list[Job] = []
         source, room = self.source, self.room
         room.begin(self.running, self.steps, self.context)
@@ -114,7 +114,7 @@ class Engine:
     # ---------------------------------------------------------------- decoding
 
     def _decode(self, until: float) -> None:
-        """Steps, one at least, until the next one could change anything."""
+        """Make at least one step, and then all until the next one could change anything."""
         last = self._last_step()  # may preempt
         count = len(self.running)
         noise = self.noise
@@ -137,8 +137,9 @@ class Engine:
             self._settle_ends()
 
     def _plane(self, count: int, last: int) -> tuple[float, float, int]:
-        """The longer of the two times that a step may take, as a constant and a part for each token of context, and the
-        step up to which it is the longer one."""
+        """The longer one of the two times that a step may take, as a constant and a factor for each token of context;
+        and the last step at which it is the longer one.
+        """
         times = self.model.times
         fixed = (
             times.step_small + times.step_small_per_sequence * count,
@@ -162,7 +163,7 @@ class Engine:
         return min(last, self.steps + short)
 
     def _preempt(self) -> None:
-        """The one that came last gives its memory back, waits again, and is computed anew when it returns."""
+        """The request that came last gives up its memory, waits again, and is computed anew when it returns."""
         assert len(self.running) > 1, "one request alone finds no memory"
         self.charge()
         job = self.running.pop()
@@ -173,7 +174,7 @@ class Engine:
         self.next_end = min(job.end for job in self.running)
 
     def charge(self) -> None:
-        """Tell the source what was produced since it was told last."""
+        """Tell the source what was produced since the last time."""
         steps, produced = self.steps, self.source.produced
         for job in self.running:
             if job.marked < steps:
@@ -181,7 +182,7 @@ class Engine:
                 produced(job, tokens)
 
     def _settle_ends(self) -> None:
-        """Those that have produced all leave."""
+        """Requests that have produced everything leave."""
         ended = [job for job in self.running if job.end <= self.steps]
         if ended:
             self.charge()

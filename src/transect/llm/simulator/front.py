@@ -14,7 +14,7 @@ from transect.llm.queue import TenantQueues
 from transect.llm.request import Held
 from transect.llm.simulator.job import Job
 
-Route = Callable[[Job], Sequence[int]]  # the engines that a request may go to
+Route = Callable[[Job], Sequence[int]]  # the engines to which a request may go
 
 
 def anywhere(engines: int) -> Route:
@@ -47,7 +47,9 @@ class Fifo:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._jobs: deque[Job] = deque()
-        self.in_flight = 0  # tokens: prompt and expected output of what was sent here and has not ended
+        self.in_flight = (
+            0  # tokens: prompt and expected output of the requests that were sent here and have not ended
+        )
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -72,8 +74,9 @@ class Fifo:
 
 
 class Gateway:
-    """A queue for each client here; the policy's choice goes to the engine with most room in its window, when there is
-    one (late binding).  The engines know nothing of clients."""
+    """A queue for each client here; the policy's choice goes to the engine with most room in its window, as soon as
+    there is one with room (late binding).  The engines know nothing of clients.
+    """
 
     def __init__(
         self,
@@ -116,7 +119,7 @@ class Gateway:
             charge(job, 0, tokens)
 
     def produced(self, job: Job, tokens: int) -> None:
-        """What the engine streams."""
+        """Take note of tokens that the engine streams."""
         job.produced += tokens
         if self.account is Account.STREAM:
             self._charge(job, tokens)
@@ -132,7 +135,7 @@ class Gateway:
 class Shared(TenantQueues):
     """The queue of one engine, which tells the others every so often what it has charged.
 
-    Charges are applied at each as sums.  A lift is local: it stands on counters that have heard of the others' charges.
+    Charges are applied at each as sums.  A lift is local, but starts from counters that include the others' charges.
     """
 
     def __init__(self, chooser: Chooser, period: int, now: Callable[[], int]) -> None:
@@ -142,7 +145,9 @@ class Shared(TenantQueues):
         self._period = period
         self._now = now
         self._next = period
-        self._untold: dict[Held, tuple[int, int]] = {}  # prompt and output tokens since the last telling
+        self._untold: dict[
+            Held, tuple[int, int]
+        ] = {}  # prompt and output tokens since the others were last told
 
     def _charge(self, request: Held, prompt: int, output: int) -> None:
         super()._charge(request, prompt, output)
@@ -161,7 +166,7 @@ class Shared(TenantQueues):
         self._untold.clear()
 
     def hear(self, charges: Mapping[Held, tuple[int, int]]) -> None:
-        """What another engine has charged."""
+        """Apply what another engine has charged."""
         self._chosen = None
         charge = self.chooser.charge
         if charge is not None:

@@ -17,11 +17,11 @@ class Room(Protocol):
     """The memory of one engine."""
 
     def begin(self, running: Sequence[Job], steps: int, context: int) -> None:
-        """Admission begins, with these running."""
+        """Admission begins, with these requests running."""
         ...
 
     def take(self, job: Job) -> bool:
-        """Whether it fits with those running and those taken before; then it is taken."""
+        """Whether the job fits beside those running and those taken before; if so, it is taken."""
         ...
 
     def steps_left(self, count: int, context: int) -> int:
@@ -70,7 +70,7 @@ class Peak:
     def take(self, job: Job) -> bool:
         if len(self._left) >= self._model.sequences:
             return False
-        # Its prefill makes one token, while the others stand still.
+        # The prefill of the job makes one token, while the others stand still.
         left, size = min(job.produced + 1 - job.booked, 0), job.prompt + job.produced + 1
         place = bisect_left(self._left, left)
         self._left.insert(place, left)

@@ -35,7 +35,7 @@ def profiled(x: int, y: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Fairness:
-    """Of one run.  Differences in cost per second."""
+    """The figures of one run.  Differences in cost per second."""
 
     greatest: float
     average: float
@@ -48,9 +48,10 @@ class Fairness:
 def fairness(
     jobs: Sequence[Job], service: Cost = linear, demand: Cost | None = None, *, by_weight: bool = False
 ) -> Fairness:
-    """The figures of one row of a table.  `demand`: another measure for what clients ask for than for what they get.
-    `by_weight`: services and demands are divided by the client's weight, as a part of the ordinary one; in the paper
-    they are not."""
+    """The figures of one row of a table.  `demand`: the cost of what clients ask for, if it differs from the cost of
+    what they get.  `by_weight`: services and demands are divided by the client's weight, relative to the ordinary one;
+    the paper does not do so.
+    """
     served = [job for job in jobs if job.done >= 0]
     asked = demand or service
     differences = tuple(_difference(served, start, service, asked, by_weight) for start in STARTS)

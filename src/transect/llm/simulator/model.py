@@ -74,7 +74,7 @@ class Model:
 
 @cache
 def engine(name: str) -> Model:
-    """The model of that name, or of a file.  Raises `Unavailable`, saying which there are."""
+    """The model of that name, or of a file.  Raises `Unavailable`, naming the models that exist."""
     path = Path(name) if name.endswith(".toml") else ENGINES / f"{name}.toml"
     if not is_file(path):
         near = closest(name, engines())
@@ -93,7 +93,7 @@ def engines() -> list[str]:
 
 
 def of(data: dict[str, Any]) -> Model:
-    """A model from the content of its file.  Raises `ValueError` for one that says what cannot be."""
+    """A model from the content of its file.  Raises `ValueError` for a content that cannot be one."""
     times = Times(**{name: data["seconds"][name] for name in Times.__slots__}).scaled(data["scale"]["value"])
     held = data["engine"]
     if held.get("client_tokens") and held["reserve"] != Reserve.PEAK:

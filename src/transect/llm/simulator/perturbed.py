@@ -40,7 +40,7 @@ class Spread:
         return self.mean - self.half, self.mean + self.half
 
     def percentile(self, share: float) -> float:
-        """Between the nearest two, linearly."""
+        """The value at that share of the runs, interpolated between the nearest two."""
         ordered = sorted(self.values)
         place = share * (len(ordered) - 1)
         low = int(place)
@@ -78,8 +78,9 @@ def row(
     by_weight: bool = False,
     each: Callable[[Run], object] = lambda run: None,
 ) -> Row:
-    """Run it with seeds 0, 1, …; one run is without noise.  `trace` and `setting` may depend on the seed, whose place
-    in the setting this fills.  `each` sees every run; `by_weight` as in `metric.fairness`."""
+    """Run it with seeds 0, 1, …; a single run is without noise.  `trace` and `setting` may depend on the seed, which is
+    entered into the setting here.  `each` sees every run; `by_weight` as in `metric.fairness`.
+    """
     found = []
     for seed in range(runs):
         given = (setting(seed) if callable(setting) else setting) or Setting()

@@ -22,14 +22,16 @@ SPREAD = 0.02  # of step times, in perturbed runs
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a run is given beside policy, trace and engine."""
+    """The settings of a run besides policy, trace and engine."""
 
-    seed: int | None = None  # of what the policy draws, and of the noise on step times; None: without noise
+    seed: int | None = (
+        None  # of the policy's random draws, and of the noise on step times; None: without noise
+    )
     spread: float = SPREAD
     engines: int = 1
     booked: Callable[[Arrival], int] | None = None  # what admission reserves; None: the true output
     hint: Callable[[Arrival], int] | None = None
-    asked: Callable[[Arrival], int] | None = None  # `max_tokens`, which clients may say as they like
+    asked: Callable[[Arrival], int] | None = None  # `max_tokens`, which clients may set to anything
     watch: Watcher | None = None  # looks at every step
 
 
@@ -47,7 +49,7 @@ class Run:
 
 
 class Direct:
-    """Requests go into the queue that all engines share."""
+    """Requests go directly into the queue that all engines share."""
 
     def __init__(self, queues: TenantQueues) -> None:
         self.queues = queues
@@ -63,9 +65,9 @@ def simulate(
     setting: Setting | None = None,
     queues_of: Callable[[Chooser], TenantQueues] = TenantQueues,
 ) -> Run:
-    """Run the trace.  `queues_of`: what drives the policy, where that is to count otherwise than we do.
+    """Run the trace.  `queues_of`: makes the queues, if they are to count differently from ours.
 
-    Raises `BoundBroken` where the setting's watcher enforces.
+    Raises `BoundBroken` if the setting's watcher enforces the bound.
     """
     setting = setting or Setting()
     jobs = trace.jobs(
@@ -76,7 +78,7 @@ def simulate(
         asked=setting.asked,
     )
     queues = queues_of(chooser_of(policy.make(), policy.program))
-    source = cast(Source, queues)  # it hands out what it was given
+    source = cast(Source, queues)  # each engine gets back the jobs that went in
     made = [
         Engine(model, source, noise(_seed(setting.seed, i), setting.spread)) for i in range(setting.engines)
     ]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traces that show what a policy does not keep, found by search, and traces that show how tight its bound is.
+"""Traces on which a policy breaks its bound, found by search, and traces that show how tight the bound is.
 
-Two measures.  *Counters*: the gap of those who wait, as the watcher sees it.  *Service*: what two clients that always
-have requests waiting really got, which no counter that lies can hide; it may differ by 2 U, however long the time.
+There are two measures.  *Counters*: the gap between waiting clients, as the watcher sees it.  *Service*: what two
+clients that always have requests waiting really got, which a wrong counter cannot hide; it may differ by 2 U, however
+long the time.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Found:
 
 
 def gap(policy: Loaded, trace: Trace, model: Model, setting: Setting | None = None) -> int:
-    """The largest gap of the counters of those who wait, in micro-tokens."""
+    """The largest gap between counters of waiting clients, in micro-tokens."""
     watch = Watcher(bound=1 << 62)
     simulate(policy, trace, model, replace(setting or Setting(), watch=watch))
     return watch.worst
@@ -82,8 +83,9 @@ def search(
     seed: int = 0,
     setting: Setting | None = None,
 ) -> Found:
-    """The trace with the largest gap among random ones, made smaller while it still breaks the bound; the search ends
-    with the first that does."""
+    """The trace with the largest gap among random ones; the search ends with the first that breaks the bound, which is
+    then made smaller as long as it does.
+    """
     draw = random.Random(seed)
     best = Found(Trace("none", ()), 0, bound)
     for _ in range(tries):
@@ -97,7 +99,7 @@ def search(
 
 
 def _random(draw: random.Random, model: Model) -> Trace:
-    """Two to four clients; each in bursts, or idle for a while."""
+    """Two to four clients; each sends in bursts, with or without idle times."""
     arrivals = []
     for client in "abcd"[: draw.randrange(2, 5)]:
         at = draw.choice([0.0, 0.0, draw.uniform(0, 20)])
@@ -138,8 +140,9 @@ def tight(model: Model) -> Trace:
 
 
 def _outputs(model: Model) -> Iterator[int]:
-    """Output lengths, longest first, that together hold as much memory as there is, at every moment; all their prompts,
-    and one that is charged as much as all of them, go into one prefill."""
+    """Output lengths, longest first, that together fill the memory at every moment; all their prompts, and one prompt
+    that is charged as much as all of them, fit into one prefill.
+    """
     held = 1 + model.prompt_extra
     memory = model.memory - 2 * model.client_tokens
     used = model.longest_input + model.prompt_extra + 1  # of the long prompt
@@ -148,7 +151,7 @@ def _outputs(model: Model) -> Iterator[int]:
         if model.reserve is Reserve.SUM:
             length = min(model.longest_output, memory - used - held)
             used += held + length
-        else:  # while the count-th still runs, so do all before it
+        else:  # while the count-th one still runs, so do all those before it
             length = min(model.longest_output, (memory - 1) // count - held)
         if length < 1:
             return
@@ -164,7 +167,9 @@ def most(model: Model) -> int:
 
 
 def apart(jobs: list[Job], until: float) -> int:
-    """How far the services of the clients lie apart at that time, in weighted tokens.  All have waited until then."""
+    """The difference between the clients' services at that time, in weighted tokens.  All clients must have waited
+    until then.
+    """
     got: dict[object, int] = {}
     for job in jobs:
         if 0 <= job.first <= until:

@@ -36,7 +36,7 @@ class Trace:
     arrivals: tuple[Arrival, ...]
     weights: Mapping[str, int] = field(
         default_factory=dict
-    )  # percent, of clients that have not the ordinary one
+    )  # percent, of clients whose weight is not the ordinary one
 
     @property
     def clients(self) -> list[str]:
@@ -51,12 +51,11 @@ class Trace:
         hint: Callable[[Arrival], int] | None = None,
         asked: Callable[[Arrival], int] | None = None,
     ) -> list[Job]:
-        """Fresh requests, which ask for `longest_output` tokens at most, or for what `asked` says.
+        """Fresh requests, which ask for at most `longest_output` tokens, or for what `asked` says.
 
-        `prompt_extra`: tokens that the engine adds to each prompt.
-        `booked`: what admission reserves for the output; none given, what it will be, as in the published engine, whose
-        clients ask for just that length.  A policy does not see it, since it would give the true length away.
-        `hint`: a forecast that comes along.
+        `prompt_extra`: tokens that the engine adds to each prompt.  `booked`: what admission reserves for the output;
+        without it, the true output, as in the published engine, whose clients ask for exactly that length.  A policy
+        does not see it, since it would give the true length away.  `hint`: a forecast that a policy sees.
         """
         return [
             Job(
@@ -85,9 +84,9 @@ def in_order(arrivals: Iterable[Arrival]) -> tuple[Arrival, ...]:
 
 
 def read(name: str) -> Trace:
-    """A trace from a CSV file with the columns of `COLUMNS` (more do no harm), or one of those in `llm/data` by name.
+    """A trace from a CSV file with the columns of `COLUMNS` (it may have more), or one of those in `llm/data` by name.
 
-    Raises `Unavailable` for a file that is not there, `ValueError` for one that is no trace, with its line.
+    Raises `Unavailable` for a file that does not exist, and `ValueError` for one that is no trace, with its line.
     """
     path = Path(name) if name.endswith(".csv") else DATA / f"{name}.csv"
     if not is_file(path):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The workloads of the paper (OSDI'24, section 5) by name.
 
-Rates in requests per second; 256 tokens in and out and ten minutes unless said.  `real` and `overload` are the
-published traces; the others are made after their description, with numbers of our own where it leaves chance.
+Rates in requests per second; 256 tokens in and out and ten minutes unless stated otherwise.  `real` and `overload` are
+the published traces; the others follow the paper's description, with numbers of our own where it gives none.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def steady(
     end: float = LENGTH,
     on_off: float = 0.0,
 ) -> Iterator[Arrival]:
-    """Evenly spaced arrivals from a random phase; `on_off`: only in every other stretch of so many seconds."""
+    """Evenly spaced arrivals from a random phase; `on_off`: only in every other period of that many seconds."""
     at = begin + (random.Random(f"{client} {rate}").random() + 1) / rate
     while at < end:
         if not on_off or int(at // on_off) % 2 == 0:

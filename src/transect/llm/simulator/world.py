@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines, what stands in front of them, and time: whatever happens next, happens next.
+"""Engines, what stands in front of them, and time: events happen in order of their times.
 
 Several engines advance in the order of their clocks, none beyond the next arrival or the clock of another, so that each
 sees the counters as they are when it chooses.
@@ -27,7 +27,7 @@ class Front(Protocol):
 
 
 class Clock:
-    """Simulated time as a policy sees it, and what it draws: the same in every run of that seed."""
+    """Simulated time as a policy sees it, and its random draws: the same in every run with that seed."""
 
     def __init__(self, seed: int | None) -> None:
         self.seconds = 0.0
@@ -50,8 +50,9 @@ def run(
     look: Callable[[], None] | None,
     seed: int | None,
 ) -> None:
-    """Let all requests arrive and be served.  `look` runs at every change, when all charges are up to date; a run with
-    it takes one step at a time.  `seed`: of what policies draw."""
+    """Let all requests arrive and be served.  `look` runs at every change, when all charges are up to date; with it, a
+    run takes one step at a time.  `seed`: of the policies' random draws.
+    """
     clock = Clock(seed)
     with use(clock):
         World(jobs, front, engines, look, clock).run()
@@ -113,7 +114,7 @@ class World:
         if self.look is not None:
             self._charge()
             self.look()
-        for other in idle:  # something was put back, or sent on
+        for other in idle:  # a request was put back, or sent on
             if not other.idle:
                 other.clock = max(other.clock, engine.clock)
 

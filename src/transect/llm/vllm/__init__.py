@@ -20,7 +20,7 @@ TESTED = ("0.32",)
 
 
 def __getattr__(name: str) -> Any:
-    # The API server's process needs no scheduler, and whoever asks for `TESTED` no engine.
+    # The API server's process needs no scheduler, and whoever only reads `TESTED` needs no engine.
     if name == "FairScheduler":
         from transect.llm.vllm.scheduler import FairScheduler
 

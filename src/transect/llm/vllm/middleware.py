@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The API server's side: it finds out whose a request is, and tells the scheduler in a field that no client can set.
 
-Who shows no key, and comes from no proxy that is trusted to name the tenant, is turned away (401).  Requests which
-generate on paths that cannot carry a tenant are turned away too (403), so that nobody is served past the policy.
+A request without a key, unless it comes from a proxy that is trusted to name the tenant, is turned away (401).
+Requests that generate on paths that cannot carry a tenant are turned away too (403), so that nobody is served past the
+policy.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 CARRYING = frozenset({"/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages"})
 """Paths whose JSON body has `vllm_xargs`."""
 HARMLESS = frozenset({"/tokenize", "/detokenize"})
-"""Paths which are posted to and generate nothing."""
+"""Paths to which clients post, but which generate nothing."""
 LARGEST = 64 << 20  # bytes of a request
 
 
@@ -128,7 +129,7 @@ async def _whole(receive: Receive) -> bytes | None:
 
 
 class _Replaced:
-    """A body in the place of the one that came; afterwards, whatever the client does."""
+    """Receives a body in place of the one that came; afterwards, what the client sends."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body

@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 
 
 class PolicyQueue(RequestQueue):
-    """Requests of the engine; `Held` ones beside them are what the policy sees."""
+    """Requests of the engine, each with its `Held`, which is what the policy sees."""
 
     def __init__(self, queues: AccountedQueues, held_of: Callable[[Request], Held]) -> None:
         self._queues = queues
         self._held_of = held_of
         self._held: dict[str, Held] = {}  # by the request's id: every request that has not ended
-        self._leaving: dict[str, Held] | None = None  # while a step is told: those that end with it
+        # while the results of a step are told: the requests that end with it
+        self._leaving: dict[str, Held] | None = None
 
     # ---------------------------------------------------------------- the engine's interface
 
     def add_request(self, request: Request) -> None:
-        self.end(request)  # a session goes on with another input: that is another request
+        self.end(request)  # a session that goes on with another input is another request
         held = self._held[request.request_id] = self._held_of(request)
         refused = self._queues.add(held)
         assert refused is None, "policies that turn requests away are refused when the engine starts"
@@ -79,11 +80,11 @@ class PolicyQueue(RequestQueue):
         return self._held.get(request.request_id)
 
     def running(self) -> Iterator[Held]:
-        """Those that were admitted and have not ended."""
+        """The requests that were admitted and have not ended."""
         return (held for held in self._held.values() if held.admitted)
 
     def step(self) -> None:
-        """A step is about to be told: who ends with it is charged first, and then leaves."""
+        """The results of a step are about to be told: a request that ends with it is charged first, and then leaves."""
         self._leaving = {}
 
     def stepped(self, outputs: Iterable[EngineCoreOutputs]) -> None:
@@ -101,7 +102,7 @@ class PolicyQueue(RequestQueue):
             self._leave(left)
 
     def end(self, request: Request) -> None:
-        """It has ended, wherever it was; a second time is no matter."""
+        """It has ended, wherever it was; calling this twice does no harm."""
         held = self._held.pop(request.request_id, None)
         if held is None:
             return

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vLLM's scheduler with the waiting queue of a policy.  Batching, memory, chunking and preemption stay the engine's.
 
-One mixin over the engine's two schedulers.  Its contract with them, which the tests check against the real engine:
+One mixin over the engine's two schedulers.  The contract with the engine, which the tests check:
 admission takes requests from `self.waiting` by peek and pop, preemption gives them back; what `update_from_output`
 returns has each request's new tokens, without those behind a stop; `_free_request` sees each request that ends.
 """

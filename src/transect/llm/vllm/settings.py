@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine's processes are told: one environment variable names the configuration file, and all inherit it."""
+"""How the engine's processes are configured: one environment variable names the configuration file, and all processes
+inherit it.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,14 @@ from pathlib import Path
 from transect.llm.config import Config, Identity, read
 
 VARIABLE = "TRANSECT_LLM_CONFIG"
-NAME = "vllm"  # of the instance, where the configuration gives none
+NAME = "vllm"  # of the instance, if the configuration gives none
 
 TENANT = "transect_tenant"
-"""The key of a request's `vllm_xargs` under which the middleware tells the scheduler whose it is."""
+"""The key of a request's `vllm_xargs` under which the middleware tells the scheduler whose the request is."""
 
 
 REQUEST_ID, TRACEPARENT = "transect_request_id", "transect_traceparent"
-"""Likewise, what the request is called."""
+"""Likewise, the key for the request's names."""
 
 
 def configuration() -> tuple[Config, Path]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A probe whose walks run elsewhere: chains bring the elements, and the probe itself, unchanged, judges them here.
+"""A probe whose walks run elsewhere: chains fetch the elements, and the probe itself, unchanged, judges them here.
 
-A chain that does not end as it should (a list that changed under it, a structure on two pages, a lost peer) leaves its
-walk to the ordinary one, which repairs or names the fault; the round says which walks that were.
+If a chain does not end as it should (a list changed under it, a structure lies on two pages, a peer was lost), its walk
+is done in the ordinary way, which repairs or names the fault; the round says which walks these were.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from transect.memory.scan import Prepared, prepare
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a chain brought."""
+    """The result of a chain."""
 
     status: Status
     records: tuple[tuple[int, bytes], ...]
-    elements: int  # that it passed, those among them that a test dropped
+    elements: int  # that it visited, with those that a test dropped
     hops: int
     fault: int = 0
     packets: int = 0  # that user space sent and received for it
@@ -42,7 +42,7 @@ class Network(Protocol):
     limits: Limits
 
     def run(self, chains: Sequence[Chain]) -> list[Outcome]:
-        """All of them.  A chain that asks a set begins when those before it have ended."""
+        """Run all chains.  A chain that asks a set begins when those before it have ended."""
         ...
 
 
@@ -62,17 +62,17 @@ class Here:
 
 @dataclass(frozen=True)
 class Round:
-    """What a probe said, and what it took."""
+    """What a probe reported in one round, and what the round cost."""
 
     said: tuple[Said, ...]
     shown: tuple[Said, ...]
     outcomes: tuple[Outcome, ...]  # of its chains
-    again: tuple[str, ...] = ()  # walks that were done here after all, and why
+    again: tuple[str, ...] = ()  # walks that were repeated here, and why
 
 
 @dataclass
 class Chased:
-    """A probe bound to a machine, its walks to a network."""
+    """A probe bound to a machine, whose walks are bound to a network."""
 
     prepared: Prepared
     machine: Machine
@@ -85,7 +85,9 @@ class Chased:
 
     @staticmethod
     def of(program: Program, machine: Machine, network: Network) -> Chased:
-        """Raises `KernelDataError`: what this kernel does not have; or nothing of the probe can run there."""
+        """Raises `KernelDataError`, naming what this kernel lacks, or if no walk of the probe can run in
+        the network.
+        """
         prepared = prepare(program, machine, Answers(machine))
         walks = lower(program, prepared.views, network.limits)
         check(walks)
@@ -123,7 +125,7 @@ class Chased:
         return [self._node(one, link - one.link, data) for link, data in outcome.records]
 
     def _node(self, one: Lowered, address: int, data: bytes) -> Node:
-        """An element with all that was read of it, so that nothing is read again."""
+        """An element with everything that was read of it, so that nothing is read again."""
         low, high = one.near
         near, at = bytearray(high - low), 0
         behind: dict[tuple[int, ...], dict[int, bytes]] = {}
@@ -151,14 +153,14 @@ def _pointer(
     behind: Mapping[tuple[int, ...], Mapping[int, bytes]],
     pointers: tuple[int, ...],
 ) -> int:
-    """The last pointer on a way."""
+    """The last pointer on a path."""
     if len(pointers) == 1:
         return int.from_bytes(near[pointers[0] - low : pointers[0] - low + 8], "little")
     return int.from_bytes(behind[pointers[:-1]][pointers[-1]][:8], "little")
 
 
 def _serving(by_number: Mapping[int, list[Node]], ordinary: Callable[..., Any]) -> Callable[[], Any]:
-    """The nth call gets what the nth walk brought."""
+    """A function whose nth call returns the elements of the nth walk."""
     count = -1
 
     def serve() -> Any:

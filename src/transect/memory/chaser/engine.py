@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chains as an engine of scans and watches: walks run in the network where they can, all else is read ahead from here.
+"""Chains as an engine of scans and watches: walks run in the network where they can; all else is read ahead by the
+observer.
 
-What ran where is kept, so that nobody takes a walk of the observer for one of the network.
+It is recorded what ran where, so that nobody takes a walk of the observer for one of the network.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Walked:
 
     runs_as: ClassVar = "the interpreter, whose walks run in XDP"
     chased: Chased
-    again: Counter[str] = field(default_factory=Counter)  # walks that were done here after all, and why
+    again: Counter[str] = field(default_factory=Counter)  # walks that the observer repeated, and why
 
     def round(self, machine: Machine, tape: Tape | None = None) -> tuple[tuple[Said, ...], tuple[Said, ...]]:
         """As `Prepared.round`.  What is recorded is read by the observer."""
@@ -58,12 +59,14 @@ class InNetwork:
 
     network: Network
     walked: dict[str, Walked] = field(default_factory=dict)  # by probe
-    observed: dict[str, str] = field(default_factory=dict)  # probes of which nothing can run there, and why
+    observed: dict[str, str] = field(
+        default_factory=dict
+    )  # probes of which nothing can run in the network, and why
 
     def __call__(self, machine: Machine, prepared: Sequence[Prepared]) -> Mapping[str, Rounds]:
-        """Raises `BadTarget` when nothing of any of them can run there."""
+        """Raises `BadTarget` if nothing of any probe can run in the network."""
         first = not self.walked and not self.observed
-        for one in prepared:  # an upgrade brings some of them again
+        for one in prepared:  # after an upgrade, some of them are here already
             name = one.program.name
             self.walked.pop(name, None)
             self.observed.pop(name, None)

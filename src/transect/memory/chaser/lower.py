@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a probe to chains: one for each container that it walks in the network.
 
-The reads of an element are those of the plan: what stands close together comes by one READ, then what is behind each
-pointer.  `Limits` say how much one READ may fetch where the chain runs; a switch takes few bytes from a packet, so
-there the same fields come by more READs.
+The reads of an element are those of the plan: fields that stand close together come by one READ, followed by one for
+what is behind each pointer.  `Limits` say how much one READ may fetch where the chain runs; a switch takes few bytes
+from a packet, so there the same fields come by more READs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transect.memory.machine import Machine
 from transect.memory.paths import Root, resolve, root
 from transect.memory.views import Bound, Views
 
-LINK, CAME, END, MEMBER = 0, 1, 2, 3  # what registers hold
+LINK, CAME, END, MEMBER = 0, 1, 2, 3  # the fixed registers, by what they hold
 BEHIND = range(4, REGISTERS)  # pointers of the element
 KINDS = ("listed", "hlist", "chain")
 
@@ -49,7 +49,7 @@ class Refused(Exception):
 class Piece:
     """What one step keeps of an element."""
 
-    pointers: tuple[int, ...]  # the way from the element; (): in itself
+    pointers: tuple[int, ...]  # pointers to follow from the element; (): the piece is in the element itself
     offset: int
     length: int
 
@@ -61,10 +61,10 @@ class Lowered:
     site: Site
     chain: Chain
     view: str  # class of the elements
-    link: int  # of the link within an element: records name links
+    link: int  # offset of the link within an element: records hold addresses of links
     pieces: tuple[Piece, ...]
-    tested: int = 0  # conditions that are tested on the way
-    left: int = 0  # those that are left to the observer
+    tested: int = 0  # conditions that the chain tests
+    left: int = 0  # conditions that the observer tests
     near: tuple[int, int] = (0, 0)
 
 
@@ -176,7 +176,9 @@ class _Lowering:
         return max(self.views.btf.size_of(bound.path.type.id), 8 if bound.path.bits else 1)
 
     def _stretches(self) -> list[tuple[int, int]]:
-        """Of the element itself, in words; the one with the link comes last, since it leads on."""
+        """The stretches of the element itself, in words; the one with the link comes last, since it leads to the next
+        element.
+        """
         link = range(self.link, self.link + (8 if self.plain else 16), 8)  # both pointers come by one READ
         wanted = set[int]()
         for bound in self.bounds.values():
@@ -221,7 +223,7 @@ class _Lowering:
         )
 
     def _in(self, bound: Bound, start: int, end: int) -> bool:
-        """Whether a field, or a part of it, lies there."""
+        """Whether a field, or a part of it, lies between `start` and `end`."""
         assert bound.path is not None
         return bound.path.first < end and bound.path.first + self._width(bound) > start
 
@@ -233,7 +235,7 @@ class _Lowering:
     # ------------------------------------------------------------ behind pointers
 
     def _groups(self) -> dict[tuple[int, ...], tuple[int, int]]:
-        """By the pointers on the way: what is wanted behind them."""
+        """What is wanted behind pointers, by the pointers on the way."""
         found: dict[tuple[int, ...], tuple[int, int]] = {}
         for bound in self.bounds.values():
             assert bound.path is not None
@@ -295,7 +297,7 @@ class _Lowering:
         return tuple(made)
 
     def _members(self, steps: list[Step]) -> None:
-        """Sets that it fills, or asks."""
+        """Sets that the walk fills, or asks."""
         site = self.site
         if site.fills is not None and self._member(steps, site.fills[1], inserts=True):
             self.sets[site.fills[0]] = len(self.sets)
@@ -311,7 +313,7 @@ class _Lowering:
         steps[at] = replace(marked, inserts=MEMBER) if inserts else replace(marked, outside=MEMBER)
 
     def _member(self, steps: list[Step], field: str, inserts: bool) -> bool:
-        """Let a register hold the field; whether it can."""
+        """Let a register hold the field; False if it cannot."""
         if field == "address":
             move, at = Move(MEMBER, 0 if self.plain else -self.link, LINK), 0
         else:
@@ -328,7 +330,7 @@ class _Lowering:
 
 
 def check(lowered: Sequence[Lowered | Kept]) -> None:
-    """Raises `KernelDataError` when nothing of the probe runs in the network."""
+    """Raises `KernelDataError` if nothing of the probe runs in the network."""
     if not any(isinstance(one, Lowered) for one in lowered):
         reasons = "; ".join(f"{k.site.text}: {k.why}" for k in lowered if isinstance(k, Kept))
         raise KernelDataError(

@@ -52,7 +52,7 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Register `into` becomes the word at `at` of the answer; with a `source`, that register plus `at`."""
+    """Register `into` becomes the word at `at` of the answer or, if there is a `source`, that register plus `at`."""
 
     into: int
     at: int
@@ -90,11 +90,11 @@ class Step:
     closes: bool = False
     inserts: int | None = None
     outside: int | None = None
-    set: int = 0  # which one
+    set: int = 0  # the number of the set
     stop: tuple[int, int] | None = None
     then: int = DONE
     otherwise: int = DONE
-    why: str = ""  # what the probe wants of it, for people
+    why: str = ""  # what the probe reads this for, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Chain:
     name: str
     steps: tuple[Step, ...]
     registers: tuple[int, ...]
-    reads: int  # at most; then it ends
+    reads: int  # the most READs before it ends
     sets: int = 0  # how many sets the chains of its probe use
 
     def __post_init__(self) -> None:

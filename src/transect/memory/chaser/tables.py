@@ -61,7 +61,7 @@ def _test(of: Test) -> bytes:
 
 
 def grant(granted: Grant, places: Places, ends: Ends) -> bytes:
-    """The entry of `grants`.  Ranges beyond those that fit are not walked."""
+    """The entry of `grants`.  Ranges for which there is no room are not walked."""
     pairs = (*granted.pairs, *(0,) * CHAINS)[:CHAINS]
     ranges = places.ranges[:RANGES]
     head = GRANT.pack(
@@ -73,7 +73,7 @@ def grant(granted: Grant, places: Places, ends: Ends) -> bytes:
 
 
 def begin(walker: Walker, first: int, linear: int, psn: int, epoch: int) -> bytes:
-    """The entry of `chains` with which a chain begins: what it wants is asked by user space."""
+    """The entry of `chains` with which a chain begins; user space sends its first READ."""
     address, length = walker.wanted
     return STATE.pack(
         *walker.registers,
@@ -107,7 +107,7 @@ class State:
 
 
 def records(of: Chain, state: State, kept: bytes) -> tuple[tuple[int, bytes], ...]:
-    """What a chain kept."""
+    """The records that a chain kept."""
     size = of.record
     whole = (kept[at : at + size] for at in range(0, state.records * size, size))
     return tuple((int.from_bytes(r[:8], "little"), r[8:]) for r in whole)

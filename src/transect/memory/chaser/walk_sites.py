@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a probe walks a container of the kernel, and which elements it cares for: what a chain can do of it.
+"""Where a probe walks a container of the kernel, and which elements it needs: what a chain can do of this.
 
-A walk runs in the network when `scan` always does it, once, and in order: it is what a loop or a set is over, at the
-top of the handler.  When all that a loop does stands under one condition, those parts of the condition that can be
-tested in the network are, and elements which fail them are left out; the probe itself tests them again, so it never
-says anything else than it would have said.
+A walk runs in the network if `scan` always does it, once, and in a fixed order: it must be what a loop or a set is
+over, at the top of the handler.  If everything in a loop stands under one condition, those parts of the condition that
+can be tested in the network are tested there, and elements that fail are left out; the probe itself tests them again,
+so it never reports anything else than it would have reported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WORD = (1 << 64) - 1
 
 @dataclass(frozen=True)
 class Compared:
-    """A field that must lie between two numbers; or not."""
+    """That a field must lie between two numbers; or must not."""
 
     field: str
     low: int
@@ -34,7 +34,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Filter:
-    """What of a loop's condition the network tests."""
+    """The parts of a loop's condition that the network tests."""
 
     compared: tuple[Compared, ...] = ()
     # Field (or "address"), the set of this name that must not have it
@@ -82,7 +82,7 @@ def sites(program: ir.Program) -> tuple[Site, ...]:
 
 
 def _repeated(program: ir.Program) -> set[str]:
-    """Functions that are also called where it is not known how often."""
+    """Functions that are also called in places where the number of calls is unknown."""
     scan = program.handler("scan")
     counts: dict[str, int] = {}
     for function in (*program.functions, *program.handlers):
@@ -99,7 +99,7 @@ Call = tuple[ir.Intrinsic, Filter, tuple[str, str] | None]
 
 
 def _calls(statement: ir.Stmt, sets: frozenset[str]) -> Iterator[Call]:
-    """Calls without arguments that a statement of the handler surely makes once."""
+    """Calls without arguments that a statement of the handler makes exactly once."""
     match statement:
         case ir.For(targets=(one,), source=ir.OverValue(value=ir.Intrinsic(args=()) as call)):
             yield call, _filter(statement.body, one, sets), None
@@ -140,14 +140,14 @@ def _conjuncts(cond: ir.Expr) -> Iterator[ir.Expr]:
 
 
 def _plain(e: ir.Expr) -> ir.Expr:
-    """Without widening of integers, which changes no value that is compared here."""
+    """The expression without widening of integers, which changes no value that is compared here."""
     while isinstance(e, ir.Cast) and isinstance(e.value.type, IntType) and isinstance(e.type, IntType):
         e = e.value
     return e
 
 
 def _field(e: ir.Expr, name: str) -> str | None:
-    """The field of the loop's element, or of what its pointer leads to when only the address is wanted."""
+    """The field of the loop's element, or of what its pointer leads to if only that address is wanted."""
     match _plain(e):
         case ir.ViewField(base=ir.Local(name=local), name=field) if local == name:
             return field

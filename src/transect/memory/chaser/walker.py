@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What chains mean: the reference that XDP and P4 are compared with; and the client that walks from user space.
+"""What chains mean: the reference to which XDP and P4 are compared, and the client that walks from user space.
 
-A walker asks for one physical READ at a time (`wanted`), and is told what stands there (`answer`).  Addresses in the
-linear map and the kernel's image are found by arithmetic; others through the page tables, by one READ a level.
+A walker asks for one physical READ at a time (`wanted`), and is given its answer (`answer`).  Addresses in the linear
+map and the kernel's image are found by arithmetic; others through the page tables, by one READ for each level.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from transect.linux.physical import Range
 from transect.memory.chaser.steps import DONE, Chain, Status, Step
 from transect.memory.machine import PAGE, Machine
 
-ROOM = 248 << 10  # bytes of records that a chain keeps at most, when another begins
+ROOM = 248 << 10  # bytes of records that a chain may hold at most when another record begins
 Sets = MutableMapping[int, set[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where things are in a target, for who has no symbols."""
+    """Where things are in a target, for code without symbols."""
 
     linear: int  # virtual address of physical 0
-    top: int  # the linear map ends there, counted from its begin
+    top: int  # where the linear map ends, counted from its beginning
     image: int  # virtual address at which the kernel's image begins
     image_size: int
     base: int  # its physical address
@@ -48,7 +48,7 @@ class Places:
 
 @dataclass
 class Walker:
-    """One chain on its way."""
+    """The state of a chain while it runs."""
 
     chain: Chain
     places: Places

@@ -2,8 +2,8 @@
 """Chains in the kernel of the observer: an XDP program on the interface towards the target.  Needs root.
 
 User space puts a chain into the program's maps and sends its first READ; the program turns each answer into the next
-READ, and passes the last one on.  What the chain kept lies in memory that both share.  A lost packet is asked for again
-from here.
+READ, and passes the last one on.  What the chain kept lies in memory shared with user space, which also repeats READs
+that were lost.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from transect.memory.roce.requester import AHEAD, TRIES, PeerGone
 
 SOURCE = Path(__file__).parent / "chaser.bpf.c"
 HEADER = Path(__file__).parents[2] / "emit" / "bpf" / "runtime" / "kernel.h"
-OWN_PAIRS = 8  # those before are the requester's
+OWN_PAIRS = 8  # the ones before it belong to the requester
 TIMEOUT_S = 0.2
 PROGRAM = "chase"
 
@@ -79,7 +79,7 @@ class Maps:
         self.object.map("grants").write(_key(0), entry)
 
     def install(self, chain: Chain) -> int:
-        """Where its steps begin; a chain that is there already changes nothing."""
+        """Return where the chain's steps begin; a chain that is installed already is left as it is."""
         if chain not in self._installed:
             if self._free + len(chain.steps) > tables.STEPS:  # none is under way when chains are installed
                 self._installed.clear()
@@ -124,8 +124,8 @@ class Xdp:
         try:
             self.maps.object.attach_xdp(PROGRAM, socket.if_nametoindex(interface))
             self.slots = range(OWN_PAIRS, min(len(self.grant.pairs), tables.CHAINS))
-            self._psn: dict[int, int] = {}  # the number that the peer waits for, where it is known
-            self._told: dict[int, int] = {}  # the one that it named last
+            self._psn: dict[int, int] = {}  # the number that the peer expects, where it is known
+            self._told: dict[int, int] = {}  # the number that the peer named last
         except BaseException:
             self.maps.close()
             raise
@@ -139,9 +139,9 @@ class Xdp:
         self.maps.close()
 
     def learn(self, slot: int) -> int:
-        """The number that the peer waits for at a pair: it names it when it refuses another."""
+        """The number that the peer expects at a queue pair: it names it when it refuses another number."""
         own = self.grant.first_peer_pair + slot
-        self.maps.put(slot, bytes(tables.STATE.size))  # what is still under way there goes no further
+        self.maps.put(slot, bytes(tables.STATE.size))  # a chain still under way there goes no further
         for _ in range(TRIES):
             self._send(
                 slot, (self.grant.psn + AHEAD) % PSNS, self.grant.linear + self.grant.ranges[0].start, 8
@@ -155,7 +155,7 @@ class Xdp:
                         self._told[slot] = found.psn
                         return found.psn
                     break
-        if slot in self._told:  # a peer names it once, until it gets what it waits for
+        if slot in self._told:  # a peer names it once, until it receives what it expects
             return self._told.pop(slot)
         raise PeerGone(f"queue pair {own:#x} does not answer")
 
@@ -166,7 +166,7 @@ class Xdp:
     # ------------------------------------------------------------ chains
 
     def run(self, chains: Sequence[Chain]) -> list[Outcome]:
-        """All of them, as many at a time as there are pairs.  Raises `PeerGone`."""
+        """Run all chains, as many at a time as there are queue pairs.  Raises `PeerGone`."""
         self._epoch += 1
         places = Places.of(self.machine)
         self.maps.grant(tables.grant(self.grant, places, self.transport.ends))
@@ -198,7 +198,7 @@ class Xdp:
         return flight
 
     def _ask(self, flight: Flight) -> None:
-        """For what the chain waits for: its first READ, or one that was lost."""
+        """Send the READ that the chain waits for: its first one, or one that was lost."""
         state = self.maps.state(flight.slot)
         self._send(flight.slot, state.psn, state.address, state.length)
         flight.packets += 1
@@ -240,7 +240,7 @@ class Xdp:
 
 
 def _asks(chain: Chain) -> bool:
-    """Whether it uses what others put into sets."""
+    """Whether it asks sets that other chains fill."""
     return any(step.outside is not None for step in chain.steps)
 
 

@@ -53,7 +53,7 @@ DIRECT = {  # questions that C answers itself: those without arguments give addr
 
 @dataclass
 class MemoryViews(PlainViews):
-    """Objects are nodes; `fields` and `walks` say what the numbers in the code stand for."""
+    """Views are nodes; `fields` and `walks` say what the numbers in the code stand for."""
 
     roots: frozenset[str]  # functions that walk a container of the whole kernel
     fields: list[tuple[str, str]] = field(default_factory=list)  # view, field
@@ -84,7 +84,7 @@ class MemoryViews(PlainViews):
                 return narrowed(unit, kind, got)
 
     def _maybe(self, unit: Unit, kind: OptionType) -> str:
-        """A function that gives an object or nothing."""
+        """The C function that gives an object or nothing."""
 
         def make(name: str) -> list[c.Decl]:
             form, found = value_type(unit, kind), c.Name("found")
@@ -99,7 +99,7 @@ class MemoryViews(PlainViews):
         return c.call(self._items_of(unit, t), c.call("tm_walk", CALL, owner, number))
 
     def _items_of(self, unit: Unit, t: SeqType) -> str:
-        """A function that gives what a walk found the form of a sequence."""
+        """The C function that turns what a walk found into a sequence."""
 
         def make(name: str) -> list[c.Decl]:
             form, got = self.type(unit, t), c.Name("got")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Probes that run in C on one machine: bound to its kernel once, then a round is one call.
 
-What a round says, and whether it can look at all, is as from `scan.Prepared`, which is the definition.
+A round reports the same as with `scan.Prepared`, which is the definition, and fails in the same cases.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from transect.memory.questions import Answers
 from transect.memory.roots import layouts_of_roots
 from transect.memory.scan import Prepared, Rounds
 
-SAID = 1 << 22  # bytes that a round may say
+SAID = 1 << 22  # bytes of a round's reports
 DONE, PROBLEM, MOVED = range(3)
-CAUGHT = 2  # how something is said, as `tm_say` writes it
+CAUGHT = 2  # the kind of a report, as `tm_say` writes it
 PACKAGED = frozenset(
     f"memory.{name}" for name in ("original", "direct_calls", "changed_tables", "changed_text")
 )
@@ -75,7 +75,7 @@ class Mapped:
     """A machine's memory file in our address space, and what C knows of the machine."""
 
     def __init__(self, machine: Machine, package: bool, text: bool) -> None:
-        """`package`: constant memory of the kernel's package is wanted; `text`: its patched places, too.
+        """`package`: the constant memory of the kernel's package is needed; `text`: its patched places, too.
 
         Raises `Unavailable` for a target whose memory is no file, OSError.
         """
@@ -119,12 +119,12 @@ class Mapped:
 
     @property
     def there(self) -> bool:
-        """Whether it still is what it was when it was mapped."""
+        """Whether the file is still the one that was mapped."""
         return self._where == self.machine.where and self._file.whole
 
 
 class Native:
-    """Probes in C for one machine.  Their state is that of the interpreter's, which stays the one that others see."""
+    """Probes in C for one machine.  Their state is kept by the interpreter's probes, so that others see it there."""
 
     def __init__(self, machine: Machine, prepared: Sequence[Prepared], flags: Sequence[str] = FLAGS) -> None:
         """Raises `KernelDataError`, `Unavailable` (no compiler; no file of memory; a probe that C has no form for)."""
@@ -170,7 +170,7 @@ class NativeProbe:
         self._ask = ASK(self._answer)
         self._wrong: KernelDataError | None = None
         self._given = b""  # the last answer
-        self._names: dict[bytes, str] = {}  # of evidence
+        self._names: dict[bytes, str] = {}  # by their bytes in the evidence
         self._round = CRound(
             machine=ct.pointer(mapped.known), plan=ct.pointer(self._tables.plan), ask=self._ask,
             said=CWriter(ct.addressof(self._said), SAID, 0),
@@ -247,7 +247,9 @@ class NativeProbe:
         return tuple(reported), tuple(shown)
 
     def _answer(self, name: Any, name_size: int, given: Any, size: int) -> None:
-        """A question that C does not answer itself.  An error cannot pass through C: the round's end tells it."""
+        """A question that C does not answer itself.  An exception cannot pass through C: it is raised at the end of the
+        round.
+        """
         try:
             answer = self._answered(
                 ct.string_at(name, name_size).decode(), ct.string_at(given, size) if size else b""
@@ -277,7 +279,7 @@ QUESTIONS = frozenset(f"memory.{name}" for name in ("name_of", "original_bytes",
 
 
 def _value(said: bytes, at: int) -> tuple[Any, int]:
-    """What stands there, by its kind, as `tm_named` and those after it write it; and where it ends."""
+    """The value at that place, whose kind `tm_named` and the functions after it write; and where it ends."""
     kind = said[at]
     if kind in NUMBERS:
         form = NUMBERS[kind]

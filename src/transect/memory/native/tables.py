@@ -114,7 +114,7 @@ class Tables:
         self._roots = {i.name: i.returns for i in program.intrinsics}
         self._fars: dict[str, list[tuple[int, ...]]] = {}
         self._first = len(lowered.walks)
-        self._further: list[CLayout] = []  # what walks need besides: it stands behind them
+        self._further: list[CLayout] = []  # further layouts that walks need; they stand behind the walks
         made = [self._view(name) for name in views.bounds]
         bounds = {(view, b.name): b for view, found in views.bounds.items() for b in found}
         fields = [self._field(view, bounds[view, name]) for view, name in lowered.fields]
@@ -163,7 +163,7 @@ class Tables:
         return self._layout(bound.layout, self._views.struct_of(view), bound.type)
 
     def _layout(self, found: Layout, struct: KernelType | None, t: SeqType | None) -> CLayout:
-        """`t` None: a container in whose elements another begins."""
+        """`t`: None for a container in whose elements another begins."""
         view = t.item.name if t is not None and isinstance(t.item, ViewType) else ""
         of = self._views.struct_of(view) if view else self._btf.struct(found.of) if found.of else None
         made = CLayout(
@@ -188,13 +188,13 @@ class Tables:
         return made
 
     def _put(self, parts: list[CLayout]) -> int:
-        """Their place behind the walks; the number of the first."""
+        """Put layouts behind the walks; return the number of the first."""
         first = self._first + len(self._further)
         self._further += parts
         return first
 
     def _begin(self, made: CLayout, found: Layout, struct: KernelType | None) -> None:
-        """Where it begins, and how many elements it says that it has."""
+        """Where the container begins, and where its number of elements stands."""
         owner = struct
         if found.inner is not None:
             owner = self._btf.struct(found.inner.of)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the program takes of a switch, counted on its text: stages, tables, registers, bits of headers; and whether that
+"""What the program takes of a switch, counted in its text: stages, tables, registers, bits of headers; and whether that
 is within a budget.
 
 A *stage* is one step of the longest chain of operations that wait for each other.  A table, a register, a hash and an
-operation of an ALU take one each; an addition or a comparison of order that is wider than an ALU takes as many as it
-has parts.  Slices, joins and copies without a condition are wires.  Branches of one `if` share stages.
+operation of an ALU take one each; an addition or an ordered comparison wider than an ALU takes one for each part.
+Slices, joins and copies without a condition are wires.  Branches of one `if` share stages.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Levels: TypeAlias = dict[tuple[str, ...], int]
 
 @dataclass(frozen=True)
 class Budget:
-    """What a switch has."""
+    """The resources of a switch."""
 
     name: str
     ingress_stages: int
@@ -110,7 +110,7 @@ class Usage:
 
 
 def usage(program: Program, alu_bits: int) -> Usage:
-    """Counted on the program's text."""
+    """The usage, counted in the program's text."""
     _, _, ingress, egress, _, _ = program.package
     headers = program.structs["headers_t"].values()
     metadata = program.structs["metadata_t"].values()
@@ -220,7 +220,7 @@ class _Stages:
                 self.most = max(self.most, max([after, *(self._level(a) for a in call.args)]) + 1)
 
     def _level(self, of: Expr) -> int:
-        """When all that an expression reads is there."""
+        """The stage after which everything that an expression reads is known."""
         match of:
             case Name(path=path):
                 return self.levels.get(path, 0)

@@ -34,7 +34,7 @@ def walked(program: Program) -> tuple[Site, ...]:
 
 
 def blocks(of: Sequence[Site]) -> tuple[str, ...]:
-    """What of the program they need.  Any address may turn out to be behind page tables."""
+    """The blocks of the program that they need.  Any address may turn out to be behind page tables."""
     named = {s.fills[0] for s in of if s.fills is not None}
     asks = any(s.filter.unlisted is not None and s.filter.unlisted[1] in named for s in of)
     tests = any(s.filter.compared for s in of)
@@ -48,7 +48,7 @@ def text(needed: Collection[str], about: str) -> str:
 
 
 def artifact(program: Program) -> Artifact:
-    """Of a probe whose kernel is not known yet.  Raises `DoesNotFit`."""
+    """The files for a probe whose kernel is not known yet.  Raises `DoesNotFit`."""
     found = walked(program)
     needed = blocks(found)
     check(usage(parse(text(needed, "")), Budget.of().alu_bits), Budget.of(), found[0].text)
@@ -63,7 +63,9 @@ def check(taken: Usage, budget: Budget, read: str) -> None:
 
 
 def fit(walks: Sequence[Lowered | Kept], budget: Budget) -> tuple[Usage, tuple[str, ...]]:
-    """What the chains of a probe take, and the blocks that they need.  Raises `DoesNotFit`, naming the read."""
+    """What the chains of a probe take of the switch, and the blocks that they need.  Raises `DoesNotFit`, naming the
+    read.
+    """
     chains = [w.chain for w in walks if isinstance(w, Lowered)]
     if not chains:
         reasons = "; ".join(f"{w.site.text}: {w.why}" for w in walks if isinstance(w, Kept))

@@ -18,13 +18,13 @@ SOURCE = Path(__file__).parent / "chaser.p4"
 P4 = Limits(most=32, least=8, tests=1, behind=2)
 WORD = (1 << 64) - 1
 FIRST, SECOND = 4, 5  # registers of pointers
-NONE = 4  # no word of the answer
-OWN = 5  # the member is the node itself, and a number
+NONE = 4  # a number that stands for no word of the answer
+OWN = 5  # a number that stands for the node itself, as member of a set
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Of a table: what each key must be (a range for `range`), the action and its arguments."""
+    """An entry of a table: what each key must be (a range for `range`), the action and its arguments."""
 
     match: tuple[int | tuple[int, int], ...]
     action: str
@@ -33,14 +33,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """An entry, and its table."""
+    """An entry, with its table."""
 
     table: str
     entry: Entry
 
     @property
     def command(self) -> str:
-        """For the reference switch's command line."""
+        """The entry in the form of the reference switch's command line."""
         keys = " ".join(
             f"{m[0]:#x}->{m[1]:#x}" if isinstance(m, tuple) else f"{m:#x}" for m in self.entry.match
         )
@@ -53,7 +53,7 @@ class Row:
 
 
 def needs(chains: Sequence[Chain]) -> tuple[str, ...]:
-    """Blocks of the program that chains use.  Which addresses are behind page tables is known when they are met."""
+    """Blocks of the program that chains use.  Any address may turn out to be behind page tables."""
     steps = [s for c in chains for s in c.steps]
     found = ["PAGES"]
     if any(s.inserts is not None or s.outside is not None for s in steps):
@@ -80,7 +80,7 @@ def of_chains(chains: Sequence[Chain]) -> tuple[list[Row], list[int]]:
 
 
 def of_grant(grant: Grant, places: Places, ends: Ends) -> list[Row]:
-    """What the target has granted."""
+    """The entries for what the target has granted."""
     own, peer = int.from_bytes(ends.own, "big"), int.from_bytes(ends.peer, "big")
     rows = []
     for number, pair in enumerate(grant.pairs[:16]):
@@ -104,7 +104,7 @@ def _memory(places: Places) -> Iterator[tuple[int, int, int]]:
 
 
 def _read(step: Step) -> Iterator[int]:
-    """Offset, the last place of a page where the READ may begin, length."""
+    """Offset, the last place in a page at which the READ may begin, length."""
     yield from (step.offset & WORD, PAGE - step.length, step.length)
 
 
@@ -139,7 +139,7 @@ def _arrive(step: Step, chain: Chain, first: int) -> Iterator[int]:
 
 
 def _test(of: Test) -> Iterator[int]:
-    """The field stays where it is within its word; what it is compared with is moved there."""
+    """The field stays in its place in the word; the numbers to which it is compared are shifted there."""
     whole, shift = (1 << 8 * of.size) - 1, 8 * (of.at % 8)
     yield of.at // 8
     yield (of.mask & whole) << shift

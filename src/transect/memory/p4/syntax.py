@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The P4-16 that our program uses, as a tree: numbers of `bit<N>`, headers, parsers, controls, tables, registers.
 
-What the subset does not have is an error that names the place.  Blocks between `#if NAME` and `#endif` are resolved
+Anything outside this subset is an error that names the place.  Blocks between `#if NAME` and `#endif` are resolved
 first, as the preprocessor of the reference compiler does.
 """
 
@@ -18,7 +18,7 @@ from typing import TypeAlias
 @dataclass(frozen=True, slots=True)
 class Number:
     value: int
-    width: int = 0  # 0: that of its context
+    width: int = 0  # 0: the width of its context
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ Stmt: TypeAlias = Assign | Do | If
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Of a parser: `cases` are the values of each, None for any; `to` is the next state."""
+    """A state of a parser: `cases` are the values of each selector, None for any; `to` is the next state."""
 
     body: tuple[Stmt, ...]
     subjects: tuple[Expr, ...]
@@ -136,14 +136,14 @@ class Program:
 
 
 class SyntaxProblem(Exception):
-    """Not in the subset; the text says where."""
+    """Something outside the subset; the text says where."""
 
 
 # ---------------------------------------------------------------- text
 
 
 def resolve(text: str, defined: Collection[str]) -> str:
-    """Without what is between `#if NAME` and `#endif` of names that are not defined."""
+    """The text without the parts between `#if NAME` and `#endif` whose names are not defined."""
     kept: list[str] = []
     stack: list[bool] = []
     for line in text.splitlines():

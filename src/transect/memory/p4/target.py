@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The target `p4`: the program of a switch that walks for a probe, whose kernel need not be known yet."""
+"""The target `p4`: the program for a switch that walks for a probe; the kernel need not be known yet."""
 
 from __future__ import annotations
 

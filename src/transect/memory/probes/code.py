@@ -27,7 +27,7 @@ class Interrupts(Probe):
 
 
 class Text(Probe):
-    """The kernel's code, byte by byte, but for the places that it patches itself."""
+    """The kernel's code, byte by byte, except for the places that it patches itself."""
 
     def scan(self) -> None:
         for at in linux.changed_text():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A grant as the target tells it (`/proc/transect_grant`), and the memory that it opens."""
+"""A grant as the target shows it (`/proc/transect_grant`), and the memory to which it gives access."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ class Grant:
 
     key: int
     psn: int
-    linear: int  # what the target's device takes for physical 0: soft-RoCE a virtual address, a card 0
+    linear: (
+        int  # the address of physical 0 on the target's device: for soft-RoCE a virtual address, for a card 0
+    )
     pairs: tuple[int, ...]
     first_peer_pair: int
     ranges: tuple[Range, ...]
-    init_task: int | None = None  # physical; where the kernel says that it is
+    init_task: int | None = None  # physical address, if the kernel gave it
     port: int = 0  # where an RDMA card connects; 0: it cannot
 
     @staticmethod
@@ -93,7 +95,7 @@ class GrantedMemory(ABC):
 
     @abstractmethod
     def _fetch(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
-        """At addresses as the target's card takes them.  Raises `KernelDataError`."""
+        """Read at addresses of the target's card.  Raises `KernelDataError`."""
 
     @abstractmethod
     def close(self) -> None: ...

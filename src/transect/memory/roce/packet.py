@@ -43,7 +43,7 @@ class Opcode(IntEnum):
 class Nak(IntEnum):
     """Why a request is refused (the syndrome of an acknowledgement)."""
 
-    SEQUENCE = 0x60  # a psn was missed; the packet's own psn is the one that is expected
+    SEQUENCE = 0x60  # a psn was missed; the refusal's own psn is the expected one
     INVALID = 0x61
     ACCESS = 0x62  # key or address: the queue pair is dead
     OPERATION = 0x63
@@ -65,14 +65,14 @@ class Answer:
     """A packet from the peer."""
 
     opcode: int
-    pair: int  # of ours
+    pair: int  # our queue pair
     psn: int
     syndrome: int  # of packets that have one; else 0
     payload: bytes
 
 
 def icrc(ip: bytes) -> bytes:
-    """Of a packet from its IP header on, without the ICRC itself."""
+    """The ICRC of a packet from its IP header on, without the ICRC itself."""
     return _crc(ip).to_bytes(4, "little")
 
 
@@ -88,7 +88,9 @@ def _crc(ip: bytes) -> int:
 
 @cache
 def _marks(size: int) -> tuple[int, ...]:
-    """What the bits of an IP header's number change in the ICRC (it is linear) of a packet of that size, in echelon."""
+    """How each bit of the IP header's identification changes the ICRC (it is linear) of a packet of that size, in
+    echelon.
+    """
     plain = _crc(bytes(size))
     found: list[int] = []
     for bit in range(16):
@@ -100,7 +102,7 @@ def _marks(size: int) -> tuple[int, ...]:
 
 
 def _number(difference: int, size: int) -> bool:
-    """Whether some number in the IP header, in place of 0, makes that difference to the ICRC."""
+    """Whether some identification in the IP header, in place of 0, makes that difference to the ICRC."""
     for change in _marks(size):
         difference = min(difference, difference ^ change)
     return difference == 0
@@ -126,7 +128,7 @@ def read_request(ends: Ends, pair: int, psn: int, address: int, key: int, length
 
 
 def answer(ends: Ends, packet: bytes) -> Answer | None:
-    """What an IP packet from the peer says; None for one that is not the peer's, or damaged, or something else."""
+    """The content of an IP packet from the peer; None for one from elsewhere, damaged or of another kind."""
     if len(packet) < HEADERS + ICRC or packet[0] != 0x45 or packet[9] != 17:
         return None
     size = packet[2] << 8 | packet[3]

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our end of a reliable connection: READs in flight, lost ones asked for again, refusals understood.
+"""Our end of a reliable connection: READs in flight, lost ones repeated, refusals understood.
 
-Requests go in the order of their numbers (psn), at most `window` of them unanswered.  What is not answered in time is
-sent again; the peer answers repeated READs again, from its memory of what that number asked for.  So a number never
-changes what it asks for.  A `sequence` refusal says which number the peer waits for: we learn so where another session
-left off; later it means that requests were lost, and they are sent again.  After an `access` refusal the queue pair is
-dead, and the next one is used.
+Requests go in the order of their numbers (psn), at most `window` of them unanswered.  A request that is not answered in
+time is sent again; the peer answers it again, from its memory of what that number asked for.  So a number always asks
+for the same thing.  A `sequence` refusal names the number that the peer expects: at first we learn from it where
+another session left off; later it means that requests were lost, and they are sent again.  After an `access` refusal
+the queue pair is dead, and the next one is used.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from transect.memory.roce.packet import PSNS, Ends, Nak, Opcode, answer, read_re
 from transect.memory.roce.transport import Transport
 
 MTU = 1024  # bytes of one READ: one answer each
-WINDOW = 16  # READs that the peer keeps answers for
+WINDOW = 16  # READs for which the peer keeps answers
 TIMEOUT_S = 0.05
-AHEAD = 1 << 22  # distance of a first number which the peer certainly does not wait for
+AHEAD = 1 << 22  # distance to a first number which the peer certainly does not expect
 TRIES = 10  # times that the oldest READ is sent before the peer counts as gone
 
 
@@ -42,7 +42,7 @@ class Wanted:
     address: int
     length: int
     data: bytes | None = None
-    again: bool = False  # it has been sent more than once
+    again: bool = False  # it was sent more than once
 
 
 @dataclass
@@ -70,7 +70,9 @@ class Requester:
         self._begin()
 
     def _begin(self) -> None:
-        """With the pair in use: a number far ahead is refused with the one that the peer waits for."""
+        """Find the number to begin with on this pair: the peer refuses one far ahead, and names the one that it
+        expects.
+        """
         self._next = (self.psn + AHEAD) % PSNS
         self._known = False
 
@@ -79,7 +81,7 @@ class Requester:
         return self.transport.ends
 
     def read_many(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
-        """What stands at each (address, length), lengths to any size.  Raises `PeerGone`, `Denied`."""
+        """The bytes at each (address, length), of any length.  Raises `PeerGone`, `Denied`."""
         pieces: list[list[Wanted]] = []
         for address, length in places:
             starts = range(0, length, MTU)
@@ -94,7 +96,7 @@ class Requester:
         while todo or flying:
             room = self.window if self._known else 1
             if len(flying) > room // 2:
-                room = 0  # several at once wake the peer once
+                room = 0  # several requests sent together wake the peer once
             while todo and len(flying) < room:
                 item = todo.popleft()
                 flying.append((self._next, item))
@@ -111,7 +113,7 @@ class Requester:
                 deadline = time.monotonic() + TIMEOUT_S * min(tries, 4)
 
     def _silent(self, flying: deque[tuple[int, Wanted]]) -> int:
-        """Nobody answers.  A pair on which nobody ever did may be dead: then the next one is tried."""
+        """Nobody answers.  A pair on which no answer ever came may be dead, so the next one is tried."""
         if self._known or self._at + 1 == len(self.pairs):
             raise PeerGone(f"no answer to {TRIES} READs of {flying[0][1].address:#x}")
         self._at += 1
@@ -135,7 +137,7 @@ class Requester:
                 self._send(psn, item)
 
     def _take(self, flying: deque[tuple[int, Wanted]]) -> bool:
-        """One packet; whether it was of use."""
+        """Receive one packet; return whether it was of use."""
         packet = self.transport.receive(TIMEOUT_S)
         if packet is None:
             return False
@@ -155,7 +157,7 @@ class Requester:
         before = list(islice(flying, place))
         if (
             before and not before[0][1].again
-        ):  # answers come in order: those before it were lost, and are asked for once
+        ):  # answers come in order: those before this one were lost, and are requested again once
             self._repeat(before)
         while flying and flying[0][1].data is not None:
             flying.popleft()
@@ -180,7 +182,9 @@ class Requester:
                 return False
 
     def _renumber(self, psn: int, flying: deque[tuple[int, Wanted]]) -> None:
-        """Begin with the number that the peer waits for.  Only once: a number that it has seen stands for that READ."""
+        """Begin with the number that the peer expects.  Only once: a number that the peer has seen stands for that
+        READ.
+        """
         self._known = True
         items = [item for _, item in flying]
         flying.clear()
@@ -190,7 +194,7 @@ class Requester:
         self._repeat(list(flying))
 
     def _another_pair(self) -> None:
-        """The pair in use is dead."""
+        """Use the next pair, since this one is dead."""
         self._at += 1
         if self._at == len(self.pairs):
             self._at = 0

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How packets of RoCEv2 go: over an ordinary UDP socket, or as whole Ethernet frames over QEMU's datagram netdev.
+"""How packets of RoCEv2 travel: over an ordinary UDP socket, or as whole Ethernet frames over QEMU's datagram netdev.
 
-A UDP socket leaves IP headers to the kernel.  It forbids fragments, so that the number of our packets, which the ICRC
-covers, is 0; the number of the peer's packets, which the kernel does not tell, follows from their ICRC.
+With a UDP socket, IP headers are the kernel's.  The socket forbids fragments, so that the identification of our
+packets, which the ICRC covers, is 0; that of the peer's packets, which the kernel does not pass on, follows from their
+ICRC.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Transport(Protocol):
 class Udp:
     """A UDP socket to a peer on the network; no privileges.
 
-    It is not connected: a connected one numbers its packets, which the ICRC covers, and hears one port of the peer
-    only, while RDMA devices send from many.
+    It is not connected: a connected socket numbers its packets, and the ICRC covers that number; and it receives only
+    from one port of the peer, while RDMA devices send from many.
     """
 
     def __init__(self, peer: str) -> None:
@@ -73,7 +74,7 @@ class Udp:
         self._socket.sendto(packet[IP.size + UDP.size :], self._peer)
 
     def receive(self, timeout_s: float) -> bytes | None:
-        """The socket keeps the headers to itself: they are put together again, as they must have been."""
+        """The socket passes no headers on, so they are rebuilt as they must have been."""
         try:
             data, (source, port) = self._socket.recvfrom(LARGEST)
         except BlockingIOError:
@@ -95,7 +96,7 @@ class Udp:
 
 @lru_cache(maxsize=4096)
 def _front(ends: Ends, port: int, size: int) -> bytes:
-    """The IP and UDP headers of a packet with so many bytes behind them, from that port of the peer."""
+    """The IP and UDP headers of a packet with `size` bytes behind them, from that port of the peer."""
     whole = IP.size + UDP.size + size
     head = IP.pack(0x45, 0, whole, 0, DO_NOT_FRAGMENT, 64, 17, 0, ends.peer, ends.own)
     return head + UDP.pack(port, PORT, UDP.size + size, 0)
@@ -115,7 +116,7 @@ class Frames:
         self._socket.bind(str(own))
         os.chmod(own, 0o600)
         self._theirs = str(theirs)
-        self._peer_mac = b"\xff" * 6  # until its first packet says it
+        self._peer_mac = b"\xff" * 6  # until its first packet shows it
         self.ends = ends
 
     def send(self, packet: bytes) -> None:
@@ -141,7 +142,7 @@ class Frames:
         return frame[FRAME.size :]
 
     def _answer_arp(self, data: bytes) -> None:
-        """Who asks for our address is told."""
+        """Answer a request for our address."""
         if len(data) < ARP.size:
             return
         *kind, operation, mac, address, _, wanted = ARP.unpack_from(data)

@@ -57,7 +57,7 @@ class VerbsMemory(GrantedMemory):
         self._connect()
 
     def _connect(self) -> None:
-        there = int.from_bytes(self._address, "little")  # as it lies in memory
+        there = int.from_bytes(self._address, "little")  # the bytes as they lie in memory
         self._connection = ct.c_void_p(library().tv_open(there, self.grant.port))
         if not self._connection:
             raise MemoryError

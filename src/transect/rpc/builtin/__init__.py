@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Envoy's own HTTP filters in the place of elements which provably are one.
+"""Envoy's own HTTP filters in place of elements that provably do the same.
 
 | module      | is for                                                                             |
 |-------------|------------------------------------------------------------------------------------|

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filters that an element may be: read off the terms which its `request` computes.
+"""The filters to which an element may be equal: read off the terms that its `request` computes.
 
-A candidate need not be right: whether the element is what it says is asked afterwards (`proof`).
+A candidate need not be right: whether the element does the same as the filters is proved afterwards (`proof`).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from transect.rpc.hooks import Code
 
 HEADERS = "r1 request headers"
 OWN = re.compile(r"(x-envoy-.*|x-forwarded-.*|x-transect-.*|.*-bin)")
-"""Headers that proxies have for themselves, and those whose value is written otherwise on the wire."""
+"""Headers that belong to proxies, and those whose value is written in another form on the wire."""
 HOW = {Op.PREFIX: "prefix", Op.SUFFIX: "suffix", Op.CONTAINS: "contains"}
 MOST = 256  # headers and constants that a condition may name
 
 
 def candidate(name: str, outcomes: Sequence[Outcome]) -> list[Filter]:
-    """The filters of an element of this name in the order of a request.  Raises NotAFilter."""
+    """The filters for an element of this name, in the order of a request.  Raises NotAFilter."""
     found: list[Filter] = []
     for number, (when, code, text) in enumerate(_refusals(outcomes)):
         predicate = condition(when)
@@ -55,7 +55,9 @@ def candidate(name: str, outcomes: Sequence[Outcome]) -> list[Filter]:
 
 
 def _refusals(outcomes: Sequence[Outcome]) -> list[tuple[Term, Code, str]]:
-    """When, and with what: one for each code and text, whatever decides among them."""
+    """The conditions of refusals with their codes and texts: one for each code and text, whatever decides
+    among them.
+    """
     found: dict[tuple[Code, str], Term] = {}
     for outcome in outcomes:
         if outcome.kind is Kind.RESPOND:
@@ -73,7 +75,7 @@ def _refusals(outcomes: Sequence[Outcome]) -> list[tuple[Term, Code, str]]:
 
 
 def _cases(term: Term) -> Iterator[tuple[Term, Term]]:
-    """The values of a term that is decided by conditions, each with its own."""
+    """The values of a term that conditions decide, each with its condition."""
     if term.op is not Op.ITE:
         yield TRUE, term
         return
@@ -112,7 +114,7 @@ def _mutation(name: str, headers: Table) -> Mutation | None:
         key = _name(write.key)
         if write.value is not None and not (isinstance(write.value, Term) and write.value.is_const):
             raise NotAFilter(f"what it writes into `{key}` depends on the call")
-        # A write under a condition is taken for one without: the proof notices.
+        # A write under a condition is taken for an unconditional one: the proof finds out.
         last[key] = None if write.value is None else _printable(key, write.value)
     sets = tuple((key, value) for key, value in last.items() if value is not None)
     removes = tuple(key for key, value in last.items() if value is None)
@@ -175,16 +177,16 @@ class _Conditions:
             case Op.EQ | Op.PREFIX | Op.SUFFIX | Op.CONTAINS:
                 return self._texts(term)
             case Op.FITS:
-                return True  # a constant that it is compared with fits: the proof knows
+                return True  # a comparison with a constant that fits: the proof knows it
             case Op.IS if term.data == PRINTABLE and _is_header(term.args[0]):
-                return True  # `present` asks for it
+                return True  # `present` checks it
             case Op.FUNCTION if str(term.data) == f"{HEADERS}[]" and term.args[0].is_const:
                 return self._atom(present(_name(term.args[0])))
             case _:
                 raise NotAFilter(_obstacle(term))
 
     def _texts(self, term: Term) -> Made:
-        """A text of the call against a constant."""
+        """A comparison of a text of the call with a constant."""
         text, value = term.args
         if text.is_const and term.op is Op.EQ:
             text, value = value, text
@@ -249,7 +251,7 @@ OBSTACLES: Mapping[str, str] = {
 
 
 def _obstacle(term: Term) -> str:
-    """What in a term no filter has."""
+    """The part of a term that no filter can do, in words."""
     from transect.analysis.terms import walk
 
     for one in walk(term):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Envoy's own filters as data, as far as elements can be one: refusals by header, and changes of headers."""
+"""Envoy's own filters as data, as far as elements can equal them: refusals by header, and changes of headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RBAC = API + "extensions.filters.http.rbac.v3.RBAC"
 HEADERS = API + "extensions.filters.http.header_mutation.v3.HeaderMutation"
 CEL = API + "extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 
-HTTP_OF = {  # Envoy answers a gRPC call by HTTP statuses, of which each becomes one code
+HTTP_OF = {  # Envoy answers a gRPC call with HTTP statuses, each of which becomes one code
     Code.PERMISSION_DENIED: 403,
     Code.UNAUTHENTICATED: 401,
     Code.UNIMPLEMENTED: 404,
@@ -26,18 +26,18 @@ HTTP_OF = {  # Envoy answers a gRPC call by HTTP statuses, of which each becomes
 
 
 class NotAFilter(Exception):
-    """An element is none of Envoy's own filters; the text says why."""
+    """An element does not equal any of Envoy's own filters; the text says why."""
 
 
 # ---------------------------------------------------------------- when to refuse: predicates of `rbac`'s matchers
 #
-# Not its principals: of a header that comes twice these look at each value by itself, and who sends `x-team: evil` and
-# `x-team: search` would pass as the second.  The input below has all values with commas between, as elements do.
+# Principals are not used: of a header that comes twice they compare each value by itself, so a sender of `x-team: evil`
+# and `x-team: search` would pass as the second.  The input below has all values joined by commas, as elements do.
 
-ALWAYS: Json = {"always": True}  # ours: there is no such predicate
+ALWAYS: Json = {"always": True}  # our own notation: Envoy has no such predicate
 INPUT = API + "type.matcher.v3.HttpRequestHeaderMatchInput"
 ACTION = API + "config.rbac.v3.Action"
-METHOD = ":path"  # under a gRPC call
+METHOD = ":path"  # the gRPC method
 
 
 PRINTABLE = "[ -~]*"
@@ -45,9 +45,10 @@ PRINTABLE = "[ -~]*"
 
 
 def header(name: str, how: str, value: str) -> Json:
-    """A header is there, and its text is, begins or ends with, or contains the value.
+    """A header is present, and its text equals, begins with, ends with or contains the value.
 
-    Who asks for equality with a printable value need not ask whether it is there: nothing else is equal."""
+    Equality with a printable value needs no test for presence: nothing else is equal.
+    """
     found = _compared(name, {how: value})
     return (
         found if name == METHOD or (how == "exact" and printable(value)) else all_of([present(name), found])
@@ -85,7 +86,7 @@ def _several(how: str, parts: Iterable[Json]) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Calls that a condition holds of are refused.  `name`: by which Envoy tells it from others."""
+    """Calls for which a condition holds are refused.  `name`: by which Envoy tells this refusal from others."""
 
     name: str
     when: Json
@@ -105,7 +106,7 @@ class Refusal:
         return {"name": self.name, "typed_config": config}
 
     def reply(self) -> Json:
-        """What Envoy makes of its own refusal: the code and text of the element."""
+        """Replaces Envoy's own reply to a refusal with the code and text of the element."""
         expression = f"response.code_details == 'rbac_access_denied_matched_policy[{self.name}]'"
         which = {
             "name": "envoy.access_loggers.extension_filters.cel",
@@ -157,7 +158,7 @@ Filter = Refusal | Mutation
 
 
 def escaped(text: str) -> str:
-    """As a format of Envoy's."""
+    """The text as a constant in one of Envoy's format strings."""
     return text.replace("%", "%%")
 
 
@@ -165,17 +166,16 @@ def escaped(text: str) -> str:
 
 
 def with_filters(bootstrap: Json, filters: Sequence[Filter], methods: Sequence[str]) -> Json:
-    """The bootstrap of an Envoy that has these filters: their refusals speak as the elements do, and of other methods
-    than these (paths) none comes through."""
+    """The bootstrap of an Envoy with these filters: its refusals have the code and text of the elements, and calls of
+    other methods than these (paths) do not pass.
+    """
     manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     replies = [f.reply() for f in filters if isinstance(f, Refusal)]
     if replies:
         manager["local_reply_config"] = {"mappers": replies}
     (host,) = manager["route_config"]["virtual_hosts"]
     passing = [route for route in host["routes"] if "typed_per_filter_config" in route]
-    *named, rest = host["routes"][
-        len(passing) :
-    ]  # no filter chooses among those with names, and no client may
+    *named, rest = host["routes"][len(passing) :]  # no filter chooses among named routes, and no client may
     if named:
         rest = rest | {"request_headers_to_remove": [ROUTE_HEADER]}
     covered = [rest | {"match": whole_path(path)} for path in methods]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Envoy's filters do under a configuration, as policies of our language: read from the very JSON that Envoy gets.
+"""What Envoy's filters do under a configuration, as policies of our language: read from the same JSON that Envoy gets.
 
-This is the one place that says what `rbac` and `header_mutation` mean; a test asks a real Envoy.
+This is the one place that defines what `rbac` and `header_mutation` mean; a test compares it with a real Envoy.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _policy(name: str, one: Filter) -> str:
 
 
 def _refusal(matcher: Json, reply: Json) -> list[str]:
-    """Who matches is denied, or whoever comes; the local reply gives the status."""
+    """Calls that match are denied, or all calls if there is no matcher; the local reply gives the status."""
     read: dict[str, str] = {}
     condition = "True"
     if "matcher_list" in matcher:
@@ -78,7 +78,7 @@ def _condition(predicate: Json, read: dict[str, str]) -> str:
 
 
 def _header(source: Json, asked: Json, read: dict[str, str]) -> str:
-    """All values of a header, with commas between; one that is not there is like nothing."""
+    """All values of a header, joined by commas; an absent header equals nothing."""
     assert source["@type"] == INPUT, source
     name = source["header_name"]
     if name == METHOD:

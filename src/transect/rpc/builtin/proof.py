@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether an element is one of Envoy's own filters: proved, or refused with the reason.
+"""Whether an element equals some of Envoy's own filters: proved, or refused with the reason.
 
-An element alone and the meaning of the filters (`meaning`) are two arrangements of one call.  From the state that the
-chain file gives, both must put out the same for every request, with the state left as it was and nothing said: then no
-call ever changes it, and by induction both do the same for every stream.  Replies and ends must pass untouched.  That
-is more than `identical` asks for: with a filter in its place the element's state and its words are gone.
+An element alone, and the meaning of the filters (`meaning`), are two arrangements for one call.  From the state that
+the chain file gives, both must put out the same for every request, leave the state as it was, and report nothing: then
+no call ever changes the state, and by induction both do the same for every stream.  Replies and ends must pass
+untouched. This requires more than `identical` does: when a filter replaces the element, its state and its reports are
+gone.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ RPC = "r1"
 def filters_of(
     name: str, program: Program, values: Mapping[str, object], limit: float = LIMIT
 ) -> tuple[Filter, ...]:
-    """The filters that an element is, in the order of a request; none at all if it does nothing.
+    """The filters that an element equals, in the order of a request; none if it does nothing.
 
-    `name`: its own in the chain; `values`: what the chain file gives to its state.  Raises NotAFilter.
+    `name`: its name in the chain; `values`: what the chain file gives to its state.  Raises NotAFilter.
     """
     element = Element(name, program)
     _keeps_nothing(element)
     try:
         asked = _Asked(element, values)
         found = candidate(name, asked.requests(asked.chain, (name,)))
-        with unfolded():  # what is proved does not lean on folding
+        with unfolded():  # the proof must not rely on folding
             again = _Asked(element, values, found)
             goals = list(again.goals())
         goals += list(_Asked(element, values, found).goals())
@@ -59,7 +60,7 @@ def filters_of(
 
 
 def _keeps_nothing(element: Element) -> None:
-    """The reasons that can be told without a solver."""
+    """The reasons against it that need no solver."""
     kept = element.written - {f.name for f in element.program.state if f.kind is FieldKind.LOCAL}
     if kept:
         raise NotAFilter(
@@ -72,7 +73,7 @@ def _keeps_nothing(element: Element) -> None:
 
 
 class _Asked:
-    """An element and filters, symbolically."""
+    """An element and filters as terms."""
 
     def __init__(
         self, element: Element, values: Mapping[str, object], found: list[Filter] | None = None
@@ -123,12 +124,12 @@ class _Asked:
         )
 
     def _unchanged(self, side: Side) -> Term:
-        """The element's state is as it began, and nothing was said."""
+        """The element's state is as at the beginning, and nothing was reported."""
         return self.comparer.state(self.element.name, self.start((self.element.name,)), side)
 
 
 def as_given(program: Program, values: Mapping[str, object]) -> dict[str, Held]:
-    """The state with which an element begins; what is not listed may be any."""
+    """The state with which an element begins; a field that is not listed may hold anything."""
     found: dict[str, Held] = {}
     for f in program.state:
         if f.kind not in (FieldKind.LOCAL, FieldKind.GIVEN):

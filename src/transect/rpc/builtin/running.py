@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elements as Envoy's own filters, in force: an Envoy without a module, and what an operator may ask of it."""
+"""Elements in force as Envoy's own filters: an Envoy without a module, and what its operator may ask."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NATIVE = 'take "built-in" out of `proxies=`, and plan again: a native module can
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """A chain whose elements are filters of Envoy's, in force."""
+    """A chain in force whose elements are Envoy's own filters."""
 
     binding: Binding
     binary: binary.Binary
@@ -39,7 +39,7 @@ class Filters:
     filters: tuple[tuple[Filter, ...], ...]  # of each element
 
     def refused(self) -> list[int]:
-        """By each element, as Envoy counts."""
+        """Refused calls by element, as Envoy counts them."""
         stats = self._stats("rbac")
         return [
             sum(stats.get(f"http.transect.rbac.{f.name}.denied", 0) for f in own if isinstance(f, Refusal))
@@ -85,7 +85,7 @@ def deploy_filters(
 
 
 class FilterHost:
-    """As `control.host.Host` wants it."""
+    """A chain of Envoy's own filters as `control.host.Host` wants it."""
 
     version = 1
     recording = None
@@ -99,7 +99,7 @@ class FilterHost:
         return [element.program for element in self.running.binding.elements]
 
     def told(self) -> Told:
-        """What Envoy counts: calls and refusals; nothing is timed."""
+        """What Envoy counts: calls and refusals; times are not measured."""
         try:
             rejected, passed = self.running.refused(), self.running.passed()
         except OSError as wrong:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where servers listen, and how connections to them are encrypted; as Envoy is told of both."""
+"""Where servers listen, and how connections to them are encrypted; also in the form of Envoy's configuration."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9
 
 
 def _ip(host: str) -> int | None:
-    """4 or 6; None: it is a name, or nothing."""
-    if "%" in host:  # a link of this machine: Envoy takes none
+    """The version of an IP address: 4 or 6; None for a name or anything else."""
+    if "%" in host:  # an address with a network interface, which Envoy does not take
         return None
     try:
         return ipaddress.ip_address(host).version
@@ -57,7 +57,7 @@ class Endpoint:
 
     @property
     def numeric(self) -> bool:
-        """No name stands in it that somebody would have to look up."""
+        """Whether no name in it must be looked up."""
         return bool(self.path) or _ip(self.host) is not None
 
     def __str__(self) -> str:
@@ -73,13 +73,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """One end of an encrypted connection: paths of files; all empty: it is plain."""
+    """One end of an encrypted connection: paths of files; if all are empty, the connection is not encrypted."""
 
     certificate: str = ""
     key: str = ""
-    clients: str = ""  # the authority of those who may call; "": anybody
-    authority: str = ""  # of the server's certificate
-    name: str = ""  # that the server's certificate must have; "": its host
+    clients: str = (
+        ""  # the authority that signs the certificates of permitted callers; "": everybody may call
+    )
+    authority: str = ""  # that signs the server's certificate
+    name: str = ""  # the name in the server's certificate; "": its host
 
     def _common(self, trusted: str, names: Sequence[Json] = ()) -> Json:
         common: Json = {"alpn_protocols": ["h2"]}
@@ -96,7 +98,7 @@ class Tls:
         return common
 
     def downstream(self) -> Json:
-        """What callers meet; nothing where it is plain."""
+        """The configuration of Envoy's side towards callers; empty without encryption."""
         if not self.certificate:
             return {}
         config = {
@@ -107,7 +109,7 @@ class Tls:
         return {"transport_socket": {"name": "tls", "typed_config": config}}
 
     def upstream(self, host: str) -> Json:
-        """How a server is met; nothing where it is plain."""
+        """The configuration of Envoy's side towards a server; empty without encryption."""
         if not self.authority:
             return {}
         name = self.name or host

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where elements of an edge can stand, what a chain file says about it, and an arrangement.
+"""The places in which elements of an edge can stand, what a chain file says about them, and arrangements.
 
 client library → client proxy  ~ network ~  server proxy → server library
 """
@@ -14,7 +14,7 @@ from transect.base.span import NOWHERE, Span
 
 
 class Processor(StrEnum):
-    """In the order in which a request passes them."""
+    """The places of elements, in the order in which a request passes them."""
 
     CLIENT_LIBRARY = "client library"
     CLIENT_PROXY = "client proxy"
@@ -45,7 +45,7 @@ SIDES = {
     "server": (Processor.SERVER_PROXY, Processor.SERVER_LIBRARY),
 }
 PLACES: Mapping[str, tuple[Processor, ...]] = {**SIDES, **{p.value: (p,) for p in PROCESSORS}}
-"""What a chain file may call a place."""
+"""The names of places in a chain file, each with the processors that it stands for."""
 
 
 class Carrier(StrEnum):
@@ -53,7 +53,7 @@ class Carrier(StrEnum):
 
     NATIVE = "native"
     WASM = "wasm"
-    BUILT_IN = "built-in"  # each is one of Envoy's own filters
+    BUILT_IN = "built-in"  # each is replaced by one of Envoy's own filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`first` stays before `second`, even where they might change places."""
+    """`first` stays before `second`, even if exchanging them would change nothing."""
 
     first: str
     second: str
@@ -75,7 +75,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """What `outer` does at the client's side `inner` undoes at the server's."""
+    """`outer` does something at the client's side that `inner` undoes at the server's."""
 
     outer: str
     inner: str
@@ -95,14 +95,14 @@ class Wishes:
     libraries_span: Span = NOWHERE
     required: tuple[Processor, ...] = ()  # proxies that stay in the path
     carriers: tuple[Carrier, ...] = (Carrier.NATIVE, Carrier.WASM)  # that proxies may load
-    said: bool = False  # the file says anything about places at all
+    said: bool = False  # whether the file says anything about places at all
 
 
 NOTHING_SAID = Wishes()
 
 
 def names(classes: Sequence[str]) -> tuple[str, ...]:
-    """A name for each element of a chain: its policy's; of several of one policy the second is `Acl.2`."""
+    """A name for each element of a chain: that of its policy; the second element of one policy is `Acl.2`."""
     found: list[str] = []
     for index, name in enumerate(classes):
         again = list(classes[:index]).count(name)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy's views against real messages: every field is there, of that type; every hook fits the methods it runs for.
+"""A policy's views bound to real messages: every field must exist with a fitting type, and every hook must fit the
+methods for which it runs.
 
 What does not fit is a diagnostic at the policy's own line, which names the message, its file and what to write.
 """
@@ -38,9 +39,12 @@ from transect.rpc.messages.wire import (
     ProtoService,
 )
 
-# Of a chain: carriers count and record each one; `envoy_module.h` and `grpc_extension.h` have as many
+# The most elements of a chain: carriers count and record this many; `envoy_module.h` and `grpc_extension.h` say the
+# same
 MAX_ELEMENTS = 64
-MAX_FIELDS = 64  # of one message that a view uses: one bit each says which the element assigned
+MAX_FIELDS = (
+    64  # of one message that a view uses: there is a bit for each, which says whether the element assigned it
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class BoundMember:
 
     member: ViewMember
     field: ProtoField
-    view: str = ""  # the view class of a sub-message, of a sequence's items or a map's values
+    view: str = ""  # the view class of a sub-message, of a sequence's items or of a map's values
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class BoundView:
 
 @dataclass(frozen=True, slots=True)
 class BoundMethod:
-    """The views of one element for one method; "" where it has none."""
+    """The views of one element for one method; "" if the method has none."""
 
     method: ProtoMethod
     requests: tuple[str, ...]  # view classes over the request (hooks may name different ones)
@@ -99,8 +103,9 @@ class Binding:
 
     @property
     def early(self) -> tuple[str, ...]:
-        """Paths of methods of which the service hears before the first message has passed: their client streams, and no
-        element decides about messages, or the service speaks first."""
+        """Paths of methods whose RPCs reach the service before the first message has passed the chain: either the
+        client streams and no element decides about messages, or the service speaks first.
+        """
         decides = any("request" in element.needs.hooks for element in self.elements)
         return tuple(
             m.path for m in self.methods if m.client_streams and (not decides or m.path in self.speaks_first)
@@ -144,7 +149,7 @@ def bind(
 
 
 def _too_long(binding: Binding, diagnostics: Diagnostics, at: Span) -> None:
-    """Report a chain of which carriers would not count and record every element."""
+    """Report a chain with more elements than carriers count and record."""
     if len(binding.elements) > MAX_ELEMENTS:
         first = binding.elements[MAX_ELEMENTS].name
         diagnostics.error(
@@ -157,7 +162,7 @@ def _too_long(binding: Binding, diagnostics: Diagnostics, at: Span) -> None:
 
 
 def _too_late(binding: Binding, diagnostics: Diagnostics) -> None:
-    """Report headers, trailers and routes that are changed when they have gone, or been taken, already."""
+    """Report headers, trailers and routes that are changed after they were sent or taken."""
     for element in binding.elements:
         for span in [
             s for f in ("headers", "trailers") for s in headers_changed(element.program, "finish", f)
@@ -257,7 +262,7 @@ class _Binder:
     def _view(self, name: str, message: str, at: Span) -> None:
         if (name, message) in self.views:
             return
-        self.views[name, message] = None  # a view may name itself
+        self.views[name, message] = None  # a view may refer to itself
         view, proto = self.needs.program.view(name), self.service.messages[message]
         members = [self._member(view, m, proto) for m in view.members]
         self.views[name, message] = BoundView(name, message, tuple(m for m in members if m is not None))
@@ -308,7 +313,7 @@ class _Binder:
         )
 
     def _nested(self, t: Type, found: ProtoField, at: Span) -> str:
-        """Bind the view of a sub-message, and say its name."""
+        """Bind the view of a sub-message, and return its name."""
         inner = _inner(t)
         if not isinstance(inner, ViewType):
             return ""
@@ -449,10 +454,14 @@ class _Binder:
                 )
 
     def _assigned(self, view: str) -> None:
-        """What assigning needs: messages that agree on the fields, and options where one member ends the others."""
+        """Check what assignments need: messages that have the same fields, and options where one member replaces the
+        others.
+        """
         bound = [b for (name, _), b in self.views.items() if name == view and b is not None]
         used, written = self.needs.fields(view), self.needs.written(view)
-        whole = all({m.member.name for m in b.members} >= set(used) for b in bound)  # else that is told
+        whole = all(
+            {m.member.name for m in b.members} >= set(used) for b in bound
+        )  # else it has been reported already
         if written and whole and len({self._form(b, used) for b in bound}) > 1:
             names = " and ".join(b.message for b in bound)
             self._error(
@@ -504,18 +513,18 @@ class _Problem:
     code: str
     label: str
     help: str
-    message: str = ""  # what is wrong with the field; "": that its type is another
+    message: str = ""  # what is wrong with the field; "": it has another type
 
 
 def _holds(bits: int, signed: bool, proto_bits: int, proto_signed: bool) -> bool:
-    """Whether every number of the field is one of the view's type."""
+    """Whether the view's type can hold every number of the field."""
     if signed == proto_signed:
         return bits >= proto_bits
     return signed and bits > proto_bits
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names for a reader: not all of a long list."""
+    """Names for a reader: only the first ones of a long list."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more if names else "none"
 
@@ -534,7 +543,7 @@ def _inner(t: Type) -> Type:
 
 
 def _described(f: ProtoField, service: ProtoService) -> str:
-    """As the .proto file has it."""
+    """The field's type as in the .proto file."""
     if f.presence is Presence.MAP:
         entry = service.messages[f.message]
         key, value = entry.field("key"), entry.field("value")

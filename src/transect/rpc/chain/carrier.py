@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a carrier can do, as data.  What a chain asks beyond that is a diagnostic which names a carrier that can."""
+"""What a carrier can do, as data.  If a chain needs more, the diagnostic names a carrier that can."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transect.rpc.messages.wire import ProtoMethod
 
 
 class Streams(StrEnum):
-    """A kind of methods whose headers do not wait for one message."""
+    """The kinds of methods whose headers may be sent before a message of them has passed the chain."""
 
     REQUESTS = "requests stream"
     REPLIES = "replies stream"
@@ -28,7 +28,7 @@ def streams_of(method: ProtoMethod) -> Streams | None:
 
 
 Sets = Mapping[str, frozenset[Streams]]
-"""By hook: the kinds of streams of which the headers that it sets or removes take effect."""
+"""By hook: the kinds of streams for which headers that the hook sets or removes still take effect."""
 SETS_ALL: Sets = {"request": frozenset(Streams), "response": frozenset(Streams)}
 
 
@@ -46,17 +46,17 @@ class Can:
 
 ENVOY = Can("Envoy", route=True)
 ANYWHERE = Can("some carrier", route=True, retry=True, client=True, by_worker=True)
-"""What is none of its faults is one of each carrier's."""
+"""A carrier that can do everything: what does not fit it fits no carrier."""
 
 
 def check(binding: Binding, carrier: Can, diagnostics: Diagnostics) -> None:
-    """Report what the chain asks and the carrier cannot do."""
+    """Report what the chain needs and the carrier cannot do."""
     for element in binding.elements:
         _verdicts(element, carrier, diagnostics)
 
 
 def check_routes(programs: Iterable[Program], routes: Collection[str], diagnostics: Diagnostics) -> None:
-    """Report each route that a policy spells out and the chain does not have: the RPC would end with UNAVAILABLE."""
+    """Report each route that a policy names and the chain does not have: the RPC would end with UNAVAILABLE."""
     for program in programs:
         for made in structs_made(program):
             if made.route is None or made.route in routes:

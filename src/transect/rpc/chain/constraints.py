@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where each element can stand, and why not elsewhere: what carriers can do, and what the chain file says.
 
-Whatever the file says, the written order must be possible: it is what the chain means.  Where it is not, the diagnostic
-names the words that contradict each other.
+Whatever the file says, the written order must be possible, since it defines the chain's meaning.  If it is not, the
+diagnostic names the words that contradict each other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Bar:
     """Why an element cannot stand in a processor."""
 
     why: str
-    span: Span = NOWHERE  # of the chain file's word; nowhere: it is the nature of the carrier
+    span: Span = NOWHERE  # of the word in the chain file; nowhere: carriers in general cannot do it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Piece:
 
 
 def pieces(uses: Sequence[ElementUse], wishes: Wishes) -> list[Piece]:
-    """The elements of a chain, in the written order."""
+    """The elements of a chain in the written order."""
     called = names([use.program.name for use in uses])
     found = []
     for name, use in zip(called, uses, strict=True):
@@ -70,7 +70,7 @@ def _bars(name: str, made: Sequence[Made], at: Processor, wishes: Wishes) -> Ite
 
 
 def _unable(verdicts: Sequence[Made], at: Processor, carriers: Sequence[Carrier]) -> Iterator[str]:
-    """What the element asks and this processor cannot do."""
+    """What the element needs and this processor cannot do."""
     for made in verdicts:
         if made.name == "Retry" and at is not Processor.CLIENT_LIBRARY:
             yield "only the client's library can send a request again (`Retry`)"
@@ -85,8 +85,9 @@ def _unable(verdicts: Sequence[Made], at: Processor, carriers: Sequence[Carrier]
 
 def written(found: Sequence[Piece]) -> tuple[Processor, ...] | None:
     """Where the elements stand as the file is written: in its order, at the server's side unless something says
-    otherwise, in proxies where that can be.  None where no such arrangement exists."""
-    # Of each processor: the cheapest way to have placed the elements so far with the last one there, and which way.
+    otherwise, in proxies if they can be there.  None if no such arrangement exists.
+    """
+    # For each processor: the cheapest arrangement of the elements so far with the last one there.
     ways: dict[Processor, tuple[int, tuple[Processor, ...]]] = {PROCESSORS[0]: (0, ())}
     for piece in found:
         after: dict[Processor, tuple[int, tuple[Processor, ...]]] = {}
@@ -104,7 +105,7 @@ def written(found: Sequence[Piece]) -> tuple[Processor, ...] | None:
 
 
 def contradictions(uses: Sequence[ElementUse], wishes: Wishes, diagnostics: Diagnostics) -> None:
-    """Report words that cannot all hold."""
+    """Report words of the chain file that contradict each other."""
     if not wishes.said:
         return
     found = pieces(uses, wishes)
@@ -118,7 +119,7 @@ def contradictions(uses: Sequence[ElementUse], wishes: Wishes, diagnostics: Diag
 
 
 def _nowhere(piece: Piece, diagnostics: Diagnostics) -> None:
-    """Each processor is barred: tell with the fewest words."""
+    """Each processor is barred: name the fewest words that say so."""
     said: dict[str, Bar] = {}
     for at in PROCESSORS:
         bar = next((b for b in piece.bars[at] if b.why in said), piece.bars[at][0])
@@ -163,7 +164,7 @@ def _order(found: Sequence[Piece], wishes: Wishes, diagnostics: Diagnostics) -> 
 
 
 def _backwards(found: Sequence[Piece], wishes: Wishes, diagnostics: Diagnostics) -> None:
-    """The first element which cannot stand at or behind the place of one before it."""
+    """Report the first element that cannot stand at or behind the place of an earlier one."""
     earliest, by = PROCESSORS[0], found[0] if found else None
     for piece in found:
         late = [at for at in piece.allowed if at.rank >= earliest.rank]
@@ -191,7 +192,9 @@ def _word(
     bars_after: Processor | None = None,
     bars_before: Processor | None = None,
 ) -> Span:
-    """The word for which it cannot stand there or behind (there or before); its use, where there is none."""
+    """The word because of which it cannot stand there or behind (there or before); without one, the use
+    of the element.
+    """
     for at in PROCESSORS:
         after = bars_after is not None and at.rank >= bars_after.rank
         before = bars_before is not None and at.rank < bars_before.rank

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a chain takes out of each message: the fields that some element reads or writes, the union over all elements."""
+"""What a chain reads from each message: all fields that some element reads or writes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from transect.rpc.messages.wire import Presence, ProtoField, ProtoMessage
 
 
 def plans(binding: Binding) -> Plans:
-    """A plan for each message which the covered methods can reach and some element looks into (roots always)."""
+    """A plan for each message that the covered methods can reach and of which some element uses fields (always for
+    roots).
+    """
     found: Plans = {}
     changing = _changing(binding)
     waiting = [name for method in binding.methods for name in (method.request, method.reply)]
@@ -44,7 +46,7 @@ def _slot(binding: Binding, f: ProtoField, index: int, written: bool, changing: 
 
 
 def _touched(binding: Binding, message: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Names of the fields of a message that some element touches, and of those that some element assigns."""
+    """Names of the fields of a message that some element uses, and of those that some element assigns."""
     read, written = set[str](), set[str]()
     for element in binding.elements:
         for (view, of), bound in element.views.items():
@@ -56,7 +58,7 @@ def _touched(binding: Binding, message: str) -> tuple[frozenset[str], frozenset[
 
 
 def _changing(binding: Binding) -> frozenset[str]:
-    """Messages in which something is assigned, or in a sub-message that stands once in them."""
+    """Messages in which some element assigns a field, directly or in a sub-message that is not repeated."""
     found = {name for name in binding.service.messages if _touched(binding, name)[1]}
     while True:
         above = {

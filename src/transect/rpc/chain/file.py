@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a chain file: parsed, never imported; whatever is wrong is a diagnostic at its place."""
+"""Reads a chain file, which is parsed and never imported; each error is a diagnostic at its place."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ NO_POLICY = "name a class that derives from `Element`"
 
 
 def first_state(program: Program, values: Mapping[str, object]) -> bytes:
-    """The image of an element's state as it begins: what the policy declares, and what the chain file gives."""
+    """The image of an element's state at the beginning: as the policy declares it, with the values of the
+    chain file.
+    """
     instance = Instance(program)
     for name, value in values.items():
         match value:
@@ -65,7 +67,7 @@ def first_state(program: Program, values: Mapping[str, object]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A file's chain (None when it is not understood), what is wrong, and the texts for showing it."""
+    """The chain in a file (None if the file has errors), the diagnostics, and the texts to show with them."""
 
     chain: ChainFile | None
     diagnostics: Diagnostics
@@ -74,7 +76,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class ReadEdges:
-    """A file's chains (none when it is not understood), what is wrong, and the texts for showing it."""
+    """The chains in a file (none if it has errors), the diagnostics, and the texts to show with them."""
 
     chains: tuple[ChainFile, ...]
     diagnostics: Diagnostics
@@ -94,12 +96,12 @@ def read_edges(path: Path) -> ReadEdges:
 
 
 def read_chain(path: Path, service: str = "") -> Read:
-    """The one chain that the file declares, or, of several, that of the service."""
+    """The one chain that the file declares or, if there are several, the one of that service."""
     return edge_of(read_edges(path), path, service)
 
 
 def edge_of(found: ReadEdges, path: Path, service: str = "") -> Read:
-    """The one chain of those which a file declares, or, of several, that of the service."""
+    """The one chain among those that a file declares or, if there are several, the one of that service."""
     chains = [chain for chain in found.chains if service in ("", chain.service)]
     if len(chains) != 1 and not found.diagnostics.failed:
         names = ", ".join(chain.service for chain in found.chains)
@@ -176,7 +178,7 @@ class _Reader:
         return chains
 
     def _apart(self, chains: Sequence[ChainFile]) -> None:
-        """Two edges cannot be met at one address, and are told apart by their services."""
+        """Two edges cannot listen at one address, and are distinguished by their services."""
         services: dict[str, ChainFile] = {}
         places: dict[str, ChainFile] = {}
         for chain in chains:
@@ -307,7 +309,7 @@ class _Reader:
         return ElementUse(program, values, self.source.span(node))
 
     def _program(self, cls: ClassDef, node: ast.Name) -> Program | None:
-        """The class's program, compiled with its own file."""
+        """The class's program, compiled from the file that defines it."""
         if not cls.node.bases or cls.node.name in LIBRARY_BASES:  # such as `Chain` itself
             self.error(node, f"`{cls.node.name}` is not a policy", NO_POLICY, "not a policy", "R031")
             return None

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A chain against its service: descriptors, the elements bound to them, and the files that it names.
 
-`known` says what can be known from files alone (`transect check`); `bound` asks the running service where the chain
-names no protos.
+`known` checks what files alone tell (`transect check`); `bound` asks the running service if the chain names no protos.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from transect.rpc.messages.wire import ProtoService
 
 
 def known(chain: ChainFile, diagnostics: Diagnostics) -> None:
-    """Report what is wrong with a chain as far as its files tell.
+    """Report the errors of a chain that its files show.
 
-    It runs elsewhere, perhaps, where a key may be that is not here.
+    The chain may run on another machine, which may have a key that is missing here.
     """
     for word, why in unusable(chain):
         diagnostics.warning("R035", why, chain.spans[word], label="it cannot run so", help=R035_HELP)
@@ -113,13 +112,13 @@ R035_HELP = "paths are relative to the chain file; Envoy takes certificates and 
 
 
 def usable(chain: ChainFile, diagnostics: Diagnostics) -> None:
-    """Report certificates and keys with which no Envoy would start."""
+    """Report certificates and keys with which Envoy would not start."""
     for word, why in unusable(chain):
         diagnostics.error("R035", why, chain.spans[word], label="it cannot run so", help=R035_HELP)
 
 
 def unusable(chain: ChainFile) -> list[tuple[str, str]]:
-    """Of each keyword: why its files cannot be used."""
+    """The keywords with files that cannot be used, and why."""
     found = []
     for word, tls in (("tls", chain.tls), ("upstream_tls", chain.upstream_tls)):
         named = [name for name in (tls.certificate, tls.key, tls.clients, tls.authority) if name]
@@ -137,7 +136,7 @@ def _pair(certificate: str, key: str) -> list[str]:
     if not certificate:
         return []
     try:
-        # A key with a password would ask for it at the terminal.
+        # A key with a password would make the library ask for it at the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_password)
     except (OSError, ValueError) as wrong:
         return [f"{certificate} and {key} are no certificate with its key: {_said(wrong)}"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a running chain says of itself to Prometheus (text format 0.0.4).
+"""The metrics of a running chain, for Prometheus (text format 0.0.4).
 
-Counters begin anew with a version, as those of a program do that is started again.
+Counters begin anew with a version, like those of a restarted program.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _labels(status: Status, **more: str) -> str:
 
 
 def _summary(name: str, help: str, samples: Sequence[tuple[str, Latency]]) -> Iterator[str]:
-    """Rows of `times.latencies`."""
+    """The rows of `times.latencies` as a summary."""
     if samples:
         yield f"# HELP {name} {help}"
         yield f"# TYPE {name} summary"

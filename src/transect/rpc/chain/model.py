@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chain as data: what its file says."""
+"""A chain as data: the content of its file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ElementUse:
 
 @dataclass(frozen=True, slots=True)
 class ChainFile:
-    """A chain, as its file says it."""
+    """A chain, as its file gives it."""
 
     path: Path
     service: str
@@ -36,20 +36,20 @@ class ChainFile:
     routes: Mapping[str, Endpoint]
     on_compressed: str
     max_message: int
-    spans: Mapping[str, Span] = field(repr=False)  # of what its keywords are given
+    spans: Mapping[str, Span] = field(repr=False)  # the places of its keywords' values
     proto_path: tuple[Path, ...] = ()
     pass_by: tuple[str, ...] = ()
     tls: Tls = PLAIN
     upstream_tls: Tls = PLAIN
     wishes: Wishes = NOTHING_SAID
-    speaks_first: tuple[str, ...] = ()  # methods
+    speaks_first: tuple[str, ...] = ()  # methods whose service may speak before its client does
 
     @property
     def span(self) -> Span:
-        """Of the service's name."""
+        """The place of the service's name."""
         return self.spans["service"]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What its elements are called."""
+        """The names of its elements."""
         return names([use.program.name for use in self.elements])

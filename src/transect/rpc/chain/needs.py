@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which outside data an element touches: every field of a message that a handler reads or writes, and through which
-root (`rpc.msg`, `rpc.reply`, or an item of a repeated or map field).  Facts from the tree alone; flow-insensitive."""
+"""Which outside data an element uses: every field of a message that a handler reads or writes, and through which root
+(`rpc.msg`, `rpc.reply`, or an item of a repeated or map field).  Derived from the tree alone, flow-insensitively.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One field of one view, touched in a hook (or in a helper which the hook calls)."""
+    """One field of one view, used in a hook (or in a helper that the hook calls)."""
 
     hook: str
     view: str  # name of the view class
@@ -88,7 +89,7 @@ def is_rpc(t: object) -> bool:
 
 @dataclass(frozen=True)
 class Needs:
-    """What one element touches."""
+    """What one element uses."""
 
     program: Program
     accesses: tuple[Access, ...]
@@ -153,7 +154,7 @@ def _touch(
     view = base.type
     assert isinstance(view, ViewType), f"a field of {view}"
     access = Access(hook, view.name, name, roots.of(function, base), write, span, clears)
-    if access.roots:  # else Headers, Outcome: no message
+    if access.roots:  # else the view is Headers or Outcome: no message
         accesses[access] = None
 
 
@@ -175,7 +176,7 @@ def _nodes(function: Function) -> Iterator[Node]:
 
 
 class _Roots:
-    """Where the message references held by locals and parameters can come from."""
+    """The roots from which references to messages in locals and parameters may come."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -280,7 +281,7 @@ class Made:
     hook: str
     given: tuple[str, ...]  # its fields that are not the constant None
     span: Span
-    route: str | None = None  # that it spells out
+    route: str | None = None  # if the policy spells it out
 
 
 def structs_made(program: Program) -> Iterator[Made]:
@@ -299,7 +300,7 @@ def structs_made(program: Program) -> Iterator[Made]:
 
 
 def _spelled(value: Expr | None) -> str | None:
-    """The text that a policy spells out."""
+    """The text, if the policy spells it out."""
     match value:
         case Some(value=inner):
             return _spelled(inner)
@@ -314,7 +315,7 @@ class HeaderNamed:
     """The name of a header or trailer, spelled out in a policy."""
 
     name: str
-    written: bool  # set or removed; else read
+    written: bool  # set or removed; otherwise read
     span: Span
 
 
@@ -333,7 +334,7 @@ def headers_named(program: Program) -> Iterator[HeaderNamed]:
 
 
 def headers_changed(program: Program, hook: str, field: str) -> Iterator[Span]:
-    """Where a hook sets or removes one of `rpc.headers` or `rpc.trailers`, as `field` says; or of what may be that."""
+    """Where a hook sets or removes an entry of `rpc.headers` or `rpc.trailers`, as `field` says; or may do so."""
     handler = program.handler(hook)
     for function in () if handler is None or handler.default else _reached(program, handler):
         for node in _nodes(function):

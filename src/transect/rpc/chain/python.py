@@ -43,7 +43,7 @@ from transect.rpc.messages.plan import Plan, Plans
 from transect.rpc.messages.rewriter import changed, rewrite
 from transect.rpc.messages.scanner import Malformed, Node, scan
 
-NOBODY = 0xFFFF_FFFF  # `element` of a verdict which the chain itself gives
+NOBODY = 0xFFFF_FFFF  # `element` of a verdict that the chain itself gives
 INVALID_ARGUMENT = 3
 UNIMPLEMENTED = 12
 LONGEST = (1 << 63) - 1  # ns
@@ -57,27 +57,27 @@ class Action(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChainVerdict:
-    """As `ts_verdict`."""
+    """The same as `ts_verdict`."""
 
     action: Action
     code: int = 0  # REJECT
     text: bytes = b""  # REJECT: the message, UTF-8; RESPOND: the serialised reply
-    message: bytes | None = None  # FORWARD: replaces what came in; None: pass it on as it came
-    after: int = 0  # ns to wait before the message goes on or the RPC is answered
+    message: bytes | None = None  # FORWARD: replaces the message that came in; None: pass it on as it came
+    after: int = 0  # ns to wait before the message is passed on or the RPC is answered
     to: str | None = None  # FORWARD; "" is a name, of no route
     element: int = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
 class ChainEnding:
-    """As `ts_ending`."""
+    """The same as `ts_ending`."""
 
     retry: bool = False
     after: int = 0  # ns
 
 
 class Engine(Protocol):
-    """What runs the handlers of one element and holds its state."""
+    """Runs the handlers of one element and holds its state."""
 
     def call(self, hook: str, args: Sequence[object], tape: Tape, locals: dict[str, object]) -> Any:
         """The hook's verdict."""
@@ -88,7 +88,7 @@ class Engine(Protocol):
         ...
 
     def load(self, image: bytes) -> None:
-        """Take the state of an image; raises `CodecError`, having changed nothing."""
+        """Take over the state from an image; raises `CodecError`, having changed nothing."""
         ...
 
 
@@ -146,10 +146,10 @@ class Passing:
         self.plan = plan
         self._node: Node | None = None
         self.replace(data)
-        self.replaced = False  # it is no longer the message that came in
+        self.replaced = False  # whether an element replaced the message that came in
 
     def replace(self, data: bytes) -> None:
-        """Another message takes its place; raises `Malformed`."""
+        """Put another message in its place; raises `Malformed`."""
         self.data = data
         self.replaced = True
         self._node = scan(self.plans, self.plan.message, data) if self.plan.visible else None
@@ -159,7 +159,7 @@ class Passing:
         return Node(self.plan) if self._node is None else self._node
 
     def settle(self) -> bytes | None:
-        """Write down what an element assigned; None: nothing."""
+        """Serialise what elements assigned; None if nothing was."""
         if self._node is None or not changed(self._node):
             return None
         self.replace(rewrite(self._node))
@@ -171,17 +171,17 @@ class Passing:
 
 @dataclass
 class ElementState:
-    """What one element keeps of one RPC."""
+    """What is kept for one element and one RPC."""
 
     locals: dict[str, object] = field(default_factory=dict)
-    request: Node | None = None  # as this element passed it on
+    request: Node | None = None  # the request as this element passed it on
     reply: Node | None = None
-    body: bytes = b""  # as it came
+    body: bytes = b""  # the message as it came to the element
     reply_body: bytes = b""
 
 
 class ElementRunner:
-    """Runs the hooks of one element: views, verdicts, what is kept for later hooks."""
+    """Runs the hooks of one element: makes its views, reads its verdicts, and keeps what later hooks need."""
 
     def __init__(self, element: BoundElement, engine: Engine, found: Plans) -> None:
         self.element = element
@@ -214,7 +214,7 @@ class ElementRunner:
         return verdict, self.passed(hook, state, passing, came)
 
     def view_of_message(self, hook: str, rpc: RpcFacts, state: ElementState, passing: Passing) -> RpcView:
-        """What `request` or `response` is given."""
+        """The `rpc` for `request` or `response`."""
         view = self._view(hook, rpc, state)
         method = self._methods[rpc.method]
         if hook == "request":
@@ -224,7 +224,7 @@ class ElementRunner:
         return view
 
     def passed(self, hook: str, state: ElementState, passing: Passing, came: bytes) -> bytes | None:
-        """The hook has run: keep what later hooks read; the message if it was rewritten."""
+        """After the hook has run: keep what later hooks read; return the message if it was rewritten."""
         self._keep(hook, state, passing.node, came)
         return passing.settle()
 
@@ -242,7 +242,7 @@ class ElementRunner:
         return self.engine.call("finish", [self.view_of_end(rpc, state), outcome], tape, state.locals)
 
     def view_of_end(self, rpc: RpcFacts, state: ElementState) -> RpcView:
-        """What `finish` is given."""
+        """The `rpc` for `finish`."""
         view = self._view("finish", rpc, state)
         method = self._methods[rpc.method]
         view.reply_body = state.reply_body
@@ -260,7 +260,7 @@ class ElementRunner:
         return view
 
     def _of(self, names: tuple[str, ...], node: Node, hook: str) -> MessageView | None:
-        """The message through the view class that the hook names."""
+        """The message, as the view class that the hook names."""
         handler = self.program.handler(hook)
         assert handler is not None
         arguments = getattr(handler.params[0].type, "arguments", ())
@@ -293,8 +293,9 @@ class PythonChain:
         recording: Recording | None = None,
         took: Callable[[int, int], object] | None = None,
     ) -> None:
-        """`took`: called with an element, and the ns that it took for a message with the delay that it asked for; of a
-        sample of RPCs."""
+        """`took`: called with an element and the ns that it took for a message, with the delay that it asked for; for a
+        sample of RPCs.
+        """
         assert len(engines) == len(binding.elements), "one engine for each element"
         self.binding = binding
         self.plans = plans(binding)
@@ -320,7 +321,7 @@ class PythonChain:
             return self.runners[element].engine.image()
 
     def load(self, element: int, image: bytes) -> None:
-        """Take the state of an image; raises `CodecError`, having changed nothing."""
+        """Take over the state from an image; raises `CodecError`, having changed nothing."""
         with self.runners[element].lock:
             self.runners[element].engine.load(image)
 
@@ -334,7 +335,7 @@ class PythonRpc:
         self.number = -1  # given at the first message
         self._tape = tape
         self._method = chain.methods.get(facts.method)
-        self._states: list[ElementState] = []  # of the entered elements
+        self._states: list[ElementState] = []  # of the elements that the RPC has entered
 
     # ------------------------------------------------------------ hooks
 
@@ -400,7 +401,7 @@ class PythonRpc:
         return ChainVerdict(Action.FORWARD, message=passing.data if passing.replaced else None, after=after)
 
     def finish(self, code: int, cause: int, elapsed: int) -> ChainEnding:
-        """Once, when the RPC has ended; `elapsed` in ns."""
+        """Called once, when the RPC has ended; `elapsed` in ns."""
         retry, after = False, 0
         outcome = OutcomeView(code, cause, elapsed)
         for index in reversed(range(len(self._states))):
@@ -495,12 +496,12 @@ def malformed(message: str) -> ChainVerdict:
 
 
 def passed(verdict: Any, after: int, to: str | None) -> tuple[int, str | None]:
-    """The delay and route so far, and those of one more `Forward`."""
+    """The delay and route so far, combined with those of one more `Forward`."""
     if verdict is None:
         return after, to
     return longer(after, verdict.after or 0), to if verdict.to is None else verdict.to
 
 
 def longer(after: int, more: int) -> int:
-    """Two delays, one after the other; ns."""
+    """The sum of two delays, in ns."""
     return min(after + max(0, more), LONGEST)

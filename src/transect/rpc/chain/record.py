@@ -51,7 +51,7 @@ class Record:
         outcome: OutcomeView | None = None,
         tape: bytes = b"",
     ) -> Record:
-        """A record whose place is not known yet."""
+        """A record whose number and place in the log are not known yet."""
         arguments = encode(TEXT, method) + encode(TEXT, peer)
         result = encode(verdict_type(program, hook), verdict)
         if outcome is None:
@@ -69,7 +69,7 @@ Recording: TypeAlias = Callable[[Record], None]
 
 
 def verdict_type(program: Program, hook: str) -> Type:
-    """What the hook returns."""
+    """The type that the hook returns."""
     handler = program.handler(hook)
     assert handler is not None, f"{program.name} has no {hook}"
     return handler.returns

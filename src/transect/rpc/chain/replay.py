@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Re-running a log of rpc: what the records of a chain mean, for `transect.replay`.
 
-The log's head holds the service's descriptors, so that a log can be replayed where neither the service nor its protos
-are at hand.
+The log's head contains the service's descriptors, so a log can be replayed where neither the service nor its protos are
+available.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from transect.rpc.messages.wire import (
     ProtoService,
 )
 
-_TENANT = "(headers, 'x-tenant')"  # what the call asked of the RPC
-_PORT = re.compile(r"(?<=[\d\]]):\d+$")  # behind an address
+_TENANT = "(headers, 'x-tenant')"  # the question that the call asked of the RPC
+_PORT = re.compile(r"(?<=[\d\]]):\d+$")  # at the end of an address
 
 
 class RpcDecoder:
@@ -90,14 +90,14 @@ class RpcDecoder:
         return Call([runner.view_of_message(hook, facts, state, passing)], result, begins=begins)
 
     def _method(self, path: str) -> ProtoMethod:
-        """The recorded method of that path, one of those that the chain was bound to."""
+        """The recorded method of that path; the chain must have been bound to it."""
         found = next((m for m in self.service.methods if m.path == path and m.name in self.methods), None)
         if found is None:
             raise CodecError(f"{path!r:.80} is no method of the recorded chain")
         return found
 
     def whose(self, program: Program, hook: str, record: Logged, answers: Answers) -> tuple[str, str]:
-        """The tenant, where the policy asked for it, else the peer without its port; and the RPC."""
+        """The tenant, if the policy asked for it, else the peer without its port; and the RPC."""
         reader = Reader(record.arguments)
         method, peer = reader.value(TEXT), reader.value(TEXT)
         tenant = next((a for (_, args, _), a in answers.items() if args == _TENANT and a is not None), None)
@@ -138,7 +138,7 @@ class RpcDecoder:
 
 
 def _key(program: Program, instance: int) -> tuple[str, int]:
-    """Of what an element keeps of an RPC."""
+    """A key for what an element keeps of an RPC."""
     return f"{program.name} {program.source_hash}", instance
 
 
@@ -159,7 +159,7 @@ class _NoEngine:
 
 
 def about(binding: Binding) -> dict[str, Any]:
-    """What the head of a log says of a chain's service."""
+    """What the head of a log holds of a chain's service."""
     return {"service": service_to_json(binding.service), "methods": [m.name for m in binding.methods]}
 
 
@@ -184,7 +184,7 @@ def _plain(value: Any) -> Any:
 
 
 def service_from_json(data: Mapping[str, Any]) -> ProtoService:
-    """The service that `service_to_json` wrote.  Raises ValueError when these values are none."""
+    """The service that `service_to_json` wrote.  Raises ValueError if the values cannot come from it."""
     told = msgspec.convert(data, ProtoService)
     messages = {
         name: dataclasses.replace(message, fields=tuple(map(_with_default, message.fields)))
@@ -225,7 +225,7 @@ _DEFAULTS = {
     Kind.STRING: str,
     Kind.BYTES: bytes,
 }
-"""Python's type of a field's default; of all other kinds it is an integer."""
+"""Python's type of a field's default, by kind; for all other kinds it is an integer."""
 
 
 __all__ = ["RpcDecoder", "about", "service_from_json", "service_to_json"]

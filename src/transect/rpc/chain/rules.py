@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with an element whatever service it meets.  It needs no descriptors, so `check` tells it too."""
+"""Errors of an element that do not depend on the service.  They need no descriptors, so `check` reports them, too."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from transect.rpc.headers import instead, owned, read_only
 
 
 def check_element(program: Program, diagnostics: Diagnostics, *, by_worker: bool = True) -> None:
-    """Report what no message could make right, and no carrier.
+    """Report what no message and no carrier could make right.
 
-    `by_worker`: the carrier, or one of those that are still open, may keep a copy of the state for each of its workers,
-    and copies which are summed.
+    `by_worker`: the carrier, or one that is still possible, may keep a copy of the state for each of its workers,
+    including copies that are summed.
     """
     rules = _Rules(needs(program), diagnostics)
     rules.copies(by_worker)
@@ -35,12 +35,14 @@ class _Rules:
         self.diagnostics.error(code, message, at, label=label, help=help)
 
     def copies(self, by_worker: bool) -> None:
-        """Carriers keep one copy of an element's state for each chain, in memory; what asks for another is refused."""
+        """Carriers keep one copy of an element's state for each chain, in memory; a field that asks for anything else
+        is refused.
+        """
         for f in self.needs.program.state:
             options = f.options
             summed = options.merge == "sum" and options.sync is not Sync.STRONG
             if by_worker and (options.scope == "worker" or summed):
-                continue  # the carrier says itself whether it can
+                continue  # the carrier itself reports whether it can do that
             wish = f"scope={options.scope!r}" if options.scope != "instance" else ""
             wish = f"sync={str(options.sync)!r}" if options.sync is not Sync.NONE else wish
             if wish:
@@ -117,8 +119,9 @@ class _Rules:
         )
 
     def header_names(self) -> None:
-        """HTTP/2 has lower case only, so that another name is never found, and what it guards is open.  What belongs to
-        the protocol is in the metadata of some carriers and not of others."""
+        """HTTP/2 has only lower case: another name would never be found, and what it guards would be open.  A header
+        that belongs to the protocol is in the metadata of some carriers and not of others.
+        """
         for header in headers_named(self.needs.program):
             name = header.name
             if owned(name) or (header.written and read_only(name)):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers from memory in a chain with routes: an element that answers calls with replies which it has kept gives them
-to the calls of every route, unless it looks at what the route was chosen by.
+"""Stored answers in a chain with routes: an element that answers calls with stored replies gives them to the calls of
+every route, unless it looks at what determined the route.
 
-This is a warning: replicas of one service are routes, too, and any of them may have given the reply.
+This is only a warning: replicas of one service are routes, too, and there any of them may have given the reply.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from transect.core.ir import Program
 from transect.rpc.chain.needs import Made, Needs, headers_named, needs, structs_made
 
 BODY = "rpc.body"
-HEADERS = "rpc.headers"  # of which some names are computed
+HEADERS = "rpc.headers"  # stands for headers whose names are computed
 
 
 def warn_of_shared_answers(programs: Iterable[Program], diagnostics: Diagnostics) -> None:
-    """Warn of each element that answers with what it has kept, and does not look at what another chooses routes by."""
+    """Warn of each element that answers with stored replies and ignores what another element chooses routes by."""
     elements = [needs(program) for program in programs]
     routing = [(element, _looked_at(element)) for element in elements if _made(element, "Forward", "to")]
     for element in elements:
@@ -46,7 +46,7 @@ def _warn(element: Needs, answer: Made, router: Needs, unseen: list[str], diagno
 
 
 def _made(element: Needs, name: str, field: str) -> Made | None:
-    """Where `request` makes such a verdict."""
+    """A place where `request` makes such a verdict."""
     return next(
         (
             made
@@ -62,7 +62,7 @@ def _keeps_replies(element: Needs) -> bool:
 
 
 def _looked_at(element: Needs) -> tuple[str, ...]:
-    """What `request` looks at of a call, as a policy writes it; each once."""
+    """What `request` reads of a call, as a policy writes it; each once."""
     fields = (
         f"rpc.msg.{access.field}"
         for access in element.accesses

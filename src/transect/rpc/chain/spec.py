@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a chain file says.  `transect rpc run FILE` parses the file and never imports it; this class is for editors and
-type checkers."""
+"""The content of a chain file.  `transect rpc run FILE` parses the file and never imports it; this class is for editors
+and type checkers.
+"""
 
 from __future__ import annotations
 

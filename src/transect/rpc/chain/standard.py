@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Services that stand beside others on a server's port and are about the server: health and reflection.
+"""Services that stand beside others on a server's port and concern the server itself: health and reflection.
 
-Methods are named one by one: a proxy that let a prefix pass would let pass what somebody behind it makes of `..` in a
-path.  Sources: grpc/health/v1/health.proto, grpc/reflection/v1/reflection.proto and its v1alpha.
+Methods are named one by one: a proxy that passes everything with a prefix would also pass a path with `..`, which a
+server behind it may resolve to something else.  Sources: grpc/health/v1/health.proto,
+grpc/reflection/v1/reflection.proto and its v1alpha.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ STANDARD: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def standard_paths(what: str, service: str) -> Sequence[str]:
-    """The methods of health or reflection; none of the service that a chain is in front of."""
+    """The methods of health or reflection; empty if the chain itself is in front of that service."""
     return [
         f"/{name}/{method}"
         for name, methods in STANDARD[what].items()

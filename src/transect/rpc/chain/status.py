@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a running chain says to its operator, whatever carries it.  Counters begin anew with a version."""
+"""What a running chain reports to its operator, under any carrier.  Counters begin anew with a version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transect.rpc.chain.model import ChainFile
 from transect.rpc.chain.times import Latency, latencies
 
 CAUSES = ("reply", "reject", "cancel", "deadline", "reset")
-# They only grow; a carrier leaves out what it does not have.
+# These only grow; a carrier leaves out those that it does not have.
 COUNTERS = (
     *("rpcs", "requests", "responses", "rewritten", "delayed", "compressed", "malformed", "refused"),
     *("traced", "traces_left_out"),
@@ -24,7 +24,7 @@ COUNTERS = (
 
 
 class Addresses(TypedDict, total=False):
-    """Of a proxy."""
+    """Addresses of a proxy."""
 
     listen: str
     """Of a proxy: where it takes calls."""
@@ -35,7 +35,7 @@ class Addresses(TypedDict, total=False):
 
 
 class Words(TypedDict, total=False):
-    """Where a carrier has keys."""
+    """Counters of a carrier that has keys."""
 
     identity: dict[str, int]
     """Words that were believed, and those that were not, by reason; RPCs that went on as nobody's
@@ -48,11 +48,11 @@ class Details(Addresses, Words):
     causes: dict[str, int]
     """How RPCs ended."""
     latency: list[Latency]
-    """Of whole RPCs, then of what each element took of one message."""
+    """Times of whole RPCs, then what each element took for one message."""
 
 
 def addresses(chain: ChainFile, listen: object) -> Addresses:
-    """Of a chain in a proxy that listens there."""
+    """The addresses of a chain in a proxy that listens there."""
     return {"listen": str(listen), "upstream": str(chain.upstream), "service": chain.service}
 
 
@@ -66,8 +66,9 @@ def told(
     runs_as: str = NATIVE,
     where: Addresses | None = None,
 ) -> Told:
-    """`images`: of each element's state, None where a carrier cannot tell.  `counted`: the carrier's counters since the
-    version began; among `causes`, None is for one that it cannot tell from others."""
+    """`images`: each element's state, None if a carrier cannot tell it.  `counted`: the carrier's counters since the
+    version began; among `causes`, None stands for one that the carrier cannot tell from others.
+    """
     causes = zip(CAUSES, counted["causes"], strict=True)
     details: Details = {
         **(where or {}),
@@ -105,5 +106,5 @@ def rows(
         did = {name: counted[name][index] for name in ("rejected", "responded", "withheld")}
         size = {} if image is None else {"state_bytes": len(image)}
         made.append(policy(program, runs_as, calls=calls, **did, **size))
-        calls = max(0, calls - did["rejected"] - did["responded"])  # RPCs pass while counters are read
+        calls = max(0, calls - did["rejected"] - did["responded"])  # RPCs go on while counters are read
     return made

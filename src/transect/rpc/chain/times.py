@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long calls took, in a bounded histogram: the counterpart of runtime/times.h, and what is read from one.
+"""How long calls took, in a bounded histogram: the counterpart of runtime/times.h, and what is read from the histogram.
 
-Four buckets for each power of two nanoseconds: a quantile is within an eighth of what it was.
+There are four buckets for each power of two nanoseconds: a quantile is within an eighth of the true one.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any, TypedDict
 
 BUCKETS = 160
 QUANTILES = (0.5, 0.99)
-EACH = 256  # RPCs, all of whose elements are timed
-SHARE = 16  # of those after them one in so many
+EACH = 256  # the elements of this many RPCs are timed
+SHARE = 16  # of the RPCs after them, one in this many
 
 
 def sampled(number: int) -> bool:
-    """Whether the elements are timed in the RPC of that number; as `ts_sampled` in runtime/elements.h."""
+    """Whether the elements are timed in the RPC of that number; the same as `ts_sampled` in runtime/elements.h."""
     return number < EACH or number % SHARE == 0
 
 
 def bucket(ns: int) -> int:
-    """As `ts_bucket`."""
+    """The same as `ts_bucket`."""
     if ns < 4:
         return max(0, ns)
     top = ns.bit_length() - 1
@@ -31,7 +31,7 @@ def bucket(ns: int) -> int:
 
 
 def bounds(index: int) -> tuple[int, int]:
-    """ns that a bucket begins with, and that it ends before."""
+    """The first ns of a bucket, and the first one after it."""
     if index < 4:
         return index, index + 1
     octave, part = divmod(index, 4)
@@ -41,14 +41,14 @@ def bounds(index: int) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class Times:
-    """Of whole RPCs, or of one element."""
+    """The times of whole RPCs, or of one element."""
 
     sum: int = 0  # ns
     counts: list[int] = field(default_factory=lambda: [0] * BUCKETS)
 
     @classmethod
     def of(cls, sum: int, sparse: Sequence[int]) -> Times:
-        """From what C says: bucket, count, bucket, count …"""
+        """From the form that C has: bucket, count, bucket, count …"""
         made = cls(sum)
         for index, count in zip(sparse[::2], sparse[1::2], strict=True):
             made.counts[index] = count
@@ -59,12 +59,12 @@ class Times:
         self.counts[bucket(ns)] += 1
 
     def sparse(self) -> tuple[int, list[int]]:
-        """As C says it."""
+        """The form that C has."""
         there = ((index, count) for index, count in enumerate(self.counts) if count)
         return self.sum, [number for pair in there for number in pair]
 
     def quantile(self, share: float) -> float | None:
-        """Microseconds within which that share of them took, the middle of the bucket; None: there were none."""
+        """The microseconds within which that share of them ended, the middle of the bucket; None if there were none."""
         wanted = share * sum(self.counts)
         for index, reached in enumerate(accumulate(self.counts)):
             if reached and reached >= wanted:
@@ -78,7 +78,7 @@ class Latency(TypedDict):
     of: str
     """`RPC`, or an element."""
     timed: int
-    """How many there are."""
+    """How many were measured."""
     p50_us: float | None
     """Within how many microseconds half of them ended."""
     p99_us: float | None
@@ -87,7 +87,7 @@ class Latency(TypedDict):
 
 
 def latencies(elements: Sequence[str], counted: Mapping[str, Any]) -> list[Latency]:
-    """Rows of `status`, from a carrier's counters: of whole RPCs, then of what each element took of one message."""
+    """Rows of `status`, from a carrier's counters: of whole RPCs, then what each element took for one message."""
     rows: list[Latency] = []
     for name, (whole, sparse) in zip(("RPC", *elements), counted["times"], strict=False):
         times = Times.of(whole, sparse)

@@ -32,7 +32,7 @@ class MessageView:
         self._slot = slot
 
     def _appear(self) -> None:
-        """An absent sub-message comes into being when one of its fields is assigned."""
+        """Make an absent sub-message exist, since one of its fields is assigned."""
         if self._outer is None or self._slot is None:
             return
         self._outer._appear()
@@ -97,7 +97,9 @@ class ViewClasses:
             if option and not node.present(slot):
                 return None
             if node.values[slot.index] is None:
-                node.values[slot.index] = Node(plan)  # reads as empty, and is not there before it is assigned
+                node.values[slot.index] = Node(
+                    plan
+                )  # reads as empty, and does not exist before it is assigned
             return cls(node.values[slot.index], view, slot)
 
         return read
@@ -140,7 +142,9 @@ class PlainHeaders:
 
 
 class HeadersView:
-    """`rpc.headers` or `rpc.trailers`.  What belongs to the protocol is none of either, whatever the carrier has."""
+    """`rpc.headers` or `rpc.trailers`.  Entries that belong to the protocol are in neither, whatever the
+    carrier has.
+    """
 
     __slots__ = ("_side", "_store")
 

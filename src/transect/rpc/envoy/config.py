@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An Envoy's configuration as data: one listener, one chain of modules, one upstream and named routes besides."""
+"""An Envoy's configuration as data: one listener, one chain of modules, one upstream, and named routes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ HEADERS = {
 
 
 class HttpFilter(Protocol):
-    """What stands in the list of Envoy's HTTP filters: a native module, a WASM plugin."""
+    """An entry in the list of Envoy's HTTP filters: a native module, a WASM plugin."""
 
     def filter(self) -> Json: ...
 
 
 class Extension(HttpFilter, Protocol):
-    """One that may take the place of another of its type."""
+    """A filter that can be replaced by another of its type."""
 
     def extension(self) -> Json:
         """The filter's own configuration."""
@@ -36,9 +36,9 @@ class Extension(HttpFilter, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the module is told when it is loaded."""
+    """What the module is given when it is loaded."""
 
-    early: tuple[str, ...] = ()  # paths of methods of which the server hears before the first message
+    early: tuple[str, ...] = ()  # paths of methods whose RPCs reach the server before the first message
     # Paths of methods whose reply's headers do not wait for its first message
     streaming: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()  # names for Forward(to=…)
@@ -46,15 +46,17 @@ class Settings:
     states: tuple[str, ...] = ()
     max_message: int = 4 << 20  # bytes; larger ones are rejected with RESOURCE_EXHAUSTED
     on_compressed: str = "reject"  # or "pass": the chain then does not see such messages
-    replies: bool = True  # False: no element looks at replies, they pass as they come
+    replies: bool = True  # False: no element uses replies, so they pass as they come
     on_other: str = "reject"  # requests that are not gRPC; "pass" lets them walk around the chain
     control: str = ""  # path of the control socket
-    parent: int = 0  # process with which this Envoy ends, should it die without stopping it; needs `control`
-    keys: str = ""  # path of the file under which layers vouch for requests; "": nobody is believed here
-    heard: str = (
-        ""  # path of memory in which all versions keep which words they believed; "": each for itself
+    parent: int = (
+        0  # the process with which this Envoy ends, if that dies without stopping it; needs `control`
     )
-    edge: str = ""  # which version an RPC is for: `edge_table` in runtime/envoy_edge.c
+    keys: str = ""  # path of the file with the key for words about requests; "": no word is believed here
+    heard: str = (
+        ""  # path of memory in which all versions record the words that they believed; "": each by itself
+    )
+    edge: str = ""  # which version serves an RPC: `edge_table` in runtime/envoy_edge.c
     hooks: tuple[tuple[int, int, int], ...] = ()  # of each element, for the log: recording.hook_numbers
     record: str = ""  # path of a log that is written from the start
     record_room: int = 4 << 20  # bytes that wait for the disk; beyond, records are dropped and counted
@@ -92,14 +94,14 @@ class Module:
 
     @property
     def name(self) -> str:
-        """How Envoy calls it: lib<NAME>.so."""
+        """The name that Envoy uses: lib<NAME>.so."""
         return self.library.stem.removeprefix("lib")
 
     def extension(self) -> Json:
         """The filter's own configuration."""
         return {
             "@type": FILTER,
-            # Threads and open streams may still run the code when a configuration goes.
+            # Threads and open streams may still run the code when a configuration is removed.
             "dynamic_module_config": {"name": self.name, "do_not_close": True},
             "filter_name": "transect",
             "filter_config": {
@@ -114,7 +116,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place in the chain of filters: `first`, until a file names another one; replaced while RPCs pass."""
+    """A place in the chain of filters, with `first` until a file names another one; replaced while RPCs pass."""
 
     file: Path
     first: Extension
@@ -132,11 +134,11 @@ class Slot:
         return {"name": self.name, "config_discovery": discovery}
 
     def clear(self) -> None:
-        """The file names none yet: Envoy wants it to be there."""
+        """Write a file that names none yet: Envoy requires the file to exist."""
         self._write("0", [])
 
     def put(self, module: Extension, version: str) -> None:
-        """This one is in force as soon as Envoy has read it."""
+        """Put this extension in force as soon as Envoy has read the file."""
         resource = {
             "@type": API + "config.core.v3.TypedExtensionConfig",
             "name": self.name,
@@ -162,8 +164,9 @@ def bootstrap(
     door: Path | None = None,
     pass_by: Sequence[str] = (),
 ) -> Json:
-    """The whole configuration; `admin` is the Unix socket of Envoy's own interface, `door` where plugins call,
-    `pass_by` has paths of methods that no module sees."""
+    """The whole configuration.  `admin`: the Unix socket of Envoy's own interface; `door`: the address that plugins
+    call; `pass_by`: paths of methods that bypass the module.
+    """
     clusters = {"upstream": upstream} | {f"route_{name}": at for name, at in routes.items()}
     whole: Json = {
         "node": {"id": "transect", "cluster": "transect"},
@@ -211,7 +214,7 @@ def _listener(
         "codec_type": "HTTP2",
         "common_http_protocol_options": HEADERS,
         "stream_idle_timeout": "0s",  # a stream may be silent as long as its client lets it
-        # A request has an id, by which it can be asked for: its own, or a new one, which its client is told.
+        # Every request has an id by which one can ask about it: its own, or a new one that its client is told.
         "generate_request_id": True,
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
@@ -270,14 +273,14 @@ def _passed_by(path: str, filters: Sequence[str]) -> Json:
 def _route(match: Json, cluster: str) -> Json:
     action = {
         "cluster": cluster,
-        # No time limit of Envoy's: it would be a second clock beside those of client and server, both of which keep to
-        # `grpc-timeout`, and break off a stream (INTERNAL) whose client is about to say DEADLINE_EXCEEDED.
+        # Envoy sets no time limit: besides the clocks of client and server, which both observe `grpc-timeout`, it would
+        # be a third, and would break off a stream (INTERNAL) whose client is about to report DEADLINE_EXCEEDED.
         "timeout": "0s",
     }
     return {"match": match, "route": action}
 
 
-# This machine by name: a server may listen on one of its two addresses alone, so the other is tried when one refuses.
+# This machine by name: a server may listen on only one of its two addresses, so if one refuses, the other is tried.
 LOCAL = {"type": "LOGICAL_DNS", "dns_lookup_family": "ALL"}
 
 

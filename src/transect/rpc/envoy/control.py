@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking and telling a running module, over its own Unix socket; the counterpart of runtime/envoy_control.c."""
+"""Sends requests to a running module over its own Unix socket; the counterpart of runtime/envoy_control.c."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TRIES = 3
 
 
 class ControlError(Exception):
-    """The module refused, or is not there; the text says which."""
+    """The module refused, or cannot be reached; the text says which."""
 
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """An operator is told what the module said."""
+    """Turns the module's refusals into errors for the operator."""
     try:
         yield
     except ControlError as wrong:
@@ -34,18 +34,18 @@ def answering() -> Iterator[None]:
 
 
 class NotDone(ControlError):
-    """It refused, or did not wait for the rest of the request: nothing has changed."""
+    """The module refused, or did not wait for the rest of the request: nothing has changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A module's door."""
+    """The control socket of a module."""
 
     path: Path
     timeout_s: float = 5.0
 
     def ask(self, verb: str, rest: bytes = b"", then: Callable[[bytes], bytes] | None = None) -> bytes:
-        """One request, one answer; with `then`, its value as a second request and the answer to that.
+        """One request, one answer; with `then`, the answer is made into a second request, and its answer returned.
 
         Raises ControlError.
         """
@@ -84,7 +84,7 @@ class Control:
         return found
 
     def description(self) -> dict[str, Any]:
-        """What the chain says of itself: elements, schema hashes, methods."""
+        """What the chain says about itself: elements, schema hashes, methods."""
         found: dict[str, Any] = json.loads(self.ask("d"))
         return found
 
@@ -111,19 +111,19 @@ class Control:
                     raise
 
     def keep(self) -> None:
-        """Stay reachable, with the state, also when Envoy has let this version go."""
+        """Keep the module reachable, with its state, even when Envoy has dropped this version."""
         self.ask("k")
 
     def release(self) -> None:
-        """Go when Envoy lets this version go, after all."""
+        """Take `keep` back: the module ends when Envoy drops this version."""
         self.ask("u")
 
     def edge(self, table: str) -> None:
-        """Which version an RPC is for, as one step: `edge_table` in runtime/envoy_edge.c."""
+        """Say in one step which version an RPC is for: `edge_table` in runtime/envoy_edge.c."""
         self.ask("v", table.encode())
 
     def forget(self) -> bool:
-        """A kept version that Envoy has let go ends; False: it has not."""
+        """End a kept version that Envoy has dropped; False if Envoy has not dropped it."""
         try:
             self.ask("f")
         except ControlError:
@@ -131,7 +131,7 @@ class Control:
         return True
 
     def replace(self, element: int, old: bytes, new: bytes) -> bool:
-        """Load `new` if the state still is `old`, as one step."""
+        """Load `new` if the state is still `old`, in one step."""
         try:
             self.ask("i", HEAD.pack(element) + HEAD.pack(len(old)) + old + new)
         except ControlError:
@@ -189,7 +189,7 @@ class EnvoyCopy:
         return bool(self.control.status()["gone"])
 
     def end(self) -> None:
-        """Raises `NotDone` where it goes on: on a busy machine the answer is lost, and the next look tells."""
+        """Raises `NotDone` if the module goes on; on a busy machine its answer may be lost, and the next look tells."""
         if not self.control.forget() and self.serves():
             raise NotDone(f"the module at {self.control.path} has not ended")
 

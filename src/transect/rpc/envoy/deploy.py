@@ -31,9 +31,10 @@ from transect.rpc.versions.upgrade import Handover, Version
 
 
 class Heard:
-    """Memory in which all versions of a chain keep which words they have heard.
+    """Memory in which all versions of a chain record the words that they have believed.
 
-    It is a file in no folder: one of a disk would be written to it all the time.  Envoy finds it by our process.
+    It is a file in no folder, since a file on a disk would be written to it all the time.  Envoy finds it through our
+    process.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class Heard:
         return f"/proc/{os.getpid()}/fd/{self._descriptor}"
 
     def close(self) -> None:
-        """Nobody else comes to it; who has it keeps it."""
+        """Close it here; processes that have it open keep it."""
         os.close(self._descriptor)
 
 
@@ -52,7 +53,7 @@ class Heard:
 class Deployed(Running[Module]):
     """A chain in force as a native module; a context manager which takes it out again."""
 
-    held: ExitStack = field(default_factory=ExitStack)  # what goes with it
+    held: ExitStack = field(default_factory=ExitStack)  # what is closed together with the chain
 
     def stop(self) -> None:
         super().stop()
@@ -60,7 +61,7 @@ class Deployed(Running[Module]):
 
     @property
     def control(self) -> Control:
-        """Of the version in force."""
+        """The control socket of the version in force."""
         return Control(Path(self.module.settings.control))
 
 
@@ -111,7 +112,7 @@ def configured(
 
 @dataclass(frozen=True, slots=True)
 class Native:
-    """Chains as modules, in a folder that holds all that is written.  `upgrading.Kind`."""
+    """Chains as modules, in a folder that holds everything that is written.  `upgrading.Kind`."""
 
     binary: binary.Binary
     folder: Path
@@ -120,10 +121,10 @@ class Native:
     can: Can = ENVOY
 
     def check(self, binding: Binding, diagnostics: Diagnostics) -> None:
-        """A module takes all that Envoy can."""
+        """A module can do all that Envoy can."""
 
     def carries(self, version: Version, handover: Handover) -> None:
-        """One state serves all workers."""
+        """Always possible: one state serves all workers."""
 
     def make(
         self, chain: ChainFile, binding: Binding, number: int, images: Sequence[bytes], edge: str = ""
@@ -158,9 +159,9 @@ class Native:
 
 
 def must_be_free(listen: Endpoint) -> None:
-    """Raises Unavailable when somebody listens there, or nobody can.
+    """Raises Unavailable if another program listens there, or if it is impossible to listen there.
 
-    Envoy shares a port with other Envoys, and each would then get some of the calls.
+    Envoy would share the port with other Envoys, and each would then get some of the calls.
     """
     if listen.path:
         _may_be_made(listen)
@@ -185,7 +186,7 @@ def _may_be_made(listen: Endpoint) -> None:
 
 
 def _states(images: Sequence[bytes], folder: Path, number: int) -> tuple[str, ...]:
-    """A file with the state that each element begins with."""
+    """Write the state with which each element begins into a file."""
     paths = []
     for index, image in enumerate(images):
         path = folder / f"state-{number}-{index}.bin"

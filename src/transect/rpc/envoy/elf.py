@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""As much of the ELF format as tells what a binary exports and asks for: section headers and dynamic symbols.
+"""The part of the ELF format that tells what a binary exports and needs: section headers and dynamic symbols.
 
-The system V ABI, 64-bit little-endian; other files are refused.
+The format is that of the System V ABI, 64-bit little-endian; other files are refused.
 """
 
 from __future__ import annotations

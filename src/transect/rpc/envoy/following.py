@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What elements trace in an Envoy, native or as a plugin: lines of its log that runtime/envoy_trace.c has written."""
+"""Traces of elements in an Envoy, native or as a plugin: the lines of its log that runtime/envoy_trace.c
+has written.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from pathlib import Path
 
 from transect.base.bounded import lines
 
-LONGEST = 1 << 16  # bytes of a line; what elements trace is shorter
-LARGEST = 64 << 20  # bytes of a log; then it begins anew
+LONGEST = 1 << 16  # bytes of a line; traces are shorter
+LARGEST = 64 << 20  # bytes of a log, after which it is emptied
 
 _LINE = re.compile(
     r"\[(?P<time>[^]]*)\]\[\d+\]\[info\]\[(?:dynamic_modules|wasm)\] \[[^]]*\] (?:wasm log[^:]*: )?"
@@ -40,13 +42,13 @@ class Following:
         self._at = 0
 
     def lines(self) -> Iterator[Said]:
-        """What has been traced since this was last asked."""
+        """The traces since this was last called."""
         for line in lines(self._log, LONGEST, self._at):
             self._at += len(line)
             if found := _LINE.fullmatch(line.decode(errors="replace").removesuffix("\n")):
                 yield Said(**found.groupdict())
         if self._largest is not None and self._at > self._largest:
-            os.truncate(self._log, 0)  # Envoy appends; what it has written in this very moment is lost
+            os.truncate(self._log, 0)  # Envoy appends; a line that it writes at this very moment is lost
             self._at = 0
 
 

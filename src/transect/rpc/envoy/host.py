@@ -56,7 +56,7 @@ class EnvoyHost:
         )
 
     def _take(self, deployed: Deployed) -> None:
-        """Another version is in force."""
+        """Another version is in force now."""
         assert self.upgrades is not None, "who upgrades calls this"
         self.control, self.binding = deployed.control, deployed.binding
         self.programs = [element.program for element in self.binding.elements]
@@ -72,7 +72,7 @@ class EnvoyHost:
 
     @answering()
     def told(self) -> Told:
-        control, programs = self.control, self.programs  # an upgrade may come meanwhile
+        control, programs = self.control, self.programs  # an upgrade may happen meanwhile
         counted = control.status()
         images = [control.save(index) for index in range(len(programs))]
         settled = self.upgrades is None or self.upgrades.settled
@@ -102,7 +102,7 @@ class EnvoyHost:
     def end_record(self) -> Trailer:
         assert self.under_way is not None, "nothing is recorded"
         recording, ended = self.under_way, self.control.stop_recording()
-        self.under_way = None  # whatever becomes of the log's end
+        self.under_way = None  # even if closing the log fails
         return recording.end(*ended)
 
     @answering()

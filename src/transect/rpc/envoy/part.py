@@ -38,12 +38,12 @@ from transect.rpc.versions.processor import (
 )
 from transect.rpc.versions.upgrade import Handover, read_version
 
-NOBODY = "-"  # no RPC names it
+NOBODY = "-"  # a name that no RPC uses
 
 
 @dataclass(frozen=True)
 class Named:
-    """A version, as RPCs call it."""
+    """A version, by the name that RPCs use."""
 
     name: str
     module: Module
@@ -67,12 +67,13 @@ class EnvoyPart:
     """One processor."""
 
     host: EnvoyHost
-    name: str = ""  # of the version in force; "": nobody has asked for one
-    stamps: bool = False  # it is the first: it names the version
+    name: str = ""  # of the version in force; "": nobody has asked for one yet
+    stamps: bool = False  # it is the first processor, which gives RPCs the name of a version
     staged: Waiting | None = None
-    dropped: list[Named] = field(default_factory=list)  # will not be in force; one may stand in Envoy's place
-    handover: Handover | None = None  # that which the version in force came by
-    came: list[Came] = field(default_factory=list)  # from other processors, with that version
+    # versions that will not be in force; Envoy may still have one loaded
+    dropped: list[Named] = field(default_factory=list)
+    handover: Handover | None = None  # the one with which the version in force came
+    came: list[Came] = field(default_factory=list)  # what came from other processors with that version
     kept: dict[str, Control] = field(default_factory=dict)  # older versions, by name
 
     def verbs(self) -> dict[str, Callable[..., Any]]:
@@ -97,7 +98,7 @@ class EnvoyPart:
         return Named(self.name, self.upgrades.deployed.module)
 
     def _table(self, own: str, yields: bool, *others: Named) -> str:
-        """What a module is told; `yields`: RPCs that name no version are for the first of the others."""
+        """What a module is told; `yields`: RPCs that name no version go to the first of the others."""
         fields = [own, str(int(self.stamps)), str(int(yields))]
         for other in others:
             fields += [other.name, str(other.module.library), other.module.settings.control]
@@ -105,7 +106,7 @@ class EnvoyPart:
         return "\t".join(fields)
 
     def _tell(self, now: Named, *others: Named) -> None:
-        """Every module that Envoy may hand an RPC to: `now` takes those that name no version."""
+        """Tell every module to which Envoy may give an RPC: `now` takes those that name no version."""
         now.control.edge(self._table(now.name, False, *others))
         for other in others:
             told = [now, *(one for one in others if one is not other)]
@@ -113,13 +114,13 @@ class EnvoyPart:
         self.dropped = [one for one in self.dropped if self._hands_on(one, now, *others)]
 
     def _hands_on(self, dropped: Named, *versions: Named) -> bool:
-        """Whether it is still there; it hands all RPCs on."""
+        """Whether a dropped version is still loaded; it then passes all RPCs on to the other versions."""
         try:
             dropped.control.edge(self._table(NOBODY, True, *versions))
         except ControlError:
             if dropped.control.path.exists():
                 raise
-            return False  # its last stream has ended, and another one stands in its place
+            return False  # its last stream has ended, and another version is in its place
         return True
 
     # ------------------------------------------------------------ verbs: `several.Part`
@@ -136,7 +137,7 @@ class EnvoyPart:
 
     def join(self, version: str, stamps: bool) -> None:
         check_name(version, self.kept)
-        self.drop()  # what was made ready goes on from another name
+        self.drop()  # a version that was prepared continues under another name
         self.name, self.stamps = version, stamps
         self.upgrades.joined = True
         self._tell(self._now)
@@ -149,21 +150,21 @@ class EnvoyPart:
         check_name(version, {self.name, *self.kept})
         if self.host.under_way is not None:
             raise Records
-        self.drop()  # what an earlier change left, if who asked for it did not wait
+        self.drop()  # remains of an earlier change whose requester did not wait for its end
         now = self._now
         read = read_version(Path(path), self.upgrades.version)
         own = self.upgrades.version.origins
         handover, image = from_elsewhere(own, read, incoming, now.control.save)
         ready = self.upgrades.ready(read, handover, image, self._table(version, True, now))
         here = {origin: base for origin, base in ready.bases.items() if origin < len(own)}
-        ready = replace(ready, bases=here)  # what happens elsewhere is merged by who asks for it
+        ready = replace(ready, bases=here)  # what happens elsewhere is merged by the caller
         made = Named(version, ready.module)
         self.staged = Waiting(made, ready, came(handover, len(own), incoming))
         self._tell(now, made)
         return staged(handover, len(own))
 
     def drop(self) -> None:
-        """It stays in Envoy's place until the next one comes, and hands all RPCs on."""
+        """Drop the prepared version: it stays loaded until the next one comes, and passes all RPCs on."""
         if self.staged is None:
             return
         self.dropped.append(self.staged.named)
@@ -182,7 +183,7 @@ class EnvoyPart:
 
     def images(self, version: str) -> Images:
         old = EnvoyCopy(older(self.kept, version))
-        under_way = old.open()  # asked first: what they have done by then is seen below
+        under_way = old.open()  # asked first: the effects of RPCs that have ended by then are seen below
         images = [packed(old.save(index)) for index in range(self._elements(old.control))]
         return {"images": images, "open": under_way, "settled": self.upgrades.settled}
 

@@ -28,12 +28,12 @@ from transect.rpc.envoy.config import to_json
 
 SEARCH_PATH = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH"
 PATIENCE_S = 20.0
-ANSWER = 16 << 20  # bytes of an answer of its own interface
+ANSWER = 16 << 20  # bytes of an answer of Envoy's own interface
 LOOKED_AT = 1 << 16  # bytes at the end of its log, where it says why it ended
 
 
 class EnvoyFailed(Exception):
-    """Envoy did not start, or has gone; `log` stays, `why` is its own last word."""
+    """Envoy did not start, or has ended; `log` is kept, and `why` is Envoy's own last message."""
 
     def __init__(self, why: str, log: Path) -> None:
         super().__init__(f"{why} (log: {log})")
@@ -70,7 +70,7 @@ class Envoy:
 
     @property
     def last_word(self) -> str:
-        """The line of the log that tells most."""
+        """The most telling line of the log."""
         return _reason(self.log)
 
     @property
@@ -78,12 +78,13 @@ class Envoy:
         return self.process.poll() is None
 
     def admin(self, path: str, *, method: str = "GET", timeout_s: float = 5.0) -> bytes:
-        """Ask Envoy's own interface, over its Unix socket; raises OSError, also when it has not answered by then."""
+        """Ask Envoy's own interface, over its Unix socket; raises OSError, also if there is no answer in time."""
         return _admin(self.folder, path, method, timeout_s)
 
     def stop(self, *, drain_s: float = 1.0, patience_s: float = 5.0) -> int:
-        """End it and return its exit status: at the first moment without an RPC under way, after `drain_s` at the
-        latest; with SIGTERM, and SIGKILL when it does not listen."""
+        """End it, and return its exit status: at the first moment without an RPC under way, or after `drain_s`; with
+        SIGTERM, and with SIGKILL if that has no effect.
+        """
         if self.alive:
             self._drain(time.monotonic() + drain_s)
             self.process.send_signal(signal.SIGTERM)
@@ -94,7 +95,7 @@ class Envoy:
         return self.process.wait()
 
     def _drain(self, until: float) -> None:
-        """Let nobody in any more, and wait for those who are in."""
+        """Accept no further RPCs, and wait for those under way."""
         with contextlib.suppress(OSError):
             self.admin("/drain_listeners", method="POST", timeout_s=1.0)
             while b"rq_active: 0" not in self.admin(
@@ -136,14 +137,14 @@ def start(
         "warning",
         "--component-log-level",
         "dynamic_modules:info,wasm:info",
-    ]  # policies' traces
+    ]  # for policies' traces
     if workers is not None:
         command += ["--concurrency", str(workers)]
     environment = dict(os.environ) | ({SEARCH_PATH: str(modules)} if modules else {})
     log = folder / "envoy.log"
     try:
         log.unlink(missing_ok=True)
-        with log.open("ab") as output:  # who reads it may empty it
+        with log.open("ab") as output:  # its reader may empty the file
             process = children.start(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -167,7 +168,7 @@ def start(
 
 
 def _served(process: subprocess.Popen[bytes], folder: Path, log: Path, patience_s: float) -> Endpoint:
-    """Wait until it serves; where."""
+    """Wait until it serves; return where."""
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
         if process.poll() is not None:
@@ -199,7 +200,7 @@ def _address(listeners: Mapping[str, Any]) -> Endpoint:
 
 
 def ended(status: int) -> str:
-    """What an exit status says."""
+    """An exit status in words."""
     if status >= 0:
         return f"ended with status {status}"
     number = signal.Signals(-status)
@@ -208,7 +209,7 @@ def ended(status: int) -> str:
 
 
 def _reason(log: Path) -> str:
-    """The line of the log which says why it ended: the last error, without time and thread."""
+    """The line of the log that tells why Envoy ended: its last error, without time and thread."""
     lines = tail(log, LOOKED_AT).decode(errors="replace").splitlines()
     telling = [line for line in lines if "][error]" in line or "][critical]" in line] or lines
     return telling[-1].split("] ", 1)[-1].strip() if telling else ""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A log of what a module's chain does: we write its head and its end, the module every call between them.
+"""A log of what a module's chain does: this process writes its head and end, the module every call between them.
 
-A recording that begins with Envoy is complete by itself.  One that begins later starts from the state of that moment;
-RPCs under way then have a past which the log does not know, so it says how many there were (`under_way`).
+A recording that begins with Envoy is complete.  One that begins later starts from the state at that moment; the log
+does not know the past of RPCs then under way, so it says how many there were (`under_way`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Recording:
         self._head(starts, 0)
 
     def join(self, control: Control) -> int:
-        """Begin on a running module; how many RPCs were under way.  Raises ControlError, FileExistsError."""
+        """Begin on a running module; return how many RPCs were under way.  Raises ControlError, FileExistsError."""
         under_way = 0
 
         def head(images: Sequence[bytes], unfinished: int) -> Path:
@@ -57,7 +57,7 @@ class Recording:
         return under_way
 
     def end(self, records: int, dropped: int, images: Sequence[bytes]) -> Trailer:
-        """Close the log, after `Control.stop_recording` and with what that says.  Raises OSError."""
+        """Close the log, with the results of `Control.stop_recording`.  Raises OSError."""
         trailer = Trailer(records, dropped, dict(enumerate(images)))
         with self.path.open("ab") as file:
             file.write(json_frame(b"T", trailer.to_json()))
@@ -77,5 +77,5 @@ class Recording:
             with file:
                 file.write(b"".join(pieces))
         except OSError:
-            self.path.unlink()  # a part of a head is no log
+            self.path.unlink()  # an incomplete head is no log
             raise

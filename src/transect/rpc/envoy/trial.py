@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trial of a new version before any RPC of a user is on it: in an Envoy that serves nobody else, and may crash.
+"""A trial of a new version before it serves any user's RPC: in an Envoy that serves nobody else, and may crash.
 
-Each method of the chain is called with an empty message, one with every field, and what is none; the server behind it
-answers in the same ways.  What the chain makes of them is the policy's business: the trial asks whether the code lives.
+Each method of the chain is called with an empty message, one with every field, and bytes that are no message; the
+server behind it answers in the same ways.  The trial does not judge the policy's decisions, but whether its code
+survives.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from transect.rpc.envoy.process import Envoy, EnvoyFailed, start
 from transect.rpc.messages.wire import Kind, ProtoService, Wire
 
 GOES_ON = "the old version goes on"
-CALL_S = 5.0  # for a call: elements may delay it, and then it is broken off
-NICE = 5  # whoever is served goes first
+CALL_S = 5.0  # for a call, which elements may delay; after that it is cancelled
+NICE = 5  # so that the Envoy in service has priority
 DEPTH = 2  # of messages in messages
 VALUES = {
     Wire.VARINT: b"\x01",
@@ -36,7 +37,7 @@ VALUES = {
     Wire.SIZED: b"\x01a",  # a text, or bytes
 }
 LONGEST = 1 << 16  # bytes of a line of its log
-FAILED = b"Function: proxy_"  # what Envoy says of a plugin that has crashed
+FAILED = b"Function: proxy_"  # Envoy's message about a plugin that has crashed
 
 
 def tried(
@@ -67,7 +68,7 @@ def tried(
 
 
 def _lives(envoy: Envoy) -> None:
-    """Raises Refused unless Envoy, and a plugin in it, have lived through the calls."""
+    """Raises Refused unless Envoy, and a plugin in it, have survived the calls."""
     status = envoy.stop(drain_s=0)
     if status == -signal.SIGKILL:
         raise Refused("a trial of the new version does not end", GOES_ON)
@@ -84,12 +85,12 @@ def _lives(envoy: Envoy) -> None:
 
 
 def messages(service: ProtoService, name: str) -> list[bytes]:
-    """An empty message, one with every field, and what is none."""
+    """An empty message, one with every field, and bytes that are no message."""
     return [b"", filled(service, name), b"\xff\xff"]
 
 
 def filled(service: ProtoService, name: str, depth: int = DEPTH) -> bytes:
-    """A message with a value in every field, and in messages that are its fields, as deep as that."""
+    """A message with a value in every field, to that depth also in the messages that are its fields."""
     made = bytearray()
     for field in service.messages[name].fields:
         value = VALUES.get(field.kind.wire, b"")
@@ -110,7 +111,7 @@ def _varint(number: int) -> bytes:
 
 
 def _call(envoy: Envoy, binding: Binding) -> None:
-    """Each method with each message; each of them three times, so that it meets each reply."""
+    """Each method with each message, three times each, so that each of the replies comes."""
     import grpc
 
     with grpc.insecure_channel(f"unix:{envoy.address.path}") as channel:
@@ -126,7 +127,7 @@ def _call(envoy: Envoy, binding: Binding) -> None:
 
 @contextmanager
 def _server(path: Path, binding: Binding) -> Iterator[Endpoint]:
-    """A server of the service's methods, whose replies take turns."""
+    """A server of the service's methods, which gives one of its replies after the other."""
     import grpc
 
     replies = {m.path: itertools.cycle(messages(binding.service, m.reply)) for m in binding.methods}

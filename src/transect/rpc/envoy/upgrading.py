@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A new version of a chain in a running Envoy, while RPCs pass: another module, or plugin, under a name of its
-own, which stands in a file that is replaced by renaming.
+"""A new version of a chain in a running Envoy, while RPCs pass: another module or plugin, under a name of its own, in a
+file that is replaced by renaming.
 
-Envoy ends each stream on the filter that began it, so an RPC sees one version.  The old one is told to stay reachable
-when Envoy lets it go, or to leave its state, until what its last RPCs did to it has gone over.
+Envoy ends each stream on the filter that began it, so an RPC sees only one version.  The old version is told to stay
+reachable when Envoy drops it, or to leave its state, until what its last RPCs changed has been carried over.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from transect.rpc.versions.upgrade import NOT_ALONE, TOGETHER, Copy, Handover, S
 log = logging.getLogger("transect.rpc")
 
 PATIENCE_S = 10.0  # for Envoy to take a new version
-SETTLE_S = 0.02, 0.5  # how often we look at an old version: while RPCs are on it, and later
+SETTLE_S = 0.02, 0.5  # between two looks at an old version: while it has RPCs, and later
 MODULES = "modules"  # folder of what is compiled
 FIXED = (
     "service",
@@ -47,22 +47,22 @@ FIXED = (
     "routes",
     "tls",
     "upstream_tls",
-)  # what another chain file must agree on
+)  # the keywords in which a new chain file must agree with the old one
 
 
 class Loaded(Copy, Protocol):
-    """A version that Envoy was told to load, and its state."""
+    """A version that Envoy was told to load, with its state."""
 
     def serves(self) -> bool:
         """Whether Envoy has loaded it."""
         ...
 
     def keep(self) -> None:
-        """Its state is wanted, also when Envoy has let it go."""
+        """Keep its state, even when Envoy has dropped the version."""
         ...
 
     def release(self) -> None:
-        """It is not, after all."""
+        """Take `keep` back."""
         ...
 
 
@@ -76,11 +76,11 @@ class Kind(Protocol[M]):
     def can(self) -> Can: ...
 
     def check(self, binding: Binding, diagnostics: Diagnostics) -> None:
-        """Report what does not fit, beyond what `can` says."""
+        """Report what does not fit, in addition to what `can` says."""
         ...
 
     def carries(self, version: Version, handover: Handover) -> None:
-        """Raises Refused when the state of that version, with which the next one goes on, cannot be had."""
+        """Raises Refused if the state of that version cannot be obtained, from which the next one would continue."""
         ...
 
     def make(
@@ -91,7 +91,7 @@ class Kind(Protocol[M]):
         ...
 
     def apart(self, module: M, folder: Path) -> M:
-        """The same for a trial in another Envoy, which shares nothing with this one but `folder`."""
+        """The same module for a trial in another Envoy, which shares only `folder` with this one."""
         ...
 
     def loaded(self, module: M) -> Loaded: ...
@@ -126,7 +126,7 @@ class Running(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Ready(Generic[M]):
-    """A version that Envoy has loaded, and that no RPC is on yet."""
+    """A version that Envoy has loaded, and that serves no RPC yet."""
 
     version: Version
     chain: ChainFile
@@ -139,7 +139,7 @@ class Ready(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A copy that RPCs may still ask for by its name.  `upgrade.Copy`."""
+    """A copy that RPCs may still name.  `upgrade.Copy`."""
 
     copy: Copy
     named: Callable[[], bool]
@@ -164,30 +164,31 @@ class Upgrades(Generic[M]):
     """The versions of a running chain."""
 
     def __init__(self, deployed: Running[M], version: Version, told: Callable[[], object]) -> None:
-        """`told`: called when another version is in force."""
+        """`told`: called when another version has been put in force."""
         self.deployed = deployed
         self.version = version
         self.changing = threading.Lock()
-        self.before: Version | None = None  # the last upgrade
-        self.joined = False  # one of several processors, which change together
+        self.before: Version | None = None  # the one before the last upgrade
+        self.joined = False  # whether it is one of several processors that change together
         self._told = told
-        self._made = deployed.number  # versions, those that nobody put in force among them
+        self._made = deployed.number  # number of versions made, with those that were never put in force
         self._settling: Settling | None = None
 
     @property
     def now(self) -> Loaded:
-        """What is in force."""
+        """The version in force."""
         return self.deployed.kind.loaded(self.deployed.module)
 
     @property
     def settled(self) -> bool:
-        """Whether no RPC of an older version is under way, and what they did has gone over."""
+        """Whether no RPC of an older version is under way, and their changes have been carried over."""
         settling = self._settling
         return settling is None or settling.quiet
 
     def upgrade(self, path: Path, automatic_return: bool) -> Mapping[str, str]:
-        """Put what a file says in force; what becomes of each field of the state.  Raises Refused, and the old version
-        goes on."""
+        """Put the version of a file in force; return what becomes of each field of the state.  Raises Refused, and then
+        the old version stays in force.
+        """
         with self.changing:
             if self.joined:
                 raise Refused(NOT_ALONE, TOGETHER)
@@ -198,7 +199,7 @@ class Upgrades(Generic[M]):
             return handover.fields()
 
     def go_back(self) -> Mapping[str, str]:
-        """Put the version before the last one in force again; likewise."""
+        """Put the version before the last one in force again, in the same way."""
         with self.changing:
             if self.joined:
                 raise Refused(NOT_ALONE, TOGETHER)
@@ -212,7 +213,9 @@ class Upgrades(Generic[M]):
     def ready(
         self, version: Version, handover: Handover, image: Callable[[int], bytes], edge: str = ""
     ) -> Ready[M]:
-        """Have Envoy load it, after a trial; `edge`: as of `Settings`.  Raises Refused, and the old version goes on."""
+        """Try a version, and have Envoy load it; `edge`: as in `Settings`.  Raises Refused, and then the old version
+        stays.
+        """
         chain = self._chain(version)
         binding = self._bound(chain, version)
         self.deployed.kind.carries(self.version, handover)
@@ -224,7 +227,7 @@ class Upgrades(Generic[M]):
             raise Refused(f"{lacking.what}: {lacking.why}", lacking.hint) from lacking
 
     def _chain(self, version: Version) -> ChainFile:
-        """The chain file of the new version: what stays is the old one's."""
+        """The chain file of the new version; what cannot change is taken from the old one."""
         old, new = self.deployed.chain, version.chain
         if new is None:
             uses = zip(version.programs, old.elements, strict=True)
@@ -281,14 +284,14 @@ class Upgrades(Generic[M]):
         return Ready(version, chain, binding, handover, bases, module, self._made)
 
     def _tried(self, module: M, binding: Binding) -> None:
-        """RPCs through it in an Envoy that serves nobody."""
+        """Try it with RPCs in an Envoy that serves nobody else."""
         it = self.deployed
         with Temporary("transect-trial-") as place:
             apart = it.kind.apart(module, Path(place))
             tried(it.binary, apart, binding, list(it.chain.routes), Path(place), it.envoy.folder / MODULES)
 
     def put(self, ready: Ready[M], named: Callable[[], bool] = lambda: False) -> None:
-        """It is in force; `named`: whether RPCs may still ask for the old one by its name."""
+        """Put it in force; `named`: whether RPCs may still ask for the old version by its name."""
         it, old = self.deployed, Named(self.now, named)
         new = it.kind.loaded(ready.module)
         self.before = dataclasses.replace(self.version, chain=it.chain)
@@ -307,7 +310,7 @@ class Upgrades(Generic[M]):
         return False
 
     def _settle(self, settling: Settling) -> None:
-        """Until Envoy has let the old version go, or a later upgrade takes this over."""
+        """Wait until Envoy has dropped the old version, or a later upgrade takes this over."""
         while True:
             time.sleep(SETTLE_S[settling.quiet])
             with self.changing:
@@ -316,7 +319,7 @@ class Upgrades(Generic[M]):
                 try:
                     if settling.settle():
                         self._settling = None
-                except ControlError as wrong:  # Envoy is about to go, or is busy: the next look tells
+                except ControlError as wrong:  # Envoy is about to end, or is busy: the next look tells
                     if self.deployed.stopped:
                         return
                     log.warning("what RPCs of an old version did waits: %s", wrong)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of any service that policies fit: which fields are of one oneof, and how wide numbers are, only a service
-tells.  So the first is an unknown of each question, and what a field makes of a number is an unknown function.
+"""Messages of any service that policies fit.  Which fields belong to one oneof, and how wide numbers are, only a
+service tells; so the first is an unknown of each question, and what a field makes of a number is an unknown function.
 
-Of a oneof at most one member is there, and whoever assigns one ends the others.  R015 lets a policy assign such a
-member only where its view gives all of them as `T | None`, so these are the fields that may be of one.
+At most one member of a oneof is present, and assigning one removes the others.  R015 lets a policy assign such a member
+only if its view gives all of them as `T | None`, so only such fields can belong to a oneof.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class AnyService(World):
         self.hook = hook
         self.programs = programs
         self.members = cache(self._members)
-        self._met: set[str] = set()  # messages in which a field was assigned that may be of a oneof
-        self._held: dict[Term, Term] = {}  # what fields hold of a number, where that may be another
+        self._met: set[str] = set()  # messages in which a field was assigned that may belong to a oneof
+        self._held: dict[Term, Term] = {}  # what fields make of a number, if that may differ from it
 
     # ------------------------------------------------------------ the fields of a message
 
@@ -58,11 +58,11 @@ class AnyService(World):
         return found
 
     def _rivals(self, message: str) -> list[str]:
-        """Fields that may be of a oneof."""
+        """Fields that may belong to a oneof."""
         return sorted(n for n, t in self.members(message).items() if isinstance(t, OptionType))
 
     def together(self, message: str, a: str, b: str) -> Term:
-        """Whether two fields of a message are of one oneof."""
+        """Whether two fields of a message belong to one oneof."""
         return var(together(message, a, b), Sort.BOOL)
 
     # ------------------------------------------------------------ metadata
@@ -104,7 +104,7 @@ class AnyService(World):
             self.assume(fact)
 
     def _enter(self, path: Path, message: str, there: Term) -> None:
-        """An absent sub-message comes into being when one of its fields is assigned."""
+        """Make an absent sub-message exist, since one of its fields is assigned."""
         outer, _, name = message.rpartition(".")
         if outer.count(".") == 0:
             return
@@ -135,7 +135,7 @@ class AnyService(World):
         return isinstance(t, OptionType) and isinstance(t.item, ViewType)
 
     def _meet(self, message: str, rivals: Sequence[str]) -> None:
-        """What is so of the oneofs of any message: at most one member came, and being of one is transitive."""
+        """What holds for the oneofs of any message: at most one member came, and belonging to one is transitive."""
         if message in self._met:
             return
         self._met.add(message)
@@ -150,7 +150,9 @@ class AnyService(World):
     # ------------------------------------------------------------ what values do not show
 
     def unseen(self, old: Effects, new: Effects) -> Iterator[str]:
-        """A field of a message that is written is there, and what is read must be well-formed."""
+        """Differences without a different value: a written field is present, and a field that is read must be
+        well-formed.
+        """
         for (one, other), whose in (((old, new), "old"), ((new, old), "new")):
             for name in sorted(_names(one.view_writes) - _names(other.view_writes)):
                 only = f"only the {whose} version assigns `{name}`"
@@ -159,7 +161,7 @@ class AnyService(World):
                 yield f"only the {whose} version reads `{name}`: it refuses a message in which that is malformed"
 
     def _is_checked(self, touch: Touch) -> bool:
-        """Whether what came may be no value of the field's type: no UTF-8, or no message."""
+        """Whether it can be that what came is no value of the field's type: no UTF-8, or no message."""
         members = (m for p in self.programs for v in p.views if v.name == touch.view for m in v.members)
         types = (m.type for m in members if m.name == touch.field)
         inner = (t.item if isinstance(t, OptionType) else t for t in types)
@@ -196,17 +198,17 @@ class AnyService(World):
         return found
 
     def ends(self, reader: Reader, message: str, a: str, b: str) -> bool:
-        """Whether two fields are of one oneof in the model."""
+        """Whether two fields belong to one oneof in the model."""
         return together(message, a, b) in reader.asked and bool(reader.value(self.together(message, a, b)))
 
 
 def _names(touches: Iterable[Touch], such: Callable[[Touch], bool] = lambda _: True) -> set[str]:
-    """By the way to them from the call: `msg.user`."""
+    """The fields by the path from the call: `msg.user`."""
     return {".".join((touch.path or ("", touch.view, touch.field))[1:]) for touch in touches if such(touch)}
 
 
 class AnyMessage(Outside):
-    """A message, or `rpc` itself, for the interpreter: oneofs are as the model says."""
+    """A message, or `rpc` itself, for the interpreter, with the oneofs of the model."""
 
     def __init__(
         self,
@@ -245,7 +247,7 @@ def together(message: str, a: str, b: str) -> str:
 
 
 def _view(program: Program, hook: str, way: Sequence[str]) -> tuple[ViewMember, ...]:
-    """The fields of a view class, by the way from `rpc` on."""
+    """The fields of a view class, by the path from `rpc`."""
     handler = program.handler(hook)
     rpc = handler.params[0].type if handler and handler.params else None
     if not isinstance(rpc, ViewType) or not is_rpc(rpc) or not way or way[0] not in ROOTS:

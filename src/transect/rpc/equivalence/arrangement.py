@@ -59,7 +59,7 @@ class Report:
 
 @dataclass
 class Judge:
-    """Answers for the elements of one chain; pairs are asked once."""
+    """Judges the steps of one chain; each pair is asked once."""
 
     settings: Settings = field(default_factory=Settings)
     cache: Cache | None = None
@@ -67,13 +67,13 @@ class Judge:
     _known: dict[int, _Touched] = field(default_factory=dict, repr=False)
 
     def of(self, oneofs: Oneofs) -> Judge:
-        """One for messages whose oneofs are known."""
+        """The same for messages whose oneofs are known."""
         if oneofs is None:
             return self
         return Judge(replace(self.settings, oneofs=oneofs), self.cache)
 
     def compare(self, before: Arrangement, after: Arrangement, level: Level) -> Report:
-        """Whether `after` means the same as `before`.  Raises ValueError when they are not of the same elements."""
+        """Whether `after` means the same as `before`.  Raises ValueError if they have different elements."""
         check(before)
         check(after)
         if sorted(s.name for s in before) != sorted(s.name for s in after):
@@ -97,7 +97,7 @@ class Judge:
                 yield StepTaken(what, self.swap(first, second, others, level))
 
     def swap(self, first: Stand, second: Stand, others: Sequence[Stand], level: Level) -> Judgement:
-        """Whether two may change places in this company."""
+        """Whether two may change places in the presence of the others."""
         if why := self._bytes_seen(first, second, others):
             return Judgement(level, Verdict.REFUSED, why)
         watched = level is Level.LOOSE and any(self._touched(s.program).acts_on_replies for s in others)
@@ -119,7 +119,9 @@ class Judge:
         return self._known[id(program)]
 
     def _bytes_seen(self, first: Stand, second: Stand, others: Sequence[Stand]) -> str:
-        """Two that assign fields of one message leave its bytes in another order, which whoever reads them sees."""
+        """Two that assign fields of one message leave its bytes in another order; so an element that reads the bytes
+        sees it.
+        """
         for body, root in (("body", "msg"), ("reply_body", "reply")):
             if all(root in self._touched(s.program).assigns for s in (first, second)):
                 for other in others:
@@ -136,7 +138,7 @@ def check(arrangement: Arrangement) -> None:
 
 
 class _Touched:
-    """What an element has to do with the bytes of messages, and with replies."""
+    """What an element does with the bytes of messages, and with replies."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -150,7 +152,7 @@ class _Touched:
 
 
 def _acts_on_replies(program: Program) -> bool:
-    """Whether what an element sees of replies and ends may come to matter to what the service receives."""
+    """Whether what an element sees of replies and ends may affect what the service receives."""
     element = Element(program.name, program)
     relevant = element.flows.relevant(element.sinks(Level.LOOSE))
     return any(node[0] == "view" and node[1] in ("response", "finish") for node in relevant) or bool(

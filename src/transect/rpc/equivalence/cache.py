@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers about pairs on disk, by the content of the two programs, the settings and the version of the proofs.
 
-A file holds answers alone, as JSON: a refusal keeps its reason and its table, not the stream, which is found again
-when it is wanted.
+A file holds only answers, as JSON: a refusal keeps its reason and its table, but not the stream, which is found again
+when it is needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ T = TypeVar("T")
 log = logging.getLogger("transect.rpc")
 
 VERSION = 6
-"""To be raised whenever the same question may have another answer."""
+"""To be raised whenever the same question may get another answer."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Cache:
     _texts: dict[int, tuple[Program, str]] = field(default_factory=dict, repr=False, compare=False)
 
     def pair(self, first: Program, second: Program, settings: Settings) -> Pair:
-        """The answers, read or found."""
+        """The answers, from the disk or found now."""
         name = f"{key(self.text(first), self.text(second), settings)}.json"
         known = self._with_folder(lambda held: _read(held.read(name), first, second))
         if known is None:
@@ -46,7 +46,7 @@ class Cache:
         return known
 
     def _with_folder(self, do: Callable[[Folder], T]) -> T | None:
-        """What comes of it; None, and a warning, where nothing can be kept, which costs time alone."""
+        """Do it with the folder; None, with a warning, if nothing can be stored, which only costs time."""
         try:
             with opened(self.folder or place("pairs"), make=True) as held:
                 return do(held)
@@ -55,7 +55,7 @@ class Cache:
             return None
 
     def text(self, program: Program) -> str:
-        """Its dump, made once: a chain asks for each element again with each other."""
+        """Its dump, made once: a chain needs it for each pair of the element with another."""
         if id(program) not in self._texts:
             self._texts[id(program)] = program, dump(program)
         return self._texts[id(program)][1]
@@ -74,7 +74,7 @@ def _text(pair: Pair) -> bytes:
 
 
 def key(first: str, second: str, settings: Settings) -> str:
-    """By what the programs (their dumps) say; where they were read from does not matter."""
+    """A key made of the programs (their dumps); where they were read from does not matter."""
     parts = [str(VERSION), first, second, json.dumps(asdict(settings), sort_keys=True)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -87,7 +87,7 @@ def _read(kept: bytes | None, first: Program, second: Program) -> Pair | None:
         levels = {level: _judgement(level, data["levels"][level.value]) for level in LEVELS}
         return Pair(first, second, levels, float(data["seconds"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        return None  # not ours: it is found again and written anew
+        return None  # not written by us: it is found again and replaced
 
 
 def _judgement(level: Level, data: dict[str, str]) -> Judgement:

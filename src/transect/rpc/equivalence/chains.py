@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two versions of a chain: what has come, gone, is configured otherwise, or stands elsewhere, and what that changes."""
+"""Two versions of a chain: which elements came, went, are configured differently or moved, and what that changes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Order:
     first: str
     second: str
     level: Level | None  # None: at none
-    judgement: Judgement  # at the next stronger level; the same where there is none
+    judgement: Judgement  # at the next stronger level; at `level` itself if that is the strongest
 
 
 @dataclass(frozen=True)
 class ChainDifference:
-    """How the new version of a chain is not the old one, beside the policies themselves."""
+    """How the new version of a chain differs from the old one, apart from the policies themselves."""
 
     alone: list[str]
     configured: list[str]
@@ -54,7 +54,7 @@ class ChainDifference:
 
 
 def difference(old: Sequence[Use], new: Sequence[Use], settings: Settings) -> ChainDifference:
-    """The order is that of the old versions of the policies: what their own changes do is shown for each by itself."""
+    """The order is judged for the old versions of the policies: what changed in a policy is shown separately."""
     before = {e.name: use for e, use in zip(named(*(u.program for u in old)), old, strict=True)}
     after = {e.name: use for e, use in zip(named(*(u.program for u in new)), new, strict=True)}
     alone = [f"{name} is gone" for name in before if name not in after]

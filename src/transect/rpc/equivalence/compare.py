@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether two arrangements come to the same: what is put out, and the relation that must hold again afterwards."""
+"""Whether two arrangements give the same result: what is put out, and the relation that must hold again afterwards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Comparer:
 
     def __post_init__(self) -> None:
         elements = self.chain.elements
-        # What callers receive matters as it does at `service` where others act on it.
+        # At `loose`, what callers receive matters as at `service` if others act on it.
         level = Level.SERVICE if self.watched and self.level is Level.LOOSE else self.level
         self.counts: Mapping[str, Counts] = {name: e.counts(level) for name, e in elements.items()}
         self.ends_told = {n for n, e in elements.items() if e.told(("code", "cause"), level)}
@@ -63,7 +63,7 @@ class Comparer:
     def _sent(self, a: Outcome, b: Outcome) -> Term:
         return fold.both(
             a.passing.request.same(b.passing.request, self.world),
-            # A hook of the request may set what goes back with the reply.
+            # A hook of the request may set what returns with the reply.
             self._metadata(a.passing, b.passing, ("request headers", *(_REPLY if self.watched else ()))),
             fold.equal(a.route, b.route),
             fold.equal(a.delay, b.delay),
@@ -160,7 +160,7 @@ class Comparer:
         return fold.both(kept, self.lone_ends(rpc, x, y))
 
     def _told(self, rpc: str, a: Outcome, b: Outcome) -> Term:
-        """Whether those that the RPC entered on both sides are later told the same, as far as they ask."""
+        """Whether the elements that the RPC entered on both sides are later told the same, as far as they ask."""
         entered = {name for of, name in {*a.side.flights} & {*b.side.flights} if of == rpc}
         metadata = self._metadata(a.passing, b.passing, _REPLY) if self.metadata_told & entered else TRUE
         if not self.ends_told & entered:
@@ -168,7 +168,7 @@ class Comparer:
         return fold.both(metadata, fold.equal(a.code, b.code)) if a.kind is b.kind else FALSE
 
     def lone_ends(self, rpc: str, x: Outcome, y: Outcome) -> Term:
-        """An element that the RPC entered on one side alone must not notice its end, whenever that comes."""
+        """An element that the RPC entered on one side only must not notice its end, whenever that comes."""
         parts = []
         for here, there in ((x, y), (y, x)):
             for name, element in self.chain.elements.items():
@@ -178,7 +178,7 @@ class Comparer:
         return fold.both(*parts)
 
     def _unnoticed(self, rpc: str, name: str, here: Outcome) -> Term:
-        """`finish` in any state: other RPCs may have come in between."""
+        """`finish` is run in any state, since other RPCs may have come in between."""
         later = self.chain.start((name,), " later")
         key = (rpc, name)
         alone = Side((name,), later.fields, later.overflow, dict(later.said), {key: here.side.flights[key]})

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model as a stream: the state that elements start from, the messages, and what each call is told.
+"""A model as a stream: the state from which elements start, the messages, and what each call is told.
 
-Bytes whose fields the model speaks of become a real message with those fields, so that a reply out of a cache is one.
+If the model says something about fields in some bytes, they become a real message with those fields, so that a reply
+from a cache is a message, too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from transect.rpc.equivalence.streams import Event, Step, Stream
 from transect.rpc.messages.wire import Presence
 
 CAUSES = 5
-ABSTRACT = b"Text"  # how bytes begin of which a model says nothing but that they differ from others
+ABSTRACT = b"Text"  # the beginning of bytes about which a model only says that they differ from others
 
 
 class Reading(Reader):
@@ -78,7 +79,7 @@ class Reading(Reader):
                 return Event(rpc, step, self.fields("reply", base), self.size(base), headers, tapes=tapes)
 
     def fields(self, root: str, base: Term) -> dict[str, object]:
-        """The fields of a message, as far as the question is about them; of a sub-message a dict."""
+        """The fields of a message that the question is about; for a sub-message a dict."""
         return self._fields(REQUEST if root == "request" else REPLY, root, base)
 
     def _fields(self, message: str, path: str, base: Term) -> dict[str, object]:
@@ -104,7 +105,7 @@ class Reading(Reader):
 
     @cached_property
     def _types(self) -> Mapping[str, dict[str, Type]]:
-        """By message and field, as the elements' views have it."""
+        """The types by message and field, as in the elements' views."""
         found: dict[str, dict[str, Type]] = {}
         for element in self.chain.elements.values():
             views = {v.name: v for v in element.program.views}
@@ -151,7 +152,7 @@ class Reading(Reader):
 
     @cached_property
     def messages(self) -> Mapping[bytes, bytes]:
-        """For bytes which the model takes for a message: one with those fields."""
+        """For bytes that the model takes for a message: a message with those fields."""
         found: dict[bytes, bytes] = {}
         for root, message in (("reply", REPLY), ("request", REQUEST)):
             bases = [
@@ -166,7 +167,7 @@ class Reading(Reader):
                 assert isinstance(value, bytes), "a message is bytes"
                 if value not in found:
                     data = self.trial.encode(message, self.fields(root, base))
-                    # Two messages with the same fields stay two.
+                    # Two messages with the same fields stay different.
                     found[value] = self.trial.encode(
                         message, self.fields(root, base), len(data) + 4 + len(found)
                     )
@@ -174,7 +175,7 @@ class Reading(Reader):
 
 
 def _parsed(value: Any) -> Any:
-    """An entry whose bytes, which may be sent as a message, can be read as one."""
+    """An entry whose bytes can be read as a message, since they may be sent as one."""
     match value:
         case Record():
             fields = struct_fields(value)

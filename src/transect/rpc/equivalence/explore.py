@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks for a short stream that two orders do not treat alike: asked of the solver, seen on the interpreter.
+"""Looks for a short stream that two orders treat differently: the solver finds it, and the interpreter confirms it.
 
-A stream starts in any state with no RPC in flight.  What the solver finds is only believed when both orders have run
-it on the interpreter and came to something different.
+A stream starts in any state with no RPC in flight.  A stream from the solver counts only if both orders have run it on
+the interpreter with different results.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from transect.rpc.equivalence.simulate import (
 )
 from transect.rpc.equivalence.streams import Ends, Run, Step, Stream, Witness
 
-BUDGET = 3  # times the limit of one question: seconds of the processor for one search
+BUDGET = 3  # times the limit of one question: processor time for one search
 Steps = tuple[tuple[str, Step], ...]
 
 _R1, _S1, _F1 = ("r1", Step.REQUEST), ("r1", Step.RESPONSE), ("r1", Step.FINISH)
@@ -55,7 +55,7 @@ STREAMS: Sequence[Steps] = (
     (_R1, _R2, _R3),
     (_R1, _R2, _S2, _R3),
 )
-"""From the shortest; `_R1, _R1`: a second message of the same RPC."""
+"""Shortest first; `_R1, _R1`: a second message of the same RPC."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Branch:
 
     guard: Term
     sides: tuple[Side, Side]
-    live: dict[str, tuple[Outcome, Outcome]]  # RPCs that are under way on both sides
-    differ: Term  # something was put out that differs
+    live: dict[str, tuple[Outcome, Outcome]]  # RPCs under way on both sides
+    differ: Term  # whether something different was put out
     ended: Mapping[str, tuple[Outcome, Outcome]] = field(default_factory=dict)  # RPCs that the elements ended
 
 
@@ -109,7 +109,7 @@ def _asked(
     elements = tuple(asked.chain.elements.values())
     must = [goal, *asked.conditions(steps)]
     whole = [goal, *asked.chain.assumptions]
-    impossible = False  # there was a model, but it showed nothing
+    impossible = False  # whether there was a model that showed no difference
     small = plain.conditions(elements, whole, params=True)
     any_params = plain.conditions(elements, whole, params=False)
     for exact, texts, wanted in (
@@ -151,7 +151,7 @@ def _replayed(
 def shown(
     trial: Trial, stream: Stream, arranged: tuple[Arranged, Arranged], level: Level, watched: bool
 ) -> Witness | None:
-    """The stream as a witness, if the interpreter does come to something different with it."""
+    """The stream as a witness, if it really gives different results on the interpreter."""
     a, b = (trial.run(stream, one) for one in arranged)
     ends = Ends.LATER
     if not differs(observed(a, watched), observed(b, watched), state=level is Level.IDENTICAL):
@@ -163,7 +163,7 @@ def shown(
 
 
 def why_different(stream: Stream, a: Run, b: Run, seen_a: Run, seen_b: Run) -> str:
-    """One line: the first event whose outcome differs, else whose state does."""
+    """One line: the first event with a different outcome, else the elements with a different state."""
     pairs = zip(stream.events, seen_a.seen, seen_b.seen, a.seen, b.seen, strict=True)
     for event, x, y, shown_x, shown_y in pairs:
         if x != y:
@@ -184,12 +184,12 @@ class Explorer:
         self._known: dict[Steps, list[Branch]] = {}
 
     def sensible(self, steps: Steps) -> bool:
-        """Whether some element does something at each kind of step (a request always does)."""
+        """Whether some element does something at each kind of step (a request always counts)."""
         hooks = frozenset().union(*(e.hooks for e in self.chain.elements.values()))
         return all(step is Step.REQUEST or step.value in hooks for _, step in steps)
 
     def conditions(self, steps: Steps) -> Iterable[Term]:
-        """What a stream that is to be run must keep to: there is one method."""
+        """Conditions for a stream that is to be run: it uses only one method."""
         path = text(PATH.encode())
         for rpc in dict.fromkeys(rpc for rpc, _ in steps):
             yield fold.equal(var(f"{rpc} method", TermSort.TEXT), path)
@@ -199,7 +199,7 @@ class Explorer:
         return fold.either(*(fold.both(b.guard, self._differs(b)) for b in self.branches(steps)))
 
     def branches(self, steps: Steps) -> list[Branch]:
-        """Where the stream may lead; streams share how they begin."""
+        """All branches of the stream; streams share their beginnings."""
         if not steps:
             return [Branch(TRUE, self.start, {}, FALSE)]
         if steps not in self._known:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of names and values of headers, for the solver: `rpc/headers.py` decides."""
+"""Predicates on names and values of headers, for the solver; `rpc/headers.py` decides them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from transect.analysis.text_predicates import TextPredicate
 from transect.rpc.headers import PREFIXES, binary, decoded, printable, takes_name, unreadable
 
-LETTER = "é".encode()  # one that no header holds
+LETTER = "é".encode()  # a letter that is in no header
 _NO_LETTERS = bytes(set(range(256)) - set(string.ascii_letters.encode() + string.digits.encode()))
 
 
@@ -51,7 +51,7 @@ def _all_printable(z3: Any) -> Any:
 
 
 def _all_base64(z3: Any) -> Any:
-    """Padded in full, in part or not at all."""
+    """Padded fully, partly or not at all."""
     one = z3.Union(z3.Range("a", "z"), z3.Range("A", "Z"), z3.Range("0", "9"), z3.Re("+"), z3.Re("/"))
     two = z3.Concat(z3.Loop(one, 2, 2), z3.Loop(z3.Re("="), 0, 2))
     three = z3.Concat(z3.Loop(one, 3, 3), z3.Option(z3.Re("=")))

@@ -30,17 +30,17 @@ class Level(StrEnum):
 
 
 LEVELS = (Level.LOOSE, Level.SERVICE, Level.IDENTICAL)
-"""From the weakest: what holds at one holds at those before it."""
+"""Weakest first: what holds at one level holds at those before it."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What of an element's state counts at one level."""
+    """The parts of an element's state that count at one level."""
 
     fields: frozenset[str]  # of the state
     locals: frozenset[str]
-    later: frozenset[str]  # paths of messages that a later hook reads: `msg.user`; `?.x`: not followed
-    everything: bool  # also order, overflow counts, what is said
+    later: frozenset[str]  # paths of message fields that a later hook reads: `msg.user`; `?.x`: not followed
+    everything: bool  # also order, overflow counts and reports
 
 
 class Element:
@@ -91,7 +91,7 @@ class Element:
         return Counts(frozenset(fields & state), frozenset(fields & local), self._later(relevant), False)
 
     def sinks(self, level: Level) -> list[Node]:
-        """Where what is observed leaves the element."""
+        """The places where something observable leaves the element."""
         loose = level is Level.LOOSE
         found: list[Node] = []
         for hook in HOOKS:
@@ -103,7 +103,7 @@ class Element:
         return found
 
     def told(self, names: Collection[str], level: Level) -> bool:
-        """Whether what the element is told of replies and ends under one of these names comes to matter."""
+        """Whether what the element is told of replies and ends under one of these names matters."""
         seen: frozenset[Node] | set[Node] = self.flows.seen
         if level is not Level.IDENTICAL:
             seen = self.flows.relevant(self.sinks(level))
@@ -111,9 +111,9 @@ class Element:
         return any(path[-1] in names for path in paths if len(path) == 1 or path[0] == "?")
 
     def asks(self, field: str, level: Level) -> bool:
-        """Whether a field of `Rpc` itself comes to matter to what the level compares."""
+        """Whether a field of `Rpc` itself matters to what the level compares."""
         seen: frozenset[Node] | set[Node] = self.flows.seen
-        if level is not Level.IDENTICAL:  # at `loose` others may act on what callers receive
+        if level is not Level.IDENTICAL:  # at `loose`, other elements may act on what callers receive
             seen = self.flows.relevant(self.sinks(Level.SERVICE))
         return any(node[0] == "view" and node[2] in (field, f"?.{field}") for node in seen)
 
@@ -127,7 +127,7 @@ class Element:
 
     @cached_property
     def ordered(self) -> frozenset[str]:
-        """Tables whose order decides about something: an lru's eviction, a loop."""
+        """Tables whose order matters: for an lru's eviction, or in a loop."""
         lru = {
             f.name
             for f in self.program.state

@@ -18,7 +18,7 @@ from transect.rpc.chain.views import HeadersView, PlainHeaders
 from transect.rpc.equivalence.header_predicates import BASE64, BINARY, NAME, PRINTABLE, UNREADABLE
 from transect.rpc.headers import READ_ONLY
 
-OF_HEADERS = "rpc.Headers."  # how the names of its functions begin
+OF_HEADERS = "rpc.Headers."  # the prefix of its functions' names
 
 
 def any_metadata(name: str) -> Table:
@@ -59,7 +59,7 @@ def writable(name: Term) -> Term:
 
 
 def sendable(name: Term, value: Term) -> Term:
-    """Whether gRPC takes the header, as `rpc.headers.sendable` says."""
+    """Whether gRPC accepts the header, as `rpc.headers.sendable` says."""
     return fold.both(
         fold.is_such(NAME, name),
         fold.is_such(PRINTABLE, value),
@@ -68,7 +68,7 @@ def sendable(name: Term, value: Term) -> Term:
 
 
 class Metadata(HeadersView):
-    """`rpc.headers` for the interpreter, as a model has it."""
+    """`rpc.headers` for the interpreter, with the content of a model."""
 
     __slots__ = ("_fields",)
 

@@ -2,8 +2,8 @@
 """Whether an element may stand on the other side of the network: a map between its instances, what it sees, trust.
 
 On the clients' side there is one instance for each client, on the server's one for all, and an RPC may be lost in
-between.  A field that no handler changes is the same in every instance; one that calls change is not, so an element
-may only move where none of those that count does (`docs/equivalence.md`).
+between.  A field that no handler changes is the same in every instance, but one that calls change is not; so an element
+may only move if none of the fields that count is changed by calls (`docs/equivalence.md`).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _forbidden(element: Element, move: Move, level: Level) -> str:
 
 
 def _changing(element: Element, level: Level) -> list[str]:
-    """What counts and is not the same in every instance."""
+    """What counts and differs between instances."""
     counts = element.counts(level)
     shared = {f.name for f in element.program.state if f.kind is not FieldKind.PARAM}
     found = sorted(counts.fields & element.written & shared)
@@ -104,8 +104,9 @@ def _changing(element: Element, level: Level) -> list[str]:
 
 
 def _witness(element: Element, level: Level, limit: float) -> Witness | str:
-    """Two clients, of which the second notices at one place, and not at the other, that the first has called; or what
-    kept from finding them, as far as it is known.  Raises `Unsupported`, `Clash`, `Spent`."""
+    """Two clients, of which the second notices at one place, but not at the other, that the first has called; or what
+    prevented finding them, if known.  Raises `Unsupported`, `Clash`, `Spent`.
+    """
     given_up = ""
     chain = Chain([element])
     comparer = Comparer(chain, level, level is not Level.LOOSE)
@@ -132,7 +133,7 @@ def _witness(element: Element, level: Level, limit: float) -> Witness | str:
                 continue
             reading = Reading(chain, trial, found.model, whole)
             stream = _of_two(reading.stream((*prefix, *r2)))
-            # What the instances hold is not compared: there are others.
+            # What the instances hold is not compared, since the instances differ.
             seen = Level.LOOSE if level is Level.LOOSE else Level.SERVICE
             witness = shown(trial, stream, Arranged.moved(element.name), seen, level is not Level.LOOSE)
             if witness is not None:
@@ -141,7 +142,7 @@ def _witness(element: Element, level: Level, limit: float) -> Witness | str:
 
 
 def _notices(chain: Chain, comparer: Comparer, asked: Explorer, after: State) -> Term:
-    """Whether a request comes to something else than it would have, had there been no call before."""
+    """Whether a request gives another result than it would have given without the call before."""
     message = chain.message("r2")
     first = chain.request(asked.start[0], message, "r2")
     second = chain.request(after, message, "r2")
@@ -151,6 +152,6 @@ def _notices(chain: Chain, comparer: Comparer, asked: Explorer, after: State) ->
 
 
 def _of_two(stream: Stream) -> Stream:
-    """The second RPC is another client's."""
+    """The stream with the second RPC made by another client."""
     events = [replace(e, client="b") if e.rpc == "r2" else e for e in stream.events]
     return Stream(stream.state, events)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The oneofs of a chain's messages, where its file names the protos, and an element assigns what may be of one."""
+"""The oneofs of a chain's messages, if its file names the protos and an element assigns a field that may
+belong to one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from transect.rpc.messages.protos import from_files
 
 
 def oneofs_of(chain: ChainFile) -> Oneofs:
-    """None where they are not known, or do not matter.  Raises ProtoError."""
+    """None if they are not known, or do not matter.  Raises ProtoError."""
     if not chain.protos or not any(_assigns_option(use.program) for use in chain.elements):
         return None
     service = from_files(chain.protos, chain.proto_path).service(chain.service)

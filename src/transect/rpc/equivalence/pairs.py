@@ -27,8 +27,9 @@ from transect.rpc.equivalence.streams import Witness
 from transect.rpc.equivalence.world import Oneofs
 
 WHOLE = 40
-"""Times the limit of one question: what one level of a pair, or a recheck, may take.  Four obligations are asked for,
-and each again with and without as many conditions as `split` tries."""
+"""Times the limit of one question: the time for one level of a pair, or for a second proof.  There are four
+obligations, and each may be asked again with and without as many conditions as `split` tries.
+"""
 
 
 class Verdict(StrEnum):
@@ -45,7 +46,7 @@ class Judgement:
     verdict: Verdict
     why: str
     witness: Witness | None = None
-    kept: str = ""  # the table of a witness that a cache did not keep
+    kept: str = ""  # the table of a witness that is not in the cache
 
     @property
     def table(self) -> str:
@@ -72,7 +73,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Settings:
-    """How much is asked."""
+    """How thoroughly to ask."""
 
     limit: float = LIMIT  # seconds for one question to the solver
     streaming: bool = True  # several messages of one RPC, too
@@ -104,7 +105,9 @@ class PairQuestion:
     def __init__(self, first: Program, second: Program, settings: Settings) -> None:
         self.settings = settings
         self.pair = Obligations(first, second, settings.oneofs, settings.limit, settings.streaming)
-        self._failed: list[str] = []  # obligations that do not hold at some level, and so at none above it
+        self._failed: list[
+            str
+        ] = []  # obligations that do not hold at some level, and so hold at no stronger one
 
     # ------------------------------------------------------------ answers
 
@@ -118,14 +121,16 @@ class PairQuestion:
             return Judgement(level, Verdict.UNKNOWN, f"not evaluated: {why}")
 
     def inherited(self, level: Level, below: Judgement) -> Judgement:
-        """What differs at a weaker level differs here."""
+        """A difference at a weaker level is also one here."""
         return Judgement(level, Verdict.REFUSED, below.why, below.witness)
 
     def _judge(self, level: Level) -> Judgement:
         comparer = self.comparer(level)
         if self._failed:
             return self._refuse(level, self._failed[0])
-        with allowed(self.settings.limit):  # else there is no end of terms before a question is asked
+        with allowed(
+            self.settings.limit
+        ):  # otherwise terms could grow without end before a question is asked
             goals = [(name, goal(comparer)) for name, goal in self.pair.obligations()]
         left = [(name, goal) for name, goal in goals if goal is not TRUE]
         if not left:
@@ -150,7 +155,7 @@ class PairQuestion:
         found = Question([question], self.pair.chain.assumptions, limit=limit / 2).ask()
         if found.answer is not Answer.UNKNOWN:
             return found
-        # Of small numbers a difference, if there is one, is found sooner.
+        # With small numbers, a difference is found sooner.
         small = plain.conditions(self.pair.elements, (question, *self.pair.chain.assumptions), params=True)
         found = Question([question, *small], self.pair.chain.assumptions, limit=limit / 2).ask()
         return found if found.answer is Answer.SOMETIMES else Found(Answer.UNKNOWN, why="timeout")
@@ -180,7 +185,7 @@ class PairQuestion:
     # ------------------------------------------------------------ rechecks
 
     def recheck(self, level: Level) -> Answer:
-        """Ask again for what was proved: terms as they are written, another seed, another tactic."""
+        """Check a proof a second time: with terms as they are written, another seed, another tactic."""
         try:
             with unfolded(), allowed(SECOND.times * WHOLE * self.settings.limit):
                 return self._recheck(level)
@@ -203,7 +208,7 @@ class PairQuestion:
 
 
 def recheck(pair: Pair, level: Level, settings: Settings | None = None) -> Answer:
-    """Whether a proof holds when it is asked in another way; `NEVER` (no difference) is what it should be."""
+    """Whether a proof is confirmed when asked in another way; `NEVER` (no difference) is the expected answer."""
     assert pair.at(level).holds, "only what was proved is checked again"
     with unfolded():
         again = PairQuestion(pair.first, pair.second, settings or Settings())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages through neighbouring elements, symbolically: a request in order, a reply in reverse, the end in reverse.
 
-It follows `python_chain.py` rule by rule.  A pass has few outcomes (forwarded, rejected, answered; by whom is known in
-each), each with the condition under which it comes about and everything that is then true.
+It follows `chain/python.py` rule by rule.  A pass has few outcomes (forwarded, rejected, answered; each with the
+element that decided it), each with the condition under which it occurs and everything that is then true.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from transect.rpc.equivalence.world import Body, ChainWorld, Oneofs, Passing, ca
 
 NONE, NO_ROUTE = integer(0), text(b"")
 UNKNOWN_ROUTE = text(b"?")
-"""What `to=""` means: a route that no chain has, as `?` is none's name (`chain/words.py`)."""
+"""The meaning of `to=""`: a route that no chain has, since `?` cannot be in a name (`chain/words.py`)."""
 
 
 class Kind(StrEnum):
@@ -42,7 +42,7 @@ class Flight:
 
 @dataclass(frozen=True)
 class Side:
-    """One arrangement: the state of its elements, what they hold of RPCs in flight, what they said."""
+    """One arrangement: the state of its elements, what they hold of RPCs in flight, and their reports."""
 
     order: tuple[str, ...]
     fields: Mapping[str, Mapping[str, Held]]
@@ -70,7 +70,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ending:
-    """What `finish` came to."""
+    """The results of `finish`."""
 
     side: Side
     retry: Term
@@ -88,7 +88,7 @@ class Chain:
     # ------------------------------------------------------------ where a question starts
 
     def start(self, order: Sequence[str], tag: str = "") -> Side:
-        """Any state, the same in whatever order."""
+        """Any state, the same for every order of elements."""
         fields, overflow = {}, {}
         for name, element in self.elements.items():
             path = start(element.program, f"{name}{tag}", self._plain())
@@ -280,7 +280,7 @@ _FORWARD = Union(
 
 
 def _nonnegative(wait: Value) -> Term:
-    """A delay that may be missing or negative."""
+    """A delay that may be missing or negative, as a number that is not negative."""
     assert isinstance(wait, Option), "a delay is optional"
     if wait.value is None:
         return integer(0)
@@ -290,7 +290,7 @@ def _nonnegative(wait: Value) -> Term:
 
 
 def _passed(verdict: Union, delay: Term, route: Term) -> tuple[Term, Term]:
-    """The delay and the route so far, and those of one more `Forward`."""
+    """The delay and the route so far, combined with those of one more `Forward`."""
     if "Forward" not in verdict.cases:
         return delay, route
     given = verdict.cases["Forward"][1].fields
@@ -303,7 +303,7 @@ def _passed(verdict: Union, delay: Term, route: Term) -> tuple[Term, Term]:
 
 
 def _longer(delay: Term, more: Term) -> Term:
-    """Two delays that are not negative, one after the other."""
+    """The sum of two delays that are not negative."""
     if NONE in (delay, more):
         return more if delay is NONE else delay
     total = fold.arithmetic(Op.ADD, delay, more)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a counter-example easy to find: small inputs, and values of the stratum's functions that were computed."""
+"""What makes a counter-example easy to find: small inputs, and computed values of the stratum's functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transect.rpc.equivalence.world import REWRITTEN, SIDES
 
 
 def conditions(elements: Sequence[Element], question: Iterable[Term], *, params: bool) -> list[Term]:
-    """For the inputs of the question, tried from the strictest; `params`: they are as declared."""
+    """Conditions on the inputs of the question, strictest first; `params`: parameters have their declared values."""
     question = list(question)
     computed = [t for t in walk(*question) if is_computed(t)]
     programs = [(e.name, e.program) for e in elements]
@@ -24,7 +24,7 @@ def conditions(elements: Sequence[Element], question: Iterable[Term], *, params:
 
 
 def _sent(question: Iterable[Term]) -> Iterator[Term]:
-    """That headers are such as a client's library sends."""
+    """That headers are as a client's library sends them."""
     for term in walk(*question):
         if term.op is Op.FUNCTION and term.sort is Sort.TEXT and str(term.data).partition(" ")[2] in SIDES:
             name = term.args[0]
@@ -32,13 +32,13 @@ def _sent(question: Iterable[Term]) -> Iterator[Term]:
 
 
 def _lengths(question: Iterable[Term]) -> Iterator[Term]:
-    """How long a message is after its texts were assigned: to the solver that is an unknown function."""
+    """The length of a message after its texts were assigned, which is an unknown function to the solver."""
     for term in walk(*question):
         if term.op is Op.FUNCTION and str(term.data).startswith(REWRITTEN):
             names = str(term.data).removeprefix(REWRITTEN).split(" ")
             before, *values = term.args
             if len(names) != len(values) or any(v.sort is not Sort.TEXT for v in values):
-                continue  # of other fields the length says less
+                continue  # the length says less about other fields
             first = next(t for t in walk(before) if t.sort is Sort.TEXT and not t.args)
             root = "reply" if "reply" in str(first.data) else "request"
             size = fold.length(before)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of the stratum's functions (`rpc/functions/__init__.py`) that were computed, for the solver to choose from.
+"""Computed values of the stratum's functions (`rpc/functions/__init__.py`), for the solver to choose from.
 
-To the solver such a function is unknown, so a model may want a sealed text that no key opens.  Searching for a
-counter-example, it is held to applications whose results are known.
+To the solver such a function is unknown, so a model may contain a sealed text that no key opens.  In the search for a
+counter-example the function is therefore restricted to arguments whose results are known.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Sample = tuple[tuple[object, ...], object]
 
 @cache
 def samples() -> dict[str, Sequence[Sample]]:
-    """By function: arguments and what comes of them."""
+    """By function: arguments, and their results."""
     sealed = [s for s in (functions.seal_text(t, KEY, *DRAWN) for t in TEXTS) if s is not None]
     twice = [s for s in (functions.seal_text(t, KEY, *DRAWN) for t in sealed) if s is not None]
     packed = [functions.compress_text(t) for t in (*TEXTS, *sealed)]
@@ -53,7 +53,7 @@ def is_computed(term: Term) -> bool:
 
 
 def sampled(terms: Iterable[Term]) -> list[Term]:
-    """That each application is one of the samples."""
+    """That each application equals one of the samples."""
     return [fold.either(*(_is(term, sample) for sample in samples()[_name(term)[0]])) for term in terms]
 
 

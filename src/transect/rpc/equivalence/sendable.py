@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stream that a proof found, as it can be sent.
+"""A stream that a proof found, changed so that it can be sent.
 
 A proof may end RPCs in ways that a carrier reports otherwise (a deadline has the code DEADLINE_EXCEEDED), let an RPC's
-end wait after its last message, and call peers by any name.  The stream is changed as little as possible, and is taken
-only if the interpreter still comes to something different with it.
+end wait after its last message, and give peers any name.  The stream is changed as little as possible, and is taken
+only if it still gives different results on the interpreter.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from transect.rpc.headers import sendable, unwritable
 
 CAUSE_CANCEL, CAUSE_DEADLINE = 2, 3
 CODES = {CAUSE_CANCEL: 1, CAUSE_DEADLINE: 4, CAUSE_RESET: UNAVAILABLE}
-MOST = 64  # changed streams that are looked at
-LONGEST = 3 * 10**9  # ns that a message may be held back
+MOST = 64  # changed streams that are tried
+LONGEST = 3 * 10**9  # ns for which a message may be held back
 
 
 class Unsendable(Exception):
@@ -48,7 +48,7 @@ def mended(
     level: Level,
     watched: bool,
 ) -> tuple[Stream, Ends, tuple[Run, Run]]:
-    """The stream as it can be sent, and what the interpreter makes of it in each arrangement.  Raises Unsendable."""
+    """The stream as it can be sent, and its runs on the interpreter in each arrangement.  Raises Unsendable."""
     check_headers(stream)
     why = "carriers end RPCs at once, and then the orders do the same"
     for ends in (Ends.WITH_REPLY, Ends.AT_ONCE):
@@ -66,7 +66,7 @@ def mended(
 
 
 def check_headers(stream: Stream) -> None:
-    """Raises Unsendable for a header that takes a client of its own making."""
+    """Raises Unsendable for a header that only a self-written client could send."""
     for event in stream.events:
         for name, value in event.headers.items():
             if unwritable(name) or not sendable(name, value):
@@ -74,7 +74,7 @@ def check_headers(stream: Stream) -> None:
 
 
 def _variants(stream: Stream, ends: Ends) -> Iterator[Stream]:
-    """The stream with the ends of its RPCs as carriers can bring them about."""
+    """The stream with the ends of its RPCs as carriers can cause them."""
     if ends is Ends.WITH_REPLY and not _unary(stream):
         return
     choices = [_ways(e, stream, ends) if e.step is Step.FINISH else [[e]] for e in stream.events]
@@ -89,7 +89,7 @@ def _unary(stream: Stream) -> bool:
 
 
 def _ways(end: Event, stream: Stream, ends: Ends) -> list[list[Event]]:
-    """How an RPC may end, the likest first."""
+    """How an RPC may end, the likeliest first."""
     found = []
     causes = dict.fromkeys((end.cause, CAUSE_REPLY, CAUSE_CANCEL, CAUSE_DEADLINE, CAUSE_RESET))
     for cause in causes:
@@ -109,7 +109,7 @@ def _ways(end: Event, stream: Stream, ends: Ends) -> list[list[Event]]:
 
 
 def _peers_named(programs: Mapping[str, Program], stream: Stream) -> Stream:
-    """The stream with peers that loopback has, where some element asks who calls."""
+    """The stream with peers that loopback has, if some element asks who calls."""
     if not any(use.field == "peer" for p in programs.values() for use in needs(p).uses):
         return replace(stream, events=[replace(e, peer="") for e in stream.events])
     peers = dict.fromkeys(e.peer for e in stream.events if e.step is Step.REQUEST)
@@ -134,7 +134,7 @@ def _renamed(value: object, names: Mapping[str, str]) -> object:
 
 
 def _out_of_reach(stream: Stream, runs: Sequence[Run]) -> bool:
-    """Whether an RPC ends by a rejection that no element gave, or a message is held back for longer than we wait."""
+    """Whether an RPC ends by a rejection that no element gave, or a message is held back for too long."""
     for run in runs:
         for event, seen in zip(stream.events, run.seen, strict=True):
             if event.step is Step.FINISH and event.cause == CAUSE_REJECT and seen.what != "has ended":

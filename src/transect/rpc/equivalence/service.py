@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service that some policies fit: one method, whose messages have just the fields that their views name.
+"""A service that fits some policies: one method, whose messages have just the fields that the policies' views name.
 
 Counter-examples and random streams run on it, through the same chain and the same bytes as on a real service.
 """
@@ -60,7 +60,7 @@ def service_for(programs: Iterable[Program], *, streaming: bool = False) -> Prot
 class _Maker:
     def __init__(self) -> None:
         self.fields: dict[str, dict[str, ProtoField]] = {REQUEST: {}, REPLY: {}}
-        self.within: dict[str, str] = {}  # the messages of view classes that stand around, by class
+        self.within: dict[str, str] = {}  # the view classes around the current one, with their messages
 
     def messages(self) -> dict[str, ProtoMessage]:
         return {

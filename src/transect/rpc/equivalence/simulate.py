@@ -35,7 +35,7 @@ from transect.rpc.messages.rewriter import assign, put_varint, rewrite
 from transect.rpc.messages.scanner import Node
 from transect.rpc.messages.wire import Presence
 
-NO_ROUTE = "the policy names a route that this proxy does not have"  # as carriers say it
+NO_ROUTE = "the policy names a route that this proxy does not have"  # in the words of carriers
 OK, UNAVAILABLE, CAUSE_REPLY, CAUSE_REJECT, CAUSE_RESET = 0, 14, 0, 1, 4
 
 
@@ -58,7 +58,7 @@ class EventTape:
 
 @dataclass
 class _Engine:
-    """An element on the interpreter, whose tape is that of the event at hand."""
+    """An element on the interpreter; its tape is that of the current event."""
 
     name: str
     instance: Instance
@@ -104,7 +104,7 @@ class Arranged:
 
 
 class Trial:
-    """What a set of elements needs to run: the service and its plans, made once."""
+    """What a set of elements needs in order to run: the service and its plans, made once."""
 
     def __init__(self, programs: Mapping[str, Program], *, streaming: bool = False) -> None:
         """Raises `Clash` when no service fits."""
@@ -123,7 +123,7 @@ class Trial:
         return found
 
     def chain(self, names: Sequence[str], engines: Sequence[_Engine]) -> PythonChain:
-        """A chain of some of the elements; every one of them looks at the same fields as the whole does."""
+        """A chain of some of the elements; each of them reads the same fields as in the whole."""
         bound = dict(zip(self.programs, self.binding.elements, strict=True))
         binding = Binding(self.service, self.binding.methods, tuple(bound[n] for n in names))
         chain = PythonChain(binding, engines)
@@ -135,7 +135,7 @@ class Trial:
     # ------------------------------------------------------------ messages
 
     def encode(self, message: str, fields: Mapping[str, object], size: int = 0) -> bytes:
-        """A message with these fields, and an unknown one that brings it up to a size where that can be."""
+        """A message with these fields, filled up to a size with an unknown field, if that is possible."""
         data = rewrite(self._node(message, fields))
         room = size - len(data)
         return data + filler(room) if room >= 3 else data
@@ -171,14 +171,14 @@ class Trial:
         return _Running(self, stream, arranged, ends).run()
 
     def state(self, name: str, image: bytes) -> str:
-        """What an element holds by its image, in the words of a `Run`."""
+        """The content of an element's state image, in the words of a `Run`."""
         instance = Instance(self.programs[name])
         instance.load(image)
         return _state(_Engine(name, instance, _Room()))
 
 
 def filler(room: int) -> bytes:
-    """An unknown field of so many bytes, as far as lengths of varints let it."""
+    """An unknown field of that many bytes, as far as lengths of varints allow."""
     head = bytearray()
     put_varint(head, FILLER << 3 | 2)
     body = room - len(head) - 1
@@ -215,7 +215,7 @@ class _Running:
         ] = {}  # at the client's, at the server's
         self.headers: dict[str, PlainHeaders] = {}
         self.ended: dict[str, tuple[int, int]] = {}  # code and cause of RPCs that a chain ended
-        self.over: set[str] = set()  # finished at once
+        self.over: set[str] = set()  # RPCs that were finished at once
         self.clients = list(dict.fromkeys(e.client for e in stream.events))
 
     def run(self) -> Run:
