@@ -17,6 +17,7 @@ from transect.core.conversion import Change, NotFitting, converted, relation
 from transect.core.interp import Instance
 from transect.core.ir import FieldKind, Program
 from transect.core.schema import Schema, SchemaField, schema
+from transect.core.types import TableType, Type
 from transect.core.values import normal
 
 State: TypeAlias = Mapping[str, Slot]
@@ -247,9 +248,16 @@ def old_state_faults(program: Program, old: Schema) -> tuple[str, ...]:
         found = old.field(name)
         if found is None:
             faults.append(f"the stored state has no `{name}`")
-        elif (is_now := relation(found.type, f.type)).change is not Change.SAME:
-            faults.append(f"the stored `{name}` is another: {is_now.reason}")
+        elif (is_now := relation(_with_room(found.type, f.type), f.type)).change is not Change.SAME:
+            faults.append(f"the stored `{name}` is another than `old.{name}` in line {f.span.line}: {is_now.reason}")
     return tuple(faults)
+
+
+def _with_room(stored: Type, read: Type) -> Type:
+    """The stored type, with the size of the one that is read: a table may have been smaller, and its size left out."""
+    if isinstance(stored, TableType) and isinstance(read, TableType) and read.capacity > stored.capacity:
+        return replace(stored, capacity=read.capacity)
+    return stored
 
 
 def upgrade(image: bytes, old: Schema, program: Program) -> bytes:

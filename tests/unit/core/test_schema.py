@@ -294,6 +294,17 @@ def migrate(self, old: V1) -> None:
 """
 
 
+def test_an_old_table_may_leave_its_size_out_and_any_other_difference_is_named_with_its_line() -> None:
+    old = policy("served: Tally[str, int] = tally(8)\nlevel: u8 = 0")
+    image = state_of(old, served={"a": 1, "b": 2}, level=4)
+    for size in ("", " = tally(8)", " = tally(9)"):
+        new = policy(MIGRATING.replace("as_int(old.level)", "old.level"), V1.replace(" = tally(8)", size))
+        assert content(new, upgrade(image, schema(old), new))["counts"] == [("a", 2), ("b", 4)]
+    smaller = policy(MIGRATING.replace("as_int(old.level)", "old.level"), V1.replace("tally(8)", "tally(7)"))
+    with pytest.raises(Refused, match=r"`served` is another than `old.served` in line \d+: 8 entries became 7"):
+        upgrade(image, schema(old), smaller)
+
+
 def migrating() -> ir.Program:
     return policy(MIGRATING.replace("as_int(old.level)", "old.level"), V1)
 
@@ -314,7 +325,7 @@ def test_a_policy_migrates_what_it_can_read_of_the_old_state() -> None:
 def test_migrate_must_name_the_fields_that_are_stored() -> None:
     old = policy("served: Tally[str, int] = tally(9)")
     assert old_state_faults(migrating(), schema(old)) == (
-        "the stored `served` is another: 9 entries became 8",
+        "the stored `served` is another than `old.served` in line 27: 9 entries became 8",
         "the stored state has no `level`",
     )
     with pytest.raises(Refused, match="the stored state has no `level`"):
