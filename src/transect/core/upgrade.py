@@ -249,7 +249,9 @@ def old_state_faults(program: Program, old: Schema) -> tuple[str, ...]:
         if found is None:
             faults.append(f"the stored state has no `{name}`")
         elif (is_now := relation(_with_room(found.type, f.type), f.type)).change is not Change.SAME:
-            faults.append(f"the stored `{name}` is another than `old.{name}` in line {f.span.line}: {is_now.reason}")
+            faults.append(
+                f"the stored `{name}` is another than `old.{name}` in line {f.span.line}: {is_now.reason}"
+            )
     return tuple(faults)
 
 

@@ -125,7 +125,7 @@ struct headers_t {
     word_t w2;
     word_t w3;
     icrc_t icrc;
-    control_t control;
+    control_t order;
     reply_t reply;
 }
 
@@ -317,7 +317,7 @@ parser Parse(packet_in packet, out headers_t hdr, inout metadata_t m, inout stan
         transition accept;
     }
     state parse_control {
-        packet.extract(hdr.control);
+        packet.extract(hdr.order);
         transition accept;
     }
 }
@@ -437,7 +437,7 @@ control Chase(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t
     }
     table beginnings { /* what the first step of a chain reads */
         key = {
-            hdr.control.step: exact;
+            hdr.order.step: exact;
         }
         actions = {
             begin;
@@ -479,9 +479,9 @@ control Chase(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t
         m.near = 0;
         m.far = 0;
         m.unmapped = 0;
-        if (hdr.control.isValid() && standard.ingress_port == OBSERVER) {
-            m.op = hdr.control.op;
-            m.chain = hdr.control.chain;
+        if (hdr.order.isValid() && standard.ingress_port == OBSERVER) {
+            m.op = hdr.order.op;
+            m.chain = hdr.order.chain;
             beginnings.apply();
         } else if (hdr.icrc.isValid() && standard.ingress_port == TARGET) {
             pairs.apply();
@@ -663,7 +663,7 @@ control Chase(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t
         m.physical = 0;
         m.pointer = m.next_node;
         if (m.op == BEGIN) {
-            m.pointer = hdr.control.node;
+            m.pointer = hdr.order.node;
         } else if (m.from_register == 4) {
             m.pointer = m.next_first;
         } else if (m.from_register == 5) {
@@ -736,7 +736,7 @@ control Chase(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t
         /* -------------------------------------------------- what is remembered */
         m.place = 18w0 ++ m.chain[3:0] ++ m.kept[9:0];
         if (m.op == FETCH) {
-            m.place = 18w0 ++ m.chain[3:0] ++ hdr.control.index[9:0];
+            m.place = 18w0 ++ m.chain[3:0] ++ hdr.order.index[9:0];
         }
         if (m.op == FETCH) {
             kept_address.read(m.moved, m.place);
@@ -752,7 +752,7 @@ control Chase(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t
             kept3.write(m.place, m.v3);
         }
         if (m.op == BEGIN && m.is_granted == 1) {
-            nodes.write(m.at, hdr.control.node);
+            nodes.write(m.at, hdr.order.node);
             cames.write(m.at, 64w0);
             lasts.write(m.at, 64w0);
             first_behinds.write(m.at, 64w0);
@@ -772,8 +772,8 @@ control Chase(inout headers_t hdr, inout metadata_t m, inout standard_metadata_t
         }
         if (m.op == BEGIN && m.is_granted == 1) {
             hops_made.write(m.at, 32w0);
-            reads_left.write(m.at, hdr.control.left);
-            states.write(m.at, hdr.control.step ++ m.next_level ++ m.next_status ++ 8w1 ++ hdr.control.psn);
+            reads_left.write(m.at, hdr.order.left);
+            states.write(m.at, hdr.order.step ++ m.next_level ++ m.next_status ++ 8w1 ++ hdr.order.psn);
         } else if (m.accepted == 1) {
             hops_made.write(m.at, m.next_hops);
             reads_left.write(m.at, m.next_left);
@@ -821,7 +821,7 @@ control Rewrite(inout headers_t hdr, inout metadata_t m, inout standard_metadata
         }
         number = m.next_psn;
         if (m.op == BEGIN) {
-            number = hdr.control.psn;
+            number = hdr.order.psn;
         } else if (m.op == AGAIN) {
             number = m.psn;
         }
@@ -831,7 +831,7 @@ control Rewrite(inout headers_t hdr, inout metadata_t m, inout standard_metadata
                 hdr.ethernet.dst = hdr.ethernet.src;
                 hdr.ethernet.src = mac;
             }
-            hdr.control.setInvalid();
+            hdr.order.setInvalid();
             hdr.aeth.setInvalid();
             hdr.w0.setInvalid();
             hdr.w1.setInvalid();
@@ -920,7 +920,7 @@ control Deparse(packet_out packet, in headers_t hdr) {
         packet.emit(hdr.w2);
         packet.emit(hdr.w3);
         packet.emit(hdr.icrc);
-        packet.emit(hdr.control);
+        packet.emit(hdr.order);
         packet.emit(hdr.reply);
     }
 }

@@ -301,7 +301,9 @@ def test_an_old_table_may_leave_its_size_out_and_any_other_difference_is_named_w
         new = policy(MIGRATING.replace("as_int(old.level)", "old.level"), V1.replace(" = tally(8)", size))
         assert content(new, upgrade(image, schema(old), new))["counts"] == [("a", 2), ("b", 4)]
     smaller = policy(MIGRATING.replace("as_int(old.level)", "old.level"), V1.replace("tally(8)", "tally(7)"))
-    with pytest.raises(Refused, match=r"`served` is another than `old.served` in line \d+: 8 entries became 7"):
+    with pytest.raises(
+        Refused, match=r"`served` is another than `old.served` in line \d+: 8 entries became 7"
+    ):
         upgrade(image, schema(old), smaller)
 
 

@@ -183,6 +183,16 @@ def parse(text: str) -> Program:
     return _Parser(text).program()
 
 
+_RESERVED = """
+_ abstract action bit bool const control default else enum error exit extern false header header_union if in
+inout int list match_kind out package parser pragma return select string struct switch table this transition
+true tuple typedef value_set varbit void
+"""
+RESERVED = frozenset(_RESERVED.split())
+"""Words of P4-16 (version 1.2.5, appendix A) that are no names.  Its `nonTypeName` takes `actions`, `apply`, `entries`,
+`key`, `priority`, `state` and `type` beside identifiers."""
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self._tokens = [*_tokens(text), ("", 0)]
@@ -211,7 +221,7 @@ class _Parser:
                 raise SyntaxProblem(f"line {self._tokens[self._at][1]}: `{token}`, not `{self._now}`")
 
     def _word(self) -> str:
-        if not re.fullmatch(r"[A-Za-z_]\w*", self._now):
+        if not re.fullmatch(r"[A-Za-z_]\w*", self._now) or self._now in RESERVED:
             raise SyntaxProblem(f"line {self._tokens[self._at][1]}: a name, not `{self._now}`")
         return self._next()
 

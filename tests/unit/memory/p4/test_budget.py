@@ -135,6 +135,16 @@ def test_what_the_subset_does_not_have_is_an_error(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize("word", ["control", "table", "default", "error", "this"])
+@pytest.mark.parametrize(
+    "text", ["header h {{ bit<8> {}; }}", "struct s {{ h_t {}; }}", "control C() {{ apply {{ m.{} = 1; }} }}"]
+)
+def test_a_reserved_word_is_no_name_as_for_the_reference_compiler(text: str, word: str) -> None:
+    parse(text.format("control_"))
+    with pytest.raises(SyntaxProblem, match=f"a name, not `{word}`"):
+        parse(text.format(word))
+
+
 def test_the_examples_of_the_page_are_what_it_says() -> None:
     found = page("M001")
     assert found is not None
