@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transect.base.bounded import first
+from transect.base.places import ANOTHER_CACHE
 from transect.base.room import FULL, SAYS
 from transect.base.unavailable import Unavailable
 
@@ -39,27 +40,9 @@ LOCKED_S = 10.0  # by then a process that makes something in a folder has locked
 LARGEST = 1 << 30  # bytes of a kept file; a larger one is not ours, and is treated as missing
 UNDER_WAY = ".building-"  # what folders are called in which something is made
 MOST_LINKS = 40  # of one path, as in the kernel
-ANOTHER = "XDG_CACHE_HOME=FOLDER names another place"
 
 _A_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ACL = "system.posix_acl_access"
-
-
-def place(kind: str) -> Path:
-    """Where files of a kind are: `$XDG_CACHE_HOME/transect/KIND`, else `~/.cache/transect/KIND`.
-
-    Raises Unavailable for a user without a home.
-    """
-    chosen = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(chosen):  # the XDG specification says to ignore any other
-        return Path(chosen) / "transect" / kind
-    try:
-        home = Path.home()
-    except RuntimeError as error:
-        raise Unavailable("~/.cache/transect", str(error), ANOTHER) from error
-    if not os.path.isdir(home):
-        raise Unavailable("~/.cache/transect", f"the home {home} is not there", ANOTHER)
-    return home / ".cache" / "transect" / kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +263,7 @@ def _step(name: str, within: int | None, path: Path, *, make: bool = False) -> i
     try:
         found = os.fstat(descriptor)
         if _foreign(found):
-            raise Unavailable(f"the cache in {path}", f"it belongs to user {found.st_uid}", ANOTHER)
+            raise Unavailable(f"the cache in {path}", f"it belongs to user {found.st_uid}", ANOTHER_CACHE)
         if stat.S_ISDIR(found.st_mode):
             if _open_to_others(found, descriptor):
                 raise _not_ours_alone(path, found)
@@ -294,7 +277,7 @@ def _step(name: str, within: int | None, path: Path, *, make: bool = False) -> i
 
 def _not_ours_alone(path: Path, found: os.stat_result) -> Unavailable:
     mode = f"mode {stat.S_IMODE(found.st_mode):o}"
-    hint = f"chmod go-w {path}; or {ANOTHER}"
+    hint = f"chmod go-w {path}; or {ANOTHER_CACHE}"
     return Unavailable(f"the cache in {path}", f"others may write there ({mode})", hint)
 
 
@@ -377,12 +360,12 @@ def _told(path: Path) -> Iterator[None]:
 def _unavailable(path: Path, error: OSError) -> Unavailable:
     if error.errno in FULL:
         return _full(path, error)
-    return Unavailable(f"the cache {path}", error.strerror or str(error), ANOTHER)
+    return Unavailable(f"the cache {path}", error.strerror or str(error), ANOTHER_CACHE)
 
 
 def _full(path: Path, error: OSError | None = None) -> Unavailable:
     why = SAYS if error is None or error.strerror is None else error.strerror
-    return Unavailable(f"the cache {path}", why, f"make room there, or {ANOTHER}")
+    return Unavailable(f"the cache {path}", why, f"make room there, or {ANOTHER_CACHE}")
 
 
 def full_workplace(place: Path) -> Unavailable | None:

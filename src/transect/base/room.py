@@ -7,14 +7,12 @@ import contextlib
 import errno
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 SAYS = "No space left on device"
 LITTLE = 64 << 10  # bytes: who has fewer left was, or will be, refused
-ANOTHER_TEMPORARY = "TMPDIR=FOLDER names another place"
 
 
 @contextlib.contextmanager
@@ -65,11 +63,3 @@ def full_ones(places: Iterable[str | Path]) -> list[str]:
 
 def _absolute(place: str | Path) -> Path:
     return Path(os.path.abspath(place))
-
-
-def temporary() -> str:
-    """Where files under way are."""
-    try:
-        return tempfile.gettempdir()
-    except FileNotFoundError:  # none takes a file
-        return os.environ.get("TMPDIR") or "/tmp"

@@ -9,9 +9,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from transect.base.cache import ANOTHER as ANOTHER_CACHE
-from transect.base.cache import place
-from transect.base.room import ANOTHER_TEMPORARY, FULL, full_ones, temporary
+from transect.base.places import ANOTHER_CACHE, ANOTHER_TEMPORARY, place, temporary
+from transect.base.room import FULL, full_ones
 from transect.base.snippet import echoed, visible
 from transect.base.unavailable import Unavailable
 from transect.cli.exits import Exit

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from transect.base.bounded import whole
 from transect.base.cache import Folder, full_workplace, opened
+from transect.base.places import ANOTHER_TEMPORARY
 from transect.base.programs import Endless, ran
-from transect.base.room import ANOTHER_TEMPORARY, FULL, SAYS, is_full
+from transect.base.room import FULL, SAYS, is_full
 from transect.base.unavailable import Unavailable
 
 PATIENCE_S = 60.0  # for a compiler; what we emit takes some seconds

@@ -21,7 +21,8 @@ from functools import cached_property
 from pathlib import Path
 
 from transect.base.bounded import whole
-from transect.base.cache import Folder, opened, place
+from transect.base.cache import Folder, opened
+from transect.base.places import place
 from transect.base.unavailable import Unavailable
 from transect.linux.btf import Btf, Index
 from transect.linux.errors import KernelDataError

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from transect.base import cache
+from transect.base.places import place
 from transect.base.unavailable import Unavailable
 from transect.core import ir
 from transect.core.codec import CodecError
@@ -117,7 +118,7 @@ def _built(program: ir.Program) -> Path:
         *(["-DTS_REQUESTS"] if _of_requests(program) else []),
     ]
     sources = {**files, RUNTIME.name: RUNTIME.read_bytes()}
-    folder = cache.place("admission")
+    folder = place("admission")
     return shared_object(stem, sources, folder=folder, flags=names, units=[RUNTIME.name])
 
 

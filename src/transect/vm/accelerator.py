@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from transect.base.bounded import head
-from transect.base.cache import opened, place
+from transect.base.cache import opened
+from transect.base.places import place
 from transect.vm.machine import Accelerator, Setup, VmError
 
 NOTE = 64  # bytes of the note that it does not work, which names a boot of the host

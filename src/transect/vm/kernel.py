@@ -13,7 +13,8 @@ from mmap import mmap
 from pathlib import Path
 
 from transect.base.bounded import whole
-from transect.base.cache import opened, place
+from transect.base.cache import opened
+from transect.base.places import place
 from transect.base.unavailable import Unavailable
 from transect.linux.errors import KernelDataError
 from transect.linux.image import ELF, LARGEST, payload, unpack

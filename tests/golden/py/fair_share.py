@@ -40,7 +40,8 @@ class FairShareState(runtime.State):
 
     @runtime.hook()
     def forget(self, client):
-        """The client goes: it has no work, and nothing is lost.  What tables hold under it is dropped afterwards."""
+        """The client goes: it has no work, and its state is no longer needed.  Its entries are dropped from all tables
+afterwards."""
         del self.served[client]
 
 

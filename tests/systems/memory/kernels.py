@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from transect.base.cache import place
+from transect.base.places import place
 from transect.base.unavailable import Unavailable
 from transect.vm.kernel import Kernel, find, own
 from transect.vm.packages import ARCHIVE, KEYRING, Archive

@@ -13,7 +13,7 @@ import pytest
 
 from tests.systems.memory.guest import Guest
 from tests.systems.memory.network import SOCKETS, granter, granting
-from transect.base.cache import place
+from transect.base.places import place
 from transect.memory.roce.verbs import library
 
 ROOT = Path(__file__).parents[3]

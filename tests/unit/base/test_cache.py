@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from transect.base import cache
+from transect.base.places import place
 from transect.base.unavailable import Unavailable
 
 STRANGER = 12345
@@ -50,18 +51,18 @@ def keep(folder: Path, content: bytes = CONTENT) -> Path:
 
 def test_it_is_where_the_user_keeps_his(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "chosen"))
-    assert cache.place("chains") == tmp_path / "chosen" / "transect" / "chains"
+    assert place("chains") == tmp_path / "chosen" / "transect" / "chains"
     monkeypatch.setenv("HOME", str(tmp_path))
     for ignored in ("", "relative/folder"):  # by the XDG specification
         monkeypatch.setenv("XDG_CACHE_HOME", ignored)
-        assert cache.place("chains") == tmp_path / ".cache" / "transect" / "chains"
+        assert place("chains") == tmp_path / ".cache" / "transect" / "chains"
 
 
 def test_a_home_that_is_not_there_is_not_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "nonexistent"))
     with pytest.raises(Unavailable, match=r"the home .*nonexistent is not there \(XDG_CACHE_HOME=FOLDER"):
-        cache.place("chains")
+        place("chains")
 
 
 # ---------------------------------------------------------------- what is kept

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 from transect.base import cache
+from transect.base.places import place
 from transect.base.unavailable import Unavailable
 from transect.emit.artifact import Artifact
 from transect.emit.c.toolchain import shared_object
@@ -36,7 +37,7 @@ def loaded(
         path = shared_object(
             main,
             sources,
-            folder=cache.place("probes"),
+            folder=place("probes"),
             flags=flags,
             libraries=libraries,
             units=[f"{main}.c"],

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from transect.base.cache import Folder, opened, place
+from transect.base.cache import Folder, opened
+from transect.base.places import place
 from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
 from transect.core.text import dump

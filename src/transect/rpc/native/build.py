@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from transect.base.cache import content, opened, place
+from transect.base.cache import content, opened
+from transect.base.places import place
 from transect.emit.artifact import Artifact
 from transect.emit.c import toolchain
 

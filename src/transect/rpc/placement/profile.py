@@ -13,6 +13,7 @@ import msgspec
 
 from transect.base import cache
 from transect.base.bounded import is_folder, whole
+from transect.base.places import place
 from transect.base.room import put
 from transect.base.unavailable import Unavailable
 from transect.core.ir import Program
@@ -80,7 +81,7 @@ def content(text: str) -> str:
 
 def default_path() -> Path:
     """Raises Unavailable for a user without a home."""
-    return cache.place("rpc-profile.json")
+    return place("rpc-profile.json")
 
 
 def load(path: Path | None = None) -> Profile:

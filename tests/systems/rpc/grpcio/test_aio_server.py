@@ -28,6 +28,7 @@ from transect.rpc.grpcio.aio_server import Server
 from transect.rpc.grpcio.handle import Carried, Touches
 
 OK = (0, REPLY)
+GRACE_S = 0.1  # for handlers that have answered, but not yet ended
 Case = Callable[[Stub], Awaitable[Any]]
 
 
@@ -112,7 +113,7 @@ async def served(does: Any, carried: Carried, case: Case) -> Any:
             async with aio.insecure_channel(f"127.0.0.1:{port}", options=LARGE) as channel:
                 return await case(Stub.of(channel))
         finally:
-            await server.stop(None)
+            await server.stop(GRACE_S)
 
 
 @pytest.fixture(params=[Coroutines, ReadersAndWriters, Plain])
@@ -368,7 +369,7 @@ def test_registered_handlers_are_wrapped_like_generic_ones(probe: Any) -> None:
         await server.start()
         async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             assert await refused(Stub.of(channel).say(b"q0 reject 7 no")) == ("PERMISSION_DENIED", "no")
-        await server.stop(None)
+        await server.stop(GRACE_S)
 
     asyncio.run(main())
 

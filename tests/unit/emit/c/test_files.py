@@ -18,7 +18,16 @@ from transect.emit.c import emit, emitter, lower
 from transect.emit.c.driver import MAIN, driver
 
 COMPILERS = [name for name in ("gcc", "clang-19", "clang") if shutil.which(name)][:2]
-LIBC = {"memcpy", "memmove", "memset", "memcmp", "malloc", "calloc", "free"}
+LIBC = {
+    "memcpy",
+    "memmove",
+    "memset",
+    "memcmp",
+    "malloc",
+    "calloc",
+    "free",
+    "getrandom",
+}  # the last: for seeds
 
 
 def example(path: Path) -> Program:
