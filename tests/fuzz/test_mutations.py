@@ -91,7 +91,7 @@ MUTATIONS: Mapping[str, tuple[Machine, Callable[[Patch], None], int]] = {
     "c: texts are stored beyond their bound": (compare.C, _checks_no_bound, 159),
     "c: texts stay slices of state that is written": (compare.C, _keeps_no_text, 158),
     "c: `int` overflows": (compare.C, _adds_as_c_does, 5),
-    "flat: operands are evaluated after what changes them": (compare.FLAT, _evaluates_operands_late, 3855),
+    "flat: operands are evaluated after what changes them": (compare.FLAT, _evaluates_operands_late, 470),
 }
 """Who shows the fault, what makes it, and which of those programs showed it last time: it is tried first."""
 NEEDS_SANITIZERS = ("c: texts are stored beyond their bound", "c: `int` overflows")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine lacks.  Raised by whatever needs it; nothing silently does less."""
+"""What this machine lacks, or cannot give.  Raised by whatever needs it; nothing silently does less."""
 
 
 class Unavailable(Exception):
@@ -10,3 +10,11 @@ class Unavailable(Exception):
         self.what = what
         self.why = why
         self.hint = hint
+
+
+class NoName(ValueError):
+    """A name that no instance can have; says why."""
+
+
+class Unsafe(Exception):
+    """A folder for sockets in which other users could put theirs."""

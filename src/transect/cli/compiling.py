@@ -71,11 +71,13 @@ def emit(file: File, target: str) -> Iterator[tuple[Program, Artifact]]:
 
 def build(program: Program, target: str, folder: Path) -> list[Path]:
     """What the target's compiler makes of the files that `emit` wrote; none, where it has no compiler of its own."""
-    from transect.emit.toolchain import BuildError
-
     make = getattr(emitter(target), "build", None)
+    if make is None:
+        return []
+    from transect.emit.toolchain import BuildError  # which needs what only Unix has
+
     try:
-        made: list[Path] = [] if make is None else make(program, folder)
+        made: list[Path] = make(program, folder)
     except BuildError as wrong:
         raise AssertionError(f"clang refuses emitted C: {wrong}") from wrong
     return made

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from transect.base.places import ANOTHER_CACHE, ANOTHER_TEMPORARY, place, temporary
 from transect.base.room import FULL, full_ones
 from transect.base.snippet import echoed, visible
-from transect.base.unavailable import Unavailable
+from transect.base.unavailable import NoName, Unavailable, Unsafe
 from transect.cli.exits import Exit
 
 
@@ -25,8 +25,6 @@ def report(error: Exception, words: Sequence[str]) -> int:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         tell(f"{echoed(str(error.filename))}: {error.strerror}")
         return Exit.USAGE if error.errno == errno.ENAMETOOLONG else Exit.UNAVAILABLE
-    from transect.control.sockets import NoName, Unsafe
-
     if isinstance(error, NoName):
         return usage(str(error), "--name NAME")
     if isinstance(error, Unsafe):

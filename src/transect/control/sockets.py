@@ -11,16 +11,10 @@ import stat
 import tempfile
 from pathlib import Path
 
+from transect.base.unavailable import NoName, Unsafe
+
 LONGEST = 107  # bytes of a socket's path, by the kernel's sockaddr_un
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-
-
-class NoName(ValueError):
-    """A name that no instance can have; says why."""
-
-
-class Unsafe(Exception):
-    """A folder for sockets in which other users could put theirs."""
 
 
 def folder() -> Path:

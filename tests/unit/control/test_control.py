@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.unit.control.plain import Plain
-from transect.base.unavailable import Unavailable
+from transect.base.unavailable import Unavailable, Unsafe
 from transect.control import (
     Client,
     ControlError,
@@ -191,7 +191,7 @@ def test_a_real_other_user_cannot_even_connect(running: Server) -> None:
 def test_a_folder_that_others_may_enter_is_refused(runtime: Path) -> None:
     runtime.mkdir()
     runtime.chmod(0o755)
-    with pytest.raises(sockets.Unsafe, match=r"is open to other users .mode 755."):
+    with pytest.raises(Unsafe, match=r"is open to other users .mode 755."):
         Server("rpc", "acl", {})
 
 
@@ -483,14 +483,14 @@ def test_where_sockets_are(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_folder_of_ours(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime.mkdir(mode=0o700)
     monkeypatch.setattr(os, "geteuid", lambda: runtime.stat().st_uid + 1)
-    with pytest.raises(sockets.Unsafe, match=f"belongs to user {runtime.stat().st_uid}"):
+    with pytest.raises(Unsafe, match=f"belongs to user {runtime.stat().st_uid}"):
         sockets.make_folder()
 
 
 def test_a_link_in_the_place_of_the_folder(runtime: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     runtime.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(sockets.Unsafe, match="is no folder"):
+    with pytest.raises(Unsafe, match="is no folder"):
         sockets.make_folder()
 
 

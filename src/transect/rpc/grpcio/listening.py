@@ -6,10 +6,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from transect.base.unavailable import Unsafe
 from transect.control.host import Host
 from transect.control.operating import Operated
 from transect.control.server import Server, Taken, Verb
-from transect.control.sockets import Unsafe
 from transect.rpc.grpcio.attached import Attached
 from transect.rpc.grpcio.host import GrpcioHost
 from transect.rpc.grpcio.part import Part

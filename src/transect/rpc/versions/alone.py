@@ -8,9 +8,9 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 
-from transect.base.unavailable import Unavailable
+from transect.base.unavailable import Unavailable, Unsafe
 from transect.control.protocol import Refused
-from transect.control.sockets import Unsafe, make_folder, socket_path
+from transect.control.sockets import make_folder, socket_path
 
 
 @contextlib.contextmanager
